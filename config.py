@@ -1,0 +1,91 @@
+"""Settings: read once, at the edge, and passed inward as values.
+
+Only `worker.py`, `cli.py` and `api/app.py` construct `Settings`.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class TemporalSettings(BaseModel):
+    """Where workflows run."""
+
+    address: str = "127.0.0.1:7233"
+    namespace: str = "default"
+    ui_url: str = "http://127.0.0.1:8233"
+    api_key: SecretStr | None = None
+    is_tls: bool = False
+
+
+class StripeSettings(BaseModel):
+    """Payment provider; a live key must be asked for by name."""
+
+    api_key: SecretStr = SecretStr("sk_test_sandbox")
+    api_base: str | None = Field(default=None, description="None means Stripe itself.")
+    webhook_secret: SecretStr = SecretStr("whsec_sandbox")
+    previous_webhook_secret: SecretStr | None = None
+    is_live: bool = False
+    calls_per_second: float = Field(default=80.0, gt=0)
+
+    @model_validator(mode="after")
+    def _refuse_live_key_by_accident(self) -> Self:
+        key = self.api_key.get_secret_value()
+        if key.startswith(("sk_live_", "rk_live_")) and not self.is_live:
+            raise ValueError("a live Stripe key needs STRIPE__IS_LIVE=true")
+        return self
+
+
+class MailSettings(BaseModel):
+    """Outgoing mail, by SMTP."""
+
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = 8441
+    username: str | None = None
+    password: SecretStr | None = None
+    is_tls: bool = False
+    sender: str = "billing@perdure.example"
+
+
+class AuthSettings(BaseModel):
+    """Tokens of the API."""
+
+    jwt_secret: SecretStr = Field(min_length=32)
+    token_ttl_seconds: int = Field(default=3_600, gt=0)
+
+
+class WorkerSettings(BaseModel):
+    """Tuning of one worker process."""
+
+    concurrent_activity_count: int = Field(default=100, gt=0)
+    concurrent_workflow_task_count: int = Field(default=50, gt=1)
+    cached_workflow_count: int = Field(default=500, ge=0)
+    is_sandboxed: bool = True
+
+
+class Settings(BaseSettings):
+    """Everything the processes read from their environment, e.g. `STRIPE__API_KEY`."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+    )
+
+    database_url: str = Field(description="postgresql://user:password@host:port/name")
+    auth: AuthSettings
+    temporal: TemporalSettings = TemporalSettings()
+    stripe: StripeSettings = StripeSettings()
+    mail: MailSettings = MailSettings()
+    worker: WorkerSettings = WorkerSettings()
+    chroma_url: str = "http://127.0.0.1:8100"
+    public_url: str = "http://127.0.0.1:8000"
+    metrics_dir: Path | None = Field(
+        default=None,
+        description="Shared folder in which all processes count; None counts per process.",
+    )
+    log_level: str = "INFO"
+    database_pool_size: int = Field(default=10, gt=0)
