@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     chroma_url: str = "http://127.0.0.1:8100"
     public_url: str = "http://127.0.0.1:8000"
-    metrics_dir: Path | None = Field(
+    prometheus_multiproc_dir: Path | None = Field(
         default=None,
         description="Shared folder in which all processes count; None counts per process.",
     )

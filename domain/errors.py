@@ -1,0 +1,135 @@
+"""The one error tree.
+
+HTTP (`api/errors.py`) and Temporal (`activities/interceptors.py`) each render it in one place.
+
+ApplicationError
+├── BadRequestError             400
+├── UnauthorizedError           401
+├── ForbiddenError              403
+├── NotFoundError               404
+├── ConflictError               409
+│   └── IllegalCommandError     409  the state is in `details`
+├── InvalidInputError           422
+├── PaymentRefusedError         402
+│   └── CardDeclinedError       402  the issuer said no
+├── ProviderRejectedError       502  the provider refused our request for good
+└── UnavailableError            503  try again
+    ├── OutcomePendingError     503  the command goes on; the same key gets its answer
+    └── ProviderUnavailableError 503  a provider is down or its answer was lost
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class ApplicationError(Exception):
+    """Base of every error that this service raises on purpose.
+
+    Args:
+        message: Sentence for a person.
+        code: Stable machine-readable name; defaults to the class's own.
+        details: JSON-safe facts about this occurrence.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    http_status: ClassVar[int] = 500
+    is_retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        code: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_code = code or self.code
+        self.details = dict(details or {})
+
+
+class BadRequestError(ApplicationError):
+    """The request cannot be understood or trusted."""
+
+    code = "bad_request"
+    http_status = 400
+
+
+class UnauthorizedError(ApplicationError):
+    """No valid credentials came with the request."""
+
+    code = "unauthorized"
+    http_status = 401
+
+
+class ForbiddenError(ApplicationError):
+    """The caller may see this exists, but not do it."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class NotFoundError(ApplicationError):
+    """The named thing does not exist, or not for this caller."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class ConflictError(ApplicationError):
+    """The request contradicts what is there already."""
+
+    code = "conflict"
+    http_status = 409
+
+
+class IllegalCommandError(ConflictError):
+    """The command does not fit the current state, which stands in `details`."""
+
+    code = "illegal_command"
+
+
+class InvalidInputError(ApplicationError):
+    """The input has the right shape and the wrong meaning."""
+
+    code = "invalid_input"
+    http_status = 422
+
+
+class PaymentRefusedError(ApplicationError):
+    """Money did not move."""
+
+    code = "payment_failed"
+    http_status = 402
+
+
+class CardDeclinedError(PaymentRefusedError):
+    """The issuer refused; `details` carries `decline_code` and `advice_code`."""
+
+    code = "card_declined"
+
+
+class ProviderRejectedError(ApplicationError):
+    """A provider understood our request and refused it for good."""
+
+    code = "provider_rejected"
+    http_status = 502
+
+
+class UnavailableError(ApplicationError):
+    """Something this needs is down; trying again later can help."""
+
+    code = "unavailable"
+    http_status = 503
+    is_retryable = True
+
+
+class OutcomePendingError(UnavailableError):
+    """The command was accepted and goes on; the same idempotency key gets its answer."""
+
+    code = "outcome_pending"
+
+
+class ProviderUnavailableError(UnavailableError):
+    """A provider is down, or its answer was lost and the outcome is unknown."""
+
+    code = "provider_unavailable"

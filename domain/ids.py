@@ -1,0 +1,64 @@
+"""Every identifier that must come out the same twice is made here, and nowhere else."""
+
+from uuid import UUID, uuid5
+
+_NAMESPACE = UUID("6f1d2f0a-6a57-4c1e-9d0b-0c5f6a1f8f11")
+ANONYMOUS = UUID(int=0)
+
+
+def derived_id(*parts: object) -> UUID:
+    """Return the one UUID that belongs to these parts, in this order."""
+    return uuid5(_NAMESPACE, "\x1f".join(str(part) for part in parts))
+
+
+def resource_id(caller_id: UUID, path: str, key: str) -> UUID:
+    """Return the id of what a POST with an idempotency key creates."""
+    return derived_id("resource", caller_id, path, key)
+
+
+def command_id(caller_id: UUID, path: str, key: str) -> UUID:
+    """Return the id of the command that a POST with an idempotency key sends."""
+    return derived_id("command", caller_id, path, key)
+
+
+def subscription_workflow_id(subscription_id: UUID | str) -> str:
+    """Return the id of a subscription's mailbox."""
+    return f"subscription-{subscription_id}"
+
+
+def payment_retry_workflow_id(stripe_invoice_id: str) -> str:
+    """Return the id of an unpaid invoice's recovery."""
+    return f"payment-retry-{stripe_invoice_id}"
+
+
+def errand_workflow_id(errand_id: UUID | str) -> str:
+    """Return the id of one of Stripe's small jobs."""
+    return f"stripe-errand-{errand_id}"
+
+
+def payment_retry_id(stripe_invoice_id: str) -> UUID:
+    """Return the primary key of an unpaid invoice's recovery."""
+    return derived_id("payment-retry", stripe_invoice_id)
+
+
+def invoice_id(stripe_invoice_id: str) -> UUID:
+    """Return the primary key of an invoice's row."""
+    return derived_id("invoice", stripe_invoice_id)
+
+
+def payment_id(stripe_payment_intent_id: str) -> UUID:
+    """Return the primary key of the payment that a payment intent made."""
+    return derived_id("payment", stripe_payment_intent_id)
+
+
+def charge_key(stripe_invoice_id: str, attempt: int) -> str:
+    """Return Stripe's idempotency key of one charge: same on every activity retry of it."""
+    return f"{payment_retry_workflow_id(stripe_invoice_id)}:charge:{attempt}"
+
+
+def command_key(workflow_id: str, purpose: str, command: UUID | str) -> str:
+    """Return Stripe's idempotency key of a command's POST.
+
+    A stable key without the command's id would replay an older answer of the same purpose.
+    """
+    return f"{workflow_id}:{purpose}:{command}"

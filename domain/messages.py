@@ -1,0 +1,53 @@
+"""Base of everything that crosses a border: immutable, tolerant of fields from newer code."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SHORT = re.compile(r"(\d+)([smhd])")
+
+
+class Frozen(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def parse_duration(value: Any) -> Any:
+    """Read `90s`, `15m`, `2h` or `3d`; leave ISO 8601 and timedeltas to pydantic.
+
+    Args:
+        value: What a client or a stored document gave.
+
+    Returns:
+        A timedelta for the short form, else the value untouched.
+
+    Raises:
+        ValueError: A bare number, whose unit nobody knows.
+    """
+    if isinstance(value, int | float):
+        raise ValueError("a duration needs a unit: 90s, 15m, 2h, 3d or ISO 8601")  # noqa: TRY004
+    if isinstance(value, str) and (match := _SHORT.fullmatch(value.strip())):
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return value
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration in the largest unit that holds it exactly, e.g. `36h`."""
+    seconds = int(value.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=str),
+    PlainSerializer(format_duration, return_type=str),
+]
+
+CurrencyCode = Annotated[str, StringConstraints(pattern="^[a-z]{3}$", to_lower=True)]

@@ -1,0 +1,140 @@
+"""The lifecycle of a subscription: one table decides, everything else obeys.
+
+Stripe holds the truth about money, so most transitions are *followed*: we see a status at Stripe
+and derive what has to happen here. Commands are *decided*: allowed, or refused with the reason.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from domain.messages import Frozen
+
+
+class SubscriptionStatus(StrEnum):
+    """Stripe's eight statuses, by Stripe's names."""
+
+    INCOMPLETE = "incomplete"
+    INCOMPLETE_EXPIRED = "incomplete_expired"
+    TRIALING = "trialing"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    UNPAID = "unpaid"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+
+
+class Access(StrEnum):
+    """What a customer may do with the product."""
+
+    FULL = "full"
+    GRACE = "grace"
+    NONE = "none"
+
+
+class CommandKind(StrEnum):
+    """What can be asked of a subscription."""
+
+    CANCEL_NOW = "cancel_now"
+    CHANGE_PAYMENT_METHOD = "change_payment_method"
+
+
+class Effect(StrEnum):
+    """What a transition brings about on our side."""
+
+    START_GRACE = "start_grace"
+    CLEAR_GRACE = "clear_grace"
+    RECOVER = "recover"
+    STOP_RECOVERIES = "stop_recoveries"
+    FINISH = "finish"
+
+
+class Decision(Frozen):
+    """What follows from a status and a command or an observation.
+
+    Args:
+        next_status: The status afterwards; the present one if refused.
+        effects: What to do on our side, in this order.
+        refusal: Why the command does not fit, for a person; None if it does.
+    """
+
+    next_status: SubscriptionStatus
+    effects: tuple[Effect, ...] = ()
+    refusal: str | None = None
+
+
+FINAL = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
+_OWING = frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
+_ENTITLED = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
+_KEEPS = object()
+
+# Where a command leads from a live status; `_KEEPS` leaves the status as it is.
+_COMMANDS: dict[CommandKind, SubscriptionStatus | object] = {
+    CommandKind.CANCEL_NOW: SubscriptionStatus.CANCELED,
+    CommandKind.CHANGE_PAYMENT_METHOD: _KEEPS,
+}
+
+
+def decide(status: SubscriptionStatus, command: CommandKind) -> Decision:
+    """Decide about a command.
+
+    Args:
+        status: Where the subscription stands.
+        command: What is asked.
+
+    Returns:
+        The status that Stripe will be brought to and the effects, or a refusal.
+    """
+    if status in FINAL:
+        return Decision(next_status=status, refusal=f"the subscription is {status}")
+    target = _COMMANDS[command]
+    if isinstance(target, SubscriptionStatus):
+        return Decision(next_status=target, effects=(Effect.STOP_RECOVERIES, Effect.FINISH))
+    return Decision(next_status=status)
+
+
+def follow(status: SubscriptionStatus, seen: SubscriptionStatus) -> Decision:
+    """Follow what Stripe says.
+
+    Args:
+        status: Where we believed the subscription stood.
+        seen: Where Stripe says it stands.
+
+    Returns:
+        The seen status, and what that brings about here.
+    """
+    if status in FINAL and seen not in FINAL:
+        # Reason: Stripe never revives an ended subscription, so this is a stale read.
+        return Decision(next_status=status, effects=(Effect.FINISH,))
+    if seen in FINAL:
+        effects = (Effect.CLEAR_GRACE, Effect.STOP_RECOVERIES, Effect.FINISH)
+        return Decision(next_status=seen, effects=effects)
+    if seen in _OWING:
+        start = () if status in _OWING else (Effect.START_GRACE,)
+        return Decision(next_status=seen, effects=(*start, Effect.RECOVER))
+    return Decision(next_status=seen, effects=(Effect.CLEAR_GRACE,) if status in _OWING else ())
+
+
+def access(
+    status: SubscriptionStatus,
+    grace_ends_at: datetime | None,
+    is_written_off: bool,
+    now: datetime,
+) -> Access:
+    """Tell what a subscription entitles to; not a function of status alone.
+
+    Args:
+        status: Where the subscription stands.
+        grace_ends_at: When grace ends; None while past due means it was not computed yet.
+        is_written_off: The debt was given up: no access, whatever Stripe calls it.
+        now: The moment asked about.
+
+    Returns:
+        `full`, `grace` or `none`.
+    """
+    if is_written_off:
+        return Access.NONE
+    if status in _ENTITLED:
+        return Access.FULL
+    if status is SubscriptionStatus.PAST_DUE and (grace_ends_at is None or now < grace_ends_at):
+        return Access.GRACE
+    return Access.NONE
