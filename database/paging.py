@@ -44,7 +44,7 @@ def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
 
 async def newest_first(
     session: AsyncSession,
-    statement: Select[tuple[Row]],
+    statement: Select[Row],
     place: tuple[InstrumentedAttribute[datetime], InstrumentedAttribute[UUID]],
     limit: int,
     cursor: str | None,

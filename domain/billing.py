@@ -16,7 +16,7 @@ from domain.retries import (
     RetryStatus,
     VersionedPolicy,
 )
-from domain.subscriptions import CommandKind, SubscriptionStatus
+from domain.subscriptions import CommandKind, Effect, SubscriptionStatus
 
 ROTATE_AFTER = 1_500
 
@@ -95,53 +95,57 @@ class SubscriptionStart(Frozen):
     rotate_after: int = ROTATE_AFTER
 
 
-class PaymentSeen(Frozen):
-    """One payment intent of an invoice, as Stripe shows it."""
+class EventNote(Frozen):
+    """Something that happened to a subscription, told once per `source_key`."""
 
-    stripe_payment_intent_id: str
-    amount_cents: int
-    is_succeeded: bool
+    source_key: str
+    kind: str
+    summary: str
+    data: dict[str, Any] = {}
 
 
-class InvoiceSeen(Frozen):
-    """An invoice as Stripe shows it; times are Stripe's."""
+class LastResortOrder(Frozen):
+    """What a recovery asks of the mailbox, having tried all else."""
 
     stripe_invoice_id: str
-    invoice_status: str
-    billing_reason: str | None
-    amount_due_cents: int
-    amount_paid_cents: int
-    currency_code: str
-    period_start: datetime
-    period_end: datetime
-    invoiced_at: datetime
-    is_attempted: bool
-    hosted_invoice_url: str | None = None
-    payments: tuple[PaymentSeen, ...] = ()
+    last_resort: LastResort
+    after_uncollectible: LastResort = LastResort.CANCEL
 
 
-class SubscriptionSeen(Frozen):
-    """A subscription and its recent invoices as Stripe shows them; times are Stripe's."""
+class SubscriptionOrder(Frozen):
+    """Argument of the activities that bring a subscription and its view up to date.
 
-    stripe_subscription_id: str
-    stripe_customer_id: str
-    subscription_status: SubscriptionStatus
-    quantity: int
-    current_period_start: datetime
-    current_period_end: datetime
-    trial_end: datetime | None = None
-    cancel_at: datetime | None = None
-    canceled_at: datetime | None = None
-    default_payment_method_id: str | None = None
-    latest_stripe_invoice_id: str | None = None
-    invoices: tuple[InvoiceSeen, ...] = ()
+    Args:
+        subscription_id: Which.
+        at: The workflow's time, from which grace is counted.
+        request: What to create, for `create_subscription`.
+        command: What to carry out, for the commands' activities.
+        last_resort: What to carry out, for `carry_out_last_resort`.
+        hint_ids: Stripe events that made us look.
+        notes: What else happened, to be told in the same transaction.
+    """
+
+    subscription_id: UUID
+    at: datetime
+    request: SubscriptionRequest | None = None
+    command: SubscriptionCommand | None = None
+    last_resort: LastResortOrder | None = None
+    hint_ids: tuple[str, ...] = ()
+    notes: tuple[EventNote, ...] = ()
 
 
 class Refreshed(Frozen):
-    """What one look at Stripe brought: the new state, and what is owed."""
+    """What one look at Stripe brought.
+
+    Args:
+        state: The subscription as it is now.
+        effects: What the change brings about, in this order.
+        unpaid_stripe_invoice_ids: Open invoices whose charge failed, oldest first.
+        policy: How to recover them.
+    """
 
     state: SubscriptionState
-    is_owed: bool = False
+    effects: tuple[Effect, ...] = ()
     unpaid_stripe_invoice_ids: tuple[str, ...] = ()
     policy: VersionedPolicy = VersionedPolicy()
 
@@ -198,15 +202,14 @@ class RetryReport(Frozen):
         attempt: Number of the charge that is reported; None if none was made.
         outcome: How that charge ended.
         last_resort: What it asks the mailbox to do, having tried all else.
-        after_uncollectible: What follows if that is `mark_uncollectible`.
+        older_invoices: What becomes of older unpaid invoices now.
     """
 
     stripe_invoice_id: str
     retry_status: RetryStatus
     attempt: int | None = None
     outcome: ChargeOutcome | None = None
-    last_resort: LastResort | None = None
-    after_uncollectible: LastResort = LastResort.CANCEL
+    last_resort: LastResortOrder | None = None
     older_invoices: OlderInvoices = OlderInvoices.COLLECT
 
 

@@ -1,0 +1,67 @@
+"""All SQL about charges of unpaid invoices. Never commits: the caller owns the transaction."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import PaymentAttempt
+from domain.retries import CARD_ATTEMPT_WINDOW
+
+RESERVED = "reserved"
+
+
+class PaymentAttemptRepository:
+    """Reads and writes `payment_attempts` within one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def reserve(self, **values: Any) -> tuple[PaymentAttempt, bool]:
+        """Take note of a charge before it is made.
+
+        Returns:
+            The row, and whether it is new: an old one means that an earlier call may have
+            charged already.
+        """
+        statement = (
+            insert(PaymentAttempt)
+            .values(**values)
+            .on_conflict_do_nothing(index_elements=["payment_retry_id", "attempt"])
+            .returning(PaymentAttempt.payment_attempt_id)
+        )
+        is_new = await self._session.scalar(statement) is not None
+        row = await self._session.scalar(
+            select(PaymentAttempt)
+            .where(
+                PaymentAttempt.payment_retry_id == values["payment_retry_id"],
+                PaymentAttempt.attempt == values["attempt"],
+            )
+            .with_for_update(),
+        )
+        if row is None:
+            raise LookupError("a reserved attempt has gone")
+        return row, is_new
+
+    async def get(self, payment_attempt_id: UUID) -> PaymentAttempt | None:
+        """Return one attempt."""
+        return await self._session.get(PaymentAttempt, payment_attempt_id)
+
+    async def last_attempt(self, payment_retry_id: UUID) -> int:
+        """Return the number of the latest charge of a recovery; 0 is Stripe's own."""
+        statement = select(func.max(PaymentAttempt.attempt)).where(
+            PaymentAttempt.payment_retry_id == payment_retry_id,
+        )
+        return await self._session.scalar(statement) or 0
+
+    async def count_of_card(self, stripe_payment_method_id: str, until: datetime) -> int:
+        """Count a card's charges over all invoices in the networks' window before `until`."""
+        statement = select(func.count()).where(
+            PaymentAttempt.stripe_payment_method_id == stripe_payment_method_id,
+            PaymentAttempt.attempted_at > until - CARD_ATTEMPT_WINDOW,
+            PaymentAttempt.attempted_at <= until,
+        )
+        return await self._session.scalar(statement) or 0

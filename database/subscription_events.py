@@ -1,0 +1,68 @@
+"""All SQL about what happened to subscriptions. Never commits: the caller owns the transaction."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import SubscriptionEvent
+from database.subscriptions import SubscriptionRepository
+from domain.billing import EventNote
+
+
+class SubscriptionEventRepository:
+    """Reads and writes `subscription_events` within one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def append(self, subscription_id: UUID, notes: Sequence[EventNote]) -> None:
+        """Store what happened, leaving out what was told before.
+
+        Args:
+            subscription_id: Whose row the caller holds locked, so that numbers have no gap.
+            notes: What happened, in order.
+        """
+        known = set(
+            await self._session.scalars(
+                select(SubscriptionEvent.source_key).where(
+                    SubscriptionEvent.subscription_id == subscription_id,
+                    SubscriptionEvent.source_key.in_([note.source_key for note in notes]),
+                ),
+            ),
+        )
+        fresh = {note.source_key: note for note in notes if note.source_key not in known}
+        if not fresh:
+            return
+        first = await SubscriptionRepository(self._session).take_seqs(subscription_id, len(fresh))
+        rows = [
+            {
+                "subscription_id": subscription_id,
+                "seq": seq,
+                "kind": note.kind,
+                "summary": note.summary,
+                "event_data": note.data,
+                "source_key": note.source_key,
+            }
+            for seq, note in enumerate(fresh.values(), first)
+        ]
+        await self._session.execute(insert(SubscriptionEvent), rows)
+
+    async def list(
+        self,
+        subscription_id: UUID,
+        after: int,
+        limit: int,
+    ) -> Sequence[SubscriptionEvent]:
+        """Return events with a number above `after`, oldest first."""
+        statement = (
+            select(SubscriptionEvent)
+            .where(
+                SubscriptionEvent.subscription_id == subscription_id,
+                SubscriptionEvent.seq > after,
+            )
+            .order_by(SubscriptionEvent.seq)
+            .limit(limit)
+        )
+        return (await self._session.scalars(statement)).all()
