@@ -1,0 +1,51 @@
+"""What happens around every request: an id that goes through all logs, and a last net."""
+
+import re
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from api.errors import InternalError, from_application
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID = "X-Request-ID"
+_ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+class RequestContextMiddleware:
+    """Names each request, in the logs and in the answer, and never lets a bare 500 out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = HTTPConnection(scope).headers.get(REQUEST_ID, "")
+        request_id = given if _ACCEPTED.fullmatch(given) else uuid4().hex
+        clear_contextvars()
+        bind_contextvars(request_id=request_id)
+        is_started = False
+
+        async def send_named(message: Message) -> None:
+            nonlocal is_started
+            if message["type"] == "http.response.start":
+                is_started = True
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_named)
+        except Exception:  # the last net: what nobody foresaw is logged and answered
+            log.exception("internal_error", method=scope["method"], path=scope["path"])
+            if is_started:
+                raise
+            answer = from_application(InternalError("something went wrong on our side"))
+            await answer(scope, receive, send_named)

@@ -1,0 +1,90 @@
+"""Accounts."""
+
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.api_keys import ApiKeyRepository
+from database.models import User
+
+ADMIN = "admin"
+USER = "user"
+
+
+class UserRepository:
+    """Reads and writes users; the caller owns the transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, user_id: UUID) -> User | None:
+        """Return a user, or None."""
+        return await self._session.get(User, user_id)
+
+    async def get_by_email(self, email: str) -> User | None:
+        """Return the user with this address, whatever its case, or None."""
+        return await self._session.scalar(select(User).where(User.email == email.lower()))
+
+    async def add(
+        self,
+        user_id: UUID,
+        email: str,
+        *,
+        name: str | None = None,
+        password_hash: str | None = None,
+        external_id: str | None = None,
+        role: str = USER,
+    ) -> User:
+        """Add a user unless one of its unique facts is taken.
+
+        Args:
+            user_id: The primary key to give.
+            email: Kept in lower case.
+            name: What to call them.
+            password_hash: None for users who log in elsewhere.
+            external_id: What their own login calls them.
+            role: `user` or `admin`.
+
+        Returns:
+            The user that has this id, this address or this external id: the new one, or, as its
+            `user_id` then tells, the one that was there before.
+        """
+        values = {
+            "user_id": user_id,
+            "email": email.lower(),
+            "name": name,
+            "password_hash": password_hash,
+            "external_id": external_id,
+            "role": role,
+        }
+        await self._session.execute(insert(User).values(values).on_conflict_do_nothing())
+        taken = [User.user_id == user_id, User.email == email.lower()]
+        if external_id is not None:
+            taken.append(User.external_id == external_id)
+        # Reason: the row with our own id first, so that a repeated sign-up finds itself.
+        found = await self._session.scalars(
+            select(User).where(or_(*taken)).order_by((User.user_id == user_id).desc()).limit(1),
+        )
+        return found.one()
+
+
+async def ensure_admin(session: AsyncSession, email: str, api_key: str) -> None:
+    """See to it that an administrator exists who has this key; doing it twice changes nothing.
+
+    Args:
+        session: The caller owns the transaction.
+        email: Whose address to use; an existing user is made an administrator.
+        api_key: The key; one that was revoked stays so.
+    """
+    written = await session.scalars(
+        insert(User)
+        .values(email=email.lower(), role=ADMIN)
+        .on_conflict_do_update(
+            index_elements=[User.email],
+            set_={"role": ADMIN, "is_active": True},
+        )
+        .returning(User),
+    )
+    await ApiKeyRepository(session).ensure(written.one().user_id, "bootstrap", api_key)
