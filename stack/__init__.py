@@ -1,0 +1,1 @@
+"""The embedded stack: every server the product needs, as children of one supervisor."""

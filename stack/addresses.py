@@ -1,0 +1,119 @@
+"""Where every part is: embedded on this machine, or outside as the settings say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stack.ports import HOST, Ports
+from stack.state import Secrets
+
+STRIPE_ITSELF = "https://api.stripe.com"
+_DEFAULT_SANDBOX_KEY = "sk_test_sandbox"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The way to each part, as `stack.json` tells it."""
+
+    api: str
+    temporal: str
+    temporal_ui: str
+    namespace: str
+    database_url: str
+    chroma: str
+    stripe: str
+    mail: str
+
+
+def outside_parts(environ: Mapping[str, str]) -> frozenset[str]:
+    """Name the parts that settings place outside, so that they are not started.
+
+    Args:
+        environ: The settings as environment variables.
+
+    Returns:
+        Names of parts.
+    """
+    signs = {
+        "postgres": ("DATABASE_URL",),
+        "temporal": ("TEMPORAL__ADDRESS",),
+        "chroma": ("CHROMA_URL",),
+        "stripe": ("STRIPE__API_BASE", "STRIPE__API_KEY"),
+        "mail": ("MAIL__SMTP_HOST",),
+    }
+    return frozenset(part for part, names in signs.items() if any(map(environ.get, names)))
+
+
+def find_addresses(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -> Addresses:
+    """Say where each part is.
+
+    Args:
+        environ: The settings as environment variables.
+        ports: Where embedded parts listen.
+        secrets: Holds the password of the embedded database.
+
+    Returns:
+        Addresses of embedded and outside parts alike.
+    """
+    outside = outside_parts(environ)
+    temporal = environ.get("TEMPORAL__ADDRESS") or f"{HOST}:{ports.temporal}"
+    ui_port = 8233 if "temporal" in outside else ports.temporal_ui
+    return Addresses(
+        api=f"http://{HOST}:{ports.api}",
+        temporal=temporal,
+        temporal_ui=environ.get("TEMPORAL__UI_URL")
+        or f"http://{temporal.rpartition(':')[0]}:{ui_port}",
+        namespace=environ.get("TEMPORAL__NAMESPACE") or "default",
+        database_url=environ.get("DATABASE_URL")
+        or f"postgresql://perdure:{secrets.postgres_password}@{HOST}:{ports.postgres}/perdure",
+        chroma=environ.get("CHROMA_URL") or f"http://{HOST}:{ports.chroma}",
+        stripe=_stripe_address(environ, ports),
+        mail=_mail_address(environ, ports),
+    )
+
+
+def product_environment(
+    environ: Mapping[str, str], addresses: Addresses, ports: Ports, secrets: Secrets
+) -> dict[str, str]:
+    """Return the settings of the product's own processes: worker, API and migrations.
+
+    Args:
+        environ: What a person set; it wins over what the stack would choose.
+        addresses: Where the parts are.
+        ports: Where embedded parts listen.
+        secrets: The data folder's secrets.
+
+    Returns:
+        Environment variables, named as in `config.Settings`.
+    """
+    chosen = {
+        "AUTH__JWT_SECRET": secrets.jwt_secret,
+        "PERDURE_ADMIN_API_KEY": secrets.admin_api_key,
+        "STRIPE__API_KEY": _DEFAULT_SANDBOX_KEY,
+        "STRIPE__WEBHOOK_SECRET": secrets.stripe_webhook_secret,
+        "PUBLIC_URL": addresses.api,
+        "DATABASE_URL": addresses.database_url,
+        "TEMPORAL__ADDRESS": addresses.temporal,
+        "TEMPORAL__NAMESPACE": addresses.namespace,
+        "TEMPORAL__UI_URL": addresses.temporal_ui,
+        "CHROMA_URL": addresses.chroma,
+    }
+    if addresses.stripe != STRIPE_ITSELF:
+        chosen["STRIPE__API_BASE"] = addresses.stripe
+    if "mail" not in outside_parts(environ):
+        chosen |= {"MAIL__SMTP_HOST": HOST, "MAIL__SMTP_PORT": str(ports.smtp)}
+    given = {name: environ[name] for name in chosen if environ.get(name)}
+    return {**environ, **chosen, **given}
+
+
+def _stripe_address(environ: Mapping[str, str], ports: Ports) -> str:
+    if base := environ.get("STRIPE__API_BASE"):
+        return base
+    if environ.get("STRIPE__API_KEY"):
+        return STRIPE_ITSELF
+    return f"http://{HOST}:{ports.stripe}"
+
+
+def _mail_address(environ: Mapping[str, str], ports: Ports) -> str:
+    if host := environ.get("MAIL__SMTP_HOST"):
+        return f"smtp://{host}:{environ.get('MAIL__SMTP_PORT') or ports.smtp}"
+    return f"http://{HOST}:{ports.mail}"

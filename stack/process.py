@@ -1,0 +1,107 @@
+"""Child processes that never outlive this one."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from stack.errors import StackError
+from stack.part import Account, Part
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+async def spawn(part: Part, output: int) -> asyncio.subprocess.Process:
+    """Start a part in a session of its own, so that Ctrl-C reaches only us.
+
+    Args:
+        part: What to start.
+        output: The file descriptor for all it says.
+
+    Returns:
+        The running child.
+
+    Raises:
+        StackError: The program cannot be run.
+    """
+    return await _create(
+        part.command,
+        part.account,
+        part.orphan_signal,
+        stdout=output,
+        env=part.environment,
+        cwd=part.working_folder,
+    )
+
+
+async def run(
+    command: Sequence[str], *, environment: Mapping[str, str], account: Account | None = None
+) -> tuple[int, str]:
+    """Run a short command to its end.
+
+    Args:
+        command: Program and arguments.
+        environment: All of its environment.
+        account: Whom to run it as; None means as ourselves.
+
+    Returns:
+        Exit code, and all it said.
+
+    Raises:
+        StackError: The program cannot be run.
+    """
+    process = await _create(
+        command, account, signal.SIGKILL, stdout=asyncio.subprocess.PIPE, env=environment, cwd="/"
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        raise
+    return process.returncode or 0, output.decode(errors="replace").strip()
+
+
+def describe_exit(exit_code: int) -> str:
+    """Put an exit code into words."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return f"exit code {exit_code}, killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"exit code {exit_code}, killed by signal {-exit_code}"
+
+
+async def _create(
+    command: Sequence[str], account: Account | None, orphan_signal: signal.Signals, **options: Any
+) -> asyncio.subprocess.Process:
+    if account is not None:
+        options |= {"user": account.uid, "group": account.gid, "extra_groups": []}
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent(orphan_signal),
+            **options,
+        )
+    except OSError as error:
+        raise StackError(f"{command[0]} cannot be run: {error.strerror or error}") from error
+
+
+def _die_with_parent(orphan_signal: signal.Signals) -> Callable[[], None] | None:
+    if _LIBC is None:
+        return None
+    libc, parent = _LIBC, os.getpid()
+
+    def ask_kernel() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
+        # Reason: the parent may have died between the fork and this line.
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask_kernel

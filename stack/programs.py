@@ -1,0 +1,70 @@
+"""Where the servers' programs are."""
+
+import importlib.util
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from stack.errors import StackError
+
+
+def find_program(name: str, package: str) -> str:
+    """Return the path of a program that a package has put beside Python.
+
+    Args:
+        name: The program's file name.
+        package: Which package brings it, for the message.
+
+    Returns:
+        Its path.
+
+    Raises:
+        StackError: It is nowhere.
+    """
+    beside_python = Path(sys.executable).parent / name
+    candidates = (beside_python, Path(sysconfig.get_path("scripts")) / name)
+    for candidate in candidates:
+        if candidate.is_file():
+            return str(candidate)
+    if found := shutil.which(name):
+        return found
+    raise _missing(name, package)
+
+
+def find_packaged_program(package: str, distribution: str, path: str) -> str:
+    """Return the path of a program inside an importable package, without importing it.
+
+    Args:
+        package: The package's import name.
+        distribution: Its name at the package index, for the message.
+        path: The program's path within the package.
+
+    Returns:
+        Its path.
+
+    Raises:
+        StackError: The package or the program is missing.
+    """
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        program = Path(folder) / path
+        if program.is_file():
+            return str(program)
+    raise _missing(Path(path).name, distribution)
+
+
+def require_package(package: str, distribution: str) -> None:
+    """Refuse to go on without an importable package.
+
+    Raises:
+        StackError: It is missing.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise _missing(package, distribution)
+
+
+def _missing(program: str, distribution: str) -> StackError:
+    return StackError(
+        f"{program} was not found: install the package {distribution} (`make install` does)"
+    )
