@@ -17,19 +17,33 @@ class ApiKeyRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, api_key_id: UUID, user_id: UUID, name: str, api_key: str) -> ApiKey:
-        """Keep a new key's digest under this id.
+    async def add(
+        self,
+        api_key_id: UUID,
+        user_id: UUID,
+        name: str,
+        api_key: str,
+    ) -> tuple[ApiKey, bool]:
+        """Keep a new key's digest under this id, unless the id is taken.
 
-        Doing it again replaces the digest: whoever asks again did not get the first key.
+        Returns:
+            The row of this id, and whether it is the new one.
         """
-        values = {"key_prefix": shown_prefix(api_key), "key_sha256": digest(api_key)}
         written = await self._session.scalars(
             insert(ApiKey)
-            .values(api_key_id=api_key_id, user_id=user_id, name=name, **values)
-            .on_conflict_do_update(index_elements=[ApiKey.api_key_id], set_=values)
+            .values(
+                api_key_id=api_key_id,
+                user_id=user_id,
+                name=name,
+                key_prefix=shown_prefix(api_key),
+                key_sha256=digest(api_key),
+            )
+            .on_conflict_do_nothing(index_elements=[ApiKey.api_key_id])
             .returning(ApiKey),
         )
-        return written.one()
+        if (row := written.one_or_none()) is not None:
+            return row, True
+        return await self._session.get_one(ApiKey, api_key_id), False
 
     async def ensure(self, user_id: UUID, name: str, api_key: str) -> None:
         """Keep a key that was chosen elsewhere, unless it is known already."""

@@ -1,0 +1,45 @@
+"""All SQL about plans. Never commits: the caller owns the transaction."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Plan, Subscription
+from database.paging import Page, newest_first
+from domain.subscriptions import FINAL
+
+
+class PlanRepository:
+    """Reads and writes `plans` within one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, plan_id: UUID) -> Plan | None:
+        """Return a plan, or None."""
+        return await self._session.get(Plan, plan_id)
+
+    async def get_by_code(self, code: str) -> Plan | None:
+        """Return the plan of this code, or None."""
+        return await self._session.scalar(select(Plan).where(Plan.code == code))
+
+    async def list(self, is_active: bool | None, limit: int, cursor: str | None) -> Page[Plan]:
+        """Return one page of plans, newest first; None filters nothing."""
+        statement = select(Plan)
+        if is_active is not None:
+            statement = statement.where(Plan.is_active.is_(is_active))
+        place = (Plan.created_at, Plan.plan_id)
+        return await newest_first(self._session, statement, place, limit, cursor)
+
+    async def subscribed(self, user_id: UUID) -> Sequence[tuple[Subscription, Plan]]:
+        """Return a user's subscriptions that have not ended, with their plans, newest first."""
+        statement = (
+            select(Subscription, Plan)
+            .join(Plan, Plan.plan_id == Subscription.plan_id)
+            .where(Subscription.user_id == user_id)
+            .where(Subscription.subscription_status.not_in(FINAL))
+            .order_by(Subscription.created_at.desc())
+        )
+        return [(row[0], row[1]) for row in await self._session.execute(statement)]
