@@ -1,0 +1,73 @@
+"""`python -m sandbox.stripe`: the stand-in for Stripe as a server."""
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sandbox.stripe.app import TRANSPORT, Options, build
+
+
+class CuttableProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol, letting a fault cut the connection."""
+
+    def on_message_begin(self) -> None:
+        """Put the connection within the application's reach."""
+        super().on_message_begin()
+        scope: Any = self.scope
+        scope[TRANSPORT] = self.transport
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.stripe",
+        description="A stateful stand-in for Stripe's API. Point any Stripe client's base address "
+        "at it; any sk_test_ key will do. Controls for tests are under /_sandbox/ (see README.md).",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8420, help="port to listen on (%(default)s)")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of its database; made if missing"
+    )
+    parser.add_argument("--webhook-url", help="where events are posted; none: nothing is sent")
+    parser.add_argument("--webhook-secret", help="secret that signs them, whsec_...")
+    options = parser.parse_args(argv)
+    if options.webhook_url and not options.webhook_secret:
+        parser.error("--webhook-url needs --webhook-secret")
+    return options
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    given = parse()
+    options = Options(
+        data=given.data,
+        base_url=f"http://{given.host}:{given.port}",
+        webhook_url=given.webhook_url,
+        webhook_secret=given.webhook_secret,
+    )
+
+    async def serve() -> None:
+        config = uvicorn.Config(
+            build(options),
+            host=given.host,
+            port=given.port,
+            http=CuttableProtocol,
+            ws="none",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=60,
+        )
+        await uvicorn.Server(config).serve()
+
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""One API request from arrival to answer: log, key, faults, work in one transaction, webhooks."""
+
+import asyncio
+import base64
+import functools
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from sandbox.stripe import errors, forms
+from sandbox.stripe.clock import Clock, Scheduler
+from sandbox.stripe.errors import ApiError
+from sandbox.stripe.expand import expand
+from sandbox.stripe.faults import ApiFault, Faults
+from sandbox.stripe.idempotency import IdempotencyKeys, fingerprint
+from sandbox.stripe.jobs import JOBS
+from sandbox.stripe.routing import Route, Router
+from sandbox.stripe.session import Session, new_id
+from sandbox.stripe.store import Store
+from sandbox.stripe.webhooks import Webhooks
+
+_TEST_KEY = re.compile(r"(sk|rk)_test_\w+")
+log = logging.getLogger("sandbox.stripe.api")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    params: dict[str, Any]
+    headers: Mapping[str, str]
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key, which reads ignore."""
+        return self.headers.get("idempotency-key") if self.method == "POST" else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back; a dropped one is never sent."""
+
+    status: int
+    body: bytes
+    request_id: str
+    is_replayed: bool = False
+    is_dropped: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """A request whose route is known."""
+
+    asked: Asked
+    route: Route
+    ids: list[str]
+    request_id: str
+    fault: ApiFault | None
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What its idempotency key stands for."""
+        return fingerprint(self.asked.method, self.asked.path, self.asked.params)
+
+
+class Api:
+    """Stripe's API over one store."""
+
+    def __init__(
+        self, store: Store, router: Router, faults: Faults, webhooks: Webhooks, base_url: str
+    ) -> None:
+        self._store = store
+        self._router = router
+        self._faults = faults
+        self._webhooks = webhooks
+        self._base_url = base_url
+        self._keys = IdempotencyKeys(store)
+        self.writer = asyncio.Lock()
+        self.clock = Clock(store)
+        self.scheduler = Scheduler(
+            store,
+            self.clock,
+            JOBS,
+            open_session=self._open_session,
+            close_session=self._close_session,
+            writer=self.writer,
+        )
+
+    def _open_session(
+        self, now: int, request_id: str | None = None, key: str | None = None
+    ) -> Session:
+        return Session(
+            self._store,
+            now,
+            base_url=self._base_url,
+            request_id=request_id,
+            idempotency_key=key,
+        )
+
+    def session(self) -> Session:
+        """Open a unit of work for the sandbox's own controls."""
+        return self._open_session(int(self.clock.now()))
+
+    def _close_session(self, session: Session) -> None:
+        session.flush(self._webhooks.enqueue)
+        if session.events:
+            self._webhooks.wake()
+        if session.has_scheduled:
+            self.scheduler.wake()
+
+    async def handle(self, method: str, path: str, encoded: str, headers: Any) -> Answer:
+        """Answer one request."""
+        request_id = new_id("req")
+        seq = 0
+        try:
+            asked = Asked(method, path, forms.decode(encoded), headers)
+            seq = self._log(asked)
+            _authorize(headers)
+            found = self._router.find(method, path)
+            if found is None:
+                raise errors.unknown_route(method, path)
+            answer = await self._with_key(asked, *found, request_id)
+        except ApiError as error:
+            answer = Answer(error.status, orjson.dumps(error.body(request_id)), request_id)
+        self._store.run(
+            "UPDATE requests SET status = ?, replayed = ? WHERE seq = ?",
+            answer.status,
+            answer.is_replayed,
+            seq,
+        )
+        return answer
+
+    def _log(self, asked: Asked) -> int:
+        return self._store.insert(
+            "requests",
+            {
+                "method": asked.method,
+                "path": asked.path,
+                "params": orjson.dumps(forms.listed(asked.params)).decode(),
+                "idempotency_key": asked.headers.get("idempotency-key"),
+                "wall_time": time.time(),
+            },
+        )
+
+    async def _with_key(
+        self, asked: Asked, route: Route, ids: list[str], request_id: str
+    ) -> Answer:
+        work = Work(asked, route, ids, request_id, self._faults.take(asked.method, asked.path))
+        fault = work.fault
+        if asked.key:
+            saved = self._keys.begin(asked.key, work.fingerprint, int(self.clock.now()))
+            if saved:
+                is_dropped = bool(fault and fault.drop)
+                return Answer(saved.status, saved.body, request_id, True, is_dropped)
+        try:
+            if fault and fault.delay_seconds:
+                await asyncio.sleep(fault.delay_seconds)
+            if fault and fault.before:
+                raise _fault_error(fault.before)
+            if asked.method == "GET":
+                return self._do(work)
+            async with self.writer:
+                return self._do(work)
+        finally:
+            if asked.key:
+                self._keys.end(asked.key)
+
+    def _do(self, work: Work) -> Answer:
+        """Work, events, ledger and saved answer are one transaction: all of it or nothing."""
+        params = work.route.params.parse(work.asked.params)
+        session = self._open_session(int(self.clock.now()), work.request_id, work.asked.key)
+        try:
+            with self._store.transaction():
+                answer = _carry_out(session, work, params)
+                self._save(work, session, answer)
+                self._close_session(session)
+        except ApiError as error:
+            answer = _answer(error, None, work)
+            if error.is_saved:
+                self._save(work, session, answer)
+        except Exception:
+            log.exception("%s %s failed", work.asked.method, work.asked.path)
+            answer = _answer(_fault_error(500), None, work)
+        return answer
+
+    def _save(self, work: Work, session: Session, answer: Answer) -> None:
+        key = work.asked.key
+        if key:
+            self._keys.save(key, work.fingerprint, session.now, answer.status, answer.body)
+
+
+def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
+    failure: ApiError | None = None
+    body: Any = None
+    try:
+        body = work.route.handler(session, params, *work.ids)
+        expand(session, body, params.get("expand") or [])
+    except ApiError as error:
+        if not error.keeps_work:
+            raise
+        failure = error
+    if work.fault and work.fault.after:
+        failure = _fault_error(work.fault.after)
+    return _answer(failure, body, work)
+
+
+def _answer(failure: ApiError | None, body: Any, work: Work) -> Answer:
+    is_dropped = bool(work.fault and work.fault.drop)
+    status = failure.status if failure else 200
+    payload = orjson.dumps(failure.body(work.request_id) if failure else body)
+    return Answer(status, payload, work.request_id, is_dropped=is_dropped)
+
+
+def _fault_error(status: int) -> ApiError:
+    if status == 429:
+        message = "Request rate limit exceeded."
+        return ApiError(429, "invalid_request_error", message, is_saved=False, code="rate_limit")
+    message = "An unknown error occurred on our side. We have been told of it."
+    return ApiError(status, "api_error", message, is_saved=False)
+
+
+def _authorize(headers: Mapping[str, str]) -> None:
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if not scheme:
+        raise errors.unauthorized(
+            "You did not provide an API key. Send it as `Authorization: Bearer YOUR_SECRET_KEY`."
+        )
+    key = given.strip()
+    if scheme.lower() == "basic":
+        try:
+            key = base64.b64decode(key, validate=True).decode().partition(":")[0]
+        except ValueError:
+            key = ""
+    elif scheme.lower() != "bearer":
+        key = ""
+    if not _TEST_KEY.fullmatch(key):
+        raise errors.unauthorized(
+            f"Invalid API key provided: {key[:8]}***. The sandbox takes any sk_test_ or rk_test_."
+        )

@@ -1,0 +1,109 @@
+"""The ASGI application: routes of the API, the controls, and the background tasks."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from sandbox.stripe import API_VERSION
+from sandbox.stripe.api import Answer, Api
+from sandbox.stripe.controls import Controls
+from sandbox.stripe.faults import Faults
+from sandbox.stripe.objects import (
+    charges,
+    customers,
+    events,
+    invoice_routes,
+    payment_intents,
+    payment_methods,
+    products_prices,
+    setup_intents,
+    subscriptions,
+)
+from sandbox.stripe.routing import Router
+from sandbox.stripe.store import Store
+from sandbox.stripe.webhooks import Webhooks
+
+ROUTES = (
+    *charges.ROUTES,
+    *customers.ROUTES,
+    *events.ROUTES,
+    *invoice_routes.ROUTES,
+    *payment_intents.ROUTES,
+    *payment_methods.ROUTES,
+    *products_prices.ROUTES,
+    *setup_intents.ROUTES,
+    *subscriptions.ROUTES,
+)
+TRANSPORT = "sandbox.transport"
+"""Scope entry by which a dropped answer cuts its connection."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the sandbox is started."""
+
+    data: Path
+    base_url: str
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+
+
+class DroppedResponse(Response):
+    """An answer that gets lost: the connection is cut instead."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Cut the connection."""
+        scope[TRANSPORT].abort()
+        # Reason: the server learns of the cut in the loop's next turn and then expects no answer.
+        await asyncio.sleep(0.01)
+
+
+def _response(answer: Answer) -> Response:
+    if answer.is_dropped:
+        return DroppedResponse()
+    headers = {"Request-Id": answer.request_id, "Stripe-Version": API_VERSION}
+    if answer.is_replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Response(answer.body, answer.status, headers, media_type="application/json")
+
+
+def build(options: Options) -> Starlette:
+    """Return the application over the store in `options.data`."""
+    options.data.mkdir(parents=True, exist_ok=True)
+    store = Store(options.data / "stripe.sqlite3")
+    faults = Faults()
+    webhooks = Webhooks(store, faults, options.webhook_url, options.webhook_secret)
+    api = Api(store, Router(ROUTES), faults, webhooks, options.base_url)
+
+    async def answer(request: Request) -> Response:
+        encoded = (
+            request.url.query
+            if request.method in {"GET", "DELETE"}
+            else (await request.body()).decode(errors="replace")
+        )
+        if request.url.path == "/":
+            return Response(b'{"status":"ok"}', media_type="application/json")
+        headers = request.headers
+        return _response(await api.handle(request.method, request.url.path, encoded, headers))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(work.run()) for work in (api.scheduler, webhooks)]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        store.close()
+
+    methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
+    controls = Controls(store, api, faults, webhooks)
+    routes = [*controls.routes(), Route("/{path:path}", answer, methods=methods)]
+    return Starlette(routes=routes, lifespan=lifespan)

@@ -1,0 +1,111 @@
+"""The default clock, and the jobs that come due on it."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from sandbox.stripe.session import Session
+from sandbox.stripe.store import Store
+
+Job = Callable[[Session, str], None]
+_LONGEST_WAIT = 3_600.0
+log = logging.getLogger("sandbox.stripe.clock")
+
+
+class Clock:
+    """Real time plus what was advanced; it never goes back."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        row = store.row("SELECT value FROM settings WHERE name = 'offset'")
+        self._offset: float = row["value"] if row else 0.0
+
+    def now(self) -> float:
+        """Return the sandbox's time in unix seconds."""
+        return time.time() + self._offset
+
+    def move_to(self, moment: float) -> None:
+        """Advance to `moment`, unless it is past already."""
+        ahead = moment - self.now()
+        if ahead > 0:
+            self._offset += ahead
+            self._store.run(
+                "INSERT INTO settings VALUES ('offset', ?) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                self._offset,
+            )
+
+    def reset(self) -> None:
+        """Go back to real time."""
+        self._offset = 0.0
+
+
+class Scheduler:
+    """Does due jobs in order, each at its own moment, while no other writer is at work."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        jobs: Mapping[str, Job],
+        *,
+        open_session: Callable[[int], Session],
+        close_session: Callable[[Session], None],
+        writer: asyncio.Lock,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._jobs = jobs
+        self._open_session = open_session
+        self._close_session = close_session
+        self._writer = writer
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at the jobs again: there may be an earlier one."""
+        self._wake.set()
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock, doing everything that comes due on the way."""
+        async with self._writer:
+            target = self._clock.now() + seconds
+            await self._run_due(target)
+            self._clock.move_to(target)
+        self.wake()
+
+    async def run(self) -> None:
+        """Do jobs as real time makes them due, for ever."""
+        while True:
+            self._wake.clear()
+            async with self._writer:
+                await self._run_due(self._clock.now())
+            next_at = self._store.row("SELECT min(due_at) AS due_at FROM jobs")
+            due_at = next_at["due_at"] if next_at else None
+            wait = _LONGEST_WAIT if due_at is None else due_at - self._clock.now()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), min(max(wait, 0.0), _LONGEST_WAIT))
+
+    async def _run_due(self, until: float) -> None:
+        while True:
+            job = self._store.row(
+                "SELECT * FROM jobs WHERE due_at <= ? ORDER BY due_at, seq LIMIT 1", until
+            )
+            if job is None:
+                return
+            self._clock.move_to(job["due_at"])
+            self._do(job["seq"], job["kind"], job["object_id"], job["due_at"])
+            # Reason: reads and deliveries go on between two jobs; writers wait for the lock.
+            await asyncio.sleep(0)
+
+    def _do(self, seq: int, kind: str, object_id: str, due_at: int) -> None:
+        session = self._open_session(due_at)
+        try:
+            with self._store.transaction():
+                self._store.run("DELETE FROM jobs WHERE seq = ?", seq)
+                self._jobs[kind](session, object_id)
+                self._close_session(session)
+        except Exception:
+            log.exception("job %s of %s failed and is dropped", kind, object_id)
+            self._store.run("DELETE FROM jobs WHERE seq = ?", seq)

@@ -1,0 +1,136 @@
+"""`/_sandbox/*`: what tests use to look behind the API and to make things happen."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.stripe import cards
+from sandbox.stripe.api import Api
+from sandbox.stripe.faults import FaultPlan, Faults
+from sandbox.stripe.objects import payment_methods
+from sandbox.stripe.session import shown
+from sandbox.stripe.store import Store
+from sandbox.stripe.webhooks import Webhooks
+
+
+class ScriptedCard(BaseModel):
+    """A card to make: one script entry for each charge tried on it, the last repeating."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    script: Annotated[list[str], Field(min_length=1)] = [cards.OK]
+    brand: str = "visa"
+    last4: str = Field(default="4242", pattern=r"^\d{4}$")
+    exp_month: int = Field(default=12, ge=1, le=12)
+    exp_year: int = Field(default=2034, ge=1970, le=2100)
+
+    @field_validator("script")
+    @classmethod
+    def _known(cls, script: list[str]) -> list[str]:
+        unknown = [name for name in script if name != cards.OK and name not in cards.DECLINES]
+        if unknown:
+            known = ", ".join([cards.OK, *cards.DECLINES])
+            raise ValueError(f"{unknown[0]!r} is not one of: {known}")
+        return script
+
+
+class Advance(BaseModel):
+    """How far the clock moves."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(ge=0)
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")
+
+
+class Controls:
+    """Handlers of the control routes."""
+
+    def __init__(self, store: Store, api: Api, faults: Faults, webhooks: Webhooks) -> None:
+        self._store = store
+        self._api = api
+        self._faults = faults
+        self._webhooks = webhooks
+
+    def routes(self) -> list[Route]:
+        """Return the control routes."""
+        table: list[tuple[str, str, Callable[[Request], Any]]] = [
+            ("GET", "health", self._health),
+            ("GET", "requests", self._requests),
+            ("GET", "ledger", self._ledger),
+            ("GET", "clock", self._clock),
+            ("GET", "webhooks", self._pending),
+            ("POST", "payment-methods", self._card),
+            ("POST", "faults", self._plan),
+            ("POST", "clock/advance", self._advance),
+            ("POST", "reset", self._reset),
+        ]
+        return [
+            Route(f"/_sandbox/{path}", _checked(handler), methods=[method])
+            for method, path, handler in table
+        ]
+
+    async def _health(self, _request: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def _requests(self, _request: Request) -> Response:
+        rows = self._store.rows("SELECT * FROM requests ORDER BY seq")
+        items = [
+            row | {"params": orjson.loads(row["params"]), "replayed": bool(row["replayed"])}
+            for row in rows
+        ]
+        return _json({"items": items})
+
+    async def _ledger(self, _request: Request) -> Response:
+        return _json({"items": self._store.rows("SELECT * FROM ledger ORDER BY seq")})
+
+    async def _clock(self, _request: Request) -> Response:
+        return _json({"now": self._api.clock.now()})
+
+    async def _pending(self, _request: Request) -> Response:
+        return _json({"pending_count": self._webhooks.pending_count()})
+
+    async def _card(self, request: Request) -> Response:
+        wanted = ScriptedCard.model_validate_json(await request.body())
+        with self._store.transaction():
+            made = payment_methods.make(self._api.session(), **wanted.model_dump())
+        return _json(shown(made), 201)
+
+    async def _plan(self, request: Request) -> Response:
+        plan = FaultPlan.model_validate_json(await request.body())
+        self._faults.replace(plan)
+        self._webhooks.wake()
+        return _json(plan.model_dump())
+
+    async def _advance(self, request: Request) -> Response:
+        wanted = Advance.model_validate_json(await request.body())
+        await self._api.scheduler.advance(wanted.seconds)
+        return _json({"now": self._api.clock.now()})
+
+    async def _reset(self, _request: Request) -> Response:
+        async with self._api.writer:
+            self._faults.replace(FaultPlan())
+            self._store.erase()
+            self._api.clock.reset()
+        self._api.scheduler.wake()
+        self._webhooks.wake()
+        return _json({"status": "ok"})
+
+
+def _checked(handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            answer: Response = await handler(request)
+        except ValidationError as error:
+            return _json({"error": {"message": str(error), "type": "invalid_request_error"}}, 400)
+        return answer
+
+    return endpoint

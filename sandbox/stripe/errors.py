@@ -1,0 +1,102 @@
+"""Errors in Stripe's shape: `{"error": {"type", "code", "message", "param", ...}}`."""
+
+from typing import Any
+
+
+class ApiError(Exception):
+    """An answer other than 200.
+
+    Attributes:
+        status: HTTP status.
+        is_saved: Whether an idempotency key keeps this answer. Refusals that come before any work
+            (bad parameters, bad keys, unknown routes) are not kept.
+        keeps_work: Whether what was written before the error stays, as with a declined card.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error_type: str,
+        message: str,
+        *,
+        is_saved: bool = True,
+        keeps_work: bool = False,
+        **fields: Any,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.is_saved = is_saved
+        self.keeps_work = keeps_work
+        code = fields.get("code")
+        self.error = {"type": error_type, "message": message} | {
+            name: value for name, value in fields.items() if value is not None
+        }
+        if code:
+            page = str(code).replace("_", "-")
+            self.error["doc_url"] = f"https://docs.stripe.com/error-codes/{page}"
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Return the JSON document that Stripe's clients expect."""
+        return {
+            "error": self.error
+            | {"request_log_url": f"https://dashboard.stripe.com/test/logs/{request_id}"}
+        }
+
+
+def invalid_request(message: str, *, code: str | None = None, param: str | None = None) -> ApiError:
+    """Return a 400 for a request that cannot be carried out."""
+    return ApiError(400, "invalid_request_error", message, code=code, param=param)
+
+
+def bad_parameter(message: str, *, code: str | None = None, param: str | None = None) -> ApiError:
+    """Return a 400 for a parameter that was refused before any work began."""
+    return ApiError(400, "invalid_request_error", message, is_saved=False, code=code, param=param)
+
+
+def missing(name: str, object_id: str, *, param: str = "id") -> ApiError:
+    """Return Stripe's answer to an unknown id: 404 in the path, 400 in a parameter."""
+    return ApiError(
+        404 if param == "id" else 400,
+        "invalid_request_error",
+        f"No such {name}: '{object_id}'",
+        code="resource_missing",
+        param=param,
+    )
+
+
+def unknown_route(method: str, path: str) -> ApiError:
+    """Return a 404 for a route that does not exist here."""
+    return ApiError(
+        404,
+        "invalid_request_error",
+        f"Unrecognized request URL ({method}: {path}). "
+        "Either the URL is mistyped or this sandbox does not have the route.",
+        is_saved=False,
+    )
+
+
+def unauthorized(message: str) -> ApiError:
+    """Return a 401."""
+    return ApiError(401, "invalid_request_error", message, is_saved=False)
+
+
+def card_error(failure: dict[str, Any], **objects: Any) -> ApiError:
+    """Return a 402 made of an intent's `last_payment_error`; the failed attempt stays on record."""
+    fields: dict[str, Any] = {
+        name: failure.get(name)
+        for name in (
+            "advice_code",
+            "charge",
+            "code",
+            "decline_code",
+            "network_advice_code",
+            "network_decline_code",
+            "param",
+            "payment_method",
+        )
+    }
+    error = ApiError(402, "card_error", failure["message"], keeps_work=True)
+    error.error |= {name: value for name, value in (fields | objects).items() if value is not None}
+    if "doc_url" in failure:
+        error.error["doc_url"] = failure["doc_url"]
+    return error

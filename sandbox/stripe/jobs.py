@@ -1,0 +1,16 @@
+"""What can come due, by name."""
+
+from collections.abc import Mapping
+
+from sandbox.stripe.clock import Job
+from sandbox.stripe.objects import invoices, subscription_cycle
+
+JOBS: Mapping[str, Job] = {
+    "cancel": subscription_cycle.run_cancel,
+    "collect_invoice": invoices.run_collect,
+    "cycle": subscription_cycle.run_cycle,
+    "expire_incomplete": subscription_cycle.run_expire,
+    "finalize_invoice": invoices.run_finalize,
+    "trial_will_end": subscription_cycle.run_trial_will_end,
+    "void_resumption": subscription_cycle.run_void_resumption,
+}

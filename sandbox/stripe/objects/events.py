@@ -1,0 +1,63 @@
+"""Events and the account's balance: what can only be read."""
+
+from typing import Any
+
+import orjson
+
+from sandbox.stripe import errors
+from sandbox.stripe.params import PAGE, Boolean, Group, Many, Range, Text
+from sandbox.stripe.routing import Route
+from sandbox.stripe.session import Object, Session, listing
+
+_LIST = Group(
+    {
+        **PAGE,
+        "created": Range(),
+        "delivery_success": Boolean(),
+        "type": Text(),
+        "types": Many(Text()),
+    }
+)
+_PENDING = "SELECT 1 FROM deliveries WHERE event_id = ?"
+
+
+def retrieve(session: Session, _params: dict[str, Any], event_id: str) -> Object:
+    """GET /v1/events/{id}."""
+    row = session.store.row("SELECT body FROM events WHERE id = ?", event_id)
+    if row is None:
+        raise errors.missing("event", event_id)
+    return _as_of_now(session, orjson.loads(row["body"]))
+
+
+def list_all(session: Session, params: dict[str, Any]) -> Object:
+    """GET /v1/events."""
+    for cursor in ("starting_after", "ending_before"):
+        if params.get(cursor):
+            retrieve(session, {}, params[cursor])
+    types = [params["type"]] if params.get("type") else params.get("types", [])
+    rows, has_more = session.store.events(
+        types,
+        params.get("created", {}),
+        params,
+        is_delivered=params.get("delivery_success"),
+    )
+    data = [_as_of_now(session, row) for row in rows]
+    return listing("/v1/events", data, has_more=has_more)
+
+
+def _as_of_now(session: Session, event: Object) -> Object:
+    is_pending = session.store.row(_PENDING, event["id"]) is not None
+    return event | {"pending_webhooks": int(is_pending)}
+
+
+def balance(_session: Session, _params: dict[str, Any]) -> Object:
+    """GET /v1/balance; balance transactions are not kept yet, so nothing is available."""
+    nothing = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
+    return {"object": "balance", "available": nothing, "livemode": False, "pending": nothing}
+
+
+ROUTES = (
+    Route("GET", "/v1/events", list_all, _LIST),
+    Route("GET", "/v1/events/{id}", retrieve),
+    Route("GET", "/v1/balance", balance),
+)

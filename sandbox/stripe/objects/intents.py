@@ -1,0 +1,96 @@
+"""Payment intents as the other objects use them: made, and called off."""
+
+from typing import Any
+
+from sandbox.stripe import errors
+from sandbox.stripe.session import Object, Session, new_id
+
+OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+
+
+def make(
+    session: Session,
+    amount: int,
+    currency: str,
+    customer_id: str | None,
+    *,
+    invoice: Object | None = None,
+    **fields: Any,
+) -> Object:
+    """Create an intent that waits for a payment method; `fields` replace the defaults."""
+    intent_id = new_id("pi")
+    body: Object = {
+        "id": intent_id,
+        "object": "payment_intent",
+        "amount": amount,
+        "amount_capturable": 0,
+        "amount_details": {"tip": {}},
+        "amount_received": 0,
+        "application": None,
+        "application_fee_amount": None,
+        "automatic_payment_methods": None,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": "automatic",
+        "client_secret": f"{intent_id}_{new_id('secret')}",
+        "confirmation_method": "automatic",
+        "created": session.now,
+        "currency": currency,
+        "customer": customer_id,
+        "customer_account": None,
+        "description": None,
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": {},
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {
+            "card": {
+                "installments": None,
+                "mandate_options": None,
+                "network": None,
+                "request_three_d_secure": "automatic",
+            }
+        },
+        "payment_method_types": ["card"],
+        "processing": None,
+        "receipt_email": None,
+        "review": None,
+        "setup_future_usage": None,
+        "shipping": None,
+        "source": None,
+        "statement_descriptor": None,
+        "statement_descriptor_suffix": None,
+        "status": "requires_payment_method",
+        "transfer_data": None,
+        "transfer_group": None,
+        "_invoice": invoice["id"] if invoice else None,
+        "_subscription": subscription_of(invoice) if invoice else None,
+    }
+    return session.create(body | fields, event="payment_intent.created")
+
+
+def cancel(session: Session, intent: Object, reason: str | None) -> Object:
+    """Call an intent off.
+
+    Raises:
+        ApiError: If it is too late for that.
+    """
+    if intent["status"] not in OPEN:
+        raise errors.invalid_request(
+            f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}.",
+            code="payment_intent_unexpected_state",
+        )
+    changes = {"status": "canceled", "canceled_at": session.now, "cancellation_reason": reason}
+    session.change(intent, changes | {"next_action": None}, is_announced=False)
+    session.emit("payment_intent.canceled", intent)
+    return intent
+
+
+def subscription_of(invoice: Object) -> str | None:
+    """Return the subscription that an invoice belongs to."""
+    details = (invoice["parent"] or {}).get("subscription_details")
+    return details["subscription"] if details else None

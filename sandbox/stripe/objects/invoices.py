@@ -1,0 +1,313 @@
+"""Invoices: draft, finalized, charged, and settled in one of four ways."""
+
+from typing import Any
+
+from sandbox.stripe import errors
+from sandbox.stripe.objects import charges, intents, invoice_shape, payment_methods
+from sandbox.stripe.objects.customers import own_method
+from sandbox.stripe.objects.subscription_status import ENDED, follow
+from sandbox.stripe.session import Object, Session, merged
+
+HOUR = 3_600
+
+
+def create_draft(
+    session: Session, subscription: Object, *, reason: str, period: tuple[int, int]
+) -> Object:
+    """Bill a subscription's items for the period they are in now; nothing is charged yet."""
+    customer = session.get("customer", subscription["customer"])
+    invoice = invoice_shape.draft(session, subscription, customer, reason=reason, period=period)
+    session.create(invoice, event="invoice.created")
+    return invoice
+
+
+def finalize(session: Session, invoice: Object) -> Object:
+    """Turn a draft into an open invoice with a payment intent, or a paid one if nothing is due."""
+    customer = session.get("customer", invoice["customer"])
+    number = customer["next_invoice_sequence"]
+    changes = {"next_invoice_sequence": number + 1}
+    session.change(customer, changes, is_announced=False)
+    session.change(
+        invoice,
+        {
+            "status": "open",
+            "number": f"{customer['invoice_prefix']}-{number:04d}",
+            "effective_at": session.now,
+            "automatically_finalizes_at": None,
+            "ending_balance": 0,
+            "hosted_invoice_url": f"{session.base_url}/i/{invoice['id']}",
+            "invoice_pdf": f"{session.base_url}/i/{invoice['id']}/pdf",
+            "status_transitions": invoice["status_transitions"] | {"finalized_at": session.now},
+        },
+        is_announced=False,
+    )
+    session.emit("invoice.finalized", invoice)
+    if invoice["amount_due"] == 0:
+        return _mark_paid(session, invoice)
+    intent = intents.make(
+        session,
+        invoice["amount_due"],
+        invoice["currency"],
+        invoice["customer"],
+        description=invoice["description"],
+        invoice=invoice,
+    )
+    session.create(invoice_shape.payment(session, invoice, intent))
+    return invoice
+
+
+def payment_of(session: Session, invoice: Object) -> tuple[Object, Object] | None:
+    """Return an invoice's default payment and its intent, if it has one."""
+    for payment in session.find("invoice_payment", invoice=invoice["id"]):
+        return payment, session.get("payment_intent", payment["payment"]["payment_intent"])
+    return None
+
+
+def default_method(session: Session, invoice: Object) -> Object | None:
+    """Return the card that an automatic charge takes: invoice, subscription, then customer."""
+    subscription_id = intents.subscription_of(invoice)
+    subscription = session.store.get(subscription_id) if subscription_id else None
+    customer = session.get("customer", invoice["customer"])
+    for method_id in (
+        invoice["default_payment_method"],
+        subscription and subscription["default_payment_method"],
+        customer["invoice_settings"]["default_payment_method"],
+    ):
+        method = session.store.get(method_id) if method_id else None
+        if method and method["customer"] == invoice["customer"]:
+            return method
+    return None
+
+
+def collect(
+    session: Session, invoice: Object, method: Object | None, *, is_off_session: bool
+) -> Object | None:
+    """Try to charge an open invoice once.
+
+    Args:
+        session: The unit of work.
+        invoice: Changed in place.
+        method: The card to charge; without one the attempt fails before any charge.
+        is_off_session: Whether a challenge is a decline.
+
+    Returns:
+        The payment intent, or None if the invoice has none.
+    """
+    found = payment_of(session, invoice)
+    if found is None:
+        return None
+    _, intent = found
+    if method is not None:
+        charges.attempt(session, intent, method, is_off_session=is_off_session)
+    after_attempt(session, invoice, intent)
+    return intent
+
+
+def after_attempt(session: Session, invoice: Object, intent: Object) -> None:
+    """Let an invoice follow what its payment intent came to."""
+    if intent["status"] == "succeeded":
+        _mark_paid(session, invoice)
+        return
+    # Reason: only automatic retries, which this account has switched off, count past the first.
+    changes = {"attempted": True, "attempt_count": max(1, invoice["attempt_count"])}
+    session.change(invoice, changes)
+    is_challenge = intent["status"] == "requires_action"
+    declined = (intent["last_payment_error"] or {}).get("decline_code")
+    if is_challenge or declined == "authentication_required":
+        session.emit("invoice.payment_action_required", invoice)
+    session.emit("invoice.payment_failed", invoice)
+    _set_delinquent(session, invoice, is_delinquent=True)
+    follow(session, invoice)
+
+
+def _mark_paid(session: Session, invoice: Object, *, is_out_of_band: bool = False) -> Object:
+    found = payment_of(session, invoice)
+    changes = {
+        "status": "paid",
+        "amount_paid": invoice["amount_due"],
+        "amount_remaining": 0,
+        "attempted": True,
+        "auto_advance": False,
+        "status_transitions": invoice["status_transitions"] | {"paid_at": session.now},
+        "status_details": None,
+    }
+    if found and not is_out_of_band:
+        payment, _ = found
+        times = payment["status_transitions"] | {"paid_at": session.now}
+        paid = {"status": "paid", "amount_paid": invoice["amount_due"], "status_transitions": times}
+        session.change(payment, paid, is_announced=False)
+        session.emit("invoice_payment.paid", payment)
+        changes["attempt_count"] = max(1, invoice["attempt_count"])
+    session.change(invoice, changes, is_announced=invoice["attempted"])
+    session.emit("invoice.paid", invoice)
+    session.emit("invoice.payment_succeeded", invoice)
+    _set_delinquent(session, invoice, is_delinquent=False)
+    follow(session, invoice)
+    return invoice
+
+
+def _set_delinquent(session: Session, invoice: Object, *, is_delinquent: bool) -> None:
+    customer = session.get("customer", invoice["customer"])
+    session.change(customer, {"delinquent": is_delinquent})
+
+
+def pay(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
+    """Charge an invoice because somebody asked for it.
+
+    Raises:
+        ApiError: If it cannot be paid any more, or the card says no.
+    """
+    if invoice["status"] == "paid":
+        raise errors.invalid_request("Invoice is already paid")
+    if invoice["status"] == "void":
+        raise errors.invalid_request("A voided invoice cannot be paid", code="invoice_not_editable")
+    method = _chosen_method(session, invoice, params)
+    if invoice["status"] == "draft":
+        finalize(session, invoice)
+    if invoice["status"] == "paid":
+        return invoice
+    if params.get("paid_out_of_band"):
+        return _pay_out_of_band(session, invoice)
+    if method is None:
+        raise errors.invalid_request(
+            "There is no default_payment_method set on this Customer or Invoice. "
+            "Please set one, or pay with a payment_method.",
+        )
+    is_off_session = params.get("off_session", True)
+    intent = collect(session, invoice, method, is_off_session=is_off_session)
+    if intent is not None:
+        refuse_unless_paid(intent, method)
+    return invoice
+
+
+def refuse_unless_paid(intent: Object, method: Object) -> None:
+    """Turn an unsuccessful attempt into the error that the caller sees.
+
+    Raises:
+        ApiError: 402, unless the intent succeeded.
+    """
+    if intent["status"] == "succeeded":
+        return
+    shown_intent = {name: value for name, value in intent.items() if name[0] != "_"}
+    failure = intent["last_payment_error"]
+    if failure is None:
+        failure = {
+            "code": "invoice_payment_intent_requires_action",
+            "message": "This payment requires additional user action before it can be completed. "
+            "It can be completed with the PaymentIntent of the invoice.",
+            "payment_method": {name: v for name, v in method.items() if name[0] != "_"},
+        }
+    raise errors.card_error(failure, payment_intent=shown_intent)
+
+
+def _chosen_method(session: Session, invoice: Object, params: dict[str, Any]) -> Object | None:
+    method_id = params.get("payment_method")
+    if not method_id:
+        return default_method(session, invoice)
+    payment_methods.check_usable(
+        session.get("payment_method", method_id, param="payment_method"), invoice["customer"]
+    )
+    return own_method(session, invoice["customer"], method_id, param="payment_method")
+
+
+def _pay_out_of_band(session: Session, invoice: Object) -> Object:
+    found = payment_of(session, invoice)
+    if found and found[1]["status"] in intents.OPEN:
+        intents.cancel(session, found[1], "automatic")
+    return _mark_paid(session, invoice, is_out_of_band=True)
+
+
+def void(session: Session, invoice: Object) -> Object:
+    """Declare that an invoice was never owed.
+
+    Raises:
+        ApiError: If it is not open or uncollectible.
+    """
+    if invoice["status"] not in {"open", "uncollectible"}:
+        raise errors.invalid_request(
+            f"An invoice with status {invoice['status']} cannot be voided.",
+            code="invoice_not_editable",
+        )
+    found = payment_of(session, invoice)
+    if found:
+        payment, intent = found
+        if intent["status"] in intents.OPEN:
+            intents.cancel(session, intent, "void_invoice")
+        times = payment["status_transitions"] | {"canceled_at": session.now}
+        changes = {"status": "canceled", "status_transitions": times}
+        session.change(payment, changes, is_announced=False)
+    times = invoice["status_transitions"] | {"voided_at": session.now}
+    changes = {"status": "void", "status_transitions": times, "auto_advance": False}
+    session.change(invoice, changes | {"status_details": None})
+    session.emit("invoice.voided", invoice)
+    follow(session, invoice)
+    return invoice
+
+
+def mark_uncollectible(session: Session, invoice: Object) -> Object:
+    """Write an open invoice off; it can still be paid.
+
+    Raises:
+        ApiError: If it is not open.
+    """
+    if invoice["status"] != "open":
+        raise errors.invalid_request(
+            f"An invoice with status {invoice['status']} cannot be marked uncollectible.",
+            code="invoice_not_editable",
+        )
+    times = invoice["status_transitions"] | {"marked_uncollectible_at": session.now}
+    changes = {
+        "status": "uncollectible",
+        "status_details": {"uncollectible": {"reason": "user_forgiven"}},
+        "status_transitions": times,
+        "auto_advance": False,
+    }
+    session.change(invoice, changes)
+    session.emit("invoice.marked_uncollectible", invoice)
+    _set_delinquent(session, invoice, is_delinquent=False)
+    follow(session, invoice)
+    return invoice
+
+
+def update(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
+    """Change what may be changed on an invoice."""
+    names = ("auto_advance", "description")
+    changes: dict[str, Any] = {name: params[name] for name in names if name in params}
+    if params.get("auto_advance") and invoice["status"] not in {"draft", "open"}:
+        raise errors.invalid_request(
+            f"An invoice with status {invoice['status']} does not advance.",
+            code="invoice_not_editable",
+        )
+    if params.get("default_payment_method"):
+        param = "default_payment_method"
+        method = own_method(session, invoice["customer"], params[param], param=param)
+        changes[param] = method["id"]
+    if "metadata" in params:
+        changes["metadata"] = merged(invoice["metadata"] or {}, params["metadata"])
+    if invoice["status"] == "draft" and "auto_advance" in changes:
+        due_at = session.now + HOUR if changes["auto_advance"] else None
+        changes["automatically_finalizes_at"] = due_at
+        if due_at is not None:
+            session.schedule("finalize_invoice", invoice["id"], due_at)
+    return session.change(invoice, changes)
+
+
+def run_finalize(session: Session, invoice_id: str) -> None:
+    """Job: a draft's hour is over; open it and charge it."""
+    invoice = session.store.get(invoice_id)
+    if invoice is None or invoice["status"] != "draft" or not invoice["auto_advance"]:
+        return
+    subscription_id = intents.subscription_of(invoice)
+    subscription = session.store.get(subscription_id) if subscription_id else None
+    if subscription and subscription["status"] in ENDED:
+        return
+    finalize(session, invoice)
+    if invoice["status"] == "open":
+        collect(session, invoice, default_method(session, invoice), is_off_session=False)
+
+
+def run_collect(session: Session, invoice_id: str) -> None:
+    """Job: an invoice that was finalized by hand gets its first automatic charge."""
+    invoice = session.store.get(invoice_id)
+    if invoice and invoice["status"] == "open" and invoice["auto_advance"]:
+        collect(session, invoice, default_method(session, invoice), is_off_session=False)

@@ -1,0 +1,50 @@
+"""The status rule: a subscription's status follows its latest invoice and no other."""
+
+from typing import Any
+
+from sandbox.stripe.objects.intents import subscription_of
+from sandbox.stripe.session import Object, Session
+
+ENDED = ("canceled", "incomplete_expired")
+_LIVE = ("active", "past_due", "unpaid")
+
+
+def follow(session: Session, invoice: Object) -> None:
+    """Move the subscription of an invoice that has just changed.
+
+    Paid activates. An open invoice whose payment was tried makes a running subscription past due.
+    Void and uncollectible make it active again, since nothing is owed for the current period.
+    """
+    subscription_id = subscription_of(invoice)
+    subscription = session.store.get(subscription_id) if subscription_id else None
+    if subscription is None or subscription["latest_invoice"] != invoice["id"]:
+        return
+    wanted = _next_status(subscription, invoice)
+    if wanted == subscription["status"]:
+        return
+    changes: dict[str, Any] = {"status": wanted}
+    was_paused = subscription["status"] == "paused"
+    if was_paused:
+        changes["status_details"] = None
+    if wanted == "incomplete_expired":
+        changes |= {"ended_at": session.now}
+    is_announced = subscription["_is_announced"]
+    session.change(subscription, changes, is_announced=is_announced)
+    if was_paused:
+        session.emit("customer.subscription.resumed", subscription)
+
+
+def _next_status(subscription: Object, invoice: Object) -> str:
+    status: str = subscription["status"]
+    settled: str = invoice["status"]
+    if status in ENDED or status == "trialing":
+        return status
+    if settled == "paid":
+        return "active"
+    if settled == "uncollectible":
+        return "active"
+    if settled == "void":
+        return {"incomplete": "incomplete_expired", "paused": "paused"}.get(status, "active")
+    if settled == "open" and invoice["attempted"] and status in _LIVE:
+        return "past_due"
+    return status

@@ -1,0 +1,173 @@
+"""Types of request parameters: each turns form strings into values or refuses as Stripe does."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sandbox.stripe.errors import bad_parameter
+
+_INTEGER = re.compile(r"-?\d{1,18}")
+
+
+class Param(Protocol):
+    """One parameter's type."""
+
+    def parse(self, raw: Any, path: str) -> Any:
+        """Return the value of `raw`, found at `path`, or raise `ApiError`."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string; the empty string unsets and becomes None."""
+
+    max_length: int = 5_000
+
+    def parse(self, raw: Any, path: str) -> str | None:
+        """Return the string, or None for the empty one."""
+        if not isinstance(raw, str):
+            raise bad_parameter(f"Invalid string: {path} must be a string", param=path)
+        if len(raw) > self.max_length:
+            raise bad_parameter(
+                f"Invalid string: {path} must be at most {self.max_length} characters", param=path
+            )
+        return raw or None
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number; the empty string unsets where that is allowed."""
+
+    minimum: int | None = None
+    maximum: int | None = None
+    is_unsettable: bool = False
+    words: tuple[str, ...] = ()
+
+    def parse(self, raw: Any, path: str) -> int | str | None:
+        """Return the number, one of the allowed words, or None for the empty string."""
+        if raw == "" and self.is_unsettable:
+            return None
+        if isinstance(raw, str) and raw in self.words:
+            return raw
+        if not isinstance(raw, str) or not _INTEGER.fullmatch(raw):
+            raise bad_parameter(
+                f"Invalid integer: {raw if isinstance(raw, str) else path}",
+                code="parameter_invalid_integer",
+                param=path,
+            )
+        value = int(raw)
+        if self.minimum is not None and value < self.minimum:
+            raise bad_parameter(
+                f"Invalid {path}: must be at least {self.minimum}",
+                code="parameter_invalid_integer",
+                param=path,
+            )
+        if self.maximum is not None and value > self.maximum:
+            raise bad_parameter(f"Invalid {path}: must be at most {self.maximum}", param=path)
+        return value
+
+
+@dataclass(frozen=True)
+class Boolean:
+    """`true` or `false`."""
+
+    def parse(self, raw: Any, path: str) -> bool:
+        """Return the truth value."""
+        if not isinstance(raw, str) or raw.lower() not in {"true", "false"}:
+            raise bad_parameter(f"Invalid boolean: {raw}", param=path)
+        return raw.lower() == "true"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the named values."""
+
+    values: tuple[str, ...]
+
+    def parse(self, raw: Any, path: str) -> str:
+        """Return the value if it is one of those allowed."""
+        if raw not in self.values:
+            raise bad_parameter(
+                f"Invalid {path}: must be one of {', '.join(self.values)}", param=path
+            )
+        return str(raw)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Names with text values; an empty value removes the name, an empty string all of them."""
+
+    def parse(self, raw: Any, path: str) -> dict[str, str] | None:
+        """Return the names and values, or None to remove all."""
+        if raw == "":
+            return None
+        if not isinstance(raw, dict) or not all(isinstance(v, str) for v in raw.values()):
+            raise bad_parameter(f"Invalid {path}: must be a flat group of strings", param=path)
+        return raw
+
+
+@dataclass(frozen=True)
+class Many:
+    """A list of one type."""
+
+    item: Param
+
+    def parse(self, raw: Any, path: str) -> list[Any]:
+        """Return each entry parsed, in the order of its number."""
+        if raw == "":
+            return []
+        if not isinstance(raw, dict) or not all(key.isdigit() for key in raw):
+            raise bad_parameter("Invalid array", param=path)
+        return [self.item.parse(raw[key], f"{path}[{key}]") for key in sorted(raw, key=int)]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Named parameters; a name that is not listed is refused."""
+
+    fields: Mapping[str, Param]
+    required: tuple[str, ...] = field(default=())
+
+    def parse(self, raw: Any, path: str = "") -> dict[str, Any]:
+        """Return every given parameter parsed, by name."""
+        if not isinstance(raw, dict):
+            raise bad_parameter("Invalid object", param=path)
+        for name in raw:
+            if name not in self.fields:
+                full = _join(path, name)
+                raise bad_parameter(
+                    f"Received unknown parameter: {full}", code="parameter_unknown", param=full
+                )
+        for name in self.required:
+            if raw.get(name, "") == "":
+                full = _join(path, name)
+                raise bad_parameter(
+                    f"Missing required param: {full}.", code="parameter_missing", param=full
+                )
+        return {
+            name: self.fields[name].parse(value, _join(path, name)) for name, value in raw.items()
+        }
+
+
+@dataclass(frozen=True)
+class Range:
+    """A moment, or bounds on one: `created=1` or `created[gte]=1`."""
+
+    def parse(self, raw: Any, path: str) -> dict[str, int]:
+        """Return the bounds by operator."""
+        if isinstance(raw, dict):
+            bounds = Group({op: Integer() for op in ("gt", "gte", "lt", "lte")})
+            return bounds.parse(raw, path)
+        moment = Integer().parse(raw, path)
+        return {"gte": int(moment or 0), "lte": int(moment or 0)}
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}[{name}]" if path else name
+
+
+PAGE: dict[str, Param] = {
+    "limit": Integer(minimum=1, maximum=100),
+    "starting_after": Text(),
+    "ending_before": Text(),
+}

@@ -1,0 +1,207 @@
+"""All SQL of the sandbox: one SQLite file, one writer, and what was committed survives SIGKILL."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, kind TEXT NOT NULL,
+  created INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (kind, seq);
+CREATE TABLE IF NOT EXISTS events (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, type TEXT NOT NULL,
+  created INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS deliveries (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, next_at REAL NOT NULL,
+  attempt_count INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS deliveries_by_time ON deliveries (next_at, seq);
+CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event_id);
+CREATE TABLE IF NOT EXISTS idempotency (
+  key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL,
+  created INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS requests (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, method TEXT NOT NULL, path TEXT NOT NULL,
+  params TEXT NOT NULL, idempotency_key TEXT, status INTEGER, replayed INTEGER NOT NULL DEFAULT 0,
+  wall_time REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS ledger (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, outcome TEXT NOT NULL,
+  amount INTEGER NOT NULL, currency TEXT NOT NULL, customer TEXT, subscription TEXT, invoice TEXT,
+  payment_intent TEXT, charge TEXT, decline_code TEXT, idempotency_key TEXT,
+  wall_time REAL NOT NULL, sandbox_time REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS jobs (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, object_id TEXT NOT NULL,
+  due_at INTEGER NOT NULL, UNIQUE (kind, object_id));
+CREATE INDEX IF NOT EXISTS jobs_by_time ON jobs (due_at, seq);
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value REAL NOT NULL);
+"""
+TABLES = (
+    "objects", "events", "deliveries", "idempotency", "requests", "ledger", "jobs", "settings",
+)  # fmt: skip
+INDEXED = {
+    "charge": ("customer", "payment_intent"),
+    "invoice": ("customer", "parent.subscription_details.subscription"),
+    "invoice_payment": ("invoice", "payment.payment_intent"),
+    "payment_intent": ("customer",),
+    "payment_method": ("customer",),
+    "price": ("product",),
+    "setup_intent": ("customer",),
+    "subscription": ("customer",),
+}
+_COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+Row = dict[str, Any]
+
+
+class Store:
+    """Objects as JSON by id, and the sandbox's own books beside them."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        # Reason: NORMAL leaves each commit with the operating system, which a killed process
+        # cannot take back; only a power cut could lose the last ones.
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(SCHEMA)
+        for kind, fields in INDEXED.items():
+            for field in fields:
+                name = f"{kind}_by_{field}".replace(".", "_")
+                self._db.execute(
+                    f"CREATE INDEX IF NOT EXISTS {name} ON objects "
+                    f"(json_extract(body, '$.{field}'), seq) WHERE kind = '{kind}'"
+                )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything at the end, or nothing if an exception leaves the block."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def erase(self) -> None:
+        """Forget everything."""
+        with self.transaction():
+            for table in TABLES:
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names are constants
+
+    def get(self, object_id: str) -> Row | None:
+        """Return one object."""
+        row = self._db.execute("SELECT body FROM objects WHERE id = ?", (object_id,)).fetchone()
+        return orjson.loads(row[0]) if row else None
+
+    def put(self, body: Row) -> None:
+        """Insert or replace one object."""
+        self._db.execute(
+            "INSERT INTO objects (id, kind, created, body) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            (body["id"], body["object"], body["created"], orjson.dumps(body).decode()),
+        )
+
+    def delete(self, object_id: str) -> None:
+        """Remove one object."""
+        self._db.execute("DELETE FROM objects WHERE id = ?", (object_id,))
+
+    def objects(
+        self,
+        kind: str,
+        filters: Mapping[str, Any] | None = None,
+        bounds: Mapping[str, int] | None = None,
+        *,
+        page: Mapping[str, Any] | None = None,
+    ) -> tuple[list[Row], bool]:
+        """Return one page of the objects that match, newest first, and whether there are more.
+
+        Args:
+            kind: The objects' type.
+            filters: Wanted values by dotted path; None means null and a list any of its values.
+            bounds: Limits on `created` by operator.
+            page: Stripe's `limit`, `starting_after` and `ending_before`.
+        """
+        where, values = [f"kind = '{kind}'"], []
+        for field, value in (filters or {}).items():
+            several = value if isinstance(value, list) else [value]
+            where.append(f"json_extract(body, '$.{field}') IN ({', '.join('?' * len(several))})")
+            values += several
+        return self._page("objects", where, values, bounds or {}, page or {})
+
+    def events(
+        self,
+        types: list[str],
+        bounds: Mapping[str, int],
+        page: Mapping[str, Any],
+        *,
+        is_delivered: bool | None = None,
+    ) -> tuple[list[Row], bool]:
+        """Return one page of events, newest first, and whether there are more."""
+        where, values = [], []
+        if types:
+            alternatives = []
+            for name in types:
+                alternatives.append("type GLOB ?" if name.endswith("*") else "type = ?")
+                values.append(name)
+            where.append(f"({' OR '.join(alternatives)})")
+        if is_delivered is not None:
+            pending = "EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id)"
+            where.append(f"NOT {pending}" if is_delivered else pending)
+        return self._page("events", where, values, bounds, page)
+
+    def _page(
+        self,
+        table: str,
+        where: list[str],
+        values: list[Any],
+        bounds: Mapping[str, int],
+        page: Mapping[str, Any],
+    ) -> tuple[list[Row], bool]:
+        where, values = list(where), list(values)
+        for operator, moment in bounds.items():
+            where.append(f"created {_COMPARE[operator]} ?")
+            values.append(moment)
+        is_backwards = page.get("ending_before") is not None
+        cursor = page.get("ending_before") or page.get("starting_after")
+        if cursor is not None:
+            sign = ">" if is_backwards else "<"
+            where.append(f"seq {sign} (SELECT seq FROM {table} WHERE id = ?)")  # noqa: S608
+            values.append(cursor)
+        limit = page.get("limit", 10)
+        rows = self._db.execute(
+            f"SELECT body FROM {table} WHERE {' AND '.join(where) or 'TRUE'} "  # noqa: S608
+            f"ORDER BY seq {'ASC' if is_backwards else 'DESC'} LIMIT {limit + 1}",
+            values,
+        ).fetchall()
+        found = [orjson.loads(row[0]) for row in rows[:limit]]
+        return (found[::-1] if is_backwards else found), len(rows) > limit
+
+    def run(self, sql: str, *values: Any) -> None:
+        """Write to one of the sandbox's own books."""
+        self._db.execute(sql, values)
+
+    def row(self, sql: str, *values: Any) -> Row | None:
+        """Return the first row of a query."""
+        found = self._db.execute(sql, values).fetchone()
+        return dict(found) if found else None
+
+    def rows(self, sql: str, *values: Any) -> list[Row]:
+        """Return all rows of a query."""
+        return [dict(row) for row in self._db.execute(sql, values)]
+
+    def insert(self, table: str, row: Mapping[str, Any]) -> int:
+        """Add a row and return its number."""
+        marks = ", ".join("?" * len(row))
+        cursor = self._db.execute(
+            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})",  # noqa: S608
+            tuple(row.values()),
+        )
+        return int(cursor.lastrowid or 0)

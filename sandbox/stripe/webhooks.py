@@ -1,0 +1,129 @@
+"""Webhooks: signed, delivered at least once, tried again until they are taken."""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import logging
+import secrets
+import time
+
+import httpx
+
+from sandbox.stripe.faults import Faults
+from sandbox.stripe.store import Row, Store
+
+_LONGEST_PAUSE = 60.0
+_AT_ONCE = 16
+_SHUFFLE_SECONDS = 0.2
+_TIMEOUT = httpx.Timeout(10.0)
+log = logging.getLogger("sandbox.stripe.webhooks")
+_dice = secrets.SystemRandom()
+
+
+def sign(secret: str, payload: bytes, moment: int) -> str:
+    """Return the `Stripe-Signature` header of a payload."""
+    digest = hmac.new(secret.encode(), f"{moment}.".encode() + payload, hashlib.sha256)
+    return f"t={moment},v1={digest.hexdigest()}"
+
+
+class Webhooks:
+    """Sends what is in the `deliveries` table; a row leaves it only after a 2xx."""
+
+    def __init__(self, store: Store, faults: Faults, url: str | None, secret: str | None) -> None:
+        self._store = store
+        self._faults = faults
+        self._url = url
+        self._secret = secret or ""
+        self._wake = asyncio.Event()
+        self._sending: dict[int, asyncio.Task[None]] = {}
+
+    def enqueue(self, event_id: str) -> None:
+        """Note an event for delivery, in the transaction that writes it."""
+        if self._url is None:
+            return
+        plan = self._faults.plan.webhooks
+        for _ in range(plan.duplicate):
+            next_at = time.time() + plan.delay_seconds
+            if plan.shuffle:
+                next_at += _dice.uniform(0, _SHUFFLE_SECONDS)
+            self._store.insert("deliveries", {"event_id": event_id, "next_at": next_at})
+
+    def wake(self) -> None:
+        """Look at the table again."""
+        self._wake.set()
+
+    def pending_count(self) -> int:
+        """Return how many deliveries have not been taken yet."""
+        row = self._store.row("SELECT count(*) AS n FROM deliveries")
+        return int(row["n"]) if row else 0
+
+    async def run(self) -> None:
+        """Deliver for ever."""
+        if self._url is None:
+            return
+        # Reason: whatever kept the receiver away before a restart may be over.
+        self._store.run("UPDATE deliveries SET next_at = min(next_at, ?)", time.time())
+        limits = httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE)
+        async with httpx.AsyncClient(limits=limits, timeout=_TIMEOUT, trust_env=False) as client:
+            try:
+                while True:
+                    self._wake.clear()
+                    pause = self._start_due(client)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), pause)
+            finally:
+                for task in self._sending.values():
+                    task.cancel()
+                await asyncio.gather(*self._sending.values(), return_exceptions=True)
+
+    def _start_due(self, client: httpx.AsyncClient) -> float | None:
+        """Start what is due and return how long the next one can wait, None being for ever."""
+        if self._faults.plan.webhooks.off:
+            return None
+        rows = self._store.rows(
+            "SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id "
+            "ORDER BY d.next_at, d.seq LIMIT ?",
+            2 * _AT_ONCE,
+        )
+        for row in rows:
+            if row["seq"] in self._sending:
+                continue
+            if len(self._sending) >= _AT_ONCE:
+                return None
+            wait: float = row["next_at"] - time.time()
+            if wait > 0:
+                return wait
+            self._sending[row["seq"]] = asyncio.create_task(self._deliver(client, row))
+        return None
+
+    async def _deliver(self, client: httpx.AsyncClient, row: Row) -> None:
+        try:
+            if await self._is_taken(client, row["body"].encode()):
+                self._store.run("DELETE FROM deliveries WHERE seq = ?", row["seq"])
+                return
+            pause = min(2.0 ** row["attempt_count"], _LONGEST_PAUSE)
+            self._store.run(
+                "UPDATE deliveries SET attempt_count = attempt_count + 1, next_at = ? "
+                "WHERE seq = ?",
+                time.time() + pause,
+                row["seq"],
+            )
+        finally:
+            self._sending.pop(row["seq"], None)
+            self.wake()
+
+    async def _is_taken(self, client: httpx.AsyncClient, payload: bytes) -> bool:
+        plan = self._faults.plan.webhooks
+        if plan.drop and _dice.random() < plan.drop:
+            return False
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Stripe-Signature": sign(self._secret, payload, int(time.time())),
+        }
+        try:
+            reply = await client.post(str(self._url), content=payload, headers=headers)
+        except httpx.HTTPError as error:
+            log.debug("webhook not delivered: %r", error)
+            return False
+        return reply.is_success
