@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import PaymentAttempt, PaymentRetry
 from database.paging import Page, newest_first
-from domain.billing import RetrySnapshot
 from domain.retries import CLOSED, AttemptTrigger
+from domain.retry_messages import RetrySnapshot
 
 
 class PaymentRetryRepository:
@@ -88,7 +88,7 @@ class PaymentRetryRepository:
             )
             .order_by(PaymentAttempt.attempt)
         )
-        found = defaultdict(deque[PaymentAttempt])
+        found: defaultdict[UUID, deque[PaymentAttempt]] = defaultdict(deque)
         for row in await self._session.scalars(statement):
             found[row.payment_retry_id].append(row)
         return found

@@ -1,24 +1,15 @@
-"""What crosses the border of billing's workflows and activities."""
+"""What crosses the border of `SubscriptionWorkflow` and its activities."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
 from domain.messages import Frozen
-from domain.retries import (
-    AttemptTrigger,
-    ChargeResult,
-    LastResort,
-    OlderInvoices,
-    RetryStatus,
-    VersionedPolicy,
-)
+from domain.retries import RetryStatus, VersionedPolicy
+from domain.retry_messages import ROTATE_AFTER, LastResortOrder
 from domain.subscriptions import CommandKind, Effect, SubscriptionStatus
-
-ROTATE_AFTER = 1_500
 
 
 class SubscriptionRequest(Frozen):
@@ -104,14 +95,6 @@ class EventNote(Frozen):
     data: dict[str, Any] = {}
 
 
-class LastResortOrder(Frozen):
-    """What a recovery asks of the mailbox, having tried all else."""
-
-    stripe_invoice_id: str
-    last_resort: LastResort
-    after_uncollectible: LastResort = LastResort.CANCEL
-
-
 class SubscriptionOrder(Frozen):
     """Argument of the activities that bring a subscription and its view up to date.
 
@@ -123,6 +106,8 @@ class SubscriptionOrder(Frozen):
         last_resort: What to carry out, for `carry_out_last_resort`.
         hint_ids: Stripe events that made us look.
         notes: What else happened, to be told in the same transaction.
+        void_stripe_invoice_ids: What to void, for `void_invoices`.
+        parked_reason: What a person must look into, for `park_subscription`.
     """
 
     subscription_id: UUID
@@ -132,6 +117,20 @@ class SubscriptionOrder(Frozen):
     last_resort: LastResortOrder | None = None
     hint_ids: tuple[str, ...] = ()
     notes: tuple[EventNote, ...] = ()
+    void_stripe_invoice_ids: tuple[str, ...] = ()
+    parked_reason: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """What this is about, for the Web UI."""
+        if self.command is not None:
+            return self.command.kind
+        if self.last_resort is not None:
+            return f"last resort: {self.last_resort.last_resort}"
+        if self.request is not None:
+            return "create at Stripe"
+        reasons = [*self.hint_ids, *(note.kind for note in self.notes)]
+        return f"look at Stripe: {', '.join(reasons[:3]) or 'again'}"
 
 
 class Refreshed(Frozen):
@@ -148,141 +147,3 @@ class Refreshed(Frozen):
     effects: tuple[Effect, ...] = ()
     unpaid_stripe_invoice_ids: tuple[str, ...] = ()
     policy: VersionedPolicy = VersionedPolicy()
-
-
-class RetryStart(Frozen):
-    """Argument of `PaymentRetryWorkflow.run`."""
-
-    payment_retry_id: UUID
-    subscription_id: UUID
-    user_id: UUID
-    stripe_subscription_id: str
-    stripe_invoice_id: str
-    grace_ends_at: datetime
-    policy: VersionedPolicy
-
-
-class ChargeOrder(Frozen):
-    """Argument of `charge_invoice`: one attempt, the same on every activity retry of it."""
-
-    payment_retry_id: UUID
-    stripe_subscription_id: str
-    stripe_invoice_id: str
-    attempt: int
-    trigger: AttemptTrigger
-    attempted_at: datetime
-    stripe_payment_method_id: str | None = None
-
-
-class ChargeOutcome(Frozen):
-    """How a charge ended."""
-
-    result: ChargeResult
-    decline_code: str | None = None
-    advice_code: str | None = None
-    stripe_payment_intent_id: str | None = None
-    next_action_url: str | None = None
-
-
-class RetrySnapshot(Frozen):
-    """What the row of a recovery shows."""
-
-    payment_retry_id: UUID
-    retry_status: RetryStatus
-    attempt_count: int
-    next_attempt_at: datetime | None = None
-
-
-class RetryReport(Frozen):
-    """What a recovery tells the mailbox that it belongs to.
-
-    Args:
-        stripe_invoice_id: Whose recovery reports.
-        retry_status: Where it stands now.
-        attempt: Number of the charge that is reported; None if none was made.
-        outcome: How that charge ended.
-        last_resort: What it asks the mailbox to do, having tried all else.
-        older_invoices: What becomes of older unpaid invoices now.
-    """
-
-    stripe_invoice_id: str
-    retry_status: RetryStatus
-    attempt: int | None = None
-    outcome: ChargeOutcome | None = None
-    last_resort: LastResortOrder | None = None
-    older_invoices: OlderInvoices = OlderInvoices.COLLECT
-
-
-class RetryNow(Frozen):
-    """Argument of the `retry_now` update; `command_id` is also the update's id."""
-
-    command_id: UUID
-
-
-class NewCard(Frozen):
-    """A card that may succeed where another failed."""
-
-    stripe_payment_method_id: str
-
-
-class ErrandKind(StrEnum):
-    """Stripe's small jobs."""
-
-    ATTACH_PAYMENT_METHOD = "attach_payment_method"
-    SET_DEFAULT_PAYMENT_METHOD = "set_default_payment_method"
-    DETACH_PAYMENT_METHOD = "detach_payment_method"
-    CREATE_SETUP_INTENT = "create_setup_intent"
-    CREATE_PLAN = "create_plan"
-    CHANGE_PLAN = "change_plan"
-
-
-class PlanRequest(Frozen):
-    """A plan to be made or changed; on a change, None leaves a field as it is."""
-
-    code: str | None = None
-    name: str | None = None
-    amount_cents: int | None = None
-    currency_code: str | None = None
-    interval: str | None = None
-    interval_count: int | None = None
-    trial_days: int | None = None
-    features: dict[str, Any] | None = None
-    limits: dict[str, int] | None = None
-    retry_policy: str | None = None
-    is_active: bool | None = None
-
-
-class StripeErrand(Frozen):
-    """Argument of `StripeErrandWorkflow.run`.
-
-    Args:
-        errand_id: Makes the workflow id and Stripe's idempotency keys.
-        kind: Which job.
-        user_id: For whom, unless it is about a plan.
-        resource_id: Id of the row that the job makes or changes.
-        stripe_payment_method_id: Which card, for the jobs about cards.
-        is_default: Whether an attached card becomes the default.
-        plan: What the plan is to be, for the jobs about plans.
-    """
-
-    errand_id: UUID
-    kind: ErrandKind
-    resource_id: UUID
-    user_id: UUID | None = None
-    stripe_payment_method_id: str | None = None
-    is_default: bool = False
-    plan: PlanRequest | None = None
-
-
-class ErrandResult(Frozen):
-    """Answer of `StripeErrandWorkflow`.
-
-    Args:
-        resource_id: The row that was made or changed.
-        client_secret: Of a setup intent; never stored by us.
-        retried_stripe_invoice_ids: Open recoveries that were told of a new default card.
-    """
-
-    resource_id: UUID
-    client_secret: str | None = None
-    retried_stripe_invoice_ids: tuple[str, ...] = ()

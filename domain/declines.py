@@ -37,6 +37,7 @@ HARD_CODES = frozenset(
         "new_account_information_available",
         "no_payment_method",
         "pickup_card",
+        "provider_rejected",
         "restricted_card",
         "revocation_of_all_authorizations",
         "revocation_of_authorization",

@@ -240,10 +240,10 @@ def after_charge(
     if result is ChargeResult.GONE:
         return recovery.model_copy(update={"retry_status": RetryStatus.CANCELED})
     changes: dict[str, object] = {"decline_code": decline[0], "advice_code": decline[1]}
-    was_soft = recovery.retry_status is RetryStatus.WAITING
+    is_on_schedule = recovery.retry_status is RetryStatus.WAITING
     if trigger is AttemptTrigger.SCHEDULED:
         changes |= {"attempt_count": recovery.attempt_count + 1, "waits_from": now}
-    elif trigger is AttemptTrigger.NEW_CARD and not was_soft:
-        # Reason: the schedule slept while we waited for this card; it resumes from here.
+    elif not is_on_schedule:
+        # Reason: the schedule slept while we waited for the customer; it resumes from here.
         changes["waits_from"] = now
     return recovery.model_copy(update=changes)

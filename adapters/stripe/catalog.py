@@ -5,7 +5,7 @@ from typing import Literal, cast
 import stripe
 
 from adapters.stripe.client import our_errors
-from domain.billing import PlanRequest
+from domain.errands import PlanRequest
 
 
 class StripeCatalog:

@@ -1,0 +1,70 @@
+"""What crosses the border of `StripeErrandWorkflow` and its activities."""
+
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from domain.messages import Frozen
+
+
+class ErrandKind(StrEnum):
+    """Stripe's small jobs."""
+
+    ATTACH_PAYMENT_METHOD = "attach_payment_method"
+    SET_DEFAULT_PAYMENT_METHOD = "set_default_payment_method"
+    DETACH_PAYMENT_METHOD = "detach_payment_method"
+    CREATE_SETUP_INTENT = "create_setup_intent"
+    CREATE_PLAN = "create_plan"
+    CHANGE_PLAN = "change_plan"
+
+
+class PlanRequest(Frozen):
+    """A plan to be made or changed; on a change, None leaves a field as it is."""
+
+    code: str | None = None
+    name: str | None = None
+    amount_cents: int | None = None
+    currency_code: str | None = None
+    interval: str | None = None
+    interval_count: int | None = None
+    trial_days: int | None = None
+    features: dict[str, Any] | None = None
+    limits: dict[str, int] | None = None
+    retry_policy: str | None = None
+    is_active: bool | None = None
+
+
+class StripeErrand(Frozen):
+    """Argument of `StripeErrandWorkflow.run`.
+
+    Args:
+        errand_id: Makes the workflow id and Stripe's idempotency keys.
+        kind: Which job.
+        user_id: For whom, unless it is about a plan.
+        resource_id: Id of the row that the job makes or changes.
+        stripe_payment_method_id: Which card, for the jobs about cards.
+        is_default: Whether an attached card becomes the default.
+        plan: What the plan is to be, for the jobs about plans.
+    """
+
+    errand_id: UUID
+    kind: ErrandKind
+    resource_id: UUID
+    user_id: UUID | None = None
+    stripe_payment_method_id: str | None = None
+    is_default: bool = False
+    plan: PlanRequest | None = None
+
+
+class ErrandResult(Frozen):
+    """Answer of `StripeErrandWorkflow`.
+
+    Args:
+        resource_id: The row that was made or changed.
+        client_secret: Of a setup intent; never stored by us.
+        retried_stripe_invoice_ids: Open recoveries that were told of a new default card.
+    """
+
+    resource_id: UUID
+    client_secret: str | None = None
+    retried_stripe_invoice_ids: tuple[str, ...] = ()

@@ -1,0 +1,84 @@
+"""What happened, in a sentence that a customer can read."""
+
+from datetime import datetime
+
+from domain.billing import EventNote, SubscriptionCommand
+from domain.retries import ChargeResult
+from domain.retry_messages import RetryReport
+from domain.subscriptions import CommandKind, SubscriptionStatus
+
+_COMMANDS = {
+    CommandKind.CANCEL_NOW: "Canceled at once, as asked.",
+    CommandKind.CHANGE_PAYMENT_METHOD: "The payment method was changed.",
+}
+
+
+def note_of_command(command: SubscriptionCommand) -> EventNote:
+    """Tell that a command was carried out."""
+    return EventNote(
+        source_key=f"command:{command.command_id}",
+        kind=command.kind,
+        summary=_COMMANDS[command.kind],
+    )
+
+
+def note_of_grace_end(ended_at: datetime) -> EventNote:
+    """Tell that access ended because grace did."""
+    return EventNote(
+        source_key=f"grace:{ended_at.isoformat()}",
+        kind="grace_ended",
+        summary="The grace period has ended, and access with it.",
+        data={"ended_at": ended_at.isoformat()},
+    )
+
+
+def note_of_hint(stripe_event_id: str, event_type: str) -> EventNote:
+    """Tell that Stripe told us something."""
+    return EventNote(
+        source_key=stripe_event_id,
+        kind=event_type,
+        summary=f"Stripe reported {event_type}.",
+        data={"stripe_event_id": stripe_event_id},
+    )
+
+
+def note_of_status(
+    before: SubscriptionStatus,
+    after: SubscriptionStatus,
+    seq: int,
+    reason: str,
+) -> EventNote:
+    """Tell that the status changed.
+
+    Args:
+        before: The status until now.
+        after: The status from now on.
+        seq: Number of the last event before this one; makes the change unlike any other.
+        reason: What made us see it.
+    """
+    return EventNote(
+        source_key=f"status:{seq}:{after}",
+        kind="status_changed",
+        summary=f"The subscription is {after}; it was {before}.",
+        data={"from": before, "to": after, "reason": reason},
+    )
+
+
+def notes_of_report(report: RetryReport) -> tuple[EventNote, ...]:
+    """Tell what a recovery did, if it did anything that a customer would want to know."""
+    data = {"stripe_invoice_id": report.stripe_invoice_id, "retry_status": report.retry_status}
+    source_key = f"retry:{report.stripe_invoice_id}:{report.attempt}"
+    if report.outcome is None:
+        if report.last_resort is None:
+            return ()
+        summary = f"All retries have failed: {report.last_resort.last_resort}, as the policy says."
+        source_key = f"retry:{report.stripe_invoice_id}:last_resort"
+        return (EventNote(source_key=source_key, kind="last_resort", summary=summary, data=data),)
+    data["attempt"] = str(report.attempt)
+    if report.outcome.result is ChargeResult.SUCCEEDED:
+        summary = "A retry was paid."
+        return (EventNote(source_key=source_key, kind="retry_paid", summary=summary, data=data),)
+    decline_code = report.outcome.decline_code or "unknown reason"
+    data["decline_code"] = decline_code
+    summary = f"A retry failed: {decline_code}."
+    return (EventNote(source_key=source_key, kind="retry_failed", summary=summary, data=data),)

@@ -1,0 +1,75 @@
+"""The box in front of a subscription: handlers put in, only `run` takes out.
+
+So everything is done one after the other, without a lock. The rules, each found by trying it
+without: handlers never touch the subscription's state; a validator is a courtesy, the decision
+is made when the turn comes; answers travel, because update ids dedupe within one run only;
+`all_handlers_finished` is never awaited alone.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from uuid import UUID
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.billing import CommandAnswer, SubscriptionCommand, SubscriptionStart
+    from domain.retries import CLOSED
+    from domain.retry_messages import RetryReport
+
+KEPT_ANSWER_COUNT = 100
+
+
+class Mailbox:
+    """What waits to be done, and what was answered."""
+
+    def __init__(self, start: SubscriptionStart) -> None:
+        self.commands: deque[SubscriptionCommand] = deque()
+        self.reports: deque[RetryReport] = deque()
+        self.hint_ids: list[str] = list(start.hint_ids)
+        self.answers: dict[UUID, CommandAnswer] = dict(start.answers)
+
+    def has_mail(self) -> bool:
+        """Whether anything waits to be taken out."""
+        return bool(self.commands or self.reports or self.hint_ids)
+
+    def closed_invoice_ids(self) -> set[str]:
+        """Return the invoices whose recovery has reported its end, read or unread."""
+        closed = [report for report in self.reports if report.retry_status in CLOSED]
+        return {report.stripe_invoice_id for report in closed}
+
+    async def ask(self, command: SubscriptionCommand) -> CommandAnswer:
+        """Put a command in and wait for its answer; a repeat waits for the same one."""
+        waiting = {queued.command_id for queued in self.commands}
+        if command.command_id not in self.answers and command.command_id not in waiting:
+            self.commands.append(command)
+        await workflow.wait_condition(lambda: command.command_id in self.answers)
+        return self.answers[command.command_id]
+
+    def hint(self, event_ids: Iterable[str]) -> None:
+        """Put hints in, each once."""
+        self.hint_ids += [known for known in event_ids if known not in self.hint_ids]
+
+    def take_hints(self) -> tuple[str, ...]:
+        """Take all hints out: any number of them is one look at Stripe."""
+        taken, self.hint_ids = tuple(self.hint_ids), []
+        return taken
+
+    def answer(self, answer: CommandAnswer) -> None:
+        """Answer the first command.
+
+        Only now does it leave the box: a repeat joins the waiting one instead of queueing.
+        """
+        command = self.commands.popleft()
+        self.answers[command.command_id] = answer
+        for old in list(self.answers)[:-KEPT_ANSWER_COUNT]:
+            del self.answers[old]
+
+    async def is_quiet(self) -> bool:
+        """Wait until nobody waits for us, or somebody wants something.
+
+        Returns:
+            True if the run may end: there is no await between this and what follows.
+        """
+        await workflow.wait_condition(lambda: self.has_mail() or workflow.all_handlers_finished())
+        return not self.has_mail()

@@ -1,0 +1,4 @@
+"""Task queues: what must not wait for something slow has its own."""
+
+BILLING = "billing"
+STRIPE = "stripe"

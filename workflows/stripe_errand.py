@@ -1,0 +1,49 @@
+"""Stripe's small jobs: short, awaited by the API, and safe to start again."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.errands import ErrandActivities
+
+    from domain.errands import ErrandKind, ErrandResult, StripeErrand
+    from domain.retry_messages import WishKind
+    from workflows.recoveries import ask_recovery
+    from workflows.timeouts import STRIPE_CALL
+
+_ACTIVITIES = {
+    ErrandKind.ATTACH_PAYMENT_METHOD: ErrandActivities.attach_payment_method,
+    ErrandKind.SET_DEFAULT_PAYMENT_METHOD: ErrandActivities.set_default_payment_method,
+    ErrandKind.DETACH_PAYMENT_METHOD: ErrandActivities.detach_payment_method,
+    ErrandKind.CREATE_SETUP_INTENT: ErrandActivities.create_setup_intent,
+    ErrandKind.CREATE_PLAN: ErrandActivities.create_plan,
+    ErrandKind.CHANGE_PLAN: ErrandActivities.change_plan,
+}
+
+
+@workflow.defn(name="StripeErrandWorkflow")
+class StripeErrandWorkflow:
+    """One execution per job; its id is `stripe-errand-{errand_id}`."""
+
+    @workflow.run
+    async def run(self, errand: StripeErrand) -> ErrandResult:
+        """Do the job, then offer a new default card to every open recovery of its owner.
+
+        Args:
+            errand: What to do; its id makes Stripe's idempotency keys.
+
+        Returns:
+            The row that was made or changed.
+        """
+        result = await workflow.execute_activity_method(
+            _ACTIVITIES[errand.kind],
+            errand,
+            **STRIPE_CALL,
+            summary=errand.kind,
+        )
+        for stripe_invoice_id in result.retried_stripe_invoice_ids:
+            await ask_recovery(
+                stripe_invoice_id,
+                WishKind.OFFER_CARD,
+                errand.stripe_payment_method_id,
+            )
+        return result

@@ -1,0 +1,125 @@
+"""The life of one subscription, from its first charge to its last."""
+
+from contextlib import suppress
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from domain.billing import (
+        CommandAnswer,
+        SubscriptionCommand,
+        SubscriptionStart,
+        SubscriptionState,
+    )
+    from domain.retry_messages import RetryReport
+    from workflows.mailbox import Mailbox
+    from workflows.signals import REPORT
+    from workflows.subscription_turns import SubscriptionTurns
+
+
+@workflow.defn(name="SubscriptionWorkflow")
+class SubscriptionWorkflow:
+    """One execution per subscription, its only writer; its id is `subscription-{subscription_id}`.
+
+    Commands (updates), hints and reports (signals) go into the mailbox. Only `run` takes them
+    out, one by one.
+    """
+
+    @workflow.init
+    def __init__(self, start: SubscriptionStart) -> None:
+        self._start = start
+        self._box = Mailbox(start)
+        self._turns = SubscriptionTurns(start, self._box)
+
+    @workflow.run
+    async def run(self, start: SubscriptionStart) -> SubscriptionState | None:
+        """Take out of the box until the subscription has ended.
+
+        Args:
+            start: What to create, or what the run before knew.
+
+        Returns:
+            The final state; None if there is no such subscription.
+        """
+        await self._turns.open()
+        while not self._turns.is_over():
+            await self._turn()
+        while not await self._box.is_quiet():  # nobody may be left waiting at the end
+            await self._turn()
+        return self._turns.state
+
+    async def _turn(self) -> None:
+        if self._box.commands:
+            self._box.answer(await self._turns.obey(self._box.commands[0]))
+        elif self._box.reports:
+            await self._turns.hear(self._box.reports.popleft())
+        elif self._box.hint_ids:
+            await self._turns.look(self._box.take_hints())
+        elif self._turns.is_grace_over():
+            await self._turns.tell_grace_is_over()
+        elif workflow.info().get_current_history_length() >= self._start.rotate_after:
+            await self._rotate()
+        else:
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        due_at = self._turns.next_due_at()
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                self._box.has_mail,
+                timeout=None if due_at is None else due_at - workflow.now(),
+                timeout_summary="grace ends",
+            )
+
+    async def _rotate(self) -> None:
+        if await self._box.is_quiet():  # no await between this and the next line
+            carried = {"state": self._turns.carried(), "hint_ids": (), "answers": self._box.answers}
+            workflow.continue_as_new(self._start.model_copy(update=carried))
+
+    @workflow.update
+    async def command(self, command: SubscriptionCommand) -> SubscriptionState:
+        """Put a command into the box and wait for its answer.
+
+        Args:
+            command: Its id is the update's id.
+
+        Returns:
+            The subscription once the command was carried out.
+
+        Raises:
+            ApplicationError: Refused when its turn came, by our table or by Stripe; the type is
+                the error's code.
+        """
+        answer = await self._box.ask(command)
+        if answer.state is None:
+            raise _failure(answer)
+        return answer.state
+
+    @command.validator
+    def _may(self, command: SubscriptionCommand) -> None:
+        if command.command_id in self._box.answers:
+            return  # a repeat gets its first answer, whatever the state
+        if workflow.info().get_current_history_length() >= 2 * self._start.rotate_after:
+            raise ApplicationError("rotating, try again", type="busy")
+        if (refusal := self._turns.refusal(command)) is not None:
+            raise _failure(refusal)
+
+    @workflow.signal
+    def hint(self, event_ids: list[str]) -> None:
+        """Something happened at Stripe; look when there is time."""
+        self._box.hint(event_ids)
+
+    @workflow.signal(name=REPORT)
+    def report(self, report: RetryReport) -> None:
+        """A recovery tells how it stands."""
+        self._box.reports.append(report)
+
+    @workflow.query
+    def view(self) -> SubscriptionState | None:
+        """Return the state without touching history; None before the first step."""
+        return self._turns.state
+
+
+def _failure(answer: CommandAnswer) -> ApplicationError:
+    return ApplicationError(answer.message or "refused", answer.details, type=answer.error_code)

@@ -1,0 +1,43 @@
+"""How long activities may take, and how they are tried again."""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+
+from workflows.queues import STRIPE
+
+
+class ActivityOptions(TypedDict, total=False):
+    """Options that every call of a kind shares."""
+
+    task_queue: str
+    start_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+# Reason: money and its records wait for as long as an outage lasts; they never give up.
+PATIENT = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500),
+    maximum_interval=timedelta(minutes=1),
+)
+
+RECORD: ActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=15),
+    "retry_policy": PATIENT,
+}
+STRIPE_CALL: ActivityOptions = {
+    "task_queue": STRIPE,
+    "start_to_close_timeout": timedelta(minutes=3),
+    # Reason: a killed worker is noticed by its missing heartbeat, not after three minutes.
+    "heartbeat_timeout": timedelta(seconds=5),
+    "retry_policy": PATIENT,
+}
+# Reason: a mail that could not be sent for an hour is no news any more.
+MAIL: ActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "schedule_to_close_timeout": timedelta(hours=1),
+    "retry_policy": PATIENT,
+}
