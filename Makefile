@@ -1,0 +1,105 @@
+# Perdure needs nothing but Python 3.11 to 3.13, make and a network to the package index.
+# `make` alone lists the targets.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DCLINT_VERSION := 3.1.0
+DCLINT := node_modules/dclint/bin/dclint.cjs
+PLANTED := tests/gates/planted/docker-compose.yml
+
+IS_SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(IS_SUITABLE)' 2>/dev/null && echo $$python && break; done)
+
+# Rooms that come later (agents) are checked from the moment that they exist.
+ROOMS := domain agents workflows activities adapters database api stack sandbox migrations deploy
+CODE := $(wildcard $(ROOMS) tests *.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help install up demo test soak cover check format lint types imports house containers lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## make .venv from requirements.lock
+
+$(STAMP): requirements.lock
+	@if ! $(BIN)/python -c '$(IS_SUITABLE)' 2>/dev/null; then \
+		if ! $(or $(PYTHON),false) -c '$(IS_SUITABLE)' 2>/dev/null; then \
+			echo "error: Python 3.11, 3.12 or 3.13 is needed; name one: make install PYTHON=python3.12" >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$($(PYTHON) --version)"; \
+		$(PYTHON) -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "Installing the packages of requirements.lock into $(VENV) (a minute or two)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+up: $(STAMP) ## start the whole stack and keep it running (ARGS="--ports auto --data DIR")
+	@$(BIN)/python cli.py up $(ARGS)
+
+demo: $(STAMP) ## show the main job from end to end (ARGS=--keep leaves it running)
+	@$(BIN)/python cli.py demo $(ARGS)
+
+test: $(STAMP) ## run the tests; no network, no Docker (ARGS="-k name")
+	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+soak: $(STAMP) ## run the long measures
+	@$(BIN)/python -m pytest -m soak $(ARGS)
+
+# Reason: CPython 3.11 loses lines after an exception leaves an awaited task.
+cover: $(STAMP) ## run the tests and hold them to the coverage goals (Python 3.12 or newer)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
+		echo "error: coverage is measured on 3.12 or newer: make cover VENV=.venv-3.12 PYTHON=python3.12" >&2; \
+		exit 1; }
+	@$(BIN)/python -m pytest -m "not soak" --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m coverage report --skip-covered --fail-under=85
+	@$(BIN)/python -m coverage report --include='domain/*' --fail-under=100
+
+check: format lint types imports house containers ## all gates: format, lint, types, imports, house rules, containers
+
+format: $(STAMP)
+	@echo "== format: ruff format --check"
+	@$(BIN)/ruff format --check $(CODE)
+
+lint: $(STAMP)
+	@echo "== lint: ruff check"
+	@$(BIN)/ruff check $(CODE)
+
+types: $(STAMP)
+	@echo "== types: mypy, strict"
+	@$(BIN)/mypy $(CODE)
+
+imports: $(STAMP)
+	@echo "== imports: the contracts between the rooms"
+	@$(BIN)/lint-imports --no-logo
+
+house: $(STAMP)
+	@echo "== house rules: sizes, allowed imports, lock files"
+	@$(BIN)/python tests/gates/house_rules.py
+
+containers: $(STAMP)
+	@echo "== containers: hadolint, dclint"
+	@$(BIN)/hadolint Dockerfile
+	@if command -v npm >/dev/null; then \
+		$(MAKE) --no-print-directory $(DCLINT) || exit 1; \
+		if node $(DCLINT) --max-warnings 0 $(PLANTED) >/dev/null 2>&1; then \
+			echo "error: dclint overlooks the planted file $(PLANTED)" >&2; exit 1; \
+		fi; \
+		node $(DCLINT) --max-warnings 0 docker-compose.yml; \
+	elif [ "$(CI)" = true ]; then \
+		echo "error: npm is needed for dclint, and CI checks everything" >&2; exit 1; \
+	else \
+		echo "npm is not here: docker-compose.yml is not linted (CI does it with dclint)"; \
+	fi
+
+$(DCLINT):
+	@echo "Installing dclint $(DCLINT_VERSION) into node_modules"
+	@npm install --silent --no-save --no-package-lock --no-audit --no-fund dclint@$(DCLINT_VERSION)
+
+lock: ## compile requirements.lock from pyproject.toml (needs uv)
+	@command -v uv >/dev/null || { echo "error: uv is needed to lock" >&2; exit 1; }
+	uv pip compile pyproject.toml --group embedded --group dev --universal --generate-hashes \
+		--no-header --no-annotate --python-version 3.11 --output-file requirements.lock --quiet

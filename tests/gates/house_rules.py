@@ -1,0 +1,132 @@
+"""The rules of this house that no tool on the shelf knows.
+
+Run: `python tests/gates/house_rules.py [ROOT]`. It prints what breaks a rule and where, and then
+leaves with 1.
+"""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+MAX_FUNCTION_LINES = 50
+MAX_CLASS_LINES = 100
+MAX_FILE_LINES = 1_000
+
+ROOMS = (
+    "domain",
+    "agents",
+    "workflows",
+    "activities",
+    "adapters",
+    "database",
+    "api",
+    "stack",
+    "sandbox",
+)
+# Reason: their length is the length of a story, or of a list of columns.
+SIZE_EXEMPT = ("tests", "migrations")
+# What a room may import beside the standard library and itself.
+ALLOWED_IMPORTS = {
+    "domain": {"pydantic"},
+    "workflows": {"activities", "agents", "domain", "langgraph", "pydantic", "temporalio"},
+}
+EDGES = ("worker.py", "cli.py", "api/app.py", "tests/")  # where settings may be read
+HOST_IN_LOCK = re.compile(r"://|^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b")
+FOREIGN_LOCKS = ("package-lock.json", "uv.lock", "yarn.lock", "poetry.lock")
+
+Violations = Iterator[str]
+
+
+def sources(root: Path) -> Iterator[Path]:
+    """Yield the Python files of the product and of its tests, relative to the root."""
+    yield from sorted(path.relative_to(root) for path in root.glob("*.py"))
+    for folder in (*ROOMS, "migrations", "deploy", "tests"):
+        yield from sorted(path.relative_to(root) for path in (root / folder).rglob("*.py"))
+
+
+def oversized(path: Path, text: str, tree: ast.Module) -> Violations:
+    """Find files, classes and functions that should be several."""
+    if (length := text.count("\n")) > MAX_FILE_LINES:
+        yield f"{path}: {length} lines, at most {MAX_FILE_LINES} are allowed in a file"
+    if path.parts[0] in SIZE_EXEMPT:
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef():
+                limit = MAX_CLASS_LINES
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                limit = MAX_FUNCTION_LINES
+            case _:
+                continue
+        if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > limit:
+            yield f"{path}:{node.lineno}: {node.name} has {length} lines, at most {limit} fit"
+
+
+def forbidden_imports(path: Path, tree: ast.Module) -> Violations:
+    """Find imports beyond those that a room may have."""
+    room = path.parts[0]
+    if room not in ALLOWED_IMPORTS:
+        return
+    allowed = ALLOWED_IMPORTS[room] | sys.stdlib_module_names | {room}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom(level=0, module=str(module)):
+                names = [module]
+            case _:
+                continue
+        for name in names:
+            if name.partition(".")[0] not in allowed:
+                yield f"{path}:{node.lineno}: {room} may not import {name}"
+
+
+def settings_inside(path: Path, tree: ast.Module) -> Violations:
+    """Find code that reads the environment's settings anywhere but at the edge."""
+    if path.as_posix().startswith(EDGES):
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="Settings") | ast.Attribute(attr="Settings")):
+                yield f"{path}:{node.lineno}: only worker.py, cli.py and api/app.py read Settings"
+
+
+def unwatched_rooms(root: Path) -> Violations:
+    """Find rooms that import-linter does not look at."""
+    config = tomllib.loads((root / "pyproject.toml").read_text())
+    watched = config["tool"]["importlinter"]["root_packages"]
+    for room in ROOMS:
+        if any((root / room).rglob("*.py")) and room not in watched:
+            yield f"pyproject.toml: {room} is missing in import-linter's root_packages"
+        if any((root / room).rglob("*.py")) and not (root / room / "__init__.py").is_file():
+            yield f"{room}/__init__.py is missing, and import-linter sees nothing without it"
+
+
+def hosts_in_locks(root: Path) -> Violations:
+    """Find locks that say where packages come from, and locks of other tools."""
+    for number, line in enumerate((root / "requirements.lock").read_text().splitlines(), start=1):
+        if HOST_IN_LOCK.search(line):
+            yield f"requirements.lock:{number}: a lock names no host"
+    for name in FOREIGN_LOCKS:
+        if (root / name).exists():
+            yield f"{name}: requirements.lock is the only lock"
+
+
+def violations(root: Path) -> Violations:
+    """Yield everything under the root that breaks a rule."""
+    yield from unwatched_rooms(root)
+    yield from hosts_in_locks(root)
+    for path in sources(root):
+        text = (root / path).read_text()
+        tree = ast.parse(text, filename=str(path))
+        yield from oversized(path, text, tree)
+        yield from forbidden_imports(path, tree)
+        yield from settings_inside(path, tree)
+
+
+if __name__ == "__main__":
+    found = list(violations(Path(sys.argv[1] if len(sys.argv) > 1 else ".")))
+    sys.exit("\n".join(found) or 0)

@@ -1,0 +1,87 @@
+"""Plant one violation of each house rule in a small house."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gates import house_rules
+
+PYPROJECT = '[tool.importlinter]\nroot_packages = ["domain", "workflows", "api"]\n'
+LONG_BODY = "    value = 1\n" * house_rules.MAX_FUNCTION_LINES
+MANY_FIELDS = "    value: int = 1\n" * house_rules.MAX_CLASS_LINES
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """Build a house that keeps every rule."""
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    (tmp_path / "requirements.lock").write_text("ruff==1.0 \\\n    --hash=sha256:00\n")
+    (tmp_path / "worker.py").write_text("from config import Settings\n\nSettings()\n")
+    for room in ("domain", "workflows", "api"):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").touch()
+    (tmp_path / "domain/rules.py").write_text("import enum\nimport pydantic\nimport domain.other\n")
+    (tmp_path / "workflows/one.py").write_text("from temporalio import workflow\n")
+    return tmp_path
+
+
+def test_a_tidy_house_breaks_nothing(house: Path) -> None:
+    assert list(house_rules.violations(house)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "complaint"),
+    [
+        ("domain/rules.py", f"def long() -> None:\n{LONG_BODY}", "rules.py:1: long has 51 lines"),
+        (
+            "api/routes.py",
+            f"@decorated\nasync def long() -> None:\n{LONG_BODY}",
+            "routes.py:2: long has 51 lines",
+        ),
+        ("api/shapes.py", f"class Wide:\n{MANY_FIELDS}", "shapes.py:1: Wide has 101 lines"),
+        ("worker.py", "import sys\n" * 1_001, "worker.py: 1001 lines"),
+        ("tests/test_long.py", "import sys\n" * 1_001, "test_long.py: 1001 lines"),
+        ("domain/rules.py", "from requests import get\n", "domain may not import requests"),
+        ("domain/rules.py", "import config\n", "domain may not import config"),
+        ("workflows/one.py", "import openai\n", "workflows may not import openai"),
+        ("api/deps.py", "from config import Settings\n\nSettings()\n", "deps.py:3: only worker.py"),
+        ("domain/rules.py", "import config\n\nconfig.Settings()\n", "rules.py:3: only worker.py"),
+        ("agents/specs.py", "", "agents is missing in import-linter's root_packages"),
+        ("agents/specs.py", "", "agents/__init__.py is missing"),
+        ("requirements.lock", "--index-url https://host.example/simple\n", "lock:1: a lock names"),
+        ("requirements.lock", "ruff @ https://host.example/ruff.whl\n", "lock:1: a lock names"),
+        ("package-lock.json", "{}\n", "package-lock.json: requirements.lock is the only lock"),
+    ],
+)
+def test_a_broken_rule_is_named(house: Path, path: str, code: str, complaint: str) -> None:
+    (house / path).parent.mkdir(exist_ok=True)
+    (house / path).write_text(code)
+
+    assert any(complaint in found for found in house_rules.violations(house))
+
+
+def test_functions_of_the_longest_allowed_length_pass(house: Path) -> None:
+    body = "    value = 1\n" * (house_rules.MAX_FUNCTION_LINES - 1)
+    (house / "domain/rules.py").write_text(f"def long() -> None:\n{body}")
+
+    assert list(house_rules.violations(house)) == []
+
+
+def test_tests_may_be_long_winded(house: Path) -> None:
+    (house / "tests").mkdir()
+    (house / "tests/test_story.py").write_text(f"def test_story() -> None:\n{LONG_BODY}")
+
+    assert list(house_rules.violations(house)) == []
+
+
+def test_the_script_fails_when_a_rule_is_broken(house: Path) -> None:
+    script = Path(house_rules.__file__)
+    command = [sys.executable, str(script), str(house)]
+    tidy = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    (house / "uv.lock").touch()
+    broken = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert (tidy.returncode, broken.returncode) == (0, 1)
+    assert "uv.lock" in broken.stderr

@@ -1,0 +1,103 @@
+"""Plant one forbidden import for each contract between the rooms."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+
+# contract -> (the file that breaks it, what it imports); upward, sideways, and around two corners
+PLANTED = [
+    ("layers", {"workflows/planted.py": "import api"}),
+    ("layers", {"domain/planted.py": "import database"}),
+    ("layers", {"activities/planted.py": "from workflows import planted"}),
+    ("layers", {"adapters/planted.py": "import activities"}),
+    ("layers", {"adapters/planted.py": "import database"}),
+    ("layers", {"database/planted.py": "import adapters"}),
+    ("pure", {"domain/planted.py": "import sqlalchemy"}),
+    ("sdk-free-routes", {"api/planted.py": "from sqlalchemy import select"}),
+    ("sdk-free-routes", {"api/planted.py": "import stripe"}),
+    ("orchestration", {"workflows/planted.py": "import database"}),
+    ("orchestration", {"workflows/planted.py": "import httpx"}),
+    ("stripe-sdk", {"activities/planted.py": "import stripe"}),
+    ("sandbox", {"sandbox/planted.py": "import domain"}),
+    ("sandbox", {"sandbox/planted.py": "from config import Settings"}),
+    ("edges", {"api/planted.py": "import stack"}),
+    ("edges", {"activities/planted.py": "import worker"}),
+    ("no-sandbox", {"activities/planted.py": "from sandbox import stripe"}),
+    (
+        "no-sandbox",
+        {"api/planted.py": "from stack import planted", "stack/planted.py": "import sandbox"},
+    ),
+]
+
+
+@pytest.fixture
+def empty_house(tmp_path: Path) -> Path:
+    """Build the rooms without their furniture, under the contracts of the real house."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for room in LINTER["root_packages"]:
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").touch()
+    return tmp_path
+
+
+def lint_imports(house: Path) -> subprocess.CompletedProcess[str]:
+    command = (
+        "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command; "
+        "lint_imports_command(['--no-cache', '--no-logo'])"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=house,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_an_empty_house_keeps_every_contract(empty_house: Path) -> None:
+    linted = lint_imports(empty_house)
+
+    assert linted.returncode == 0, linted.stdout
+    assert f"{len(LINTER['contracts'])} kept, 0 broken" in linted.stdout
+
+
+@pytest.mark.parametrize(("contract_id", "planted"), PLANTED)
+def test_a_forbidden_import_breaks_its_contract(
+    empty_house: Path, contract_id: str, planted: dict[str, str]
+) -> None:
+    for path, code in planted.items():
+        (empty_house / path).write_text(f"{code}\n")
+
+    linted = lint_imports(empty_house)
+
+    [name] = [each["name"] for each in LINTER["contracts"] if each["id"] == contract_id]
+    assert linted.returncode == 1
+    assert f"{name} BROKEN" in linted.stdout
+
+
+def test_every_contract_has_a_planted_violation() -> None:
+    assert {contract_id for contract_id, _ in PLANTED} == {
+        each["id"] for each in LINTER["contracts"]
+    }
+
+
+def test_agents_may_be_built_between_activities_and_domain(empty_house: Path) -> None:
+    pyproject = empty_house / "pyproject.toml"
+    text = pyproject.read_text()
+    if '"agents"' not in text.partition("root_packages = [")[2].partition("]")[0]:
+        pyproject.write_text(text.replace("root_packages = [", 'root_packages = ["agents", '))
+    (empty_house / "agents").mkdir(exist_ok=True)
+    (empty_house / "agents/__init__.py").write_text("import domain\n")
+    (empty_house / "workflows/planted.py").write_text("import agents\n")
+    assert lint_imports(empty_house).returncode == 0
+
+    (empty_house / "agents/planted.py").write_text("import workflows\n")
+    assert "Imports go inward only BROKEN" in lint_imports(empty_house).stdout

@@ -1,0 +1,120 @@
+"""The Makefile says in one line what is missing, and the gates of the containers can fail."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(
+    *command: str, cwd: Path = ROOT, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Copy what `make containers` needs, with an environment that counts as installed."""
+    for name in ("Makefile", "Dockerfile", "docker-compose.yml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copy(ROOT / ".hadolint.yaml", tmp_path)
+    shutil.copytree(ROOT / "tests/gates/planted", tmp_path / "tests/gates/planted")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/bin").symlink_to(Path(sys.prefix) / "bin")
+    (tmp_path / ".venv/.installed").touch()
+    return tmp_path
+
+
+@pytest.fixture
+def path_without_npm(tmp_path: Path) -> str:
+    """Build a PATH with what the recipes use, and nothing else."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("make", "sh", "awk", "touch"):
+        tool = shutil.which(name)
+        assert tool
+        (tools / name).symlink_to(tool)
+    return str(tools)
+
+
+def test_a_python_that_does_not_fit_is_one_clear_line(tmp_path: Path) -> None:
+    old = tmp_path / "old-python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.lock").touch()
+
+    refused = run("make", "install", f"PYTHON={old}", cwd=tmp_path)
+
+    assert refused.returncode == 2
+    assert "error: Python 3.11, 3.12 or 3.13 is needed" in refused.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_second_install_does_nothing(clone: Path) -> None:
+    again = run("make", "install", cwd=clone)
+
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout
+
+
+def test_help_is_the_default_and_lists_the_targets() -> None:
+    shown = run("make").stdout
+
+    for target in ("install", "up", "demo", "test", "check", "soak", "lock"):
+        assert f"make {target} " in shown
+
+
+def test_without_npm_the_rest_is_still_checked(clone: Path, path_without_npm: str) -> None:
+    checked = run("make", "containers", cwd=clone, env={"PATH": path_without_npm})
+
+    assert checked.returncode == 0, checked.stderr
+    assert "npm is not here" in checked.stdout
+
+
+def test_without_npm_ci_fails(clone: Path, path_without_npm: str) -> None:
+    checked = run("make", "containers", cwd=clone, env={"PATH": path_without_npm, "CI": "true"})
+
+    assert checked.returncode != 0
+    assert "npm is needed for dclint" in checked.stderr
+
+
+def test_a_dclint_that_overlooks_the_planted_file_is_noticed(
+    clone: Path, path_without_npm: str
+) -> None:
+    sleepy = clone / "node_modules/dclint/bin/dclint.cjs"
+    sleepy.parent.mkdir(parents=True)
+    sleepy.touch()
+    for name in ("npm", "node"):
+        tool = Path(path_without_npm) / name
+        tool.write_text("#!/bin/sh\nexit 0\n")
+        tool.chmod(0o755)
+
+    checked = run("make", "containers", cwd=clone, env={"PATH": path_without_npm})
+
+    assert checked.returncode != 0
+    assert "dclint overlooks the planted file" in checked.stderr
+
+
+def test_a_bad_dockerfile_is_refused(clone: Path, path_without_npm: str) -> None:
+    shutil.copy(ROOT / "tests/gates/planted/Dockerfile", clone / "Dockerfile")
+
+    checked = run("make", "containers", cwd=clone, env={"PATH": path_without_npm})
+
+    assert checked.returncode != 0
+    assert "DL3007" in checked.stdout  # the tag latest
+
+
+def test_ci_runs_the_check_first_and_the_tests_last() -> None:
+    script = ROOT / ".ci/run"
+    commands = [line for line in script.read_text().splitlines() if line.startswith("make ")]
+
+    assert os.access(script, os.X_OK)
+    assert commands == ["make install", "make check", "make test"]
