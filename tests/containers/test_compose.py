@@ -1,0 +1,180 @@
+"""Hold docker-compose.yml to config.py, to the table of ports, and to its own promises."""
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from config import Settings
+from stack.ports import Ports
+from tests.containers.conftest import ROOT, Services, interpolate
+
+PROCESSES = ("api", "worker", "migrate")
+ONE_SHOT = {"migrate", "temporal-namespace", "temporal-schema"}
+SECRET = re.compile(r"PASSWORD|SECRET|_KEY|_PWD")
+
+
+def setting_names(model: type[BaseModel], prefix: str = "") -> dict[str, bool]:
+    """Return every variable that Settings reads, and whether it must be given."""
+    names: dict[str, bool] = {}
+    for field, info in model.model_fields.items():
+        name = f"{prefix}{field}".upper()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            nested = setting_names(info.annotation, f"{name}__")
+            names |= {each: is_needed and info.is_required() for each, is_needed in nested.items()}
+        else:
+            names[name] = info.is_required()
+    return names
+
+
+def host_ports(service: dict[str, Any]) -> dict[int, int]:
+    """Return the published ports: inside the container -> on the host."""
+    ports = (entry.split(":") for entry in service.get("ports", []))
+    return {int(inside): int(outside) for _, outside, inside in ports}
+
+
+def option(service: dict[str, Any], name: str) -> str:
+    """Return the value of `--name=value` or `--name value` in the command."""
+    words = " ".join(service["command"]).replace("=", " ", 100).split()
+    return words[words.index(f"--{name}") + 1]
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_every_variable_is_a_setting_and_every_needed_setting_is_given(
+    services: Services, process: str
+) -> None:
+    known = setting_names(Settings)
+    given = set(services[process]["environment"])
+
+    assert given <= set(known)
+    assert {name for name, is_needed in known.items() if is_needed} <= given
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_every_address_is_given(services: Services, process: str) -> None:
+    addresses = {
+        name for name in setting_names(Settings) if re.search(r"_URL$|ADDRESS$|_HOST$|_BASE$", name)
+    }
+
+    assert addresses <= set(services[process]["environment"])
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_the_example_makes_valid_settings(
+    services: Services,
+    filled_in: dict[str, str],
+    process: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in setting_names(Settings):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in services[process]["environment"].items():
+        if value is not None:
+            monkeypatch.setenv(name, interpolate(value, filled_in))
+
+    settings = Settings(_env_file=None)
+
+    assert settings.database_url == "postgresql://perdure:planted@postgres:5432/perdure"
+    assert settings.stripe.api_base == "http://sandbox-stripe:8420"
+    assert settings.mail.password is None
+
+
+def test_addresses_name_services_and_the_ports_they_listen_on(
+    services: Services, filled_in: dict[str, str]
+) -> None:
+    environment = services["api"]["environment"]
+    values = (interpolate(value, filled_in) for value in environment.values() if value is not None)
+    inside = {
+        match["host"]: int(match["port"])
+        for value in values
+        if (match := re.search(r"(?:^|//|@)(?P<host>[a-z][a-z-]*):(?P<port>\d+)", value))
+    }
+
+    assert inside == {"chroma": 8000, "postgres": 5432, "sandbox-stripe": 8420, "temporal": 7233}
+    assert set(inside) <= set(services)
+
+
+def test_the_host_sees_the_ports_of_the_embedded_stack(services: Services) -> None:
+    ports = Ports()
+
+    assert host_ports(services["api"]) == {8000: ports.api}
+    assert host_ports(services["temporal"]) == {7233: ports.temporal}
+    assert host_ports(services["temporal-ui"]) == {8080: ports.temporal_ui}
+    assert host_ports(services["sandbox-stripe"]) == {8420: ports.stripe}
+    assert host_ports(services["sandbox-mail"]) == {8440: ports.mail}
+
+
+def test_commands_listen_on_the_published_ports(
+    services: Services, filled_in: dict[str, str]
+) -> None:
+    for name in ("api", "sandbox-stripe", "sandbox-mail"):
+        assert host_ports(services[name]) == {
+            int(option(services[name], "port")): int(option(services[name], "port"))
+        }
+        assert option(services[name], "host") == "0.0.0.0"  # noqa: S104
+
+    assert option(services["sandbox-mail"], "smtp-port") == filled_in["COMPOSE_SMTP_PORT"]
+    assert option(services["sandbox-stripe"], "webhook-url") == (
+        "http://api:8000/api/v1/webhooks/stripe"
+    )
+
+
+def test_ports_are_published_on_this_machine_only(services: Services) -> None:
+    for service in services.values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_images_are_pinned(services: Services) -> None:
+    for name, service in services.items():
+        if "build" in service:
+            assert service["image"] == "perdure:local"
+        else:
+            assert re.search(r":v?\d+\.\d+\.?\d*(-[a-z]+)?$", service["image"]), name
+
+
+def test_chroma_is_the_version_of_its_client(services: Services) -> None:
+    locked = re.search(r"^chromadb==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+
+    assert locked
+    assert services["chroma"]["image"] == f"chromadb/chroma:{locked[1]}"
+
+
+def test_long_running_services_have_a_health_check_and_come_back(services: Services) -> None:
+    for name, service in services.items():
+        is_checked = bool(service.get("healthcheck", {}).get("test"))
+        assert is_checked == (name not in ONE_SHOT), name
+        assert service["restart"] == ("on-failure:5" if name in ONE_SHOT else "unless-stopped")
+
+
+def test_dependencies_wait_for_what_they_need(services: Services) -> None:
+    for service in services.values():
+        for needed, how in service.get("depends_on", {}).items():
+            is_one_shot = needed in ONE_SHOT
+            assert how["condition"] == (
+                "service_completed_successfully" if is_one_shot else "service_healthy"
+            )
+            assert "profiles" not in services[needed]
+
+
+def test_the_sandboxes_are_a_profile_and_know_nothing_of_the_product(services: Services) -> None:
+    for name, service in services.items():
+        assert service.get("profiles", []) == (["sandbox"] if name.startswith("sandbox") else [])
+        if name.startswith("sandbox"):
+            assert service["environment"] == {}
+
+
+def test_the_file_holds_no_secret(services: Services) -> None:
+    for service in services.values():
+        for name, value in service.get("environment", {}).items():
+            if SECRET.search(name):
+                assert value is None or re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
+
+
+def test_volumes_are_named_and_used(compose: dict[str, Any], services: Services) -> None:
+    mounted = {
+        entry.split(":")[0] for each in services.values() for entry in each.get("volumes", [])
+    }
+
+    assert mounted - {"./deploy/temporal"} == set(compose["volumes"])
+    assert (ROOT / "deploy/temporal/dynamicconfig.yaml").is_file()

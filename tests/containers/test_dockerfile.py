@@ -1,0 +1,62 @@
+"""What the image leaves out is named once, and what the processes import is in it."""
+
+import re
+import subprocess
+import tomllib
+
+from tests.containers.conftest import ROOT
+from tests.gates.house_rules import ROOMS
+
+# The mail sandbox and chromadb need them in the image too.
+KEPT = {"aiosmtpd", "pyyaml"}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def left_out() -> set[str]:
+    match = re.search(r'^ARG LEFT_OUT="(.+)"$', DOCKERFILE, re.MULTILINE)
+    assert match
+    return set(match[1].split("|"))
+
+
+def locked_names(lock: str) -> set[str]:
+    return set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
+
+
+def test_the_image_leaves_out_what_only_developers_and_the_embedded_stack_need() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+
+    assert left_out() == {*groups["dev"], *groups["embedded"]} - KEPT
+
+
+def test_the_recipe_drops_exactly_those_packages_with_their_hashes() -> None:
+    match = re.search(r"awk -v left_out=\"(.+?)\" '(.+?)' \\\n", DOCKERFILE)
+    assert match
+    pattern = match[1].replace("${LEFT_OUT}", "|".join(left_out()))
+    runtime = subprocess.run(
+        ["awk", "-v", f"left_out={pattern}", match[2], "requirements.lock"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    ).stdout
+    whole = (ROOT / "requirements.lock").read_text()
+
+    assert locked_names(whole) - locked_names(runtime) == left_out()
+    assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=[a-z0-9])", runtime.strip()))
+
+
+def test_every_room_goes_into_the_image_and_nothing_else() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+
+    assert "*" in ignored
+    assert allowed == {
+        *(*ROOMS, "migrations", "deploy/healthcheck.py"),
+        *("*.py", "alembic.ini", "requirements.lock"),
+    }
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    assert re.search(r"^USER 10001$", DOCKERFILE, re.MULTILINE)
+    assert DOCKERFILE.index("USER 10001") < DOCKERFILE.index("HEALTHCHECK")

@@ -1,0 +1,101 @@
+"""The health check of the containers, against a real Temporal server and a real HTTP server."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from temporalio import workflow
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+ROOT = Path(__file__).parents[2]
+QUEUE = "billing"
+
+
+@workflow.defn(sandboxed=False)
+class IdleWorkflow:
+    """A workflow that makes a worker poll."""
+
+    @workflow.run
+    async def run(self) -> None:
+        """End at once."""
+
+
+def healthcheck(*arguments: str, address: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "deploy/healthcheck.py", *arguments],
+        cwd=ROOT,
+        env={"TEMPORAL__ADDRESS": address},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+async def check_worker(address: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(healthcheck, "worker", QUEUE, address=address)
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Serve 200 at /health and 503 elsewhere."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/health" else 503)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            del format, args
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_url_is_healthy_when_it_answers_with_success(url: str) -> None:
+    assert healthcheck(f"{url}/health").returncode == 0
+
+    ill = healthcheck(f"{url}/other")
+    assert ill.returncode == 1
+    assert "503" in ill.stderr
+
+
+def test_nobody_listening_is_unhealthy() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        gone = healthcheck(f"http://127.0.0.1:{bound.getsockname()[1]}/health")
+
+    assert gone.returncode == 1
+    assert gone.stderr.startswith("unhealthy:")
+
+
+def test_a_wrong_call_says_how_it_is_meant() -> None:
+    assert healthcheck("what").stderr == "usage: healthcheck.py URL | worker QUEUE\n"
+
+
+async def test_a_worker_is_healthy_while_this_host_polls_its_queue() -> None:
+    server = str(Path(sys.prefix) / "bin" / "temporal")
+    async with await WorkflowEnvironment.start_local(dev_server_existing_path=server) as env:
+        address = env.client.service_client.config.target_host
+
+        before = await check_worker(address)
+        async with Worker(env.client, task_queue=QUEUE, workflows=[IdleWorkflow]):
+            async with asyncio.timeout(20):
+                # Reason: the first poll reaches the server a moment after the worker has started.
+                while (await check_worker(address)).returncode:
+                    continue
+
+    after = await check_worker(address)
+    assert (before.returncode, after.returncode) == (1, 1)
+    assert f"nobody on {socket.gethostname()} polls" in before.stderr
