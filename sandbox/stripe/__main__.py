@@ -58,6 +58,7 @@ def main() -> None:
             port=given.port,
             http=CuttableProtocol,
             ws="none",
+            proxy_headers=False,
             access_log=False,
             log_level="warning",
             server_header=False,

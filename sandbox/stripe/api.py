@@ -13,16 +13,13 @@ from typing import Any
 import orjson
 
 from sandbox.stripe import errors, forms
-from sandbox.stripe.clock import Clock, Scheduler
+from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.expand import expand
-from sandbox.stripe.faults import ApiFault, Faults
+from sandbox.stripe.faults import ApiFault
 from sandbox.stripe.idempotency import IdempotencyKeys, fingerprint
-from sandbox.stripe.jobs import JOBS
 from sandbox.stripe.routing import Route, Router
 from sandbox.stripe.session import Session, new_id
-from sandbox.stripe.store import Store
-from sandbox.stripe.webhooks import Webhooks
 
 _TEST_KEY = re.compile(r"(sk|rk)_test_\w+")
 log = logging.getLogger("sandbox.stripe.api")
@@ -73,47 +70,11 @@ class Work:
 class Api:
     """Stripe's API over one store."""
 
-    def __init__(
-        self, store: Store, router: Router, faults: Faults, webhooks: Webhooks, base_url: str
-    ) -> None:
-        self._store = store
+    def __init__(self, engine: Engine, router: Router) -> None:
+        self._engine = engine
+        self._store = engine.store
         self._router = router
-        self._faults = faults
-        self._webhooks = webhooks
-        self._base_url = base_url
-        self._keys = IdempotencyKeys(store)
-        self.writer = asyncio.Lock()
-        self.clock = Clock(store)
-        self.scheduler = Scheduler(
-            store,
-            self.clock,
-            JOBS,
-            open_session=self._open_session,
-            close_session=self._close_session,
-            writer=self.writer,
-        )
-
-    def _open_session(
-        self, now: int, request_id: str | None = None, key: str | None = None
-    ) -> Session:
-        return Session(
-            self._store,
-            now,
-            base_url=self._base_url,
-            request_id=request_id,
-            idempotency_key=key,
-        )
-
-    def session(self) -> Session:
-        """Open a unit of work for the sandbox's own controls."""
-        return self._open_session(int(self.clock.now()))
-
-    def _close_session(self, session: Session) -> None:
-        session.flush(self._webhooks.enqueue)
-        if session.events:
-            self._webhooks.wake()
-        if session.has_scheduled:
-            self.scheduler.wake()
+        self._keys = IdempotencyKeys(engine.store)
 
     async def handle(self, method: str, path: str, encoded: str, headers: Any) -> Answer:
         """Answer one request."""
@@ -129,7 +90,7 @@ class Api:
             answer = await self._with_key(asked, *found, request_id)
         except ApiError as error:
             answer = Answer(error.status, orjson.dumps(error.body(request_id)), request_id)
-        self._store.run(
+        self._store.db.run(
             "UPDATE requests SET status = ?, replayed = ? WHERE seq = ?",
             answer.status,
             answer.is_replayed,
@@ -138,7 +99,7 @@ class Api:
         return answer
 
     def _log(self, asked: Asked) -> int:
-        return self._store.insert(
+        return self._store.db.insert(
             "requests",
             {
                 "method": asked.method,
@@ -152,10 +113,12 @@ class Api:
     async def _with_key(
         self, asked: Asked, route: Route, ids: list[str], request_id: str
     ) -> Answer:
-        work = Work(asked, route, ids, request_id, self._faults.take(asked.method, asked.path))
+        work = Work(
+            asked, route, ids, request_id, self._engine.faults.take(asked.method, asked.path)
+        )
         fault = work.fault
         if asked.key:
-            saved = self._keys.begin(asked.key, work.fingerprint, int(self.clock.now()))
+            saved = self._keys.begin(asked.key, work.fingerprint, int(self._engine.clock.now()))
             if saved:
                 is_dropped = bool(fault and fault.drop)
                 return Answer(saved.status, saved.body, request_id, True, is_dropped)
@@ -166,7 +129,7 @@ class Api:
                 raise _fault_error(fault.before)
             if asked.method == "GET":
                 return self._do(work)
-            async with self.writer:
+            async with self._engine.writer:
                 return self._do(work)
         finally:
             if asked.key:
@@ -175,12 +138,12 @@ class Api:
     def _do(self, work: Work) -> Answer:
         """Work, events, ledger and saved answer are one transaction: all of it or nothing."""
         params = work.route.params.parse(work.asked.params)
-        session = self._open_session(int(self.clock.now()), work.request_id, work.asked.key)
+        session = self._engine.session(request_id=work.request_id, idempotency_key=work.asked.key)
         try:
-            with self._store.transaction():
+            with self._store.db.transaction():
                 answer = _carry_out(session, work, params)
                 self._save(work, session, answer)
-                self._close_session(session)
+                self._engine.close(session)
         except ApiError as error:
             answer = _answer(error, None, work)
             if error.is_saved:

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from sandbox.stripe import API_VERSION
 from sandbox.stripe.api import Answer, Api
 from sandbox.stripe.controls import Controls
+from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
     charges,
@@ -28,7 +29,7 @@ from sandbox.stripe.objects import (
     subscriptions,
 )
 from sandbox.stripe.routing import Router
-from sandbox.stripe.store import Store
+from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Webhooks
 
 ROUTES = (
@@ -78,10 +79,11 @@ def _response(answer: Answer) -> Response:
 def build(options: Options) -> Starlette:
     """Return the application over the store in `options.data`."""
     options.data.mkdir(parents=True, exist_ok=True)
-    store = Store(options.data / "stripe.sqlite3")
+    store = Store(Database(options.data / "stripe.sqlite3"))
     faults = Faults()
     webhooks = Webhooks(store, faults, options.webhook_url, options.webhook_secret)
-    api = Api(store, Router(ROUTES), faults, webhooks, options.base_url)
+    engine = Engine(store, faults, webhooks, options.base_url)
+    api = Api(engine, Router(ROUTES))
 
     async def answer(request: Request) -> Response:
         encoded = (
@@ -96,14 +98,13 @@ def build(options: Options) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(work.run()) for work in (api.scheduler, webhooks)]
+        tasks = [asyncio.create_task(work.run()) for work in (engine.scheduler, webhooks)]
         yield
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        store.close()
+        store.db.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    controls = Controls(store, api, faults, webhooks)
-    routes = [*controls.routes(), Route("/{path:path}", answer, methods=methods)]
+    routes = [*Controls(engine).routes(), Route("/{path:path}", answer, methods=methods)]
     return Starlette(routes=routes, lifespan=lifespan)

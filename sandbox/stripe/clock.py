@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from sandbox.stripe.session import Session
 from sandbox.stripe.store import Store
@@ -19,7 +20,7 @@ class Clock:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        row = store.row("SELECT value FROM settings WHERE name = 'offset'")
+        row = store.db.row("SELECT value FROM settings WHERE name = 'offset'")
         self._offset: float = row["value"] if row else 0.0
 
     def now(self) -> float:
@@ -31,7 +32,7 @@ class Clock:
         ahead = moment - self.now()
         if ahead > 0:
             self._offset += ahead
-            self._store.run(
+            self._store.db.run(
                 "INSERT INTO settings VALUES ('offset', ?) "
                 "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 self._offset,
@@ -40,6 +41,18 @@ class Clock:
     def reset(self) -> None:
         """Go back to real time."""
         self._offset = 0.0
+
+
+class Units(Protocol):
+    """Where units of work come from."""
+
+    writer: asyncio.Lock
+
+    def session(self, now: int) -> Session:
+        """Open one at a moment."""
+
+    def close(self, session: Session) -> None:
+        """Write its events down."""
 
 
 class Scheduler:
@@ -51,16 +64,12 @@ class Scheduler:
         clock: Clock,
         jobs: Mapping[str, Job],
         *,
-        open_session: Callable[[int], Session],
-        close_session: Callable[[Session], None],
-        writer: asyncio.Lock,
+        units: Units,
     ) -> None:
         self._store = store
         self._clock = clock
         self._jobs = jobs
-        self._open_session = open_session
-        self._close_session = close_session
-        self._writer = writer
+        self._units = units
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -69,7 +78,7 @@ class Scheduler:
 
     async def advance(self, seconds: float) -> None:
         """Move the clock, doing everything that comes due on the way."""
-        async with self._writer:
+        async with self._units.writer:
             target = self._clock.now() + seconds
             await self._run_due(target)
             self._clock.move_to(target)
@@ -79,9 +88,9 @@ class Scheduler:
         """Do jobs as real time makes them due, for ever."""
         while True:
             self._wake.clear()
-            async with self._writer:
+            async with self._units.writer:
                 await self._run_due(self._clock.now())
-            next_at = self._store.row("SELECT min(due_at) AS due_at FROM jobs")
+            next_at = self._store.db.row("SELECT min(due_at) AS due_at FROM jobs")
             due_at = next_at["due_at"] if next_at else None
             wait = _LONGEST_WAIT if due_at is None else due_at - self._clock.now()
             with contextlib.suppress(TimeoutError):
@@ -89,7 +98,7 @@ class Scheduler:
 
     async def _run_due(self, until: float) -> None:
         while True:
-            job = self._store.row(
+            job = self._store.db.row(
                 "SELECT * FROM jobs WHERE due_at <= ? ORDER BY due_at, seq LIMIT 1", until
             )
             if job is None:
@@ -100,12 +109,12 @@ class Scheduler:
             await asyncio.sleep(0)
 
     def _do(self, seq: int, kind: str, object_id: str, due_at: int) -> None:
-        session = self._open_session(due_at)
+        session = self._units.session(due_at)
         try:
-            with self._store.transaction():
-                self._store.run("DELETE FROM jobs WHERE seq = ?", seq)
+            with self._store.db.transaction():
+                self._store.db.run("DELETE FROM jobs WHERE seq = ?", seq)
                 self._jobs[kind](session, object_id)
-                self._close_session(session)
+                self._units.close(session)
         except Exception:
             log.exception("job %s of %s failed and is dropped", kind, object_id)
-            self._store.run("DELETE FROM jobs WHERE seq = ?", seq)
+            self._store.db.run("DELETE FROM jobs WHERE seq = ?", seq)

@@ -10,12 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.stripe import cards
-from sandbox.stripe.api import Api
-from sandbox.stripe.faults import FaultPlan, Faults
+from sandbox.stripe.engine import Engine
+from sandbox.stripe.faults import FaultPlan
 from sandbox.stripe.objects import payment_methods
 from sandbox.stripe.session import shown
-from sandbox.stripe.store import Store
-from sandbox.stripe.webhooks import Webhooks
 
 
 class ScriptedCard(BaseModel):
@@ -54,11 +52,9 @@ def _json(body: Any, status: int = 200) -> Response:
 class Controls:
     """Handlers of the control routes."""
 
-    def __init__(self, store: Store, api: Api, faults: Faults, webhooks: Webhooks) -> None:
-        self._store = store
-        self._api = api
-        self._faults = faults
-        self._webhooks = webhooks
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._store = engine.store
 
     def routes(self) -> list[Route]:
         """Return the control routes."""
@@ -82,7 +78,7 @@ class Controls:
         return _json({"status": "ok"})
 
     async def _requests(self, _request: Request) -> Response:
-        rows = self._store.rows("SELECT * FROM requests ORDER BY seq")
+        rows = self._store.db.rows("SELECT * FROM requests ORDER BY seq")
         items = [
             row | {"params": orjson.loads(row["params"]), "replayed": bool(row["replayed"])}
             for row in rows
@@ -90,38 +86,38 @@ class Controls:
         return _json({"items": items})
 
     async def _ledger(self, _request: Request) -> Response:
-        return _json({"items": self._store.rows("SELECT * FROM ledger ORDER BY seq")})
+        return _json({"items": self._store.db.rows("SELECT * FROM ledger ORDER BY seq")})
 
     async def _clock(self, _request: Request) -> Response:
-        return _json({"now": self._api.clock.now()})
+        return _json({"now": self._engine.clock.now()})
 
     async def _pending(self, _request: Request) -> Response:
-        return _json({"pending_count": self._webhooks.pending_count()})
+        return _json({"pending_count": self._engine.webhooks.pending_count()})
 
     async def _card(self, request: Request) -> Response:
         wanted = ScriptedCard.model_validate_json(await request.body())
-        with self._store.transaction():
-            made = payment_methods.make(self._api.session(), **wanted.model_dump())
+        with self._store.db.transaction():
+            made = payment_methods.make(self._engine.session(), **wanted.model_dump())
         return _json(shown(made), 201)
 
     async def _plan(self, request: Request) -> Response:
         plan = FaultPlan.model_validate_json(await request.body())
-        self._faults.replace(plan)
-        self._webhooks.wake()
+        self._engine.faults.replace(plan)
+        self._engine.webhooks.wake()
         return _json(plan.model_dump())
 
     async def _advance(self, request: Request) -> Response:
         wanted = Advance.model_validate_json(await request.body())
-        await self._api.scheduler.advance(wanted.seconds)
-        return _json({"now": self._api.clock.now()})
+        await self._engine.scheduler.advance(wanted.seconds)
+        return _json({"now": self._engine.clock.now()})
 
     async def _reset(self, _request: Request) -> Response:
-        async with self._api.writer:
-            self._faults.replace(FaultPlan())
-            self._store.erase()
-            self._api.clock.reset()
-        self._api.scheduler.wake()
-        self._webhooks.wake()
+        async with self._engine.writer:
+            self._engine.faults.replace(FaultPlan())
+            self._store.db.erase()
+            self._engine.clock.reset()
+        self._engine.scheduler.wake()
+        self._engine.webhooks.wake()
         return _json({"status": "ok"})
 
 

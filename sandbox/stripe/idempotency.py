@@ -39,9 +39,9 @@ class IdempotencyKeys:
         Raises:
             ApiError: If the key belongs to another request, or its request is still under way.
         """
-        row = self._store.row("SELECT * FROM idempotency WHERE key = ?", key)
+        row = self._store.db.row("SELECT * FROM idempotency WHERE key = ?", key)
         if row and row["created"] <= now - LIFETIME:
-            self._store.run("DELETE FROM idempotency WHERE key = ?", key)
+            self._store.db.run("DELETE FROM idempotency WHERE key = ?", key)
             row = None
         if row and row["fingerprint"] != asked:
             raise ApiError(
@@ -66,7 +66,7 @@ class IdempotencyKeys:
 
     def save(self, key: str, asked: str, now: int, status: int, body: bytes) -> None:
         """Keep an answer, in the transaction of the work itself."""
-        self._store.insert(
+        self._store.db.insert(
             "idempotency",
             {
                 "key": key,

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -86,20 +86,6 @@ class Session:
                 return found
             page["starting_after"] = rows[-1]["id"]
 
-    def page(
-        self,
-        kind: str,
-        url: str,
-        params: Mapping[str, Any],
-        filters: Mapping[str, Any],
-    ) -> Object:
-        """Return one page of Stripe's lists."""
-        for cursor in ("starting_after", "ending_before"):
-            if params.get(cursor):
-                self.get(kind, params[cursor], param=cursor)
-        rows, has_more = self.store.objects(kind, filters, params.get("created"), page=params)
-        return listing(url, [shown(row) for row in rows], has_more=has_more)
-
     def create(self, body: Object, *, event: str | None = None) -> Object:
         """Save a new object and announce it."""
         self.store.put(body)
@@ -123,39 +109,24 @@ class Session:
 
     def emit(self, event_type: str, body: Object, *, previous: Object | None = None) -> None:
         """Announce what happened, with the object as it is now."""
-        data: Object = {"object": shown(body)}
-        if previous is not None:
-            data["previous_attributes"] = previous
-        event = {
-            "id": new_id("evt"),
-            "object": "event",
-            "api_version": API_VERSION,
-            "created": self.now,
-            "data": data,
-            "livemode": False,
-            "pending_webhooks": 1,
-            "request": {"id": self.request_id, "idempotency_key": self.idempotency_key},
-            "type": event_type,
-        }
-        # Reason: a snapshot, since the same dictionaries are changed further on.
-        self.events.append({**event, "data": orjson.loads(orjson.dumps(data))})
+        self.events.append(_event(self, event_type, body, previous))
 
     def withdraw(self, *object_ids: str) -> None:
         """Remove objects as if they had never been, with their events and jobs."""
         self.events = [e for e in self.events if e["data"]["object"]["id"] not in object_ids]
         for object_id in object_ids:
             self.store.delete(object_id)
-            self.store.run("DELETE FROM jobs WHERE object_id = ?", object_id)
+            self.store.db.run("DELETE FROM jobs WHERE object_id = ?", object_id)
 
     def schedule(self, kind: str, object_id: str, due_at: int) -> None:
         """Have a job done at `due_at`; one of a kind per object, the last word counts."""
-        self.store.run("DELETE FROM jobs WHERE kind = ? AND object_id = ?", kind, object_id)
-        self.store.insert("jobs", {"kind": kind, "object_id": object_id, "due_at": due_at})
+        self.store.db.run("DELETE FROM jobs WHERE kind = ? AND object_id = ?", kind, object_id)
+        self.store.db.insert("jobs", {"kind": kind, "object_id": object_id, "due_at": due_at})
         self.has_scheduled = True
 
     def record(self, **movement: Any) -> None:
         """Write one movement of money into the ledger."""
-        self.store.insert(
+        self.store.db.insert(
             "ledger",
             movement
             | {
@@ -165,21 +136,40 @@ class Session:
             },
         )
 
-    def flush(self, enqueue: Callable[[str], None]) -> None:
-        """Write the events down, in the same transaction as what they tell of."""
-        for event in self.events:
-            self.store.insert(
-                "events",
-                {
-                    "id": event["id"],
-                    "type": event["type"],
-                    "created": event["created"],
-                    "body": orjson.dumps(event).decode(),
-                },
-            )
-            enqueue(event["id"])
-
 
 def listing(url: str, data: list[Object], *, has_more: bool = False) -> Object:
     """Return Stripe's list object."""
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
+
+
+def page_of(
+    session: Session,
+    kind: str,
+    url: str,
+    params: Mapping[str, Any],
+    filters: Mapping[str, Any],
+) -> Object:
+    """Return one page of Stripe's lists."""
+    for cursor in ("starting_after", "ending_before"):
+        if params.get(cursor):
+            session.get(kind, params[cursor], param=cursor)
+    rows, has_more = session.store.objects(kind, filters, params.get("created"), page=params)
+    return listing(url, [shown(row) for row in rows], has_more=has_more)
+
+
+def _event(session: Session, event_type: str, body: Object, previous: Object | None) -> Object:
+    data: Object = {"object": shown(body)}
+    if previous is not None:
+        data["previous_attributes"] = previous
+    return {
+        "id": new_id("evt"),
+        "object": "event",
+        "api_version": API_VERSION,
+        "created": session.now,
+        # Reason: a snapshot, since the same dictionaries are changed further on.
+        "data": orjson.loads(orjson.dumps(data)),
+        "livemode": False,
+        "pending_webhooks": 1,
+        "request": {"id": session.request_id, "idempotency_key": session.idempotency_key},
+        "type": event_type,
+    }

@@ -56,62 +56,94 @@ _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 Row = dict[str, Any]
 
 
-class Store:
-    """Objects as JSON by id, and the sandbox's own books beside them."""
+class Database:
+    """One connection; what was committed survives a killed process."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, cached_statements=512)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA journal_mode = WAL")
         # Reason: NORMAL leaves each commit with the operating system, which a killed process
         # cannot take back; only a power cut could lose the last ones.
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(SCHEMA)
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(SCHEMA)
         for kind, fields in INDEXED.items():
             for field in fields:
                 name = f"{kind}_by_{field}".replace(".", "_")
-                self._db.execute(
+                self._connection.execute(
                     f"CREATE INDEX IF NOT EXISTS {name} ON objects "
                     f"(json_extract(body, '$.{field}'), seq) WHERE kind = '{kind}'"
                 )
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit everything at the end, or nothing if an exception leaves the block."""
-        self._db.execute("BEGIN")
+        self._connection.execute("BEGIN")
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            self._connection.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+        self._connection.execute("COMMIT")
+
+    def run(self, sql: str, *values: Any) -> None:
+        """Carry out one statement."""
+        self._connection.execute(sql, values)
+
+    def row(self, sql: str, *values: Any) -> Row | None:
+        """Return the first row of a query."""
+        found = self._connection.execute(sql, values).fetchone()
+        return dict(found) if found else None
+
+    def rows(self, sql: str, *values: Any) -> list[Row]:
+        """Return all rows of a query."""
+        return [dict(row) for row in self._connection.execute(sql, values)]
+
+    def insert(self, table: str, row: Mapping[str, Any]) -> int:
+        """Add a row and return its number."""
+        marks = ", ".join("?" * len(row))
+        cursor = self._connection.execute(
+            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})",  # noqa: S608
+            tuple(row.values()),
+        )
+        return int(cursor.lastrowid or 0)
 
     def erase(self) -> None:
         """Forget everything."""
         with self.transaction():
             for table in TABLES:
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names are constants
+                self.run(f"DELETE FROM {table}")  # noqa: S608 - names are constants
+
+
+class Store:
+    """Objects and events as JSON by id."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
 
     def get(self, object_id: str) -> Row | None:
         """Return one object."""
-        row = self._db.execute("SELECT body FROM objects WHERE id = ?", (object_id,)).fetchone()
-        return orjson.loads(row[0]) if row else None
+        row = self.db.row("SELECT body FROM objects WHERE id = ?", object_id)
+        return orjson.loads(row["body"]) if row else None
 
     def put(self, body: Row) -> None:
         """Insert or replace one object."""
-        self._db.execute(
+        self.db.run(
             "INSERT INTO objects (id, kind, created, body) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-            (body["id"], body["object"], body["created"], orjson.dumps(body).decode()),
+            body["id"],
+            body["object"],
+            body["created"],
+            orjson.dumps(body).decode(),
         )
 
     def delete(self, object_id: str) -> None:
         """Remove one object."""
-        self._db.execute("DELETE FROM objects WHERE id = ?", (object_id,))
+        self.db.run("DELETE FROM objects WHERE id = ?", object_id)
 
     def objects(
         self,
@@ -176,32 +208,10 @@ class Store:
             where.append(f"seq {sign} (SELECT seq FROM {table} WHERE id = ?)")  # noqa: S608
             values.append(cursor)
         limit = page.get("limit", 10)
-        rows = self._db.execute(
+        rows = self.db.rows(
             f"SELECT body FROM {table} WHERE {' AND '.join(where) or 'TRUE'} "  # noqa: S608
             f"ORDER BY seq {'ASC' if is_backwards else 'DESC'} LIMIT {limit + 1}",
-            values,
-        ).fetchall()
-        found = [orjson.loads(row[0]) for row in rows[:limit]]
-        return (found[::-1] if is_backwards else found), len(rows) > limit
-
-    def run(self, sql: str, *values: Any) -> None:
-        """Write to one of the sandbox's own books."""
-        self._db.execute(sql, values)
-
-    def row(self, sql: str, *values: Any) -> Row | None:
-        """Return the first row of a query."""
-        found = self._db.execute(sql, values).fetchone()
-        return dict(found) if found else None
-
-    def rows(self, sql: str, *values: Any) -> list[Row]:
-        """Return all rows of a query."""
-        return [dict(row) for row in self._db.execute(sql, values)]
-
-    def insert(self, table: str, row: Mapping[str, Any]) -> int:
-        """Add a row and return its number."""
-        marks = ", ".join("?" * len(row))
-        cursor = self._db.execute(
-            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})",  # noqa: S608
-            tuple(row.values()),
+            *values,
         )
-        return int(cursor.lastrowid or 0)
+        found = [orjson.loads(row["body"]) for row in rows[:limit]]
+        return (found[::-1] if is_backwards else found), len(rows) > limit

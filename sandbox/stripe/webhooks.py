@@ -47,7 +47,7 @@ class Webhooks:
             next_at = time.time() + plan.delay_seconds
             if plan.shuffle:
                 next_at += _dice.uniform(0, _SHUFFLE_SECONDS)
-            self._store.insert("deliveries", {"event_id": event_id, "next_at": next_at})
+            self._store.db.insert("deliveries", {"event_id": event_id, "next_at": next_at})
 
     def wake(self) -> None:
         """Look at the table again."""
@@ -55,7 +55,7 @@ class Webhooks:
 
     def pending_count(self) -> int:
         """Return how many deliveries have not been taken yet."""
-        row = self._store.row("SELECT count(*) AS n FROM deliveries")
+        row = self._store.db.row("SELECT count(*) AS n FROM deliveries")
         return int(row["n"]) if row else 0
 
     async def run(self) -> None:
@@ -63,7 +63,7 @@ class Webhooks:
         if self._url is None:
             return
         # Reason: whatever kept the receiver away before a restart may be over.
-        self._store.run("UPDATE deliveries SET next_at = min(next_at, ?)", time.time())
+        self._store.db.run("UPDATE deliveries SET next_at = min(next_at, ?)", time.time())
         limits = httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE)
         async with httpx.AsyncClient(limits=limits, timeout=_TIMEOUT, trust_env=False) as client:
             try:
@@ -81,7 +81,7 @@ class Webhooks:
         """Start what is due and return how long the next one can wait, None being for ever."""
         if self._faults.plan.webhooks.off:
             return None
-        rows = self._store.rows(
+        rows = self._store.db.rows(
             "SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id "
             "ORDER BY d.next_at, d.seq LIMIT ?",
             2 * _AT_ONCE,
@@ -100,10 +100,10 @@ class Webhooks:
     async def _deliver(self, client: httpx.AsyncClient, row: Row) -> None:
         try:
             if await self._is_taken(client, row["body"].encode()):
-                self._store.run("DELETE FROM deliveries WHERE seq = ?", row["seq"])
+                self._store.db.run("DELETE FROM deliveries WHERE seq = ?", row["seq"])
                 return
             pause = min(2.0 ** row["attempt_count"], _LONGEST_PAUSE)
-            self._store.run(
+            self._store.db.run(
                 "UPDATE deliveries SET attempt_count = attempt_count + 1, next_at = ? "
                 "WHERE seq = ?",
                 time.time() + pause,

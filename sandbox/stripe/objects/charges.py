@@ -6,7 +6,7 @@ from sandbox.stripe import cards
 from sandbox.stripe.objects import payment_methods
 from sandbox.stripe.params import PAGE, Group, Range, Text
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, new_id, shown
+from sandbox.stripe.session import Object, Session, new_id, page_of, shown
 
 
 def attempt(session: Session, intent: Object, method: Object, *, is_off_session: bool) -> Object:
@@ -211,7 +211,7 @@ def retrieve(session: Session, _params: dict[str, Any], charge_id: str) -> Objec
 def list_all(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/charges."""
     filters = {name: params[name] for name in ("customer", "payment_intent") if params.get(name)}
-    return session.page("charge", "/v1/charges", params, filters)
+    return page_of(session, "charge", "/v1/charges", params, filters)
 
 
 ROUTES = (

@@ -6,7 +6,7 @@ from sandbox.stripe import errors
 from sandbox.stripe.objects import payment_methods
 from sandbox.stripe.params import PAGE, Group, Metadata, Param, Range, Text
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, new_id, shown
+from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
 
 _TEXTS = ("description", "email", "name", "phone")
 _FIELDS: dict[str, Param] = {
@@ -107,7 +107,7 @@ def update(session: Session, params: dict[str, Any], customer_id: str) -> Object
 def list_all(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/customers."""
     filters = {"email": params["email"]} if params.get("email") else {}
-    return session.page("customer", "/v1/customers", params, filters)
+    return page_of(session, "customer", "/v1/customers", params, filters)
 
 
 ROUTES = (

@@ -23,7 +23,7 @@ _PENDING = "SELECT 1 FROM deliveries WHERE event_id = ?"
 
 def retrieve(session: Session, _params: dict[str, Any], event_id: str) -> Object:
     """GET /v1/events/{id}."""
-    row = session.store.row("SELECT body FROM events WHERE id = ?", event_id)
+    row = session.store.db.row("SELECT body FROM events WHERE id = ?", event_id)
     if row is None:
         raise errors.missing("event", event_id)
     return _as_of_now(session, orjson.loads(row["body"]))
@@ -46,7 +46,7 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
 
 
 def _as_of_now(session: Session, event: Object) -> Object:
-    is_pending = session.store.row(_PENDING, event["id"]) is not None
+    is_pending = session.store.db.row(_PENDING, event["id"]) is not None
     return event | {"pending_webhooks": int(is_pending)}
 
 

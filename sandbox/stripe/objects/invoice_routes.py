@@ -6,7 +6,7 @@ from sandbox.stripe import errors
 from sandbox.stripe.objects import invoices
 from sandbox.stripe.params import PAGE, Boolean, Choice, Group, Metadata, Range, Text
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, shown
+from sandbox.stripe.session import Object, Session, page_of, shown
 
 _PAY = Group({"off_session": Boolean(), "paid_out_of_band": Boolean(), "payment_method": Text()})
 _UPDATE = Group(
@@ -51,7 +51,7 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
     filters = {name: params[name] for name in names if params.get(name)}
     if params.get("subscription"):
         filters["parent.subscription_details.subscription"] = params["subscription"]
-    return session.page("invoice", "/v1/invoices", params, filters)
+    return page_of(session, "invoice", "/v1/invoices", params, filters)
 
 
 def update(session: Session, params: dict[str, Any], invoice_id: str) -> Object:
@@ -107,7 +107,7 @@ def list_payments(session: Session, params: dict[str, Any]) -> Object:
     intent_id = params.get("payment", {}).get("payment_intent")
     if intent_id:
         filters["payment.payment_intent"] = intent_id
-    return session.page("invoice_payment", "/v1/invoice_payments", params, filters)
+    return page_of(session, "invoice_payment", "/v1/invoice_payments", params, filters)
 
 
 ROUTES = (

@@ -6,7 +6,7 @@ from sandbox.stripe import errors
 from sandbox.stripe.objects import charges, intents, invoices, payment_methods
 from sandbox.stripe.params import PAGE, Boolean, Choice, Group, Integer, Many, Metadata, Range, Text
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, shown
+from sandbox.stripe.session import Object, Session, merged, page_of, shown
 
 _CREATE = Group(
     {
@@ -121,7 +121,7 @@ def retrieve(session: Session, _params: dict[str, Any], intent_id: str) -> Objec
 def list_all(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/payment_intents."""
     filters = {"customer": params["customer"]} if params.get("customer") else {}
-    return session.page("payment_intent", "/v1/payment_intents", params, filters)
+    return page_of(session, "payment_intent", "/v1/payment_intents", params, filters)
 
 
 ROUTES = (

@@ -7,7 +7,7 @@ from typing import Any
 from sandbox.stripe import cards, errors
 from sandbox.stripe.params import PAGE, Choice, Group, Metadata, Text
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, new_id, shown
+from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
 
 _NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 BILLING_DETAILS: Object = {
@@ -23,15 +23,36 @@ def make(
     session: Session,
     script: Sequence[str],
     *,
-    brand: str = "visa",
-    last4: str = "4242",
-    exp_month: int = 12,
-    exp_year: int = 2034,
     is_attachable: bool = True,
+    **card: Any,
 ) -> Object:
-    """Create a card that belongs to nobody yet."""
+    """Create a card that belongs to nobody yet; `card` has brand, last4, exp_month, exp_year."""
+    return session.create(
+        {
+            "id": new_id("pm"),
+            "object": "payment_method",
+            "allow_redisplay": "unspecified",
+            "billing_details": BILLING_DETAILS,
+            "card": _card(**card),
+            "created": session.now,
+            "customer": None,
+            "customer_account": None,
+            "livemode": False,
+            "metadata": {},
+            "type": "card",
+            "_script": list(script),
+            "_used": 0,
+            "_is_attachable": is_attachable,
+            "_is_spent": False,
+        }
+    )
+
+
+def _card(
+    brand: str = "visa", last4: str = "4242", exp_month: int = 12, exp_year: int = 2034
+) -> Object:
     fingerprint = hashlib.sha256(f"{brand}{last4}{exp_month}{exp_year}".encode()).hexdigest()
-    card = {
+    return {
         "brand": brand,
         "checks": {
             "address_line1_check": None,
@@ -51,25 +72,6 @@ def make(
         "three_d_secure_usage": {"supported": True},
         "wallet": None,
     }
-    return session.create(
-        {
-            "id": new_id("pm"),
-            "object": "payment_method",
-            "allow_redisplay": "unspecified",
-            "billing_details": BILLING_DETAILS,
-            "card": card,
-            "created": session.now,
-            "customer": None,
-            "customer_account": None,
-            "livemode": False,
-            "metadata": {},
-            "type": "card",
-            "_script": list(script),
-            "_used": 0,
-            "_is_attachable": is_attachable,
-            "_is_spent": False,
-        }
-    )
 
 
 def take(session: Session, method_id: str, *, param: str = "payment_method") -> Object:
@@ -166,14 +168,14 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
         return {"object": "list", "data": [], "has_more": False, "url": "/v1/payment_methods"}
     session.get("customer", params["customer"], param="customer")
     filters = {"customer": params["customer"]}
-    return session.page("payment_method", "/v1/payment_methods", params, filters)
+    return page_of(session, "payment_method", "/v1/payment_methods", params, filters)
 
 
 def list_of_customer(session: Session, params: dict[str, Any], customer_id: str) -> Object:
     """GET /v1/customers/{id}/payment_methods."""
     session.get("customer", customer_id)
     url = f"/v1/customers/{customer_id}/payment_methods"
-    return session.page("payment_method", url, params, {"customer": customer_id})
+    return page_of(session, "payment_method", url, params, {"customer": customer_id})
 
 
 def retrieve_of_customer(

@@ -16,7 +16,7 @@ from sandbox.stripe.params import (
     Text,
 )
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, new_id, shown
+from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
 
 _PRODUCT_TEXTS = ("description", "name", "statement_descriptor", "unit_label", "url")
 _PRODUCT: dict[str, Param] = {
@@ -99,7 +99,7 @@ def update_product(session: Session, params: dict[str, Any], product_id: str) ->
 def list_products(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/products."""
     filters = {"active": int(params["active"])} if "active" in params else {}
-    return session.page("product", "/v1/products", params, filters)
+    return page_of(session, "product", "/v1/products", params, filters)
 
 
 def create_price(session: Session, params: dict[str, Any]) -> Object:
@@ -168,7 +168,7 @@ def list_prices(session: Session, params: dict[str, Any]) -> Object:
         filters["active"] = int(params["active"])
     if params.get("lookup_keys"):
         filters["lookup_key"] = params["lookup_keys"]
-    return session.page("price", "/v1/prices", params, filters)
+    return page_of(session, "price", "/v1/prices", params, filters)
 
 
 def plan_of(price: Object) -> Object:

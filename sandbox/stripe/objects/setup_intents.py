@@ -6,7 +6,7 @@ from sandbox.stripe import cards, errors
 from sandbox.stripe.objects import payment_methods
 from sandbox.stripe.params import PAGE, Boolean, Choice, Group, Many, Metadata, Param, Text
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, new_id, shown
+from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
 
 _CONFIRM: dict[str, Param] = {"payment_method": Text(), "return_url": Text()}
 _CREATE = Group(
@@ -124,7 +124,7 @@ def retrieve(session: Session, _params: dict[str, Any], intent_id: str) -> Objec
 def list_all(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/setup_intents."""
     filters = {name: params[name] for name in ("customer", "payment_method") if params.get(name)}
-    return session.page("setup_intent", "/v1/setup_intents", params, filters)
+    return page_of(session, "setup_intent", "/v1/setup_intents", params, filters)
 
 
 ROUTES = (

@@ -20,7 +20,7 @@ from sandbox.stripe.params import (
     Text,
 )
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, shown
+from sandbox.stripe.session import Object, Session, merged, page_of, shown
 
 _STATUSES = (
     "active", "canceled", "incomplete", "incomplete_expired", "past_due", "paused", "trialing",
@@ -240,7 +240,7 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
         filters["status"] = status
     if params.get("price"):
         filters["items.data[0].price.id"] = params["price"]
-    return session.page("subscription", "/v1/subscriptions", params, filters)
+    return page_of(session, "subscription", "/v1/subscriptions", params, filters)
 
 
 def update(session: Session, params: dict[str, Any], subscription_id: str) -> Object:

@@ -1,0 +1,59 @@
+"""What requests, jobs and controls share: store, clock, one writer at a time, and deliveries."""
+
+import asyncio
+
+import orjson
+
+from sandbox.stripe.clock import Clock, Scheduler
+from sandbox.stripe.faults import Faults
+from sandbox.stripe.jobs import JOBS
+from sandbox.stripe.session import Session
+from sandbox.stripe.store import Store
+from sandbox.stripe.webhooks import Webhooks
+
+
+class Engine:
+    """Opens and closes units of work."""
+
+    def __init__(self, store: Store, faults: Faults, webhooks: Webhooks, base_url: str) -> None:
+        self.store = store
+        self.faults = faults
+        self.webhooks = webhooks
+        self.writer = asyncio.Lock()
+        self.clock = Clock(store)
+        self.scheduler = Scheduler(store, self.clock, JOBS, units=self)
+        self._base_url = base_url
+
+    def session(
+        self,
+        now: int | None = None,
+        *,
+        request_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Session:
+        """Open a unit of work; its moment is the clock's unless a job brings its own."""
+        return Session(
+            self.store,
+            int(self.clock.now()) if now is None else now,
+            base_url=self._base_url,
+            request_id=request_id,
+            idempotency_key=idempotency_key,
+        )
+
+    def close(self, session: Session) -> None:
+        """Write a unit's events down, in the transaction of what they tell of."""
+        for event in session.events:
+            self.store.db.insert(
+                "events",
+                {
+                    "id": event["id"],
+                    "type": event["type"],
+                    "created": event["created"],
+                    "body": orjson.dumps(event).decode(),
+                },
+            )
+            self.webhooks.enqueue(event["id"])
+        if session.events:
+            self.webhooks.wake()
+        if session.has_scheduled:
+            self.scheduler.wake()
