@@ -1,0 +1,121 @@
+"""Alive, ready, and how much of what."""
+
+from typing import Literal, cast
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import HTTPConnection
+from temporalio.client import Client
+
+from adapters.health import Finding, Probe, ping_chroma, ping_smtp, run_probes
+from adapters.stripe.client import StripeHealth, make_client
+from api.deps import SessionsDep, SettingsDep, TemporalDep
+from config import Settings
+from database.quiet import ping
+from database.session import Sessions
+from domain.errors import UnavailableError
+from observability import METRICS_CONTENT_TYPE, render_metrics
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Check(BaseModel):
+    """How one dependency answered."""
+
+    status: Literal["ok", "down"]
+    latency_ms: float
+    detail: str | None = None
+
+
+class Readiness(BaseModel):
+    """Whether all that the API needs answers."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "down",
+                    "checks": {
+                        "database": {"status": "ok", "latency_ms": 1.2, "detail": None},
+                        "temporal": {
+                            "status": "down",
+                            "latency_ms": 2000.3,
+                            "detail": "no answer within 2 s",
+                        },
+                    },
+                },
+            ],
+        },
+    )
+
+    status: Literal["ok", "down"]
+    checks: dict[str, Check]
+
+
+@router.get("/health")
+async def get_health() -> Health:
+    """Tell that the process lives."""
+    return Health()
+
+
+@router.get("/health/ready", responses={503: {"model": Readiness}})
+async def get_readiness(
+    connection: HTTPConnection,
+    response: Response,
+    settings: SettingsDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+) -> Readiness:
+    """Ask each dependency; 503 if one does not answer."""
+    probes: dict[str, Probe] = {
+        "database": lambda: _ping_database(sessions),
+        "temporal": lambda: _ping_temporal(temporal),
+        "chroma": lambda: ping_chroma(settings.chroma_url),
+        "stripe": _stripe(connection, settings).ping,
+        "mail": lambda: ping_smtp(settings.mail.smtp_host, settings.mail.smtp_port),
+    }
+    findings = await run_probes(probes)
+    is_ready = all(finding.is_up for finding in findings.values())
+    if not is_ready:
+        response.status_code = 503
+    checks = {name: _check(finding) for name, finding in findings.items()}
+    return Readiness(status="ok" if is_ready else "down", checks=checks)
+
+
+@router.get("/metrics", response_class=Response)
+def get_metrics() -> Response:
+    """Return the counts of all processes in Prometheus' text format."""
+    return Response(render_metrics(), media_type=METRICS_CONTENT_TYPE)
+
+
+def _check(finding: Finding) -> Check:
+    return Check(
+        status="ok" if finding.is_up else "down",
+        latency_ms=finding.latency_ms,
+        detail=finding.detail,
+    )
+
+
+async def _ping_database(sessions: Sessions) -> None:
+    async with sessions() as session:
+        await ping(session)
+
+
+async def _ping_temporal(temporal: Client) -> None:
+    if not await temporal.service_client.check_health():
+        raise UnavailableError("Temporal is not serving", "temporal_unavailable")
+
+
+def _stripe(connection: HTTPConnection, settings: Settings) -> StripeHealth:
+    """Return the process's one client for this question; made at the first."""
+    state = connection.app.state
+    if not hasattr(state, "stripe_health"):
+        key = settings.stripe.api_key.get_secret_value()
+        state.stripe_health = StripeHealth(make_client(key, settings.stripe.api_base))
+    return cast("StripeHealth", state.stripe_health)

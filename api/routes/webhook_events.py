@@ -1,0 +1,124 @@
+"""The inbox, to look into: what Stripe told us, and what became of it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self, cast
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
+
+from api.deps import AdminDep, PagingDep, SessionsDep
+from api.dispatcher import Dispatcher
+from database.models import WebhookEvent
+from database.webhook_events import WebhookEventRepository, unpacked
+from domain.errors import NotFoundError
+from domain.webhooks import WebhookEventStatus
+
+router = APIRouter(prefix="/webhook-events", tags=["webhook-events"])
+
+_EXAMPLE: JsonDict = {
+    "webhook_event_id": "0d4ff2c4-0c43-4a4d-8f6e-8a0c8a5a3f0e",
+    "stripe_event_id": "evt_1",
+    "event_type": "invoice.paid",
+    "webhook_event_status": "delivered",
+    "subscription_id": "6a0ee0c4-6a43-4b7b-9c6d-1f0a3c1b7a55",
+    "attempt_count": 1,
+    "last_error": None,
+    "received_at": "2026-11-23T09:00:00Z",
+    "delivered_at": "2026-11-23T09:00:00.040Z",
+    "next_attempt_at": "2026-11-23T09:00:10Z",
+}
+
+
+class WebhookEventView(BaseModel):
+    """What became of an event."""
+
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_EXAMPLE]})
+
+    webhook_event_id: UUID
+    stripe_event_id: str
+    event_type: str
+    webhook_event_status: WebhookEventStatus
+    subscription_id: UUID | None
+    attempt_count: int
+    last_error: str | None
+    received_at: datetime
+    delivered_at: datetime | None
+    next_attempt_at: datetime
+
+
+class WebhookEventDetail(WebhookEventView):
+    """An event as Stripe sent it; None if what is stored cannot be read."""
+
+    event: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, row: WebhookEvent) -> Self:
+        """Show a row with its body."""
+        try:
+            event = orjson.loads(unpacked(row.body))
+        except (ValueError, RuntimeError):
+            event = None
+        seen = cls.model_validate(row)
+        return seen.model_copy(update={"event": event if isinstance(event, dict) else None})
+
+
+class WebhookEventList(BaseModel):
+    """One page of events."""
+
+    items: list[WebhookEventView]
+    next_cursor: str | None
+
+
+@router.get("")
+async def list_webhook_events(
+    _: AdminDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+    event_type: Annotated[str | None, Query(max_length=255)] = None,
+    webhook_event_status: WebhookEventStatus | None = None,
+) -> WebhookEventList:
+    """List what came in, newest first."""
+    async with sessions() as session:
+        page = await WebhookEventRepository(session).list(
+            event_type,
+            webhook_event_status,
+            paging.limit,
+            paging.cursor,
+        )
+    items = [WebhookEventView.model_validate(row) for row in page.items]
+    return WebhookEventList(items=items, next_cursor=page.next_cursor)
+
+
+@router.get("/{webhook_event_id}")
+async def get_webhook_event(
+    webhook_event_id: UUID,
+    _: AdminDep,
+    sessions: SessionsDep,
+) -> WebhookEventDetail:
+    """Return an event with its body."""
+    async with sessions() as session:
+        row = await WebhookEventRepository(session).get(webhook_event_id)
+    return WebhookEventDetail.of(_found(row))
+
+
+@router.post("/{webhook_event_id}/redeliver")
+async def redeliver_webhook_event(
+    webhook_event_id: UUID,
+    _: AdminDep,
+    sessions: SessionsDep,
+    request: Request,
+) -> WebhookEventView:
+    """Deliver an event once more, whatever became of it; a mailbox just looks again."""
+    async with sessions.begin() as session:
+        row = await WebhookEventRepository(session).redeliver(webhook_event_id)
+    cast("Dispatcher", request.app.state.dispatcher).wake()
+    return WebhookEventView.model_validate(_found(row))
+
+
+def _found(row: WebhookEvent | None) -> WebhookEvent:
+    if row is None:
+        raise NotFoundError("there is no such webhook event")
+    return row

@@ -1,0 +1,234 @@
+"""Temporal's own view of the work: status, history, and a last way out."""
+
+import base64
+import binascii
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field
+from temporalio.api.sdk.v1 import WorkflowMetadata
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.exceptions import TemporalError
+
+from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
+from config import TemporalSettings
+from database.payment_retries import PaymentRetryRepository
+from database.session import Sessions
+from database.subscriptions import SubscriptionRepository
+from domain.errors import InvalidInputError, NotFoundError
+from domain.ids import payment_retry_id, payment_retry_workflow_id, subscription_workflow_id
+
+RPC_TIMEOUT = timedelta(seconds=5)
+# Reason: the details are read by a worker, and the answer shall not wait for one that is away.
+DETAILS_TIMEOUT = timedelta(seconds=1)
+_DETAILS_QUERY = "__temporal_workflow_metadata"
+_SUBSCRIPTION = subscription_workflow_id("")
+_PAYMENT_RETRY = payment_retry_workflow_id("")
+
+router = APIRouter(prefix="/workflows", tags=["workflows"])
+
+WorkflowId = Annotated[str, Path(max_length=300)]
+
+
+class WorkflowStatus(StrEnum):
+    """Temporal's statuses of an execution."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    TERMINATED = "terminated"
+    CONTINUED_AS_NEW = "continued_as_new"
+    TIMED_OUT = "timed_out"
+
+
+_QUERY_NAMES = {status: status.title().replace("_", "") for status in WorkflowStatus}
+
+
+class WorkflowView(BaseModel):
+    """One execution."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "workflow_id": "subscription-6a0ee0c4-6a43-4b7b-9c6d-1f0a3c1b7a55",
+                    "run_id": "019a0b2c-0000-7000-8000-000000000001",
+                    "workflow_type": "SubscriptionWorkflow",
+                    "status": "running",
+                    "started_at": "2026-11-23T09:00:00Z",
+                    "closed_at": None,
+                    "current_details": "active until 23 December",
+                    "url": "http://127.0.0.1:8233/namespaces/default/workflows/subscription-6a",
+                },
+            ],
+        },
+    )
+
+    workflow_id: str
+    run_id: str | None
+    workflow_type: str
+    status: str
+    started_at: datetime
+    closed_at: datetime | None
+    current_details: str | None = None
+    url: str
+
+
+class WorkflowList(BaseModel):
+    """One page of executions."""
+
+    items: list[WorkflowView]
+    next_cursor: str | None
+
+
+class Termination(BaseModel):
+    """Why an execution is ended by force."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"reason": "stuck since the outage, restarted by hand"}]},
+    )
+
+    reason: str = Field(min_length=1, max_length=500)
+
+
+@router.get("")
+async def list_workflows(
+    _: AdminDep,
+    temporal: TemporalDep,
+    settings: SettingsDep,
+    paging: PagingDep,
+    status: WorkflowStatus | None = None,
+) -> WorkflowList:
+    """List executions, newest first, as Temporal's visibility store shows them."""
+    found = temporal.list_workflows(
+        f"ExecutionStatus = '{_QUERY_NAMES[status]}'" if status else None,
+        page_size=paging.limit,
+        next_page_token=_page_token(paging.cursor),
+        rpc_timeout=RPC_TIMEOUT,
+    )
+    await found.fetch_next_page()
+    items = [_view(each, settings.temporal) for each in found.current_page or ()]
+    token = found.next_page_token
+    cursor = base64.urlsafe_b64encode(token).decode() if token else None
+    return WorkflowList(items=items, next_cursor=cursor)
+
+
+@router.get("/{workflow_id}")
+async def get_workflow(
+    workflow_id: WorkflowId,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    settings: SettingsDep,
+) -> WorkflowView:
+    """Return where an execution stands, with its link into Temporal's Web UI."""
+    await _check_owner(sessions, workflow_id, caller.scope)
+    return await _describe(temporal, settings.temporal, workflow_id)
+
+
+@router.get("/{workflow_id}/history")
+async def get_history(
+    workflow_id: WorkflowId,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+) -> dict[str, Any]:
+    """Return all events, in the JSON of `temporal workflow show --output json`."""
+    await _check_owner(sessions, workflow_id, caller.scope)
+    handle = temporal.get_workflow_handle(workflow_id)
+    history = await handle.fetch_history(rpc_timeout=RPC_TIMEOUT)
+    return history.to_json_dict()
+
+
+@router.post("/{workflow_id}/terminate")
+async def terminate_workflow(
+    workflow_id: WorkflowId,
+    termination: Termination,
+    _: AdminDep,
+    temporal: TemporalDep,
+    settings: SettingsDep,
+) -> WorkflowView:
+    """End an execution by force, without any of its clean-up; events start a mailbox again."""
+    handle = temporal.get_workflow_handle(workflow_id)
+    await handle.terminate(reason=termination.reason, rpc_timeout=RPC_TIMEOUT)
+    return await _describe(temporal, settings.temporal, workflow_id)
+
+
+async def _check_owner(sessions: Sessions, workflow_id: str, user_id: UUID | None) -> None:
+    """Let an administrator see everything, and others what their own rows lead to.
+
+    Raises:
+        NotFoundError: It is not theirs, or does not exist.
+    """
+    if user_id is None:
+        return
+    row: object = None
+    async with sessions() as session:
+        if workflow_id.startswith(_SUBSCRIPTION):
+            if subscription_id := _uuid(workflow_id.removeprefix(_SUBSCRIPTION)):
+                row = await SubscriptionRepository(session).get(subscription_id, user_id)
+        elif workflow_id.startswith(_PAYMENT_RETRY):
+            retry_id = payment_retry_id(workflow_id.removeprefix(_PAYMENT_RETRY))
+            row = await PaymentRetryRepository(session).get(retry_id, user_id)
+    if row is None:
+        raise NotFoundError("there is no such workflow, or not any more")
+
+
+async def _describe(
+    temporal: Client,
+    settings: TemporalSettings,
+    workflow_id: str,
+) -> WorkflowView:
+    handle = temporal.get_workflow_handle(workflow_id)
+    seen = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+    details = None
+    if seen.status is WorkflowExecutionStatus.RUNNING:
+        details = await _current_details(temporal, workflow_id)
+    return _view(seen, settings).model_copy(update={"current_details": details})
+
+
+async def _current_details(temporal: Client, workflow_id: str) -> str | None:
+    """Return what a workflow says of itself, if a worker is there to tell."""
+    handle = temporal.get_workflow_handle(workflow_id)
+    try:
+        metadata = await handle.query(
+            _DETAILS_QUERY,
+            result_type=WorkflowMetadata,
+            rpc_timeout=DETAILS_TIMEOUT,
+        )
+    except TemporalError:
+        return None
+    return metadata.current_details or None
+
+
+def _view(seen: WorkflowExecution, settings: TemporalSettings) -> WorkflowView:
+    place = f"namespaces/{settings.namespace}/workflows/{quote(seen.id, safe='')}/{seen.run_id}"
+    return WorkflowView(
+        workflow_id=seen.id,
+        run_id=seen.run_id,
+        workflow_type=seen.workflow_type,
+        status=seen.status.name.lower() if seen.status else "unknown",
+        started_at=seen.start_time,
+        closed_at=seen.close_time,
+        url=f"{settings.ui_url}/{place}",
+    )
+
+
+def _page_token(cursor: str | None) -> bytes | None:
+    try:
+        return base64.urlsafe_b64decode(cursor) if cursor else None
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInputError("the cursor is not one of ours", "invalid_cursor") from error
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

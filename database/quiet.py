@@ -1,0 +1,112 @@
+"""What is still under way, as far as the tables show it; and whether they answer at all."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, select, text, union
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from database.models import IdempotencyKey, PaymentRetry, Subscription, WebhookEvent
+from domain.retries import RetryStatus
+from domain.subscriptions import FINAL
+from domain.webhooks import WebhookEventStatus
+
+# Reason: nobody waits for an answer longer than this, and a row that was refused with 422 or 503
+# keeps none for ever.
+_OPEN_COMMAND_AGE = timedelta(seconds=20)
+
+
+class OpenWork(NamedTuple):
+    """Work that the tables show as not done."""
+
+    inbox_count: int
+    command_count: int
+    charge_count: int
+
+
+async def ping(session: AsyncSession) -> None:
+    """Ask the database for nothing, and get it."""
+    await session.execute(text("SELECT 1"))
+
+
+async def open_work(session: AsyncSession) -> OpenWork:
+    """Count what is not done, in one query.
+
+    Args:
+        session: Where to read.
+
+    Returns:
+        inbox_count: Webhook events that were received and not delivered yet.
+        command_count: Subscriptions that Stripe has not made yet, and POSTs with an idempotency key
+            of the last 20 seconds that have no answer.
+        charge_count: Recoveries that are charging, or whose next try is due.
+    """
+    row = await session.execute(
+        select(
+            _count(
+                WebhookEvent.webhook_event_id,
+                WebhookEvent.webhook_event_status == WebhookEventStatus.RECEIVED,
+            ),
+            _count(
+                Subscription.subscription_id,
+                Subscription.stripe_subscription_id.is_(None),
+                Subscription.parked_reason.is_(None),
+                Subscription.subscription_status.not_in(FINAL),
+            )
+            + _count(
+                IdempotencyKey.idempotency_key_id,
+                IdempotencyKey.answer_status_code.is_(None),
+                IdempotencyKey.created_at > func.now() - _OPEN_COMMAND_AGE,
+            ),
+            _count(
+                PaymentRetry.payment_retry_id,
+                (PaymentRetry.retry_status == RetryStatus.CHARGING)
+                | (
+                    (PaymentRetry.retry_status == RetryStatus.WAITING)
+                    & (PaymentRetry.next_attempt_at <= func.now())
+                ),
+            ),
+        ),
+    )
+    return OpenWork(*row.one())
+
+
+async def touched_workflow_ids(
+    session: AsyncSession,
+    within: timedelta,
+    limit: int,
+) -> Sequence[str]:
+    """Return the workflows that somebody was told of, or that wrote something, a moment ago.
+
+    Args:
+        session: Where to read.
+        within: How long a moment is.
+        limit: Ids at the most.
+
+    Returns:
+        Ids of mailboxes and recoveries.
+    """
+    since = func.now() - within
+    told = (
+        select(Subscription.workflow_id)
+        .join(WebhookEvent, WebhookEvent.subscription_id == Subscription.subscription_id)
+        # Reason: only `received_at` has an index; hardly anything waits longer than an hour.
+        .where(WebhookEvent.received_at > since - timedelta(hours=1))
+        .where(WebhookEvent.delivered_at > since)
+    )
+    mailboxes = select(Subscription.workflow_id).where(Subscription.updated_at > since)
+    recoveries = select(PaymentRetry.workflow_id).where(PaymentRetry.updated_at > since)
+    parents = (
+        select(Subscription.workflow_id)
+        .join(PaymentRetry, PaymentRetry.subscription_id == Subscription.subscription_id)
+        .where(PaymentRetry.updated_at > since)
+    )
+    statement = union(told, mailboxes, recoveries, parents).limit(limit)
+    return (await session.scalars(statement)).all()
+
+
+def _count(key: InstrumentedAttribute[UUID], *where: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count(key)).where(*where).scalar_subquery()

@@ -1,0 +1,180 @@
+"""What the processes say about themselves: JSON logs, Prometheus counts, Temporal's own logs.
+
+The counts of several processes (API and workers) are added up when `PROMETHEUS_MULTIPROC_DIR` names
+a folder that all of them share. It has to stand in the environment before this module is imported:
+prometheus-client chooses its kind of storage once, at import.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+from temporalio import activity, workflow
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+
+MULTIPROCESS_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+if MULTIPROCESS_FOLDER:
+    Path(MULTIPROCESS_FOLDER).mkdir(parents=True, exist_ok=True)
+
+# Reason: prometheus-client reads the environment when it is imported; see above.
+from prometheus_client import (  # noqa: E402
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Metric,
+    generate_latest,
+)
+from prometheus_client.metrics import MetricWrapperBase  # noqa: E402
+from prometheus_client.multiprocess import (  # noqa: E402
+    MultiProcessCollector,
+    mark_process_dead,
+)
+from prometheus_client.registry import Collector  # noqa: E402
+
+METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+PAYMENT_ATTEMPTS = Counter(
+    "payment_attempts_total",
+    "Charges tried, by who asked for them and how they ended.",
+    ["trigger", "outcome"],
+)
+PAYMENT_AMOUNT_CENTS = Histogram(
+    "payment_amount_cents",
+    "Amounts of the charges tried, in minor units of their currency.",
+    ["currency_code", "outcome"],
+    buckets=(100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000),
+)
+WEBHOOK_EVENTS = Counter(
+    "webhook_events_total",
+    "Stripe's events, by type and by what became of them.",
+    ["event_type", "outcome"],
+)
+WEBHOOK_LAG = Histogram(
+    "webhook_lag_seconds",
+    "From an event's receipt to its delivery to a workflow.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600),
+)
+_OURS: tuple[MetricWrapperBase, ...] = (
+    PAYMENT_ATTEMPTS,
+    PAYMENT_AMOUNT_CENTS,
+    WEBHOOK_EVENTS,
+    WEBHOOK_LAG,
+)
+
+
+class _AllProcesses(Collector):
+    """The sum over all processes, dead ones included: what they counted did happen."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        forget_dead_processes(self._folder)
+        seen: dict[str, Metric] = {
+            metric.name: metric
+            for metric in MultiProcessCollector(None, self._folder).collect()  # type: ignore[no-untyped-call]
+        }
+        # Reason: nobody has counted some of ours yet, and dashboards look for their names.
+        unseen = [metric for ours in _OURS for metric in ours.describe() if metric.name not in seen]
+        return [*seen.values(), *unseen]
+
+
+def render_metrics() -> bytes:
+    """Return all counts in Prometheus' text format, of every process that shares our folder."""
+    if not MULTIPROCESS_FOLDER:
+        return generate_latest()
+    registry = CollectorRegistry()
+    registry.register(_AllProcesses(MULTIPROCESS_FOLDER))
+    return generate_latest(registry)
+
+
+def forget_dead_processes(folder: str) -> None:
+    """Drop what only living processes may report: "how many now" of one that was killed."""
+    for file in Path(folder).glob("gauge_live*_*.db"):
+        number = re.search(r"_(\d+)\.db$", file.name)
+        if number and not Path("/proc", number[1]).exists() and Path("/proc/self").exists():
+            mark_process_dead(int(number[1]), folder)  # type: ignore[no-untyped-call]
+
+
+def configure_logging(level: str) -> None:
+    """Write every log line, structlog's and the standard library's, as one line of JSON.
+
+    `request_id`, `workflow_id`, `user_id`, `agent_id` and `task_type` are added from the context:
+    bind them with `structlog.contextvars`.
+
+    Args:
+        level: Lowest level that is written, e.g. `INFO`.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(_TEMPORAL_EXTRAS), _lift],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(serializer=_to_json),
+            ],
+        ),
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    # Reason: the ids come as fields of their own; the message shall not repeat them.
+    workflow.logger.workflow_info_on_message = False
+    activity.logger.activity_info_on_message = False
+
+
+def make_runtime() -> Runtime:
+    """Make Temporal's runtime: warnings only, and no port of its own."""
+    chosen = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=chosen)))
+
+
+_TEMPORAL_EXTRAS = ("temporal_workflow", "temporal_activity")
+_LIFTED = {
+    "workflow_id": "workflow_id",
+    "run_id": "run_id",
+    "workflow_type": "task_type",
+    "activity_type": "task_type",
+    "attempt": "attempt",
+}
+
+
+def _lift(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Bring the names in Temporal's extras up to where our own stand."""
+    for extra in _TEMPORAL_EXTRAS:
+        facts = event.pop(extra, None) or {}
+        for theirs, ours in _LIFTED.items():
+            if theirs in facts:
+                event[ours] = facts[theirs]
+    return event
+
+
+def _to_json(event: EventDict, **_: object) -> str:
+    """Render a line; what JSON does not know is written as its text, and never an error."""
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

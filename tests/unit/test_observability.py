@@ -1,0 +1,105 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = (
+    "payment_attempts_total",
+    "payment_amount_cents",
+    "webhook_events_total",
+    "webhook_lag_seconds",
+)
+
+
+def run(code: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own: the kind of storage is chosen at import."""
+    environment = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
+    if folder is not None:
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    # Left by os._exit, as our processes are: the SDK sometimes aborts at interpreter exit.
+    ending = "\nimport sys, os; sys.stdout.flush(); sys.stderr.flush(); os._exit(0)"
+    return subprocess.run(
+        [sys.executable, "-c", code + ending],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+
+RENDER = "import observability as o; print(o.render_metrics().decode())"
+COUNT = (
+    "import observability as o;"
+    "o.PAYMENT_ATTEMPTS.labels('scheduled', 'failed').inc();"
+    "o.PAYMENT_AMOUNT_CENTS.labels('usd', 'failed').observe(2900);"
+    "o.WEBHOOK_LAG.observe(0.02)"
+)
+
+
+def test_names_are_there_before_anything_was_counted(tmp_path: Path) -> None:
+    for folder in (None, tmp_path / "counts"):
+        text = run(RENDER, folder).stdout
+        for name in NAMES:
+            assert f"# HELP {name} " in text
+            assert f"# TYPE {name} " in text
+
+
+def test_counts_of_living_and_dead_processes_are_added_up(tmp_path: Path) -> None:
+    for _ in range(2):
+        run(COUNT, tmp_path)
+    text = run(f"{COUNT}; print(o.render_metrics().decode())", tmp_path).stdout
+    assert 'payment_attempts_total{outcome="failed",trigger="scheduled"} 3.0' in text
+    assert 'payment_amount_cents_bucket{currency_code="usd",le="5000.0",outcome="failed"} 3.0' in (
+        text
+    )
+    assert "webhook_lag_seconds_count 3.0" in text
+    assert all(text.count(f"# TYPE {name} ") == 1 for name in NAMES)
+
+
+def test_a_dead_process_has_nothing_in_flight(tmp_path: Path) -> None:
+    gauge = (
+        "import observability as o; from prometheus_client import Gauge;"
+        "Gauge('in_flight', 'now', multiprocess_mode='livesum').set(4)"
+    )
+    run(gauge, tmp_path)
+    assert list(tmp_path.glob("gauge_livesum_*.db"))
+    assert "in_flight" in run(f"{gauge}; print(o.render_metrics().decode())", tmp_path).stdout
+    assert "in_flight" not in run(RENDER, tmp_path).stdout
+
+
+def test_every_log_line_is_json_with_its_context() -> None:
+    lines = run(
+        """
+import logging, structlog, observability
+observability.configure_logging("info")
+structlog.contextvars.bind_contextvars(request_id="r1", user_id="u1")
+structlog.get_logger("ours").info("said", amount=3, odd=object, nested={1: "x"})
+structlog.get_logger("ours").debug("kept quiet")
+logging.getLogger("theirs").warning("%s of %d", "one", 2)
+logging.getLogger("temporal").info("step", extra={"temporal_workflow":
+    {"workflow_id": "w1", "workflow_type": "T", "namespace": "default"}})
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger("ours").exception("broke")
+""",
+    ).stderr.splitlines()
+    said, theirs, step, broke = [json.loads(line) for line in lines]
+    assert (said["event"], said["amount"], said["request_id"]) == ("said", 3, "r1")
+    assert said["level"] == "info"
+    assert said["timestamp"].endswith("Z")
+    assert (theirs["event"], theirs["user_id"], theirs["logger"]) == ("one of 2", "u1", "theirs")
+    assert (step["workflow_id"], step["task_type"]) == ("w1", "T")
+    assert "temporal_workflow" not in step
+    assert "ZeroDivisionError" in broke["exception"]
+
+
+def test_temporals_runtime_opens_no_port() -> None:
+    code = """
+import observability, psutil
+kept = observability.make_runtime()
+print([c.laddr for c in psutil.Process().net_connections() if c.status == "LISTEN"])
+"""
+    assert run(code).stdout.strip() == "[]"

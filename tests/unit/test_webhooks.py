@@ -1,0 +1,138 @@
+import hashlib
+import hmac
+import time
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from temporalio import workflow
+
+from adapters.stripe.webhooks import TOLERANCE_SECONDS, verify_webhook
+from domain.errors import BadRequestError
+from domain.webhooks import (
+    HANDLED_TYPES,
+    Handler,
+    Owner,
+    Reference,
+    handler_of,
+    owner_of,
+    subscription_reference,
+    type_label,
+)
+from workflows.subscription import SubscriptionWorkflow
+
+OURS = UUID("6a0ee0c4-6a43-4b7b-9c6d-1f0a3c1b7a55")
+METADATA = {"subscription_id": str(OURS)}
+
+
+def event(found: object) -> dict[str, Any]:
+    return {"id": "evt_1", "type": "invoice.paid", "data": {"object": found}}
+
+
+def invoice(**details: Any) -> dict[str, Any]:
+    return {"object": "invoice", "parent": {"subscription_details": details}}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            event({"object": "subscription", "id": "sub_1", "metadata": METADATA}),
+            Reference(stripe_subscription_id="sub_1", subscription_id=OURS),
+        ),
+        (
+            event({"object": "subscription", "id": "sub_1", "metadata": None}),
+            Reference(stripe_subscription_id="sub_1"),
+        ),
+        (
+            event(invoice(subscription="sub_1", metadata=METADATA)),
+            Reference(stripe_subscription_id="sub_1", subscription_id=OURS),
+        ),
+        (
+            event(invoice(subscription={"id": "sub_1"}, metadata={"subscription_id": "no uuid"})),
+            Reference(stripe_subscription_id="sub_1"),
+        ),
+        (event(invoice(metadata=METADATA)), Reference(subscription_id=OURS)),
+        (event(invoice(metadata={"subscription_id": 7})), None),
+        (event({"object": "invoice", "parent": None}), None),
+        (event({"object": "customer", "id": "cus_1"}), None),
+        (event("nothing"), None),
+        ({"id": "evt_1"}, None),
+    ],
+)
+def test_an_event_names_its_subscription(body: dict[str, Any], expected: Reference | None) -> None:
+    assert subscription_reference(body) == expected
+
+
+def owner(stripe_subscription_id: str | None, subscription_id: UUID = OURS) -> Owner:
+    return Owner(
+        subscription_id=subscription_id,
+        user_id=uuid4(),
+        stripe_subscription_id=stripe_subscription_id,
+    )
+
+
+def test_our_id_counts_before_stripe_told_us_its_own() -> None:
+    row = owner(None)
+    reference = Reference(stripe_subscription_id="sub_1", subscription_id=OURS)
+    assert owner_of(reference, [owner("sub_2", uuid4()), row]) == row
+
+
+def test_our_id_on_anothers_subscription_is_not_believed() -> None:
+    edited = Reference(stripe_subscription_id="sub_2", subscription_id=OURS)
+    real = owner("sub_2", uuid4())
+    assert owner_of(edited, [owner("sub_1"), real]) == real
+    assert owner_of(edited, [owner("sub_1")]) is None
+
+
+def test_stripes_id_alone_is_enough_and_no_id_is_nobodys() -> None:
+    row = owner("sub_1")
+    assert owner_of(Reference(stripe_subscription_id="sub_1"), [row]) == row
+    assert owner_of(Reference(subscription_id=uuid4()), [owner(None)]) is None
+
+
+def test_every_type_has_a_handler_that_exists() -> None:
+    # Temporal drops a signal that has no handler, and says nothing.
+    definition = workflow._Definition.must_from_class(SubscriptionWorkflow)
+    wanted = {str(handler) for handler in HANDLED_TYPES.values()} - {Handler.IGNORED}
+    assert wanted
+    assert wanted <= {name for name in definition.signals if name}
+
+
+def test_unknown_types_are_looked_into_and_counted_together() -> None:
+    assert handler_of("customer.subscription.teleported") is Handler.HINT
+    assert handler_of("customer.updated") is Handler.IGNORED
+    assert type_label("customer.subscription.teleported") == "other"
+    assert type_label("invoice.paid") == "invoice.paid"
+
+
+def signature(body: bytes, secret: str, at: float | None = None) -> str:
+    stamp = int(at if at is not None else time.time())
+    mac = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={stamp},v1={mac}"
+
+
+def test_current_and_previous_secret_are_accepted() -> None:
+    for secret in ("whsec_new", "whsec_old"):
+        verify_webhook(b"{}", signature(b"{}", secret), ["whsec_new", "whsec_old"])
+
+
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        (b"{}", ""),
+        (b"{}", "rubbish"),
+        (b"{}", "t=1"),
+        (b"{}", "t=now,v1=0"),
+        (b"{}", f"t={int(time.time())},v1=\xfc"),
+        (b"{}", signature(b"{}", "whsec_wrong")),
+        (b"{ }", signature(b"{}", "whsec_new")),
+        (b"\xff", signature(b"\xff", "whsec_new")),
+        (b"{}", signature(b"{}", "whsec_new", time.time() - TOLERANCE_SECONDS - 5)),
+        (b"{}", signature(b"{}", "whsec_new").replace("v1=", "v0=")),
+    ],
+)
+def test_anything_else_is_refused(body: bytes, header: str) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        verify_webhook(body, header, ["whsec_new", "whsec_old"])
+    assert refused.value.error_code == "invalid_signature"
