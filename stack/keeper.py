@@ -11,7 +11,7 @@ from stack.log_prefix import LogBook
 from stack.part import Part
 from stack.process import describe_exit, spawn
 
-_PROBE_INTERVAL_SECONDS = 0.05
+_PROBE_INTERVAL_SECONDS = 0.1
 _SHORT_LIFE_SECONDS = 10.0
 _MOST_SHORT_LIVES = 5
 _LONGEST_DELAY_SECONDS = 1.0

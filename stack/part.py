@@ -27,7 +27,10 @@ class Part:
     working_folder: str
     ports: Mapping[str, int] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    check: Hook | None = None
+    """Refuses, before anything is started, what can never work."""
     prepare: Hook | None = None
+    """Runs before each start."""
     probe: Probe | None = None
     account: Account | None = None
     is_job: bool = False

@@ -96,6 +96,7 @@ def _postgres(plan: Plan) -> Part:
         environment={"PATH": os.defpath, "LC_ALL": "C"},
         working_folder="/",
         ports=plan.listening("postgres"),
+        check=cluster.check,
         prepare=cluster.prepare,
         probe=cluster.probe,
         account=account,
@@ -166,7 +167,7 @@ def _stripe(plan: Plan) -> Part:
         environment=plan.quiet_environment,
         working_folder=str(plan.project),
         ports=plan.listening("stripe"),
-        probe=http_probe(plan.ports.stripe, "/health"),
+        probe=http_probe(plan.ports.stripe, "/_sandbox/health"),
     )
 
 
@@ -180,7 +181,7 @@ def _mail(plan: Plan) -> Part:
         environment=plan.quiet_environment,
         working_folder=str(plan.project),
         ports=plan.listening("mail", "smtp"),
-        probe=http_probe(plan.ports.mail, "/health"),
+        probe=http_probe(plan.ports.mail, "/_sandbox/health"),
     )
 
 

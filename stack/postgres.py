@@ -59,13 +59,36 @@ class Cluster:
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
         return [self.program, "-D", str(self.folder), *flags]
 
+    async def check(self) -> None:
+        """Make sure that the database's user can reach program and data.
+
+        Raises:
+            StackError: It cannot.
+        """
+        self._check_owner()
+        data_folder = self.folder.parent
+        program_folders = [*reversed(Path(self.program).parents)]
+        folders = map(str, [*program_folders, *reversed(data_folder.parents), data_folder])
+        code, closed = await self._shell(_FIRST_CLOSED_FOLDER, *folders)
+        if code == 0:
+            return
+        if self.account is not None and closed == str(data_folder):
+            # Reason: the folder is ours, so its group may pass through it; its parents are not.
+            os.chown(data_folder, -1, self.account.gid)
+            data_folder.chmod(data_folder.stat().st_mode | 0o010)
+            return
+        who = f"the system user {_SYSTEM_USER}" if self.account else "this user"
+        raise StackError(
+            f"PostgreSQL runs as {who}, which cannot pass through {closed}:"
+            f" open that folder (chmod o+x {closed}), or choose another place (--data)"
+        )
+
     async def prepare(self) -> None:
         """Make the cluster where it is missing, and clear away what a killed one left.
 
         Raises:
-            StackError: The database's user cannot reach its files, or initdb failed.
+            StackError: initdb failed, or old processes do not go.
         """
-        await self._check_reach()
         if not self.folder.exists():
             await self._initialise()
         await self._clear_leftovers()
@@ -97,23 +120,13 @@ class Cluster:
             return str(error).strip()
         return None
 
-    async def _check_reach(self) -> None:
-        data_folder = self.folder.parent
-        program_folders = [*reversed(Path(self.program).parents)]
-        folders = map(str, [*program_folders, *reversed(data_folder.parents), data_folder])
-        code, closed = await self._shell(_FIRST_CLOSED_FOLDER, *folders)
-        if code == 0:
-            return
-        if self.account is not None and closed == str(data_folder):
-            # Reason: the folder is ours, so its group may pass through it; its parents are not.
-            os.chown(data_folder, -1, self.account.gid)
-            data_folder.chmod(data_folder.stat().st_mode | 0o010)
-            return
-        who = f"the system user {_SYSTEM_USER}" if self.account else "PostgreSQL"
-        raise StackError(
-            f"{who}, which PostgreSQL runs as, cannot pass through {closed}:"
-            f" open that folder (chmod o+x {closed}), or choose another place (--data)"
-        )
+    def _check_owner(self) -> None:
+        wanted = self.account.uid if self.account else os.geteuid()
+        if self.folder.exists() and (owner := self.folder.stat().st_uid) != wanted:
+            raise StackError(
+                f"{self.folder} belongs to user id {owner}, and PostgreSQL would run as {wanted}:"
+                " start the stack as the user who made it, or choose another place (--data)"
+            )
 
     async def _initialise(self) -> None:
         # Reason: made under another name, so that a killed initdb leaves no half cluster behind.
@@ -131,8 +144,10 @@ class Cluster:
         command += ["--username", _DATABASE, "--pwfile", str(password_file)]
         command += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
         command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
-        code, output = await run(command, environment=_environment(), account=self.account)
-        password_file.unlink()
+        try:
+            code, output = await run(command, environment=_environment(), account=self.account)
+        finally:
+            password_file.unlink()
         if code != 0:
             raise StackError("initdb could not make the database", tuple(output.splitlines()))
         draft.rename(self.folder)

@@ -96,10 +96,10 @@ async def _create(
 def _die_with_parent(orphan_signal: signal.Signals) -> Callable[[], None] | None:
     if _LIBC is None:
         return None
-    libc, parent = _LIBC, os.getpid()
+    prctl, parent = _LIBC.prctl, os.getpid()
 
     def ask_kernel() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
         # Reason: the parent may have died between the fork and this line.
         if os.getppid() != parent:
             os._exit(1)

@@ -41,6 +41,9 @@ class Supervisor:
             StackError: One of them failed, or was not ready in time.
         """
         started_at = time.monotonic()
+        for keeper in self._keepers.values():
+            if keeper.part.check is not None:
+                await keeper.part.check()
         for name, keeper in self._keepers.items():
             needs = [
                 self._keepers[need].ready for need in keeper.part.needs if need in self._keepers

@@ -1,0 +1,116 @@
+"""A reduced stack: real PostgreSQL, real Temporal, and small HTTP servers."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from stack.addresses import find_addresses
+from stack.log_prefix import LogBook, Terminal
+from stack.part import Part
+from stack.parts import Plan, build_parts
+from stack.ports import choose_ports
+from stack.probes import http_probe
+from stack.state import DataDir
+from stack.supervisor import Supervisor
+
+PROJECT = Path(__file__).parents[2]
+
+_STUBBORN = """
+import http.server, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+address = ("127.0.0.1", int(sys.argv[1]))
+http.server.HTTPServer(address, http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+def make_plan(folder: Path) -> Plan:
+    """Return a plan with free ports, in an open data folder."""
+    data = DataDir(folder)
+    data.open()
+    ports, secrets = choose_ports({}, is_auto=True), data.secrets()
+    return Plan(PROJECT, data, {}, ports, secrets, find_addresses({}, ports, secrets))
+
+
+def servers(plan: Plan, *names: str) -> list[Part]:
+    """Return some of the stack's own parts."""
+    return [part for part in build_parts(plan) if part.name in names]
+
+
+def site(name: str, port: int, needs: tuple[str, ...] = (), *, is_stubborn: bool = False) -> Part:
+    """Return a small HTTP server as a part; a stubborn one does not heed SIGTERM."""
+    listen = ["-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    program = ["-c", _STUBBORN, str(port)] if is_stubborn else listen
+    return Part(
+        name=name,
+        command=[sys.executable, *program],
+        environment={},
+        working_folder="/",
+        ports={name: port},
+        needs=needs,
+        probe=http_probe(port, "/"),
+        stop_timeout_seconds=0.5,
+    )
+
+
+def script(name: str, code: str, needs: tuple[str, ...] = (), *, is_job: bool) -> Part:
+    """Return a line of Python as a part."""
+    return Part(
+        name=name,
+        command=[sys.executable, "-c", code],
+        environment={},
+        working_folder="/",
+        needs=needs,
+        is_job=is_job,
+    )
+
+
+class Running:
+    """A supervisor, and what it said."""
+
+    def __init__(self, parts: Sequence[Part], logs: LogBook) -> None:
+        self.said: list[str] = []
+        self.changes: list[dict[str, int]] = []
+        self.supervisor = Supervisor(
+            parts, logs, self.said.append, lambda: self.changes.append(dict(self.pids))
+        )
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The children as they are now."""
+        return self.supervisor.pids
+
+
+@asynccontextmanager
+async def supervised(folder: Path, parts: Sequence[Part]) -> AsyncIterator[Running]:
+    """Make a supervisor, not yet started, and stop it at the end."""
+    terminal = Terminal()
+    folder.mkdir(exist_ok=True)
+    logs = LogBook(folder, terminal)
+    running = Running([replace(part, is_quiet=True) for part in parts], logs)
+    try:
+        yield running
+    finally:
+        await running.supervisor.stop()
+        await logs.close()
+        terminal.close()
+
+
+async def eventually(what: str, is_so: Callable[[], bool], timeout_seconds: float = 5.0) -> None:
+    """Wait until something is so, or fail with what it was."""
+    deadline = time.monotonic() + timeout_seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited {timeout_seconds} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+async def revive(running: Running, name: str) -> None:
+    """Kill a child with SIGKILL, and wait for its successor."""
+    old = running.pids[name]
+    os.kill(old, signal.SIGKILL)
+    await eventually(f"a new pid of {name}", lambda: running.pids[name] != old)
