@@ -62,23 +62,8 @@ class Paging:
     cursor: str | None
 
 
-class _Bearer(OAuth2PasswordBearer):
-    """Reads the token of requests and of WebSockets alike; what is missing is judged later."""
-
-    async def __call__(self, connection: HTTPConnection) -> str | None:
-        scheme, _, token = connection.headers.get("Authorization", "").partition(" ")
-        return token if scheme.lower() == "bearer" else None
-
-
-class _ApiKey(APIKeyHeader):
-    """Reads the key of requests and of WebSockets alike."""
-
-    async def __call__(self, connection: HTTPConnection) -> str | None:
-        return connection.headers.get(self.model.name)
-
-
-_bearer = _Bearer(tokenUrl="/api/v1/auth/token", auto_error=False)
-_api_key = _ApiKey(name="X-API-Key", auto_error=False)
+_bearer = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
+_api_key = APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
 async def authenticate(

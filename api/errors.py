@@ -49,6 +49,8 @@ _DOWN = frozenset(
 )
 # Reason: a lazy client that cannot connect raises a bare RuntimeError with this beginning.
 _NO_CONNECTION = "Failed client connect"
+# The type by which the server says that a workflow ended with an update still open.
+_ENDED_FIRST = "AcceptedUpdateCompletedWorkflow"
 # Messages that quote a part of what was sent; only their beginning is given back.
 _QUOTING = frozenset({"uuid_parsing", "json_invalid", "datetime_parsing", "url_parsing"})
 # Errors whose place is a name that the client chose.
@@ -133,6 +135,8 @@ def _from_failure(error: BaseException) -> ApplicationError:
         cause = cause.__cause__
     if cause is None or cause.type is None:
         return InternalError("something went wrong on our side")
+    if cause.type == _ENDED_FIRST:
+        return errors.NotFoundError("the workflow ended before it answered")
     kind = _BY_CODE.get(cause.type)
     if kind is None:
         return InternalError("something went wrong on our side")

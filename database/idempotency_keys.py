@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -58,14 +58,32 @@ class IdempotencyKeyRepository:
         return found.one()
 
     async def answer(
-        self, idempotency_key_id: UUID, status_code: int, data: dict[str, Any]
+        self,
+        idempotency_key_id: UUID,
+        status_code: int,
+        data: dict[str, Any] | None,
     ) -> None:
-        """Keep the answer to a POST, unless its twin was quicker."""
+        """Keep the answer to a POST, unless its twin was quicker.
+
+        Args:
+            idempotency_key_id: Whose answer.
+            status_code: Of the answer.
+            data: Its body; None if that must not be stored, and the work is done again.
+        """
         await self._session.execute(
             update(IdempotencyKey)
             .where(
                 IdempotencyKey.idempotency_key_id == idempotency_key_id,
                 IdempotencyKey.answer_status_code.is_(None),
             )
-            .values(answer_status_code=status_code, answer_data=data),
+            .values(answer_status_code=status_code, answer_data=null() if data is None else data),
+        )
+
+    async def forget(self, idempotency_key_id: UUID) -> None:
+        """Free a key that has no answer."""
+        await self._session.execute(
+            delete(IdempotencyKey).where(
+                IdempotencyKey.idempotency_key_id == idempotency_key_id,
+                IdempotencyKey.answer_status_code.is_(None),
+            ),
         )

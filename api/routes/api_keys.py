@@ -1,0 +1,66 @@
+"""Keys for programs."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api.deps import CallerDep, PagingDep, SessionsDep
+from api.idempotency import Claim, OnceDep
+from api.schemas.accounts import ApiKeyOut, MadeApiKey, NewApiKey
+from api.schemas.common import Listing, problems
+from database.api_keys import ApiKeyRepository
+from domain.api_keys import make_api_key
+from domain.errors import NotFoundError
+
+router = APIRouter(prefix="/api-keys", tags=["api-keys"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=MadeApiKey,
+    responses=problems(401, 409, 422, 503),
+)
+async def create_api_key(
+    body: NewApiKey,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Make a key with the caller's own rights. It is shown this once: only a digest is kept."""
+
+    async def work(claim: Claim) -> MadeApiKey:
+        api_key = make_api_key()
+        async with sessions.begin() as session:
+            row, is_new = await ApiKeyRepository(session).add(
+                claim.resource_id,
+                caller.user_id,
+                body.name,
+                api_key,
+            )
+        facts = ApiKeyOut.model_validate(row).model_dump()
+        return MadeApiKey(**facts, api_key=api_key if is_new else None)
+
+    return await once.run(caller.user_id, work, status=201, secret=["api_key"])
+
+
+@router.get("", responses=problems(401, 422, 503))
+async def list_api_keys(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+) -> Listing[ApiKeyOut]:
+    """Return the caller's keys that were not revoked, newest first."""
+    async with sessions() as session:
+        repository = ApiKeyRepository(session)
+        page = await repository.list(caller.user_id, paging.limit, paging.cursor)
+    return Listing[ApiKeyOut].of(page, ApiKeyOut.model_validate)
+
+
+@router.delete("/{api_key_id}", status_code=204, responses=problems(401, 404, 503))
+async def revoke_api_key(api_key_id: UUID, caller: CallerDep, sessions: SessionsDep) -> None:
+    """Revoke a key for good."""
+    async with sessions.begin() as session:
+        if not await ApiKeyRepository(session).revoke(api_key_id, caller.scope):
+            raise NotFoundError("there is no such API key")

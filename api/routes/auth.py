@@ -1,0 +1,33 @@
+"""Logging in."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.security import OAuth2PasswordRequestForm
+
+from api.deps import SessionsDep, SettingsDep
+from api.passwords import verify_password
+from api.schemas.accounts import TokenOut
+from api.schemas.common import problems
+from api.tokens import make_token
+from database.users import UserRepository
+from domain.errors import UnauthorizedError
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+
+
+@router.post("/token", responses=problems(401, 422, 503))
+async def create_token(
+    form: Annotated[OAuth2PasswordRequestForm, Depends()],
+    sessions: SessionsDep,
+    settings: SettingsDep,
+) -> TokenOut:
+    """Log in by e-mail address and password: OAuth2's password form."""
+    async with sessions() as session:
+        user = await UserRepository(session).get_by_email(form.username.strip())
+    is_known = await verify_password(user.password_hash if user else None, form.password)
+    if user is None or not is_known or not user.is_active:
+        raise UnauthorizedError("no such user, or a wrong password", "invalid_credentials")
+    ttl_seconds = settings.auth.token_ttl_seconds
+    token = make_token(user.user_id, settings.auth.jwt_secret.get_secret_value(), ttl_seconds)
+    return TokenOut(access_token=token, expires_in=ttl_seconds)

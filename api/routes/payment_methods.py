@@ -1,0 +1,167 @@
+"""Cards."""
+
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.idempotency import Claim, OnceDep
+from api.lookup import acting_for, found
+from api.schemas.cards import (
+    NewPaymentMethod,
+    PaymentMethodOut,
+    SetupIntentOut,
+    SetupIntentRequest,
+)
+from api.schemas.common import Listing, problems
+from api.temporal_calls import run_errand
+from database.models import PaymentMethod
+from database.payment_methods import PaymentMethodRepository
+from database.session import Sessions
+from domain.errands import ErrandKind, StripeErrand
+from domain.errors import ProviderRejectedError
+
+router = APIRouter(prefix="/payment-methods", tags=["payment-methods"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=PaymentMethodOut,
+    responses=problems(401, 402, 404, 409, 422, 502, 503),
+)
+async def attach_payment_method(
+    body: NewPaymentMethod,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Attach a card. A default card is also tried on every open payment retry, at once."""
+    user_id = await acting_for(sessions, caller, body.user_id)
+
+    async def work(claim: Claim) -> PaymentMethodOut:
+        errand = StripeErrand(
+            errand_id=claim.resource_id,
+            kind=ErrandKind.ATTACH_PAYMENT_METHOD,
+            resource_id=claim.resource_id,
+            user_id=user_id,
+            stripe_payment_method_id=body.stripe_payment_method_id,
+            is_default=body.is_default,
+        )
+        done = await run_errand(temporal, errand, "attach a card")
+        row = await _read(sessions, done.resource_id, user_id)
+        return PaymentMethodOut.model_validate(row)
+
+    return await once.run(caller.user_id, work, status=201)
+
+
+@router.post(
+    "/setup-intent",
+    status_code=201,
+    response_model=SetupIntentOut,
+    responses=problems(401, 404, 409, 422, 502, 503),
+)
+async def create_setup_intent(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+    body: SetupIntentRequest | None = None,
+) -> JSONResponse:
+    """Prepare taking a card with Stripe.js, for charges while the customer is away."""
+    user_id = await acting_for(sessions, caller, body.user_id if body else None)
+
+    async def work(claim: Claim) -> SetupIntentOut:
+        errand = StripeErrand(
+            errand_id=claim.resource_id,
+            kind=ErrandKind.CREATE_SETUP_INTENT,
+            resource_id=claim.resource_id,
+            user_id=user_id,
+        )
+        done = await run_errand(temporal, errand, "prepare taking a card")
+        if done.client_secret is None:
+            raise ProviderRejectedError("Stripe made no secret for this setup intent")
+        return SetupIntentOut(
+            setup_intent_id=done.resource_id,
+            client_secret=done.client_secret,
+        )
+
+    # Reason: the secret must not be stored; the errand, asked again, gives the same one.
+    return await once.run(caller.user_id, work, status=201, is_kept=False)
+
+
+@router.get("", responses=problems(401, 422, 503))
+async def list_payment_methods(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+) -> Listing[PaymentMethodOut]:
+    """Return attached cards, newest first."""
+    async with sessions() as session:
+        repository = PaymentMethodRepository(session)
+        page = await repository.list(caller.scope, paging.limit, paging.cursor)
+    return Listing[PaymentMethodOut].of(page, PaymentMethodOut.model_validate)
+
+
+@router.delete(
+    "/{payment_method_id}",
+    status_code=204,
+    responses=problems(401, 404, 422, 502, 503),
+)
+async def detach_payment_method(
+    payment_method_id: UUID,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+) -> None:
+    """Detach a card."""
+    row = await _read(sessions, payment_method_id, caller.scope)
+    errand = _about(row, uuid4(), ErrandKind.DETACH_PAYMENT_METHOD)
+    await run_errand(temporal, errand, "detach a card")
+
+
+@router.post(
+    "/{payment_method_id}/default",
+    response_model=PaymentMethodOut,
+    responses=problems(401, 402, 404, 409, 422, 502, 503),
+)
+async def make_default(
+    payment_method_id: UUID,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Make a card the default one. It is also tried on every open payment retry, at once."""
+    row = await _read(sessions, payment_method_id, caller.scope)
+
+    async def work(claim: Claim) -> PaymentMethodOut:
+        errand = _about(row, claim.command_id, ErrandKind.SET_DEFAULT_PAYMENT_METHOD)
+        await run_errand(temporal, errand, "make a card the default")
+        changed = await _read(sessions, payment_method_id, caller.scope)
+        return PaymentMethodOut.model_validate(changed)
+
+    return await once.run(caller.user_id, work)
+
+
+def _about(row: PaymentMethod, errand_id: UUID, kind: ErrandKind) -> StripeErrand:
+    return StripeErrand(
+        errand_id=errand_id,
+        kind=kind,
+        resource_id=row.payment_method_id,
+        user_id=row.user_id,
+        stripe_payment_method_id=row.stripe_payment_method_id,
+        is_default=kind is ErrandKind.SET_DEFAULT_PAYMENT_METHOD,
+    )
+
+
+async def _read(
+    sessions: Sessions,
+    payment_method_id: UUID,
+    user_id: UUID | None,
+) -> PaymentMethod:
+    async with sessions() as session:
+        row = await PaymentMethodRepository(session).get(payment_method_id, user_id)
+    return found(row, "payment method")

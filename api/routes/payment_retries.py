@@ -1,0 +1,101 @@
+"""Recoveries of unpaid invoices."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.idempotency import Claim, OnceDep
+from api.lookup import found
+from api.schemas.common import Listing, problems
+from api.schemas.payments import PaymentRetryOut
+from api.temporal_calls import send_update
+from database.payment_retries import PaymentRetryRepository
+from database.session import Sessions
+from domain.errors import IllegalCommandError, NotFoundError, UnavailableError
+from domain.retries import CLOSED, RetryStatus
+from domain.retry_messages import RetryNow
+from workflows.payment_retry import PaymentRetryWorkflow
+
+router = APIRouter(prefix="/payment-retries", tags=["payment-retries"])
+
+
+@router.get("", responses=problems(401, 422, 503))
+async def list_payment_retries(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+    subscription_id: UUID | None = None,
+    retry_status: RetryStatus | None = None,
+) -> Listing[PaymentRetryOut]:
+    """Return recoveries with their charges, newest first."""
+    async with sessions() as session:
+        repository = PaymentRetryRepository(session)
+        page = await repository.list(
+            caller.scope,
+            subscription_id,
+            retry_status,
+            paging.limit,
+            paging.cursor,
+        )
+        attempts = await repository.attempts([row.payment_retry_id for row in page.items])
+    return Listing[PaymentRetryOut].of(
+        page,
+        lambda row: PaymentRetryOut.of(row, attempts.get(row.payment_retry_id, ())),
+    )
+
+
+@router.get("/{payment_retry_id}", responses=problems(401, 404, 422, 503))
+async def get_payment_retry(
+    payment_retry_id: UUID,
+    caller: CallerDep,
+    sessions: SessionsDep,
+) -> PaymentRetryOut:
+    """Return a recovery with its charges."""
+    return await _read(sessions, payment_retry_id, caller.scope)
+
+
+@router.post(
+    "/{payment_retry_id}/retry-now",
+    response_model=PaymentRetryOut,
+    responses=problems(401, 404, 409, 422, 502, 503),
+)
+async def retry_now(
+    payment_retry_id: UUID,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Charge at once, beside the schedule. A declined charge is a 200 too: see `attempts`."""
+    known = await _read(sessions, payment_retry_id, caller.scope)
+
+    async def work(claim: Claim) -> PaymentRetryOut:
+        handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, known.workflow_id)
+        command = RetryNow(command_id=claim.command_id)
+        try:
+            await send_update(handle, PaymentRetryWorkflow.retry_now, command, command.command_id)
+        except NotFoundError as error:
+            seen = await _read(sessions, payment_retry_id, None)
+            if seen.retry_status not in CLOSED:
+                message = "the recovery's workflow does not run just now"
+                raise UnavailableError(message, "workflow_missing") from error
+            state = {"retry_status": seen.retry_status}
+            message = f"the payment retry is {seen.retry_status}"
+            raise IllegalCommandError(message, details=state) from error
+        return await _read(sessions, payment_retry_id, None)
+
+    return await once.run(caller.user_id, work)
+
+
+async def _read(
+    sessions: Sessions,
+    payment_retry_id: UUID,
+    user_id: UUID | None,
+) -> PaymentRetryOut:
+    async with sessions() as session:
+        repository = PaymentRetryRepository(session)
+        row = found(await repository.get(payment_retry_id, user_id), "payment retry")
+        attempts = await repository.attempts([row.payment_retry_id])
+    return PaymentRetryOut.of(row, attempts.get(row.payment_retry_id, ()))

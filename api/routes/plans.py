@@ -1,0 +1,109 @@
+"""What can be subscribed to."""
+
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.idempotency import Claim, OnceDep
+from api.lookup import found
+from api.schemas.common import Listing, problems
+from api.schemas.plans import NewPlan, PlanChange, PlanOut
+from api.temporal_calls import run_errand
+from database.plans import PlanRepository
+from database.retry_policies import RetryPolicyRepository
+from database.session import Sessions
+from domain.errands import ErrandKind, PlanRequest, StripeErrand
+from domain.errors import ConflictError, InvalidInputError
+
+router = APIRouter(prefix="/plans", tags=["plans"])
+
+
+@router.get("", responses=problems(401, 422, 503))
+async def list_plans(
+    caller: CallerDep,  # noqa: ARG001 - anybody with an account may look
+    sessions: SessionsDep,
+    paging: PagingDep,
+    is_active: bool | None = None,
+) -> Listing[PlanOut]:
+    """Return plans, newest first."""
+    async with sessions() as session:
+        page = await PlanRepository(session).list(is_active, paging.limit, paging.cursor)
+    return Listing[PlanOut].of(page, PlanOut.of)
+
+
+@router.get("/{plan_id}", responses=problems(401, 404, 422, 503))
+async def get_plan(
+    plan_id: UUID,
+    caller: CallerDep,  # noqa: ARG001 - anybody with an account may look
+    sessions: SessionsDep,
+) -> PlanOut:
+    """Return a plan."""
+    return await _read(sessions, plan_id)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=PlanOut,
+    responses=problems(401, 403, 409, 422, 502, 503),
+)
+async def create_plan(
+    body: NewPlan,
+    caller: AdminDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Make a plan, with its product and price at Stripe. Administrators only."""
+    await _check_policy(sessions, body.retry_policy)
+
+    async def work(claim: Claim) -> PlanOut:
+        async with sessions() as session:
+            taken = await PlanRepository(session).get_by_code(body.code)
+        if taken is not None and taken.plan_id != claim.resource_id:
+            raise ConflictError("there is a plan with this code already", "plan_code_taken")
+        errand = StripeErrand(
+            errand_id=claim.resource_id,
+            kind=ErrandKind.CREATE_PLAN,
+            resource_id=claim.resource_id,
+            plan=PlanRequest(**body.model_dump()),
+        )
+        await run_errand(temporal, errand, f"make plan {body.code}")
+        return await _read(sessions, claim.resource_id)
+
+    return await once.run(caller.user_id, work, status=201, location="plan_id")
+
+
+@router.patch("/{plan_id}", responses=problems(401, 403, 404, 422, 502, 503))
+async def change_plan(
+    plan_id: UUID,
+    body: PlanChange,
+    caller: AdminDep,  # noqa: ARG001 - the dependency is the check
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+) -> PlanOut:
+    """Change a plan; existing subscriptions keep their price. Administrators only."""
+    plan = await _read(sessions, plan_id)
+    if body.retry_policy is not None:
+        await _check_policy(sessions, body.retry_policy)
+    errand = StripeErrand(
+        errand_id=uuid4(),
+        kind=ErrandKind.CHANGE_PLAN,
+        resource_id=plan_id,
+        plan=PlanRequest(**body.model_dump()),
+    )
+    await run_errand(temporal, errand, f"change plan {plan.code}")
+    return await _read(sessions, plan_id)
+
+
+async def _read(sessions: Sessions, plan_id: UUID) -> PlanOut:
+    async with sessions() as session:
+        return PlanOut.of(found(await PlanRepository(session).get(plan_id), "plan"))
+
+
+async def _check_policy(sessions: Sessions, name: str) -> None:
+    async with sessions() as session:
+        if await RetryPolicyRepository(session).latest(name) is None:
+            raise InvalidInputError("there is no such retry policy", "unknown_retry_policy")

@@ -1,0 +1,53 @@
+"""When failed payments are tried again."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+
+from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep
+from api.lookup import found
+from api.schemas.common import Listing, problems
+from api.schemas.plans import POLICY_EXAMPLES, PolicyName, RetryPolicyOut
+from database.retry_policies import RetryPolicyRepository
+from domain.retries import RetryPolicy
+
+router = APIRouter(prefix="/retry-policies", tags=["retry-policies"])
+
+
+@router.get("", responses=problems(401, 422, 503))
+async def list_retry_policies(
+    caller: CallerDep,  # noqa: ARG001 - anybody with an account may look
+    sessions: SessionsDep,
+    paging: PagingDep,
+) -> Listing[RetryPolicyOut]:
+    """Return the newest version of each policy, newest first."""
+    async with sessions() as session:
+        page = await RetryPolicyRepository(session).list(paging.limit, paging.cursor)
+    return Listing[RetryPolicyOut].of(page, RetryPolicyOut.of)
+
+
+@router.get("/{name}", responses=problems(401, 404, 422, 503))
+async def get_retry_policy(
+    name: PolicyName,
+    caller: CallerDep,  # noqa: ARG001 - anybody with an account may look
+    sessions: SessionsDep,
+) -> RetryPolicyOut:
+    """Return the newest version of a policy; the name `default` always exists."""
+    async with sessions() as session:
+        policy = await RetryPolicyRepository(session).latest(name)
+    return RetryPolicyOut.of(found(policy, "retry policy"))
+
+
+@router.put("/{name}", responses=problems(401, 403, 422, 503))
+async def put_retry_policy(
+    name: PolicyName,
+    body: Annotated[RetryPolicy, Body(openapi_examples=POLICY_EXAMPLES)],
+    caller: AdminDep,  # noqa: ARG001 - the dependency is the check
+    sessions: SessionsDep,
+) -> RetryPolicyOut:
+    """Store a new version of a policy; running retries keep theirs. Administrators only.
+
+    Durations are ISO 8601 or short: `90s`, `15m`, `2h`, `3d`.
+    """
+    async with sessions.begin() as session:
+        return RetryPolicyOut.of(await RetryPolicyRepository(session).put(name, body))

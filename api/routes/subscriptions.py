@@ -1,0 +1,275 @@
+"""Subscriptions: starting, looking, and what can be asked of them."""
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+from temporalio.client import Client
+
+from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.idempotency import Claim, OnceDep
+from api.lookup import acting_for, found, now
+from api.schemas.common import Listing, problems
+from api.schemas.subscriptions import (
+    Cancel,
+    ChangePaymentMethod,
+    InvoiceOut,
+    NewSubscription,
+    SubscriptionEventOut,
+    SubscriptionOut,
+    access_of,
+)
+from api.starting import start_subscription
+from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
+from database.invoices import InvoiceRepository
+from database.models import Subscription, SubscriptionEvent
+from database.payment_methods import PaymentMethodRepository
+from database.payment_retries import PaymentRetryRepository
+from database.session import Sessions
+from database.subscription_events import SubscriptionEventRepository
+from database.subscriptions import SubscriptionRepository
+from domain.billing import SubscriptionCommand
+from domain.errors import (
+    IllegalCommandError,
+    InvalidInputError,
+    NotFoundError,
+    UnavailableError,
+)
+from domain.explain import Explanation, Facts, RecoveryFacts, explain
+from domain.subscriptions import CommandKind, SubscriptionStatus, decide
+from workflows.subscription import SubscriptionWorkflow
+
+router = APIRouter(prefix="/subscriptions", tags=["subscriptions"])
+
+
+async def get_own(
+    subscription_id: UUID,
+    caller: CallerDep,
+    sessions: SessionsDep,
+) -> Subscription:
+    """Return the subscription in the path, or answer 404 if it is not the caller's."""
+    return await _read(sessions, subscription_id, caller.scope)
+
+
+# Reason for each `noqa: FAST003` below: the path's id is read in here.
+OwnDep = Annotated[Subscription, Depends(get_own)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=SubscriptionOut,
+    responses=problems(401, 404, 409, 422, 503),
+)
+async def create_subscription(
+    body: NewSubscription,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Subscribe. With a card it is charged at once.
+
+    The answer waits about a second for the first outcome and may come before it: a subscription
+    that is still `incomplete` becomes `active` once its first invoice is paid.
+    """
+    user_id = await acting_for(sessions, caller, body.user_id)
+
+    async def work(claim: Claim) -> SubscriptionOut:
+        row = await start_subscription(temporal, sessions, claim.resource_id, user_id, body)
+        return SubscriptionOut.of(row, now())
+
+    return await once.run(caller.user_id, work, status=202, location="subscription_id")
+
+
+@router.get("", responses=problems(401, 422, 503))
+async def list_subscriptions(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+    subscription_status: SubscriptionStatus | None = None,
+) -> Listing[SubscriptionOut]:
+    """Return subscriptions, newest first."""
+    async with sessions() as session:
+        page = await SubscriptionRepository(session).list(
+            caller.scope,
+            subscription_status,
+            paging.limit,
+            paging.cursor,
+        )
+    at = now()
+    return Listing[SubscriptionOut].of(page, lambda row: SubscriptionOut.of(row, at))
+
+
+@router.get("/{subscription_id}", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+async def get_subscription(subscription: OwnDep) -> SubscriptionOut:
+    """Return a subscription."""
+    return SubscriptionOut.of(subscription, now())
+
+
+@router.post(
+    "/{subscription_id}/cancel",  # noqa: FAST003
+    response_model=SubscriptionOut,
+    responses=problems(401, 404, 409, 422, 502, 503),
+)
+async def cancel_subscription(
+    body: Cancel,  # noqa: ARG001 - `now` is the one mode there is
+    subscription: OwnDep,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Cancel at once: retries stop, the open invoice is voided, access ends.
+
+    Canceling at the end of the period is not offered yet.
+    """
+
+    async def work(claim: Claim) -> SubscriptionOut:
+        command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.CANCEL_NOW)
+        return await _send(temporal, sessions, subscription, command, CANCEL_TIMEOUT)
+
+    return await once.run(caller.user_id, work)
+
+
+@router.post(
+    "/{subscription_id}/payment-method",  # noqa: FAST003
+    response_model=SubscriptionOut,
+    responses=problems(401, 402, 404, 409, 422, 502, 503),
+)
+async def change_payment_method(
+    body: ChangePaymentMethod,
+    subscription: OwnDep,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Pay with another card from now on. An unpaid invoice is tried on it at once."""
+
+    async def work(claim: Claim) -> SubscriptionOut:
+        async with sessions() as session:
+            cards = PaymentMethodRepository(session)
+            row = await cards.get(body.payment_method_id, subscription.user_id)
+        command = SubscriptionCommand(
+            command_id=claim.command_id,
+            kind=CommandKind.CHANGE_PAYMENT_METHOD,
+            stripe_payment_method_id=found(row, "payment method").stripe_payment_method_id,
+        )
+        return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
+
+    return await once.run(caller.user_id, work)
+
+
+@router.get("/{subscription_id}/events", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+async def list_events(
+    subscription: OwnDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+) -> Listing[SubscriptionEventOut]:
+    """Return what happened, oldest first; `cursor` is the number of the last event seen."""
+    after = _read_seq(paging.cursor)
+    async with sessions() as session:
+        rows = await SubscriptionEventRepository(session).list(
+            subscription.subscription_id,
+            after,
+            paging.limit + 1,
+        )
+    shown = rows[: paging.limit]
+    return Listing[SubscriptionEventOut](
+        items=[_event(row) for row in shown],
+        next_cursor=str(shown[-1].seq) if len(rows) > paging.limit else None,
+    )
+
+
+@router.get("/{subscription_id}/invoices", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+async def list_invoices(
+    subscription: OwnDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+) -> Listing[InvoiceOut]:
+    """Return invoices, newest first."""
+    async with sessions() as session:
+        repository = InvoiceRepository(session)
+        page = await repository.list(subscription.subscription_id, paging.limit, paging.cursor)
+    return Listing[InvoiceOut].of(page, InvoiceOut.model_validate)
+
+
+@router.get("/{subscription_id}/explain", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> Explanation:
+    """Tell why the subscription is where it is, and what happens next."""
+    async with sessions() as session:
+        repository = PaymentRetryRepository(session)
+        retries = await repository.list_open(subscription_id=subscription.subscription_id)
+        attempts = await repository.attempts([retry.payment_retry_id for retry in retries])
+    recoveries = []
+    for retry in retries:
+        tried = attempts.get(retry.payment_retry_id, ())
+        recoveries.append(
+            RecoveryFacts(
+                stripe_invoice_id=retry.stripe_invoice_id,
+                retry_status=retry.retry_status,
+                attempt_count=retry.attempt_count,
+                next_attempt_at=retry.next_attempt_at,
+                decline_code=tried[-1].decline_code if tried else None,
+            ),
+        )
+    known = Facts.model_fields.keys() - {"access", "recoveries"}
+    columns = {name: getattr(subscription, name) for name in known}
+    access = access_of(subscription, now())
+    return explain(Facts(**columns, access=access, recoveries=tuple(recoveries)))
+
+
+async def _send(
+    temporal: Client,
+    sessions: Sessions,
+    subscription: Subscription,
+    command: SubscriptionCommand,
+    within: timedelta,
+) -> SubscriptionOut:
+    """Send a command to the mailbox, and return the subscription as it then is."""
+    handle = temporal.get_workflow_handle_for(SubscriptionWorkflow.run, subscription.workflow_id)
+    try:
+        await send_update(
+            handle,
+            SubscriptionWorkflow.command,
+            command,
+            command.command_id,
+            within,
+        )
+    except NotFoundError as error:
+        row = await _read(sessions, subscription.subscription_id, None)
+        decision = decide(SubscriptionStatus(row.subscription_status), command.kind)
+        if decision.refusal is None:
+            message = "the subscription's workflow does not run just now"
+            raise UnavailableError(message, "workflow_missing") from error
+        state = {"subscription_status": row.subscription_status}
+        raise IllegalCommandError(decision.refusal, details=state) from error
+    row = await _read(sessions, subscription.subscription_id, None)
+    return SubscriptionOut.of(row, now())
+
+
+async def _read(sessions: Sessions, subscription_id: UUID, user_id: UUID | None) -> Subscription:
+    async with sessions() as session:
+        row = await SubscriptionRepository(session).get(subscription_id, user_id)
+    return found(row, "subscription")
+
+
+def _event(row: SubscriptionEvent) -> SubscriptionEventOut:
+    return SubscriptionEventOut(
+        seq=row.seq,
+        kind=row.kind,
+        occurred_at=row.occurred_at,
+        summary=row.summary,
+        data=row.event_data,
+    )
+
+
+def _read_seq(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
+        raise InvalidInputError("the cursor is not one of ours", "invalid_cursor")
+    return int(cursor)

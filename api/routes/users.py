@@ -1,0 +1,74 @@
+"""Accounts."""
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api.deps import Caller, CallerDep, MaybeCallerDep, SessionsDep
+from api.idempotency import Claim, OnceDep
+from api.lookup import found
+from api.passwords import hash_password
+from api.schemas.accounts import NewUser, UserOut
+from api.schemas.common import problems
+from database.users import ADMIN, UserRepository
+from domain.errors import ConflictError, ForbiddenError, InvalidInputError
+from domain.ids import derived_id
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=UserOut,
+    responses=problems(401, 403, 409, 422, 503),
+)
+async def create_user(
+    body: NewUser,
+    caller: MaybeCallerDep,
+    sessions: SessionsDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Sign up.
+
+    Anybody may. An administrator may also bring along users of another login, by `external_id` and
+    without a password, and make other administrators.
+    """
+    _check_rights(body, caller)
+
+    async def work(claim: Claim) -> UserOut:
+        password_hash = await hash_password(body.password) if body.password else None
+        async with sessions.begin() as session:
+            user = await UserRepository(session).add(
+                claim.resource_id,
+                body.email,
+                name=body.name,
+                password_hash=password_hash,
+                external_id=body.external_id,
+                role=body.role,
+            )
+        if user.user_id != claim.resource_id:
+            is_email = user.email == body.email
+            what, code = ("email", "email_taken") if is_email else ("id", "external_id_taken")
+            raise ConflictError(f"there is a user with this {what} already", code)
+        return UserOut.model_validate(user)
+
+    caller_id = caller.user_id if caller else derived_id("email", body.email)
+    return await once.run(caller_id, work, status=201)
+
+
+@router.get("/me", responses=problems(401, 503))
+async def get_me(caller: CallerDep, sessions: SessionsDep) -> UserOut:
+    """Return the caller's own account."""
+    async with sessions() as session:
+        user = await UserRepository(session).get(caller.user_id)
+    return UserOut.model_validate(found(user, "user"))
+
+
+def _check_rights(body: NewUser, caller: Caller | None) -> None:
+    if caller is not None and caller.role == ADMIN:
+        return
+    if body.role == ADMIN or body.external_id is not None:
+        message = "only an administrator may give a role or an external_id"
+        raise ForbiddenError(message, "admin_required")
+    if body.password is None:
+        raise InvalidInputError("a password is needed")

@@ -1,0 +1,70 @@
+"""Payment methods."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.common import Input, Output, StripeId
+
+
+class NewPaymentMethod(Input):
+    """A card that Stripe.js, or Stripe's mobile SDKs, gave a name to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"stripe_payment_method_id": "pm_card_visa", "is_default": True}],
+        },
+    )
+
+    stripe_payment_method_id: StripeId
+    is_default: bool = Field(
+        default=False,
+        description="A default card is also tried on every open payment retry, at once.",
+    )
+    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+
+
+class SetupIntentRequest(Input):
+    """For whom a card shall be set up."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+
+
+class SetupIntentOut(Output):
+    """What Stripe.js needs to take a card."""
+
+    setup_intent_id: UUID = Field(description="Ours, not Stripe's.")
+    client_secret: str
+
+
+class PaymentMethodOut(Output):
+    """A card."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "payment_method_id": "0b51…",
+                    "stripe_payment_method_id": "pm_1Q…",
+                    "brand": "visa",
+                    "last4": "4242",
+                    "exp_month": 12,
+                    "exp_year": 2030,
+                    "is_default": True,
+                },
+            ],
+        },
+    )
+
+    payment_method_id: UUID
+    user_id: UUID
+    stripe_payment_method_id: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    is_default: bool
+    created_at: datetime

@@ -1,0 +1,129 @@
+"""Plans and retry policies."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints
+
+from api.schemas.common import Input, Name, Output
+from database.models import Plan
+from domain.messages import CurrencyCode
+from domain.retries import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
+
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+PolicyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Amount = Annotated[int, Field(ge=0, le=99_999_999)]
+TrialDays = Annotated[int, Field(ge=0, le=730)]
+Features = dict[str, StrictBool | Annotated[str, StringConstraints(max_length=500)]]
+LimitName = Literal["agent_run_count", "token_count", "cost_cents"]
+Limits = dict[LimitName, Annotated[int, Field(ge=0)]]
+
+_EXAMPLE: dict[str, Any] = {
+    "code": "pro-monthly",
+    "name": "Pro",
+    "amount_cents": 2900,
+    "currency_code": "usd",
+    "interval": "month",
+    "interval_count": 1,
+    "trial_days": 0,
+    "features": {"priority_support": True},
+    "limits": {"agent_run_count": 500},
+    "retry_policy": "default",
+}
+_POLICY: dict[str, Any] = {
+    "schedules": {"default": ["1d", "3d", "5d", "7d"], "insufficient_funds": ["3d", "7d"]},
+    "grace": "14d",
+    "last_resort": "cancel",
+}
+
+
+class NewPlan(Input):
+    """Something to subscribe to; its product and price are made at Stripe."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    code: Code
+    name: Name
+    amount_cents: Amount
+    currency_code: CurrencyCode
+    interval: Literal["day", "week", "month", "year"]
+    interval_count: int = Field(default=1, ge=1, le=365)
+    trial_days: TrialDays = 0
+    features: Features = {}
+    limits: Limits = {}
+    retry_policy: PolicyName = DEFAULT_POLICY_NAME
+
+
+class PlanChange(Input):
+    """What to change of a plan; what is left out stays.
+
+    A new amount makes a new price, and existing subscriptions keep theirs.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"amount_cents": 3900}, {"is_active": False}]},
+    )
+
+    name: Name | None = None
+    amount_cents: Amount | None = None
+    trial_days: TrialDays | None = None
+    features: Features | None = None
+    limits: Limits | None = None
+    retry_policy: PolicyName | None = None
+    is_active: bool | None = None
+
+
+class PlanOut(Output):
+    """A plan."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"plan_id": "7f0c…", **_EXAMPLE, "is_active": True},
+            ],
+        },
+    )
+
+    plan_id: UUID
+    code: str
+    name: str
+    amount_cents: int
+    currency_code: str
+    interval: str
+    interval_count: int
+    trial_days: int
+    features: dict[str, Any]
+    limits: dict[str, int]
+    retry_policy: str
+    is_active: bool
+    stripe_product_id: str
+    stripe_price_id: str
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Plan) -> "PlanOut":
+        """Render a plan's row."""
+        facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
+        return cls(**facts, features=row.features_data, limits=row.limits_data)
+
+
+class RetryPolicyOut(RetryPolicy):
+    """One version of a retry policy."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "default", "version": 1, **_POLICY}]},
+    )
+
+    name: str
+    version: int
+
+    @classmethod
+    def of(cls, versioned: VersionedPolicy) -> "RetryPolicyOut":
+        """Render a version."""
+        facts = {name: getattr(versioned.policy, name) for name in RetryPolicy.model_fields}
+        return cls(name=versioned.name, version=versioned.version, **facts)
+
+
+POLICY_EXAMPLES = {"patient": {"summary": "Two weeks of patience", "value": _POLICY}}

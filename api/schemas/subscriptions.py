@@ -1,0 +1,151 @@
+"""Subscriptions, and what hangs on them."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.common import Input, Output
+from api.schemas.plans import TrialDays
+from database.models import Subscription
+from domain.subscriptions import Access, SubscriptionStatus, access
+
+_EXAMPLE: dict[str, Any] = {
+    "subscription_id": "5b1e…",
+    "plan_id": "7f0c…",
+    "quantity": 1,
+    "subscription_status": "active",
+    "access": "full",
+    "current_period_start": "2026-11-01T09:00:00Z",
+    "current_period_end": "2026-12-01T09:00:00Z",
+    "stripe_subscription_id": "sub_1Q…",
+    "workflow_id": "subscription-5b1e…",
+}
+
+
+class NewSubscription(Input):
+    """Who subscribes to what, and how it is paid."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"plan_id": "7f0c1c9e-3d0f-4a86-9a52-3c3f3d0c8f11"},
+                {"plan_id": "7f0c1c9e-3d0f-4a86-9a52-3c3f3d0c8f11", "trial_days": 14},
+            ],
+        },
+    )
+
+    plan_id: UUID
+    payment_method_id: UUID | None = Field(
+        default=None,
+        description="Without it the default card pays.",
+    )
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
+    trial_days: TrialDays | None = Field(default=None, description="Without it the plan's.")
+    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+
+
+class Cancel(Input):
+    """When to end a subscription."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "now"}]})
+
+    mode: Literal["now"] = Field(
+        description="`now` stops retries, voids the open invoice and ends access. Canceling at "
+        "the end of the period is not offered yet.",
+    )
+
+
+class ChangePaymentMethod(Input):
+    """Which card pays from now on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"payment_method_id": "0b51a4f2-53f5-4b7c-9a2e-1f9f5b0c1d22"}],
+        },
+    )
+
+    payment_method_id: UUID
+
+
+class SubscriptionOut(Output):
+    """A subscription as it now is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    subscription_id: UUID
+    user_id: UUID
+    plan_id: UUID
+    quantity: int
+    subscription_status: SubscriptionStatus
+    access: Access
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    trial_end: datetime | None
+    cancel_at: datetime | None
+    canceled_at: datetime | None
+    grace_ends_at: datetime | None
+    next_action_url: str | None
+    parked_reason: str | None = Field(
+        description="Something that needs a person; null while all is well.",
+    )
+    stripe_subscription_id: str | None
+    stripe_customer_id: str | None
+    latest_invoice_id: UUID | None
+    workflow_id: str
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Subscription, now: datetime) -> "SubscriptionOut":
+        """Render a subscription's row as of this moment."""
+        facts = {name: getattr(row, name) for name in cls.model_fields if name != "access"}
+        return cls(**facts, access=access_of(row, now))
+
+
+class SubscriptionEventOut(Output):
+    """Something that happened to a subscription."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "seq": 3,
+                    "kind": "status_changed",
+                    "occurred_at": "2026-11-01T09:00:02Z",
+                    "summary": "from incomplete to active",
+                    "data": {"from": "incomplete", "to": "active", "reason": "invoice.paid"},
+                },
+            ],
+        },
+    )
+
+    seq: int
+    kind: str
+    occurred_at: datetime
+    summary: str
+    data: dict[str, Any]
+
+
+class InvoiceOut(Output):
+    """An invoice."""
+
+    invoice_id: UUID
+    subscription_id: UUID
+    stripe_invoice_id: str
+    invoice_status: str
+    billing_reason: str | None
+    amount_due_cents: int
+    amount_paid_cents: int
+    currency_code: str
+    period_start: datetime
+    period_end: datetime
+    hosted_invoice_url: str | None
+    invoiced_at: datetime
+
+
+def access_of(row: Subscription, now: datetime) -> Access:
+    """Tell what a subscription's row entitles to at this moment."""
+    status = SubscriptionStatus(row.subscription_status)
+    return access(status, row.grace_ends_at, row.is_written_off, now)

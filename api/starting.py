@@ -1,0 +1,114 @@
+"""Starting a subscription: look everything up, start its mailbox, wait for its row."""
+
+import asyncio
+from uuid import UUID
+
+from temporalio.client import Client
+
+from api.lookup import found
+from api.schemas.subscriptions import NewSubscription
+from api.temporal_calls import start_once
+from database.models import Plan, Subscription
+from database.payment_methods import PaymentMethodRepository
+from database.plans import PlanRepository
+from database.session import Sessions
+from database.subscriptions import SubscriptionRepository
+from domain.billing import SubscriptionRequest, SubscriptionStart
+from domain.errors import OutcomePendingError
+from domain.ids import subscription_workflow_id
+from domain.subscriptions import SubscriptionStatus
+from workflows.subscription import SubscriptionWorkflow
+
+ROW_SECONDS = 5.0
+OUTCOME_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 0.015
+_LAST_PAUSE_SECONDS = 0.2
+
+
+async def start_subscription(
+    temporal: Client,
+    sessions: Sessions,
+    subscription_id: UUID,
+    user_id: UUID,
+    wanted: NewSubscription,
+) -> Subscription:
+    """Start a subscription, or take up a start that broke in the middle.
+
+    Args:
+        temporal: Where its mailbox runs.
+        sessions: Where its row appears.
+        subscription_id: The same for the same idempotency key.
+        user_id: Whose it is to be.
+        wanted: What was asked for.
+
+    Returns:
+        The row: with the first outcome if that came within a second, else as it is.
+
+    Raises:
+        NotFoundError: There is no such plan, or card, for this user.
+        OutcomePendingError: No row was committed within 5 s; the start goes on.
+    """
+    if await _read(sessions, subscription_id) is None:
+        request, plan = await _resolve(sessions, user_id, wanted)
+        await start_once(
+            temporal,
+            SubscriptionWorkflow.run,
+            SubscriptionStart(subscription_id=subscription_id, request=request),
+            workflow_id=subscription_workflow_id(subscription_id),
+            summary=f"{plan.code}: {plan.amount_cents} {plan.currency_code} per {plan.interval}",
+            user_id=user_id,
+            subscription_id=subscription_id,
+        )
+    return await _wait_for_row(sessions, subscription_id)
+
+
+async def _resolve(
+    sessions: Sessions,
+    user_id: UUID,
+    wanted: NewSubscription,
+) -> tuple[SubscriptionRequest, Plan]:
+    async with sessions() as session:
+        plan = await PlanRepository(session).get(wanted.plan_id)
+        card = None
+        if wanted.payment_method_id is not None:
+            cards = PaymentMethodRepository(session)
+            card = found(await cards.get(wanted.payment_method_id, user_id), "payment method")
+    plan = found(plan if plan and plan.is_active else None, "plan")
+    request = SubscriptionRequest(
+        user_id=user_id,
+        plan_id=plan.plan_id,
+        stripe_price_id=plan.stripe_price_id,
+        quantity=wanted.quantity,
+        trial_days=plan.trial_days if wanted.trial_days is None else wanted.trial_days,
+        stripe_payment_method_id=card.stripe_payment_method_id if card else None,
+    )
+    return request, plan
+
+
+async def _wait_for_row(sessions: Sessions, subscription_id: UUID) -> Subscription:
+    """Poll with growing pauses until the first outcome shows, or patience ends."""
+    now = asyncio.get_running_loop().time
+    deadline = now() + ROW_SECONDS
+    pause = _FIRST_PAUSE_SECONDS
+    row: Subscription | None = None
+    while True:
+        seen = await _read(sessions, subscription_id)
+        if seen is not None and row is None:
+            deadline = now() + OUTCOME_SECONDS
+        row = seen
+        if row is not None and (_has_outcome(row) or now() >= deadline):
+            return row
+        if now() >= deadline:
+            raise OutcomePendingError("the subscription is not written yet; its start goes on")
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
+
+
+def _has_outcome(row: Subscription) -> bool:
+    is_first = row.subscription_status == SubscriptionStatus.INCOMPLETE
+    return not is_first or row.stripe_subscription_id is not None or row.parked_reason is not None
+
+
+async def _read(sessions: Sessions, subscription_id: UUID) -> Subscription | None:
+    async with sessions() as session:
+        return await SubscriptionRepository(session).get(subscription_id, None)
