@@ -2,46 +2,68 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from api import streaming
+from api.dispatcher import Dispatcher
 from api.errors import install_error_handlers
+from api.inbox import Inbox
 from api.middleware import RequestContextMiddleware
+from api.openapi import describe_api
+from api.routes import (
+    admin,
+    api_keys,
+    auth,
+    entitlements,
+    health,
+    payment_methods,
+    payment_retries,
+    payments,
+    plans,
+    retry_policies,
+    subscriptions,
+    users,
+    webhook_events,
+    webhooks,
+    workflows,
+)
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
+from observability import configure_logging, make_runtime
 
-GZIP_FROM_BYTES = 1_024
 PREFIX = "/api/v1"
+GZIP_FROM_BYTES = 1_024
 
 Resources = tuple[Client, Sessions]
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
 
 _VERSIONED = (
-    "auth",
-    "users",
-    "api_keys",
-    "plans",
-    "retry_policies",
-    "payment_methods",
-    "subscriptions",
-    "payment_retries",
-    "payments",
-    "entitlements",
-    "webhooks",
-    "webhook_events",
-    "workflows",
-    "admin",
+    auth,
+    users,
+    api_keys,
+    plans,
+    retry_policies,
+    payment_methods,
+    subscriptions,
+    payment_retries,
+    payments,
+    entitlements,
+    webhooks,
+    webhook_events,
+    workflows,
+    admin,
 )
 
 
 def create_app() -> FastAPI:
     """Make the app as uvicorn runs it, from the environment."""
     settings = Settings()
+    configure_logging(settings.log_level)
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Resources]:
@@ -53,6 +75,7 @@ def create_app() -> FastAPI:
             api_key=key.get_secret_value() if key else None,
             tls=settings.temporal.is_tls,
             data_converter=pydantic_data_converter,
+            runtime=make_runtime(),
             # Reason: the API starts, and takes webhooks, while Temporal is down.
             lazy=True,
         )
@@ -84,34 +107,31 @@ def build_app(settings: Settings, temporal: Client, sessions: Sessions) -> FastA
 
 
 def _assemble(settings: Settings, connect: Connect) -> FastAPI:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with connect() as (temporal, sessions):
-            app.state.settings = settings
-            app.state.temporal = temporal
-            app.state.sessions = sessions
-            if find_spec("api.inbox") and find_spec("api.dispatcher"):
-                app.state.inbox = import_module("api.inbox").Inbox(sessions)
-                app.state.dispatcher = import_module("api.dispatcher").Dispatcher(
-                    sessions, temporal
-                )
-                await app.state.inbox.start()
-                await app.state.dispatcher.start()
-            try:
-                yield
-            finally:
-                if hasattr(app.state, "inbox"):
-                    await app.state.inbox.stop()
-                    await app.state.dispatcher.stop()
-
-    app = FastAPI(title="Perdure", version="0.1.0", lifespan=lifespan)
+    app = FastAPI(title="Perdure", version="0.1.0", lifespan=partial(_run, settings, connect))
+    app.openapi = partial(describe_api, app)  # type: ignore[method-assign]
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES)
     app.add_middleware(RequestContextMiddleware)
     install_error_handlers(app)
-    for name in _VERSIONED:
-        if find_spec(f"api.routes.{name}"):
-            app.include_router(import_module(f"api.routes.{name}").router, prefix=PREFIX)
-    for module in ("api.routes.health", "api.streaming"):
-        if find_spec(module):
-            app.include_router(import_module(module).router)
+    for module in _VERSIONED:
+        app.include_router(module.router, prefix=PREFIX)
+    app.include_router(health.router)
+    app.include_router(streaming.router)
     return app
+
+
+@asynccontextmanager
+async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
+    async with connect() as (temporal, sessions):
+        inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
+        app.state.settings = settings
+        app.state.temporal = temporal
+        app.state.sessions = sessions
+        app.state.inbox = inbox
+        app.state.dispatcher = dispatcher
+        await inbox.start()
+        await dispatcher.start()
+        try:
+            yield
+        finally:
+            await inbox.stop()
+            await dispatcher.stop()

@@ -1,0 +1,79 @@
+"""The API's description: what FastAPI derives, with problems under their own media type."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.errors import PROBLEM_TYPE
+from api.schemas.common import Problem
+
+DESCRIPTION = """
+The durable backend of an AI product: subscriptions and payment retries as Temporal workflows.
+
+* **Auth**: `Authorization: Bearer` with a token of `POST /api/v1/auth/token`, or `X-API-Key`.
+  Users see their own, administrators all; somebody else's resource is 404.
+* **Safe repeats**: every `POST` takes an `Idempotency-Key`. Same key and body: the same resource
+  and answer, also when sent twice at once. Same key, other body: 409 `idempotency_key_reused`.
+* **Starting work** answers 202 with the resource, its `workflow_id` and `Location`. A **command**
+  answers 200 with the resource as it now is, 409 if it does not fit the resource's state, or 503
+  `outcome_pending` when it takes too long: it goes on, and the same key gets its answer.
+* **Errors** are problem documents (RFC 9457) with a stable `code`.
+* **Lists** take `limit` and `cursor` and answer `{"items": [...], "next_cursor": ...}`.
+"""
+
+TAGS = [
+    {"name": "auth", "description": "Logging in."},
+    {"name": "users", "description": "Accounts."},
+    {"name": "api-keys", "description": "Keys for programs."},
+    {"name": "plans", "description": "What can be subscribed to."},
+    {"name": "retry-policies", "description": "When failed payments are tried again."},
+    {"name": "payment-methods", "description": "Cards."},
+    {"name": "subscriptions", "description": "Each is one durable workflow."},
+    {"name": "payment-retries", "description": "Recoveries of unpaid invoices."},
+    {"name": "payments", "description": "Money that moved."},
+    {"name": "entitlements", "description": "What a customer may use."},
+    {"name": "webhooks", "description": "Where Stripe tells its events."},
+    {"name": "webhook-events", "description": "What Stripe told, and what became of it."},
+    {"name": "workflows", "description": "Temporal's own view of the work."},
+    {"name": "admin", "description": "For whoever runs the system."},
+    {"name": "streams", "description": "Events as they happen, over WebSockets."},
+    {"name": "health", "description": "Alive, ready, and how much of what."},
+]
+
+_METHODS = frozenset({"get", "put", "post", "patch", "delete"})
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_CONTENT = {PROBLEM_TYPE: {"schema": _PROBLEM}}
+
+
+def describe_api(app: FastAPI) -> dict[str, Any]:
+    """Return the app's OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=DESCRIPTION,
+            routes=app.routes,
+            tags=TAGS,
+        )
+        schemas = document["components"]["schemas"]
+        schemas["Problem"] = Problem.model_json_schema()
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        for path in document["paths"].values():
+            for method, operation in path.items():
+                if method in _METHODS:
+                    _document_problems(operation)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _document_problems(operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    if operation.get("security"):
+        responses.setdefault("401", {"description": "Unauthorized"})
+    for status, response in responses.items():
+        schema = response.get("content", {}).get("application/json", {}).get("schema", _PROBLEM)
+        is_problem = schema == _PROBLEM or schema.get("$ref", "").endswith("/HTTPValidationError")
+        if status >= "4" and is_problem:
+            response["content"] = _CONTENT
