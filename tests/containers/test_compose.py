@@ -1,6 +1,8 @@
 """Hold docker-compose.yml to config.py, to the table of ports, and to its own promises."""
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from pydantic import BaseModel
 
 from config import Settings
 from stack.ports import Ports
+from workflows.queues import BILLING
 from tests.containers.conftest import ROOT, Services, interpolate
 
 PROCESSES = ("api", "worker", "migrate")
@@ -118,6 +121,26 @@ def test_commands_listen_on_the_published_ports(
     assert option(services["sandbox-stripe"], "webhook-url") == (
         "http://api:8000/api/v1/webhooks/stripe"
     )
+
+
+@pytest.mark.parametrize("name", ["sandbox-stripe", "sandbox-mail"])
+def test_the_sandboxes_know_their_options(services: Services, name: str) -> None:
+    python, dash_m, module, *options = services[name]["command"]
+    shown = subprocess.run(
+        [sys.executable, dash_m, module, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+    assert python == "python"
+    assert all(f"{each.split('=')[0]} " in shown for each in options)
+
+
+def test_the_worker_is_asked_about_a_queue_that_it_serves(services: Services) -> None:
+    assert services["worker"]["healthcheck"]["test"][-2:] == ["worker", BILLING]
 
 
 def test_ports_are_published_on_this_machine_only(services: Services) -> None:

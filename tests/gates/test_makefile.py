@@ -11,11 +11,25 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+# Reason: `make test VENV=...` hands its own variables down to every make that a test starts.
+OUTSIDE = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("MAKE", "MFLAGS", "VENV", "PYTHON"))
+}
+
+
 def run(
     *command: str, cwd: Path = ROOT, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=cwd,
+        env=env or OUTSIDE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
