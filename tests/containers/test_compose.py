@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from config import Settings
 from stack.ports import Ports
-from workflows.queues import BILLING
 from tests.containers.conftest import ROOT, Services, interpolate
+from workflows.queues import BILLING
 
 PROCESSES = ("api", "worker", "migrate")
 ONE_SHOT = {"migrate", "temporal-namespace", "temporal-schema"}
