@@ -65,23 +65,13 @@ class Cluster:
         Raises:
             StackError: It cannot.
         """
-        self._check_owner()
-        data_folder = self.folder.parent
-        program_folders = [*reversed(Path(self.program).parents)]
-        folders = map(str, [*program_folders, *reversed(data_folder.parents), data_folder])
-        code, closed = await self._shell(_FIRST_CLOSED_FOLDER, *folders)
-        if code == 0:
-            return
-        if self.account is not None and closed == str(data_folder):
-            # Reason: the folder is ours, so its group may pass through it; its parents are not.
-            os.chown(data_folder, -1, self.account.gid)
-            data_folder.chmod(data_folder.stat().st_mode | 0o010)
-            return
-        who = f"the system user {_SYSTEM_USER}" if self.account else "this user"
-        raise StackError(
-            f"PostgreSQL runs as {who}, which cannot pass through {closed}:"
-            f" open that folder (chmod o+x {closed}), or choose another place (--data)"
-        )
+        await self._check_reach()
+        wanted = self.account.uid if self.account else os.geteuid()
+        if self.folder.exists() and (owner := self.folder.stat().st_uid) != wanted:
+            raise StackError(
+                f"{self.folder} belongs to user id {owner}, and PostgreSQL would run as {wanted}:"
+                " start the stack as the user who made it, or choose another place (--data)"
+            )
 
     async def prepare(self) -> None:
         """Make the cluster where it is missing, and clear away what a killed one left.
@@ -120,13 +110,23 @@ class Cluster:
             return str(error).strip()
         return None
 
-    def _check_owner(self) -> None:
-        wanted = self.account.uid if self.account else os.geteuid()
-        if self.folder.exists() and (owner := self.folder.stat().st_uid) != wanted:
-            raise StackError(
-                f"{self.folder} belongs to user id {owner}, and PostgreSQL would run as {wanted}:"
-                " start the stack as the user who made it, or choose another place (--data)"
-            )
+    async def _check_reach(self) -> None:
+        data_folder = self.folder.parent
+        program_folders = [*reversed(Path(self.program).parents)]
+        folders = map(str, [*program_folders, *reversed(data_folder.parents), data_folder])
+        code, closed = await self._shell(_FIRST_CLOSED_FOLDER, *folders)
+        if code == 0:
+            return
+        if self.account is not None and closed == str(data_folder):
+            # Reason: the folder is ours, so its group may pass through it; its parents are not.
+            os.chown(data_folder, -1, self.account.gid)
+            data_folder.chmod(data_folder.stat().st_mode | 0o010)
+            return
+        who = f"the system user {_SYSTEM_USER}" if self.account else "this user"
+        raise StackError(
+            f"PostgreSQL runs as {who}, which cannot pass through {closed}:"
+            f" open that folder (chmod o+x {closed}), or choose another place (--data)"
+        )
 
     async def _initialise(self) -> None:
         # Reason: made under another name, so that a killed initdb leaves no half cluster behind.

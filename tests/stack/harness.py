@@ -49,7 +49,7 @@ def site(name: str, port: int, needs: tuple[str, ...] = (), *, is_stubborn: bool
     return Part(
         name=name,
         command=[sys.executable, *program],
-        environment={},
+        environment=os.environ,
         working_folder="/",
         ports={name: port},
         needs=needs,
@@ -63,7 +63,7 @@ def script(name: str, code: str, needs: tuple[str, ...] = (), *, is_job: bool) -
     return Part(
         name=name,
         command=[sys.executable, "-c", code],
-        environment={},
+        environment=os.environ,
         working_folder="/",
         needs=needs,
         is_job=is_job,
