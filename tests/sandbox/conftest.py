@@ -1,0 +1,76 @@
+"""One sandbox with a webhook receiver for all tests that do not need their own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.sandbox import servers
+from tests.sandbox.servers import Receiver, Sandbox
+
+
+@dataclass
+class Shop:
+    """A customer with a card, and a price to subscribe to."""
+
+    sandbox: Sandbox
+    customer: str
+    price: str
+
+    def subscribe(self, **params: Any) -> Any:
+        items = [{"price": self.price, "quantity": 1}]
+        return self.sandbox.api.subscriptions.create(
+            {"customer": self.customer, "items": items, **params}  # type: ignore[typeddict-item]
+        )
+
+    def see(self, subscription_id: str) -> Any:
+        path = "latest_invoice.payments.data.payment.payment_intent"
+        return self.sandbox.api.subscriptions.retrieve(subscription_id, {"expand": [path]})
+
+    def give_card(self, *script: str) -> str:
+        method = self.sandbox.api.payment_methods.attach(
+            self.sandbox.card(*script), {"customer": self.customer}
+        )
+        settings = {"default_payment_method": method.id}
+        self.sandbox.api.customers.update(self.customer, {"invoice_settings": settings})  # type: ignore[typeddict-item]
+        return method.id
+
+
+@pytest.fixture(scope="session")
+def hooks() -> Iterator[Receiver]:
+    with servers.receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, hooks: Receiver) -> Iterator[Sandbox]:
+    sandbox = servers.start(tmp_path_factory.mktemp("stripe"), webhook_url=hooks.url)
+    yield sandbox
+    sandbox.stop()
+    assert sandbox.process.returncode in {0, -15}
+
+
+@pytest.fixture
+def sandbox(shared: Sandbox) -> Iterator[Sandbox]:
+    yield shared
+    shared.control("faults")
+
+
+def open_shop(sandbox: Sandbox, *, amount: int = 2_000, interval: Any = "month") -> Shop:
+    customer = sandbox.api.customers.create({"email": "eve@example.com", "name": "Eve"})
+    product = sandbox.api.products.create({"name": "Pro"})
+    price = sandbox.api.prices.create(
+        {
+            "product": product.id,
+            "currency": "usd",
+            "unit_amount": amount,
+            "recurring": {"interval": interval},
+        }
+    )
+    return Shop(sandbox, customer.id, price.id)
+
+
+@pytest.fixture
+def shop(sandbox: Sandbox) -> Shop:
+    return open_shop(sandbox)
