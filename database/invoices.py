@@ -32,6 +32,13 @@ class InvoiceRepository:
         )
         return invoice_id(seen.stripe_invoice_id)
 
+    async def stripe_id(self, invoice_id: UUID | None) -> str | None:
+        """Return Stripe's id of an invoice of ours; None if there is none."""
+        if invoice_id is None:
+            return None
+        statement = select(Invoice.stripe_invoice_id).where(Invoice.invoice_id == invoice_id)
+        return await self._session.scalar(statement)
+
     async def list(self, subscription_id: UUID, limit: int, cursor: str | None) -> Page[Invoice]:
         """Return one page of a subscription's invoices, newest first."""
         statement = select(Invoice).where(Invoice.subscription_id == subscription_id)

@@ -2,11 +2,13 @@
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import PaymentMethod
 from database.paging import Page, newest_first
+from domain.seen import CardSeen
 
 
 class PaymentMethodRepository:
@@ -37,3 +39,34 @@ class PaymentMethodRepository:
             statement = statement.where(PaymentMethod.user_id == user_id)
         place = (PaymentMethod.created_at, PaymentMethod.payment_method_id)
         return await newest_first(self._session, statement, place, limit, cursor)
+
+    async def put(self, payment_method_id: UUID, user_id: UUID, card: CardSeen) -> UUID:
+        """Store a card, or the fact that it was attached again.
+
+        Returns:
+            The id under which this card is known: an earlier one if it was attached before.
+        """
+        values = {**card.model_dump(), "user_id": user_id, "detached_at": None}
+        statement = (
+            insert(PaymentMethod)
+            .values(payment_method_id=payment_method_id, is_default=False, **values)
+            .on_conflict_do_update(index_elements=["stripe_payment_method_id"], set_=values)
+            .returning(PaymentMethod.payment_method_id)
+        )
+        return (await self._session.execute(statement)).scalar_one()
+
+    async def make_default(self, payment_method_id: UUID, user_id: UUID) -> None:
+        """Make one card the default, and all others of its owner not."""
+        await self._session.execute(
+            update(PaymentMethod)
+            .where(PaymentMethod.user_id == user_id)
+            .values(is_default=PaymentMethod.payment_method_id == payment_method_id),
+        )
+
+    async def detach(self, payment_method_id: UUID) -> None:
+        """Take note that a card was detached."""
+        await self._session.execute(
+            update(PaymentMethod)
+            .where(PaymentMethod.payment_method_id == payment_method_id)
+            .values(is_default=False, detached_at=func.now()),
+        )

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import PaymentAttempt, PaymentRetry
 from database.paging import Page, newest_first
-from domain.retries import CLOSED, AttemptTrigger
+from domain.retries import CLOSED, AttemptTrigger, RetryStatus
 from domain.retry_messages import RetrySnapshot
 
 
@@ -33,6 +33,14 @@ class PaymentRetryRepository:
             update(PaymentRetry)
             .where(PaymentRetry.payment_retry_id == snapshot.payment_retry_id)
             .values(**snapshot.model_dump(exclude={"payment_retry_id"})),
+        )
+
+    async def show_charging(self, payment_retry_id: UUID) -> None:
+        """Show that a charge is being made."""
+        await self._session.execute(
+            update(PaymentRetry)
+            .where(PaymentRetry.payment_retry_id == payment_retry_id)
+            .values(retry_status=RetryStatus.CHARGING, next_attempt_at=None),
         )
 
     async def get(self, payment_retry_id: UUID, user_id: UUID | None) -> PaymentRetry | None:

@@ -1,13 +1,17 @@
 """All SQL about plans. Never commits: the caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Plan, Subscription
 from database.paging import Page, newest_first
+from domain.errors import ConflictError
 from domain.subscriptions import FINAL
 
 
@@ -32,6 +36,23 @@ class PlanRepository:
             statement = statement.where(Plan.is_active.is_(is_active))
         place = (Plan.created_at, Plan.plan_id)
         return await newest_first(self._session, statement, place, limit, cursor)
+
+    async def put(self, plan_id: UUID, values: Mapping[str, Any]) -> None:
+        """Store a plan, or change the one that is there.
+
+        Raises:
+            ConflictError: Another plan has this code.
+        """
+        statement = insert(Plan).values(plan_id=plan_id, **values)
+        statement = statement.on_conflict_do_update(index_elements=["plan_id"], set_=values)
+        try:
+            await self._session.execute(statement)
+        except IntegrityError as error:
+            raise ConflictError("this code is taken", "plan_code_taken") from error
+
+    async def change(self, plan_id: UUID, values: Mapping[str, Any]) -> None:
+        """Change some columns of a plan."""
+        await self._session.execute(update(Plan).where(Plan.plan_id == plan_id).values(**values))
 
     async def subscribed(self, user_id: UUID) -> Sequence[tuple[Subscription, Plan]]:
         """Return a user's subscriptions that have not ended, with their plans, newest first."""

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -68,6 +68,14 @@ class UserRepository:
             select(User).where(or_(*taken)).order_by((User.user_id == user_id).desc()).limit(1),
         )
         return found.one()
+
+    async def set_customer(self, user_id: UUID, stripe_customer_id: str) -> None:
+        """Remember a user's customer at Stripe."""
+        await self._session.execute(
+            update(User)
+            .where(User.user_id == user_id)
+            .values(stripe_customer_id=stripe_customer_id),
+        )
 
 
 async def ensure_admin(session: AsyncSession, email: str, api_key: str) -> None:

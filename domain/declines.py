@@ -44,6 +44,7 @@ HARD_CODES = frozenset(
         "security_violation",
         "stolen_card",
         "stop_payment_order",
+        "stripe_resource_missing",
         "testmode_decline",
         "transaction_not_allowed",
     },

@@ -8,9 +8,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.mail import MailActivities
     from activities.retries import RetryActivities
 
+    from activities.mail import MailActivities
     from domain.errors import ProviderRejectedError
     from domain.ids import subscription_workflow_id
     from domain.retries import (

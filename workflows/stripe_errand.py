@@ -1,22 +1,27 @@
 """Stripe's small jobs: short, awaited by the API, and safe to start again."""
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.errands import ErrandActivities
-
+    from activities.cards import CardActivities
+    from activities.catalog import CatalogActivities
     from domain.errands import ErrandKind, ErrandResult, StripeErrand
     from domain.retry_messages import WishKind
     from workflows.recoveries import ask_recovery
     from workflows.timeouts import STRIPE_CALL
 
-_ACTIVITIES = {
-    ErrandKind.ATTACH_PAYMENT_METHOD: ErrandActivities.attach_payment_method,
-    ErrandKind.SET_DEFAULT_PAYMENT_METHOD: ErrandActivities.set_default_payment_method,
-    ErrandKind.DETACH_PAYMENT_METHOD: ErrandActivities.detach_payment_method,
-    ErrandKind.CREATE_SETUP_INTENT: ErrandActivities.create_setup_intent,
-    ErrandKind.CREATE_PLAN: ErrandActivities.create_plan,
-    ErrandKind.CHANGE_PLAN: ErrandActivities.change_plan,
+Job = Callable[[Any, StripeErrand], Coroutine[Any, Any, ErrandResult]]
+
+_ACTIVITIES: dict[ErrandKind, Job] = {
+    ErrandKind.ATTACH_PAYMENT_METHOD: CardActivities.attach_payment_method,
+    ErrandKind.SET_DEFAULT_PAYMENT_METHOD: CardActivities.set_default_payment_method,
+    ErrandKind.DETACH_PAYMENT_METHOD: CardActivities.detach_payment_method,
+    ErrandKind.CREATE_SETUP_INTENT: CardActivities.create_setup_intent,
+    ErrandKind.CREATE_PLAN: CatalogActivities.create_plan,
+    ErrandKind.CHANGE_PLAN: CatalogActivities.change_plan,
 }
 
 
@@ -44,6 +49,6 @@ class StripeErrandWorkflow:
             await ask_recovery(
                 stripe_invoice_id,
                 WishKind.OFFER_CARD,
-                errand.stripe_payment_method_id,
+                result.stripe_payment_method_id,
             )
         return result

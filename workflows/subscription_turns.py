@@ -8,8 +8,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.subscription_commands import SubscriptionCommandActivities as Commands
     from activities.subscriptions import SubscriptionActivities
-
     from domain.billing import (
         CommandAnswer,
         EventNote,
@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search_attributes import STATUS
     from workflows.timeouts import RECORD, STRIPE_CALL
 
-Step = Callable[[SubscriptionActivities, SubscriptionOrder], Coroutine[Any, Any, Refreshed]]
+Step = Callable[[Any, SubscriptionOrder], Coroutine[Any, Any, Refreshed]]
 
 
 class SubscriptionTurns:
@@ -64,10 +64,10 @@ class SubscriptionTurns:
         """Carry a command out, or say why not: now, when its turn has come."""
         if (refusal := self.refusal(command)) is not None:
             return refusal
-        step: Step = SubscriptionActivities.change_payment_method
+        step: Step = Commands.change_payment_method
         if command.kind is CommandKind.CANCEL_NOW:
             await self._recoveries.stop(self._box.closed_invoice_ids)
-            step = SubscriptionActivities.cancel_subscription
+            step = Commands.cancel_subscription
         order = self._order(command=command, notes=(note_of_command(command),))
         try:
             await self._follow(await _do(step, order))
@@ -82,14 +82,14 @@ class SubscriptionTurns:
         self._recoveries.hear(report)
         order = self._order(notes=notes_of_report(report), last_resort=report.last_resort)
         if report.last_resort is not None and not self.is_over():
-            await self._advance(SubscriptionActivities.carry_out_last_resort, order)
+            await self._advance(Commands.carry_out_last_resort, order)
         else:
             await self._advance(SubscriptionActivities.refresh_subscription, order)
         if report.retry_status is not RetryStatus.RECOVERED or not self._recoveries.open:
             return
         if report.older_invoices is OlderInvoices.VOID:
             order = self._order(void_stripe_invoice_ids=tuple(self._recoveries.open))
-            await self._advance(SubscriptionActivities.void_invoices, order)
+            await self._advance(Commands.void_invoices, order)
         else:
             await self._recoveries.go_on()
 

@@ -1,0 +1,58 @@
+"""What every activity gets without asking: errors translated, heartbeats sent, logs labelled."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError as TemporalApplicationError
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
+
+from domain.errors import ApplicationError
+
+BEATS_PER_TIMEOUT = 3
+
+
+class ActivityInterceptor(Interceptor):
+    """Lets activities raise domain errors and never think of heartbeats."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        """Wrap the chain's next link."""
+        return _Inbound(next)
+
+
+class _Inbound(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        info = activity.info()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(
+            workflow_id=info.workflow_id,
+            task_type=info.activity_type,
+        )
+        beating = asyncio.create_task(_beat(info))
+        try:
+            return await self.next.execute_activity(input)
+        except ApplicationError as error:
+            raise TemporalApplicationError(
+                error.message,
+                error.details,
+                type=error.error_code,
+                non_retryable=not error.is_retryable,
+            ) from error
+        finally:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+
+
+async def _beat(info: activity.Info) -> None:
+    if info.heartbeat_timeout is None:
+        return
+    while True:
+        await asyncio.sleep(info.heartbeat_timeout.total_seconds() / BEATS_PER_TIMEOUT)
+        activity.heartbeat()

@@ -1,0 +1,55 @@
+"""What all activities about a subscription share: its row, and one look at Stripe."""
+
+from dataclasses import dataclass
+
+from activities.subscription_view import write_view
+from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.invoices import StripeInvoices
+from adapters.stripe.subscriptions import StripeSubscriptions
+from database.models import Subscription
+from database.session import Sessions
+from database.subscriptions import SubscriptionRepository
+from domain.billing import Refreshed, SubscriptionOrder
+from domain.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class SubscriptionDesk:
+    """Stripe's side and our side of subscriptions."""
+
+    subscriptions: StripeSubscriptions
+    invoices: StripeInvoices
+    customers: StripeCustomers
+    sessions: Sessions
+
+    async def row(self, order: SubscriptionOrder) -> Subscription:
+        """Return the order's row.
+
+        Raises:
+            NotFoundError: There is no such subscription.
+        """
+        async with self.sessions() as session:
+            row = await SubscriptionRepository(session).get(order.subscription_id, None)
+        if row is None:
+            raise NotFoundError("there is no such subscription")
+        return row
+
+    async def stripe_id(self, order: SubscriptionOrder) -> str:
+        """Return Stripe's id of the order's subscription.
+
+        Raises:
+            NotFoundError: Stripe has not made it.
+        """
+        row = await self.row(order)
+        if row.stripe_subscription_id is None:
+            raise NotFoundError("Stripe has no such subscription yet", "not_at_stripe")
+        return row.stripe_subscription_id
+
+    async def look(self, order: SubscriptionOrder, stripe_subscription_id: str) -> Refreshed:
+        """Read the subscription from Stripe and write its view.
+
+        Raises:
+            ApplicationError: Stripe does not know it, or is down.
+        """
+        seen = await self.subscriptions.read(stripe_subscription_id)
+        return await write_view(self.sessions, order, seen)

@@ -1,0 +1,55 @@
+"""Mail, by SMTP."""
+
+from email.message import EmailMessage
+
+import aiosmtplib
+
+from domain.errors import UnavailableError
+from domain.mails import Mail
+
+SEND_TIMEOUT_SECONDS = 15.0
+
+
+class Mailer:
+    """An SMTP server to send by."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        sender: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        is_tls: bool = False,
+    ) -> None:
+        self._host, self._port, self._sender = host, port, sender
+        self._username, self._password, self._is_tls = username, password, is_tls
+
+    async def send(self, to: str, mail: Mail, message_key: str) -> None:
+        """Hand a mail to the server.
+
+        Args:
+            to: Address of the recipient.
+            mail: Subject and text.
+            message_key: Makes the message id, by which receivers drop a repeated mail.
+
+        Raises:
+            UnavailableError: The server did not take it.
+        """
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = self._sender, to, mail.subject
+        message["Message-ID"] = f"<{message_key}@{self._sender.rpartition('@')[2]}>"
+        message.set_content(mail.text)
+        try:
+            await aiosmtplib.send(
+                message,
+                hostname=self._host,
+                port=self._port,
+                username=self._username,
+                password=self._password,
+                use_tls=self._is_tls,
+                timeout=SEND_TIMEOUT_SECONDS,
+            )
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise UnavailableError(f"the mail server did not take it: {error}") from error

@@ -1,0 +1,29 @@
+"""Alembic's environment: the database comes from the command, or from DATABASE_URL."""
+
+import os
+
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+from database.models import Base
+from database.session import sqlalchemy_url
+
+# Reason: a migration must fail rather than make every customer wait behind its lock.
+LOCK_TIMEOUT = "5s"
+
+
+def run() -> None:
+    """Run the migrations in one transaction."""
+    given = context.config.get_main_option("sqlalchemy.url") or os.environ["DATABASE_URL"]
+    engine = create_engine(
+        sqlalchemy_url(given),
+        poolclass=pool.NullPool,
+        connect_args={"options": f"-c lock_timeout={LOCK_TIMEOUT}"},
+    )
+    with engine.connect() as connection:
+        context.configure(connection=connection, target_metadata=Base.metadata)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+run()

@@ -1,0 +1,242 @@
+"""The composition root of the worker: settings -> adapters -> activities -> workers.
+
+Run: `python worker.py [--queue billing --queue stripe]`. Without `--queue` it serves all of them.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.cards import CardActivities
+from activities.catalog import CatalogActivities
+from activities.charging import Charging
+from activities.interceptors import ActivityInterceptor
+from activities.mail import MailActivities
+from activities.retries import RetryActivities
+from activities.subscription_commands import SubscriptionCommandActivities
+from activities.subscription_desk import SubscriptionDesk
+from activities.subscriptions import SubscriptionActivities
+from adapters.mail import Mailer
+from adapters.stripe.catalog import StripeCatalog
+from adapters.stripe.client import make_client
+from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.invoices import StripeInvoices
+from adapters.stripe.subscriptions import StripeSubscriptions
+from config import Settings, WorkerSettings
+from database.session import Sessions, make_engine, make_sessions
+from observability import configure_logging, make_runtime
+from workflows.payment_retry import PaymentRetryWorkflow
+from workflows.queues import BILLING, STRIPE
+from workflows.stripe_errand import StripeErrandWorkflow
+from workflows.subscription import SubscriptionWorkflow
+
+log = structlog.get_logger(__name__)
+
+Activities = dict[str, list[Callable[..., Any]]]
+
+# The one registry: a workflow that is not here does not run, and its histories are not replayed.
+WORKFLOWS: tuple[type, ...] = (SubscriptionWorkflow, PaymentRetryWorkflow, StripeErrandWorkflow)
+QUEUES = (BILLING, STRIPE)
+PASSED_THROUGH = ("domain", "pydantic", "pydantic_core", "activities", "adapters", "database")
+STICKY_TIMEOUT = timedelta(seconds=1)
+GRACEFUL_SECONDS = 4
+
+
+def build_activities(settings: Settings, sessions: Sessions) -> Activities:
+    """Wire every activity with what it needs.
+
+    Args:
+        settings: Where the outside systems are.
+        sessions: The database.
+
+    Returns:
+        Activities by task queue.
+    """
+    client = make_client(settings.stripe.api_key.get_secret_value(), settings.stripe.api_base)
+    subscriptions, invoices = StripeSubscriptions(client), StripeInvoices(client)
+    customers = StripeCustomers(client)
+    desk = SubscriptionDesk(subscriptions, invoices, customers, sessions)
+    subscription = SubscriptionActivities(desk)
+    commands = SubscriptionCommandActivities(desk)
+    charging = Charging(invoices, subscriptions, sessions)
+    retry = RetryActivities(invoices, charging, sessions)
+    cards, catalog = (
+        CardActivities(customers, sessions),
+        CatalogActivities(
+            StripeCatalog(client),
+            sessions,
+        ),
+    )
+    mail = MailActivities(make_mailer(settings), sessions)
+    return {
+        BILLING: [
+            subscription.open_subscription,
+            subscription.park_subscription,
+            retry.save_retry,
+            mail.send_mail,
+        ],
+        STRIPE: [
+            subscription.create_subscription,
+            subscription.refresh_subscription,
+            commands.cancel_subscription,
+            commands.change_payment_method,
+            commands.carry_out_last_resort,
+            commands.void_invoices,
+            retry.open_retry,
+            retry.charge_invoice,
+            retry.look_at_invoice,
+            cards.attach_payment_method,
+            cards.set_default_payment_method,
+            cards.detach_payment_method,
+            cards.create_setup_intent,
+            catalog.create_plan,
+            catalog.change_plan,
+        ],
+    }
+
+
+def make_mailer(settings: Settings) -> Mailer:
+    """Make the mailer that the settings describe."""
+    mail = settings.mail
+    return Mailer(
+        mail.smtp_host,
+        mail.smtp_port,
+        mail.sender,
+        username=mail.username,
+        password=mail.password.get_secret_value() if mail.password else None,
+        is_tls=mail.is_tls,
+    )
+
+
+def workflow_runner(is_sandboxed: bool) -> WorkflowRunner:
+    """Make the runner; ours and pydantic's modules are deterministic and pass through.
+
+    Args:
+        is_sandboxed: Whether to pay for the sandbox, which tests always do.
+
+    Returns:
+        A runner for workers and for replays.
+    """
+    if not is_sandboxed:
+        return UnsandboxedWorkflowRunner()
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    return SandboxedWorkflowRunner(restrictions=restrictions)
+
+
+def build_workers(
+    client: Client,
+    settings: Settings,
+    sessions: Sessions,
+    queues: Sequence[str] = QUEUES,
+) -> list[Worker]:
+    """Wire one worker a task queue; tests call this too, so they run what production runs.
+
+    Args:
+        client: Connected with `pydantic_data_converter`.
+        settings: Where the outside systems are, and the tuning.
+        sessions: The database.
+        queues: Which queues to serve.
+
+    Returns:
+        Workers, not yet running.
+    """
+    activities = build_activities(settings, sessions)
+    return [
+        _worker(client, settings.worker, queue, activities[queue], settings.stripe.calls_per_second)
+        for queue in queues
+    ]
+
+
+def _worker(
+    client: Client,
+    tuning: WorkerSettings,
+    queue: str,
+    activities: list[Callable[..., Any]],
+    calls_per_second: float,
+) -> Worker:
+    is_stripe = queue == STRIPE
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=() if is_stripe else WORKFLOWS,
+        activities=activities,
+        interceptors=[ActivityInterceptor()],
+        workflow_runner=workflow_runner(tuning.is_sandboxed),
+        max_cached_workflows=tuning.cached_workflow_count,
+        max_concurrent_activities=tuning.concurrent_activity_count,
+        max_concurrent_workflow_tasks=tuning.concurrent_workflow_task_count,
+        max_task_queue_activities_per_second=calls_per_second if is_stripe else None,
+        # Reason: after a crash the default keeps work on the dead worker's queue for 10 s.
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
+        # Reason: an activity that starts eagerly would slip past the queue's rate limit.
+        disable_eager_activity_execution=True,
+    )
+
+
+async def connect(settings: Settings) -> Client:
+    """Connect to Temporal.
+
+    Args:
+        settings: Where it is, and how to log in.
+
+    Returns:
+        A client that speaks pydantic.
+
+    Raises:
+        RuntimeError: It cannot be reached.
+    """
+    temporal = settings.temporal
+    return await Client.connect(
+        temporal.address,
+        namespace=temporal.namespace,
+        api_key=temporal.api_key.get_secret_value() if temporal.api_key else None,
+        tls=temporal.is_tls,
+        data_converter=pydantic_data_converter,
+        runtime=make_runtime(),
+    )
+
+
+async def main(queues: Sequence[str]) -> None:
+    """Serve until SIGTERM or SIGINT, then let running activities finish."""
+    settings = Settings()
+    configure_logging(settings.log_level)
+    engine = make_engine(settings.database_url, settings.database_pool_size)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        client = await connect(settings)
+        for worker in build_workers(client, settings, make_sessions(engine), queues):
+            await stack.enter_async_context(worker)
+        log.info("worker_ready", queues=list(queues))
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Run Perdure's worker.")
+    parser.add_argument("--queue", action="append", choices=QUEUES, help="serve only this queue")
+    arguments = parser.parse_args()
+    code = 0
+    try:
+        asyncio.run(main(arguments.queue or QUEUES))
+    except RuntimeError as error:
+        log.error("worker_stopped", reason=str(error))  # noqa: TRY400 - one line, no trace
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Reason: the SDK sometimes aborts at interpreter exit (sdk-python#300).
+    os._exit(code)
