@@ -1,5 +1,6 @@
 """Perdure's command line: every command hands over to the room that does the work."""
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -43,6 +44,18 @@ def up(
     dotenv = {name: value for name, value in dotenv_values(PROJECT / ".env").items() if value}
     environ = {**dotenv, **os.environ}
     raise typer.Exit(run_stack(PROJECT, data, environ, is_auto=ports is PortChoice.AUTO))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database and Temporal's namespace to what this version needs."""
+    from commands.migrate import migrate_database, prepare  # noqa: PLC0415
+    from config import Settings  # noqa: PLC0415
+
+    settings = Settings()
+    migrate_database(settings.database_url)
+    asyncio.run(prepare(settings, os.environ.get("PERDURE_ADMIN_API_KEY")))
+    typer.echo("database and namespace are up to date")
 
 
 def main() -> None:

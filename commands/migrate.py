@@ -1,0 +1,45 @@
+"""Bring database and namespace to what today's code needs; safe to run again and again."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from config import Settings
+from database.session import make_engine, make_sessions
+from database.users import ensure_admin
+from worker import connect
+from workflows.search_attributes import register
+
+PROJECT = Path(__file__).resolve().parent.parent
+ADMIN_EMAIL = "admin@perdure.example"
+
+
+def migrate_database(database_url: str) -> None:
+    """Run all migrations that this database has not seen.
+
+    Args:
+        database_url: `postgresql://user:password@host:port/name`.
+    """
+    alembic = Config(PROJECT / "alembic.ini")
+    alembic.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
+    command.upgrade(alembic, "head")
+
+
+async def prepare(settings: Settings, admin_api_key: str | None) -> None:
+    """Register the search attributes, and see to the first administrator.
+
+    Args:
+        settings: Where database and Temporal are.
+        admin_api_key: The administrator's key; None makes no administrator.
+
+    Raises:
+        RuntimeError: Temporal cannot be reached.
+    """
+    await register(await connect(settings))
+    if admin_api_key is None:
+        return
+    engine = make_engine(settings.database_url)
+    async with make_sessions(engine).begin() as session:
+        await ensure_admin(session, ADMIN_EMAIL, admin_api_key)
+    await engine.dispose()
