@@ -7,7 +7,7 @@ from stack.ports import HOST, Ports
 from stack.state import Secrets
 
 STRIPE_ITSELF = "https://api.stripe.com"
-_DEFAULT_SANDBOX_KEY = "sk_test_sandbox"
+_SANDBOX_KEY = "sk_test_sandbox"
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,17 @@ def outside_parts(environ: Mapping[str, str]) -> frozenset[str]:
         Names of parts.
     """
     signs = {
-        "postgres": ("DATABASE_URL",),
-        "temporal": ("TEMPORAL__ADDRESS",),
-        "chroma": ("CHROMA_URL",),
-        "stripe": ("STRIPE__API_BASE", "STRIPE__API_KEY"),
-        "mail": ("MAIL__SMTP_HOST",),
+        "postgres": "DATABASE_URL",
+        "temporal": "TEMPORAL__ADDRESS",
+        "chroma": "CHROMA_URL",
+        "stripe": "STRIPE__API_BASE",
+        "mail": "MAIL__SMTP_HOST",
     }
-    return frozenset(part for part, names in signs.items() if any(map(environ.get, names)))
+    found = {part for part, name in signs.items() if environ.get(name)}
+    # Reason: a key without a base is meant for Stripe itself.
+    if environ.get("STRIPE__API_KEY") not in {None, "", _SANDBOX_KEY}:
+        found.add("stripe")
+    return frozenset(found)
 
 
 def find_addresses(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -> Addresses:
@@ -88,7 +92,7 @@ def product_environment(
     chosen = {
         "AUTH__JWT_SECRET": secrets.jwt_secret,
         "PERDURE_ADMIN_API_KEY": secrets.admin_api_key,
-        "STRIPE__API_KEY": _DEFAULT_SANDBOX_KEY,
+        "STRIPE__API_KEY": _SANDBOX_KEY,
         "STRIPE__WEBHOOK_SECRET": secrets.stripe_webhook_secret,
         "PUBLIC_URL": addresses.api,
         "DATABASE_URL": addresses.database_url,
@@ -108,9 +112,7 @@ def product_environment(
 def _stripe_address(environ: Mapping[str, str], ports: Ports) -> str:
     if base := environ.get("STRIPE__API_BASE"):
         return base
-    if environ.get("STRIPE__API_KEY"):
-        return STRIPE_ITSELF
-    return f"http://{HOST}:{ports.stripe}"
+    return STRIPE_ITSELF if "stripe" in outside_parts(environ) else f"http://{HOST}:{ports.stripe}"
 
 
 def _mail_address(environ: Mapping[str, str], ports: Ports) -> str:

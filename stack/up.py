@@ -63,8 +63,11 @@ async def _serve(plan: Plan, terminal: Terminal) -> None:
     working = asyncio.create_task(_work(plan, terminal))
     loop = asyncio.get_running_loop()
     # Reason: a second signal interrupts the orderly stop; the kernel then ends what is left.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, working.cancel)
+    # Reason: under nohup the end of the terminal is to be ignored.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, working.cancel)
     await working
 
 

@@ -78,6 +78,9 @@ def test_what_a_person_sets_wins() -> None:
     assert given.items() <= environment.items()
 
 
-def test_an_empty_variable_counts_as_missing() -> None:
-    assert outside_parts({"STRIPE__API_KEY": ""}) == frozenset()
-    assert _environment({"STRIPE__API_KEY": ""})["STRIPE__API_KEY"].startswith("sk_test_")
+@pytest.mark.parametrize("key", ["", "sk_test_sandbox"])
+def test_no_key_and_the_sandboxs_key_mean_the_sandbox(key: str) -> None:
+    assert outside_parts({"STRIPE__API_KEY": key}) == frozenset()
+    environment = _environment({"STRIPE__API_KEY": key})
+    assert environment["STRIPE__API_KEY"] == "sk_test_sandbox"
+    assert environment["STRIPE__API_BASE"] == "http://127.0.0.1:5"
