@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(IS_SUITABLE)' 2>/dev/null && echo $$python && break; done)
 
 # Rooms that come later (agents) are checked from the moment that they exist.
-ROOMS := domain agents workflows activities adapters database api stack sandbox migrations deploy
+ROOMS := domain agents workflows activities adapters database api commands stack sandbox migrations deploy
 CODE := $(wildcard $(ROOMS) tests *.py)
 
 .DEFAULT_GOAL := help

@@ -23,6 +23,7 @@ ROOMS = (
     "adapters",
     "database",
     "api",
+    "commands",
     "stack",
     "sandbox",
 )

@@ -29,6 +29,7 @@ PLANTED = [
     ("sandbox", {"sandbox/planted.py": "from config import Settings"}),
     ("edges", {"api/planted.py": "import stack"}),
     ("edges", {"activities/planted.py": "import worker"}),
+    ("edges", {"workflows/planted.py": "import commands"}),
     ("no-sandbox", {"activities/planted.py": "from sandbox import stripe"}),
     (
         "no-sandbox",
