@@ -99,7 +99,7 @@ class Sink:
 
 def _text_of(message: EmailMessage) -> str:
     body = message.get_body(preferencelist=("plain", "html"))
-    return str(body.get_content()) if body is not None else ""
+    return str(body.get_content()).replace("\r\n", "\n") if body is not None else ""
 
 
 def build(mailbox: Mailbox) -> Starlette:

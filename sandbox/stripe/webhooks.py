@@ -8,15 +8,13 @@ import logging
 import secrets
 import time
 
-import httpx
-
 from sandbox.stripe.faults import Faults
+from sandbox.stripe.poster import Poster
 from sandbox.stripe.store import Row, Store
 
 _LONGEST_PAUSE = 60.0
 _AT_ONCE = 16
 _SHUFFLE_SECONDS = 0.2
-_TIMEOUT = httpx.Timeout(10.0)
 log = logging.getLogger("sandbox.stripe.webhooks")
 _dice = secrets.SystemRandom()
 
@@ -33,14 +31,14 @@ class Webhooks:
     def __init__(self, store: Store, faults: Faults, url: str | None, secret: str | None) -> None:
         self._store = store
         self._faults = faults
-        self._url = url
+        self._poster = Poster(url) if url else None
         self._secret = secret or ""
         self._wake = asyncio.Event()
         self._sending: dict[int, asyncio.Task[None]] = {}
 
     def enqueue(self, event_id: str) -> None:
         """Note an event for delivery, in the transaction that writes it."""
-        if self._url is None:
+        if self._poster is None:
             return
         plan = self._faults.plan.webhooks
         for _ in range(plan.duplicate):
@@ -60,24 +58,23 @@ class Webhooks:
 
     async def run(self) -> None:
         """Deliver for ever."""
-        if self._url is None:
+        if self._poster is None:
             return
         # Reason: whatever kept the receiver away before a restart may be over.
         self._store.db.run("UPDATE deliveries SET next_at = min(next_at, ?)", time.time())
-        limits = httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE)
-        async with httpx.AsyncClient(limits=limits, timeout=_TIMEOUT, trust_env=False) as client:
-            try:
-                while True:
-                    self._wake.clear()
-                    pause = self._start_due(client)
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), pause)
-            finally:
-                for task in self._sending.values():
-                    task.cancel()
-                await asyncio.gather(*self._sending.values(), return_exceptions=True)
+        try:
+            while True:
+                self._wake.clear()
+                pause = self._start_due(self._poster)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+        finally:
+            for task in self._sending.values():
+                task.cancel()
+            await asyncio.gather(*self._sending.values(), return_exceptions=True)
+            self._poster.close()
 
-    def _start_due(self, client: httpx.AsyncClient) -> float | None:
+    def _start_due(self, poster: Poster) -> float | None:
         """Start what is due and return how long the next one can wait, None being for ever."""
         if self._faults.plan.webhooks.off:
             return None
@@ -94,12 +91,12 @@ class Webhooks:
             wait: float = row["next_at"] - time.time()
             if wait > 0:
                 return wait
-            self._sending[row["seq"]] = asyncio.create_task(self._deliver(client, row))
+            self._sending[row["seq"]] = asyncio.create_task(self._deliver(poster, row))
         return None
 
-    async def _deliver(self, client: httpx.AsyncClient, row: Row) -> None:
+    async def _deliver(self, poster: Poster, row: Row) -> None:
         try:
-            if await self._is_taken(client, row["body"].encode()):
+            if await self._is_taken(poster, row["body"].encode()):
                 self._store.db.run("DELETE FROM deliveries WHERE seq = ?", row["seq"])
                 return
             pause = min(2.0 ** row["attempt_count"], _LONGEST_PAUSE)
@@ -113,7 +110,7 @@ class Webhooks:
             self._sending.pop(row["seq"], None)
             self.wake()
 
-    async def _is_taken(self, client: httpx.AsyncClient, payload: bytes) -> bool:
+    async def _is_taken(self, poster: Poster, payload: bytes) -> bool:
         plan = self._faults.plan.webhooks
         if plan.drop and _dice.random() < plan.drop:
             return False
@@ -122,8 +119,8 @@ class Webhooks:
             "Stripe-Signature": sign(self._secret, payload, int(time.time())),
         }
         try:
-            reply = await client.post(str(self._url), content=payload, headers=headers)
-        except httpx.HTTPError as error:
+            status = await poster.post(payload, headers)
+        except OSError as error:
             log.debug("webhook not delivered: %r", error)
             return False
-        return reply.is_success
+        return 200 <= status < 300

@@ -21,7 +21,7 @@ class Shop:
     def subscribe(self, **params: Any) -> Any:
         items = [{"price": self.price, "quantity": 1}]
         return self.sandbox.api.subscriptions.create(
-            {"customer": self.customer, "items": items, **params}  # type: ignore[typeddict-item]
+            {"customer": self.customer, "items": items, **params}
         )
 
     def see(self, subscription_id: str) -> Any:
@@ -33,7 +33,7 @@ class Shop:
             self.sandbox.card(*script), {"customer": self.customer}
         )
         settings = {"default_payment_method": method.id}
-        self.sandbox.api.customers.update(self.customer, {"invoice_settings": settings})  # type: ignore[typeddict-item]
+        self.sandbox.api.customers.update(self.customer, {"invoice_settings": settings})
         return method.id
 
 

@@ -90,6 +90,8 @@ def _check_union(value: Any, arms: tuple[Any, ...], owner: type, path: str) -> F
     arms = tuple(arm for arm in arms if arm is not type(None))
     if any(get_origin(arm) is Literal for arm in arms):
         arms = tuple(arm for arm in arms if arm is not str)
+    if isinstance(value, dict):
+        arms = tuple(arm for arm in arms if arm is not str)
     findings = [list(_check(value, arm, owner, path)) for arm in arms]
     yield from min(findings, key=len)
 

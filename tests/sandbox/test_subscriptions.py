@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
+from tests.sandbox import servers
 from tests.sandbox.conftest import Shop, open_shop
 from tests.sandbox.servers import Receiver, Sandbox
 
@@ -91,9 +92,7 @@ def test_status_follows_the_latest_invoice_only(shop: Shop, sandbox: Sandbox) ->
 
 
 @pytest.mark.parametrize("way", ["void_invoice", "mark_uncollectible"])
-def test_forgiving_the_latest_invoice_makes_active(
-    way: str, shop: Shop, sandbox: Sandbox
-) -> None:
+def test_forgiving_the_latest_invoice_makes_active(way: str, shop: Shop, sandbox: Sandbox) -> None:
     shop.give_card("ok", "generic_decline")
     started = shop.subscribe()
     sandbox.advance(days=32)
@@ -205,7 +204,7 @@ def test_resume_may_wait_for_its_payment(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.advance(days=6)
     shop.give_card("do_not_honor")
     waits = {"payment_behavior": "resume_on_payment_success"}
-    assert sandbox.api.subscriptions.resume(started.id, waits).status == "paused"  # type: ignore[arg-type]
+    assert sandbox.api.subscriptions.resume(started.id, waits).status == "paused"
     sandbox.advance(days=1)
     voided = shop.see(started.id)
     assert (voided.status, voided.latest_invoice.status) == ("paused", "void")
@@ -251,8 +250,6 @@ def test_default_card_is_the_subscriptions_before_the_customers(
 
 
 def test_months_are_reckoned_from_the_anchor(tmp_path: Any) -> None:
-    from tests.sandbox import servers
-
     own = servers.start(tmp_path)
     try:
         last = datetime(2027, 1, 31, 12, tzinfo=UTC).timestamp()

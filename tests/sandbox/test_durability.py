@@ -1,0 +1,104 @@
+"""Killed at any moment, the sandbox knows afterwards what it had answered."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.sandbox import servers
+from tests.sandbox.conftest import open_shop
+
+HEADERS = {"Authorization": "Bearer sk_test_sandbox"}
+
+
+def test_sigkill_under_load_loses_nothing_answered(tmp_path: Path) -> None:
+    sandbox = servers.start(tmp_path)
+    shop = open_shop(sandbox)
+    form = {"amount": "500", "currency": "usd", "customer": shop.customer, "confirm": "true"}
+    form["payment_method"] = shop.give_card("ok")
+    answered: list[str] = []
+
+    def pay() -> None:
+        with httpx.Client(base_url=sandbox.url) as http:
+            for number in range(10_000):
+                key = {**HEADERS, "Idempotency-Key": f"{threading.get_ident()}-{number}"}
+                try:
+                    reply = http.post("/v1/payment_intents", headers=key, data=form)
+                except httpx.TransportError:
+                    return
+                assert reply.status_code == 200
+                answered.append(key["Idempotency-Key"])
+
+    threads = [threading.Thread(target=pay) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    servers.wait_for("load", lambda: len(answered) >= 50)
+    sandbox.kill()
+    for thread in threads:
+        thread.join()
+
+    again = servers.start(tmp_path)
+    try:
+        keys = [row["idempotency_key"] for row in again.ledger()]
+        assert set(answered) <= set(keys)
+        assert len(keys) == len(set(keys))
+        assert len(keys) - len(answered) <= len(threads)
+        last = {**HEADERS, "Idempotency-Key": keys[-1]}
+        replayed = again.http.post("/v1/payment_intents", headers=last, data=form)
+        assert replayed.headers["idempotent-replayed"] == "true"
+        assert len(again.ledger()) == len(keys)
+    finally:
+        again.stop()
+
+
+def test_clock_jobs_and_webhooks_go_on_after_sigkill(tmp_path: Path) -> None:
+    with servers.receiver() as hooks:
+        hooks.refusals = 1_000
+        first = servers.start(tmp_path, webhook_url=hooks.url)
+        shop = open_shop(first)
+        shop.give_card("ok")
+        started = shop.subscribe()
+        first.advance(days=10)
+        moment = first.now()
+        servers.wait_for("a refused delivery", lambda: hooks.arrivals)
+        first.kill()
+        hooks.refusals = 0
+
+        second = servers.start(tmp_path, webhook_url=hooks.url)
+        try:
+            assert 0 <= second.now() - moment < 30
+            second.quiet()
+            assert hooks.types(started.id) == ["customer.subscription.created"]
+            second.advance(days=25)
+            assert len(second.ledger(subscription=started.id)) == 2
+        finally:
+            second.stop()
+
+
+def test_real_time_makes_jobs_due_and_sigterm_is_quick(tmp_path: Path) -> None:
+    sandbox = servers.start(tmp_path)
+    shop = open_shop(sandbox, interval="day")
+    shop.give_card("ok")
+    started = shop.subscribe()
+    sandbox.advance(seconds=86_400 + 3_600 - 1.5)
+    servers.wait_for("the renewal", lambda: len(sandbox.ledger(subscription=started.id)) == 2)
+    begun = time.monotonic()
+    sandbox.process.send_signal(signal.SIGTERM)
+    sandbox.process.wait(5)
+    assert time.monotonic() - begun < 2
+    sandbox.http.close()
+
+
+def test_reset_forgets_everything(tmp_path: Path) -> None:
+    sandbox = servers.start(tmp_path)
+    try:
+        open_shop(sandbox).give_card("ok")
+        sandbox.advance(days=100)
+        sandbox.control("reset")
+        assert abs(sandbox.now() - time.time()) < 5
+        assert sandbox.see("ledger") == sandbox.see("requests") == {"items": []}
+        assert sandbox.api.customers.list().data == []
+    finally:
+        sandbox.stop()

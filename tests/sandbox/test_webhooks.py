@@ -1,0 +1,116 @@
+"""Events: what is told, in which shape, and how stubbornly."""
+
+import json
+from typing import Any
+
+from tests.sandbox.conftest import Shop
+from tests.sandbox.servers import Receiver, Sandbox, wait_for
+
+
+def test_each_step_is_told(shop: Shop, sandbox: Sandbox, hooks: Receiver) -> None:
+    shop.give_card("ok", "do_not_honor", "ok")
+    started = shop.subscribe()
+    sandbox.advance(days=32)
+    invoice = shop.see(started.id).latest_invoice.id
+    sandbox.api.invoices.pay(invoice)
+    sandbox.quiet()
+    assert hooks.types(shop.customer).count("customer.created") == 1
+    assert sorted(hooks.types(started.id)) == [
+        "customer.subscription.created",
+        "customer.subscription.updated",
+        "customer.subscription.updated",
+        "customer.subscription.updated",
+    ]
+    assert sorted(hooks.types(invoice)) == [
+        "invoice.created",
+        "invoice.finalized",
+        "invoice.paid",
+        "invoice.payment_failed",
+        "invoice.payment_succeeded",
+        "invoice.updated",
+        "invoice.updated",
+    ]
+    told = {
+        "charge.failed", "charge.succeeded", "invoice_payment.paid", "payment_intent.created",
+        "payment_intent.payment_failed", "payment_intent.succeeded", "payment_method.attached",
+        "price.created", "product.created",
+    }  # fmt: skip
+    assert told <= set(hooks.types())
+    events = [json.loads(payload) for payload in hooks.payloads]
+    updates = [
+        e["data"]["previous_attributes"]
+        for e in events
+        if e["type"] == "customer.subscription.updated" and e["data"]["object"]["id"] == started.id
+    ]
+    statuses = {update.get("status") for update in updates}
+    assert statuses == {None, "active", "past_due"}
+    assert [update for update in updates if "latest_invoice" in update]
+
+
+def test_events_are_listed_by_type_time_and_delivery(
+    shop: Shop, sandbox: Sandbox, hooks: Receiver
+) -> None:
+    sandbox.quiet()
+    sandbox.control("faults", webhooks={"off": True})
+    since = int(sandbox.now())
+    sandbox.api.customers.update(shop.customer, {"name": "Adam"})
+    listing = sandbox.api.events.list
+    (pending,) = listing({"delivery_success": False, "created": {"gte": since}}).data
+    assert (pending.type, pending.pending_webhooks) == ("customer.updated", 1)
+    assert listing({"type": "customer.updated", "limit": 1}).data[0].id == pending.id
+    assert listing({"types": ["invoice.paid"], "created": {"gte": since}}).data == []
+    assert sandbox.see("webhooks")["pending_count"] == 1
+    sandbox.control("faults")
+    sandbox.quiet()
+    assert sandbox.api.events.retrieve(pending.id).pending_webhooks == 0
+    assert listing({"delivery_success": False}).data == []
+    older = listing({"limit": 1, "starting_after": pending.id}).data[0]
+    newer = listing({"limit": 1, "ending_before": older.id}).data[0]
+    assert newer.id == pending.id
+
+
+def test_refused_deliveries_are_tried_again(shop: Shop, sandbox: Sandbox, hooks: Receiver) -> None:
+    sandbox.quiet()
+    hooks.refusals, before = 1, len(hooks.arrivals)
+    sandbox.api.customers.update(shop.customer, {"name": "Noah"})
+    sandbox.quiet()
+    first, second = hooks.arrivals[before:]
+    assert 0.9 < second - first < 1.6
+    assert hooks.types(shop.customer)[-1] == "customer.updated"
+
+
+def test_duplicates_and_shuffling(shop: Shop, sandbox: Sandbox, hooks: Receiver) -> None:
+    sandbox.quiet()
+    before = len(hooks.payloads)
+    sandbox.control("faults", webhooks={"duplicate": 3, "shuffle": True})
+    for number in range(6):
+        sandbox.api.customers.update(shop.customer, {"name": f"Number {number}"})
+    sandbox.quiet()
+    names: list[Any] = [
+        json.loads(payload)["data"]["object"]["name"] for payload in hooks.payloads[before:]
+    ]
+    assert sorted(names) == sorted(3 * [f"Number {number}" for number in range(6)])
+    assert names != sorted(names)
+
+
+def test_lost_and_late_deliveries(shop: Shop, sandbox: Sandbox, hooks: Receiver) -> None:
+    sandbox.quiet()
+    before = len(hooks.arrivals)
+    sandbox.control("faults", webhooks={"drop": 1.0})
+    sandbox.api.customers.update(shop.customer, {"name": "Lost"})
+    wait_for("an attempt", lambda: sandbox.see("webhooks")["pending_count"] == 1)
+    sandbox.control("faults", webhooks={"delay_seconds": 0.4})
+    sandbox.api.customers.update(shop.customer, {"name": "Late"})
+    assert len(hooks.arrivals) == before
+    sandbox.quiet()
+    assert len(hooks.arrivals) == before + 2
+
+
+def test_delivery_is_prompt(shop: Shop, sandbox: Sandbox, hooks: Receiver) -> None:
+    sandbox.quiet()
+    rows = sandbox.see("requests")["items"]
+    before = len(hooks.arrivals)
+    sandbox.api.customers.update(shop.customer, {"name": "Quick"})
+    wait_for("the event", lambda: len(hooks.arrivals) > before)
+    asked = sandbox.see("requests")["items"][len(rows)]["wall_time"]
+    assert hooks.arrivals[before] - asked < 0.25
