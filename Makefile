@@ -84,7 +84,7 @@ containers: $(STAMP)
 	@echo "== containers: hadolint, dclint"
 	@$(BIN)/hadolint Dockerfile
 	@if command -v npm >/dev/null; then \
-		$(MAKE) --no-print-directory $(DCLINT) || exit 1; \
+		$(MAKE) --silent --no-print-directory $(DCLINT) || exit 1; \
 		if node $(DCLINT) --max-warnings 0 $(PLANTED) >/dev/null 2>&1; then \
 			echo "error: dclint overlooks the planted file $(PLANTED)" >&2; exit 1; \
 		fi; \
