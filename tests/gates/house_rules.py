@@ -99,6 +99,9 @@ def unwatched_rooms(root: Path) -> Violations:
     """Find rooms that import-linter does not look at."""
     config = tomllib.loads((root / "pyproject.toml").read_text())
     watched = config["tool"]["importlinter"]["root_packages"]
+    for package in sorted(path.parent.name for path in root.glob("*/__init__.py")):
+        if package not in {*ROOMS, *SIZE_EXEMPT}:
+            yield f"{package} is a room that no gate knows: name it in ROOMS"
     for room in ROOMS:
         if any((root / room).rglob("*.py")) and room not in watched:
             yield f"pyproject.toml: {room} is missing in import-linter's root_packages"

@@ -50,6 +50,7 @@ def test_a_tidy_house_breaks_nothing(house: Path) -> None:
         ("domain/rules.py", "import config\n\nconfig.Settings()\n", "rules.py:3: only worker.py"),
         ("agents/specs.py", "", "agents is missing in import-linter's root_packages"),
         ("agents/specs.py", "", "agents/__init__.py is missing"),
+        ("attic/__init__.py", "", "attic is a room that no gate knows"),
         ("requirements.lock", "--index-url https://host.example/simple\n", "lock:1: a lock names"),
         ("requirements.lock", "ruff @ https://host.example/ruff.whl\n", "lock:1: a lock names"),
         ("package-lock.json", "{}\n", "package-lock.json: requirements.lock is the only lock"),

@@ -1,12 +1,15 @@
 """The Makefile says in one line what is missing, and the gates of the containers can fail."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.gates.house_rules import ROOMS
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,6 +73,12 @@ def test_a_python_that_does_not_fit_is_one_clear_line(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "error: Python 3.11, 3.12 or 3.13 is needed" in refused.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_the_tools_look_into_every_room() -> None:
+    [rooms] = re.findall(r"^ROOMS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert set(rooms.split()) == {*ROOMS, "migrations", "deploy"}
 
 
 def test_a_second_install_does_nothing(clone: Path) -> None:
