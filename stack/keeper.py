@@ -103,6 +103,9 @@ class Keeper:
         if self.part.is_job:
             self.reason = "still running"
             return
+        if self.part.ready_words is not None:
+            self.reason = f"its log does not say {self.part.ready_words}"
+            await self._logs.hear(self.part.name, self.part.ready_words)
         while self.part.probe is not None:
             reason = await self.part.probe()
             if reason is None:

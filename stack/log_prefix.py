@@ -61,6 +61,7 @@ class PartLog(asyncio.Protocol):
     def __init__(self, file: BinaryIO, terminal: Terminal | None, prefix: str) -> None:
         self.tail: deque[str] = deque(maxlen=_TAIL_LINE_COUNT)
         self.is_closed = asyncio.Event()
+        self.awaited: dict[str, asyncio.Event] = {}
         self._file = file
         self.terminal = terminal
         self._prefix = prefix
@@ -91,6 +92,9 @@ class PartLog(asyncio.Protocol):
             self._file.write(line + b"\n")
         text = line.decode(errors="replace").rstrip()
         self.tail.append(text)
+        for words, event in self.awaited.items():
+            if words in text:
+                event.set()
         if self.terminal is not None:
             self.terminal.say(f"{self._prefix} {text}")
 
@@ -109,6 +113,11 @@ class LogBook:
         if name not in self._pens:
             self._pens[name] = await self._open(name, None if is_quiet else self._terminal)
         return self._pens[name]
+
+    async def hear(self, name: str, words: str) -> None:
+        """Wait until the part called `name` says these words."""
+        event = self._logs[name].awaited[words] = asyncio.Event()
+        await event.wait()
 
     def tail(self, name: str) -> tuple[str, ...]:
         """Return the last lines of a part."""

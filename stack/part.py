@@ -32,12 +32,14 @@ class Part:
     prepare: Hook | None = None
     """Runs before each start."""
     probe: Probe | None = None
+    ready_words: str | None = None
+    """What its log says once it is ready, for a part that cannot be probed."""
     account: Account | None = None
     is_job: bool = False
     is_quiet: bool = False
     """Whether its lines go to its log file only."""
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_timeout_seconds: float = 0.7
+    stop_timeout_seconds: float = 0.5
     on_exit: Callable[[int], None] | None = None
     # Reason: sent by the kernel when the supervisor dies, so that no part outlives it.
     orphan_signal: signal.Signals = signal.SIGKILL

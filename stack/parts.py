@@ -203,7 +203,8 @@ def _worker(plan: Plan) -> Part:
         environment=plan.product_environment,
         working_folder=str(plan.project),
         needs=("migrate",),
-        stop_timeout_seconds=2.0,
+        ready_words="worker_ready",
+        stop_timeout_seconds=3.0,
         on_exit=lambda pid: _forget_gauges(plan.data.metrics, pid),
     )
 
@@ -220,7 +221,7 @@ def _api(plan: Plan) -> Part:
         ports=plan.listening("api"),
         needs=("migrate", "chroma", "stripe", "mail"),
         probe=http_probe(plan.ports.api, "/health/ready"),
-        stop_timeout_seconds=1.7,
+        stop_timeout_seconds=1.5,
         on_exit=lambda pid: _forget_gauges(plan.data.metrics, pid),
     )
 

@@ -74,6 +74,16 @@ async def test_a_child_that_dies_by_itself_again_and_again_ends_the_stack(tmp_pa
         assert e.value.log_lines[-1] == "no such queue"
 
 
+async def test_a_part_may_say_that_it_is_ready(tmp_path: Path) -> None:
+    code = "import time; time.sleep(0.3); print('now: worker_ready', flush=True); time.sleep(60)"
+    part = replace(script("worker", code, is_job=False), ready_words="worker_ready")
+    async with supervised(tmp_path, [part]) as running:
+        await running.supervisor.start()
+        assert (tmp_path / "worker.log").read_text() == "now: worker_ready\n"
+        await revive(running, "worker")
+        assert running.said[-1].startswith("worker died")
+
+
 async def test_a_job_that_fails_ends_the_start(tmp_path: Path, ports: tuple[int, int]) -> None:
     failing = script("migrate", "print('no such table'); exit(1)", is_job=True)
     parts = [failing, site("api", ports[0], ("migrate",))]
