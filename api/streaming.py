@@ -25,7 +25,7 @@ from domain.subscriptions import FINAL
 
 POLL_SECONDS = 0.2
 # How long a subscription that has ended stays silent before its stream ends.
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 1.0
 SEND_SECONDS = 20.0
 BATCH_SIZE = 200
 TICKET_TTL = timedelta(seconds=60)

@@ -1,0 +1,149 @@
+"""What the tests of the API's edges share: rows to begin with, and the app on a real server."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from api.tokens import make_token
+from config import Settings
+from database.models import Plan, Subscription, User
+from database.session import Sessions
+from domain.ids import subscription_workflow_id
+from workflows.search_attributes import register
+
+
+async def add_user(sessions: Sessions, role: str = "user") -> UUID:
+    user_id = uuid4()
+    async with sessions.begin() as session:
+        session.add(User(user_id=user_id, email=f"{user_id.hex}@example.com", role=role))
+    return user_id
+
+
+def bearer(settings: Settings, user_id: UUID) -> dict[str, str]:
+    token = make_token(user_id, settings.auth.jwt_secret.get_secret_value(), 600)
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def add_subscription(
+    sessions: Sessions,
+    user_id: UUID,
+    stripe_subscription_id: str | None = None,
+) -> UUID:
+    subscription_id, plan_id = uuid4(), uuid4()
+    async with sessions.begin() as session:
+        session.add(
+            Plan(
+                plan_id=plan_id,
+                code=plan_id.hex,
+                name="Probe",
+                amount_cents=2900,
+                currency_code="usd",
+                interval="month",
+                interval_count=1,
+                trial_days=0,
+                features_data={},
+                limits_data={},
+                retry_policy="default",
+                stripe_product_id="prod_x",
+                stripe_price_id="price_x",
+            ),
+        )
+        await session.flush()
+        session.add(
+            Subscription(
+                subscription_id=subscription_id,
+                user_id=user_id,
+                plan_id=plan_id,
+                quantity=1,
+                subscription_status="active",
+                stripe_subscription_id=stripe_subscription_id,
+                workflow_id=subscription_workflow_id(subscription_id),
+            ),
+        )
+    return subscription_id
+
+
+def stripe_event(
+    event_type: str = "customer.subscription.updated",
+    *,
+    subscription_id: UUID | None = None,
+    stripe_subscription_id: str | None = None,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"object": "subscription", "id": stripe_subscription_id}
+    if subscription_id:
+        found["metadata"] = {"subscription_id": str(subscription_id)}
+    return {"id": f"evt_{uuid4().hex}", "type": event_type, "data": {"object": found}}
+
+
+def signed(body: bytes, secret: str, at: float | None = None) -> dict[str, str]:
+    stamp = int(time.time() if at is None else at)
+    mac = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"Stripe-Signature": f"t={stamp},v1={mac}", "Content-Type": "application/json"}
+
+
+async def send_event(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    event: dict[str, Any],
+) -> httpx.Response:
+    body = json.dumps(event).encode()
+    headers = signed(body, settings.stripe.webhook_secret.get_secret_value())
+    return await http.post("/api/v1/webhooks/stripe", content=body, headers=headers)
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve an app in this process, on a free port, by the server that production uses."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="websockets-sansio")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+
+    async def is_started() -> bool:
+        return server.started
+
+    await eventually(is_started)
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    try:
+        async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=20) as http:
+            yield http
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def idle_server(port: int | None = None) -> AsyncIterator[Client]:
+    """A Temporal server without workers: what is sent to a workflow lies there, to be looked at."""
+    async with await WorkflowEnvironment.start_local(
+        port=port,
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=str(Path(sys.prefix) / "bin" / "temporal"),
+        dev_server_log_level="error",
+    ) as env:
+        await register(env.client)
+        yield env.client
+
+
+async def eventually(probe: Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:
+    """Ask until something comes, or fail."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := await probe():
+            return answer
+        await asyncio.sleep(0.03)
+    raise AssertionError(f"waited {seconds} s in vain")

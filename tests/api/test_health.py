@@ -1,0 +1,151 @@
+"""Alive, ready and counted; with real sockets on the other side."""
+
+import asyncio
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from temporalio.client import Client
+
+from adapters.health import Finding, ping_chroma, ping_smtp, run_probes
+from api.app import build_app
+from config import MailSettings, Settings
+from database.session import Sessions
+from domain.errors import UnavailableError
+from tests.api.support import served
+
+Answer = Callable[[StreamReader, StreamWriter], Awaitable[None]]
+NOBODY = "http://127.0.0.1:9"
+
+
+@asynccontextmanager
+async def other_side(answer: Answer) -> AsyncIterator[int]:
+    """Listen on a free port and answer each connection."""
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def http_answer(status: str) -> Answer:
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        await writer.drain()
+
+    return answer
+
+
+def smtp_answer(greeting: bytes) -> Answer:
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        writer.write(greeting)
+        await writer.drain()
+        await reader.readline()
+
+    return answer
+
+
+async def silence(reader: StreamReader, writer: StreamWriter) -> None:
+    await reader.read()
+
+
+async def test_probes_tell_who_answers() -> None:
+    async with (
+        other_side(http_answer("200 OK")) as chroma,
+        other_side(http_answer("500 Broken")) as broken,
+        other_side(smtp_answer(b"220 mail.example ESMTP\r\n")) as mail,
+        other_side(smtp_answer(b"HTTP/1.1 400\r\n")) as no_mail,
+        other_side(silence) as silent,
+    ):
+        findings = await run_probes(
+            {
+                "chroma": lambda: ping_chroma(f"http://127.0.0.1:{chroma}/"),
+                "broken": lambda: ping_chroma(f"http://127.0.0.1:{broken}"),
+                "nobody": lambda: ping_chroma(NOBODY),
+                "mail": lambda: ping_smtp("127.0.0.1", mail),
+                "no_mail": lambda: ping_smtp("127.0.0.1", no_mail),
+                "silent": lambda: ping_smtp("127.0.0.1", silent),
+                "ours": _raise_ours,
+            },
+            timeout_seconds=0.5,
+        )
+    up = {name for name, finding in findings.items() if finding.is_up}
+    assert up == {"chroma", "mail"}
+    assert {name: finding.detail for name, finding in findings.items()} == {
+        "chroma": None,
+        "broken": "HTTPStatusError",
+        "nobody": "ConnectError",
+        "mail": None,
+        "no_mail": "ConnectionError",
+        "silent": "no answer within 0.5 s",
+        "ours": "unavailable",
+    }
+    assert all(isinstance(finding, Finding) for finding in findings.values())
+    assert 450 < findings["silent"].latency_ms < 1_500
+
+
+async def _raise_ours() -> None:
+    raise UnavailableError("away")
+
+
+async def test_ready_names_who_is_down(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> None:
+    async with (
+        other_side(http_answer("200 OK")) as up,
+        other_side(smtp_answer(b"220 mail.example ESMTP\r\n")) as mail,
+    ):
+        url = f"http://127.0.0.1:{up}"
+        mail_settings = MailSettings(smtp_port=mail)
+        stripe = settings.stripe.model_copy(update={"api_base": url})
+        all_up = settings.model_copy(
+            update={"chroma_url": url, "stripe": stripe, "mail": mail_settings},
+        )
+        async with served(build_app(all_up, dev_server, sessions)) as http:
+            reply = await http.get("/health/ready")
+            assert (reply.status_code, reply.json()["status"]) == (200, "ok")
+            names = {"database", "temporal", "chroma", "stripe", "mail"}
+            assert reply.json()["checks"].keys() == names
+        without_chroma = all_up.model_copy(update={"chroma_url": NOBODY})
+        async with served(build_app(without_chroma, dev_server, sessions)) as http:
+            reply = await http.get("/health/ready")
+            assert (reply.status_code, reply.json()["status"]) == (503, "down")
+            checks = reply.json()["checks"]
+            assert {name for name in names if checks[name]["status"] == "down"} == {"chroma"}
+            assert checks["chroma"]["detail"] == "ConnectError"
+            assert (await http.get("/health")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "payment_attempts_total",
+        "payment_amount_cents",
+        "webhook_events_total",
+        "webhook_lag_seconds",
+    ],
+)
+async def test_metrics_have_their_names(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+    name: str,
+) -> None:
+    app = build_app(settings, dev_server, sessions)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://api",
+    ) as http:
+        reply = await http.get("/metrics")
+    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert f"# TYPE {name}" in reply.text

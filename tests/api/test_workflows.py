@@ -1,0 +1,276 @@
+"""Temporal's view through the API, against a real server and its own command line."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import func, update
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from api.app import build_app
+from api.routes.admin import LOOKED_AT, TOUCHED_WITHIN, _is_busy
+from config import Settings
+from database.models import PaymentRetry, Subscription
+from database.quiet import OpenWork, open_work, touched_workflow_ids
+from database.session import Sessions
+from domain.ids import payment_retry_id, payment_retry_workflow_id, subscription_workflow_id
+from tests.api.support import (
+    add_subscription,
+    add_user,
+    bearer,
+    eventually,
+    idle_server,
+    send_event,
+    served,
+    stripe_event,
+)
+
+QUEUE = "workflows-under-test"
+
+
+@workflow.defn(sandboxed=False)
+class Waiting:
+    """Says what it does, and waits."""
+
+    @workflow.run
+    async def run(self) -> None:
+        workflow.set_current_details("waits for nothing")
+        await workflow.wait_condition(lambda: False)
+
+
+@pytest.fixture(scope="module")
+async def temporal() -> AsyncIterator[Client]:
+    async with idle_server() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def http(
+    settings: Settings,
+    temporal: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, temporal, sessions)) as client:
+        yield client
+
+
+async def start(temporal: Client, workflow_id: str) -> str:
+    handle = await temporal.start_workflow(Waiting.run, id=workflow_id, task_queue=QUEUE)
+    assert handle.first_execution_run_id
+    return handle.first_execution_run_id
+
+
+async def add_retry(sessions: Sessions, **changes: object) -> PaymentRetry:
+    user_id = await add_user(sessions)
+    stripe_invoice_id = f"in_{uuid4().hex}"
+    row = PaymentRetry(
+        payment_retry_id=payment_retry_id(stripe_invoice_id),
+        subscription_id=await add_subscription(sessions, user_id, f"sub_{uuid4().hex}"),
+        user_id=user_id,
+        stripe_invoice_id=stripe_invoice_id,
+        policy_name="default",
+        policy_version=1,
+        workflow_id=payment_retry_workflow_id(stripe_invoice_id),
+        **{"retry_status": "paused"} | changes,
+    )
+    async with sessions.begin() as session:
+        session.add(row)
+    return row
+
+
+async def test_a_workflow_tells_where_it_stands(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    user_id = await add_user(sessions)
+    workflow_id = subscription_workflow_id(await add_subscription(sessions, user_id))
+    async with Worker(temporal, task_queue=QUEUE, workflows=[Waiting]):
+        run_id = await start(temporal, workflow_id)
+        url = f"/api/v1/workflows/{workflow_id}"
+        seen = (await http.get(url, headers=bearer(settings, user_id))).json()
+    assert seen["current_details"] == "waits for nothing"
+    assert (seen["workflow_id"], seen["run_id"], seen["status"]) == (workflow_id, run_id, "running")
+    assert (seen["workflow_type"], seen["closed_at"]) == ("Waiting", None)
+    ui = settings.temporal.ui_url
+    assert seen["url"] == f"{ui}/namespaces/default/workflows/{workflow_id}/{run_id}"
+
+
+async def test_history_is_what_the_command_line_shows(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    retry = await add_retry(sessions)
+    await start(temporal, retry.workflow_id)
+    await temporal.get_workflow_handle(retry.workflow_id).signal("hint", ["evt_1"])
+    url = f"/api/v1/workflows/{retry.workflow_id}/history"
+    reply = await http.get(url, headers=bearer(settings, retry.user_id))
+    address = temporal.service_client.config.target_host
+    command = f"workflow show -w {retry.workflow_id} --output json --address {address}"
+    shown = await asyncio.create_subprocess_exec(
+        Path(sys.prefix, "bin", "temporal"),
+        *command.split(),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await asyncio.wait_for(shown.communicate(), 20)
+    assert len(reply.json()["events"]) >= 3
+    assert reply.json() == json.loads(output)
+
+
+async def test_others_workflows_do_not_exist(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    retry = await add_retry(sessions)
+    mailbox_id = subscription_workflow_id(retry.subscription_id)
+    errand_id = f"stripe-errand-{uuid4()}"
+    for workflow_id in (retry.workflow_id, mailbox_id, errand_id):
+        await start(temporal, workflow_id)
+    stranger = bearer(settings, await add_user(sessions))
+    admin = bearer(settings, await add_user(sessions, "admin"))
+    for workflow_id in (retry.workflow_id, mailbox_id, errand_id):
+        for path in (workflow_id, f"{workflow_id}/history"):
+            url = f"/api/v1/workflows/{path}"
+            assert (await http.get(url)).status_code == 401
+            assert (await http.get(url, headers=stranger)).status_code == 404
+            assert (await http.get(url, headers=admin)).status_code == 200
+    for unknown in ("rubbish", "subscription-rubbish", subscription_workflow_id(uuid4())):
+        for headers in (stranger, admin):
+            reply = await http.get(f"/api/v1/workflows/{unknown}", headers=headers)
+            assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+
+
+async def test_list_and_terminate_are_for_administrators(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    retry = await add_retry(sessions)
+    await start(temporal, retry.workflow_id)
+    owner = bearer(settings, retry.user_id)
+    admin = bearer(settings, await add_user(sessions, "admin"))
+    url = f"/api/v1/workflows/{retry.workflow_id}/terminate"
+    assert (await http.get("/api/v1/workflows", headers=owner)).status_code == 403
+    assert (await http.post(url, json={"reason": "x"}, headers=owner)).status_code == 403
+    assert (await http.post(url, json={"reason": ""}, headers=admin)).status_code == 422
+    reply = await http.post(url, json={"reason": "stuck"}, headers=admin)
+    assert (reply.status_code, reply.json()["status"]) == (200, "terminated")
+    assert reply.json()["closed_at"]
+    again = await http.post(url, json={"reason": "stuck"}, headers=admin)
+    assert again.status_code == 404
+
+    async def is_listed() -> bool:
+        wanted = {"status": "terminated", "limit": "200"}
+        page = await http.get("/api/v1/workflows", params=wanted, headers=admin)
+        assert {item["status"] for item in page.json()["items"]} <= {"terminated"}
+        return retry.workflow_id in {item["workflow_id"] for item in page.json()["items"]}
+
+    await eventually(is_listed)
+
+
+async def test_lists_go_on_at_the_cursor(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    admin = bearer(settings, await add_user(sessions, "admin"))
+    mine = {f"listed-{uuid4()}" for _ in range(3)}
+    for workflow_id in mine:
+        await start(temporal, workflow_id)
+
+    async def walk() -> bool:
+        seen: list[str] = []
+        params = {"limit": "2"}
+        while True:
+            reply = await http.get("/api/v1/workflows", params=params, headers=admin)
+            assert reply.status_code == 200
+            seen += [item["workflow_id"] for item in reply.json()["items"]]
+            if not reply.json()["next_cursor"]:
+                return len(seen) == len(set(seen)) and mine <= set(seen)
+            params["cursor"] = reply.json()["next_cursor"]
+
+    await eventually(walk)
+    bad = await http.get("/api/v1/workflows", params={"cursor": "ä"}, headers=admin)
+    assert (bad.status_code, bad.json()["code"]) == (422, "invalid_cursor")
+
+
+async def counts(sessions: Sessions) -> OpenWork:
+    async with sessions() as session:
+        return await open_work(session)
+
+
+async def test_open_work_is_counted(sessions: Sessions) -> None:
+    before = await counts(sessions)
+    await add_subscription(sessions, await add_user(sessions))
+    assert (await counts(sessions)).command_count == before.command_count + 1
+    await add_retry(sessions, retry_status="charging")
+    due = await add_retry(sessions, retry_status="waiting", next_attempt_at=func.now())
+    await add_retry(sessions, retry_status="waiting_payment_method")
+    assert (await counts(sessions)).charge_count == before.charge_count + 2
+    async with sessions() as session:
+        touched = await touched_workflow_ids(session, TOUCHED_WITHIN, LOOKED_AT)
+    assert {due.workflow_id, subscription_workflow_id(due.subscription_id)} <= set(touched)
+    async with sessions.begin() as session:  # leave nothing open behind
+        await session.execute(update(PaymentRetry).values(retry_status="recovered"))
+        theirs = Subscription.stripe_subscription_id.is_(None)
+        await session.execute(update(Subscription).where(theirs).values(parked_reason="test"))
+    assert await counts(sessions) == OpenWork(before.inbox_count, 0, 0)
+
+
+async def test_a_workflow_with_a_decision_pending_is_busy(temporal: Client) -> None:
+    workflow_id = f"busy-{uuid4()}"
+    await start(temporal, workflow_id)
+    assert await _is_busy(temporal, workflow_id)  # nobody has taken its first task
+
+    async def is_idle() -> bool:
+        return not await _is_busy(temporal, workflow_id)
+
+    async with Worker(temporal, task_queue=QUEUE, workflows=[Waiting]):
+        await eventually(is_idle)
+    await temporal.get_workflow_handle(workflow_id).signal("hint", ["evt_1"])
+    assert await _is_busy(temporal, workflow_id)
+    await temporal.get_workflow_handle(workflow_id).terminate()
+    assert not await _is_busy(temporal, workflow_id)
+    assert not await _is_busy(temporal, f"unknown-{uuid4()}")
+
+
+async def test_quiet_comes_when_the_mailbox_has_looked(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    user_id = await add_user(sessions)
+    admin = bearer(settings, await add_user(sessions, "admin"))
+    assert (await http.get("/api/v1/admin/quiet")).status_code == 401
+    refused = await http.get("/api/v1/admin/quiet", headers=bearer(settings, user_id))
+    assert refused.status_code == 403
+
+    theirs = f"sub_{uuid4().hex}"
+    mailbox_id = subscription_workflow_id(await add_subscription(sessions, user_id, theirs))
+    await send_event(http, settings, stripe_event(stripe_subscription_id=theirs))
+
+    async def hint_count() -> int:
+        quiet = (await http.get("/api/v1/admin/quiet", headers=admin)).json()
+        assert quiet["is_quiet"] is not any(
+            quiet[name] for name in quiet if name.endswith("_count")
+        )
+        return int(quiet["hint_count"])
+
+    with_it = await eventually(hint_count)  # delivered, and no worker there to take it
+    await temporal.get_workflow_handle(mailbox_id).terminate()
+    assert await hint_count() == with_it - 1
