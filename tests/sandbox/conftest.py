@@ -34,7 +34,7 @@ class Shop:
         )
         settings = {"default_payment_method": method.id}
         self.sandbox.api.customers.update(self.customer, {"invoice_settings": settings})
-        return method.id
+        return str(method.id)
 
 
 @pytest.fixture(scope="session")

@@ -127,8 +127,7 @@ class Receiver:
 
     url: str = ""
     refusals: int = 0
-    headers: list[str] = field(default_factory=list)
-    payloads: list[bytes] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
 
     def take(self, payload: bytes, signature: str) -> int:
@@ -139,13 +138,12 @@ class Receiver:
         stripe.WebhookSignature.verify_header(payload.decode(), signature, SECRET, 300)
         event = json.loads(payload)
         found = deviations(event)
-        self.payloads.append(payload)
+        self.events.append(event)
         assert not found, "\n".join(found)
         return 200
 
     def types(self, object_id: str | None = None) -> list[str]:
-        events = [json.loads(payload) for payload in self.payloads]
-        return [e["type"] for e in events if object_id in {None, e["data"]["object"]["id"]}]
+        return [e["type"] for e in self.events if object_id in {None, e["data"]["object"]["id"]}]
 
 
 @contextmanager

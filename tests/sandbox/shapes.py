@@ -4,8 +4,8 @@ Fields that the SDK does not declare optional must be there, types must fit, unk
 refused, and enumerations are closed: the SDK leaves them open (`Literal[...] | str`), we do not.
 """
 
-import ast
 import inspect
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ from stripe._object_classes import OBJECT_CLASSES
 from stripe._stripe_object import UntypedStripeObject
 
 Findings = Iterator[str]
+_IMPORT = re.compile(r"^    from (stripe\.\S+) import (\w+)(?: as (\w+))?", re.MULTILINE)
 
 
 def deviations(document: Any) -> list[str]:
@@ -51,7 +52,7 @@ def class_of(name: str) -> type[StripeObject]:
 
 def _check(value: Any, wanted: Any, owner: type, path: str) -> Findings:
     wanted = _resolved(wanted, owner)
-    origin = get_origin(wanted)
+    origin: Any = get_origin(wanted)
     if origin in {Union, types.UnionType}:
         yield from _check_union(value, get_args(wanted), owner, path)
     elif origin is Literal:
@@ -117,7 +118,7 @@ def _check_list_object(value: Any, inner: Any, owner: type, path: str) -> Findin
         yield from _check(entry, inner, owner, f"{path}.data[{number}]")
 
 
-def _check_fields(value: Any, cls: type[StripeObject], path: str) -> Findings:
+def _check_fields(value: Any, cls: Any, path: str) -> Findings:
     if not isinstance(value, dict):
         yield f"{path}: {value!r} is no {cls.__qualname__}"
         return
@@ -132,7 +133,8 @@ def _check_fields(value: Any, cls: type[StripeObject], path: str) -> Findings:
 
 
 def _is_untyped(wanted: Any) -> bool:
-    return (get_origin(wanted) or wanted) is UntypedStripeObject
+    origin: Any = get_origin(wanted)
+    return wanted is UntypedStripeObject or origin is UntypedStripeObject
 
 
 def _is_optional(wanted: Any) -> bool:
@@ -140,14 +142,15 @@ def _is_optional(wanted: Any) -> bool:
 
 
 @cache
-def _fields(cls: type[StripeObject]) -> dict[str, Any]:
+def _fields(cls: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     remapped = {attribute: name for name, attribute in cls._field_remappings.items()}
     for base in reversed(cls.__mro__):
         if not issubclass(base, StripeObject) or base is StripeObject:
             continue
         for name, wanted in inspect.get_annotations(base).items():
-            if get_origin(wanted) is not ClassVar and not name.startswith("_"):
+            origin: Any = get_origin(wanted)
+            if origin is not ClassVar and not name.startswith("_"):
                 found[remapped.get(name, name)] = wanted
     return found
 
@@ -158,13 +161,16 @@ def _resolved(wanted: Any, owner: type) -> Any:
     return _named(wanted, owner.__module__) if isinstance(wanted, str) else wanted
 
 
-@cache
 def _named(name: str, module: str) -> Any:
     """Return a class that a module of the SDK only imports for type checkers."""
-    source = inspect.getsource(sys.modules[module])
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return getattr(import_module(node.module), alias.name)
-    return getattr(sys.modules[module], name)
+    known = _imports(module)
+    if name not in known:
+        return getattr(sys.modules[module], name)
+    origin, attribute = known[name]
+    return getattr(import_module(origin), attribute)
+
+
+@cache
+def _imports(module: str) -> dict[str, tuple[str, str]]:
+    found = _IMPORT.findall(inspect.getsource(sys.modules[module]))
+    return {alias or attribute: (origin, attribute) for origin, attribute, alias in found}

@@ -82,7 +82,7 @@ def test_real_time_makes_jobs_due_and_sigterm_is_quick(tmp_path: Path) -> None:
     shop = open_shop(sandbox, interval="day")
     shop.give_card("ok")
     started = shop.subscribe()
-    sandbox.advance(seconds=86_400 + 3_600 - 1.5)
+    sandbox.advance(seconds=86_400 + 3_600 - 0.5)
     servers.wait_for("the renewal", lambda: len(sandbox.ledger(subscription=started.id)) == 2)
     begun = time.monotonic()
     sandbox.process.send_signal(signal.SIGTERM)
