@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +45,7 @@ ROUTES = (
     *setup_intents.ROUTES,
     *subscriptions.ROUTES,
 )
+log = logging.getLogger("sandbox.stripe.app")
 TRANSPORT = "sandbox.transport"
 """Scope entry by which a dropped answer cuts its connection."""
 
@@ -76,6 +79,13 @@ def _response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, headers, media_type="application/json")
 
 
+def _stop_if_failed(task: asyncio.Task[None]) -> None:
+    """End the server with its background work: half a sandbox would only mislead."""
+    if not task.cancelled() and task.exception():
+        log.critical("background work failed", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
+
+
 def build(options: Options) -> Starlette:
     """Return the application over the store in `options.data`."""
     options.data.mkdir(parents=True, exist_ok=True)
@@ -99,6 +109,8 @@ def build(options: Options) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(work.run()) for work in (engine.scheduler, webhooks)]
+        for task in tasks:
+            task.add_done_callback(_stop_if_failed)
         yield
         for task in tasks:
             task.cancel()

@@ -1,7 +1,6 @@
 """The API's manners: errors, lists, expansion, idempotency keys, faults, and its own log."""
 
 import threading
-import time
 import uuid
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 import stripe
 
 from tests.sandbox.conftest import Shop, open_shop
-from tests.sandbox.servers import Sandbox
+from tests.sandbox.servers import Sandbox, wait_for
 
 KEY = {"Authorization": "Bearer sk_test_sandbox"}
 
@@ -212,7 +211,7 @@ def test_declines_are_kept_and_bad_parameters_are_not(shop: Shop, sandbox: Sandb
 
 def test_key_in_flight(sandbox: Sandbox) -> None:
     key = {**KEY, "Idempotency-Key": uuid.uuid4().hex}
-    fault = {"match": "POST /v1/customers", "times": 1, "delay_seconds": 0.5}
+    fault = {"match": "POST /v1/customers", "times": 1, "delay_seconds": 1.0}
     sandbox.control("faults", api=[fault])
     replies: list[httpx.Response] = []
 
@@ -221,7 +220,7 @@ def test_key_in_flight(sandbox: Sandbox) -> None:
 
     slow = threading.Thread(target=post)
     slow.start()
-    time.sleep(0.2)
+    wait_for("the first", lambda: log_of(sandbox, key["Idempotency-Key"]))
     twin = sandbox.http.post("/v1/customers", headers=key)
     assert (twin.status_code, error_of(twin)["code"]) == (409, "idempotency_key_in_use")
     under_way, refused = log_of(sandbox, key["Idempotency-Key"])

@@ -249,6 +249,13 @@ def test_default_card_is_the_subscriptions_before_the_customers(
     assert shop.see(started.id).status == "past_due"
 
 
+def test_card_that_paid_may_become_the_subscriptions(shop: Shop, sandbox: Sandbox) -> None:
+    method = shop.give_card("ok")
+    saving = {"save_default_payment_method": "on_subscription"}
+    assert shop.subscribe(payment_settings=saving).default_payment_method == method
+    assert shop.subscribe().default_payment_method is None
+
+
 def test_months_are_reckoned_from_the_anchor(tmp_path: Any) -> None:
     own = servers.start(tmp_path)
     try:

@@ -107,6 +107,7 @@ def after_attempt(session: Session, invoice: Object, intent: Object) -> None:
     """Let an invoice follow what its payment intent came to."""
     if intent["status"] == "succeeded":
         _mark_paid(session, invoice)
+        _keep_card(session, invoice, intent)
         return
     # Reason: only automatic retries, which this account has switched off, count past the first.
     changes = {"attempted": True, "attempt_count": max(1, invoice["attempt_count"])}
@@ -144,6 +145,17 @@ def _mark_paid(session: Session, invoice: Object, *, is_out_of_band: bool = Fals
     _set_delinquent(session, invoice, is_delinquent=False)
     follow(session, invoice)
     return invoice
+
+
+def _keep_card(session: Session, invoice: Object, intent: Object) -> None:
+    """Make the card that paid the subscription's own, where its settings ask for that."""
+    subscription_id = intents.subscription_of(invoice)
+    subscription = session.store.get(subscription_id) if subscription_id else None
+    if subscription is None or subscription["status"] in ENDED:
+        return
+    if subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
+        changes = {"default_payment_method": intent["payment_method"]}
+        session.change(subscription, changes, is_announced=subscription["_is_announced"])
 
 
 def _set_delinquent(session: Session, invoice: Object, *, is_delinquent: bool) -> None:
