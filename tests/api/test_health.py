@@ -3,18 +3,18 @@
 import asyncio
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
 from temporalio.client import Client
 
-from adapters.health import Finding, ping_chroma, ping_smtp, run_probes
+from adapters.health import ping_chroma, ping_smtp, run_probes
 from api.app import build_app
 from config import MailSettings, Settings
 from database.session import Sessions
 from domain.errors import UnavailableError
-from tests.api.support import served
+from tests.api.support import eventually, served
 
 Answer = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 NOBODY = "http://127.0.0.1:9"
@@ -37,7 +37,8 @@ async def other_side(answer: Answer) -> AsyncIterator[int]:
 
 def http_answer(status: str) -> Answer:
     async def answer(reader: StreamReader, writer: StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
         await writer.drain()
 
@@ -63,7 +64,6 @@ async def test_probes_tell_who_answers() -> None:
         other_side(http_answer("500 Broken")) as broken,
         other_side(smtp_answer(b"220 mail.example ESMTP\r\n")) as mail,
         other_side(smtp_answer(b"HTTP/1.1 400\r\n")) as no_mail,
-        other_side(silence) as silent,
     ):
         findings = await run_probes(
             {
@@ -72,10 +72,9 @@ async def test_probes_tell_who_answers() -> None:
                 "nobody": lambda: ping_chroma(NOBODY),
                 "mail": lambda: ping_smtp("127.0.0.1", mail),
                 "no_mail": lambda: ping_smtp("127.0.0.1", no_mail),
-                "silent": lambda: ping_smtp("127.0.0.1", silent),
                 "ours": _raise_ours,
             },
-            timeout_seconds=0.5,
+            timeout_seconds=10,
         )
     up = {name for name, finding in findings.items() if finding.is_up}
     assert up == {"chroma", "mail"}
@@ -85,11 +84,16 @@ async def test_probes_tell_who_answers() -> None:
         "nobody": "ConnectError",
         "mail": None,
         "no_mail": "ConnectionError",
-        "silent": "no answer within 0.5 s",
         "ours": "unavailable",
     }
-    assert all(isinstance(finding, Finding) for finding in findings.values())
-    assert 450 < findings["silent"].latency_ms < 1_500
+
+
+async def test_silence_is_not_waited_out() -> None:
+    async with other_side(silence) as silent, asyncio.timeout(10):
+        probes = {"mail": lambda: ping_smtp("127.0.0.1", silent)}
+        finding = (await run_probes(probes, timeout_seconds=0.2))["mail"]
+    assert (finding.is_up, finding.detail) == (False, "no answer within 0.2 s")
+    assert finding.latency_ms >= 199
 
 
 async def _raise_ours() -> None:
@@ -112,17 +116,23 @@ async def test_ready_names_who_is_down(
             update={"chroma_url": url, "stripe": stripe, "mail": mail_settings},
         )
         async with served(build_app(all_up, dev_server, sessions)) as http:
-            reply = await http.get("/health/ready")
-            assert (reply.status_code, reply.json()["status"]) == (200, "ok")
+
+            async def ready() -> httpx.Response | None:
+                reply = await http.get("/health/ready")
+                return reply if reply.status_code == 200 else None
+
+            seen = (await eventually(ready)).json()
             names = {"database", "temporal", "chroma", "stripe", "mail"}
-            assert reply.json()["checks"].keys() == names
+            assert seen["status"] == "ok"
+            assert {name: check["status"] for name, check in seen["checks"].items()} == (
+                dict.fromkeys(names, "ok")
+            )
         without_chroma = all_up.model_copy(update={"chroma_url": NOBODY})
         async with served(build_app(without_chroma, dev_server, sessions)) as http:
             reply = await http.get("/health/ready")
             assert (reply.status_code, reply.json()["status"]) == (503, "down")
-            checks = reply.json()["checks"]
-            assert {name for name in names if checks[name]["status"] == "down"} == {"chroma"}
-            assert checks["chroma"]["detail"] == "ConnectError"
+            chroma = reply.json()["checks"]["chroma"]
+            assert (chroma["status"], chroma["detail"]) == ("down", "ConnectError")
             assert (await http.get("/health")).json() == {"status": "ok"}
 
 

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -96,7 +97,12 @@ async def test_a_workflow_tells_where_it_stands(
     async with Worker(temporal, task_queue=QUEUE, workflows=[Waiting]):
         run_id = await start(temporal, workflow_id)
         url = f"/api/v1/workflows/{workflow_id}"
-        seen = (await http.get(url, headers=bearer(settings, user_id))).json()
+
+        async def told() -> Any:
+            seen = (await http.get(url, headers=bearer(settings, user_id))).json()
+            return seen if seen["current_details"] else None
+
+        seen = await eventually(told)
     assert seen["current_details"] == "waits for nothing"
     assert (seen["workflow_id"], seen["run_id"], seen["status"]) == (workflow_id, run_id, "running")
     assert (seen["workflow_type"], seen["closed_at"]) == ("Waiting", None)
