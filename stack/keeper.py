@@ -49,16 +49,16 @@ class Keeper:
             started_at = time.monotonic()
             exit_code = await self._live_once()
             if self.part.is_job:
-                return self._end_job(exit_code)
+                if exit_code != 0:
+                    raise self._failure("failed", exit_code)
+                self.ready.set()
+                return
             is_short = time.monotonic() - started_at < _SHORT_LIFE_SECONDS
             short_lives = short_lives + 1 if is_short else 0
             # Reason: SIGKILL comes from outside and says nothing about the part.
             own_deaths = own_deaths + (exit_code != -signal.SIGKILL) if is_short else 0
             if own_deaths >= _MOST_SHORT_LIVES:
-                raise self._failure(
-                    f"{self.part.name} died {own_deaths} times in a row"
-                    f" ({describe_exit(exit_code)})"
-                )
+                raise self._failure(f"died {own_deaths} times in a row", exit_code)
             self._say(f"{self.part.name} died ({describe_exit(exit_code)}); starting it again")
             await asyncio.sleep(min(0.1 * short_lives, _LONGEST_DELAY_SECONDS))
 
@@ -114,10 +114,6 @@ class Keeper:
             await asyncio.sleep(_PROBE_INTERVAL_SECONDS)
         self.ready.set()
 
-    def _end_job(self, exit_code: int) -> None:
-        if exit_code != 0:
-            raise self._failure(f"{self.part.name} failed ({describe_exit(exit_code)})")
-        self.ready.set()
-
-    def _failure(self, message: str) -> StackError:
+    def _failure(self, what: str, exit_code: int) -> StackError:
+        message = f"{self.part.name} {what} ({describe_exit(exit_code)})"
         return StackError(message, self._logs.tail(self.part.name))

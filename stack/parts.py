@@ -1,6 +1,5 @@
 """One function a part: its command line, its environment, and how one sees that it is ready."""
 
-import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -10,11 +9,12 @@ from pathlib import Path
 from stack.addresses import Addresses, outside_parts, product_environment
 from stack.part import Part
 from stack.ports import HOST, Ports
-from stack.postgres import Cluster, find_account
+from stack.postgres import Cluster
 from stack.probes import http_probe
 from stack.process import run
 from stack.programs import find_packaged_program, find_program, require_package
 from stack.state import DataDir, Secrets
+from stack.system_user import BARE_ENVIRONMENT, find_account
 
 _RETENTION = "720h"
 # Reason: at the dev server's own rate of 20 a second every step waits for a 50 ms poll.
@@ -93,7 +93,7 @@ def _postgres(plan: Plan) -> Part:
     return Part(
         name="postgres",
         command=cluster.command,
-        environment={"PATH": os.defpath, "LC_ALL": "C"},
+        environment=BARE_ENVIRONMENT,
         working_folder="/",
         ports=plan.listening("postgres"),
         check=cluster.check,

@@ -1,10 +1,8 @@
-"""The embedded PostgreSQL: its system user, its cluster, and its recovery after SIGKILL."""
+"""The embedded PostgreSQL: its cluster, and its recovery after SIGKILL."""
 
 import asyncio
 import os
-import pwd
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +13,13 @@ from stack.errors import StackError
 from stack.part import Account
 from stack.ports import HOST
 from stack.process import run
+from stack.system_user import BARE_ENVIRONMENT, check_reach, shell
 
-_SYSTEM_USER = "embedded_postgres"
 _DATABASE = "perdure"
 _LEFTOVER_ROUND_SECONDS = 0.1
 _POLITE_ROUNDS = 20
 _MOST_ROUNDS = 60
 
-_FIRST_CLOSED_FOLDER = 'for path; do [ -x "$path" ] || { echo "$path"; exit 1; }; done'
 # Reason: run as the database's own user, since even root may lack the right to see where another
 # user's process works. A process counts by its working folder: all of PostgreSQL's are in the
 # cluster's.
@@ -70,7 +67,7 @@ class Cluster:
         Raises:
             StackError: It cannot.
         """
-        await self._check_reach()
+        await check_reach(self.account, Path(self.program).parent, self.folder.parent)
         wanted = self.account.uid if self.account else os.geteuid()
         if self.folder.exists() and (owner := self.folder.stat().st_uid) != wanted:
             raise StackError(
@@ -86,7 +83,7 @@ class Cluster:
         """
         if not self.folder.exists():
             await self._initialise()
-        await self._clear_leftovers()
+        await _clear_leftovers(self.folder, self.account)
 
     async def probe(self) -> str | None:
         """Connect, and make the database where it is missing.
@@ -115,24 +112,6 @@ class Cluster:
             return str(error).strip()
         return None
 
-    async def _check_reach(self) -> None:
-        data_folder = self.folder.parent
-        program_folders = [*reversed(Path(self.program).parents)]
-        folders = map(str, [*program_folders, *reversed(data_folder.parents), data_folder])
-        code, closed = await self._shell(_FIRST_CLOSED_FOLDER, *folders)
-        if code == 0:
-            return
-        if self.account is not None and closed == str(data_folder):
-            # Reason: the folder is ours, so its group may pass through it; its parents are not.
-            os.chown(data_folder, -1, self.account.gid)
-            data_folder.chmod(data_folder.stat().st_mode | 0o010)
-            return
-        who = f"the system user {_SYSTEM_USER}" if self.account else "this user"
-        raise StackError(
-            f"PostgreSQL runs as {who}, which cannot pass through {closed}:"
-            f" open that folder (chmod o+x {closed}), or choose another place (--data)"
-        )
-
     async def _initialise(self) -> None:
         # Reason: made under another name, so that a killed initdb leaves no half cluster behind.
         draft = self.folder.with_name(f"{self.folder.name}.new")
@@ -150,65 +129,22 @@ class Cluster:
         command += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
         command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
         try:
-            code, output = await run(command, environment=_environment(), account=self.account)
+            code, output = await run(command, environment=BARE_ENVIRONMENT, account=self.account)
         finally:
             password_file.unlink()
         if code != 0:
             raise StackError("initdb could not make the database", tuple(output.splitlines()))
         draft.rename(self.folder)
 
-    async def _clear_leftovers(self) -> None:
-        for number in range(_MOST_ROUNDS):
-            signal_name = "QUIT" if number < _POLITE_ROUNDS else "KILL"
-            _, pids = await self._shell(_SIGNAL_LEFTOVERS, str(self.folder), signal_name)
-            if not pids:
-                break
-            await asyncio.sleep(_LEFTOVER_ROUND_SECONDS)
-        else:
-            raise StackError(f"old PostgreSQL processes do not leave {self.folder}: {pids.split()}")
-        # Reason: nobody is there, so the file is stale; its pid may by now be somebody else's.
-        (self.folder / "postmaster.pid").unlink(missing_ok=True)
 
-    async def _shell(self, script: str, *arguments: str) -> tuple[int, str]:
-        command = ["/bin/sh", "-c", script, "sh", *arguments]
-        return await run(command, environment=_environment(), account=self.account)
-
-
-def find_account() -> Account | None:
-    """Return whom PostgreSQL has to run as: it refuses root, so root needs a user for it.
-
-    Returns:
-        None when we are a normal user ourselves.
-
-    Raises:
-        StackError: The user is missing and cannot be made.
-    """
-    if os.geteuid() != 0:
-        return None
-    try:
-        entry = pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
-        entry = _make_system_user()
-    return Account(uid=entry.pw_uid, gid=entry.pw_gid)
-
-
-def _make_system_user() -> pwd.struct_passwd:
-    command = ["useradd", "--system", "--user-group", "--no-create-home"]
-    command += ["--shell", "/usr/sbin/nologin", _SYSTEM_USER]
-    try:
-        outcome = subprocess.run(  # noqa: S603
-            command, check=False, capture_output=True, text=True
-        )
-        return pwd.getpwnam(_SYSTEM_USER)
-    except FileNotFoundError:
-        reason = "useradd was not found"
-    except KeyError:
-        reason = outcome.stderr.strip()
-    raise StackError(
-        f"PostgreSQL does not run as root, and its system user {_SYSTEM_USER} cannot be made:"
-        f" {reason}"
-    )
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": os.defpath, "LC_ALL": "C"}
+async def _clear_leftovers(folder: Path, account: Account | None) -> None:
+    for number in range(_MOST_ROUNDS):
+        signal_name = "QUIT" if number < _POLITE_ROUNDS else "KILL"
+        _, pids = await shell(account, _SIGNAL_LEFTOVERS, str(folder), signal_name)
+        if not pids:
+            break
+        await asyncio.sleep(_LEFTOVER_ROUND_SECONDS)
+    else:
+        raise StackError(f"old PostgreSQL processes do not leave {folder}: {pids.split()}")
+    # Reason: nobody is there, so the file is stale; its pid may by now be somebody else's.
+    (folder / "postmaster.pid").unlink(missing_ok=True)

@@ -12,9 +12,10 @@ import pytest
 
 from stack.errors import StackError
 from stack.parts import Plan
-from stack.postgres import Cluster, find_account
+from stack.postgres import Cluster
 from stack.process import run
 from stack.programs import find_program
+from stack.system_user import find_account
 from tests.stack.harness import make_plan, revive, servers, supervised
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
