@@ -1,5 +1,6 @@
 """One sandbox with a webhook receiver for all tests that do not need their own."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory, hooks: Receiver) -> Iterato
     yield sandbox
     sandbox.stop()
     assert sandbox.process.returncode in {0, -15}
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox without a receiver, for tests that set its clock or erase it."""
+    sandbox = servers.start(tmp_path_factory.mktemp("own"))
+    yield sandbox
+    begun = time.monotonic()
+    sandbox.stop()
+    assert time.monotonic() - begun < 2
 
 
 @pytest.fixture

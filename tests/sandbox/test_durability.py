@@ -1,6 +1,5 @@
 """Killed at any moment, the sandbox knows afterwards what it had answered."""
 
-import signal
 import threading
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ import httpx
 
 from tests.sandbox import servers
 from tests.sandbox.conftest import open_shop
+from tests.sandbox.servers import Sandbox
 
 HEADERS = {"Authorization": "Bearer sk_test_sandbox"}
 
@@ -77,28 +77,20 @@ def test_clock_jobs_and_webhooks_go_on_after_sigkill(tmp_path: Path) -> None:
             second.stop()
 
 
-def test_real_time_makes_jobs_due_and_sigterm_is_quick(tmp_path: Path) -> None:
-    sandbox = servers.start(tmp_path)
-    shop = open_shop(sandbox, interval="day")
+def test_real_time_makes_jobs_due(own: Sandbox) -> None:
+    own.control("reset")
+    shop = open_shop(own, interval="day")
     shop.give_card("ok")
     started = shop.subscribe()
-    sandbox.advance(seconds=86_400 + 3_600 - 0.5)
-    servers.wait_for("the renewal", lambda: len(sandbox.ledger(subscription=started.id)) == 2)
-    begun = time.monotonic()
-    sandbox.process.send_signal(signal.SIGTERM)
-    sandbox.process.wait(5)
-    assert time.monotonic() - begun < 2
-    sandbox.http.close()
+    end = started["items"].data[0].current_period_end
+    own.advance(seconds=end + 3_600 - 0.5 - own.now())
+    servers.wait_for("the renewal", lambda: len(own.ledger(subscription=started.id)) == 2)
 
 
-def test_reset_forgets_everything(tmp_path: Path) -> None:
-    sandbox = servers.start(tmp_path)
-    try:
-        open_shop(sandbox).give_card("ok")
-        sandbox.advance(days=100)
-        sandbox.control("reset")
-        assert abs(sandbox.now() - time.time()) < 5
-        assert sandbox.see("ledger") == sandbox.see("requests") == {"items": []}
-        assert sandbox.api.customers.list().data == []
-    finally:
-        sandbox.stop()
+def test_reset_forgets_everything(own: Sandbox) -> None:
+    open_shop(own).give_card("ok")
+    own.advance(days=100)
+    own.control("reset")
+    assert abs(own.now() - time.time()) < 5
+    assert own.see("ledger") == own.see("requests") == {"items": []}
+    assert own.api.customers.list().data == []

@@ -22,7 +22,7 @@ _CREATE = Group(
         "metadata": Metadata(),
         "off_session": Boolean(),
         "payment_method": Text(),
-        "payment_method_types": Many(Choice(("card",))),
+        "allowed_payment_method_types": Many(Choice(("card",))),
         "return_url": Text(),
         "setup_future_usage": Choice(("off_session", "on_session")),
     },

@@ -20,7 +20,7 @@ _CREATE = Group(
         "customer": Text(),
         "description": Text(),
         "metadata": Metadata(),
-        "payment_method_types": Many(Choice(("card",))),
+        "allowed_payment_method_types": Many(Choice(("card",))),
         "usage": Choice(("off_session", "on_session")),
     }
 )

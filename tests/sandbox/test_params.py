@@ -1,0 +1,124 @@
+"""The sandbox takes no parameter, and no value of one, that the installed SDK does not know."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+import stripe.params
+from typing_extensions import is_typeddict
+
+from sandbox.stripe import params
+from sandbox.stripe.app import ROUTES
+from sandbox.stripe.routing import Route
+
+NAMES = {
+    "POST /v1/customers": "CustomerCreateParams",
+    "GET /v1/customers": "CustomerListParams",
+    "POST /v1/customers/{id}": "CustomerUpdateParams",
+    "GET /v1/customers/{id}/payment_methods": "CustomerListPaymentMethodsParams",
+    "POST /v1/products": "ProductCreateParams",
+    "GET /v1/products": "ProductListParams",
+    "POST /v1/products/{id}": "ProductUpdateParams",
+    "POST /v1/prices": "PriceCreateParams",
+    "GET /v1/prices": "PriceListParams",
+    "POST /v1/prices/{id}": "PriceUpdateParams",
+    "GET /v1/payment_methods": "PaymentMethodListParams",
+    "POST /v1/payment_methods/{id}": "PaymentMethodUpdateParams",
+    "POST /v1/payment_methods/{id}/attach": "PaymentMethodAttachParams",
+    "POST /v1/setup_intents": "SetupIntentCreateParams",
+    "GET /v1/setup_intents": "SetupIntentListParams",
+    "GET /v1/setup_intents/{id}": "SetupIntentRetrieveParams",
+    "POST /v1/setup_intents/{id}/confirm": "SetupIntentConfirmParams",
+    "POST /v1/payment_intents": "PaymentIntentCreateParams",
+    "GET /v1/payment_intents": "PaymentIntentListParams",
+    "GET /v1/payment_intents/{id}": "PaymentIntentRetrieveParams",
+    "POST /v1/payment_intents/{id}/confirm": "PaymentIntentConfirmParams",
+    "POST /v1/payment_intents/{id}/cancel": "PaymentIntentCancelParams",
+    "GET /v1/charges": "ChargeListParams",
+    "POST /v1/subscriptions": "SubscriptionCreateParams",
+    "GET /v1/subscriptions": "SubscriptionListParams",
+    "POST /v1/subscriptions/{id}": "SubscriptionUpdateParams",
+    "DELETE /v1/subscriptions/{id}": "SubscriptionCancelParams",
+    "POST /v1/subscriptions/{id}/resume": "SubscriptionResumeParams",
+    "GET /v1/invoices": "InvoiceListParams",
+    "POST /v1/invoices/{id}": "InvoiceUpdateParams",
+    "POST /v1/invoices/{id}/pay": "InvoicePayParams",
+    "POST /v1/invoices/{id}/finalize": "InvoiceFinalizeInvoiceParams",
+    "GET /v1/invoices/{id}/lines": "InvoiceListLinesParams",
+    "GET /v1/invoice_payments": "InvoicePaymentListParams",
+    "GET /v1/events": "EventListParams",
+}
+
+_ELSEWHERE = {"StripeContext": object, "Mapping": Mapping}  # names the SDK's modules do not import
+
+
+def strangers(taken: params.Param, known: Any, path: str) -> Iterator[str]:
+    """Yield the paths of what the sandbox takes and the SDK does not declare."""
+    arms = list(_arms(known))
+    match taken:
+        case params.Group():
+            yield from _strange_names(taken, arms, path)
+        case params.Many(item):
+            inner = [get_args(arm)[0] for arm in arms if get_origin(arm) is list]
+            yield from strangers(item, inner[0], f"{path}[]") if inner else [f"{path}: no list"]
+        case params.Choice(values):
+            literals = [get_args(arm) for arm in arms if get_origin(arm) is Literal]
+            known_values = {value for literal in literals for value in literal}
+            if known_values or str not in arms:
+                yield from (
+                    f"{path}: {v!r} is no value of it" for v in values if v not in known_values
+                )
+        case params.Integer() | params.Boolean():
+            wanted = int if isinstance(taken, params.Integer) else bool
+            if wanted not in arms:
+                yield f"{path}: is no {wanted.__name__}"
+
+
+def _strange_names(taken: params.Group, arms: list[Any], path: str) -> Iterator[str]:
+    hints: dict[str, Any] = {}
+    for group in filter(is_typeddict, arms):
+        hints |= get_type_hints(group, localns=_ELSEWHERE)
+    for name, inner in taken.fields.items():
+        if name in hints:
+            yield from strangers(inner, hints[name], f"{path}.{name}")
+        else:
+            yield f"{path}.{name}: unknown"
+
+
+def _arms(known: Any) -> Iterator[Any]:
+    """Yield the alternatives of a type."""
+    if get_origin(known) in {Literal, list, dict} or not get_args(known):
+        yield known
+        return
+    for arm in get_args(known):
+        yield from _arms(arm)
+
+
+def named(route: Route) -> Any:
+    return getattr(stripe.params, NAMES[f"{route.method} {route.pattern}"])
+
+
+WITH_PARAMS = [route for route in ROUTES if route.params.fields]
+
+
+@pytest.mark.parametrize("route", WITH_PARAMS, ids=lambda r: f"{r.method} {r.pattern}")
+def test_parameters_are_stripes(route: Route) -> None:
+    declared = named(route)
+    assert list(strangers(route.params, declared, "")) == []
+    assert declared.__required_keys__ <= set(route.params.required)
+
+
+def test_strangers_are_found() -> None:
+    fields: dict[str, params.Param] = {
+        "colour": params.Text(),
+        "items": params.Many(params.Group({"prise": params.Text()})),
+        "payment_behavior": params.Choice(("hope", "allow_incomplete")),
+        "off_session": params.Integer(),
+    }
+    found = strangers(params.Group(fields), stripe.params.SubscriptionCreateParams, "")
+    assert sorted(found) == [
+        ".colour: unknown",
+        ".items[].prise: unknown",
+        ".off_session: is no int",
+        ".payment_behavior: 'hope' is no value of it",
+    ]
