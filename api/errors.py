@@ -35,8 +35,11 @@ _BY_CODE: dict[str, type[ApplicationError]] = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, ApplicationError)
 } | {
-    "plan_code_taken": errors.ConflictError,
     "busy": errors.UnavailableError,
+    "not_at_stripe": errors.ConflictError,
+    "plan_code_taken": errors.ConflictError,
+    "stripe_resource_missing": errors.NotFoundError,
+    "unsupported_payment_method": errors.InvalidInputError,
 }
 _DOWN = frozenset(
     {
@@ -59,6 +62,10 @@ _NAMED_BY_CLIENT = frozenset({"extra_forbidden"})
 
 class InternalError(ApplicationError):
     """Something went wrong that nobody foresaw; the log has its trace."""
+
+
+class WorkflowEndedError(errors.NotFoundError):
+    """There is no such workflow, or it has ended and answers no more."""
 
 
 def problem_body(
@@ -115,7 +122,7 @@ def from_temporal(error: Exception) -> ApplicationError:
         return errors.OutcomePendingError("the command goes on; the same key gets its answer")
     if isinstance(error, RPCError):
         if error.status is RPCStatusCode.NOT_FOUND:
-            return errors.NotFoundError("there is no such workflow, or not any more")
+            return WorkflowEndedError("there is no such workflow, or not any more")
         is_down = error.status in _DOWN
     else:
         is_down = isinstance(error, RPCTimeoutOrCancelledError) or is_connect_failure(error)
@@ -136,7 +143,7 @@ def _from_failure(error: BaseException) -> ApplicationError:
     if cause is None or cause.type is None:
         return InternalError("something went wrong on our side")
     if cause.type == _ENDED_FIRST:
-        return errors.NotFoundError("the workflow ended before it answered")
+        return WorkflowEndedError("the workflow ended before it answered")
     kind = _BY_CODE.get(cause.type)
     if kind is None:
         return InternalError("something went wrong on our side")
@@ -154,14 +161,14 @@ def describe(error: Mapping[str, Any]) -> dict[str, str]:
         error: One of pydantic's error documents.
 
     Returns:
-        The field (never a name that the client chose), the kind of error, and a sentence.
+        The field (never a name that the client chose), and a sentence.
     """
     place = error["loc"][:1] if error["type"] in _NAMED_BY_CLIENT else error["loc"][:2]
     message = str(error["msg"])
     if error["type"] in _QUOTING:
         message = message.split(",", maxsplit=1)[0]
     field = ".".join(part for part in place if isinstance(part, str))
-    return {"field": field, "type": str(error["type"]), "message": message}
+    return {"field": field, "message": message}
 
 
 async def _application(_: Request, error: Exception) -> JSONResponse:

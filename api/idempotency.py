@@ -97,8 +97,11 @@ class Once:
         except (ConflictError, PaymentRefusedError) as error:
             await self._keep(row, error.http_status, _document(error))
             raise
-        except (InvalidInputError, NotFoundError):
-            await self._forget(row)
+        except (InvalidInputError, NotFoundError) as error:
+            # Reason: what was refused here, not by a workflow that has this id now, left nothing
+            # behind: the key may come again with a better body.
+            if error.__cause__ is None:
+                await self._forget(row)
             raise
         await self._keep(row, status, data | dict.fromkeys(secret) if is_kept else None)
         return self._render(status, data, location)
@@ -124,7 +127,6 @@ class Once:
             await repository.answer(row.idempotency_key_id, status, data)
 
     async def _forget(self, row: IdempotencyKey) -> None:
-        """Free the key: nothing was done, so it may come again with a better body."""
         async with self.sessions.begin() as session:
             await IdempotencyKeyRepository(session).forget(row.idempotency_key_id)
 

@@ -110,7 +110,7 @@ async def send_update(
     A mailbox that is just continuing as new is busy: the command waits for the next run.
 
     Raises:
-        NotFoundError: The workflow has ended.
+        WorkflowEndedError: There is none to answer.
         OutcomePendingError: There is no answer in time; the command goes on.
         ApplicationError: The command was refused, or Temporal is not to be reached.
     """

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
 from api.lookup import found
 from api.schemas.common import Listing, problems
@@ -13,7 +14,7 @@ from api.schemas.payments import PaymentRetryOut
 from api.temporal_calls import send_update
 from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
-from domain.errors import IllegalCommandError, NotFoundError, UnavailableError
+from domain.errors import IllegalCommandError, UnavailableError
 from domain.retries import CLOSED, RetryStatus
 from domain.retry_messages import RetryNow
 from workflows.payment_retry import PaymentRetryWorkflow
@@ -74,9 +75,10 @@ async def retry_now(
     async def work(claim: Claim) -> PaymentRetryOut:
         handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, known.workflow_id)
         command = RetryNow(command_id=claim.command_id)
+        update = PaymentRetryWorkflow.retry_now
         try:
-            await send_update(handle, PaymentRetryWorkflow.retry_now, command, command.command_id)
-        except NotFoundError as error:
+            snapshot = await send_update(handle, update, command, command.command_id)
+        except WorkflowEndedError as error:
             seen = await _read(sessions, payment_retry_id, None)
             if seen.retry_status not in CLOSED:
                 message = "the recovery's workflow does not run just now"
@@ -84,7 +86,9 @@ async def retry_now(
             state = {"retry_status": seen.retry_status}
             message = f"the payment retry is {seen.retry_status}"
             raise IllegalCommandError(message, details=state) from error
-        return await _read(sessions, payment_retry_id, None)
+        charged = await _read(sessions, payment_retry_id, None)
+        # Reason: the workflow answers when it knows, a moment before its row says the same.
+        return charged.model_copy(update=snapshot.model_dump())
 
     return await once.run(caller.user_id, work)
 

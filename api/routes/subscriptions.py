@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
 from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, now
 from api.schemas.common import Listing, problems
@@ -34,7 +35,6 @@ from domain.billing import SubscriptionCommand
 from domain.errors import (
     IllegalCommandError,
     InvalidInputError,
-    NotFoundError,
     UnavailableError,
 )
 from domain.explain import Explanation, Facts, RecoveryFacts, explain
@@ -239,7 +239,7 @@ async def _send(
             command.command_id,
             within,
         )
-    except NotFoundError as error:
+    except WorkflowEndedError as error:
         row = await _read(sessions, subscription.subscription_id, None)
         decision = decide(SubscriptionStatus(row.subscription_status), command.kind)
         if decision.refusal is None:

@@ -49,14 +49,6 @@ class Listing(Output, Generic[Item]):
         return cls(items=[read(row) for row in page.items], next_cursor=page.next_cursor)
 
 
-class InvalidField(Output):
-    """One thing that is wrong with an input, which is never given back."""
-
-    field: str
-    type: str
-    message: str
-
-
 class Problem(Output):
     """An error, after RFC 9457."""
 
