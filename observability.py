@@ -75,10 +75,10 @@ class _AllProcesses(Collector):
 
     def collect(self) -> Iterable[Metric]:
         forget_dead_processes(self._folder)
-        seen: dict[str, Metric] = {
-            metric.name: metric
-            for metric in MultiProcessCollector(None, self._folder).collect()  # type: ignore[no-untyped-call]
-        }
+        # Reason: a process killed right after it made its file left it empty, which none can read.
+        files = [str(file) for file in Path(self._folder).glob("*.db") if file.stat().st_size]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        seen = {metric.name: metric for metric in merged}
         # Reason: nobody has counted some of ours yet, and dashboards look for their names.
         unseen = [metric for ours in _OURS for metric in ours.describe() if metric.name not in seen]
         return [*seen.values(), *unseen]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.websockets import WebSocketState
 
 from api.deps import Caller, CallerDep, SessionsDep, SettingsDep, authenticate
+from api.schemas.common import problems
 from config import Settings
 from database.models import SubscriptionEvent
 from database.session import DATABASE_DOWN, Sessions
@@ -53,7 +54,7 @@ class Ticket(BaseModel):
     expires_in: int
 
 
-@router.post("/api/v1/auth/ticket", tags=["auth"])
+@router.post("/api/v1/auth/ticket", tags=["auth"], responses=problems(401, 503))
 async def create_ticket(caller: CallerDep, settings: SettingsDep) -> Ticket:
     """Make a ticket for `?ticket=`: good for one WebSocket, within a minute."""
     expires_at = datetime.now(UTC) + TICKET_TTL

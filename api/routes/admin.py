@@ -9,6 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.deps import AdminDep, SessionsDep, TemporalDep
+from api.schemas.common import problems
 from database.quiet import open_work, touched_workflow_ids
 from database.session import Sessions
 
@@ -52,7 +53,7 @@ class Quiet(BaseModel):
     charge_count: int = Field(description="Recoveries that are charging, or whose try is due.")
 
 
-@router.get("/quiet")
+@router.get("/quiet", responses=problems(401, 403, 503))
 async def get_quiet(_: AdminDep, sessions: SessionsDep, temporal: TemporalDep) -> Quiet:
     """Tell what is still under way, so that tests and deployments can wait for silence."""
     async with sessions() as session:

@@ -6,11 +6,14 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
 from api.deps import AdminDep, PagingDep, SessionsDep
 from api.dispatcher import Dispatcher
+from api.idempotency import Claim, OnceDep
+from api.schemas.common import Listing, problems
 from database.models import WebhookEvent
 from database.webhook_events import WebhookEventRepository, unpacked
 from domain.errors import NotFoundError
@@ -65,21 +68,14 @@ class WebhookEventDetail(WebhookEventView):
         return seen.model_copy(update={"event": event if isinstance(event, dict) else None})
 
 
-class WebhookEventList(BaseModel):
-    """One page of events."""
-
-    items: list[WebhookEventView]
-    next_cursor: str | None
-
-
-@router.get("")
+@router.get("", responses=problems(401, 403, 422, 503))
 async def list_webhook_events(
     _: AdminDep,
     sessions: SessionsDep,
     paging: PagingDep,
     event_type: Annotated[str | None, Query(max_length=255)] = None,
     webhook_event_status: WebhookEventStatus | None = None,
-) -> WebhookEventList:
+) -> Listing[WebhookEventView]:
     """List what came in, newest first."""
     async with sessions() as session:
         page = await WebhookEventRepository(session).list(
@@ -88,11 +84,10 @@ async def list_webhook_events(
             paging.limit,
             paging.cursor,
         )
-    items = [WebhookEventView.model_validate(row) for row in page.items]
-    return WebhookEventList(items=items, next_cursor=page.next_cursor)
+    return Listing.of(page, WebhookEventView.model_validate)
 
 
-@router.get("/{webhook_event_id}")
+@router.get("/{webhook_event_id}", responses=problems(401, 403, 404, 422, 503))
 async def get_webhook_event(
     webhook_event_id: UUID,
     _: AdminDep,
@@ -104,18 +99,27 @@ async def get_webhook_event(
     return WebhookEventDetail.of(_found(row))
 
 
-@router.post("/{webhook_event_id}/redeliver")
+@router.post(
+    "/{webhook_event_id}/redeliver",
+    response_model=WebhookEventView,
+    responses=problems(401, 403, 404, 409, 422, 503),
+)
 async def redeliver_webhook_event(
     webhook_event_id: UUID,
-    _: AdminDep,
+    caller: AdminDep,
     sessions: SessionsDep,
     request: Request,
-) -> WebhookEventView:
+    once: OnceDep,
+) -> JSONResponse:
     """Deliver an event once more, whatever became of it; a mailbox just looks again."""
-    async with sessions.begin() as session:
-        row = await WebhookEventRepository(session).redeliver(webhook_event_id)
-    cast("Dispatcher", request.app.state.dispatcher).wake()
-    return WebhookEventView.model_validate(_found(row))
+
+    async def work(_: Claim) -> WebhookEventView:
+        async with sessions.begin() as session:
+            row = await WebhookEventRepository(session).redeliver(webhook_event_id)
+        cast("Dispatcher", request.app.state.dispatcher).wake()
+        return WebhookEventView.model_validate(_found(row))
+
+    return await once.run(caller.user_id, work)
 
 
 def _found(row: WebhookEvent | None) -> WebhookEvent:

@@ -11,6 +11,7 @@ from adapters.stripe.webhooks import verify_webhook
 from api.deps import SettingsDep
 from api.dispatcher import Dispatcher
 from api.inbox import Inbox
+from api.schemas.common import problems
 from config import StripeSettings
 from domain.errors import ApplicationError, BadRequestError
 from domain.webhooks import type_label
@@ -37,14 +38,7 @@ class WebhookReceipt(BaseModel):
     received: bool = True
 
 
-@router.post(
-    "/stripe",
-    responses={
-        400: {"description": "The signature or the payload is not valid; nothing was stored."},
-        413: {"description": "The payload is larger than one megabyte."},
-        503: {"description": "It could not be stored; send it again."},
-    },
-)
+@router.post("/stripe", responses=problems(400, 413, 503))
 async def receive_stripe_event(
     request: Request,
     settings: SettingsDep,

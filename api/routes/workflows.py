@@ -9,17 +9,21 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Path
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.exceptions import TemporalError
+from temporalio.service import RPCError, RPCStatusCode
 
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
+from api.idempotency import Claim, OnceDep
+from api.schemas.common import Listing, problems
 from config import TemporalSettings
 from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
-from domain.errors import InvalidInputError, NotFoundError
+from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
 from domain.ids import payment_retry_id, payment_retry_workflow_id, subscription_workflow_id
 
 RPC_TIMEOUT = timedelta(seconds=5)
@@ -79,13 +83,6 @@ class WorkflowView(BaseModel):
     url: str
 
 
-class WorkflowList(BaseModel):
-    """One page of executions."""
-
-    items: list[WorkflowView]
-    next_cursor: str | None
-
-
 class Termination(BaseModel):
     """Why an execution is ended by force."""
 
@@ -97,14 +94,14 @@ class Termination(BaseModel):
     reason: str = Field(min_length=1, max_length=500)
 
 
-@router.get("")
+@router.get("", responses=problems(401, 403, 422, 503))
 async def list_workflows(
     _: AdminDep,
     temporal: TemporalDep,
     settings: SettingsDep,
     paging: PagingDep,
     status: WorkflowStatus | None = None,
-) -> WorkflowList:
+) -> Listing[WorkflowView]:
     """List executions, newest first, as Temporal's visibility store shows them."""
     found = temporal.list_workflows(
         f"ExecutionStatus = '{_QUERY_NAMES[status]}'" if status else None,
@@ -116,10 +113,10 @@ async def list_workflows(
     items = [_view(each, settings.temporal) for each in found.current_page or ()]
     token = found.next_page_token
     cursor = base64.urlsafe_b64encode(token).decode() if token else None
-    return WorkflowList(items=items, next_cursor=cursor)
+    return Listing(items=items, next_cursor=cursor)
 
 
-@router.get("/{workflow_id}")
+@router.get("/{workflow_id}", responses=problems(401, 404, 503))
 async def get_workflow(
     workflow_id: WorkflowId,
     caller: CallerDep,
@@ -132,7 +129,7 @@ async def get_workflow(
     return await _describe(temporal, settings.temporal, workflow_id)
 
 
-@router.get("/{workflow_id}/history")
+@router.get("/{workflow_id}/history", responses=problems(401, 404, 503))
 async def get_history(
     workflow_id: WorkflowId,
     caller: CallerDep,
@@ -146,18 +143,36 @@ async def get_history(
     return history.to_json_dict()
 
 
-@router.post("/{workflow_id}/terminate")
+@router.post(
+    "/{workflow_id}/terminate",
+    response_model=WorkflowView,
+    responses=problems(401, 403, 404, 409, 422, 503),
+)
 async def terminate_workflow(
     workflow_id: WorkflowId,
     termination: Termination,
-    _: AdminDep,
+    caller: AdminDep,
     temporal: TemporalDep,
     settings: SettingsDep,
-) -> WorkflowView:
+    once: OnceDep,
+) -> JSONResponse:
     """End an execution by force, without any of its clean-up; events start a mailbox again."""
-    handle = temporal.get_workflow_handle(workflow_id)
-    await handle.terminate(reason=termination.reason, rpc_timeout=RPC_TIMEOUT)
-    return await _describe(temporal, settings.temporal, workflow_id)
+
+    async def work(_: Claim) -> WorkflowView:
+        handle = temporal.get_workflow_handle(workflow_id)
+        try:
+            await handle.terminate(reason=termination.reason, rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+        # Reason: "not found" is also what Temporal says of one that has closed.
+        seen = await _describe(temporal, settings.temporal, workflow_id)
+        if seen.status != WorkflowStatus.TERMINATED:
+            details = {"status": seen.status}
+            raise IllegalCommandError(f"the workflow is {seen.status}", details=details)
+        return seen
+
+    return await once.run(caller.user_id, work)
 
 
 async def _check_owner(sessions: Sessions, workflow_id: str, user_id: UUID | None) -> None:

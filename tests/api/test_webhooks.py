@@ -409,9 +409,11 @@ async def test_events_can_be_looked_up_and_sent_again(
     url = f"/api/v1/webhook-events/{page['items'][0]['webhook_event_id']}"
     assert (await http.get(url, headers=admin)).json()["event"] == event
 
-    reply = await http.post(f"{url}/redeliver", headers=admin)
-    assert (reply.status_code, reply.json()["webhook_event_status"]) == (200, "received")
-    await settled(sessions, event["id"])
+    once = admin | {"Idempotency-Key": uuid4().hex}
+    for _ in range(2):
+        reply = await http.post(f"{url}/redeliver", headers=once)
+        assert (reply.status_code, reply.json()["webhook_event_status"]) == (200, "received")
+        await settled(sessions, event["id"])
     assert await hints(temporal, subscription_id) == [[event["id"]]] * 2
 
     newest = await http.get("/api/v1/webhook-events", params={"limit": 2}, headers=admin)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import func, update
 from temporalio import workflow
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
 from api.app import build_app
@@ -176,7 +177,9 @@ async def test_list_and_terminate_are_for_administrators(
     assert (reply.status_code, reply.json()["status"]) == (200, "terminated")
     assert reply.json()["closed_at"]
     again = await http.post(url, json={"reason": "stuck"}, headers=admin)
-    assert again.status_code == 404
+    assert (again.status_code, again.json()["status"]) == (200, "terminated")
+    unknown = f"/api/v1/workflows/{uuid4()}/terminate"
+    assert (await http.post(unknown, json={"reason": "x"}, headers=admin)).status_code == 404
 
     async def is_listed() -> bool:
         wanted = {"status": "terminated", "limit": "200"}
@@ -185,6 +188,29 @@ async def test_list_and_terminate_are_for_administrators(
         return retry.workflow_id in {item["workflow_id"] for item in page.json()["items"]}
 
     await eventually(is_listed)
+
+
+async def test_what_has_ended_cannot_be_terminated(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    admin = bearer(settings, await add_user(sessions, "admin"))
+    workflow_id = f"late-{uuid4()}"
+    limit = timedelta(milliseconds=100)
+    handle = await temporal.start_workflow(
+        Waiting.run,
+        id=workflow_id,
+        task_queue=QUEUE,
+        execution_timeout=limit,
+    )
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    url = f"/api/v1/workflows/{workflow_id}/terminate"
+    reply = await http.post(url, json={"reason": "x"}, headers=admin)
+    assert (reply.status_code, reply.json()["code"]) == (409, "illegal_command")
+    assert reply.json()["details"] == {"status": "timed_out"}
 
 
 async def test_lists_go_on_at_the_cursor(

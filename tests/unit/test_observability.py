@@ -49,6 +49,7 @@ def test_names_are_there_before_anything_was_counted(tmp_path: Path) -> None:
 def test_counts_of_living_and_dead_processes_are_added_up(tmp_path: Path) -> None:
     for _ in range(2):
         run(COUNT, tmp_path)
+    (tmp_path / "counter_999999.db").touch()  # killed before its first count
     text = run(f"{COUNT}; print(o.render_metrics().decode())", tmp_path).stdout
     assert 'payment_attempts_total{outcome="failed",trigger="scheduled"} 3.0' in text
     assert 'payment_amount_cents_bucket{currency_code="usd",le="5000.0",outcome="failed"} 3.0' in (
