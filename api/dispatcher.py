@@ -22,7 +22,8 @@ from temporalio.exceptions import TemporalError
 from api.errors import from_temporal
 from database.models import WebhookEvent
 from database.session import DATABASE_DOWN, Sessions
-from database.webhook_events import WebhookEventRepository, unpacked
+from database.webhook_events import unpacked
+from database.webhook_inbox import WebhookInboxRepository
 from domain.billing import SubscriptionStart
 from domain.ids import subscription_workflow_id
 from domain.webhooks import (
@@ -105,7 +106,7 @@ class Dispatcher:
             OperationalError: The database is down; the errors of `DATABASE_DOWN`.
         """
         async with self._sessions.begin() as session:
-            events = await WebhookEventRepository(session).claim(BATCH_SIZE, LEASE)
+            events = await WebhookInboxRepository(session).claim(BATCH_SIZE, LEASE)
         if events:
             await _Batch(self._sessions, self._temporal).deliver(events)
         return len(events)
@@ -149,7 +150,7 @@ class _Batch:
             except (ValueError, RuntimeError) as error:
                 failed[event.webhook_event_id] = f"{type(error).__name__}: {error}"
         async with self._sessions.begin() as session:
-            inbox = WebhookEventRepository(session)
+            inbox = WebhookInboxRepository(session)
             named = {reference for reference in references.values() if reference}
             owners = await inbox.owners(named) if named else ()
             by_owner, ownerless = _group(events, references, owners)
@@ -168,7 +169,7 @@ class _Batch:
         async with self._calls:
             error = self._outage or await self._signal(owner, events)
         async with self._sessions.begin() as session:
-            inbox = WebhookEventRepository(session)
+            inbox = WebhookInboxRepository(session)
             if error is not None:
                 await inbox.postpone(_ids(events), error)
                 return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from database.session import DATABASE_DOWN, Sessions
-from database.webhook_events import IncomingEvent, WebhookEventRepository
+from database.webhook_inbox import IncomingEvent, WebhookInboxRepository
 from domain.errors import UnavailableError
 
 BATCH_SIZE = 128
@@ -77,7 +77,7 @@ class Inbox:
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         try:
             async with self._sessions.begin() as session:
-                await WebhookEventRepository(session).add([each.event for each in batch])
+                await WebhookInboxRepository(session).add([each.event for each in batch])
         except DATABASE_DOWN as error:
             _answer(batch, error)
         except Exception as error:  # noqa: BLE001 - goes to whoever waits for this very event

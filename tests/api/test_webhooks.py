@@ -26,7 +26,7 @@ from api.inbox import Inbox
 from config import Settings
 from database.models import Base, WebhookEvent
 from database.session import DATABASE_DOWN, Sessions, make_engine, make_sessions
-from database.webhook_events import IncomingEvent, WebhookEventRepository
+from database.webhook_inbox import IncomingEvent, WebhookInboxRepository
 from domain.ids import subscription_workflow_id
 from domain.webhooks import WebhookEventStatus
 from tests.api.support import (
@@ -80,7 +80,7 @@ async def put(sessions: Sessions, *events: dict[str, Any]) -> None:
     """Put events into the inbox without waking anybody."""
     async with sessions.begin() as session:
         rows = [IncomingEvent(e["id"], e["type"], json.dumps(e).encode()) for e in events]
-        await WebhookEventRepository(session).add(rows)
+        await WebhookInboxRepository(session).add(rows)
 
 
 async def make_due(sessions: Sessions, stripe_event_ids: Sequence[str]) -> None:
@@ -216,7 +216,7 @@ async def test_an_unreadable_event_fails_alone(sessions: Sessions, temporal: Cli
     good = stripe_event(subscription_id=subscription_id)
     await put(sessions, *bad, good)
     async with sessions.begin() as session:
-        await WebhookEventRepository(session).add([IncomingEvent("evt_list", "x", b"[1]")])
+        await WebhookInboxRepository(session).add([IncomingEvent("evt_list", "x", b"[1]")])
         for event in bad:
             await session.execute(
                 update(WebhookEvent)
@@ -255,7 +255,7 @@ async def test_work_of_a_process_that_died_is_taken_over(
     event = stripe_event(subscription_id=subscription_id)
     await put(sessions, event)
     async with sessions.begin() as session:  # claimed, and never heard of again
-        claimed = await WebhookEventRepository(session).claim(200, timedelta(seconds=0.4))
+        claimed = await WebhookInboxRepository(session).claim(200, timedelta(seconds=0.4))
     assert event["id"] in {row.stripe_event_id for row in claimed}
     heir = Dispatcher(sessions, temporal)
     await heir.turn()
@@ -332,12 +332,12 @@ async def test_attempts_are_put_off_longer_and_longer_up_to_a_minute(sessions: S
             mine = WebhookEvent.webhook_event_id.in_(ids)
             changed = update(WebhookEvent).where(mine).values(attempt_count=attempt_count)
             await session.execute(changed)
-            await WebhookEventRepository(session).postpone(ids, "down")
+            await WebhookInboxRepository(session).postpone(ids, "down")
             left = select(WebhookEvent.next_attempt_at - func.now()).where(mine)
             waits.append(await session.scalar(left))
     assert waits == [timedelta(seconds=seconds) for seconds in (1, 2, 4, 32, 60, 60)]
     async with sessions.begin() as session:
-        await WebhookEventRepository(session).settle(ids, WebhookEventStatus.IGNORED)
+        await WebhookInboxRepository(session).settle(ids, WebhookEventStatus.IGNORED)
 
 
 async def stop_postmaster(pid: int | None) -> None:
