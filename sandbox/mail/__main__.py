@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import signal
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -53,7 +55,11 @@ async def serve(given: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run the server."""
-    asyncio.run(serve(parse()))
+    given = parse()
+    # Reason: uvicorn raises the signal again after its shutdown; that is the end of a good run.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: sys.exit(0))
+    asyncio.run(serve(given))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,9 @@ def main() -> None:
         )
         await uvicorn.Server(config).serve()
 
+    # Reason: uvicorn raises the signal again after its shutdown; that is the end of a good run.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: sys.exit(0))
     asyncio.run(serve())
 
 
