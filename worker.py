@@ -51,7 +51,7 @@ WORKFLOWS: tuple[type, ...] = (SubscriptionWorkflow, PaymentRetryWorkflow, Strip
 QUEUES = (BILLING, STRIPE)
 PASSED_THROUGH = ("domain", "pydantic", "pydantic_core", "activities", "adapters", "database")
 STICKY_TIMEOUT = timedelta(seconds=1)
-GRACEFUL_SECONDS = 4
+GRACEFUL_SECONDS = 2
 
 
 def build_activities(settings: Settings, sessions: Sessions) -> Activities:

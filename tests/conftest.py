@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import httpx
@@ -98,10 +99,13 @@ def stripe_url(outside: Outside) -> str:
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-    server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    migrate_database(server.get_uri())
-    yield server.get_uri()
-    server.cleanup()
+    # Reason: as root PostgreSQL runs as its own user, and another pytest closes pytest's folders.
+    with TemporaryDirectory(prefix="perdure-test-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        migrate_database(server.get_uri())
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
@@ -160,3 +164,20 @@ async def workers(
         for worker in build_workers(dev_server, settings, sessions):
             await stack.enter_async_context(worker)
         yield dev_server
+
+
+EXIT_CODE = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[EXIT_CODE] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave before the interpreter's own exit, in which the SDK sometimes aborts."""
+    if "temporalio" in sys.modules and EXIT_CODE in config.stash:
+        config.get_terminal_writer().flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[EXIT_CODE])

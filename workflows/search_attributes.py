@@ -1,5 +1,6 @@
 """What workflows can be searched by: ids and statuses only, six keywords at the most."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -40,10 +41,20 @@ async def register(client: Client) -> None:
     )
     missing = [key.name for key in ALL if key.name not in known.custom_attributes]
     if missing:
-        keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-        await client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(
-                namespace=client.namespace,
-                search_attributes=dict.fromkeys(missing, keyword),
-            ),
-        )
+        await add(client, missing)
+
+
+async def add(client: Client, names: Iterable[str]) -> None:
+    """Add keywords that the server does not know yet.
+
+    Args:
+        client: Connected to the namespace that the workflows run in.
+        names: What to add; on the time-skipping server, which cannot list, all of them.
+    """
+    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace=client.namespace,
+            search_attributes=dict.fromkeys(names, keyword),
+        ),
+    )

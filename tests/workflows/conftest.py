@@ -1,0 +1,303 @@
+"""Years of billing in seconds: Temporal's clock and Stripe's are stepped together."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from temporalio.client import WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from config import Settings
+from database.models import PaymentRetry, Plan, Subscription, SubscriptionEvent
+from database.payment_retries import PaymentRetryRepository
+from database.retry_policies import RetryPolicyRepository
+from database.session import Sessions
+from database.subscription_events import SubscriptionEventRepository
+from database.subscriptions import SubscriptionRepository
+from database.users import UserRepository
+from domain.billing import (
+    SubscriptionCommand,
+    SubscriptionRequest,
+    SubscriptionStart,
+    SubscriptionState,
+)
+from domain.errands import ErrandKind, ErrandResult, PlanRequest, StripeErrand
+from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id
+from domain.retries import RetryPolicy
+from domain.subscriptions import CommandKind
+from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
+from worker import build_workers
+from workflows.payment_retry import PaymentRetryWorkflow
+from workflows.queues import BILLING
+from workflows.search_attributes import ALL, add
+from workflows.stripe_errand import StripeErrandWorkflow
+from workflows.subscription import SubscriptionWorkflow
+
+DAY = timedelta(days=1)
+PAUSE_SECONDS = 0.02
+QUIET_READINGS = 3
+WAIT_SECONDS = 30
+
+
+@dataclass
+class Customer:
+    """A user with a subscription, in a world whose time we move."""
+
+    world: "World"
+    user_id: UUID
+    subscription_id: UUID
+
+    @property
+    def mailbox(self) -> WorkflowHandle[SubscriptionWorkflow, SubscriptionState | None]:
+        return self.world.env.client.get_workflow_handle_for(
+            SubscriptionWorkflow.run,
+            subscription_workflow_id(self.subscription_id),
+        )
+
+    def recovery(self, retry: PaymentRetry) -> WorkflowHandle[PaymentRetryWorkflow, Any]:
+        return self.world.env.client.get_workflow_handle_for(
+            PaymentRetryWorkflow.run,
+            payment_retry_workflow_id(retry.stripe_invoice_id),
+        )
+
+    async def row(self) -> Subscription:
+        async with self.world.sessions() as session:
+            row = await SubscriptionRepository(session).get(self.subscription_id, None)
+        assert row is not None
+        return row
+
+    async def events(self) -> list[SubscriptionEvent]:
+        async with self.world.sessions() as session:
+            repository = SubscriptionEventRepository(session)
+            return list(await repository.list(self.subscription_id, 0, 500))
+
+    async def retries(self) -> list[PaymentRetry]:
+        """Return the recoveries, newest first."""
+        async with self.world.sessions() as session:
+            page = await PaymentRetryRepository(session).list(
+                None,
+                self.subscription_id,
+                None,
+                50,
+                None,
+            )
+        return list(page.items)
+
+    async def command(self, kind: CommandKind, card: str | None = None) -> SubscriptionState:
+        command_id = uuid4()
+        return await self.mailbox.execute_update(
+            SubscriptionWorkflow.command,
+            SubscriptionCommand(
+                command_id=command_id,
+                kind=kind,
+                stripe_payment_method_id=card,
+            ),
+            id=str(command_id),
+        )
+
+    async def add_card(self, *script: str) -> str:
+        """Attach a card as the new default, and return Stripe's id."""
+        result = await self.world.errand(
+            ErrandKind.ATTACH_PAYMENT_METHOD,
+            user_id=self.user_id,
+            stripe_payment_method_id=await self.world.card(*script),
+            is_default=True,
+        )
+        assert result.stripe_payment_method_id is not None
+        return result.stripe_payment_method_id
+
+    async def charges(self) -> list[dict[str, Any]]:
+        """Return Stripe's own ledger of this subscription's charges."""
+        stripe_id = (await self.row()).stripe_subscription_id
+        reply = await self.world.http.get("/_sandbox/ledger")
+        return [row for row in reply.json()["items"] if row["subscription"] == stripe_id]
+
+
+@dataclass
+class World:
+    """One Temporal server with skippable time, one Stripe whose clock follows it."""
+
+    env: WorkflowEnvironment
+    http: httpx.AsyncClient
+    sessions: Sessions
+    skew: timedelta = timedelta()
+    customers: list[Customer] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    async def card(self, *script: str) -> str:
+        body = {"script": list(script or ("ok",))}
+        reply = await self.http.post("/_sandbox/payment-methods", json=body)
+        return str(reply.json()["id"])
+
+    async def errand(self, kind: ErrandKind, **what: Any) -> ErrandResult:
+        errand = StripeErrand(errand_id=uuid4(), resource_id=uuid4(), kind=kind, **what)
+        with self.env.auto_time_skipping_disabled():
+            return await self.env.client.execute_workflow(
+                StripeErrandWorkflow.run,
+                errand,
+                id=errand_workflow_id(errand.errand_id),
+                task_queue=BILLING,
+            )
+
+    async def subscribe(
+        self, *script: str, policy: RetryPolicy | None = None, **plan: Any
+    ) -> Customer:
+        """Sign somebody up, with a card that answers by script, and subscribe them."""
+        user_id, subscription_id = uuid4(), uuid4()
+        async with self.sessions.begin() as session:
+            await UserRepository(session).add(user_id, f"{user_id.hex}@example.com")
+            name = f"policy-{user_id.hex}"
+            await RetryPolicyRepository(session).put(name, policy or RetryPolicy())
+        customer = Customer(self, user_id, subscription_id)
+        made = await self.errand(ErrandKind.CREATE_PLAN, plan=_plan(name, **plan))
+        if script:
+            await customer.add_card(*script)
+        async with self.sessions() as session:
+            row = await session.get_one(Plan, made.resource_id)
+        request = SubscriptionRequest(
+            user_id=user_id,
+            plan_id=row.plan_id,
+            stripe_price_id=row.stripe_price_id,
+            trial_days=row.trial_days,
+        )
+        await self.env.client.start_workflow(
+            SubscriptionWorkflow.run,
+            SubscriptionStart(subscription_id=subscription_id, request=request),
+            id=subscription_workflow_id(subscription_id),
+            task_queue=BILLING,
+        )
+        self.customers.append(customer)
+        await self.settle()
+        return customer
+
+    async def step(self, length: timedelta) -> None:
+        """Let time pass on both clocks, a day at most at a time."""
+        while length > timedelta():
+            part = min(length, DAY)
+            await self.env.sleep(part)
+            length -= part
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Bring Stripe to Temporal's time, tell what it says, and wait for silence."""
+        server_now = await self.env.get_current_time()
+        sandbox = (await self.http.get("/_sandbox/clock")).json()["now"]
+        behind = server_now - datetime.fromtimestamp(sandbox, UTC)
+        if behind > timedelta(seconds=1):
+            seconds = int(behind.total_seconds())
+            await self.http.post("/_sandbox/clock/advance", json={"seconds": seconds})
+        await self._quiet()
+        await self._deliver()
+        await self._quiet()
+
+    async def _deliver(self) -> None:
+        listed = await self.http.get(
+            "/v1/events",
+            params={"limit": 100},
+            headers={"Authorization": "Bearer sk_test_x"},
+        )
+        hints: dict[str, list[str]] = {}
+        for event in reversed(listed.json()["data"]):
+            if event["id"] in self.seen:
+                continue
+            self.seen.add(event["id"])
+            found = event["data"]["object"]
+            details = (found.get("parent") or {}).get("subscription_details") or found
+            owner = (details.get("metadata") or {}).get("subscription_id")
+            if owner:
+                hints.setdefault(owner, []).append(event["id"])
+        for customer in self.customers:
+            if ids := hints.get(str(customer.subscription_id)):
+                await self.env.client.start_workflow(
+                    SubscriptionWorkflow.run,
+                    SubscriptionStart(subscription_id=customer.subscription_id),
+                    id=subscription_workflow_id(customer.subscription_id),
+                    task_queue=BILLING,
+                    start_signal="hint",
+                    start_signal_args=[ids],
+                )
+
+    async def _quiet(self) -> None:
+        """Wait until no workflow of ours has anything under way."""
+        calm, before = 0, None
+        for _ in range(int(WAIT_SECONDS / PAUSE_SECONDS)):
+            now = [await self._standing(customer) for customer in self.customers]
+            is_busy = any(pending for _, pending in now)
+            calm = 0 if is_busy or now != before else calm + 1
+            if calm >= QUIET_READINGS:
+                return
+            before = now
+            await asyncio.sleep(PAUSE_SECONDS)
+        raise TimeoutError("the world does not become quiet")
+
+    async def _standing(self, customer: Customer) -> tuple[int, int]:
+        length = pending = 0
+        handles: list[WorkflowHandle[Any, Any]] = [customer.mailbox]
+        handles += [customer.recovery(retry) for retry in await customer.retries()]
+        for handle in handles:
+            described = await handle.describe()
+            length += described.history_length
+            pending += len(described.raw_description.pending_activities)
+        return length, pending
+
+
+def _plan(policy: str, **changes: Any) -> PlanRequest:
+    return PlanRequest(
+        **{
+            "code": f"plan-{uuid4().hex}",
+            "name": "Pro",
+            "amount_cents": 2_900,
+            "currency_code": "usd",
+            "interval": "month",
+            "interval_count": 1,
+            "trial_days": 0,
+            "features": {},
+            "limits": {},
+            "retry_policy": policy,
+            **changes,
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def own_stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A stand-in whose clock only these tests move, and which calls nobody."""
+    port = free_port()
+    data = tmp_path_factory.mktemp("own-stripe")
+    child = start_stand_in("sandbox.stripe", data, "--port", str(port))
+    wait_for_url(f"http://127.0.0.1:{port}/_sandbox/health")
+    yield f"http://127.0.0.1:{port}"
+    child.terminate()
+    child.wait(10)
+
+
+@pytest.fixture(scope="session")
+async def world(
+    own_stripe: str,
+    outside: Outside,
+    settings: Settings,
+    sessions: Sessions,
+) -> AsyncIterator[World]:
+    stripe = settings.stripe.model_copy(update={"api_base": own_stripe})
+    ours = settings.model_copy(update={"stripe": stripe})
+    async with AsyncExitStack() as stack:
+        env = await stack.enter_async_context(
+            await WorkflowEnvironment.start_time_skipping(
+                data_converter=pydantic_data_converter,
+                test_server_existing_path=str(Path(sys.prefix) / "bin" / "temporal-test-server"),
+            ),
+        )
+        await add(env.client, [key.name for key in ALL])
+        for worker in build_workers(env.client, ours, sessions):
+            await stack.enter_async_context(worker)
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=own_stripe, timeout=60))
+        yield World(env, http, sessions)
