@@ -8,12 +8,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import structlog
+from stripe import StripeClient
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
@@ -21,6 +22,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.cards import CardActivities
 from activities.catalog import CatalogActivities
+from activities.charges import ChargeActivities
 from activities.charging import Charging
 from activities.interceptors import ActivityInterceptor
 from activities.mail import MailActivities
@@ -30,11 +32,11 @@ from activities.subscription_desk import SubscriptionDesk
 from activities.subscriptions import SubscriptionActivities
 from adapters.mail import Mailer
 from adapters.stripe.catalog import StripeCatalog
-from adapters.stripe.client import make_client
+from adapters.stripe.client import open_client
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.subscriptions import StripeSubscriptions
-from config import Settings, WorkerSettings
+from config import Settings
 from database.session import Sessions, make_engine, make_sessions
 from observability import configure_logging, make_runtime
 from workflows.payment_retry import PaymentRetryWorkflow
@@ -54,32 +56,31 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 GRACEFUL_SECONDS = 2
 
 
-def build_activities(settings: Settings, sessions: Sessions) -> Activities:
+def build_activities(
+    stripe: StripeClient,
+    mailer: Mailer,
+    sessions: Sessions,
+) -> Activities:
     """Wire every activity with what it needs.
 
     Args:
-        settings: Where the outside systems are.
+        stripe: Stripe, or its stand-in.
+        mailer: Where mail goes.
         sessions: The database.
 
     Returns:
         Activities by task queue.
     """
-    client = make_client(settings.stripe.api_key.get_secret_value(), settings.stripe.api_base)
-    subscriptions, invoices = StripeSubscriptions(client), StripeInvoices(client)
-    customers = StripeCustomers(client)
+    subscriptions, invoices = StripeSubscriptions(stripe), StripeInvoices(stripe)
+    customers = StripeCustomers(stripe)
     desk = SubscriptionDesk(subscriptions, invoices, customers, sessions)
     subscription = SubscriptionActivities(desk)
     commands = SubscriptionCommandActivities(desk)
-    charging = Charging(invoices, subscriptions, sessions)
-    retry = RetryActivities(invoices, charging, sessions)
-    cards, catalog = (
-        CardActivities(customers, sessions),
-        CatalogActivities(
-            StripeCatalog(client),
-            sessions,
-        ),
-    )
-    mail = MailActivities(make_mailer(settings), sessions)
+    retry = RetryActivities(invoices, sessions)
+    charging = ChargeActivities(Charging(invoices, subscriptions, sessions), invoices)
+    cards = CardActivities(customers, sessions)
+    catalog = CatalogActivities(StripeCatalog(stripe), sessions)
+    mail = MailActivities(mailer, sessions)
     return {
         BILLING: [
             subscription.open_subscription,
@@ -95,8 +96,8 @@ def build_activities(settings: Settings, sessions: Sessions) -> Activities:
             commands.carry_out_last_resort,
             commands.void_invoices,
             retry.open_retry,
-            retry.charge_invoice,
-            retry.look_at_invoice,
+            charging.charge_invoice,
+            charging.look_at_invoice,
             cards.attach_payment_method,
             cards.set_default_payment_method,
             cards.detach_payment_method,
@@ -135,13 +136,14 @@ def workflow_runner(is_sandboxed: bool) -> WorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
-def build_workers(
+@asynccontextmanager
+async def running_workers(
     client: Client,
     settings: Settings,
     sessions: Sessions,
     queues: Sequence[str] = QUEUES,
-) -> list[Worker]:
-    """Wire one worker a task queue; tests call this too, so they run what production runs.
+) -> AsyncIterator[None]:
+    """Serve task queues, one worker each; tests use this too, so they run what production runs.
 
     Args:
         client: Connected with `pydantic_data_converter`.
@@ -149,24 +151,27 @@ def build_workers(
         sessions: The database.
         queues: Which queues to serve.
 
-    Returns:
-        Workers, not yet running.
+    Yields:
+        While the workers run; on the way out activities get a moment to finish.
     """
-    activities = build_activities(settings, sessions)
-    return [
-        _worker(client, settings.worker, queue, activities[queue], settings.stripe.calls_per_second)
-        for queue in queues
-    ]
+    key = settings.stripe.api_key.get_secret_value()
+    async with AsyncExitStack() as stack:
+        stripe = await stack.enter_async_context(open_client(key, settings.stripe.api_base))
+        activities = build_activities(stripe, make_mailer(settings), sessions)
+        for queue in queues:
+            worker = _worker(client, settings, queue, activities[queue])
+            await stack.enter_async_context(worker)
+        yield
 
 
 def _worker(
     client: Client,
-    tuning: WorkerSettings,
+    settings: Settings,
     queue: str,
     activities: list[Callable[..., Any]],
-    calls_per_second: float,
 ) -> Worker:
-    is_stripe = queue == STRIPE
+    tuning, is_stripe = settings.worker, queue == STRIPE
+    limit = settings.stripe.calls_per_second if is_stripe else None
     return Worker(
         client,
         task_queue=queue,
@@ -177,7 +182,7 @@ def _worker(
         max_cached_workflows=tuning.cached_workflow_count,
         max_concurrent_activities=tuning.concurrent_activity_count,
         max_concurrent_workflow_tasks=tuning.concurrent_workflow_task_count,
-        max_task_queue_activities_per_second=calls_per_second if is_stripe else None,
+        max_task_queue_activities_per_second=limit,
         # Reason: after a crash the default keeps work on the dead worker's queue for 10 s.
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
@@ -217,13 +222,13 @@ async def main(queues: Sequence[str]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(engine.dispose)
+    try:
         client = await connect(settings)
-        for worker in build_workers(client, settings, make_sessions(engine), queues):
-            await stack.enter_async_context(worker)
-        log.info("worker_ready", queues=list(queues))
-        await stop.wait()
+        async with running_workers(client, settings, make_sessions(engine), queues):
+            log.info("worker_ready", queues=list(queues))
+            await stop.wait()
+    finally:
+        await engine.dispose()
 
 
 if __name__ == "__main__":

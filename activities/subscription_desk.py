@@ -7,9 +7,10 @@ from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.subscriptions import StripeSubscriptions
 from database.models import Subscription
+from database.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
-from domain.billing import Refreshed, SubscriptionOrder
+from domain.billing import Refreshed, SubscriptionOrder, SubscriptionRequest
 from domain.errors import NotFoundError
 
 
@@ -44,6 +45,13 @@ class SubscriptionDesk:
         if row.stripe_subscription_id is None:
             raise NotFoundError("Stripe has no such subscription yet", "not_at_stripe")
         return row.stripe_subscription_id
+
+    async def has_card(self, request: SubscriptionRequest) -> bool:
+        """Tell whether a new subscription has a card to charge."""
+        if request.stripe_payment_method_id is not None:
+            return True
+        async with self.sessions() as session:
+            return await PaymentMethodRepository(session).has_default(request.user_id)
 
     async def look(self, order: SubscriptionOrder, stripe_subscription_id: str) -> Refreshed:
         """Read the subscription from Stripe and write its view.

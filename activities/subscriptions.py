@@ -74,6 +74,7 @@ class SubscriptionActivities:
                 order.subscription_id,
                 customer_id,
                 order.request,
+                await desk.has_card(order.request),
                 key,
             )
         return await desk.look(order, stripe_id)

@@ -9,6 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from adapters.stripe.client import StripeHealth, open_client
 from api import streaming
 from api.dispatcher import Dispatcher
 from api.errors import install_error_handlers
@@ -121,11 +122,13 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
 
 @asynccontextmanager
 async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
-    async with connect() as (temporal, sessions):
+    key, api_base = settings.stripe.api_key.get_secret_value(), settings.stripe.api_base
+    async with connect() as (temporal, sessions), open_client(key, api_base) as stripe:
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         app.state.settings = settings
         app.state.temporal = temporal
         app.state.sessions = sessions
+        app.state.stripe_health = StripeHealth(stripe)
         app.state.inbox = inbox
         app.state.dispatcher = dispatcher
         await inbox.start()

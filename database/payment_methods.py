@@ -55,6 +55,14 @@ class PaymentMethodRepository:
         )
         return (await self._session.execute(statement)).scalar_one()
 
+    async def has_default(self, user_id: UUID) -> bool:
+        """Tell whether a user has a default card."""
+        statement = select(PaymentMethod.payment_method_id).where(
+            PaymentMethod.user_id == user_id,
+            PaymentMethod.is_default,
+        )
+        return await self._session.scalar(statement.limit(1)) is not None
+
     async def make_default(self, payment_method_id: UUID, user_id: UUID) -> None:
         """Make one card the default, and all others of its owner not."""
         await self._session.execute(

@@ -184,6 +184,22 @@ class NextStep(Frozen):
     action: Action = Action.NOTHING
 
 
+def status_of_invoice(invoice_status: str) -> RetryStatus:
+    """Tell what an invoice's status at Stripe means for its recovery.
+
+    Args:
+        invoice_status: Stripe's word.
+
+    Returns:
+        `recovered` if it was paid, `canceled` if there is nothing to pay, else `waiting`.
+    """
+    if invoice_status == "paid":
+        return RetryStatus.RECOVERED
+    if invoice_status in {"void", "uncollectible"}:
+        return RetryStatus.CANCELED
+    return RetryStatus.WAITING
+
+
 def next_step(policy: RetryPolicy, recovery: Recovery) -> NextStep:
     """Decide what a recovery does next.
 
@@ -235,15 +251,15 @@ def after_charge(
     Returns:
         What is known now.
     """
+    is_scheduled = trigger is AttemptTrigger.SCHEDULED
+    changes: dict[str, object] = {"attempt_count": recovery.attempt_count + is_scheduled}
     if result is ChargeResult.SUCCEEDED:
-        return recovery.model_copy(update={"retry_status": RetryStatus.RECOVERED})
-    if result is ChargeResult.GONE:
-        return recovery.model_copy(update={"retry_status": RetryStatus.CANCELED})
-    changes: dict[str, object] = {"decline_code": decline[0], "advice_code": decline[1]}
-    is_on_schedule = recovery.retry_status is RetryStatus.WAITING
-    if trigger is AttemptTrigger.SCHEDULED:
-        changes |= {"attempt_count": recovery.attempt_count + 1, "waits_from": now}
-    elif not is_on_schedule:
-        # Reason: the schedule slept while we waited for the customer; it resumes from here.
-        changes["waits_from"] = now
+        changes["retry_status"] = RetryStatus.RECOVERED
+    elif result is ChargeResult.GONE:
+        changes = {"retry_status": RetryStatus.CANCELED}
+    else:
+        changes |= {"decline_code": decline[0], "advice_code": decline[1]}
+        # Reason: while it waited for the customer the schedule slept; it resumes from here.
+        if is_scheduled or recovery.retry_status is not RetryStatus.WAITING:
+            changes["waits_from"] = now
     return recovery.model_copy(update=changes)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 from commands.migrate import migrate_database
 from config import AuthSettings, MailSettings, Settings, StripeSettings
 from database.session import Sessions, make_engine, make_sessions
-from worker import build_workers
+from worker import running_workers
 from workflows.search_attributes import register
 
 BIN = Path(sys.prefix) / "bin"
@@ -160,9 +159,7 @@ async def workers(
     sessions: Sessions,
 ) -> AsyncIterator[Client]:
     """The workers that production runs, on the dev server."""
-    async with AsyncExitStack() as stack:
-        for worker in build_workers(dev_server, settings, sessions):
-            await stack.enter_async_context(worker)
+    async with running_workers(dev_server, settings, sessions):
         yield dev_server
 
 

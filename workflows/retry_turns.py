@@ -8,9 +8,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.retries import RetryActivities
-
+    from activities.charges import ChargeActivities
     from activities.mail import MailActivities
+    from activities.retries import RetryActivities
     from domain.errors import ProviderRejectedError
     from domain.ids import subscription_workflow_id
     from domain.retries import (
@@ -171,7 +171,7 @@ class RetryTurns:
 
     async def _look(self) -> None:
         outcome = await workflow.execute_activity_method(
-            RetryActivities.look_at_invoice,
+            ChargeActivities.look_at_invoice,
             self._start.stripe_invoice_id,
             **STRIPE_CALL,
             summary="look at the invoice",
@@ -244,7 +244,7 @@ async def _send(order: MailOrder) -> None:
 async def _to_its_end(order: ChargeOrder) -> ChargeOutcome:
     charge = asyncio.ensure_future(
         workflow.execute_activity_method(
-            RetryActivities.charge_invoice,
+            ChargeActivities.charge_invoice,
             order,
             **STRIPE_CALL,
             summary=f"attempt {order.attempt}, {order.trigger}",

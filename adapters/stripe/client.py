@@ -1,7 +1,7 @@
 """The Stripe client, and the one place where Stripe's errors become ours."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,22 +18,30 @@ from domain.errors import (
 CALL_TIMEOUT_SECONDS = 30.0
 
 
-def make_client(api_key: str, api_base: str | None = None) -> stripe.StripeClient:
-    """Make an async client that never retries by itself: Temporal retries.
+@asynccontextmanager
+async def open_client(
+    api_key: str,
+    api_base: str | None = None,
+) -> AsyncIterator[stripe.StripeClient]:
+    """Open an async client that never retries by itself: Temporal retries.
 
     Args:
         api_key: Secret or restricted key.
         api_base: Where a stand-in listens; None for Stripe itself.
 
-    Returns:
+    Yields:
         A client; only its `…_async` methods work.
     """
-    return stripe.StripeClient(
-        api_key,
-        base_addresses={"api": api_base} if api_base else {},
-        max_network_retries=0,
-        http_client=stripe.HTTPXClient(timeout=CALL_TIMEOUT_SECONDS),
-    )
+    http = stripe.HTTPXClient(timeout=CALL_TIMEOUT_SECONDS)
+    try:
+        yield stripe.StripeClient(
+            api_key,
+            base_addresses={"api": api_base} if api_base else {},
+            max_network_retries=0,
+            http_client=http,
+        )
+    finally:
+        await http.close_async()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -87,9 +87,18 @@ def _unpaid(found: stripe.Invoice) -> UnpaidInvoice:
         stripe_payment_intent_id=intent.id if intent else None,
         latest_charge_id=object_id(intent.latest_charge) if intent else None,
         failed_card_id=failure.payment_method.id if failure and failure.payment_method else None,
-        decline_code=(failure.decline_code or failure.code) if failure else None,
+        decline_code=_decline_code(intent),
         advice_code=failure.advice_code if failure else None,
     )
+
+
+def _decline_code(intent: stripe.PaymentIntent | None) -> str | None:
+    if intent is None:
+        return None
+    if intent.last_payment_error is not None:
+        return intent.last_payment_error.decline_code or intent.last_payment_error.code
+    # Reason: a challenged renewal is no error at Stripe; it waits for the customer.
+    return "authentication_required" if intent.status == "requires_action" else None
 
 
 def _intent(found: stripe.Invoice) -> stripe.PaymentIntent | None:

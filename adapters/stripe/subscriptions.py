@@ -27,6 +27,7 @@ class StripeSubscriptions:
         subscription_id: UUID,
         stripe_customer_id: str,
         request: SubscriptionRequest,
+        has_card: bool,
         key: str,
     ) -> str:
         """Create a subscription and charge its first invoice, if there is a card.
@@ -35,6 +36,7 @@ class StripeSubscriptions:
             subscription_id: Ours; it travels in the metadata, also to the invoices.
             stripe_customer_id: Who pays.
             request: What to create.
+            has_card: Whether there is a card to charge at once.
             key: Idempotency key.
 
         Returns:
@@ -46,11 +48,13 @@ class StripeSubscriptions:
         params: SubscriptionCreateParams = {
             "customer": stripe_customer_id,
             "items": [{"price": request.stripe_price_id, "quantity": request.quantity}],
-            "payment_behavior": "allow_incomplete",
-            "off_session": True,
+            # Reason: Stripe refuses to charge where there is no card; this waits for one.
+            "payment_behavior": "allow_incomplete" if has_card else "default_incomplete",
             "billing_mode": {"type": "flexible"},
             "metadata": {"subscription_id": str(subscription_id)},
         }
+        if has_card:
+            params["off_session"] = True
         if request.stripe_payment_method_id:
             params["default_payment_method"] = request.stripe_payment_method_id
         if request.trial_days:

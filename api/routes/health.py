@@ -8,9 +8,8 @@ from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
 from adapters.health import Finding, Probe, ping_chroma, ping_smtp, run_probes
-from adapters.stripe.client import StripeHealth, make_client
+from adapters.stripe.client import StripeHealth
 from api.deps import SessionsDep, SettingsDep, TemporalDep
-from config import Settings
 from database.quiet import ping
 from database.session import Sessions
 from domain.errors import UnavailableError
@@ -77,7 +76,7 @@ async def get_readiness(
         "database": lambda: _ping_database(sessions),
         "temporal": lambda: _ping_temporal(temporal),
         "chroma": lambda: ping_chroma(settings.chroma_url),
-        "stripe": _stripe(connection, settings).ping,
+        "stripe": _stripe(connection).ping,
         "mail": lambda: ping_smtp(settings.mail.smtp_host, settings.mail.smtp_port),
     }
     findings = await run_probes(probes)
@@ -112,10 +111,5 @@ async def _ping_temporal(temporal: Client) -> None:
         raise UnavailableError("Temporal is not serving", "temporal_unavailable")
 
 
-def _stripe(connection: HTTPConnection, settings: Settings) -> StripeHealth:
-    """Return the process's one client for this question; made at the first."""
-    state = connection.app.state
-    if not hasattr(state, "stripe_health"):
-        key = settings.stripe.api_key.get_secret_value()
-        state.stripe_health = StripeHealth(make_client(key, settings.stripe.api_base))
-    return cast("StripeHealth", state.stripe_health)
+def _stripe(connection: HTTPConnection) -> StripeHealth:
+    return cast("StripeHealth", connection.app.state.stripe_health)

@@ -35,7 +35,7 @@ from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscripti
 from domain.retries import RetryPolicy
 from domain.subscriptions import CommandKind
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
-from worker import build_workers
+from worker import running_workers
 from workflows.payment_retry import PaymentRetryWorkflow
 from workflows.queues import BILLING
 from workflows.search_attributes import ALL, add
@@ -129,9 +129,9 @@ class World:
     env: WorkflowEnvironment
     http: httpx.AsyncClient
     sessions: Sessions
-    skew: timedelta = timedelta()
     customers: list[Customer] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    standing: list[tuple[int, int]] = field(default_factory=list)
 
     async def card(self, *script: str) -> str:
         body = {"script": list(script or ("ok",))}
@@ -195,11 +195,12 @@ class World:
         if behind > timedelta(seconds=1):
             seconds = int(behind.total_seconds())
             await self.http.post("/_sandbox/clock/advance", json={"seconds": seconds})
-        await self._quiet()
-        await self._deliver()
-        await self._quiet()
+        standing = [await self._standing(customer) for customer in self.customers]
+        if await self._deliver() or standing != self.standing:
+            await self._quiet()
 
-    async def _deliver(self) -> None:
+    async def _deliver(self) -> bool:
+        """Tell the mailboxes what is new at Stripe; whether anything was."""
         listed = await self.http.get(
             "/v1/events",
             params={"limit": 100},
@@ -225,17 +226,18 @@ class World:
                     start_signal="hint",
                     start_signal_args=[ids],
                 )
+        return bool(hints)
 
     async def _quiet(self) -> None:
         """Wait until no workflow of ours has anything under way."""
-        calm, before = 0, None
+        calm = 0
         for _ in range(int(WAIT_SECONDS / PAUSE_SECONDS)):
             now = [await self._standing(customer) for customer in self.customers]
             is_busy = any(pending for _, pending in now)
-            calm = 0 if is_busy or now != before else calm + 1
+            calm = 0 if is_busy or now != self.standing else calm + 1
+            self.standing = now
             if calm >= QUIET_READINGS:
                 return
-            before = now
             await asyncio.sleep(PAUSE_SECONDS)
         raise TimeoutError("the world does not become quiet")
 
@@ -297,7 +299,6 @@ async def world(
             ),
         )
         await add(env.client, [key.name for key in ALL])
-        for worker in build_workers(env.client, ours, sessions):
-            await stack.enter_async_context(worker)
+        await stack.enter_async_context(running_workers(env.client, ours, sessions))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=own_stripe, timeout=60))
         yield World(env, http, sessions)
