@@ -20,15 +20,19 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.attempt_book import AttemptBook
 from activities.cards import CardActivities
 from activities.catalog import CatalogActivities
 from activities.charges import ChargeActivities
 from activities.charging import Charging
 from activities.interceptors import ActivityInterceptor
+from activities.last_resorts import LastResortActivities
 from activities.mail import MailActivities
 from activities.retries import RetryActivities
+from activities.setup_intents import SetupIntentActivities
 from activities.subscription_commands import SubscriptionCommandActivities
 from activities.subscription_desk import SubscriptionDesk
+from activities.subscription_rows import SubscriptionRowActivities
 from activities.subscriptions import SubscriptionActivities
 from adapters.mail import Mailer
 from adapters.stripe.catalog import StripeCatalog
@@ -56,11 +60,7 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 GRACEFUL_SECONDS = 2
 
 
-def build_activities(
-    stripe: StripeClient,
-    mailer: Mailer,
-    sessions: Sessions,
-) -> Activities:
+def build_activities(stripe: StripeClient, mailer: Mailer, sessions: Sessions) -> Activities:
     """Wire every activity with what it needs.
 
     Args:
@@ -75,16 +75,19 @@ def build_activities(
     customers = StripeCustomers(stripe)
     desk = SubscriptionDesk(subscriptions, invoices, customers, sessions)
     subscription = SubscriptionActivities(desk)
+    rows = SubscriptionRowActivities(sessions)
     commands = SubscriptionCommandActivities(desk)
+    last_resorts = LastResortActivities(desk)
     retry = RetryActivities(invoices, sessions)
-    charging = ChargeActivities(Charging(invoices, subscriptions, sessions), invoices)
+    charging = ChargeActivities(Charging(invoices, subscriptions, AttemptBook(sessions)), invoices)
     cards = CardActivities(customers, sessions)
+    setups = SetupIntentActivities(customers, sessions)
     catalog = CatalogActivities(StripeCatalog(stripe), sessions)
     mail = MailActivities(mailer, sessions)
     return {
         BILLING: [
-            subscription.open_subscription,
-            subscription.park_subscription,
+            rows.open_subscription,
+            rows.park_subscription,
             retry.save_retry,
             mail.send_mail,
         ],
@@ -93,15 +96,15 @@ def build_activities(
             subscription.refresh_subscription,
             commands.cancel_subscription,
             commands.change_payment_method,
-            commands.carry_out_last_resort,
-            commands.void_invoices,
+            last_resorts.carry_out_last_resort,
+            last_resorts.void_invoices,
             retry.open_retry,
             charging.charge_invoice,
             charging.look_at_invoice,
             cards.attach_payment_method,
             cards.set_default_payment_method,
             cards.detach_payment_method,
-            cards.create_setup_intent,
+            setups.create_setup_intent,
             catalog.create_plan,
             catalog.change_plan,
         ],

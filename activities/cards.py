@@ -98,26 +98,6 @@ class CardActivities:
             await PaymentMethodRepository(session).detach(errand.resource_id)
         return ErrandResult(resource_id=errand.resource_id)
 
-    @activity.defn
-    async def create_setup_intent(self, errand: StripeErrand) -> ErrandResult:
-        """Prepare the saving of a card in a browser.
-
-        Args:
-            errand: With the user.
-
-        Returns:
-            The secret for the browser.
-
-        Raises:
-            ApplicationError: Stripe refused, or is down.
-        """
-        if errand.user_id is None:
-            raise InvalidInputError("a set-up needs a user")
-        customer_id = await ensure_customer(errand.user_id, self._customers, self._sessions)
-        key = f"{errand_workflow_id(errand.errand_id)}:setup"
-        secret = await self._customers.create_setup_intent(customer_id, key)
-        return ErrandResult(resource_id=errand.resource_id, client_secret=secret)
-
     async def _open_retries(self, user_id: UUID) -> tuple[str, ...]:
         async with self._sessions() as session:
             rows = await PaymentRetryRepository(session).list_open(user_id=user_id)

@@ -5,16 +5,12 @@ call of the same attempt got lost, the invoice is read before anything else: it 
 that call has charged, whatever Stripe remembers of its idempotency key.
 """
 
-from typing import NamedTuple
-
 import structlog
 
+from activities.attempt_book import RESERVED, AttemptBook
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.subscriptions import StripeSubscriptions
 from database.models import PaymentAttempt
-from database.payment_attempts import RESERVED, PaymentAttemptRepository
-from database.payment_retries import PaymentRetryRepository
-from database.session import Sessions
 from domain.errors import (
     CardDeclinedError,
     NotFoundError,
@@ -23,7 +19,6 @@ from domain.errors import (
 )
 from domain.ids import charge_key
 from domain.retries import (
-    CARD_ATTEMPT_LIMIT,
     LIMIT_REACHED,
     AttemptTrigger,
     ChargeResult,
@@ -38,13 +33,6 @@ NO_CARD = "no_payment_method"
 KEY_COUNT = 3
 
 
-class Reserved(NamedTuple):
-    """An attempt as it stands in our database before Stripe is asked."""
-
-    attempt: PaymentAttempt
-    is_over_limit: bool
-
-
 class Charging:
     """The one hand that retries."""
 
@@ -52,11 +40,11 @@ class Charging:
         self,
         invoices: StripeInvoices,
         subscriptions: StripeSubscriptions,
-        sessions: Sessions,
+        book: AttemptBook,
     ) -> None:
         self._invoices = invoices
         self._subscriptions = subscriptions
-        self._sessions = sessions
+        self._book = book
 
     async def charge(self, order: ChargeOrder) -> ChargeOutcome:
         """Make one attempt come to its one end.
@@ -71,7 +59,7 @@ class Charging:
             ApplicationError: Not known yet; call again.
         """
         invoice = await self._invoices.read(order.stripe_invoice_id)
-        reserved = await self._reserve(order, invoice)
+        reserved = await self._book.reserve(order, invoice)
         if reserved.attempt.outcome != RESERVED:
             return _outcome_of(reserved.attempt, invoice)
         # Reason: an earlier call of this attempt may have charged and lost its answer.
@@ -79,7 +67,7 @@ class Charging:
         if outcome is None and reserved.is_over_limit:
             outcome = _failed(LIMIT_REACHED, None, invoice)
         outcome = outcome or await self._pay(order, invoice, reserved.attempt)
-        await self._settle(order, outcome)
+        await self._book.settle(order, outcome)
         _count(order, outcome, invoice)
         log.info("invoice_charged", result=outcome.result, attempt=order.attempt)
         return outcome
@@ -124,34 +112,6 @@ class Charging:
                 order.stripe_subscription_id,
                 order.stripe_payment_method_id,
                 f"{charge_key(order.stripe_invoice_id, order.attempt)}:card",
-            )
-
-    async def _reserve(self, order: ChargeOrder, invoice: UnpaidInvoice) -> Reserved:
-        card = order.stripe_payment_method_id or invoice.card_id
-        async with self._sessions.begin() as session:
-            attempts = PaymentAttemptRepository(session)
-            attempt = await attempts.reserve(
-                payment_retry_id=order.payment_retry_id,
-                attempt=order.attempt,
-                trigger=order.trigger,
-                outcome=RESERVED,
-                stripe_payment_method_id=card,
-                stripe_charge_id_before=invoice.latest_charge_id,
-                attempted_at=order.attempted_at,
-            )
-            await PaymentRetryRepository(session).show_charging(order.payment_retry_id)
-            count = await attempts.count_of_card(card, order.attempted_at) if card else 0
-        return Reserved(attempt, is_over_limit=count > CARD_ATTEMPT_LIMIT)
-
-    async def _settle(self, order: ChargeOrder, outcome: ChargeOutcome) -> None:
-        async with self._sessions.begin() as session:
-            await PaymentAttemptRepository(session).settle(
-                order.payment_retry_id,
-                order.attempt,
-                outcome=outcome.result,
-                decline_code=outcome.decline_code,
-                advice_code=outcome.advice_code,
-                stripe_payment_intent_id=outcome.stripe_payment_intent_id,
             )
 
 

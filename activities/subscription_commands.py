@@ -1,4 +1,4 @@
-"""What persons and recoveries ask of a subscription, carried out at Stripe."""
+"""What persons ask of a subscription, carried out at Stripe."""
 
 from temporalio import activity
 
@@ -9,7 +9,6 @@ from database.subscriptions import SubscriptionRepository
 from domain.billing import Refreshed, SubscriptionOrder
 from domain.errors import NotFoundError
 from domain.ids import command_key, subscription_workflow_id
-from domain.retries import LastResort
 from domain.subscriptions import SubscriptionStatus
 
 
@@ -43,7 +42,8 @@ class SubscriptionCommandActivities:
         seen = await self._desk.subscriptions.read(stripe_id)
         for invoice in seen.invoices:
             if invoice.invoice_status == "open":
-                await self._void(order, invoice.stripe_invoice_id)
+                key = _key(order, f"void:{invoice.stripe_invoice_id}")
+                await self._desk.void_if_open(invoice.stripe_invoice_id, key)
         return await self._desk.look(order, stripe_id)
 
     @activity.defn
@@ -65,52 +65,6 @@ class SubscriptionCommandActivities:
         card = order.command.stripe_payment_method_id
         await self._desk.subscriptions.use_card(stripe_id, card, _key(order, "card"))
         return await self._desk.look(order, stripe_id)
-
-    @activity.defn
-    async def carry_out_last_resort(self, order: SubscriptionOrder) -> Refreshed:
-        """Do what the policy says when all retries have failed.
-
-        Args:
-            order: With what to do.
-
-        Returns:
-            The subscription as it is now.
-
-        Raises:
-            ApplicationError: Stripe refused, or is down.
-        """
-        stripe_id, wanted = await self._desk.stripe_id(order), order.last_resort
-        if wanted is None:
-            raise NotFoundError("there is no last resort to carry out")
-        invoice = await self._desk.invoices.read(wanted.stripe_invoice_id)
-        if invoice.invoice_status == "paid":
-            return await self._desk.look(order, stripe_id)  # somebody paid in the last moment
-        end = wanted.last_resort
-        if end is LastResort.MARK_UNCOLLECTIBLE:
-            if invoice.invoice_status == "open":
-                key = _key(order, f"uncollectible:{wanted.stripe_invoice_id}")
-                await self._desk.invoices.mark_uncollectible(wanted.stripe_invoice_id, key)
-            # Reason: alone it makes Stripe report the subscription as active.
-            end = wanted.after_uncollectible
-        key = _key(order, f"last_resort:{wanted.stripe_invoice_id}")
-        if end is LastResort.PAUSE:
-            await self._desk.subscriptions.pause(stripe_id, key)
-        else:
-            await self._desk.subscriptions.cancel(stripe_id, key)
-        return await self._desk.look(order, stripe_id)
-
-    @activity.defn
-    async def void_invoices(self, order: SubscriptionOrder) -> Refreshed:
-        """Void older invoices that the policy gives up once a newer one is paid."""
-        for stripe_invoice_id in order.void_stripe_invoice_ids:
-            await self._void(order, stripe_invoice_id)
-        return await self._desk.look(order, await self._desk.stripe_id(order))
-
-    async def _void(self, order: SubscriptionOrder, stripe_invoice_id: str) -> None:
-        invoice = await self._desk.invoices.read(stripe_invoice_id)
-        if invoice.invoice_status == "open":
-            key = _key(order, f"void:{stripe_invoice_id}")
-            await self._desk.invoices.void(stripe_invoice_id, key)
 
     async def _cancel_unmade(self, order: SubscriptionOrder) -> Refreshed:
         async with self._desk.sessions.begin() as session:

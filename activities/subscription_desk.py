@@ -53,6 +53,20 @@ class SubscriptionDesk:
         async with self.sessions() as session:
             return await PaymentMethodRepository(session).has_default(request.user_id)
 
+    async def void_if_open(self, stripe_invoice_id: str, key: str) -> None:
+        """Void an invoice, unless it was paid or given up meanwhile.
+
+        Args:
+            stripe_invoice_id: Which.
+            key: Idempotency key.
+
+        Raises:
+            ApplicationError: Stripe refused, or is down.
+        """
+        invoice = await self.invoices.read(stripe_invoice_id)
+        if invoice.invoice_status == "open":
+            await self.invoices.void(stripe_invoice_id, key)
+
     async def look(self, order: SubscriptionOrder, stripe_subscription_id: str) -> Refreshed:
         """Read the subscription from Stripe and write its view.
 

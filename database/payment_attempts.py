@@ -11,8 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import PaymentAttempt
 from domain.retries import CARD_ATTEMPT_WINDOW, LIMIT_REACHED
 
-RESERVED = "reserved"
-
 
 class PaymentAttemptRepository:
     """Reads and writes `payment_attempts` within one session."""

@@ -9,8 +9,9 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain.errors import IllegalCommandError
-    from domain.retries import CLOSED, NextStep, RetryStatus, next_step
+    from domain.retries import CLOSED, AttemptTrigger, NextStep, RetryStatus, next_step
     from domain.retry_messages import RetryNow, RetrySnapshot, RetryStart, RetryWish, WishKind
+    from workflows.retry_desk import RetryDesk
     from workflows.retry_turns import RetryTurns
 
 
@@ -18,14 +19,14 @@ with workflow.unsafe.imports_passed_through():
 class PaymentRetryWorkflow:
     """One execution per unpaid invoice; its id is `payment-retry-{stripe_invoice_id}`.
 
-    It owns the invoice's `payment_retries` row. What others ask of it goes into a box that only
-    `run` empties, so a charge in flight always comes to its end first.
+    Wishes go into a box that only `run` empties: a charge in flight comes to its end first.
     """
 
     @workflow.init
     def __init__(self, start: RetryStart) -> None:
         self._start = start
-        self._turns = RetryTurns(start)
+        self._desk = RetryDesk(start)
+        self._turns = RetryTurns(start, self._desk)
         self._answered: set[UUID] = set()
 
     @workflow.run
@@ -42,9 +43,8 @@ class PaymentRetryWorkflow:
         while not self._is_closed():
             await self._turn()
         await self._turns.close()
-        # Reason: safe to await alone here, because every handler sees that we are closed.
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        await self._turns.finish_mails()
+        await workflow.wait_condition(workflow.all_handlers_finished)  # they see that we closed
+        await self._desk.finish_mails()
         return self._turns.recovery.retry_status
 
     async def _turn(self) -> None:
@@ -58,7 +58,7 @@ class PaymentRetryWorkflow:
             await self._turns.show(step)
             await self._wait_until(step.at)
         elif step.action is NextStep.Action.CHARGE:
-            await self._turns.charge_on_schedule()
+            await self._turns.charge(AttemptTrigger.SCHEDULED)
         else:
             self._turns.give_up()
 
@@ -73,7 +73,7 @@ class PaymentRetryWorkflow:
             )
 
     async def _rotate(self) -> None:
-        await self._turns.finish_mails()
+        await self._desk.finish_mails()
         wishes = self._turns.wishes
         await workflow.wait_condition(lambda: bool(wishes) or workflow.all_handlers_finished())
         if not wishes:  # no await between this and the next line
@@ -84,11 +84,8 @@ class PaymentRetryWorkflow:
 
     @workflow.signal
     def ask(self, wish: RetryWish) -> None:
-        """Put a wish into the box; to stop goes before all others."""
-        if wish.kind is WishKind.STOP:
-            self._turns.wishes.appendleft(wish)
-        else:
-            self._turns.wishes.append(wish)
+        """Put a wish into the box."""
+        self._turns.put(wish)
 
     @workflow.update
     async def retry_now(self, command: RetryNow) -> RetrySnapshot:
@@ -98,35 +95,32 @@ class PaymentRetryWorkflow:
             command: Its id is the update's id.
 
         Returns:
-            Where the recovery stands after the charge, also after a declined one.
+            Where the recovery stands, also after a declined charge.
 
         Raises:
             ApplicationError: The recovery has ended or stepped back for a newer invoice.
         """
-        self._turns.wishes.append(
-            RetryWish(kind=WishKind.RETRY_NOW, command_id=command.command_id),
-        )
-        await workflow.wait_condition(
-            lambda: command.command_id in self._answered or self._is_closed(),
-        )
-        if command.command_id not in self._answered:
-            raise self._refused()
+        command_id = command.command_id
+        self._turns.put(RetryWish(kind=WishKind.RETRY_NOW, command_id=command_id))
+        await workflow.wait_condition(lambda: command_id in self._answered or self._is_closed())
+        if command_id not in self._answered:
+            raise _refused(self.view().retry_status)
         return self.view()
 
     @retry_now.validator
     def _may_retry(self, command: RetryNow) -> None:
         if self._is_closed() or self._turns.recovery.retry_status is RetryStatus.PAUSED:
-            raise self._refused()
-
-    def _refused(self) -> ApplicationError:
-        status = self._turns.recovery.retry_status
-        return ApplicationError(
-            f"the payment retry is {status}",
-            {"retry_status": status},
-            type=IllegalCommandError.code,
-        )
+            raise _refused(self.view().retry_status)
 
     @workflow.query
     def view(self) -> RetrySnapshot:
         """Return where the recovery stands, without touching history."""
         return self._turns.snapshot()
+
+
+def _refused(status: RetryStatus) -> ApplicationError:
+    return ApplicationError(
+        f"the payment retry is {status}",
+        {"retry_status": status},
+        type=IllegalCommandError.code,
+    )

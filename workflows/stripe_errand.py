@@ -8,6 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.cards import CardActivities
     from activities.catalog import CatalogActivities
+    from activities.setup_intents import SetupIntentActivities
     from domain.errands import ErrandKind, ErrandResult, StripeErrand
     from domain.retry_messages import WishKind
     from workflows.recoveries import ask_recovery
@@ -19,7 +20,7 @@ _ACTIVITIES: dict[ErrandKind, Job] = {
     ErrandKind.ATTACH_PAYMENT_METHOD: CardActivities.attach_payment_method,
     ErrandKind.SET_DEFAULT_PAYMENT_METHOD: CardActivities.set_default_payment_method,
     ErrandKind.DETACH_PAYMENT_METHOD: CardActivities.detach_payment_method,
-    ErrandKind.CREATE_SETUP_INTENT: CardActivities.create_setup_intent,
+    ErrandKind.CREATE_SETUP_INTENT: SetupIntentActivities.create_setup_intent,
     ErrandKind.CREATE_PLAN: CatalogActivities.create_plan,
     ErrandKind.CHANGE_PLAN: CatalogActivities.change_plan,
 }

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.retry_messages import RetryReport
     from workflows.mailbox import Mailbox
     from workflows.signals import REPORT
+    from workflows.subscription_standing import SubscriptionStanding
     from workflows.subscription_turns import SubscriptionTurns
 
 
@@ -22,15 +23,15 @@ with workflow.unsafe.imports_passed_through():
 class SubscriptionWorkflow:
     """One execution per subscription, its only writer; its id is `subscription-{subscription_id}`.
 
-    Commands (updates), hints and reports (signals) go into the mailbox. Only `run` takes them
-    out, one by one.
+    Commands, hints and reports go into the mailbox; only `run` takes them out, one by one.
     """
 
     @workflow.init
     def __init__(self, start: SubscriptionStart) -> None:
         self._start = start
         self._box = Mailbox(start)
-        self._turns = SubscriptionTurns(start, self._box)
+        self._standing = SubscriptionStanding(start, self._box)
+        self._turns = SubscriptionTurns(start, self._box, self._standing)
 
     @workflow.run
     async def run(self, start: SubscriptionStart) -> SubscriptionState | None:
@@ -43,11 +44,11 @@ class SubscriptionWorkflow:
             The final state; None if there is no such subscription.
         """
         await self._turns.open()
-        while not self._turns.is_over():
+        while not self._standing.is_over():
             await self._turn()
         while not await self._box.is_quiet():  # nobody may be left waiting at the end
             await self._turn()
-        return self._turns.state
+        return self._standing.state
 
     async def _turn(self) -> None:
         if self._box.commands:
@@ -56,7 +57,7 @@ class SubscriptionWorkflow:
             await self._turns.hear(self._box.reports.popleft())
         elif self._box.hint_ids:
             await self._turns.look(self._box.take_hints())
-        elif self._turns.is_grace_over():
+        elif (due_at := self._standing.next_due_at()) and due_at <= workflow.now():
             await self._turns.tell_grace_is_over()
         elif workflow.info().get_current_history_length() >= self._start.rotate_after:
             await self._rotate()
@@ -64,17 +65,16 @@ class SubscriptionWorkflow:
             await self._sleep()
 
     async def _sleep(self) -> None:
-        due_at = self._turns.next_due_at()
+        due_at = self._standing.next_due_at()
+        left = None if due_at is None else due_at - workflow.now()
         with suppress(TimeoutError):
-            await workflow.wait_condition(
-                self._box.has_mail,
-                timeout=None if due_at is None else due_at - workflow.now(),
-                timeout_summary="grace ends",
-            )
+            box = self._box
+            await workflow.wait_condition(box.has_mail, timeout=left, timeout_summary="grace")
 
     async def _rotate(self) -> None:
         if await self._box.is_quiet():  # no await between this and the next line
-            carried = {"state": self._turns.carried(), "hint_ids": (), "answers": self._box.answers}
+            state, answers = self._standing.carried(), self._box.answers
+            carried = {"state": state, "hint_ids": (), "answers": answers}
             workflow.continue_as_new(self._start.model_copy(update=carried))
 
     @workflow.update
@@ -88,8 +88,7 @@ class SubscriptionWorkflow:
             The subscription once the command was carried out.
 
         Raises:
-            ApplicationError: Refused when its turn came, by our table or by Stripe; the type is
-                the error's code.
+            ApplicationError: Refused, by our table or by Stripe; its type is the error's code.
         """
         answer = await self._box.ask(command)
         if answer.state is None:
@@ -102,7 +101,7 @@ class SubscriptionWorkflow:
             return  # a repeat gets its first answer, whatever the state
         if workflow.info().get_current_history_length() >= 2 * self._start.rotate_after:
             raise ApplicationError("rotating, try again", type="busy")
-        if (refusal := self._turns.refusal(command)) is not None:
+        if (refusal := self._standing.refusal(command)) is not None:
             raise _failure(refusal)
 
     @workflow.signal
@@ -118,7 +117,7 @@ class SubscriptionWorkflow:
     @workflow.query
     def view(self) -> SubscriptionState | None:
         """Return the state without touching history; None before the first step."""
-        return self._turns.state
+        return self._standing.state
 
 
 def _failure(answer: CommandAnswer) -> ApplicationError:

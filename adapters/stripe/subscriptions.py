@@ -5,10 +5,10 @@ from uuid import UUID
 
 import stripe
 
-from adapters.stripe.client import moment, object_id, optional_moment, our_errors
+from adapters.stripe.client import our_errors
+from adapters.stripe.seen import invoice_seen, subscription_seen
 from domain.billing import SubscriptionRequest
-from domain.seen import InvoiceSeen, PaymentSeen, SubscriptionSeen
-from domain.subscriptions import SubscriptionStatus
+from domain.seen import SubscriptionSeen
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams
@@ -45,21 +45,7 @@ class StripeSubscriptions:
         Raises:
             ApplicationError: See `our_errors`.
         """
-        params: SubscriptionCreateParams = {
-            "customer": stripe_customer_id,
-            "items": [{"price": request.stripe_price_id, "quantity": request.quantity}],
-            # Reason: Stripe refuses to charge where there is no card; this waits for one.
-            "payment_behavior": "allow_incomplete" if has_card else "default_incomplete",
-            "billing_mode": {"type": "flexible"},
-            "metadata": {"subscription_id": str(subscription_id)},
-        }
-        if has_card:
-            params["off_session"] = True
-        if request.stripe_payment_method_id:
-            params["default_payment_method"] = request.stripe_payment_method_id
-        if request.trial_days:
-            params["trial_period_days"] = request.trial_days
-            params["trial_settings"] = {"end_behavior": {"missing_payment_method": "pause"}}
+        params = _creation(subscription_id, stripe_customer_id, request, has_card)
         with our_errors():
             made = await self._client.v1.subscriptions.create_async(
                 params,
@@ -93,7 +79,7 @@ class StripeSubscriptions:
                     "expand": ["data.payments"],
                 },
             )
-        return _seen(found, [_invoice(invoice) for invoice in invoices.data])
+        return subscription_seen(found, [invoice_seen(invoice) for invoice in invoices.data])
 
     async def cancel(self, stripe_subscription_id: str, key: str) -> None:
         """Cancel at once; one that is canceled already is success."""
@@ -132,46 +118,25 @@ class StripeSubscriptions:
             )
 
 
-def _seen(found: stripe.Subscription, invoices: list[InvoiceSeen]) -> SubscriptionSeen:
-    item = found["items"].data[0]  # Reason: `.items` is a method of the mapping protocol
-    return SubscriptionSeen(
-        stripe_subscription_id=found.id,
-        stripe_customer_id=object_id(found.customer) or "",
-        subscription_status=SubscriptionStatus(found.status),
-        quantity=item.quantity or 1,
-        current_period_start=moment(item.current_period_start),
-        current_period_end=moment(item.current_period_end),
-        trial_end=optional_moment(found.trial_end),
-        cancel_at=optional_moment(found.cancel_at),
-        canceled_at=optional_moment(found.canceled_at),
-        default_payment_method_id=object_id(found.default_payment_method),
-        latest_stripe_invoice_id=object_id(found.latest_invoice),
-        invoices=tuple(invoices),
-    )
-
-
-def _invoice(found: stripe.Invoice) -> InvoiceSeen:
-    line = found.lines.data[0] if found.lines.data else None
-    return InvoiceSeen(
-        stripe_invoice_id=found.id or "",
-        invoice_status=found.status or "draft",
-        billing_reason=found.billing_reason,
-        amount_due_cents=found.amount_due,
-        amount_paid_cents=found.amount_paid,
-        currency_code=found.currency,
-        # Reason: the invoice's own period lies one cycle back; the line says what is paid for.
-        period_start=moment(line.period.start if line else found.period_start),
-        period_end=moment(line.period.end if line else found.period_end),
-        invoiced_at=moment(found.created),
-        is_attempted=found.attempted,
-        hosted_invoice_url=found.hosted_invoice_url,
-        payments=tuple(
-            PaymentSeen(
-                stripe_payment_intent_id=intent_id,
-                amount_cents=entry.amount_paid or entry.amount_requested,
-                is_succeeded=entry.status == "paid",
-            )
-            for entry in (found.payments.data if found.payments else [])
-            if (intent_id := object_id(entry.payment.payment_intent))
-        ),
-    )
+def _creation(
+    subscription_id: UUID,
+    stripe_customer_id: str,
+    request: SubscriptionRequest,
+    has_card: bool,
+) -> "SubscriptionCreateParams":
+    params: SubscriptionCreateParams = {
+        "customer": stripe_customer_id,
+        "items": [{"price": request.stripe_price_id, "quantity": request.quantity}],
+        # Reason: Stripe refuses to charge where there is no card; this waits for one.
+        "payment_behavior": "allow_incomplete" if has_card else "default_incomplete",
+        "billing_mode": {"type": "flexible"},
+        "metadata": {"subscription_id": str(subscription_id)},
+    }
+    if has_card:
+        params["off_session"] = True
+    if request.stripe_payment_method_id:
+        params["default_payment_method"] = request.stripe_payment_method_id
+    if request.trial_days:
+        params["trial_period_days"] = request.trial_days
+        params["trial_settings"] = {"end_behavior": {"missing_payment_method": "pause"}}
+    return params
