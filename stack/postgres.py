@@ -50,13 +50,11 @@ class Cluster:
             "port": str(self.port),
             "unix_socket_directories": "",
             "shared_buffers": "64MB",
-            "timezone": "UTC",
-            "log_timezone": "UTC",
+            **dict.fromkeys(("timezone", "log_timezone"), "UTC"),
             "log_checkpoints": "off",
         }
         if sys.platform == "linux":
-            # Reason: after SIGKILL one call for all files instead of one a file, which takes
-            # seconds where others write a lot.
+            # Reason: after SIGKILL one call for all files; one a file takes seconds.
             settings["recovery_init_sync_method"] = "syncfs"
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
         return [self.program, "-D", str(self.folder), *flags]

@@ -11,7 +11,9 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import IllegalCommandError
     from domain.retries import CLOSED, AttemptTrigger, NextStep, RetryStatus, next_step
     from domain.retry_messages import RetryNow, RetrySnapshot, RetryStart, RetryWish, WishKind
+    from workflows.retry_board import RetryBoard
     from workflows.retry_desk import RetryDesk
+    from workflows.retry_mail import RetryMail
     from workflows.retry_turns import RetryTurns
 
 
@@ -25,8 +27,8 @@ class PaymentRetryWorkflow:
     @workflow.init
     def __init__(self, start: RetryStart) -> None:
         self._start = start
-        self._desk = RetryDesk(start)
-        self._turns = RetryTurns(start, self._desk)
+        self._mail, desk = RetryMail(start), RetryDesk(start)
+        self._turns = RetryTurns(start, desk, RetryBoard(start, desk, self._mail))
         self._answered: set[UUID] = set()
 
     @workflow.run
@@ -44,7 +46,7 @@ class PaymentRetryWorkflow:
             await self._turn()
         await self._turns.close()
         await workflow.wait_condition(workflow.all_handlers_finished)  # they see that we closed
-        await self._desk.finish_mails()
+        await self._mail.finish()
         return self._turns.recovery.retry_status
 
     async def _turn(self) -> None:
@@ -73,7 +75,7 @@ class PaymentRetryWorkflow:
             )
 
     async def _rotate(self) -> None:
-        await self._desk.finish_mails()
+        await self._mail.finish()
         wishes = self._turns.wishes
         await workflow.wait_condition(lambda: bool(wishes) or workflow.all_handlers_finished())
         if not wishes:  # no await between this and the next line

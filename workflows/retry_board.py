@@ -6,14 +6,16 @@ with workflow.unsafe.imports_passed_through():
     from domain.retries import NextStep, Recovery
     from domain.retry_messages import RetrySnapshot, RetryStart
     from workflows.retry_desk import RetryDesk
+    from workflows.retry_mail import RetryMail
     from workflows.search_attributes import STATUS
 
 
 class RetryBoard:
     """Shows each next step once."""
 
-    def __init__(self, start: RetryStart, desk: RetryDesk) -> None:
+    def __init__(self, start: RetryStart, desk: RetryDesk, mail: RetryMail) -> None:
         self.link: str | None = None
+        self._mail = mail
         self._payment_retry_id = start.payment_retry_id
         self._desk = desk
         self._step: NextStep | None = None
@@ -40,7 +42,7 @@ class RetryBoard:
         workflow.set_current_details(_told(snapshot, recovery.decline_code))
         if is_news:
             workflow.upsert_search_attributes([STATUS.value_set(snapshot.retry_status)])
-            self._desk.mail(snapshot, attempt, self.link)
+            self._mail.send(snapshot, attempt, self.link)
 
     def snapshot(self, recovery: Recovery) -> RetrySnapshot:
         """Return what the row shows."""

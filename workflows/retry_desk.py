@@ -1,4 +1,4 @@
-"""What a recovery has done for it outside its workflow: activities, mail, reports."""
+"""What a recovery has done for it outside its workflow: activities and reports."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,6 @@ from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.charges import ChargeActivities
-    from activities.mail import MailActivities
     from activities.retries import RetryActivities
     from domain.errors import ProviderRejectedError
     from domain.ids import subscription_workflow_id
@@ -17,14 +16,13 @@ with workflow.unsafe.imports_passed_through():
         ChargeOrder,
         ChargeOutcome,
         LastResortOrder,
-        MailOrder,
         RetryOpened,
         RetryReport,
         RetrySnapshot,
         RetryStart,
     )
     from workflows.signals import REPORT
-    from workflows.timeouts import MAIL, RECORD, STRIPE_CALL
+    from workflows.timeouts import RECORD, STRIPE_CALL
 
 
 class RetryDesk:
@@ -32,7 +30,6 @@ class RetryDesk:
 
     def __init__(self, start: RetryStart) -> None:
         self._start = start
-        self._sending: list[asyncio.Task[None]] = []
 
     async def open(self, recovery: Recovery) -> RetryOpened:
         """Take the invoice over from Stripe."""
@@ -119,31 +116,3 @@ class RetryDesk:
         # Reason: a mailbox that has ended needs no report; its subscription is final.
         with suppress(FailureError):
             await mailbox.signal(REPORT, report)
-
-    def mail(self, snapshot: RetrySnapshot, attempt: int, link: str | None) -> None:
-        """Send the news of a new status, beside the work: it never waits for a mail server."""
-        order = MailOrder(
-            message_key=f"{self._start.stripe_invoice_id}-{attempt}-{snapshot.retry_status}",
-            user_id=self._start.user_id,
-            retry_status=snapshot.retry_status,
-            next_attempt_at=snapshot.next_attempt_at,
-            link=link,
-        )
-        self._sending.append(asyncio.create_task(_send(order)))
-
-    async def finish_mails(self) -> None:
-        """Wait until all mails are sent or given up."""
-        await asyncio.gather(*self._sending)
-        self._sending.clear()
-
-
-async def _send(order: MailOrder) -> None:
-    try:
-        await workflow.execute_activity_method(
-            MailActivities.send_mail,
-            order,
-            **MAIL,
-            summary=f"mail: {order.retry_status}",
-        )
-    except ActivityError:
-        workflow.logger.warning("a mail was given up", extra={"key": order.message_key})

@@ -35,15 +35,14 @@ _MOVES = {
 class RetryTurns:
     """State of one recovery, and the steps that change it; one at a time."""
 
-    def __init__(self, start: RetryStart, desk: RetryDesk) -> None:
+    def __init__(self, start: RetryStart, desk: RetryDesk, board: RetryBoard) -> None:
         self.wishes: deque[RetryWish] = deque()
         self.recovery = start.recovery or Recovery(
             waits_from=workflow.now(),
             grace_ends_at=start.grace_ends_at,
         )
-        self._start, self._desk = start, desk
+        self._start, self._desk, self._board = start, desk, board
         self._attempt = start.attempt
-        self._board = RetryBoard(start, desk)
         self._outcome: ChargeOutcome | None = None
         self._last_resort: LastResortOrder | None = None
 
