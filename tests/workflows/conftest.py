@@ -33,7 +33,7 @@ from domain.billing import (
 from domain.errands import ErrandKind, ErrandResult, PlanRequest, StripeErrand
 from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id
 from domain.retries import RetryPolicy
-from domain.subscriptions import CommandKind
+from domain.subscriptions import FINAL, CommandKind, SubscriptionStatus
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
 from worker import running_workers
 from workflows.payment_retry import PaymentRetryWorkflow
@@ -46,6 +46,7 @@ DAY = timedelta(days=1)
 PAUSE_SECONDS = 0.02
 QUIET_READINGS = 3
 WAIT_SECONDS = 30
+STRIPE_HEADERS = {"Authorization": "Bearer sk_test_x"}
 
 
 @dataclass
@@ -114,6 +115,12 @@ class Customer:
         )
         assert result.stripe_payment_method_id is not None
         return result.stripe_payment_method_id
+
+    async def leave(self) -> None:
+        """Cancel, as customers do who would rather not stay."""
+        # Reason: a terminated workflow keeps the test server from skipping time ever after.
+        if SubscriptionStatus((await self.row()).subscription_status) not in FINAL:
+            await self.command(CommandKind.CANCEL_NOW)
 
     async def charges(self) -> list[dict[str, Any]]:
         """Return Stripe's own ledger of this subscription's charges."""
@@ -204,7 +211,7 @@ class World:
         listed = await self.http.get(
             "/v1/events",
             params={"limit": 100},
-            headers={"Authorization": "Bearer sk_test_x"},
+            headers=STRIPE_HEADERS,
         )
         hints: dict[str, list[str]] = {}
         for event in reversed(listed.json()["data"]):
@@ -282,8 +289,17 @@ def own_stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     child.wait(10)
 
 
+@pytest.fixture
+async def world(endless_world: World) -> AsyncIterator[World]:
+    """The world, left without customers: whoever stayed would renew in every later test."""
+    yield endless_world
+    for customer in endless_world.customers:
+        await customer.leave()
+    endless_world.customers.clear()
+
+
 @pytest.fixture(scope="session")
-async def world(
+async def endless_world(
     own_stripe: str,
     outside: Outside,
     settings: Settings,
