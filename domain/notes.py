@@ -4,7 +4,7 @@ from datetime import datetime
 
 from domain.billing import EventNote, SubscriptionCommand
 from domain.retries import ChargeResult
-from domain.retry_messages import RetryReport
+from domain.retry_messages import ChargeOutcome, RetryReport
 from domain.subscriptions import CommandKind, SubscriptionStatus
 
 _COMMANDS = {
@@ -66,19 +66,33 @@ def note_of_status(
 
 def notes_of_report(report: RetryReport) -> tuple[EventNote, ...]:
     """Tell what a recovery did, if it did anything that a customer would want to know."""
-    data = {"stripe_invoice_id": report.stripe_invoice_id, "retry_status": report.retry_status}
-    source_key = f"retry:{report.stripe_invoice_id}:{report.attempt}"
-    if report.outcome is None:
-        if report.last_resort is None:
-            return ()
-        summary = f"All retries have failed: {report.last_resort.last_resort}, as the policy says."
-        source_key = f"retry:{report.stripe_invoice_id}:last_resort"
-        return (EventNote(source_key=source_key, kind="last_resort", summary=summary, data=data),)
-    data["attempt"] = str(report.attempt)
-    if report.outcome.result is ChargeResult.SUCCEEDED:
+    about = {"stripe_invoice_id": report.stripe_invoice_id, "retry_status": report.retry_status}
+    key = f"retry:{report.stripe_invoice_id}"
+    notes = []
+    if report.outcome is not None:
+        about |= {"attempt": str(report.attempt)}
+        notes.append(_note_of_charge(report.outcome, f"{key}:{report.attempt}", about))
+    if report.last_resort is not None:
+        what = report.last_resort.last_resort
+        summary = f"All retries have failed: {what}, as the policy says."
+        last = EventNote(
+            source_key=f"{key}:last_resort",
+            kind="last_resort",
+            summary=summary,
+            data=about,
+        )
+        notes.append(last)
+    return tuple(notes)
+
+
+def _note_of_charge(outcome: ChargeOutcome, key: str, about: dict[str, str]) -> EventNote:
+    if outcome.result is ChargeResult.SUCCEEDED:
         summary = "A retry was paid."
-        return (EventNote(source_key=source_key, kind="retry_paid", summary=summary, data=data),)
-    decline_code = report.outcome.decline_code or "unknown reason"
-    data["decline_code"] = decline_code
-    summary = f"A retry failed: {decline_code}."
-    return (EventNote(source_key=source_key, kind="retry_failed", summary=summary, data=data),)
+        return EventNote(source_key=key, kind="retry_paid", summary=summary, data=about)
+    decline_code = outcome.decline_code or "unknown reason"
+    return EventNote(
+        source_key=key,
+        kind="retry_failed",
+        summary=f"A retry failed: {decline_code}.",
+        data={**about, "decline_code": decline_code},
+    )

@@ -1,0 +1,203 @@
+"""Durations, ids, notes and mails: small, pure, and relied on everywhere."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from domain import ids
+from domain.billing import EventNote, SubscriptionCommand, SubscriptionOrder, SubscriptionRequest
+from domain.errors import ApplicationError, CardDeclinedError, ConflictError
+from domain.mails import write_mail
+from domain.messages import Duration, format_duration
+from domain.notes import (
+    note_of_command,
+    note_of_grace_end,
+    note_of_hint,
+    note_of_status,
+    notes_of_report,
+)
+from domain.retries import ChargeResult, LastResort, RetryStatus
+from domain.retry_messages import ChargeOutcome, LastResortOrder, RetryReport
+from domain.seen import UnpaidInvoice
+from domain.subscriptions import CommandKind, SubscriptionStatus
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DURATION = TypeAdapter(Duration)
+S = SubscriptionStatus
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("2h", timedelta(hours=2)),
+        ("3d", timedelta(days=3)),
+        (" 3d ", timedelta(days=3)),
+        ("P1DT12H", timedelta(hours=36)),
+        (timedelta(days=1), timedelta(days=1)),
+    ],
+)
+def test_durations_are_read(text: object, expected: timedelta) -> None:
+    assert DURATION.validate_python(text) == expected
+
+
+@pytest.mark.parametrize("text", [3, 1.5, "3", "3w", "d3", ""])
+def test_a_duration_without_a_known_unit_is_refused(text: object) -> None:
+    with pytest.raises(ValidationError):
+        DURATION.validate_python(text)
+
+
+@given(st.integers(0, 10**8))
+def test_durations_survive_writing_and_reading(seconds: int) -> None:
+    written = format_duration(timedelta(seconds=seconds))
+    assert DURATION.validate_python(written) == timedelta(seconds=seconds)
+
+
+def test_ids_come_out_the_same_twice_and_apart_for_others() -> None:
+    caller = uuid4()
+    assert ids.resource_id(caller, "/a", "k") == ids.resource_id(caller, "/a", "k")
+    different = {
+        ids.resource_id(caller, "/a", "k"),
+        ids.command_id(caller, "/a", "k"),
+        ids.resource_id(caller, "/ak", ""),
+        ids.resource_id(uuid4(), "/a", "k"),
+        ids.payment_retry_id("in_1"),
+        ids.invoice_id("in_1"),
+        ids.payment_id("in_1"),
+    }
+    assert len(different) == 7
+
+
+def test_keys_name_workflow_purpose_and_command() -> None:
+    subscription_id, command_id = UUID(int=1), UUID(int=2)
+    workflow_id = ids.subscription_workflow_id(subscription_id)
+    assert ids.command_key(workflow_id, "cancel", command_id) == (
+        f"subscription-{subscription_id}:cancel:{command_id}"
+    )
+    assert ids.charge_key("in_1", 3) == "payment-retry-in_1:charge:3"
+    assert ids.errand_workflow_id(command_id) == f"stripe-errand-{command_id}"
+
+
+def test_errors_carry_code_status_and_details() -> None:
+    assert (CardDeclinedError.code, CardDeclinedError.http_status) == ("card_declined", 402)
+    error = ConflictError("taken", "plan_code_taken", {"code": "pro"})
+    assert isinstance(error, ApplicationError)
+    assert (error.error_code, error.details) == ("plan_code_taken", {"code": "pro"})
+    assert ConflictError("taken").error_code == "conflict"
+
+
+@pytest.mark.parametrize("kind", list(CommandKind))
+def test_every_command_has_a_sentence(kind: CommandKind) -> None:
+    note = note_of_command(SubscriptionCommand(command_id=UUID(int=1), kind=kind))
+    assert (note.kind, note.source_key) == (kind, f"command:{UUID(int=1)}")
+    assert note.summary.endswith(".")
+
+
+def test_notes_of_status_grace_and_hints() -> None:
+    note = note_of_status(S.ACTIVE, S.PAST_DUE, 4, "invoice.payment_failed")
+    assert note.data == {"from": "active", "to": "past_due", "reason": "invoice.payment_failed"}
+    assert note.source_key == "status:4:past_due"
+    assert note_of_grace_end(NOW).kind == "grace_ended"
+    assert note_of_hint("evt_1", "invoice.paid").source_key == "evt_1"
+
+
+def report(**what: object) -> RetryReport:
+    return RetryReport.model_validate(
+        {"stripe_invoice_id": "in_1", "retry_status": RetryStatus.WAITING, **what},
+    )
+
+
+def test_a_report_without_news_is_no_note() -> None:
+    assert notes_of_report(report()) == ()
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "kind"),
+    [
+        (ChargeResult.SUCCEEDED, None, "retry_paid"),
+        (ChargeResult.FAILED, "lost_card", "retry_failed"),
+        (ChargeResult.FAILED, None, "retry_failed"),
+    ],
+)
+def test_a_charge_is_a_note(result: ChargeResult, code: str | None, kind: str) -> None:
+    outcome = ChargeOutcome(result=result, decline_code=code)
+    (note,) = notes_of_report(report(attempt=2, outcome=outcome))
+    assert (note.kind, note.source_key) == (kind, "retry:in_1:2")
+    assert (code or ".") in note.summary
+
+
+def test_a_last_resort_is_a_note_beside_the_charge_before_it() -> None:
+    order = LastResortOrder(stripe_invoice_id="in_1", last_resort=LastResort.CANCEL)
+    outcome = ChargeOutcome(result=ChargeResult.FAILED, decline_code="do_not_honor")
+    notes = notes_of_report(report(last_resort=order, attempt=3, outcome=outcome))
+    assert [note.kind for note in notes] == ["retry_failed", "last_resort"]
+    assert [note.kind for note in notes_of_report(report(last_resort=order))] == ["last_resort"]
+
+
+@pytest.mark.parametrize("status", list(RetryStatus))
+@pytest.mark.parametrize("link", [None, "https://pay.example/in_1"])
+@pytest.mark.parametrize("next_attempt_at", [None, NOW])
+def test_mails_are_written_for_news_only(
+    status: RetryStatus,
+    link: str | None,
+    next_attempt_at: datetime | None,
+) -> None:
+    mail = write_mail(status, next_attempt_at, link)
+    is_news = status in {
+        RetryStatus.WAITING,
+        RetryStatus.WAITING_PAYMENT_METHOD,
+        RetryStatus.WAITING_AUTHENTICATION,
+        RetryStatus.RECOVERED,
+        RetryStatus.EXHAUSTED,
+    }
+    assert (mail is not None) == is_news
+    if mail is not None and link is not None and status is not RetryStatus.RECOVERED:
+        assert link in mail.text
+    if mail is not None and status is RetryStatus.WAITING:
+        assert ("23 November 2026" in mail.text) == (next_attempt_at is not None)
+
+
+def test_an_order_tells_the_web_ui_what_it_is_about() -> None:
+    base = SubscriptionOrder(subscription_id=UUID(int=1), at=NOW)
+    request = SubscriptionRequest(
+        user_id=UUID(int=2),
+        plan_id=UUID(int=3),
+        stripe_price_id="price_1",
+    )
+    command = SubscriptionCommand(command_id=UUID(int=4), kind=CommandKind.CANCEL_NOW)
+    resort = LastResortOrder(stripe_invoice_id="in_1", last_resort=LastResort.PAUSE)
+    note = EventNote(source_key="k", kind="retry_paid", summary="Paid.")
+    said = [
+        order.summary
+        for order in (
+            base,
+            base.model_copy(update={"request": request}),
+            base.model_copy(update={"command": command}),
+            base.model_copy(update={"last_resort": resort}),
+            base.model_copy(update={"hint_ids": ("evt_1",), "notes": (note,)}),
+        )
+    ]
+    assert said == [
+        "look at Stripe: again",
+        "create at Stripe",
+        "cancel_now",
+        "last resort: pause",
+        "look at Stripe: evt_1, retry_paid",
+    ]
+
+
+def test_the_subscriptions_card_goes_before_the_customers() -> None:
+    invoice = UnpaidInvoice(
+        stripe_invoice_id="in_1",
+        invoice_status="open",
+        amount_cents=2_900,
+        currency_code="usd",
+        customer_card_id="pm_customer",
+    )
+    assert invoice.card_id == "pm_customer"
+    assert invoice.model_copy(update={"subscription_card_id": "pm_own"}).card_id == "pm_own"
