@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from domain import ids
+from domain.api_keys import digest, make_api_key, shown_prefix
 from domain.billing import EventNote, SubscriptionCommand, SubscriptionOrder, SubscriptionRequest
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
 from domain.mails import write_mail
@@ -56,6 +57,19 @@ def test_a_duration_without_a_known_unit_is_refused(text: object) -> None:
 def test_durations_survive_writing_and_reading(seconds: int) -> None:
     written = format_duration(timedelta(seconds=seconds))
     assert DURATION.validate_python(written) == timedelta(seconds=seconds)
+
+
+def test_durations_are_written_in_the_largest_unit_that_fits() -> None:
+    seconds = {0: "0s", 90: "90s", 900: "15m", 7_200: "2h", 129_600: "36h", 259_200: "3d"}
+    assert {at: format_duration(timedelta(seconds=at)) for at in seconds} == seconds
+
+
+def test_api_keys_are_random_and_only_their_digest_is_kept() -> None:
+    first, second = make_api_key(), make_api_key()
+    assert first != second
+    assert digest(first) == digest(first) != digest(second)
+    assert first.startswith(shown_prefix(first))
+    assert len(shown_prefix(first)) < len(first) / 3
 
 
 def test_ids_come_out_the_same_twice_and_apart_for_others() -> None:

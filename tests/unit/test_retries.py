@@ -80,6 +80,19 @@ def test_a_policy_that_cannot_be_meant_is_refused(body: dict[str, object], match
         RetryPolicy.model_validate(body)
 
 
+def test_a_policy_survives_the_database() -> None:
+    body = {
+        "schedules": {"default": ["90s", "15m"], "lost_card": []},
+        "grace": "0s",
+        "last_resort": "mark_uncollectible",
+        "after_uncollectible": "pause",
+        "older_invoices": "void",
+    }
+    policy = RetryPolicy.model_validate(body)
+    assert policy.model_dump(mode="json") == body
+    assert policy.schedule_for("lost_card", None) == ()
+
+
 @pytest.mark.parametrize(
     ("code", "advice", "expected"),
     [
