@@ -1,0 +1,45 @@
+"""One whole stack for all end-to-end tests."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.e2e.client import Document, World
+from tests.e2e.running import RunningStack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Everything that `make up` starts; it must also stop as it should."""
+    # Reason: as root PostgreSQL runs as its own user, which cannot pass pytest's folders.
+    with TemporaryDirectory(prefix="perdure-e2e-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        running = RunningStack(Path(folder))
+        try:
+            running.wait_until_ready()
+            yield running
+            running.stop()
+        finally:
+            running.destroy()
+            shutil.copytree(
+                folder, tmp_path_factory.mktemp("stack"), ignore=_all_but_logs, dirs_exist_ok=True
+            )
+
+
+def _all_but_logs(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name not in {"data", "logs"} and not name.endswith(".log")]
+
+
+@pytest.fixture(scope="session")
+def world(stack: RunningStack) -> Iterator[World]:
+    world = World(stack)
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def plan(world: World) -> Document:
+    return world.plan()
