@@ -1,0 +1,161 @@
+"""The API in this process, on real servers, and people who use it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from temporalio.client import Client
+
+from api.app import build_app
+from api.tokens import make_token
+from config import Settings
+from database.session import Sessions
+from database.users import ensure_admin
+
+API = "/api/v1"
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass
+class Person:
+    """Somebody with an account, and their HTTP client."""
+
+    user_id: UUID
+    email: str
+    http: httpx.AsyncClient
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """Read something that must be there."""
+        reply = await self.http.get(f"{API}/{path}", params=params)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    async def post(self, path: str, key: str | None = None, **body: Any) -> httpx.Response:
+        """Send a POST, with an idempotency key if one is given."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return await self.http.post(f"{API}/{path}", json=body, headers=headers)
+
+
+def problem(reply: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Return a problem document, checked for its form."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = reply.json()
+    assert body.keys() == {"type", "title", "status", "detail", "code", "details"}
+    assert (body["status"], body["code"]) == (status, code)
+    return body
+
+
+def client(app: FastAPI, **headers: str) -> httpx.AsyncClient:
+    """Make an HTTP client of an app in this process."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://test",
+        headers=headers,
+        timeout=30,
+    )
+
+
+async def bring_along(app: FastAPI, admin: Person) -> Person:
+    """Make a user who logs in elsewhere: hashing passwords is slow, and has tests of its own."""
+    email = f"{uuid4().hex}@example.com"
+    made = await admin.post("users", email=email, external_id=email)
+    assert made.status_code == 201, made.text
+    user_id = UUID(made.json()["user_id"])
+    secret = app.state.settings.auth.jwt_secret.get_secret_value()
+    token = make_token(user_id, secret, 3_600)
+    return Person(user_id, email, client(app, Authorization=f"Bearer {token}"))
+
+
+# Reason: an app's dispatcher delivers for everybody, so it must not outlive the tests that want it.
+@pytest.fixture(scope="module")
+async def app(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> AsyncIterator[FastAPI]:
+    app = build_app(settings, dev_server, sessions)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def stranger(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Nobody in particular."""
+    async with client(app) as http:
+        yield http
+
+
+@pytest.fixture
+async def user(app: FastAPI, admin: Person) -> AsyncIterator[Person]:
+    """A user, made for this test."""
+    person = await bring_along(app, admin)
+    yield person
+    await person.http.aclose()
+
+
+@pytest.fixture
+async def other(app: FastAPI, admin: Person) -> AsyncIterator[Person]:
+    """Another user."""
+    person = await bring_along(app, admin)
+    yield person
+    await person.http.aclose()
+
+
+@pytest.fixture(scope="module")
+async def admin(app: FastAPI, sessions: Sessions) -> AsyncIterator[Person]:
+    """The administrator."""
+    api_key, email = f"pk_{uuid4().hex}", f"{uuid4().hex}@example.com"
+    for _ in range(2):  # the second time changes nothing
+        async with sessions.begin() as session:
+            await ensure_admin(session, email, api_key)
+    async with client(app, **{"X-API-Key": api_key}) as http:
+        me = await http.get(f"{API}/users/me")
+        yield Person(UUID(me.json()["user_id"]), email, http)
+
+
+@pytest.fixture
+async def card(settings: Settings) -> Callable[..., Awaitable[str]]:
+    """Make a card that answers by script."""
+
+    async def make(*script: str) -> str:
+        async with httpx.AsyncClient(base_url=settings.stripe.api_base or "") as sandbox:
+            body = {"script": list(script)}
+            reply = await sandbox.post("/_sandbox/payment-methods", json=body)
+            made: str = reply.raise_for_status().json()["id"]
+            return made
+
+    return make
+
+
+@pytest.fixture
+async def plan(admin: Person, workers: Client) -> dict[str, Any]:
+    """A plan, made for this test."""
+    return await make_plan(admin)
+
+
+async def make_plan(admin: Person, **changes: Any) -> dict[str, Any]:
+    """Make a plan."""
+    body: dict[str, Any] = {
+        "code": f"plan-{uuid4().hex[:8]}",
+        "name": "Probe",
+        "amount_cents": 2900,
+    }
+    body |= {"currency_code": "usd", "interval": "month"}
+    reply = await admin.post("plans", **(body | changes))
+    assert reply.status_code == 201, reply.text
+    made: dict[str, Any] = reply.json()
+    return made
+
+
+async def until(read: Callable[[], Awaitable[Any]], seconds: float = 15) -> Any:
+    """Ask until the answer is true."""
+    async with asyncio.timeout(seconds):
+        while not (answer := await read()):  # noqa: ASYNC110 - what is asked has no event
+            await asyncio.sleep(0.05)
+    return answer

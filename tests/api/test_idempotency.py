@@ -1,0 +1,95 @@
+"""The same key and body: one thing, one answer. `retry-policies`-free, on keys of the API."""
+
+from uuid import uuid4
+
+import httpx
+from sqlalchemy import func, select
+
+from database.models import ApiKey, IdempotencyKey
+from database.session import Sessions
+from tests.api.conftest import API, PASSWORD, Person, problem
+
+
+async def count_keys(sessions: Sessions, user: Person) -> int:
+    async with sessions() as session:
+        statement = select(func.count()).where(ApiKey.user_id == user.user_id)
+        return await session.scalar(statement) or 0
+
+
+async def rows(sessions: Sessions, caller: Person) -> list[IdempotencyKey]:
+    async with sessions() as session:
+        statement = select(IdempotencyKey).where(IdempotencyKey.caller_id == caller.user_id)
+        return list(await session.scalars(statement))
+
+
+async def test_an_answer_is_replayed_and_says_so(user: Person, sessions: Sessions) -> None:
+    first = await user.post("api-keys", key="k", name="one")
+    second = await user.post("api-keys", key="k", name="one")
+    assert "idempotency-replayed" not in first.headers
+    assert second.headers["idempotency-replayed"] == "true"
+    assert await count_keys(sessions, user) == 1
+
+
+async def test_the_meaning_of_a_body_counts_not_its_bytes(user: Person) -> None:
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    url = f"{API}/api-keys"
+    first = await user.http.post(url, content=b'{"name":"one"}', headers=headers)
+    second = await user.http.post(url, content=b' { "name" : "one" } ', headers=headers)
+    assert first.json()["api_key_id"] == second.json()["api_key_id"]
+    third = await user.http.post(url, content=b'{"name":"two"}', headers=headers)
+    problem(third, 409, "idempotency_key_reused")
+
+
+async def test_keys_belong_to_callers(user: Person, other: Person) -> None:
+    mine = await user.post("api-keys", key="same", name="one")
+    theirs = await other.post("api-keys", key="same", name="two")
+    assert (mine.status_code, theirs.status_code) == (201, 201)
+    assert mine.json()["api_key_id"] != theirs.json()["api_key_id"]
+
+
+async def test_without_a_key_nothing_is_stored(user: Person, sessions: Sessions) -> None:
+    for _ in range(2):
+        assert (await user.post("api-keys", name="one")).status_code == 201
+    assert await count_keys(sessions, user) == 2
+    assert await rows(sessions, user) == []
+
+
+async def test_bad_input_uses_up_no_key(user: Person, sessions: Sessions) -> None:
+    problem(await user.post("api-keys", key="k", name=""), 422, "invalid_input")
+    assert await rows(sessions, user) == []
+    assert (await user.post("api-keys", key="k", name="one")).status_code == 201
+
+
+async def test_a_key_must_have_a_length(user: Person) -> None:
+    problem(await user.post("api-keys", key="k" * 256, name="one"), 422, "invalid_input")
+
+
+async def test_what_was_not_found_uses_up_no_key(user: Person, sessions: Sessions) -> None:
+    missing = {"plan_id": str(uuid4())}
+    problem(await user.post("subscriptions", key="k", **missing), 404, "not_found")
+    assert await rows(sessions, user) == []
+
+
+async def test_a_refusal_is_replayed(
+    stranger: httpx.AsyncClient,
+    admin: Person,
+    user: Person,
+) -> None:
+    key = uuid4().hex
+    body = {"email": user.email, "password": PASSWORD}
+    first = await admin.post("users", key=key, **body)
+    second = await admin.post("users", key=key, **body)
+    assert problem(first, 409, "email_taken") == problem(second, 409, "email_taken")
+    assert second.headers["idempotency-replayed"] == "true"
+
+
+async def test_no_password_and_no_key_lies_in_the_table(
+    admin: Person,
+    sessions: Sessions,
+) -> None:
+    body = {"email": f"{uuid4().hex}@example.com", "password": PASSWORD}
+    await admin.post("users", key=uuid4().hex, **body)
+    made = await admin.post("api-keys", key=uuid4().hex, name="secret")
+    for row in await rows(sessions, admin):
+        assert PASSWORD not in str(row.answer_data)
+        assert made.json()["api_key"] not in str(row.answer_data)

@@ -1,0 +1,95 @@
+"""How errors of Temporal, and bad inputs, are told to clients."""
+
+import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError
+from temporalio.client import (
+    RPCError,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.exceptions import ApplicationError as TemporalApplicationError
+from temporalio.service import RPCStatusCode
+
+from api.errors import WorkflowEndedError, describe, from_temporal, is_connect_failure
+
+
+def failed(type: str | None, *details: object) -> TemporalApplicationError:
+    return TemporalApplicationError("the message", *details, type=type)
+
+
+@pytest.mark.parametrize(
+    ("type", "status"),
+    [
+        ("illegal_command", 409),
+        ("plan_code_taken", 409),
+        ("card_declined", 402),
+        ("payment_failed", 402),
+        ("not_found", 404),
+        ("stripe_resource_missing", 404),
+        ("invalid_input", 422),
+        ("provider_rejected", 502),
+        ("provider_unavailable", 503),
+        ("busy", 503),
+    ],
+)
+def test_a_failure_keeps_its_code_and_gets_its_status(type: str, status: int) -> None:
+    facts = {"subscription_status": "canceled"}
+    nested = RuntimeError("an activity failed")
+    nested.__cause__ = failed(type, facts)
+    for error in (
+        WorkflowUpdateFailedError(failed(type, facts)),
+        WorkflowFailureError(cause=nested),
+    ):
+        seen = from_temporal(error)
+        assert (seen.error_code, seen.http_status, seen.details) == (type, status, facts)
+        assert seen.message == "the message"
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [failed(None), failed("ZeroDivisionError"), RuntimeError("what is this")],
+)
+def test_what_nobody_foresaw_is_told_as_such_and_nothing_more(cause: BaseException) -> None:
+    seen = from_temporal(WorkflowUpdateFailedError(cause))
+    assert (seen.error_code, seen.http_status, seen.details) == ("internal_error", 500, {})
+    assert "message" not in seen.message
+
+
+def test_a_workflow_that_ended_first() -> None:
+    error = WorkflowUpdateFailedError(failed("AcceptedUpdateCompletedWorkflow"))
+    assert isinstance(from_temporal(error), WorkflowEndedError)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RPCError("down", RPCStatusCode.UNAVAILABLE, b""), "temporal_unavailable"),
+        (RPCError("slow", RPCStatusCode.DEADLINE_EXCEEDED, b""), "temporal_unavailable"),
+        (RPCError("gone", RPCStatusCode.NOT_FOUND, b""), "not_found"),
+        (RPCError("what", RPCStatusCode.INVALID_ARGUMENT, b""), "internal_error"),
+        (WorkflowUpdateRPCTimeoutOrCancelledError(), "outcome_pending"),
+        (RuntimeError("Failed client connect: refused"), "temporal_unavailable"),
+    ],
+)
+def test_calls_that_do_not_get_through(error: Exception, code: str) -> None:
+    assert from_temporal(error).error_code == code
+
+
+def test_only_a_connection_that_failed_is_one() -> None:
+    assert not is_connect_failure(RuntimeError("something else"))
+    assert not is_connect_failure(ValueError("Failed client connect"))
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    numbers: dict[str, int] = {}
+
+
+def test_names_that_the_client_chose_are_not_given_back() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Strict.model_validate({"numbers": {"echo-me": "x"}, "echo-me": 1})
+    told = [describe({**error, "loc": ("body", *error["loc"])}) for error in caught.value.errors()]
+    assert [each["field"] for each in told] == ["body.numbers", "body"]
+    assert "echo-me" not in str(told)
