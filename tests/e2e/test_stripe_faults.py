@@ -95,3 +95,20 @@ def test_a_card_that_takes_long_is_attached_once(world: World) -> None:
     assert problem(reply, 503)["code"] == "outcome_pending"
     attached = answered(customer.send("POST", "payment-methods", headers=key, json=card))
     assert customer.items("payment-methods") == [attached]
+
+
+def test_a_card_added_before_the_failure_is_known_is_tried(world: World, plan: Document) -> None:
+    subscribed = Subscribed(world, plan)
+    subscribed.add_card("ok", "lost_card")
+    subscribed.subscribe()
+    subscribed.wait_status("active")
+    world.stripe.faults(off=True)
+    world.stripe.advance(MONTH_DAYS)
+    subscribed.add_card("ok")
+    world.stripe.faults()
+    subscribed.wait_status("past_due")
+    subscribed.wait_retries("recovered")
+    subscribed.wait_status("active")
+    subscribed.cancel()
+    world.wait_for_quiet()
+    audit(subscribed)
