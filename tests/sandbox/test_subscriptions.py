@@ -290,3 +290,20 @@ def test_updates_are_checked(shop: Shop, sandbox: Sandbox) -> None:
     assert (caught.value.code, caught.value.param) == (
         "resource_missing", "default_payment_method",
     )  # fmt: skip
+
+
+def test_pause_keeps_the_debt_until_somebody_resumes(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok", "insufficient_funds", "ok")
+    started = shop.subscribe()
+    sandbox.advance(days=32)
+    assert shop.see(started.id).status == "past_due"
+    paused = sandbox.api.subscriptions.pause(started.id, {})
+    assert paused.status == "paused"
+    assert paused.status_details.paused.subscription.type == "pause_requested"
+    assert sandbox.api.invoices.retrieve(paused.latest_invoice).status == "open"
+    sandbox.advance(days=40)
+    assert shop.see(started.id).status == "paused"
+    assert sandbox.api.subscriptions.resume(started.id, {}).status == "active"
+    sandbox.api.subscriptions.cancel(started.id)
+    with pytest.raises(stripe.InvalidRequestError):
+        sandbox.api.subscriptions.pause(started.id, {})

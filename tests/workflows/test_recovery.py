@@ -73,12 +73,26 @@ async def test_a_failed_renewal_is_recovered_by_the_second_retry(world: World) -
     assert kinds.count("retry_paid") == 1
 
 
-@pytest.mark.parametrize("last_resort", [LastResort.CANCEL, LastResort.MARK_UNCOLLECTIBLE])
+@pytest.mark.parametrize(
+    ("last_resort", "afterwards", "status"),
+    [
+        (LastResort.CANCEL, LastResort.CANCEL, "canceled"),
+        (LastResort.PAUSE, LastResort.CANCEL, "paused"),
+        (LastResort.MARK_UNCOLLECTIBLE, LastResort.CANCEL, "canceled"),
+        (LastResort.MARK_UNCOLLECTIBLE, LastResort.PAUSE, "paused"),
+    ],
+)
 async def test_the_last_resort_comes_at_once_after_the_last_failure(
     world: World,
     last_resort: LastResort,
+    afterwards: LastResort,
+    status: str,
 ) -> None:
-    policy = RetryPolicy(schedules={"default": (DAY, 2 * DAY)}, last_resort=last_resort)
+    policy = RetryPolicy(
+        schedules={"default": (DAY, 2 * DAY)},
+        last_resort=last_resort,
+        after_uncollectible=afterwards,
+    )
     customer, retry = await fail_renewal(world, "insufficient_funds", policy=policy)
 
     await world.step(3 * DAY - timedelta(hours=1))
@@ -88,7 +102,8 @@ async def test_the_last_resort_comes_at_once_after_the_last_failure(
 
     (retry,) = await customer.retries()
     assert (retry.retry_status, retry.attempt_count) == ("exhausted", 2)
-    assert (await customer.row()).subscription_status == "canceled"
+    row = await customer.row()
+    assert (row.subscription_status, row.parked_reason) == (status, None)
     assert len(await customer.charges()) == 4
     kinds = [event.kind for event in await customer.events()]
     assert kinds.count("last_resort") == 1

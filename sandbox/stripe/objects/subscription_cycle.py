@@ -77,16 +77,21 @@ def _leave_trial(session: Session, subscription: Object) -> bool:
     if behavior == "cancel":
         end(session, subscription)
         return False
+    pause(session, subscription, "trial_end_without_payment_method")
+    return False
+
+
+def pause(session: Session, subscription: Object, reason: str) -> None:
+    """Pause a subscription until somebody resumes it; its open invoices stay as they are."""
     details = {
         "paused": {
-            "subscription": {"type": "trial_end_without_payment_method"},
+            "subscription": {"type": reason},
             "transitioned_at": session.now,
             "type": "subscription",
         }
     }
     session.change(subscription, {"status": "paused", "status_details": details})
     session.emit("customer.subscription.paused", subscription)
-    return False
 
 
 def run_trial_will_end(session: Session, subscription_id: str) -> None:

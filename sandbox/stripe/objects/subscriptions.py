@@ -311,6 +311,17 @@ def cancel(session: Session, params: dict[str, Any], subscription_id: str) -> Ob
     )
 
 
+def pause(session: Session, _params: dict[str, Any], subscription_id: str) -> Object:
+    """POST /v1/subscriptions/{id}/pause."""
+    subscription = session.get("subscription", subscription_id)
+    if subscription["status"] not in {"active", "past_due", "unpaid", "trialing"}:
+        raise errors.invalid_request(
+            f"A subscription that is {subscription['status']} cannot be paused."
+        )
+    subscription_cycle.pause(session, subscription, "pause_requested")
+    return shown(session.get("subscription", subscription_id))
+
+
 def resume(session: Session, params: dict[str, Any], subscription_id: str) -> Object:
     """POST /v1/subscriptions/{id}/resume."""
     subscription = session.get("subscription", subscription_id)
@@ -358,5 +369,6 @@ ROUTES = (
     Route("GET", "/v1/subscriptions/{id}", retrieve),
     Route("POST", "/v1/subscriptions/{id}", update, _UPDATE),
     Route("DELETE", "/v1/subscriptions/{id}", cancel, _CANCEL),
+    Route("POST", "/v1/subscriptions/{id}/pause", pause),
     Route("POST", "/v1/subscriptions/{id}/resume", resume, _RESUME),
 )
