@@ -101,6 +101,10 @@ def forget_dead_processes(folder: str) -> None:
             mark_process_dead(int(number[1]), folder)  # type: ignore[no-untyped-call]
 
 
+# Reason: a line a request, of ours and to others, says nothing that metrics do not.
+CHATTY = ("uvicorn.access", "httpx", "httpx2", "stripe", "aiosmtplib")
+
+
 def configure_logging(level: str) -> None:
     """Write every log line, structlog's and the standard library's, as one line of JSON.
 
@@ -144,6 +148,9 @@ def configure_logging(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    if level.upper() != "DEBUG":
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
     # Reason: the ids come as fields of their own; the message shall not repeat them.
     workflow.logger.workflow_info_on_message = False
     activity.logger.activity_info_on_message = False
