@@ -14,6 +14,8 @@ from dotenv import dotenv_values
 
 PROJECT = Path(__file__).resolve().parent
 
+STACK_FILE = Path(".perdure/stack.json")
+
 app = typer.Typer(help="The durable backend of an AI product.", no_args_is_help=True)
 
 
@@ -56,6 +58,40 @@ def migrate() -> None:
     migrate_database(settings.database_url)
     asyncio.run(prepare(settings, os.environ.get("PERDURE_ADMIN_API_KEY")))
     typer.echo("database and namespace are up to date")
+
+
+@app.command()
+def replay(
+    target: Annotated[str, typer.Argument(help="A workflow id, or a file with a history.")],
+    stack: Annotated[Path, typer.Option(help="Where a running stack is.")] = STACK_FILE,
+    record: Annotated[
+        str | None,
+        typer.Option(help="Keep the history as a test, tests/replay/histories/NAME.json."),
+    ] = None,
+) -> None:
+    """Run a history against today's workflow code, and name the first difference.
+
+    The file is JSON as `temporal workflow show --output json` and the API write it. Exit code 0:
+    it replays; 1: it differs; 2: there is no such history.
+    """
+    from commands.replay import replay_command  # noqa: PLC0415
+
+    kept = PROJECT / "tests" / "replay" / "histories" / f"{record}.json" if record else None
+    raise typer.Exit(asyncio.run(replay_command(target, stack, kept)))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the demo's stack; a temporary one by default."),
+    ] = None,
+) -> None:
+    """Tell the story of a subscription, on a stack of its own, and check that it is true."""
+    from commands.demo import run_demo  # noqa: PLC0415
+
+    raise typer.Exit(run_demo(PROJECT, data, is_kept=keep))
 
 
 def main() -> None:

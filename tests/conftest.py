@@ -24,6 +24,8 @@ from database.session import Sessions, make_engine, make_sessions
 from worker import running_workers
 from workflows.search_attributes import register
 
+pytest_plugins = ("tests.world",)
+
 BIN = Path(sys.prefix) / "bin"
 PROJECT = Path(__file__).parent.parent
 WEBHOOK_SECRET = "whsec_test"
@@ -178,3 +180,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(config.stash[EXIT_CODE])
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record",
+        action="store_true",
+        help="write the histories of tests/replay anew",
+    )

@@ -15,7 +15,7 @@ from domain.billing import (
 )
 from domain.ids import subscription_workflow_id
 from domain.subscriptions import CommandKind
-from tests.workflows.conftest import Customer, World
+from tests.world import Customer, World
 from workflows.queues import BILLING
 from workflows.subscription import SubscriptionWorkflow
 

@@ -11,7 +11,7 @@ from database.models import PaymentRetry
 from domain.retries import LastResort, OlderInvoices, RetryPolicy
 from domain.retry_messages import RetryNow, RetrySnapshot
 from domain.subscriptions import CommandKind
-from tests.workflows.conftest import Customer, World
+from tests.world import Customer, World
 from workflows.payment_retry import PaymentRetryWorkflow
 
 DAY = timedelta(days=1)

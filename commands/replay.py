@@ -1,0 +1,240 @@
+"""Replay: would today's code have taken every step that a history recorded?"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from temporalio.client import Client, WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import Replayer
+
+from domain.errors import InvalidInputError, NotFoundError
+from worker import WORKFLOWS, workflow_runner
+
+RECORDER = "recorder"
+_STARTED = "workflowExecutionStartedEventAttributes"
+_MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
+_DIFFERS = re.compile(r"of scheduled event '([^']*)' does not match .* of .* command '([^']*)'")
+# Reason: the verdict is ours to tell; the SDK would print it first, in Rust.
+_QUIET = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
+
+
+class Verdict(NamedTuple):
+    """What a replay found.
+
+    Args:
+        workflow_type: Whose history it is.
+        event_count: How long it is.
+        difference: The first step that today's code would not take; None if there is none.
+    """
+
+    workflow_type: str
+    event_count: int
+    difference: str | None
+
+
+async def replay_command(target: str, stack: Path, kept: Path | None) -> int:
+    """Replay a workflow or a file, and print the verdict.
+
+    Args:
+        target: A workflow id, or a file's path.
+        stack: `stack.json` of a running stack, unless TEMPORAL__ADDRESS says where to look.
+        kept: Where to keep the history; None keeps nothing.
+
+    Returns:
+        0 if it replays, 1 if it differs, 2 if there is no such history.
+    """
+    console = Console(soft_wrap=True)
+    try:
+        history = await _find(target, stack)
+        verdict = await replay(history)
+    except (NotFoundError, InvalidInputError) as error:
+        console.print(f"[red]{escape(error.message)}[/]")
+        return 2
+    except RuntimeError as error:
+        console.print(f"[red]Temporal cannot be reached: {escape(str(error))}[/]")
+        return 2
+    about = f"{verdict.workflow_type}, {verdict.event_count} events"
+    if verdict.difference is not None:
+        console.print(
+            f"[red]{about}: today's code would go another way: {escape(verdict.difference)}[/]"
+        )
+        return 1
+    if kept is not None:
+        record(history, kept)
+        console.print(f"kept as {kept.name}")
+    console.print(f"[green]{about}: today's code takes every step of it[/]")
+    return 0
+
+
+async def _find(target: str, stack: Path) -> WorkflowHistory:
+    path = Path(target)
+    if path.suffix == ".json":
+        return read_history(path)
+    address = os.environ.get("TEMPORAL__ADDRESS")
+    namespace = os.environ.get("TEMPORAL__NAMESPACE", "default")
+    if address is None:
+        address, namespace = _running(stack, target)
+    return await fetch_history(address, namespace, target)
+
+
+def _running(stack: Path, target: str) -> tuple[str, str]:
+    try:
+        facts = json.loads(stack.read_text())
+    except (OSError, ValueError) as error:
+        raise NotFoundError(
+            f"cannot look for {target}: no stack runs at {stack}, TEMPORAL__ADDRESS is not set, "
+            "and a file's name would end in .json",
+        ) from error
+    return facts["temporal"], facts["namespace"]
+
+
+def read_history(path: Path) -> WorkflowHistory:
+    """Read a history as `temporal workflow show --output json` and our API write it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The history, with its name for an id.
+
+    Raises:
+        NotFoundError: There is no such file.
+        InvalidInputError: It holds no history.
+    """
+    try:
+        return WorkflowHistory.from_json(path.stem, path.read_text())
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {path}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError(f"{path} holds no workflow history: {error}") from error
+
+
+async def fetch_history(address: str, namespace: str, workflow_id: str) -> WorkflowHistory:
+    """Fetch the history of a workflow's newest run.
+
+    Args:
+        address: Where Temporal is.
+        namespace: Where the workflow is.
+        workflow_id: Which one.
+
+    Returns:
+        The history up to now; the workflow may still be running.
+
+    Raises:
+        NotFoundError: There is no such workflow.
+        RuntimeError: Temporal cannot be reached.
+    """
+    client = await Client.connect(
+        address,
+        namespace=namespace,
+        data_converter=pydantic_data_converter,
+    )
+    try:
+        return await client.get_workflow_handle(workflow_id).fetch_history()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise NotFoundError(f"there is no workflow {workflow_id} at {address}") from error
+        raise
+
+
+async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLOWS) -> Verdict:
+    """Replay a history in the sandbox.
+
+    Args:
+        history: What was recorded.
+        workflows: The code to try; today's registry unless a test plants another.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        InvalidInputError: No workflow of ours has this history's type.
+    """
+    document = history.to_json_dict()
+    workflow_type = _workflow_type(document)
+    known = {_name(workflow) for workflow in workflows}
+    if workflow_type not in known:
+        names = ", ".join(sorted(known))
+        raise InvalidInputError(f"{workflow_type} is no workflow of ours; there are {names}")
+    replayer = Replayer(
+        workflows=workflows,
+        workflow_runner=workflow_runner(is_sandboxed=True),
+        data_converter=pydantic_data_converter,
+        runtime=Runtime(telemetry=TelemetryConfig(logging=_QUIET)),
+    )
+    result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    difference = None
+    if result.replay_failure is not None:
+        difference = in_words(str(result.replay_failure), document)
+    return Verdict(workflow_type, len(document["events"]), difference)
+
+
+def in_words(failure: str, document: dict[str, Any]) -> str:
+    """Tell a replay's failure to a person.
+
+    Args:
+        failure: The SDK's message.
+        document: The history as JSON.
+
+    Returns:
+        What the history has and what today's code wants, with the numbers of the events that
+        may be meant; the SDK's own sentence if it says something else.
+    """
+    found = _MESSAGE.search(failure)
+    message = found[1] if found else failure.splitlines()[0]
+    if (differs := _DIFFERS.search(message)) is None:
+        return message
+    recorded, wanted = differs[1], differs[2]
+    places = [event["eventId"] for event in document["events"] if _mentions(event, recorded)]
+    where = f" at event {' or '.join(places)}" if places else ""
+    return f"the history has `{recorded}`{where}, the code wants `{wanted}`. ({message})"
+
+
+def _mentions(event: dict[str, Any], name: str) -> bool:
+    scheduled = event.get("activityTaskScheduledEventAttributes", {})
+    return bool(scheduled.get("activityType", {}).get("name") == name)
+
+
+def record(history: WorkflowHistory, path: Path) -> None:
+    """Keep a history as a test, without the names of the machine that it ran on.
+
+    Args:
+        history: What to keep.
+        path: Where to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = _without_machine(history.to_json_dict())
+    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def _without_machine(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_machine(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_machine(entry) for name, entry in value.items() if name != "stackTrace"}
+    if "identity" in kept:
+        kept["identity"] = RECORDER
+    if kept.get("kind") == "TASK_QUEUE_KIND_STICKY":
+        kept["name"] = RECORDER
+    return kept
+
+
+def _workflow_type(document: dict[str, Any]) -> str:
+    try:
+        name: str = document["events"][0][_STARTED]["workflowType"]["name"]
+    except (IndexError, KeyError) as error:
+        raise InvalidInputError("this history does not begin with a start") from error
+    return name
+
+
+def _name(workflow: type) -> str:
+    definition: Any = vars(workflow)["__temporal_workflow_definition"]
+    return str(definition.name)
