@@ -1,0 +1,61 @@
+"""The demo: a story of two months, told on a stack of its own and checked while it is told."""
+
+import asyncio
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from tempfile import mkdtemp
+
+from rich.console import Console
+from rich.markup import escape
+
+from commands.demo.checks import DemoError
+from commands.demo.running import DemoStack
+from commands.demo.story import Story
+
+LOG_TAIL_LINES = 15
+
+
+def run_demo(project: Path, data: Path | None, *, is_kept: bool) -> int:
+    """Start a stack, tell the story, and stop what was started.
+
+    Args:
+        project: Where `cli.py` is.
+        data: Folder of the stack; None takes a temporary one.
+        is_kept: Whether the stack goes on running afterwards.
+
+    Returns:
+        0 if all of it really happened, else 1.
+    """
+    console = Console(highlight=False)
+    folder = data or Path(mkdtemp(prefix="perdure-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)  # Reason: as root, PostgreSQL runs as its own user and must get in.
+    stack = DemoStack(project, folder)
+    began = time.monotonic()
+    code = 1
+    try:
+        with console.status("starting Temporal, PostgreSQL, Chroma, the stand-ins, worker, API"):
+            facts = stack.start()
+        console.print(f"[green]✓[/] the whole stack runs, after {stack.age_seconds:.0f} s")
+        with closing(Story(facts, stack, console)) as story:
+            asyncio.run(story.tell())
+        console.rule(f"[green]all of it really happened, in {time.monotonic() - began:.0f} s[/]")
+        code = 0
+    except DemoError as error:
+        console.print(f"[red]✗ {escape(str(error))}[/]")
+        _show_log(console, stack)
+    except KeyboardInterrupt:
+        console.print("stopped by Ctrl-C")
+    if is_kept and code == 0:
+        stack.leave(console)
+    else:
+        with console.status("stopping what was started"), suppress(KeyboardInterrupt):
+            stack.stop(is_removed=data is None and code == 0)
+    return code
+
+
+def _show_log(console: Console, stack: DemoStack) -> None:
+    console.print(f"The end of {stack.log}:")
+    for line in stack.log_tail(LOG_TAIL_LINES):
+        console.print(f"  [dim]{escape(line)}[/]")

@@ -1,0 +1,100 @@
+"""The demo's own stack: `cli.py up` as a process that we start and stop."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from commands.demo.checks import DemoError
+
+START_SECONDS = 180
+STOP_SECONDS = 15
+PAUSE_SECONDS = 0.1
+
+
+class DemoStack:
+    """One stack in a folder of its own, on free ports."""
+
+    def __init__(self, project: Path, folder: Path) -> None:
+        self.log = folder / "up.log"
+        self._project = project
+        self._folder = folder
+        self._stack_file = folder / "stack.json"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = time.monotonic()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago it was started."""
+        return time.monotonic() - self._started_at
+
+    def start(self) -> dict[str, Any]:
+        """Start, and wait until it is ready.
+
+        Returns:
+            What `stack.json` says.
+
+        Raises:
+            DemoError: It did not become ready.
+        """
+        command = [sys.executable, "cli.py", "up", "--data", str(self._folder), "--ports", "auto"]
+        self._stack_file.unlink(missing_ok=True)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command line
+                command,
+                cwd=self._project,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                # Reason: Ctrl-C is for the demo, which then stops the stack in good order.
+                start_new_session=True,
+            )
+        while self.age_seconds < START_SECONDS:
+            if self._process.poll() is not None:
+                raise DemoError(f"the stack ended with {self._process.returncode} while starting")
+            if self._stack_file.exists():
+                return self.facts()
+            time.sleep(PAUSE_SECONDS)
+        raise DemoError(f"the stack was not ready after {START_SECONDS} s")
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `stack.json` says now; pids change when something is restarted."""
+        facts: dict[str, Any] = json.loads(self._stack_file.read_text())
+        return facts
+
+    def kill_worker(self) -> int:
+        """Kill the worker as a power cut would, and return its pid."""
+        pid = int(self.facts()["pids"]["worker"][0])
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def log_tail(self, count: int) -> list[str]:
+        """Return the last lines that the stack printed."""
+        return self.log.read_text(errors="replace").splitlines()[-count:]
+
+    def stop(self, *, is_removed: bool) -> None:
+        """Stop it in order, and remove its folder if nothing in it is of interest."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        if is_removed:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def leave(self, console: Console) -> None:
+        """Tell where it runs and how to stop it."""
+        facts, process = self.facts(), self._process
+        console.print(f"API docs   {facts['api']}/docs")
+        console.print(f"Web UI     {facts['temporal_ui']}")
+        console.print(f"all of it  {self._stack_file}")
+        if process is not None:
+            console.print(f"It goes on running; stop it with: kill {process.pid}")
