@@ -50,11 +50,11 @@ class RetryActivities:
         # Reason: a card that was added before our row was there is offered by nobody. Whoever adds
         # one now finds the row, so this look misses none.
         card_id = (await self._invoices.read(start.stripe_invoice_id)).card_id
-        if invoice.failed_card_id is not None and card_id not in {None, invoice.failed_card_id}:
-            recovery = recovery.model_copy(update={"decline_code": None, "advice_code": None})
+        is_other = invoice.failed_card_id not in {None, card_id}
         return RetryOpened(
             recovery=recovery,
             attempt=last_attempt,
+            offered_card_id=card_id if is_other else None,
             link=invoice.hosted_invoice_url,
         )
 

@@ -61,11 +61,13 @@ class RetryOpened(Frozen):
         recovery: Where it stands; closed if there is nothing to recover.
         attempt: Number of the latest charge; 0 is Stripe's own.
         link: Where the customer can pay or authenticate.
+        offered_card_id: A card that the customer has added since the charge failed.
     """
 
     recovery: Recovery
     attempt: int = 0
     link: str | None = None
+    offered_card_id: str | None = None
 
 
 class ChargeOutcome(Frozen):

@@ -51,7 +51,9 @@ class RetryTurns:
         if self._start.recovery is None:
             opened = await self._desk.open(self.recovery)
             self.recovery, self._attempt = opened.recovery, opened.attempt
-            self._board.link = opened.link
+            self._board.link, card = opened.link, opened.offered_card_id
+            if card is not None:
+                self.put(RetryWish(kind=WishKind.OFFER_CARD, stripe_payment_method_id=card))
 
     def put(self, wish: RetryWish) -> None:
         """Put a wish into the box; to stop goes before all others."""
@@ -72,8 +74,7 @@ class RetryTurns:
         elif not is_paused:
             await self.charge(AttemptTrigger.MANUAL)
         elif wish.kind is WishKind.OFFER_CARD:
-            # Reason: a newer invoice goes first; ours finds the new card when it goes on.
-            self._move(decline_code=None, advice_code=None)
+            self._move(decline_code=None, advice_code=None)  # tried when ours goes on
 
     async def charge(self, trigger: AttemptTrigger, card: str | None = None) -> None:
         """Make one charge and take its outcome in."""
@@ -126,8 +127,7 @@ class RetryTurns:
 
     async def _report(self) -> None:
         outcome, self._outcome = self._outcome, None
-        attempt = self._attempt if outcome else None
-        status = self.recovery.retry_status
+        attempt, status = self._attempt if outcome else None, self.recovery.retry_status
         await self._desk.report(status, attempt, outcome, self._last_resort)
 
     def _move(self, **changes: object) -> None:

@@ -11,7 +11,8 @@ from rich.markup import escape
 
 from commands.demo.checks import DemoError
 from commands.demo.running import DemoStack
-from commands.demo.story import Story
+from commands.demo.stage import Stage
+from commands.demo.story import tell
 
 LOG_TAIL_LINES = 15
 
@@ -38,8 +39,8 @@ def run_demo(project: Path, data: Path | None, *, is_kept: bool) -> int:
         with console.status("starting Temporal, PostgreSQL, Chroma, the stand-ins, worker, API"):
             facts = stack.start()
         console.print(f"[green]✓[/] the whole stack runs, after {stack.age_seconds:.0f} s")
-        with closing(Story(facts, stack, console)) as story:
-            asyncio.run(story.tell())
+        with closing(Stage(facts, stack, console)) as stage:
+            asyncio.run(tell(stage))
         console.rule(f"[green]all of it really happened, in {time.monotonic() - began:.0f} s[/]")
         code = 0
     except DemoError as error:

@@ -47,6 +47,7 @@ def test_temporal_is_down(world: World, shopper: Subscribed) -> None:
     wait_for("the webhook's end", lambda: _status_of_event(world, event_id) == "ignored")
 
 
+@pytest.mark.soak
 def test_temporal_hangs(world: World, shopper: Subscribed) -> None:
     with world.stack.hanging("temporal"):
         problem(shopper.try_to_subscribe(), 503)
@@ -62,6 +63,7 @@ def test_stripe_is_down(world: World, shopper: Subscribed) -> None:
         assert problem(reply, 503)["code"] == "outcome_pending"
 
 
+@pytest.mark.soak
 def test_all_are_down(world: World, shopper: Subscribed) -> None:
     stack = world.stack
     with stack.down("postgres"), stack.down("temporal"), stack.down("stripe"):

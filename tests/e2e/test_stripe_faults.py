@@ -33,7 +33,11 @@ def subscribed(world: World, plan: Document) -> Iterator[Subscribed]:
         ({"after": 500}, 1),
         ({"before": 500}, 2),
         ({"drop": True}, 1),
-        ({"delay_seconds": LONGER_THAN_A_HEARTBEAT_SECONDS}, 1),
+        pytest.param(
+            {"delay_seconds": LONGER_THAN_A_HEARTBEAT_SECONDS},
+            1,
+            marks=pytest.mark.soak,
+        ),
     ],
     ids=["500 after", "500 before", "dropped", "slow"],
 )
@@ -78,6 +82,7 @@ def test_webhooks_doubled_and_mixed_up(world: World, subscribed: Subscribed) -> 
     assert end.recoveries == [("recovered", 1, [("scheduled", "succeeded", None)])]
 
 
+@pytest.mark.soak
 def test_webhooks_that_are_lost_come_again(world: World, subscribed: Subscribed) -> None:
     world.stripe.faults(drop=0.5)
     subscribed.recover()
@@ -86,6 +91,7 @@ def test_webhooks_that_are_lost_come_again(world: World, subscribed: Subscribed)
     assert audit(subscribed).payment_count == 2
 
 
+@pytest.mark.soak
 def test_a_card_that_takes_long_is_attached_once(world: World) -> None:
     customer, key = world.customer(), {"Idempotency-Key": uuid4().hex}
     card = {"stripe_payment_method_id": world.stripe.card("ok"), "is_default": True}
@@ -111,4 +117,4 @@ def test_a_card_added_before_the_failure_is_known_is_tried(world: World, plan: D
     subscribed.wait_status("active")
     subscribed.cancel()
     world.wait_for_quiet()
-    audit(subscribed)
+    assert audit(subscribed).recoveries == [("recovered", 0, [("new_card", "succeeded", None)])]
