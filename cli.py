@@ -7,10 +7,13 @@ import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from dotenv import dotenv_values
+
+if TYPE_CHECKING:
+    from config import Settings
 
 PROJECT = Path(__file__).resolve().parent
 
@@ -92,6 +95,117 @@ def demo(
     from commands.demo import run_demo  # noqa: PLC0415
 
     raise typer.Exit(run_demo(PROJECT, data, is_kept=keep))
+
+
+admin_app = typer.Typer(help="Administrators.", no_args_is_help=True)
+app.add_typer(admin_app, name="admin")
+
+StackOption = Annotated[
+    Path | None,
+    typer.Option(help="stack.json of a running stack, or its folder."),
+]
+
+
+@admin_app.command("create")
+def create_admin(
+    email: Annotated[str, typer.Option(help="Who; an existing user is promoted.")],
+    password_stdin: Annotated[
+        bool,
+        typer.Option("--password-stdin", help="Read the password from standard input."),
+    ] = False,
+    stack: StackOption = None,
+) -> None:
+    """Make an administrator, and print a new API key of theirs: once, for it is kept nowhere."""
+    from commands.admin import create_admin as create  # noqa: PLC0415
+    from domain.errors import ApplicationError  # noqa: PLC0415
+
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+    try:
+        made = asyncio.run(create(_settings(stack), email, password))
+    except ApplicationError as error:
+        _refuse([error.message])
+    verb = "promoted" if made.is_promoted else "created"
+    typer.echo(f"{made.email} {verb}; the API key, shown only now:", err=True)
+    typer.echo(made.api_key)
+
+
+@app.command()
+def doctor(stack: StackOption = None) -> None:
+    """Check every setting and dependency; exit code 1 if something is wrong."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from commands.doctor import examine, show  # noqa: PLC0415
+    from commands.place import find_stack, read_stack  # noqa: PLC0415
+
+    settings = _settings(stack, exit_code=1)
+    place = find_stack(stack, _environ())
+    facts = read_stack(place) if place else None
+    findings = asyncio.run(examine(settings, facts))
+    raise typer.Exit(show(Console(highlight=False, soft_wrap=True), findings))
+
+
+@app.command()
+def watch(
+    subscription_id: Annotated[str, typer.Argument(help="Which subscription.")],
+    after: Annotated[int, typer.Option(min=0, help="Go on after this event.")] = 0,
+    stack: StackOption = None,
+    api: Annotated[
+        str | None,
+        typer.Option(help="Address of the API, instead of a stack."),
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="PERDURE_ADMIN_API_KEY", help="Whose right to look, with --api."),
+    ] = None,
+) -> None:
+    """Follow a subscription live, one line an event. Ctrl-C leaves; --after goes on from there."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from commands.place import DEFAULT_STACK, PlaceError, find_stack, read_stack  # noqa: PLC0415
+    from commands.watch import Watch, WatchError, follow  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    try:
+        if api is None:
+            facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
+            api, api_key = facts["api"], facts["admin_api_key"]
+    except PlaceError as error:
+        _refuse(list(map(str, error.args)))
+    seen = Watch(api, api_key or "", subscription_id, after)
+    try:
+        asyncio.run(follow(seen, console))
+    except WatchError as error:
+        _refuse([str(error)])
+    except KeyboardInterrupt:
+        console.print(f"\n[dim]go on with --after {seen.after}[/]")
+
+
+def _environ() -> dict[str, str]:
+    dotenv = {name: value for name, value in dotenv_values(PROJECT / ".env").items() if value}
+    return {**dotenv, **os.environ}
+
+
+def _settings(stack: Path | None, exit_code: int = 2) -> "Settings":
+    """Return the settings of the environment, or of a running stack if there are none."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from commands.place import PlaceError, find_stack, lines_of, settings_of_stack  # noqa: PLC0415
+    from config import Settings  # noqa: PLC0415
+
+    environ = _environ()
+    try:
+        place = find_stack(stack, environ)
+        return Settings(**settings_of_stack(place, environ)) if place else Settings()
+    except PlaceError as error:
+        _refuse(list(map(str, error.args)), exit_code)
+    except ValidationError as error:
+        _refuse(lines_of(error, Settings), exit_code)
+
+
+def _refuse(lines: list[str], exit_code: int = 2) -> NoReturn:
+    for line in lines:
+        typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(exit_code)
 
 
 def main() -> None:

@@ -1,0 +1,181 @@
+"""Check every setting and every dependency, and say what is wrong."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+
+from adapters.health import ping_chroma, ping_smtp
+from adapters.stripe.client import StripeHealth, open_client
+from config import Settings
+from database.session import make_engine
+from domain.errors import ApplicationError
+from worker import connect
+from workflows.search_attributes import ALL
+
+PROJECT = Path(__file__).resolve().parent.parent
+PATIENCE_SECONDS = 10.0
+_SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - known to everybody
+
+
+class Finding(NamedTuple):
+    """What one check found."""
+
+    what: str
+    is_well: bool
+    detail: str
+
+
+class UnwellError(Exception):
+    """Something answers, but not as it should."""
+
+
+Check = Callable[[], Awaitable[str]]
+
+
+async def examine(settings: Settings, facts: dict[str, Any] | None = None) -> list[Finding]:
+    """Ask everything that the product needs.
+
+    Args:
+        settings: Which were understood already.
+        facts: What `stack.json` says, if a running stack is examined.
+
+    Returns:
+        One finding a check.
+    """
+    checks: dict[str, Check] = {
+        "database": lambda: _database(settings),
+        "Temporal": lambda: _temporal(settings),
+        "Stripe": lambda: _stripe(settings),
+        "webhook secret": lambda: _webhook_secret(settings),
+        "Chroma": lambda: _chroma(settings),
+        "mail": lambda: _mail(settings, facts),
+        "metrics": lambda: _metrics(settings),
+    }
+    return list(await asyncio.gather(*[_ask(what, check) for what, check in checks.items()]))
+
+
+def show(console: Console, findings: list[Finding]) -> int:
+    """Print the findings as a table.
+
+    Args:
+        console: Where to.
+        findings: What was found.
+
+    Returns:
+        0 if all is well, else 1.
+    """
+    table = Table("", "what", "found", box=None, header_style="dim")
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.is_well else "[red]✗[/]"
+        table.add_row(mark, finding.what, escape(finding.detail))
+    console.print(table)
+    ill = [finding.what for finding in findings if not finding.is_well]
+    console.print(f"[red]not well: {', '.join(ill)}[/]" if ill else "[green]all is well[/]")
+    return 1 if ill else 0
+
+
+async def _ask(what: str, check: Check) -> Finding:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return Finding(what, is_well=True, detail=await check())
+    except TimeoutError:
+        return Finding(what, is_well=False, detail=f"no answer within {PATIENCE_SECONDS:.0f} s")
+    except ApplicationError as error:
+        return Finding(what, is_well=False, detail=" ".join(error.message.split()))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        words = str(error).strip().splitlines() or [type(error).__name__]
+        return Finding(what, is_well=False, detail=words[0])
+
+
+async def _database(settings: Settings) -> str:
+    scripts = ScriptDirectory.from_config(Config(PROJECT / "alembic.ini"))
+    engine = make_engine(settings.database_url)
+    try:
+        async with engine.connect() as connection:
+            seen = await connection.run_sync(
+                lambda sync: MigrationContext.configure(sync).get_current_heads(),
+            )
+    finally:
+        await engine.dispose()
+    if set(seen) != set(scripts.get_heads()):
+        at = ", ".join(seen) or "nothing"
+        raise UnwellError(f"answers, but is at {at}: run `python cli.py migrate`")
+    return f"answers, migrated to {', '.join(seen)}"
+
+
+async def _temporal(settings: Settings) -> str:
+    temporal = settings.temporal
+    try:
+        client = await connect(settings)
+    except RuntimeError as error:
+        raise UnwellError(f"{temporal.address} does not answer") from error
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=temporal.namespace),
+    )
+    missing = [key.name for key in ALL if key.name not in known.custom_attributes]
+    if missing:
+        names = ", ".join(missing)
+        raise UnwellError(f"search attributes are missing ({names}): run `python cli.py migrate`")
+    return f"{temporal.address}, namespace {temporal.namespace}, search attributes registered"
+
+
+async def _stripe(settings: Settings) -> str:
+    stripe = settings.stripe
+    key = stripe.api_key.get_secret_value()
+    async with open_client(key, stripe.api_base) as client:
+        await StripeHealth(client).ping()
+    mode = "LIVE" if key.startswith(("sk_live_", "rk_live_")) else "test"
+    return f"{stripe.api_base or 'Stripe itself'} takes the key, {mode} mode"
+
+
+async def _webhook_secret(settings: Settings) -> str:
+    stripe = settings.stripe
+    is_known = stripe.webhook_secret.get_secret_value() == _SANDBOX_SECRET
+    if is_known and stripe.api_base is None:
+        raise UnwellError("STRIPE__WEBHOOK_SECRET is the sandbox's, which everybody knows")
+    return "set"
+
+
+async def _chroma(settings: Settings) -> str:
+    try:
+        await ping_chroma(settings.chroma_url)
+    except httpx.HTTPError as error:
+        raise UnwellError(f"{settings.chroma_url} does not answer") from error
+    return settings.chroma_url
+
+
+async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:
+    # Reason: stack.json has the address where mails are read; the API knows where they are sent.
+    if facts is not None and str(facts["mail"]).startswith("http"):
+        async with httpx.AsyncClient(base_url=facts["api"]) as api:
+            checks = (await api.get("/health/ready")).json()["checks"]
+        if checks["mail"]["status"] != "ok":
+            raise UnwellError(f"the API cannot reach it: {checks['mail']['detail']}")
+        return f"{facts['mail']}, reached by the API"
+    mail = settings.mail
+    address = f"{mail.smtp_host}:{mail.smtp_port}"
+    try:
+        await ping_smtp(mail.smtp_host, mail.smtp_port)
+    except OSError as error:
+        raise UnwellError(f"{address} does not answer as a mail server") from error
+    return address
+
+
+async def _metrics(settings: Settings) -> str:
+    folder = settings.prometheus_multiproc_dir
+    if folder is None:
+        return "every process counts for itself"
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UnwellError(f"PROMETHEUS_MULTIPROC_DIR {folder} is no folder that can be written")
+    return f"counted together in {folder}"
