@@ -173,6 +173,8 @@ def describe(error: Mapping[str, Any]) -> dict[str, str]:
 
 async def _application(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApplicationError)  # noqa: S101
+    if isinstance(error, InternalError):
+        log.error("internal_error", exc_info=error)
     return from_application(error)
 
 

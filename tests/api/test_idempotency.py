@@ -1,4 +1,4 @@
-"""The same key and body: one thing, one answer. `retry-policies`-free, on keys of the API."""
+"""The same key and body: one thing, one answer."""
 
 from uuid import uuid4
 
