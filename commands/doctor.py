@@ -57,7 +57,7 @@ async def examine(settings: Settings, facts: dict[str, Any] | None = None) -> li
         "database": lambda: _database(settings),
         "Temporal": lambda: _temporal(settings),
         "Stripe": lambda: _stripe(settings),
-        "webhook secret": lambda: _webhook_secret(settings),
+        "webhook secret": lambda: check_webhook_secret(settings),
         "Chroma": lambda: _chroma(settings),
         "mail": lambda: _mail(settings, facts),
         "metrics": lambda: _metrics(settings),
@@ -139,7 +139,18 @@ async def _stripe(settings: Settings) -> str:
     return f"{stripe.api_base or 'Stripe itself'} takes the key, {mode} mode"
 
 
-async def _webhook_secret(settings: Settings) -> str:
+async def check_webhook_secret(settings: Settings) -> str:
+    """Hold the webhooks' secret against the one that everybody knows.
+
+    Args:
+        settings: What to check.
+
+    Returns:
+        What is well.
+
+    Raises:
+        UnwellError: Stripe itself is to sign with the sandbox's secret.
+    """
     stripe = settings.stripe
     is_known = stripe.webhook_secret.get_secret_value() == _SANDBOX_SECRET
     if is_known and stripe.api_base is None:

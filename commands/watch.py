@@ -57,7 +57,7 @@ class Watch:
                         self.after = event["seq"]
                         yield event
                     code: int | None = socket.close_code
-            except (InvalidStatus, InvalidURI) as error:
+            except (InvalidStatus, InvalidURI, ValueError) as error:
                 raise WatchError(f"{self._url} is no address of the API: {error}") from error
             except ConnectionClosed as error:
                 code = error.rcvd.code if error.rcvd else None

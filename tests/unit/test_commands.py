@@ -1,0 +1,323 @@
+"""The small commands: administrators, the doctor, the watch, and where they look."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr, ValidationError
+from rich.console import Console
+from temporalio.client import Client
+
+from api.app import build_app
+from commands.admin import create_admin
+from commands.doctor import Finding, UnwellError, check_webhook_secret, examine, show
+from commands.place import PlaceError, find_stack, lines_of, read_stack, settings_of_stack
+from commands.watch import Watch, WatchError, line_of
+from config import AuthSettings, Settings, StripeSettings
+from database.session import Sessions
+from database.subscription_events import SubscriptionEventRepository
+from database.subscriptions import SubscriptionRepository
+from domain.billing import EventNote
+from domain.errors import InvalidInputError, UnavailableError
+from tests.api.support import add_subscription, add_user, served
+from tests.conftest import PROJECT
+
+NOWHERE = "postgresql://nobody:hidden@127.0.0.1:9/nothing"
+API = "/api/v1"
+QUIET = Console(quiet=True)
+
+
+def write_stack(folder: Path, **changes: object) -> Path:
+    facts = {
+        "ready": True,
+        "api": "http://127.0.0.1:8000",
+        "temporal": "127.0.0.1:7233",
+        "temporal_ui": "http://127.0.0.1:8233",
+        "namespace": "default",
+        "database_url": NOWHERE,
+        "chroma": "http://127.0.0.1:8100",
+        "stripe": "http://127.0.0.1:8420",
+        "mail": "http://127.0.0.1:8440",
+        "admin_api_key": "pk_x",
+        "stripe_webhook_secret": "whsec_x",
+    }
+    path = folder / "stack.json"
+    path.write_text(json.dumps(facts | changes))
+    (folder / "secrets.json").write_text(json.dumps({"jwt_secret": "s" * 40}))
+    return path
+
+
+def cli(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a person would, with no settings but these."""
+    bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, str(PROJECT / "cli.py"), *arguments],
+        env={**bare, **environ},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+async def http(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, dev_server, sessions)) as client:
+        yield client
+
+
+def reaching(settings: Settings, dev_server: Client, **changes: object) -> Settings:
+    """Return settings that also know where this test run's Temporal is."""
+    address = dev_server.service_client.config.target_host
+    temporal = settings.temporal.model_copy(update={"address": address})
+    return settings.model_copy(update={"temporal": temporal, **changes})
+
+
+def test_a_stack_is_looked_for_only_without_settings(tmp_path: Path) -> None:
+    assert find_stack(tmp_path, {"DATABASE_URL": "x"}) == tmp_path / "stack.json"
+    assert find_stack(tmp_path / "other.json", {}) == tmp_path / "other.json"
+    assert find_stack(None, {"TEMPORAL__ADDRESS": "x"}) is None
+    assert find_stack(None, {}) == Path(".perdure/stack.json")
+
+
+def test_a_stack_gives_settings_and_the_environment_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE__API_KEY", "sk_test_mine")
+    given = settings_of_stack(write_stack(tmp_path), {})
+    settings = Settings(_env_file=None, **given)
+    assert settings.database_url == NOWHERE
+    assert settings.auth.jwt_secret.get_secret_value() == "s" * 40
+    assert settings.stripe.api_key.get_secret_value() == "sk_test_mine"
+    assert settings.stripe.api_base == "http://127.0.0.1:8420"
+
+
+def test_a_stack_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(PlaceError, match="no stack runs here"):
+        read_stack(tmp_path / "stack.json")
+    with pytest.raises(PlaceError, match="not say that its stack is ready"):
+        read_stack(write_stack(tmp_path, ready=False))
+    (tmp_path / "stack.json").write_text("{")
+    with pytest.raises(PlaceError, match="cannot be read"):
+        read_stack(tmp_path / "stack.json")
+    path = write_stack(tmp_path)
+    (tmp_path / "secrets.json").unlink()
+    with pytest.raises(PlaceError, match=r"secrets\.json"):
+        settings_of_stack(path, {})
+
+
+def test_wrong_settings_are_named_as_variables_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    with pytest.raises(ValidationError) as caught:
+        Settings(
+            _env_file=None,
+            stripe={"api_key": "sk_live_hidden"},
+            worker={"cached_workflow_count": "many"},
+        )
+    lines = lines_of(caught.value, Settings)
+    assert "DATABASE_URL: is missing" in lines
+    assert "AUTH__JWT_SECRET: is missing" in lines
+    assert "STRIPE: a live Stripe key needs STRIPE__IS_LIVE=true" in lines
+    assert any(line.startswith("WORKER__CACHED_WORKFLOW_COUNT: ") for line in lines)
+    assert "hidden" not in "".join(lines)
+
+
+async def test_an_administrator_is_made_then_promoted(
+    settings: Settings, http: httpx.AsyncClient
+) -> None:
+    email = f"Root-{uuid4().hex}@example.com"
+    made = await create_admin(settings, email, None)
+    again = await create_admin(settings, email, "correct horse")
+    assert (made.is_promoted, again.is_promoted) == (False, True)
+    assert made.email == email.lower()
+    assert made.api_key != again.api_key
+    for key in (made.api_key, again.api_key):
+        me = await http.get(f"{API}/users/me", headers={"X-API-Key": key})
+        assert me.json()["role"] == "admin"
+    form = {"username": email, "password": "correct horse"}
+    assert (await http.post(f"{API}/auth/token", data=form)).status_code == 200
+
+
+async def test_what_makes_no_administrator(settings: Settings) -> None:
+    with pytest.raises(InvalidInputError, match="address"):
+        await create_admin(settings, "nobody", None)
+    with pytest.raises(InvalidInputError, match="8 to 256"):
+        await create_admin(settings, "a@example.com", "short")
+    away = settings.model_copy(update={"database_url": NOWHERE})
+    with pytest.raises(UnavailableError, match="does not answer"):
+        await create_admin(away, "a@example.com", None)
+
+
+async def test_an_empty_database_is_told_from_one_that_is_away(settings: Settings) -> None:
+    url = settings.database_url.replace("/postgres?", "/template1?")
+    assert url != settings.database_url
+    empty = settings.model_copy(update={"database_url": url})
+    with pytest.raises(UnavailableError, match="not migrated"):
+        await create_admin(empty, "a@example.com", None)
+    found = {finding.what: finding for finding in await examine(empty)}
+    assert "cli.py migrate" in found["database"].detail
+
+
+async def test_the_doctor_finds_what_is_well_and_what_is_not(
+    settings: Settings, dev_server: Client, tmp_path: Path
+) -> None:
+    ours = reaching(
+        settings,
+        dev_server,
+        chroma_url="http://127.0.0.1:9",
+        prometheus_multiproc_dir=tmp_path / "missing",
+    )
+    found = {finding.what: finding for finding in await examine(ours)}
+    well = {what for what, finding in found.items() if finding.is_well}
+    assert well == {"database", "Temporal", "Stripe", "webhook secret", "mail"}
+    assert "migrated to" in found["database"].detail
+    assert "test mode" in found["Stripe"].detail
+    assert "127.0.0.1:9 does not answer" in found["Chroma"].detail
+    assert "PROMETHEUS_MULTIPROC_DIR" in found["metrics"].detail
+
+
+async def test_the_doctor_finds_all_of_it_away() -> None:
+    away = Settings(
+        _env_file=None,
+        database_url=NOWHERE,
+        auth=AuthSettings(jwt_secret=SecretStr("x" * 32)),
+        temporal={"address": "127.0.0.1:9"},
+        stripe=StripeSettings(api_base="http://127.0.0.1:9"),
+        chroma_url="http://127.0.0.1:9",
+        mail={"smtp_port": 9},
+    )
+    findings = await examine(away)
+    ill = {finding.what for finding in findings if not finding.is_well}
+    assert ill == {"database", "Temporal", "Stripe", "Chroma", "mail"}
+    assert "hidden" not in str(findings)
+    assert not any("\n" in finding.detail for finding in findings)
+
+
+async def test_everybody_knows_the_sandbox_secret(settings: Settings) -> None:
+    known = StripeSettings(webhook_secret=SecretStr("whsec_sandbox"))
+    at_stripe = settings.model_copy(update={"stripe": known})
+    with pytest.raises(UnwellError, match="STRIPE__WEBHOOK_SECRET"):
+        await check_webhook_secret(at_stripe)
+    here = known.model_copy(update={"api_base": "http://127.0.0.1:9"})
+    assert await check_webhook_secret(settings.model_copy(update={"stripe": here})) == "set"
+
+
+async def test_the_doctor_asks_a_stack_for_its_mail(
+    settings: Settings, dev_server: Client, http: httpx.AsyncClient
+) -> None:
+    facts = {"api": str(http.base_url), "mail": "http://127.0.0.1:8440"}
+    found = {each.what: each for each in await examine(reaching(settings, dev_server), facts)}
+    assert found["mail"] == Finding(
+        "mail", is_well=True, detail="http://127.0.0.1:8440, reached by the API"
+    )
+
+
+def test_the_doctor_leaves_with_one_if_anything_is_wrong() -> None:
+    well, ill = Finding("a", is_well=True, detail=""), Finding("b", is_well=False, detail="[x]")
+    console = Console(record=True, quiet=True)
+    assert show(console, [well]) == 0
+    assert show(console, [well, ill]) == 1
+
+
+async def append(sessions: Sessions, subscription_id: UUID, *notes: EventNote) -> None:
+    async with sessions.begin() as session:
+        await SubscriptionRepository(session).lock(subscription_id)
+        await SubscriptionEventRepository(session).append(subscription_id, notes)
+
+
+def note(summary: str, **data: str) -> EventNote:
+    kind = "status_changed" if data else "command"
+    return EventNote(kind=kind, summary=summary, data=data, source_key=uuid4().hex)
+
+
+async def test_the_watch_follows_to_the_end(
+    http: httpx.AsyncClient, settings: Settings, sessions: Sessions
+) -> None:
+    key = (await create_admin(settings, f"{uuid4().hex}@example.com", None)).api_key
+    subscription_id = await add_subscription(sessions, await add_user(sessions))
+    await append(sessions, subscription_id, note("first"), note("second"))
+    watch = Watch(str(http.base_url), key, str(subscription_id), after=1)
+    seen: list[str] = []
+    async with asyncio.timeout(20):
+        async for event in watch.events(QUIET):
+            seen.append(line_of(event))
+            if len(seen) == 1:
+                await append(sessions, subscription_id, note("over", to="canceled"))
+    assert ["second" in seen[0], "over" in seen[1], len(seen)] == [True, True, 2]
+    assert watch.after == 3
+
+
+async def test_the_watch_is_refused_in_words(http: httpx.AsyncClient, settings: Settings) -> None:
+    key = (await create_admin(settings, f"{uuid4().hex}@example.com", None)).api_key
+    for wanted, api_key in (("no such subscription", key), ("key is not valid", "pk_wrong")):
+        watch = Watch(str(http.base_url), api_key, str(uuid4()), after=0)
+        with pytest.raises(WatchError, match=wanted):
+            async for _ in watch.events(QUIET):
+                pass
+    with pytest.raises(WatchError, match="no address of the API"):
+        async for _ in Watch(f"{http.base_url}/docs", key, "x", after=0).events(QUIET):
+            pass
+
+
+def test_ctrl_c_leaves_the_watch_and_tells_how_to_go_on(tmp_path: Path) -> None:
+    write_stack(tmp_path, api="http://127.0.0.1:9")
+    command = [sys.executable, "cli.py", "watch", "x", "--stack", str(tmp_path), "--after", "7"]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert "trying again from event 7" in child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        said, _ = child.communicate(timeout=10)
+    assert child.returncode == 0
+    assert "--after 7" in said
+
+
+@pytest.mark.parametrize("command", ["admin create", "doctor", "watch", "replay", "demo", "up"])
+def test_every_command_explains_itself(command: str) -> None:
+    told = cli(*command.split(), "--help")
+    assert told.returncode == 0
+    assert "Usage" in told.stdout
+
+
+def test_commands_without_a_system_leave_with_one_line(tmp_path: Path) -> None:
+    away = ("--stack", str(tmp_path / "stack.json"))
+    for command, code in (
+        (("admin", "create", "--email", "a@example.com"), 2),
+        (("doctor",), 1),
+        (("watch", "x"), 2),
+    ):
+        told = cli(*command, *away)
+        assert told.returncode == code
+        assert told.stderr.startswith("error: no stack runs here")
+        assert told.stderr.count("\n") == 1
+
+
+def test_the_doctor_names_every_wrong_variable() -> None:
+    told = cli("doctor", DATABASE_URL=NOWHERE, STRIPE__API_KEY="sk_live_hidden")
+    assert told.returncode == 1
+    assert "error: AUTH__JWT_SECRET: is missing" in told.stderr
+    assert "hidden" not in told.stderr
+
+
+def test_an_administrator_from_the_command_line(database_url: str) -> None:
+    environ = {"DATABASE_URL": database_url, "AUTH__JWT_SECRET": "x" * 32}
+    told = cli("admin", "create", "--email", f"{uuid4().hex}@example.com", **environ)
+    assert told.returncode == 0
+    assert told.stdout.startswith("pk_")
+    assert told.stdout.count("\n") == 1
+    assert "created; the API key, shown only now" in told.stderr
