@@ -101,11 +101,11 @@ class RetryPolicy(Frozen):
     ) -> dict[str, tuple[timedelta, ...]]:
         if "default" not in schedules:
             raise ValueError("schedules need a `default`")
-        for name, waits in schedules.items():
+        for waits in schedules.values():
             if len(waits) > CARD_ATTEMPT_LIMIT:
-                raise ValueError(f"{name}: the networks allow {CARD_ATTEMPT_LIMIT} retries at most")
+                raise ValueError(f"the networks allow {CARD_ATTEMPT_LIMIT} retries at most")
             if any(wait <= timedelta() for wait in waits):
-                raise ValueError(f"{name}: a wait must be longer than nothing")
+                raise ValueError("a wait must be longer than nothing")
         return schedules
 
     @field_validator("after_uncollectible")

@@ -136,7 +136,7 @@ async def keep(handle: WorkflowHandle[Any, Any], path: Path) -> None:
 
 
 async def fail(world: World, *script: str, policy: RetryPolicy) -> tuple[Customer, PaymentRetry]:
-    customer = await world.subscribe("ok", *script, policy=policy)
+    customer = await world.subscribe("ok", *script, policy=policy, interval="week")
     while not await customer.retries():
         await world.step(DAY)
     return customer, (await customer.retries())[0]
