@@ -1,5 +1,6 @@
 """What happens around every request: an id that goes through all logs, and a last net."""
 
+import asyncio
 import re
 from uuid import uuid4
 
@@ -10,10 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from api.errors import InternalError, from_application
+from domain.errors import OutcomePendingError
 
 log = structlog.get_logger(__name__)
 
 REQUEST_ID = "X-Request-ID"
+# Reason: a database that hangs answers no query and breaks no connection. A call of Temporal that
+# may take long has 20 s of its own.
+ANSWER_SECONDS = 25.0
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -38,11 +43,18 @@ class RequestContextMiddleware:
             nonlocal is_started
             if message["type"] == "http.response.start":
                 is_started = True
+                limit.reschedule(None)  # streams may last
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
         try:
-            await self._app(scope, receive, send_named)
+            async with asyncio.timeout(ANSWER_SECONDS) as limit:
+                await self._app(scope, receive, send_named)
+        except TimeoutError:
+            if is_started:
+                raise
+            answer = from_application(OutcomePendingError("this takes longer than it should"))
+            await answer(scope, receive, send_named)
         except Exception:  # the last net: what nobody foresaw is logged and answered
             log.exception("internal_error", method=scope["method"], path=scope["path"])
             if is_started:

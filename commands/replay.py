@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -167,7 +168,7 @@ async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLO
         workflows=workflows,
         workflow_runner=workflow_runner(is_sandboxed=True),
         data_converter=pydantic_data_converter,
-        runtime=Runtime(telemetry=TelemetryConfig(logging=_QUIET)),
+        runtime=_runtime(),
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     difference = None
@@ -225,6 +226,11 @@ def _without_machine(value: Any) -> Any:
     if kept.get("kind") == "TASK_QUEUE_KIND_STICKY":
         kept["name"] = RECORDER
     return kept
+
+
+@cache
+def _runtime() -> Runtime:
+    return Runtime(telemetry=TelemetryConfig(logging=_QUIET))
 
 
 def _workflow_type(document: dict[str, Any]) -> str:
