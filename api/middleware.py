@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from api.errors import InternalError, from_application
-from domain.errors import OutcomePendingError
+from domain.errors import ApplicationError, OutcomePendingError
 
 log = structlog.get_logger(__name__)
 
@@ -40,24 +40,29 @@ class RequestContextMiddleware:
         is_started = False
 
         async def send_named(message: Message) -> None:
-            nonlocal is_started
             if message["type"] == "http.response.start":
-                is_started = True
-                limit.reschedule(None)  # streams may last
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
+        async def send_in_time(message: Message) -> None:
+            nonlocal is_started
+            if not is_started:
+                is_started = True
+                limit.reschedule(None)  # streams may last
+            await send_named(message)
+
         try:
             async with asyncio.timeout(ANSWER_SECONDS) as limit:
-                await self._app(scope, receive, send_named)
-        except TimeoutError:
-            if is_started:
-                raise
-            answer = from_application(OutcomePendingError("this takes longer than it should"))
-            await answer(scope, receive, send_named)
-        except Exception:  # the last net: what nobody foresaw is logged and answered
+                await self._app(scope, receive, send_in_time)
+        except Exception as error:  # the last net: what nobody foresaw is logged and answered
             log.exception("internal_error", method=scope["method"], path=scope["path"])
             if is_started:
                 raise
-            answer = from_application(InternalError("something went wrong on our side"))
+            answer = from_application(_answer(error))
             await answer(scope, receive, send_named)
+
+
+def _answer(error: Exception) -> ApplicationError:
+    if isinstance(error, TimeoutError):
+        return OutcomePendingError("this takes longer than it should")
+    return InternalError("something went wrong on our side")
