@@ -49,6 +49,11 @@ class RunningStack:
                 start_new_session=True,
             )
 
+    @property
+    def supervisor_pid(self) -> int:
+        """The process that started all others."""
+        return self._supervisor.pid
+
     def wait_until_ready(self) -> None:
         def is_ready() -> bool:
             code = self._supervisor.poll()

@@ -1,0 +1,33 @@
+"""What the whole stack costs while it waits."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import RunningStack
+
+LIMIT_MIB = 1_536
+
+
+def family(pid: int) -> Iterator[int]:
+    """Yield a process and all that it started."""
+    yield pid
+    for task in os.listdir(f"/proc/{pid}/task"):
+        for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+            yield from family(int(child))
+
+
+def resident_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+def test_resident_memory(stack: RunningStack, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sum the resident memory of all processes; shared pages count once for each of them."""
+    sizes = [resident_mib(pid) for pid in family(stack.supervisor_pid)]
+    with capsys.disabled():
+        print(f"\nresident memory of {len(sizes)} processes: {sum(sizes):.0f} MiB")  # noqa: T201
+    assert len(sizes) > 8
+    assert sum(sizes) <= LIMIT_MIB
