@@ -1,6 +1,5 @@
 """What the whole stack costs while it waits."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +13,8 @@ LIMIT_MIB = 1_536
 def family(pid: int) -> Iterator[int]:
     """Yield a process and all that it started."""
     yield pid
-    for task in os.listdir(f"/proc/{pid}/task"):
-        for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
             yield from family(int(child))
 
 
