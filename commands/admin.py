@@ -3,7 +3,8 @@
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import ArgumentError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.passwords import hash_password
 from api.schemas.accounts import Password
@@ -36,14 +37,14 @@ async def create_admin(settings: Settings, email: str, password: str | None) -> 
         The key, which is kept nowhere.
 
     Raises:
-        InvalidInputError: This is no address, or no password.
+        InvalidInputError: This is no address, no password, or no URL of a database.
         UnavailableError: The database does not answer, or has not been migrated.
     """
     address = _checked(Email, email, "this is no e-mail address")
     if password is not None:
         _checked(Password, password, "a password has 8 to 256 characters")
     api_key = make_api_key()
-    engine = make_engine(settings.database_url)
+    engine = _engine(settings.database_url)
     try:
         async with make_sessions(engine).begin() as session:
             users = UserRepository(session)
@@ -60,6 +61,15 @@ async def create_admin(settings: Settings, email: str, password: str | None) -> 
     finally:
         await engine.dispose()
     return NewAdmin(address, api_key, is_promoted=known is not None)
+
+
+def _engine(database_url: str) -> AsyncEngine:
+    try:
+        return make_engine(database_url)
+    except (ValueError, ArgumentError) as error:
+        # Reason: not the error's own words, which may quote the URL and so its password.
+        complaint = "DATABASE_URL is not postgresql://user:password@host:port/name"
+        raise InvalidInputError(complaint) from error
 
 
 def _checked(kind: Any, value: str, complaint: str) -> str:

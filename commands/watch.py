@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, InvalidURI
 
 PAUSE_SECONDS = 1.0
 _REFUSED = {4401: "the key is not valid here", 4404: "there is no such subscription"}
@@ -58,10 +58,14 @@ class Watch:
                         yield event
                     code: int | None = socket.close_code
             except (InvalidStatus, InvalidURI, ValueError) as error:
-                raise WatchError(f"{self._url} is no address of the API: {error}") from error
+                # Reason: a gateway says 502 or 503 for an API that is just being started again.
+                if not isinstance(error, InvalidStatus) or error.response.status_code < 500:
+                    raise WatchError(f"{self._url} is no address of the API: {error}") from error
+                code = None
             except ConnectionClosed as error:
                 code = error.rcvd.code if error.rcvd else None
-            except (OSError, TimeoutError):
+            except (OSError, TimeoutError, InvalidMessage):
+                # Reason: a server that is killed in the handshake leaves an InvalidMessage.
                 code = None
             if code == _ENDED:
                 return

@@ -1,0 +1,62 @@
+"""What the commands do when the other side misbehaves, or a setting is no setting."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from rich.console import Console
+from websockets.asyncio.server import ServerConnection, serve
+
+from commands.admin import create_admin
+from commands.watch import Watch, follow
+from config import Settings
+from domain.errors import InvalidInputError
+from tests.conftest import free_port
+
+HANGS_UP = b""
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@asynccontextmanager
+async def answering(answer: bytes, port: int) -> AsyncIterator[asyncio.Event]:
+    """Listen, give everybody this answer, and hang up; the event tells that somebody came."""
+    came = asyncio.Event()
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+        came.set()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", port):
+        yield came
+
+
+@pytest.mark.parametrize("answer", [HANGS_UP, BAD_GATEWAY], ids=["cut", "502"])
+async def test_the_watch_outlives_an_api_that_is_started_again(answer: bytes) -> None:
+    port, asked = free_port(), list[str]()
+
+    async def end(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        asked.append(connection.request.path)
+        await connection.close(1000)
+
+    console = Console(record=True, quiet=True)
+    watch = Watch(f"http://127.0.0.1:{port}", "pk_x", "x", after=4)
+    async with asyncio.timeout(10):
+        async with answering(answer, port) as came:
+            watching = asyncio.create_task(follow(watch, console))
+            await came.wait()
+        async with serve(end, "127.0.0.1", port):
+            await watching
+    assert asked == ["/ws/subscriptions/x?after=4"]
+
+
+@pytest.mark.parametrize("url", ["mysql://a:hidden@h/x", "postgresql://a:hidden@h:x/x", "hidden"])
+async def test_a_url_that_is_none_is_one_line_that_hides_it(settings: Settings, url: str) -> None:
+    wrong = settings.model_copy(update={"database_url": url})
+    with pytest.raises(InvalidInputError, match="DATABASE_URL is not") as caught:
+        await create_admin(wrong, "a@example.com", None)
+    assert "hidden" not in caught.value.message
