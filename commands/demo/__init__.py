@@ -1,11 +1,14 @@
 """The demo: a story of two months, told on a stack of its own and checked while it is told."""
 
 import asyncio
+import signal
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import NoReturn
 
+import httpx
 from rich.console import Console
 from rich.markup import escape
 
@@ -32,28 +35,44 @@ def run_demo(project: Path, data: Path | None, *, is_kept: bool) -> int:
     folder = data or Path(mkdtemp(prefix="perdure-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # Reason: as root, PostgreSQL runs as its own user and must get in.
+    # Reason: asyncio replaces Python's own handler, and would then wait for the story's next await;
+    # SIGTERM must not leave the stack behind either, which has a session of its own.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     stack = DemoStack(project, folder)
-    began = time.monotonic()
-    code = 1
+    code, is_of_interest = 1, True
     try:
-        with console.status("starting Temporal, PostgreSQL, Chroma, the stand-ins, worker, API"):
-            facts = stack.start()
-        console.print(f"[green]✓[/] the whole stack runs, after {stack.age_seconds:.0f} s")
-        with closing(Stage(facts, stack, console)) as stage:
-            asyncio.run(tell(stage))
-        console.rule(f"[green]all of it really happened, in {time.monotonic() - began:.0f} s[/]")
-        code = 0
-    except DemoError as error:
-        console.print(f"[red]✗ {escape(str(error))}[/]")
-        _show_log(console, stack)
+        code = _perform(console, stack)
+        is_of_interest = False
     except KeyboardInterrupt:
-        console.print("stopped by Ctrl-C")
+        console.print("stopped, as asked")
+        is_of_interest = False
+    except (DemoError, httpx.HTTPError) as error:
+        console.print(f"[red]✗ {escape(str(error) or type(error).__name__)}[/]")
+        _show_log(console, stack)
+    finally:
+        # Reason: whatever went wrong, nothing that was started may go on unseen.
+        if not (is_kept and code == 0):
+            with suppress(KeyboardInterrupt):
+                stack.stop(is_removed=data is None and not is_of_interest)
     if is_kept and code == 0:
         stack.leave(console)
-    else:
-        with console.status("stopping what was started"), suppress(KeyboardInterrupt):
-            stack.stop(is_removed=data is None and code == 0)
     return code
+
+
+def _perform(console: Console, stack: DemoStack) -> int:
+    began = time.monotonic()
+    with console.status("starting Temporal, PostgreSQL, Chroma, the stand-ins, worker, API"):
+        facts = stack.start()
+    console.print(f"[green]✓[/] the whole stack runs, after {stack.age_seconds:.0f} s")
+    with closing(Stage(facts, stack, console)) as stage:
+        asyncio.run(tell(stage))
+    console.rule(f"[green]all of it really happened, in {time.monotonic() - began:.0f} s[/]")
+    return 0
+
+
+def _leave(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _show_log(console: Console, stack: DemoStack) -> None:

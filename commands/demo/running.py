@@ -17,6 +17,29 @@ from commands.demo.checks import DemoError
 START_SECONDS = 180
 STOP_SECONDS = 15
 PAUSE_SECONDS = 0.1
+# Reason: what somebody set for production must not lead the demo to real money or real mail.
+# An empty name also beats the one in `.env`.
+_OURS_ALONE = dict.fromkeys(
+    (
+        "DATABASE_URL",
+        "CHROMA_URL",
+        "PUBLIC_URL",
+        "AUTH__JWT_SECRET",
+        "PERDURE_ADMIN_API_KEY",
+        "TEMPORAL__ADDRESS",
+        "TEMPORAL__NAMESPACE",
+        "TEMPORAL__UI_URL",
+        "TEMPORAL__API_KEY",
+        "STRIPE__API_KEY",
+        "STRIPE__API_BASE",
+        "STRIPE__WEBHOOK_SECRET",
+        "MAIL__SMTP_HOST",
+        "MAIL__SMTP_PORT",
+    ),
+    "",
+) | dict.fromkeys(("TEMPORAL__IS_TLS", "STRIPE__IS_LIVE", "MAIL__IS_TLS"), "false")
+# The stand-in for mail knows nobody, and an empty name is a name.
+_NOT_OURS = {"MAIL__USERNAME", "MAIL__PASSWORD"}
 
 
 class DemoStack:
@@ -50,6 +73,7 @@ class DemoStack:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 command,
                 cwd=self._project,
+                env=_environment(),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -98,3 +122,8 @@ class DemoStack:
         console.print(f"all of it  {self._stack_file}")
         if process is not None:
             console.print(f"It goes on running; stop it with: kill {process.pid}")
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+    return kept | _OURS_ALONE

@@ -73,10 +73,11 @@ def _survive_a_failed_renewal(stage: Stage) -> None:
     wait_until(
         stage.console,
         "the retry waits for its time",
-        lambda: stage.provider.requests(PAY),
+        lambda: stage.provider.requests(_pay(retry)),
         lambda calls: any(call["status"] is None for call in calls),
     )
     pid = stage.stack.kill_worker()
+    expect(not _paid(stage, retry), "the charge was in flight", "it was done already")
     stage.say(
         f"[red]the worker (pid {pid}) is killed with SIGKILL while the charge is in flight[/]"
     )
@@ -92,9 +93,8 @@ def _survive_a_failed_renewal(stage: Stage) -> None:
 
 def _expect_one_charge(stage: Stage, retry: Document) -> None:
     charges = stage.provider.charges(retry["stripe_invoice_id"])
-    paid = [charge for charge in charges if charge["outcome"] == "succeeded"]
-    keys = {call["idempotency_key"] for call in stage.provider.requests(PAY)}
-    expect(len(paid) == 1, "the invoice was charged once", charges)
+    keys = {call["idempotency_key"] for call in stage.provider.requests(_pay(retry))}
+    expect(len(_paid(stage, retry)) == 1, "the invoice was charged once", charges)
     expect(len(charges) == 2, "Stripe tried once and we tried once", charges)
     expect(len(keys) == 1, "all calls carried one key", keys)
     stage.say("active again; Stripe's own ledger has [bold]one[/] charge for that invoice")
@@ -123,6 +123,8 @@ def _replace_a_lost_card(stage: Stage) -> None:
     retry = stage.wait_retry("recovered")
     tried = [attempt["trigger"] for attempt in retry["attempts"]]
     expect(tried == ["new_card"], "the new card was charged at once, and only it", tried)
+    paid = _paid(stage, retry)
+    expect(len(paid) == 1, "Stripe's ledger has one charge for that invoice", paid)
     stage.say("it was charged at once; active again, and no scheduled try was used up")
 
 
@@ -150,6 +152,15 @@ async def _replay(stage: Stage) -> None:
         verdict = await replay(await fetch_history(address, namespace, workflow_id))
         expect(verdict.difference is None, f"{workflow_id} replays", verdict.difference)
         stage.say(f"{verdict.workflow_type}: all {verdict.event_count} events replay")
+
+
+def _pay(retry: Document) -> str:
+    return f"POST /v1/invoices/{retry['stripe_invoice_id']}/pay"
+
+
+def _paid(stage: Stage, retry: Document) -> list[Document]:
+    charges = stage.provider.charges(retry["stripe_invoice_id"])
+    return [charge for charge in charges if charge["outcome"] == "succeeded"]
 
 
 def _short(moment: str | None) -> str:
