@@ -37,6 +37,7 @@ def test_postgres_is_down(world: World, shopper: Subscribed) -> None:
             assert problem(reply, 503)["code"] == "database_unavailable"
 
 
+@pytest.mark.soak
 def test_temporal_is_down(world: World, shopper: Subscribed) -> None:
     with world.stack.down("temporal"):
         assert _failing_checks(world) == ["temporal"]
@@ -53,6 +54,7 @@ def test_temporal_hangs(world: World, shopper: Subscribed) -> None:
         problem(shopper.try_to_subscribe(), 503)
 
 
+@pytest.mark.soak
 def test_stripe_is_down(world: World, shopper: Subscribed) -> None:
     with world.stack.down("stripe"):
         assert _failing_checks(world) == ["stripe"]
