@@ -1,27 +1,29 @@
 """Replay: would today's code have taken every step that a history recorded?"""
 
 import json
+import logging
 import os
-import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
+from commands.replay_words import culprit_type, say_difference
 from domain.errors import InvalidInputError, NotFoundError
 from worker import WORKFLOWS, workflow_runner
 
 RECORDER = "recorder"
 _STARTED = "workflowExecutionStartedEventAttributes"
-_MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
-_DIFFERS = re.compile(r"of scheduled event '([^']*)' does not match .* of .* command '([^']*)'")
 # Reason: the verdict is ours to tell; the SDK would print it first, in Rust.
 _QUIET = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
 
@@ -52,6 +54,7 @@ async def replay_command(target: str, stack: Path, kept: Path | None) -> int:
         0 if it replays, 1 if it differs, 2 if there is no such history.
     """
     console = Console(soft_wrap=True)
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the verdict is ours to tell
     try:
         history = await _find(target, stack)
         verdict = await replay(history)
@@ -64,7 +67,7 @@ async def replay_command(target: str, stack: Path, kept: Path | None) -> int:
     about = f"{verdict.workflow_type}, {verdict.event_count} events"
     if verdict.difference is not None:
         console.print(
-            f"[red]{about}: today's code would go another way: {escape(verdict.difference)}[/]"
+            f"[red]{about}: today's code would go another way:\n{escape(verdict.difference)}[/]"
         )
         return 1
     if kept is not None:
@@ -76,7 +79,7 @@ async def replay_command(target: str, stack: Path, kept: Path | None) -> int:
 
 async def _find(target: str, stack: Path) -> WorkflowHistory:
     path = Path(target)
-    if path.suffix == ".json":
+    if path.suffix == ".json" or path.is_file():  # noqa: ASYNC240 - once, at the start
         return read_history(path)
     address = os.environ.get("TEMPORAL__ADDRESS")
     namespace = os.environ.get("TEMPORAL__NAMESPACE", "default")
@@ -164,6 +167,15 @@ async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLO
     if workflow_type not in known:
         names = ", ".join(sorted(known))
         raise InvalidInputError(f"{workflow_type} is no workflow of ours; there are {names}")
+    failure = await _failure(history, workflows)
+    difference = None
+    if failure is not None:
+        at = await _find_culprit(history, workflows, failure)
+        difference = say_difference(history, failure, at)
+    return Verdict(workflow_type, len(document["events"]), difference)
+
+
+async def _failure(history: WorkflowHistory, workflows: tuple[type, ...]) -> Exception | None:
     replayer = Replayer(
         workflows=workflows,
         workflow_runner=workflow_runner(is_sandboxed=True),
@@ -171,36 +183,32 @@ async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLO
         runtime=_runtime(),
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-    difference = None
-    if result.replay_failure is not None:
-        difference = in_words(str(result.replay_failure), document)
-    return Verdict(workflow_type, len(document["events"]), difference)
+    return result.replay_failure
 
 
-def in_words(failure: str, document: dict[str, Any]) -> str:
-    """Tell a replay's failure to a person.
-
-    Args:
-        failure: The SDK's message.
-        document: The history as JSON.
-
-    Returns:
-        What the history has and what today's code wants, with the numbers of the events that
-        may be meant; the SDK's own sentence if it says something else.
-    """
-    found = _MESSAGE.search(failure)
-    message = found[1] if found else failure.splitlines()[0]
-    if (differs := _DIFFERS.search(message)) is None:
-        return message
-    recorded, wanted = differs[1], differs[2]
-    places = [event["eventId"] for event in document["events"] if _mentions(event, recorded)]
-    where = f" at event {' or '.join(places)}" if places else ""
-    return f"the history has `{recorded}`{where}, the code wants `{wanted}`. ({message})"
+async def _find_culprit(
+    history: WorkflowHistory,
+    workflows: tuple[type, ...],
+    failure: Exception,
+) -> int | None:
+    """Return the number of the event that differs, where the failure names only its type."""
+    recorded = culprit_type(failure)
+    for index, event in enumerate(history.events):
+        name = event.activity_task_scheduled_event_attributes.activity_type.name
+        if recorded is None or name != recorded:
+            continue
+        # Reason: the same type may stand at many places; the first short history that fails has it.
+        shorter = WorkflowHistory(history.workflow_id, _until_next_task(history, index))
+        if await _failure(shorter, workflows) is not None:
+            return int(event.event_id)
+    return None
 
 
-def _mentions(event: dict[str, Any], name: str) -> bool:
-    scheduled = event.get("activityTaskScheduledEventAttributes", {})
-    return bool(scheduled.get("activityType", {}).get("name") == name)
+def _until_next_task(history: WorkflowHistory, index: int) -> Sequence[HistoryEvent]:
+    for later, event in enumerate(history.events[index:], start=index):
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
+            return history.events[:later]
+    return history.events
 
 
 def record(history: WorkflowHistory, path: Path) -> None:

@@ -90,6 +90,48 @@ async def test_the_guard_can_fail(path: Path) -> None:
     assert "ondeterminism" in verdict.difference
 
 
+async def test_the_difference_is_told_with_its_place() -> None:
+    path = HISTORIES / "payment-retry-recovered.json"
+    verdict = await replay(read_history(path), CHANGED)
+    assert verdict.difference is not None
+    first, has, wants, sdk = verdict.difference.splitlines()
+    assert first.strip() == f"first difference: event 5 of {verdict.event_count}"
+    assert (
+        has.strip()
+        == 'the history has: activity task scheduled open_retry ("take over from Stripe")'
+    )
+    assert wants.strip() == "today's code wants: to start a timer"
+    assert "TMPRL1100" in sdk
+
+
+async def test_a_step_of_another_type_is_found_where_it_stands(tmp_path: Path) -> None:
+    """The changed step is the last of several of its type."""
+    path = HISTORIES / "payment-retry-recovered.json"
+    document = json.loads(path.read_text())
+    steps = [
+        event
+        for event in document["events"]
+        if event["eventType"] == "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"
+    ]
+    steps[-1]["activityTaskScheduledEventAttributes"]["activityType"]["name"] = "charge_invoice"
+    (tmp_path / "changed.json").write_text(json.dumps(document))
+    difference = (await replay(read_history(tmp_path / "changed.json"))).difference or ""
+    assert f"event {steps[-1]['eventId']} of " in difference
+    assert "charge_invoice" in difference
+
+
+async def test_code_that_fails_is_no_other_step() -> None:
+    verdict = await replay(read_history(HISTORIES / "payment-retry-recovered.json"), (Failing,))
+    assert verdict.difference == "  today's code fails while it replays: it cannot"
+
+
+@workflow.defn(name="PaymentRetryWorkflow", sandboxed=False)
+class Failing:
+    @workflow.run
+    async def run(self, start: RetryStart) -> None:
+        raise ValueError("it cannot")
+
+
 async def test_what_is_no_history_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"nothing\.json"):
         read_history(tmp_path / "nothing.json")
