@@ -118,8 +118,9 @@ def make_mailer(settings: Settings) -> Mailer:
         mail.smtp_host,
         mail.smtp_port,
         mail.sender,
-        username=mail.username,
-        password=mail.password.get_secret_value() if mail.password else None,
+        # Reason: an empty variable means the same as none; a server without AUTH refuses a name.
+        username=mail.username or None,
+        password=mail.password.get_secret_value() if mail.username and mail.password else None,
         is_tls=mail.is_tls,
     )
 

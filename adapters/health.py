@@ -62,13 +62,18 @@ async def ping_chroma(url: str) -> None:
         reply.raise_for_status()
 
 
-async def ping_smtp(host: str, port: int) -> None:
+async def ping_smtp(host: str, port: int, *, is_tls: bool = False) -> None:
     """Wait for an SMTP server's greeting, and leave.
+
+    Args:
+        host: Where it is.
+        port: On which port.
+        is_tls: Whether it speaks TLS from the first byte on.
 
     Raises:
         ConnectionError: Something else listens there.
     """
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await asyncio.open_connection(host, port, ssl=is_tls or None)
     try:
         greeting = await reader.readline()
         if not greeting.startswith(b"220"):

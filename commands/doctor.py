@@ -177,7 +177,7 @@ async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:
     mail = settings.mail
     address = f"{mail.smtp_host}:{mail.smtp_port}"
     try:
-        await ping_smtp(mail.smtp_host, mail.smtp_port)
+        await ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.is_tls)
     except OSError as error:
         raise UnwellError(f"{address} does not answer as a mail server") from error
     return address

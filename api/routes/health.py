@@ -72,12 +72,13 @@ async def get_readiness(
     temporal: TemporalDep,
 ) -> Readiness:
     """Ask each dependency; 503 if one does not answer."""
+    mail = settings.mail
     probes: dict[str, Probe] = {
         "database": lambda: _ping_database(sessions),
         "temporal": lambda: _ping_temporal(temporal),
         "chroma": lambda: ping_chroma(settings.chroma_url),
         "stripe": _stripe(connection).ping,
-        "mail": lambda: ping_smtp(settings.mail.smtp_host, settings.mail.smtp_port),
+        "mail": lambda: ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.is_tls),
     }
     findings = await run_probes(probes)
     is_ready = all(finding.is_up for finding in findings.values())
