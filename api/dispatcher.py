@@ -93,8 +93,10 @@ class Dispatcher:
             except Exception:
                 log.exception("dispatcher_turn_failed")
             if count < BATCH_SIZE:
+                # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._woken.wait()
 
     async def turn(self) -> int:
         """Deliver what is due, up to one batch.

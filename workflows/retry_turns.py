@@ -56,10 +56,10 @@ class RetryTurns:
                 self.put(RetryWish(kind=WishKind.OFFER_CARD, stripe_payment_method_id=card))
 
     def put(self, wish: RetryWish) -> None:
-        """Put a wish into the box; to stop goes before all others."""
+        """Put a wish into the box, once; to stop goes before all others."""
         if wish.kind is WishKind.STOP:
             self.wishes.appendleft(wish)
-        else:
+        elif wish not in self.wishes:
             self.wishes.append(wish)
 
     async def grant(self, wish: RetryWish) -> None:

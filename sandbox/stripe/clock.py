@@ -93,8 +93,10 @@ class Scheduler:
             next_at = self._store.db.row("SELECT min(due_at) AS due_at FROM jobs")
             due_at = next_at["due_at"] if next_at else None
             wait = _LONGEST_WAIT if due_at is None else due_at - self._clock.now()
+            # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), min(max(wait, 0.0), _LONGEST_WAIT))
+                async with asyncio.timeout(min(max(wait, 0.0), _LONGEST_WAIT)):
+                    await self._wake.wait()
 
     async def _run_due(self, until: float) -> None:
         while True:

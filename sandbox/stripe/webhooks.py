@@ -66,8 +66,10 @@ class Webhooks:
             while True:
                 self._wake.clear()
                 pause = self._start_due(self._poster)
+                # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
         finally:
             for task in self._sending.values():
                 task.cancel()
