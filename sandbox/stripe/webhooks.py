@@ -102,12 +102,10 @@ class Webhooks:
                 self._store.db.run("DELETE FROM deliveries WHERE seq = ?", row["seq"])
                 return
             pause = min(2.0 ** row["attempt_count"], _LONGEST_PAUSE)
-            self._store.db.run(
-                "UPDATE deliveries SET attempt_count = attempt_count + 1, next_at = ? "
-                "WHERE seq = ?",
-                time.time() + pause,
-                row["seq"],
+            later = (
+                "UPDATE deliveries SET attempt_count = attempt_count + 1, next_at = ? WHERE seq = ?"
             )
+            self._store.db.run(later, time.time() + pause, row["seq"])
         finally:
             self._sending.pop(row["seq"], None)
             self.wake()
