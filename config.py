@@ -3,8 +3,9 @@
 Only `worker.py`, `cli.py` and `api/app.py` construct `Settings`.
 """
 
+from decimal import Decimal
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -49,6 +50,39 @@ class MailSettings(BaseModel):
     sender: str = "billing@perdure.example"
 
 
+class LLMSettings(BaseModel):
+    """The models that agents think with; the stand-in answers to every name."""
+
+    provider: Literal["openai", "anthropic"] = "openai"
+    base_url: str | None = Field(default=None, description="None means the provider itself.")
+    api_key: SecretStr = SecretStr("sandbox")
+    model: str = Field(default="gpt-4.1", description="For difficult steps.")
+    small_model: str | None = Field(default=None, description="For easy ones; None: `model`.")
+    fallback_model: str | None = Field(default=None, description="After failures of the others.")
+    prompt_cents_per_million: Decimal | None = Field(
+        default=None, ge=0, description="Price of a model that no price list knows."
+    )
+    completion_cents_per_million: Decimal | None = Field(default=None, ge=0)
+    timeout_seconds: float = Field(default=120.0, gt=0, description="Longest silence of a stream.")
+
+
+class EmbeddingsSettings(BaseModel):
+    """What turns text into vectors; without an address, a small model in our own processes."""
+
+    base_url: str | None = Field(default=None, description="OpenAI-compatible, ending in /v1.")
+    api_key: SecretStr = SecretStr("none")
+    model: str = "text-embedding-3-small"
+
+
+class DocumentSettings(BaseModel):
+    """What customers may hand in."""
+
+    max_bytes: int = Field(default=1_000_000, gt=0)
+    allowed_private_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts in private networks that documents may come from."
+    )
+
+
 class AuthSettings(BaseModel):
     """Tokens of the API."""
 
@@ -80,6 +114,9 @@ class Settings(BaseSettings):
     temporal: TemporalSettings = TemporalSettings()
     stripe: StripeSettings = StripeSettings()
     mail: MailSettings = MailSettings()
+    llm: LLMSettings = LLMSettings()
+    embeddings: EmbeddingsSettings = EmbeddingsSettings()
+    documents: DocumentSettings = DocumentSettings()
     worker: WorkerSettings = WorkerSettings()
     chroma_url: str = "http://127.0.0.1:8100"
     public_url: str = "http://127.0.0.1:8000"

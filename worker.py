@@ -55,7 +55,20 @@ Activities = dict[str, list[Callable[..., Any]]]
 # The one registry: a workflow that is not here does not run, and its histories are not replayed.
 WORKFLOWS: tuple[type, ...] = (SubscriptionWorkflow, PaymentRetryWorkflow, StripeErrandWorkflow)
 QUEUES = (BILLING, STRIPE)
-PASSED_THROUGH = ("domain", "pydantic", "pydantic_core", "activities", "adapters", "database")
+PASSED_THROUGH = (
+    "domain",
+    "agents",
+    "pydantic",
+    "pydantic_core",
+    "activities",
+    "adapters",
+    "database",
+    # What a LangGraph graph needs to run as workflow code.
+    "langchain_core",
+    "langgraph",
+    "langsmith",
+    "numpy",
+)
 STICKY_TIMEOUT = timedelta(seconds=1)
 GRACEFUL_SECONDS = 2
 

@@ -245,7 +245,9 @@ class Payment(Base):
     refunded_cents: Mapped[int] = mapped_column(server_default=text("0"))
     currency_code: Mapped[str]
     payment_status: Mapped[str]
-    stripe_payment_intent_id: Mapped[str] = mapped_column(unique=True)
+    stripe_payment_method_id: Mapped[str | None]
+    stripe_payment_intent_id: Mapped[str | None] = mapped_column(unique=True)
+    decline_code: Mapped[str | None]
     next_action_url: Mapped[str | None]
     workflow_id: Mapped[str | None]
     created_at: Mapped[datetime] = _created()
@@ -255,6 +257,25 @@ class Payment(Base):
         Index(None, "created_at", "payment_id"),
         Index(None, "invoice_id"),
     )
+
+
+class Refund(Base):
+    """Money on its way back; the row is there before Stripe is asked."""
+
+    __tablename__ = "refunds"
+
+    refund_id: Mapped[UUID] = _id()
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.payment_id"))
+    amount_cents: Mapped[int]
+    currency_code: Mapped[str]
+    reason: Mapped[str]
+    refund_status: Mapped[str]
+    stripe_refund_id: Mapped[str | None] = mapped_column(unique=True)
+    failure_code: Mapped[str | None]
+    created_at: Mapped[datetime] = _created()
+    completed_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "payment_id", "created_at"),)
 
 
 class PaymentRetry(Base):

@@ -36,6 +36,31 @@ def errand_workflow_id(errand_id: UUID | str) -> str:
     return f"stripe-errand-{errand_id}"
 
 
+def payment_workflow_id(payment_id: UUID | str) -> str:
+    """Return the id of what pays, and pays back, one payment."""
+    return f"payment-{payment_id}"
+
+
+def agent_run_workflow_id(agent_run_id: UUID | str) -> str:
+    """Return the id of an agent's run."""
+    return f"agent-run-{agent_run_id}"
+
+
+def ingest_workflow_id(document_id: UUID | str) -> str:
+    """Return the id of a document's ingestion."""
+    return f"ingest-document-{document_id}"
+
+
+def call_id(agent_run_id: UUID, step: int, position: int) -> UUID:
+    """Return our id of a tool call; models repeat theirs."""
+    return derived_id("tool-call", agent_run_id, step, position)
+
+
+def refund_id(business_key: str) -> UUID:
+    """Return the id of the one refund that a business key stands for."""
+    return derived_id("refund", business_key)
+
+
 def payment_retry_id(stripe_invoice_id: str) -> UUID:
     """Return the primary key of an unpaid invoice's recovery."""
     return derived_id("payment-retry", stripe_invoice_id)

@@ -2,3 +2,6 @@
 
 BILLING = "billing"
 STRIPE = "stripe"
+AGENTS = "agents"
+MODELS = "models"
+TOOLS = "tools"

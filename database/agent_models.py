@@ -1,0 +1,237 @@
+"""Tables of agents. Columns, constraints and indexes only; no behaviour."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, Numeric, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from database.models import Base, _created, _id
+
+# Reason: one token of a small model costs less than a millionth of a cent's hundredth.
+_CENTS = Numeric(20, 8)
+
+
+class Conversation(Base):
+    """A transcript that runs add to."""
+
+    __tablename__ = "conversations"
+
+    conversation_id: Mapped[UUID] = _id()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    title: Mapped[str | None]
+    last_message_seq: Mapped[int] = mapped_column(server_default=text("0"))
+    created_at: Mapped[datetime] = _created()
+
+    __table_args__ = (
+        Index(None, "user_id", "created_at", "conversation_id"),
+        Index(None, "created_at", "conversation_id"),
+    )
+
+
+class AgentRun(Base):
+    """The view of one run; written by its workflow's activities only.
+
+    Its budget is what was asked for; the plan's limits hold beside it. `passages_data` is what
+    retrieval found, each with its number in the prompt: the citations are taken from it.
+    """
+
+    __tablename__ = "agent_runs"
+
+    agent_run_id: Mapped[UUID] = _id()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.conversation_id"))
+    agent: Mapped[str]
+    prompt_version: Mapped[str]
+    run_status: Mapped[str]
+    output: Mapped[str | None]
+    citations_data: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, server_default=text("'[]'::jsonb")
+    )
+    passages_data: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    budget_token_count: Mapped[int | None]
+    budget_cost_cents: Mapped[int | None]
+    subscription_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("subscriptions.subscription_id")
+    )
+    period_start: Mapped[datetime | None]
+    last_event_seq: Mapped[int] = mapped_column(server_default=text("0"))
+    workflow_id: Mapped[str]
+    created_at: Mapped[datetime] = _created()
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(None, "user_id", "created_at", "agent_run_id"),
+        Index(None, "created_at", "agent_run_id"),
+        Index(None, "conversation_id", "created_at", "agent_run_id"),
+        Index(
+            "ix_agent_runs_open",
+            "run_status",
+            postgresql_where=text("completed_at IS NULL"),
+        ),
+    )
+
+
+class Message(Base):
+    """One message of a conversation; `message_key` makes storing it twice one row."""
+
+    __tablename__ = "messages"
+
+    message_id: Mapped[UUID] = _id()
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.conversation_id"))
+    agent_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
+    seq: Mapped[int]
+    role: Mapped[str]
+    content: Mapped[str]
+    tool_calls_data: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, server_default=text("'[]'::jsonb")
+    )
+    call_id: Mapped[UUID | None]
+    message_key: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = _created()
+
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "seq"),
+        Index(None, "agent_run_id"),
+    )
+
+
+class RunEvent(Base):
+    """What a run's stream tells; `seq` has no gaps, for it comes from the run's own row."""
+
+    __tablename__ = "run_events"
+
+    agent_run_id: Mapped[UUID] = mapped_column(
+        ForeignKey("agent_runs.agent_run_id"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    event_data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class ToolCall(Base):
+    """The ledger of tools: what a model asked for, and what became of it.
+
+    `call_id` is ours: models repeat theirs, which stand in `provider_call_id`. `business_key` is
+    set once an effect that must be unique across runs is claimed.
+    """
+
+    __tablename__ = "tool_calls"
+
+    call_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
+    step: Mapped[int]
+    position: Mapped[int]
+    provider_call_id: Mapped[str]
+    tool: Mapped[str]
+    arguments_data: Mapped[dict[str, Any]]
+    args_sha256: Mapped[str]
+    tool_call_status: Mapped[str]
+    business_key: Mapped[str | None]
+    result_data: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = _created()
+    completed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("agent_run_id", "step", "position"),
+        Index(
+            "uq_tool_calls_business_key",
+            "business_key",
+            unique=True,
+            postgresql_where=text("business_key IS NOT NULL"),
+        ),
+    )
+
+
+class Approval(Base):
+    """A person's answer to one call with exactly these arguments; silence is a no."""
+
+    __tablename__ = "approvals"
+
+    approval_id: Mapped[UUID] = _id()
+    call_id: Mapped[UUID] = mapped_column(ForeignKey("tool_calls.call_id"), unique=True)
+    agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
+    args_sha256: Mapped[str]
+    approver_role: Mapped[str]
+    approval_status: Mapped[str]
+    decided_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.user_id"))
+    reason: Mapped[str | None]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime] = _created()
+    decided_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "agent_run_id", "created_at"),)
+
+
+class Document(Base):
+    """A customer's document; its passages lie in Chroma."""
+
+    __tablename__ = "documents"
+
+    document_id: Mapped[UUID] = _id()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    title: Mapped[str]
+    source_url: Mapped[str | None]
+    content: Mapped[str | None]
+    metadata_data: Mapped[dict[str, Any]]
+    document_status: Mapped[str]
+    chunk_count: Mapped[int] = mapped_column(server_default=text("0"))
+    is_suspicious: Mapped[bool] = mapped_column(server_default=text("false"))
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    workflow_id: Mapped[str]
+    created_at: Mapped[datetime] = _created()
+    ingested_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(None, "user_id", "created_at", "document_id"),
+        Index(None, "created_at", "document_id"),
+    )
+
+
+class UsageRecord(Base):
+    """What one attempt at a model call, or one admitted run, used up.
+
+    Inserted as `reserved` at its worst case before the call, `settled` after it; failed attempts
+    too. It is booked on the subscription and the period that the run was admitted in. An unknown
+    usage is estimated, and an unknown price is 0; both are flagged.
+    """
+
+    __tablename__ = "usage_records"
+
+    usage_record_id: Mapped[UUID] = _id()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
+    subscription_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("subscriptions.subscription_id")
+    )
+    period_start: Mapped[datetime | None]
+    usage_kind: Mapped[str]
+    usage_status: Mapped[str]
+    source_key: Mapped[str] = mapped_column(unique=True)
+    step: Mapped[int | None]
+    attempt: Mapped[int | None]
+    model: Mapped[str | None]
+    reserved_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    reserved_cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))
+    prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    completion_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))
+    is_priced: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_estimated: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = _created()
+    settled_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(None, "agent_run_id", "step", "attempt"),
+        Index(None, "subscription_id", "period_start"),
+        Index(None, "user_id", "created_at"),
+    )
