@@ -1,0 +1,19 @@
+"""Look into what earlier conversations have left behind."""
+
+from pydantic import Field
+
+from agents.tools.spec import Arguments, ToolSpec
+
+
+class SearchMemory(Arguments):
+    """What to look for."""
+
+    query: str = Field(min_length=1, max_length=500, description="What to look for.")
+    limit: int = Field(default=5, ge=1, le=20)
+
+
+SEARCH_MEMORY = ToolSpec(
+    name="search_memory",
+    description="Search what this user and you said in earlier conversations.",
+    arguments=SearchMemory,
+)

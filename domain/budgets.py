@@ -1,0 +1,109 @@
+"""What a run may still use up: reserved at the worst case before a call, settled after. Pure.
+
+The run's own budget and what is left of the plan's limits hold together; the smaller one counts.
+"""
+
+from decimal import ROUND_FLOOR, Decimal
+
+from domain.errors import ApplicationError
+from domain.messages import Frozen
+
+# Fewer tokens than this are no answer: better to say that the budget is used up.
+MIN_COMPLETION_TOKENS = 16
+
+
+class BudgetExceededError(ApplicationError):
+    """What is left does not suffice for the next call of a model."""
+
+    code = "budget_exceeded"
+    http_status = 402
+
+
+class Means(Frozen):
+    """What is left; None means without bound."""
+
+    token_count: int | None = None
+    cost_cents: Decimal | None = None
+
+
+class Price(Frozen):
+    """What one token costs, in cents; a model whose price nobody knows costs 0 and is flagged."""
+
+    prompt_cents: Decimal = Decimal(0)
+    completion_cents: Decimal = Decimal(0)
+    is_known: bool = True
+
+
+class Reservation(Frozen):
+    """The worst case of one call.
+
+    Args:
+        max_tokens: What the model may write; cut to what is left.
+        token_count: Prompt and completion at the most.
+        cost_cents: What they cost at the most.
+        is_cut: The model would have been allowed to write more.
+    """
+
+    max_tokens: int
+    token_count: int
+    cost_cents: Decimal
+    is_cut: bool
+
+
+def left(limit: Means, used: Means) -> Means:
+    """Subtract what is used or held from what is allowed; no limit leaves no bound."""
+    tokens = limit.token_count
+    cents = limit.cost_cents
+    return Means(
+        token_count=None if tokens is None else max(0, tokens - (used.token_count or 0)),
+        cost_cents=None if cents is None else max(Decimal(0), cents - (used.cost_cents or 0)),
+    )
+
+
+def tighter(one: Means, other: Means) -> Means:
+    """Put two bounds together: the smaller one counts."""
+    tokens = [each.token_count for each in (one, other) if each.token_count is not None]
+    cents = [each.cost_cents for each in (one, other) if each.cost_cents is not None]
+    return Means(token_count=min(tokens, default=None), cost_cents=min(cents, default=None))
+
+
+def reserve(means: Means, price: Price, prompt_tokens: int, wanted_tokens: int) -> Reservation:
+    """Reserve one call of a model.
+
+    Args:
+        means: What is left.
+        price: Of the model.
+        prompt_tokens: The prompt at the most.
+        wanted_tokens: What the model would be allowed to write.
+
+    Returns:
+        The worst case, within the means.
+
+    Raises:
+        BudgetExceededError: The means do not suffice, or cents are counted and the model's
+            price is unknown (`price_unknown`).
+    """
+    if means.cost_cents is not None and not price.is_known:
+        raise BudgetExceededError(
+            "the budget is in cents and nobody knows what this model costs",
+            "price_unknown",
+        )
+    bounds = [wanted_tokens]
+    if means.token_count is not None:
+        bounds.append(means.token_count - prompt_tokens)
+    if means.cost_cents is not None and price.completion_cents > 0:
+        rest = means.cost_cents - prompt_tokens * price.prompt_cents
+        bounds.append(int((rest / price.completion_cents).to_integral_value(ROUND_FLOOR)))
+    max_tokens = min(bounds)
+    if max_tokens < min(MIN_COMPLETION_TOKENS, wanted_tokens):
+        raise BudgetExceededError(
+            "what is left of the budget does not suffice for the next step",
+            details={"token_count_left": means.token_count},
+        )
+    cost = prompt_tokens * price.prompt_cents + max_tokens * price.completion_cents
+    return Reservation(
+        max_tokens=max_tokens,
+        token_count=prompt_tokens + max_tokens,
+        cost_cents=cost,
+        is_cut=max_tokens < wanted_tokens,
+    )

@@ -1,0 +1,110 @@
+"""What a model gets to read, under a limit of tokens. Pure.
+
+In this order of worth: the system's prompt, recent messages, relevant passages, older history in
+short. A tool call is never parted from its results.
+"""
+
+from collections.abc import Sequence
+
+from domain.errors import InvalidInputError
+from domain.llm import ChatMessage, Role
+from domain.messages import Frozen
+from domain.tokens import worst_case, worst_case_of_message
+
+
+class NumberedPassage(Frozen):
+    """A passage as the model sees it: what it cites by `[number]`."""
+
+    number: int
+    text: str
+
+
+class Sources(Frozen):
+    """What a prompt is made of.
+
+    Args:
+        system: The agent's prompt.
+        messages: The conversation, oldest first; the last group is what is asked.
+        passages: What retrieval found, the best first.
+        summary: Older history in short.
+    """
+
+    system: str
+    messages: tuple[ChatMessage, ...]
+    passages: tuple[NumberedPassage, ...] = ()
+    summary: str | None = None
+
+
+class Context(Frozen):
+    """A prompt, and what found no room in it."""
+
+    messages: tuple[ChatMessage, ...]
+    passage_numbers: tuple[int, ...]
+    dropped_message_count: int
+
+
+def assemble(sources: Sources, token_limit: int) -> Context:
+    """Put a prompt together.
+
+    Args:
+        sources: What there is.
+        token_limit: The whole prompt at its worst case stays below this.
+
+    Returns:
+        The messages for the model; the system's one first.
+
+    Raises:
+        InvalidInputError: Prompt and newest message alone are too long (`context_too_long`).
+    """
+    groups = group(sources.messages)
+    room = token_limit - worst_case_of_message(ChatMessage(role=Role.SYSTEM, content=""))
+    room -= worst_case(sources.system)
+    kept: list[Sequence[ChatMessage]] = []
+    for messages in reversed(groups):
+        size = sum(worst_case_of_message(message) for message in messages)
+        if size > room:
+            break
+        room -= size
+        kept.insert(0, messages)
+    if not kept:
+        raise InvalidInputError("this is more than the model can read at once", "context_too_long")
+    text, numbers = sources.system, []
+    for passage in sources.passages:
+        part = f"\n\n{passage.text}"
+        if (size := worst_case(part)) <= room:
+            room -= size
+            text += part
+            numbers.append(passage.number)
+    if sources.summary and worst_case(f"\n\n{sources.summary}") <= room:
+        text += f"\n\n{sources.summary}"
+    recent = tuple(message for messages in kept for message in messages)
+    return Context(
+        messages=(ChatMessage(role=Role.SYSTEM, content=text), *recent),
+        passage_numbers=tuple(numbers),
+        dropped_message_count=len(sources.messages) - len(recent),
+    )
+
+
+def group(messages: Sequence[ChatMessage]) -> list[Sequence[ChatMessage]]:
+    """Part a conversation into what belongs together: a tool's results follow their call.
+
+    What a user wrote while the tools were at work comes after their results.
+
+    Args:
+        messages: Oldest first; each call has an id of its own.
+
+    Returns:
+        Groups of messages; a result whose call is not there is left out.
+    """
+    groups: list[list[ChatMessage]] = []
+    by_call: dict[str, list[ChatMessage]] = {}
+    for message in messages:
+        if message.role is Role.TOOL:
+            by_call.get(message.provider_call_id or "", []).append(message)
+            continue
+        groups.append([message])
+        by_call |= dict.fromkeys(
+            (call.provider_call_id for call in message.tool_calls),
+            groups[-1],
+        )
+    return list(groups)
