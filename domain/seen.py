@@ -1,6 +1,7 @@
 """Stripe's objects as the product sees them: the few fields that it goes by, times in UTC."""
 
 from datetime import datetime
+from uuid import UUID
 
 from domain.messages import Frozen
 from domain.subscriptions import SubscriptionStatus
@@ -93,3 +94,36 @@ class CardSeen(Frozen):
     last4: str
     exp_month: int
     exp_year: int
+
+
+class RefundSeen(Frozen):
+    """A refund as Stripe shows it.
+
+    Args:
+        stripe_refund_id: Stripe's id of it.
+        refund_id: Ours, from its metadata; None if it was made by hand.
+        amount_cents: How much.
+        refund_status: Stripe's word.
+        reason: Why, in our words or Stripe's.
+        failure_code: Why it failed.
+        refunded_at: When it was made, on Stripe's clock.
+    """
+
+    stripe_refund_id: str
+    refund_id: UUID | None
+    amount_cents: int
+    refund_status: str
+    reason: str
+    failure_code: str | None
+    refunded_at: datetime
+
+
+class IntentSeen(Frozen):
+    """A payment intent and its refunds as Stripe shows them."""
+
+    stripe_payment_intent_id: str
+    intent_status: str
+    amount_cents: int
+    decline_code: str | None = None
+    next_action_url: str | None = None
+    refunds: tuple[RefundSeen, ...] = ()

@@ -1,0 +1,226 @@
+"""One-off payments and refunds: what may be asked of a payment, and what crosses the borders.
+
+Stripe holds the truth about money, so a payment's status is *followed*; commands are *decided*.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from domain.messages import Frozen
+from domain.retry_messages import ROTATE_AFTER
+from domain.seen import IntentSeen, RefundSeen
+
+# What others call the workflow, its updates and its queue by: they must not import it.
+PAYMENT_WORKFLOW = "PaymentWorkflow"
+REFUND_UPDATE = "refund"
+CANCEL_UPDATE = "cancel"
+PAYMENT_QUEUE = "billing"
+
+# How long the customer may take to authenticate.
+ACTION_PERIOD = timedelta(hours=23)
+
+
+class PaymentStatus(StrEnum):
+    """Where a payment can stand."""
+
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    REFUNDED = "refunded"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    DISPUTED = "disputed"
+
+
+class RefundStatus(StrEnum):
+    """Where a refund can stand, by Stripe's names."""
+
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class PaymentCommandKind(StrEnum):
+    """What can be asked of a payment."""
+
+    CANCEL = "cancel"
+    REFUND = "refund"
+
+
+OPEN = frozenset({PaymentStatus.PENDING, PaymentStatus.REQUIRES_ACTION})
+# Refunds that took nothing: their amount can be refunded again.
+VOID_REFUNDS = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
+_ALLOWED: dict[PaymentCommandKind, frozenset[PaymentStatus]] = {
+    PaymentCommandKind.CANCEL: OPEN,
+    PaymentCommandKind.REFUND: frozenset(
+        {PaymentStatus.SUCCEEDED, PaymentStatus.PARTIALLY_REFUNDED},
+    ),
+}
+
+
+def refusal(status: PaymentStatus, command: PaymentCommandKind) -> str | None:
+    """Return why a command does not fit a payment's status, for a person; None if it does."""
+    return None if status in _ALLOWED[command] else f"the payment is {status}"
+
+
+def refundable_cents(amount_cents: int, refunded_cents: int, pending_cents: int) -> int:
+    """Return what is left to be refunded.
+
+    Args:
+        amount_cents: What was paid.
+        refunded_cents: What was paid back.
+        pending_cents: What is on its way back.
+
+    Returns:
+        Never less than 0.
+    """
+    return max(0, amount_cents - refunded_cents - pending_cents)
+
+
+def status_of_intent(seen: IntentSeen) -> PaymentStatus:
+    """Follow a payment intent, whatever was refunded of it."""
+    match seen.intent_status:
+        case "succeeded":
+            return PaymentStatus.SUCCEEDED
+        case "canceled":
+            return PaymentStatus.CANCELED
+        case "requires_action":
+            return PaymentStatus.REQUIRES_ACTION
+        case "requires_payment_method" if seen.decline_code is not None:
+            return PaymentStatus.FAILED
+        case _:
+            return PaymentStatus.PENDING
+
+
+def refunded_cents(refunds: tuple[RefundSeen, ...]) -> int:
+    """Return what has been paid back."""
+    paid_back = (seen for seen in refunds if seen.refund_status == RefundStatus.SUCCEEDED)
+    return sum(seen.amount_cents for seen in paid_back)
+
+
+def follow(before: PaymentStatus, seen: IntentSeen) -> PaymentStatus:
+    """Follow what Stripe says of a payment.
+
+    Args:
+        before: Where we believed it stood.
+        seen: Its intent and refunds.
+
+    Returns:
+        Where it stands now.
+    """
+    status = status_of_intent(seen)
+    if status is not PaymentStatus.SUCCEEDED:
+        return status
+    back = refunded_cents(seen.refunds)
+    if back >= seen.amount_cents:
+        return PaymentStatus.REFUNDED
+    if before is PaymentStatus.DISPUTED:
+        return before  # Reason: an intent does not show how its dispute stands.
+    return PaymentStatus.PARTIALLY_REFUNDED if back else PaymentStatus.SUCCEEDED
+
+
+class PaymentRequest(Frozen):
+    """What is to be paid, with which card; nothing is looked up later."""
+
+    user_id: UUID
+    amount_cents: int = Field(gt=0)
+    currency_code: str
+    stripe_payment_method_id: str
+    description: str | None = None
+
+
+class PaymentState(Frozen):
+    """What the workflow knows of its payment, as its row has it."""
+
+    payment_id: UUID
+    user_id: UUID
+    payment_status: PaymentStatus
+    amount_cents: int
+    refunded_cents: int
+    currency_code: str
+    stripe_payment_intent_id: str | None = None
+    decline_code: str | None = None
+
+
+class PaymentStart(Frozen):
+    """Argument of `PaymentWorkflow.run`.
+
+    Args:
+        payment_id: Ours.
+        request: What to pay; None when a command or a hint starts the workflow.
+        expires_at: Carried over by continue-as-new: when the customer's time is up.
+        rotate_after: Events of history after which the run continues as new.
+    """
+
+    payment_id: UUID
+    request: PaymentRequest | None = None
+    expires_at: datetime | None = None
+    rotate_after: int = ROTATE_AFTER
+
+
+class PaymentOrder(Frozen):
+    """Argument of the activities about one payment.
+
+    Args:
+        payment_id: Which.
+        request: What to pay, for `open_payment` and `pay`.
+        command_id: Makes Stripe's idempotency key, for `cancel_payment`.
+        is_expired: Whether the customer's time is up, for `cancel_payment`.
+    """
+
+    payment_id: UUID
+    request: PaymentRequest | None = None
+    command_id: UUID | None = None
+    is_expired: bool = False
+
+
+class CancelPayment(Frozen):
+    """Argument of the `cancel` update; `command_id` is also the update's id."""
+
+    command_id: UUID
+
+
+class RefundOrder(Frozen):
+    """Argument of the `refund` update; `refund_id` is also the update's id.
+
+    Args:
+        payment_id: Which payment.
+        refund_id: Given by the caller: the same id is the same refund, however often it is asked.
+        amount_cents: How much; None is all that is left.
+        reason: Why, for the record.
+        requested_by: Who asked for it.
+    """
+
+    payment_id: UUID
+    refund_id: UUID
+    amount_cents: int | None = Field(default=None, gt=0)
+    reason: str
+    requested_by: UUID | None = None
+
+
+class RefundResult(Frozen):
+    """A refund that Stripe has taken on."""
+
+    refund_id: UUID
+    payment_id: UUID
+    amount_cents: int
+    currency_code: str
+    refund_status: RefundStatus
+    stripe_refund_id: str
+
+
+class PaymentAnswer(Frozen):
+    """The outcome of a command: a state or a refund, or why not."""
+
+    state: PaymentState | None = None
+    refund: RefundResult | None = None
+    error_code: str | None = None
+    message: str | None = None
+    details: dict[str, Any] = {}
