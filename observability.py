@@ -25,6 +25,7 @@ if MULTIPROCESS_FOLDER:
 from prometheus_client import (  # noqa: E402
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     Metric,
     generate_latest,
@@ -59,11 +60,63 @@ WEBHOOK_LAG = Histogram(
     "From an event's receipt to its delivery to a workflow.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600),
 )
+AGENT_REQUESTS = Counter(
+    "agent_requests_total",
+    "Runs of agents that came to an end, by how.",
+    ["agent", "outcome"],
+)
+AGENT_DURATION = Histogram(
+    "agent_duration_seconds",
+    "From a run's start to its end, the waits for people included.",
+    ["agent"],
+    buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400),
+)
+ACTIVE_AGENTS = Gauge(
+    "active_agents",
+    "Runs under way, as counted in the database: set it, do not add to it.",
+    # Reason: a run begins in one process and may end in another; who counted last is right.
+    multiprocess_mode="livemostrecent",
+)
+LLM_REQUESTS = Counter(
+    "llm_requests_total",
+    "Calls of models, by how they ended.",
+    ["model", "outcome"],
+)
+LLM_TOKENS = Counter(
+    "llm_tokens_total",
+    "Tokens as models reported them; kind is prompt or completion.",
+    ["model", "kind"],
+)
+LLM_COST_CENTS = Counter(
+    "llm_cost_cents_total",
+    "US cents that models cost, where their price is known.",
+    ["model"],
+)
+CIRCUIT_BREAKER_STATE = Gauge(
+    "circuit_breaker_state",
+    "Whether a model is left alone, the worst of all processes: 0 closed, 1 half open, 2 open.",
+    ["model"],
+    # Reason: each process has its breakers; those of a dead one are shut no longer.
+    multiprocess_mode="livemax",
+)
+TOOL_CALLS = Counter(
+    "tool_calls_total",
+    "Calls of tools, by how they ended.",
+    ["tool", "outcome"],
+)
 _OURS: tuple[MetricWrapperBase, ...] = (
     PAYMENT_ATTEMPTS,
     PAYMENT_AMOUNT_CENTS,
     WEBHOOK_EVENTS,
     WEBHOOK_LAG,
+    AGENT_REQUESTS,
+    AGENT_DURATION,
+    ACTIVE_AGENTS,
+    LLM_REQUESTS,
+    LLM_TOKENS,
+    LLM_COST_CENTS,
+    CIRCUIT_BREAKER_STATE,
+    TOOL_CALLS,
 )
 
 

@@ -1,0 +1,143 @@
+"""The models, whoever provides them: a breaker each, and everything counted."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from adapters.llm.port import ModelProvider, OnText
+from adapters.llm.prices import Prices
+from domain.breakers import Breaker, BreakerRules, BreakerState, admit, fail, release, succeed
+from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
+from domain.llm import ModelReply, ModelRequest, TokenUsage
+from domain.routing import is_failure
+from observability import CIRCUIT_BREAKER_STATE, LLM_COST_CENTS, LLM_REQUESTS, LLM_TOKENS
+
+RULES = BreakerRules()
+_GAUGE = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+
+class Models:
+    """What asks models.
+
+    Args:
+        provider: Who answers.
+        prices: What it costs, for the counts.
+        rules: When to leave a model alone, and for how long.
+    """
+
+    def __init__(
+        self,
+        provider: ModelProvider,
+        prices: Prices,
+        rules: BreakerRules = RULES,
+    ) -> None:
+        self._provider = provider
+        self._prices = prices
+        self._rules = rules
+        self._breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
+
+    async def ask(self, request: ModelRequest, on_text: OnText) -> ModelReply:
+        """Ask a model; cancelling the awaiting task closes the connection at once.
+
+        Args:
+            request: What to ask.
+            on_text: Called with each piece of text as it comes.
+
+        Returns:
+            The whole answer.
+
+        Raises:
+            ProviderUnavailableError: Trying again can help: `model_unavailable`,
+                `model_rate_limited`, `model_stream_incomplete`, or, without having been asked,
+                `model_circuit_open`. `details` has `retry_after_seconds` if it is known, and
+                `received_token_count` if the answer had begun.
+            ProviderRejectedError: It cannot: `model_rejected`, `model_credentials`,
+                `model_not_found`, `model_context_too_long`.
+        """
+        model = request.model
+        self._admit(model)
+        outcome = "canceled"
+        try:
+            reply = await self._provider.stream(request, on_text)
+        except ApplicationError as error:
+            outcome = error.error_code
+            self._learn(model, error)
+            raise
+        except BaseException:
+            # Reason: a cancelled call says nothing about the model, but its turn is over.
+            self._set(model, release(self._breakers[model]))
+            raise
+        else:
+            outcome = "succeeded"
+            self._set(model, succeed())
+            self._count(model, reply.usage)
+            return reply
+        finally:
+            LLM_REQUESTS.labels(model, outcome).inc()
+
+    def _admit(self, model: str) -> None:
+        breaker, wait = admit(self._breakers[model], self._rules, self._now())
+        if wait:
+            LLM_REQUESTS.labels(model, "model_circuit_open").inc()
+            raise ProviderUnavailableError(
+                "the model failed again and again and is left alone for a while",
+                "model_circuit_open",
+                {"model": model, "retry_after_seconds": wait},
+            )
+        self._set(model, breaker)
+
+    def _learn(self, model: str, error: ApplicationError) -> None:
+        breaker = self._breakers[model]
+        is_silent = isinstance(error, ProviderRejectedError) or not is_failure(error.error_code)
+        learned = release(breaker) if is_silent else fail(breaker, self._rules, self._now())
+        self._set(model, learned)
+
+    def _set(self, model: str, breaker: Breaker) -> None:
+        self._breakers[model] = breaker
+        CIRCUIT_BREAKER_STATE.labels(model).set(_GAUGE[breaker.state])
+
+    def _count(self, model: str, usage: TokenUsage | None) -> None:
+        if usage is None:
+            return
+        LLM_TOKENS.labels(model, "prompt").inc(usage.prompt_tokens)
+        LLM_TOKENS.labels(model, "completion").inc(usage.completion_tokens)
+        LLM_COST_CENTS.labels(model).inc(float(self._prices.cost(model, usage).cents))
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+@asynccontextmanager
+async def open_models(
+    provider: str,
+    base_url: str | None,
+    api_key: str,
+    timeout_seconds: float,
+    prices: Prices,
+) -> AsyncIterator[Models]:
+    """Open a provider's client.
+
+    Args:
+        provider: `openai`, or whatever speaks its language, or `anthropic`.
+        base_url: Where it listens; None for the provider itself.
+        api_key: Its secret.
+        timeout_seconds: Longest silence of a stream.
+        prices: What it costs, for the counts.
+
+    Yields:
+        The models, until the block ends.
+    """
+    await prices.load()
+    # Reason: each SDK takes a second to import, and a worker needs one of them.
+    if provider == "anthropic":
+        from adapters.llm.anthropic_models import AnthropicModels  # noqa: PLC0415
+
+        async with AnthropicModels.opened(base_url, api_key, timeout_seconds) as anthropic:
+            yield Models(anthropic, prices)
+    else:
+        from adapters.llm.openai_models import OpenAIModels  # noqa: PLC0415
+
+        async with OpenAIModels.opened(base_url, api_key, timeout_seconds) as openai:
+            yield Models(openai, prices)
