@@ -27,6 +27,7 @@ from sandbox.stripe.objects import (
     payment_intents,
     payment_methods,
     products_prices,
+    refunds,
     setup_intents,
     subscriptions,
 )
@@ -42,6 +43,7 @@ ROUTES = (
     *payment_intents.ROUTES,
     *payment_methods.ROUTES,
     *products_prices.ROUTES,
+    *refunds.ROUTES,
     *setup_intents.ROUTES,
     *subscriptions.ROUTES,
 )

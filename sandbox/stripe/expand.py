@@ -13,6 +13,7 @@ _KINDS = {
     "pm": "payment_method",
     "price": "price",
     "prod": "product",
+    "re": "refund",
     "seti": "setup_intent",
     "sub": "subscription",
 }

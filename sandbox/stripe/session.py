@@ -22,6 +22,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "payment_method": ("PaymentMethod", "payment_method"),
     "price": ("price", "price"),
     "product": ("product", "product"),
+    "refund": ("refund", "refund"),
     "setup_intent": ("setupintent", "setup_intent"),
     "subscription": ("subscription", "customer.subscription"),
 }

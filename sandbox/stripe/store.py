@@ -49,6 +49,7 @@ INDEXED = {
     "payment_intent": ("customer",),
     "payment_method": ("customer",),
     "price": ("product",),
+    "refund": ("charge", "payment_intent"),
     "setup_intent": ("customer",),
     "subscription": ("customer",),
 }

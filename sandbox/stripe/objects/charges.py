@@ -58,7 +58,7 @@ def _challenge(session: Session, intent: Object, method: Object) -> Object:
             "last_payment_error": None,
             "next_action": {
                 "type": "redirect_to_url",
-                "redirect_to_url": {"return_url": None, "url": url},
+                "redirect_to_url": {"return_url": intent.get("_return_url"), "url": url},
             },
             "payment_method": method["id"],
         },

@@ -90,6 +90,8 @@ def _confirm(session: Session, intent: Object, params: dict[str, Any]) -> Object
     is_made = intent["payment_method"] and params.get("confirm")
     method = payment_methods.take(session, intent["payment_method"] if is_made else method_id)
     payment_methods.check_usable(method, intent["customer"])
+    if params.get("return_url"):
+        session.change(intent, {"_return_url": params["return_url"]}, is_announced=False)
     is_off_session = params.get("off_session", False)
     charges.attempt(session, intent, method, is_off_session=is_off_session)
     if intent["_invoice"]:
