@@ -1,4 +1,4 @@
-"""Shared fixtures: real Temporal servers, a real PostgreSQL, and Stripe's stand-in as a server."""
+"""Shared fixtures: real Temporal servers, a real PostgreSQL, and the stand-ins as servers."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from commands.migrate import migrate_database
-from config import AuthSettings, MailSettings, Settings, StripeSettings
+from config import AuthSettings, LLMSettings, MailSettings, Settings, StripeSettings
 from database.session import Sessions, make_engine, make_sessions
 from worker import running_workers
 from workflows.search_attributes import register
@@ -40,6 +40,7 @@ class Outside(NamedTuple):
     api: str
     mail: str
     smtp_port: int
+    llm: str
 
 
 def free_port() -> int:
@@ -73,20 +74,22 @@ def wait_for_url(url: str) -> None:
 
 @pytest.fixture(scope="session")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
-    """Stripe's and mail's stand-ins; webhooks go to where `tests` serve the API."""
+    """Stripe's, mail's and the models' stand-ins; webhooks go to where `tests` serve the API."""
     data = tmp_path_factory.mktemp("outside")
-    ports = [str(free_port()) for _ in range(4)]
-    stripe, api, mail, smtp = ports
+    ports = [str(free_port()) for _ in range(5)]
+    stripe, api, mail, smtp, llm = ports
     webhook_url = f"http://127.0.0.1:{api}/api/v1/webhooks/stripe"
     secret = ("--webhook-url", webhook_url, "--webhook-secret", WEBHOOK_SECRET)
     children = [
         start_stand_in("sandbox.stripe", data / "stripe", "--port", stripe, *secret),
         start_stand_in("sandbox.mail", data / "mail", "--port", mail, "--smtp-port", smtp),
+        start_stand_in("sandbox.llm", data / "llm", "--port", llm),
     ]
     wait_for_url(f"http://127.0.0.1:{stripe}/_sandbox/health")
     wait_for_url(f"http://127.0.0.1:{mail}/_sandbox/health")
+    wait_for_url(f"http://127.0.0.1:{llm}/_sandbox/health")
     base = "http://127.0.0.1"
-    yield Outside(f"{base}:{stripe}", f"{base}:{api}", f"{base}:{mail}", int(smtp))
+    yield Outside(f"{base}:{stripe}", f"{base}:{api}", f"{base}:{mail}", int(smtp), f"{base}:{llm}")
     for child in children:
         child.terminate()
         child.wait(10)
@@ -129,6 +132,7 @@ def settings(database_url: str, outside: Outside) -> Settings:
             calls_per_second=1_000,
         ),
         mail=MailSettings(smtp_port=outside.smtp_port),
+        llm=LLMSettings(base_url=f"{outside.llm}/v1"),
         public_url=outside.api,
     )
 

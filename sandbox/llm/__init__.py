@@ -1,0 +1,1 @@
+"""A stand-in for model providers: OpenAI's and Anthropic's routes, answered by plain rules."""

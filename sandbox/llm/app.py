@@ -1,0 +1,77 @@
+"""The ASGI application: the providers' routes and the controls."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sandbox.llm import openai_wire
+from sandbox.llm.exchange import Endpoint, Wire
+from sandbox.llm.script import Script
+from sandbox.llm.store import Store
+
+OPENAI = Wire(openai_wire.PATH, openai_wire.read, openai_wire.Writer, openai_wire.error)
+
+
+class Controls:
+    """Handlers of `/_sandbox/*`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        """Return the control routes."""
+        return [
+            Route("/", self._health),
+            Route("/_sandbox/health", self._health),
+            Route("/_sandbox/requests", self._requests),
+            Route("/_sandbox/script", self._script, methods=["POST"]),
+            Route("/_sandbox/reset", self._reset, methods=["POST"]),
+        ]
+
+    async def _health(self, _request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _requests(self, _request: Request) -> Response:
+        return JSONResponse({"items": self._store.requests()})
+
+    async def _script(self, request: Request) -> Response:
+        try:
+            script = Script.model_validate_json(await request.body())
+        except ValidationError as problem:
+            return JSONResponse(openai_wire.error(400, str(problem)), 400)
+        self._store.queue([item.model_dump() for item in script.items])
+        return JSONResponse({"waiting_count": self._store.waiting_count()})
+
+    async def _reset(self, _request: Request) -> Response:
+        self._store.erase()
+        return JSONResponse({"status": "ok"})
+
+
+async def _unknown(request: Request) -> Response:
+    message = f"Invalid URL ({request.method} {request.url.path})"
+    return JSONResponse(openai_wire.error(404, message, "unknown_url"), 404)
+
+
+def build(data: Path, token_seconds: float) -> Starlette:
+    """Return the application over the store in `data`."""
+    data.mkdir(parents=True, exist_ok=True)
+    store = Store(data / "llm.sqlite3")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        store.close()
+
+    methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
+    routes = [
+        *Controls(store).routes(),
+        Route(OPENAI.path, Endpoint(OPENAI, store, token_seconds).answer, methods=["POST"]),
+        Route("/{path:path}", _unknown, methods=methods),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
