@@ -1,0 +1,79 @@
+"""Guards against text that gives orders to a model. Pure: they mark and fence, and never refuse."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping
+
+# What a reader does not see: zero-width, direction overrides, tags. The joiners of emoji and of
+# some scripts are left out here; they only do not hide words from the patterns.
+_HIDDEN = re.compile(r"[\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+_INVISIBLE = re.compile(
+    r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]|[\U000e0000-\U000e007f]"
+)
+_SPACES = re.compile(r"\s+")
+
+_EARLIER = (
+    r"(?:all |any |the |your |these |my |of )*(?:previous|prior|earlier|above|preceding|former)"
+)
+_RULES = r"(?:instructions?|prompts?|rules?|messages?|directions?|guidelines?)"
+_PATTERNS: Mapping[str, re.Pattern[str]] = {
+    name: re.compile(pattern)
+    for name, pattern in {
+        "ignore_instructions": (
+            rf"\b(?:ignore|disregard|forget|override|bypass)\b {_EARLIER}\b.{{0,30}}\b{_RULES}\b"
+            rf"|\b(?:ignore|disregard|forget|override|bypass) (?:all |your |the )+{_RULES}\b"
+        ),
+        "new_role": (
+            r"\byou are now\b|\bfrom now on,? you\b|\bact as (?:if you|an? (?:admin|system))"
+        ),
+        "system_prompt": (
+            r"\b(?:system|developer) (?:prompt|message|instructions?)\b"
+            r"|<\|?(?:im_start|system)\|?>|\[/?inst\]"
+        ),
+        "tool_order": (
+            r"\b(?:call|use|invoke|run|trigger) (?:the |your |this )(?:\w+ )?(?:tool|function)s?\b"
+            r"|\brefund_payment\b"
+            r"|\b(?:issue|make|approve|grant|process) (?:a |the |this |an? \w+ )refunds?\b"
+        ),
+        "exfiltration": (
+            r"\bexfiltrat"
+            r"|\b(?:send|post|forward|leak|upload|reveal|print)\b.{0,40}"
+            r"\b(?:passwords?|secrets?|api keys?|credentials?|access tokens?|chat history)\b"
+        ),
+    }.items()
+}
+_LABEL = re.compile(r"[^a-z0-9_-]+")
+
+
+def screen(text: str) -> tuple[str, ...]:
+    """Name what in a text looks like orders to a model.
+
+    Args:
+        text: From a document, a tool or a user.
+
+    Returns:
+        Names of patterns, in a fixed order; none if there is nothing suspicious.
+    """
+    seen = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    plain = _SPACES.sub(" ", seen.casefold())
+    names = [name for name, pattern in _PATTERNS.items() if pattern.search(plain)]
+    if _HIDDEN.search(text):
+        names.append("hidden_characters")
+    return tuple(names)
+
+
+def fence(text: str, label: str) -> str:
+    """Put a text between marks that it cannot contain, so that it cannot end its own fence.
+
+    Args:
+        text: What nobody vouches for.
+        label: What it is, for the model.
+
+    Returns:
+        The text between two marks, the same for the same text.
+    """
+    name = _LABEL.sub("-", label.casefold()).strip("-") or "text"
+    # Reason: no text can be found that contains its own digest, so none can close this fence.
+    mark = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:32]
+    return f"<{name}-{mark}>\n{text}\n</{name}-{mark}>"

@@ -1,0 +1,248 @@
+"""Customers' documents and what agents remember: messages, and the cutting into passages. Pure."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.messages import Frozen
+
+PASSAGE_WORDS = 200
+# Reason: the small embedding model reads 256 word pieces; two of them mark begin and end.
+PASSAGE_PIECES = 254
+OVERLAP_WORDS = 20
+# Reason: headings above a passage tell what it is about, but must leave room for it.
+HEADING_PIECES = 48
+
+_WORD = re.compile(r"\S+")
+_HEADING = re.compile(r"(#{1,6})[ \t]+\S")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_PARAGRAPH_END = re.compile(r"\n\s*\n")
+_SENTENCE_END = re.compile(r"[.!?]\s|\n")
+
+PieceCounts = Callable[[Sequence[str]], Sequence[int]]
+
+
+class DocumentStatus(StrEnum):
+    """Where a document stands."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class IngestStart(Frozen):
+    """Which document to ingest; its content never travels."""
+
+    document_id: UUID
+
+
+class IngestOutcome(Frozen):
+    """What an ingestion stored.
+
+    Args:
+        document_id: Of which document.
+        chunk_count: Its passages.
+        suspicions: Names of what looks like orders to a model.
+    """
+
+    document_id: UUID
+    chunk_count: int
+    suspicions: tuple[str, ...] = ()
+
+
+class IngestFailure(Frozen):
+    """Why a document cannot be read."""
+
+    document_id: UUID
+    code: str
+    message: str
+
+
+class Passage(Frozen):
+    """A part of a document that a search found; a score of 1 is the same meaning."""
+
+    document_id: UUID
+    title: str
+    chunk_index: int
+    text: str
+    score: float
+
+
+class Memory(Frozen):
+    """Something that an agent remembers of a user; the score is None where nothing was asked."""
+
+    memory_id: UUID
+    text: str
+    conversation_id: UUID | None = None
+    agent_run_id: UUID | None = None
+    created_at: datetime
+    score: float | None = None
+
+
+class Chunk(NamedTuple):
+    """A part of a text that is embedded as one.
+
+    Args:
+        context: The headings above it that are not in the body, each on a line.
+        body: A piece of the text as it stands there.
+    """
+
+    context: str
+    body: str
+
+    @property
+    def text(self) -> str:
+        """Both together."""
+        return f"{self.context}\n\n{self.body}" if self.context else self.body
+
+
+class _Heading(NamedTuple):
+    place: int
+    end: int
+    level: int
+    title: str
+
+
+class _Section(NamedTuple):
+    start: int
+    end: int
+    level: int
+    is_bare: bool
+    above: tuple[str, ...]
+    path: tuple[str, ...]
+
+
+class _Word(NamedTuple):
+    start: int
+    end: int
+    pieces: int
+
+
+def split_text(
+    text: str,
+    count_pieces: PieceCounts,
+    max_pieces: int = PASSAGE_PIECES,
+) -> list[Chunk]:
+    """Cut plain text or Markdown into passages, along its headings and paragraphs.
+
+    Neighbours within a section overlap a little. Words stay whole; only what alone is longer than
+    a passage, such as text that knows no spaces, is cut within.
+
+    Args:
+        text: What to cut.
+        count_pieces: Tells how many pieces an embedding model makes of each of some words.
+        max_pieces: A passage has no more of them, its context included.
+
+    Returns:
+        The passages in order; none for a text without words.
+    """
+    chunks: list[Chunk] = []
+    for section in _sections(text):
+        most = max_pieces - (HEADING_PIECES if section.path else 0)
+        words = _words(text, section, count_pieces, most)
+        headings = section.above
+        for first, last in _windows(text, words, most):
+            context = _context(headings, count_pieces)
+            chunks.append(Chunk(context, text[words[first].start : words[last - 1].end]))
+            headings = section.path
+    return chunks
+
+
+def _sections(text: str) -> list[_Section]:
+    """Cut before every heading; one with nothing below it stays with its first subheading."""
+    headings = list(_headings(text))
+    borders = [heading.place for heading in headings] + [len(text)]
+    sections = [_Section(0, borders[0], 0, False, (), ())]
+    path: dict[int, str] = {}
+    for heading, end in zip(headings, borders[1:], strict=True):
+        path = {level: title for level, title in path.items() if level < heading.level}
+        above = tuple(path.values())
+        path[heading.level] = heading.title
+        start, before = heading.place, sections[-1]
+        if before.is_bare and before.level < heading.level:
+            start, above = before.start, before.above
+            sections.pop()
+        is_bare = not text[heading.end : end].strip()
+        whole = tuple(path.values())
+        sections.append(_Section(start, end, heading.level, is_bare, above, whole))
+    return sections
+
+
+def _headings(text: str) -> Iterator[_Heading]:
+    place, fence = 0, ""
+    for line in text.splitlines(keepends=True):
+        mark, end = _FENCE.match(line), place + len(line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence):
+            fence = ""
+        elif not fence and (heading := _HEADING.match(line)):
+            yield _Heading(place, end, len(heading[1]), line.strip())
+        place = end
+
+
+def _context(headings: Sequence[str], count_pieces: PieceCounts) -> str:
+    """Return the nearest headings that there is room for."""
+    kept: list[str] = []
+    room = HEADING_PIECES
+    for heading in reversed(headings):
+        room -= sum(count_pieces(heading.split()))
+        if room < 0:
+            break
+        kept.insert(0, heading)
+    return "\n".join(kept)
+
+
+def _words(text: str, section: _Section, count_pieces: PieceCounts, most: int) -> list[_Word]:
+    spans = [found.span() for found in _WORD.finditer(text, section.start, section.end)]
+    words: list[_Word] = []
+    while spans:
+        counts = count_pieces([text[start:end] for start, end in spans])
+        is_whole = [
+            count <= most or end - start == 1
+            for count, (start, end) in zip(counts, spans, strict=True)
+        ]
+        whole = zip(spans, counts, is_whole, strict=True)
+        words += [_Word(*span, min(count, most)) for span, count, fits in whole if fits]
+        long = [span for span, fits in zip(spans, is_whole, strict=True) if not fits]
+        middles = [(start, (start + end) // 2, end) for start, end in long]
+        spans = [half for a, b, c in middles for half in ((a, b), (b, c))]
+    return sorted(words)
+
+
+def _windows(text: str, words: Sequence[_Word], most: int) -> Iterator[tuple[int, int]]:
+    """Yield from which word to before which word each passage goes."""
+    first = covered = 0
+    while covered < len(words):
+        last, room = first, most
+        while last < len(words) and last < first + PASSAGE_WORDS and words[last].pieces <= room:
+            room -= words[last].pieces
+            last += 1
+        if last < len(words):
+            earliest = max(covered + 1, (first + last) // 2)
+            last = _good_end(text, words, earliest, last)
+        yield first, last
+        covered = last
+        if covered < len(words):
+            first = _step_back(words, covered, most)
+
+
+def _good_end(text: str, words: Sequence[_Word], earliest: int, last: int) -> int:
+    """Return the last end of a paragraph, else of a sentence or line, else the last word."""
+    for end in (_PARAGRAPH_END, _SENTENCE_END):
+        for index in range(last, earliest - 1, -1):
+            if end.search(text, words[index - 1].end - 1, words[index].start):
+                return index
+    return last
+
+
+def _step_back(words: Sequence[_Word], covered: int, most: int) -> int:
+    """Return where the next passage begins, so that it overlaps and yet has room for more."""
+    room = min(most // 4, most - words[covered].pieces)
+    first = covered
+    while covered - first < OVERLAP_WORDS and (room := room - words[first - 1].pieces) >= 0:
+        first -= 1
+    return first

@@ -1,0 +1,135 @@
+"""Cutting documents: nothing is lost, limits hold, headings stay with their text."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.documents import HEADING_PIECES, OVERLAP_WORDS, PASSAGE_WORDS, Chunk, split_text
+
+ROOT = Path(__file__).parents[2]
+MOST = 100
+
+lines = st.one_of(
+    st.text(alphabet="ab \n.#`~\t", max_size=300),
+    st.sampled_from(["# One", "## Two", "### Three", "```", "~~~~", "", "word " * 30, "x" * 700]),
+    st.text(max_size=60),
+)
+texts = st.lists(lines, max_size=25).map("\n".join)
+
+
+def pieces(words: Sequence[str]) -> list[int]:
+    """Count as WordPiece might: one piece for every four letters."""
+    return [-(-len(word) // 4) for word in words]
+
+
+def total(text: str) -> int:
+    return sum(pieces(text.split()))
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
+@given(texts)
+def test_nothing_is_lost_and_limits_hold(text: str) -> None:
+    chunks = split_text(text, pieces, MOST)
+    place = covered = 0
+    for chunk in chunks:
+        assert chunk.body.strip() == chunk.body != ""
+        assert total(chunk.context) <= HEADING_PIECES
+        assert total(chunk.text) <= MOST
+        assert len(chunk.body.split()) <= PASSAGE_WORDS
+        place = text.find(chunk.body, place)
+        assert place >= 0
+        assert not text[covered:place].strip()
+        assert place + len(chunk.body) > covered
+        covered = place + len(chunk.body)
+        place += 1
+    assert not text[covered:].strip()
+
+
+@given(st.lists(st.text(alphabet="abc", min_size=1, max_size=12), max_size=900))
+def test_words_stay_whole(words: list[str]) -> None:
+    chunks = split_text(" ".join(words), pieces, MOST)
+    said: list[str] = []
+    for chunk in chunks:
+        body = chunk.body.split()
+        overlap = next(
+            size
+            for size in range(min(OVERLAP_WORDS, len(said), len(body)), -1, -1)
+            if said[len(said) - size :] == body[:size] and is_next(words, said, body[size:])
+        )
+        said += body[overlap:]
+    assert said == words
+
+
+def is_next(words: list[str], said: list[str], rest: list[str]) -> bool:
+    return bool(rest) and words[len(said) : len(said) + len(rest)] == rest
+
+
+def test_neighbours_overlap_a_little() -> None:
+    words = [f"w{number}" for number in range(500)]
+    chunks = split_text(" ".join(words), pieces, 1_000)
+    assert [len(chunk.body.split()) for chunk in chunks] == [200, 200, 140]
+    assert chunks[1].body.split()[:OVERLAP_WORDS] == chunks[0].body.split()[-OVERLAP_WORDS:]
+
+
+def test_a_passage_ends_with_a_paragraph_if_it_can() -> None:
+    paragraph = " ".join(f"w{number}" for number in range(150))
+    chunks = split_text(f"{paragraph}\n\n{paragraph}", pieces, 1_000)
+    assert chunks[0].body == paragraph
+    assert chunks[1].body.endswith(f"\n\n{paragraph}")
+    sentence = " ".join(f"w{number}" for number in range(149)) + " end."
+    assert split_text(f"{sentence} {paragraph}", pieces, 1_000)[0].body == sentence
+
+
+def test_headings_stay_with_their_text() -> None:
+    text = "intro\n\n# A\n\n## B\nbee\n### C\nsea\n## D\ndee\n# E\n```\n# no heading\n```\n"
+    assert split_text(text, pieces) == [
+        Chunk("", "intro"),
+        Chunk("", "# A\n\n## B\nbee"),
+        Chunk("# A\n## B", "### C\nsea"),
+        Chunk("# A", "## D\ndee"),
+        Chunk("", "# E\n```\n# no heading\n```"),
+    ]
+
+
+def test_later_passages_of_a_section_know_its_headings() -> None:
+    body = " ".join(f"w{number}" for number in range(400))
+    first, *others = split_text(f"# A\n## B\n{body}", pieces)
+    assert (first.context, first.body.splitlines()[:2]) == ("", ["# A", "## B"])
+    assert {chunk.context for chunk in others} == {"# A\n## B"}
+    assert others[0].text.startswith("# A\n## B\n\n")
+
+
+def test_a_bare_heading_at_the_end_is_kept() -> None:
+    assert split_text("# A\n\n# B\n", pieces) == [Chunk("", "# A"), Chunk("", "# B")]
+
+
+def test_a_heading_too_long_for_a_context_is_left_out_there() -> None:
+    long = f"# {'heading ' * 60}".strip()
+    chunks = split_text(f"{long}\n## B\nbee\n### C\nsea", pieces)
+    assert [chunk.context for chunk in chunks][-1] == "## B"
+    assert squeezed(chunks[0].body) == squeezed(f"{long}## Bbee")
+
+
+def test_text_without_spaces_is_cut() -> None:
+    text = "漢" * 5_000
+    chunks = split_text(text, lambda words: [len(word) for word in words])
+    assert "".join(chunk.body for chunk in chunks).count("漢") >= len(text)
+    assert all(len(chunk.body) <= 254 for chunk in chunks)
+
+
+def test_no_words_are_no_passages() -> None:
+    assert split_text("", pieces) == []
+    assert split_text(" \n\t ", pieces) == []
+
+
+def test_this_projects_own_documents() -> None:
+    text = (ROOT / "README.md").read_text()
+    chunks = split_text(text, pieces)
+    assert chunks[0].body.startswith("# ")
+    assert all("#" in chunk.text for chunk in chunks)
