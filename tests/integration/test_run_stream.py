@@ -1,0 +1,128 @@
+"""The stream's writing side on a real PostgreSQL: numbers without gaps, tokens exactly once."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import chain
+from uuid import UUID, uuid4
+
+import pytest
+
+from activities.run_stream import RunStream
+from database.agent_models import RunEvent
+from database.run_events import RunEventRepository
+from database.session import Sessions
+from domain.errors import NotFoundError
+from tests.streams import add_run, append, finish, step
+
+
+async def read(sessions: Sessions, agent_run_id: UUID, after: int = 0) -> Sequence[RunEvent]:
+    async with sessions() as session:
+        return await RunEventRepository(session).list(agent_run_id, after, 10_000)
+
+
+def text_of(events: Sequence[RunEvent]) -> str:
+    return "".join(event.event_data["text"] for event in events if event.kind == "token")
+
+
+async def test_twenty_writers_of_one_run_leave_no_gap(sessions: Sessions) -> None:
+    agent_run_id = await add_run(sessions)
+
+    async def write(writer: int) -> list[int]:
+        return [
+            await append(sessions, agent_run_id, step(writer), step(number)) for number in range(10)
+        ]
+
+    lasts = chain.from_iterable(await asyncio.gather(*[write(number) for number in range(20)]))
+    assert sorted(lasts) == list(range(2, 401, 2))
+    events = await read(sessions, agent_run_id)
+    assert [event.seq for event in events] == list(range(1, 401))
+    times = [event.created_at for event in events]
+    assert times == sorted(times)
+
+
+async def test_events_come_after_a_number_and_in_pages(sessions: Sessions) -> None:
+    one, two, silent = [await add_run(sessions) for _ in range(3)]
+    assert await append(sessions, one, *[step(number) for number in range(5)]) == 5
+    assert await append(sessions, two, step(0), step(1)) == 2
+    async with sessions() as session:
+        events = RunEventRepository(session)
+        assert [event.seq for event in await events.list(one, 3, 10)] == [4, 5]
+        assert [event.seq for event in await events.list(one, 0, 2)] == [1, 2]
+        assert await events.list(one, 5, 10) == await events.list(uuid4(), 0, 10) == []
+        found = await events.list_many({one: 1, two: 1, silent: 0}, 3)
+    assert {(event.agent_run_id, event.seq) for event in found} == {
+        (one, 2),
+        (one, 3),
+        (one, 4),
+        (two, 2),
+    }
+
+
+async def test_an_unknown_run_takes_no_events(sessions: Sessions) -> None:
+    with pytest.raises(NotFoundError):
+        await append(sessions, uuid4(), step(1))
+
+
+async def test_tokens_are_written_joined_and_in_order(sessions: Sessions) -> None:
+    agent_run_id = await add_run(sessions)
+    async with RunStream(sessions) as stream:
+        for number in range(200):
+            stream.put_token(agent_run_id, f"{number} ", attempt=1, step=2)
+        stream.put_token(agent_run_id, "", attempt=1, step=2)
+        stream.put_token(agent_run_id, "again", attempt=2, step=2)
+        await stream.drain(agent_run_id)
+        events = await read(sessions, agent_run_id)
+        assert [event.event_data["attempt"] for event in events] == [1, 2]
+        assert events[0].event_data == {
+            "text": "".join(f"{number} " for number in range(200)),
+            "attempt": 1,
+            "step": 2,
+        }
+        await stream.drain(agent_run_id)
+        await stream.drain(uuid4())
+        stream.put_token(agent_run_id, "at the end", attempt=2, step=2)
+    assert text_of(await read(sessions, agent_run_id, 2)) == "at the end"
+
+
+async def test_what_no_column_takes_is_replaced(sessions: Sessions) -> None:
+    agent_run_id = await add_run(sessions)
+    async with RunStream(sessions) as stream:
+        for text in ("a\0b", "\ud83d", "\ude00", " \ud83d!"):
+            stream.put_token(agent_run_id, text, attempt=1, step=1)
+    assert text_of(await read(sessions, agent_run_id)) == "a\ufffdb\U0001f600 \ufffd!"
+    await append(sessions, agent_run_id, step(1, deep=[{"\0": ("\0", 1, None)}]))
+    (event,) = await read(sessions, agent_run_id, 1)
+    assert event.event_data["deep"] == [{"\ufffd": ["\ufffd", 1, None]}]
+
+
+async def test_nothing_is_said_after_the_end(sessions: Sessions) -> None:
+    ended, alive = await add_run(sessions), await add_run(sessions)
+    assert await finish(sessions, ended) == 1
+    async with RunStream(sessions) as stream:
+        for agent_run_id in (ended, alive, uuid4()):
+            stream.put_token(agent_run_id, "late", attempt=1, step=1)
+    assert [event.kind for event in await read(sessions, ended)] == ["done"]
+    assert text_of(await read(sessions, alive)) == "late"
+
+
+async def test_two_workers_write_to_the_same_runs(sessions: Sessions) -> None:
+    runs = [await add_run(sessions) for _ in range(5)]
+
+    async def work(attempt: int) -> None:
+        async with RunStream(sessions) as stream:
+            for number in range(60):
+                # Reason: each begins with another run, so that locks cross if they can.
+                for agent_run_id in runs if attempt == 1 else reversed(runs):
+                    stream.put_token(agent_run_id, f"{number} ", attempt=attempt, step=1)
+                if number % 7 == 0:
+                    await stream.drain(runs[number % 5])
+                await asyncio.sleep(0.002)
+
+    await asyncio.gather(work(1), work(2))
+    whole = "".join(f"{number} " for number in range(60))
+    for agent_run_id in runs:
+        events = await read(sessions, agent_run_id)
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        for attempt in (1, 2):
+            mine = [event for event in events if event.event_data["attempt"] == attempt]
+            assert text_of(mine) == whole
