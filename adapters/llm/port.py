@@ -1,10 +1,11 @@
 """What every provider of models can do, and the pieces that all of them share."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-from domain.errors import ProviderUnavailableError
-from domain.llm import ModelReply, ModelRequest
+from domain.errors import InvalidInputError
+from domain.llm import FinishReason, ModelReply, ModelRequest, RequestedCall, TokenUsage
+from domain.repairs import read_arguments
 
 CONNECT_SECONDS = 5.0
 
@@ -33,19 +34,19 @@ class ModelProvider(Protocol):
         ...
 
 
-class TextFlow:
-    """The text of an answer while it comes in.
+class Incoming:
+    """An answer while it comes in.
 
     Args:
-        on_text: Called with each piece.
+        on_text: Called with each piece of text.
     """
 
     def __init__(self, on_text: OnText) -> None:
         self._on_text = on_text
         self._pieces: list[str] = []
 
-    def add(self, piece: str | None) -> None:
-        """Take a piece; empty ones are no news."""
+    def add_text(self, piece: str | None) -> None:
+        """Take a piece of text; empty ones are no news."""
         if not piece:
             return
         # Reason: PostgreSQL stores neither NUL nor half of a surrogate pair.
@@ -54,19 +55,43 @@ class TextFlow:
         self._on_text(piece)
 
     @property
-    def piece_count(self) -> int:
-        """How many pieces came; a token each, as providers stream them."""
+    def token_count(self) -> int:
+        """How many pieces of text came; providers stream about a token in each."""
         return len(self._pieces)
 
-    @property
-    def text(self) -> str:
-        """All of it so far."""
-        return "".join(self._pieces)
+    def reply(
+        self,
+        finish_reason: FinishReason,
+        calls: tuple[RequestedCall, ...],
+        usage: TokenUsage | None,
+    ) -> ModelReply:
+        """Put the answer together.
+
+        Args:
+            finish_reason: As the provider said.
+            calls: What the model asks for.
+            usage: What the provider reported.
+
+        Returns:
+            The answer. Calls are kept only if the model came to its own end: arguments that a limit
+            has cut may still look whole, and would do something else than what was meant.
+        """
+        if finish_reason in {FinishReason.STOP, FinishReason.TOOL_CALLS}:
+            # Reason: some servers say `stop` beside calls, and some `tool_calls` without any.
+            finish_reason = FinishReason.TOOL_CALLS if calls else FinishReason.STOP
+        else:
+            calls = ()
+        return ModelReply(
+            text="".join(self._pieces),
+            tool_calls=calls,
+            finish_reason=finish_reason,
+            usage=usage,
+        )
 
 
-def incomplete() -> ProviderUnavailableError:
-    """Make the error of a stream that stopped without saying why."""
-    return ProviderUnavailableError(
-        "the model's answer broke off before its end",
-        "model_stream_incomplete",
-    )
+def arguments_of(call: RequestedCall) -> dict[str, Any]:
+    """Return a past call's arguments as an object: servers refuse a history with broken JSON."""
+    try:
+        return read_arguments(call.arguments)
+    except InvalidInputError:
+        return {"malformed_arguments": call.arguments}

@@ -1,0 +1,151 @@
+"""Where the errors of model providers become ours.
+
+No word of theirs is passed on: they quote keys and prompts.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from json import JSONDecodeError
+from typing import Any
+
+import anyio
+import httpx2
+
+from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
+
+# What a connection can die of beneath an SDK that does not translate it.
+BROKEN_CONNECTION = (
+    httpx2.HTTPError,
+    httpx2.StreamError,
+    OSError,
+    anyio.EndOfStream,
+    JSONDecodeError,
+    UnicodeDecodeError,
+)
+_PASSING = frozenset({408, 409, 425})
+_NO_ACCESS = frozenset({401, 402, 403})
+# Reason: OpenAI reports an empty account as a rate limit, and no waiting fills it.
+_NO_CREDIT = frozenset({"insufficient_quota", "billing_error"})
+_TOO_LONG_CODES = frozenset(
+    {"context_length_exceeded", "exceed_context_size_error", "request_too_large"},
+)
+# Reason: vLLM and Anthropic have no code for it, only words.
+_TOO_LONG_WORDS = re.compile(
+    r"context (length|limit|window|size)|prompt is too long", re.IGNORECASE
+)
+_NAME = re.compile(r"[\w.:-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a provider answered instead of an answer.
+
+    Args:
+        status: HTTP status, or what a status within a stream would have been; None for a
+            connection that broke.
+        message: The provider's words; only looked at.
+        codes: The provider's names of it.
+        headers: Of the answer.
+    """
+
+    status: int | None = None
+    message: str = ""
+    codes: tuple[str | None, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def translated(fault: Fault, model: str, received_token_count: int) -> ApplicationError:
+    """Make our error of a provider's.
+
+    Args:
+        fault: What the provider answered.
+        model: Who was asked.
+        received_token_count: Pieces of text that had come before.
+
+    Returns:
+        The error to raise, `from None`: Temporal would keep the cause's words in its history.
+    """
+    details = _details(fault, model, received_token_count)
+    names = {code for code in fault.codes if code}
+    status = fault.status
+    if names & _NO_CREDIT or status in _NO_ACCESS:
+        return ProviderRejectedError(
+            "the provider refuses our credentials, or the account behind them",
+            "model_credentials",
+            details,
+        )
+    if status == 429:
+        return ProviderUnavailableError(
+            "the provider asks us to slow down",
+            "model_rate_limited",
+            details,
+        )
+    if status is None or status >= 500 or status in _PASSING:
+        return ProviderUnavailableError(
+            "the model's provider cannot be reached or fails",
+            "model_unavailable",
+            details,
+        )
+    if status == 404:
+        return ProviderRejectedError(
+            "the provider does not know this model",
+            "model_not_found",
+            details,
+        )
+    if status == 413 or names & _TOO_LONG_CODES or _TOO_LONG_WORDS.search(fault.message):
+        return ProviderRejectedError(
+            "the request is longer than the model can read",
+            "model_context_too_long",
+            details,
+        )
+    return ProviderRejectedError("the provider refused the request", "model_rejected", details)
+
+
+def incomplete(model: str, received_token_count: int) -> ProviderUnavailableError:
+    """Make the error of a stream that stopped without saying why."""
+    return ProviderUnavailableError(
+        "the model's answer broke off before its end",
+        "model_stream_incomplete",
+        {"model": model, "received_token_count": received_token_count},
+    )
+
+
+def _details(fault: Fault, model: str, received_token_count: int) -> dict[str, Any]:
+    details: dict[str, Any] = {"model": model, "received_token_count": received_token_count}
+    if fault.status is not None:
+        details["provider_status"] = fault.status
+    if names := [code for code in fault.codes if code and _NAME.fullmatch(code)]:
+        details["provider_code"] = names[0]
+    request_id = fault.headers.get("x-request-id") or fault.headers.get("request-id")
+    if request_id and _NAME.fullmatch(request_id):
+        details["provider_request_id"] = request_id
+    if (seconds := _retry_after(fault.headers)) is not None:
+        details["retry_after_seconds"] = seconds
+    return details
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read how long a provider asks to be left alone, in seconds or as an HTTP date."""
+    found = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(found)
+    except ValueError:
+        moment = _moment(found)
+        if moment is None:
+            return None
+        # Reason: the provider's own clock, where it shows it; ours may be off.
+        now = _moment(headers.get("date", "")) or datetime.now(UTC)
+        seconds = (moment - now).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
