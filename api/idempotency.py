@@ -24,6 +24,7 @@ from database.session import Sessions
 from domain.errors import (
     ApplicationError,
     ConflictError,
+    EntitlementRequiredError,
     InvalidInputError,
     NotFoundError,
     PaymentRefusedError,
@@ -94,7 +95,7 @@ class Once:
         claim = Claim(row.resource_id, command_id(caller_id, self.path, self.key))
         try:
             data = (await work(claim)).model_dump(mode="json")
-        except (ConflictError, PaymentRefusedError) as error:
+        except (ConflictError, PaymentRefusedError, EntitlementRequiredError) as error:
             await self._keep(row, error.http_status, _document(error))
             raise
         except (InvalidInputError, NotFoundError) as error:

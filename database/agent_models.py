@@ -220,11 +220,13 @@ class UsageRecord(Base):
     step: Mapped[int | None]
     attempt: Mapped[int | None]
     model: Mapped[str | None]
-    reserved_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    reserved_prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    reserved_completion_token_count: Mapped[int] = mapped_column(server_default=text("0"))
     reserved_cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))
     prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
     completion_token_count: Mapped[int] = mapped_column(server_default=text("0"))
     cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))
+    outcome: Mapped[str | None]
     is_priced: Mapped[bool] = mapped_column(server_default=text("true"))
     is_estimated: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = _created()

@@ -119,9 +119,15 @@ class CallRef(Frozen):
 
 
 class StepReply(Frozen):
-    """What came of a step: calls to be made, or, without any, the answer."""
+    """What came of a step.
+
+    Args:
+        calls: To be made before the next step; malformed ones are answered already.
+        is_answer: The model asked for nothing more.
+    """
 
     calls: tuple[CallRef, ...] = ()
+    is_answer: bool
 
 
 class ToolOrder(Frozen):

@@ -5,18 +5,11 @@ The run's own budget and what is left of the plan's limits hold together; the sm
 
 from decimal import ROUND_FLOOR, Decimal
 
-from domain.errors import ApplicationError
+from domain.errors import BudgetExceededError
 from domain.messages import Frozen
 
 # Fewer tokens than this are no answer: better to say that the budget is used up.
 MIN_COMPLETION_TOKENS = 16
-
-
-class BudgetExceededError(ApplicationError):
-    """What is left does not suffice for the next call of a model."""
-
-    code = "budget_exceeded"
-    http_status = 402
 
 
 class Means(Frozen):

@@ -4,7 +4,7 @@ In this order of worth: the system's prompt, recent messages, relevant passages,
 short. A tool call is never parted from its results.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from domain.errors import InvalidInputError
 from domain.llm import ChatMessage, Role
@@ -96,15 +96,24 @@ def group(messages: Sequence[ChatMessage]) -> list[Sequence[ChatMessage]]:
     Returns:
         Groups of messages; a result whose call is not there is left out.
     """
+    answered = {message.provider_call_id for message in messages if message.role is Role.TOOL}
     groups: list[list[ChatMessage]] = []
     by_call: dict[str, list[ChatMessage]] = {}
     for message in messages:
         if message.role is Role.TOOL:
             by_call.get(message.provider_call_id or "", []).append(message)
-            continue
-        groups.append([message])
-        by_call |= dict.fromkeys(
-            (call.provider_call_id for call in message.tool_calls),
-            groups[-1],
-        )
+        elif (kept := _without_open_calls(message, answered)) is not None:
+            groups.append([kept])
+            by_call |= {call.provider_call_id: groups[-1] for call in kept.tool_calls}
     return list(groups)
+
+
+def _without_open_calls(
+    message: ChatMessage,
+    answered: Set[str | None],
+) -> ChatMessage | None:
+    """Leave out calls that nobody answered: a run that was canceled leaves some behind."""
+    calls = tuple(call for call in message.tool_calls if call.provider_call_id in answered)
+    if calls == message.tool_calls:
+        return message
+    return message.model_copy(update={"tool_calls": calls}) if calls or message.content else None

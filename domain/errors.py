@@ -12,6 +12,9 @@ ApplicationError
 ├── InvalidInputError           422
 ├── PaymentRefusedError         402
 │   └── CardDeclinedError       402  the issuer said no
+├── EntitlementRequiredError    402  no subscription gives access
+│   ├── LimitReachedError       402  the plan's limit is used up
+│   └── BudgetExceededError     402  a run's budget does not suffice
 ├── ProviderRejectedError       502  the provider refused our request for good
 └── UnavailableError            503  try again
     ├── OutcomePendingError     503  the command goes on; the same key gets its answer
@@ -106,6 +109,25 @@ class CardDeclinedError(PaymentRefusedError):
     """The issuer refused; `details` carries `decline_code` and `advice_code`."""
 
     code = "card_declined"
+
+
+class EntitlementRequiredError(ApplicationError):
+    """No subscription of this user gives access; `details` says what to do."""
+
+    code = "entitlement_required"
+    http_status = 402
+
+
+class LimitReachedError(EntitlementRequiredError):
+    """The plan's limit is used up; `details` carries `limit` and `resets_at`."""
+
+    code = "limit_reached"
+
+
+class BudgetExceededError(EntitlementRequiredError):
+    """What is left does not suffice for the next call of a model."""
+
+    code = "budget_exceeded"
 
 
 class ProviderRejectedError(ApplicationError):

@@ -56,9 +56,9 @@ def call_id(agent_run_id: UUID, step: int, position: int) -> UUID:
     return derived_id("tool-call", agent_run_id, step, position)
 
 
-def refund_id(business_key: str) -> UUID:
-    """Return the id of the one refund that a business key stands for."""
-    return derived_id("refund", business_key)
+def refund_id(business_key: str, call_id: UUID) -> UUID:
+    """Return the id of the one refund that a tool call made under a business key."""
+    return derived_id("refund", business_key, call_id)
 
 
 def payment_retry_id(stripe_invoice_id: str) -> UUID:

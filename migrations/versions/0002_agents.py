@@ -280,7 +280,16 @@ def upgrade() -> None:
         sa.Column("attempt", sa.BigInteger(), nullable=True),
         sa.Column("model", sa.String(), nullable=True),
         sa.Column(
-            "reserved_token_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False
+            "reserved_prompt_token_count",
+            sa.BigInteger(),
+            server_default=sa.text("0"),
+            nullable=False,
+        ),
+        sa.Column(
+            "reserved_completion_token_count",
+            sa.BigInteger(),
+            server_default=sa.text("0"),
+            nullable=False,
         ),
         sa.Column(
             "reserved_cost_cents",
@@ -300,6 +309,7 @@ def upgrade() -> None:
             server_default=sa.text("0"),
             nullable=False,
         ),
+        sa.Column("outcome", sa.String(), nullable=True),
         sa.Column("is_priced", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("is_estimated", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column(

@@ -1,0 +1,90 @@
+"""What a step of a run works with: its spec, and what the model gets to read."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agents.guards import fence
+from agents.registry import find_agent, prompt_text
+from agents.spec import AgentSpec
+from agents.tools import TOOLS
+from database.agent_models import AgentRun, Message
+from database.conversations import ConversationRepository
+from domain.citations import CitedPassage
+from domain.context import NumberedPassage, Sources, assemble
+from domain.llm import ChatMessage, RequestedCall, Role, ToolDefinition
+from domain.tokens import worst_case_of_message, worst_case_of_tools
+
+
+class Prompt(NamedTuple):
+    """What is asked of a model in one step.
+
+    Args:
+        spec: Of the agent.
+        messages: The system's first.
+        tools: What it may call.
+        token_count: All of it, at its worst case.
+    """
+
+    spec: AgentSpec
+    messages: tuple[ChatMessage, ...]
+    tools: tuple[ToolDefinition, ...]
+    token_count: int
+
+
+async def read_prompt(session: AsyncSession, run: AgentRun) -> Prompt:
+    """Put together what the model gets to read, from the rows alone.
+
+    Args:
+        session: Where to read.
+        run: Which run; its prompt's version is pinned.
+
+    Returns:
+        The prompt.
+
+    Raises:
+        InvalidInputError: The newest message is longer than the model can read.
+        NotFoundError: The agent, or its prompt, is not there any more.
+    """
+    spec = find_agent(run.agent)
+    tools = tuple(TOOLS[name].definition for name in spec.tools)
+    rows = await ConversationRepository(session).latest(run.conversation_id, spec.history_count)
+    sources = Sources(
+        system=prompt_text(run.agent, run.prompt_version),
+        messages=tuple(chat_message(row) for row in rows),
+        passages=tuple(_shown(passage) for passage in passages_of(run)),
+    )
+    size_of_tools = worst_case_of_tools(tools)
+    messages = assemble(sources, spec.context_tokens - size_of_tools).messages
+    size = size_of_tools + sum(worst_case_of_message(message) for message in messages)
+    return Prompt(spec, messages, tools, size)
+
+
+def passages_of(run: AgentRun) -> Sequence[CitedPassage]:
+    """Return what retrieval found for a run; nothing before it has looked."""
+    return [CitedPassage(**passage) for passage in run.passages_data or ()]
+
+
+def chat_message(row: Message) -> ChatMessage:
+    """Return a stored message as models read it; calls carry our ids, which are unique."""
+    calls = tuple(
+        RequestedCall(
+            provider_call_id=str(call["call_id"]),
+            tool=call["tool"],
+            arguments=call["arguments"],
+        )
+        for call in row.tool_calls_data
+    )
+    return ChatMessage(
+        role=Role(row.role),
+        content=row.content,
+        tool_calls=calls,
+        provider_call_id=None if row.call_id is None else str(row.call_id),
+    )
+
+
+def _shown(passage: CitedPassage) -> NumberedPassage:
+    warning = f" (marked: {', '.join(passage.suspicions)})" if passage.suspicions else ""
+    text = f"[{passage.number}] {passage.title}{warning}\n{fence(passage.text, 'passage')}"
+    return NumberedPassage(number=passage.number, text=text)

@@ -1,0 +1,59 @@
+"""What a customer's subscriptions entitle to, as their rows say."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Subscription
+from database.plans import PlanRepository
+from domain.entitlements import Entitlements, Grant, combine
+from domain.subscriptions import Access, SubscriptionStatus, access
+
+
+class Standing(NamedTuple):
+    """What a customer may use, and the periods in which the use is counted.
+
+    Args:
+        entitlements: Of all subscriptions together.
+        periods: Of each subscription with access: its id, and when its period began.
+        booking: The one of them on which new use is booked: it begins anew first.
+    """
+
+    entitlements: Entitlements
+    periods: tuple[tuple[UUID, datetime], ...]
+    booking: tuple[UUID, datetime] | None
+
+
+async def standing_of(session: AsyncSession, user_id: UUID, at: datetime) -> Standing:
+    """Look a customer up.
+
+    Args:
+        session: Where to read.
+        user_id: Whose subscriptions count.
+        at: The moment, on the clock that grace ends by.
+
+    Returns:
+        What they may use at that moment.
+    """
+    grants, periods = [], []
+    for subscription, plan in await PlanRepository(session).subscribed(user_id):
+        grant = Grant(
+            access=access_of(subscription, at),
+            features=plan.features_data,
+            limits=plan.limits_data,
+            current_period_end=subscription.current_period_end,
+        )
+        grants.append(grant)
+        begin, end = subscription.current_period_start, subscription.current_period_end
+        if grant.access is not Access.NONE and begin is not None and end is not None:
+            periods.append((end, subscription.subscription_id, begin))
+    ordered = tuple((subscription_id, begin) for _, subscription_id, begin in sorted(periods))
+    return Standing(combine(grants), ordered, ordered[0] if ordered else None)
+
+
+def access_of(row: Subscription, now: datetime) -> Access:
+    """Tell what a subscription's row entitles to at this moment."""
+    status = SubscriptionStatus(row.subscription_status)
+    return access(status, row.grace_ends_at, row.is_written_off, now)

@@ -1,0 +1,76 @@
+"""All SQL about agents' runs. Never commits: the caller owns the transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.agent_models import AgentRun
+from database.paging import Page, newest_first
+from domain.agent_runs import RunStatus
+
+
+class AgentRunRepository:
+    """Reads and writes `agent_runs` within one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, values: Mapping[str, Any]) -> None:
+        """Store a new run."""
+        await self._session.execute(insert(AgentRun).values(**values))
+
+    async def get(self, agent_run_id: UUID, user_id: UUID | None) -> AgentRun | None:
+        """Return a run of this owner; None for anybody's."""
+        statement = select(AgentRun).where(AgentRun.agent_run_id == agent_run_id)
+        if user_id is not None:
+            statement = statement.where(AgentRun.user_id == user_id)
+        return await self._session.scalar(statement)
+
+    async def lock(self, agent_run_id: UUID) -> AgentRun | None:
+        """Return a run that nobody else changes until the transaction ends."""
+        statement = select(AgentRun).where(AgentRun.agent_run_id == agent_run_id)
+        return await self._session.scalar(statement.with_for_update())
+
+    async def change(self, agent_run_id: UUID, values: Mapping[str, Any]) -> None:
+        """Change some columns of a run."""
+        await self._session.execute(
+            update(AgentRun).where(AgentRun.agent_run_id == agent_run_id).values(**values),
+        )
+
+    async def open_ones(self, conversation_id: UUID) -> Sequence[AgentRun]:
+        """Return the runs of a conversation that are not over, oldest first."""
+        statement = (
+            select(AgentRun)
+            .where(AgentRun.conversation_id == conversation_id, AgentRun.completed_at.is_(None))
+            .order_by(AgentRun.created_at, AgentRun.agent_run_id)
+        )
+        return (await self._session.scalars(statement)).all()
+
+    async def active_count(self) -> int:
+        """Return how many runs are under way, waiting ones included."""
+        statement = select(func.count()).where(
+            AgentRun.completed_at.is_(None),
+            AgentRun.run_status != RunStatus.QUEUED,
+        )
+        return await self._session.scalar(statement) or 0
+
+    async def list(
+        self,
+        user_id: UUID | None,
+        filters: Mapping[str, Any],
+        limit: int,
+        cursor: str | None,
+    ) -> Page[AgentRun]:
+        """Return one page of runs, newest first; a filter that is None filters nothing."""
+        statement = select(AgentRun)
+        if user_id is not None:
+            statement = statement.where(AgentRun.user_id == user_id)
+        for name, value in filters.items():
+            if value is not None:
+                statement = statement.where(getattr(AgentRun, name) == value)
+        place = (AgentRun.created_at, AgentRun.agent_run_id)
+        return await newest_first(self._session, statement, place, limit, cursor)

@@ -1,0 +1,134 @@
+"""All SQL about conversations and messages. Never commits: the caller owns the transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.agent_models import Conversation, Message
+from database.paging import Page, newest_first
+from domain.llm import Role
+
+
+class ConversationRepository:
+    """Reads and writes `conversations` and `messages` within one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def put(self, conversation_id: UUID, user_id: UUID, title: str | None) -> None:
+        """Store a conversation; one that is there stays as it is."""
+        statement = insert(Conversation).values(
+            conversation_id=conversation_id,
+            user_id=user_id,
+            title=title,
+        )
+        await self._session.execute(statement.on_conflict_do_nothing())
+
+    async def get(self, conversation_id: UUID, user_id: UUID | None) -> Conversation | None:
+        """Return a conversation of this owner; None for anybody's."""
+        statement = select(Conversation).where(Conversation.conversation_id == conversation_id)
+        if user_id is not None:
+            statement = statement.where(Conversation.user_id == user_id)
+        return await self._session.scalar(statement)
+
+    async def lock(self, conversation_id: UUID) -> None:
+        """Let nobody else decide about this conversation until the transaction ends."""
+        statement = select(Conversation.conversation_id).where(
+            Conversation.conversation_id == conversation_id,
+        )
+        await self._session.execute(statement.with_for_update())
+
+    async def list(
+        self,
+        user_id: UUID | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Conversation]:
+        """Return one page of conversations, newest first; None is anybody's."""
+        statement = select(Conversation)
+        if user_id is not None:
+            statement = statement.where(Conversation.user_id == user_id)
+        place = (Conversation.created_at, Conversation.conversation_id)
+        return await newest_first(self._session, statement, place, limit, cursor)
+
+    async def add_message(
+        self,
+        conversation_id: UUID,
+        message_key: str,
+        role: Role,
+        content: str,
+        *,
+        agent_run_id: UUID,
+        tool_calls: Sequence[dict[str, Any]] = (),
+        call_id: UUID | None = None,
+    ) -> bool:
+        """Add a message at the end, once per key.
+
+        Returns:
+            Whether it is new.
+        """
+        known = select(exists().where(Message.message_key == message_key))
+        if await self._session.scalar(known):
+            return False
+        number = (
+            update(Conversation)
+            .where(Conversation.conversation_id == conversation_id)
+            .values(last_message_seq=Conversation.last_message_seq + 1)
+            .returning(Conversation.last_message_seq)
+        )
+        statement = insert(Message).values(
+            message_id=uuid4(),
+            conversation_id=conversation_id,
+            agent_run_id=agent_run_id,
+            seq=await self._session.scalar(number),
+            role=role,
+            content=content,
+            tool_calls_data=list(tool_calls),
+            call_id=call_id,
+            message_key=message_key,
+        )
+        await self._session.execute(statement)
+        return True
+
+    async def last_answer(self, agent_run_id: UUID) -> str | None:
+        """Return the last text that the model wrote in a run; None if it wrote none."""
+        statement = (
+            select(Message.content)
+            .where(
+                Message.agent_run_id == agent_run_id,
+                Message.role == Role.ASSISTANT,
+                Message.content != "",
+            )
+            .order_by(Message.seq.desc())
+            .limit(1)
+        )
+        return await self._session.scalar(statement)
+
+    async def latest(self, conversation_id: UUID, limit: int) -> Sequence[Message]:
+        """Return the last messages, oldest first."""
+        statement = (
+            select(Message)
+            .where(Message.conversation_id == conversation_id)
+            .order_by(Message.seq.desc())
+            .limit(limit)
+        )
+        return list(reversed((await self._session.scalars(statement)).all()))
+
+    async def messages(
+        self,
+        conversation_id: UUID,
+        after: int,
+        limit: int,
+    ) -> Sequence[Message]:
+        """Return messages with a number above `after`, oldest first."""
+        statement = (
+            select(Message)
+            .where(Message.conversation_id == conversation_id, Message.seq > after)
+            .order_by(Message.seq)
+            .limit(limit)
+        )
+        return (await self._session.scalars(statement)).all()

@@ -1,0 +1,121 @@
+"""All SQL about documents. Never commits: the caller owns the transaction."""
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Update, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+
+from database.agent_models import Document
+from database.paging import Page, newest_first
+from domain.documents import DocumentStatus
+
+# Reason: a content can be a megabyte, and only an ingestion reads it.
+_WITHOUT_CONTENT = defer(Document.content, raiseload=True)
+
+
+class DocumentRepository:
+    """Reads and writes `documents` within one session; deleted ones are not seen."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, document_id: UUID, user_id: UUID, **values: Any) -> None:
+        """Store a new document; one that is stored stays as it is."""
+        statement = insert(Document).values(document_id=document_id, user_id=user_id, **values)
+        await self._session.execute(
+            statement.on_conflict_do_nothing(index_elements=["document_id"]),
+        )
+
+    async def get(self, document_id: UUID, user_id: UUID | None) -> Document | None:
+        """Return a document of this owner, without its content; None for anybody's."""
+        statement = select(Document).where(
+            Document.document_id == document_id,
+            Document.deleted_at.is_(None),
+        )
+        if user_id is not None:
+            statement = statement.where(Document.user_id == user_id)
+        return await self._session.scalar(statement.options(_WITHOUT_CONTENT))
+
+    async def get_pending(self, document_id: UUID) -> Document | None:
+        """Return a document that is to be ingested, with its content."""
+        return await self._session.scalar(
+            select(Document).where(
+                Document.document_id == document_id,
+                Document.document_status == DocumentStatus.PENDING,
+                Document.deleted_at.is_(None),
+            ),
+        )
+
+    async def list(
+        self,
+        user_id: UUID | None,
+        document_status: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Document]:
+        """Return one page of documents without their contents, newest first; None lists all."""
+        statement = select(Document).where(Document.deleted_at.is_(None)).options(_WITHOUT_CONTENT)
+        if user_id is not None:
+            statement = statement.where(Document.user_id == user_id)
+        if document_status is not None:
+            statement = statement.where(Document.document_status == document_status)
+        place = (Document.created_at, Document.document_id)
+        return await newest_first(self._session, statement, place, limit, cursor)
+
+    async def ready_titles(
+        self,
+        user_id: UUID,
+        document_ids: Collection[UUID],
+    ) -> dict[UUID, str]:
+        """Return the titles of those of a user's documents that are ready."""
+        rows = await self._session.execute(
+            select(Document.document_id, Document.title).where(
+                Document.document_id.in_(document_ids),
+                Document.user_id == user_id,
+                Document.document_status == DocumentStatus.READY,
+                Document.deleted_at.is_(None),
+            ),
+        )
+        return {row.document_id: row.title for row in rows}
+
+    async def change_pending(self, document_id: UUID, **values: Any) -> bool:
+        """Change a document that is to be ingested.
+
+        Returns:
+            Whether there is one: it may be done, or deleted.
+        """
+        statement = _of(document_id).where(
+            Document.document_status == DocumentStatus.PENDING,
+            Document.deleted_at.is_(None),
+        )
+        return await self._has_changed(statement.values(**values))
+
+    async def bury(self, document_id: UUID, user_id: UUID | None) -> bool:
+        """Mark a document of this owner as deleted; nobody sees it any more.
+
+        Returns:
+            Whether there is still something to delete of it.
+        """
+        has_rest = or_(Document.deleted_at.is_(None), Document.content.is_not(None))
+        statement = _of(document_id).where(has_rest)
+        if user_id is not None:
+            statement = statement.where(Document.user_id == user_id)
+        gone_at = func.coalesce(Document.deleted_at, func.now())
+        return await self._has_changed(statement.values(deleted_at=gone_at))
+
+    async def erase(self, document_id: UUID) -> None:
+        """Remove a deleted document's content."""
+        statement = _of(document_id).where(Document.deleted_at.is_not(None))
+        await self._session.execute(statement.values(content=None))
+
+    async def _has_changed(self, statement: Update) -> bool:
+        changed = await self._session.scalar(statement.returning(Document.document_id))
+        return changed is not None
+
+
+def _of(document_id: UUID) -> Update:
+    return update(Document).where(Document.document_id == document_id)
