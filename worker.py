@@ -29,6 +29,7 @@ from activities.interceptors import ActivityInterceptor
 from activities.last_resorts import LastResortActivities
 from activities.mail import MailActivities
 from activities.retries import RetryActivities
+from activities.run_stream import RunStream
 from activities.setup_intents import SetupIntentActivities
 from activities.subscription_commands import SubscriptionCommandActivities
 from activities.subscription_desk import SubscriptionDesk
@@ -73,13 +74,19 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 GRACEFUL_SECONDS = 2
 
 
-def build_activities(stripe: StripeClient, mailer: Mailer, sessions: Sessions) -> Activities:
+def build_activities(
+    stripe: StripeClient,
+    mailer: Mailer,
+    sessions: Sessions,
+    stream: RunStream,  # noqa: ARG001 - for the agents' activities
+) -> Activities:
     """Wire every activity with what it needs.
 
     Args:
         stripe: Stripe, or its stand-in.
         mailer: Where mail goes.
         sessions: The database.
+        stream: Where the tokens of runs go.
 
     Returns:
         Activities by task queue.
@@ -174,7 +181,9 @@ async def running_workers(
     key = settings.stripe.api_key.get_secret_value()
     async with AsyncExitStack() as stack:
         stripe = await stack.enter_async_context(open_client(key, settings.stripe.api_base))
-        activities = build_activities(stripe, make_mailer(settings), sessions)
+        # Reason: opened before the workers, it ends after them and writes what they left.
+        stream = await stack.enter_async_context(RunStream(sessions))
+        activities = build_activities(stripe, make_mailer(settings), sessions, stream)
         for queue in queues:
             worker = _worker(client, settings, queue, activities[queue])
             await stack.enter_async_context(worker)
