@@ -15,7 +15,7 @@ from anthropic.types import (
 )
 
 from adapters.llm.errors import BROKEN_CONNECTION, Fault, incomplete, translated
-from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, arguments_of
+from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress, arguments_of
 from domain.llm import (
     ChatMessage,
     FinishReason,
@@ -76,17 +76,23 @@ class AnthropicModels:
         ) as client:
             yield cls(client)
 
-    async def stream(self, request: ModelRequest, on_text: OnText) -> ModelReply:
+    async def stream(
+        self,
+        request: ModelRequest,
+        on_text: OnText,
+        progress: Progress,
+    ) -> ModelReply:
         """Ask a model; see `ModelProvider`."""
-        incoming = Incoming(on_text)
+        incoming = Incoming(on_text, progress)
         answer = _Answer(incoming)
-        with _our_errors(request.model, incoming):
+        with _our_errors(request.model, progress):
             async with await self._client.messages.create(**_wire(request)) as events:
+                incoming.begin()
                 async for event in events:
                     answer.take(event)
         if answer.finish_reason is None:
-            raise incomplete(request.model, incoming.token_count)
-        return incoming.reply(answer.finish_reason, answer.calls, answer.usage)
+            raise incomplete(request.model, progress)
+        return incoming.reply(answer.finish_reason, answer.calls)
 
 
 def _wire(request: ModelRequest) -> dict[str, Any]:
@@ -161,7 +167,6 @@ class _Answer:
         self._calls: dict[int, RequestedCall] = {}
         self._inputs: dict[int, str] = {}
         self.finish_reason: FinishReason | None = None
-        self.usage: TokenUsage | None = None
 
     @property
     def calls(self) -> tuple[RequestedCall, ...]:
@@ -190,13 +195,13 @@ class _Answer:
         """Read the usage, which the last event counts in all; what it leaves out stays."""
         if found is None:
             return
-        known = self.usage or TokenUsage()
+        known = self._incoming.progress.usage or TokenUsage()
         prompt = (
             (found.input_tokens or 0)
             + (found.cache_creation_input_tokens or 0)
             + (found.cache_read_input_tokens or 0)
         )
-        self.usage = TokenUsage(
+        self._incoming.progress.usage = TokenUsage(
             prompt_tokens=max(known.prompt_tokens, prompt),
             completion_tokens=max(known.completion_tokens, found.output_tokens or 0),
         )
@@ -206,6 +211,7 @@ class _Answer:
         if block.type == "text":
             self._incoming.add_text(block.text)
         elif block.type == "tool_use":
+            self._incoming.count_piece()
             self._calls[event.index] = RequestedCall(
                 provider_call_id=block.id,
                 tool=block.name,
@@ -217,11 +223,12 @@ class _Answer:
         if delta.type == "text_delta":
             self._incoming.add_text(delta.text)
         elif delta.type == "input_json_delta":
+            self._incoming.count_piece()
             self._inputs[event.index] = self._inputs.get(event.index, "") + delta.partial_json
 
 
 @contextmanager
-def _our_errors(model: str, incoming: Incoming) -> Iterator[None]:
+def _our_errors(model: str, progress: Progress) -> Iterator[None]:
     try:
         yield
     except anthropic.APIStatusError as error:
@@ -241,4 +248,4 @@ def _our_errors(model: str, incoming: Incoming) -> Iterator[None]:
         fault = Fault(500, error.message)
     else:
         return
-    raise translated(fault, model, incoming.token_count) from None
+    raise translated(fault, model, progress) from None

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import httpx2
 
+from adapters.llm.port import Progress
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
 
 # What a connection can die of beneath an SDK that does not translate it.
@@ -58,18 +59,18 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def translated(fault: Fault, model: str, received_token_count: int) -> ApplicationError:
+def translated(fault: Fault, model: str, progress: Progress) -> ApplicationError:
     """Make our error of a provider's.
 
     Args:
         fault: What the provider answered.
         model: Who was asked.
-        received_token_count: Pieces of text that had come before.
+        progress: How far the call had come.
 
     Returns:
         The error to raise, `from None`: Temporal would keep the cause's words in its history.
     """
-    details = _details(fault, model, received_token_count)
+    details = _details(fault, model, progress)
     names = {code for code in fault.codes if code}
     status = fault.status
     if names & _NO_CREDIT or status in _NO_ACCESS:
@@ -105,17 +106,25 @@ def translated(fault: Fault, model: str, received_token_count: int) -> Applicati
     return ProviderRejectedError("the provider refused the request", "model_rejected", details)
 
 
-def incomplete(model: str, received_token_count: int) -> ProviderUnavailableError:
+def incomplete(model: str, progress: Progress) -> ProviderUnavailableError:
     """Make the error of a stream that stopped without saying why."""
     return ProviderUnavailableError(
         "the model's answer broke off before its end",
         "model_stream_incomplete",
-        {"model": model, "received_token_count": received_token_count},
+        _so_far(model, progress),
     )
 
 
-def _details(fault: Fault, model: str, received_token_count: int) -> dict[str, Any]:
-    details: dict[str, Any] = {"model": model, "received_token_count": received_token_count}
+def _so_far(model: str, progress: Progress) -> dict[str, Any]:
+    return {
+        "model": model,
+        "has_begun": progress.has_begun,
+        "received_token_count": progress.token_count,
+    }
+
+
+def _details(fault: Fault, model: str, progress: Progress) -> dict[str, Any]:
+    details = _so_far(model, progress)
     if fault.status is not None:
         details["provider_status"] = fault.status
     if names := [code for code in fault.codes if code and _NAME.fullmatch(code)]:

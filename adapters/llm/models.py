@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from adapters.llm.port import ModelProvider, OnText
+from adapters.llm.port import ModelProvider, OnText, Progress
 from adapters.llm.prices import Prices
 from domain.breakers import Breaker, BreakerRules, BreakerState, admit, fail, release, succeed
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
@@ -37,12 +37,18 @@ class Models:
         self._rules = rules
         self._breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
 
-    async def ask(self, request: ModelRequest, on_text: OnText) -> ModelReply:
+    async def ask(
+        self,
+        request: ModelRequest,
+        on_text: OnText,
+        progress: Progress | None = None,
+    ) -> ModelReply:
         """Ask a model; cancelling the awaiting task closes the connection at once.
 
         Args:
             request: What to ask.
             on_text: Called with each piece of text as it comes.
+            progress: Kept up to date: what there is to pay for, also if the call is cancelled.
 
         Returns:
             The whole answer.
@@ -50,8 +56,8 @@ class Models:
         Raises:
             ProviderUnavailableError: Trying again can help: `model_unavailable`,
                 `model_rate_limited`, `model_stream_incomplete`, or, without having been asked,
-                `model_circuit_open`. `details` has `retry_after_seconds` if it is known, and
-                `received_token_count` if the answer had begun.
+                `model_circuit_open`. `details` has `retry_after_seconds` if it is known, and,
+                if it has been asked, `has_begun` and `received_token_count`.
             ProviderRejectedError: It cannot: `model_rejected`, `model_credentials`,
                 `model_not_found`, `model_context_too_long`.
         """
@@ -59,7 +65,7 @@ class Models:
         self._admit(model)
         outcome = "canceled"
         try:
-            reply = await self._provider.stream(request, on_text)
+            reply = await self._provider.stream(request, on_text, progress or Progress())
         except ApplicationError as error:
             outcome = error.error_code
             self._learn(model, error)

@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
 
 from adapters.llm.errors import BROKEN_CONNECTION, Fault, incomplete, translated
-from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, arguments_of
+from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress, arguments_of
 from domain.llm import (
     ChatMessage,
     FinishReason,
@@ -63,19 +63,25 @@ class OpenAIModels:
         ) as client:
             yield cls(client, limit_name(url))
 
-    async def stream(self, request: ModelRequest, on_text: OnText) -> ModelReply:
+    async def stream(
+        self,
+        request: ModelRequest,
+        on_text: OnText,
+        progress: Progress,
+    ) -> ModelReply:
         """Ask a model; see `ModelProvider`."""
-        incoming = Incoming(on_text)
+        incoming = Incoming(on_text, progress)
         answer = _Answer(incoming)
-        with _our_errors(request.model, incoming):
+        with _our_errors(request.model, progress):
             async with await self._client.chat.completions.create(
                 **self._wire(request),
             ) as chunks:
+                incoming.begin()
                 async for chunk in chunks:
                     answer.take(chunk)
         if answer.finish_reason is None:
-            raise incomplete(request.model, incoming.token_count)
-        return incoming.reply(answer.finish_reason, answer.calls, answer.usage)
+            raise incomplete(request.model, progress)
+        return incoming.reply(answer.finish_reason, answer.calls)
 
     def _wire(self, request: ModelRequest) -> dict[str, Any]:
         wire: dict[str, Any] = {
@@ -143,7 +149,6 @@ class _Answer:
         self._by_index: dict[int, _Call] = {}
         self._has_refused = False
         self._finish_reason: FinishReason | None = None
-        self.usage: TokenUsage | None = None
 
     @property
     def finish_reason(self) -> FinishReason | None:
@@ -163,7 +168,7 @@ class _Answer:
     def take(self, chunk: ChatCompletionChunk) -> None:
         """Add what one chunk says."""
         if chunk.usage:
-            self.usage = TokenUsage(
+            self._incoming.progress.usage = TokenUsage(
                 prompt_tokens=chunk.usage.prompt_tokens or 0,
                 completion_tokens=chunk.usage.completion_tokens or 0,
             )
@@ -184,6 +189,7 @@ class _Answer:
             self._take_call(piece)
 
     def _take_call(self, piece: ChoiceDeltaToolCall) -> None:
+        self._incoming.count_piece()
         index = piece.index or 0
         call = self._by_index.get(index)
         # Reason: some servers give every call the index 0; a new id tells them apart.
@@ -197,7 +203,7 @@ class _Answer:
 
 
 @contextmanager
-def _our_errors(model: str, incoming: Incoming) -> Iterator[None]:
+def _our_errors(model: str, progress: Progress) -> Iterator[None]:
     try:
         yield
     except openai.APIStatusError as error:
@@ -215,4 +221,4 @@ def _our_errors(model: str, incoming: Incoming) -> Iterator[None]:
         fault = Fault(status, error.message, (error.code, error.type))
     else:
         return
-    raise translated(fault, model, incoming.token_count) from None
+    raise translated(fault, model, progress) from None

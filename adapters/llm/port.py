@@ -1,6 +1,7 @@
 """What every provider of models can do, and the pieces that all of them share."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from domain.errors import InvalidInputError
@@ -12,15 +13,37 @@ CONNECT_SECONDS = 5.0
 OnText = Callable[[str], None]
 
 
+@dataclass
+class Progress:
+    """How far a call has come: what there is to pay for, however it ends.
+
+    Args:
+        has_begun: Whether the provider has begun to answer, so that the prompt is paid for.
+        token_count: Pieces of text and of tool calls that came; providers stream about a token in
+            each.
+        usage: What the provider reported so far, if anything.
+    """
+
+    has_begun: bool = False
+    token_count: int = 0
+    usage: TokenUsage | None = None
+
+
 class ModelProvider(Protocol):
     """A provider of models."""
 
-    async def stream(self, request: ModelRequest, on_text: OnText) -> ModelReply:
+    async def stream(
+        self,
+        request: ModelRequest,
+        on_text: OnText,
+        progress: Progress,
+    ) -> ModelReply:
         """Ask a model; cancelling the awaiting task closes the connection at once.
 
         Args:
             request: What to ask.
             on_text: Called with each piece of text as it comes.
+            progress: Kept up to date, to be read however the call ends.
 
         Returns:
             The whole answer.
@@ -39,38 +62,42 @@ class Incoming:
 
     Args:
         on_text: Called with each piece of text.
+        progress: Kept up to date.
     """
 
-    def __init__(self, on_text: OnText) -> None:
+    def __init__(self, on_text: OnText, progress: Progress) -> None:
         self._on_text = on_text
         self._pieces: list[str] = []
+        self.progress = progress
+
+    def begin(self) -> None:
+        """Note that the provider answers."""
+        self.progress.has_begun = True
 
     def add_text(self, piece: str | None) -> None:
         """Take a piece of text; empty ones are no news."""
         if not piece:
             return
+        self.count_piece()
         # Reason: PostgreSQL stores neither NUL nor half of a surrogate pair.
         piece = piece.replace("\x00", "").encode("utf-8", "replace").decode()
         self._pieces.append(piece)
         self._on_text(piece)
 
-    @property
-    def token_count(self) -> int:
-        """How many pieces of text came; providers stream about a token in each."""
-        return len(self._pieces)
+    def count_piece(self) -> None:
+        """Note a piece, also one that is no text."""
+        self.progress.token_count += 1
 
     def reply(
         self,
         finish_reason: FinishReason,
         calls: tuple[RequestedCall, ...],
-        usage: TokenUsage | None,
     ) -> ModelReply:
         """Put the answer together.
 
         Args:
             finish_reason: As the provider said.
             calls: What the model asks for.
-            usage: What the provider reported.
 
         Returns:
             The answer. Calls are kept only if the model came to its own end: arguments that a limit
@@ -85,7 +112,7 @@ class Incoming:
             text="".join(self._pieces),
             tool_calls=calls,
             finish_reason=finish_reason,
-            usage=usage,
+            usage=self.progress.usage,
         )
 
 
