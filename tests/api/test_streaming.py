@@ -221,7 +221,7 @@ async def test_leaving_leaves_no_task_behind(
     headers = bearer(settings, user_id)
 
     def streaming() -> set[asyncio.Task[Any]]:
-        return {task for task in asyncio.all_tasks() if "api/streaming.py" in repr(task)}
+        return {task for task in asyncio.all_tasks() if "api/streaming/" in repr(task)}
 
     before = streaming()
     for is_rude in (False, True):

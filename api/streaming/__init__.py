@@ -1,0 +1,9 @@
+"""Streams: what happens to a thing, as it happens, from any point on with no gap."""
+
+from fastapi import APIRouter
+
+from api.streaming import subscriptions, tickets
+
+router = APIRouter(tags=["streams"])
+for _module in (tickets, subscriptions):
+    router.include_router(_module.router)
