@@ -1,0 +1,144 @@
+"""What agents can look up: passages of documents, and memories. Of one user, never across."""
+
+from datetime import datetime
+from uuid import UUID
+
+from adapters.chroma import Chroma, Entry, Found, Shelf
+from adapters.embeddings import Embedder
+from database.documents import DocumentRepository
+from database.session import Sessions
+from domain.documents import Memory, Passage
+
+# Reason: what Chroma still has of documents that are deleted or not ready yet is left out after.
+SPARE_COUNT = 20
+
+
+class Library:
+    """Searches by meaning; PostgreSQL has the last word on which documents there are."""
+
+    def __init__(self, chroma: Chroma, embedder: Embedder, sessions: Sessions) -> None:
+        self._chroma = chroma
+        self._embedder = embedder
+        self._sessions = sessions
+
+    async def search_documents(self, user_id: UUID, query: str, limit: int) -> list[Passage]:
+        """Find passages of a user's documents that are ready.
+
+        Args:
+            user_id: Whose documents.
+            query: What to look for.
+            limit: Passages at the most.
+
+        Returns:
+            The passages, the best first.
+
+        Raises:
+            UnavailableError: Chroma, or the embedding model, is down.
+        """
+        found = await self._search(Shelf.PASSAGES, user_id, query, limit + SPARE_COUNT)
+        ids = {UUID(str(each.metadata["document_id"])) for each in found}
+        async with self._sessions() as session:
+            titles = await DocumentRepository(session).ready_titles(user_id, ids)
+        passages = [
+            Passage(
+                document_id=document_id,
+                title=titles[document_id],
+                chunk_index=int(each.metadata["chunk_index"]),
+                text=each.text,
+                score=each.score,
+            )
+            for each in found
+            if (document_id := UUID(str(each.metadata["document_id"]))) in titles
+        ]
+        return passages[:limit]
+
+    async def search_memories(self, user_id: UUID, query: str, limit: int) -> list[Memory]:
+        """Find what an agent remembers of a user.
+
+        Args:
+            user_id: Whose memories.
+            query: What to look for.
+            limit: Memories at the most.
+
+        Returns:
+            The memories, the best first.
+
+        Raises:
+            UnavailableError: Chroma, or the embedding model, is down.
+        """
+        found = await self._search(Shelf.MEMORIES, user_id, query, limit)
+        return [_memory(each, each.score) for each in found]
+
+    async def list_memories(self, user_id: UUID, limit: int) -> list[Memory]:
+        """Return a user's memories, newest first.
+
+        Raises:
+            UnavailableError: Chroma is down.
+        """
+        where = {"where": {"user_id": str(user_id)}}
+        known = await self._chroma.list(Shelf.MEMORIES, where, has_text=False)
+        known.sort(key=lambda each: (each.metadata["created_at"], each.entry_id), reverse=True)
+        ids = [each.entry_id for each in known[:limit]]
+        found = await self._chroma.list(Shelf.MEMORIES, {"ids": ids}) if ids else []
+        memories = [_memory(each, None) for each in found]
+        return sorted(memories, key=lambda each: ids.index(str(each.memory_id)))
+
+    async def remember(
+        self,
+        user_id: UUID,
+        memory_id: UUID,
+        text: str,
+        conversation_id: UUID | None,
+        agent_run_id: UUID | None,
+        created_at: datetime,
+    ) -> None:
+        """Keep something in mind; the same id is kept once.
+
+        Args:
+            user_id: Whose memory it is.
+            memory_id: The same for the same memory.
+            text: What to remember.
+            conversation_id: Where it was said.
+            agent_run_id: In which run.
+            created_at: When.
+
+        Raises:
+            UnavailableError: Chroma, or the embedding model, is down.
+        """
+        [vector] = await self._embedder.embed([text])
+        metadata = {"user_id": str(user_id), "created_at": created_at.isoformat()}
+        if conversation_id is not None:
+            metadata["conversation_id"] = str(conversation_id)
+        if agent_run_id is not None:
+            metadata["agent_run_id"] = str(agent_run_id)
+        entry = Entry(str(memory_id), vector, text, metadata)
+        await self._chroma.put(Shelf.MEMORIES, self._embedder.model, [entry])
+
+    async def forget(self, memory_id: UUID, user_id: UUID | None) -> bool:
+        """Remove a memory of this owner; None removes anybody's.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            UnavailableError: Chroma is down.
+        """
+        known = await self._chroma.list(Shelf.MEMORIES, {"ids": [str(memory_id)]}, has_text=False)
+        owners = {str(each.metadata["user_id"]) for each in known}
+        if not owners or (user_id is not None and owners != {str(user_id)}):
+            return False
+        await self._chroma.delete(Shelf.MEMORIES, {"ids": [str(memory_id)]})
+        return True
+
+    async def _search(self, shelf: Shelf, user_id: UUID, query: str, limit: int) -> list[Found]:
+        [vector] = await self._embedder.embed([query])
+        return await self._chroma.search(shelf, self._embedder.model, vector, str(user_id), limit)
+
+
+def _memory(found: Found, score: float | None) -> Memory:
+    return Memory(
+        memory_id=UUID(found.entry_id),
+        text=found.text,
+        score=score,
+        **{key: value for key, value in found.metadata.items() if key != "user_id"},
+    )

