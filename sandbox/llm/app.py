@@ -10,12 +10,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.llm import openai_wire
+from sandbox.llm import anthropic_wire, openai_wire
 from sandbox.llm.exchange import Endpoint, Wire
 from sandbox.llm.script import Script
+from sandbox.llm.simple import SimpleRoutes
 from sandbox.llm.store import Store
 
-OPENAI = Wire(openai_wire.PATH, openai_wire.read, openai_wire.Writer, openai_wire.error)
+WIRES = (
+    Wire(openai_wire.PATH, openai_wire.read, openai_wire.Writer, openai_wire.error),
+    Wire(anthropic_wire.PATH, anthropic_wire.read, anthropic_wire.Writer, anthropic_wire.error),
+)
 
 
 class Controls:
@@ -71,7 +75,11 @@ def build(data: Path, token_seconds: float) -> Starlette:
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
     routes = [
         *Controls(store).routes(),
-        Route(OPENAI.path, Endpoint(OPENAI, store, token_seconds).answer, methods=["POST"]),
+        *(
+            Route(wire.path, Endpoint(wire, store, token_seconds).answer, methods=["POST"])
+            for wire in WIRES
+        ),
+        *SimpleRoutes(store).routes(),
         Route("/{path:path}", _unknown, methods=methods),
     ]
     return Starlette(routes=routes, lifespan=lifespan)

@@ -78,11 +78,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says; `finish_reason` is named as OpenAI names it."""
+    """What the model says."""
 
     text: str = ""
     calls: list[Call] = field(default_factory=list)
-    finish_reason: str | None = None
 
 
 @dataclass(frozen=True)

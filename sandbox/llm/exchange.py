@@ -147,23 +147,22 @@ class Exchange:
         elif item.status is not None:
             await self._fail(scope, send, item.status)
         else:
-            self._note(status=200, prompt_tokens=self._progress.prompt_tokens)
+            spent = self._progress.prompt_tokens
+            self._store.note(self._progress.seq, status=200, prompt_tokens=spent)
             await self._say(scope, send)
 
     async def _fail(self, scope: Scope, send: Send, status: int) -> None:
         item = self._item
         body = self._wire.error(status, item.message or f"ordered: {status}", item.code)
-        reply = JSONResponse(body, status, self._headers())
-        if item.retry_after is not None:
-            reply.headers["retry-after"] = f"{item.retry_after:g}"
         self._end(status=status, is_complete=True)
+        reply = JSONResponse(body, status, self._headers() | item.retry_headers())
         await reply(scope, _never, send)
 
     async def _say(self, scope: Scope, send: Send) -> None:
         answer = self._item.answer() or rules.answer(self._asked)
         steps = tokens.steps(answer.text, answer.calls)
         kept = steps[: self._asked.max_tokens]
-        reason = answer.finish_reason or ("tool_calls" if answer.calls else "stop")
+        reason = self._item.finish_reason or ("tool_calls" if answer.calls else "stop")
         reason = "length" if len(kept) < len(steps) else reason
         shown_reason = None if self._item.no_finish_reason else reason
         if self._asked.is_stream:
@@ -187,7 +186,7 @@ class Exchange:
         progress, item = self._progress, self._item
         await asyncio.sleep(self._token_seconds)
         progress.completion_tokens += 1
-        self._note(completion_tokens=progress.completion_tokens)
+        self._store.note(progress.seq, completion_tokens=progress.completion_tokens)
         if item.timed:
             progress.token_wall_times.append(time.time())
         if self._asked.is_stream:
@@ -197,14 +196,11 @@ class Exchange:
     def _headers(self) -> dict[str, str]:
         return {self._writer.request_id_header: f"req_{self._progress.seq:08d}"}
 
-    def _note(self, **facts: Any) -> None:
-        self._store.note(self._progress.seq, **facts)
-
     def _end(self, **facts: Any) -> None:
         # Reason: written before the last bytes go out, so that whoever has them finds it here.
         if self._item.timed:
             facts["token_wall_times"] = orjson.dumps(self._progress.token_wall_times).decode()
-        self._note(ended_wall_time=time.time(), **facts)
+        self._store.end(self._progress.seq, **facts)
 
 
 async def _gone(receive: Receive) -> None:

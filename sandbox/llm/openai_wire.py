@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from sandbox.llm.conversation import Asked, BadRequestError, Step, Tool, Turn, Usage
-from sandbox.llm.shapes import joined_calls, joined_text, parts_text, required
+from sandbox.llm.shapes import call_id, joined_calls, joined_text, limit, parts_text, required
 
 PATH = "/v1/chat/completions"
 _ROLES = {"developer": "system", "function": "tool"}
@@ -35,7 +35,7 @@ def read(body: dict[str, Any]) -> Asked:
         turns=turns,
         tools=tuple(_tool(tool) for tool in body.get("tools") or ()),
         is_stream=bool(body.get("stream")),
-        max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
+        max_tokens=limit(body, "max_completion_tokens", "max_tokens"),
         schema=_schema(body.get("response_format")),
         tool_choice=choice["function"]["name"] if isinstance(choice, dict) else choice,
         includes_usage=bool((body.get("stream_options") or {}).get("include_usage")),
@@ -86,7 +86,7 @@ class Writer:
         if step.head is None:
             call["function"] = {"arguments": step.piece}
         else:
-            call |= {"id": self._call_id(step), "type": "function"}
+            call |= {"id": call_id("call", self._seq, step), "type": "function"}
             call["function"] = {"name": step.head.name, "arguments": ""}
         return [self._chunk({"tool_calls": [call]})]
 
@@ -103,7 +103,7 @@ class Writer:
         """Return the answer in one piece."""
         calls = [
             {
-                "id": self._call_id(step),
+                "id": call_id("call", self._seq, step),
                 "type": "function",
                 "function": {"name": step.head.name, "arguments": arguments},
             }
@@ -123,10 +123,6 @@ class Writer:
         head = self._head() | {"object": "chat.completion"}
         return {**head, "choices": [choice], "usage": _usage(usage)}
 
-    def _call_id(self, step: Step) -> str:
-        assert step.head is not None  # noqa: S101 - the type checker cannot know
-        return step.head.id or f"call_{self._seq:08d}{step.index}"
-
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         usage = {"usage": None} if self._asked.includes_usage else {}
@@ -144,6 +140,11 @@ class Writer:
     @staticmethod
     def _event(value: dict[str, Any]) -> bytes:
         return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def model(name: str) -> dict[str, Any]:
+    """Return what is known of a model."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "sandbox"}
 
 
 def error(status: int, message: str, code: str | None = None) -> dict[str, Any]:

@@ -52,7 +52,11 @@ class Item(BaseModel):
         text = self.text or ""
         if self.token_count is not None:
             text = _stretched(text or _FILLER, self.token_count)
-        return Answer(text, [_call(call) for call in self.tool_calls], self.finish_reason)
+        return Answer(text, [_call(call) for call in self.tool_calls])
+
+    def retry_headers(self) -> dict[str, str]:
+        """Return the header that says when to come again, if one is ordered."""
+        return {} if self.retry_after is None else {"retry-after": f"{self.retry_after:g}"}
 
 
 class Script(BaseModel):

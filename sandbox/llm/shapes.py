@@ -19,6 +19,27 @@ def required(body: dict[str, Any], name: str, kind: type[T]) -> T:
     return value
 
 
+def limit(body: dict[str, Any], *names: str) -> int | None:
+    """Return the first of these limits that is set.
+
+    Raises:
+        BadRequestError: It is no positive number.
+    """
+    for name in names:
+        if body.get(name) is None:
+            continue
+        if required(body, name, int) < 1:
+            raise BadRequestError(f"{name}: at least 1")
+        return int(body[name])
+    return None
+
+
+def call_id(prefix: str, seq: int, step: Step) -> str:
+    """Return the id of a tool call: the scripted one, or one that no other call has."""
+    scripted = step.head.id if step.head else None
+    return scripted or f"{prefix}_{seq:08d}{step.index}"
+
+
 def parts_text(content: Any) -> str:
     """Return the text of a message's content: a string, or parts of which some have text."""
     if isinstance(content, list):

@@ -70,6 +70,10 @@ class Store:
             (*facts.values(), seq),
         )
 
+    def end(self, seq: int, **facts: Any) -> None:
+        """Write down how and when a request ended."""
+        self.note(seq, ended_wall_time=time.time(), **facts)
+
     def requests(self) -> list[dict[str, Any]]:
         """Return all requests, oldest first."""
         rows = self._db.execute("SELECT * FROM requests NATURAL JOIN bodies ORDER BY seq")
