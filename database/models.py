@@ -251,6 +251,7 @@ class Payment(Base):
     next_action_url: Mapped[str | None]
     workflow_id: Mapped[str | None]
     created_at: Mapped[datetime] = _created()
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
     __table_args__ = (
         Index(None, "user_id", "created_at", "payment_id"),
@@ -339,6 +340,7 @@ class WebhookEvent(Base):
     event_type: Mapped[str]
     webhook_event_status: Mapped[str] = mapped_column(server_default="received")
     subscription_id: Mapped[UUID | None]
+    payment_id: Mapped[UUID | None]
     body: Mapped[bytes] = mapped_column(LargeBinary)
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     last_error: Mapped[str | None]

@@ -1,5 +1,6 @@
 """All SQL about payments. Never commits: the caller owns the transaction."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -38,6 +39,17 @@ class PaymentRepository:
         await self._session.execute(
             statement.on_conflict_do_nothing(index_elements=["stripe_payment_intent_id"]),
         )
+
+    async def insert(self, **values: Any) -> None:
+        """Store a new payment; one that is stored stays as it is."""
+        statement = insert(Payment).values(**values)
+        await self._session.execute(
+            statement.on_conflict_do_nothing(index_elements=["payment_id"]),
+        )
+
+    async def lock(self, payment_id: UUID) -> Payment | None:
+        """Return a payment, which nobody else changes or refunds until the transaction ends."""
+        return await self._session.get(Payment, payment_id, with_for_update=True)
 
     async def get(self, payment_id: UUID, user_id: UUID | None) -> Payment | None:
         """Return a payment of this owner; None for anybody's."""

@@ -61,6 +61,11 @@ def refund_id(business_key: str, call_id: UUID) -> UUID:
     return derived_id("refund", business_key, call_id)
 
 
+def handmade_refund_id(stripe_refund_id: str) -> UUID:
+    """Return the primary key of a refund that was made at Stripe, not by us."""
+    return derived_id("handmade-refund", stripe_refund_id)
+
+
 def payment_retry_id(stripe_invoice_id: str) -> UUID:
     """Return the primary key of an unpaid invoice's recovery."""
     return derived_id("payment-retry", stripe_invoice_id)

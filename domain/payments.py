@@ -12,7 +12,7 @@ from pydantic import Field
 
 from domain.messages import Frozen
 from domain.retry_messages import ROTATE_AFTER
-from domain.seen import IntentSeen, RefundSeen
+from domain.seen import IntentSeen
 
 # What others call the workflow, its updates and its queue by: they must not import it.
 PAYMENT_WORKFLOW = "PaymentWorkflow"
@@ -55,8 +55,16 @@ class PaymentCommandKind(StrEnum):
 
 
 OPEN = frozenset({PaymentStatus.PENDING, PaymentStatus.REQUIRES_ACTION})
-# Refunds that took nothing: their amount can be refunded again.
-VOID_REFUNDS = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
+# Refunds on their way; failed and canceled ones took nothing.
+OPEN_REFUNDS = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION})
+_PAID = frozenset(
+    {
+        PaymentStatus.SUCCEEDED,
+        PaymentStatus.PARTIALLY_REFUNDED,
+        PaymentStatus.REFUNDED,
+        PaymentStatus.DISPUTED,
+    },
+)
 _ALLOWED: dict[PaymentCommandKind, frozenset[PaymentStatus]] = {
     PaymentCommandKind.CANCEL: OPEN,
     PaymentCommandKind.REFUND: frozenset(
@@ -99,40 +107,45 @@ def status_of_intent(seen: IntentSeen) -> PaymentStatus:
             return PaymentStatus.PENDING
 
 
-def refunded_cents(refunds: tuple[RefundSeen, ...]) -> int:
-    """Return what has been paid back."""
-    paid_back = (seen for seen in refunds if seen.refund_status == RefundStatus.SUCCEEDED)
-    return sum(seen.amount_cents for seen in paid_back)
-
-
-def follow(before: PaymentStatus, seen: IntentSeen) -> PaymentStatus:
+def follow(before: PaymentStatus, seen: IntentSeen, refunded_cents: int) -> PaymentStatus:
     """Follow what Stripe says of a payment.
 
     Args:
         before: Where we believed it stood.
-        seen: Its intent and refunds.
+        seen: Its intent.
+        refunded_cents: What has been paid back.
 
     Returns:
         Where it stands now.
     """
     status = status_of_intent(seen)
     if status is not PaymentStatus.SUCCEEDED:
-        return status
-    back = refunded_cents(seen.refunds)
-    if back >= seen.amount_cents:
+        # Reason: Stripe never takes a success back, so anything else is a stale read.
+        return before if before in _PAID else status
+    if refunded_cents >= seen.amount_cents:
         return PaymentStatus.REFUNDED
     if before is PaymentStatus.DISPUTED:
         return before  # Reason: an intent does not show how its dispute stands.
-    return PaymentStatus.PARTIALLY_REFUNDED if back else PaymentStatus.SUCCEEDED
+    return PaymentStatus.PARTIALLY_REFUNDED if refunded_cents else PaymentStatus.SUCCEEDED
 
 
 class PaymentRequest(Frozen):
-    """What is to be paid, with which card; nothing is looked up later."""
+    """What is to be paid, with which card; nothing is looked up later.
+
+    Args:
+        user_id: Who pays.
+        amount_cents: How much, in minor units.
+        currency_code: ISO 4217, lower case.
+        stripe_payment_method_id: With which card.
+        return_url: Where the customer comes back to from 3-D Secure.
+        description: For the customer's receipt.
+    """
 
     user_id: UUID
     amount_cents: int = Field(gt=0)
     currency_code: str
     stripe_payment_method_id: str
+    return_url: str
     description: str | None = None
 
 
@@ -171,14 +184,18 @@ class PaymentOrder(Frozen):
     Args:
         payment_id: Which.
         request: What to pay, for `open_payment` and `pay`.
-        command_id: Makes Stripe's idempotency key, for `cancel_payment`.
-        is_expired: Whether the customer's time is up, for `cancel_payment`.
+        command_id: Makes Stripe's idempotency key, for `cancel_payment`; None if nobody asked,
+            but the customer's time is up.
     """
 
     payment_id: UUID
     request: PaymentRequest | None = None
     command_id: UUID | None = None
-    is_expired: bool = False
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the customer's time is up, rather than somebody asking."""
+        return self.command_id is None
 
 
 class CancelPayment(Frozen):

@@ -106,7 +106,6 @@ class RefundSeen(Frozen):
         refund_status: Stripe's word.
         reason: Why, in our words or Stripe's.
         failure_code: Why it failed.
-        refunded_at: When it was made, on Stripe's clock.
     """
 
     stripe_refund_id: str
@@ -115,7 +114,6 @@ class RefundSeen(Frozen):
     refund_status: str
     reason: str
     failure_code: str | None
-    refunded_at: datetime
 
 
 class IntentSeen(Frozen):

@@ -426,9 +426,19 @@ def upgrade() -> None:
     )
     op.add_column("payments", sa.Column("stripe_payment_method_id", sa.String(), nullable=True))
     op.add_column("payments", sa.Column("decline_code", sa.String(), nullable=True))
+    op.add_column(
+        "payments",
+        sa.Column(
+            "updated_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+    )
     op.alter_column(
         "payments", "stripe_payment_intent_id", existing_type=sa.VARCHAR(), nullable=True
     )
+    op.add_column("webhook_events", sa.Column("payment_id", sa.Uuid(), nullable=True))
 
 
 def downgrade() -> None:
@@ -437,6 +447,8 @@ def downgrade() -> None:
     op.alter_column(
         "payments", "stripe_payment_intent_id", existing_type=sa.VARCHAR(), nullable=False
     )
+    op.drop_column("webhook_events", "payment_id")
+    op.drop_column("payments", "updated_at")
     op.drop_column("payments", "decline_code")
     op.drop_column("payments", "stripe_payment_method_id")
     op.drop_index(op.f("ix_refunds_payment_id_created_at"), table_name="refunds")

@@ -1,0 +1,113 @@
+"""What all activities about a payment share: its row, and one look at Stripe."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from activities.customers import ensure_customer
+from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.payments import StripePayments
+from database.models import Payment
+from database.payments import PaymentRepository
+from database.refunds import RefundRepository
+from database.session import Sessions
+from domain.errors import NotFoundError, ProviderUnavailableError
+from domain.payments import PaymentState, PaymentStatus, follow
+
+KEY_COUNT = 3
+
+
+@dataclass(frozen=True)
+class PaymentView:
+    """Stripe's side and our side of payments."""
+
+    payments: StripePayments
+    customers: StripeCustomers
+    sessions: Sessions
+
+    async def row(self, payment_id: UUID) -> Payment:
+        """Return a payment's row.
+
+        Raises:
+            NotFoundError: There is no such payment.
+        """
+        async with self.sessions() as session:
+            return _found(await PaymentRepository(session).get(payment_id, None))
+
+    async def find(self, row: Payment) -> str | None:
+        """Return a payment's intent, also one whose making was never answered.
+
+        Raises:
+            ApplicationError: Stripe is down.
+        """
+        if row.stripe_payment_intent_id is not None:
+            return row.stripe_payment_intent_id
+        customer_id = await ensure_customer(row.user_id, self.customers, self.sessions)
+        return await self.payments.find(row.payment_id, customer_id)
+
+    async def look(self, payment_id: UUID, stripe_payment_intent_id: str) -> PaymentState:
+        """Read a payment and its refunds from Stripe, and write them down in one transaction.
+
+        Raises:
+            ApplicationError: There is no such payment, or Stripe is down.
+        """
+        seen = await self.payments.read(stripe_payment_intent_id)
+        async with self.sessions.begin() as session:
+            row = _found(await PaymentRepository(session).lock(payment_id))
+            row.stripe_payment_intent_id = seen.stripe_payment_intent_id
+            row.refunded_cents = await RefundRepository(session).follow(row, seen.refunds)
+            before = PaymentStatus(row.payment_status)
+            row.payment_status = follow(before, seen, row.refunded_cents)
+            row.decline_code = seen.decline_code
+            row.next_action_url = seen.next_action_url
+            return state_of(row)
+
+
+def state_of(row: Payment) -> PaymentState:
+    """Return what the workflow knows of a payment's row."""
+    return PaymentState(
+        payment_id=row.payment_id,
+        user_id=row.user_id,
+        payment_status=PaymentStatus(row.payment_status),
+        amount_cents=row.amount_cents,
+        refunded_cents=row.refunded_cents,
+        currency_code=row.currency_code,
+        stripe_payment_intent_id=row.stripe_payment_intent_id,
+        decline_code=row.decline_code,
+    )
+
+
+async def post_once(
+    post: Callable[[str], Awaitable[None]],
+    is_done: Callable[[], Awaitable[bool]],
+    key: str,
+) -> None:
+    """POST to Stripe; if the outcome is unknown, look before anything else.
+
+    Args:
+        post: Sends the request under the key that it is given.
+        is_done: Looks whether it was carried out.
+        key: The same for the same purpose.
+
+    Raises:
+        ApplicationError: Stripe refused, or it is not known yet whether it did it.
+    """
+    for number in range(1, KEY_COUNT + 1):
+        try:
+            await post(f"{key}:{number}")
+        except ProviderUnavailableError as error:
+            if await is_done():
+                return
+            # Reason: a saved 5xx is all that its key will ever answer. Once we have read that
+            # nothing was done under it, and only then, the next key may be used.
+            if not error.details.get("is_replayed"):
+                raise
+        else:
+            return
+    raise ProviderUnavailableError("Stripe answers every key with a saved error")
+
+
+def _found(row: Payment | None) -> Payment:
+    if row is None:
+        raise NotFoundError("there is no such payment")
+    return row
