@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -43,11 +44,18 @@ class _Inbound(ActivityInboundInterceptor):
                 error.details,
                 type=error.error_code,
                 non_retryable=not error.is_retryable,
+                next_retry_delay=_wait_of(error),
             ) from error
         finally:
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
+
+
+def _wait_of(error: ApplicationError) -> timedelta | None:
+    """Read how long a provider asks to be left alone; None leaves the wait to the retry policy."""
+    seconds = error.details.get("retry_after_seconds")
+    return timedelta(seconds=seconds) if error.is_retryable and seconds else None
 
 
 async def _beat(info: activity.Info) -> None:
