@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.agent_approvals import ApprovalActivities
+from activities.agent_desk import AgentDeskActivities
+from activities.agent_means import AgentMeans
+from activities.agent_retrieval import RetrievalActivities
+from activities.agent_steps import StepActivities
+from activities.agent_tools import ToolActivities
 from activities.attempt_book import AttemptBook
 from activities.cards import CardActivities
 from activities.catalog import CatalogActivities
@@ -27,7 +34,9 @@ from activities.charges import ChargeActivities
 from activities.charging import Charging
 from activities.interceptors import ActivityInterceptor
 from activities.last_resorts import LastResortActivities
+from activities.library import Library
 from activities.mail import MailActivities
+from activities.payment_desk import PaymentDesk
 from activities.retries import RetryActivities
 from activities.run_stream import RunStream
 from activities.setup_intents import SetupIntentActivities
@@ -35,6 +44,11 @@ from activities.subscription_commands import SubscriptionCommandActivities
 from activities.subscription_desk import SubscriptionDesk
 from activities.subscription_rows import SubscriptionRowActivities
 from activities.subscriptions import SubscriptionActivities
+from activities.tool_effects import tool_effects
+from adapters.chroma import open_chroma
+from adapters.embeddings import Embedder, LocalEmbedder, ServerEmbedder
+from adapters.llm.models import Models, open_models
+from adapters.llm.prices import Prices
 from adapters.mail import Mailer
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.client import open_client
@@ -43,9 +57,11 @@ from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.subscriptions import StripeSubscriptions
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
+from domain.routing import ModelNames
 from observability import configure_logging, make_runtime
+from workflows.agent_run import AgentRunWorkflow
 from workflows.payment_retry import PaymentRetryWorkflow
-from workflows.queues import BILLING, STRIPE
+from workflows.queues import AGENTS, BILLING, MODELS, STRIPE, TOOLS
 from workflows.stripe_errand import StripeErrandWorkflow
 from workflows.subscription import SubscriptionWorkflow
 
@@ -54,8 +70,15 @@ log = structlog.get_logger(__name__)
 Activities = dict[str, list[Callable[..., Any]]]
 
 # The one registry: a workflow that is not here does not run, and its histories are not replayed.
-WORKFLOWS: tuple[type, ...] = (SubscriptionWorkflow, PaymentRetryWorkflow, StripeErrandWorkflow)
-QUEUES = (BILLING, STRIPE)
+WORKFLOWS: tuple[type, ...] = (
+    SubscriptionWorkflow,
+    PaymentRetryWorkflow,
+    StripeErrandWorkflow,
+    AgentRunWorkflow,
+)
+QUEUES = (BILLING, STRIPE, AGENTS, MODELS, TOOLS)
+# What waits for outside systems serves activities only: it must not hold up any workflow.
+_ACTIVITIES_ONLY = frozenset({STRIPE, MODELS, TOOLS})
 PASSED_THROUGH = (
     "domain",
     "agents",
@@ -72,25 +95,38 @@ PASSED_THROUGH = (
 )
 STICKY_TIMEOUT = timedelta(seconds=1)
 GRACEFUL_SECONDS = 2
+HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 
 
-def build_activities(
-    stripe: StripeClient,
-    mailer: Mailer,
-    sessions: Sessions,
-    stream: RunStream,  # noqa: ARG001 - for the agents' activities
-) -> Activities:
+@dataclass(frozen=True)
+class Outside:
+    """The outside systems, and what is shared by several activities."""
+
+    temporal: Client
+    stripe: StripeClient
+    mailer: Mailer
+    sessions: Sessions
+    stream: RunStream
+    models: Models
+    names: ModelNames
+    prices: Prices
+    library: Library
+
+
+def build_activities(outside: Outside) -> Activities:
     """Wire every activity with what it needs.
 
     Args:
-        stripe: Stripe, or its stand-in.
-        mailer: Where mail goes.
-        sessions: The database.
-        stream: Where the tokens of runs go.
+        outside: What there is.
 
     Returns:
         Activities by task queue.
     """
+    return _build_billing(outside) | _build_agents(outside)
+
+
+def _build_billing(outside: Outside) -> Activities:
+    stripe, sessions = outside.stripe, outside.sessions
     subscriptions, invoices = StripeSubscriptions(stripe), StripeInvoices(stripe)
     customers = StripeCustomers(stripe)
     desk = SubscriptionDesk(subscriptions, invoices, customers, sessions)
@@ -103,7 +139,7 @@ def build_activities(
     cards = CardActivities(customers, sessions)
     setups = SetupIntentActivities(customers, sessions)
     catalog = CatalogActivities(StripeCatalog(stripe), sessions)
-    mail = MailActivities(mailer, sessions)
+    mail = MailActivities(outside.mailer, sessions)
     return {
         BILLING: [
             rows.open_subscription,
@@ -131,6 +167,29 @@ def build_activities(
     }
 
 
+def _build_agents(outside: Outside) -> Activities:
+    sessions, stream = outside.sessions, outside.stream
+    means = AgentMeans(sessions, outside.prices)
+    desk = AgentDeskActivities(sessions, means, stream)
+    approvals = ApprovalActivities(sessions)
+    steps = StepActivities(sessions, outside.models, outside.names, means, stream)
+    retrieval = RetrievalActivities(outside.library, sessions)
+    effects = tool_effects(outside.library, PaymentDesk(outside.temporal), sessions)
+    tools = ToolActivities(effects, sessions)
+    return {
+        AGENTS: [
+            desk.open_run,
+            desk.take_turn,
+            desk.add_run_message,
+            desk.close_run,
+            approvals.decide_approval,
+            approvals.expire_approval,
+        ],
+        MODELS: [steps.think],
+        TOOLS: [retrieval.retrieve, retrieval.remember_run, tools.run_tool],
+    }
+
+
 def make_mailer(settings: Settings) -> Mailer:
     """Make the mailer that the settings describe."""
     mail = settings.mail
@@ -143,6 +202,14 @@ def make_mailer(settings: Settings) -> Mailer:
         password=mail.password.get_secret_value() if mail.username and mail.password else None,
         is_tls=mail.is_tls,
     )
+
+
+def make_embedder(settings: Settings) -> Embedder:
+    """Make what turns text into vectors: the small model that came with us, or a server."""
+    given = settings.embeddings
+    if given.base_url is None:
+        return LocalEmbedder()
+    return ServerEmbedder(given.base_url, given.api_key.get_secret_value(), given.model)
 
 
 def workflow_runner(is_sandboxed: bool) -> WorkflowRunner:
@@ -178,16 +245,50 @@ async def running_workers(
     Yields:
         While the workers run; on the way out activities get a moment to finish.
     """
-    key = settings.stripe.api_key.get_secret_value()
     async with AsyncExitStack() as stack:
-        stripe = await stack.enter_async_context(open_client(key, settings.stripe.api_base))
-        # Reason: opened before the workers, it ends after them and writes what they left.
-        stream = await stack.enter_async_context(RunStream(sessions))
-        activities = build_activities(stripe, make_mailer(settings), sessions, stream)
+        outside = await stack.enter_async_context(_outside(client, settings, sessions))
+        activities = build_activities(outside)
         for queue in queues:
             worker = _worker(client, settings, queue, activities[queue])
             await stack.enter_async_context(worker)
         yield
+
+
+@asynccontextmanager
+async def _outside(
+    client: Client,
+    settings: Settings,
+    sessions: Sessions,
+) -> AsyncIterator[Outside]:
+    """Open the clients of outside systems; they end after the workers that use them."""
+    key, llm = settings.stripe.api_key.get_secret_value(), settings.llm
+    prices = Prices(
+        llm.provider,
+        llm.prompt_cents_per_million,
+        llm.completion_cents_per_million,
+    )
+    secret = llm.api_key.get_secret_value()
+    async with (
+        open_client(key, settings.stripe.api_base) as stripe,
+        open_models(llm.provider, llm.base_url, secret, llm.timeout_seconds, prices) as models,
+        open_chroma(settings.chroma_url) as chroma,
+        RunStream(sessions) as stream,
+    ):
+        yield Outside(
+            temporal=client,
+            stripe=stripe,
+            mailer=make_mailer(settings),
+            sessions=sessions,
+            stream=stream,
+            models=models,
+            names=ModelNames(
+                small=llm.small_model or llm.model,
+                large=llm.model,
+                fallback=llm.fallback_model,
+            ),
+            prices=prices,
+            library=Library(chroma, make_embedder(settings), sessions),
+        )
 
 
 def _worker(
@@ -201,7 +302,7 @@ def _worker(
     return Worker(
         client,
         task_queue=queue,
-        workflows=() if is_stripe else WORKFLOWS,
+        workflows=() if queue in _ACTIVITIES_ONLY else WORKFLOWS,
         activities=activities,
         interceptors=[ActivityInterceptor()],
         workflow_runner=workflow_runner(tuning.is_sandboxed),
@@ -212,6 +313,8 @@ def _worker(
         # Reason: after a crash the default keeps work on the dead worker's queue for 10 s.
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
+        # Reason: a cancel comes back with a heartbeat, and a model's socket is to close at once.
+        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         # Reason: an activity that starts eagerly would slip past the queue's rate limit.
         disable_eager_activity_execution=True,
     )

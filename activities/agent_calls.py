@@ -59,6 +59,13 @@ class CheckedCall(NamedTuple):
         }
 
 
+class Entered(NamedTuple):
+    """What became of a step's calls: those that can be made, and what the stream tells."""
+
+    made: tuple[CallRef, ...]
+    notes: list[RunEventNote]
+
+
 def check(order: StepOrder, agent: AgentSpec, position: int, asked: RequestedCall) -> CheckedCall:
     """Read one call, and tell what is wrong with it.
 
@@ -88,7 +95,7 @@ async def enter(
     order: StepOrder,
     agent: AgentSpec,
     calls: list[CheckedCall],
-) -> tuple[CallRef, ...]:
+) -> Entered:
     """Enter a step's calls into the ledger, with the approvals that they need.
 
     Args:
@@ -99,10 +106,11 @@ async def enter(
         calls: Checked.
 
     Returns:
-        The calls that can be made.
+        The calls that can be made, and what the stream tells of all of them.
     """
-    expires_at, notes = order.at + agent.approval_ttl, []
+    expires_at = order.at + agent.approval_ttl
     made: list[CallRef] = []
+    notes: list[RunEventNote] = []
     for position, call in enumerate(calls):
         await _enter_one(session, run, order.step, position, call)
         notes.append(_asked(call))
@@ -118,7 +126,7 @@ async def enter(
         waiting = {"run_status": RunStatus.WAITING_APPROVAL}
         await AgentRunRepository(session).change(run.agent_run_id, waiting)
         notes.append(RunEventNote(kind=RunEventKind.STATUS, data=waiting))
-    return tuple(made), notes
+    return Entered(tuple(made), notes)
 
 
 async def _enter_one(

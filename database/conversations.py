@@ -71,8 +71,7 @@ class ConversationRepository:
         Returns:
             Whether it is new.
         """
-        known = select(exists().where(Message.message_key == message_key))
-        if await self._session.scalar(known):
+        if await self.has_message(message_key):
             return False
         number = (
             update(Conversation)
@@ -93,6 +92,16 @@ class ConversationRepository:
         )
         await self._session.execute(statement)
         return True
+
+    async def content_of(self, message_key: str) -> str | None:
+        """Return the text of a message; None if there is none."""
+        statement = select(Message.content).where(Message.message_key == message_key)
+        return await self._session.scalar(statement)
+
+    async def has_message(self, message_key: str) -> bool:
+        """Tell whether a message is stored."""
+        known = select(exists().where(Message.message_key == message_key))
+        return bool(await self._session.scalar(known))
 
     async def last_answer(self, agent_run_id: UUID) -> str | None:
         """Return the last text that the model wrote in a run; None if it wrote none."""

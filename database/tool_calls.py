@@ -23,10 +23,9 @@ class ToolCallRepository:
         """Store a call that a model asked for; one that is there stays as it is."""
         await self._session.execute(insert(ToolCall).values(**values).on_conflict_do_nothing())
 
-    async def lock(self, call_id: UUID) -> ToolCall | None:
-        """Return a call that nobody else changes until the transaction ends."""
-        statement = select(ToolCall).where(ToolCall.call_id == call_id)
-        return await self._session.scalar(statement.with_for_update())
+    async def get(self, call_id: UUID) -> ToolCall | None:
+        """Return a call, or None."""
+        return await self._session.get(ToolCall, call_id)
 
     async def change(self, call_id: UUID, values: Mapping[str, Any]) -> None:
         """Change some columns of a call."""

@@ -46,6 +46,11 @@ class UsageRepository:
             statement.on_conflict_do_nothing(index_elements=["source_key"]),
         )
 
+    async def get(self, source_key: str) -> UsageRecord:
+        """Return a record that was reserved."""
+        statement = select(UsageRecord).where(UsageRecord.source_key == source_key)
+        return (await self._session.scalars(statement)).one()
+
     async def settle(self, source_key: str, values: Mapping[str, Any]) -> None:
         """Write down what was really used."""
         await self._session.execute(

@@ -124,10 +124,12 @@ class StepReply(Frozen):
     Args:
         calls: To be made before the next step; malformed ones are answered already.
         is_answer: The model asked for nothing more.
+        is_cut_by_budget: The answer ends where the budget did.
     """
 
     calls: tuple[CallRef, ...] = ()
     is_answer: bool
+    is_cut_by_budget: bool = False
 
 
 class ToolOrder(Frozen):

@@ -1,3 +1,4 @@
 """Names of signals that are sent without importing their workflow, which would be a circle."""
 
 REPORT = "report"
+YOUR_TURN = "your_turn"

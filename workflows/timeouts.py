@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from temporalio.common import RetryPolicy
 
-from workflows.queues import STRIPE
+from workflows.queues import MODELS, STRIPE, TOOLS
 
 
 class ActivityOptions(TypedDict, total=False):
@@ -39,5 +39,32 @@ STRIPE_CALL: ActivityOptions = {
 MAIL: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),
     "schedule_to_close_timeout": timedelta(hours=1),
+    "retry_policy": PATIENT,
+}
+
+# Reason: whoever waits for an answer wants to hear that there is none, rather than wait for ever.
+_SOON = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500),
+    maximum_interval=timedelta(seconds=20),
+)
+LOOK_UP: ActivityOptions = {
+    "task_queue": TOOLS,
+    "start_to_close_timeout": timedelta(seconds=60),
+    "schedule_to_close_timeout": timedelta(minutes=15),
+    "heartbeat_timeout": timedelta(seconds=5),
+    "retry_policy": _SOON,
+}
+MODEL_CALL: ActivityOptions = {
+    "task_queue": MODELS,
+    "start_to_close_timeout": timedelta(minutes=10),
+    "schedule_to_close_timeout": timedelta(minutes=30),
+    # Reason: a cancel reaches the call with its next heartbeat, and the socket is to close at once.
+    "heartbeat_timeout": timedelta(seconds=3),
+    "retry_policy": _SOON,
+}
+TOOL_CALL: ActivityOptions = {
+    "task_queue": TOOLS,
+    "start_to_close_timeout": timedelta(minutes=2),
+    "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
 }

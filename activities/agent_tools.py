@@ -1,0 +1,133 @@
+"""Makes the tool calls of a run: each once, with a person's yes where the tool needs one."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from activities.tool_effects import Effect
+from agents.guards import fence, screen
+from agents.tools import TOOLS
+from database.agent_models import AgentRun, Approval, ToolCall
+from database.agent_runs import AgentRunRepository
+from database.conversations import ConversationRepository
+from database.run_events import RunEventRepository
+from database.session import Sessions
+from database.tool_calls import ToolCallRepository
+from domain.agent_runs import ToolOrder
+from domain.approvals import ApprovalStatus, args_digest
+from domain.errors import ApplicationError, NotFoundError
+from domain.llm import Role
+from domain.run_events import RunEventKind, RunEventNote, storable
+from domain.tool_calls import ToolCallStatus
+from observability import TOOL_CALLS
+
+Tool = Callable[[AgentRun, ToolCall], Awaitable[Effect]]
+
+
+class Asked(NamedTuple):
+    """A call, whose run it is, and what a person said to it."""
+
+    run: AgentRun
+    call: ToolCall
+    approval: Approval | None
+
+
+class ToolActivities:
+    """The ledger's hand."""
+
+    def __init__(self, tools: Mapping[str, Tool], sessions: Sessions) -> None:
+        self._tools = tools
+        self._sessions = sessions
+
+    @activity.defn
+    async def run_tool(self, order: ToolOrder) -> None:
+        """Make a call, and give its result to the model as a message.
+
+        A refusal, by a person or by the tool, is a result too: the model reads it and goes on.
+
+        Args:
+            order: Which call; one that is complete is left alone.
+
+        Raises:
+            UnavailableError: What the tool needs is down; its outcome is found out next time.
+        """
+        asked = await self._read(order)
+        if asked.call.completed_at is not None:
+            return
+        effect = _without_yes(asked)
+        if effect is None:
+            try:
+                effect = await self._tools[asked.call.tool](asked.run, asked.call)
+            except ApplicationError as error:
+                if error.is_retryable:
+                    raise
+                effect = Effect(
+                    ToolCallStatus.FAILED,
+                    {"code": error.error_code, "message": error.message},
+                )
+        await self._complete(asked, effect)
+
+    async def _read(self, order: ToolOrder) -> Asked:
+        async with self._sessions() as session:
+            calls = ToolCallRepository(session)
+            call = await calls.get(order.call_id)
+            run = await AgentRunRepository(session).get(order.agent_run_id, None)
+            approval = await calls.approval(order.call_id)
+        if call is None or run is None or call.agent_run_id != run.agent_run_id:
+            raise NotFoundError("there is no such tool call")
+        return Asked(run, call, approval)
+
+    async def _complete(self, asked: Asked, effect: Effect) -> None:
+        run, call = asked.run, asked.call
+        result = storable({"status": effect.status, **effect.result})
+        async with self._sessions.begin() as session:
+            is_new = await _add_result(session, asked, result)
+            values: dict[str, Any] = {
+                "tool_call_status": effect.status,
+                "result_data": result,
+                "completed_at": datetime.now(UTC),
+            }
+            if effect.status is ToolCallStatus.FAILED:
+                values["business_key"] = None  # it had no effect: another call may have it
+            await ToolCallRepository(session).change(call.call_id, values)
+            if is_new:
+                facts = {"call_id": str(call.call_id), "tool": call.tool, "result": result}
+                note = RunEventNote(kind=RunEventKind.TOOL_RESULT, data=facts)
+                await RunEventRepository(session).append(run.agent_run_id, [note])
+        TOOL_CALLS.labels(call.tool, effect.status).inc()
+
+
+def _without_yes(asked: Asked) -> Effect | None:
+    """Refuse a call that needs somebody's yes and has none; one yes serves these arguments only."""
+    call, approval = asked.call, asked.approval
+    if TOOLS[call.tool].approver_role is None:
+        return None
+    digest = args_digest(call.tool, call.arguments_data)
+    if approval is not None and approval.args_sha256 == digest:
+        if approval.approval_status == ApprovalStatus.APPROVED:
+            return None
+        if approval.approval_status == ApprovalStatus.REJECTED:
+            said = {"message": "a person said no", "reason": approval.reason}
+            return Effect(ToolCallStatus.REJECTED, said)
+    return Effect(ToolCallStatus.EXPIRED, {"message": "nobody said yes in time"})
+
+
+async def _add_result(session: AsyncSession, asked: Asked, result: dict[str, Any]) -> bool:
+    text = orjson.dumps(result).decode()
+    limit = TOOLS[asked.call.tool].output_limit_bytes
+    if len(text.encode()) > limit:
+        text = text.encode()[:limit].decode(errors="ignore") + "… (cut)"
+    if screen(text):
+        text = fence(text, "tool-result")
+    return await ConversationRepository(session).add_message(
+        asked.run.conversation_id,
+        f"tool-result:{asked.call.call_id}",
+        Role.TOOL,
+        text,
+        agent_run_id=asked.run.agent_run_id,
+        call_id=asked.call.call_id,
+    )

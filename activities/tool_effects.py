@@ -1,0 +1,110 @@
+"""What each tool does, for whoever runs the agent: one function a tool."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from activities.library import Library
+from activities.payment_desk import PaymentDesk
+from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
+from agents.tools.search_memory import SEARCH_MEMORY, SearchMemory
+from database.agent_models import AgentRun, ToolCall
+from database.payments import PaymentRepository
+from database.session import Sessions
+from database.tool_calls import ToolCallRepository
+from domain.errors import NotFoundError, UnavailableError
+from domain.ids import refund_id
+from domain.payments import RefundOrder, RefundStatus
+from domain.tool_calls import ToolCallStatus, refund_business_key
+
+
+class Effect(NamedTuple):
+    """What came of a call.
+
+    Args:
+        status: Where it stands in the ledger.
+        result: For the model.
+    """
+
+    status: ToolCallStatus
+    result: Mapping[str, Any]
+
+
+class MemoryTool:
+    """`search_memory`."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    async def search(self, run: AgentRun, call: ToolCall) -> Effect:
+        """Look into the memories of the run's owner, and of nobody else.
+
+        Raises:
+            UnavailableError: Chroma does not answer in time.
+        """
+        wanted = SearchMemory.model_validate(call.arguments_data)
+        try:
+            async with asyncio.timeout(SEARCH_MEMORY.time_limit.total_seconds()):
+                found = await self._library.search_memories(
+                    run.user_id,
+                    wanted.query,
+                    wanted.limit,
+                )
+        except TimeoutError as error:
+            raise UnavailableError("the memories do not answer in time") from error
+        texts = [memory.text for memory in found]
+        return Effect(ToolCallStatus.DONE, {"memories": texts})
+
+
+class RefundTool:
+    """`refund_payment`."""
+
+    def __init__(self, desk: PaymentDesk, sessions: Sessions) -> None:
+        self._desk = desk
+        self._sessions = sessions
+
+    async def refund(self, run: AgentRun, call: ToolCall) -> Effect:
+        """Give money back, once per payment, amount and conversation.
+
+        Raises:
+            NotFoundError: The run's owner has no such payment.
+            ApplicationError: It cannot be refunded, or the outcome is not known yet.
+        """
+        wanted = RefundPayment.model_validate(call.arguments_data)
+        key = refund_business_key(wanted.payment_id, wanted.amount_cents, run.conversation_id)
+        claimer_id = await self._claim(run, call, wanted.payment_id, key)
+        order = RefundOrder(
+            payment_id=wanted.payment_id,
+            # Reason: a call that comes second asks for the first one's refund, and gets that.
+            refund_id=refund_id(key, claimer_id),
+            amount_cents=wanted.amount_cents,
+            reason=wanted.reason,
+            requested_by=run.user_id,
+        )
+        done = await self._desk.refund(order)
+        if done.refund_status in {RefundStatus.FAILED, RefundStatus.CANCELED}:
+            return Effect(ToolCallStatus.FAILED, done.model_dump(mode="json"))
+        is_first = claimer_id == call.call_id
+        status = ToolCallStatus.DONE if is_first else ToolCallStatus.ALREADY_DONE
+        return Effect(status, done.model_dump(mode="json"))
+
+    async def _claim(self, run: AgentRun, call: ToolCall, payment_id: UUID, key: str) -> UUID:
+        """Return which call has the effect; only payments of the run's owner are touched."""
+        async with self._sessions.begin() as session:
+            if await PaymentRepository(session).get(payment_id, run.user_id) is None:
+                raise NotFoundError("this user has no such payment", "unknown_payment")
+            earlier = await ToolCallRepository(session).claim(call.call_id, key)
+            return earlier.call_id if earlier else call.call_id
+
+
+def tool_effects(
+    library: Library,
+    desk: PaymentDesk,
+    sessions: Sessions,
+) -> dict[str, Any]:
+    """Return what each tool does, by its name."""
+    return {
+        SEARCH_MEMORY.name: MemoryTool(library).search,
+        REFUND_PAYMENT.name: RefundTool(desk, sessions).refund,
+    }

@@ -1,0 +1,86 @@
+"""Drives a run's graph from interrupt to interrupt, and hears what people decide meanwhile."""
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.types import Command
+
+    from domain.agent_runs import CallRef, RunStart
+    from domain.approvals import Verdict
+    from workflows.agent_desk import AgentDesk
+    from workflows.graphs.pipeline import NODES_PER_STEP, State, pipeline
+
+
+class GraphDriver:
+    """The graph of one run. Its checkpoints live in memory: Temporal keeps the state."""
+
+    def __init__(self, start: RunStart, desk: AgentDesk) -> None:
+        self._start = start
+        self._desk = desk
+        self._decided: dict[UUID, Verdict] = {}
+        self._message_count = self._stored_count = 0
+        self.is_over = False
+
+    def hear(self, verdict: Verdict) -> None:
+        """Take note of a decision."""
+        self._decided[verdict.call_id] = verdict
+
+    def expect_message(self) -> None:
+        """Take note that the user says something more: the answer has to read it too."""
+        self._message_count += 1
+
+    def find_message(self) -> None:
+        """Take note that it is where the next step reads it."""
+        self._stored_count += 1
+
+    async def drive(self) -> bool:
+        """Run the graph to its end.
+
+        Returns:
+            Whether the answer was cut by the budget.
+
+        Raises:
+            ActivityError: A step failed for good.
+            ApplicationError: There is no answer within the steps allowed.
+        """
+        step = self._start.step
+        while True:
+            heard = self._message_count
+            state = await self._pass(step)
+            if state["is_cut_by_budget"] or heard == self._message_count:
+                self.is_over = True
+                return bool(state["is_cut_by_budget"])
+            # Reason: somebody spoke while the model was answering; it has to read that.
+            await workflow.wait_condition(lambda: self._stored_count == self._message_count)
+            step = state["step"]
+
+    async def _pass(self, step: int) -> State:
+        """Go from the entry to an answer once."""
+        app = pipeline(self._desk, self._start.route).compile(checkpointer=InMemorySaver())
+        limit = NODES_PER_STEP * (self._start.route.max_step_count + 1)
+        config: Any = {"configurable": {"thread_id": str(step)}, "recursion_limit": limit}
+        state: Any = await app.ainvoke({"step": step}, config)
+        while "__interrupt__" in state:
+            call: CallRef = state["__interrupt__"][0].value
+            await self._hear_about(call)
+            state = await app.ainvoke(Command(resume=True), config)
+        done: State = state
+        return done
+
+    async def _hear_about(self, call: CallRef) -> None:
+        """Wait for a decision about a call; after its time silence is a no."""
+        if call.call_id in self._decided or call.expires_at is None:
+            return
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: call.call_id in self._decided,
+                timeout=max((call.expires_at - workflow.now()).total_seconds(), 0.001),
+                timeout_summary=f"approval of {call.tool}",
+            )
+        if call.call_id not in self._decided:
+            self.hear(await self._desk.expire(call))

@@ -1,0 +1,1 @@
+"""LangGraph graphs as workflow code, one builder for each pattern of agents."""

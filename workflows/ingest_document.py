@@ -1,0 +1,84 @@
+"""Ingest one document: fetch it if need be, cut it, embed it, store it; its text stays outside."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.documents import DocumentActivities
+    from domain.documents import IngestFailure, IngestOutcome, IngestStart
+    from workflows.queues import TOOLS
+    from workflows.timeouts import PATIENT, RECORD, ActivityOptions
+
+# Reason: a page that nobody serves is a reason to fail; waiting for it is not worth days.
+FETCH: ActivityOptions = {
+    "task_queue": TOOLS,
+    "start_to_close_timeout": timedelta(minutes=1),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=5),
+}
+STORE: ActivityOptions = {
+    "task_queue": TOOLS,
+    "start_to_close_timeout": timedelta(minutes=30),
+    "heartbeat_timeout": timedelta(seconds=5),
+    "retry_policy": PATIENT,
+}
+UNREACHABLE = "document_unreachable"
+
+
+@workflow.defn(name="IngestDocumentWorkflow")
+class IngestDocumentWorkflow:
+    """One execution per document; its id is `ingest-document-{document_id}`."""
+
+    @workflow.run
+    async def run(self, start: IngestStart) -> IngestOutcome | None:
+        """Make a document's row ready, or failed with a reason.
+
+        Args:
+            start: Which document; its row is there already.
+
+        Returns:
+            What was stored; None if it failed.
+        """
+        try:
+            outcome = await self._ingest(start)
+        except ActivityError as error:
+            await self._fail(start, error)
+            return None
+        workflow.set_current_details(f"stored {outcome.chunk_count} passages")
+        return outcome
+
+    async def _ingest(self, start: IngestStart) -> IngestOutcome:
+        await workflow.execute_activity_method(
+            DocumentActivities.fetch_document,
+            start,
+            **FETCH,
+            summary="fetch it, if it was given by its address",
+        )
+        workflow.set_current_details("cutting, embedding and storing; waits while Chroma is down")
+        outcome = await workflow.execute_activity_method(
+            DocumentActivities.store_passages,
+            start,
+            **STORE,
+            summary="cut, embed and store",
+        )
+        await workflow.execute_activity_method(
+            DocumentActivities.finish_document,
+            outcome,
+            **STORE,
+            summary=f"ready, with {outcome.chunk_count} passages",
+        )
+        return outcome
+
+    async def _fail(self, start: IngestStart, error: ActivityError) -> None:
+        code, message = UNREACHABLE, "the document could not be fetched in time"
+        if isinstance(cause := error.cause, ApplicationError) and cause.type:
+            code, message = cause.type, cause.message
+        workflow.set_current_details(f"failed: {message}")
+        await workflow.execute_activity_method(
+            DocumentActivities.fail_document,
+            IngestFailure(document_id=start.document_id, code=code, message=message),
+            **RECORD,
+            summary=f"failed: {code}",
+        )

@@ -1,0 +1,134 @@
+"""One payment: paid, perhaps authenticated or called off, perhaps paid back."""
+
+import asyncio
+from contextlib import suppress
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from domain.payments import (
+        CANCEL_UPDATE,
+        PAYMENT_HINT,
+        PAYMENT_WORKFLOW,
+        REFUND_UPDATE,
+        CancelPayment,
+        PaymentStart,
+        PaymentState,
+        RefundOrder,
+        RefundResult,
+    )
+    from workflows.payment_box import PaymentBox, PaymentCommand
+    from workflows.payment_turns import PaymentTurns
+
+
+@workflow.defn(name=PAYMENT_WORKFLOW)
+class PaymentWorkflow:
+    """Its id is `payment-{payment_id}`; it runs while the payment is open or somebody waits.
+
+    What ended is started again by whoever asks: refunds come months later, also for the payments
+    of invoices, which had no workflow before.
+    """
+
+    @workflow.init
+    def __init__(self, start: PaymentStart) -> None:
+        self._start = start
+        self._box = PaymentBox()
+        self._turns = PaymentTurns(start)
+
+    @workflow.run
+    async def run(self, start: PaymentStart) -> PaymentState | None:
+        """Pay if that was asked for, then take out of the box until nobody wants anything.
+
+        Args:
+            start: What to pay; or only which payment somebody asks about.
+
+        Returns:
+            The payment; None if there is no such payment.
+        """
+        try:
+            await self._turns.open()
+            while self._turns.is_open():
+                await self._turn()
+        except asyncio.CancelledError:
+            await self._finish()
+            raise
+        await self._finish()
+        return self._turns.state
+
+    async def _finish(self) -> None:
+        while not await self._box.is_quiet():  # nobody may be left waiting at the end
+            await self._turn()
+
+    async def _turn(self) -> None:
+        expires_at = self._turns.expires_at
+        if self._box.commands:
+            self._box.answer(await self._turns.obey(self._box.commands[0]))
+        elif self._box.take_hint():
+            await self._turns.look()
+        elif expires_at is not None and expires_at <= workflow.now():
+            await self._turns.expire()
+        elif workflow.info().get_current_history_length() >= self._start.rotate_after:
+            await self._rotate()
+        else:
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        expires_at = self._turns.expires_at
+        left = None if expires_at is None else expires_at - workflow.now()
+        with suppress(TimeoutError):
+            box = self._box
+            await workflow.wait_condition(
+                box.has_mail, timeout=left, timeout_summary="the customer's time"
+            )
+
+    async def _rotate(self) -> None:
+        if await self._box.is_quiet():  # no await between this and the next line
+            carried = {"request": None, "expires_at": self._turns.expires_at}
+            workflow.continue_as_new(self._start.model_copy(update=carried))
+
+    @workflow.update(name=REFUND_UPDATE)
+    async def refund(self, order: RefundOrder) -> RefundResult:
+        """Pay back, once per refund id.
+
+        Args:
+            order: Its refund id is the update's id.
+
+        Returns:
+            The refund, made now or before.
+
+        Raises:
+            ApplicationError: Refused; its type is the error's code.
+        """
+        answer = await self._box.ask(PaymentCommand(order.refund_id, order))
+        if answer.refund is None:
+            raise ApplicationError("this id belongs to another command", type="conflict")
+        return answer.refund
+
+    @workflow.update(name=CANCEL_UPDATE)
+    async def cancel(self, command: CancelPayment) -> PaymentState:
+        """Call the payment off before it is made.
+
+        Args:
+            command: Its id is the update's id.
+
+        Returns:
+            The payment as it is now.
+
+        Raises:
+            ApplicationError: Refused; its type is the error's code.
+        """
+        answer = await self._box.ask(PaymentCommand(command.command_id))
+        if answer.state is None:
+            raise ApplicationError("this id belongs to another command", type="conflict")
+        return answer.state
+
+    @workflow.signal(name=PAYMENT_HINT)
+    def hint(self, event_ids: list[str]) -> None:
+        """Something happened at Stripe; look when there is time."""
+        self._box.hint()
+
+    @workflow.query
+    def view(self) -> PaymentState | None:
+        """Return the state without touching history; None before the first step."""
+        return self._turns.state
