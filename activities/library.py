@@ -67,21 +67,7 @@ class Library:
             UnavailableError: Chroma, or the embedding model, is down.
         """
         found = await self._search(Shelf.MEMORIES, user_id, query, limit)
-        return [_memory(each, each.score) for each in found]
-
-    async def list_memories(self, user_id: UUID, limit: int) -> list[Memory]:
-        """Return a user's memories, newest first.
-
-        Raises:
-            UnavailableError: Chroma is down.
-        """
-        where = {"where": {"user_id": str(user_id)}}
-        known = await self._chroma.list(Shelf.MEMORIES, where, has_text=False)
-        known.sort(key=lambda each: (each.metadata["created_at"], each.entry_id), reverse=True)
-        ids = [each.entry_id for each in known[:limit]]
-        found = await self._chroma.list(Shelf.MEMORIES, {"ids": ids}) if ids else []
-        memories = [_memory(each, None) for each in found]
-        return sorted(memories, key=lambda each: ids.index(str(each.memory_id)))
+        return [read_memory(each, each.score) for each in found]
 
     async def remember(
         self,
@@ -114,28 +100,13 @@ class Library:
         entry = Entry(str(memory_id), vector, text, metadata)
         await self._chroma.put(Shelf.MEMORIES, self._embedder.model, [entry])
 
-    async def forget(self, memory_id: UUID, user_id: UUID | None) -> bool:
-        """Remove a memory of this owner; None removes anybody's.
-
-        Returns:
-            Whether there was one.
-
-        Raises:
-            UnavailableError: Chroma is down.
-        """
-        known = await self._chroma.list(Shelf.MEMORIES, {"ids": [str(memory_id)]}, has_text=False)
-        owners = {str(each.metadata["user_id"]) for each in known}
-        if not owners or (user_id is not None and owners != {str(user_id)}):
-            return False
-        await self._chroma.delete(Shelf.MEMORIES, {"ids": [str(memory_id)]})
-        return True
-
     async def _search(self, shelf: Shelf, user_id: UUID, query: str, limit: int) -> list[Found]:
         [vector] = await self._embedder.embed([query])
         return await self._chroma.search(shelf, self._embedder.model, vector, str(user_id), limit)
 
 
-def _memory(found: Found, score: float | None) -> Memory:
+def read_memory(found: Found, score: float | None) -> Memory:
+    """Make a memory of what Chroma has of it."""
     return Memory(
         memory_id=UUID(found.entry_id),
         text=found.text,

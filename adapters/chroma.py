@@ -44,11 +44,30 @@ class Found(NamedTuple):
     score: float = 0.0
 
 
+class _Api:
+    """The calls, with our own errors."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        try:
+            reply = await self._http.request(method, f"{_DATABASE}{path}", json=body)
+        except httpx.TransportError as error:
+            raise UnavailableError("Chroma is not to be reached", "chroma_unavailable") from error
+        # Reason: a collection that was just made or removed by another is there the next time.
+        if reply.status_code >= 500 or reply.status_code in {404, 408, 409, 429}:
+            raise UnavailableError("Chroma does not serve", "chroma_unavailable")
+        if reply.is_error:
+            raise ProviderRejectedError("Chroma refused a request", "chroma_rejected")
+        return reply.json()
+
+
 class Chroma:
     """One collection for each shelf and embedding model: their vectors cannot be compared."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
-        self._http = http
+        self._api = _Api(http)
 
     async def put(self, shelf: Shelf, model: str, entries: Sequence[Entry]) -> None:
         """Store texts of one model; those whose ids are there already are replaced.
@@ -67,7 +86,7 @@ class Chroma:
                 "documents": [entry.text for entry in batch],
                 "metadatas": [entry.metadata for entry in batch],
             }
-            await self._post(f"/collections/{collection}/upsert", body)
+            await self._api.call("POST", f"/collections/{collection}/upsert", body)
 
     async def search(
         self,
@@ -89,23 +108,39 @@ class Chroma:
             "where": {"user_id": user_id},
             "include": ["documents", "metadatas", "distances"],
         }
-        reply = await self._post(f"/collections/{collection}/query", body)
+        reply = await self._api.call("POST", f"/collections/{collection}/query", body)
         scores = [1.0 - distance for distance in reply["distances"][0]]
         return list(
             map(Found, reply["ids"][0], reply["documents"][0], reply["metadatas"][0], scores)
         )
 
-    async def list(self, shelf: Shelf, where: Where, *, has_text: bool = True) -> list[Found]:
-        """Return all that fits, of any model, in no order.
+    async def list(
+        self,
+        shelf: Shelf,
+        where: Where,
+        model: str | None = None,
+        *,
+        has_text: bool = False,
+    ) -> list[Found]:
+        """Return all that fits, of one model or of any, in no order.
+
+        Args:
+            shelf: Where to look.
+            where: `ids`, or a `where` of Chroma's.
+            model: None looks at all models' collections.
+            has_text: Whether to read the texts too.
+
+        Returns:
+            What there is.
 
         Raises:
             UnavailableError: Chroma is down.
         """
         found: list[Found] = []
         include = ["documents", "metadatas"] if has_text else ["metadatas"]
-        for collection in await self._collections(shelf):
+        for collection in await self._collections(shelf, model):
             body = {**where, "include": include}
-            reply = await self._post(f"/collections/{collection}/get", body)
+            reply = await self._api.call("POST", f"/collections/{collection}/get", body)
             texts = reply["documents"] or [""] * len(reply["ids"])
             found += map(Found, reply["ids"], texts, reply["metadatas"])
         return found
@@ -117,31 +152,21 @@ class Chroma:
             UnavailableError: Chroma is down.
         """
         for collection in await self._collections(shelf):
-            await self._post(f"/collections/{collection}/delete", where)
+            await self._api.call("POST", f"/collections/{collection}/delete", where)
 
     async def _collection(self, shelf: Shelf, model: str, dimension: int) -> str:
-        name = f"{shelf}-{_ODD.sub('-', model).strip('-')}-{dimension}"
+        name = f"{_prefix(shelf, model)}{dimension}"
         body = {"name": name, "get_or_create": True, "configuration": {"hnsw": {"space": "cosine"}}}
-        return str((await self._post("/collections", body))["id"])
+        return str((await self._api.call("POST", "/collections", body))["id"])
 
-    async def _collections(self, shelf: Shelf) -> Sequence[str]:
-        listed = await self._call("GET", "/collections", None)
-        return [each["id"] for each in listed if each["name"].startswith(f"{shelf}-")]
+    async def _collections(self, shelf: Shelf, model: str | None = None) -> Sequence[str]:
+        listed = await self._api.call("GET", "/collections")
+        prefix = _prefix(shelf, model) if model else f"{shelf}-"
+        return [each["id"] for each in listed if each["name"].startswith(prefix)]
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return await self._call("POST", path, body)
 
-    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        try:
-            reply = await self._http.request(method, f"{_DATABASE}{path}", json=body)
-        except httpx.TransportError as error:
-            raise UnavailableError("Chroma is not to be reached", "chroma_unavailable") from error
-        # Reason: a collection that is gone since a moment ago is made again by the next try.
-        if reply.status_code >= 500 or reply.status_code in {404, 408, 429}:
-            raise UnavailableError("Chroma does not serve", "chroma_unavailable")
-        if reply.is_error:
-            raise ProviderRejectedError("Chroma refused a request", "chroma_rejected")
-        return reply.json()
+def _prefix(shelf: Shelf, model: str) -> str:
+    return f"{shelf}-{_ODD.sub('-', model).strip('-')}-"
 
 
 @asynccontextmanager

@@ -3,7 +3,8 @@
 import asyncio
 import importlib.util
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -144,6 +145,28 @@ class ServerEmbedder:
         """Close the connections."""
         if self._client is not None:
             await self._client.close()
+
+
+@asynccontextmanager
+async def open_embedder(base_url: str | None, api_key: str, model: str) -> AsyncIterator[Embedder]:
+    """Open what makes vectors.
+
+    Args:
+        base_url: An OpenAI-compatible server, ending in `/v1`; None takes the small model here.
+        api_key: The server's.
+        model: The server's name of its model.
+
+    Yields:
+        It; nothing is loaded or connected before it is needed.
+    """
+    if not base_url:
+        yield LocalEmbedder()
+        return
+    server = ServerEmbedder(base_url, api_key, model)
+    try:
+        yield server
+    finally:
+        await server.close()
 
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from domain.errors import InvalidInputError
 from domain.messages import Frozen
 
 PASSAGE_WORDS = 200
@@ -97,6 +98,26 @@ class Chunk(NamedTuple):
     def text(self) -> str:
         """Both together."""
         return f"{self.context}\n\n{self.body}" if self.context else self.body
+
+
+def check_text(text: str, max_bytes: int) -> None:
+    """Refuse what cannot be ingested.
+
+    Raises:
+        InvalidInputError: With a code of its own for each reason.
+    """
+    if not text.strip():
+        raise InvalidInputError("the document has no text", "document_empty")
+    if "\0" in text:
+        raise InvalidInputError("the document has NUL bytes: it is no text", "document_not_text")
+    if len(text.encode()) > max_bytes:
+        raise too_large(max_bytes)
+
+
+def too_large(max_bytes: int) -> InvalidInputError:
+    """Say that a document is too large."""
+    message = f"the document is larger than {max_bytes} bytes"
+    return InvalidInputError(message, "document_too_large")
 
 
 class _Heading(NamedTuple):

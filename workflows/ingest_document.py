@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -12,11 +11,11 @@ with workflow.unsafe.imports_passed_through():
     from workflows.queues import TOOLS
     from workflows.timeouts import PATIENT, RECORD, ActivityOptions
 
-# Reason: a page that nobody serves is a reason to fail; waiting for it is not worth days.
 FETCH: ActivityOptions = {
     "task_queue": TOOLS,
     "start_to_close_timeout": timedelta(minutes=1),
-    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=5),
+    "heartbeat_timeout": timedelta(seconds=5),
+    "retry_policy": PATIENT,
 }
 STORE: ActivityOptions = {
     "task_queue": TOOLS,
@@ -24,7 +23,6 @@ STORE: ActivityOptions = {
     "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
 }
-UNREACHABLE = "document_unreachable"
 
 
 @workflow.defn(name="IngestDocumentWorkflow")
@@ -72,13 +70,13 @@ class IngestDocumentWorkflow:
         return outcome
 
     async def _fail(self, start: IngestStart, error: ActivityError) -> None:
-        code, message = UNREACHABLE, "the document could not be fetched in time"
-        if isinstance(cause := error.cause, ApplicationError) and cause.type:
-            code, message = cause.type, cause.message
-        workflow.set_current_details(f"failed: {message}")
+        cause = error.cause
+        if not isinstance(cause, ApplicationError) or cause.type is None:
+            raise error
+        workflow.set_current_details(f"failed: {cause.message}")
         await workflow.execute_activity_method(
             DocumentActivities.fail_document,
-            IngestFailure(document_id=start.document_id, code=code, message=message),
+            IngestFailure(document_id=start.document_id, code=cause.type, message=cause.message),
             **RECORD,
-            summary=f"failed: {code}",
+            summary=f"failed: {cause.type}",
         )

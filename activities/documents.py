@@ -1,0 +1,118 @@
+"""The steps of an ingestion; each may be done again."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from temporalio import activity
+
+from activities.passages import PassageStore
+from adapters.pages import PageFetcher
+from database.agent_models import Document
+from database.documents import DocumentRepository
+from database.session import Sessions
+from domain.documents import DocumentStatus, IngestFailure, IngestOutcome, IngestStart, check_text
+from domain.errors import InvalidInputError, UnavailableError
+
+# Reason: a page that nobody serves for so long is a reason to fail.
+FETCH_PATIENCE = timedelta(minutes=5)
+
+
+class DocumentActivities:
+    """Reads customers' documents, and writes down what became of them."""
+
+    def __init__(
+        self,
+        passages: PassageStore,
+        fetcher: PageFetcher,
+        sessions: Sessions,
+        max_bytes: int,
+    ) -> None:
+        self._passages, self._fetcher = passages, fetcher
+        self._sessions, self._max_bytes = sessions, max_bytes
+
+    @activity.defn
+    async def fetch_document(self, start: IngestStart) -> None:
+        """Fetch a document that was given by its address; others have their content already.
+
+        Args:
+            start: Which document.
+
+        Raises:
+            InvalidInputError: It cannot be read, or its server has not answered for long.
+            UnavailableError: Its server does not answer now.
+        """
+        row = await self._pending(start.document_id)
+        if row is None or row.content is not None or row.source_url is None:
+            return
+        try:
+            content = await self._fetcher.fetch(row.source_url)
+        except UnavailableError as error:
+            if datetime.now(UTC) - activity.info().scheduled_time < FETCH_PATIENCE:
+                raise
+            raise InvalidInputError(error.message, error.error_code) from error
+        check_text(content, self._max_bytes)
+        async with self._sessions.begin() as session:
+            documents = DocumentRepository(session)
+            await documents.change_pending(start.document_id, content=content)
+
+    @activity.defn
+    async def store_passages(self, start: IngestStart) -> IngestOutcome:
+        """Cut a document and store its passages with their vectors; goes on where it was.
+
+        Args:
+            start: Which document.
+
+        Returns:
+            What was stored.
+
+        Raises:
+            UnavailableError: Chroma, or the embedding model, is down.
+            ProviderRejectedError: One of them refuses this text; nothing of it stays stored.
+        """
+        row = await self._pending(start.document_id)
+        if row is None or row.content is None:
+            return IngestOutcome(document_id=start.document_id, chunk_count=0)
+        return await self._passages.store(row, row.content)
+
+    @activity.defn
+    async def finish_document(self, outcome: IngestOutcome) -> None:
+        """Mark a document as ready, or, if it was deleted meanwhile, take its passages away.
+
+        Args:
+            outcome: What was stored.
+
+        Raises:
+            UnavailableError: Chroma is down.
+        """
+        async with self._sessions.begin() as session:
+            documents = DocumentRepository(session)
+            await documents.change_pending(
+                outcome.document_id,
+                document_status=DocumentStatus.READY,
+                chunk_count=outcome.chunk_count,
+                is_suspicious=bool(outcome.suspicions),
+                ingested_at=datetime.now(UTC),
+            )
+            row = await documents.get(outcome.document_id, None)
+        if row is None:
+            # Reason: the deletion may have come before the last passages were stored.
+            await self._passages.remove(outcome.document_id)
+
+    @activity.defn
+    async def fail_document(self, failure: IngestFailure) -> None:
+        """Mark a document as failed.
+
+        Args:
+            failure: Why.
+        """
+        async with self._sessions.begin() as session:
+            await DocumentRepository(session).change_pending(
+                failure.document_id,
+                document_status=DocumentStatus.FAILED,
+                error_code=failure.code,
+                error_message=failure.message,
+            )
+
+    async def _pending(self, document_id: UUID) -> Document | None:
+        async with self._sessions() as session:
+            return await DocumentRepository(session).get_pending(document_id)
