@@ -9,6 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from adapters.health import ModelsHealth
 from adapters.stripe.client import StripeHealth, open_client
 from api import streaming
 from api.dispatcher import Dispatcher
@@ -18,6 +19,7 @@ from api.middleware import RequestContextMiddleware
 from api.openapi import describe_api
 from api.routes import (
     admin,
+    agent_run_events,
     api_keys,
     auth,
     entitlements,
@@ -33,6 +35,7 @@ from api.routes import (
     webhooks,
     workflows,
 )
+from api.run_feed import RunFeed
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
 from observability import configure_logging, make_runtime
@@ -57,6 +60,7 @@ _VERSIONED = (
     webhooks,
     webhook_events,
     workflows,
+    agent_run_events,
     admin,
 )
 
@@ -123,18 +127,26 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
 @asynccontextmanager
 async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
     key, api_base = settings.stripe.api_key.get_secret_value(), settings.stripe.api_base
+    llm = settings.llm
     async with connect() as (temporal, sessions), open_client(key, api_base) as stripe:
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
+        feed = RunFeed(sessions, settings.database_url)
         app.state.settings = settings
         app.state.temporal = temporal
         app.state.sessions = sessions
         app.state.stripe_health = StripeHealth(stripe)
+        app.state.models_health = ModelsHealth(
+            llm.provider, llm.base_url, llm.api_key.get_secret_value()
+        )
         app.state.inbox = inbox
         app.state.dispatcher = dispatcher
+        app.state.run_feed = feed
         await inbox.start()
         await dispatcher.start()
+        await feed.start()
         try:
             yield
         finally:
+            await feed.stop()
             await inbox.stop()
             await dispatcher.stop()

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.streaming import subscriptions, tickets
+from api.streaming import agent_runs, subscriptions, tickets
 
 router = APIRouter(tags=["streams"])
-for _module in (tickets, subscriptions):
+for _module in (tickets, subscriptions, agent_runs):
     router.include_router(_module.router)

@@ -13,6 +13,8 @@ from domain.errors import NotFoundError, UnauthorizedError
 
 # How long a client may take nothing before it is dropped.
 SEND_SECONDS = 20.0
+# How long it may then still ask for the closing frame.
+CLOSE_SECONDS = 5.0
 
 CLOSE_DONE = 1000
 CLOSE_TRY_AGAIN = 1013
@@ -55,8 +57,10 @@ async def serve(websocket: WebSocket, sending_all: Coroutine[Any, Any, None]) ->
 async def close(websocket: WebSocket, code: int, reason: str) -> None:
     """Close a socket that may be gone already."""
     if websocket.application_state is WebSocketState.CONNECTED:
-        with suppress(WebSocketDisconnect, RuntimeError):
-            await websocket.close(code, reason)
+        # Reason: a client that takes nothing takes no closing frame either.
+        with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await websocket.close(code, reason)
 
 
 async def _until_gone(websocket: WebSocket) -> None:

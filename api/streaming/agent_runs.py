@@ -1,0 +1,77 @@
+"""What happens to a run of an agent: its tokens, its steps, and what it asks of people."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, WebSocket
+from starlette.requests import HTTPConnection
+
+from api.deps import Caller, SessionsDep, SettingsDep
+from api.lookup import found
+from api.run_feed import RunFeed
+from api.streaming import sockets
+from api.streaming.tickets import identify
+from database.run_events import RunEventRepository, WatchedRun
+from database.session import Sessions
+from domain.errors import NotFoundError
+
+# What a number of an event can be.
+SEQ_MAX = 2**63 - 1
+
+router = APIRouter()
+
+
+def get_run_feed(connection: HTTPConnection) -> RunFeed:
+    """Return the process's one feed."""
+    return cast("RunFeed", connection.app.state.run_feed)
+
+
+RunFeedDep = Annotated[RunFeed, Depends(get_run_feed)]
+
+
+async def find_run(sessions: Sessions, agent_run_id: str, caller: Caller) -> WatchedRun:
+    """Return the run that a caller wants to watch.
+
+    Raises:
+        NotFoundError: There is none of this caller.
+    """
+    try:
+        wanted = UUID(agent_run_id)
+    except ValueError as error:
+        raise NotFoundError("there is no such agent run") from error
+    async with sessions() as session:
+        run = await RunEventRepository(session).owner_of(wanted, caller.scope)
+    return found(run, "agent run")
+
+
+@router.websocket("/ws/agent-runs/{agent_run_id}")
+async def stream_agent_run(
+    websocket: WebSocket,
+    agent_run_id: str,
+    sessions: SessionsDep,
+    settings: SettingsDep,
+    feed: RunFeedDep,
+    after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
+    ticket: Annotated[str | None, Query(max_length=2_000)] = None,
+) -> None:
+    """Send a run's events with a number above `after`, and go on until its end."""
+    async with sockets.accepted(websocket):
+        caller = await identify(websocket, sessions, settings, ticket)
+        run = await find_run(sessions, agent_run_id, caller)
+        await sockets.serve(websocket, _send_all(websocket, feed, run, after))
+
+
+async def _send_all(websocket: WebSocket, feed: RunFeed, run: WatchedRun, after: int) -> None:
+    """Send messages in order.
+
+    Raises:
+        TimeoutError: The client takes nothing any more.
+    """
+    async with aclosing(feed.follow(run, after)) as batches:
+        async for batch in batches:
+            async with asyncio.timeout(sockets.SEND_SECONDS):
+                for message in batch:
+                    await websocket.send_text(message.body)
+    await sockets.close(websocket, sockets.CLOSE_DONE, "the run has ended")
