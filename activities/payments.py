@@ -10,6 +10,7 @@ from database.payments import PaymentRepository
 from database.session import Sessions
 from domain.errors import (
     ApplicationError,
+    CardDeclinedError,
     IllegalCommandError,
     NotFoundError,
     ProviderRejectedError,
@@ -93,7 +94,7 @@ class PaymentActivities:
             intent_id = await self._view.find(row)
         try:
             intent_id = intent_id or await self._charge(row, order.request)
-        except (ProviderRejectedError, NotFoundError) as error:
+        except (ProviderRejectedError, NotFoundError, CardDeclinedError) as error:
             log.warning("payment_rejected", **error.details)
             return await self._fail(row, error)
         state = await self._view.look(row.payment_id, intent_id)
@@ -177,7 +178,8 @@ class PaymentActivities:
 
     async def _fail(self, row: Payment, error: ApplicationError) -> PaymentState:
         PAYMENT_ATTEMPTS.labels(TRIGGER, PaymentStatus.FAILED).inc()
-        code = error.details.get("stripe_code") or error.error_code
+        facts = error.details
+        code = facts.get("decline_code") or facts.get("stripe_code") or error.error_code
         return await self._settle(row, PaymentStatus.FAILED, code)
 
     async def _settle(

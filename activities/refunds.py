@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 from temporalio import activity
 
-from activities.payment_view import PaymentView, post_once
+from activities.payment_view import PaymentView, post_once, state_of
 from database.models import Payment, Refund
 from database.payments import PaymentRepository
 from database.refunds import RefundRepository
@@ -24,6 +24,7 @@ from domain.errors import (
 from domain.payments import (
     PaymentCommandKind,
     PaymentStatus,
+    Refunded,
     RefundOrder,
     RefundResult,
     RefundStatus,
@@ -49,14 +50,14 @@ class RefundActivities:
         self._view = view
 
     @activity.defn
-    async def refund_payment(self, order: RefundOrder) -> RefundResult:
+    async def refund_payment(self, order: RefundOrder) -> Refunded:
         """Pay back once per refund id, however often this is tried.
 
         Args:
             order: Which payment, how much, why.
 
         Returns:
-            The refund, made now or by an earlier call.
+            The refund, made now or by an earlier call, and its payment.
 
         Raises:
             NotFoundError: There is no such payment.
@@ -68,7 +69,7 @@ class RefundActivities:
         reserved = await self._reserve(order)
         refund = reserved.refund
         if refund.stripe_refund_id is not None:
-            return _result(refund, refund.stripe_refund_id)
+            return await self._made(order)
         if refund.refund_status == RefundStatus.FAILED:
             raise await self._why_refused(order, refund)
         if reserved.is_new or not await self._is_made(order, reserved):
@@ -112,12 +113,21 @@ class RefundActivities:
         seen = await self._view.payments.refunds(reserved.stripe_payment_intent_id)
         return any(each.refund_id == order.refund_id for each in seen)
 
-    async def _made(self, order: RefundOrder) -> RefundResult:
+    async def _made(self, order: RefundOrder) -> Refunded:
         async with self._view.sessions() as session:
-            refund = await RefundRepository(session).get(order.refund_id)
-        if refund is None or refund.stripe_refund_id is None:
+            payment = await session.get_one(Payment, order.payment_id)
+            refund = await session.get_one(Refund, order.refund_id)
+        if refund.stripe_refund_id is None:
             raise LookupError("Stripe does not list a refund that it has made")
-        return _result(refund, refund.stripe_refund_id)
+        result = RefundResult(
+            refund_id=refund.refund_id,
+            payment_id=refund.payment_id,
+            amount_cents=refund.amount_cents,
+            currency_code=refund.currency_code,
+            refund_status=RefundStatus(refund.refund_status),
+            stripe_refund_id=refund.stripe_refund_id,
+        )
+        return Refunded(refund=result, state=state_of(payment))
 
     async def _fail(self, order: RefundOrder, reserved: _Reserved, why: ApplicationError) -> None:
         """Take note of a refusal, and find out what we did not know."""
@@ -156,14 +166,3 @@ def _allowed(order: RefundOrder, payment: Payment, pending_cents: int) -> int:
             {"refundable_cents": left},
         )
     return amount
-
-
-def _result(refund: Refund, stripe_refund_id: str) -> RefundResult:
-    return RefundResult(
-        refund_id=refund.refund_id,
-        payment_id=refund.payment_id,
-        amount_cents=refund.amount_cents,
-        currency_code=refund.currency_code,
-        refund_status=RefundStatus(refund.refund_status),
-        stripe_refund_id=stripe_refund_id,
-    )

@@ -1,4 +1,4 @@
-"""From the inbox to the mailboxes: one signal for all that came for one subscription.
+"""From the inbox to the workflows: one signal for all that came for one subscription or payment.
 
 Several processes may run this at once. Nothing is locked while Temporal is called: a claim moves
 the events' next attempt ahead, so that another process takes them up if this one dies. What was
@@ -8,9 +8,10 @@ signalled and not marked is signalled again, which a mailbox absorbs.
 import asyncio
 from asyncio import Event, Semaphore, Task
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -25,7 +26,8 @@ from database.session import DATABASE_DOWN, Sessions
 from database.webhook_events import unpacked
 from database.webhook_inbox import WebhookInboxRepository
 from domain.billing import SubscriptionStart
-from domain.ids import subscription_workflow_id
+from domain.ids import payment_workflow_id, subscription_workflow_id
+from domain.payments import PaymentStart
 from domain.webhooks import (
     Handler,
     Owner,
@@ -33,10 +35,11 @@ from domain.webhooks import (
     WebhookEventStatus,
     handler_of,
     owner_of,
-    subscription_reference,
+    reference_of,
     type_label,
 )
 from observability import WEBHOOK_EVENTS, WEBHOOK_LAG
+from workflows.payment import PaymentWorkflow
 from workflows.queues import BILLING
 from workflows.search_attributes import starting_attributes
 from workflows.subscription import SubscriptionWorkflow
@@ -135,7 +138,7 @@ class _Batch:
         """Settle each event, or leave it for a later attempt."""
         by_owner = await self._sort(events)
         ends = await asyncio.gather(
-            *[self._to_mailbox(owner, theirs) for owner, theirs in by_owner.items()],
+            *[self._hand_on(owner, theirs) for owner, theirs in by_owner.items()],
             return_exceptions=True,
         )
         for end in ends:
@@ -143,7 +146,7 @@ class _Batch:
                 raise end
 
     async def _sort(self, events: Events) -> dict[Owner, list[WebhookEvent]]:
-        """Group events by their subscription, and settle those that have none."""
+        """Group events by their owner, and settle those that have none."""
         references: dict[UUID, Reference | None] = {}
         failed: dict[UUID, str] = {}
         for event in events:
@@ -166,8 +169,8 @@ class _Batch:
             log.error("webhook_event_failed", webhook_event_id=str(event_id), error=text)
         return by_owner
 
-    async def _to_mailbox(self, owner: Owner, events: Events) -> None:
-        """Signal one mailbox, and mark its events or put them off."""
+    async def _hand_on(self, owner: Owner, events: Events) -> None:
+        """Signal one workflow, and mark its events or put them off."""
         async with self._calls:
             error = self._outage or await self._signal(owner, events)
         async with self._sessions.begin() as session:
@@ -175,41 +178,64 @@ class _Batch:
             if error is not None:
                 await inbox.postpone(_ids(events), error)
                 return
-            status, mine = WebhookEventStatus.DELIVERED, owner.subscription_id
-            await inbox.settle(_ids(events), status, subscription_id=mine)
+            await inbox.settle(_ids(events), WebhookEventStatus.DELIVERED, owner=owner)
         _count(events, "delivered")
         now = datetime.now(UTC)
         for event in events:
             WEBHOOK_LAG.observe(max((now - event.received_at).total_seconds(), 0))
 
     async def _signal(self, owner: Owner, events: Events) -> str | None:
-        """Send one hint, starting the mailbox if need be; return what went wrong, or None."""
-        workflow_id = subscription_workflow_id(owner.subscription_id)
+        """Send one hint, starting the workflow if need be; return what went wrong, or None."""
+        target = _target(owner)
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 await self._temporal.start_workflow(
-                    SubscriptionWorkflow.run,
-                    SubscriptionStart(subscription_id=owner.subscription_id),
-                    id=workflow_id,
+                    target.run,
+                    target.start,
+                    id=target.workflow_id,
                     task_queue=BILLING,
-                    start_signal=Handler.HINT,
+                    start_signal=owner.handler,
                     start_signal_args=[[event.stripe_event_id for event in events]],
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     search_attributes=starting_attributes(
                         user_id=owner.user_id,
-                        subscription_id=owner.subscription_id,
+                        subscription_id=target.subscription_id,
                     ),
                     static_summary="woken by Stripe's events",
                     rpc_timeout=RPC_TIMEOUT,
                 )
         except _CALL_FAILED as error:
             text = f"{type(error).__name__}: {error}"
-            log.warning("webhook_delivery_failed", workflow_id=workflow_id, error=text)
+            log.warning("webhook_delivery_failed", workflow_id=target.workflow_id, error=text)
             if _is_outage(error):
                 self._outage = text
             return text
         return None
+
+
+class _Target(NamedTuple):
+    """The workflow that hears of an owner's events."""
+
+    run: Callable[..., Awaitable[Any]]
+    start: SubscriptionStart | PaymentStart
+    workflow_id: str
+    subscription_id: UUID | None = None
+
+
+def _target(owner: Owner) -> _Target:
+    if owner.handler is Handler.PAYMENT_HINT:
+        return _Target(
+            PaymentWorkflow.run,
+            PaymentStart(payment_id=owner.our_id),
+            payment_workflow_id(owner.our_id),
+        )
+    return _Target(
+        SubscriptionWorkflow.run,
+        SubscriptionStart(subscription_id=owner.our_id),
+        subscription_workflow_id(owner.our_id),
+        owner.our_id,
+    )
 
 
 def _is_outage(error: Exception) -> bool:
@@ -219,7 +245,7 @@ def _is_outage(error: Exception) -> bool:
 
 
 def _reference(event: WebhookEvent) -> Reference | None:
-    """Read which subscription an event is about; None if it is for nobody.
+    """Read which subscription or payment an event is about; None if it is for nobody.
 
     Raises:
         ValueError: The body is no JSON object.
@@ -230,7 +256,7 @@ def _reference(event: WebhookEvent) -> Reference | None:
         raise ValueError("the body is no object")  # noqa: TRY004 - like any other bad body
     if handler_of(event.event_type) is Handler.IGNORED:
         return None
-    return subscription_reference(body)
+    return reference_of(body)
 
 
 def _group(

@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import Table, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
-from database.models import Subscription, WebhookEvent
+from database.models import Payment, Subscription, WebhookEvent
 from database.webhook_events import packed
-from domain.webhooks import Owner, Reference, WebhookEventStatus
+from domain.webhooks import Handler, Owner, Reference, WebhookEventStatus
 
 # Reason: an insert into the table, not the class, goes out as one pipelined `executemany`.
 _TABLE = cast("Table", WebhookEvent.__table__)
@@ -24,6 +25,26 @@ class IncomingEvent(NamedTuple):
     stripe_event_id: str
     event_type: str
     body: bytes
+
+
+_OwnerColumns = tuple[
+    InstrumentedAttribute[UUID],
+    InstrumentedAttribute[UUID],
+    InstrumentedAttribute[str | None],
+]
+# Where what an event may belong to is found: by our id, its user, by Stripe's id.
+_OWNERS: dict[Handler, _OwnerColumns] = {
+    Handler.HINT: (
+        Subscription.subscription_id,
+        Subscription.user_id,
+        Subscription.stripe_subscription_id,
+    ),
+    Handler.PAYMENT_HINT: (
+        Payment.payment_id,
+        Payment.user_id,
+        Payment.stripe_payment_intent_id,
+    ),
+}
 
 
 class WebhookInboxRepository:
@@ -68,28 +89,36 @@ class WebhookInboxRepository:
         return (await self._session.scalars(statement)).all()
 
     async def owners(self, references: Collection[Reference]) -> Sequence[Owner]:
-        """Return every subscription that one of the references names, by either id."""
-        ours = {reference.subscription_id for reference in references} - {None}
-        theirs = {reference.stripe_subscription_id for reference in references} - {None}
-        statement = select(
-            Subscription.subscription_id,
-            Subscription.user_id,
-            Subscription.stripe_subscription_id,
-        ).where(
-            or_(
-                Subscription.subscription_id.in_(ours),
-                Subscription.stripe_subscription_id.in_(theirs),
-            ),
+        """Return every subscription and payment that a reference names, by either id."""
+        found: list[Owner] = []
+        for handler, columns in _OWNERS.items():
+            mine = [reference for reference in references if reference.handler is handler]
+            found += await self._owners(handler, columns, mine) if mine else ()
+        return found
+
+    async def _owners(
+        self,
+        handler: Handler,
+        columns: _OwnerColumns,
+        references: Collection[Reference],
+    ) -> Sequence[Owner]:
+        ours = {reference.our_id for reference in references} - {None}
+        theirs = {reference.stripe_id for reference in references} - {None}
+        our_id, user_id, stripe_id = columns
+        statement = select(our_id, user_id, stripe_id).where(
+            or_(our_id.in_(ours), stripe_id.in_(theirs)),
         )
-        rows = await self._session.execute(statement)
-        return [Owner.model_validate(row._asdict()) for row in rows]
+        return [
+            Owner(handler=handler, our_id=row[0], user_id=row[1], stripe_id=row[2])
+            for row in await self._session.execute(statement)
+        ]
 
     async def settle(
         self,
         webhook_event_ids: Collection[UUID],
         status: WebhookEventStatus,
         *,
-        subscription_id: UUID | None = None,
+        owner: Owner | None = None,
         error: str | None = None,
     ) -> None:
         """Say what became of events; what somebody else settled meanwhile stays as it is."""
@@ -97,7 +126,8 @@ class WebhookInboxRepository:
         await self._update(
             webhook_event_ids,
             webhook_event_status=status,
-            subscription_id=subscription_id,
+            subscription_id=_id_of(owner, Handler.HINT),
+            payment_id=_id_of(owner, Handler.PAYMENT_HINT),
             last_error=error,
             delivered_at=func.now() if is_delivered else None,
         )
@@ -118,3 +148,7 @@ class WebhookInboxRepository:
             .values(**values)
             .execution_options(synchronize_session=False),
         )
+
+
+def _id_of(owner: Owner | None, handler: Handler) -> UUID | None:
+    return owner.our_id if owner is not None and owner.handler is handler else None

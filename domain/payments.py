@@ -18,6 +18,7 @@ from domain.seen import IntentSeen
 PAYMENT_WORKFLOW = "PaymentWorkflow"
 REFUND_UPDATE = "refund"
 CANCEL_UPDATE = "cancel"
+PAYMENT_HINT = "payment_hint"
 PAYMENT_QUEUE = "billing"
 
 # How long the customer may take to authenticate.
@@ -231,6 +232,13 @@ class RefundResult(Frozen):
     currency_code: str
     refund_status: RefundStatus
     stripe_refund_id: str
+
+
+class Refunded(Frozen):
+    """A refund, and the payment as it is after it."""
+
+    refund: RefundResult
+    state: PaymentState
 
 
 class PaymentAnswer(Frozen):

@@ -6,12 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from domain.messages import Frozen
+from domain.payments import PAYMENT_HINT
 
 
 class Handler(StrEnum):
-    """What an event type brings about: a signal to the subscription's mailbox, or nothing."""
+    """What an event type brings about: a signal to a subscription, to a payment, or nothing."""
 
     HINT = "hint"
+    PAYMENT_HINT = PAYMENT_HINT
     IGNORED = "ignored"
 
 
@@ -46,6 +48,16 @@ HANDLED_TYPES: Mapping[str, Handler] = {
     "invoice.payment_succeeded": Handler.HINT,
     "invoice.updated": Handler.HINT,
     "invoice.voided": Handler.HINT,
+    "charge.refund.updated": Handler.PAYMENT_HINT,
+    "charge.refunded": Handler.PAYMENT_HINT,
+    "payment_intent.canceled": Handler.PAYMENT_HINT,
+    "payment_intent.payment_failed": Handler.PAYMENT_HINT,
+    "payment_intent.processing": Handler.PAYMENT_HINT,
+    "payment_intent.requires_action": Handler.PAYMENT_HINT,
+    "payment_intent.succeeded": Handler.PAYMENT_HINT,
+    "refund.created": Handler.PAYMENT_HINT,
+    "refund.failed": Handler.PAYMENT_HINT,
+    "refund.updated": Handler.PAYMENT_HINT,
     "charge.failed": Handler.IGNORED,
     "charge.succeeded": Handler.IGNORED,
     "charge.updated": Handler.IGNORED,
@@ -57,11 +69,7 @@ HANDLED_TYPES: Mapping[str, Handler] = {
     "invoice.upcoming": Handler.IGNORED,
     "invoice.will_be_due": Handler.IGNORED,
     "invoice_payment.paid": Handler.IGNORED,
-    "payment_intent.canceled": Handler.IGNORED,
     "payment_intent.created": Handler.IGNORED,
-    "payment_intent.payment_failed": Handler.IGNORED,
-    "payment_intent.requires_action": Handler.IGNORED,
-    "payment_intent.succeeded": Handler.IGNORED,
     "payment_method.attached": Handler.IGNORED,
     "payment_method.detached": Handler.IGNORED,
     "payment_method.updated": Handler.IGNORED,
@@ -74,24 +82,31 @@ HANDLED_TYPES: Mapping[str, Handler] = {
 }
 
 
+# By which name in the metadata we find our id.
+_OUR_NAMES = {Handler.HINT: "subscription_id", Handler.PAYMENT_HINT: "payment_id"}
+
+
 class Reference(Frozen):
-    """How an event names a subscription.
+    """How an event names a subscription, or a payment.
 
     Args:
-        stripe_subscription_id: Stripe's id of it.
-        subscription_id: Ours, from its metadata; anybody with a Dashboard can edit that.
+        handler: Which of the two.
+        stripe_id: Stripe's id of it: a subscription's, or a payment intent's.
+        our_id: Ours, from its metadata; anybody with a Dashboard can edit that.
     """
 
-    stripe_subscription_id: str | None = None
-    subscription_id: UUID | None = None
+    handler: Handler = Handler.HINT
+    stripe_id: str | None = None
+    our_id: UUID | None = None
 
 
 class Owner(Frozen):
-    """A subscription that an event may belong to, as our table knows it."""
+    """A subscription, or a payment, that an event may belong to, as our tables know it."""
 
-    subscription_id: UUID
+    handler: Handler = Handler.HINT
+    our_id: UUID
     user_id: UUID
-    stripe_subscription_id: str | None
+    stripe_id: str | None
 
 
 def handler_of(event_type: str) -> Handler:
@@ -108,32 +123,40 @@ def type_label(event_type: str) -> str:
     return event_type if event_type in HANDLED_TYPES else "other"
 
 
-def subscription_reference(event: Mapping[str, Any]) -> Reference | None:
-    """Find the subscription that an event is about.
+def reference_of(event: Mapping[str, Any]) -> Reference | None:
+    """Find the subscription, or the payment, that an event is about.
 
     Args:
         event: The event's body.
 
     Returns:
-        How it names the subscription; None if it is about something else.
+        How it names it; None if it is about something else.
     """
     found = _mapping(_mapping(event.get("data")).get("object"))
+    metadata = found.get("metadata")
     match found.get("object"):
         case "subscription":
-            return _reference(found.get("id"), found.get("metadata"))
+            return _reference(Handler.HINT, found.get("id"), metadata)
         case "invoice":
             parent = _mapping(found.get("parent"))
             details = _mapping(parent.get("subscription_details"))
-            return _reference(details.get("subscription"), details.get("metadata"))
+            theirs = details.get("subscription")
+            return _reference(Handler.HINT, theirs, details.get("metadata"))
+        case "payment_intent":
+            # Reason: an invoice's intent names no payment of ours; its invoice's events tell all.
+            named = _reference(Handler.PAYMENT_HINT, found.get("id"), metadata)
+            return named if named and named.our_id else None
+        case "refund" | "charge":
+            return _reference(Handler.PAYMENT_HINT, found.get("payment_intent"), metadata)
         case _:
             return None
 
 
 def owner_of(reference: Reference, candidates: Iterable[Owner]) -> Owner | None:
-    """Choose the subscription that an event belongs to.
+    """Choose the subscription, or the payment, that an event belongs to.
 
     Our id in the metadata counts before Stripe's: events do arrive before Stripe's answer told us
-    its id. It does not count when the row is known to be another subscription at Stripe, because
+    its id. It does not count when the row is known to be another one at Stripe, because
     then somebody edited or copied the metadata.
 
     Args:
@@ -143,25 +166,24 @@ def owner_of(reference: Reference, candidates: Iterable[Owner]) -> Owner | None:
     Returns:
         The owner; None if it is none of ours.
     """
-    rows = tuple(candidates)
-    theirs = reference.stripe_subscription_id
+    rows = tuple(row for row in candidates if row.handler is reference.handler)
+    theirs = reference.stripe_id
     for row in rows:
-        is_named = row.subscription_id == reference.subscription_id
-        if is_named and (row.stripe_subscription_id or theirs) == theirs:
+        if row.our_id == reference.our_id and (row.stripe_id or theirs) == theirs:
             return row
     if theirs is None:
         return None
-    return next((row for row in rows if row.stripe_subscription_id == theirs), None)
+    return next((row for row in rows if row.stripe_id == theirs), None)
 
 
-def _reference(stripe_subscription_id: object, metadata: object) -> Reference | None:
-    if isinstance(stripe_subscription_id, Mapping):  # expanded
-        stripe_subscription_id = stripe_subscription_id.get("id")
-    theirs = stripe_subscription_id if isinstance(stripe_subscription_id, str) else None
-    ours = _uuid(_mapping(metadata).get("subscription_id"))
+def _reference(handler: Handler, stripe_id: object, metadata: object) -> Reference | None:
+    if isinstance(stripe_id, Mapping):  # expanded
+        stripe_id = stripe_id.get("id")
+    theirs = stripe_id if isinstance(stripe_id, str) else None
+    ours = _uuid(_mapping(metadata).get(_OUR_NAMES[handler]))
     if theirs is None and ours is None:
         return None
-    return Reference(stripe_subscription_id=theirs, subscription_id=ours)
+    return Reference(handler=handler, stripe_id=theirs, our_id=ours)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -16,13 +16,15 @@ from domain.webhooks import (
     Reference,
     handler_of,
     owner_of,
-    subscription_reference,
+    reference_of,
     type_label,
 )
+from workflows.payment import PaymentWorkflow
 from workflows.subscription import SubscriptionWorkflow
 
 OURS = UUID("6a0ee0c4-6a43-4b7b-9c6d-1f0a3c1b7a55")
 METADATA = {"subscription_id": str(OURS)}
+PAID = {"payment_id": str(OURS)}
 
 
 def event(found: object) -> dict[str, Any]:
@@ -38,48 +40,62 @@ def invoice(**details: Any) -> dict[str, Any]:
     [
         (
             event({"object": "subscription", "id": "sub_1", "metadata": METADATA}),
-            Reference(stripe_subscription_id="sub_1", subscription_id=OURS),
+            Reference(stripe_id="sub_1", our_id=OURS),
         ),
         (
             event({"object": "subscription", "id": "sub_1", "metadata": None}),
-            Reference(stripe_subscription_id="sub_1"),
+            Reference(stripe_id="sub_1"),
         ),
         (
             event(invoice(subscription="sub_1", metadata=METADATA)),
-            Reference(stripe_subscription_id="sub_1", subscription_id=OURS),
+            Reference(stripe_id="sub_1", our_id=OURS),
         ),
         (
             event(invoice(subscription={"id": "sub_1"}, metadata={"subscription_id": "no uuid"})),
-            Reference(stripe_subscription_id="sub_1"),
+            Reference(stripe_id="sub_1"),
         ),
-        (event(invoice(metadata=METADATA)), Reference(subscription_id=OURS)),
+        (event(invoice(metadata=METADATA)), Reference(our_id=OURS)),
         (event(invoice(metadata={"subscription_id": 7})), None),
         (event({"object": "invoice", "parent": None}), None),
         (event({"object": "customer", "id": "cus_1"}), None),
+        (
+            event({"object": "payment_intent", "id": "pi_1", "metadata": PAID}),
+            Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS),
+        ),
+        (event({"object": "payment_intent", "id": "pi_1", "metadata": {}}), None),
+        (
+            event({"object": "charge", "payment_intent": "pi_1", "metadata": {}}),
+            Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1"),
+        ),
+        (
+            event({"object": "refund", "payment_intent": {"id": "pi_1"}, "metadata": PAID}),
+            Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS),
+        ),
+        (event({"object": "refund", "payment_intent": None, "metadata": None}), None),
         (event("nothing"), None),
         ({"id": "evt_1"}, None),
     ],
 )
 def test_an_event_names_its_subscription(body: dict[str, Any], expected: Reference | None) -> None:
-    assert subscription_reference(body) == expected
+    assert reference_of(body) == expected
 
 
-def owner(stripe_subscription_id: str | None, subscription_id: UUID = OURS) -> Owner:
+def owner(stripe_id: str | None, our_id: UUID = OURS) -> Owner:
     return Owner(
-        subscription_id=subscription_id,
+        our_id=our_id,
         user_id=uuid4(),
-        stripe_subscription_id=stripe_subscription_id,
+        stripe_id=stripe_id,
     )
 
 
 def test_our_id_counts_before_stripe_told_us_its_own() -> None:
     row = owner(None)
-    reference = Reference(stripe_subscription_id="sub_1", subscription_id=OURS)
+    reference = Reference(stripe_id="sub_1", our_id=OURS)
     assert owner_of(reference, [owner("sub_2", uuid4()), row]) == row
 
 
 def test_our_id_on_anothers_subscription_is_not_believed() -> None:
-    edited = Reference(stripe_subscription_id="sub_2", subscription_id=OURS)
+    edited = Reference(stripe_id="sub_2", our_id=OURS)
     real = owner("sub_2", uuid4())
     assert owner_of(edited, [owner("sub_1"), real]) == real
     assert owner_of(edited, [owner("sub_1")]) is None
@@ -87,16 +103,17 @@ def test_our_id_on_anothers_subscription_is_not_believed() -> None:
 
 def test_stripes_id_alone_is_enough_and_no_id_is_nobodys() -> None:
     row = owner("sub_1")
-    assert owner_of(Reference(stripe_subscription_id="sub_1"), [row]) == row
-    assert owner_of(Reference(subscription_id=uuid4()), [owner(None)]) is None
+    assert owner_of(Reference(stripe_id="sub_1"), [row]) == row
+    assert owner_of(Reference(our_id=uuid4()), [owner(None)]) is None
 
 
 def test_every_type_has_a_handler_that_exists() -> None:
     # Temporal drops a signal that has no handler, and says nothing.
-    definition = workflow._Definition.must_from_class(SubscriptionWorkflow)
-    wanted = {str(handler) for handler in HANDLED_TYPES.values()} - {Handler.IGNORED}
-    assert wanted
-    assert wanted <= {name for name in definition.signals if name}
+    hears = {Handler.HINT: SubscriptionWorkflow, Handler.PAYMENT_HINT: PaymentWorkflow}
+    for event_type, handler in HANDLED_TYPES.items():
+        if handler is not Handler.IGNORED:
+            definition = workflow._Definition.must_from_class(hears[handler])
+            assert str(handler) in definition.signals, event_type
 
 
 def test_unknown_types_are_looked_into_and_counted_together() -> None:
