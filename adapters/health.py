@@ -7,11 +7,16 @@ from typing import NamedTuple
 
 import httpx
 
-from domain.errors import ApplicationError
+from domain.errors import ApplicationError, ProviderRejectedError
 
 Probe = Callable[[], Awaitable[object]]
 
 TIMEOUT_SECONDS = 2.0
+MODELS_ARE_WELL_SECONDS = 30.0
+_OPENAI_URL = "https://api.openai.com/v1"
+_ANTHROPIC_URL = "https://api.anthropic.com"
+_ANTHROPIC_VERSION = "2023-06-01"
+_SANDBOX_KEY = "sandbox"
 
 
 class Finding(NamedTuple):
@@ -60,6 +65,44 @@ async def ping_chroma(url: str) -> None:
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
         reply = await client.get(f"{url.rstrip('/')}/api/v2/heartbeat")
         reply.raise_for_status()
+
+
+class ModelsHealth:
+    """Whether the provider of models answers and takes our key; asks for no model's work.
+
+    Args:
+        provider: `openai`, or whatever speaks like it, or `anthropic`.
+        base_url: None means the provider itself.
+        api_key: Its key; with the stand-in's own key a good answer is not kept.
+    """
+
+    def __init__(self, provider: str, base_url: str | None, api_key: str) -> None:
+        self._kept_seconds = 0.0 if api_key == _SANDBOX_KEY else MODELS_ARE_WELL_SECONDS
+        self._well_until = 0.0
+        if provider == "anthropic":
+            self.url = f"{(base_url or _ANTHROPIC_URL).rstrip('/')}/v1/models"
+            self._headers = {"x-api-key": api_key, "anthropic-version": _ANTHROPIC_VERSION}
+        else:
+            self.url = f"{(base_url or _OPENAI_URL).rstrip('/')}/models"
+            self._headers = {"Authorization": f"Bearer {api_key}"}
+
+    async def ping(self) -> None:
+        """Ask for the list of models, unless it was well a short while ago.
+
+        Raises:
+            ProviderRejectedError: It refuses our key (`model_credentials`).
+            httpx.HTTPError: It does not answer, or not as a provider would.
+        """
+        if monotonic() < self._well_until:
+            return
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+            reply = await client.get(self.url, headers=self._headers)
+        if reply.status_code in {401, 403}:
+            raise ProviderRejectedError("the models' provider refuses the key", "model_credentials")
+        # Reason: who has too many requests is there.
+        if reply.status_code != httpx.codes.TOO_MANY_REQUESTS:
+            reply.raise_for_status()
+        self._well_until = monotonic() + self._kept_seconds
 
 
 async def ping_smtp(host: str, port: int, *, is_tls: bool = False) -> None:

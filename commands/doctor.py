@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 
-from adapters.health import ping_chroma, ping_smtp
+from adapters.health import ModelsHealth, ping_chroma, ping_smtp
 from adapters.stripe.client import StripeHealth, open_client
 from config import Settings
 from database.session import make_engine
@@ -59,6 +59,7 @@ async def examine(settings: Settings, facts: dict[str, Any] | None = None) -> li
         "Stripe": lambda: _stripe(settings),
         "webhook secret": lambda: check_webhook_secret(settings),
         "Chroma": lambda: _chroma(settings),
+        "models": lambda: _models(settings),
         "mail": lambda: _mail(settings, facts),
         "metrics": lambda: _metrics(settings),
     }
@@ -164,6 +165,19 @@ async def _chroma(settings: Settings) -> str:
     except httpx.HTTPError as error:
         raise UnwellError(f"{settings.chroma_url} does not answer") from error
     return settings.chroma_url
+
+
+async def _models(settings: Settings) -> str:
+    llm = settings.llm
+    health = ModelsHealth(llm.provider, llm.base_url, llm.api_key.get_secret_value())
+    try:
+        await health.ping()
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        raise UnwellError(f"{health.url} answers {status}: look at LLM__BASE_URL") from error
+    except httpx.HTTPError as error:
+        raise UnwellError(f"{health.url} does not answer") from error
+    return f"{health.url} answers; provider {llm.provider}, model {llm.model}"
 
 
 async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:

@@ -80,11 +80,15 @@ def settings_of_stack(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         "namespace": facts["namespace"],
         "ui_url": facts["temporal_ui"],
     }
+    # Reason: as the SDKs take it; an outside address is given whole.
+    is_rooted = "llm" in facts["pids"] and environ.get("LLM__PROVIDER") != "anthropic"
+    llm = {"base_url": f"{facts['llm']}/v1" if is_rooted else facts["llm"]}
     return {
         "database_url": facts["database_url"],
         "auth": {"jwt_secret": environ.get("AUTH__JWT_SECRET") or jwt_secret},
         "temporal": temporal,
         "stripe": stripe,
+        "llm": llm,
         "chroma_url": facts["chroma"],
         "public_url": facts["api"],
     }

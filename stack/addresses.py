@@ -8,6 +8,11 @@ from stack.state import Secrets
 
 STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_KEY = "sk_test_sandbox"
+MODELS_THEMSELVES = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+}
+_SANDBOX_LLM_KEY = "sandbox"
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Addresses:
     database_url: str
     chroma: str
     stripe: str
+    llm: str
     mail: str
 
 
@@ -38,12 +44,15 @@ def outside_parts(environ: Mapping[str, str]) -> frozenset[str]:
         "temporal": "TEMPORAL__ADDRESS",
         "chroma": "CHROMA_URL",
         "stripe": "STRIPE__API_BASE",
+        "llm": "LLM__BASE_URL",
         "mail": "MAIL__SMTP_HOST",
     }
     found = {part for part, name in signs.items() if environ.get(name)}
-    # Reason: a key without a base is meant for Stripe itself.
+    # Reason: a key without a base is meant for Stripe, or the models' provider, itself.
     if environ.get("STRIPE__API_KEY") not in {None, "", _SANDBOX_KEY}:
         found.add("stripe")
+    if environ.get("LLM__API_KEY") not in {None, "", _SANDBOX_LLM_KEY}:
+        found.add("llm")
     return frozenset(found)
 
 
@@ -71,6 +80,7 @@ def find_addresses(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -
         or f"postgresql://perdure:{secrets.postgres_password}@{HOST}:{ports.postgres}/perdure",
         chroma=environ.get("CHROMA_URL") or f"http://{HOST}:{ports.chroma}",
         stripe=_stripe_address(environ, ports),
+        llm=_llm_address(environ, ports),
         mail=_mail_address(environ, ports),
     )
 
@@ -100,6 +110,8 @@ def product_environment(
         "TEMPORAL__NAMESPACE": addresses.namespace,
         "TEMPORAL__UI_URL": addresses.temporal_ui,
         "CHROMA_URL": addresses.chroma,
+        "LLM__BASE_URL": _llm_base_url(environ, addresses),
+        "LLM__API_KEY": _SANDBOX_LLM_KEY,
     }
     if addresses.stripe != STRIPE_ITSELF:
         chosen["STRIPE__API_BASE"] = addresses.stripe
@@ -113,6 +125,25 @@ def _stripe_address(environ: Mapping[str, str], ports: Ports) -> str:
     if base := environ.get("STRIPE__API_BASE"):
         return base
     return STRIPE_ITSELF if "stripe" in outside_parts(environ) else f"http://{HOST}:{ports.stripe}"
+
+
+def _llm_address(environ: Mapping[str, str], ports: Ports) -> str:
+    if base := environ.get("LLM__BASE_URL"):
+        return base
+    is_outside = "llm" in outside_parts(environ)
+    return MODELS_THEMSELVES[_provider(environ)] if is_outside else f"http://{HOST}:{ports.llm}"
+
+
+def _llm_base_url(environ: Mapping[str, str], addresses: Addresses) -> str:
+    # Reason: OpenAI's SDK adds to an address that ends in /v1, Anthropic's adds that too.
+    is_whole = "llm" in outside_parts(environ) or _provider(environ) == "anthropic"
+    return addresses.llm if is_whole else f"{addresses.llm}/v1"
+
+
+def _provider(environ: Mapping[str, str]) -> str:
+    named = environ.get("LLM__PROVIDER", "")
+    # Reason: what is no provider is refused by the product, by the name of the setting.
+    return named if named in MODELS_THEMSELVES else "openai"
 
 
 def _mail_address(environ: Mapping[str, str], ports: Ports) -> str:

@@ -72,6 +72,7 @@ def build_parts(plan: Plan) -> list[Part]:
     makers = {
         "postgres": _postgres,
         "stripe": _stripe,
+        "llm": _llm,
         "mail": _mail,
         "temporal": _temporal,
         "chroma": _chroma,
@@ -171,6 +172,19 @@ def _stripe(plan: Plan) -> Part:
     )
 
 
+def _llm(plan: Plan) -> Part:
+    command = [sys.executable, "-m", "sandbox.llm", "--host", HOST]
+    command += ["--port", str(plan.ports.llm), "--data", plan.folder("llm")]
+    return Part(
+        name="llm",
+        command=command,
+        environment=plan.quiet_environment,
+        working_folder=str(plan.project),
+        ports=plan.listening("llm"),
+        probe=http_probe(plan.ports.llm, "/_sandbox/health"),
+    )
+
+
 def _mail(plan: Plan) -> Part:
     command = [sys.executable, "-m", "sandbox.mail", "--host", HOST]
     command += ["--smtp-port", str(plan.ports.smtp), "--port", str(plan.ports.mail)]
@@ -219,7 +233,7 @@ def _api(plan: Plan) -> Part:
         environment=plan.product_environment,
         working_folder=str(plan.project),
         ports=plan.listening("api"),
-        needs=("migrate", "chroma", "stripe", "mail"),
+        needs=("migrate", "chroma", "stripe", "llm", "mail"),
         probe=http_probe(plan.ports.api, "/health/ready"),
         stop_timeout_seconds=1.5,
         on_exit=lambda pid: _forget_gauges(plan.data.metrics, pid),

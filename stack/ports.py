@@ -22,6 +22,7 @@ class Ports:
     temporal_ui: int = 8233
     chroma: int = 8100
     stripe: int = 8420
+    llm: int = 8430
     mail: int = 8440
     smtp: int = 8441
     postgres: int = 8450

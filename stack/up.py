@@ -131,6 +131,9 @@ def _summary(plan: Plan) -> str:
     table.add_row(
         "Stripe" if "stripe" in outside_parts(plan.environ) else "Stripe sandbox", addresses.stripe
     )
+    table.add_row(
+        "models" if "llm" in outside_parts(plan.environ) else "stand-in for models", addresses.llm
+    )
     table.add_row("mail", addresses.mail)
     table.add_row("addresses and keys", str(plan.data.stack_file))
     console = Console(highlight=False)

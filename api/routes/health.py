@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
-from adapters.health import Finding, Probe, ping_chroma, ping_smtp, run_probes
+from adapters.health import Finding, ModelsHealth, Probe, ping_chroma, ping_smtp, run_probes
 from adapters.stripe.client import StripeHealth
 from api.deps import SessionsDep, SettingsDep, TemporalDep
 from database.quiet import ping
@@ -78,6 +78,7 @@ async def get_readiness(
         "temporal": lambda: _ping_temporal(temporal),
         "chroma": lambda: ping_chroma(settings.chroma_url),
         "stripe": _stripe(connection).ping,
+        "llm": _models(connection).ping,
         "mail": lambda: ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.is_tls),
     }
     findings = await run_probes(probes)
@@ -114,3 +115,7 @@ async def _ping_temporal(temporal: Client) -> None:
 
 def _stripe(connection: HTTPConnection) -> StripeHealth:
     return cast("StripeHealth", connection.app.state.stripe_health)
+
+
+def _models(connection: HTTPConnection) -> ModelsHealth:
+    return cast("ModelsHealth", connection.app.state.models_health)

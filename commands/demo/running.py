@@ -35,11 +35,22 @@ _OURS_ALONE = dict.fromkeys(
         "STRIPE__WEBHOOK_SECRET",
         "MAIL__SMTP_HOST",
         "MAIL__SMTP_PORT",
+        "LLM__BASE_URL",
+        "LLM__API_KEY",
+        "LLM__SMALL_MODEL",
+        "LLM__FALLBACK_MODEL",
+        "EMBEDDINGS__BASE_URL",
     ),
     "",
 ) | dict.fromkeys(("TEMPORAL__IS_TLS", "STRIPE__IS_LIVE", "MAIL__IS_TLS"), "false")
-# The stand-in for mail knows nobody, and an empty name is a name.
-_NOT_OURS = {"MAIL__USERNAME", "MAIL__PASSWORD"}
+_OURS_ALONE |= {"LLM__PROVIDER": "openai", "LLM__MODEL": "gpt-4.1"}
+# The stand-in for mail knows nobody, and an empty name is a name; an empty price is none.
+_NOT_OURS = {
+    "MAIL__USERNAME",
+    "MAIL__PASSWORD",
+    "LLM__PROMPT_CENTS_PER_MILLION",
+    "LLM__COMPLETION_CENTS_PER_MILLION",
+}
 
 
 class DemoStack:

@@ -53,17 +53,18 @@ def text_outside(text: str) -> str:
 def best_sentence(question: str, passages: list[Passage]) -> str | None:
     """Return the sentence with most words of the question, and its passage's number.
 
-    Of equals the one whose title fits better wins, then the first. None if none has two words in
-    common with the question, or one if the question has but one.
+    Of equals the one whose title fits better wins, then the first. None if no sentence has, with
+    its title, two words in common with the question, or one if the question has but one.
     """
     wanted = _keywords(question)
     needed = min(_ENOUGH_COMMON_WORDS, len(wanted))
-    best, best_score = None, (needed - 1, 0)
+    best, best_score = None, (0, 0)
     for passage in passages:
-        fitting = len(wanted & _keywords(passage.title))
+        title = wanted & _keywords(passage.title)
         for sentence in _sentences(passage):
-            score = (len(wanted & _keywords(sentence)), fitting)
-            if score[0] >= max(needed, 1) and score > best_score:
+            common = wanted & _keywords(sentence)
+            score = (len(common), len(title))
+            if len(common | title) >= needed and common and score > best_score:
                 best, best_score = f"{sentence} [{passage.number}]", score
     return best
 
@@ -88,7 +89,7 @@ def _marked(text: str) -> Iterator[tuple[Passage | None, str]]:
             fence = f"</{opening[1]}>"
         elif _CLOSING.match(line):
             passage = None
-        else:
+        elif not _OPENING.match(line):
             yield passage, line
         is_first = False
 

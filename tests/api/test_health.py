@@ -9,12 +9,13 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from adapters.health import ping_chroma, ping_smtp, run_probes
+from adapters.health import ModelsHealth, ping_chroma, ping_smtp, run_probes
 from api.app import build_app
 from config import MailSettings, Settings
 from database.session import Sessions
-from domain.errors import UnavailableError
+from domain.errors import ProviderRejectedError, UnavailableError
 from tests.api.support import eventually, served
+from tests.conftest import Outside
 
 Answer = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 NOBODY = "http://127.0.0.1:9"
@@ -96,6 +97,42 @@ async def test_silence_is_not_waited_out() -> None:
     assert finding.latency_ms >= 199
 
 
+@pytest.mark.parametrize(("provider", "suffix"), [("openai", "/v1"), ("anthropic", "")])
+async def test_models_are_asked_without_a_model_call(
+    outside: Outside, provider: str, suffix: str
+) -> None:
+    await ModelsHealth(provider, f"{outside.llm}{suffix}", "sandbox").ping()
+    async with httpx.AsyncClient(base_url=outside.llm) as http:
+        seen = (await http.get("/_sandbox/requests")).json()["items"]
+    assert not any("models" in item["path"] for item in seen)
+    with pytest.raises(httpx.HTTPStatusError, match="404"):
+        await ModelsHealth(provider, f"{outside.llm}/elsewhere", "sandbox").ping()
+
+
+async def test_a_wrong_key_for_models_has_a_name() -> None:
+    async with other_side(http_answer("401 Unauthorized")) as port:
+        health = ModelsHealth("openai", f"http://127.0.0.1:{port}/v1", "sk-wrong")
+        with pytest.raises(ProviderRejectedError):
+            await health.ping()
+        finding = (await run_probes({"llm": health.ping}))["llm"]
+    assert (finding.is_up, finding.detail) == (False, "model_credentials")
+
+
+@pytest.mark.parametrize("status", ["200 OK", "429 Too Many Requests"])
+async def test_an_outside_provider_that_is_well_is_left_alone_for_a_while(status: str) -> None:
+    async with other_side(http_answer(status)) as port:
+        url = f"http://127.0.0.1:{port}/v1"
+        outside, stand_in = (
+            ModelsHealth("openai", url, "sk-x"),
+            ModelsHealth("openai", url, "sandbox"),
+        )
+        await outside.ping()
+        await stand_in.ping()
+    await outside.ping()
+    with pytest.raises(httpx.ConnectError):
+        await stand_in.ping()
+
+
 async def _raise_ours() -> None:
     raise UnavailableError("away")
 
@@ -122,7 +159,7 @@ async def test_ready_names_who_is_down(
                 return reply if reply.status_code == 200 else None
 
             seen = (await eventually(ready)).json()
-            names = {"database", "temporal", "chroma", "stripe", "mail"}
+            names = {"database", "temporal", "chroma", "stripe", "llm", "mail"}
             assert seen["status"] == "ok"
             assert {name: check["status"] for name, check in seen["checks"].items()} == (
                 dict.fromkeys(names, "ok")

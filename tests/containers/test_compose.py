@@ -81,6 +81,8 @@ def test_the_example_makes_valid_settings(
     assert settings.database_url == "postgresql://perdure:planted@postgres:5432/perdure"
     assert settings.stripe.api_base == "http://sandbox-stripe:8420"
     assert settings.mail.password is None
+    assert settings.llm.base_url == "http://sandbox-llm:8430/v1"
+    assert settings.embeddings.base_url is None
 
 
 def test_addresses_name_services_and_the_ports_they_listen_on(
@@ -94,7 +96,13 @@ def test_addresses_name_services_and_the_ports_they_listen_on(
         if (match := re.search(r"(?:^|//|@)(?P<host>[a-z][a-z-]*):(?P<port>\d+)", value))
     }
 
-    assert inside == {"chroma": 8000, "postgres": 5432, "sandbox-stripe": 8420, "temporal": 7233}
+    assert inside == {
+        "chroma": 8000,
+        "postgres": 5432,
+        "sandbox-llm": 8430,
+        "sandbox-stripe": 8420,
+        "temporal": 7233,
+    }
     assert set(inside) <= set(services)
 
 
@@ -105,13 +113,14 @@ def test_the_host_sees_the_ports_of_the_embedded_stack(services: Services) -> No
     assert host_ports(services["temporal"]) == {7233: ports.temporal}
     assert host_ports(services["temporal-ui"]) == {8080: ports.temporal_ui}
     assert host_ports(services["sandbox-stripe"]) == {8420: ports.stripe}
+    assert host_ports(services["sandbox-llm"]) == {8430: ports.llm}
     assert host_ports(services["sandbox-mail"]) == {8440: ports.mail}
 
 
 def test_commands_listen_on_the_published_ports(
     services: Services, filled_in: dict[str, str]
 ) -> None:
-    for name in ("api", "sandbox-stripe", "sandbox-mail"):
+    for name in ("api", "sandbox-stripe", "sandbox-llm", "sandbox-mail"):
         assert host_ports(services[name]) == {
             int(option(services[name], "port")): int(option(services[name], "port"))
         }
@@ -123,7 +132,7 @@ def test_commands_listen_on_the_published_ports(
     )
 
 
-@pytest.mark.parametrize("name", ["sandbox-stripe", "sandbox-mail"])
+@pytest.mark.parametrize("name", ["sandbox-stripe", "sandbox-llm", "sandbox-mail"])
 def test_the_sandboxes_know_their_options(services: Services, name: str) -> None:
     python, dash_m, module, *options = services[name]["command"]
     shown = subprocess.run(

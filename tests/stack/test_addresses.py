@@ -7,7 +7,9 @@ from stack.addresses import find_addresses, outside_parts, product_environment
 from stack.ports import Ports
 from stack.state import Secrets
 
-PORTS = Ports(api=1, temporal=2, temporal_ui=3, chroma=4, stripe=5, mail=6, smtp=7, postgres=8)
+PORTS = Ports(
+    api=1, temporal=2, temporal_ui=3, chroma=4, stripe=5, mail=6, smtp=7, postgres=8, llm=9
+)
 SECRETS = Secrets()
 
 
@@ -26,6 +28,7 @@ def test_everything_is_embedded_without_settings() -> None:
     assert addresses.chroma == "http://127.0.0.1:4"
     assert addresses.stripe == "http://127.0.0.1:5"
     assert addresses.mail == "http://127.0.0.1:6"
+    assert addresses.llm == "http://127.0.0.1:9"
     assert addresses.database_url.endswith("@127.0.0.1:8/perdure")
 
 
@@ -38,6 +41,14 @@ def test_everything_is_embedded_without_settings() -> None:
         ({"CHROMA_URL": "http://chroma:8000"}, "chroma", "chroma", "http://chroma:8000"),
         ({"STRIPE__API_BASE": "http://other"}, "stripe", "stripe", "http://other"),
         ({"STRIPE__API_KEY": "sk_test_x"}, "stripe", "stripe", "https://api.stripe.com"),
+        ({"LLM__BASE_URL": "http://other/v1"}, "llm", "llm", "http://other/v1"),
+        ({"LLM__API_KEY": "sk-x"}, "llm", "llm", "https://api.openai.com/v1"),
+        (
+            {"LLM__API_KEY": "sk-x", "LLM__PROVIDER": "anthropic"},
+            "llm",
+            "llm",
+            "https://api.anthropic.com",
+        ),
         (
             {"MAIL__SMTP_HOST": "smtp.example", "MAIL__SMTP_PORT": "25"},
             "mail",
@@ -62,6 +73,8 @@ def test_the_product_understands_its_environment(monkeypatch: pytest.MonkeyPatch
     assert settings.stripe.api_base == "http://127.0.0.1:5"
     assert settings.stripe.webhook_secret.get_secret_value() == SECRETS.stripe_webhook_secret
     assert settings.mail.smtp_port == 7
+    assert settings.llm.base_url == "http://127.0.0.1:9/v1"
+    assert settings.llm.api_key.get_secret_value() == "sandbox"
     assert settings.auth.jwt_secret.get_secret_value() == SECRETS.jwt_secret
     assert settings.public_url == "http://127.0.0.1:1"
 
@@ -70,6 +83,22 @@ def test_stripe_itself_is_not_given_a_base() -> None:
     environment = _environment({"STRIPE__API_KEY": "sk_test_x"})
     assert environment["STRIPE__API_KEY"] == "sk_test_x"
     assert "STRIPE__API_BASE" not in environment
+
+
+@pytest.mark.parametrize(
+    ("environ", "base_url", "key"),
+    [
+        ({"LLM__BASE_URL": "", "LLM__API_KEY": ""}, "http://127.0.0.1:9/v1", "sandbox"),
+        ({"LLM__PROVIDER": "anthropic"}, "http://127.0.0.1:9", "sandbox"),
+        ({"LLM__API_KEY": "sk-x", "LLM__BASE_URL": ""}, "https://api.openai.com/v1", "sk-x"),
+        ({"LLM__BASE_URL": "http://ollama:11434/v1"}, "http://ollama:11434/v1", "sandbox"),
+    ],
+)
+def test_models_have_an_address_as_their_sdk_takes_it(
+    environ: dict[str, str], base_url: str, key: str
+) -> None:
+    environment = _environment(environ)
+    assert (environment["LLM__BASE_URL"], environment["LLM__API_KEY"]) == (base_url, key)
 
 
 def test_what_a_person_sets_wins() -> None:

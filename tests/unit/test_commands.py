@@ -45,7 +45,9 @@ def write_stack(folder: Path, **changes: object) -> Path:
         "database_url": NOWHERE,
         "chroma": "http://127.0.0.1:8100",
         "stripe": "http://127.0.0.1:8420",
+        "llm": "http://127.0.0.1:8430",
         "mail": "http://127.0.0.1:8440",
+        "pids": {"llm": [1]},
         "admin_api_key": "pk_x",
         "stripe_webhook_secret": "whsec_x",
     }
@@ -104,6 +106,7 @@ def test_a_stack_gives_settings_and_the_environment_the_rest(
     assert settings.auth.jwt_secret.get_secret_value() == "s" * 40
     assert settings.stripe.api_key.get_secret_value() == "sk_test_mine"
     assert settings.stripe.api_base == "http://127.0.0.1:8420"
+    assert settings.llm.base_url == "http://127.0.0.1:8430/v1"
 
 
 def test_a_stack_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -185,7 +188,8 @@ async def test_the_doctor_finds_what_is_well_and_what_is_not(
     )
     found = {finding.what: finding for finding in await examine(ours)}
     well = {what for what, finding in found.items() if finding.is_well}
-    assert well == {"database", "Temporal", "Stripe", "webhook secret", "mail"}
+    assert well == {"database", "Temporal", "Stripe", "webhook secret", "models", "mail"}
+    assert "provider openai, model gpt-4.1" in found["models"].detail
     assert "migrated to" in found["database"].detail
     assert "test mode" in found["Stripe"].detail
     assert "127.0.0.1:9 does not answer" in found["Chroma"].detail
@@ -200,11 +204,12 @@ async def test_the_doctor_finds_all_of_it_away() -> None:
         temporal={"address": "127.0.0.1:9"},
         stripe=StripeSettings(api_base="http://127.0.0.1:9"),
         chroma_url="http://127.0.0.1:9",
+        llm={"base_url": "http://127.0.0.1:9/v1"},
         mail={"smtp_port": 9},
     )
     findings = await examine(away)
     ill = {finding.what for finding in findings if not finding.is_well}
-    assert ill == {"database", "Temporal", "Stripe", "Chroma", "mail"}
+    assert ill == {"database", "Temporal", "Stripe", "Chroma", "models", "mail"}
     assert "hidden" not in str(findings)
     assert not any("\n" in finding.detail for finding in findings)
 
