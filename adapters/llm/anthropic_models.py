@@ -96,11 +96,11 @@ class AnthropicModels:
 
 
 def _wire(request: ModelRequest) -> dict[str, Any]:
+    # Reason: the temperature stays out; this SDK has given it up, and newer models refuse it.
     wire: dict[str, Any] = {
         "model": request.model,
         "messages": _turns(request.messages),
         "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
         "stream": True,
     }
     system = [
