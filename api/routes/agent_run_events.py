@@ -63,6 +63,7 @@ async def _watcher(
 
 @router.get(
     "/{agent_run_id}/events",
+    status_code=200,
     response_class=EventStream,
     responses=problems(401, 404, 422, 503),
     openapi_extra={"security": [{"OAuth2PasswordBearer": []}, {"APIKeyHeader": []}]},
