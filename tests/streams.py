@@ -1,10 +1,13 @@
-"""What the tests of runs' streams share: runs to write to."""
+"""What the tests of runs' streams share: runs to write to, and a network that fails."""
 
+import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 from uuid import UUID, uuid4
 
-from sqlalchemy import update
+from sqlalchemy import make_url, update
 
 from database.agent_models import AgentRun, Conversation
 from database.models import User
@@ -55,3 +58,70 @@ async def finish(sessions: Sessions, agent_run_id: UUID) -> int:
         )
         done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": "completed"})
         return await RunEventRepository(session).append(agent_run_id, [done])
+
+
+class Relay:
+    """Stands between a client and PostgreSQL, and can fail as networks do."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self._folder = folder
+        self._database_url = database_url
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.is_cut = False
+        # How many commits are carried out without their answer coming back.
+        self.lost_answer_count = 0
+
+    @property
+    def database_url(self) -> str:
+        """Where clients find the database, through this."""
+        return f"postgresql://postgres:@/postgres?host={self._folder}"
+
+    async def __aenter__(self) -> Self:
+        path = str(self._folder / ".s.PGSQL.5432")
+        self._server = await asyncio.start_unix_server(self._serve, path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Break all connections, and let none through until `mend`."""
+        self.is_cut = True
+        for writer in self._writers:
+            writer.close()
+
+    def mend(self) -> None:
+        self.is_cut = False
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.is_cut:
+            writer.close()
+            return
+        folder = make_url(self._database_url).query["host"]
+        server_reader, server_writer = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
+        self._writers |= {writer, server_writer}
+        for source, target in ((reader, server_writer), (server_reader, writer)):
+            task = asyncio.create_task(self._pump(source, target, writer, server_writer))
+            self._tasks.add(task)
+
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+        server: asyncio.StreamWriter,
+    ) -> None:
+        with suppress(OSError):
+            while data := await source.read(65_536):
+                if target is server and b"COMMIT" in data and self.lost_answer_count:
+                    self.lost_answer_count -= 1
+                    client.close()
+                target.write(data)
+                await target.drain()
+        for writer in (client, server):
+            writer.close()

@@ -1,18 +1,22 @@
 """The stream's writing side on a real PostgreSQL: numbers without gaps, tokens exactly once."""
 
 import asyncio
-from collections.abc import Sequence
+import sys
+from collections.abc import AsyncIterator, Sequence
 from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
 
 import pytest
 
+from activities import run_stream
 from activities.run_stream import RunStream
 from database.agent_models import RunEvent
 from database.run_events import RunEventRepository
-from database.session import Sessions
-from domain.errors import NotFoundError
-from tests.streams import add_run, append, finish, step
+from database.session import Sessions, make_engine, make_sessions
+from domain.errors import NotFoundError, UnavailableError
+from tests.streams import Relay, add_run, append, finish, step
 
 
 async def read(sessions: Sessions, agent_run_id: UUID, after: int = 0) -> Sequence[RunEvent]:
@@ -126,3 +130,125 @@ async def test_two_workers_write_to_the_same_runs(sessions: Sessions) -> None:
         for attempt in (1, 2):
             mine = [event for event in events if event.event_data["attempt"] == attempt]
             assert text_of(mine) == whole
+
+
+@pytest.fixture
+async def relay(database_url: str) -> AsyncIterator[Relay]:
+    # Reason: the path of a Unix socket must be short.
+    with TemporaryDirectory(prefix="relay-") as folder:
+        async with Relay(Path(folder), database_url) as relay:
+            yield relay
+
+
+@pytest.fixture
+async def shaky(relay: Relay) -> AsyncIterator[Sessions]:
+    """The database as seen through the relay."""
+    engine = make_engine(relay.database_url)
+    yield make_sessions(engine)
+    await engine.dispose()
+
+
+async def test_an_outage_costs_nothing_but_time(
+    monkeypatch: pytest.MonkeyPatch,
+    sessions: Sessions,
+    shaky: Sessions,
+    relay: Relay,
+) -> None:
+    monkeypatch.setattr(run_stream, "DRAIN_SECONDS", 0.4)
+    agent_run_id, other = await add_run(sessions), await add_run(sessions)
+    async with RunStream(shaky) as stream:
+        stream.put_token(agent_run_id, "a", attempt=1, step=1)
+        await stream.drain(agent_run_id)
+        relay.cut()
+        for text in "bcd":
+            stream.put_token(agent_run_id, text, attempt=1, step=1)
+            with pytest.raises(UnavailableError):
+                await stream.drain(agent_run_id)
+        bulk = "x" * (run_stream.BUFFER_CHARACTERS - 10)
+        stream.put_token(other, bulk, attempt=1, step=1)
+        with pytest.raises(UnavailableError):
+            stream.put_token(other, "y" * 11, attempt=1, step=1)
+        stream.put_token(agent_run_id, "e", attempt=1, step=1)
+        relay.mend()
+        monkeypatch.setattr(run_stream, "DRAIN_SECONDS", 5.0)
+        await stream.drain(agent_run_id)
+        await stream.drain(other)
+        stream.put_token(other, "z", attempt=1, step=1)
+    assert text_of(await read(sessions, agent_run_id)) == "abcde"
+    assert text_of(await read(sessions, other)) == bulk + "z"
+
+
+async def test_a_commit_without_an_answer_is_not_done_twice(
+    sessions: Sessions,
+    shaky: Sessions,
+    relay: Relay,
+) -> None:
+    agent_run_id = await add_run(sessions)
+    async with RunStream(shaky) as stream:
+        for number in range(4):
+            relay.lost_answer_count = 1
+            # Reason: the same text again and again must not pass for what was stored before.
+            stream.put_token(agent_run_id, "ha", attempt=1, step=1)
+            await stream.drain(agent_run_id)
+            assert relay.lost_answer_count == 0
+            assert text_of(await read(sessions, agent_run_id)) == "ha" * (number + 1)
+
+
+async def test_a_broken_connection_before_the_commit_loses_nothing(
+    sessions: Sessions,
+    shaky: Sessions,
+    relay: Relay,
+) -> None:
+    agent_run_id = await add_run(sessions)
+    async with RunStream(shaky) as stream:
+        for number in range(60):
+            stream.put_token(agent_run_id, f"{number} ", attempt=1, step=1)
+            if number % 10 == 5:
+                relay.cut()
+                relay.mend()
+            await asyncio.sleep(0.004)
+        await stream.drain(agent_run_id)
+    assert text_of(await read(sessions, agent_run_id)) == "".join(f"{n} " for n in range(60))
+
+
+WRITER = """
+import asyncio, sys
+from uuid import UUID
+from activities.run_stream import RunStream
+from database.session import make_engine, make_sessions
+
+async def main(database_url, agent_run_id, attempt):
+    async with RunStream(make_sessions(make_engine(database_url))) as stream:
+        for number in range(100_000):
+            stream.put_token(UUID(agent_run_id), f"{number} ", attempt=int(attempt), step=1)
+            await asyncio.sleep(0.001)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_killed_writers_leave_no_gap(database_url: str, sessions: Sessions) -> None:
+    agent_run_id = await add_run(sessions)
+    project = Path(__file__).parents[2]
+    writers = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", WRITER, database_url, str(agent_run_id), str(attempt)),
+            cwd=project,
+        )
+        for attempt in (1, 2)
+    ]
+    for attempt, writer in enumerate(writers, start=1):
+        count = 0
+        async with asyncio.timeout(20):
+            while count < 5:
+                found = await read(sessions, agent_run_id)
+                count = sum(event.event_data["attempt"] == attempt for event in found)
+                await asyncio.sleep(0.01)
+        writer.kill()
+        await writer.wait()
+    last = await append(sessions, agent_run_id, step(1))
+    events = await read(sessions, agent_run_id)
+    assert [event.seq for event in events] == list(range(1, last + 1))
+    for attempt in (1, 2):
+        told = text_of([each for each in events[:-1] if each.event_data["attempt"] == attempt])
+        assert told == "".join(f"{number} " for number in range(told.count(" ")))
