@@ -79,6 +79,12 @@ def translated(fault: Fault, model: str, progress: Progress) -> ApplicationError
             "model_credentials",
             details,
         )
+    if _is_too_long(fault, names):
+        return ProviderRejectedError(
+            "the request is longer than the model can read",
+            "model_context_too_long",
+            details,
+        )
     if status == 429:
         return ProviderUnavailableError(
             "the provider asks us to slow down",
@@ -97,13 +103,13 @@ def translated(fault: Fault, model: str, progress: Progress) -> ApplicationError
             "model_not_found",
             details,
         )
-    if status == 413 or names & _TOO_LONG_CODES or _TOO_LONG_WORDS.search(fault.message):
-        return ProviderRejectedError(
-            "the request is longer than the model can read",
-            "model_context_too_long",
-            details,
-        )
     return ProviderRejectedError("the provider refused the request", "model_rejected", details)
+
+
+def _is_too_long(fault: Fault, names: set[str]) -> bool:
+    if fault.status == 413 or names & _TOO_LONG_CODES:
+        return True
+    return fault.status == 400 and _TOO_LONG_WORDS.search(fault.message) is not None
 
 
 def incomplete(model: str, progress: Progress) -> ProviderUnavailableError:

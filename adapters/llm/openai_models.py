@@ -44,6 +44,7 @@ class OpenAIModels:
     def __init__(self, client: openai.AsyncOpenAI, limit_name: str) -> None:
         self._client = client
         self._limit_name = limit_name
+        self._only_default_temperature: set[str] = set()
 
     @classmethod
     @asynccontextmanager
@@ -73,9 +74,7 @@ class OpenAIModels:
         incoming = Incoming(on_text, progress)
         answer = _Answer(incoming)
         with _our_errors(request.model, progress):
-            async with await self._client.chat.completions.create(
-                **self._wire(request),
-            ) as chunks:
+            async with await self._open(request) as chunks:
                 incoming.begin()
                 async for chunk in chunks:
                     answer.take(chunk)
@@ -83,15 +82,29 @@ class OpenAIModels:
             raise incomplete(request.model, progress)
         return incoming.reply(answer.finish_reason, answer.calls)
 
+    async def _open(self, request: ModelRequest) -> openai.AsyncStream[ChatCompletionChunk]:
+        chunks: openai.AsyncStream[ChatCompletionChunk]
+        try:
+            chunks = await self._client.chat.completions.create(**self._wire(request))
+        except openai.BadRequestError as error:
+            if error.param != "temperature":
+                raise
+            # Reason: reasoning models refuse every temperature; that call was free, and the next
+            # ones of this model know.
+            self._only_default_temperature.add(request.model)
+            chunks = await self._client.chat.completions.create(**self._wire(request))
+        return chunks
+
     def _wire(self, request: ModelRequest) -> dict[str, Any]:
         wire: dict[str, Any] = {
             "model": request.model,
             "messages": [_message(message) for message in request.messages],
-            "temperature": request.temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
             self._limit_name: request.max_tokens,
         }
+        if request.model not in self._only_default_temperature:
+            wire["temperature"] = request.temperature
         if request.tools:
             wire["tools"] = [
                 {"type": "function", "function": tool.model_dump()} for tool in request.tools

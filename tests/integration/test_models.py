@@ -12,7 +12,7 @@ import pytest
 
 from adapters.llm.models import Models, open_models
 from adapters.llm.port import Progress
-from adapters.llm.prices import Prices
+from adapters.llm.prices import Cost, Prices
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
 from domain.llm import (
     ChatMessage,
@@ -399,13 +399,13 @@ async def test_who_fails_again_and_again_is_left_alone(
 
 async def test_a_model_without_a_known_price_costs_nothing_and_is_flagged(provider: str) -> None:
     usage = TokenUsage(prompt_tokens=1_000, completion_tokens=100)
-    assert Prices(provider).cost("llama3.2", usage) == (0, False)
+    assert Prices(provider).cost("llama3.2", usage) == Cost(Decimal(0), is_priced=False)
     own = Prices(provider, Decimal(30), Decimal(200))
     assert own.cost("llama3.2", usage) == (Decimal("0.05"), True)
     half = Prices(provider, prompt_cents_per_million=Decimal(30))
     assert half.cost(MODELS[provider], usage) == (Decimal("0.03"), True)
     free = Prices(provider, Decimal(0), Decimal(0))
-    assert free.cost(MODELS[provider], usage) == (0, True)
+    assert free.cost(MODELS[provider], usage) == Cost(Decimal(0), is_priced=True)
 
 
 def test_prices_are_exact() -> None:

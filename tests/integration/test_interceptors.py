@@ -1,0 +1,135 @@
+"""What Temporal makes of the errors and ends of activities, on its real server."""
+
+import asyncio
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from temporalio import activity, workflow
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, CancelledError
+from temporalio.exceptions import ApplicationError as TemporalApplicationError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activities.interceptors import ActivityInterceptor
+from domain.errors import ProviderRejectedError, ProviderUnavailableError
+
+ASKED_WAIT_SECONDS = 1.5
+
+
+class Trouble:
+    """Activities that end as told."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.starts: list[float] = []
+        self.was_told_to_stop = False
+
+    @activity.defn
+    async def slow_down(self) -> int:
+        """Fail once, asking for a wait."""
+        self.starts.append(time.monotonic())
+        if len(self.starts) == 1:
+            details = {"retry_after_seconds": ASKED_WAIT_SECONDS}
+            raise ProviderUnavailableError("slow down", "model_rate_limited", details)
+        return len(self.starts)
+
+    @activity.defn
+    async def refuse(self) -> int:
+        """Fail for good, whatever wait is asked for."""
+        raise ProviderRejectedError("no", "model_rejected", {"retry_after_seconds": 60})
+
+    @activity.defn
+    async def linger(self) -> int:
+        """Stay for as long as one may, the first time."""
+        if activity.info().attempt > 1:
+            return activity.info().attempt
+        self.began.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            self.was_told_to_stop = True
+            raise
+        raise AssertionError
+
+
+@workflow.defn
+class OneActivity:
+    """Calls one of them by name."""
+
+    @workflow.run
+    async def run(self, name: str) -> int:
+        return int(
+            await workflow.execute_activity(
+                name,
+                start_to_close_timeout=timedelta(seconds=90),
+                heartbeat_timeout=timedelta(seconds=1),
+                # Reason: without an asked-for wait the next try would come at once.
+                retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=10)),
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                result_type=int,
+            ),
+        )
+
+
+def worker(client: Client, queue: str, trouble: Trouble) -> Worker:
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=[OneActivity],
+        activities=[trouble.slow_down, trouble.refuse, trouble.linger],
+        interceptors=[ActivityInterceptor()],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+        graceful_shutdown_timeout=timedelta(milliseconds=200),
+    )
+
+
+async def start(client: Client, queue: str, name: str) -> WorkflowHandle[OneActivity, int]:
+    return await client.start_workflow(OneActivity.run, name, id=queue, task_queue=queue)
+
+
+async def test_the_wait_that_a_provider_asks_for_is_kept(dev_server: Client) -> None:
+    trouble, queue = Trouble(), str(uuid4())
+    async with worker(dev_server, queue, trouble):
+        assert await (await start(dev_server, queue, "slow_down")).result() == 2
+    first, second = trouble.starts
+    assert ASKED_WAIT_SECONDS <= second - first < ASKED_WAIT_SECONDS + 1
+
+
+async def test_what_is_refused_for_good_is_not_tried_again(dev_server: Client) -> None:
+    trouble, queue = Trouble(), str(uuid4())
+    async with worker(dev_server, queue, trouble), asyncio.timeout(10):
+        with pytest.raises(WorkflowFailureError) as caught:
+            await (await start(dev_server, queue, "refuse")).result()
+    assert isinstance(caught.value.cause, ActivityError)
+    assert isinstance(caught.value.cause.cause, TemporalApplicationError)
+    assert caught.value.cause.cause.type == "model_rejected"
+
+
+async def test_a_worker_that_stops_is_no_cancel_and_another_one_goes_on(
+    dev_server: Client,
+) -> None:
+    """Temporal's core itself reports it as a failure that can be retried; this guards it."""
+    trouble, queue = Trouble(), str(uuid4())
+    async with worker(dev_server, queue, trouble):
+        running = await start(dev_server, queue, "linger")
+        async with asyncio.timeout(10):
+            await trouble.began.wait()
+    assert trouble.was_told_to_stop
+    async with worker(dev_server, queue, trouble), asyncio.timeout(10):
+        assert await running.result() == 2
+
+
+async def test_a_cancel_is_one(dev_server: Client) -> None:
+    trouble, queue = Trouble(), str(uuid4())
+    async with worker(dev_server, queue, trouble), asyncio.timeout(10):
+        running = await start(dev_server, queue, "linger")
+        await trouble.began.wait()
+        await running.cancel()
+        with pytest.raises(WorkflowFailureError) as caught:
+            await running.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert trouble.was_told_to_stop
