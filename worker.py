@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.agent_approvals import ApprovalActivities
 from activities.agent_desk import AgentDeskActivities
+from activities.agent_endings import EndingActivities
 from activities.agent_means import AgentMeans
 from activities.agent_retrieval import RetrievalActivities
 from activities.agent_steps import StepActivities
@@ -32,11 +33,16 @@ from activities.cards import CardActivities
 from activities.catalog import CatalogActivities
 from activities.charges import ChargeActivities
 from activities.charging import Charging
+from activities.documents import DocumentActivities
 from activities.interceptors import ActivityInterceptor
 from activities.last_resorts import LastResortActivities
 from activities.library import Library
 from activities.mail import MailActivities
+from activities.passages import PassageStore
 from activities.payment_desk import PaymentDesk
+from activities.payment_view import PaymentView
+from activities.payments import PaymentActivities, PaymentRowActivities
+from activities.refunds import RefundActivities
 from activities.retries import RetryActivities
 from activities.run_stream import RunStream
 from activities.setup_intents import SetupIntentActivities
@@ -46,20 +52,24 @@ from activities.subscription_rows import SubscriptionRowActivities
 from activities.subscriptions import SubscriptionActivities
 from activities.tool_effects import tool_effects
 from adapters.chroma import open_chroma
-from adapters.embeddings import Embedder, LocalEmbedder, ServerEmbedder
+from adapters.embeddings import Embedder, open_embedder
 from adapters.llm.models import Models, open_models
 from adapters.llm.prices import Prices
 from adapters.mail import Mailer
+from adapters.pages import PageFetcher
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.client import open_client
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
+from adapters.stripe.payments import StripePayments
 from adapters.stripe.subscriptions import StripeSubscriptions
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.routing import ModelNames
 from observability import configure_logging, make_runtime
 from workflows.agent_run import AgentRunWorkflow
+from workflows.ingest_document import IngestDocumentWorkflow
+from workflows.payment import PaymentWorkflow
 from workflows.payment_retry import PaymentRetryWorkflow
 from workflows.queues import AGENTS, BILLING, MODELS, STRIPE, TOOLS
 from workflows.stripe_errand import StripeErrandWorkflow
@@ -73,8 +83,10 @@ Activities = dict[str, list[Callable[..., Any]]]
 WORKFLOWS: tuple[type, ...] = (
     SubscriptionWorkflow,
     PaymentRetryWorkflow,
+    PaymentWorkflow,
     StripeErrandWorkflow,
     AgentRunWorkflow,
+    IngestDocumentWorkflow,
 )
 QUEUES = (BILLING, STRIPE, AGENTS, MODELS, TOOLS)
 # What waits for outside systems serves activities only: it must not hold up any workflow.
@@ -111,6 +123,7 @@ class Outside:
     names: ModelNames
     prices: Prices
     library: Library
+    documents: DocumentActivities
 
 
 def build_activities(outside: Outside) -> Activities:
@@ -140,12 +153,14 @@ def _build_billing(outside: Outside) -> Activities:
     setups = SetupIntentActivities(customers, sessions)
     catalog = CatalogActivities(StripeCatalog(stripe), sessions)
     mail = MailActivities(outside.mailer, sessions)
+    payments = _build_payments(outside)
     return {
         BILLING: [
             rows.open_subscription,
             rows.park_subscription,
             retry.save_retry,
             mail.send_mail,
+            *payments[BILLING],
         ],
         STRIPE: [
             subscription.create_subscription,
@@ -163,14 +178,31 @@ def _build_billing(outside: Outside) -> Activities:
             setups.create_setup_intent,
             catalog.create_plan,
             catalog.change_plan,
+            *payments[STRIPE],
+        ],
+    }
+
+
+def _build_payments(outside: Outside) -> Activities:
+    customers, sessions = StripeCustomers(outside.stripe), outside.sessions
+    view = PaymentView(StripePayments(outside.stripe), customers, sessions)
+    payment = PaymentActivities(view)
+    return {
+        BILLING: [PaymentRowActivities(sessions).open_payment],
+        STRIPE: [
+            payment.pay,
+            payment.look_at_payment,
+            payment.cancel_payment,
+            RefundActivities(view).refund_payment,
         ],
     }
 
 
 def _build_agents(outside: Outside) -> Activities:
-    sessions, stream = outside.sessions, outside.stream
-    means = AgentMeans(sessions, outside.prices)
-    desk = AgentDeskActivities(sessions, means, stream)
+    sessions, stream, documents = outside.sessions, outside.stream, outside.documents
+    means = AgentMeans(outside.prices)
+    desk = AgentDeskActivities(sessions)
+    endings = EndingActivities(sessions, means, stream)
     approvals = ApprovalActivities(sessions)
     steps = StepActivities(sessions, outside.models, outside.names, means, stream)
     retrieval = RetrievalActivities(outside.library, sessions)
@@ -178,15 +210,23 @@ def _build_agents(outside: Outside) -> Activities:
     tools = ToolActivities(effects, sessions)
     return {
         AGENTS: [
+            documents.fail_document,
             desk.open_run,
             desk.take_turn,
             desk.add_run_message,
-            desk.close_run,
+            endings.close_run,
             approvals.decide_approval,
             approvals.expire_approval,
         ],
         MODELS: [steps.think],
-        TOOLS: [retrieval.retrieve, retrieval.remember_run, tools.run_tool],
+        TOOLS: [
+            retrieval.retrieve,
+            retrieval.remember_run,
+            tools.run_tool,
+            documents.fetch_document,
+            documents.store_passages,
+            documents.finish_document,
+        ],
     }
 
 
@@ -204,12 +244,19 @@ def make_mailer(settings: Settings) -> Mailer:
     )
 
 
-def make_embedder(settings: Settings) -> Embedder:
-    """Make what turns text into vectors: the small model that came with us, or a server."""
+def _open_embedder(settings: Settings) -> AbstractAsyncContextManager[Embedder]:
     given = settings.embeddings
-    if given.base_url is None:
-        return LocalEmbedder()
-    return ServerEmbedder(given.base_url, given.api_key.get_secret_value(), given.model)
+    return open_embedder(given.base_url, given.api_key.get_secret_value(), given.model)
+
+
+def _documents(
+    settings: Settings,
+    passages: PassageStore,
+    sessions: Sessions,
+) -> DocumentActivities:
+    limits = settings.documents
+    fetcher = PageFetcher(limits.max_bytes, limits.allowed_private_hosts)
+    return DocumentActivities(passages, fetcher, sessions, limits.max_bytes)
 
 
 def workflow_runner(is_sandboxed: bool) -> WorkflowRunner:
@@ -272,6 +319,7 @@ async def _outside(
         open_client(key, settings.stripe.api_base) as stripe,
         open_models(llm.provider, llm.base_url, secret, llm.timeout_seconds, prices) as models,
         open_chroma(settings.chroma_url) as chroma,
+        _open_embedder(settings) as embedder,
         RunStream(sessions) as stream,
     ):
         yield Outside(
@@ -287,7 +335,8 @@ async def _outside(
                 fallback=llm.fallback_model,
             ),
             prices=prices,
-            library=Library(chroma, make_embedder(settings), sessions),
+            library=Library(chroma, embedder, sessions),
+            documents=_documents(settings, PassageStore(chroma, embedder, sessions), sessions),
         )
 
 

@@ -1,4 +1,4 @@
-"""How a run begins, waits for its turn, and ends: rows only, no outside system."""
+"""How a run begins, waits for its turn, and is told more: rows only, no outside system."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -6,41 +6,27 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.agent_means import AgentMeans
-from activities.agent_settlement import settle_lost
-from activities.run_stream import RunStream
+from activities.agent_admission import admit, book_run
+from agents.guards import screen
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
 from database.conversations import ConversationRepository
 from database.run_events import RunEventRepository
 from database.session import Sessions
-from database.tool_calls import ToolCallRepository
-from domain.agent_runs import (
-    Closed,
-    NewRunMessage,
-    OnBusy,
-    RunEnd,
-    RunRequest,
-    RunStatus,
-    Turn,
-)
-from domain.citations import Citation, CitedPassage, cite
+from domain.agent_runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
 from domain.errors import ConflictError, NotFoundError
 from domain.ids import agent_run_workflow_id
 from domain.llm import Role
 from domain.run_events import RunEventKind, RunEventNote
-from observability import AGENT_DURATION, AGENT_REQUESTS
 
 TITLE_LENGTH = 80
 
 
 class AgentDeskActivities:
-    """Opens runs and closes them."""
+    """Opens runs."""
 
-    def __init__(self, sessions: Sessions, means: AgentMeans, stream: RunStream) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._means = means
-        self._stream = stream
 
     @activity.defn
     async def open_run(self, request: RunRequest) -> Turn:
@@ -62,7 +48,7 @@ class AgentDeskActivities:
             known = await runs.get(request.agent_run_id, None)
             if known is not None:
                 return Turn(is_now=known.run_status != RunStatus.QUEUED)
-            standing = await self._means.admit(session, request)
+            standing = await admit(session, request)
             title = request.input[:TITLE_LENGTH]
             await conversations.put(request.conversation_id, request.user_id, title)
             if await conversations.get(request.conversation_id, request.user_id) is None:
@@ -77,8 +63,8 @@ class AgentDeskActivities:
             booking = standing.booking or (None, None)
             await runs.add(_columns(request, *booking))
             run = await self._run(session, request.agent_run_id)
-            await self._means.book_run(session, run)
-            await _tell(session, run.agent_run_id, _status(RunStatus.QUEUED))
+            await book_run(session, run)
+            await tell(session, run.agent_run_id, status_note(RunStatus.QUEUED))
             if not is_busy:
                 await self._begin(session, run, request)
             return Turn(is_now=not is_busy)
@@ -121,38 +107,7 @@ class AgentDeskActivities:
             )
             if is_new:
                 note = _said(Role.USER, message.content)
-                await _tell(session, run.agent_run_id, note)
-
-    @activity.defn
-    async def close_run(self, end: RunEnd) -> Closed:
-        """Write down how a run ended; `done` is the last that its stream tells.
-
-        Args:
-            end: How it ended.
-
-        Returns:
-            Who is next in the conversation.
-        """
-        await self._stream.drain(end.agent_run_id)
-        async with self._sessions.begin() as session:
-            runs = AgentRunRepository(session)
-            run = await runs.get(end.agent_run_id, None)
-            if run is None:
-                return Closed()  # it was refused before it had a row
-            await ConversationRepository(session).lock(run.conversation_id)
-            is_first = run.completed_at is None
-            if is_first:
-                await self._end(session, run, end)
-            waiting = [
-                row.agent_run_id
-                for row in await runs.open_ones(run.conversation_id)
-                if row.agent_run_id != run.agent_run_id
-            ]
-        if is_first:
-            AGENT_REQUESTS.labels(run.agent, end.run_status).inc()
-            age = datetime.now(UTC) - run.created_at
-            AGENT_DURATION.labels(run.agent).observe(age.total_seconds())
-        return Closed(next_agent_run_id=waiting[0] if waiting else None)
+                await tell(session, run.agent_run_id, note)
 
     async def _begin(self, session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
         await ConversationRepository(session).add_message(
@@ -165,29 +120,7 @@ class AgentDeskActivities:
         values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
         await AgentRunRepository(session).change(run.agent_run_id, values)
         said = _said(Role.USER, request.input)
-        await _tell(session, run.agent_run_id, _status(RunStatus.RUNNING), said)
-
-    async def _end(self, session: AsyncSession, run: AgentRun, end: RunEnd) -> None:
-        await settle_lost(session, self._means, run)
-        await ToolCallRepository(session).expire_pending(run.agent_run_id)
-        output = await ConversationRepository(session).last_answer(run.agent_run_id)
-        is_complete = end.run_status is RunStatus.COMPLETED
-        citations = _citations(run, output or "") if is_complete else ()
-        values = {
-            "run_status": end.run_status,
-            "output": output,
-            "citations_data": [citation.model_dump(mode="json") for citation in citations],
-            "error_code": end.error_code,
-            "error_message": end.error_message,
-            "completed_at": datetime.now(UTC),
-        }
-        await AgentRunRepository(session).change(run.agent_run_id, values)
-        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": end.run_status})
-        notes = [_status(end.run_status), done]
-        if end.error_code is not None:
-            facts = {"code": end.error_code, "message": end.error_message}
-            notes.insert(0, RunEventNote(kind=RunEventKind.ERROR, data=facts))
-        await _tell(session, run.agent_run_id, *notes)
+        await tell(session, run.agent_run_id, status_note(RunStatus.RUNNING), said)
 
     async def _run(self, session: AsyncSession, agent_run_id: UUID) -> AgentRun:
         run = await AgentRunRepository(session).get(agent_run_id, None)
@@ -216,17 +149,16 @@ def _columns(
     }
 
 
-def _citations(run: AgentRun, output: str) -> tuple[Citation, ...]:
-    return cite(output, [CitedPassage(**passage) for passage in run.passages_data or ()])
-
-
-async def _tell(session: AsyncSession, agent_run_id: UUID, *notes: RunEventNote) -> None:
+async def tell(session: AsyncSession, agent_run_id: UUID, *notes: RunEventNote) -> None:
+    """Add to a run's stream, within the caller's transaction."""
     await RunEventRepository(session).append(agent_run_id, notes)
 
 
-def _status(status: RunStatus) -> RunEventNote:
+def status_note(status: RunStatus) -> RunEventNote:
+    """Make what the stream tells of a new status."""
     return RunEventNote(kind=RunEventKind.STATUS, data={"run_status": status})
 
 
 def _said(role: Role, text: str) -> RunEventNote:
-    return RunEventNote(kind=RunEventKind.MESSAGE, data={"role": role, "text": text})
+    facts = {"role": role, "text": text, "suspicions": list(screen(text))}
+    return RunEventNote(kind=RunEventKind.MESSAGE, data=facts)

@@ -1,4 +1,4 @@
-"""Who may run agents, and how much of the means each call takes: one decision at a time per user.
+"""How much of the means each call takes: one decision at a time per user.
 
 A user's row is locked while it is decided, so that calls side by side cannot spend the same rest.
 """
@@ -9,27 +9,16 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.entitlements import Standing, standing_of
+from activities.agent_admission import no_access, place_of
+from activities.entitlements import standing_of
 from adapters.llm.prices import Prices
 from database.agent_models import AgentRun, UsageRecord
-from database.session import Sessions
-from database.usage_records import (
-    AGENT_RUN,
-    MODEL_CALL,
-    RESERVED,
-    SETTLED,
-    UsageRepository,
-)
-from domain.agent_runs import RunRequest, UsageTotal
+from database.usage_records import MODEL_CALL, RESERVED, UsageRepository
 from domain.budgets import Means, Price, Reservation, left, reserve, tighter
-from domain.entitlements import Entitlements
-from domain.errors import EntitlementRequiredError, LimitReachedError
 from domain.ids import agent_run_workflow_id
 from domain.llm import TokenUsage
 from domain.messages import Frozen
 from domain.subscriptions import Access
-
-_LIMITS = ("agent_run_count", "token_count", "cost_cents")
 
 
 class Call(Frozen):
@@ -51,43 +40,10 @@ class Call(Frozen):
 
 
 class AgentMeans:
-    """Admission, reservation and settlement."""
+    """Reservation and settlement."""
 
-    def __init__(self, sessions: Sessions, prices: Prices) -> None:
-        self._sessions = sessions
+    def __init__(self, prices: Prices) -> None:
         self._prices = prices
-
-    async def admit(self, session: AsyncSession, request: RunRequest) -> Standing:
-        """Let a run in, within the caller's transaction.
-
-        Args:
-            session: The caller's transaction.
-            request: What is to run, and for whom.
-
-        Returns:
-            On what it is booked.
-
-        Raises:
-            EntitlementRequiredError: No subscription gives access.
-            LimitReachedError: The plans' limits are used up.
-        """
-        usage = UsageRepository(session)
-        await usage.lock_means(request.user_id)
-        standing = await standing_of(session, request.user_id, datetime.now(UTC))
-        held = await usage.held_in(standing.periods)
-        used = await usage.used_in(standing.periods)
-        refuse(standing.entitlements, used, held)
-        return standing
-
-    async def book_run(self, session: AsyncSession, run: AgentRun) -> None:
-        """Count an admitted run, within the caller's transaction; doing it twice is once."""
-        values = _place(run) | {
-            "usage_kind": AGENT_RUN,
-            "usage_status": SETTLED,
-            "source_key": f"{agent_run_workflow_id(run.agent_run_id)}:run",
-            "settled_at": datetime.now(UTC),
-        }
-        await UsageRepository(session).add(values)
 
     async def reserve(self, session: AsyncSession, run: AgentRun, call: Call) -> Reservation:
         """Reserve one attempt at its worst case, within the caller's transaction.
@@ -108,7 +64,7 @@ class AgentMeans:
         await usage.lock_means(run.user_id)
         standing = await standing_of(session, run.user_id, datetime.now(UTC))
         if standing.entitlements.access is Access.NONE:
-            raise _no_access()
+            raise no_access()
         budget = Means(
             token_count=run.budget_token_count,
             cost_cents=None if run.budget_cost_cents is None else Decimal(run.budget_cost_cents),
@@ -121,7 +77,7 @@ class AgentMeans:
             left(_means(limits), await usage.held_in(sorted(periods))),
         )
         reservation = reserve(means, self.price(call), call.prompt_tokens, call.wanted_tokens)
-        values = _place(run) | {
+        values = place_of(run) | {
             "usage_kind": MODEL_CALL,
             "usage_status": RESERVED,
             "source_key": source_key(run.agent_run_id, call.step, call.attempt),
@@ -182,34 +138,6 @@ class AgentMeans:
         )
 
 
-def refuse(entitlements: Entitlements, used: UsageTotal, held: Means) -> None:
-    """Refuse a run that nothing entitles to, or whose means are used up already.
-
-    Raises:
-        EntitlementRequiredError: No subscription gives access.
-        LimitReachedError: A limit is used up.
-    """
-    if entitlements.access is Access.NONE:
-        raise _no_access()
-    taken = {
-        "agent_run_count": used.agent_run_count,
-        "token_count": held.token_count or 0,
-        "cost_cents": held.cost_cents or 0,
-    }
-    for name in _LIMITS:
-        limit = entitlements.limits.get(name)
-        if limit is not None and taken[name] >= limit:
-            resets_at = entitlements.resets_at
-            raise LimitReachedError(
-                f"the plan's limit of {limit} ({name}) is used up in this period",
-                details={
-                    "limit": name,
-                    "limit_value": limit,
-                    "resets_at": resets_at.isoformat() if resets_at else None,
-                },
-            )
-
-
 def source_key(agent_run_id: UUID, step: int, attempt: int) -> str:
     """Return what makes an attempt's record unique."""
     return f"{agent_run_workflow_id(agent_run_id)}:{step}:{attempt}"
@@ -220,20 +148,4 @@ def _means(limits: dict[str, int]) -> Means:
     return Means(
         token_count=limits.get("token_count"),
         cost_cents=None if cents is None else Decimal(cents),
-    )
-
-
-def _place(run: AgentRun) -> dict[str, object]:
-    return {
-        "user_id": run.user_id,
-        "agent_run_id": run.agent_run_id,
-        "subscription_id": run.subscription_id,
-        "period_start": run.period_start,
-    }
-
-
-def _no_access() -> EntitlementRequiredError:
-    return EntitlementRequiredError(
-        "no subscription of yours gives access",
-        details={"do": "POST /api/v1/subscriptions"},
     )

@@ -20,10 +20,15 @@ from api.openapi import describe_api
 from api.routes import (
     admin,
     agent_run_events,
+    agent_runs,
+    agents,
     api_keys,
     auth,
+    conversations,
+    documents,
     entitlements,
     health,
+    memories,
     payment_methods,
     payment_retries,
     payments,
@@ -36,6 +41,7 @@ from api.routes import (
     workflows,
 )
 from api.run_feed import RunFeed
+from api.shelves import open_shelves
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
 from observability import configure_logging, make_runtime
@@ -57,10 +63,15 @@ _VERSIONED = (
     payment_retries,
     payments,
     entitlements,
+    agents,
+    conversations,
+    agent_runs,
+    agent_run_events,
+    documents,
+    memories,
     webhooks,
     webhook_events,
     workflows,
-    agent_run_events,
     admin,
 )
 
@@ -128,12 +139,17 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
 async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
     key, api_base = settings.stripe.api_key.get_secret_value(), settings.stripe.api_base
     llm = settings.llm
-    async with connect() as (temporal, sessions), open_client(key, api_base) as stripe:
+    async with (
+        connect() as (temporal, sessions),
+        open_client(key, api_base) as stripe,
+        open_shelves(settings, sessions) as shelves,
+    ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         feed = RunFeed(sessions, settings.database_url)
         app.state.settings = settings
         app.state.temporal = temporal
         app.state.sessions = sessions
+        app.state.shelves = shelves
         app.state.stripe_health = StripeHealth(stripe)
         app.state.models_health = ModelsHealth(
             llm.provider, llm.base_url, llm.api_key.get_secret_value()

@@ -35,10 +35,15 @@ _BY_CODE: dict[str, type[ApplicationError]] = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, ApplicationError)
 } | {
+    "approval_closed": errors.ConflictError,
+    "approver_required": errors.ForbiddenError,
+    "args_digest_mismatch": errors.ConflictError,
     "busy": errors.UnavailableError,
+    "conversation_busy": errors.ConflictError,
     "not_at_stripe": errors.ConflictError,
     "plan_code_taken": errors.ConflictError,
     "stripe_resource_missing": errors.NotFoundError,
+    "unknown_call": errors.ConflictError,
     "unsupported_payment_method": errors.InvalidInputError,
 }
 _DOWN = frozenset(

@@ -7,7 +7,7 @@ from uuid import UUID
 from api.deps import Caller
 from database.session import Sessions
 from database.users import UserRepository
-from domain.errors import NotFoundError
+from domain.errors import InvalidInputError, NotFoundError
 
 Row = TypeVar("Row")
 
@@ -43,3 +43,16 @@ async def acting_for(sessions: Sessions, caller: Caller, user_id: UUID | None) -
 def now() -> datetime:
     """Return the present moment."""
     return datetime.now(UTC)
+
+
+def read_seq(cursor: str | None) -> int:
+    """Return the number that a cursor of numbered things stands for; 0 at the beginning.
+
+    Raises:
+        InvalidInputError: The cursor is not one of ours.
+    """
+    if cursor is None:
+        return 0
+    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
+        raise InvalidInputError("the cursor is not one of ours", "invalid_cursor")
+    return int(cursor)

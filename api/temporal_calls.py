@@ -7,7 +7,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from temporalio.client import Client, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import (
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import UpdateMethodMultiParam
@@ -37,8 +41,8 @@ async def start_once(
     *,
     workflow_id: str,
     summary: str,
-    user_id: UUID | None,
-    subscription_id: UUID | None = None,
+    search_attributes: TypedSearchAttributes,
+    task_queue: str | None = None,
 ) -> None:
     """Start a workflow that must never start twice; having started already is success.
 
@@ -50,13 +54,10 @@ async def start_once(
             run,
             argument,
             id=workflow_id,
-            task_queue=BILLING,
+            task_queue=task_queue or BILLING,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            search_attributes=starting_attributes(
-                user_id=user_id,
-                subscription_id=subscription_id,
-            ),
+            search_attributes=search_attributes,
             static_summary=summary,
             rpc_timeout=CALL_TIMEOUT,
         )
@@ -88,7 +89,7 @@ async def run_errand(temporal: Client, errand: StripeErrand, summary: str) -> Er
                 errand,
                 workflow_id=workflow_id,
                 summary=summary,
-                user_id=errand.user_id,
+                search_attributes=starting_attributes(user_id=errand.user_id),
             )
             handle = temporal.get_workflow_handle_for(StripeErrandWorkflow.run, workflow_id)
             return await handle.result(rpc_timeout=CALL_TIMEOUT)

@@ -9,7 +9,15 @@ from sqlalchemy import ColumnElement, func, select, text, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from database.models import IdempotencyKey, PaymentRetry, Subscription, WebhookEvent
+from database.models import (
+    IdempotencyKey,
+    Payment,
+    PaymentRetry,
+    Refund,
+    Subscription,
+    WebhookEvent,
+)
+from domain.payments import PaymentStatus, RefundStatus
 from domain.retries import RetryStatus
 from domain.subscriptions import FINAL
 from domain.webhooks import WebhookEventStatus
@@ -40,8 +48,8 @@ async def open_work(session: AsyncSession) -> OpenWork:
 
     Returns:
         inbox_count: Webhook events that were received and not delivered yet.
-        command_count: Subscriptions that Stripe has not made yet, and POSTs with an idempotency key
-            of the last 20 seconds that have no answer.
+        command_count: Subscriptions, payments and refunds that Stripe has not made yet, and POSTs
+            with an idempotency key of the last 20 seconds that have no answer.
         charge_count: Recoveries that are charging, or whose next try is due.
     """
     row = await session.execute(
@@ -55,6 +63,12 @@ async def open_work(session: AsyncSession) -> OpenWork:
                 Subscription.stripe_subscription_id.is_(None),
                 Subscription.parked_reason.is_(None),
                 Subscription.subscription_status.not_in(FINAL),
+            )
+            + _count(Payment.payment_id, Payment.payment_status == PaymentStatus.PENDING)
+            + _count(
+                Refund.refund_id,
+                Refund.refund_status == RefundStatus.PENDING,
+                Refund.stripe_refund_id.is_(None),
             )
             + _count(
                 IdempotencyKey.idempotency_key_id,
@@ -87,7 +101,7 @@ async def touched_workflow_ids(
         limit: Ids at the most.
 
     Returns:
-        Ids of mailboxes and recoveries.
+        Ids of mailboxes, recoveries and payments.
     """
     since = func.now() - within
     told = (
@@ -104,7 +118,16 @@ async def touched_workflow_ids(
         .join(PaymentRetry, PaymentRetry.subscription_id == Subscription.subscription_id)
         .where(PaymentRetry.updated_at > since)
     )
-    statement = union(told, mailboxes, recoveries, parents).limit(limit)
+    paid = (
+        select(Payment.workflow_id)
+        .join(WebhookEvent, WebhookEvent.payment_id == Payment.payment_id)
+        .where(WebhookEvent.received_at > since - timedelta(hours=1))
+        .where(WebhookEvent.delivered_at > since)
+    )
+    payments = select(Payment.workflow_id).where(Payment.updated_at > since)
+    known = union(told, mailboxes, recoveries, parents, paid, payments).subquery()
+    # Reason: an invoice's payment has no workflow before somebody asks for its refund.
+    statement = select(known.c.workflow_id).where(known.c.workflow_id.is_not(None)).limit(limit)
     return (await session.scalars(statement)).all()
 
 

@@ -71,6 +71,11 @@ class ToolCallRepository:
             statement.with_for_update() if is_locked else statement,
         )
 
+    async def approvals(self, agent_run_id: UUID) -> Sequence[Approval]:
+        """Return all approvals of a run."""
+        statement = select(Approval).where(Approval.agent_run_id == agent_run_id)
+        return (await self._session.scalars(statement)).all()
+
     async def decide(self, call_id: UUID, values: Mapping[str, Any]) -> None:
         """Write down how an approval was decided."""
         await self._session.execute(

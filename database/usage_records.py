@@ -68,6 +68,15 @@ class UsageRepository:
         )
         return (await self._session.scalars(statement)).all()
 
+    async def of_run(self, agent_run_id: UUID) -> Sequence[UsageRecord]:
+        """Return all records of a run, in the order of its steps and their attempts."""
+        statement = (
+            select(UsageRecord)
+            .where(UsageRecord.agent_run_id == agent_run_id)
+            .order_by(UsageRecord.step, UsageRecord.attempt)
+        )
+        return (await self._session.scalars(statement)).all()
+
     async def open_ones(self, agent_run_id: UUID) -> Sequence[UsageRecord]:
         """Return the attempts of a run that were never settled."""
         statement = select(UsageRecord).where(

@@ -7,6 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.agent_approvals import ApprovalActivities
     from activities.agent_desk import AgentDeskActivities
+    from activities.agent_endings import EndingActivities
     from activities.agent_retrieval import RetrievalActivities
     from activities.agent_steps import StepActivities
     from activities.agent_tools import ToolActivities
@@ -125,7 +126,7 @@ class AgentDesk:
     async def close(self, end: RunEnd) -> Closed:
         """Write down how the run ended."""
         return await workflow.execute_activity_method(
-            AgentDeskActivities.close_run,
+            EndingActivities.close_run,
             end,
             **RECORD,
             summary=end.run_status,

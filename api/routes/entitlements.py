@@ -4,13 +4,12 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from activities.entitlements import standing_of
 from api.deps import CallerDep, SessionsDep
 from api.lookup import acting_for, now
 from api.schemas.common import problems
 from api.schemas.payments import EntitlementsOut, UsedOut
-from api.schemas.subscriptions import access_of
-from database.plans import PlanRepository
-from domain.entitlements import Grant, combine
+from database.usage_records import UsageRepository
 
 router = APIRouter(prefix="/entitlements", tags=["entitlements"])
 
@@ -27,16 +26,11 @@ async def get_entitlements(
     """
     owner_id = await acting_for(sessions, caller, user_id)
     async with sessions() as session:
-        rows = await PlanRepository(session).subscribed(owner_id)
-    at = now()
-    grants = [
-        Grant(
-            access=access_of(subscription, at),
-            features=plan.features_data,
-            limits=plan.limits_data,
-            current_period_end=subscription.current_period_end,
-        )
-        for subscription, plan in rows
-    ]
-    # Reason: nothing is metered before there are agents, so nothing has been used.
-    return EntitlementsOut(**combine(grants).model_dump(), used=UsedOut())
+        standing = await standing_of(session, owner_id, now())
+        total = await UsageRepository(session).used_in(standing.periods)
+    used = UsedOut(
+        agent_run_count=total.agent_run_count,
+        token_count=total.token_count,
+        cost_cents=float(total.cost_cents),
+    )
+    return EntitlementsOut(**standing.entitlements.model_dump(), used=used)

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
+from activities.entitlements import access_of
 from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
-from api.lookup import acting_for, found, now
+from api.lookup import acting_for, found, now, read_seq
 from api.schemas.common import Listing, problems
 from api.schemas.subscriptions import (
     Cancel,
@@ -20,7 +21,6 @@ from api.schemas.subscriptions import (
     NewSubscription,
     SubscriptionEventOut,
     SubscriptionOut,
-    access_of,
 )
 from api.starting import start_subscription
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
@@ -34,7 +34,6 @@ from database.subscriptions import SubscriptionRepository
 from domain.billing import SubscriptionCommand
 from domain.errors import (
     IllegalCommandError,
-    InvalidInputError,
     UnavailableError,
 )
 from domain.explain import Explanation, Facts, RecoveryFacts, explain
@@ -170,7 +169,7 @@ async def list_events(
     paging: PagingDep,
 ) -> Listing[SubscriptionEventOut]:
     """Return what happened, oldest first; `cursor` is the number of the last event seen."""
-    after = _read_seq(paging.cursor)
+    after = read_seq(paging.cursor)
     async with sessions() as session:
         rows = await SubscriptionEventRepository(session).list(
             subscription.subscription_id,
@@ -265,11 +264,3 @@ def _event(row: SubscriptionEvent) -> SubscriptionEventOut:
         summary=row.summary,
         data=row.event_data,
     )
-
-
-def _read_seq(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
-        raise InvalidInputError("the cursor is not one of ours", "invalid_cursor")
-    return int(cursor)

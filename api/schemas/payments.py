@@ -5,12 +5,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, HttpUrl
 
-from api.schemas.common import Output
-from database.models import PaymentAttempt, PaymentRetry
+from api.schemas.common import Input, Output
+from database.models import Payment, PaymentAttempt, PaymentRetry, Refund
+from domain.messages import CurrencyCode
+from domain.payments import PaymentStatus, RefundStatus
 from domain.retries import AttemptTrigger, RetryStatus
 from domain.subscriptions import Access
+
+EXAMPLE_ID = "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55"
 
 
 class PolicyRef(Output):
@@ -85,8 +89,87 @@ class PaymentRetryOut(Output):
         return cls(**facts, policy=policy, attempts=tried)
 
 
+class NewPayment(Input):
+    """A payment to be made now, with a card that is attached already."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"amount_cents": 2500, "currency_code": "usd", "payment_method_id": EXAMPLE_ID},
+            ],
+        },
+    )
+
+    amount_cents: int = Field(gt=0, le=99_999_999, description="In minor units.")
+    currency_code: CurrencyCode
+    payment_method_id: UUID
+    description: str | None = Field(default=None, min_length=1, max_length=500)
+    return_url: HttpUrl | None = Field(
+        default=None,
+        description="Where the customer comes back to from 3-D Secure.",
+    )
+    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+
+
+class NewRefund(Input):
+    """What to pay back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"amount_cents": 500, "reason": "requested_by_customer"}],
+        },
+    )
+
+    amount_cents: int | None = Field(
+        default=None,
+        gt=0,
+        description="In minor units; all that is left if it is missing.",
+    )
+    reason: str = Field(
+        min_length=1,
+        max_length=500,
+        description="For the record. `duplicate`, `fraudulent` and `requested_by_customer` are "
+        "told to Stripe too.",
+    )
+
+
+class RefundOut(Output):
+    """Money that was paid back, or is on its way."""
+
+    refund_id: UUID
+    amount_cents: int
+    currency_code: str
+    reason: str
+    refund_status: RefundStatus
+    stripe_refund_id: str | None
+    failure_code: str | None
+    created_at: datetime
+    completed_at: datetime | None
+
+
 class PaymentOut(Output):
     """Money that moved, or was meant to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "payment_id": EXAMPLE_ID,
+                    "user_id": "9d40…",
+                    "invoice_id": None,
+                    "amount_cents": 2500,
+                    "refunded_cents": 500,
+                    "currency_code": "usd",
+                    "payment_status": "partially_refunded",
+                    "stripe_payment_intent_id": "pi_3Q…",
+                    "decline_code": None,
+                    "next_action_url": None,
+                    "workflow_id": f"payment-{EXAMPLE_ID}",
+                    "created_at": "2026-11-24T09:00:00Z",
+                },
+            ],
+        },
+    )
 
     payment_id: UUID
     user_id: UUID
@@ -94,11 +177,24 @@ class PaymentOut(Output):
     amount_cents: int
     refunded_cents: int
     currency_code: str
-    payment_status: str
-    stripe_payment_intent_id: str
+    payment_status: PaymentStatus
+    stripe_payment_intent_id: str | None
+    decline_code: str | None = Field(description="Why it failed.")
     next_action_url: str | None
     workflow_id: str | None
     created_at: datetime
+
+
+class PaymentDetailOut(PaymentOut):
+    """A payment with its refunds, oldest first."""
+
+    refunds: list[RefundOut]
+
+    @classmethod
+    def of(cls, row: Payment, refunds: Sequence[Refund]) -> "PaymentDetailOut":
+        """Render a payment's row and its refunds."""
+        facts = PaymentOut.model_validate(row).model_dump()
+        return cls(**facts, refunds=[RefundOut.model_validate(refund) for refund in refunds])
 
 
 class UsedOut(Output):
@@ -106,7 +202,7 @@ class UsedOut(Output):
 
     agent_run_count: int = 0
     token_count: int = 0
-    cost_cents: int = 0
+    cost_cents: float = 0
 
 
 class EntitlementsOut(Output):

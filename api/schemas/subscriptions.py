@@ -6,10 +6,11 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from activities.entitlements import access_of
 from api.schemas.common import Input, Output
 from api.schemas.plans import TrialDays
 from database.models import Subscription
-from domain.subscriptions import Access, SubscriptionStatus, access
+from domain.subscriptions import Access, SubscriptionStatus
 
 _EXAMPLE: dict[str, Any] = {
     "subscription_id": "5b1e…",
@@ -143,9 +144,3 @@ class InvoiceOut(Output):
     period_end: datetime
     hosted_invoice_url: str | None
     invoiced_at: datetime
-
-
-def access_of(row: Subscription, now: datetime) -> Access:
-    """Tell what a subscription's row entitles to at this moment."""
-    status = SubscriptionStatus(row.subscription_status)
-    return access(status, row.grace_ends_at, row.is_written_off, now)

@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 from api.temporal_calls import send_update, start_once
 from domain.errors import OutcomePendingError
 from tests.api.conftest import API, Person, problem
+from workflows.search_attributes import starting_attributes
 
 
 # Reason: the sandbox would import this module, and with it the API.
@@ -55,7 +56,7 @@ async def started(client: Client, workflow_id: str) -> WorkflowHandle[Any, Any]:
         "hello",
         workflow_id=workflow_id,
         summary="a workflow of the tests",
-        user_id=uuid4(),
+        search_attributes=starting_attributes(user_id=uuid4()),
     )
     return client.get_workflow_handle_for(Rotating.run, workflow_id)
 

@@ -1,0 +1,83 @@
+"""How a run ends: what is open is settled, and `done` is the last that its stream tells."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from activities.agent_context import passages_of
+from activities.agent_desk import status_note, tell
+from activities.agent_means import AgentMeans
+from activities.agent_settlement import settle_lost
+from activities.run_stream import RunStream
+from database.agent_models import AgentRun
+from database.agent_runs import AgentRunRepository
+from database.conversations import ConversationRepository
+from database.session import Sessions
+from database.tool_calls import ToolCallRepository
+from domain.agent_runs import Closed, RunEnd, RunStatus
+from domain.citations import cite
+from domain.run_events import RunEventKind, RunEventNote
+from observability import AGENT_DURATION, AGENT_REQUESTS
+
+
+class EndingActivities:
+    """Closes runs."""
+
+    def __init__(self, sessions: Sessions, means: AgentMeans, stream: RunStream) -> None:
+        self._sessions = sessions
+        self._means = means
+        self._stream = stream
+
+    @activity.defn
+    async def close_run(self, end: RunEnd) -> Closed:
+        """Write down how a run ended; `done` is the last that its stream tells.
+
+        Args:
+            end: How it ended.
+
+        Returns:
+            Who is next in the conversation.
+        """
+        await self._stream.drain(end.agent_run_id)
+        async with self._sessions.begin() as session:
+            runs = AgentRunRepository(session)
+            run = await runs.get(end.agent_run_id, None)
+            if run is None:
+                return Closed()  # it was refused before it had a row
+            await ConversationRepository(session).lock(run.conversation_id)
+            is_first = run.completed_at is None
+            if is_first:
+                await self._end(session, run, end)
+            waiting = [
+                row.agent_run_id
+                for row in await runs.open_ones(run.conversation_id)
+                if row.agent_run_id != run.agent_run_id
+            ]
+        if is_first:
+            AGENT_REQUESTS.labels(run.agent, end.run_status).inc()
+            age = datetime.now(UTC) - run.created_at
+            AGENT_DURATION.labels(run.agent).observe(age.total_seconds())
+        return Closed(next_agent_run_id=waiting[0] if waiting else None)
+
+    async def _end(self, session: AsyncSession, run: AgentRun, end: RunEnd) -> None:
+        await settle_lost(session, self._means, run)
+        await ToolCallRepository(session).expire_pending(run.agent_run_id)
+        output = await ConversationRepository(session).last_answer(run.agent_run_id)
+        is_complete = end.run_status is RunStatus.COMPLETED
+        citations = cite(output or "", passages_of(run)) if is_complete else ()
+        values = {
+            "run_status": end.run_status,
+            "output": output,
+            "citations_data": [citation.model_dump(mode="json") for citation in citations],
+            "error_code": end.error_code,
+            "error_message": end.error_message,
+            "completed_at": datetime.now(UTC),
+        }
+        await AgentRunRepository(session).change(run.agent_run_id, values)
+        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": end.run_status})
+        notes = [status_note(end.run_status), done]
+        if end.error_code is not None:
+            facts = {"code": end.error_code, "message": end.error_message}
+            notes.insert(0, RunEventNote(kind=RunEventKind.ERROR, data=facts))
+        await tell(session, run.agent_run_id, *notes)

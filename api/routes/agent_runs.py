@@ -1,0 +1,233 @@
+"""Runs of agents."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+from temporalio.client import Client
+
+from activities.agent_approvals import seen_of
+from api.deps import Caller, CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.errors import WorkflowEndedError
+from api.idempotency import Claim, OnceDep
+from api.lookup import acting_for, found
+from api.run_reading import read_run, read_runs, read_steps
+from api.run_starting import start_run
+from api.schemas.agents import (
+    AgentRunOut,
+    ApprovalIn,
+    NewAgentRun,
+    RunMessageIn,
+    StepOut,
+)
+from api.schemas.common import Listing, problems
+from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
+from database.agent_models import AgentRun
+from database.agent_runs import AgentRunRepository
+from database.session import Sessions
+from database.tool_calls import ToolCallRepository
+from domain.agent_runs import CLOSED, CancelRun, NewRunMessage, RunStatus
+from domain.approvals import ApprovalCommand, decide
+from domain.errors import IllegalCommandError, UnavailableError
+from workflows.agent_run import AgentRunWorkflow
+
+router = APIRouter(prefix="/agent-runs", tags=["agent-runs"])
+
+
+async def get_own(agent_run_id: UUID, caller: CallerDep, sessions: SessionsDep) -> AgentRun:
+    """Return the run in the path, or answer 404 if it is not the caller's."""
+    return await _read(sessions, agent_run_id, caller.scope)
+
+
+# Reason for each `noqa: FAST003` below: the path's id is read in here.
+OwnDep = Annotated[AgentRun, Depends(get_own)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=AgentRunOut,
+    responses=problems(401, 402, 404, 409, 422, 503),
+)
+async def create_agent_run(
+    body: NewAgentRun,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Start a run. Follow it by its stream, or read it again.
+
+    Without a subscription that gives access, or with its limits used up, the answer is 402.
+    """
+    user_id = await acting_for(sessions, caller, body.user_id)
+
+    async def work(claim: Claim) -> AgentRunOut:
+        row = await start_run(temporal, sessions, claim.resource_id, user_id, body)
+        return await read_run(sessions, row)
+
+    return await once.run(caller.user_id, work, status=202, location="agent_run_id")
+
+
+@router.get("", responses=problems(401, 422, 503))
+async def list_agent_runs(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+    run_status: RunStatus | None = None,
+    agent: str | None = None,
+    conversation_id: UUID | None = None,
+) -> Listing[AgentRunOut]:
+    """Return runs, newest first."""
+    filters = {"run_status": run_status, "agent": agent, "conversation_id": conversation_id}
+    async with sessions() as session:
+        page = await AgentRunRepository(session).list(
+            caller.scope,
+            filters,
+            paging.limit,
+            paging.cursor,
+        )
+    items = await read_runs(sessions, page.items)
+    return Listing[AgentRunOut](items=items, next_cursor=page.next_cursor)
+
+
+@router.get("/{agent_run_id}", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+async def get_agent_run(run: OwnDep, sessions: SessionsDep) -> AgentRunOut:
+    """Return a run."""
+    return await read_run(sessions, run)
+
+
+@router.get("/{agent_run_id}/steps", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+async def list_steps(run: OwnDep, sessions: SessionsDep) -> Listing[StepOut]:
+    """Return what was asked of models and of tools, step by step, with what it cost."""
+    return Listing[StepOut](items=await read_steps(sessions, run.agent_run_id))
+
+
+@router.post(
+    "/{agent_run_id}/approve",  # noqa: FAST003
+    response_model=AgentRunOut,
+    responses=problems(401, 403, 404, 409, 422, 503),
+)
+async def approve(
+    body: ApprovalIn,
+    run: OwnDep,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Decide a call that waits for somebody's yes; the same decision again changes nothing."""
+
+    async def work(claim: Claim) -> AgentRunOut:
+        command = _decision(body, run, caller, claim)
+        async with sessions() as session:
+            approval = await ToolCallRepository(session).approval(body.call_id)
+        is_ours = approval is not None and approval.agent_run_id == run.agent_run_id
+        seen = seen_of(approval) if approval is not None and is_ours else None
+        if decide(seen, command, datetime.now(UTC)) is None:
+            return await _now(sessions, run)
+        update = AgentRunWorkflow.decide
+        await _send(temporal, sessions, run, update, command, claim, CALL_TIMEOUT)
+        return await _now(sessions, run)
+
+    return await once.run(caller.user_id, work)
+
+
+@router.post(
+    "/{agent_run_id}/messages",  # noqa: FAST003
+    response_model=AgentRunOut,
+    responses=problems(401, 404, 409, 422, 503),
+)
+async def add_message(
+    body: RunMessageIn,
+    run: OwnDep,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Say something more while the run goes on; its next step reads it."""
+
+    async def work(claim: Claim) -> AgentRunOut:
+        message = NewRunMessage(
+            command_id=claim.command_id,
+            agent_run_id=run.agent_run_id,
+            content=body.content,
+        )
+        update = AgentRunWorkflow.add_message
+        await _send(temporal, sessions, run, update, message, claim, CALL_TIMEOUT)
+        return await _now(sessions, run)
+
+    return await once.run(caller.user_id, work)
+
+
+@router.post(
+    "/{agent_run_id}/cancel",  # noqa: FAST003
+    response_model=AgentRunOut,
+    responses=problems(401, 404, 409, 422, 503),
+)
+async def cancel_agent_run(
+    run: OwnDep,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """End a run: a model's call at once, a tool's effect once it is complete."""
+
+    async def work(claim: Claim) -> AgentRunOut:
+        command = CancelRun(command_id=claim.command_id)
+        update = AgentRunWorkflow.cancel
+        await _send(temporal, sessions, run, update, command, claim, CANCEL_TIMEOUT)
+        return await _now(sessions, run)
+
+    return await once.run(caller.user_id, work)
+
+
+def _decision(body: ApprovalIn, run: AgentRun, caller: Caller, claim: Claim) -> ApprovalCommand:
+    return ApprovalCommand(
+        command_id=claim.command_id,
+        agent_run_id=run.agent_run_id,
+        decided_by=caller.user_id,
+        role=caller.role,
+        **body.model_dump(),
+    )
+
+
+async def _send(
+    temporal: Client,
+    sessions: Sessions,
+    run: AgentRun,
+    update: Any,
+    argument: Any,
+    claim: Claim,
+    within: timedelta,
+) -> None:
+    """Send a command to the run's workflow.
+
+    Raises:
+        IllegalCommandError: The run is over.
+        UnavailableError: Its workflow is gone, and it should not be.
+    """
+    handle = temporal.get_workflow_handle_for(AgentRunWorkflow.run, run.workflow_id)
+    try:
+        await send_update(handle, update, argument, claim.command_id, within)
+    except WorkflowEndedError as error:
+        row = await _read(sessions, run.agent_run_id, None)
+        if row.run_status not in CLOSED:
+            message = "the run's workflow does not run just now"
+            raise UnavailableError(message, "workflow_missing") from error
+        state = {"run_status": row.run_status}
+        raise IllegalCommandError(f"the run is {row.run_status}", details=state) from error
+
+
+async def _now(sessions: Sessions, run: AgentRun) -> AgentRunOut:
+    return await read_run(sessions, await _read(sessions, run.agent_run_id, None))
+
+
+async def _read(sessions: Sessions, agent_run_id: UUID, user_id: UUID | None) -> AgentRun:
+    async with sessions() as session:
+        row = await AgentRunRepository(session).get(agent_run_id, user_id)
+    return found(row, "agent run")

@@ -1,0 +1,45 @@
+"""Which agents there are. Files in the repository are the one truth; a run pins what it used."""
+
+from fastapi import APIRouter
+
+from agents.registry import all_agents, prompt_text, prompt_versions
+from agents.spec import AgentSpec
+from agents.tools import TOOLS
+from api.deps import CallerDep
+from api.schemas.agents import AgentOut, PromptOut, ToolOut
+from api.schemas.common import Listing, problems
+
+router = APIRouter(tags=["agents"])
+
+
+@router.get("/agents", responses=problems(401, 503))
+async def list_agents(_: CallerDep) -> Listing[AgentOut]:
+    """Return the agents."""
+    return Listing[AgentOut](items=[_agent(spec) for spec in all_agents().values()])
+
+
+@router.get("/prompts", responses=problems(401, 503))
+async def list_prompts(_: CallerDep) -> Listing[PromptOut]:
+    """Return every version of every agent's prompt, oldest first."""
+    prompts = [
+        PromptOut(
+            agent=spec.name,
+            prompt_version=version,
+            is_current=version == spec.prompt_version,
+            text=prompt_text(spec.name, version),
+        )
+        for spec in all_agents().values()
+        for version in prompt_versions(spec.name)
+    ]
+    return Listing[PromptOut](items=prompts)
+
+
+def _agent(spec: AgentSpec) -> AgentOut:
+    return AgentOut(
+        agent=spec.name,
+        description=spec.description,
+        pattern=spec.pattern,
+        prompt_version=spec.prompt_version,
+        tools=[ToolOut.model_validate(TOOLS[name]) for name in spec.tools],
+        max_step_count=spec.max_step_count,
+    )

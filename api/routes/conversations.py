@@ -1,0 +1,74 @@
+"""Conversations, and what was said in them."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api.deps import CallerDep, PagingDep, SessionsDep
+from api.idempotency import Claim, OnceDep
+from api.lookup import acting_for, found, read_seq
+from api.schemas.agents import ConversationOut, MessageOut, NewConversation
+from api.schemas.common import Listing, problems
+from database.conversations import ConversationRepository
+
+router = APIRouter(prefix="/conversations", tags=["conversations"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=ConversationOut,
+    responses=problems(401, 404, 409, 422, 503),
+)
+async def create_conversation(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    once: OnceDep,
+    body: NewConversation | None = None,
+) -> JSONResponse:
+    """Begin a conversation; a run that names none begins one, too."""
+    wanted = body or NewConversation()
+    user_id = await acting_for(sessions, caller, wanted.user_id)
+
+    async def work(claim: Claim) -> ConversationOut:
+        async with sessions.begin() as session:
+            repository = ConversationRepository(session)
+            await repository.put(claim.resource_id, user_id, wanted.title)
+            row = await repository.get(claim.resource_id, user_id)
+        return ConversationOut.model_validate(found(row, "conversation"))
+
+    return await once.run(caller.user_id, work, status=201, location="conversation_id")
+
+
+@router.get("", responses=problems(401, 422, 503))
+async def list_conversations(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+) -> Listing[ConversationOut]:
+    """Return conversations, newest first."""
+    async with sessions() as session:
+        repository = ConversationRepository(session)
+        page = await repository.list(caller.scope, paging.limit, paging.cursor)
+    return Listing[ConversationOut].of(page, ConversationOut.model_validate)
+
+
+@router.get("/{conversation_id}/messages", responses=problems(401, 404, 422, 503))
+async def list_messages(
+    conversation_id: UUID,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+) -> Listing[MessageOut]:
+    """Return what was said, oldest first; `cursor` is the number of the last message seen."""
+    after = read_seq(paging.cursor)
+    async with sessions() as session:
+        repository = ConversationRepository(session)
+        found(await repository.get(conversation_id, caller.scope), "conversation")
+        rows = await repository.messages(conversation_id, after, paging.limit + 1)
+    shown = rows[: paging.limit]
+    return Listing[MessageOut](
+        items=[MessageOut.of(row) for row in shown],
+        next_cursor=str(shown[-1].seq) if len(rows) > paging.limit else None,
+    )

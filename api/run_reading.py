@@ -1,0 +1,61 @@
+"""Reading runs with all that belongs to them, in as many queries for many as for one."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from api.schemas.agents import (
+    AgentRunOut,
+    ModelCallOut,
+    PendingApprovalOut,
+    StepOut,
+    ToolCallOut,
+)
+from database.agent_models import AgentRun
+from database.session import Sessions
+from database.tool_calls import ToolCallRepository
+from database.usage_records import UsageRepository
+from domain.agent_runs import UsageTotal
+
+
+async def read_run(sessions: Sessions, row: AgentRun) -> AgentRunOut:
+    """Return one run."""
+    return (await read_runs(sessions, [row]))[0]
+
+
+async def read_runs(sessions: Sessions, rows: Sequence[AgentRun]) -> list[AgentRunOut]:
+    """Return runs with their usage and with what waits for somebody's yes."""
+    ids = [row.agent_run_id for row in rows]
+    pending: defaultdict[UUID, list[PendingApprovalOut]] = defaultdict(list)
+    async with sessions() as session:
+        totals = await UsageRepository(session).totals(ids)
+        for approval, call in await ToolCallRepository(session).pending(ids):
+            pending[call.agent_run_id].append(PendingApprovalOut.of(approval, call))
+    return [
+        AgentRunOut.of(
+            row,
+            totals.get(row.agent_run_id, UsageTotal()),
+            pending[row.agent_run_id],
+        )
+        for row in rows
+    ]
+
+
+async def read_steps(sessions: Sessions, agent_run_id: UUID) -> list[StepOut]:
+    """Return a run's steps, the first one first."""
+    async with sessions() as session:
+        records = await UsageRepository(session).of_run(agent_run_id)
+        ledger = ToolCallRepository(session)
+        calls = await ledger.of_run(agent_run_id)
+        approvals = {row.call_id: row for row in await ledger.approvals(agent_run_id)}
+    asked: defaultdict[int, list[ModelCallOut]] = defaultdict(list)
+    for record in records:
+        if record.step is not None:
+            asked[record.step].append(ModelCallOut.of(record))
+    wanted: defaultdict[int, list[ToolCallOut]] = defaultdict(list)
+    for call in calls:
+        wanted[call.step].append(ToolCallOut.of(call, approvals.get(call.call_id)))
+    return [
+        StepOut(step=step, model_calls=asked[step], tool_calls=wanted[step])
+        for step in sorted(asked)
+    ]

@@ -1,0 +1,285 @@
+"""Agents, their prompts, conversations and runs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from agents.spec import Pattern
+from api.schemas.common import Input, Name, Output
+from database.agent_models import AgentRun, Approval, Message, ToolCall, UsageRecord
+from domain.agent_runs import OnBusy, RunStatus, UsageTotal
+from domain.approvals import ApprovalStatus, Decision
+from domain.llm import Role
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ToolOut(Output):
+    """A tool that an agent may call."""
+
+    name: str
+    description: str
+    approver_role: str | None = Field(description="Whose yes every call needs; null: nobody's.")
+
+
+class AgentOut(Output):
+    """An agent, as its file in the repository says."""
+
+    agent: str
+    description: str
+    pattern: Pattern
+    prompt_version: str
+    tools: list[ToolOut]
+    max_step_count: int
+
+
+class PromptOut(Output):
+    """One version of an agent's prompt."""
+
+    agent: str
+    prompt_version: str
+    is_current: bool = Field(description="Whether new runs use it.")
+    text: str
+
+
+class NewConversation(Input):
+    """Begins a conversation."""
+
+    title: Name | None = None
+    user_id: UUID | None = Field(default=None, description="For administrators: whose it is.")
+
+
+class ConversationOut(Output):
+    """A transcript that runs add to."""
+
+    conversation_id: UUID
+    user_id: UUID
+    title: str | None
+    created_at: datetime
+
+
+class MessageOut(Output):
+    """One message of a conversation."""
+
+    message_id: UUID
+    seq: int
+    role: Role
+    content: str
+    tool_calls: list[dict[str, Any]]
+    call_id: UUID | None
+    agent_run_id: UUID | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: Message) -> "MessageOut":
+        """Render a message's row."""
+        facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
+        return cls(**facts, tool_calls=row.tool_calls_data)
+
+
+class BudgetIn(Input):
+    """What a run may use up at the most, beside the plan's limits."""
+
+    token_count: int | None = Field(default=None, gt=0, le=2**53)
+    cost_cents: int | None = Field(default=None, gt=0, le=2**53)
+
+
+class NewAgentRun(Input):
+    """Starts a run."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "agent": "research",
+                    "input": "Where does the night train to Varna leave from?",
+                    "budget": {"token_count": 20_000},
+                },
+            ],
+        },
+    )
+
+    agent: Name
+    input: Text
+    conversation_id: UUID | None = Field(default=None, description="Null begins a new one.")
+    budget: BudgetIn = BudgetIn()
+    on_busy: OnBusy = Field(
+        default=OnBusy.ENQUEUE,
+        description="What to do while another run of the conversation is not over.",
+    )
+    user_id: UUID | None = Field(default=None, description="For administrators: whose run it is.")
+
+
+class ApprovalIn(Input):
+    """Decides a call that waits for somebody's yes."""
+
+    call_id: UUID
+    args_sha256: Sha256 = Field(description="Of the arguments that were decided about.")
+    decision: Decision
+    reason: Annotated[str, StringConstraints(max_length=1_000)] | None = None
+
+
+class RunMessageIn(Input):
+    """Something that the user adds while the run goes on."""
+
+    content: Text
+
+
+class CitationOut(Output):
+    """A document that the answer rests on."""
+
+    document_id: UUID
+    excerpt: str
+
+
+class PendingApprovalOut(Output):
+    """A call that waits for somebody's yes."""
+
+    call_id: UUID
+    tool: str
+    arguments: dict[str, Any]
+    args_sha256: str
+    approver_role: str
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, approval: Approval, call: ToolCall) -> "PendingApprovalOut":
+        """Render an approval and its call."""
+        return cls(
+            call_id=call.call_id,
+            tool=call.tool,
+            arguments=call.arguments_data,
+            args_sha256=approval.args_sha256,
+            approver_role=approval.approver_role,
+            expires_at=approval.expires_at,
+        )
+
+
+class UsageOut(Output):
+    """What models used up."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cost_cents: float
+
+    @classmethod
+    def of(cls, total: UsageTotal) -> "UsageOut":
+        """Render a sum."""
+        return cls(
+            prompt_tokens=total.prompt_token_count,
+            completion_tokens=total.completion_token_count,
+            cost_cents=float(total.cost_cents),
+        )
+
+
+class RunErrorOut(Output):
+    """Why a run did not complete."""
+
+    code: str
+    message: str | None
+
+
+class AgentRunOut(Output):
+    """A run of an agent."""
+
+    agent_run_id: UUID
+    user_id: UUID
+    agent: str
+    conversation_id: UUID
+    run_status: RunStatus
+    output: str | None
+    citations: list[CitationOut]
+    pending_approvals: list[PendingApprovalOut]
+    usage: UsageOut
+    error: RunErrorOut | None
+    prompt_version: str
+    workflow_id: str
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+    @classmethod
+    def of(
+        cls,
+        row: AgentRun,
+        total: UsageTotal,
+        pending: Sequence[PendingApprovalOut],
+    ) -> "AgentRunOut":
+        """Render a run's row with what belongs to it."""
+        facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
+        failed = None
+        if row.error_code is not None:
+            failed = RunErrorOut(code=row.error_code, message=row.error_message)
+        return cls(
+            **facts,
+            citations=[CitationOut(**citation) for citation in row.citations_data],
+            pending_approvals=list(pending),
+            usage=UsageOut.of(total),
+            error=failed,
+        )
+
+
+class ModelCallOut(Output):
+    """One attempt at a call of a model."""
+
+    attempt: int
+    model: str | None
+    outcome: str | None = Field(description="Null while it is under way.")
+    prompt_tokens: int
+    completion_tokens: int
+    cost_cents: float
+    is_priced: bool = Field(description="False: nobody knows what the model costs.")
+    is_estimated: bool = Field(description="True: the model never told what it used.")
+
+    @classmethod
+    def of(cls, row: UsageRecord) -> "ModelCallOut":
+        """Render an attempt's record."""
+        return cls(
+            attempt=row.attempt or 1,
+            model=row.model,
+            outcome=row.outcome,
+            prompt_tokens=row.prompt_token_count,
+            completion_tokens=row.completion_token_count,
+            cost_cents=float(row.cost_cents),
+            is_priced=row.is_priced,
+            is_estimated=row.is_estimated,
+        )
+
+
+class ToolCallOut(Output):
+    """A tool call, as the ledger has it."""
+
+    call_id: UUID
+    tool: str
+    arguments: dict[str, Any]
+    args_sha256: str
+    tool_call_status: str
+    approval_status: ApprovalStatus | None
+    result: dict[str, Any] | None
+    completed_at: datetime | None
+
+    @classmethod
+    def of(cls, row: ToolCall, approval: Approval | None) -> "ToolCallOut":
+        """Render a call and, if it needed one, its approval."""
+        return cls(
+            call_id=row.call_id,
+            tool=row.tool,
+            arguments=row.arguments_data,
+            args_sha256=row.args_sha256,
+            tool_call_status=row.tool_call_status,
+            approval_status=ApprovalStatus(approval.approval_status) if approval else None,
+            result=row.result_data,
+            completed_at=row.completed_at,
+        )
+
+
+class StepOut(Output):
+    """One step: what was asked of the model, and what it wanted."""
+
+    step: int
+    model_calls: list[ModelCallOut]
+    tool_calls: list[ToolCallOut]
