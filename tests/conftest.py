@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -31,6 +32,7 @@ PROJECT = Path(__file__).parent.parent
 WEBHOOK_SECRET = "whsec_test"
 STARTUP_SECONDS = 30
 POLLS_PER_SECOND = 2000
+RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sys.argv[1:])"
 
 
 class Outside(NamedTuple):
@@ -95,6 +97,47 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
         child.wait(10)
 
 
+@dataclass
+class ChromaServer:
+    """A Chroma server that can be killed and started again, with the same data and address."""
+
+    port: int
+    data: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-c", RUN_CHROMA, "chroma", "run", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--path", str(self.data)]
+        with (self.data / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for_url(f"{self.url}/api/v2/heartbeat")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaServer]:
+    """Where Chroma is to listen; most tests need none, so it is started by `chroma_url`."""
+    server = ChromaServer(free_port(), tmp_path_factory.mktemp("chroma"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def chroma_url(chroma_server: ChromaServer) -> str:
+    """Chroma, running."""
+    chroma_server.start()
+    return chroma_server.url
+
+
 @pytest.fixture(scope="session")
 def stripe_url(outside: Outside) -> str:
     return outside.stripe
@@ -120,7 +163,7 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
 
 
 @pytest.fixture(scope="session")
-def settings(database_url: str, outside: Outside) -> Settings:
+def settings(database_url: str, outside: Outside, chroma_server: ChromaServer) -> Settings:
     """What a process of this test run would read from its environment."""
     return Settings(
         _env_file=None,
@@ -133,6 +176,7 @@ def settings(database_url: str, outside: Outside) -> Settings:
         ),
         mail=MailSettings(smtp_port=outside.smtp_port),
         llm=LLMSettings(base_url=f"{outside.llm}/v1"),
+        chroma_url=f"http://127.0.0.1:{chroma_server.port}",
         public_url=outside.api,
     )
 

@@ -1,0 +1,137 @@
+"""Documents that agents answer from."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from temporalio.client import Client
+
+from api.deps import CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
+from api.idempotency import Claim, OnceDep
+from api.lookup import acting_for, found
+from api.schemas.common import Listing, problems
+from api.schemas.documents import DocumentOut, NewDocument
+from api.shelves import ShelvesDep
+from api.temporal_calls import start_once
+from database.agent_models import Document
+from database.documents import DocumentRepository
+from database.session import Sessions
+from domain.documents import DocumentStatus, IngestStart, check_text
+from domain.errors import InvalidInputError, NotFoundError
+from domain.ids import ingest_workflow_id
+from workflows.ingest_document import IngestDocumentWorkflow
+from workflows.queues import AGENTS
+from workflows.search_attributes import starting_attributes
+
+router = APIRouter(prefix="/documents", tags=["documents"])
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=DocumentOut,
+    responses=problems(401, 404, 409, 422, 503),
+)
+async def ingest_document(
+    body: NewDocument,
+    caller: CallerDep,
+    settings: SettingsDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Take in a text. It becomes `ready`, or `failed` with the reason."""
+    user_id = await acting_for(sessions, caller, body.user_id)
+
+    async def work(claim: Claim) -> DocumentOut:
+        document_id = claim.resource_id
+        await _insert(sessions, document_id, user_id, body, settings.documents.max_bytes)
+        await _start(temporal, document_id, user_id)
+        return DocumentOut.of(await _read(sessions, document_id, user_id))
+
+    return await once.run(caller.user_id, work, status=202, location="document_id")
+
+
+@router.get("", responses=problems(401, 422, 503))
+async def list_documents(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+    document_status: DocumentStatus | None = None,
+) -> Listing[DocumentOut]:
+    """Return documents, newest first."""
+    async with sessions() as session:
+        page = await DocumentRepository(session).list(
+            caller.scope,
+            document_status,
+            paging.limit,
+            paging.cursor,
+        )
+    return Listing[DocumentOut].of(page, DocumentOut.of)
+
+
+@router.get("/{document_id}", responses=problems(401, 404, 422, 503))
+async def get_document(
+    document_id: UUID,
+    caller: CallerDep,
+    sessions: SessionsDep,
+) -> DocumentOut:
+    """Return a document as it stands, without its content."""
+    return DocumentOut.of(await _read(sessions, document_id, caller.scope))
+
+
+@router.delete("/{document_id}", status_code=204, responses=problems(401, 404, 422, 503))
+async def delete_document(document_id: UUID, caller: CallerDep, shelves: ShelvesDep) -> None:
+    """Delete a document, its passages and its content. After a 503, delete it again."""
+    if not await shelves.desk.delete_document(document_id, caller.scope):
+        raise NotFoundError("there is no such document")
+
+
+async def _insert(
+    sessions: Sessions,
+    document_id: UUID,
+    user_id: UUID,
+    wanted: NewDocument,
+    max_bytes: int,
+) -> None:
+    # Reason: everywhere else the workflow's first step inserts the row; here the POST does, before
+    # it starts the workflow, because the content must be in the database and never in a history.
+    # What breaks in between is taken up by the same key: both ids come out the same.
+    content, error = wanted.content, None
+    if content is not None:
+        try:
+            check_text(content, max_bytes)
+        except InvalidInputError as problem:
+            # Reason: what cannot be read is not kept either; PostgreSQL refuses NUL bytes.
+            content, error = None, problem
+    async with sessions.begin() as session:
+        await DocumentRepository(session).add(
+            document_id,
+            user_id,
+            title=wanted.title,
+            source_url=str(wanted.url) if wanted.url else None,
+            content=content,
+            metadata_data=wanted.metadata,
+            document_status=DocumentStatus.FAILED if error else DocumentStatus.PENDING,
+            error_code=error.error_code if error else None,
+            error_message=error.message if error else None,
+            workflow_id=ingest_workflow_id(document_id),
+        )
+
+
+async def _start(temporal: Client, document_id: UUID, user_id: UUID) -> None:
+    await start_once(
+        temporal,
+        IngestDocumentWorkflow.run,
+        IngestStart(document_id=document_id),
+        workflow_id=ingest_workflow_id(document_id),
+        summary="ingest a document",
+        search_attributes=starting_attributes(user_id=user_id),
+        task_queue=AGENTS,
+    )
+
+
+async def _read(sessions: Sessions, document_id: UUID, user_id: UUID | None) -> Document:
+    async with sessions() as session:
+        row = await DocumentRepository(session).get(document_id, user_id)
+    return found(row, "document")

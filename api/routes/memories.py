@@ -1,0 +1,48 @@
+"""What agents remember of users."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from api.deps import CallerDep, PagingDep, SessionsDep
+from api.lookup import acting_for
+from api.schemas.common import Listing, problems
+from api.schemas.documents import MemoryOut
+from api.shelves import ShelvesDep
+from domain.documents import Memory
+from domain.errors import NotFoundError
+
+router = APIRouter(prefix="/memories", tags=["memories"])
+
+
+@router.get("", responses=problems(401, 404, 422, 503))
+async def list_memories(
+    caller: CallerDep,
+    sessions: SessionsDep,
+    shelves: ShelvesDep,
+    paging: PagingDep,
+    query: Annotated[
+        str | None,
+        Query(min_length=1, max_length=1_000, description="Ranks them by meaning, on one page."),
+    ] = None,
+    user_id: Annotated[UUID | None, Query(description="Whose; administrators only.")] = None,
+) -> Listing[MemoryOut]:
+    """Return the memories of one user: newest first, or, with a query, the best first."""
+    owner_id = await acting_for(sessions, caller, user_id)
+    if query is not None:
+        memories = await shelves.library.search_memories(owner_id, query, paging.limit)
+        return Listing[MemoryOut](items=[_render(memory) for memory in memories])
+    page = await shelves.desk.list_memories(owner_id, paging.limit, paging.cursor)
+    return Listing[MemoryOut].of(page, _render)
+
+
+@router.delete("/{memory_id}", status_code=204, responses=problems(401, 404, 422, 503))
+async def delete_memory(memory_id: UUID, caller: CallerDep, shelves: ShelvesDep) -> None:
+    """Delete a memory."""
+    if not await shelves.desk.forget_memory(memory_id, caller.scope):
+        raise NotFoundError("there is no such memory")
+
+
+def _render(memory: Memory) -> MemoryOut:
+    return MemoryOut.model_validate(memory)

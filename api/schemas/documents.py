@@ -1,0 +1,137 @@
+"""Documents and memories."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, HttpUrl, StringConstraints, field_validator, model_validator
+
+from api.schemas.common import Input, Name, Output
+from database.agent_models import Document
+from domain.documents import DocumentStatus, Memory
+
+MAX_URL_LENGTH = 2_000
+
+# Reason: PostgreSQL stores no NUL in any text.
+_NO_NUL = r"^[^\x00]*$"
+_Key = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=_NO_NUL)]
+_Text = Annotated[str, StringConstraints(max_length=500, pattern=_NO_NUL)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class NewDocument(Input):
+    """A text, or where one is to be fetched."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"title": "Trains", "content": "# Trains\n\nThey leave every ten minutes."},
+                {"title": "Manual", "url": "https://example.com/manual.md"},
+            ],
+        },
+    )
+
+    title: Annotated[Name, StringConstraints(pattern=_NO_NUL)]
+    content: str | None = Field(default=None, description="Plain text or Markdown.")
+    url: HttpUrl | None = Field(
+        default=None, description="Plain text or Markdown, at a public http or https address."
+    )
+    metadata: dict[_Key, bool | int | _Number | _Text | None] = Field(
+        default_factory=dict, max_length=50
+    )
+    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_modest(cls, url: HttpUrl | None) -> HttpUrl | None:
+        if url is not None and (url.username or url.password):
+            raise ValueError("an address with a password is not stored")
+        if url is not None and len(str(url)) > MAX_URL_LENGTH:
+            raise ValueError(f"an address has {MAX_URL_LENGTH} letters at the most")
+        return url
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.content is None) == (self.url is None):
+            raise ValueError("give either content or url")
+        return self
+
+
+class DocumentProblem(Output):
+    """Why a document could not be read."""
+
+    code: str
+    message: str
+
+
+class DocumentOut(Output):
+    """A document, without its content."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "document_id": "5f0c…",
+                    "title": "Trains",
+                    "document_status": "ready",
+                    "chunk_count": 3,
+                    "is_suspicious": False,
+                    "error": None,
+                    "workflow_id": "ingest-document-5f0c…",
+                },
+            ],
+        },
+    )
+
+    document_id: UUID
+    user_id: UUID
+    title: str
+    url: str | None
+    metadata: dict[str, Any]
+    document_status: DocumentStatus
+    chunk_count: int
+    is_suspicious: bool = Field(
+        description="It holds what looks like orders to a model; they are fenced, not obeyed.",
+    )
+    error: DocumentProblem | None
+    workflow_id: str
+    created_at: datetime
+    ingested_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Document) -> Self:
+        """Render a row."""
+        error = None
+        if row.error_code is not None:
+            error = DocumentProblem(code=row.error_code, message=row.error_message or "")
+        return cls(
+            document_id=row.document_id,
+            user_id=row.user_id,
+            title=row.title,
+            url=row.source_url,
+            metadata=row.metadata_data,
+            document_status=DocumentStatus(row.document_status),
+            chunk_count=row.chunk_count,
+            is_suspicious=row.is_suspicious,
+            error=error,
+            workflow_id=row.workflow_id,
+            created_at=row.created_at,
+            ingested_at=row.ingested_at,
+        )
+
+
+class MemoryOut(Output, Memory):
+    """Something that an agent remembers of a user."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "memory_id": "a1b2…",
+                    "text": "They travel with a dog.",
+                    "created_at": "2026-11-02T10:00:00Z",
+                    "score": 0.71,
+                },
+            ],
+        },
+    )

@@ -1,0 +1,50 @@
+"""What the API itself may do with documents and memories in Chroma."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, NamedTuple, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from activities.library import Library
+from activities.library_desk import LibraryDesk
+from adapters.chroma import open_chroma
+from adapters.embeddings import open_embedder
+from config import Settings
+from database.session import Sessions
+
+
+class Shelves(NamedTuple):
+    """Searches load the embedding model; the desk's work does not."""
+
+    library: Library
+    desk: LibraryDesk
+
+
+@asynccontextmanager
+async def open_shelves(settings: Settings, sessions: Sessions) -> AsyncIterator[Shelves]:
+    """Open connections to Chroma and to what embeds; nothing is loaded before it is needed.
+
+    Args:
+        settings: Where they are.
+        sessions: The database.
+
+    Yields:
+        What the routes need.
+    """
+    given = settings.embeddings
+    key = given.api_key.get_secret_value()
+    async with (
+        open_chroma(settings.chroma_url) as chroma,
+        open_embedder(given.base_url, key, given.model) as embedder,
+    ):
+        yield Shelves(Library(chroma, embedder, sessions), LibraryDesk(chroma, sessions))
+
+
+def get_shelves(connection: HTTPConnection) -> Shelves:
+    """Return the process's shelves."""
+    return cast("Shelves", connection.app.state.shelves)
+
+
+ShelvesDep = Annotated[Shelves, Depends(get_shelves)]
