@@ -1,8 +1,9 @@
-"""The stream's writing side on a real PostgreSQL: numbers without gaps, tokens exactly once."""
+"""Runs' streams on a real PostgreSQL and a bad network: no gaps, and tokens exactly once."""
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ import pytest
 
 from activities import run_stream
 from activities.run_stream import RunStream
+from api.run_feed import RunFeed
 from database.agent_models import RunEvent
 from database.run_events import RunEventRepository
 from database.session import Sessions, make_engine, make_sessions
@@ -211,10 +213,37 @@ async def test_a_broken_connection_before_the_commit_loses_nothing(
     assert text_of(await read(sessions, agent_run_id)) == "".join(f"{n} " for n in range(60))
 
 
+async def test_watchers_outlast_an_outage(
+    sessions: Sessions,
+    shaky: Sessions,
+    relay: Relay,
+) -> None:
+    agent_run_id = await add_run(sessions)
+    async with sessions() as session:
+        run = await RunEventRepository(session).owner_of(agent_run_id, None)
+    assert run is not None
+    feed = RunFeed(shaky, relay.database_url)
+    await feed.start()
+    try:
+        async with asyncio.timeout(10), aclosing(feed.follow(run, 0)) as batches:
+            await append(sessions, agent_run_id, step(1))
+            assert [message.seq for message in await anext(batches)] == [1]
+            relay.cut()
+            await append(sessions, agent_run_id, step(2))
+            await asyncio.sleep(0.2)
+            relay.mend()
+            assert [message.seq for message in await anext(batches)] == [2]
+            await finish(sessions, agent_run_id)
+            assert [message.is_last async for batch in batches for message in batch] == [True]
+    finally:
+        await feed.stop()
+
+
 WRITER = """
 import asyncio, sys
 from uuid import UUID
 from activities.run_stream import RunStream
+from api.run_feed import RunFeed
 from database.session import make_engine, make_sessions
 
 async def main(database_url, agent_run_id, attempt):
