@@ -37,7 +37,7 @@ TAGS = [
     {"name": "webhook-events", "description": "What Stripe told, and what became of it."},
     {"name": "workflows", "description": "Temporal's own view of the work."},
     {"name": "admin", "description": "For whoever runs the system."},
-    {"name": "streams", "description": "Events as they happen, over WebSockets."},
+    {"name": "streams", "description": "Events as they happen: WebSockets, and server-sent events."},
     {"name": "health", "description": "Alive, ready, and how much of what."},
 ]
 
