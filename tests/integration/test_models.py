@@ -339,7 +339,9 @@ async def test_silence_has_an_end(
     assert caught.value.details["has_begun"] == ("token_count" in item)
 
 
-@pytest.mark.parametrize("item", [{"delay_seconds": 30}, {"token_count": 900, "token_seconds": 1}])
+@pytest.mark.parametrize(
+    "item", [{"delay_seconds": 30}, {"token_count": 900, "token_seconds": 0.3}]
+)
 async def test_cancelling_closes_the_socket(
     models: Models,
     provider: str,

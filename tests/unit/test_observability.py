@@ -9,6 +9,14 @@ NAMES = (
     "payment_amount_cents",
     "webhook_events_total",
     "webhook_lag_seconds",
+    "agent_requests_total",
+    "agent_duration_seconds",
+    "active_agents",
+    "llm_requests_total",
+    "llm_tokens_total",
+    "llm_cost_cents_total",
+    "circuit_breaker_state",
+    "tool_calls_total",
 )
 
 
@@ -68,6 +76,19 @@ def test_a_dead_process_has_nothing_in_flight(tmp_path: Path) -> None:
     assert list(tmp_path.glob("gauge_livesum_*.db"))
     assert "in_flight" in run(f"{gauge}; print(o.render_metrics().decode())", tmp_path).stdout
     assert "in_flight" not in run(RENDER, tmp_path).stdout
+
+
+def test_a_dead_process_leaves_no_breaker_open_and_no_agent_active(tmp_path: Path) -> None:
+    dead = "import observability as o; o.CIRCUIT_BREAKER_STATE.labels('m').set(2)"
+    run(f"{dead}; o.ACTIVE_AGENTS.set(7)", tmp_path)
+    living = "import observability as o; o.CIRCUIT_BREAKER_STATE.labels('m').set(1)"
+    text = run(
+        f"{living}; o.ACTIVE_AGENTS.set(3); print(o.render_metrics().decode())",
+        tmp_path,
+    ).stdout
+    assert 'circuit_breaker_state{model="m"} 1.0' in text
+    assert "active_agents 3.0" in text
+    assert "circuit_breaker_state{" not in run(RENDER, tmp_path).stdout
 
 
 def test_every_log_line_is_json_with_its_context() -> None:

@@ -11,7 +11,7 @@ from domain.errors import InvalidInputError
 from domain.repairs import read_arguments
 
 # What a database can keep: no NUL, no half of a surrogate pair.
-TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)))
+TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
 VALUES = st.recursive(
     st.none()
     | st.booleans()
