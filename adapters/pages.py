@@ -11,6 +11,7 @@ from domain.documents import too_large
 from domain.errors import InvalidInputError, UnavailableError
 
 MAX_REDIRECTS = 3
+MAX_PORT = 65_535
 SILENCE_SECONDS = 10.0
 TOTAL_SECONDS = 45.0
 TEXT_TYPES = frozenset({"text/plain", "text/markdown", "text/x-markdown"})
@@ -50,7 +51,8 @@ class PageFetcher:
                     here = found
         except (httpx.TransportError, TimeoutError, socket.gaierror) as error:
             raise _unreachable("the document's server does not answer") from error
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, UnicodeError) as error:
+            # Reason: a part of a host's name may be too long for any resolver.
             raise InvalidInputError("this is no address", "document_address_refused") from error
         message = f"more than {MAX_REDIRECTS} redirects"
         raise InvalidInputError(message, "document_fetch_refused")
@@ -70,7 +72,8 @@ class PageFetcher:
         return await self._read(http, url, addresses[-1])
 
     async def _look_up(self, url: httpx.URL) -> list[str]:
-        if url.scheme not in {"http", "https"} or not url.host:
+        is_web = url.scheme in {"http", "https"} and bool(url.host)
+        if not is_web or (url.port or 0) > MAX_PORT:
             message = "only http and https addresses are fetched"
             raise InvalidInputError(message, "document_address_refused")
         loop = asyncio.get_running_loop()

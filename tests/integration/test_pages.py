@@ -1,0 +1,206 @@
+"""Fetching from the web: text only, in bounds, and never from our own network."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import pytest
+
+from adapters import pages
+from adapters.pages import PageFetcher, is_public
+from domain.errors import ApplicationError, InvalidInputError, UnavailableError
+
+MOST = 1_000
+Answer = Callable[[str], bytes]
+
+
+@asynccontextmanager
+async def page(answer: Answer | bytes) -> AsyncIterator[str]:
+    """A web server in this network that answers by path."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split()[1].decode()
+        writer.write(answer if isinstance(answer, bytes) else answer(path))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def reply(
+    body: bytes = b"text", status: str = "200 OK", kind: str = "text/plain", **headers: str
+) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
+    lines += [f"Content-Type: {kind}"] if kind else []
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
+
+
+def redirect(to: str) -> bytes:
+    return reply(b"", "302 Found", Location=to)
+
+
+def fetcher(*allowed: str) -> PageFetcher:
+    return PageFetcher(MOST, allowed or ("127.0.0.1",))
+
+
+async def code_of(url: str, pages: PageFetcher | None = None) -> str:
+    with pytest.raises(ApplicationError) as caught:
+        await (pages or fetcher()).fetch(url)
+    assert caught.value.is_retryable == isinstance(caught.value, UnavailableError)
+    return caught.value.error_code
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/markdown; charset=utf-8", "TEXT/PLAIN"])
+async def test_text_is_fetched(kind: str) -> None:
+    async with page(reply("\ufeffgrün".encode(), kind=kind)) as url:
+        assert await fetcher().fetch(f"{url}/a.md") == "grün"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (reply(kind="text/html"), "document_type_unsupported"),
+        (reply(kind="application/pdf"), "document_type_unsupported"),
+        (reply(kind=""), "document_type_unsupported"),
+        (reply(gzip.compress(b"x"), Content_Encoding="gzip"), "document_type_unsupported"),
+        (reply(b"\xff\xfe"), "document_not_utf8"),
+        (reply(b"x" * (MOST + 1)), "document_too_large"),
+        (reply(status="404 Not Found"), "document_fetch_refused"),
+        (reply(status="403 Forbidden"), "document_fetch_refused"),
+        (reply(status="204 No Content"), "document_fetch_refused"),
+        (reply(status="302 Found"), "document_fetch_refused"),
+        (reply(status="500 Oops"), "document_unreachable"),
+        (reply(status="429 Later"), "document_unreachable"),
+        (b"this is no HTTP\r\n\r\n", "document_unreachable"),
+        (redirect("ftp://127.0.0.1/x"), "document_address_refused"),
+        (redirect("http://[oops/x"), "document_unreachable"),
+        (redirect(f"http://{'x' * 64}.example/"), "document_address_refused"),
+        (redirect("http://127.0.0.1:99999/"), "document_address_refused"),
+        (redirect("http://:80/"), "document_fetch_refused"),
+    ],
+)
+async def test_what_is_no_text_is_named(answer: bytes, code: str) -> None:
+    async with page(answer) as url:
+        assert await code_of(url) == code
+
+
+async def test_a_body_without_end_is_cut_off() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
+    async with page(head + b"x" * 10_000_000) as url:
+        assert await code_of(url) == "document_too_large"
+
+
+async def test_a_silent_server_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "TOTAL_SECONDS", 0.3)
+    async with page(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nx"
+    ) as (url):
+        assert await code_of(url) == "document_unreachable"
+
+
+async def test_nobody_there() -> None:
+    assert await code_of("http://127.0.0.1:1/x") == "document_unreachable"
+    assert await code_of("http://nothing.invalid/x") == "document_unreachable"
+
+
+async def test_three_redirects_are_followed() -> None:
+    def answer(path: str) -> bytes:
+        count = int(path.strip("/"))
+        return redirect(f"/{count - 1}") if count else reply(b"there")
+
+    async with page(answer) as url:
+        assert await fetcher().fetch(f"{url}/3") == "there"
+        assert await code_of(f"{url}/4") == "document_fetch_refused"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "2130706433",
+        "0x7f.1",
+        "0.0.0.0",  # noqa: S104
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "10.0.0.1",
+        "169.254.169.254",
+        "192.168.1.1",
+        "172.16.0.1",
+        "100.64.0.1",
+    ],
+)
+async def test_our_own_network_is_closed(host: str) -> None:
+    async with page(reply()) as url:
+        port = url.rpartition(":")[2]
+        closed = PageFetcher(MOST, ("other.example",))
+        assert await code_of(f"http://{host}:{port}/x", closed) == "document_address_refused"
+
+
+@pytest.mark.parametrize("host", ["localhost", "[::1]", "169.254.169.254"])
+async def test_a_redirect_into_our_network_is_refused(host: str) -> None:
+    """The first host may be asked, and what it names is looked at again."""
+    visits = []
+
+    def secret(path: str) -> bytes:
+        visits.append(path)
+        return reply(b"secret")
+
+    async with AsyncExitStack() as stack:
+        inside = await stack.enter_async_context(page(secret))
+        port = inside.rpartition(":")[2]
+        outside = await stack.enter_async_context(page(redirect(f"http://{host}:{port}/secret")))
+        assert await code_of(outside) == "document_address_refused"
+    assert visits == []
+
+
+async def test_the_address_that_was_looked_at_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name that resolves otherwise the second time changes nothing: it is asked once."""
+    loop = asyncio.get_running_loop()
+    asked = []
+
+    async def resolve(host: str, port: int | None, **options: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(0, 0, 0, "", ("127.0.0.1", port or 0))]
+
+    heads = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(reply(b"there"))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setattr(loop, "getaddrinfo", resolve)
+    async with server:
+        assert await fetcher("docs.example").fetch(f"http://docs.example:{port}/x") == "there"
+    assert asked == ["docs.example"]
+    assert f"Host: docs.example:{port}" in heads[0]
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700:4700::1111"])
+def test_public_addresses_are_open(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["224.0.0.1", "240.0.0.1", "fe80::1%eth0", "fc00::1", "2002::1"]
+)
+def test_other_addresses_are_not(address: str) -> None:
+    assert not is_public(address)
+
+
+def test_errors_are_of_their_kind() -> None:
+    assert not InvalidInputError("x").is_retryable
+    assert httpx.URL("http://[::1]:80").host == "::1"
