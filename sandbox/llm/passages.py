@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 _HEAD = re.compile(r"^\[(\d{1,4})\]\s*(.*)$")
 _OPENING = re.compile(r"^<([\w-]+)>$")
 _CLOSING = re.compile(r"^</[\w-]+>$")
-_ENDS_BLOCK = re.compile(r"^\s*$|^#|^\s*[-*+]\s|^\s*\d+[.)]\s|^\|")
+_NO_SENTENCE = re.compile(r"^\s*$|^#")
+_LIST_ITEM = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+|^\|\s*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"\w+")
 _ENOUGH_COMMON_WORDS = 2
@@ -95,12 +96,15 @@ def _marked(text: str) -> Iterator[tuple[Passage | None, str]]:
 
 
 def _sentences(passage: Passage) -> Iterator[str]:
+    """Yield the sentences of paragraphs and list items, over the ends of lines; no headings."""
     block: list[str] = []
     for line in [*passage.lines, ""]:
-        if _ENDS_BLOCK.match(line):
+        is_between, text = _NO_SENTENCE.match(line), _LIST_ITEM.sub("", line)
+        if is_between or text != line:
             yield from _split(block)
             block = []
-        block.append(line.strip())
+        if not is_between:
+            block.append(text.strip())
 
 
 def _split(block: list[str]) -> Iterator[str]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox import servers
+from tests.sandbox import llm_server, servers
+from tests.sandbox.llm_server import ModelServer
 from tests.sandbox.servers import Receiver, Sandbox
 
 
@@ -60,6 +61,14 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     begun = time.monotonic()
     sandbox.stop()
     assert time.monotonic() - begun < 2
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    """The models' stand-in, quick; each test scripts with a `match` of its own."""
+    server = llm_server.start(tmp_path_factory.mktemp("llm"), "--token-seconds", "0.001")
+    yield server
+    server.stop()
 
 
 @pytest.fixture
