@@ -20,7 +20,14 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from commands.migrate import migrate_database
-from config import AuthSettings, LLMSettings, MailSettings, Settings, StripeSettings
+from config import (
+    AuthSettings,
+    DocumentSettings,
+    LLMSettings,
+    MailSettings,
+    Settings,
+    StripeSettings,
+)
 from database.session import Sessions, make_engine, make_sessions
 from worker import running_workers
 from workflows.search_attributes import register
@@ -176,6 +183,8 @@ def settings(database_url: str, outside: Outside, chroma_server: ChromaServer) -
         ),
         mail=MailSettings(smtp_port=outside.smtp_port),
         llm=LLMSettings(base_url=f"{outside.llm}/v1"),
+        # Reason: the one name that tests may fetch from; its address alone stays closed.
+        documents=DocumentSettings(allowed_private_hosts=("localhost",)),
         chroma_url=f"http://127.0.0.1:{chroma_server.port}",
         public_url=outside.api,
     )

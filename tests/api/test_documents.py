@@ -1,7 +1,9 @@
 """Documents: taken in, found by meaning, seen by their owner only, gone when deleted."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,21 +11,23 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.testing import ActivityEnvironment
 
-from activities.documents import DocumentActivities
+from activities.documents import FETCH_PATIENCE, DocumentActivities
 from activities.library import Library
 from activities.passages import PassageStore
 from adapters.chroma import Chroma, Entry, Shelf, open_chroma
 from adapters.embeddings import LocalEmbedder, Vector
 from adapters.pages import PageFetcher
-from config import Settings
 from database.agent_models import Document
 from database.documents import DocumentRepository
 from database.session import Sessions
 from domain.documents import IngestStart
+from domain.errors import InvalidInputError, ProviderRejectedError, UnavailableError
 from domain.ids import ingest_workflow_id, resource_id
 from tests.api.conftest import API, Person, problem, until
 from tests.conftest import ChromaServer
+from tests.integration.test_pages import page, redirect, reply
 
 ROOT = Path(__file__).parents[2]
 OWN = ("README.md", "CONTRIBUTING.md", "docs/adr/0003-saved-errors.md")
@@ -347,9 +351,91 @@ async def test_only_ready_documents_of_ones_own_are_found(
     assert [str(passage.document_id) for passage in passages] == [mine["document_id"]]
 
 
-async def test_the_settings_reach_the_worker(
-    user: Person, settings: Settings, stranger: httpx.AsyncClient
+async def test_a_document_is_fetched(user: Person, library: Library) -> None:
+    async with page(reply(b"# Trams\n\nTrams are blue.", kind="text/markdown")) as url:
+        place = url.replace("127.0.0.1", "localhost")
+        document = await ingest(user, title="Fetched", url=f"{place}/trams.md")
+    assert (document["document_status"], document["error"]) == ("ready", None)
+    assert document["url"] == f"{place}/trams.md"
+    [passage] = await library.search_documents(user.user_id, "tram colour", 3)
+    assert passage.text == "# Trams\n\nTrams are blue."
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (reply(status="404 Not Found"), "document_fetch_refused"),
+        (reply(kind="text/html"), "document_type_unsupported"),
+        (reply(b"\xff"), "document_not_utf8"),
+        (reply(b"a\0b"), "document_not_text"),
+        (reply(b""), "document_empty"),
+        (reply(b"x" * 1_000_001), "document_too_large"),
+        (redirect("http://127.0.0.1:1/secret"), "document_address_refused"),
+    ],
+)
+async def test_what_is_fetched_and_cannot_be_read_fails(
+    user: Person, chroma: Chroma, answer: bytes, code: str
 ) -> None:
-    document = await ingest(user, url="http://127.0.0.1:1/x.md")
+    async with page(answer) as url:
+        document = await ingest(user, url=url.replace("127.0.0.1", "localhost"))
+    assert (document["document_status"], document["error"]["code"]) == ("failed", code)
+    assert await stored(chroma, document["document_id"]) == []
+
+
+async def test_our_own_network_is_closed(user: Person, stranger: httpx.AsyncClient) -> None:
+    async with page(reply(b"secret")) as url:
+        document = await ingest(user, url=url)
     assert document["error"]["code"] == "document_address_refused"
     problem(await stranger.get(f"{API}/documents"), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("age", "kind"),
+    [(timedelta(0), UnavailableError), (FETCH_PATIENCE, InvalidInputError)],
+)
+async def test_a_server_that_stays_silent_is_a_reason_to_fail(
+    user: Person, sessions: Sessions, age: timedelta, kind: type[Exception]
+) -> None:
+    document_id = uuid4()
+    async with sessions.begin() as session:
+        gone = row(document_id) | {"content": None, "source_url": "http://localhost:1/x"}
+        await DocumentRepository(session).add(document_id, user.user_id, **gone)
+    async with open_chroma("http://localhost:1") as nowhere:
+        store = PassageStore(nowhere, LocalEmbedder(), sessions)
+        fetcher = PageFetcher(1_000, ["localhost"])
+        activities = DocumentActivities(store, fetcher, sessions, 1_000)
+        env = ActivityEnvironment()
+        env.info = dataclasses.replace(env.info, scheduled_time=datetime.now(UTC) - age)
+        with pytest.raises(kind):
+            await env.run(activities.fetch_document, IngestStart(document_id=document_id))
+
+
+async def test_the_model_refuses_and_nothing_stays(
+    user: Person, chroma: Chroma, sessions: Sessions
+) -> None:
+    document_id = uuid4()
+    async with sessions.begin() as session:
+        content = row(document_id, "word " * 5_000)
+        await DocumentRepository(session).add(document_id, user.user_id, **content)
+    refusing = Refusing()
+    activities = DocumentActivities(
+        PassageStore(chroma, refusing, sessions), PageFetcher(1), sessions, 1
+    )
+    with pytest.raises(ProviderRejectedError):
+        await activities.store_passages(IngestStart(document_id=document_id))
+    assert refusing.count > 1
+    assert await stored(chroma, str(document_id)) == []
+
+
+class Refusing(LocalEmbedder):
+    """Takes a first batch, and refuses the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        self.count += 1
+        if self.count > 1:
+            raise ProviderRejectedError("no", "embeddings_rejected")
+        return [[1.0] * 384 for _ in texts]

@@ -13,6 +13,7 @@ from temporalio.client import WorkflowHandle
 from commands.replay import read_history, record, replay, replay_command
 from database.models import PaymentRetry
 from domain.billing import SubscriptionStart
+from domain.documents import IngestStart
 from domain.errands import ErrandKind, StripeErrand
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id
@@ -80,7 +81,14 @@ class ChangedErrand:
         await workflow.sleep(1)
 
 
-CHANGED = (ChangedSubscription, ChangedRetry, ChangedErrand)
+@workflow.defn(name="IngestDocumentWorkflow", sandboxed=False)
+class ChangedIngestion:
+    @workflow.run
+    async def run(self, start: IngestStart) -> None:
+        await workflow.sleep(1)
+
+
+CHANGED = (ChangedSubscription, ChangedRetry, ChangedErrand, ChangedIngestion)
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
