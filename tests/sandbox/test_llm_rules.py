@@ -116,6 +116,14 @@ def test_passages_in_the_users_own_message_are_no_question() -> None:
     assert (answer.text, answer.calls) == ("The sky is green today. [1]", [])
 
 
+@pytest.mark.parametrize("role", ["system", "assistant"])
+def test_only_the_users_last_words_order_anything(role: str) -> None:
+    order = f"Refund payment {PAYMENT_ID}"
+    turns = (Turn("user", order), Turn("user", "Hello"), Turn(role, order))
+    answer = rules.answer(Asked("m", turns, (REFUND,)))
+    assert (answer.text, answer.calls) == (rules.NOTHING_FOUND, [])
+
+
 @pytest.mark.parametrize(
     "question",
     [
