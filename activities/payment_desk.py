@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -149,14 +150,20 @@ class PaymentDesk:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"woken to {update}",
         )
-        done: Answer = await self.client.execute_update_with_start_workflow(
-            update,
-            argument,
-            id=str(update_id),
-            start_workflow_operation=start,
-            result_type=answer,
-            rpc_timeout=self.answer_within,
-        )
+        try:
+            done: Answer = await self.client.execute_update_with_start_workflow(
+                update,
+                argument,
+                id=str(update_id),
+                start_workflow_operation=start,
+                result_type=answer,
+                rpc_timeout=self.answer_within,
+            )
+        except TemporalError:
+            # Reason: the SDK keeps a failed start in a future too, which complains if nobody looks.
+            with suppress(TemporalError, asyncio.CancelledError):
+                await start.workflow_handle()
+            raise
         return done
 
 

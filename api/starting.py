@@ -1,6 +1,8 @@
-"""Starting a subscription: look everything up, start its mailbox, wait for its row."""
+"""Starting a subscription or a payment: look everything up, start it, wait for its row."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from uuid import UUID
 
 from temporalio.client import Client
@@ -8,21 +10,27 @@ from temporalio.client import Client
 from api.lookup import found
 from api.schemas.subscriptions import NewSubscription
 from api.temporal_calls import start_once
-from database.models import Plan, Subscription
+from database.models import Payment, Plan, Subscription
 from database.payment_methods import PaymentMethodRepository
+from database.payments import PaymentRepository
 from database.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
 from domain.billing import SubscriptionRequest, SubscriptionStart
 from domain.errors import OutcomePendingError
-from domain.ids import subscription_workflow_id
+from domain.ids import payment_workflow_id, subscription_workflow_id
+from domain.payments import PaymentRequest, PaymentStart, PaymentStatus
 from domain.subscriptions import SubscriptionStatus
+from workflows.payment import PaymentWorkflow
+from workflows.search_attributes import starting_attributes
 from workflows.subscription import SubscriptionWorkflow
 
 ROW_SECONDS = 5.0
 OUTCOME_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.015
 _LAST_PAUSE_SECONDS = 0.2
+
+Row = TypeVar("Row")
 
 
 async def start_subscription(
@@ -56,10 +64,54 @@ async def start_subscription(
             SubscriptionStart(subscription_id=subscription_id, request=request),
             workflow_id=subscription_workflow_id(subscription_id),
             summary=f"{plan.code}: {plan.amount_cents} {plan.currency_code} per {plan.interval}",
-            user_id=user_id,
-            subscription_id=subscription_id,
+            search_attributes=starting_attributes(user_id, subscription_id),
         )
-    return await _wait_for_row(sessions, subscription_id)
+
+    async def read() -> Subscription | None:
+        return await _read(sessions, subscription_id)
+
+    return await _wait_for_row(read, _has_outcome, "subscription")
+
+
+async def start_payment(
+    temporal: Client,
+    sessions: Sessions,
+    payment_id: UUID,
+    request: PaymentRequest,
+) -> Payment:
+    """Start a payment, or take up a start that broke in the middle.
+
+    Args:
+        temporal: Where its workflow runs.
+        sessions: Where its row appears.
+        payment_id: The same for the same idempotency key.
+        request: What to pay.
+
+    Returns:
+        The row: with the first outcome if that came within a second, else as it is.
+
+    Raises:
+        OutcomePendingError: No row was committed within 5 s; the start goes on.
+    """
+
+    async def read() -> Payment | None:
+        async with sessions() as session:
+            return await PaymentRepository(session).get(payment_id, None)
+
+    if await read() is None:
+        await start_once(
+            temporal,
+            PaymentWorkflow.run,
+            PaymentStart(payment_id=payment_id, request=request),
+            workflow_id=payment_workflow_id(payment_id),
+            summary=f"pay {request.amount_cents} {request.currency_code}",
+            search_attributes=starting_attributes(user_id=request.user_id),
+        )
+    return await _wait_for_row(
+        read,
+        lambda row: row.payment_status != PaymentStatus.PENDING,
+        "payment",
+    )
 
 
 async def _resolve(
@@ -85,21 +137,25 @@ async def _resolve(
     return request, plan
 
 
-async def _wait_for_row(sessions: Sessions, subscription_id: UUID) -> Subscription:
+async def _wait_for_row(
+    read: Callable[[], Awaitable[Row | None]],
+    has_outcome: Callable[[Row], bool],
+    what: str,
+) -> Row:
     """Poll with growing pauses until the first outcome shows, or patience ends."""
     now = asyncio.get_running_loop().time
     deadline = now() + ROW_SECONDS
     pause = _FIRST_PAUSE_SECONDS
-    row: Subscription | None = None
+    row: Row | None = None
     while True:
-        seen = await _read(sessions, subscription_id)
+        seen = await read()
         if seen is not None and row is None:
             deadline = now() + OUTCOME_SECONDS
         row = seen
-        if row is not None and (_has_outcome(row) or now() >= deadline):
+        if row is not None and (has_outcome(row) or now() >= deadline):
             return row
         if now() >= deadline:
-            raise OutcomePendingError("the subscription is not written yet; its start goes on")
+            raise OutcomePendingError(f"the {what} is not written yet; its start goes on")
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
 

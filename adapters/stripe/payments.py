@@ -166,7 +166,8 @@ def _refund_seen(found: stripe.Refund) -> RefundSeen:
         amount_cents=found.amount,
         refund_status=found.status or "pending",
         reason=found.reason or MADE_BY_HAND,
-        failure_code=found.failure_reason,
+        # Reason: Stripe leaves it out, and the SDK has no default, unless the refund has failed.
+        failure_code=getattr(found, "failure_reason", None),
     )
 
 

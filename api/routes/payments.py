@@ -1,30 +1,76 @@
-"""Payments."""
+"""Payments: making, looking, calling off, paying back."""
 
-from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
 
-from api.deps import CallerDep, PagingDep, SessionsDep
-from api.lookup import found
+from activities.payment_desk import PaymentDesk
+from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
+from api.idempotency import Claim, OnceDep
+from api.lookup import acting_for, found
 from api.schemas.common import Listing, problems
-from api.schemas.payments import PaymentOut
+from api.schemas.payments import NewPayment, NewRefund, PaymentDetailOut, PaymentOut
+from api.starting import start_payment
+from database.models import Payment
+from database.payment_methods import PaymentMethodRepository
 from database.payments import PaymentRepository
+from database.refunds import RefundRepository
+from database.session import Sessions
+from domain.payments import PaymentRequest, PaymentStatus, RefundOrder
 
 router = APIRouter(prefix="/payments", tags=["payments"])
 
 
-class PaymentStatus(StrEnum):
-    """Where a payment can stand."""
+async def get_own(payment_id: UUID, caller: CallerDep, sessions: SessionsDep) -> Payment:
+    """Return the payment in the path, or answer 404 if it is not the caller's."""
+    async with sessions() as session:
+        row = await PaymentRepository(session).get(payment_id, caller.scope)
+    return found(row, "payment")
 
-    PENDING = "pending"
-    REQUIRES_ACTION = "requires_action"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    REFUNDED = "refunded"
-    PARTIALLY_REFUNDED = "partially_refunded"
-    DISPUTED = "disputed"
+
+# Reason for each `noqa: FAST003` below: the path's id is read in here.
+OwnDep = Annotated[Payment, Depends(get_own)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=PaymentOut,
+    responses=problems(401, 404, 409, 422, 503),
+)
+async def create_payment(
+    body: NewPayment,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    settings: SettingsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Charge a card now.
+
+    The answer waits about a second for the outcome and may come before it, as `pending`. A card
+    that wants its owner makes it `requires_action`, with the address to send them to.
+    """
+    user_id = await acting_for(sessions, caller, body.user_id)
+
+    async def work(claim: Claim) -> PaymentOut:
+        async with sessions() as session:
+            cards = PaymentMethodRepository(session)
+            card = found(await cards.get(body.payment_method_id, user_id), "payment method")
+        request = PaymentRequest(
+            user_id=user_id,
+            amount_cents=body.amount_cents,
+            currency_code=body.currency_code,
+            stripe_payment_method_id=card.stripe_payment_method_id,
+            return_url=str(body.return_url or settings.public_url),
+            description=body.description,
+        )
+        row = await start_payment(temporal, sessions, claim.resource_id, request)
+        return PaymentOut.model_validate(row)
+
+    return await once.run(caller.user_id, work, status=202, location="payment_id")
 
 
 @router.get("", responses=problems(401, 422, 503))
@@ -45,9 +91,64 @@ async def list_payments(
     return Listing[PaymentOut].of(page, PaymentOut.model_validate)
 
 
-@router.get("/{payment_id}", responses=problems(401, 404, 422, 503))
-async def get_payment(payment_id: UUID, caller: CallerDep, sessions: SessionsDep) -> PaymentOut:
-    """Return a payment."""
+@router.get("/{payment_id}", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+async def get_payment(payment: OwnDep, sessions: SessionsDep) -> PaymentDetailOut:
+    """Return a payment with its refunds."""
+    return await _detail(sessions, payment.payment_id)
+
+
+@router.post(
+    "/{payment_id}/cancel",  # noqa: FAST003
+    response_model=PaymentDetailOut,
+    responses=problems(401, 404, 409, 422, 503),
+)
+async def cancel_payment(
+    payment: OwnDep,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Call a payment off that its owner has not authenticated yet."""
+
+    async def work(claim: Claim) -> PaymentDetailOut:
+        await PaymentDesk(temporal).cancel(payment.payment_id, claim.command_id)
+        return await _detail(sessions, payment.payment_id)
+
+    return await once.run(caller.user_id, work)
+
+
+@router.post(
+    "/{payment_id}/refund",  # noqa: FAST003
+    response_model=PaymentDetailOut,
+    responses=problems(401, 403, 404, 409, 422, 502, 503),
+)
+async def refund_payment(
+    body: NewRefund,
+    admin: AdminDep,
+    payment: OwnDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Pay back, in full or in part; also what an invoice has charged."""
+
+    async def work(claim: Claim) -> PaymentDetailOut:
+        order = RefundOrder(
+            payment_id=payment.payment_id,
+            refund_id=claim.command_id,
+            amount_cents=body.amount_cents,
+            reason=body.reason,
+            requested_by=admin.user_id,
+        )
+        await PaymentDesk(temporal).refund(order)
+        return await _detail(sessions, payment.payment_id)
+
+    return await once.run(admin.user_id, work)
+
+
+async def _detail(sessions: Sessions, payment_id: UUID) -> PaymentDetailOut:
     async with sessions() as session:
-        row = await PaymentRepository(session).get(payment_id, caller.scope)
-    return PaymentOut.model_validate(found(row, "payment"))
+        row = await PaymentRepository(session).get(payment_id, None)
+        refunds = await RefundRepository(session).list(payment_id)
+    return PaymentDetailOut.of(found(row, "payment"), refunds)
