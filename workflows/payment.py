@@ -50,10 +50,10 @@ class PaymentWorkflow:
             await self._turns.open()
             while self._turns.is_open():
                 await self._turn()
+            await self._finish()
         except asyncio.CancelledError:
             await self._finish()
             raise
-        await self._finish()
         return self._turns.state
 
     async def _finish(self) -> None:

@@ -42,13 +42,13 @@ class Quiet(BaseModel):
     is_quiet: bool
     inbox_count: int = Field(description="Webhook events received and not delivered yet.")
     hint_count: int = Field(
-        description="Mailboxes and recoveries told of something, or writing something, in the last "
-        "30 s that have an activity or a decision pending in Temporal. Counted only once the "
-        "other counts are 0, and for at most 100 of them.",
+        description="Mailboxes, recoveries and payments told of something, or writing something, "
+        "in the last 30 s that have an activity or a decision pending in Temporal. Counted only "
+        "once the other counts are 0, and for at most 100 of them.",
     )
     command_count: int = Field(
-        description="Subscriptions that Stripe has not made yet, and POSTs with an Idempotency-Key "
-        "of the last 20 s that have no answer.",
+        description="Subscriptions, payments and refunds that Stripe has not made yet, and POSTs "
+        "with an Idempotency-Key of the last 20 s that have no answer.",
     )
     charge_count: int = Field(description="Recoveries that are charging, or whose try is due.")
 

@@ -27,6 +27,7 @@ _EXAMPLE: JsonDict = {
     "event_type": "invoice.paid",
     "webhook_event_status": "delivered",
     "subscription_id": "6a0ee0c4-6a43-4b7b-9c6d-1f0a3c1b7a55",
+    "payment_id": None,
     "attempt_count": 1,
     "last_error": None,
     "received_at": "2026-11-23T09:00:00Z",
@@ -45,6 +46,7 @@ class WebhookEventView(BaseModel):
     event_type: str
     webhook_event_status: WebhookEventStatus
     subscription_id: UUID | None
+    payment_id: UUID | None
     attempt_count: int
     last_error: str | None
     received_at: datetime

@@ -17,6 +17,7 @@ from domain.documents import IngestStart
 from domain.errands import ErrandKind, StripeErrand
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id
+from domain.payments import PaymentStart
 from domain.retries import RetryPolicy
 from domain.retry_messages import RetryStart
 from domain.subscriptions import CommandKind
@@ -88,7 +89,22 @@ class ChangedIngestion:
         await workflow.sleep(1)
 
 
-CHANGED = (ChangedSubscription, ChangedRetry, ChangedErrand, ChangedIngestion)
+@workflow.defn(name="PaymentWorkflow", sandboxed=False)
+class ChangedPayment:
+    @workflow.run
+    async def run(self, start: PaymentStart) -> None:
+        await workflow.sleep(1)
+
+    @workflow.update
+    async def refund(self, order: dict[str, Any]) -> None:
+        await workflow.sleep(1)
+
+    @workflow.update
+    async def cancel(self, command: dict[str, Any]) -> None:
+        await workflow.sleep(1)
+
+
+CHANGED = (ChangedSubscription, ChangedRetry, ChangedErrand, ChangedPayment, ChangedIngestion)
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
