@@ -22,6 +22,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.agent_approvals import ApprovalActivities
+from activities.agent_attempts import Attempts
 from activities.agent_desk import AgentDeskActivities
 from activities.agent_endings import EndingActivities
 from activities.agent_means import AgentMeans
@@ -204,7 +205,8 @@ def _build_agents(outside: Outside) -> Activities:
     desk = AgentDeskActivities(sessions)
     endings = EndingActivities(sessions, means, stream)
     approvals = ApprovalActivities(sessions)
-    steps = StepActivities(sessions, outside.models, outside.names, means, stream)
+    attempts = Attempts(sessions, outside.names, means)
+    steps = StepActivities(sessions, outside.models, attempts, stream)
     retrieval = RetrievalActivities(outside.library, sessions)
     effects = tool_effects(outside.library, PaymentDesk(outside.temporal), sessions)
     tools = ToolActivities(effects, sessions)

@@ -1,49 +1,27 @@
-"""One step of a run: one streamed call of a model, paid for whatever becomes of it."""
+"""One step of a run: one streamed call of a model."""
 
 import asyncio
-from typing import NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.agent_calls import CheckedCall, check, enter
-from activities.agent_context import Prompt, read_prompt
-from activities.agent_means import AgentMeans, Call, source_key
-from activities.agent_settlement import LOST, settle_lost
+from activities.agent_attempts import CANCELED, Attempt, Attempts
+from activities.agent_calls import check, enter
 from activities.run_stream import RunStream
 from adapters.llm.models import Models
-from database.agent_models import AgentRun, UsageRecord
+from adapters.llm.port import Progress
+from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
 from database.conversations import ConversationRepository
 from database.run_events import RunEventRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
-from database.usage_records import UsageRepository
 from domain.agent_runs import CallRef, StepOrder, StepReply
-from domain.budgets import Reservation
-from domain.errors import ApplicationError, NotFoundError
+from domain.errors import ApplicationError
 from domain.ids import agent_run_workflow_id
-from domain.llm import FinishReason, ModelReply, ModelRequest, Role, TokenUsage
-from domain.routing import RATE_LIMITED, ModelNames, route
+from domain.llm import FinishReason, ModelReply, Role
 from domain.run_events import RunEventKind, RunEventNote
-
-log = structlog.get_logger(__name__)
-
-SUCCEEDED = "succeeded"
-CANCELED = "canceled"
-# Attempts that say nothing against the model.
-_NO_FAILURES = frozenset({SUCCEEDED, CANCELED, LOST, RATE_LIMITED, None})
-
-
-class Prepared(NamedTuple):
-    """An attempt whose worst case is reserved."""
-
-    run: AgentRun
-    prompt: Prompt
-    request: ModelRequest
-    reservation: Reservation
-    attempt: int
 
 
 class StepActivities:
@@ -53,14 +31,12 @@ class StepActivities:
         self,
         sessions: Sessions,
         models: Models,
-        names: ModelNames,
-        means: AgentMeans,
+        attempts: Attempts,
         stream: RunStream,
     ) -> None:
         self._sessions = sessions
         self._models = models
-        self._names = names
-        self._means = means
+        self._attempts = attempts
         self._stream = stream
 
     @activity.defn
@@ -81,136 +57,61 @@ class StepActivities:
         structlog.contextvars.bind_contextvars(agent_id=str(order.agent_run_id))
         if (known := await self._known(order)) is not None:
             return known
-        prepared = await self._prepare(order, activity.info().attempt)
-        received: list[str] = []
+        attempt = await self._attempts.begin(order, activity.info().attempt)
+        progress = Progress()
 
         def on_text(piece: str) -> None:
-            received.append(piece)
-            attempt, step = prepared.attempt, order.step
-            self._stream.put_token(order.agent_run_id, piece, attempt=attempt, step=step)
+            number, step = attempt.number, order.step
+            self._stream.put_token(order.agent_run_id, piece, attempt=number, step=step)
 
         try:
-            reply = await self._models.ask(prepared.request, on_text)
+            reply = await self._models.ask(attempt.request, on_text, progress)
         except ApplicationError as error:
-            await self._write_off(order, prepared, len(received), error.error_code)
+            await self._attempts.write_off(attempt, progress, error.error_code)
             raise
         except asyncio.CancelledError:
-            await self._write_off(order, prepared, len(received), CANCELED)
+            await self._attempts.write_off(attempt, progress, CANCELED)
             raise
         await self._stream.drain(order.agent_run_id)
-        return await self._keep(order, prepared, reply, len(received))
+        return await self._keep(attempt, reply, progress)
 
     async def _known(self, order: StepOrder) -> StepReply | None:
         """Return what an earlier attempt has stored, if its answer got lost on the way back."""
         async with self._sessions() as session:
-            key = _message_key(order)
-            if await ConversationRepository(session).has_message(key):
-                return await _reply(session, order)
-        return None
-
-    async def _prepare(self, order: StepOrder, attempt: int) -> Prepared:
-        async with self._sessions.begin() as session:
-            run = await AgentRunRepository(session).get(order.agent_run_id, None)
-            if run is None:
-                raise NotFoundError("there is no such run")
-            await settle_lost(session, self._means, run)
-            prompt = await read_prompt(session, run)
-            earlier = await UsageRepository(session).of_step(run.agent_run_id, order.step)
-            failures = sum(record.outcome not in _NO_FAILURES for record in earlier)
-            call = Call(
-                step=order.step,
-                attempt=attempt,
-                model=route(self._names, prompt.spec.difficulty, failures),
-                prompt_tokens=prompt.token_count,
-                wanted_tokens=prompt.spec.max_answer_tokens,
+            if not await ConversationRepository(session).has_message(_message_key(order)):
+                return None
+            ledger = ToolCallRepository(session)
+            asked = await ledger.of_step(order.agent_run_id, order.step)
+            untils = {row.call_id: row for row in await ledger.approvals(order.agent_run_id)}
+        made = [
+            CallRef(
+                call_id=call.call_id,
+                tool=call.tool,
+                expires_at=approval.expires_at if (approval := untils.get(call.call_id)) else None,
             )
-            reservation = await self._means.reserve(session, run, call)
-            facts = {"step": order.step, "attempt": attempt, "model": call.model}
-            note = RunEventNote(kind=RunEventKind.STEP, data=facts)
-            await RunEventRepository(session).append(run.agent_run_id, [note])
-        request = ModelRequest(
-            model=call.model,
-            messages=prompt.messages,
-            tools=prompt.tools,
-            max_tokens=reservation.max_tokens,
-        )
-        return Prepared(run, prompt, request, reservation, attempt)
+            for call in asked
+            if call.completed_at is None
+        ]
+        return StepReply(calls=tuple(made), is_answer=not asked)
 
-    async def _write_off(
-        self,
-        order: StepOrder,
-        prepared: Prepared,
-        received_count: int,
-        outcome: str,
-    ) -> None:
-        """Pay for an attempt that brought nothing.
-
-        A model that began to answer has read the prompt; what that took is guessed from above.
-        """
-        used = TokenUsage()
-        if received_count or outcome == CANCELED:
-            used = _estimate(prepared, received_count)
-        async with self._sessions.begin() as session:
-            record = await self._record(session, order, prepared.attempt)
-            is_guessed = used.total > 0
-            await self._means.settle(
-                session, record, used, outcome=outcome, is_estimated=is_guessed
-            )
-
-    async def _keep(
-        self,
-        order: StepOrder,
-        prepared: Prepared,
-        reply: ModelReply,
-        received_count: int,
-    ) -> StepReply:
+    async def _keep(self, attempt: Attempt, reply: ModelReply, progress: Progress) -> StepReply:
         """Store the model's message, its calls and what it cost, all or nothing."""
-        spec = prepared.prompt.spec
-        calls = [check(order, spec, place, asked) for place, asked in enumerate(reply.tool_calls)]
         async with self._sessions.begin() as session:
-            record = await self._record(session, order, prepared.attempt)
-            used = reply.usage or _estimate(prepared, received_count)
-            is_guessed = reply.usage is None
-            await self._means.settle(
-                session, record, used, outcome=SUCCEEDED, is_estimated=is_guessed
-            )
-            if reply.usage is not None:
-                await self._mend_guesses(session, order, reply.usage)
-            run = await AgentRunRepository(session).lock(order.agent_run_id)
+            await self._attempts.pay(session, attempt, reply, progress)
+            run = await AgentRunRepository(session).lock(attempt.order.agent_run_id)
             if run is None or run.completed_at is not None:
                 return StepReply(is_answer=True)  # the run was ended while we were asking
-            return await _store(session, run, order, prepared, reply, calls)
-
-    async def _mend_guesses(
-        self,
-        session: AsyncSession,
-        order: StepOrder,
-        usage: TokenUsage,
-    ) -> None:
-        """Correct attempts that broke off: they asked the same, so they read just as much."""
-        for record in await UsageRepository(session).of_step(order.agent_run_id, order.step):
-            if record.is_estimated and record.outcome != CANCELED:
-                used = TokenUsage(
-                    prompt_tokens=usage.prompt_tokens,
-                    completion_tokens=record.completion_token_count,
-                )
-                outcome = record.outcome or LOST
-                await self._means.settle(session, record, used, outcome=outcome, is_estimated=True)
-
-    @staticmethod
-    async def _record(session: AsyncSession, order: StepOrder, attempt: int) -> UsageRecord:
-        key = source_key(order.agent_run_id, order.step, attempt)
-        return await UsageRepository(session).get(key)
+            return await _store(session, run, attempt, reply)
 
 
 async def _store(
     session: AsyncSession,
     run: AgentRun,
-    order: StepOrder,
-    prepared: Prepared,
+    attempt: Attempt,
     reply: ModelReply,
-    calls: list[CheckedCall],
 ) -> StepReply:
+    order, spec = attempt.order, attempt.prompt.spec
+    calls = [check(order, spec, place, asked) for place, asked in enumerate(reply.tool_calls)]
     await ConversationRepository(session).add_message(
         run.conversation_id,
         _message_key(order),
@@ -223,35 +124,14 @@ async def _store(
         "role": Role.ASSISTANT,
         "text": reply.text,
         "step": order.step,
-        "attempt": prepared.attempt,
+        "attempt": attempt.number,
         "finish_reason": reply.finish_reason,
     }
     said = RunEventNote(kind=RunEventKind.MESSAGE, data=facts)
-    entered = await enter(session, run, order, prepared.prompt.spec, calls)
+    entered = await enter(session, run, order, spec, calls)
     await RunEventRepository(session).append(run.agent_run_id, [said, *entered.notes])
-    is_cut = reply.finish_reason is FinishReason.LENGTH and prepared.reservation.is_cut
+    is_cut = reply.finish_reason is FinishReason.LENGTH and attempt.reservation.is_cut
     return StepReply(calls=entered.made, is_answer=not calls, is_cut_by_budget=is_cut)
-
-
-async def _reply(session: AsyncSession, order: StepOrder) -> StepReply:
-    """Tell again what a step wanted, from the ledger."""
-    calls = ToolCallRepository(session)
-    asked = await calls.of_step(order.agent_run_id, order.step)
-    made = []
-    for call in asked:
-        if call.completed_at is None:
-            approval = await calls.approval(call.call_id)
-            until = approval.expires_at if approval else None
-            made.append(CallRef(call_id=call.call_id, tool=call.tool, expires_at=until))
-    return StepReply(calls=tuple(made), is_answer=not asked)
-
-
-def _estimate(prepared: Prepared, received_count: int) -> TokenUsage:
-    completion = min(received_count, prepared.reservation.max_tokens)
-    return TokenUsage(
-        prompt_tokens=prepared.prompt.token_count,
-        completion_tokens=completion,
-    )
 
 
 def _message_key(order: StepOrder) -> str:
