@@ -89,10 +89,12 @@ class Chunk(NamedTuple):
     Args:
         context: The headings above it that are not in the body, each on a line.
         body: A piece of the text as it stands there.
+        start: Where in the text the body begins.
     """
 
     context: str
     body: str
+    start: int
 
     @property
     def text(self) -> str:
@@ -167,7 +169,8 @@ def split_text(
         headings = section.above
         for first, last in _windows(text, words, most):
             context = _context(headings, count_pieces)
-            chunks.append(Chunk(context, text[words[first].start : words[last - 1].end]))
+            start, end = words[first].start, words[last - 1].end
+            chunks.append(Chunk(context, text[start:end], start))
             headings = section.path
     return chunks
 
@@ -248,7 +251,7 @@ def _windows(text: str, words: Sequence[_Word], most: int) -> Iterator[tuple[int
         yield first, last
         covered = last
         if covered < len(words):
-            first = _step_back(words, covered, most)
+            first = _step_back(words, first, covered, most)
 
 
 def _good_end(text: str, words: Sequence[_Word], earliest: int, last: int) -> int:
@@ -260,10 +263,16 @@ def _good_end(text: str, words: Sequence[_Word], earliest: int, last: int) -> in
     return last
 
 
-def _step_back(words: Sequence[_Word], covered: int, most: int) -> int:
-    """Return where the next passage begins, so that it overlaps and yet has room for more."""
+def _step_back(words: Sequence[_Word], before: int, covered: int, most: int) -> int:
+    """Return where the passage after the one from `before` to `covered` begins.
+
+    It overlaps, but not with the whole of it, and has room for at least one word more.
+    """
     room = min(most // 4, most - words[covered].pieces)
     first = covered
-    while covered - first < OVERLAP_WORDS and (room := room - words[first - 1].pieces) >= 0:
+    while first > max(before + 1, covered - OVERLAP_WORDS):
+        room -= words[first - 1].pieces
+        if room < 0:
+            break
         first -= 1
     return first

@@ -4,10 +4,19 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.documents import HEADING_PIECES, OVERLAP_WORDS, PASSAGE_WORDS, Chunk, split_text
+from domain.documents import (
+    HEADING_PIECES,
+    OVERLAP_WORDS,
+    PASSAGE_WORDS,
+    Chunk,
+    check_text,
+    split_text,
+)
+from domain.errors import InvalidInputError
 
 ROOT = Path(__file__).parents[2]
 MOST = 100
@@ -33,22 +42,22 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
+@settings(max_examples=200)
 @given(texts)
 def test_nothing_is_lost_and_limits_hold(text: str) -> None:
     chunks = split_text(text, pieces, MOST)
-    place = covered = 0
+    covered = last_start = -1
     for chunk in chunks:
-        assert chunk.body.strip() == chunk.body != ""
+        end = chunk.start + len(chunk.body)
+        assert text[chunk.start : end] == chunk.body == chunk.body.strip() != ""
+        assert not text[max(covered, 0) : chunk.start].strip()
+        assert chunk.start > last_start
+        assert end > covered
         assert total(chunk.context) <= HEADING_PIECES
         assert total(chunk.text) <= MOST
         assert len(chunk.body.split()) <= PASSAGE_WORDS
-        place = text.find(chunk.body, place)
-        assert place >= 0
-        assert not text[covered:place].strip()
-        assert place + len(chunk.body) > covered
-        covered = place + len(chunk.body)
-        place += 1
-    assert not text[covered:].strip()
+        covered, last_start = end, chunk.start
+    assert not text[max(covered, 0) :].strip()
 
 
 @given(st.lists(st.text(alphabet="abc", min_size=1, max_size=12), max_size=900))
@@ -88,12 +97,13 @@ def test_a_passage_ends_with_a_paragraph_if_it_can() -> None:
 
 def test_headings_stay_with_their_text() -> None:
     text = "intro\n\n# A\n\n## B\nbee\n### C\nsea\n## D\ndee\n# E\n```\n# no heading\n```\n"
-    assert split_text(text, pieces) == [
-        Chunk("", "intro"),
-        Chunk("", "# A\n\n## B\nbee"),
-        Chunk("# A\n## B", "### C\nsea"),
-        Chunk("# A", "## D\ndee"),
-        Chunk("", "# E\n```\n# no heading\n```"),
+    chunks = split_text(text, pieces)
+    assert [(chunk.context, chunk.body) for chunk in chunks] == [
+        ("", "intro"),
+        ("", "# A\n\n## B\nbee"),
+        ("# A\n## B", "### C\nsea"),
+        ("# A", "## D\ndee"),
+        ("", "# E\n```\n# no heading\n```"),
     ]
 
 
@@ -106,7 +116,7 @@ def test_later_passages_of_a_section_know_its_headings() -> None:
 
 
 def test_a_bare_heading_at_the_end_is_kept() -> None:
-    assert split_text("# A\n\n# B\n", pieces) == [Chunk("", "# A"), Chunk("", "# B")]
+    assert split_text("# A\n\n# B\n", pieces) == [Chunk("", "# A", 0), Chunk("", "# B", 5)]
 
 
 def test_a_heading_too_long_for_a_context_is_left_out_there() -> None:
@@ -121,6 +131,24 @@ def test_text_without_spaces_is_cut() -> None:
     chunks = split_text(text, lambda words: [len(word) for word in words])
     assert "".join(chunk.body for chunk in chunks).count("漢") >= len(text)
     assert all(len(chunk.body) <= 254 for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (" \n", "document_empty"),
+        ("a\0b", "document_not_text"),
+        ("ü" * 6, "document_too_large"),
+        ("ü" * 5, None),
+    ],
+)
+def test_what_cannot_be_read_is_named(text: str, code: str | None) -> None:
+    if code is None:
+        check_text(text, 10)
+        return
+    with pytest.raises(InvalidInputError) as caught:
+        check_text(text, 10)
+    assert caught.value.error_code == code
 
 
 def test_no_words_are_no_passages() -> None:
