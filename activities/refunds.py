@@ -77,8 +77,10 @@ class RefundActivities:
                 await self._send(order, reserved)
             except (ProviderRejectedError, NotFoundError) as error:
                 log.warning("refund_rejected", **error.details)
-                await self._fail(order, reserved, error)
-                raise await self._why_refused(order, refund) from error
+                # Reason: what is refused as too much may be too much because we have made it.
+                if not await self._is_made(order, reserved):
+                    await self._fail(order, reserved, error)
+                    raise await self._why_refused(order, refund) from error
         await self._view.look(order.payment_id, reserved.stripe_payment_intent_id)
         return await self._made(order)
 

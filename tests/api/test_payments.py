@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -40,14 +41,23 @@ class Stripe:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
-    async def ledger(self, payment: dict[str, Any], kind: str) -> list[tuple[str, int]]:
-        rows = (await self._http.get("/_sandbox/ledger")).json()["items"]
+    async def charges(self, payment: dict[str, Any]) -> list[tuple[str, int]]:
+        """Return all charges of the payment's customer: a second one may have its own intent."""
+        rows = await self._ledger("charge")
         intent_id = payment["stripe_payment_intent_id"]
+        (customer,) = {row["customer"] for row in rows if row["payment_intent"] == intent_id}
+        return [(row["outcome"], row["amount"]) for row in rows if row["customer"] == customer]
+
+    async def refunds(self, payment: dict[str, Any]) -> list[tuple[str, int]]:
+        intent_id = payment["stripe_payment_intent_id"]
+        rows = await self._ledger("refund")
         return [
-            (row["outcome"], row["amount"])
-            for row in rows
-            if (row["kind"], row["payment_intent"]) == (kind, intent_id)
+            (row["outcome"], row["amount"]) for row in rows if row["payment_intent"] == intent_id
         ]
+
+    async def _ledger(self, kind: str) -> list[dict[str, Any]]:
+        rows = (await self._http.get("/_sandbox/ledger")).json()["items"]
+        return [row for row in rows if row["kind"] == kind]
 
     async def call(self, path: str, **form: Any) -> dict[str, Any]:
         reply = await self._http.post(f"/v1/{path}", data=form)
@@ -146,7 +156,7 @@ async def test_a_payment_is_made(user: Person, card: MakeCard, stripe: Stripe) -
     assert (seen["amount_cents"], seen["currency_code"]) == (2_500, "usd")
     assert (seen["refunded_cents"], seen["refunds"]) == (0, [])
     assert seen["invoice_id"] is None
-    assert await stripe.ledger(seen, "charge") == [("succeeded", 2_500)]
+    assert await stripe.charges(seen) == [("succeeded", 2_500)]
     sent = await stripe.requests("/v1/payment_intents")
     (params,) = [row["params"] for row in sent if row["params"]["metadata"] == only(payment_id)]
     assert params["description"] == "ten credits"
@@ -164,7 +174,7 @@ async def test_a_declined_payment_has_failed(user: Person, card: MakeCard, strip
     made = await pay(user, await card("insufficient_funds"))
     seen = await see(user, made, "failed")
     assert seen["decline_code"] == "insufficient_funds"
-    assert await stripe.ledger(seen, "charge") == [("failed", 2_500)]
+    assert await stripe.charges(seen) == [("failed", 2_500)]
     reply = await user.post(f"payments/{made['payment_id']}/cancel")
     refused = problem(reply, 409, "illegal_command")
     assert refused["details"] == {"payment_status": "failed"}
@@ -238,7 +248,7 @@ async def test_a_lost_answer_charges_once(
     await stripe.break_down(match="POST /v1/payment_intents", times=1, **fault)
     made = await pay(user, await card("ok"))
     seen = await see(user, made, "succeeded")
-    assert await stripe.ledger(seen, "charge") == [("succeeded", 2_500)]
+    assert await stripe.charges(seen) == [("succeeded", 2_500)]
 
 
 async def test_a_payment_is_refunded_in_parts_and_then_in_full(
@@ -270,7 +280,7 @@ async def test_a_payment_is_refunded_in_parts_and_then_in_full(
     over = await admin.post(f"{path}/refund", reason="once more")
     refused = problem(over, 409, "illegal_command")
     assert refused["details"] == {"payment_status": "refunded"}
-    assert await stripe.ledger(payment, "refund") == [("succeeded", 500), ("succeeded", 2_000)]
+    assert await stripe.refunds(payment) == [("succeeded", 500), ("succeeded", 2_000)]
     assert await user.get(path) == rest.json()
 
 
@@ -328,7 +338,7 @@ async def test_twins_with_one_refund_id_are_one_refund(
     assert (results[0].amount_cents, results[0].refund_status) == (700, RefundStatus.SUCCEEDED)
     await ended(workers, payment)
     assert await desk.refund(wanted) == results[0]  # by a run that knows nothing of the first
-    assert await stripe.ledger(payment, "refund") == [("succeeded", 700)]
+    assert await stripe.refunds(payment) == [("succeeded", 700)]
 
 
 async def test_refunds_in_parallel_never_exceed_the_payment(
@@ -343,7 +353,7 @@ async def test_refunds_in_parallel_never_exceed_the_payment(
     refused = [end for end in ends if isinstance(end, InvalidInputError)]
     assert [error.error_code for error in refused] == ["refund_exceeds_payment"] * 2
     assert refused[0].details == {"refundable_cents": 500}
-    assert await stripe.ledger(payment, "refund") == [("succeeded", 1_000)] * 2
+    assert await stripe.refunds(payment) == [("succeeded", 1_000)] * 2
 
 
 @pytest.mark.parametrize("fault", [{"before": 500}, {"after": 500}, {"drop": True}])
@@ -358,7 +368,7 @@ async def test_a_lost_answer_refunds_once(
     await stripe.break_down(match="POST /v1/refunds", times=1, **fault)
     made = await desk.refund(order(payment))
     assert made.amount_cents == 2_500
-    assert await stripe.ledger(payment, "refund") == [("succeeded", 2_500)]
+    assert await stripe.refunds(payment) == [("succeeded", 2_500)]
     seen = await user.get(f"payments/{payment['payment_id']}")
     assert (seen["payment_status"], seen["refunded_cents"]) == ("refunded", 2_500)
 
@@ -399,7 +409,7 @@ async def test_what_stripe_refuses_is_no_refund(
     assert (seen["payment_status"], seen["refunded_cents"]) == ("partially_refunded", 2_000)
     assert sorted(each["refund_status"] for each in seen["refunds"]) == ["failed", "succeeded"]
     await desk.refund(order(payment))  # what failed holds nothing back
-    assert await stripe.ledger(payment, "refund") == [("succeeded", 2_000), ("succeeded", 500)]
+    assert await stripe.refunds(payment) == [("succeeded", 2_000), ("succeeded", 500)]
 
 
 async def test_a_refusal_without_a_reason_of_ours_is_told(
@@ -416,7 +426,7 @@ async def test_a_refusal_without_a_reason_of_ours_is_told(
     await ended(desk.client, payment)
     with pytest.raises(ProviderRejectedError):
         await desk.refund(wanted)  # the same id, the same answer
-    assert await stripe.ledger(payment, "refund") == []
+    assert await stripe.refunds(payment) == []
 
 
 async def test_a_refund_made_by_hand_shows_up_by_a_webhook(
@@ -466,7 +476,7 @@ async def test_an_invoices_payment_is_refunded(
     seen = reply.json()
     assert (seen["payment_status"], seen["refunded_cents"]) == ("partially_refunded", 900)
     assert seen["workflow_id"] == f"payment-{payment['payment_id']}"
-    assert await stripe.ledger(payment, "refund") == [("succeeded", 900)]
+    assert await stripe.refunds(payment) == [("succeeded", 900)]
 
 
 async def test_without_temporal_it_is_503(
@@ -505,4 +515,25 @@ async def test_an_answer_that_is_late_goes_on(
         await hasty.refund(wanted)
     made = await desk.refund(wanted)
     assert made.amount_cents == 2_500
-    assert await stripe.ledger(payment, "refund") == [("succeeded", 2_500)]
+    assert await stripe.refunds(payment) == [("succeeded", 2_500)]
+
+
+async def test_a_late_answer_is_503_and_the_same_key_gets_it(
+    user: Person,
+    admin: Person,
+    card: MakeCard,
+    stripe: Stripe,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    payment = await paid(user, card)
+    path = f"payments/{payment['payment_id']}/refund"
+    await stripe.break_down(match="POST /v1/refunds", times=1, delay_seconds=0.6)
+    hasty = partial(PaymentDesk, answer_within=timedelta(seconds=0.3))
+    with monkeypatch.context() as patch:
+        patch.setattr("api.routes.payments.PaymentDesk", hasty)
+        late = await admin.post(path, key="k", amount_cents=600, reason="x")
+    problem(late, 503, "outcome_pending")
+    reply = await admin.post(path, key="k", amount_cents=600, reason="x")
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["refunded_cents"] == 600
+    assert await stripe.refunds(payment) == [("succeeded", 600)]
