@@ -32,6 +32,8 @@ TAGS = [
     {"name": "subscriptions", "description": "Each is one durable workflow."},
     {"name": "payment-retries", "description": "Recoveries of unpaid invoices."},
     {"name": "payments", "description": "Money that moved."},
+    {"name": "documents", "description": "What agents answer from."},
+    {"name": "memories", "description": "What agents remember of a user."},
     {"name": "entitlements", "description": "What a customer may use."},
     {"name": "webhooks", "description": "Where Stripe tells its events."},
     {"name": "webhook-events", "description": "What Stripe told, and what became of it."},
