@@ -411,19 +411,24 @@ async def test_a_stalled_listener_is_dropped(
     agent_run_id = await add_run(sessions, user_id)
     credentials = bearer(settings, user_id)["Authorization"]
     before = serving()
-    _, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port, limit=1_024)
-    request = f"GET /api/v1/agent-runs/{agent_run_id}/events HTTP/1.1"
-    writer.write(f"{request}\r\nHost: x\r\nAuthorization: {credentials}\r\n\r\n".encode())
-    bulk = "x" * 1_000_000
-    for number in range(15):
-        await append(sessions, agent_run_id, step(number, bulk=bulk))
-    assert serving() > before
+
+    async def is_served() -> bool:
+        return serving() > before
 
     async def is_dropped() -> bool:
         return serving() <= before
 
-    await eventually(is_dropped)
-    writer.transport.abort()
+    _, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port, limit=1_024)
+    request = f"GET /api/v1/agent-runs/{agent_run_id}/events HTTP/1.1"
+    writer.write(f"{request}\r\nHost: x\r\nAuthorization: {credentials}\r\n\r\n".encode())
+    try:
+        await eventually(is_served)
+        bulk = "x" * 1_000_000
+        for number in range(15):
+            await append(sessions, agent_run_id, step(number, bulk=bulk))
+        await eventually(is_dropped)
+    finally:
+        writer.transport.abort()
 
 
 async def test_silence_is_kept_alive(
