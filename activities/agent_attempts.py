@@ -68,7 +68,7 @@ class Attempts:
             call = Call(
                 step=order.step,
                 attempt=number,
-                model=await self._choose(session, order, prompt),
+                model=route(self._names, prompt.spec.difficulty, await _failures(session, order)),
                 prompt_tokens=prompt.token_count,
                 wanted_tokens=prompt.spec.max_answer_tokens,
             )
@@ -131,16 +131,16 @@ class Attempts:
             outcome = earlier.outcome or LOST
             await self._means.settle(session, earlier, mended, outcome=outcome, is_estimated=True)
 
-    async def _choose(self, session: AsyncSession, order: StepOrder, prompt: Prompt) -> str:
-        earlier = await UsageRepository(session).of_step(order.agent_run_id, order.step)
-        failures = sum(record.outcome not in _NO_FAILURES for record in earlier)
-        return route(self._names, prompt.spec.difficulty, failures)
-
     @staticmethod
     async def _record(session: AsyncSession, attempt: Attempt) -> UsageRecord:
         order = attempt.order
         key = source_key(order.agent_run_id, order.step, attempt.number)
         return await UsageRepository(session).get(key)
+
+
+async def _failures(session: AsyncSession, order: StepOrder) -> int:
+    earlier = await UsageRepository(session).of_step(order.agent_run_id, order.step)
+    return sum(record.outcome not in _NO_FAILURES for record in earlier)
 
 
 def _estimate(attempt: Attempt, progress: Progress) -> TokenUsage:

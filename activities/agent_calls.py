@@ -16,7 +16,7 @@ from agents.tools import TOOLS
 from agents.tools.spec import ToolSpec
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
-from database.conversations import ConversationRepository
+from database.messages import MessageRepository
 from database.tool_calls import ToolCallRepository
 from domain.agent_runs import CallRef, RunStatus, StepOrder
 from domain.approvals import ApprovalStatus, args_digest
@@ -155,7 +155,7 @@ async def _enter_one(
 
 async def _answer(session: AsyncSession, run: AgentRun, call: CheckedCall) -> RunEventNote:
     result = _refusal(call)
-    await ConversationRepository(session).add_message(
+    await MessageRepository(session).add(
         run.conversation_id,
         f"tool-result:{call.call_id}",
         Role.TOOL,

@@ -10,7 +10,7 @@ from agents.registry import find_agent, prompt_text
 from agents.spec import AgentSpec
 from agents.tools import TOOLS
 from database.agent_models import AgentRun, Message
-from database.conversations import ConversationRepository
+from database.messages import MessageRepository
 from domain.citations import CitedPassage
 from domain.context import NumberedPassage, Sources, assemble
 from domain.llm import ChatMessage, RequestedCall, Role, ToolDefinition
@@ -49,7 +49,7 @@ async def read_prompt(session: AsyncSession, run: AgentRun) -> Prompt:
     """
     spec = find_agent(run.agent)
     tools = tuple(TOOLS[name].definition for name in spec.tools)
-    rows = await ConversationRepository(session).latest(run.conversation_id, spec.history_count)
+    rows = await MessageRepository(session).latest(run.conversation_id, spec.history_count)
     sources = Sources(
         system=prompt_text(run.agent, run.prompt_version),
         messages=tuple(chat_message(row) for row in rows),

@@ -11,6 +11,7 @@ from agents.guards import screen
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
 from database.conversations import ConversationRepository
+from database.messages import MessageRepository
 from database.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agent_runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
@@ -62,11 +63,11 @@ class AgentDeskActivities:
                 )
             booking = standing.booking or (None, None)
             await runs.add(_columns(request, *booking))
-            run = await self._run(session, request.agent_run_id)
+            run = await _find(session, request.agent_run_id)
             await book_run(session, run)
             await tell(session, run.agent_run_id, status_note(RunStatus.QUEUED))
             if not is_busy:
-                await self._begin(session, run, request)
+                await _begin(session, run, request)
             return Turn(is_now=not is_busy)
 
     @activity.defn
@@ -86,7 +87,7 @@ class AgentDeskActivities:
             if first is None or first.agent_run_id != request.agent_run_id:
                 return Turn(is_now=False)
             if first.run_status == RunStatus.QUEUED:
-                await self._begin(session, first, request)
+                await _begin(session, first, request)
             return Turn(is_now=True)
 
     @activity.defn
@@ -97,8 +98,8 @@ class AgentDeskActivities:
             message: Which run, and what.
         """
         async with self._sessions.begin() as session:
-            run = await self._run(session, message.agent_run_id)
-            is_new = await ConversationRepository(session).add_message(
+            run = await _find(session, message.agent_run_id)
+            is_new = await MessageRepository(session).add(
                 run.conversation_id,
                 f"message:{message.command_id}",
                 Role.USER,
@@ -109,24 +110,26 @@ class AgentDeskActivities:
                 note = _said(Role.USER, message.content)
                 await tell(session, run.agent_run_id, note)
 
-    async def _begin(self, session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
-        await ConversationRepository(session).add_message(
-            request.conversation_id,
-            f"{agent_run_workflow_id(request.agent_run_id)}:input",
-            Role.USER,
-            request.input,
-            agent_run_id=request.agent_run_id,
-        )
-        values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
-        await AgentRunRepository(session).change(run.agent_run_id, values)
-        said = _said(Role.USER, request.input)
-        await tell(session, run.agent_run_id, status_note(RunStatus.RUNNING), said)
 
-    async def _run(self, session: AsyncSession, agent_run_id: UUID) -> AgentRun:
-        run = await AgentRunRepository(session).get(agent_run_id, None)
-        if run is None:
-            raise NotFoundError("there is no such run")
-        return run
+async def _begin(session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
+    await MessageRepository(session).add(
+        request.conversation_id,
+        f"{agent_run_workflow_id(request.agent_run_id)}:input",
+        Role.USER,
+        request.input,
+        agent_run_id=request.agent_run_id,
+    )
+    values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
+    await AgentRunRepository(session).change(run.agent_run_id, values)
+    said = _said(Role.USER, request.input)
+    await tell(session, run.agent_run_id, status_note(RunStatus.RUNNING), said)
+
+
+async def _find(session: AsyncSession, agent_run_id: UUID) -> AgentRun:
+    run = await AgentRunRepository(session).get(agent_run_id, None)
+    if run is None:
+        raise NotFoundError("there is no such run")
+    return run
 
 
 def _columns(

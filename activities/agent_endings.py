@@ -13,6 +13,7 @@ from activities.run_stream import RunStream
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
 from database.conversations import ConversationRepository
+from database.messages import MessageRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
 from domain.agent_runs import Closed, RunEnd, RunStatus
@@ -63,7 +64,7 @@ class EndingActivities:
     async def _end(self, session: AsyncSession, run: AgentRun, end: RunEnd) -> None:
         await settle_lost(session, self._means, run)
         await ToolCallRepository(session).expire_pending(run.agent_run_id)
-        output = await ConversationRepository(session).last_answer(run.agent_run_id)
+        output = await MessageRepository(session).last_answer(run.agent_run_id)
         is_complete = end.run_status is RunStatus.COMPLETED
         citations = cite(output or "", passages_of(run)) if is_complete else ()
         values = {

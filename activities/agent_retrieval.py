@@ -6,7 +6,7 @@ from activities.library import Library
 from agents.guards import screen
 from agents.registry import find_agent
 from database.agent_runs import AgentRunRepository
-from database.conversations import ConversationRepository
+from database.messages import MessageRepository
 from database.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agent_runs import StepOrder
@@ -39,7 +39,7 @@ class RetrievalActivities:
         async with self._sessions() as session:
             run = await AgentRunRepository(session).get(order.agent_run_id, None)
             key = f"{agent_run_workflow_id(order.agent_run_id)}:input"
-            question = await ConversationRepository(session).content_of(key)
+            question = await MessageRepository(session).content_of(key)
         if run is None or question is None:
             raise NotFoundError("there is no such run")
         if run.passages_data is not None:
@@ -88,7 +88,7 @@ class RetrievalActivities:
         async with self._sessions() as session:
             run = await AgentRunRepository(session).get(order.agent_run_id, None)
             key = f"{agent_run_workflow_id(order.agent_run_id)}:input"
-            question = await ConversationRepository(session).content_of(key)
+            question = await MessageRepository(session).content_of(key)
         if run is None or run.output is None or run.completed_at is None:
             return
         await self._library.remember(

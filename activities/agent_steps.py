@@ -13,7 +13,7 @@ from adapters.llm.models import Models
 from adapters.llm.port import Progress
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
-from database.conversations import ConversationRepository
+from database.messages import MessageRepository
 from database.run_events import RunEventRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
@@ -78,7 +78,7 @@ class StepActivities:
     async def _known(self, order: StepOrder) -> StepReply | None:
         """Return what an earlier attempt has stored, if its answer got lost on the way back."""
         async with self._sessions() as session:
-            if not await ConversationRepository(session).has_message(_message_key(order)):
+            if not await MessageRepository(session).has(_message_key(order)):
                 return None
             ledger = ToolCallRepository(session)
             asked = await ledger.of_step(order.agent_run_id, order.step)
@@ -112,7 +112,7 @@ async def _store(
 ) -> StepReply:
     order, spec = attempt.order, attempt.prompt.spec
     calls = [check(order, spec, place, asked) for place, asked in enumerate(reply.tool_calls)]
-    await ConversationRepository(session).add_message(
+    await MessageRepository(session).add(
         run.conversation_id,
         _message_key(order),
         Role.ASSISTANT,

@@ -13,7 +13,7 @@ from agents.guards import fence, screen
 from agents.tools import TOOLS
 from database.agent_models import AgentRun, Approval, ToolCall
 from database.agent_runs import AgentRunRepository
-from database.conversations import ConversationRepository
+from database.messages import MessageRepository
 from database.run_events import RunEventRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
@@ -123,7 +123,7 @@ async def _add_result(session: AsyncSession, asked: Asked, result: dict[str, Any
         text = text.encode()[:limit].decode(errors="ignore") + "… (cut)"
     if screen(text):
         text = fence(text, "tool-result")
-    return await ConversationRepository(session).add_message(
+    return await MessageRepository(session).add(
         asked.run.conversation_id,
         f"tool-result:{asked.call.call_id}",
         Role.TOOL,

@@ -1,6 +1,4 @@
-"""What a run has done for it outside its workflow."""
-
-import asyncio
+"""What a run has written down outside its workflow: its beginning, its end, what people say."""
 
 from temporalio import workflow
 
@@ -9,8 +7,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.agent_desk import AgentDeskActivities
     from activities.agent_endings import EndingActivities
     from activities.agent_retrieval import RetrievalActivities
-    from activities.agent_steps import StepActivities
-    from activities.agent_tools import ToolActivities
     from domain.agent_runs import (
         CallRef,
         Closed,
@@ -18,12 +14,10 @@ with workflow.unsafe.imports_passed_through():
         RunEnd,
         RunRequest,
         StepOrder,
-        StepReply,
-        ToolOrder,
         Turn,
     )
     from domain.approvals import ApprovalCommand, ExpiryOrder, Verdict
-    from workflows.timeouts import LOOK_UP, MODEL_CALL, RECORD, TOOL_CALL
+    from workflows.timeouts import LOOK_UP, RECORD
 
 
 class AgentDesk:
@@ -32,7 +26,6 @@ class AgentDesk:
     def __init__(self, request: RunRequest) -> None:
         self._request = request
         self._agent_run_id = request.agent_run_id
-        self._effects: set[asyncio.Future[None]] = set()
 
     async def open(self) -> Turn:
         """Write the row, or learn that the run is refused."""
@@ -51,45 +44,6 @@ class AgentDesk:
             **RECORD,
             summary="our turn?",
         )
-
-    async def retrieve(self) -> None:
-        """Find the passages that answer the question."""
-        await workflow.execute_activity_method(
-            RetrievalActivities.retrieve,
-            self._order(0),
-            **LOOK_UP,
-            summary="look into the documents",
-        )
-
-    async def think(self, step: int) -> StepReply:
-        """Ask the model once."""
-        return await workflow.execute_activity_method(
-            StepActivities.think,
-            self._order(step),
-            **MODEL_CALL,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"step {step}",
-        )
-
-    async def run_tool(self, call: CallRef) -> None:
-        """Make a call, and see it to its end even if the run is canceled."""
-        order = ToolOrder(agent_run_id=self._agent_run_id, call_id=call.call_id)
-        effect = asyncio.ensure_future(
-            workflow.execute_activity_method(
-                ToolActivities.run_tool,
-                order,
-                **TOOL_CALL,
-                summary=call.tool,
-            ),
-        )
-        self._effects.add(effect)
-        # Reason: whoever cancels us must not leave an effect without its record.
-        await asyncio.shield(effect)
-
-    async def finish_effects(self) -> None:
-        """Wait for what must not be left half done."""
-        for effect in list(self._effects):
-            await effect
 
     async def decide(self, command: ApprovalCommand) -> Verdict:
         """Write down what a person decided."""
@@ -136,10 +90,7 @@ class AgentDesk:
         """Keep question and answer among the user's memories; news that can wait, and get lost."""
         await workflow.execute_activity_method(
             RetrievalActivities.remember_run,
-            self._order(0),
+            StepOrder(agent_run_id=self._agent_run_id, step=0, at=workflow.now()),
             **LOOK_UP,
             summary="remember",
         )
-
-    def _order(self, step: int) -> StepOrder:
-        return StepOrder(agent_run_id=self._agent_run_id, step=step, at=workflow.now())

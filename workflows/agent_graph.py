@@ -1,6 +1,7 @@
 """Drives a run's graph from interrupt to interrupt, and hears what people decide meanwhile."""
 
 from contextlib import suppress
+from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,16 @@ with workflow.unsafe.imports_passed_through():
     from domain.agent_runs import CallRef, RunStart
     from domain.approvals import Verdict
     from workflows.agent_desk import AgentDesk
+    from workflows.agent_hands import AgentHands
     from workflows.graphs.pipeline import NODES_PER_STEP, State, pipeline
+
+
+class Ending(Enum):
+    """How the graph comes to its end."""
+
+    ANSWERED = auto()
+    CUT = auto()
+    ROTATE = auto()
 
 
 class GraphDriver:
@@ -22,8 +32,10 @@ class GraphDriver:
     def __init__(self, start: RunStart, desk: AgentDesk) -> None:
         self._start = start
         self._desk = desk
+        self._hands = AgentHands(start.request.agent_run_id)
         self._decided: dict[UUID, Verdict] = {}
         self._message_count = self._stored_count = 0
+        self.step = start.step
         self.is_over = False
 
     def hear(self, verdict: Verdict) -> None:
@@ -38,33 +50,42 @@ class GraphDriver:
         """Take note that it is where the next step reads it."""
         self._stored_count += 1
 
-    async def drive(self) -> bool:
+    async def drive(self) -> Ending:
         """Run the graph to its end.
 
         Returns:
-            Whether the answer was cut by the budget.
+            What kind of end it is; to rotate means that `step` is where to go on.
 
         Raises:
             ActivityError: A step failed for good.
             ApplicationError: There is no answer within the steps allowed.
         """
-        step = self._start.step
         while True:
             heard = self._message_count
-            state = await self._pass(step)
-            if state["is_cut_by_budget"] or heard == self._message_count:
+            state = await self._pass()
+            self.step = state["step"]
+            if state["is_cut_by_budget"]:
                 self.is_over = True
-                return bool(state["is_cut_by_budget"])
+                return Ending.CUT
+            if not state["is_answered"]:
+                return Ending.ROTATE
+            if heard == self._message_count:
+                self.is_over = True
+                return Ending.ANSWERED
             # Reason: somebody spoke while the model was answering; it has to read that.
             await workflow.wait_condition(lambda: self._stored_count == self._message_count)
-            step = state["step"]
 
-    async def _pass(self, step: int) -> State:
-        """Go from the entry to an answer once."""
-        app = pipeline(self._desk, self._start.route).compile(checkpointer=InMemorySaver())
+    async def finish_effects(self) -> None:
+        """Wait for what must not be left half done."""
+        await self._hands.finish_effects()
+
+    async def _pass(self) -> State:
+        """Go from the entry to an answer once, or to where the history has grown long."""
+        graph = pipeline(self._hands, self._start.route, self._start.rotate_after)
+        app = graph.compile(checkpointer=InMemorySaver())
         limit = NODES_PER_STEP * (self._start.route.max_step_count + 1)
-        config: Any = {"configurable": {"thread_id": str(step)}, "recursion_limit": limit}
-        state: Any = await app.ainvoke({"step": step}, config)
+        config: Any = {"configurable": {"thread_id": str(self.step)}, "recursion_limit": limit}
+        state: Any = await app.ainvoke({"step": self.step}, config)
         while "__interrupt__" in state:
             call: CallRef = state["__interrupt__"][0].value
             await self._hear_about(call)

@@ -11,6 +11,7 @@ from api.lookup import acting_for, found, read_seq
 from api.schemas.agents import ConversationOut, MessageOut, NewConversation
 from api.schemas.common import Listing, problems
 from database.conversations import ConversationRepository
+from database.messages import MessageRepository
 
 router = APIRouter(prefix="/conversations", tags=["conversations"])
 
@@ -66,7 +67,7 @@ async def list_messages(
     async with sessions() as session:
         repository = ConversationRepository(session)
         found(await repository.get(conversation_id, caller.scope), "conversation")
-        rows = await repository.messages(conversation_id, after, paging.limit + 1)
+        rows = await MessageRepository(session).list(conversation_id, after, paging.limit + 1)
     shown = rows[: paging.limit]
     return Listing[MessageOut](
         items=[MessageOut.of(row) for row in shown],

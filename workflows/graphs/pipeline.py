@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from langgraph.types import interrupt
 
     from domain.agent_runs import CallRef, Route
-    from workflows.agent_desk import AgentDesk
+    from workflows.agent_hands import AgentHands
 
 STEP_LIMIT = "step_limit_reached"
 # LangGraph's own count of nodes visited is no limit of ours: steps are counted below.
@@ -31,11 +31,12 @@ class State(TypedDict, total=False):
 
 
 class Pipeline:
-    """The nodes, bound to one run's desk."""
+    """The nodes, bound to one run's hands."""
 
-    def __init__(self, desk: AgentDesk, route: Route) -> None:
-        self._desk = desk
+    def __init__(self, hands: AgentHands, route: Route, rotate_after: int) -> None:
+        self._hands = hands
         self._route = route
+        self._rotate_after = rotate_after
 
     async def enter(self, state: State) -> Literal["retrieve", "think"]:
         """Look up before the first step only; a run that continues as new is past that."""
@@ -43,7 +44,7 @@ class Pipeline:
 
     async def retrieve(self, state: State) -> State:
         """Find the passages that answer the question."""
-        await self._desk.retrieve()
+        await self._hands.retrieve()
         return {}
 
     async def think(self, state: State) -> State:
@@ -59,7 +60,7 @@ class Pipeline:
                 type=STEP_LIMIT,
                 non_retryable=True,
             )
-        reply = await self._desk.think(step)
+        reply = await self._hands.think(step)
         return {
             "step": step + 1,
             "calls": list(reply.calls),
@@ -73,7 +74,7 @@ class Pipeline:
             return END
         if any(call.expires_at for call in state["calls"]):
             return "approve"
-        return "act" if state["calls"] else "think"
+        return "act" if state["calls"] else self._onward()
 
     async def approve(self, state: State) -> State:
         """Wait until each call that needs a person's word has one; the shell hears it."""
@@ -85,18 +86,28 @@ class Pipeline:
     async def act(self, state: State) -> State:
         """Make the calls one after the other; a refused one gives the refusal to the model."""
         for call in state["calls"]:
-            await self._desk.run_tool(call)
+            await self._hands.run_tool(call)
         return {"calls": []}
 
+    async def after_acting(self, state: State) -> str:
+        """Let the model read what came of it."""
+        return self._onward()
 
-def pipeline(desk: AgentDesk, route: Route) -> StateGraph[Any]:
+    def _onward(self) -> str:
+        """Think again, or let the run continue as new before its history grows too long."""
+        is_long = workflow.info().get_current_history_length() >= self._rotate_after
+        return END if is_long else "think"
+
+
+def pipeline(hands: AgentHands, route: Route, rotate_after: int) -> StateGraph[Any]:
     """Build the graph of a run.
 
     Args:
-        desk: What the nodes call.
+        hands: What the nodes call.
         route: How the graph goes.
+        rotate_after: Events of history after which it ends early, without an answer.
     """
-    nodes = Pipeline(desk, route)
+    nodes = Pipeline(hands, route, rotate_after)
     graph = StateGraph(State)
     graph.add_node("retrieve", nodes.retrieve)
     graph.add_node("think", nodes.think)
@@ -106,5 +117,5 @@ def pipeline(desk: AgentDesk, route: Route) -> StateGraph[Any]:
     graph.add_edge("retrieve", "think")
     graph.add_conditional_edges("think", nodes.after_thinking, ["approve", "act", "think", END])
     graph.add_edge("approve", "act")
-    graph.add_edge("act", "think")
+    graph.add_conditional_edges("act", nodes.after_acting, ["think", END])
     return graph

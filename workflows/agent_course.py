@@ -1,0 +1,154 @@
+"""The course of one run: admitted, in line, at work, over."""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from domain.agent_runs import RunEnd, RunStart, RunStatus
+    from domain.errors import BudgetExceededError
+    from domain.ids import agent_run_workflow_id
+    from workflows.agent_desk import AgentDesk
+    from workflows.agent_graph import Ending, GraphDriver
+    from workflows.search_attributes import STATUS
+    from workflows.signals import YOUR_TURN
+
+Answer = TypeVar("Answer")
+
+# How long a lost "your turn" may hold a queued run up.
+TURN_CHECK = timedelta(minutes=1)
+_OUT_OF_MEANS = frozenset({BudgetExceededError.code, "price_unknown"})
+
+
+class RunCourse:
+    """What `AgentRunWorkflow` does, one thing after the other."""
+
+    def __init__(self, start: RunStart, desk: AgentDesk, driver: GraphDriver) -> None:
+        self._start = start
+        self._desk = desk
+        self._driver = driver
+        self.status = RunStatus.QUEUED
+        self.has_turn = bool(start.step)
+        self.is_canceled = False
+        self.is_closed = False
+
+    async def open(self) -> None:
+        """Be admitted, unless that was done by the run before.
+
+        Raises:
+            ApplicationError: The run was refused: no access, a limit, a busy conversation.
+        """
+        if not self._start.step:
+            self.has_turn = (await passed_on(self._desk.open())).is_now
+
+    async def work(self) -> RunEnd | None:
+        """Let the graph run until it ends, or somebody ends it.
+
+        Returns:
+            How the run ends; None if it is to continue as new.
+        """
+        work = asyncio.ensure_future(self._go())
+        try:
+            await workflow.wait_condition(lambda: work.done() or self.is_canceled)
+        except asyncio.CancelledError:  # Temporal's own cancel, as from its Web UI
+            self.is_canceled = True
+        if not work.done():
+            work.cancel()
+            with suppress(asyncio.CancelledError, FailureError):
+                await work
+            await self._driver.finish_effects()
+            return self._end(RunStatus.CANCELED)
+        try:
+            return await self._outcome(await work)
+        except (ActivityError, ApplicationError) as error:
+            cause = error.cause if isinstance(error, ActivityError) else error
+            if isinstance(cause, ApplicationError):
+                return self._failed(cause)
+            return self._end(RunStatus.FAILED, "step_failed", "a step did not end in time")
+
+    async def close(self, end: RunEnd) -> None:
+        """Write down how the run ended, and let the next one of the conversation begin."""
+        closed = await self._desk.close(end)
+        self.is_closed = True
+        self._show(end.run_status)
+        if closed.next_agent_run_id is not None:
+            await _call_up(closed.next_agent_run_id)
+        if end.run_status is RunStatus.COMPLETED:
+            with suppress(ActivityError):
+                await self._desk.remember()
+
+    async def _go(self) -> Ending:
+        self._show(RunStatus.RUNNING if self.has_turn else RunStatus.QUEUED)
+        while not self.has_turn:
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self.has_turn,
+                    timeout=TURN_CHECK,
+                    timeout_summary="our turn?",
+                )
+            self.has_turn = (await self._desk.take_turn()).is_now
+            if self.has_turn:
+                self._show(RunStatus.RUNNING)
+        return await self._driver.drive()
+
+    async def _outcome(self, ending: Ending) -> RunEnd | None:
+        if ending is Ending.ROTATE:
+            # Reason: a cancel waits for us, and would wait for ever if we waited for it, too.
+            await workflow.wait_condition(
+                lambda: self.is_canceled or workflow.all_handlers_finished(),
+            )
+            return self._end(RunStatus.CANCELED) if self.is_canceled else None
+        if ending is Ending.CUT:
+            message = "the answer ends where the budget did"
+            return self._end(RunStatus.BUDGET_EXCEEDED, BudgetExceededError.code, message)
+        return self._end(RunStatus.COMPLETED)
+
+    def _failed(self, cause: ApplicationError) -> RunEnd:
+        is_poor = cause.type in _OUT_OF_MEANS
+        status = RunStatus.BUDGET_EXCEEDED if is_poor else RunStatus.FAILED
+        return self._end(status, cause.type or "internal_error", cause.message)
+
+    def _end(self, status: RunStatus, code: str | None = None, text: str | None = None) -> RunEnd:
+        run_id = self._start.request.agent_run_id
+        return RunEnd(agent_run_id=run_id, run_status=status, error_code=code, error_message=text)
+
+    def _show(self, status: RunStatus) -> None:
+        """Let the Web UI tell where the run stands."""
+        self.status = status
+        workflow.upsert_search_attributes([STATUS.value_set(status)])
+        request = self._start.request
+        workflow.set_current_details(f"{request.agent} {request.prompt_version}: {status}")
+
+
+async def _call_up(agent_run_id: UUID) -> None:
+    waiting = workflow.get_external_workflow_handle(agent_run_workflow_id(agent_run_id))
+    # Reason: one that has just ended needs no turn; one that did not hear asks by itself.
+    with suppress(FailureError):
+        await waiting.signal(YOUR_TURN)
+
+
+async def passed_on(asked: Awaitable[Answer]) -> Answer:
+    """Wait for an activity; what it refuses with is refused to whoever asked us.
+
+    Raises:
+        ApplicationError: As the activity raised it, and not to be tried again.
+    """
+    try:
+        return await asked
+    except ActivityError as error:
+        if not isinstance(error.cause, ApplicationError):
+            raise
+        cause = error.cause
+        failure = ApplicationError(
+            cause.message,
+            *cause.details,
+            type=cause.type,
+            non_retryable=True,
+        )
+        raise failure from error

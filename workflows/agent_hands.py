@@ -1,0 +1,63 @@
+"""What the nodes of a run's graph have done for them: looking up, thinking, acting."""
+
+import asyncio
+from uuid import UUID
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.agent_retrieval import RetrievalActivities
+    from activities.agent_steps import StepActivities
+    from activities.agent_tools import ToolActivities
+    from domain.agent_runs import CallRef, StepOrder, StepReply, ToolOrder
+    from workflows.timeouts import LOOK_UP, MODEL_CALL, TOOL_CALL
+
+
+class AgentHands:
+    """The activities of one run's steps; only ids go out and come back."""
+
+    def __init__(self, agent_run_id: UUID) -> None:
+        self._agent_run_id = agent_run_id
+        self._effects: set[asyncio.Future[None]] = set()
+
+    async def retrieve(self) -> None:
+        """Find the passages that answer the question."""
+        await workflow.execute_activity_method(
+            RetrievalActivities.retrieve,
+            self._order(0),
+            **LOOK_UP,
+            summary="look into the documents",
+        )
+
+    async def think(self, step: int) -> StepReply:
+        """Ask the model once."""
+        return await workflow.execute_activity_method(
+            StepActivities.think,
+            self._order(step),
+            **MODEL_CALL,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=f"step {step}",
+        )
+
+    async def run_tool(self, call: CallRef) -> None:
+        """Make a call, and see it to its end even if the run is canceled."""
+        order = ToolOrder(agent_run_id=self._agent_run_id, call_id=call.call_id)
+        effect = asyncio.ensure_future(
+            workflow.execute_activity_method(
+                ToolActivities.run_tool,
+                order,
+                **TOOL_CALL,
+                summary=call.tool,
+            ),
+        )
+        self._effects.add(effect)
+        # Reason: whoever cancels us must not leave an effect without its record.
+        await asyncio.shield(effect)
+
+    async def finish_effects(self) -> None:
+        """Wait for what must not be left half done."""
+        for effect in list(self._effects):
+            await effect
+
+    def _order(self, step: int) -> StepOrder:
+        return StepOrder(agent_run_id=self._agent_run_id, step=step, at=workflow.now())
