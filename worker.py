@@ -42,7 +42,12 @@ from activities.mail import MailActivities
 from activities.passages import PassageStore
 from activities.payment_desk import PaymentDesk
 from activities.payment_view import PaymentView
-from activities.payments import PaymentActivities, PaymentRowActivities
+from activities.payments import (
+    PaymentActivities,
+    PaymentCancelActivities,
+    PaymentRowActivities,
+)
+from activities.refund_book import RefundBook
 from activities.refunds import RefundActivities
 from activities.retries import RetryActivities
 from activities.run_stream import RunStream
@@ -63,6 +68,7 @@ from adapters.stripe.client import open_client
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
+from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.subscriptions import StripeSubscriptions
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
@@ -186,15 +192,16 @@ def _build_billing(outside: Outside) -> Activities:
 
 def _build_payments(outside: Outside) -> Activities:
     customers, sessions = StripeCustomers(outside.stripe), outside.sessions
-    view = PaymentView(StripePayments(outside.stripe), customers, sessions)
+    payments, refunds = StripePayments(outside.stripe), StripeRefunds(outside.stripe)
+    view = PaymentView(payments, refunds, customers, sessions)
     payment = PaymentActivities(view)
     return {
         BILLING: [PaymentRowActivities(sessions).open_payment],
         STRIPE: [
             payment.pay,
             payment.look_at_payment,
-            payment.cancel_payment,
-            RefundActivities(view).refund_payment,
+            PaymentCancelActivities(view).cancel_payment,
+            RefundActivities(view, RefundBook(sessions)).refund_payment,
         ],
     }
 

@@ -7,12 +7,13 @@ from uuid import UUID
 from activities.customers import ensure_customer
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.payments import StripePayments
+from adapters.stripe.refunds import StripeRefunds
 from database.models import Payment
 from database.payments import PaymentRepository
 from database.refunds import RefundRepository
 from database.session import Sessions
 from domain.errors import NotFoundError, ProviderUnavailableError
-from domain.payments import PaymentState, PaymentStatus, follow
+from domain.payments import PaymentState, PaymentStatus, follow, status_of_intent
 
 KEY_COUNT = 3
 
@@ -22,6 +23,7 @@ class PaymentView:
     """Stripe's side and our side of payments."""
 
     payments: StripePayments
+    refunds: StripeRefunds
     customers: StripeCustomers
     sessions: Sessions
 
@@ -52,14 +54,32 @@ class PaymentView:
             ApplicationError: There is no such payment, or Stripe is down.
         """
         seen = await self.payments.read(stripe_payment_intent_id)
+        is_paid = status_of_intent(seen) is PaymentStatus.SUCCEEDED
+        refunds = await self.refunds.list(stripe_payment_intent_id) if is_paid else ()
         async with self.sessions.begin() as session:
             row = _found(await PaymentRepository(session).lock(payment_id))
             row.stripe_payment_intent_id = seen.stripe_payment_intent_id
-            row.refunded_cents = await RefundRepository(session).follow(row, seen.refunds)
+            row.refunded_cents = await RefundRepository(session).follow(row, refunds)
             before = PaymentStatus(row.payment_status)
             row.payment_status = follow(before, seen, row.refunded_cents)
             row.decline_code = seen.decline_code
             row.next_action_url = seen.next_action_url
+            return state_of(row)
+
+    async def settle(
+        self,
+        payment_id: UUID,
+        status: PaymentStatus,
+        decline_code: str | None,
+    ) -> PaymentState:
+        """Write an end that Stripe knows nothing of.
+
+        Raises:
+            NotFoundError: There is no such payment.
+        """
+        async with self.sessions.begin() as session:
+            row = _found(await PaymentRepository(session).lock(payment_id))
+            row.payment_status, row.decline_code = status, decline_code
             return state_of(row)
 
 

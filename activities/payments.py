@@ -9,7 +9,6 @@ from database.models import Payment
 from database.payments import PaymentRepository
 from database.session import Sessions
 from domain.errors import (
-    ApplicationError,
     CardDeclinedError,
     IllegalCommandError,
     NotFoundError,
@@ -96,7 +95,10 @@ class PaymentActivities:
             intent_id = intent_id or await self._charge(row, order.request)
         except (ProviderRejectedError, NotFoundError, CardDeclinedError) as error:
             log.warning("payment_rejected", **error.details)
-            return await self._fail(row, error)
+            PAYMENT_ATTEMPTS.labels(TRIGGER, PaymentStatus.FAILED).inc()
+            facts = error.details
+            code = facts.get("decline_code") or facts.get("stripe_code") or error.error_code
+            return await self._view.settle(row.payment_id, PaymentStatus.FAILED, code)
         state = await self._view.look(row.payment_id, intent_id)
         PAYMENT_ATTEMPTS.labels(TRIGGER, state.payment_status).inc()
         PAYMENT_AMOUNT_CENTS.labels(row.currency_code, state.payment_status).observe(
@@ -121,6 +123,29 @@ class PaymentActivities:
         intent_id = await self._view.find(row)
         return await self._view.look(row.payment_id, intent_id) if intent_id else state_of(row)
 
+    async def _charge(self, row: Payment, request: PaymentRequest) -> str:
+        view, made = self._view, ""
+        customer_id = await ensure_customer(row.user_id, view.customers, view.sessions)
+
+        async def post(key: str) -> None:
+            nonlocal made
+            made = await view.payments.pay(row.payment_id, customer_id, request, key)
+
+        async def is_done() -> bool:
+            nonlocal made
+            made = await view.payments.find(row.payment_id, customer_id) or ""
+            return bool(made)
+
+        await post_once(post, is_done, f"{payment_workflow_id(row.payment_id)}:pay")
+        return made
+
+
+class PaymentCancelActivities:
+    """Payments called off, at Stripe first."""
+
+    def __init__(self, view: PaymentView) -> None:
+        self._view = view
+
     @activity.defn
     async def cancel_payment(self, order: PaymentOrder) -> PaymentState:
         """Call a payment off, unless it was made meanwhile.
@@ -138,7 +163,7 @@ class PaymentActivities:
         row = await self._view.row(order.payment_id)
         intent_id = await self._view.find(row)
         if intent_id is None:
-            return await self._settle(row, PaymentStatus.CANCELED, None)
+            return await self._view.settle(row.payment_id, PaymentStatus.CANCELED, None)
 
         async def post(key: str) -> None:
             await self._view.payments.cancel(intent_id, order.is_expired, key)
@@ -159,37 +184,3 @@ class PaymentActivities:
             details = {"payment_status": state.payment_status}
             raise IllegalCommandError("the payment is being made", details=details)
         return state
-
-    async def _charge(self, row: Payment, request: PaymentRequest) -> str:
-        view, made = self._view, ""
-        customer_id = await ensure_customer(row.user_id, view.customers, view.sessions)
-
-        async def post(key: str) -> None:
-            nonlocal made
-            made = await view.payments.pay(row.payment_id, customer_id, request, key)
-
-        async def is_done() -> bool:
-            nonlocal made
-            made = await view.payments.find(row.payment_id, customer_id) or ""
-            return bool(made)
-
-        await post_once(post, is_done, f"{payment_workflow_id(row.payment_id)}:pay")
-        return made
-
-    async def _fail(self, row: Payment, error: ApplicationError) -> PaymentState:
-        PAYMENT_ATTEMPTS.labels(TRIGGER, PaymentStatus.FAILED).inc()
-        facts = error.details
-        code = facts.get("decline_code") or facts.get("stripe_code") or error.error_code
-        return await self._settle(row, PaymentStatus.FAILED, code)
-
-    async def _settle(
-        self,
-        row: Payment,
-        status: PaymentStatus,
-        decline_code: str | None,
-    ) -> PaymentState:
-        """Write an end that Stripe knows nothing of."""
-        async with self._view.sessions.begin() as session:
-            row = await session.merge(row)
-            row.payment_status, row.decline_code = status, decline_code
-            return state_of(row)

@@ -126,8 +126,7 @@ class WebhookInboxRepository:
         await self._update(
             webhook_event_ids,
             webhook_event_status=status,
-            subscription_id=_id_of(owner, Handler.HINT),
-            payment_id=_id_of(owner, Handler.PAYMENT_HINT),
+            **_ids_of(owner),
             last_error=error,
             delivered_at=func.now() if is_delivered else None,
         )
@@ -150,5 +149,10 @@ class WebhookInboxRepository:
         )
 
 
-def _id_of(owner: Owner | None, handler: Handler) -> UUID | None:
-    return owner.our_id if owner is not None and owner.handler is handler else None
+def _ids_of(owner: Owner | None) -> dict[str, UUID | None]:
+    """Return whose event it is, by column; nobody's if it was redelivered in vain."""
+    ids: dict[str, UUID | None] = {"subscription_id": None, "payment_id": None}
+    if owner is not None:
+        is_payment = owner.handler is Handler.PAYMENT_HINT
+        ids["payment_id" if is_payment else "subscription_id"] = owner.our_id
+    return ids

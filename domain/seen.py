@@ -117,11 +117,10 @@ class RefundSeen(Frozen):
 
 
 class IntentSeen(Frozen):
-    """A payment intent and its refunds as Stripe shows them."""
+    """A payment intent as Stripe shows it."""
 
     stripe_payment_intent_id: str
     intent_status: str
     amount_cents: int
     decline_code: str | None = None
     next_action_url: str | None = None
-    refunds: tuple[RefundSeen, ...] = ()

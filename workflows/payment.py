@@ -1,12 +1,18 @@
-"""One payment: paid, perhaps authenticated or called off, perhaps paid back."""
+"""One payment: paid, perhaps authenticated or called off, perhaps paid back.
+
+What has ended is started again by whoever asks: refunds come months later, also for the payments
+of invoices, which had no workflow before.
+"""
 
 import asyncio
 from contextlib import suppress
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from domain.errors import ConflictError
     from domain.payments import (
         CANCEL_UPDATE,
         PAYMENT_HINT,
@@ -21,14 +27,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.payment_box import PaymentBox, PaymentCommand
     from workflows.payment_turns import PaymentTurns
 
+Answer = TypeVar("Answer")
+
 
 @workflow.defn(name=PAYMENT_WORKFLOW)
 class PaymentWorkflow:
-    """Its id is `payment-{payment_id}`; it runs while the payment is open or somebody waits.
-
-    What ended is started again by whoever asks: refunds come months later, also for the payments
-    of invoices, which had no workflow before.
-    """
+    """Its id is `payment-{payment_id}`; it runs while the payment is open or somebody waits."""
 
     @workflow.init
     def __init__(self, start: PaymentStart) -> None:
@@ -74,13 +78,10 @@ class PaymentWorkflow:
             await self._sleep()
 
     async def _sleep(self) -> None:
-        expires_at = self._turns.expires_at
+        expires_at, has_mail = self._turns.expires_at, self._box.has_mail
         left = None if expires_at is None else expires_at - workflow.now()
         with suppress(TimeoutError):
-            box = self._box
-            await workflow.wait_condition(
-                box.has_mail, timeout=left, timeout_summary="the customer's time"
-            )
+            await workflow.wait_condition(has_mail, timeout=left, timeout_summary="time to pay")
 
     async def _rotate(self) -> None:
         if await self._box.is_quiet():  # no await between this and the next line
@@ -101,9 +102,7 @@ class PaymentWorkflow:
             ApplicationError: Refused; its type is the error's code.
         """
         answer = await self._box.ask(PaymentCommand(order.refund_id, order))
-        if answer.refund is None:
-            raise ApplicationError("this id belongs to another command", type="conflict")
-        return answer.refund
+        return _fitting(answer.refund)
 
     @workflow.update(name=CANCEL_UPDATE)
     async def cancel(self, command: CancelPayment) -> PaymentState:
@@ -119,9 +118,7 @@ class PaymentWorkflow:
             ApplicationError: Refused; its type is the error's code.
         """
         answer = await self._box.ask(PaymentCommand(command.command_id))
-        if answer.state is None:
-            raise ApplicationError("this id belongs to another command", type="conflict")
-        return answer.state
+        return _fitting(answer.state)
 
     @workflow.signal(name=PAYMENT_HINT)
     def hint(self, event_ids: list[str]) -> None:
@@ -132,3 +129,9 @@ class PaymentWorkflow:
     def view(self) -> PaymentState | None:
         """Return the state without touching history; None before the first step."""
         return self._turns.state
+
+
+def _fitting(answer: Answer | None) -> Answer:
+    if answer is None:
+        raise ApplicationError("this id belongs to another command", type=ConflictError.code)
+    return answer

@@ -10,7 +10,11 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payments import PaymentActivities, PaymentRowActivities
+    from activities.payments import (
+        PaymentActivities,
+        PaymentCancelActivities,
+        PaymentRowActivities,
+    )
     from activities.refunds import RefundActivities
     from domain.errors import IllegalCommandError, NotFoundError
     from domain.payments import (
@@ -81,7 +85,7 @@ class PaymentTurns:
     async def expire(self) -> None:
         """Call off what the customer did not authenticate in time."""
         self.expires_at = workflow.now() + ACTION_PERIOD  # for the next try, should this one fail
-        await self._try(PaymentActivities.cancel_payment, self._order(), "the time is up")
+        await self._try(PaymentCancelActivities.cancel_payment, self._order(), "the time is up")
 
     async def _refund(self, order: RefundOrder) -> PaymentAnswer:
         # Reason: the activity decides, under the row's lock; an earlier run may have made it.
@@ -94,7 +98,9 @@ class PaymentTurns:
     async def _cancel(self, state: PaymentState, command_id: UUID) -> PaymentAnswer:
         if refusal(state.payment_status, PaymentCommandKind.CANCEL) is None:
             order = self._order(command_id=command_id)
-            state = await _done(PaymentActivities.cancel_payment, order, STRIPE_CALL, "cancel")
+            state = await _done(
+                PaymentCancelActivities.cancel_payment, order, STRIPE_CALL, "cancel"
+            )
             self._show(state)
             if state.payment_status is PaymentStatus.CANCELED:
                 return PaymentAnswer(state=state)
@@ -126,14 +132,7 @@ class PaymentTurns:
         if self.is_open() and self.expires_at is None:
             self.expires_at = workflow.now() + ACTION_PERIOD
         workflow.upsert_search_attributes([STATUS.value_set(state.payment_status)])
-        told = f"**{state.payment_status}**: {state.amount_cents} {state.currency_code}"
-        if state.stripe_payment_intent_id:
-            told += f" as `{state.stripe_payment_intent_id}`"
-        if state.refunded_cents:
-            told += f", {state.refunded_cents} of it refunded"
-        if state.decline_code:
-            told += f"; declined: {state.decline_code}"
-        workflow.set_current_details(f"{told}.")
+        workflow.set_current_details(_told(state))
 
 
 async def _done(
@@ -154,6 +153,17 @@ async def _done(
     except asyncio.CancelledError:
         await task
         raise
+
+
+def _told(state: PaymentState) -> str:
+    told = f"**{state.payment_status}**: {state.amount_cents} {state.currency_code}"
+    if state.stripe_payment_intent_id:
+        told += f" as `{state.stripe_payment_intent_id}`"
+    if state.refunded_cents:
+        told += f", {state.refunded_cents} of it refunded"
+    if state.decline_code:
+        told += f"; declined: {state.decline_code}"
+    return f"{told}."
 
 
 def _answer_of(error: ActivityError) -> PaymentAnswer:

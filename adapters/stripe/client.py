@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import stripe
 
@@ -93,6 +94,15 @@ def moment(timestamp: int) -> datetime:
 def optional_moment(timestamp: int | None) -> datetime | None:
     """Read Stripe's seconds since the epoch, if there are any."""
     return None if timestamp is None else moment(timestamp)
+
+
+def metadata_id(metadata: stripe.StripeObject | None, name: str) -> UUID | None:
+    """Return an id of ours from an object's metadata, unless somebody spoilt it by hand."""
+    value = metadata.to_dict().get(name) if metadata else None
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        return None
 
 
 def object_id(reference: object) -> str | None:

@@ -1,24 +1,22 @@
-"""One-off payments and refunds at Stripe."""
+"""One-off payments at Stripe."""
 
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import stripe
 
-from adapters.stripe.client import our_errors
-from domain.payments import PaymentRequest, RefundOrder
-from domain.seen import IntentSeen, RefundSeen
+from adapters.stripe.client import metadata_id, our_errors
+from domain.payments import PaymentRequest
+from domain.seen import IntentSeen
 
 if TYPE_CHECKING:
-    from stripe.params import PaymentIntentCreateParams, RefundCreateParams
+    from stripe.params import PaymentIntentCreateParams
 
-MADE_BY_HAND = "made at Stripe"
-_STRIPE_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 _LIMIT = 100
 
 
 class StripePayments:
-    """What the activities need of payment intents and refunds, and no more."""
+    """What the activities need of payment intents, and no more."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -76,21 +74,19 @@ class StripePayments:
                 {"customer": stripe_customer_id, "limit": _LIMIT},
             )
             async for found in page.auto_paging_iter():
-                if _ours(found.metadata, "payment_id") == payment_id:
+                if metadata_id(found.metadata, "payment_id") == payment_id:
                     return found.id
         return None
 
     async def read(self, stripe_payment_intent_id: str) -> IntentSeen:
-        """Return an intent with its refunds.
+        """Return an intent.
 
         Raises:
             ApplicationError: See `our_errors`.
         """
         with our_errors():
             found = await self._client.v1.payment_intents.retrieve_async(stripe_payment_intent_id)
-        is_paid = found.status == "succeeded"
-        refunds = await self.refunds(stripe_payment_intent_id) if is_paid else ()
-        return _intent_seen(found, refunds)
+        return _intent_seen(found)
 
     async def cancel(self, stripe_payment_intent_id: str, is_expired: bool, key: str) -> None:
         """Call an intent off.
@@ -105,48 +101,8 @@ class StripePayments:
                 {"idempotency_key": key},
             )
 
-    async def refund(
-        self,
-        stripe_payment_intent_id: str,
-        order: RefundOrder,
-        amount_cents: int,
-        key: str,
-    ) -> None:
-        """Pay back.
 
-        Args:
-            stripe_payment_intent_id: Which payment.
-            order: Its ids travel in the metadata.
-            amount_cents: How much.
-            key: Idempotency key.
-
-        Raises:
-            ApplicationError: See `our_errors`.
-        """
-        metadata = {"refund_id": str(order.refund_id), "payment_id": str(order.payment_id)}
-        if order.requested_by is not None:
-            metadata["requested_by"] = str(order.requested_by)
-        params: RefundCreateParams = {
-            "payment_intent": stripe_payment_intent_id,
-            "amount": amount_cents,
-            "metadata": metadata,
-        }
-        for reason in _STRIPE_REASONS:
-            if order.reason == reason:
-                params["reason"] = reason
-        with our_errors():
-            await self._client.v1.refunds.create_async(params, {"idempotency_key": key})
-
-    async def refunds(self, stripe_payment_intent_id: str) -> tuple[RefundSeen, ...]:
-        """Return a payment's refunds, newest first."""
-        with our_errors():
-            page = await self._client.v1.refunds.list_async(
-                {"payment_intent": stripe_payment_intent_id, "limit": _LIMIT},
-            )
-            return tuple([_refund_seen(found) async for found in page.auto_paging_iter()])
-
-
-def _intent_seen(found: stripe.PaymentIntent, refunds: tuple[RefundSeen, ...]) -> IntentSeen:
+def _intent_seen(found: stripe.PaymentIntent) -> IntentSeen:
     failure, action = found.last_payment_error, found.next_action
     redirect = action.redirect_to_url if action else None
     return IntentSeen(
@@ -155,25 +111,4 @@ def _intent_seen(found: stripe.PaymentIntent, refunds: tuple[RefundSeen, ...]) -
         amount_cents=found.amount,
         decline_code=(failure.decline_code or failure.code or failure.type) if failure else None,
         next_action_url=redirect.url if redirect else None,
-        refunds=refunds,
     )
-
-
-def _refund_seen(found: stripe.Refund) -> RefundSeen:
-    return RefundSeen(
-        stripe_refund_id=found.id,
-        refund_id=_ours(found.metadata, "refund_id"),
-        amount_cents=found.amount,
-        refund_status=found.status or "pending",
-        reason=found.reason or MADE_BY_HAND,
-        # Reason: Stripe leaves it out, and the SDK has no default, unless the refund has failed.
-        failure_code=getattr(found, "failure_reason", None),
-    )
-
-
-def _ours(metadata: stripe.StripeObject | None, name: str) -> UUID | None:
-    value = metadata.to_dict().get(name) if metadata else None
-    try:
-        return UUID(value) if value else None
-    except ValueError:  # anybody with a Dashboard can edit it
-        return None

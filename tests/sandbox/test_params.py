@@ -35,6 +35,8 @@ NAMES = {
     "POST /v1/payment_intents/{id}/confirm": "PaymentIntentConfirmParams",
     "POST /v1/payment_intents/{id}/cancel": "PaymentIntentCancelParams",
     "GET /v1/charges": "ChargeListParams",
+    "POST /v1/refunds": "RefundCreateParams",
+    "GET /v1/refunds": "RefundListParams",
     "POST /v1/subscriptions": "SubscriptionCreateParams",
     "GET /v1/subscriptions": "SubscriptionListParams",
     "POST /v1/subscriptions/{id}": "SubscriptionUpdateParams",

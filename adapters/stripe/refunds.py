@@ -1,0 +1,75 @@
+"""Refunds at Stripe."""
+
+from typing import TYPE_CHECKING
+
+import stripe
+
+from adapters.stripe.client import metadata_id, our_errors
+from domain.payments import RefundOrder
+from domain.seen import RefundSeen
+
+if TYPE_CHECKING:
+    from stripe.params import RefundCreateParams
+
+MADE_BY_HAND = "made at Stripe"
+_STRIPE_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
+_LIMIT = 100
+
+
+class StripeRefunds:
+    """What the activities need of refunds, and no more."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._client = client
+
+    async def create(
+        self,
+        stripe_payment_intent_id: str,
+        order: RefundOrder,
+        amount_cents: int,
+        key: str,
+    ) -> None:
+        """Pay back.
+
+        Args:
+            stripe_payment_intent_id: Which payment.
+            order: Its ids travel in the metadata.
+            amount_cents: How much.
+            key: Idempotency key.
+
+        Raises:
+            ApplicationError: See `our_errors`.
+        """
+        metadata = {"refund_id": str(order.refund_id), "payment_id": str(order.payment_id)}
+        if order.requested_by is not None:
+            metadata["requested_by"] = str(order.requested_by)
+        params: RefundCreateParams = {
+            "payment_intent": stripe_payment_intent_id,
+            "amount": amount_cents,
+            "metadata": metadata,
+        }
+        for reason in _STRIPE_REASONS:
+            if order.reason == reason:
+                params["reason"] = reason
+        with our_errors():
+            await self._client.v1.refunds.create_async(params, {"idempotency_key": key})
+
+    async def list(self, stripe_payment_intent_id: str) -> tuple[RefundSeen, ...]:
+        """Return a payment's refunds, newest first."""
+        with our_errors():
+            page = await self._client.v1.refunds.list_async(
+                {"payment_intent": stripe_payment_intent_id, "limit": _LIMIT},
+            )
+            return tuple([_refund_seen(found) async for found in page.auto_paging_iter()])
+
+
+def _refund_seen(found: stripe.Refund) -> RefundSeen:
+    return RefundSeen(
+        stripe_refund_id=found.id,
+        refund_id=metadata_id(found.metadata, "refund_id"),
+        amount_cents=found.amount,
+        refund_status=found.status or "pending",
+        reason=found.reason or MADE_BY_HAND,
+        # Reason: Stripe leaves it out, and the SDK has no default, unless the refund has failed.
+        failure_code=getattr(found, "failure_reason", None),
+    )
