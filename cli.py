@@ -91,7 +91,7 @@ def demo(
         typer.Option(help="Folder of the demo's stack; a temporary one by default."),
     ] = None,
 ) -> None:
-    """Tell the story of a subscription, on a stack of its own, and check that it is true."""
+    """Tell the story of a customer, on a stack of its own, and check that it is true."""
     from commands.demo import run_demo  # noqa: PLC0415
 
     raise typer.Exit(run_demo(PROJECT, data, is_kept=keep))

@@ -58,7 +58,7 @@ class DemoStack:
 
     def __init__(self, project: Path, folder: Path) -> None:
         self.log = folder / "up.log"
-        self._project = project
+        self.project = project
         self._folder = folder
         self._stack_file = folder / "stack.json"
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,7 +83,7 @@ class DemoStack:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 command,
-                cwd=self._project,
+                cwd=self.project,
                 env=_environment(),
                 stdout=log,
                 stderr=log,
