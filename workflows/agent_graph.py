@@ -9,6 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.types import Command
 
     from domain.agent_runs import CallRef, RunStart
@@ -16,6 +17,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.agent_desk import AgentDesk
     from workflows.agent_hands import AgentHands
     from workflows.graphs.pipeline import NODES_PER_STEP, State, pipeline
+
+# Reason: types of our own have to be named, or a checkpoint that holds them cannot be read back.
+_SERDE = JsonPlusSerializer(allowed_msgpack_modules=[(CallRef.__module__, CallRef.__name__)])
 
 
 class Ending(Enum):
@@ -82,7 +86,7 @@ class GraphDriver:
     async def _pass(self) -> State:
         """Go from the entry to an answer once, or to where the history has grown long."""
         graph = pipeline(self._hands, self._start.route, self._start.rotate_after)
-        app = graph.compile(checkpointer=InMemorySaver())
+        app = graph.compile(checkpointer=InMemorySaver(serde=_SERDE))
         limit = NODES_PER_STEP * (self._start.route.max_step_count + 1)
         config: Any = {"configurable": {"thread_id": str(self.step)}, "recursion_limit": limit}
         state: Any = await app.ainvoke({"step": self.step}, config)
