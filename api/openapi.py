@@ -32,6 +32,9 @@ TAGS = [
     {"name": "subscriptions", "description": "Each is one durable workflow."},
     {"name": "payment-retries", "description": "Recoveries of unpaid invoices."},
     {"name": "payments", "description": "Money that moved."},
+    {"name": "agents", "description": "Which agents there are, and their prompts."},
+    {"name": "conversations", "description": "What was said."},
+    {"name": "agent-runs", "description": "Each is one durable workflow."},
     {"name": "documents", "description": "What agents answer from."},
     {"name": "memories", "description": "What agents remember of a user."},
     {"name": "entitlements", "description": "What a customer may use."},
@@ -39,7 +42,7 @@ TAGS = [
     {"name": "webhook-events", "description": "What Stripe told, and what became of it."},
     {"name": "workflows", "description": "Temporal's own view of the work."},
     {"name": "admin", "description": "For whoever runs the system."},
-    {"name": "streams", "description": "Events as they happen: WebSockets, and server-sent events."},
+    {"name": "streams", "description": "Events as they happen: WebSockets, server-sent events."},
     {"name": "health", "description": "Alive, ready, and how much of what."},
 ]
 

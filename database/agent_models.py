@@ -70,6 +70,7 @@ class AgentRun(Base):
         Index(None, "user_id", "created_at", "agent_run_id"),
         Index(None, "created_at", "agent_run_id"),
         Index(None, "conversation_id", "created_at", "agent_run_id"),
+        Index(None, "subscription_id"),
         Index(
             "ix_agent_runs_open",
             "run_status",

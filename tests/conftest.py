@@ -245,3 +245,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the histories of tests/replay anew",
     )
+
+
+@pytest.fixture
+def histories(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where recorded histories go: with `--record` they replace the committed ones."""
+    committed = PROJECT / "tests/replay/histories"
+    return committed if request.config.getoption("--record") else tmp_path

@@ -14,7 +14,8 @@ from domain.agent_runs import OnBusy, RunStatus, UsageTotal
 from domain.approvals import ApprovalStatus, Decision
 from domain.llm import Role
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+# Reason: PostgreSQL stores no NUL.
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"^[^\x00]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -29,6 +30,27 @@ class ToolOut(Output):
 class AgentOut(Output):
     """An agent, as its file in the repository says."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "agent": "research",
+                    "description": "Answers from a customer's own documents, with citations.",
+                    "pattern": "pipeline",
+                    "prompt_version": "v1",
+                    "tools": [
+                        {
+                            "name": "refund_payment",
+                            "description": "Refund one of this user's payments.",
+                            "approver_role": "admin",
+                        }
+                    ],
+                    "max_step_count": 12,
+                }
+            ]
+        }
+    )
+
     agent: str
     description: str
     pattern: Pattern
@@ -40,6 +62,19 @@ class AgentOut(Output):
 class PromptOut(Output):
     """One version of an agent's prompt."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "agent": "research",
+                    "prompt_version": "v1",
+                    "is_current": True,
+                    "text": "You answer questions…",
+                }
+            ]
+        }
+    )
+
     agent: str
     prompt_version: str
     is_current: bool = Field(description="Whether new runs use it.")
@@ -49,12 +84,27 @@ class PromptOut(Output):
 class NewConversation(Input):
     """Begins a conversation."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trains"}]})
+
     title: Name | None = None
     user_id: UUID | None = Field(default=None, description="For administrators: whose it is.")
 
 
 class ConversationOut(Output):
     """A transcript that runs add to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "conversation_id": "0f7c…",
+                    "user_id": "5b1e…",
+                    "title": "Trains",
+                    "created_at": "2026-11-23T09:00:00Z",
+                }
+            ]
+        }
+    )
 
     conversation_id: UUID
     user_id: UUID
@@ -64,6 +114,23 @@ class ConversationOut(Output):
 
 class MessageOut(Output):
     """One message of a conversation."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "message_id": "77aa…",
+                    "seq": 2,
+                    "role": "assistant",
+                    "content": "It leaves from platform 12 [1].",
+                    "tool_calls": [],
+                    "call_id": None,
+                    "agent_run_id": "3c2d…",
+                    "created_at": "2026-11-23T09:00:02Z",
+                }
+            ]
+        }
+    )
 
     message_id: UUID
     seq: int
@@ -117,6 +184,19 @@ class NewAgentRun(Input):
 class ApprovalIn(Input):
     """Decides a call that waits for somebody's yes."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "call_id": "1de0…",
+                    "args_sha256": "9f86d0…",
+                    "decision": "approve",
+                    "reason": "the train was late",
+                }
+            ]
+        }
+    )
+
     call_id: UUID
     args_sha256: Sha256 = Field(description="Of the arguments that were decided about.")
     decision: Decision
@@ -125,6 +205,8 @@ class ApprovalIn(Input):
 
 class RunMessageIn(Input):
     """Something that the user adds while the run goes on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"content": "Be brief."}]})
 
     content: Text
 
@@ -185,6 +267,30 @@ class RunErrorOut(Output):
 
 class AgentRunOut(Output):
     """A run of an agent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "agent_run_id": "3c2d…",
+                    "user_id": "5b1e…",
+                    "agent": "research",
+                    "conversation_id": "0f7c…",
+                    "run_status": "completed",
+                    "output": "It leaves from platform 12 [1].",
+                    "citations": [{"document_id": "c0de…", "excerpt": "The night train…"}],
+                    "pending_approvals": [],
+                    "usage": {"prompt_tokens": 412, "completion_tokens": 11, "cost_cents": 0.0912},
+                    "error": None,
+                    "prompt_version": "v1",
+                    "workflow_id": "agent-run-3c2d…",
+                    "created_at": "2026-11-23T09:00:00Z",
+                    "started_at": "2026-11-23T09:00:00Z",
+                    "completed_at": "2026-11-23T09:00:02Z",
+                }
+            ]
+        }
+    )
 
     agent_run_id: UUID
     user_id: UUID
@@ -279,6 +385,29 @@ class ToolCallOut(Output):
 
 class StepOut(Output):
     """One step: what was asked of the model, and what it wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "step": 0,
+                    "model_calls": [
+                        {
+                            "attempt": 1,
+                            "model": "gpt-4.1",
+                            "outcome": "succeeded",
+                            "prompt_tokens": 412,
+                            "completion_tokens": 11,
+                            "cost_cents": 0.0912,
+                            "is_priced": True,
+                            "is_estimated": False,
+                        }
+                    ],
+                    "tool_calls": [],
+                }
+            ]
+        }
+    )
 
     step: int
     model_calls: list[ModelCallOut]

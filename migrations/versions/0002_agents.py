@@ -151,6 +151,9 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
+        op.f("ix_agent_runs_subscription_id"), "agent_runs", ["subscription_id"], unique=False
+    )
+    op.create_index(
         "ix_agent_runs_open",
         "agent_runs",
         ["run_status"],
@@ -469,6 +472,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_messages_agent_run_id"), table_name="messages")
     op.drop_table("messages")
     op.drop_index(op.f("ix_agent_runs_user_id_created_at_agent_run_id"), table_name="agent_runs")
+    op.drop_index(op.f("ix_agent_runs_subscription_id"), table_name="agent_runs")
     op.drop_index(
         "ix_agent_runs_open",
         table_name="agent_runs",

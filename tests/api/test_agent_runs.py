@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -12,33 +11,15 @@ import pytest
 from temporalio.client import Client
 
 from config import Settings
+from tests.agent.support import Model, open_model
 from tests.api.conftest import Person, make_plan, problem, until
 
 MakeCard = Callable[..., Awaitable[str]]
 
 
-@dataclass
-class Model:
-    """The stand-in's controls."""
-
-    http: httpx.AsyncClient
-
-    async def script(self, *items: dict[str, Any], match: str) -> None:
-        """Queue replies for the calls whose request contains a text."""
-        body = {"items": [{**item, "match": match} for item in items]}
-        reply = await self.http.post("/_sandbox/script", json=body)
-        assert reply.is_success, reply.text
-
-    async def calls(self, match: str) -> list[dict[str, Any]]:
-        """Return the calls whose request contains a text."""
-        listed = (await self.http.get("/_sandbox/requests")).json()["items"]
-        return [call for call in listed if match in str(call["body"])]
-
-
 @pytest.fixture
 async def model(settings: Settings) -> AsyncIterator[Model]:
-    base_url = (settings.llm.base_url or "").removesuffix("/v1")
-    async with httpx.AsyncClient(base_url=base_url) as http:
+    async with open_model(settings) as http:
         yield Model(http)
 
 

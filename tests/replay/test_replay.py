@@ -12,6 +12,7 @@ from temporalio.client import WorkflowHandle
 
 from commands.replay import read_history, record, replay, replay_command
 from database.models import PaymentRetry
+from domain.agent_runs import RunStart
 from domain.billing import SubscriptionStart
 from domain.documents import IngestStart
 from domain.errands import ErrandKind, StripeErrand
@@ -104,7 +105,29 @@ class ChangedPayment:
         await workflow.sleep(1)
 
 
-CHANGED = (ChangedSubscription, ChangedRetry, ChangedErrand, ChangedPayment, ChangedIngestion)
+@workflow.defn(name="AgentRunWorkflow", sandboxed=False)
+class ChangedRun:
+    @workflow.run
+    async def run(self, start: RunStart) -> None:
+        await workflow.sleep(1)
+
+    @workflow.update
+    async def decide(self, command: dict[str, Any]) -> None:
+        await workflow.sleep(1)
+
+    @workflow.update
+    async def cancel(self, command: dict[str, Any]) -> None:
+        await workflow.sleep(1)
+
+
+CHANGED = (
+    ChangedSubscription,
+    ChangedRetry,
+    ChangedErrand,
+    ChangedPayment,
+    ChangedIngestion,
+    ChangedRun,
+)
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
