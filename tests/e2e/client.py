@@ -25,6 +25,16 @@ class Caller:
         self._http = http
         self._headers = headers or {}
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Who we are."""
+        return self._headers
+
+    @property
+    def socket_url(self) -> str:
+        """Where WebSockets are."""
+        return str(self._http.base_url).rstrip("/").replace("http", "ws", 1)
+
     def try_once(
         self,
         method: str,
@@ -103,6 +113,14 @@ class Sandbox:
             if row["kind"] == "charge" and row["subscription"] == stripe_subscription_id
         ]
 
+    def refunds(self, stripe_payment_intent_id: str) -> list[Document]:
+        """Return the refunds of a payment, oldest first."""
+        return [
+            row
+            for row in self._items("ledger")
+            if row["kind"] == "refund" and row["payment_intent"] == stripe_payment_intent_id
+        ]
+
     def pending_webhook_count(self) -> int:
         """Return how many deliveries were not taken yet."""
         return int(answered(self._http.get("/_sandbox/webhooks"))["pending_count"])
@@ -137,6 +155,23 @@ class Sandbox:
         return answered(self._http.post(f"/_sandbox/{what}", json=body))
 
 
+class Model:
+    """The controls of the models' stand-in."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def script(self, match: str, *items: Document) -> None:
+        """Queue replies for the calls whose request contains a text."""
+        body = {"items": [item | {"match": match} for item in items]}
+        answered(self._http.post("/_sandbox/script", json=body))
+
+    def calls(self, match: str) -> list[Document]:
+        """Return the calls of models whose request contains a text, oldest first."""
+        items = answered(self._http.get("/_sandbox/requests"))["items"]
+        return [call for call in items if match in str(call["body"])]
+
+
 class World:
     """A running stack with everybody around it."""
 
@@ -146,6 +181,10 @@ class World:
         self.api = httpx.Client(base_url=facts["api"], timeout=TIMEOUT_SECONDS)
         self._stripe = httpx.Client(base_url=facts["stripe"], timeout=TIMEOUT_SECONDS)
         self.stripe = Sandbox(self._stripe)
+        # Reason: openai's SDK wants `/v1` in its address; the controls are beside it.
+        llm_url = facts["llm"].removesuffix("/v1")
+        self._llm = httpx.Client(base_url=llm_url, timeout=TIMEOUT_SECONDS)
+        self.llm = Model(self._llm)
         self.admin = Caller(self.api, {"X-API-Key": facts["admin_api_key"]})
         self.anybody = Caller(self.api)
 
@@ -153,6 +192,7 @@ class World:
         """Close all connections."""
         self.api.close()
         self._stripe.close()
+        self._llm.close()
 
     def customer(self) -> Caller:
         """Sign somebody up and log in."""
@@ -162,7 +202,7 @@ class World:
         token = answered(self.anybody.send("POST", "auth/token", data=form))["access_token"]
         return Caller(self.api, {"Authorization": f"Bearer {token}"})
 
-    def plan(self) -> Document:
+    def plan(self, **limits: int) -> Document:
         """Make a monthly plan whose retries take seconds."""
         policy = {"schedules": {"default": ["1s", "2s", "3s"]}, "grace": "7d"}
         name = f"fast-{uuid4().hex[:8]}"
@@ -175,6 +215,7 @@ class World:
             currency_code="usd",
             interval="month",
             retry_policy=name,
+            limits=limits,
         )
 
     def wait_for_quiet(self) -> None:

@@ -1,0 +1,121 @@
+"""The worker killed with SIGKILL while agents work: right ends, one refund, streams without a gap."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from uuid import uuid4
+
+import pytest
+
+from tests.e2e.agents import Asker, Story, audit, refunds_of, tell
+from tests.e2e.client import World
+
+SEED = 2026
+MOMENT_COUNT = 30
+SAMPLE_COUNT = 4
+INGESTION_COUNT = 3
+PARAGRAPH_COUNT = 60
+
+
+def moments(count: int) -> list[float]:
+    """Return moments of a story that lasts from 0 to 1: one of each part, seeded, mixed."""
+    dice = random.Random(SEED)  # noqa: S311
+    drawn = [(place + dice.random()) / count for place in range(count)]
+    dice.shuffle(drawn)
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def asker(world: World) -> Asker:
+    return Asker(world)
+
+
+@pytest.fixture(scope="module")
+def usual_seconds(asker: Asker) -> float:
+    """How long a story takes if nothing goes wrong; the first one warms everything up."""
+    stories = [tell(asker) for _ in range(3)]
+    for story in stories:
+        audit(story)
+    return statistics.median(story.seconds for story in stories[1:])
+
+
+def test_killed_at_some_moments(
+    world: World, asker: Asker, usual_seconds: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One kill meets several stories, each at a moment of its own."""
+    chosen = moments(SAMPLE_COUNT)
+    stories = _told_together(world, asker, [moment * usual_seconds for moment in chosen])
+    with capsys.disabled():
+        _report(chosen, stories, usual_seconds)
+    for story in stories:
+        audit(story)
+
+
+@pytest.mark.soak
+def test_killed_at_every_moment(
+    world: World, asker: Asker, usual_seconds: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = moments(MOMENT_COUNT)
+    stories: list[Story] = []
+    for moment in chosen:
+        stories += _told_together(world, asker, [moment * usual_seconds])
+        audit(stories[-1])
+    with capsys.disabled():
+        _report(chosen, stories, usual_seconds)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("moment", moments(INGESTION_COUNT))
+def test_killed_while_a_document_is_ingested(world: World, asker: Asker, moment: float) -> None:
+    text = "\n\n".join(_paragraph() for _ in range(PARAGRAPH_COUNT))
+    began = time.monotonic()
+    undisturbed = asker.customer.get(f"documents/{asker.ingest('Undisturbed', text)}")
+    seconds = time.monotonic() - began
+    made = asker.customer.post("documents", title="Killed", content=text)
+    time.sleep(moment * seconds)
+    world.stack.kill_and_wait("worker")
+    asker.wait_ready(made["document_id"])
+    seen = asker.customer.get(f"documents/{made['document_id']}")
+    assert seen["chunk_count"] == undisturbed["chunk_count"] > 1
+
+
+def _told_together(world: World, asker: Asker, ages: Sequence[float]) -> list[Story]:
+    """Tell stories side by side, and kill the worker when each has its age, in seconds."""
+    with ExitStack() as cleaning:
+        pool = cleaning.enter_context(ThreadPoolExecutor(len(ages)))
+        striking_at = time.monotonic() + max(ages)
+        told = [pool.submit(_late, tell, asker, striking_at - age) for age in ages]
+        _sleep_until(striking_at)
+        world.stack.kill_and_wait("worker")
+        return [each.result() for each in told]
+
+
+def _late(story: Callable[[Asker], Story], asker: Asker, at: float) -> Story:
+    _sleep_until(at)
+    return story(asker)
+
+
+def _sleep_until(at: float) -> None:
+    time.sleep(max(0.0, at - time.monotonic()))
+
+
+def _paragraph() -> str:
+    """Return a paragraph that is told nowhere else."""
+    return " ".join(f"Train {uuid4().hex[:6]} leaves at noon." for _ in range(12))
+
+
+def _report(chosen: Sequence[float], stories: Sequence[Story], usual_seconds: float) -> None:
+    delays = [story.seconds - usual_seconds for story in stories]
+    ends = [story.runs[1]["run_status"] for story in stories]
+    print(f"\nseed {SEED}, an undisturbed story takes {usual_seconds:.1f} s; worker killed at:")
+    for moment, story, delay in zip(chosen, stories, delays, strict=True):
+        count = len(refunds_of(story))
+        print(f"  {moment:4.0%} of it: {count} refund, {delay:+5.1f} s")  # noqa: T201
+    print(  # noqa: T201
+        f"{len(stories)} moments, {ends.count('completed')} right ends,"
+        f" {sum(len(refunds_of(story)) for story in stories)} refunds,"
+        f" recovery median {statistics.median(delays):.1f} s, worst {max(delays):.1f} s"
+    )
