@@ -16,6 +16,9 @@ from activities.payment_desk import PaymentDesk
 from api.app import build_app
 from api.tokens import make_token
 from config import Settings
+from database.models import Payment
+from database.quiet import open_work, touched_workflow_ids
+from database.refunds import RefundRepository
 from database.session import Sessions
 from domain.errors import (
     ConflictError,
@@ -537,3 +540,25 @@ async def test_a_late_answer_is_503_and_the_same_key_gets_it(
     assert reply.status_code == 200, reply.text
     assert reply.json()["refunded_cents"] == 600
     assert await stripe.refunds(payment) == [("succeeded", 600)]
+
+
+async def test_what_stripe_has_not_made_yet_is_open_work(
+    user: Person,
+    card: MakeCard,
+    sessions: Sessions,
+) -> None:
+    made = await paid(user, card)
+    async with sessions.begin() as session:
+        before = await open_work(session)
+        payment = await session.get_one(Payment, UUID(made["payment_id"]))
+        payment.payment_status = PaymentStatus.PENDING
+        refund = await RefundRepository(session).reserve(payment, order(made), 100)
+        assert (await open_work(session)).command_count == before.command_count + 2
+        payment.payment_status = PaymentStatus.REQUIRES_ACTION
+        refund.refund_status = RefundStatus.FAILED
+        await session.flush()
+        assert await open_work(session) == before
+        touched = await touched_workflow_ids(session, timedelta(seconds=30), 1_000)
+        assert made["workflow_id"] in touched
+        assert None not in touched
+        await session.rollback()
