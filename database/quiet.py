@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, func, select, text, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
+from database.agent_models import AgentRun, Document
 from database.models import (
     IdempotencyKey,
     Payment,
@@ -17,6 +18,8 @@ from database.models import (
     Subscription,
     WebhookEvent,
 )
+from domain.agent_runs import RunStatus
+from domain.documents import DocumentStatus
 from domain.payments import PaymentStatus, RefundStatus
 from domain.retries import RetryStatus
 from domain.subscriptions import FINAL
@@ -33,6 +36,7 @@ class OpenWork(NamedTuple):
     inbox_count: int
     command_count: int
     charge_count: int
+    run_count: int
 
 
 async def ping(session: AsyncSession) -> None:
@@ -51,6 +55,8 @@ async def open_work(session: AsyncSession) -> OpenWork:
         command_count: Subscriptions, payments and refunds that Stripe has not made yet, and POSTs
             with an idempotency key of the last 20 seconds that have no answer.
         charge_count: Recoveries that are charging, or whose next try is due.
+        run_count: Agents' runs at work or in line, not those that wait for a person; and documents
+            that are not ingested yet.
     """
     row = await session.execute(
         select(
@@ -82,6 +88,16 @@ async def open_work(session: AsyncSession) -> OpenWork:
                     (PaymentRetry.retry_status == RetryStatus.WAITING)
                     & (PaymentRetry.next_attempt_at <= func.now())
                 ),
+            ),
+            _count(
+                AgentRun.agent_run_id,
+                AgentRun.completed_at.is_(None),
+                AgentRun.run_status != RunStatus.WAITING_APPROVAL,
+            )
+            + _count(
+                Document.document_id,
+                Document.document_status == DocumentStatus.PENDING,
+                Document.deleted_at.is_(None),
             ),
         ),
     )

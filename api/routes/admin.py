@@ -34,6 +34,7 @@ class Quiet(BaseModel):
                     "hint_count": 0,
                     "command_count": 1,
                     "charge_count": 0,
+                    "run_count": 0,
                 },
             ],
         },
@@ -51,6 +52,9 @@ class Quiet(BaseModel):
         "with an Idempotency-Key of the last 20 s that have no answer.",
     )
     charge_count: int = Field(description="Recoveries that are charging, or whose try is due.")
+    run_count: int = Field(
+        description="Agents' runs at work or in line, and documents not ingested yet.",
+    )
 
 
 @router.get("/quiet", responses=problems(401, 403, 503))

@@ -173,26 +173,34 @@ async def test_ready_names_who_is_down(
             assert (await http.get("/health")).json() == {"status": "ok"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "payment_attempts_total",
-        "payment_amount_cents",
-        "webhook_events_total",
-        "webhook_lag_seconds",
-    ],
+METRICS = (
+    "agent_requests_total",
+    "agent_duration_seconds",
+    "active_agents",
+    "payment_attempts_total",
+    "payment_amount_cents",
+    "llm_requests_total",
+    "llm_tokens_total",
+    "llm_cost_cents_total",
+    "tool_calls_total",
+    "webhook_events_total",
+    "webhook_lag_seconds",
+    "circuit_breaker_state",
 )
+
+
 async def test_metrics_have_their_names(
     settings: Settings,
     dev_server: Client,
     sessions: Sessions,
-    name: str,
 ) -> None:
     app = build_app(settings, dev_server, sessions)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
-        base_url="http://api",
-    ) as http:
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://api") as http,
+    ):
         reply = await http.get("/metrics")
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert f"# TYPE {name}" in reply.text
+    lacking = [name for name in METRICS if f"# TYPE {name}" not in reply.text]
+    assert lacking == []
