@@ -67,10 +67,7 @@ class RunCourse:
         try:
             return await self._outcome(await work)
         except (ActivityError, ApplicationError) as error:
-            cause = error.cause if isinstance(error, ActivityError) else error
-            if isinstance(cause, ApplicationError):
-                return self._failed(cause)
-            return self._end(RunStatus.FAILED, "step_failed", "a step did not end in time")
+            return self._failed(error)
 
     async def close(self, end: RunEnd) -> None:
         """Write down how the run ended, and let the next one of the conversation begin."""
@@ -109,7 +106,13 @@ class RunCourse:
             return self._end(RunStatus.BUDGET_EXCEEDED, BudgetExceededError.code, message)
         return self._end(RunStatus.COMPLETED)
 
-    def _failed(self, cause: ApplicationError) -> RunEnd:
+    def _failed(self, error: FailureError) -> RunEnd:
+        """Name what went wrong; a step that ran out of time is named by its last failure."""
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ApplicationError):
+            cause = cause.__cause__
+        if cause is None:
+            return self._end(RunStatus.FAILED, "step_timed_out", "a step did not end in time")
         is_poor = cause.type in _OUT_OF_MEANS
         status = RunStatus.BUDGET_EXCEEDED if is_poor else RunStatus.FAILED
         return self._end(status, cause.type or "internal_error", cause.message)
