@@ -26,6 +26,8 @@ PATIENT = RetryPolicy(
 
 RECORD: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=15),
+    # Reason: a killed worker is noticed by its missing heartbeat; whoever waits does so online.
+    "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
 }
 STRIPE_CALL: ActivityOptions = {
