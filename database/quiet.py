@@ -58,50 +58,52 @@ async def open_work(session: AsyncSession) -> OpenWork:
         run_count: Agents' runs at work or in line, not those that wait for a person; and documents
             that are not ingested yet.
     """
-    row = await session.execute(
-        select(
-            _count(
-                WebhookEvent.webhook_event_id,
-                WebhookEvent.webhook_event_status == WebhookEventStatus.RECEIVED,
-            ),
-            _count(
-                Subscription.subscription_id,
-                Subscription.stripe_subscription_id.is_(None),
-                Subscription.parked_reason.is_(None),
-                Subscription.subscription_status.not_in(FINAL),
-            )
-            + _count(Payment.payment_id, Payment.payment_status == PaymentStatus.PENDING)
-            + _count(
-                Refund.refund_id,
-                Refund.refund_status == RefundStatus.PENDING,
-                Refund.stripe_refund_id.is_(None),
-            )
-            + _count(
-                IdempotencyKey.idempotency_key_id,
-                IdempotencyKey.answer_status_code.is_(None),
-                IdempotencyKey.created_at > func.now() - _OPEN_COMMAND_AGE,
-            ),
-            _count(
-                PaymentRetry.payment_retry_id,
-                (PaymentRetry.retry_status == RetryStatus.CHARGING)
-                | (
-                    (PaymentRetry.retry_status == RetryStatus.WAITING)
-                    & (PaymentRetry.next_attempt_at <= func.now())
-                ),
-            ),
-            _count(
-                AgentRun.agent_run_id,
-                AgentRun.completed_at.is_(None),
-                AgentRun.run_status != RunStatus.WAITING_APPROVAL,
-            )
-            + _count(
-                Document.document_id,
-                Document.document_status == DocumentStatus.PENDING,
-                Document.deleted_at.is_(None),
-            ),
+    inbox = _count(
+        WebhookEvent.webhook_event_id,
+        WebhookEvent.webhook_event_status == WebhookEventStatus.RECEIVED,
+    )
+    charges = _count(
+        PaymentRetry.payment_retry_id,
+        (PaymentRetry.retry_status == RetryStatus.CHARGING)
+        | (
+            (PaymentRetry.retry_status == RetryStatus.WAITING)
+            & (PaymentRetry.next_attempt_at <= func.now())
         ),
     )
+    row = await session.execute(select(inbox, _open_commands(), charges, _open_runs()))
     return OpenWork(*row.one())
+
+
+def _open_commands() -> ColumnElement[int]:
+    return (
+        _count(
+            Subscription.subscription_id,
+            Subscription.stripe_subscription_id.is_(None),
+            Subscription.parked_reason.is_(None),
+            Subscription.subscription_status.not_in(FINAL),
+        )
+        + _count(Payment.payment_id, Payment.payment_status == PaymentStatus.PENDING)
+        + _count(
+            Refund.refund_id,
+            Refund.refund_status == RefundStatus.PENDING,
+            Refund.stripe_refund_id.is_(None),
+        )
+        + _count(
+            IdempotencyKey.idempotency_key_id,
+            IdempotencyKey.answer_status_code.is_(None),
+            IdempotencyKey.created_at > func.now() - _OPEN_COMMAND_AGE,
+        )
+    )
+
+
+def _open_runs() -> ColumnElement[int]:
+    is_at_work = AgentRun.run_status != RunStatus.WAITING_APPROVAL
+    is_pending = Document.document_status == DocumentStatus.PENDING
+    return _count(
+        AgentRun.agent_run_id,
+        AgentRun.completed_at.is_(None),
+        is_at_work,
+    ) + _count(Document.document_id, is_pending, Document.deleted_at.is_(None))
 
 
 async def touched_workflow_ids(

@@ -113,8 +113,7 @@ class RunCourse:
             cause = cause.__cause__
         if cause is None:
             return self._end(RunStatus.FAILED, "step_timed_out", "a step did not end in time")
-        is_poor = cause.type in _OUT_OF_MEANS
-        status = RunStatus.BUDGET_EXCEEDED if is_poor else RunStatus.FAILED
+        status = RunStatus.BUDGET_EXCEEDED if cause.type in _OUT_OF_MEANS else RunStatus.FAILED
         return self._end(status, cause.type or "internal_error", cause.message)
 
     def _end(self, status: RunStatus, code: str | None = None, text: str | None = None) -> RunEnd:
