@@ -1,5 +1,6 @@
 """The agents there are: every file in `agents/specs`, checked once, when it is first needed."""
 
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from domain.errors import NotFoundError
 FOLDER = Path(__file__).parent
 SPECS = FOLDER / "specs"
 PROMPTS = FOLDER / "prompts"
+_VERSION = re.compile(r"v[1-9][0-9]*")
 
 
 @cache
@@ -18,7 +20,8 @@ def all_agents() -> dict[str, AgentSpec]:
     """Return every agent by its name.
 
     Raises:
-        ValueError: A spec is wrong, or names a tool or a prompt that is not there.
+        ValueError: A spec is wrong, or names a tool or a prompt that is not there; the message
+            names the file.
     """
     return {path.stem: _read(path) for path in sorted(SPECS.glob("*.toml"))}
 
@@ -36,9 +39,10 @@ def find_agent(name: str) -> AgentSpec:
 
 @cache
 def prompt_versions(agent: str) -> tuple[str, ...]:
-    """Return the versions of an agent's prompt, oldest first."""
-    paths = (PROMPTS / agent).glob("v*.md")
-    return tuple(sorted((path.stem for path in paths), key=lambda name: int(name[1:])))
+    """Return the versions of an agent's prompt, oldest first; other files are no versions."""
+    names = (path.stem for path in (PROMPTS / agent).glob("*.md"))
+    versions = (name for name in names if _VERSION.fullmatch(name))
+    return tuple(sorted(versions, key=lambda name: int(name[1:])))
 
 
 @cache
@@ -54,7 +58,10 @@ def prompt_text(agent: str, version: str) -> str:
 
 
 def _read(path: Path) -> AgentSpec:
-    spec = AgentSpec(name=path.stem, **tomllib.loads(path.read_text(encoding="utf-8")))
+    try:
+        spec = AgentSpec(name=path.stem, **tomllib.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path.name} is no agent's spec: {error}") from error
     if unknown := set(spec.tools) - TOOLS.keys():
         raise ValueError(f"{path.name} names tools that are not there: {sorted(unknown)}")
     if spec.prompt_version not in prompt_versions(spec.name):

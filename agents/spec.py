@@ -46,4 +46,4 @@ class AgentSpec(BaseModel):
     max_answer_tokens: int = Field(default=1_024, ge=16)
     context_tokens: int = Field(default=16_000, ge=1_000)
     history_count: int = Field(default=40, ge=1, le=500)
-    approval_ttl: Duration = timedelta(days=1)
+    approval_ttl: Duration = Field(default=timedelta(days=1), gt=timedelta(0))

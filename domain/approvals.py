@@ -88,7 +88,8 @@ def args_digest(tool: str, arguments: Mapping[str, Any]) -> str:
     """Return the SHA-256 that binds an approval to a tool and its arguments, as hex."""
     document = {"tool": tool, "arguments": arguments}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # Reason: a model can write half of a surrogate pair, and that must not stop a run.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def decide(
@@ -126,9 +127,9 @@ def decide(
     wanted, status = DECIDED_AS[command.decision], seen.approval_status
     if status is wanted:
         return None
-    is_late = status is ApprovalStatus.PENDING and at >= seen.expires_at
-    if is_late or status is not ApprovalStatus.PENDING:
-        status = ApprovalStatus.EXPIRED if is_late else status
+    if status is ApprovalStatus.PENDING and at >= seen.expires_at:
+        status = ApprovalStatus.EXPIRED
+    if status is not ApprovalStatus.PENDING:
         raise ConflictError(
             f"the approval is {status} already",
             "approval_closed",

@@ -3,13 +3,15 @@
 The run's own budget and what is left of the plan's limits hold together; the smaller one counts.
 """
 
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 
 from domain.errors import BudgetExceededError
 from domain.messages import Frozen
 
 # Fewer tokens than this are no answer: better to say that the budget is used up.
 MIN_COMPLETION_TOKENS = 16
+# Reason: a price has up to 28 digits; what many tokens cost must not be rounded past the means.
+_EXACT = Context(prec=60, rounding=ROUND_FLOOR)
 
 
 class Means(Frozen):
@@ -81,22 +83,31 @@ def reserve(means: Means, price: Price, prompt_tokens: int, wanted_tokens: int) 
             "the budget is in cents and nobody knows what this model costs",
             "price_unknown",
         )
-    bounds = [wanted_tokens]
-    if means.token_count is not None:
-        bounds.append(means.token_count - prompt_tokens)
-    if means.cost_cents is not None and price.completion_cents > 0:
-        rest = means.cost_cents - prompt_tokens * price.prompt_cents
-        bounds.append(int((rest / price.completion_cents).to_integral_value(ROUND_FLOOR)))
-    max_tokens = min(bounds)
+    with localcontext(_EXACT):
+        max_tokens = _affordable(means, price, prompt_tokens, wanted_tokens)
+        cost = prompt_tokens * price.prompt_cents + max_tokens * price.completion_cents
     if max_tokens < min(MIN_COMPLETION_TOKENS, wanted_tokens):
         raise BudgetExceededError(
             "what is left of the budget does not suffice for the next step",
             details={"token_count_left": means.token_count},
         )
-    cost = prompt_tokens * price.prompt_cents + max_tokens * price.completion_cents
     return Reservation(
         max_tokens=max_tokens,
         token_count=prompt_tokens + max_tokens,
         cost_cents=cost,
         is_cut=max_tokens < wanted_tokens,
     )
+
+
+def _affordable(means: Means, price: Price, prompt_tokens: int, wanted_tokens: int) -> int:
+    """Return how many tokens may be written; below 0 if the prompt alone is too much."""
+    bounds = [wanted_tokens]
+    if means.token_count is not None:
+        bounds.append(means.token_count - prompt_tokens)
+    if means.cost_cents is not None:
+        rest = means.cost_cents - prompt_tokens * price.prompt_cents
+        if rest < 0:
+            bounds.append(-1)
+        elif price.completion_cents > 0:
+            bounds.append(int(rest / price.completion_cents))
+    return min(bounds)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.messages import Frozen
 
-_MARK = re.compile(r"\[(\d{1,3})\]")
+_MARK = re.compile(r"\[(\d{1,3}(?:, ?\d{1,3})*)\]")
 EXCERPT_LENGTH = 300
 
 
@@ -39,13 +39,13 @@ def cite(answer: str, passages: Sequence[CitedPassage]) -> tuple[Citation, ...]:
     """Return the documents that an answer names, each once, in the order of their first mention.
 
     Args:
-        answer: With marks such as `[1]`; one that nobody was shown is ignored.
+        answer: With marks such as `[1]` or `[1, 2]`; a number that nobody was shown is ignored.
         passages: What the model was shown.
     """
     shown = {passage.number: passage for passage in passages}
     found: dict[UUID, Citation] = {}
-    for mark in _MARK.findall(answer):
-        passage = shown.get(int(mark))
+    for number in (int(each) for mark in _MARK.findall(answer) for each in mark.split(",")):
+        passage = shown.get(number)
         if passage is not None and passage.document_id not in found:
             excerpt = passage.text[:EXCERPT_LENGTH]
             found[passage.document_id] = Citation(

@@ -4,7 +4,7 @@ In this order of worth: the system's prompt, recent messages, relevant passages,
 short. A tool call is never parted from its results.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 
 from domain.errors import InvalidInputError
 from domain.llm import ChatMessage, Role
@@ -48,7 +48,7 @@ def assemble(sources: Sources, token_limit: int) -> Context:
 
     Args:
         sources: What there is.
-        token_limit: The whole prompt at its worst case stays below this.
+        token_limit: The whole prompt at its worst case takes no more than this.
 
     Returns:
         The messages for the model; the system's one first.
@@ -94,26 +94,24 @@ def group(messages: Sequence[ChatMessage]) -> list[Sequence[ChatMessage]]:
         messages: Oldest first; each call has an id of its own.
 
     Returns:
-        Groups of messages; a result whose call is not there is left out.
+        Groups of messages, each with one message at its head and the results of its calls after
+        it. A result whose call is not there is left out, and so is a call without a result.
     """
-    answered = {message.provider_call_id for message in messages if message.role is Role.TOOL}
     groups: list[list[ChatMessage]] = []
     by_call: dict[str, list[ChatMessage]] = {}
     for message in messages:
         if message.role is Role.TOOL:
             by_call.get(message.provider_call_id or "", []).append(message)
-        elif (kept := _without_open_calls(message, answered)) is not None:
-            groups.append([kept])
-            by_call |= {call.provider_call_id: groups[-1] for call in kept.tool_calls}
-    return list(groups)
+        else:
+            groups.append([message])
+            by_call |= {call.provider_call_id: groups[-1] for call in message.tool_calls}
+    return [kept for each in groups if (kept := _without_open_calls(*each))]
 
 
-def _without_open_calls(
-    message: ChatMessage,
-    answered: Set[str | None],
-) -> ChatMessage | None:
+def _without_open_calls(head: ChatMessage, *results: ChatMessage) -> Sequence[ChatMessage]:
     """Leave out calls that nobody answered: a run that was canceled leaves some behind."""
-    calls = tuple(call for call in message.tool_calls if call.provider_call_id in answered)
-    if calls == message.tool_calls:
-        return message
-    return message.model_copy(update={"tool_calls": calls}) if calls or message.content else None
+    answered = {result.provider_call_id for result in results}
+    calls = tuple(call for call in head.tool_calls if call.provider_call_id in answered)
+    if head.tool_calls and not calls and not head.content:
+        return ()
+    return (head.model_copy(update={"tool_calls": calls}), *results)

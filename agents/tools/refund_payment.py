@@ -14,6 +14,7 @@ class RefundPayment(Arguments):
     amount_cents: int | None = Field(
         default=None,
         gt=0,
+        le=99_999_999,
         description="In minor units; leave it out to refund all that is left.",
     )
     reason: str = Field(min_length=1, max_length=500, description="Why, in the user's words.")

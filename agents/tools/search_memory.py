@@ -9,7 +9,7 @@ class SearchMemory(Arguments):
     """What to look for."""
 
     query: str = Field(min_length=1, max_length=500, description="What to look for.")
-    limit: int = Field(default=5, ge=1, le=20)
+    limit: int = Field(default=5, ge=1, le=20, description="How many at the most.")
 
 
 SEARCH_MEMORY = ToolSpec(

@@ -10,9 +10,9 @@ from domain.llm import ToolDefinition
 
 
 class Arguments(BaseModel):
-    """Base of all arguments: what a model makes up beside them is refused."""
+    """Base of all arguments: what a model makes up beside them is refused, and so are blanks."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,27 @@ class ToolSpec:
     def definition(self) -> ToolDefinition:
         """The tool as a model sees it."""
         schema = self.arguments.model_json_schema()
-        del schema["description"]  # our own docstring
+        schema.pop("description", None)  # our own docstring
         return ToolDefinition(
             name=self.name,
             description=self.description,
-            parameters=_without_titles(schema),
+            parameters=_for_models(schema),
         )
 
 
-def _without_titles(schema: Any) -> Any:
-    """Leave out what pydantic adds for people: it would cost tokens in every prompt."""
+def _for_models(schema: Any) -> Any:
+    """Leave out titles, which cost tokens in every prompt, and null: a model leaves a field out."""
+    if isinstance(schema, list):
+        return [_for_models(each) for each in schema if each != {"type": "null"}]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: _without_titles(value)
-        for key, value in schema.items()
-        if key != "title" or not isinstance(value, str)
-    }
+    kept = {key: _for_models(value) for key, value in schema.items() if not _is_noise(key, value)}
+    match kept.get("anyOf"):
+        case [dict(only)]:
+            del kept["anyOf"]
+            return only | kept
+    return kept
+
+
+def _is_noise(key: str, value: Any) -> bool:
+    return (key == "title" and isinstance(value, str)) or (key == "default" and value is None)

@@ -1,6 +1,10 @@
 """What several subscriptions bring together."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.entitlements import Grant, combine
 from domain.subscriptions import Access
@@ -44,3 +48,30 @@ def test_the_first_one_that_has_a_feature_says_what_it_is() -> None:
     first = Grant(access=Access.FULL, features={"support": "by phone"})
     second = Grant(access=Access.FULL, features={"support": "by mail", "export": True})
     assert combine([first, second]).features == {"support": "by phone", "export": True}
+
+
+GRANTS = st.builds(
+    Grant,
+    access=st.sampled_from(Access),
+    limits=st.dictionaries(st.sampled_from("abc"), st.integers(0, 100)),
+    current_period_end=st.none() | st.sampled_from([NOW, LATER]),
+)
+
+
+@given(st.lists(GRANTS, max_size=5), st.randoms())
+def test_in_whatever_order_they_come_they_bring_the_same(grants: list[Grant], chance: Any) -> None:
+    """Features aside: there the first one says."""
+    mixed = list(grants)
+    chance.shuffle(mixed)
+    assert combine(mixed) == combine(grants)
+
+
+@given(st.lists(GRANTS, max_size=5), GRANTS)
+def test_one_more_never_takes_anything_away(grants: list[Grant], one_more: Grant) -> None:
+    before, after = combine(grants), combine([*grants, one_more])
+    order = [Access.FULL, Access.GRACE, Access.NONE]
+    assert order.index(after.access) <= order.index(before.access)
+    if before.access is Access.NONE:
+        return
+    for name, limit in after.limits.items():
+        assert limit >= before.limits[name]

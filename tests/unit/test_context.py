@@ -1,0 +1,211 @@
+"""What a model gets to read: never too much, never a call without its result."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from domain.context import NumberedPassage, Sources, assemble, group
+from domain.errors import InvalidInputError
+from domain.llm import ChatMessage, RequestedCall, Role
+from domain.tokens import TOKENS_PER_MESSAGE, worst_case, worst_case_of_message
+
+ROOMY = 100_000
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+PLAIN = st.builds(ChatMessage, role=st.sampled_from([Role.USER, Role.ASSISTANT]), content=TEXTS)
+
+
+def user(text: str) -> ChatMessage:
+    return ChatMessage(role=Role.USER, content=text)
+
+
+def says(text: str, *call_ids: str) -> ChatMessage:
+    calls = tuple(
+        RequestedCall(provider_call_id=each, tool="search_memory", arguments="{}")
+        for each in call_ids
+    )
+    return ChatMessage(role=Role.ASSISTANT, content=text, tool_calls=calls)
+
+
+def result(call_id: str | None, text: str = "found") -> ChatMessage:
+    return ChatMessage(role=Role.TOOL, content=text, provider_call_id=call_id)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[ChatMessage, ...]:
+    """Draw messages with calls that are answered, answered late, or never; and stray results."""
+    messages: list[ChatMessage] = []
+    for number in range(draw(st.integers(1, 6))):
+        messages.append(draw(PLAIN))
+        ids = [f"{number}.{each}" for each in range(draw(st.integers(0, 3)))]
+        if not ids:
+            continue
+        messages.append(says(draw(TEXTS), *ids))
+        for call_id in ids:
+            if draw(st.booleans()):
+                at = draw(st.integers(0, len(messages)))
+                messages.insert(at, result(call_id, draw(TEXTS)))
+    return tuple(messages)
+
+
+PASSAGES = st.lists(TEXTS, max_size=4).map(
+    lambda texts: tuple(
+        NumberedPassage(number=number, text=text) for number, text in enumerate(texts, 1)
+    ),
+)
+SOURCES = st.builds(
+    Sources,
+    system=TEXTS,
+    messages=conversations(),
+    passages=PASSAGES,
+    summary=st.none() | TEXTS,
+)
+
+
+def size_of(messages: Sequence[ChatMessage]) -> int:
+    return sum(worst_case_of_message(message) for message in messages)
+
+
+def open_ends(messages: Sequence[ChatMessage]) -> set[str | None]:
+    """Return calls without a result after them, and results without a call before them."""
+    waiting: set[str | None] = set()
+    strays: set[str | None] = set()
+    for message in messages:
+        if message.role is Role.TOOL:
+            known = waiting if message.provider_call_id in waiting else strays
+            known ^= {message.provider_call_id}
+        waiting |= {call.provider_call_id for call in message.tool_calls}
+    return waiting | strays
+
+
+@given(SOURCES, st.integers(0, 400))
+def test_it_never_exceeds_the_limit_and_always_holds_the_newest_group(
+    sources: Sources,
+    limit: int,
+) -> None:
+    groups = group(sources.messages)
+    assume(groups)
+    frame = TOKENS_PER_MESSAGE + worst_case(sources.system)
+    try:
+        seen = assemble(sources, limit)
+    except InvalidInputError:
+        assert frame + size_of(groups[-1]) > limit
+        return
+    first, *rest = seen.messages
+    assert size_of(seen.messages) <= limit
+    assert first.role is Role.SYSTEM
+    assert first.content.startswith(sources.system)
+    assert rest[-len(groups[-1]) :] == list(groups[-1])
+    assert seen.dropped_message_count == len(sources.messages) - len(rest)
+
+
+@given(SOURCES, st.integers(0, 400))
+def test_calls_and_results_are_never_parted(sources: Sources, limit: int) -> None:
+    try:
+        seen = assemble(sources, limit)
+    except InvalidInputError:
+        return
+    assert open_ends(seen.messages) == set()
+
+
+@given(conversations())
+def test_groups_hold_each_message_once_and_keep_the_order(messages: Sequence[ChatMessage]) -> None:
+    groups = group(messages)
+    kept = [message for each in groups for message in each]
+    assert open_ends(kept) == set()
+    for each in groups:
+        assert each[0].role is not Role.TOOL
+        assert all(message.role is Role.TOOL for message in each[1:])
+    plain = [message for message in messages if message.role is Role.USER]
+    assert [message for message in kept if message.role is Role.USER] == plain
+    said = [message.content for message in messages if message.role is Role.ASSISTANT]
+    heard = [message.content for message in kept if message.role is Role.ASSISTANT]
+    assert [text for text in heard if text] == [text for text in said if text]
+
+
+@given(SOURCES)
+def test_with_room_enough_nothing_is_left_out(sources: Sources) -> None:
+    assume(group(sources.messages))
+    seen = assemble(sources, ROOMY)
+    parts = [sources.system, *(passage.text for passage in sources.passages)]
+    parts += [sources.summary] if sources.summary else []
+    assert seen.messages[0].content == "\n\n".join(parts)
+    assert seen.passage_numbers == tuple(passage.number for passage in sources.passages)
+    flat = tuple(message for each in group(sources.messages) for message in each)
+    assert seen.messages[1:] == flat
+
+
+def test_results_follow_their_call_and_what_the_user_wrote_meanwhile_comes_after() -> None:
+    call, meanwhile, one, two = says("", "a", "b"), user("hurry"), result("a"), result("b")
+    assert group([user("q"), call, one, meanwhile, two]) == [
+        (user("q"),),
+        (call, one, two),
+        (meanwhile,),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "kept"),
+    [
+        ([says("", "a")], []),
+        ([says("wait", "a")], [says("wait")]),
+        ([says("", "a", "b"), result("b")], [says("", "b"), result("b")]),
+        ([result("a"), user("q")], [user("q")]),
+        ([result(None), user("q")], [user("q")]),
+        ([result("a"), says("", "a"), user("q")], [user("q")]),
+        ([user(""), says("")], [user(""), says("")]),
+    ],
+)
+def test_what_lacks_its_other_half_is_left_out(
+    messages: list[ChatMessage],
+    kept: list[ChatMessage],
+) -> None:
+    assert [message for each in group(messages) for message in each] == kept
+
+
+def test_older_messages_go_first_and_with_their_results() -> None:
+    old = (says("", "a"), result("a", "x" * 100))
+    sources = Sources(system="s", messages=(user("first"), *old, user("q")))
+    needed = size_of([ChatMessage(role=Role.SYSTEM, content="s"), user("q")])
+    with_old = needed + size_of(old)
+    assert assemble(sources, with_old).messages[1:] == (*old, user("q"))
+    assert assemble(sources, with_old - 1).messages[1:] == (user("q"),)
+    assert assemble(sources, with_old - 1).dropped_message_count == 3
+    with pytest.raises(InvalidInputError) as refused:
+        assemble(sources, needed - 1)
+    assert refused.value.error_code == "context_too_long"
+
+
+def test_a_passage_that_is_too_long_makes_room_for_a_shorter_one() -> None:
+    long, short = "x" * 200, "y" * 20
+    sources = Sources(
+        system="s",
+        messages=(user("q"),),
+        passages=(NumberedPassage(number=1, text=long), NumberedPassage(number=2, text=short)),
+        summary="earlier",
+    )
+    base = size_of([ChatMessage(role=Role.SYSTEM, content="s"), user("q")])
+    exact = base + worst_case(f"\n\n{short}")
+    seen = assemble(sources, exact)
+    assert seen.passage_numbers == (2,)
+    assert seen.messages[0].content == f"s\n\n{short}"
+    assert assemble(sources, exact - 1).passage_numbers == ()
+    whole = assemble(sources, exact + worst_case("\n\nearlier"))
+    assert whole.messages[0].content == f"s\n\n{short}\n\nearlier"
+
+
+def test_messages_are_worth_more_than_passages() -> None:
+    sources = Sources(
+        system="s",
+        messages=(user("earlier"), user("q")),
+        passages=(NumberedPassage(number=1, text="p"),),
+    )
+    enough_for_messages = size_of([ChatMessage(role=Role.SYSTEM, content="s"), *sources.messages])
+    seen = assemble(sources, enough_for_messages)
+    assert (seen.dropped_message_count, seen.passage_numbers) == (0, ())
+
+
+def test_nothing_to_read_is_refused() -> None:
+    with pytest.raises(InvalidInputError):
+        assemble(Sources(system="s", messages=(says("", "a"),)), ROOMY)

@@ -1,0 +1,50 @@
+"""How many tokens are reserved for texts, messages and tools."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.llm import ChatMessage, RequestedCall, Role, ToolDefinition
+from domain.tokens import (
+    TOKENS_PER_MESSAGE,
+    worst_case,
+    worst_case_of_message,
+    worst_case_of_tools,
+)
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("", 0), ("a", 1), ("ab", 1), ("abc", 2), ("é", 1), ("a€", 2), ("🚆", 2)],
+)
+def test_two_bytes_are_a_token_and_halves_count(text: str, count: int) -> None:
+    assert worst_case(text) == count
+
+
+@given(TEXTS, TEXTS)
+def test_parts_are_never_less_than_the_whole(one: str, other: str) -> None:
+    """A prompt is put together of parts, each reckoned by itself."""
+    apart = worst_case(one) + worst_case(other)
+    assert worst_case(one + other) <= apart <= worst_case(one + other) + 1
+
+
+def test_a_message_costs_its_text_its_calls_and_what_is_around_them() -> None:
+    call = RequestedCall(provider_call_id="c", tool="search", arguments='{"a": 1}')
+    plain = ChatMessage(role=Role.USER, content="abcd")
+    calling = ChatMessage(role=Role.ASSISTANT, content="", tool_calls=(call, call))
+    assert worst_case_of_message(plain) == TOKENS_PER_MESSAGE + 2
+    assert worst_case_of_message(calling) == 3 * TOKENS_PER_MESSAGE + 2 * 7
+
+
+@given(st.dictionaries(TEXTS, TEXTS, max_size=3))
+def test_tools_cost_their_schemas_and_none_cost_nothing(parameters: dict[str, Any]) -> None:
+    tool = ToolDefinition(name="search", description="für dich", parameters=parameters)
+    one = worst_case_of_tools([tool])
+    shown = sum(worst_case(key) + worst_case(value) for key, value in parameters.items())
+    assert one >= worst_case("search") + worst_case("für dich") + shown / 2
+    assert worst_case_of_tools([tool, tool]) == 2 * one
+    assert worst_case_of_tools([]) == 0
