@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 
 import httpx
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from commands.demo.checks import expect
+from commands.demo.checks import DemoError, expect
 from commands.demo.line import Document, Line
 
 AGENT = "research"
@@ -43,11 +44,18 @@ class Assistant:
         return [call for step in steps for call in step["tool_calls"]]
 
     def events(self, agent_run_id: str, after: int = 0) -> Iterator[Document]:
-        """Yield what a run's stream tells above a number, until the run ends or we leave."""
+        """Yield what a run's stream tells above a number, until the run ends or we leave.
+
+        Raises:
+            DemoError: The stream broke, fell silent, or ended otherwise than it should.
+        """
         host = self._line.url.replace("http", "ws", 1)
         url = f"{host}/ws/agent-runs/{agent_run_id}?after={after}"
-        with connect(url, additional_headers=self._line.credentials) as socket:
-            yield from _received(socket)
+        try:
+            with connect(url, additional_headers=self._line.credentials) as socket:
+                yield from _received(socket)
+        except (WebSocketException, OSError) as error:
+            raise DemoError(f"the stream at {url} broke: {error!r}") from error
 
 
 def _received(socket: ClientConnection) -> Iterator[Document]:
