@@ -27,7 +27,7 @@ SHOWN = (passage(1, A, "one"), passage(2, B, "two"), passage(3, A, "three"))
         ("So [2], and so [1].", ["two", "one"]),
         ("So [1][2].", ["one", "two"]),
         ("So [1, 2], or [2,1].", ["one", "two"]),
-        ("So [3], and again [1] and [3].", ["three"]),
+        ("So [3], and again [1].", ["three"]),
         ("So [4], [0], [999] and [2].", ["two"]),
         ("So [2, 9].", ["two"]),
         ("So [1234], [-1], [ 1 ], [1.], [a], [], 1 and (2).", []),
