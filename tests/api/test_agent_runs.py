@@ -13,6 +13,7 @@ from temporalio.client import Client
 from config import Settings
 from tests.agent.support import Model, open_model
 from tests.api.conftest import Person, make_plan, problem, until
+from tests.conftest import Measure
 
 MakeCard = Callable[..., Awaitable[str]]
 
@@ -423,7 +424,9 @@ async def test_a_model_that_never_answers_is_stopped(customer: Person, model: Mo
 # --- canceling, adding, waiting in line
 
 
-async def test_cancel_closes_the_socket_at_once(customer: Person, model: Model) -> None:
+async def test_cancel_closes_the_socket_at_once(
+    customer: Person, model: Model, measure: Measure
+) -> None:
     mark = f"tell me everything {uuid4().hex}"
     await model.script({"text": "word " * 1_000, "token_seconds": 0.05}, match=mark)
     run = await start(customer, mark)
@@ -443,7 +446,7 @@ async def test_cancel_closes_the_socket_at_once(customer: Person, model: Model) 
 
     await until(is_closed)
     seconds = loop.time() - began
-    print(f"\ncancel to closed upstream socket: {seconds:.2f} s")  # noqa: T201 - a measure
+    measure(f"cancel to closed upstream socket: {seconds:.2f} s")
     assert seconds <= 2
     problem(await customer.post(f"agent-runs/{run['agent_run_id']}/cancel"), 409, "illegal_command")
     seen = await customer.get(f"agent-runs/{run['agent_run_id']}")
@@ -508,7 +511,9 @@ async def test_memories_of_earlier_runs_are_found(customer: Person, model: Model
 # --- history
 
 
-async def test_tokens_are_not_in_history(customer: Person, model: Model, workers: Client) -> None:
+async def test_tokens_are_not_in_history(
+    customer: Person, model: Model, workers: Client, measure: Measure
+) -> None:
     lengths = []
     for count in (5, 500):
         mark = f"count {uuid4().hex}"
@@ -522,5 +527,5 @@ async def test_tokens_are_not_in_history(customer: Person, model: Model, workers
             return described.history_length if described.close_time else 0
 
         lengths.append(await until(is_over))
-    print(f"\nhistory events with 5 and with 500 tokens: {lengths}")  # noqa: T201 - a measure
+    measure(f"history events of a run with 5 and with 500 tokens: {lengths}")
     assert abs(lengths[0] - lengths[1]) <= 2

@@ -19,6 +19,7 @@ from temporalio.worker import Worker
 from api.app import build_app
 from api.routes.admin import LOOKED_AT, TOUCHED_WITHIN, _is_busy
 from config import Settings
+from database.agent_models import AgentRun, Document
 from database.models import PaymentRetry, Subscription
 from database.quiet import OpenWork, open_work, touched_workflow_ids
 from database.session import Sessions
@@ -292,6 +293,9 @@ async def test_quiet_comes_when_the_mailbox_has_looked(
     refused = await http.get("/api/v1/admin/quiet", headers=bearer(settings, user_id))
     assert refused.status_code == 403
 
+    async with sessions.begin() as session:  # what other tests have left open
+        await session.execute(update(AgentRun).values(completed_at=func.now()))
+        await session.execute(update(Document).values(document_status="failed"))
     theirs = f"sub_{uuid4().hex}"
     mailbox_id = subscription_workflow_id(await add_subscription(sessions, user_id, theirs))
     await send_event(http, settings, stripe_event(stripe_subscription_id=theirs))
