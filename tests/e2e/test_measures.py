@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.conftest import Measure
 from tests.e2e.running import RunningStack
 
 LIMIT_MIB = 1_536
@@ -23,10 +22,9 @@ def resident_mib(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
-def test_resident_memory(stack: RunningStack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resident_memory(stack: RunningStack, measure: Measure) -> None:
     """Sum the resident memory of all processes; shared pages count once for each of them."""
     sizes = [resident_mib(pid) for pid in family(stack.supervisor_pid)]
-    with capsys.disabled():
-        print(f"\nresident memory of {len(sizes)} processes: {sum(sizes):.0f} MiB")  # noqa: T201
+    measure(f"resident memory of {len(sizes)} processes: {sum(sizes):.0f} MiB")
     assert len(sizes) > 8
     assert sum(sizes) <= LIMIT_MIB

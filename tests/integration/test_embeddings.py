@@ -11,7 +11,7 @@ import pytest
 from adapters.embeddings import LocalEmbedder, open_embedder
 from domain.documents import PASSAGE_PIECES, split_text
 from domain.errors import ProviderRejectedError, UnavailableError
-from tests.conftest import Outside
+from tests.conftest import Measure, Outside
 from tests.integration.test_pages import page, reply
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def test_passages_fit_into_the_model() -> None:
             assert sum(embedder.count_pieces([chunk.text])) <= PASSAGE_PIECES
 
 
-async def test_it_is_quick_and_small(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_it_is_quick_and_small(measure: Measure) -> None:
     embedder = LocalEmbedder()
     await embedder.embed(["warm"])
     started = time.perf_counter()
@@ -73,8 +73,7 @@ async def test_it_is_quick_and_small(capsys: pytest.CaptureFixture[str]) -> None
         subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=True
     )
     loaded = float(done.stdout)
-    with capsys.disabled():
-        print(f"\nembedding: {each:.1f} ms a short text, {loaded:.0f} MB resident")  # noqa: T201
+    measure(f"embedding: {each:.1f} ms a short text, {loaded:.0f} MB resident")
     assert each < TEXT_MILLISECONDS
     assert loaded < LOADED_MEGABYTES
 
