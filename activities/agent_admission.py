@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from activities.entitlements import Standing, standing_of
 from database.agent_models import AgentRun
 from database.usage_records import AGENT_RUN, SETTLED, UsageRepository
-from domain.agent_runs import RunRequest, UsageTotal
+from domain.agent_runs import UsageTotal
 from domain.budgets import Means
 from domain.entitlements import Entitlements
 from domain.errors import EntitlementRequiredError, LimitReachedError
@@ -16,24 +16,6 @@ from domain.ids import agent_run_workflow_id
 from domain.subscriptions import Access
 
 _LIMITS = ("agent_run_count", "token_count", "cost_cents")
-
-
-async def admit(session: AsyncSession, request: RunRequest) -> Standing:
-    """Let a run in, within the caller's transaction; nobody else decides about its user meanwhile.
-
-    Args:
-        session: The caller's transaction.
-        request: What is to run, and for whom.
-
-    Returns:
-        On what it is booked.
-
-    Raises:
-        EntitlementRequiredError: No subscription gives access.
-        LimitReachedError: The plans' limits are used up.
-    """
-    await UsageRepository(session).lock_means(request.user_id)
-    return await check_means(session, request.user_id, datetime.now(UTC))
 
 
 async def check_means(session: AsyncSession, user_id: UUID, at: datetime) -> Standing:

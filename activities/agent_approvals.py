@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
@@ -44,9 +45,7 @@ class ApprovalActivities:
             ConflictError: Unknown call, other arguments, expired, or decided otherwise.
         """
         async with self._sessions.begin() as session:
-            row = await ToolCallRepository(session).approval(command.call_id, is_locked=True)
-            if row is not None and row.agent_run_id != command.agent_run_id:
-                row = None
+            row = await _locked(session, command.agent_run_id, command.call_id)
             seen = None if row is None else seen_of(row)
             status = decide(seen, command, command.at or datetime.now(UTC))
             if row is None or status is None:
@@ -67,7 +66,7 @@ class ApprovalActivities:
             How it is decided.
         """
         async with self._sessions.begin() as session:
-            row = await ToolCallRepository(session).approval(order.call_id, is_locked=True)
+            row = await _locked(session, order.agent_run_id, order.call_id)
             if row is None:
                 return Verdict(call_id=order.call_id, approval_status=ApprovalStatus.EXPIRED)
             status = ApprovalStatus(row.approval_status)
@@ -85,6 +84,14 @@ def seen_of(row: Approval) -> ApprovalSeen:
         approver_role=row.approver_role,
         expires_at=row.expires_at,
     )
+
+
+async def _locked(session: AsyncSession, agent_run_id: UUID, call_id: UUID) -> Approval | None:
+    """Return an approval of a run; of several at once, one is decided after the other."""
+    # Reason: each of two transactions would still see the other's approval as pending.
+    await AgentRunRepository(session).lock(agent_run_id)
+    row = await ToolCallRepository(session).approval(call_id, is_locked=True)
+    return row if row is not None and row.agent_run_id == agent_run_id else None
 
 
 async def _close(

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.agent_admission import admit, book_run
+from activities.agent_admission import book_run, check_means
 from agents.guards import screen
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
@@ -14,8 +14,9 @@ from database.conversations import ConversationRepository
 from database.messages import MessageRepository
 from database.run_events import RunEventRepository
 from database.session import Sessions
+from database.usage_records import UsageRepository
 from domain.agent_runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
-from domain.errors import ConflictError, NotFoundError
+from domain.errors import ConflictError, IllegalCommandError, NotFoundError
 from domain.ids import agent_run_workflow_id
 from domain.llm import Role
 from domain.run_events import RunEventKind, RunEventNote
@@ -46,10 +47,12 @@ class AgentDeskActivities:
         """
         async with self._sessions.begin() as session:
             runs, conversations = AgentRunRepository(session), ConversationRepository(session)
+            # Reason: an attempt that was given up may still be admitting the run.
+            await UsageRepository(session).lock_means(request.user_id)
             known = await runs.get(request.agent_run_id, None)
             if known is not None:
                 return Turn(is_now=known.run_status != RunStatus.QUEUED)
-            standing = await admit(session, request)
+            standing = await check_means(session, request.user_id, datetime.now(UTC))
             title = request.input[:TITLE_LENGTH]
             await conversations.put(request.conversation_id, request.user_id, title)
             if await conversations.get(request.conversation_id, request.user_id) is None:
@@ -96,9 +99,17 @@ class AgentDeskActivities:
 
         Args:
             message: Which run, and what.
+
+        Raises:
+            IllegalCommandError: The run is over.
         """
         async with self._sessions.begin() as session:
             run = await _find(session, message.agent_run_id)
+            await ConversationRepository(session).lock(run.conversation_id)
+            await AgentRunRepository(session).lock(run.agent_run_id)
+            if run.completed_at is not None:
+                state = {"run_status": run.run_status}
+                raise IllegalCommandError(f"the run is {run.run_status}", details=state)
             is_new = await MessageRepository(session).add(
                 run.conversation_id,
                 f"message:{message.command_id}",

@@ -47,6 +47,7 @@ class EndingActivities:
             if run is None:
                 return Closed()  # it was refused before it had a row
             await ConversationRepository(session).lock(run.conversation_id)
+            await runs.lock(run.agent_run_id)
             is_first = run.completed_at is None
             if is_first:
                 await self._end(session, run, end)
@@ -67,6 +68,12 @@ class EndingActivities:
         output = await MessageRepository(session).last_answer(run.agent_run_id)
         is_complete = end.run_status is RunStatus.COMPLETED
         citations = cite(output or "", passages_of(run)) if is_complete else ()
+        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": end.run_status})
+        notes = [status_note(end.run_status), done]
+        if end.error_code is not None:
+            facts = {"code": end.error_code, "message": end.error_message}
+            notes.insert(0, RunEventNote(kind=RunEventKind.ERROR, data=facts))
+        await tell(session, run.agent_run_id, *notes)
         values = {
             "run_status": end.run_status,
             "output": output,
@@ -76,9 +83,3 @@ class EndingActivities:
             "completed_at": datetime.now(UTC),
         }
         await AgentRunRepository(session).change(run.agent_run_id, values)
-        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": end.run_status})
-        notes = [status_note(end.run_status), done]
-        if end.error_code is not None:
-            facts = {"code": end.error_code, "message": end.error_message}
-            notes.insert(0, RunEventNote(kind=RunEventKind.ERROR, data=facts))
-        await tell(session, run.agent_run_id, *notes)

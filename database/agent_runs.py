@@ -31,9 +31,14 @@ class AgentRunRepository:
         return await self._session.scalar(statement)
 
     async def lock(self, agent_run_id: UUID) -> AgentRun | None:
-        """Return a run that nobody else changes until the transaction ends."""
+        """Return a run, as it is now, that nobody else changes until the transaction ends.
+
+        Whoever also locks its conversation does that first, and its approvals after.
+        """
         statement = select(AgentRun).where(AgentRun.agent_run_id == agent_run_id)
-        return await self._session.scalar(statement.with_for_update())
+        statement = statement.with_for_update(key_share=True)
+        # Reason: a row that was read before the lock may be out of date.
+        return await self._session.scalar(statement.execution_options(populate_existing=True))
 
     async def change(self, agent_run_id: UUID, values: Mapping[str, Any]) -> None:
         """Change some columns of a run."""
@@ -42,11 +47,16 @@ class AgentRunRepository:
         )
 
     async def open_ones(self, conversation_id: UUID) -> Sequence[AgentRun]:
-        """Return the runs of a conversation that are not over, oldest first."""
+        """Return the runs of a conversation that are not over: one under way, then oldest first."""
         statement = (
             select(AgentRun)
             .where(AgentRun.conversation_id == conversation_id, AgentRun.completed_at.is_(None))
-            .order_by(AgentRun.created_at, AgentRun.agent_run_id)
+            # Reason: the time of creation is that of a transaction's begin, not of its turn.
+            .order_by(
+                AgentRun.started_at.asc().nulls_last(),
+                AgentRun.created_at,
+                AgentRun.agent_run_id,
+            )
         )
         return (await self._session.scalars(statement)).all()
 

@@ -65,7 +65,7 @@ class RunEventRepository:
     async def append(self, agent_run_id: UUID, notes: Notes) -> int:
         """Store what happened, and tell who listens once the transaction commits.
 
-        A run's end must append `done` in the transaction that sets `completed_at`.
+        A run's end must append `done` before it sets `completed_at`, in the same transaction.
 
         Args:
             agent_run_id: Whose stream it is.
@@ -75,17 +75,17 @@ class RunEventRepository:
             The number of the last one.
 
         Raises:
-            NotFoundError: There is no such run.
+            NotFoundError: There is no such run, or it is over: `done` is the last of its stream.
         """
         last = await self._session.scalar(
             update(AgentRun)
-            .where(AgentRun.agent_run_id == agent_run_id)
+            .where(AgentRun.agent_run_id == agent_run_id, AgentRun.completed_at.is_(None))
             .values(last_event_seq=AgentRun.last_event_seq + len(notes))
             .returning(AgentRun.last_event_seq)
             .execution_options(synchronize_session=False),
         )
         if last is None:
-            raise NotFoundError("there is no such run")
+            raise NotFoundError("there is no such run, or it is over")
         await _insert(self._session, {agent_run_id: notes}, {agent_run_id: last})
         return last
 

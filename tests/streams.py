@@ -51,13 +51,14 @@ async def append(sessions: Sessions, agent_run_id: UUID, *notes: RunEventNote) -
 async def finish(sessions: Sessions, agent_run_id: UUID) -> int:
     """End a run as its workflow does: `done` and the time in one transaction."""
     async with sessions.begin() as session:
+        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": "completed"})
+        last = await RunEventRepository(session).append(agent_run_id, [done])
         await session.execute(
             update(AgentRun)
             .where(AgentRun.agent_run_id == agent_run_id)
             .values(run_status="completed", completed_at=datetime.now(UTC)),
         )
-        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": "completed"})
-        return await RunEventRepository(session).append(agent_run_id, [done])
+        return last
 
 
 class Relay:

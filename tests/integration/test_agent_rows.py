@@ -1,0 +1,131 @@
+"""What agents' activities write when two of them, or two attempts at one, run at the same time."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import update
+
+from activities.agent_approvals import ApprovalActivities
+from activities.agent_desk import AgentDeskActivities
+from database.agent_models import AgentRun
+from database.agent_runs import AgentRunRepository
+from database.models import Plan, Subscription
+from database.session import Sessions
+from database.tool_calls import ToolCallRepository
+from domain.agent_runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
+from domain.approvals import ApprovalCommand, Decision
+from domain.errors import IllegalCommandError, NotFoundError
+from tests.api.support import add_subscription, add_user
+from tests.streams import add_run, append, finish, step
+
+
+async def customer(sessions: Sessions, **limits: int) -> UUID:
+    """Somebody with access, within these limits."""
+    user_id = await add_user(sessions)
+    subscription_id = await add_subscription(sessions, user_id)
+    now = datetime.now(UTC)
+    async with sessions.begin() as session:
+        found = await session.get_one(Subscription, subscription_id)
+        found.current_period_start = now - timedelta(days=1)
+        found.current_period_end = now + timedelta(days=1)
+        await session.execute(
+            update(Plan).where(Plan.plan_id == found.plan_id).values(limits_data=limits),
+        )
+    return user_id
+
+
+def request(user_id: UUID, conversation_id: UUID | None = None, **more: OnBusy) -> RunRequest:
+    return RunRequest(
+        agent_run_id=uuid4(),
+        user_id=user_id,
+        agent="research",
+        prompt_version="v1",
+        input="hello",
+        conversation_id=conversation_id or uuid4(),
+        **more,
+    )
+
+
+async def ask_for_yes(sessions: Sessions, agent_run_id: UUID, position: int) -> UUID:
+    call_id = uuid4()
+    async with sessions.begin() as session:
+        calls = ToolCallRepository(session)
+        facts = {"call_id": call_id, "agent_run_id": agent_run_id, "args_sha256": "0" * 64}
+        await calls.add(
+            facts
+            | {
+                "step": 0,
+                "position": position,
+                "provider_call_id": "x",
+                "tool": "refund_payment",
+                "arguments_data": {},
+                "tool_call_status": "requested",
+            },
+        )
+        until = datetime.now(UTC) + timedelta(hours=1)
+        status = {"approver_role": "admin", "approval_status": "pending", "expires_at": until}
+        await calls.add_approval(facts | status)
+    return call_id
+
+
+async def test_the_last_of_two_yeses_at_once_sets_the_run_going(sessions: Sessions) -> None:
+    admin_id = await add_user(sessions, role="admin")
+    desk = ApprovalActivities(sessions)
+    for _ in range(5):
+        run_id = await add_run(sessions)
+        async with sessions.begin() as session:
+            waiting = {"run_status": RunStatus.WAITING_APPROVAL}
+            await AgentRunRepository(session).change(run_id, waiting)
+        calls = [await ask_for_yes(sessions, run_id, position) for position in range(4)]
+        commands = [
+            ApprovalCommand(
+                command_id=uuid4(),
+                agent_run_id=run_id,
+                call_id=call_id,
+                args_sha256="0" * 64,
+                decision=Decision.APPROVE,
+                decided_by=admin_id,
+                role="admin",
+            )
+            for call_id in calls
+        ]
+        await asyncio.gather(*map(desk.decide_approval, commands))
+        async with sessions() as session:
+            run = await session.get_one(AgentRun, run_id)
+        assert run.run_status == RunStatus.RUNNING
+
+
+async def test_a_run_opened_twice_at_once_is_admitted_once(sessions: Sessions) -> None:
+    """The second attempt must not be refused for what the first has taken."""
+    desk = AgentDeskActivities(sessions)
+    for limits, on_busy in (({"agent_run_count": 1}, OnBusy.ENQUEUE), ({}, OnBusy.REJECT)):
+        for _ in range(3):
+            wanted = request(await customer(sessions, **limits), on_busy=on_busy)
+            turns = await asyncio.gather(*[desk.open_run(wanted) for _ in range(3)])
+            assert turns == [Turn(is_now=True)] * 3
+
+
+async def test_a_run_that_is_under_way_is_before_older_ones_that_wait(sessions: Sessions) -> None:
+    """Which transaction began first says nothing about which run was let in first."""
+    desk, user_id = AgentDeskActivities(sessions), await customer(sessions)
+    first = request(user_id)
+    second = request(user_id, first.conversation_id)
+    assert (await desk.open_run(first)).is_now
+    assert not (await desk.open_run(second)).is_now
+    async with sessions.begin() as session:
+        earlier = {"created_at": datetime.now(UTC) - timedelta(minutes=1)}
+        await AgentRunRepository(session).change(second.agent_run_id, earlier)
+    assert not (await desk.take_turn(second)).is_now
+
+
+async def test_nothing_is_told_after_done(sessions: Sessions) -> None:
+    run_id = await add_run(sessions)
+    await finish(sessions, run_id)
+    with pytest.raises(NotFoundError):
+        await append(sessions, run_id, step(1))
+    message = NewRunMessage(command_id=uuid4(), agent_run_id=run_id, content="too late")
+    with pytest.raises(IllegalCommandError) as caught:
+        await AgentDeskActivities(sessions).add_run_message(message)
+    assert caught.value.details == {"run_status": "completed"}
