@@ -25,6 +25,7 @@ from activities.agent_approvals import ApprovalActivities
 from activities.agent_attempts import Attempts
 from activities.agent_desk import AgentDeskActivities
 from activities.agent_endings import EndingActivities
+from activities.agent_line import LineActivities
 from activities.agent_means import AgentMeans
 from activities.agent_retrieval import RetrievalActivities
 from activities.agent_steps import StepActivities
@@ -211,6 +212,7 @@ def _build_agents(outside: Outside) -> Activities:
     means = AgentMeans(outside.prices)
     desk = AgentDeskActivities(sessions)
     endings = EndingActivities(sessions, means, stream)
+    line = LineActivities(outside.temporal, sessions, endings)
     approvals = ApprovalActivities(sessions)
     attempts = Attempts(sessions, outside.names, means)
     steps = StepActivities(sessions, outside.models, attempts, stream)
@@ -221,9 +223,9 @@ def _build_agents(outside: Outside) -> Activities:
         AGENTS: [
             documents.fail_document,
             desk.open_run,
-            desk.take_turn,
             desk.add_run_message,
             endings.close_run,
+            line.take_turn,
             approvals.decide_approval,
             approvals.expire_approval,
         ],

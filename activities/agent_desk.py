@@ -1,4 +1,4 @@
-"""How a run begins, waits for its turn, and is told more: rows only, no outside system."""
+"""How a run begins and is told more: rows only, no outside system."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -70,28 +70,8 @@ class AgentDeskActivities:
             await book_run(session, run)
             await tell(session, run.agent_run_id, status_note(RunStatus.QUEUED))
             if not is_busy:
-                await _begin(session, run, request)
+                await begin_run(session, run, request)
             return Turn(is_now=not is_busy)
-
-    @activity.defn
-    async def take_turn(self, request: RunRequest) -> Turn:
-        """Begin, if all older runs of the conversation are over.
-
-        Args:
-            request: What is to run.
-
-        Returns:
-            Whether it has begun.
-        """
-        async with self._sessions.begin() as session:
-            await ConversationRepository(session).lock(request.conversation_id)
-            open_ones = await AgentRunRepository(session).open_ones(request.conversation_id)
-            first = open_ones[0] if open_ones else None
-            if first is None or first.agent_run_id != request.agent_run_id:
-                return Turn(is_now=False)
-            if first.run_status == RunStatus.QUEUED:
-                await _begin(session, first, request)
-            return Turn(is_now=True)
 
     @activity.defn
     async def add_run_message(self, message: NewRunMessage) -> None:
@@ -122,7 +102,8 @@ class AgentDeskActivities:
                 await tell(session, run.agent_run_id, note)
 
 
-async def _begin(session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
+async def begin_run(session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
+    """Let a run begin, within the caller's transaction: its input is the first that it says."""
     await MessageRepository(session).add(
         request.conversation_id,
         f"{agent_run_workflow_id(request.agent_run_id)}:input",

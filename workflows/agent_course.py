@@ -1,10 +1,10 @@
 """The course of one run: admitted, in line, at work, over."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from temporalio import workflow
@@ -12,7 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from domain.agent_runs import RunEnd, RunStart, RunStatus
-    from domain.errors import BudgetExceededError
+    from domain.errors import BudgetExceededError, IllegalCommandError
     from domain.ids import agent_run_workflow_id
     from workflows.agent_desk import AgentDesk
     from workflows.agent_graph import Ending, GraphDriver
@@ -21,8 +21,10 @@ with workflow.unsafe.imports_passed_through():
 
 Answer = TypeVar("Answer")
 
-# How long a lost "your turn" may hold a queued run up.
+# How long a run in line waits before it looks whether the one ahead is still there: longer each
+# time, for it may be days until a person has decided, and each look makes our history longer.
 TURN_CHECK = timedelta(minutes=1)
+LAST_TURN_CHECK = timedelta(hours=1)
 _OUT_OF_MEANS = frozenset({BudgetExceededError.code, "price_unknown"})
 
 
@@ -35,6 +37,7 @@ class RunCourse:
         self._driver = driver
         self.status = RunStatus.QUEUED
         self.has_turn = bool(start.step)
+        self.is_called = False
         self.is_canceled = False
         self.is_closed = False
 
@@ -54,10 +57,7 @@ class RunCourse:
             How the run ends; None if it is to continue as new.
         """
         work = asyncio.ensure_future(self._go())
-        try:
-            await workflow.wait_condition(lambda: work.done() or self.is_canceled)
-        except asyncio.CancelledError:  # Temporal's own cancel, as from its Web UI
-            self.is_canceled = True
+        await workflow.wait_condition(lambda: work.done() or self.is_canceled)
         if not work.done():
             work.cancel()
             with suppress(asyncio.CancelledError, FailureError):
@@ -67,7 +67,7 @@ class RunCourse:
         try:
             return await self._outcome(await work)
         except (ActivityError, ApplicationError) as error:
-            return self._failed(error)
+            return self._end(*_reason(error))
 
     async def close(self, end: RunEnd) -> None:
         """Write down how the run ended, and let the next one of the conversation begin."""
@@ -82,17 +82,29 @@ class RunCourse:
 
     async def _go(self) -> Ending:
         self._show(RunStatus.RUNNING if self.has_turn else RunStatus.QUEUED)
+        pause = TURN_CHECK
         while not self.has_turn:
             with suppress(TimeoutError):
                 await workflow.wait_condition(
-                    lambda: self.has_turn,
-                    timeout=TURN_CHECK,
+                    lambda: self.is_called,
+                    timeout=pause,
                     timeout_summary="our turn?",
                 )
+            self.is_called, pause = False, min(2 * pause, LAST_TURN_CHECK)
             self.has_turn = (await self._desk.take_turn()).is_now
             if self.has_turn:
                 self._show(RunStatus.RUNNING)
         return await self._driver.drive()
+
+    async def wait_in_line(self) -> None:
+        """Wait for our turn: what is said to a run in line comes after what it was begun with.
+
+        Raises:
+            ApplicationError: The run was canceled meanwhile.
+        """
+        await workflow.wait_condition(lambda: self.has_turn or self.is_canceled)
+        if not self.has_turn:
+            raise refused(RunStatus.CANCELED)
 
     async def _outcome(self, ending: Ending) -> RunEnd | None:
         if ending is Ending.ROTATE:
@@ -106,16 +118,6 @@ class RunCourse:
             return self._end(RunStatus.BUDGET_EXCEEDED, BudgetExceededError.code, message)
         return self._end(RunStatus.COMPLETED)
 
-    def _failed(self, error: FailureError) -> RunEnd:
-        """Name what went wrong; a step that ran out of time is named by its last failure."""
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, ApplicationError):
-            cause = cause.__cause__
-        if cause is None:
-            return self._end(RunStatus.FAILED, "step_timed_out", "a step did not end in time")
-        status = RunStatus.BUDGET_EXCEEDED if cause.type in _OUT_OF_MEANS else RunStatus.FAILED
-        return self._end(status, cause.type or "internal_error", cause.message)
-
     def _end(self, status: RunStatus, code: str | None = None, text: str | None = None) -> RunEnd:
         run_id = self._start.request.agent_run_id
         return RunEnd(agent_run_id=run_id, run_status=status, error_code=code, error_message=text)
@@ -128,11 +130,44 @@ class RunCourse:
         workflow.set_current_details(f"{request.agent} {request.prompt_version}: {status}")
 
 
+def _reason(error: FailureError) -> tuple[RunStatus, str, str]:
+    """Name what went wrong; a step that ran out of time is named by its last failure."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ApplicationError):
+        cause = cause.__cause__
+    if cause is None:
+        return RunStatus.FAILED, "step_timed_out", "a step did not end in time"
+    status = RunStatus.BUDGET_EXCEEDED if cause.type in _OUT_OF_MEANS else RunStatus.FAILED
+    return status, cause.type or "internal_error", cause.message
+
+
+def refused(status: RunStatus) -> ApplicationError:
+    """Make what a command gets that a run of this status does not take."""
+    return ApplicationError(
+        f"the run is {status}",
+        {"run_status": status},
+        type=IllegalCommandError.code,
+    )
+
+
 async def _call_up(agent_run_id: UUID) -> None:
     waiting = workflow.get_external_workflow_handle(agent_run_workflow_id(agent_run_id))
     # Reason: one that has just ended needs no turn; one that did not hear asks by itself.
     with suppress(FailureError):
         await waiting.signal(YOUR_TURN)
+
+
+async def to_the_end(course: RunCourse, part: Coroutine[Any, Any, Answer]) -> Answer:
+    """See a part of a run to its end.
+
+    Temporal's own cancel, as from its Web UI, ends the run as ours does: it is written down.
+    """
+    task = asyncio.ensure_future(part)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        course.is_canceled = True
+        return await task
 
 
 async def passed_on(asked: Awaitable[Answer]) -> Answer:

@@ -6,6 +6,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.agent_approvals import ApprovalActivities
     from activities.agent_desk import AgentDeskActivities
     from activities.agent_endings import EndingActivities
+    from activities.agent_line import LineActivities
     from activities.agent_retrieval import RetrievalActivities
     from domain.agent_runs import (
         CallRef,
@@ -39,7 +40,7 @@ class AgentDesk:
     async def take_turn(self) -> Turn:
         """Begin, if it is our turn in the conversation."""
         return await workflow.execute_activity_method(
-            AgentDeskActivities.take_turn,
+            LineActivities.take_turn,
             self._request,
             **RECORD,
             summary="our turn?",

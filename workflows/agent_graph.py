@@ -65,6 +65,8 @@ class GraphDriver:
             ApplicationError: There is no answer within the steps allowed.
         """
         while True:
+            # Reason: what the user has said by now has to be where the model reads it.
+            await workflow.wait_condition(lambda: self._stored_count == self._message_count)
             heard = self._message_count
             state = await self._pass()
             self.step = state["step"]
@@ -76,8 +78,6 @@ class GraphDriver:
             if heard == self._message_count:
                 self.is_over = True
                 return Ending.ANSWERED
-            # Reason: somebody spoke while the model was answering; it has to read that.
-            await workflow.wait_condition(lambda: self._stored_count == self._message_count)
 
     async def finish_effects(self) -> None:
         """Wait for what must not be left half done."""

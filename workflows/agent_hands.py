@@ -1,9 +1,11 @@
 """What the nodes of a run's graph have done for them: looking up, thinking, acting."""
 
 import asyncio
+from contextlib import suppress
 from uuid import UUID
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.agent_retrieval import RetrievalActivities
@@ -40,16 +42,18 @@ class AgentHands:
         )
 
     async def run_tool(self, call: CallRef) -> None:
-        """Make a call, and see it to its end even if the run is canceled."""
+        """Make a call; one that somebody said yes to is seen to its end even if we are canceled."""
         order = ToolOrder(agent_run_id=self._agent_run_id, call_id=call.call_id)
-        effect = asyncio.ensure_future(
-            workflow.execute_activity_method(
-                ToolActivities.run_tool,
-                order,
-                **TOOL_CALL,
-                summary=call.tool,
-            ),
+        making = workflow.execute_activity_method(
+            ToolActivities.run_tool,
+            order,
+            **TOOL_CALL,
+            summary=call.tool,
         )
+        if call.expires_at is None:  # it only looks, perhaps at what is down for hours
+            await making
+            return
+        effect = asyncio.ensure_future(making)
         self._effects.add(effect)
         # Reason: whoever cancels us must not leave an effect without its record.
         await asyncio.shield(effect)
@@ -57,7 +61,8 @@ class AgentHands:
     async def finish_effects(self) -> None:
         """Wait for what must not be left half done."""
         for effect in list(self._effects):
-            await effect
+            with suppress(FailureError):
+                await effect
 
     def _order(self, step: int) -> StepOrder:
         return StepOrder(agent_run_id=self._agent_run_id, step=step, at=workflow.now())

@@ -1,13 +1,11 @@
 """One run of an agent: the durable shell around its graph."""
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain.agent_runs import CancelRun, NewRunMessage, RunStart, RunStatus
     from domain.approvals import ApprovalCommand, Verdict
-    from domain.errors import IllegalCommandError
-    from workflows.agent_course import RunCourse, passed_on
+    from workflows.agent_course import RunCourse, passed_on, refused, to_the_end
     from workflows.agent_desk import AgentDesk
     from workflows.agent_graph import GraphDriver
     from workflows.signals import YOUR_TURN
@@ -38,11 +36,11 @@ class AgentRunWorkflow:
         Raises:
             ApplicationError: The run was refused: no access, a limit, a busy conversation.
         """
-        await self._course.open()
-        end = await self._course.work()
+        await to_the_end(self._course, self._course.open())
+        end = await to_the_end(self._course, self._course.work())
         if end is None:  # nobody waits for us, and there is no await before the next line
             workflow.continue_as_new(start.model_copy(update={"step": self._driver.step}))
-        await self._course.close(end)
+        await to_the_end(self._course, self._course.close(end))
         await workflow.wait_condition(workflow.all_handlers_finished)  # they see that we closed
         return end.run_status
 
@@ -66,7 +64,7 @@ class AgentRunWorkflow:
 
     @workflow.update
     async def add_message(self, message: NewRunMessage) -> None:
-        """Add what the user says while the run goes on; the next step reads it.
+        """Add what the user says while the run goes on, or is in line; the next step reads it.
 
         Args:
             message: Its id is the update's id.
@@ -76,6 +74,7 @@ class AgentRunWorkflow:
         """
         self._driver.expect_message()
         try:
+            await self._course.wait_in_line()
             await self._desk.add_message(message)
         finally:
             self._driver.find_message()
@@ -83,7 +82,7 @@ class AgentRunWorkflow:
     @add_message.validator
     def _may_add(self, message: NewRunMessage) -> None:
         if self._course.is_closed or self._course.is_canceled or self._driver.is_over:
-            raise _refused(self._course.status)
+            raise refused(self._course.status)
 
     @workflow.update
     async def cancel(self, command: CancelRun) -> RunStatus:
@@ -102,22 +101,14 @@ class AgentRunWorkflow:
     @cancel.validator
     def _may_cancel(self, command: CancelRun) -> None:
         if self._course.is_closed:
-            raise _refused(self._course.status)
+            raise refused(self._course.status)
 
     @workflow.signal(name=YOUR_TURN)
     def your_turn(self) -> None:
         """The run before us in the conversation is over."""
-        self._course.has_turn = True
+        self._course.is_called = True
 
     @workflow.query
     def view(self) -> RunStatus:
         """Return the status without touching history."""
         return self._course.status
-
-
-def _refused(status: RunStatus) -> ApplicationError:
-    return ApplicationError(
-        f"the run is {status}",
-        {"run_status": status},
-        type=IllegalCommandError.code,
-    )

@@ -23,7 +23,8 @@ class ToolSpec:
         name: As models call it.
         description: When to use it, for the model.
         arguments: What it takes.
-        approver_role: Whose yes every single call needs; None if it needs nobody's.
+        approver_role: Whose yes every single call needs; None if it needs nobody's,
+            because it only looks: a cancel does not wait for it.
         time_limit: How long one try may take.
         output_limit_bytes: What is longer is cut before the model sees it.
     """

@@ -22,7 +22,7 @@ from api.schemas.agents import (
     RunMessageIn,
     StepOut,
 )
-from api.schemas.common import Listing, problems
+from api.schemas.common import Listing, Name, problems
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
@@ -77,7 +77,7 @@ async def list_agent_runs(
     sessions: SessionsDep,
     paging: PagingDep,
     run_status: RunStatus | None = None,
-    agent: str | None = None,
+    agent: Name | None = None,
     conversation_id: UUID | None = None,
 ) -> Listing[AgentRunOut]:
     """Return runs, newest first."""

@@ -8,14 +8,13 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints
 
 from agents.spec import Pattern
-from api.schemas.common import Input, Name, Output
+from api.schemas.common import NO_NUL, Input, Name, Output
 from database.agent_models import AgentRun, Approval, Message, ToolCall, UsageRecord
 from domain.agent_runs import OnBusy, RunStatus, UsageTotal
 from domain.approvals import ApprovalStatus, Decision
 from domain.llm import Role
 
-# Reason: PostgreSQL stores no NUL.
-Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NO_NUL)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -200,7 +199,7 @@ class ApprovalIn(Input):
     call_id: UUID
     args_sha256: Sha256 = Field(description="Of the arguments that were decided about.")
     decision: Decision
-    reason: Annotated[str, StringConstraints(max_length=1_000)] | None = None
+    reason: Annotated[str, StringConstraints(max_length=1_000, pattern=NO_NUL)] | None = None
 
 
 class RunMessageIn(Input):

@@ -1,0 +1,129 @@
+"""Runs of agents that are interrupted, overtaken and fed with what nobody can store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from temporalio.client import Client
+
+from config import Settings
+from database.session import Sessions
+from tests.agent.support import Model, open_model, row_of, start_run
+from tests.api.conftest import Person, problem, until
+from tests.api.test_agent_runs import (
+    ENDED,
+    MakeCard,
+    answer,
+    pay,
+    start,
+    subscribe,
+    wait,
+    wants_refund,
+)
+from tests.conftest import ChromaServer
+
+
+@pytest.fixture
+async def model(settings: Settings) -> AsyncIterator[Model]:
+    async with open_model(settings) as http:
+        yield Model(http)
+
+
+@pytest.fixture
+async def customer(
+    user: Person, admin: Person, card: MakeCard, workers: Client, chroma_url: str
+) -> Person:
+    """Somebody with a subscription."""
+    await subscribe(user, admin, card)
+    return user
+
+
+async def test_what_postgresql_cannot_store_is_refused(
+    customer: Person, admin: Person, card: MakeCard
+) -> None:
+    run = await wants_refund(customer, await pay(customer, card))
+    path = f"agent-runs/{run['agent_run_id']}"
+    for text in ("a\0b", "\ud800"):
+        raw = customer.http.post
+        for reply in (
+            await raw("/api/v1/conversations", content=_json(f'{{"title": "{_escaped(text)}"}}')),
+            await raw(
+                "/api/v1/agent-runs",
+                content=_json(f'{{"agent": "research", "input": "{_escaped(text)}"}}'),
+            ),
+            await raw(
+                f"/api/v1/{path}/messages", content=_json(f'{{"content": "{_escaped(text)}"}}')
+            ),
+        ):
+            problem(reply, 422, "invalid_input")
+    refused = await admin.post(f"{path}/approve", **answer(run, "reject", reason="no\0"))
+    problem(refused, 422, "invalid_input")
+    listed = await customer.http.get("/api/v1/agent-runs", params={"agent": "a\0b"})
+    problem(listed, 422, "invalid_input")
+    canceled = await customer.post(f"{path}/cancel")
+    assert canceled.json()["run_status"] == "canceled"
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\u{ord(each):04x}" for each in text)
+
+
+def _json(text: str) -> bytes:
+    return text.encode()
+
+
+async def test_a_cancel_of_temporals_own_leaves_no_run_open(
+    customer: Person, sessions: Sessions, workers: Client
+) -> None:
+    for milliseconds in (0, 5, 10, 20, 40, 80, 160):
+        handle = await start_run(workers, customer.user_id, "hello")
+        await asyncio.sleep(milliseconds / 1_000)
+        await handle.cancel()
+
+        async def is_over(handle: object = handle) -> bool:
+            return (await handle.describe()).close_time is not None  # type: ignore[attr-defined]
+
+        await until(is_over)
+        row = await row_of(sessions, handle)
+        assert row is None or row.run_status in ENDED
+
+
+async def test_what_is_said_to_a_run_in_line_comes_after_its_input(
+    customer: Person, model: Model
+) -> None:
+    mark = f"tell me everything {uuid4().hex}"
+    await model.script({"text": "word " * 60, "token_seconds": 0.02}, match=mark)
+    first = await start(customer, mark)
+    place = {"conversation_id": first["conversation_id"]}
+    second = await start(customer, "and now?", **place)
+    added = await customer.post(f"agent-runs/{second['agent_run_id']}/messages", content="quick!")
+    assert added.status_code == 200, added.text
+    assert (await wait(customer, second, *ENDED))["run_status"] == "completed"
+    listed = await customer.get(f"conversations/{first['conversation_id']}/messages")
+    said = [each["content"] for each in listed["items"] if each["role"] == "user"]
+    assert said == [mark, "and now?", "quick!"]
+    assert len(await model.calls("quick!")) == 1
+
+
+async def test_a_cancel_does_not_wait_for_what_only_looks(
+    customer: Person, model: Model, chroma_server: ChromaServer
+) -> None:
+    mark = f"do you remember {uuid4().hex}"
+    call = {"name": "search_memory", "arguments": {"query": "x"}}
+    await model.script(
+        {"tool_calls": [call], "text": "word " * 40, "token_seconds": 0.02}, match=mark
+    )
+    run = await start(customer, mark)
+
+    async def has_begun() -> bool:
+        return bool(await model.calls(mark))
+
+    await until(has_begun)
+    chroma_server.kill()
+    try:
+        await asyncio.sleep(2)
+        canceled = await customer.post(f"agent-runs/{run['agent_run_id']}/cancel")
+    finally:
+        chroma_server.start()
+    assert canceled.json()["run_status"] == "canceled", canceled.text
