@@ -49,10 +49,12 @@ async def read_prompt(session: AsyncSession, run: AgentRun) -> Prompt:
     """
     spec = find_agent(run.agent)
     tools = tuple(TOOLS[name].definition for name in spec.tools)
-    rows = await MessageRepository(session).latest(run.conversation_id, spec.history_count)
+    rows = await MessageRepository(session).read_by(run, spec.history_count)
+    own = [place for place, row in enumerate(rows) if row.agent_run_id == run.agent_run_id]
     sources = Sources(
         system=prompt_text(run.agent, run.prompt_version),
         messages=tuple(chat_message(row) for row in rows),
+        question=own[0] if own else None,
         passages=tuple(_shown(passage) for passage in passages_of(run)),
     )
     size_of_tools = worst_case_of_tools(tools)

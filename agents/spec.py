@@ -29,7 +29,7 @@ class AgentSpec(BaseModel):
         max_step_count: Calls of the model at the most.
         max_answer_tokens: What the model may write in one step.
         context_tokens: What it gets to read in one step, at its worst case.
-        history_count: How many of the conversation's last messages it gets to read.
+        history_count: How many of the messages before the run it gets to read.
         approval_ttl: How long a person may think before silence becomes a no.
     """
 

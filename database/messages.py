@@ -8,7 +8,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.agent_models import Conversation, Message
+from database.agent_models import AgentRun, Conversation, Message
 from domain.llm import Role
 
 
@@ -80,15 +80,19 @@ class MessageRepository:
         )
         return await self._session.scalar(statement)
 
-    async def latest(self, conversation_id: UUID, limit: int) -> Sequence[Message]:
-        """Return the last messages, oldest first."""
-        statement = (
+    async def read_by(self, run: AgentRun, earlier_count: int) -> Sequence[Message]:
+        """Return what a run reads: its own messages, and the last ones before it; oldest first."""
+        of_run = select(Message).where(Message.agent_run_id == run.agent_run_id)
+        own = (await self._session.scalars(of_run.order_by(Message.seq))).all()
+        before = (
             select(Message)
-            .where(Message.conversation_id == conversation_id)
+            .where(Message.conversation_id == run.conversation_id)
+            .where(Message.seq < (own[0].seq if own else 0))
             .order_by(Message.seq.desc())
-            .limit(limit)
+            .limit(earlier_count)
         )
-        return list(reversed((await self._session.scalars(statement)).all()))
+        earlier = (await self._session.scalars(before)).all()
+        return [*reversed(earlier), *own]
 
     async def list(
         self,

@@ -1,7 +1,7 @@
 """What a model gets to read, under a limit of tokens. Pure.
 
-In this order of worth: the system's prompt, recent messages, relevant passages, older history in
-short. A tool call is never parted from its results.
+In this order of worth: the system's prompt, the question, recent messages, relevant passages, older
+history in short. A tool call is never parted from its results.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,16 @@ class Sources(Frozen):
 
     Args:
         system: The agent's prompt.
-        messages: The conversation, oldest first; the last group is what is asked.
+        messages: The conversation, oldest first.
+        question: Which of the messages began the run: it is never left out, however much tools have
+            brought since. None: the last one.
         passages: What retrieval found, the best first.
         summary: Older history in short.
     """
 
     system: str
     messages: tuple[ChatMessage, ...]
+    question: int | None = None
     passages: tuple[NumberedPassage, ...] = ()
     summary: str | None = None
 
@@ -54,20 +57,13 @@ def assemble(sources: Sources, token_limit: int) -> Context:
         The messages for the model; the system's one first.
 
     Raises:
-        InvalidInputError: Prompt and newest message alone are too long (`context_too_long`).
+        InvalidInputError: Prompt, question and newest message alone are too long
+            (`context_too_long`).
     """
-    groups = group(sources.messages)
     room = token_limit - worst_case_of_message(ChatMessage(role=Role.SYSTEM, content=""))
     room -= worst_case(sources.system)
-    kept: list[Sequence[ChatMessage]] = []
-    for messages in reversed(groups):
-        size = sum(worst_case_of_message(message) for message in messages)
-        if size > room:
-            break
-        room -= size
-        kept.insert(0, messages)
-    if not kept:
-        raise InvalidInputError("this is more than the model can read at once", "context_too_long")
+    kept = _keep(sources, room)
+    room -= sum(_size(messages) for messages in kept)
     text, numbers = sources.system, []
     for passage in sources.passages:
         part = f"\n\n{passage.text}"
@@ -83,6 +79,29 @@ def assemble(sources: Sources, token_limit: int) -> Context:
         passage_numbers=tuple(numbers),
         dropped_message_count=len(sources.messages) - len(recent),
     )
+
+
+def _keep(sources: Sources, room: int) -> list[Sequence[ChatMessage]]:
+    """Choose the question, and as many of the newest groups as there is room for."""
+    groups = group(sources.messages)
+    asked = None if sources.question is None else sources.messages[sources.question]
+    pinned = next((messages for messages in reversed(groups) if messages[0] == asked), None)
+    room -= _size(pinned or ())
+    kept: list[Sequence[ChatMessage]] = []
+    for messages in reversed(groups):
+        size = 0 if messages is pinned else _size(messages)
+        if size > room:
+            break
+        room -= size
+        kept.insert(0, messages)
+    if not kept or room < 0:
+        raise InvalidInputError("this is more than the model can read at once", "context_too_long")
+    is_dropped = pinned is not None and all(messages is not pinned for messages in kept)
+    return [pinned, *kept] if pinned is not None and is_dropped else kept
+
+
+def _size(messages: Sequence[ChatMessage]) -> int:
+    return sum(worst_case_of_message(message) for message in messages)
 
 
 def group(messages: Sequence[ChatMessage]) -> list[Sequence[ChatMessage]]:

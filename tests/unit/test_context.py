@@ -209,3 +209,24 @@ def test_messages_are_worth_more_than_passages() -> None:
 def test_nothing_to_read_is_refused() -> None:
     with pytest.raises(InvalidInputError):
         assemble(Sources(system="s", messages=(says("", "a"),)), ROOMY)
+
+
+def test_the_question_stays_however_much_tools_have_brought() -> None:
+    question = ChatMessage(role=Role.USER, content="Where does the train leave from?")
+    call = RequestedCall(provider_call_id="a", tool="search", arguments="{}")
+    calling = ChatMessage(role=Role.ASSISTANT, content="", tool_calls=(call,))
+    result = ChatMessage(role=Role.TOOL, content="x" * 400, provider_call_id="a")
+    again = call.model_copy(update={"provider_call_id": "b"})
+    more = [
+        calling.model_copy(update={"tool_calls": (again,)}),
+        result.model_copy(update={"provider_call_id": "b"}),
+    ]
+    old = ChatMessage(role=Role.USER, content="hello")
+    messages = (old, question, calling, result, *more)
+    context = assemble(Sources(system="", messages=messages, question=1), 300)
+    assert context.messages[1:] == (question, *more)
+    assert context.dropped_message_count == 3
+    with pytest.raises(InvalidInputError):
+        assemble(Sources(system="", messages=messages, question=1), 230)
+    without = assemble(Sources(system="", messages=messages), 300)
+    assert question not in without.messages
