@@ -132,7 +132,8 @@ class Asker:
             connect(url, additional_headers=self.customer.headers, proxy=None) as socket,
         ):
             for message in socket:
-                heard.append(Heard(json.loads(message), time.time()))
+                # Reason: what was heard before a cut is kept.
+                heard.append(Heard(json.loads(message), time.time()))  # noqa: PERF401
             return socket.protocol.close_code == CLOSED_AFTER_ALL
         return False
 

@@ -1,4 +1,4 @@
-"""The worker killed with SIGKILL while agents work: right ends, one refund, streams without a gap."""
+"""The worker killed with SIGKILL while agents work: right ends, one refund, no gap in a stream."""
 
 import random
 import statistics
@@ -47,10 +47,9 @@ def test_killed_at_some_moments(
     """One kill meets several stories, each at a moment of its own."""
     chosen = moments(SAMPLE_COUNT)
     stories = _told_together(world, asker, [moment * usual_seconds for moment in chosen])
-    with capsys.disabled():
-        _report(chosen, stories, usual_seconds)
     for story in stories:
         audit(story)
+    _report(chosen, stories, usual_seconds, capsys)
 
 
 @pytest.mark.soak
@@ -62,8 +61,7 @@ def test_killed_at_every_moment(
     for moment in chosen:
         stories += _told_together(world, asker, [moment * usual_seconds])
         audit(stories[-1])
-    with capsys.disabled():
-        _report(chosen, stories, usual_seconds)
+    _report(chosen, stories, usual_seconds, capsys)
 
 
 @pytest.mark.soak
@@ -106,15 +104,24 @@ def _paragraph() -> str:
     return " ".join(f"Train {uuid4().hex[:6]} leaves at noon." for _ in range(12))
 
 
-def _report(chosen: Sequence[float], stories: Sequence[Story], usual_seconds: float) -> None:
+def _report(
+    chosen: Sequence[float],
+    stories: Sequence[Story],
+    usual_seconds: float,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     delays = [story.seconds - usual_seconds for story in stories]
+    counts = [len(refunds_of(story)) for story in stories]
     ends = [story.runs[1]["run_status"] for story in stories]
-    print(f"\nseed {SEED}, an undisturbed story takes {usual_seconds:.1f} s; worker killed at:")
-    for moment, story, delay in zip(chosen, stories, delays, strict=True):
-        count = len(refunds_of(story))
-        print(f"  {moment:4.0%} of it: {count} refund, {delay:+5.1f} s")  # noqa: T201
-    print(  # noqa: T201
-        f"{len(stories)} moments, {ends.count('completed')} right ends,"
-        f" {sum(len(refunds_of(story)) for story in stories)} refunds,"
-        f" recovery median {statistics.median(delays):.1f} s, worst {max(delays):.1f} s"
-    )
+    told = [
+        f"  {moment:4.0%} of it: {count} refund, {delay:+5.1f} s"
+        for moment, count, delay in zip(chosen, counts, delays, strict=True)
+    ]
+    lines = [
+        f"seed {SEED}, an undisturbed story takes {usual_seconds:.1f} s; worker killed at:",
+        *told,
+        f"{len(stories)} moments, {ends.count('completed')} right ends, {sum(counts)} refunds,"
+        f" no gap, recovery median {statistics.median(delays):.1f} s, worst {max(delays):.1f} s",
+    ]
+    with capsys.disabled():
+        print("", *lines, sep="\n")  # noqa: T201

@@ -1,0 +1,194 @@
+"""What the agents' path costs on a whole stack: a step's overhead, a token's way, the spending."""
+
+import asyncio
+import random
+import statistics
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+from uuid import uuid4
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Worker
+
+from sandbox.llm.tokens import pieces
+from tests.e2e.agents import ENDED, Asker, audit_stream, audit_usage
+from tests.e2e.bare import QUEUE, BareWorkflow, Order, bare
+from tests.e2e.client import Document, World
+from worker import STICKY_TIMEOUT, workflow_runner
+
+SEED = 2026
+TRY_COUNT = 3
+
+STEP_COUNT = 20
+MAX_STEP_RATIO = 1.5
+
+MAX_TOKEN_P95_MS = 150
+TOKEN_COUNT = 200
+TOKEN_SECONDS = 0.01
+
+RUN_COUNT = 20
+# What a model can do wrong without being given up.
+TROUBLES: tuple[Document, ...] = (
+    {"status": 429, "retry_after": 0.1},
+    {"status": 500},
+    {"text": "It is very, very", "no_finish_reason": True},
+    {"text": "It is very, very", "disconnect_after": 3},
+    {"tool_calls": [{"name": "search_memory", "arguments": "{'query': 'trains',}"}]},
+    {"tool_calls": [{"name": "search_memory", "arguments": {"query": 5}}]},
+    {"tool_calls": [{"name": "format_disk", "arguments": "{"}]},
+)
+
+
+@pytest.fixture(scope="module")
+def asker(world: World) -> Asker:
+    return Asker(world)
+
+
+@pytest.fixture
+async def temporal(world: World) -> AsyncIterator[Client]:
+    """A client of the stack's server, with a worker of ours beside the stack's."""
+    facts = world.stack.facts
+    client = await Client.connect(
+        facts["temporal"],
+        namespace=facts["namespace"],
+        data_converter=pydantic_data_converter,
+    )
+    serving = Worker(
+        client,
+        task_queue=QUEUE,
+        workflows=[BareWorkflow],
+        activities=[bare],
+        workflow_runner=workflow_runner(is_sandboxed=True),
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        disable_eager_activity_execution=True,
+    )
+    async with serving:
+        yield client
+
+
+@pytest.mark.soak
+async def test_overhead_of_a_step(
+    world: World, asker: Asker, temporal: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A step beyond the model's own time, against an activity that does nothing at all."""
+    ratio = 0.0
+    for _ in range(TRY_COUNT):
+        steps, bares = [], []
+        for _ in range(STEP_COUNT):
+            steps.append(await _step_seconds(world, asker, temporal))
+            bares.append(await _bare_seconds(world, temporal))
+        step, other = statistics.median(steps), statistics.median(bares)
+        ratio = step / other
+        with capsys.disabled():
+            print(  # noqa: T201
+                f"\nmedians of {STEP_COUNT}: step beyond the model {1000 * step:.1f} ms,"
+                f" bare activity {1000 * other:.1f} ms, ratio {ratio:.2f}"
+            )
+        if ratio <= MAX_STEP_RATIO:
+            return
+    assert ratio <= MAX_STEP_RATIO
+
+
+async def _step_seconds(world: World, asker: Asker, temporal: Client) -> float:
+    """Return how long a step took, without the model."""
+    mark = uuid4().hex
+    await asyncio.to_thread(world.llm.script, mark, {"text": "Yes.", "token_seconds": 0})
+    run = await asyncio.to_thread(asker.start, f"Is this {mark}?")
+    await temporal.get_workflow_handle(run["workflow_id"]).result()
+    (call,) = await asyncio.to_thread(world.llm.calls, mark)
+    whole = await asyncio.to_thread(_round_trip, world, run["workflow_id"], "think")
+    return whole - float(call["ended_wall_time"] - call["started_wall_time"])
+
+
+async def _bare_seconds(world: World, temporal: Client) -> float:
+    workflow_id = f"bare-{uuid4()}"
+    order = Order(agent_run_id=workflow_id, step=1, at=datetime.now().astimezone())
+    await temporal.execute_workflow(BareWorkflow.run, order, id=workflow_id, task_queue=QUEUE)
+    return await asyncio.to_thread(_round_trip, world, workflow_id, "bare")
+
+
+def _round_trip(world: World, workflow_id: str, name: str) -> float:
+    """Return the time from an activity's last scheduling to the workflow's next step."""
+    history = world.admin.get(f"workflows/{workflow_id}/history")["events"]
+    began = [event for event in history if _activity_type(event) == name][-1]
+    later = history[history.index(began) :]
+    back = next(each for each in later if each["eventType"].endswith("ACTIVITY_TASK_COMPLETED"))
+    ended = next(
+        each
+        for each in history[history.index(back) :]
+        if each["eventType"].endswith("WORKFLOW_TASK_COMPLETED")
+    )
+    return _at(ended) - _at(began)
+
+
+def _activity_type(event: Document) -> str | None:
+    facts: Document = event.get("activityTaskScheduledEventAttributes", {})
+    name: str | None = facts.get("activityType", {}).get("name")
+    return name
+
+
+def _at(event: Document) -> float:
+    return datetime.fromisoformat(event["eventTime"]).timestamp()
+
+
+def test_a_token_reaches_the_socket(
+    world: World, asker: Asker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    p95 = 0.0
+    for _ in range(TRY_COUNT):
+        delays = sorted(_token_delays(world, asker))
+        p50, p95 = (1000 * delays[len(delays) * share // 100] for share in (50, 95))
+        with capsys.disabled():
+            print(  # noqa: T201
+                f"\n{len(delays)} tokens from the model to the WebSocket:"
+                f" p50 {p50:.0f} ms, p95 {p95:.0f} ms"
+            )
+        if p95 <= MAX_TOKEN_P95_MS:
+            return
+    assert p95 <= MAX_TOKEN_P95_MS
+
+
+def _token_delays(world: World, asker: Asker) -> Iterator[float]:
+    """Yield for each token of one answer how long after the model it was heard."""
+    mark = uuid4().hex
+    pace = {"token_count": TOKEN_COUNT, "token_seconds": TOKEN_SECONDS, "timed": True}
+    world.llm.script(mark, pace)
+    run = asker.start(f"Is this {mark}?")
+    with asker.following(run) as following:
+        run = asker.wait(run, *ENDED)
+    heard = following.result()
+    audit_stream(run, heard)
+    (call,) = world.llm.calls(mark)
+    said = call["token_wall_times"]
+    assert len(said) == TOKEN_COUNT
+    tokens = [each for each in heard if each.event["kind"] == "token"]
+    place = 0
+    for token in tokens:
+        for _ in pieces(token.event["data"]["text"]):
+            yield token.wall_time - said[place]
+            place += 1
+    assert place == TOKEN_COUNT
+
+
+def test_spending_is_what_the_model_counted(world: World, asker: Asker) -> None:
+    """Whatever goes wrong: to the token, and never above what was reserved."""
+    dice = random.Random(SEED)  # noqa: S311
+    before = asker.used["token_count"]
+    marks = [uuid4().hex for _ in range(RUN_COUNT)]
+    for mark in marks:
+        troubles = dice.choices(TROUBLES, k=dice.randrange(3))
+        world.llm.script(mark, *troubles, {"token_count": dice.randrange(5, 60)})
+    began = [asker.start(f"Do you remember {mark}?") for mark in marks]
+    runs = [asker.wait(run, *ENDED) for run in began]
+    assert [run["run_status"] for run in runs] == ["completed"] * RUN_COUNT
+    # Reason: by what it remembers, one run can speak of another one's mark.
+    calls = {call["seq"]: call for mark in marks for call in world.llm.calls(mark)}.values()
+    for name in ("prompt_tokens", "completion_tokens"):
+        assert sum(run["usage"][name] for run in runs) == sum(call[name] for call in calls)
+    for run in runs:
+        audit_usage(asker, run)
+    spent = sum(call["prompt_tokens"] + call["completion_tokens"] for call in calls)
+    assert asker.used["token_count"] - before == spent
+    assert len(calls) > RUN_COUNT, "something went wrong"
