@@ -15,7 +15,7 @@ from database.session import Sessions
 from database.usage_records import UsageRepository
 from domain.agent_runs import StepOrder
 from domain.budgets import Reservation
-from domain.errors import NotFoundError
+from domain.errors import NotFoundError, UnavailableError
 from domain.llm import ModelReply, ModelRequest, TokenUsage
 from domain.routing import RATE_LIMITED, ModelNames, route
 from domain.run_events import RunEventKind, RunEventNote
@@ -23,7 +23,7 @@ from domain.run_events import RunEventKind, RunEventNote
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
 # Attempts that say nothing against the model.
-_NO_FAILURES = frozenset({SUCCEEDED, CANCELED, LOST, RATE_LIMITED, None})
+_NO_FAILURES = frozenset({SUCCEEDED, CANCELED, LOST, RATE_LIMITED, UnavailableError.code, None})
 
 
 class Attempt(NamedTuple):

@@ -69,12 +69,13 @@ class AgentMeans:
             token_count=run.budget_token_count,
             cost_cents=None if run.budget_cost_cents is None else Decimal(run.budget_cost_cents),
         )
-        limits, periods = standing.entitlements.limits, set(standing.periods)
+        limits, periods = standing.entitlements.limits, dict(standing.periods)
         if run.subscription_id is not None and run.period_start is not None:
-            periods.add((run.subscription_id, run.period_start))
+            # Reason: it is booked on the period that it was admitted in, also once that is over.
+            periods[run.subscription_id] = run.period_start
         means = tighter(
             left(budget, await usage.held_by_run(run.agent_run_id)),
-            left(_means(limits), await usage.held_in(sorted(periods))),
+            left(_means(limits), await usage.held_in(sorted(periods.items()))),
         )
         reservation = reserve(means, self.price(call), call.prompt_tokens, call.wanted_tokens)
         values = place_of(run) | {

@@ -6,19 +6,22 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.agent_attempts import CANCELED, Attempt, Attempts
+from activities.agent_attempts import CANCELED, SUCCEEDED, Attempt, Attempts
 from activities.agent_calls import check, enter
 from activities.run_stream import RunStream
 from adapters.llm.models import Models
 from adapters.llm.port import Progress
+from agents.registry import find_agent
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
+from database.conversations import ConversationRepository
 from database.messages import MessageRepository
 from database.run_events import RunEventRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
+from database.usage_records import UsageRepository
 from domain.agent_runs import CallRef, StepOrder, StepReply
-from domain.errors import ApplicationError
+from domain.errors import ApplicationError, NotFoundError
 from domain.ids import agent_run_workflow_id
 from domain.llm import FinishReason, ModelReply, Role
 from domain.run_events import RunEventKind, RunEventNote
@@ -55,7 +58,9 @@ class StepActivities:
             ProviderRejectedError: The provider refused for good.
         """
         structlog.contextvars.bind_contextvars(agent_id=str(order.agent_run_id))
-        if (known := await self._known(order)) is not None:
+        async with self._sessions() as session:
+            known = await known_reply(session, order)
+        if known is not None:
             return known
         attempt = await self._attempts.begin(order, activity.info().attempt)
         progress = Progress()
@@ -66,42 +71,60 @@ class StepActivities:
 
         try:
             reply = await self._models.ask(attempt.request, on_text, progress)
+            await self._stream.drain(order.agent_run_id)
+            return await self._keep(attempt, reply, progress)
         except ApplicationError as error:
             await self._attempts.write_off(attempt, progress, error.error_code)
             raise
         except asyncio.CancelledError:
             await self._attempts.write_off(attempt, progress, CANCELED)
             raise
-        await self._stream.drain(order.agent_run_id)
-        return await self._keep(attempt, reply, progress)
-
-    async def _known(self, order: StepOrder) -> StepReply | None:
-        """Return what an earlier attempt has stored, if its answer got lost on the way back."""
-        async with self._sessions() as session:
-            if not await MessageRepository(session).has(_message_key(order)):
-                return None
-            ledger = ToolCallRepository(session)
-            asked = await ledger.of_step(order.agent_run_id, order.step)
-            untils = {row.call_id: row for row in await ledger.approvals(order.agent_run_id)}
-        made = [
-            CallRef(
-                call_id=call.call_id,
-                tool=call.tool,
-                expires_at=approval.expires_at if (approval := untils.get(call.call_id)) else None,
-            )
-            for call in asked
-            if call.completed_at is None
-        ]
-        return StepReply(calls=tuple(made), is_answer=not asked)
 
     async def _keep(self, attempt: Attempt, reply: ModelReply, progress: Progress) -> StepReply:
         """Store the model's message, its calls and what it cost, all or nothing."""
+        order = attempt.order
         async with self._sessions.begin() as session:
+            runs = AgentRunRepository(session)
+            run = await runs.get(order.agent_run_id, None)
+            if run is None:
+                raise NotFoundError("there is no such run")
+            await ConversationRepository(session).lock(run.conversation_id)
+            await runs.lock(run.agent_run_id)
             await self._attempts.pay(session, attempt, reply, progress)
-            run = await AgentRunRepository(session).lock(attempt.order.agent_run_id)
-            if run is None or run.completed_at is not None:
+            if run.completed_at is not None:
                 return StepReply(is_answer=True)  # the run was ended while we were asking
-            return await _store(session, run, attempt, reply)
+            # Reason: an attempt that was given up for lost may have come first after all.
+            known = await known_reply(session, order)
+            return known or await _store(session, run, attempt, reply)
+
+
+async def known_reply(session: AsyncSession, order: StepOrder) -> StepReply | None:
+    """Return what an earlier attempt has stored, if its answer got lost on the way back."""
+    if not await MessageRepository(session).has(_message_key(order)):
+        return None
+    ledger = ToolCallRepository(session)
+    asked = await ledger.of_step(order.agent_run_id, order.step)
+    untils = {row.call_id: row.expires_at for row in await ledger.approvals(order.agent_run_id)}
+    made = [
+        CallRef(call_id=call.call_id, tool=call.tool, expires_at=untils.get(call.call_id))
+        for call in asked
+        if call.completed_at is None
+    ]
+    is_cut = not asked and await _was_cut(session, order)
+    return StepReply(calls=tuple(made), is_answer=not asked, is_cut_by_budget=is_cut)
+
+
+async def _was_cut(session: AsyncSession, order: StepOrder) -> bool:
+    """Tell whether an answer fills a reservation that the budget had cut."""
+    run = await AgentRunRepository(session).get(order.agent_run_id, None)
+    attempts = await UsageRepository(session).of_step(order.agent_run_id, order.step)
+    wanted = find_agent(run.agent).max_answer_tokens if run else 0
+    return any(
+        attempt.reserved_completion_token_count < wanted
+        and attempt.completion_token_count >= attempt.reserved_completion_token_count
+        for attempt in attempts
+        if attempt.outcome == SUCCEEDED
+    )
 
 
 async def _store(

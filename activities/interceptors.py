@@ -14,7 +14,10 @@ from temporalio.worker import (
     Interceptor,
 )
 
+from database.session import DATABASE_DOWN
 from domain.errors import ApplicationError
+
+log = structlog.get_logger(__name__)
 
 BEATS_PER_TIMEOUT = 3
 
@@ -38,6 +41,11 @@ class _Inbound(ActivityInboundInterceptor):
         beating = asyncio.create_task(_beat(info))
         try:
             return await self.next.execute_activity(input)
+        except DATABASE_DOWN as error:
+            # Reason: its own words quote statements and what was to be stored.
+            log.warning("database_down", error=type(error).__name__)
+            message = "the database is not to be reached"
+            raise TemporalApplicationError(message, type="database_unavailable") from None
         except ApplicationError as error:
             raise TemporalApplicationError(
                 error.message,

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 from temporalio.client import Client
 
+from activities.agent_steps import known_reply
 from config import Settings
 from database.session import Sessions
+from domain.agent_runs import StepOrder, StepReply
 from tests.agent.support import Model, open_model, row_of, start_run
 from tests.api.conftest import Person, problem, until
 from tests.api.test_agent_runs import (
@@ -127,3 +130,17 @@ async def test_a_cancel_does_not_wait_for_what_only_looks(
     finally:
         chroma_server.start()
     assert canceled.json()["run_status"] == "canceled", canceled.text
+
+
+async def test_a_cut_answer_stays_cut_if_its_step_is_asked_for_again(
+    customer: Person, model: Model, sessions: Sessions
+) -> None:
+    """As after a crash between the step's commit and its answer to Temporal."""
+    for more, is_cut in (({"budget": {"token_count": 1_200}}, True), ({}, False)):
+        mark = f"tell me everything {uuid4().hex}"
+        await model.script({"text": "word " * 900, "token_seconds": 0}, match=mark)
+        run = await wait(customer, await start(customer, mark, **more), *ENDED)
+        order = StepOrder(agent_run_id=run["agent_run_id"], step=0, at=datetime.now(UTC))
+        async with sessions() as session:
+            known = await known_reply(session, order)
+        assert known == StepReply(is_answer=True, is_cut_by_budget=is_cut)
