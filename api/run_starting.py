@@ -1,10 +1,13 @@
 """Starting a run: look everything up, start its workflow, wait for its row or its refusal."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
-from temporalio.client import Client
+from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import TemporalError
 
 from activities.agent_admission import check_means
@@ -12,12 +15,12 @@ from agents.registry import find_agent
 from api.errors import from_temporal
 from api.lookup import found
 from api.schemas.agents import NewAgentRun
-from api.temporal_calls import CALL_TIMEOUT, start_once
+from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, start_once
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
 from database.conversations import ConversationRepository
 from database.session import Sessions
-from domain.agent_runs import Budget, Route, RunRequest, RunStart
+from domain.agent_runs import Budget, CancelRun, Route, RunRequest, RunStart
 from domain.errors import OutcomePendingError
 from domain.ids import agent_run_workflow_id, derived_id
 from workflows.agent_run import AgentRunWorkflow
@@ -67,6 +70,46 @@ async def start_run(
         task_queue=AGENTS,
     )
     return await _wait_for_row(temporal, sessions, agent_run_id)
+
+
+async def cancel_lost_run(temporal: Client, run: AgentRun, command: CancelRun) -> None:
+    """End a run whose workflow was terminated: a new one takes it up, only to close it.
+
+    Raises:
+        ApplicationError: Temporal is not to be reached, or the outcome is pending.
+    """
+    request = RunRequest(
+        agent_run_id=run.agent_run_id,
+        user_id=run.user_id,
+        agent=run.agent,
+        prompt_version=run.prompt_version,
+        input="",
+        conversation_id=run.conversation_id,
+    )
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        AgentRunWorkflow.run,
+        # Reason: with a step behind it, it opens nothing; the cancel comes before its next one.
+        RunStart(request=request, step=1),
+        id=run.workflow_id,
+        task_queue=AGENTS,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        static_summary="taken up to be canceled",
+        search_attributes=starting_attributes(user_id=run.user_id),
+    )
+    try:
+        await temporal.execute_update_with_start_workflow(
+            AgentRunWorkflow.cancel,
+            command,
+            id=str(command.command_id),
+            start_workflow_operation=start,
+            rpc_timeout=CANCEL_TIMEOUT,
+        )
+    except TemporalError as error:
+        # Reason: the SDK keeps a failed start in a future too, which complains if nobody looks.
+        with suppress(TemporalError, asyncio.CancelledError):
+            await start.workflow_handle()
+        raise from_temporal(error) from error
 
 
 async def _resolve(

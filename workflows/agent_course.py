@@ -100,11 +100,11 @@ class RunCourse:
         """Wait for our turn: what is said to a run in line comes after what it was begun with.
 
         Raises:
-            ApplicationError: The run was canceled meanwhile.
+            ApplicationError: The run came to its end before.
         """
-        await workflow.wait_condition(lambda: self.has_turn or self.is_canceled)
+        await workflow.wait_condition(lambda: self.has_turn or self.is_canceled or self.is_closed)
         if not self.has_turn:
-            raise refused(RunStatus.CANCELED)
+            raise refused(RunStatus.CANCELED if self.is_canceled else self.status)
 
     async def _outcome(self, ending: Ending) -> RunEnd | None:
         if ending is Ending.ROTATE:

@@ -14,7 +14,7 @@ from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
 from api.run_reading import read_run, read_runs, read_steps
-from api.run_starting import start_run
+from api.run_starting import cancel_lost_run, start_run
 from api.schemas.agents import (
     AgentRunOut,
     ApprovalIn,
@@ -32,6 +32,13 @@ from domain.agent_runs import CLOSED, CancelRun, NewRunMessage, RunStatus
 from domain.approvals import ApprovalCommand, decide
 from domain.errors import IllegalCommandError, UnavailableError
 from workflows.agent_run import AgentRunWorkflow
+
+
+class WorkflowMissingError(UnavailableError):
+    """A run is not over, but has no workflow any more: somebody terminated it."""
+
+    code = "workflow_missing"
+
 
 router = APIRouter(prefix="/agent-runs", tags=["agent-runs"])
 
@@ -180,7 +187,10 @@ async def cancel_agent_run(
     async def work(claim: Claim) -> AgentRunOut:
         command = CancelRun(command_id=claim.command_id)
         update = AgentRunWorkflow.cancel
-        await _send(temporal, sessions, run, update, command, claim, CANCEL_TIMEOUT)
+        try:
+            await _send(temporal, sessions, run, update, command, claim, CANCEL_TIMEOUT)
+        except WorkflowMissingError:
+            await cancel_lost_run(temporal, run, command)
         return await _now(sessions, run)
 
     return await once.run(caller.user_id, work)
@@ -209,7 +219,7 @@ async def _send(
 
     Raises:
         IllegalCommandError: The run is over.
-        UnavailableError: Its workflow is gone, and it should not be.
+        WorkflowMissingError: Its workflow is gone, and it should not be.
     """
     handle = temporal.get_workflow_handle_for(AgentRunWorkflow.run, run.workflow_id)
     try:
@@ -217,8 +227,7 @@ async def _send(
     except WorkflowEndedError as error:
         row = await _read(sessions, run.agent_run_id, None)
         if row.run_status not in CLOSED:
-            message = "the run's workflow does not run just now"
-            raise UnavailableError(message, "workflow_missing") from error
+            raise WorkflowMissingError("the run's workflow does not run just now") from error
         state = {"run_status": row.run_status}
         raise IllegalCommandError(f"the run is {row.run_status}", details=state) from error
 

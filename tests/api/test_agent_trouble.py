@@ -18,6 +18,7 @@ from tests.api.test_agent_runs import (
     ENDED,
     MakeCard,
     answer,
+    events,
     pay,
     start,
     subscribe,
@@ -144,3 +145,22 @@ async def test_a_cut_answer_stays_cut_if_its_step_is_asked_for_again(
         async with sessions() as session:
             known = await known_reply(session, order)
         assert known == StepReply(is_answer=True, is_cut_by_budget=is_cut)
+
+
+async def test_a_terminated_run_can_be_canceled(
+    customer: Person, card: MakeCard, workers: Client
+) -> None:
+    run = await wants_refund(customer, await pay(customer, card))
+    path = f"agent-runs/{run['agent_run_id']}"
+    await workers.get_workflow_handle(run["workflow_id"]).terminate("stuck")
+    problem(await customer.post(f"{path}/messages", content="hello?"), 503, "workflow_missing")
+    canceled = await customer.post(f"{path}/cancel", key="once")
+    assert canceled.status_code == 200, canceled.text
+    assert canceled.json()["run_status"] == "canceled"
+    assert canceled.json()["pending_approvals"] == []
+    again = await customer.post(f"{path}/cancel", key="once")
+    assert again.json() == canceled.json()
+    told = await events(customer, run)
+    assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+    assert told[-1]["kind"] == "done"
+    assert len((await customer.get(f"{path}/steps"))["items"]) == 1
