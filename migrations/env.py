@@ -10,7 +10,7 @@ from database.session import sqlalchemy_url
 
 # Every table: the second file adds its own to the first one's.
 METADATA = models.Base.metadata
-assert agent_models.Base is models.Base  # noqa: S101
+assert agent_models.AgentRun.metadata is METADATA  # noqa: S101
 # Reason: a migration must fail rather than make every customer wait behind its lock.
 LOCK_TIMEOUT = "5s"
 
