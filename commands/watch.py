@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from rich.console import Console
@@ -72,7 +72,7 @@ class Watch:
             if code in _REFUSED:
                 raise WatchError(_REFUSED[code])
             if not is_told:
-                say(f"[dim]no connection; trying again from event {self.after}[/]")
+                console.print(f"[dim]no connection; trying again from event {self.after}[/]")
                 is_told = True
             await asyncio.sleep(PAUSE_SECONDS)
 
