@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.conftest import Measure
 from tests.e2e.agents import Asker, Story, audit, refunds_of, tell
 from tests.e2e.client import World
 
@@ -42,26 +43,26 @@ def usual_seconds(asker: Asker) -> float:
 
 
 def test_killed_at_some_moments(
-    world: World, asker: Asker, usual_seconds: float, capsys: pytest.CaptureFixture[str]
+    world: World, asker: Asker, usual_seconds: float, measure: Measure
 ) -> None:
     """One kill meets several stories, each at a moment of its own."""
     chosen = moments(SAMPLE_COUNT)
     stories = _told_together(world, asker, [moment * usual_seconds for moment in chosen])
     for story in stories:
         audit(story)
-    _report(chosen, stories, usual_seconds, capsys)
+    _report(chosen, stories, usual_seconds, measure)
 
 
 @pytest.mark.soak
 def test_killed_at_every_moment(
-    world: World, asker: Asker, usual_seconds: float, capsys: pytest.CaptureFixture[str]
+    world: World, asker: Asker, usual_seconds: float, measure: Measure
 ) -> None:
     chosen = moments(MOMENT_COUNT)
     stories: list[Story] = []
     for moment in chosen:
         stories += _told_together(world, asker, [moment * usual_seconds])
         audit(stories[-1])
-    _report(chosen, stories, usual_seconds, capsys)
+    _report(chosen, stories, usual_seconds, measure)
 
 
 @pytest.mark.soak
@@ -108,7 +109,7 @@ def _report(
     chosen: Sequence[float],
     stories: Sequence[Story],
     usual_seconds: float,
-    capsys: pytest.CaptureFixture[str],
+    measure: Measure,
 ) -> None:
     delays = [story.seconds - usual_seconds for story in stories]
     counts = [len(refunds_of(story)) for story in stories]
@@ -123,5 +124,4 @@ def _report(
         f"{len(stories)} moments, {ends.count('completed')} right ends, {sum(counts)} refunds,"
         f" no gap, recovery median {statistics.median(delays):.1f} s, worst {max(delays):.1f} s",
     ]
-    with capsys.disabled():
-        print("", *lines, sep="\n")  # noqa: T201
+    measure("\n".join(lines))

@@ -13,6 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from sandbox.llm.tokens import pieces
+from tests.conftest import Measure
 from tests.e2e.agents import ENDED, Asker, audit_stream, audit_usage
 from tests.e2e.bare import QUEUE, BareWorkflow, Order, bare
 from tests.e2e.client import Document, World
@@ -70,7 +71,7 @@ async def temporal(world: World) -> AsyncIterator[Client]:
 
 @pytest.mark.soak
 async def test_overhead_of_a_step(
-    world: World, asker: Asker, temporal: Client, capsys: pytest.CaptureFixture[str]
+    world: World, asker: Asker, temporal: Client, measure: Measure
 ) -> None:
     """A step beyond the model's own time, against an activity that does nothing at all."""
     ratio = 0.0
@@ -81,11 +82,10 @@ async def test_overhead_of_a_step(
             bares.append(await _bare_seconds(world, temporal))
         step, other = statistics.median(steps), statistics.median(bares)
         ratio = step / other
-        with capsys.disabled():
-            print(  # noqa: T201
-                f"\nmedians of {STEP_COUNT}: step beyond the model {1000 * step:.1f} ms,"
-                f" bare activity {1000 * other:.1f} ms, ratio {ratio:.2f}"
-            )
+        measure(
+            f"medians of {STEP_COUNT}: step beyond the model {1000 * step:.1f} ms,"
+            f" bare activity {1000 * other:.1f} ms, ratio {ratio:.2f}"
+        )
         if ratio <= MAX_STEP_RATIO:
             return
     assert ratio <= MAX_STEP_RATIO
@@ -133,18 +133,15 @@ def _at(event: Document) -> float:
     return datetime.fromisoformat(event["eventTime"]).timestamp()
 
 
-def test_a_token_reaches_the_socket(
-    world: World, asker: Asker, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_token_reaches_the_socket(world: World, asker: Asker, measure: Measure) -> None:
     p95 = 0.0
     for _ in range(TRY_COUNT):
         delays = sorted(_token_delays(world, asker))
         p50, p95 = (1000 * delays[len(delays) * share // 100] for share in (50, 95))
-        with capsys.disabled():
-            print(  # noqa: T201
-                f"\n{len(delays)} tokens from the model to the WebSocket:"
-                f" p50 {p50:.0f} ms, p95 {p95:.0f} ms"
-            )
+        measure(
+            f"{len(delays)} tokens from the model to the WebSocket:"
+            f" p50 {p50:.0f} ms, p95 {p95:.0f} ms"
+        )
         if p95 <= MAX_TOKEN_P95_MS:
             return
     assert p95 <= MAX_TOKEN_P95_MS
