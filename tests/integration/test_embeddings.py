@@ -26,6 +26,27 @@ before = megabytes()
 asyncio.run(LocalEmbedder().embed(["word " * 200] * 16))
 print(megabytes() - before)
 """
+IMPORT = """
+import asyncio, sys, threading, time
+from adapters.embeddings import LocalEmbedder
+
+threads = set()
+
+class Watcher:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("numpy", "onnxruntime"):
+            threads.add(threading.get_ident())
+            time.sleep(0.1)
+
+async def main():
+    embedder = LocalEmbedder()
+    counting = asyncio.to_thread(embedder.count_pieces, ["two"])
+    await asyncio.gather(embedder.embed(["one"]), counting)
+
+sys.meta_path.insert(0, Watcher())
+asyncio.run(main())
+print(len(threads))
+"""
 LOADED_MEGABYTES = 400
 TEXT_MILLISECONDS = 100
 
@@ -76,6 +97,14 @@ async def test_it_is_quick_and_small(measure: Measure) -> None:
     measure(f"embedding: {each:.1f} ms a short text, {loaded:.0f} MB resident")
     assert each < TEXT_MILLISECONDS
     assert loaded < LOADED_MEGABYTES
+
+
+def test_one_thread_imports_it_all() -> None:
+    """Two that import numpy at once can leave it half made, for as long as the process lives."""
+    counted = subprocess.run(
+        [sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert counted.stdout.strip() == "1"
 
 
 async def test_a_server_embeds_too(outside: Outside) -> None:
