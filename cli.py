@@ -146,7 +146,10 @@ def doctor(stack: StackOption = None) -> None:
 
 @app.command()
 def watch(
-    subscription_id: Annotated[str, typer.Argument(help="Which subscription.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="A subscription or a run of an agent, or its workflow."),
+    ],
     after: Annotated[int, typer.Option(min=0, help="Go on after this event.")] = 0,
     stack: StackOption = None,
     api: Annotated[
@@ -158,7 +161,11 @@ def watch(
         typer.Option(envvar="PERDURE_ADMIN_API_KEY", help="Whose right to look, with --api."),
     ] = None,
 ) -> None:
-    """Follow a subscription live, one line an event. Ctrl-C leaves; --after goes on from there."""
+    """Follow a subscription or a run of an agent live. Ctrl-C leaves; --after goes on from there.
+
+    Exit code 0: the subscription ended, or the run completed; 1: the run ended otherwise; 2: there
+    is nothing to watch.
+    """
     from rich.console import Console  # noqa: PLC0415
 
     from commands.place import DEFAULT_STACK, PlaceError, find_stack, read_stack  # noqa: PLC0415
@@ -171,9 +178,9 @@ def watch(
             api, api_key = facts["api"], facts["admin_api_key"]
     except PlaceError as error:
         _refuse(list(map(str, error.args)))
-    seen = Watch(api, api_key or "", subscription_id, after)
+    seen = Watch(api, api_key or "", target, after)
     try:
-        asyncio.run(follow(seen, console))
+        raise typer.Exit(asyncio.run(follow(seen, console)))
     except WatchError as error:
         _refuse([str(error)])
     except KeyboardInterrupt:

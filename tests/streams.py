@@ -48,15 +48,15 @@ async def append(sessions: Sessions, agent_run_id: UUID, *notes: RunEventNote) -
         return await RunEventRepository(session).append(agent_run_id, notes)
 
 
-async def finish(sessions: Sessions, agent_run_id: UUID) -> int:
+async def finish(sessions: Sessions, agent_run_id: UUID, run_status: str = "completed") -> int:
     """End a run as its workflow does: `done` and the time in one transaction."""
     async with sessions.begin() as session:
-        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": "completed"})
+        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": run_status})
         last = await RunEventRepository(session).append(agent_run_id, [done])
         await session.execute(
             update(AgentRun)
             .where(AgentRun.agent_run_id == agent_run_id)
-            .values(run_status="completed", completed_at=datetime.now(UTC)),
+            .values(run_status=run_status, completed_at=datetime.now(UTC)),
         )
         return last
 

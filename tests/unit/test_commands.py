@@ -260,7 +260,7 @@ async def test_the_watch_follows_to_the_end(
     watch = Watch(str(http.base_url), key, str(subscription_id), after=1)
     seen: list[str] = []
     async with asyncio.timeout(20):
-        async for event in watch.events(QUIET):
+        async for event in watch.events(QUIET.print):
             seen.append(line_of(event))
             if len(seen) == 1:
                 await append(sessions, subscription_id, note("over", to="canceled"))
@@ -273,10 +273,10 @@ async def test_the_watch_is_refused_in_words(http: httpx.AsyncClient, settings: 
     for wanted, api_key in (("no such subscription", key), ("key is not valid", "pk_wrong")):
         watch = Watch(str(http.base_url), api_key, str(uuid4()), after=0)
         with pytest.raises(WatchError, match=wanted):
-            async for _ in watch.events(QUIET):
+            async for _ in watch.events(QUIET.print):
                 pass
     with pytest.raises(WatchError, match="no address of the API"):
-        async for _ in Watch(f"{http.base_url}/docs", key, "x", after=0).events(QUIET):
+        async for _ in Watch(f"{http.base_url}/docs", key, "x", after=0).events(QUIET.print):
             pass
 
 

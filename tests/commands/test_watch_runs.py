@@ -1,0 +1,191 @@
+"""The watch at runs of agents: what it tells, how it goes on, and with which code it leaves."""
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from rich.console import Console
+from temporalio.client import Client
+from websockets.asyncio.server import ServerConnection, serve
+
+from api.app import build_app
+from commands.admin import create_admin
+from commands.watch import Watch, WatchError, follow
+from config import Settings
+from database.session import Sessions
+from domain.run_events import RunEventKind, RunEventNote
+from tests.api.support import eventually, served
+from tests.conftest import PROJECT, free_port
+from tests.streams import add_run, append, finish
+
+DIGEST = "d" * 64
+
+
+@pytest.fixture(scope="module")
+async def http(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, dev_server, sessions)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def key(settings: Settings) -> str:
+    return (await create_admin(settings, f"{uuid4().hex}@example.com", None)).api_key
+
+
+def paper() -> Console:
+    """Return a console whose `file` keeps what was printed."""
+    return Console(file=io.StringIO(), width=40, highlight=False)
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def note(kind: str, **data: object) -> RunEventNote:
+    return RunEventNote(kind=RunEventKind(kind), data=data)
+
+
+def token(text: str, attempt: int = 1) -> RunEventNote:
+    return note("token", text=text, attempt=attempt, step=1)
+
+
+async def test_a_run_is_told_to_its_end(
+    http: httpx.AsyncClient, sessions: Sessions, key: str
+) -> None:
+    agent_run_id, call_id = await add_run(sessions), str(uuid4())
+    call = {"call_id": call_id, "tool": "refund_payment", "arguments": {"reason": "[dim]é"}}
+    await append(
+        sessions,
+        agent_run_id,
+        note("status", run_status="running"),
+        note("step", step="retrieve", passages=[{"number": 1}, {"number": 2}]),
+        note("step", step=1, attempt=1, model="gpt-4.1"),
+        token("Half a"),
+        note("step", step=1, attempt=2, model="gpt-4.1"),
+        token("Hel", 2),
+        token("lo [b]:smile:\x1b[2J", 2),
+        note("message", role="assistant", text="Hello", step=1, attempt=2),
+        note("tool_call", **call),
+        note("approval_requested", **call, args_sha256=DIGEST, expires_at="2026-11-23T09:00:00Z"),
+        note("approval_decided", call_id=call_id, decision="rejected", reason="too much"),
+        note("tool_result", call_id=call_id, tool="refund_payment", result={"status": "rejected"}),
+        note("message", role="user", text="thanks"),
+    )
+    console = paper()
+
+    async def is_thanked() -> bool:
+        return "thanks" in printed(console)
+
+    watch = Watch(str(http.base_url), key, str(agent_run_id), after=0)
+    async with asyncio.timeout(10):
+        watching = asyncio.create_task(follow(watch, console))
+        await eventually(is_thanked)
+        await finish(sessions, agent_run_id)
+        assert await watching == 0
+    told = printed(console)
+    lines = told.splitlines()
+    assert "retrieve: 2 passages" in lines[1]
+    assert lines[3] == "Half a"
+    assert "step 1, attempt 2, model gpt-4.1" in lines[4]
+    assert lines[5] == "Hello [b]:smile:\N{REPLACEMENT CHARACTER}[2J"
+    assert lines[6].endswith("assistant: as above")
+    assert lines[7].endswith(f'refund_payment {{"reason": "[dim]é"}}, call_id {call_id}')
+    assert f"args_sha256 {DIGEST}, until 2026-11-23T09:00:00Z" in lines[8]
+    assert f"/api/v1/agent-runs/{agent_run_id}/approve" in lines[9]
+    body = json.loads(lines[11].split("-d '")[1].rstrip("'"))
+    assert body == {"call_id": call_id, "args_sha256": DIGEST, "decision": "approve"}
+    assert f"rejected: too much, call_id {call_id}" in lines[12]
+    assert 'refund_payment {"status": "rejected"}' in lines[13]
+    assert lines[14].endswith("user: thanks")
+    assert lines[15].endswith("completed")
+    assert lines[16] == "the agent run has ended"
+
+
+async def test_the_workflow_of_a_run_is_the_run_and_failure_is_one(
+    http: httpx.AsyncClient, sessions: Sessions, key: str
+) -> None:
+    agent_run_id = await add_run(sessions)
+    error = note("error", code="model_unavailable", message="nobody answers")
+    await append(sessions, agent_run_id, error)
+    last = await finish(sessions, agent_run_id, "failed")
+    console = paper()
+    watch = Watch(str(http.base_url), key, f"agent-run-{agent_run_id}", after=0)
+    async with asyncio.timeout(10):
+        assert await follow(watch, console) == 1
+    assert "model_unavailable: nobody answers" in printed(console)
+    late = Watch(str(http.base_url), key, str(agent_run_id), after=last)
+    async with asyncio.timeout(10):
+        assert await follow(late, console) == 1
+
+
+async def test_the_command_line_follows_a_run_and_leaves_with_its_code(
+    http: httpx.AsyncClient, sessions: Sessions, key: str
+) -> None:
+    agent_run_id = await add_run(sessions)
+    await append(sessions, agent_run_id, token("Hello"))
+    await finish(sessions, agent_run_id)
+
+    def watch(target: str) -> subprocess.CompletedProcess[str]:
+        at = ("--api", str(http.base_url), "--api-key", key)
+        command = [sys.executable, "cli.py", "watch", target, *at]
+        return subprocess.run(
+            command, cwd=PROJECT, capture_output=True, text=True, timeout=30, check=False
+        )
+
+    told = await asyncio.to_thread(watch, str(agent_run_id))
+    assert (told.returncode, told.stdout.splitlines()[0]) == (0, "Hello")
+    unknown = await asyncio.to_thread(watch, f"agent-run-{uuid4()}")
+    assert unknown.returncode == 2
+    assert unknown.stderr.startswith("error: there is no such agent run: agent-run-")
+
+
+async def test_an_id_of_nothing_is_named(http: httpx.AsyncClient, key: str) -> None:
+    for target, what in (
+        (str(uuid4()), "subscription or agent run"),
+        ("rub bish?y", "subscription or agent run"),
+        (f"subscription-{uuid4()}", "subscription"),
+    ):
+        with pytest.raises(WatchError, match=f"^there is no such {what}: "):
+            await follow(Watch(str(http.base_url), key, target, after=0), paper())
+
+
+async def test_a_lost_connection_goes_on_from_the_last_event() -> None:
+    port, asked = free_port(), list[str]()
+
+    async def tell(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        asked.append(connection.request.path)
+        if connection.request.path.startswith("/ws/subscriptions/"):
+            await connection.close(4404)
+            return
+        at = "2026-11-23T09:00:00Z"
+        texts = ["Hel", "lo"]
+        event = {"seq": len(asked), "kind": "token", "created_at": at}
+        data = {"text": texts[len(asked) - 2], "attempt": 1, "step": 1}
+        await connection.send(json.dumps({**event, "data": data}))
+        if len(asked) == 2:
+            connection.transport.abort()
+            return
+        done = {"seq": 9, "kind": "done", "data": {"run_status": "completed"}, "created_at": at}
+        await connection.send(json.dumps(done))
+        await connection.close(1000)
+
+    console = paper()
+    async with serve(tell, "127.0.0.1", port), asyncio.timeout(10):
+        watch = Watch(f"http://127.0.0.1:{port}", "pk_x", "x", after=0)
+        assert await follow(watch, console) == 0
+    runs = "/ws/agent-runs/x?after="
+    assert asked == ["/ws/subscriptions/x?after=0", f"{runs}0", f"{runs}2"]
+    lost = "no connection; trying again from event 2"
+    assert printed(console).replace("\n", " ").startswith(f"Hel {lost} lo ")
