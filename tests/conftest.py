@@ -255,6 +255,8 @@ def histories(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return committed if request.config.getoption("--record") else tmp_path
 
 
+# Reason: pytest-xdist reads the groups in this hook, too, and must come after us.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares servers: a file's tests, and all of the one whole stack."""
     for item in items:
