@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent
 
-STACK_FILE = Path(".perdure/stack.json")
-
 app = typer.Typer(help="The durable backend of an AI product.", no_args_is_help=True)
 
 
@@ -66,7 +64,10 @@ def migrate() -> None:
 @app.command()
 def replay(
     target: Annotated[str, typer.Argument(help="A workflow id, or a file with a history.")],
-    stack: Annotated[Path, typer.Option(help="Where a running stack is.")] = STACK_FILE,
+    stack: Annotated[
+        Path | None,
+        typer.Option(help="stack.json of a running stack, or its folder."),
+    ] = None,
     record: Annotated[
         str | None,
         typer.Option(help="Keep the history as a test, tests/replay/histories/NAME.json."),
@@ -80,7 +81,7 @@ def replay(
     from commands.replay import replay_command  # noqa: PLC0415
 
     kept = PROJECT / "tests" / "replay" / "histories" / f"{record}.json" if record else None
-    raise typer.Exit(asyncio.run(replay_command(target, stack, kept)))
+    raise typer.Exit(asyncio.run(replay_command(target, stack, kept, _environ())))
 
 
 @app.command()

@@ -7,9 +7,26 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from config import TemporalSettings
+
 DEFAULT_STACK = Path(".perdure", "stack.json")
 # With one of these in the environment the settings speak for themselves.
 _SIGNS = ("DATABASE_URL", "TEMPORAL__ADDRESS")
+_TEMPORAL = "TEMPORAL__"
+# What every `stack.json` says, beside the process ids.
+_FACTS = (
+    "api",
+    "temporal",
+    "temporal_ui",
+    "namespace",
+    "database_url",
+    "chroma",
+    "stripe",
+    "llm",
+    "mail",
+    "admin_api_key",
+    "stripe_webhook_secret",
+)
 
 
 class PlaceError(Exception):
@@ -39,10 +56,10 @@ def read_stack(path: Path) -> dict[str, Any]:
         path: Its `stack.json`.
 
     Returns:
-        What the file says.
+        What the file says; every address, key and process id is there.
 
     Raises:
-        PlaceError: No stack runs there.
+        PlaceError: No stack runs there, or the file does not say all of it.
     """
     try:
         facts = json.loads(path.read_text())
@@ -53,7 +70,42 @@ def read_stack(path: Path) -> dict[str, Any]:
         raise PlaceError(f"{path} cannot be read: {error}") from error
     if not isinstance(facts, dict) or not facts.get("ready"):
         raise PlaceError(f"{path} does not say that its stack is ready")
+    missing = [name for name in _FACTS if not isinstance(facts.get(name), str)]
+    missing += [] if isinstance(facts.get("pids"), dict) else ["pids"]
+    if missing:
+        raise PlaceError(
+            f"{path} is incomplete, {', '.join(missing)} missing: start its stack again"
+        )
     return facts
+
+
+def find_temporal(stack: Path | None, environ: Mapping[str, str]) -> TemporalSettings:
+    """Decide which Temporal to ask, without any other setting.
+
+    Args:
+        stack: What the person named, if anything.
+        environ: The settings as environment variables, with TLS and API key for Temporal Cloud.
+
+    Returns:
+        Where it is, and how to log in.
+
+    Raises:
+        PlaceError: No stack runs there, or a setting is wrong.
+    """
+    given = {
+        name.upper().removeprefix(_TEMPORAL).lower(): value
+        for name, value in environ.items()
+        if name.upper().startswith(_TEMPORAL) and value
+    }
+    place = find_stack(stack, environ)
+    if place is not None:
+        facts = read_stack(place)
+        given |= {"address": facts["temporal"], "namespace": facts["namespace"]}
+    try:
+        return TemporalSettings.model_validate(given)
+    except ValidationError as error:
+        lines = lines_of(error, TemporalSettings)
+        raise PlaceError(*[f"{_TEMPORAL}{line}" for line in lines]) from error
 
 
 def settings_of_stack(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 import json
 import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,9 @@ from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, Telemetr
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
+from commands.place import PlaceError, find_temporal
 from commands.replay_words import culprit_type, say_difference
+from config import TemporalSettings
 from domain.errors import InvalidInputError, NotFoundError
 from worker import WORKFLOWS, workflow_runner
 
@@ -42,13 +43,19 @@ class Verdict(NamedTuple):
     difference: str | None
 
 
-async def replay_command(target: str, stack: Path, kept: Path | None) -> int:
+async def replay_command(
+    target: str,
+    stack: Path | None,
+    kept: Path | None,
+    environ: Mapping[str, str],
+) -> int:
     """Replay a workflow or a file, and print the verdict.
 
     Args:
         target: A workflow id, or a file's path.
-        stack: `stack.json` of a running stack, unless TEMPORAL__ADDRESS says where to look.
+        stack: `stack.json` of a running stack, or its folder; None looks where settings say.
         kept: Where to keep the history; None keeps nothing.
+        environ: The settings as environment variables.
 
     Returns:
         0 if it replays, 1 if it differs, 2 if there is no such history.
@@ -56,7 +63,7 @@ async def replay_command(target: str, stack: Path, kept: Path | None) -> int:
     console = Console(soft_wrap=True)
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the verdict is ours to tell
     try:
-        history = await _find(target, stack)
+        history = await _find(target, stack, environ)
         verdict = await replay(history)
     except (NotFoundError, InvalidInputError) as error:
         console.print(f"[red]{escape(error.message)}[/]")
@@ -77,26 +84,18 @@ async def replay_command(target: str, stack: Path, kept: Path | None) -> int:
     return 0
 
 
-async def _find(target: str, stack: Path) -> WorkflowHistory:
+async def _find(target: str, stack: Path | None, environ: Mapping[str, str]) -> WorkflowHistory:
     path = Path(target)
     if path.suffix == ".json" or path.is_file():  # noqa: ASYNC240 - once, at the start
         return read_history(path)
-    address = os.environ.get("TEMPORAL__ADDRESS")
-    namespace = os.environ.get("TEMPORAL__NAMESPACE", "default")
-    if address is None:
-        address, namespace = _running(stack, target)
-    return await fetch_history(address, namespace, target)
-
-
-def _running(stack: Path, target: str) -> tuple[str, str]:
     try:
-        facts = json.loads(stack.read_text())
-    except (OSError, ValueError) as error:
+        temporal = find_temporal(stack, environ)
+    except PlaceError as error:
+        because = "; ".join(map(str, error.args))
         raise NotFoundError(
-            f"cannot look for {target}: no stack runs at {stack}, TEMPORAL__ADDRESS is not set, "
-            "and a file's name would end in .json",
+            f"cannot look for {target}: {because}. A file's name would end in .json",
         ) from error
-    return facts["temporal"], facts["namespace"]
+    return await fetch_history(temporal, target)
 
 
 def read_history(path: Path) -> WorkflowHistory:
@@ -120,12 +119,11 @@ def read_history(path: Path) -> WorkflowHistory:
         raise InvalidInputError(f"{path} holds no workflow history: {error}") from error
 
 
-async def fetch_history(address: str, namespace: str, workflow_id: str) -> WorkflowHistory:
+async def fetch_history(temporal: TemporalSettings, workflow_id: str) -> WorkflowHistory:
     """Fetch the history of a workflow's newest run.
 
     Args:
-        address: Where Temporal is.
-        namespace: Where the workflow is.
+        temporal: Where Temporal is, and how to log in.
         workflow_id: Which one.
 
     Returns:
@@ -136,15 +134,19 @@ async def fetch_history(address: str, namespace: str, workflow_id: str) -> Workf
         RuntimeError: Temporal cannot be reached.
     """
     client = await Client.connect(
-        address,
-        namespace=namespace,
+        temporal.address,
+        namespace=temporal.namespace,
+        api_key=temporal.api_key.get_secret_value() if temporal.api_key else None,
+        tls=temporal.is_tls,
         data_converter=pydantic_data_converter,
     )
     try:
         return await client.get_workflow_handle(workflow_id).fetch_history()
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            raise NotFoundError(f"there is no workflow {workflow_id} at {address}") from error
+            raise NotFoundError(
+                f"there is no workflow {workflow_id} at {temporal.address}"
+            ) from error
         raise
 
 

@@ -6,15 +6,19 @@ from contextlib import asynccontextmanager
 
 import pytest
 from rich.console import Console
+from temporalio.client import Client
 from websockets.asyncio.server import ServerConnection, serve
 
 from commands.admin import create_admin
+from commands.replay import replay_command
 from commands.watch import Watch, follow
 from config import Settings
 from domain.errors import InvalidInputError
 from tests.conftest import free_port
 
 HANGS_UP = b""
+TLS_HANDSHAKE = b"\x16"
+HTTP2_PREFACE = b"P"
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -52,6 +56,34 @@ async def test_the_watch_outlives_an_api_that_is_started_again(answer: bytes) ->
         async with serve(end, "127.0.0.1", port):
             await watching
     assert asked == ["/ws/subscriptions/x?after=4"]
+
+
+async def test_the_replay_speaks_tls_to_a_temporal_that_wants_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    heard = asyncio.Queue[bytes]()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.put_nowait(await reader.readexactly(1))
+        writer.close()
+
+    port = free_port()
+    environ = {"TEMPORAL__ADDRESS": f"127.0.0.1:{port}", "TEMPORAL__API_KEY": "hidden"}
+    async with await asyncio.start_server(listen, "127.0.0.1", port), asyncio.timeout(20):
+        for is_tls, first in (("true", TLS_HANDSHAKE), ("false", HTTP2_PREFACE)):
+            given = {**environ, "TEMPORAL__IS_TLS": is_tls}
+            assert await replay_command("subscription-x", None, None, given) == 2
+            assert heard.get_nowait() == first
+    assert capsys.readouterr().out.count("Temporal cannot be reached") == 2
+
+
+async def test_the_replay_asks_the_temporal_of_the_settings(
+    dev_server: Client,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    environ = {"TEMPORAL__ADDRESS": dev_server.service_client.config.target_host}
+    assert await replay_command("subscription-x", None, None, environ) == 2
+    assert "there is no workflow subscription-x at" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("url", ["mysql://a:hidden@h/x", "postgresql://a:hidden@h:x/x", "hidden"])

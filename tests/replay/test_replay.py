@@ -195,19 +195,19 @@ async def test_the_command_tells_in_words(
 ) -> None:
     nowhere = tmp_path / "stack.json"
     path = next(path for path in COMMITTED if type_of(path) == "PaymentRetryWorkflow")
-    assert await replay_command(str(path), nowhere, tmp_path / "kept.json") == 0
+    assert await replay_command(str(path), nowhere, tmp_path / "kept.json", {}) == 0
     assert "PaymentRetryWorkflow" in capsys.readouterr().out
-    assert await replay_command(str(tmp_path / "kept.json"), nowhere, None) == 0
+    assert await replay_command(str(tmp_path / "kept.json"), nowhere, None, {}) == 0
     capsys.readouterr()
 
     changed = path.read_text().replace('"name": "save_retry"', '"name": "another_step"')
     (tmp_path / "changed.json").write_text(changed)
-    assert await replay_command(str(tmp_path / "changed.json"), nowhere, None) == 1
+    assert await replay_command(str(tmp_path / "changed.json"), nowhere, None, {}) == 1
     said = capsys.readouterr().out
     assert "save_retry" in said
     assert "another_step" in said
 
-    assert await replay_command("payment-retry-in_x", nowhere, None) == 2
+    assert await replay_command("payment-retry-in_x", nowhere, None, {}) == 2
     assert "no stack runs" in capsys.readouterr().out
 
 

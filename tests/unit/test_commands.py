@@ -19,7 +19,14 @@ from temporalio.client import Client
 from api.app import build_app
 from commands.admin import create_admin
 from commands.doctor import Finding, UnwellError, check_webhook_secret, examine, show
-from commands.place import PlaceError, find_stack, lines_of, read_stack, settings_of_stack
+from commands.place import (
+    PlaceError,
+    find_stack,
+    find_temporal,
+    lines_of,
+    read_stack,
+    settings_of_stack,
+)
 from commands.watch import Watch, WatchError, line_of
 from config import AuthSettings, Settings, StripeSettings
 from database.session import Sessions
@@ -121,6 +128,51 @@ def test_a_stack_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "secrets.json").unlink()
     with pytest.raises(PlaceError, match=r"secrets\.json"):
         settings_of_stack(path, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [({"api": None, "mail": 1}, "api, mail"), ({"pids": []}, "pids")],
+)
+def test_an_incomplete_stack_is_one_line(
+    tmp_path: Path, changes: dict[str, object], names: str
+) -> None:
+    path = write_stack(tmp_path, **changes)
+    with pytest.raises(PlaceError, match=f"is incomplete, {names} missing"):
+        read_stack(path)
+
+
+def test_commands_with_an_incomplete_stack_leave_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "stack.json").write_text('{"ready": true}')
+    for command, code in (
+        (("admin", "create", "--email", "a@example.com"), 2),
+        (("doctor",), 1),
+        (("watch", "x"), 2),
+    ):
+        told = cli(*command, "--stack", str(tmp_path))
+        assert (told.returncode, told.stderr.count("\n")) == (code, 1)
+        assert "stack.json is incomplete, api, temporal," in told.stderr
+
+
+def test_temporal_is_found_by_settings_or_by_a_stack(tmp_path: Path) -> None:
+    cloud = {
+        "TEMPORAL__ADDRESS": "cloud.example:7233",
+        "TEMPORAL__NAMESPACE": "ours.x1",
+        "TEMPORAL__API_KEY": "hidden",
+        "TEMPORAL__IS_TLS": "true",
+        "TEMPORAL__UI_URL": "",
+    }
+    found = find_temporal(None, cloud)
+    assert (found.address, found.namespace, found.is_tls) == ("cloud.example:7233", "ours.x1", True)
+    assert found.api_key is not None
+    assert found.api_key.get_secret_value() == "hidden"
+    beside = find_temporal(write_stack(tmp_path), cloud)
+    assert (beside.address, beside.namespace) == ("127.0.0.1:7233", "default")
+    assert beside.is_tls  # a stack may stand on a Temporal elsewhere, and keeps no secrets of it
+    with pytest.raises(PlaceError, match=r"^TEMPORAL__IS_TLS: "):
+        find_temporal(None, cloud | {"TEMPORAL__IS_TLS": "perhaps"})
+    with pytest.raises(PlaceError, match="no stack runs here"):
+        find_temporal(tmp_path / "other.json", {})
 
 
 def test_wrong_settings_are_named_as_variables_and_not_quoted(

@@ -3,16 +3,18 @@
 from commands.demo.checks import expect
 from commands.demo.stage import Stage
 from commands.replay import fetch_history, replay
+from config import TemporalSettings
 
 
 async def replay_all(stage: Stage) -> None:
     """Run what was recorded against today's code."""
     stage.chapter("The recorded histories, run against today's code")
+    facts = stage.facts
+    temporal = TemporalSettings(address=facts["temporal"], namespace=facts["namespace"])
     workflow_ids = [stage.customer.subscription()["workflow_id"]]
     workflow_ids += [retry["workflow_id"] for retry in stage.customer.retries()]
     workflow_ids += stage.told.workflow_ids
     for workflow_id in workflow_ids:
-        address, namespace = stage.facts["temporal"], stage.facts["namespace"]
-        verdict = await replay(await fetch_history(address, namespace, workflow_id))
+        verdict = await replay(await fetch_history(temporal, workflow_id))
         expect(verdict.difference is None, f"{workflow_id} replays", verdict.difference)
         stage.say(f"{verdict.workflow_type}: all {verdict.event_count} events replay")
