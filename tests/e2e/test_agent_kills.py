@@ -70,9 +70,10 @@ def test_killed_at_every_moment(
 def test_killed_while_a_document_is_ingested(world: World, asker: Asker, moment: float) -> None:
     text = "\n\n".join(_paragraph() for _ in range(PARAGRAPH_COUNT))
     began = time.monotonic()
-    undisturbed = asker.customer.get(f"documents/{asker.ingest('Undisturbed', text)}")
+    first = asker.ingest("Times", text)
+    undisturbed = asker.customer.get(f"documents/{first}")
     seconds = time.monotonic() - began
-    made = asker.customer.post("documents", title="Killed", content=text)
+    made = asker.customer.post("documents", title="Times", content=text)
     time.sleep(moment * seconds)
     world.stack.kill_and_wait("worker")
     asker.wait_ready(made["document_id"])
