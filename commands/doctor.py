@@ -15,11 +15,15 @@ from rich.markup import escape
 from rich.table import Table
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 
+from adapters.embeddings import open_embedder
 from adapters.health import ModelsHealth, ping_chroma, ping_smtp
+from adapters.llm.prices import Prices
 from adapters.stripe.client import StripeHealth, open_client
+from agents.registry import all_agents
 from config import Settings
 from database.session import make_engine
-from domain.errors import ApplicationError
+from domain.errors import ApplicationError, UnavailableError
+from domain.llm import TokenUsage
 from worker import connect
 from workflows.search_attributes import ALL
 
@@ -29,15 +33,27 @@ _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - known to everybody
 
 
 class Finding(NamedTuple):
-    """What one check found."""
+    """What one check found.
+
+    Args:
+        what: What was looked at.
+        is_well: Whether it works.
+        detail: What was found, in a line.
+        is_doubtful: It works, and yet somebody should look at it.
+    """
 
     what: str
     is_well: bool
     detail: str
+    is_doubtful: bool = False
 
 
 class UnwellError(Exception):
     """Something answers, but not as it should."""
+
+
+class DoubtError(Exception):
+    """All of it works, but not as most people want it."""
 
 
 Check = Callable[[], Awaitable[str]]
@@ -60,6 +76,9 @@ async def examine(settings: Settings, facts: dict[str, Any] | None = None) -> li
         "webhook secret": lambda: check_webhook_secret(settings),
         "Chroma": lambda: _chroma(settings),
         "models": lambda: _models(settings),
+        "prices": lambda: _prices(settings),
+        "embeddings": lambda: _embeddings(settings),
+        "agents": _agents,
         "mail": lambda: _mail(settings, facts),
         "metrics": lambda: _metrics(settings),
     }
@@ -79,9 +98,13 @@ def show(console: Console, findings: list[Finding]) -> int:
     table = Table("", "what", "found", box=None, header_style="dim")
     for finding in findings:
         mark = "[green]✓[/]" if finding.is_well else "[red]✗[/]"
+        mark = "[yellow]![/]" if finding.is_doubtful else mark
         table.add_row(mark, finding.what, escape(finding.detail))
     console.print(table)
     ill = [finding.what for finding in findings if not finding.is_well]
+    doubts = [finding.what for finding in findings if finding.is_doubtful]
+    if doubts:
+        console.print(f"[yellow]look at: {', '.join(doubts)}[/]")
     console.print(f"[red]not well: {', '.join(ill)}[/]" if ill else "[green]all is well[/]")
     return 1 if ill else 0
 
@@ -90,6 +113,8 @@ async def _ask(what: str, check: Check) -> Finding:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return Finding(what, is_well=True, detail=await check())
+    except DoubtError as error:
+        return Finding(what, is_well=True, detail=str(error), is_doubtful=True)
     except TimeoutError:
         return Finding(what, is_well=False, detail=f"no answer within {PATIENCE_SECONDS:.0f} s")
     except ApplicationError as error:
@@ -178,6 +203,46 @@ async def _models(settings: Settings) -> str:
     except httpx.HTTPError as error:
         raise UnwellError(f"{health.url} does not answer") from error
     return f"{health.url} answers; provider {llm.provider}, model {llm.model}"
+
+
+async def _prices(settings: Settings) -> str:
+    llm = settings.llm
+    prices = Prices(
+        llm.provider,
+        llm.prompt_cents_per_million,
+        llm.completion_cents_per_million,
+    )
+    await prices.load()
+    given = (llm.model, llm.small_model, llm.fallback_model)
+    names = list(dict.fromkeys(name for name in given if name))
+    unknown = [name for name in names if not prices.cost(name, TokenUsage()).is_priced]
+    if unknown:
+        raise DoubtError(
+            f"nobody knows what {', '.join(unknown)} costs: it counts as nothing, and a budget in "
+            "cents refuses it; set LLM__PROMPT_CENTS_PER_MILLION and "
+            "LLM__COMPLETION_CENTS_PER_MILLION"
+        )
+    return f"known for {', '.join(names)}"
+
+
+async def _embeddings(settings: Settings) -> str:
+    given = settings.embeddings
+    key = given.api_key.get_secret_value()
+    async with open_embedder(given.base_url, key, given.model) as embedder:
+        try:
+            vectors = await embedder.embed(["doctor"])
+        except UnavailableError as error:
+            where = f"{given.base_url}: " if given.base_url else ""
+            raise UnwellError(f"{where}{error.message}") from error
+    where = given.base_url or "in the worker"
+    return f"{embedder.model} {where}, {len(vectors[0])} numbers a text"
+
+
+async def _agents() -> str:
+    agents = all_agents().values()
+    if not agents:
+        raise UnwellError("there is no agent's spec in agents/specs")
+    return ", ".join(f"{agent.name} with prompt {agent.prompt_version}" for agent in agents)
 
 
 async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:

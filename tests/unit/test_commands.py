@@ -1,12 +1,14 @@
 """The small commands: administrators, the doctor, the watch, and where they look."""
 
 import asyncio
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -16,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from temporalio.client import Client
 
+from agents import registry
 from api.app import build_app
 from commands.admin import create_admin
 from commands.doctor import Finding, UnwellError, check_webhook_secret, examine, show
@@ -28,7 +31,13 @@ from commands.place import (
     settings_of_stack,
 )
 from commands.watch import Watch, WatchError, line_of
-from config import AuthSettings, Settings, StripeSettings
+from config import (
+    AuthSettings,
+    EmbeddingsSettings,
+    Settings,
+    StripeSettings,
+    TemporalSettings,
+)
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
@@ -144,12 +153,8 @@ def test_an_incomplete_stack_is_one_line(
 
 def test_commands_with_an_incomplete_stack_leave_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text('{"ready": true}')
-    for command, code in (
-        (("admin", "create", "--email", "a@example.com"), 2),
-        (("doctor",), 1),
-        (("watch", "x"), 2),
-    ):
-        told = cli(*command, "--stack", str(tmp_path))
+    for command, code in (("doctor", 1), ("watch x", 2)):
+        told = cli(*command.split(), "--stack", str(tmp_path))
         assert (told.returncode, told.stderr.count("\n")) == (code, 1)
         assert "stack.json is incomplete, api, temporal," in told.stderr
 
@@ -240,7 +245,11 @@ async def test_the_doctor_finds_what_is_well_and_what_is_not(
     )
     found = {finding.what: finding for finding in await examine(ours)}
     well = {what for what, finding in found.items() if finding.is_well}
-    assert well == {"database", "Temporal", "Stripe", "webhook secret", "models", "mail"}
+    assert well == found.keys() - {"Chroma", "metrics"}
+    assert not any(finding.is_doubtful for finding in found.values())
+    assert found["prices"].detail == "known for gpt-4.1"
+    assert found["embeddings"].detail.endswith("in the worker, 384 numbers a text")
+    assert "research with prompt v" in found["agents"].detail
     assert "provider openai, model gpt-4.1" in found["models"].detail
     assert "migrated to" in found["database"].detail
     assert "test mode" in found["Stripe"].detail
@@ -257,11 +266,12 @@ async def test_the_doctor_finds_all_of_it_away() -> None:
         stripe=StripeSettings(api_base="http://127.0.0.1:9"),
         chroma_url="http://127.0.0.1:9",
         llm={"base_url": "http://127.0.0.1:9/v1"},
+        embeddings={"base_url": "http://127.0.0.1:9/v1"},
         mail={"smtp_port": 9},
     )
     findings = await examine(away)
     ill = {finding.what for finding in findings if not finding.is_well}
-    assert ill == {"database", "Temporal", "Stripe", "Chroma", "models", "mail"}
+    assert ill == {"database", "Temporal", "Stripe", "Chroma", "models", "embeddings", "mail"}
     assert "hidden" not in str(findings)
     assert not any("\n" in finding.detail for finding in findings)
 
@@ -290,6 +300,61 @@ def test_the_doctor_leaves_with_one_if_anything_is_wrong() -> None:
     console = Console(record=True, quiet=True)
     assert show(console, [well]) == 0
     assert show(console, [well, ill]) == 1
+    doubtful = Finding("c", is_well=True, detail="", is_doubtful=True)
+    paper = Console(file=io.StringIO(), width=80)
+    assert show(paper, [well, doubtful]) == 0
+    assert isinstance(paper.file, io.StringIO)
+    assert "look at: c\nall is well" in paper.file.getvalue()
+
+
+async def found_with(settings: Settings, **changes: object) -> dict[str, Finding]:
+    """Return what the doctor finds where nothing answers but what the changes name."""
+    away = Settings(_env_file=None, database_url=NOWHERE, auth=settings.auth)
+    away = away.model_copy(
+        update={
+            "temporal": TemporalSettings(address="127.0.0.1:9"),
+            "stripe": StripeSettings(api_base="http://127.0.0.1:9"),
+            "llm": settings.llm,
+            **changes,
+        }
+    )
+    return {finding.what: finding for finding in await examine(away)}
+
+
+async def test_a_price_that_nobody_knows_is_a_doubt(settings: Settings) -> None:
+    llm = settings.llm.model_copy(update={"small_model": "our-own", "fallback_model": "other"})
+    prices = (await found_with(settings, llm=llm))["prices"]
+    assert (prices.is_well, prices.is_doubtful) == (True, True)
+    assert "nobody knows what our-own, other costs" in prices.detail
+    priced = llm.model_copy(update={"prompt_cents_per_million": Decimal(5)})
+    prices = (await found_with(settings, llm=priced))["prices"]
+    assert (prices.is_doubtful, prices.detail) == (False, "known for gpt-4.1, our-own, other")
+
+
+async def test_the_doctor_asks_the_server_that_embeds(settings: Settings) -> None:
+    url = settings.llm.base_url
+    there = (await found_with(settings, embeddings=EmbeddingsSettings(base_url=url)))["embeddings"]
+    assert there.is_well
+    assert there.detail == f"text-embedding-3-small {url}, 1536 numbers a text"
+    nowhere = "http://127.0.0.1:9/v1"
+    away = await found_with(settings, embeddings=EmbeddingsSettings(base_url=nowhere))
+    assert away["embeddings"].detail.startswith(f"{nowhere}: ")
+
+
+async def test_the_doctor_reads_the_agents_specs(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "SPECS", tmp_path)
+    registry.all_agents.cache_clear()
+    try:
+        assert "no agent's spec" in (await found_with(settings))["agents"].detail
+        (tmp_path / "odd.toml").write_text("pattern = ")
+        registry.all_agents.cache_clear()
+        agents = (await found_with(settings))["agents"]
+    finally:
+        registry.all_agents.cache_clear()
+    assert not agents.is_well
+    assert agents.detail.startswith("odd.toml is no agent's spec")
 
 
 async def append(sessions: Sessions, subscription_id: UUID, *notes: EventNote) -> None:
