@@ -66,7 +66,7 @@ def admit(breaker: Breaker, rules: BreakerRules, now: float) -> tuple[Breaker, f
     if breaker.state is BreakerState.OPEN:
         remaining = breaker.opened_at + rules.cool_down_seconds - now
         if remaining > 0:
-            return breaker, remaining
+            return breaker, min(remaining, rules.cool_down_seconds)  # floats add up to more
     elif breaker.is_probing:
         return breaker, rules.probe_seconds
     return breaker.model_copy(

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -20,10 +20,24 @@ from api.app import build_app
 from api.routes.admin import LOOKED_AT, TOUCHED_WITHIN, _is_busy
 from config import Settings
 from database.agent_models import AgentRun, Document
-from database.models import PaymentRetry, Subscription
+from database.models import (
+    IdempotencyKey,
+    Payment,
+    PaymentRetry,
+    Refund,
+    Subscription,
+    WebhookEvent,
+)
 from database.quiet import OpenWork, open_work, touched_workflow_ids
 from database.session import Sessions
-from domain.ids import payment_retry_id, payment_retry_workflow_id, subscription_workflow_id
+from domain.ids import (
+    agent_run_workflow_id,
+    ingest_workflow_id,
+    payment_retry_id,
+    payment_retry_workflow_id,
+    payment_workflow_id,
+    subscription_workflow_id,
+)
 from tests.api.support import (
     add_subscription,
     add_user,
@@ -34,6 +48,7 @@ from tests.api.support import (
     served,
     stripe_event,
 )
+from tests.streams import add_run, finish
 
 QUEUE = "workflows-under-test"
 
@@ -86,6 +101,35 @@ async def add_retry(sessions: Sessions, **changes: object) -> PaymentRetry:
     async with sessions.begin() as session:
         session.add(row)
     return row
+
+
+async def add_theirs(sessions: Sessions, user_id: UUID) -> tuple[str, ...]:
+    """Add a payment, a run and a document of a user, and return their workflows' ids."""
+    payment = Payment(
+        payment_id=uuid4(),
+        user_id=user_id,
+        amount_cents=500,
+        currency_code="usd",
+        payment_status="succeeded",
+    )
+    document_id = uuid4()
+    document = Document(
+        document_id=document_id,
+        user_id=user_id,
+        title="Terms",
+        metadata_data={},
+        document_status="ready",
+        workflow_id=ingest_workflow_id(document_id),
+    )
+    async with sessions.begin() as session:
+        session.add_all([payment, document])
+    agent_run_id = await add_run(sessions, user_id)
+    await finish(sessions, agent_run_id)  # leave nothing open behind
+    return (
+        payment_workflow_id(payment.payment_id),
+        agent_run_workflow_id(agent_run_id),
+        document.workflow_id,
+    )
 
 
 async def test_a_workflow_tells_where_it_stands(
@@ -144,18 +188,30 @@ async def test_others_workflows_do_not_exist(
     retry = await add_retry(sessions)
     mailbox_id = subscription_workflow_id(retry.subscription_id)
     errand_id = f"stripe-errand-{uuid4()}"
-    for workflow_id in (retry.workflow_id, mailbox_id, errand_id):
+    theirs = await add_theirs(sessions, retry.user_id)
+    owned = (retry.workflow_id, mailbox_id, *theirs)
+    for workflow_id in (*owned, errand_id):
         await start(temporal, workflow_id)
+    owner = bearer(settings, retry.user_id)
     stranger = bearer(settings, await add_user(sessions))
     admin = bearer(settings, await add_user(sessions, "admin"))
-    for workflow_id in (retry.workflow_id, mailbox_id, errand_id):
+    for workflow_id in (*owned, errand_id):
         for path in (workflow_id, f"{workflow_id}/history"):
             url = f"/api/v1/workflows/{path}"
             assert (await http.get(url)).status_code == 401
             assert (await http.get(url, headers=stranger)).status_code == 404
             assert (await http.get(url, headers=admin)).status_code == 200
-    for unknown in ("rubbish", "subscription-rubbish", subscription_workflow_id(uuid4())):
-        for headers in (stranger, admin):
+            told = await http.get(url, headers=owner)
+            assert told.status_code == (200 if workflow_id in owned else 404), path
+    row_id = theirs[0].removeprefix("payment-")  # of a payment, behind another's prefix
+    for unknown in (
+        "rubbish",
+        "subscription-rubbish",
+        subscription_workflow_id(uuid4()),
+        agent_run_workflow_id(row_id),
+        row_id,
+    ):
+        for headers in (stranger, owner, admin):
             reply = await http.get(f"/api/v1/workflows/{unknown}", headers=headers)
             assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
 
@@ -296,6 +352,12 @@ async def test_quiet_comes_when_the_mailbox_has_looked(
     async with sessions.begin() as session:  # what other tests have left open
         await session.execute(update(AgentRun).values(completed_at=func.now()))
         await session.execute(update(Document).values(document_status="failed"))
+        await session.execute(update(Payment).values(payment_status="failed"))
+        await session.execute(update(Refund).values(refund_status="failed"))
+        await session.execute(update(PaymentRetry).values(retry_status="recovered"))
+        await session.execute(update(Subscription).values(parked_reason="test"))
+        await session.execute(update(WebhookEvent).values(webhook_event_status="ignored"))
+        await session.execute(update(IdempotencyKey).values(answer_status_code=200))
     theirs = f"sub_{uuid4().hex}"
     mailbox_id = subscription_workflow_id(await add_subscription(sessions, user_id, theirs))
     await send_event(http, settings, stripe_event(stripe_subscription_id=theirs))
