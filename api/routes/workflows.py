@@ -20,18 +20,41 @@ from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, SettingsDep, T
 from api.idempotency import Claim, OnceDep
 from api.schemas.common import Listing, problems
 from config import TemporalSettings
+from database.agent_runs import AgentRunRepository
+from database.documents import DocumentRepository
 from database.payment_retries import PaymentRetryRepository
+from database.payments import PaymentRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
 from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
-from domain.ids import payment_retry_id, payment_retry_workflow_id, subscription_workflow_id
+from domain.ids import (
+    agent_run_workflow_id,
+    ingest_workflow_id,
+    payment_retry_id,
+    payment_retry_workflow_id,
+    payment_workflow_id,
+    subscription_workflow_id,
+)
 
 RPC_TIMEOUT = timedelta(seconds=5)
 # Reason: the details are read by a worker, and the answer shall not wait for one that is away.
 DETAILS_TIMEOUT = timedelta(seconds=1)
 _DETAILS_QUERY = "__temporal_workflow_metadata"
-_SUBSCRIPTION = subscription_workflow_id("")
 _PAYMENT_RETRY = payment_retry_workflow_id("")
+_Repository = type[
+    SubscriptionRepository
+    | PaymentRetryRepository
+    | PaymentRepository
+    | AgentRunRepository
+    | DocumentRepository
+]
+# Where the others' rows lie, by how their ids begin; what follows is the row's own id.
+_REPOSITORIES: dict[str, _Repository] = {
+    subscription_workflow_id(""): SubscriptionRepository,
+    payment_workflow_id(""): PaymentRepository,
+    agent_run_workflow_id(""): AgentRunRepository,
+    ingest_workflow_id(""): DocumentRepository,
+}
 
 router = APIRouter(prefix="/workflows", tags=["workflows"])
 
@@ -185,14 +208,22 @@ async def _check_owner(sessions: Sessions, workflow_id: str, user_id: UUID | Non
         return
     row: object = None
     async with sessions() as session:
-        if workflow_id.startswith(_SUBSCRIPTION):
-            if subscription_id := _uuid(workflow_id.removeprefix(_SUBSCRIPTION)):
-                row = await SubscriptionRepository(session).get(subscription_id, user_id)
-        elif workflow_id.startswith(_PAYMENT_RETRY):
-            retry_id = payment_retry_id(workflow_id.removeprefix(_PAYMENT_RETRY))
-            row = await PaymentRetryRepository(session).get(retry_id, user_id)
+        if place := _place_of(workflow_id):
+            repository, row_id = place
+            row = await repository(session).get(row_id, user_id)
     if row is None:
         raise NotFoundError("there is no such workflow, or not any more")
+
+
+def _place_of(workflow_id: str) -> tuple[_Repository, UUID] | None:
+    """Return where the row lies that a workflow belongs to; None for those that have no owner."""
+    if workflow_id.startswith(_PAYMENT_RETRY):
+        return PaymentRetryRepository, payment_retry_id(workflow_id.removeprefix(_PAYMENT_RETRY))
+    for prefix, repository in _REPOSITORIES.items():
+        row_id = _uuid(workflow_id.removeprefix(prefix))
+        if workflow_id.startswith(prefix) and row_id is not None:
+            return repository, row_id
+    return None
 
 
 async def _describe(
