@@ -63,6 +63,38 @@ def test_every_address_is_given(services: Services, process: str) -> None:
     assert addresses <= set(services[process]["environment"])
 
 
+def test_every_setting_of_the_agents_is_handed_on_and_in_the_example(services: Services) -> None:
+    sections = ("LLM__", "EMBEDDINGS__", "DOCUMENTS__")
+    settings = {name for name in setting_names(Settings) if name.startswith(sections)}
+    example = (ROOT / ".env.example").read_text()
+    named = set(re.findall(r"^(?:# )?([A-Z_]+)=", example, re.MULTILINE))
+
+    assert len(settings) > 10
+    for process in PROCESSES:
+        assert settings <= set(services[process]["environment"])
+    assert settings - named == {"LLM__BASE_URL", "LLM__PROVIDER"}
+    assert "COMPOSE_LLM_BASE_URL" in named  # what the container's LLM__BASE_URL is made of
+    assert "LLM__PROVIDER=anthropic" in example
+
+
+def test_the_optional_lines_of_the_example_are_valid(
+    filled_in: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = (ROOT / ".env.example").read_text()
+    given = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.+)$", example, re.MULTILINE))
+    for name in setting_names(Settings):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**given, **filled_in, "DATABASE_URL": "postgresql://x"}.items():
+        monkeypatch.setenv(name, value)
+
+    settings = Settings(_env_file=None)
+
+    assert settings.documents.allowed_private_hosts == ("wiki.internal",)
+    default = Settings.model_fields["documents"].default
+    assert settings.documents.max_bytes == default.max_bytes
+    assert settings.llm.timeout_seconds == Settings.model_fields["llm"].default.timeout_seconds
+
+
 @pytest.mark.parametrize("process", PROCESSES)
 def test_the_example_makes_valid_settings(
     services: Services,

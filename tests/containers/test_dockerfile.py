@@ -3,6 +3,8 @@
 import re
 import subprocess
 import tomllib
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
 
 from tests.containers.conftest import ROOT
 from tests.gates.house_rules import ROOMS
@@ -55,6 +57,33 @@ def test_every_room_goes_into_the_image_and_nothing_else() -> None:
         *(*ROOMS, "migrations", "deploy/healthcheck.py"),
         *("*.py", "alembic.ini", "requirements.lock"),
     }
+
+
+def is_ignored(path: str, rules: list[str]) -> bool:
+    """Tell whether a .dockerignore leaves a file out: the last rule that fits counts."""
+    parts = PurePosixPath(path).parts
+    whole = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    verdict = False
+    for rule in rules:
+        pattern = rule.removeprefix("!")
+        names = parts if pattern.startswith("**/") else whole
+        if any(fnmatch(name, pattern.removeprefix("**/")) for name in names):
+            verdict = not rule.startswith("!")
+    return verdict
+
+
+def test_specs_and_prompts_of_agents_go_into_the_image() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    files = [path.relative_to(ROOT) for path in (ROOT / "agents").rglob("*") if path.is_file()]
+    texts = [path.as_posix() for path in files if path.suffix in {".toml", ".md"}]
+
+    assert {path.split("/")[1] for path in texts} == {"specs", "prompts"}
+    assert not [path for path in texts if is_ignored(path, rules)]
+    assert re.search(r"^COPY \. \.$", DOCKERFILE, re.MULTILINE)
+    assert all(is_ignored(path, [*rules, "**/*.md"]) for path in texts if path.endswith(".md"))
+    assert is_ignored("README.md", rules)
+    assert is_ignored("agents/__pycache__/spec.cpython-313.pyc", rules)
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:
