@@ -1,6 +1,6 @@
 """All SQL about the streams of runs. Never commits: the caller owns the transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
