@@ -8,7 +8,6 @@ from activities.agent_context import Prompt, read_prompt
 from activities.agent_means import AgentMeans, Call, source_key
 from activities.agent_settlement import LOST, settle_lost
 from adapters.llm.port import Progress
-from database.agent_models import UsageRecord
 from database.agent_runs import AgentRunRepository
 from database.run_events import RunEventRepository
 from database.session import Sessions
@@ -44,10 +43,11 @@ class Attempts:
         self._names = names
         self._means = means
 
-    async def begin(self, order: StepOrder, number: int) -> Attempt:
+    async def begin(self, session: AsyncSession, order: StepOrder, number: int) -> Attempt:
         """Read the prompt, choose the model, and reserve the worst case.
 
         Args:
+            session: The caller's transaction.
             order: Which step.
             number: Which attempt at it, from 1.
 
@@ -59,23 +59,22 @@ class Attempts:
             EntitlementRequiredError: Access has ended meanwhile.
             InvalidInputError: The newest message is longer than the model can read.
         """
-        async with self._sessions.begin() as session:
-            run = await AgentRunRepository(session).get(order.agent_run_id, None)
-            if run is None:
-                raise NotFoundError("there is no such run")
-            await settle_lost(session, self._means, run)
-            prompt = await read_prompt(session, run)
-            call = Call(
-                step=order.step,
-                attempt=number,
-                model=route(self._names, prompt.spec.difficulty, await _failures(session, order)),
-                prompt_tokens=prompt.token_count,
-                wanted_tokens=prompt.spec.max_answer_tokens,
-            )
-            reservation = await self._means.reserve(session, run, call)
-            facts = {"step": order.step, "attempt": number, "model": call.model}
-            note = RunEventNote(kind=RunEventKind.STEP, data=facts)
-            await RunEventRepository(session).append(run.agent_run_id, [note])
+        run = await AgentRunRepository(session).get(order.agent_run_id, None)
+        if run is None:
+            raise NotFoundError("there is no such run")
+        await settle_lost(session, self._means, run)
+        prompt = await read_prompt(session, run)
+        call = Call(
+            step=order.step,
+            attempt=number,
+            model=route(self._names, prompt.spec.difficulty, await _failures(session, order)),
+            prompt_tokens=prompt.token_count,
+            wanted_tokens=prompt.spec.max_answer_tokens,
+        )
+        reservation = await self._means.reserve(session, run, call)
+        facts = {"step": order.step, "attempt": number, "model": call.model}
+        note = RunEventNote(kind=RunEventKind.STEP, data=facts)
+        await RunEventRepository(session).append(run.agent_run_id, [note])
         request = ModelRequest(
             model=call.model,
             messages=prompt.messages,
@@ -100,7 +99,9 @@ class Attempts:
         elif progress.has_begun or outcome == CANCELED:
             used, is_guessed = _estimate(attempt, progress), True
         async with self._sessions.begin() as session:
-            record = await self._record(session, attempt)
+            order = attempt.order
+            key = source_key(order.agent_run_id, order.step, attempt.number)
+            record = await UsageRepository(session).get(key)
             await self._means.settle(
                 session, record, used, outcome=outcome, is_estimated=is_guessed
             )
@@ -117,12 +118,12 @@ class Attempts:
         Attempts that broke off before it asked the same, so they read just as much.
         """
         used = reply.usage or _estimate(attempt, progress)
-        record = await self._record(session, attempt)
-        is_guessed = reply.usage is None
-        await self._means.settle(session, record, used, outcome=SUCCEEDED, is_estimated=is_guessed)
-        order = attempt.order
-        for earlier in await UsageRepository(session).of_step(order.agent_run_id, order.step):
-            if is_guessed or not earlier.is_estimated:
+        order, is_guessed = attempt.order, reply.usage is None
+        records = await UsageRepository(session).of_step(order.agent_run_id, order.step)
+        (own,) = (record for record in records if record.attempt == attempt.number)
+        await self._means.settle(session, own, used, outcome=SUCCEEDED, is_estimated=is_guessed)
+        for earlier in records:
+            if earlier is own or is_guessed or not earlier.is_estimated:
                 continue
             mended = TokenUsage(
                 prompt_tokens=used.prompt_tokens,
@@ -130,12 +131,6 @@ class Attempts:
             )
             outcome = earlier.outcome or LOST
             await self._means.settle(session, earlier, mended, outcome=outcome, is_estimated=True)
-
-    @staticmethod
-    async def _record(session: AsyncSession, attempt: Attempt) -> UsageRecord:
-        order = attempt.order
-        key = source_key(order.agent_run_id, order.step, attempt.number)
-        return await UsageRepository(session).get(key)
 
 
 async def _failures(session: AsyncSession, order: StepOrder) -> int:

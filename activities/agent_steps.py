@@ -58,11 +58,11 @@ class StepActivities:
             ProviderRejectedError: The provider refused for good.
         """
         structlog.contextvars.bind_contextvars(agent_id=str(order.agent_run_id))
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             known = await known_reply(session, order)
-        if known is not None:
-            return known
-        attempt = await self._attempts.begin(order, activity.info().attempt)
+            if known is not None:
+                return known
+            attempt = await self._attempts.begin(session, order, activity.info().attempt)
         progress = Progress()
 
         def on_text(piece: str) -> None:
