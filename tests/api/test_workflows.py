@@ -302,7 +302,20 @@ async def counts(sessions: Sessions) -> OpenWork:
         return await open_work(session)
 
 
+async def close_all(sessions: Sessions) -> None:
+    async with sessions.begin() as session:  # what other tests have left open
+        await session.execute(update(AgentRun).values(completed_at=func.now()))
+        await session.execute(update(Document).values(document_status="failed"))
+        await session.execute(update(Payment).values(payment_status="failed"))
+        await session.execute(update(Refund).values(refund_status="failed"))
+        await session.execute(update(PaymentRetry).values(retry_status="recovered"))
+        await session.execute(update(Subscription).values(parked_reason="test"))
+        await session.execute(update(WebhookEvent).values(webhook_event_status="ignored"))
+        await session.execute(update(IdempotencyKey).values(answer_status_code=200))
+
+
 async def test_open_work_is_counted(sessions: Sessions) -> None:
+    await close_all(sessions)
     before = await counts(sessions)
     await add_subscription(sessions, await add_user(sessions))
     assert (await counts(sessions)).command_count == before.command_count + 1
@@ -349,15 +362,7 @@ async def test_quiet_comes_when_the_mailbox_has_looked(
     refused = await http.get("/api/v1/admin/quiet", headers=bearer(settings, user_id))
     assert refused.status_code == 403
 
-    async with sessions.begin() as session:  # what other tests have left open
-        await session.execute(update(AgentRun).values(completed_at=func.now()))
-        await session.execute(update(Document).values(document_status="failed"))
-        await session.execute(update(Payment).values(payment_status="failed"))
-        await session.execute(update(Refund).values(refund_status="failed"))
-        await session.execute(update(PaymentRetry).values(retry_status="recovered"))
-        await session.execute(update(Subscription).values(parked_reason="test"))
-        await session.execute(update(WebhookEvent).values(webhook_event_status="ignored"))
-        await session.execute(update(IdempotencyKey).values(answer_status_code=200))
+    await close_all(sessions)
     theirs = f"sub_{uuid4().hex}"
     mailbox_id = subscription_workflow_id(await add_subscription(sessions, user_id, theirs))
     await send_event(http, settings, stripe_event(stripe_subscription_id=theirs))
