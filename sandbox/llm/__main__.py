@@ -1,27 +1,10 @@
 """`python -m sandbox.llm`: the stand-in for model providers as a server."""
 
 import argparse
-import asyncio
-import signal
-import sys
 from pathlib import Path
-from typing import Any
-
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox.llm.app import build
-from sandbox.llm.exchange import TRANSPORT
-
-
-class CuttableProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol, letting a fault cut the connection."""
-
-    def on_message_begin(self) -> None:
-        """Put the connection within the application's reach."""
-        super().on_message_begin()
-        scope: Any = self.scope
-        scope[TRANSPORT] = self.transport
+from sandbox.serving import serve
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -43,31 +26,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def serve(given: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    config = uvicorn.Config(
-        build(given.data, given.token_seconds),
-        host=given.host,
-        port=given.port,
-        http=CuttableProtocol,
-        ws="none",
-        proxy_headers=False,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=1,
-        timeout_keep_alive=60,
-    )
-    await uvicorn.Server(config).serve()
-
-
 def main() -> None:
     """Run the server."""
     given = parse()
-    # Reason: uvicorn raises the signal again after its shutdown; that is the end of a good run.
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda *_: sys.exit(0))
-    asyncio.run(serve(given))
+    serve(build(given.data, given.token_seconds), given.host, given.port)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from sandbox.llm import rules, tokens
 from sandbox.llm.conversation import Asked, BadRequestError, Step, Usage
 from sandbox.llm.script import Item
 from sandbox.llm.store import Arrival, Store
+from sandbox.serving import TRANSPORT
 
-TRANSPORT = "sandbox.transport"
 """Scope entry by which a fault cuts the connection."""
 
 

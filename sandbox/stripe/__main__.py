@@ -1,26 +1,10 @@
 """`python -m sandbox.stripe`: the stand-in for Stripe as a server."""
 
 import argparse
-import asyncio
-import signal
-import sys
 from pathlib import Path
-from typing import Any
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from sandbox.stripe.app import TRANSPORT, Options, build
-
-
-class CuttableProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol, letting a fault cut the connection."""
-
-    def on_message_begin(self) -> None:
-        """Put the connection within the application's reach."""
-        super().on_message_begin()
-        scope: Any = self.scope
-        scope[TRANSPORT] = self.transport
+from sandbox.serving import serve
+from sandbox.stripe.app import Options, build
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -52,27 +36,7 @@ def main() -> None:
         webhook_url=given.webhook_url,
         webhook_secret=given.webhook_secret,
     )
-
-    async def serve() -> None:
-        config = uvicorn.Config(
-            build(options),
-            host=given.host,
-            port=given.port,
-            http=CuttableProtocol,
-            ws="none",
-            proxy_headers=False,
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=1,
-            timeout_keep_alive=60,
-        )
-        await uvicorn.Server(config).serve()
-
-    # Reason: uvicorn raises the signal again after its shutdown; that is the end of a good run.
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda *_: sys.exit(0))
-    asyncio.run(serve())
+    serve(build(options), given.host, given.port)
 
 
 if __name__ == "__main__":

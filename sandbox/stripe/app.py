@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from sandbox.serving import TRANSPORT
 from sandbox.stripe import API_VERSION
 from sandbox.stripe.api import Answer, Api
 from sandbox.stripe.controls import Controls
@@ -48,7 +49,7 @@ ROUTES = (
     *subscriptions.ROUTES,
 )
 log = logging.getLogger("sandbox.stripe.app")
-TRANSPORT = "sandbox.transport"
+
 """Scope entry by which a dropped answer cuts its connection."""
 
 
