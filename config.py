@@ -5,7 +5,7 @@ Only `worker.py`, `cli.py` and `api/app.py` construct `Settings`.
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,7 +50,18 @@ class MailSettings(BaseModel):
     sender: str = "billing@perdure.example"
 
 
-class LLMSettings(BaseModel):
+class _Given(BaseModel):
+    """A section in which an empty variable means the same as none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value != ""}
+
+
+class LLMSettings(_Given):
     """The models that agents think with; the stand-in answers to every name."""
 
     provider: Literal["openai", "anthropic"] = "openai"
@@ -66,7 +77,7 @@ class LLMSettings(BaseModel):
     timeout_seconds: float = Field(default=120.0, gt=0, description="Longest silence of a stream.")
 
 
-class EmbeddingsSettings(BaseModel):
+class EmbeddingsSettings(_Given):
     """What turns text into vectors; without an address, a small model in our own processes."""
 
     base_url: str | None = Field(default=None, description="OpenAI-compatible, ending in /v1.")
@@ -74,7 +85,7 @@ class EmbeddingsSettings(BaseModel):
     model: str = "text-embedding-3-small"
 
 
-class DocumentSettings(BaseModel):
+class DocumentSettings(_Given):
     """What customers may hand in."""
 
     max_bytes: int = Field(default=1_000_000, gt=0)
