@@ -100,7 +100,7 @@ class AgentMeans:
         *,
         outcome: str,
         is_estimated: bool = False,
-    ) -> Decimal:
+    ) -> None:
         """Write down what an attempt really used, within the caller's transaction.
 
         Args:
@@ -109,9 +109,6 @@ class AgentMeans:
             used: As the provider reported it, or as it can be guessed.
             outcome: `succeeded`, `canceled`, `lost`, or the code of the error.
             is_estimated: Nobody reported it.
-
-        Returns:
-            What it cost, in cents.
         """
         cost = self._prices.cost(record.model or "", used)
         values = {
@@ -123,7 +120,6 @@ class AgentMeans:
             "is_estimated": is_estimated,
         }
         await UsageRepository(session).settle(record.source_key, values)
-        return cost.cents
 
     def price(self, call: Call) -> Price:
         """Return what one token of a call costs; prices can depend on the prompt's length."""

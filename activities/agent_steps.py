@@ -21,7 +21,7 @@ from database.session import Sessions
 from database.tool_calls import ToolCallRepository
 from database.usage_records import UsageRepository
 from domain.agent_runs import CallRef, StepOrder, StepReply
-from domain.errors import ApplicationError, NotFoundError
+from domain.errors import ApplicationError, NotFoundError, ProviderRejectedError
 from domain.ids import agent_run_workflow_id
 from domain.llm import FinishReason, ModelReply, Role
 from domain.run_events import RunEventKind, RunEventNote
@@ -55,7 +55,8 @@ class StepActivities:
         Raises:
             BudgetExceededError: What is left does not suffice.
             ProviderUnavailableError: The model failed; a later attempt may not.
-            ProviderRejectedError: The provider refused for good.
+            ProviderRejectedError: The provider refused for good, or the model said nothing before
+                it was cut off or refused (`model_no_answer`).
         """
         structlog.contextvars.bind_contextvars(agent_id=str(order.agent_run_id))
         async with self._sessions.begin() as session:
@@ -71,6 +72,7 @@ class StepActivities:
 
         try:
             reply = await self._models.ask(attempt.request, on_text, progress)
+            _refuse_silence(attempt, reply)
             await self._stream.drain(order.agent_run_id)
             return await self._keep(attempt, reply, progress)
         except ApplicationError as error:
@@ -96,6 +98,18 @@ class StepActivities:
             # Reason: an attempt that was given up for lost may have come first after all.
             known = await known_reply(session, order)
             return known or await _store(session, run, attempt, reply)
+
+
+def _refuse_silence(attempt: Attempt, reply: ModelReply) -> None:
+    """Let no run complete that has no answer: its room went into a call that was cut, say."""
+    is_cut = reply.finish_reason is FinishReason.LENGTH and not attempt.reservation.is_cut
+    is_refused = reply.finish_reason is FinishReason.REFUSED
+    if (is_cut or is_refused) and not reply.text.strip() and not reply.tool_calls:
+        raise ProviderRejectedError(
+            "the model ended without an answer",
+            "model_no_answer",
+            {"finish_reason": reply.finish_reason},
+        )
 
 
 async def known_reply(session: AsyncSession, order: StepOrder) -> StepReply | None:

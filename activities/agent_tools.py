@@ -1,5 +1,6 @@
 """Makes the tool calls of a run: each once, with a person's yes where the tool needs one."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from database.session import Sessions
 from database.tool_calls import ToolCallRepository
 from domain.agent_runs import ToolOrder
 from domain.approvals import ApprovalStatus, args_digest
-from domain.errors import ApplicationError, NotFoundError
+from domain.errors import ApplicationError, NotFoundError, UnavailableError
 from domain.llm import Role
 from domain.run_events import RunEventKind, RunEventNote, storable
 from domain.tool_calls import ToolCallStatus
@@ -61,7 +62,7 @@ class ToolActivities:
         effect = _without_yes(asked)
         if effect is None:
             try:
-                effect = await self._tools[asked.call.tool](asked.run, asked.call)
+                effect = await self._make(asked)
             except ApplicationError as error:
                 if error.is_retryable:
                     raise
@@ -70,6 +71,15 @@ class ToolActivities:
                     {"code": error.error_code, "message": error.message},
                 )
         await self._complete(asked, effect)
+
+    async def _make(self, asked: Asked) -> Effect:
+        """Let the tool do it, within the time that its spec allows for one try."""
+        tool = asked.call.tool
+        try:
+            async with asyncio.timeout(TOOLS[tool].time_limit.total_seconds()):
+                return await self._tools[tool](asked.run, asked.call)
+        except TimeoutError as error:
+            raise UnavailableError(f"{tool} does not answer in time") from error
 
     async def _read(self, order: ToolOrder) -> Asked:
         async with self._sessions() as session:
@@ -83,7 +93,7 @@ class ToolActivities:
 
     async def _complete(self, asked: Asked, effect: Effect) -> None:
         run, call = asked.run, asked.call
-        result = storable({"status": effect.status, **effect.result})
+        result = _bounded(storable({"status": effect.status, **effect.result}), call.tool)
         async with self._sessions.begin() as session:
             is_new = await _add_result(session, asked, result)
             values: dict[str, Any] = {
@@ -116,11 +126,16 @@ def _without_yes(asked: Asked) -> Effect | None:
     return Effect(ToolCallStatus.EXPIRED, {"message": "nobody said yes in time"})
 
 
+def _bounded(result: dict[str, Any], tool: str) -> dict[str, Any]:
+    """Cut what is longer than the tool's spec allows, for the ledger and the stream, too."""
+    document, limit = orjson.dumps(result), TOOLS[tool].output_limit_bytes
+    if len(document) <= limit:
+        return result
+    return {"status": result["status"], "cut": document[:limit].decode(errors="ignore")}
+
+
 async def _add_result(session: AsyncSession, asked: Asked, result: dict[str, Any]) -> bool:
     text = orjson.dumps(result).decode()
-    limit = TOOLS[asked.call.tool].output_limit_bytes
-    if len(text.encode()) > limit:
-        text = text.encode()[:limit].decode(errors="ignore") + "… (cut)"
     if screen(text):
         text = fence(text, "tool-result")
     return await MessageRepository(session).add(

@@ -1,6 +1,5 @@
 """What each tool does, for whoever runs the agent: one function a tool."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,7 +12,7 @@ from database.agent_models import AgentRun, ToolCall
 from database.payments import PaymentRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
-from domain.errors import NotFoundError, UnavailableError
+from domain.errors import NotFoundError
 from domain.ids import refund_id
 from domain.payments import RefundOrder, RefundStatus
 from domain.tool_calls import ToolCallStatus, refund_business_key
@@ -41,18 +40,10 @@ class MemoryTool:
         """Look into the memories of the run's owner, and of nobody else.
 
         Raises:
-            UnavailableError: Chroma does not answer in time.
+            UnavailableError: Chroma does not answer.
         """
         wanted = SearchMemory.model_validate(call.arguments_data)
-        try:
-            async with asyncio.timeout(SEARCH_MEMORY.time_limit.total_seconds()):
-                found = await self._library.search_memories(
-                    run.user_id,
-                    wanted.query,
-                    wanted.limit,
-                )
-        except TimeoutError as error:
-            raise UnavailableError("the memories do not answer in time") from error
+        found = await self._library.search_memories(run.user_id, wanted.query, wanted.limit)
         texts = [memory.text for memory in found]
         return Effect(ToolCallStatus.DONE, {"memories": texts})
 

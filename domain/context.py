@@ -1,7 +1,7 @@
 """What a model gets to read, under a limit of tokens. Pure.
 
-In this order of worth: the system's prompt, the question, recent messages, relevant passages, older
-history in short. A tool call is never parted from its results.
+In this order of worth: the system's prompt, the question, recent messages, relevant passages. A
+tool call is never parted from its results.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,12 @@ class Sources(Frozen):
         question: Which of the messages began the run: it is never left out, however much tools have
             brought since. None: the last one.
         passages: What retrieval found, the best first.
-        summary: Older history in short.
     """
 
     system: str
     messages: tuple[ChatMessage, ...]
     question: int | None = None
     passages: tuple[NumberedPassage, ...] = ()
-    summary: str | None = None
 
 
 class Context(Frozen):
@@ -71,8 +69,6 @@ def assemble(sources: Sources, token_limit: int) -> Context:
             room -= size
             text += part
             numbers.append(passage.number)
-    if sources.summary and worst_case(f"\n\n{sources.summary}") <= room:
-        text += f"\n\n{sources.summary}"
     recent = tuple(message for messages in kept for message in messages)
     return Context(
         messages=(ChatMessage(role=Role.SYSTEM, content=text), *recent),

@@ -421,6 +421,37 @@ async def test_a_model_that_never_answers_is_stopped(customer: Person, model: Mo
     assert (run["run_status"], run["error"]["code"]) == ("failed", "step_limit_reached")
 
 
+async def test_no_answer_is_no_success(customer: Person, model: Model) -> None:
+    """The model's room went into a call that was cut off."""
+    mark = f"do you remember {uuid4().hex}"
+    call = {"name": "search_memory", "arguments": {"query": "x" * 400}}
+    await model.script({"tool_calls": [call], "finish_reason": "length"}, match=mark)
+    run = await ask(customer, mark)
+    assert (run["run_status"], run["error"]["code"]) == ("failed", "model_no_answer")
+    (asked,) = await model.calls(mark)
+    assert run["usage"]["completion_tokens"] == asked["completion_tokens"] > 0
+
+
+async def test_results_of_tools_are_cut_wherever_they_are_kept(
+    customer: Person, model: Model
+) -> None:
+    for _ in range(2):
+        await ask(customer, f"Remember this: {'many words ' * 1_200}")
+    mark = f"what did I say {uuid4().hex}"
+    call = {"name": "search_memory", "arguments": {"query": "many words", "limit": 20}}
+
+    async def are_kept() -> bool:
+        return len((await customer.get("memories", query="many words"))["items"]) == 2
+
+    await until(are_kept)
+    await model.script({"tool_calls": [call]}, {"text": "Much."}, match=mark)
+    run = await ask(customer, mark)
+    steps = await customer.get(f"agent-runs/{run['agent_run_id']}/steps")
+    result = steps["items"][0]["tool_calls"][0]["result"]
+    assert result["status"] == "done"
+    assert 15_000 < len(result["cut"]) <= 16_000
+
+
 # --- canceling, adding, waiting in line
 
 

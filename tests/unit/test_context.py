@@ -59,7 +59,6 @@ SOURCES = st.builds(
     system=TEXTS,
     messages=conversations(),
     passages=PASSAGES,
-    summary=st.none() | TEXTS,
 )
 
 
@@ -129,7 +128,6 @@ def test_with_room_enough_nothing_is_left_out(sources: Sources) -> None:
     assume(group(sources.messages))
     seen = assemble(sources, ROOMY)
     parts = [sources.system, *(passage.text for passage in sources.passages)]
-    parts += [sources.summary] if sources.summary else []
     assert seen.messages[0].content == "\n\n".join(parts)
     assert seen.passage_numbers == tuple(passage.number for passage in sources.passages)
     flat = tuple(message for each in group(sources.messages) for message in each)
@@ -183,7 +181,6 @@ def test_a_passage_that_is_too_long_makes_room_for_a_shorter_one() -> None:
         system="s",
         messages=(user("q"),),
         passages=(NumberedPassage(number=1, text=long), NumberedPassage(number=2, text=short)),
-        summary="earlier",
     )
     base = size_of([ChatMessage(role=Role.SYSTEM, content="s"), user("q")])
     exact = base + worst_case(f"\n\n{short}")
@@ -191,8 +188,6 @@ def test_a_passage_that_is_too_long_makes_room_for_a_shorter_one() -> None:
     assert seen.passage_numbers == (2,)
     assert seen.messages[0].content == f"s\n\n{short}"
     assert assemble(sources, exact - 1).passage_numbers == ()
-    whole = assemble(sources, exact + worst_case("\n\nearlier"))
-    assert whole.messages[0].content == f"s\n\n{short}\n\nearlier"
 
 
 def test_messages_are_worth_more_than_passages() -> None:
