@@ -24,8 +24,7 @@ SEED = 2026
 TRY_COUNT = 3
 
 STEP_COUNT = 20
-MAX_SHELL_RATIO = 1.5
-MAX_STEP_RATIO = 4.0
+MAX_RATIO = 1.5
 
 MAX_TOKEN_P95_MS = 150
 TOKEN_COUNT = 200
@@ -71,34 +70,47 @@ async def temporal(world: World) -> AsyncIterator[Client]:
         yield client
 
 
+async def test_overhead_of_durability(
+    world: World, asker: Asker, temporal: Client, measure: Measure
+) -> None:
+    """What makes a step durable, workflow, graph and two queues, is as quick as a bare activity."""
+    ratio = 0.0
+    for _ in range(TRY_COUNT):
+        ratio = (await _ratios(world, asker, temporal, measure)).shell
+        if ratio <= MAX_RATIO:
+            return
+    assert ratio <= MAX_RATIO
+
+
+@pytest.mark.soak
 async def test_overhead_of_a_step(
     world: World, asker: Asker, temporal: Client, measure: Measure
 ) -> None:
-    """A step beyond the model's own time, against an activity that does nothing at all.
+    """All of a step beyond the model's own time, against an activity that does nothing at all."""
+    assert (await _ratios(world, asker, temporal, measure)).whole <= MAX_RATIO
 
-    What makes it durable, namely workflow, graph and two queues, is to cost no more than a bare
-    activity. What a step writes down (the reservation, the tokens, the answer and its price, each
-    committed) comes on top of that: it is measured, and held to what it is today.
-    """
-    shell_ratio = whole_ratio = 0.0
-    for _ in range(TRY_COUNT):
-        steps, bares = [], []
-        for _ in range(STEP_COUNT):
-            steps.append(await _step_trip(world, asker, temporal))
-            bares.append(await _bare_trip(world, temporal))
-        whole = statistics.median(trip.whole for trip in steps)
-        shell = statistics.median(trip.whole - trip.inside for trip in steps)
-        other = statistics.median(trip.whole for trip in bares)
-        shell_ratio, whole_ratio = shell / other, whole / other
-        measure(
-            f"medians of {STEP_COUNT}: bare activity {1000 * other:.1f} ms;"
-            f" step beyond the model {1000 * whole:.1f} ms, ratio {whole_ratio:.2f};"
-            f" without what it writes down {1000 * shell:.1f} ms, ratio {shell_ratio:.2f}"
-        )
-        if shell_ratio <= MAX_SHELL_RATIO and whole_ratio <= MAX_STEP_RATIO:
-            return
-    assert shell_ratio <= MAX_SHELL_RATIO
-    assert whole_ratio <= MAX_STEP_RATIO
+
+class Ratios(NamedTuple):
+    """A step's time by a bare activity's: all but the model, and without what it writes down."""
+
+    whole: float
+    shell: float
+
+
+async def _ratios(world: World, asker: Asker, temporal: Client, measure: Measure) -> Ratios:
+    steps, bares = [], []
+    for _ in range(STEP_COUNT):
+        steps.append(await _step_trip(world, asker, temporal))
+        bares.append(await _bare_trip(world, temporal))
+    whole = statistics.median(trip.whole for trip in steps)
+    shell = statistics.median(trip.whole - trip.inside for trip in steps)
+    other = statistics.median(trip.whole for trip in bares)
+    measure(
+        f"medians of {STEP_COUNT}: bare activity {1000 * other:.1f} ms;"
+        f" step beyond the model {1000 * whole:.1f} ms, ratio {whole / other:.2f};"
+        f" without what it writes down {1000 * shell:.1f} ms, ratio {shell / other:.2f}"
+    )
+    return Ratios(whole / other, shell / other)
 
 
 class Trip(NamedTuple):
