@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
+from websockets.asyncio.client import ClientConnection, connect
 
 from api.tokens import make_token
 from config import Settings
@@ -155,3 +156,20 @@ async def eventually(probe: Callable[[], Awaitable[Any]], seconds: float = 10) -
             return answer
         await asyncio.sleep(0.03)
     raise AssertionError(f"waited {seconds} s in vain")
+
+
+def socket_to(
+    http: httpx.AsyncClient,
+    path: str,
+    headers: dict[str, str] | None = None,
+    **params: object,
+) -> AbstractAsyncContextManager[ClientConnection]:
+    """Open a WebSocket of a served app."""
+    url = str(http.base_url).replace("http://", "ws://").rstrip("/")
+    query = "&".join(f"{name}={value}" for name, value in params.items())
+    return connect(
+        f"{url}/ws/{path}?{query}",
+        additional_headers=headers or {},
+        proxy=None,
+        max_queue=None,
+    )

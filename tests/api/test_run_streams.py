@@ -25,7 +25,7 @@ from api.streaming import sockets as served_sockets
 from config import Settings
 from database.listener import APPLICATION_NAME
 from database.session import Sessions
-from tests.api.support import add_user, bearer, eventually, served
+from tests.api.support import add_user, bearer, eventually, served, socket_to
 from tests.conftest import Measure
 from tests.streams import add_run, append, finish, step
 
@@ -48,10 +48,7 @@ def socket(
     headers: dict[str, str] | None = None,
     **params: object,
 ) -> AbstractAsyncContextManager[ClientConnection]:
-    url = str(http.base_url).replace("http://", "ws://").rstrip("/")
-    query = "&".join(f"{name}={value}" for name, value in params.items())
-    address = f"{url}/ws/agent-runs/{agent_run_id}?{query}"
-    return connect(address, additional_headers=headers or {}, proxy=None, max_queue=None)
+    return socket_to(http, f"agent-runs/{agent_run_id}", headers, **params)
 
 
 async def receive(connection: ClientConnection, count: int) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import jwt
 import pytest
 from sqlalchemy import update
 from temporalio.client import Client
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from api.app import build_app
@@ -23,7 +23,7 @@ from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
 from domain.billing import EventNote
-from tests.api.support import add_subscription, add_user, bearer, eventually, served
+from tests.api.support import add_subscription, add_user, bearer, eventually, served, socket_to
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,7 @@ def socket(
     headers: dict[str, str] | None = None,
     **params: object,
 ) -> AbstractAsyncContextManager[ClientConnection]:
-    url = str(http.base_url).replace("http://", "ws://").rstrip("/")
-    query = "&".join(f"{name}={value}" for name, value in params.items())
-    address = f"{url}/ws/subscriptions/{subscription_id}?{query}"
-    return connect(address, additional_headers=headers or {}, proxy=None, max_queue=None)
+    return socket_to(http, f"subscriptions/{subscription_id}", headers, **params)
 
 
 async def append(sessions: Sessions, subscription_id: UUID, *notes: EventNote) -> None:
