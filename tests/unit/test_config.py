@@ -1,6 +1,7 @@
 """Settings as an environment gives them."""
 
 import pytest
+from pydantic import BaseModel
 
 from config import DocumentSettings, EmbeddingsSettings, LLMSettings, Settings
 
@@ -9,7 +10,11 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """As whoever copies `.env.example` and fills in half of it has them."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://somewhere")
     monkeypatch.setenv("AUTH__JWT_SECRET", "x" * 32)
-    sections = {"LLM": LLMSettings, "EMBEDDINGS": EmbeddingsSettings, "DOCUMENTS": DocumentSettings}
+    sections: dict[str, type[BaseModel]] = {
+        "LLM": LLMSettings,
+        "EMBEDDINGS": EmbeddingsSettings,
+        "DOCUMENTS": DocumentSettings,
+    }
     for section, kind in sections.items():
         for name in kind.model_fields:
             monkeypatch.setenv(f"{section}__{name.upper()}", "")
