@@ -416,6 +416,8 @@ async def test_events_can_be_looked_up_and_sent_again(
         await settled(sessions, event["id"])
     assert await hints(temporal, subscription_id) == [[event["id"]]] * 2
 
+    for _ in range(2):
+        await send_event(http, settings, stripe_event("invoice.teleported"))
     newest = await http.get("/api/v1/webhook-events", params={"limit": 2}, headers=admin)
     assert newest.json()["next_cursor"]
     times = [item["received_at"] for item in newest.json()["items"]]
