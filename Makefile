@@ -27,6 +27,8 @@ help: ## list the targets
 
 install: $(STAMP) ## make .venv from requirements.lock
 
+# Reason: the lock is complete, so there is nothing to resolve. pip 23's resolver asks for the newest release
+# of whatever a package wants with an extra, and then refuses it for having no hash.
 $(STAMP): requirements.lock
 	@if ! $(BIN)/python -c '$(IS_SUITABLE)' 2>/dev/null; then \
 		if ! $(or $(PYTHON),false) -c '$(IS_SUITABLE)' 2>/dev/null; then \
@@ -37,7 +39,8 @@ $(STAMP): requirements.lock
 		$(PYTHON) -m venv --clear $(VENV) || exit 1; \
 	fi
 	@echo "Installing the packages of requirements.lock into $(VENV) (a minute or two)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip check -q --disable-pip-version-check
 	@touch $@
 
 up: $(STAMP) ## start the whole stack and keep it running (ARGS="--ports auto --data DIR")
