@@ -22,12 +22,14 @@ from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
     charges,
+    coupons,
     customers,
     events,
     invoice_routes,
     payment_intents,
     payment_methods,
     products_prices,
+    promotion_codes,
     refunds,
     setup_intents,
     subscriptions,
@@ -38,12 +40,14 @@ from sandbox.stripe.webhooks import Webhooks
 
 ROUTES = (
     *charges.ROUTES,
+    *coupons.ROUTES,
     *customers.ROUTES,
     *events.ROUTES,
     *invoice_routes.ROUTES,
     *payment_intents.ROUTES,
     *payment_methods.ROUTES,
     *products_prices.ROUTES,
+    *promotion_codes.ROUTES,
     *refunds.ROUTES,
     *setup_intents.ROUTES,
     *subscriptions.ROUTES,

@@ -14,7 +14,9 @@ Object = dict[str, Any]
 
 NAMES = {  # how Stripe calls each kind in "No such ...", and the event family of its changes
     "charge": ("charge", "charge"),
+    "coupon": ("coupon", "coupon"),
     "customer": ("customer", "customer"),
+    "discount": ("discount", "customer.discount"),
     "event": ("event", "event"),
     "invoice": ("invoice", "invoice"),
     "invoice_payment": ("invoice_payment", "invoice_payment"),
@@ -22,6 +24,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "payment_method": ("PaymentMethod", "payment_method"),
     "price": ("price", "price"),
     "product": ("product", "product"),
+    "promotion_code": ("promotion code", "promotion_code"),
     "refund": ("refund", "refund"),
     "setup_intent": ("setupintent", "setup_intent"),
     "subscription": ("subscription", "customer.subscription"),
@@ -36,6 +39,11 @@ def new_id(prefix: str) -> str:
 def shown(body: Object) -> Object:
     """Return an object as the API shows it: without the sandbox's own `_` fields."""
     return {name: value for name, value in body.items() if not name.startswith("_")}
+
+
+def deleted(body: Object) -> Object:
+    """Return what the API answers when an object is gone."""
+    return {"id": body["id"], "object": body["object"], "deleted": True}
 
 
 def merged(old: Mapping[str, str], changes: Mapping[str, str] | None) -> dict[str, str]:

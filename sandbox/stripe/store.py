@@ -49,6 +49,7 @@ INDEXED = {
     "payment_intent": ("customer",),
     "payment_method": ("customer",),
     "price": ("product",),
+    "promotion_code": ("promotion.coupon", "_folded"),
     "refund": ("charge", "payment_intent"),
     "setup_intent": ("customer",),
     "subscription": ("customer",),
@@ -138,7 +139,7 @@ class Store:
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             body["id"],
             body["object"],
-            body["created"],
+            body.get("created", 0),
             orjson.dumps(body).decode(),
         )
 

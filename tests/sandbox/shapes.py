@@ -20,6 +20,7 @@ from stripe._object_classes import OBJECT_CLASSES
 from stripe._stripe_object import UntypedStripeObject
 
 Findings = Iterator[str]
+_DELETED = {"id", "object", "deleted"}
 _IMPORT = re.compile(r"^    from (stripe\.\S+) import (\w+)(?: as (\w+))?", re.MULTILINE)
 
 
@@ -38,6 +39,9 @@ def deviations(document: Any) -> list[str]:
 
 def _object(document: Any, path: str) -> Findings:
     cls = class_of(document["object"])
+    if document.get("deleted"):
+        yield from (f"{path}.{key}: unknown" for key in document.keys() ^ _DELETED)
+        return
     yield from _check(document, cls, cls, path)
     if cls is stripe.Event:
         yield from _object(document["data"]["object"], f"{path}.data.object")

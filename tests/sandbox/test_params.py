@@ -16,6 +16,12 @@ NAMES = {
     "GET /v1/customers": "CustomerListParams",
     "POST /v1/customers/{id}": "CustomerUpdateParams",
     "GET /v1/customers/{id}/payment_methods": "CustomerListPaymentMethodsParams",
+    "POST /v1/coupons": "CouponCreateParams",
+    "GET /v1/coupons": "CouponListParams",
+    "POST /v1/coupons/{id}": "CouponUpdateParams",
+    "POST /v1/promotion_codes": "PromotionCodeCreateParams",
+    "GET /v1/promotion_codes": "PromotionCodeListParams",
+    "POST /v1/promotion_codes/{id}": "PromotionCodeUpdateParams",
     "POST /v1/products": "ProductCreateParams",
     "GET /v1/products": "ProductListParams",
     "POST /v1/products/{id}": "ProductUpdateParams",
@@ -51,6 +57,7 @@ NAMES = {
     "GET /v1/events": "EventListParams",
 }
 
+_PLAIN = {params.Integer: int, params.Boolean: bool, params.Number: float}
 _ELSEWHERE = {"StripeContext": object, "Mapping": Mapping}  # names the SDK's modules do not import
 
 
@@ -70,8 +77,8 @@ def strangers(taken: params.Param, known: Any, path: str) -> Iterator[str]:
                 yield from (
                     f"{path}: {v!r} is no value of it" for v in values if v not in known_values
                 )
-        case params.Integer() | params.Boolean():
-            wanted = int if isinstance(taken, params.Integer) else bool
+        case params.Integer() | params.Boolean() | params.Number():
+            wanted = _PLAIN[type(taken)]
             if wanted not in arms:
                 yield f"{path}: is no {wanted.__name__}"
 
