@@ -156,7 +156,7 @@ class Api:
     def _save(self, work: Work, session: Session, answer: Answer) -> None:
         key = work.asked.key
         if key:
-            self._keys.save(key, work.fingerprint, session.now, answer.status, answer.body)
+            self._keys.save(key, work.fingerprint, session.default_now, answer.status, answer.body)
 
 
 def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:

@@ -23,6 +23,8 @@ from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
     charges,
     coupons,
+    customer_balance,
+    customer_deletion,
     customers,
     events,
     invoice_routes,
@@ -33,6 +35,7 @@ from sandbox.stripe.objects import (
     refunds,
     setup_intents,
     subscriptions,
+    test_clocks,
 )
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
@@ -41,6 +44,8 @@ from sandbox.stripe.webhooks import Webhooks
 ROUTES = (
     *charges.ROUTES,
     *coupons.ROUTES,
+    *customer_balance.ROUTES,
+    *customer_deletion.ROUTES,
     *customers.ROUTES,
     *events.ROUTES,
     *invoice_routes.ROUTES,
@@ -51,6 +56,7 @@ ROUTES = (
     *refunds.ROUTES,
     *setup_intents.ROUTES,
     *subscriptions.ROUTES,
+    *test_clocks.ROUTES,
 )
 log = logging.getLogger("sandbox.stripe.app")
 

@@ -28,14 +28,18 @@ class Engine:
         self,
         now: int | None = None,
         *,
+        test_clock: str | None = None,
         request_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> Session:
         """Open a unit of work; its moment is the clock's unless a job brings its own."""
+        default_now = int(self.clock.now()) if now is None or test_clock else now
         return Session(
             self.store,
-            int(self.clock.now()) if now is None else now,
+            default_now if now is None else now,
             base_url=self._base_url,
+            default_now=default_now,
+            test_clock=test_clock,
             request_id=request_id,
             idempotency_key=idempotency_key,
         )

@@ -7,6 +7,7 @@ from sandbox.stripe.session import Object, Session, listing, shown
 
 _KINDS = {
     "ch": "charge",
+    "clock": "test_helpers.test_clock",
     "cus": "customer",
     "di": "discount",
     "in": "invoice",

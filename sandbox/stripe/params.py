@@ -171,6 +171,17 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Unsettable:
+    """Something that the empty string unsets."""
+
+    inner: Param
+
+    def parse(self, raw: Any, path: str) -> Any:
+        """Return the value, or None for the empty string."""
+        return None if raw == "" else self.inner.parse(raw, path)
+
+
+@dataclass(frozen=True)
 class Range:
     """A moment, or bounds on one: `created=1` or `created[gte]=1`."""
 

@@ -39,9 +39,6 @@ def deviations(document: Any) -> list[str]:
 
 def _object(document: Any, path: str) -> Findings:
     cls = class_of(document["object"])
-    if document.get("deleted"):
-        yield from (f"{path}.{key}: unknown" for key in document.keys() ^ _DELETED)
-        return
     yield from _check(document, cls, cls, path)
     if cls is stripe.Event:
         yield from _object(document["data"]["object"], f"{path}.data.object")
@@ -127,6 +124,9 @@ def _check_fields(value: Any, cls: Any, path: str) -> Findings:
         yield f"{path}: {value!r} is no {cls.__qualname__}"
         return
     fields = _fields(cls)
+    if value.get("deleted") is True and "deleted" in fields:
+        yield from (f"{path}.{key}: unknown" for key in value.keys() ^ _DELETED)
+        return
     for key in value.keys() - fields.keys():
         yield f"{path}.{key}: unknown to {cls.__qualname__}"
     for key, wanted in fields.items():

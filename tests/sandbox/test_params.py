@@ -1,6 +1,7 @@
 """The sandbox takes no parameter, and no value of one, that the installed SDK does not know."""
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -16,6 +17,12 @@ NAMES = {
     "GET /v1/customers": "CustomerListParams",
     "POST /v1/customers/{id}": "CustomerUpdateParams",
     "GET /v1/customers/{id}/payment_methods": "CustomerListPaymentMethodsParams",
+    "POST /v1/customers/{id}/balance_transactions": "CustomerBalanceTransactionCreateParams",
+    "GET /v1/customers/{id}/balance_transactions": "CustomerBalanceTransactionListParams",
+    "POST /v1/customers/{id}/balance_transactions/{id}": "CustomerBalanceTransactionUpdateParams",
+    "POST /v1/test_helpers/test_clocks": "test_helpers.TestClockCreateParams",
+    "GET /v1/test_helpers/test_clocks": "test_helpers.TestClockListParams",
+    "POST /v1/test_helpers/test_clocks/{id}/advance": "test_helpers.TestClockAdvanceParams",
     "POST /v1/coupons": "CouponCreateParams",
     "GET /v1/coupons": "CouponListParams",
     "POST /v1/coupons/{id}": "CouponUpdateParams",
@@ -67,6 +74,8 @@ def strangers(taken: params.Param, known: Any, path: str) -> Iterator[str]:
     match taken:
         case params.Group():
             yield from _strange_names(taken, arms, path)
+        case params.Unsettable(wrapped):
+            yield from strangers(wrapped, known, path)
         case params.Many(item):
             inner = [get_args(arm)[0] for arm in arms if get_origin(arm) is list]
             yield from strangers(item, inner[0], f"{path}[]") if inner else [f"{path}: no list"]
@@ -104,7 +113,7 @@ def _arms(known: Any) -> Iterator[Any]:
 
 
 def named(route: Route) -> Any:
-    return getattr(stripe.params, NAMES[f"{route.method} {route.pattern}"])
+    return attrgetter(NAMES[f"{route.method} {route.pattern}"])(stripe.params)
 
 
 WITH_PARAMS = [route for route in ROUTES if route.params.fields]
