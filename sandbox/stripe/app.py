@@ -36,10 +36,11 @@ from sandbox.stripe.objects import (
     setup_intents,
     subscriptions,
     test_clocks,
+    webhook_endpoints,
 )
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
-from sandbox.stripe.webhooks import Webhooks
+from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
     *charges.ROUTES,
@@ -57,6 +58,7 @@ ROUTES = (
     *setup_intents.ROUTES,
     *subscriptions.ROUTES,
     *test_clocks.ROUTES,
+    *webhook_endpoints.ROUTES,
 )
 log = logging.getLogger("sandbox.stripe.app")
 
@@ -104,7 +106,8 @@ def build(options: Options) -> Starlette:
     options.data.mkdir(parents=True, exist_ok=True)
     store = Store(Database(options.data / "stripe.sqlite3"))
     faults = Faults()
-    webhooks = Webhooks(store, faults, options.webhook_url, options.webhook_secret)
+    targets = Targets(store, options.webhook_url, options.webhook_secret)
+    webhooks = Webhooks(store, faults, targets)
     engine = Engine(store, faults, webhooks, options.base_url)
     api = Api(engine, Router(ROUTES))
 

@@ -47,6 +47,7 @@ class Engine:
     def close(self, session: Session) -> None:
         """Write a unit's events down, in the transaction of what they tell of."""
         for event in session.events:
+            self.webhooks.enqueue(event)
             self.store.db.insert(
                 "events",
                 {
@@ -56,7 +57,6 @@ class Engine:
                     "body": orjson.dumps(event).decode(),
                 },
             )
-            self.webhooks.enqueue(event["id"])
         if session.events:
             self.webhooks.wake()
         if session.has_scheduled:

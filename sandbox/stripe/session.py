@@ -32,6 +32,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "refund": ("refund", "refund"),
     "setup_intent": ("setupintent", "setup_intent"),
     "subscription": ("subscription", "customer.subscription"),
+    "webhook_endpoint": ("webhook endpoint", "webhook_endpoint"),
     "test_helpers.test_clock": ("test clock", "test_helpers.test_clock"),
 }
 
@@ -221,7 +222,7 @@ def _event(session: Session, event_type: str, body: Object, previous: Object | N
         # Reason: a snapshot, since the same dictionaries are changed further on.
         "data": orjson.loads(orjson.dumps(data)),
         "livemode": False,
-        "pending_webhooks": 1,
+        "pending_webhooks": 0,
         "request": {"id": session.request_id, "idempotency_key": session.idempotency_key},
         "type": event_type,
     }
