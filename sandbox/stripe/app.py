@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from sandbox.serving import TRANSPORT
 from sandbox.stripe import API_VERSION
 from sandbox.stripe.api import Answer, Api
+from sandbox.stripe.checks import Lenient, Referee
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
@@ -73,6 +74,7 @@ class Options:
     base_url: str
     webhook_url: str | None = None
     webhook_secret: str | None = None
+    is_checked: bool = False
 
 
 class DroppedResponse(Response):
@@ -101,6 +103,15 @@ def _stop_if_failed(task: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
+def _referee(options: Options) -> Referee:
+    if not options.is_checked:
+        return Lenient()
+    # Reason: only the referee needs stripe-python; the sandbox itself does without.
+    from sandbox.stripe.checks.referee import SdkReferee  # noqa: PLC0415
+
+    return SdkReferee(options.data)
+
+
 def build(options: Options) -> Starlette:
     """Return the application over the store in `options.data`."""
     options.data.mkdir(parents=True, exist_ok=True)
@@ -108,7 +119,8 @@ def build(options: Options) -> Starlette:
     faults = Faults()
     targets = Targets(store, options.webhook_url, options.webhook_secret)
     webhooks = Webhooks(store, faults, targets)
-    engine = Engine(store, faults, webhooks, options.base_url)
+    referee = _referee(options)
+    engine = Engine(store, faults, webhooks, referee, options.base_url)
     api = Api(engine, Router(ROUTES))
 
     async def answer(request: Request) -> Response:
@@ -132,6 +144,7 @@ def build(options: Options) -> Starlette:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         store.db.close()
+        referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
     routes = [*Controls(engine).routes(), Route("/{path:path}", answer, methods=methods)]

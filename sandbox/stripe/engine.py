@@ -4,6 +4,7 @@ import asyncio
 
 import orjson
 
+from sandbox.stripe.checks import Referee
 from sandbox.stripe.clock import Clock, Scheduler
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.jobs import JOBS
@@ -15,10 +16,13 @@ from sandbox.stripe.webhooks import Webhooks
 class Engine:
     """Opens and closes units of work."""
 
-    def __init__(self, store: Store, faults: Faults, webhooks: Webhooks, base_url: str) -> None:
+    def __init__(
+        self, store: Store, faults: Faults, webhooks: Webhooks, referee: Referee, base_url: str
+    ) -> None:
         self.store = store
         self.faults = faults
         self.webhooks = webhooks
+        self.referee = referee
         self.writer = asyncio.Lock()
         self.clock = Clock(store)
         self.scheduler = Scheduler(store, self.clock, JOBS, units=self)
@@ -48,6 +52,7 @@ class Engine:
         """Write a unit's events down, in the transaction of what they tell of."""
         for event in session.events:
             self.webhooks.enqueue(event)
+            self.referee.event(event)
             self.store.db.insert(
                 "events",
                 {
