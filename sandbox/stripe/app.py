@@ -17,12 +17,14 @@ from starlette.types import Receive, Scope, Send
 from sandbox.serving import TRANSPORT
 from sandbox.stripe import API_VERSION
 from sandbox.stripe.api import Answer, Api
+from sandbox.stripe.checkout_page import CheckoutPage
 from sandbox.stripe.checks import Lenient, Referee
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
     charges,
+    checkout_sessions,
     coupons,
     customer_balance,
     customer_deletion,
@@ -31,6 +33,7 @@ from sandbox.stripe.objects import (
     invoice_routes,
     payment_intents,
     payment_methods,
+    payment_pages,
     products_prices,
     promotion_codes,
     refunds,
@@ -45,6 +48,7 @@ from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
     *charges.ROUTES,
+    *checkout_sessions.ROUTES,
     *coupons.ROUTES,
     *customer_balance.ROUTES,
     *customer_deletion.ROUTES,
@@ -53,6 +57,7 @@ ROUTES = (
     *invoice_routes.ROUTES,
     *payment_intents.ROUTES,
     *payment_methods.ROUTES,
+    *payment_pages.ROUTES,
     *products_prices.ROUTES,
     *promotion_codes.ROUTES,
     *refunds.ROUTES,
@@ -147,5 +152,6 @@ def build(options: Options) -> Starlette:
         referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    routes = [*Controls(engine).routes(), Route("/{path:path}", answer, methods=methods)]
+    shown = [*Controls(engine).routes(), *CheckoutPage(engine).routes()]
+    routes = [*shown, Route("/{path:path}", answer, methods=methods)]
     return Starlette(routes=routes, lifespan=lifespan)

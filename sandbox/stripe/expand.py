@@ -3,11 +3,13 @@
 from typing import Any
 
 from sandbox.stripe import errors
+from sandbox.stripe.objects import checkout_sessions
 from sandbox.stripe.session import Object, Session, listing, shown
 
 _KINDS = {
     "ch": "charge",
     "clock": "test_helpers.test_clock",
+    "cs": "checkout.session",
     "cus": "customer",
     "di": "discount",
     "in": "invoice",
@@ -83,6 +85,8 @@ def _included(session: Session, node: Object, name: str, path: str) -> Object | 
             intent = session.get("payment_intent", payment["payment"]["payment_intent"])
             return {"client_secret": intent["client_secret"], "type": "payment_intent"}
         return None
+    if (kind, name) == ("checkout.session", "line_items"):
+        return checkout_sessions.lines_of(session.get("checkout.session", node["id"]))
     if (kind, name) == ("coupon", "applies_to"):
         products = session.get("coupon", node["id"])["_products"]
         return {"products": products} if products else None

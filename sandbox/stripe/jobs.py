@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from sandbox.stripe.clock import ARRIVE, Job
 from sandbox.stripe.objects import (
+    checkout_sessions,
     coupons,
     invoices,
     promotion_codes,
@@ -17,6 +18,7 @@ JOBS: Mapping[str, Job] = {
     "collect_invoice": invoices.run_collect,
     "cycle": subscription_cycle.run_cycle,
     "delete_test_clock": test_clocks.run_delete,
+    "expire_checkout": checkout_sessions.run_expire,
     "expire_coupon": coupons.run_expire,
     "expire_incomplete": subscription_cycle.run_expire,
     "expire_promotion_code": promotion_codes.run_expire,

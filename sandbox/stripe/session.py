@@ -14,6 +14,7 @@ Object = dict[str, Any]
 
 NAMES = {  # how Stripe calls each kind in "No such ...", and the event family of its changes
     "charge": ("charge", "charge"),
+    "checkout.session": ("checkout.session", "checkout.session"),
     "coupon": ("coupon", "coupon"),
     "customer": ("customer", "customer"),
     "customer_balance_transaction": (

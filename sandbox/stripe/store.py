@@ -46,6 +46,7 @@ TABLES = (
 )  # fmt: skip
 INDEXED = {
     "charge": ("customer", "payment_intent"),
+    "checkout.session": ("customer",),
     "customer": ("test_clock",),
     "customer_balance_transaction": ("customer",),
     "invoice": ("customer", "parent.subscription_details.subscription"),

@@ -26,6 +26,10 @@ NAMES = {
     "POST /v1/webhook_endpoints": "WebhookEndpointCreateParams",
     "GET /v1/webhook_endpoints": "WebhookEndpointListParams",
     "POST /v1/webhook_endpoints/{id}": "WebhookEndpointUpdateParams",
+    "POST /v1/checkout/sessions": "checkout.SessionCreateParams",
+    "GET /v1/checkout/sessions": "checkout.SessionListParams",
+    "POST /v1/checkout/sessions/{id}": "checkout.SessionUpdateParams",
+    "GET /v1/checkout/sessions/{id}/line_items": "checkout.SessionListLineItemsParams",
     "POST /v1/coupons": "CouponCreateParams",
     "GET /v1/coupons": "CouponListParams",
     "POST /v1/coupons/{id}": "CouponUpdateParams",
@@ -119,7 +123,10 @@ def named(route: Route) -> Any:
     return attrgetter(NAMES[f"{route.method} {route.pattern}"])(stripe.params)
 
 
-WITH_PARAMS = [route for route in ROUTES if route.params.fields]
+UNDOCUMENTED = ("/v1/payment_pages/",)  # Stripe's CLI uses them, stripe-python does not
+WITH_PARAMS = [
+    route for route in ROUTES if route.params.fields and not route.pattern.startswith(UNDOCUMENTED)
+]
 
 
 @pytest.mark.parametrize("route", WITH_PARAMS, ids=lambda r: f"{r.method} {r.pattern}")

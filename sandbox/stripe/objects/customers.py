@@ -77,7 +77,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         "next_invoice_sequence": params.get("next_invoice_sequence", 1),
         "phone": params.get("phone"),
         "preferred_locales": params.get("preferred_locales", []),
-        "shipping": _shipping_of(params.get("shipping")),
+        "shipping": shipping_of(params.get("shipping")),
         "tax_exempt": params.get("tax_exempt", "none"),
         "test_clock": None,
     }
@@ -109,7 +109,8 @@ def address_of(given: dict[str, Any] | None) -> Object | None:
     return {name: given.get(name) for name in _ADDRESS_PARTS} if given else None
 
 
-def _shipping_of(given: dict[str, Any] | None) -> Object | None:
+def shipping_of(given: dict[str, Any] | None) -> Object | None:
+    """Return where and to whom goods go, or None without that."""
     if not given:
         return None
     return {
@@ -164,7 +165,7 @@ def update(session: Session, params: dict[str, Any], customer_id: str) -> Object
     if "address" in params:
         changes["address"] = address_of(params["address"])
     if "shipping" in params:
-        changes["shipping"] = _shipping_of(params["shipping"])
+        changes["shipping"] = shipping_of(params["shipping"])
     if "metadata" in params:
         changes["metadata"] = merged(customer["metadata"], params["metadata"])
     session.change(customer, changes)
