@@ -24,12 +24,14 @@ from sandbox.stripe.objects import (
     charges,
     customers,
     events,
+    invoice_item_routes,
     invoice_routes,
     payment_intents,
     payment_methods,
     products_prices,
     refunds,
     setup_intents,
+    subscription_items,
     subscriptions,
 )
 from sandbox.stripe.routing import Router
@@ -40,12 +42,14 @@ ROUTES = (
     *charges.ROUTES,
     *customers.ROUTES,
     *events.ROUTES,
+    *invoice_item_routes.ROUTES,
     *invoice_routes.ROUTES,
     *payment_intents.ROUTES,
     *payment_methods.ROUTES,
     *products_prices.ROUTES,
     *refunds.ROUTES,
     *setup_intents.ROUTES,
+    *subscription_items.ROUTES,
     *subscriptions.ROUTES,
 )
 log = logging.getLogger("sandbox.stripe.app")

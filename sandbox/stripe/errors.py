@@ -64,6 +64,15 @@ def missing(name: str, object_id: str, *, param: str = "id") -> ApiError:
     )
 
 
+def no_card() -> ApiError:
+    """Return Stripe's refusal to charge at once where there is nothing to charge."""
+    return invalid_request(
+        "This customer has no attached payment source or default payment method. "
+        "Please consider adding a default payment method.",
+        code="resource_missing",
+    )
+
+
 def unknown_route(method: str, path: str) -> ApiError:
     """Return a 404 for a route that does not exist here."""
     return ApiError(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from sandbox.stripe.errors import bad_parameter
 
 _INTEGER = re.compile(r"-?\d{1,18}")
+_DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,12})?")
 
 
 class Param(Protocol):
@@ -68,6 +69,17 @@ class Integer:
 
 
 @dataclass(frozen=True)
+class Decimals:
+    """A decimal number with at most twelve places."""
+
+    def parse(self, raw: Any, path: str) -> str:
+        """Return the number as it was written."""
+        if not isinstance(raw, str) or not _DECIMAL.fullmatch(raw):
+            raise bad_parameter(f"Invalid decimal: {path}", param=path)
+        return raw
+
+
+@dataclass(frozen=True)
 class Boolean:
     """`true` or `false`."""
 
@@ -123,13 +135,16 @@ class Many:
 
 @dataclass(frozen=True)
 class Group:
-    """Named parameters; a name that is not listed is refused."""
+    """Named parameters; a name that is not listed is refused, an empty string may unset all."""
 
     fields: Mapping[str, Param]
     required: tuple[str, ...] = field(default=())
+    is_unsettable: bool = False
 
     def parse(self, raw: Any, path: str = "") -> dict[str, Any]:
         """Return every given parameter parsed, by name."""
+        if raw == "" and self.is_unsettable:
+            return {}
         if not isinstance(raw, dict):
             raise bad_parameter("Invalid object", param=path)
         for name in raw:

@@ -46,6 +46,7 @@ INDEXED = {
     "charge": ("customer", "payment_intent"),
     "invoice": ("customer", "parent.subscription_details.subscription"),
     "invoice_payment": ("invoice", "payment.payment_intent"),
+    "invoiceitem": ("customer", "invoice"),
     "payment_intent": ("customer",),
     "payment_method": ("customer",),
     "price": ("product",),
@@ -90,6 +91,16 @@ class Database:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Take back everything that the block writes, inside a transaction."""
+        self._connection.execute("SAVEPOINT rehearsal")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK TO rehearsal")
+            self._connection.execute("RELEASE rehearsal")
 
     def run(self, sql: str, *values: Any) -> None:
         """Carry out one statement."""
@@ -138,7 +149,7 @@ class Store:
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             body["id"],
             body["object"],
-            body["created"],
+            body.get("created", body.get("_created")),
             orjson.dumps(body).decode(),
         )
 
@@ -164,6 +175,9 @@ class Store:
         """
         where, values = [f"kind = '{kind}'"], []
         for field, value in (filters or {}).items():
+            if value is None:
+                where.append(f"json_extract(body, '$.{field}') IS NULL")
+                continue
             several = value if isinstance(value, list) else [value]
             where.append(f"json_extract(body, '$.{field}') IN ({', '.join('?' * len(several))})")
             values += several
