@@ -80,6 +80,7 @@ class Api:
         """Answer one request."""
         request_id = new_id("req")
         seq = 0
+        pattern = None
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log(asked)
@@ -87,9 +88,14 @@ class Api:
             found = self._router.find(method, path)
             if found is None:
                 raise errors.unknown_route(method, path)
+            pattern = found[0].pattern
             answer = await self._with_key(asked, *found, request_id)
         except ApiError as error:
-            answer = Answer(error.status, orjson.dumps(error.body(request_id)), request_id)
+            answer = _refusal(error, request_id)
+        try:
+            self._engine.referee.response(method, pattern, answer.status, answer.body)
+        except ApiError as error:
+            answer = _refusal(error, request_id)
         self._store.db.run(
             "UPDATE requests SET status = ?, replayed = ? WHERE seq = ?",
             answer.status,
@@ -138,6 +144,7 @@ class Api:
     def _do(self, work: Work) -> Answer:
         """Work, events, ledger and saved answer are one transaction: all of it or nothing."""
         params = work.route.params.parse(work.asked.params)
+        self._engine.referee.request(work.asked.method, work.route.pattern, work.asked.params)
         session = self._engine.session(request_id=work.request_id, idempotency_key=work.asked.key)
         try:
             with self._store.db.transaction():
@@ -156,7 +163,7 @@ class Api:
     def _save(self, work: Work, session: Session, answer: Answer) -> None:
         key = work.asked.key
         if key:
-            self._keys.save(key, work.fingerprint, session.now, answer.status, answer.body)
+            self._keys.save(key, work.fingerprint, session.default_now, answer.status, answer.body)
 
 
 def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
@@ -172,6 +179,10 @@ def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
     if work.fault and work.fault.after:
         failure = _fault_error(work.fault.after)
     return _answer(failure, body, work)
+
+
+def _refusal(error: ApiError, request_id: str) -> Answer:
+    return Answer(error.status, orjson.dumps(error.body(request_id)), request_id)
 
 
 def _answer(failure: ApiError | None, body: Any, work: Work) -> Answer:

@@ -17,11 +17,15 @@ from starlette.types import Receive, Scope, Send
 from sandbox.serving import TRANSPORT
 from sandbox.stripe import API_VERSION
 from sandbox.stripe.api import Answer, Api
+from sandbox.stripe.checks import Lenient, Referee
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
     charges,
+    coupons,
+    customer_balance,
+    customer_deletion,
     customers,
     events,
     invoice_item_routes,
@@ -29,17 +33,23 @@ from sandbox.stripe.objects import (
     payment_intents,
     payment_methods,
     products_prices,
+    promotion_codes,
     refunds,
     setup_intents,
     subscription_items,
     subscriptions,
+    test_clocks,
+    webhook_endpoints,
 )
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
-from sandbox.stripe.webhooks import Webhooks
+from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
     *charges.ROUTES,
+    *coupons.ROUTES,
+    *customer_balance.ROUTES,
+    *customer_deletion.ROUTES,
     *customers.ROUTES,
     *events.ROUTES,
     *invoice_item_routes.ROUTES,
@@ -47,10 +57,13 @@ ROUTES = (
     *payment_intents.ROUTES,
     *payment_methods.ROUTES,
     *products_prices.ROUTES,
+    *promotion_codes.ROUTES,
     *refunds.ROUTES,
     *setup_intents.ROUTES,
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,
+    *test_clocks.ROUTES,
+    *webhook_endpoints.ROUTES,
 )
 log = logging.getLogger("sandbox.stripe.app")
 
@@ -65,6 +78,7 @@ class Options:
     base_url: str
     webhook_url: str | None = None
     webhook_secret: str | None = None
+    is_checked: bool = False
 
 
 class DroppedResponse(Response):
@@ -93,13 +107,24 @@ def _stop_if_failed(task: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
+def _referee(options: Options) -> Referee:
+    if not options.is_checked:
+        return Lenient()
+    # Reason: only the referee needs stripe-python; the sandbox itself does without.
+    from sandbox.stripe.checks.referee import SdkReferee  # noqa: PLC0415
+
+    return SdkReferee(options.data)
+
+
 def build(options: Options) -> Starlette:
     """Return the application over the store in `options.data`."""
     options.data.mkdir(parents=True, exist_ok=True)
     store = Store(Database(options.data / "stripe.sqlite3"))
     faults = Faults()
-    webhooks = Webhooks(store, faults, options.webhook_url, options.webhook_secret)
-    engine = Engine(store, faults, webhooks, options.base_url)
+    targets = Targets(store, options.webhook_url, options.webhook_secret)
+    webhooks = Webhooks(store, faults, targets)
+    referee = _referee(options)
+    engine = Engine(store, faults, webhooks, referee, options.base_url)
     api = Api(engine, Router(ROUTES))
 
     async def answer(request: Request) -> Response:
@@ -123,6 +148,7 @@ def build(options: Options) -> Starlette:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         store.db.close()
+        referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
     routes = [*Controls(engine).routes(), Route("/{path:path}", answer, methods=methods)]

@@ -64,6 +64,7 @@ class Controls:
             ("GET", "ledger", self._ledger),
             ("GET", "clock", self._clock),
             ("GET", "webhooks", self._pending),
+            ("GET", "deviations", self._deviations),
             ("POST", "payment-methods", self._card),
             ("POST", "faults", self._plan),
             ("POST", "clock/advance", self._advance),
@@ -93,6 +94,9 @@ class Controls:
 
     async def _pending(self, _request: Request) -> Response:
         return _json({"pending_count": self._engine.webhooks.pending_count()})
+
+    async def _deviations(self, _request: Request) -> Response:
+        return _json(self._engine.referee.report())
 
     async def _card(self, request: Request) -> Response:
         wanted = ScriptedCard.model_validate_json(await request.body())

@@ -80,6 +80,26 @@ class Decimals:
 
 
 @dataclass(frozen=True)
+class Number:
+    """A number that may have a fraction."""
+
+    above: float
+    maximum: float
+
+    def parse(self, raw: Any, path: str) -> float:
+        """Return the number."""
+        if not isinstance(raw, str) or not _DECIMAL.fullmatch(raw):
+            raise bad_parameter(f"Invalid decimal: {path} must be a number", param=path)
+        value = float(raw)
+        if not self.above < value <= self.maximum:
+            raise bad_parameter(
+                f"Invalid {path}: must be above {self.above} and at most {self.maximum}",
+                param=path,
+            )
+        return value
+
+
+@dataclass(frozen=True)
 class Boolean:
     """`true` or `false`."""
 
@@ -135,16 +155,13 @@ class Many:
 
 @dataclass(frozen=True)
 class Group:
-    """Named parameters; a name that is not listed is refused, an empty string may unset all."""
+    """Named parameters; a name that is not listed is refused."""
 
     fields: Mapping[str, Param]
     required: tuple[str, ...] = field(default=())
-    is_unsettable: bool = False
 
     def parse(self, raw: Any, path: str = "") -> dict[str, Any]:
         """Return every given parameter parsed, by name."""
-        if raw == "" and self.is_unsettable:
-            return {}
         if not isinstance(raw, dict):
             raise bad_parameter("Invalid object", param=path)
         for name in raw:
@@ -162,6 +179,17 @@ class Group:
         return {
             name: self.fields[name].parse(value, _join(path, name)) for name, value in raw.items()
         }
+
+
+@dataclass(frozen=True)
+class Unsettable:
+    """Something that the empty string unsets."""
+
+    inner: Param
+
+    def parse(self, raw: Any, path: str) -> Any:
+        """Return the value, or None for the empty string."""
+        return None if raw == "" else self.inner.parse(raw, path)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from sandbox.stripe import errors
 from sandbox.stripe.objects import intents, invoice_items, invoice_shape
 from sandbox.stripe.objects.customers import own_method
 from sandbox.stripe.objects.invoice_drafts import HOUR
-from sandbox.stripe.session import Object, Session, merged, new_id
+from sandbox.stripe.session import Object, Session, deleted, merged, new_id
 
 _DRAFT_ONLY = ("collection_method", "days_until_due", "due_date", "number", "statement_descriptor")
 _ALWAYS = ("auto_advance", "description", "footer")
@@ -168,4 +168,4 @@ def delete(session: Session, invoice: Object) -> Object:
         session.change(item, changes, is_announced=False)
     session.store.delete(invoice["id"])
     session.emit("invoice.deleted", invoice)
-    return {"id": invoice["id"], "object": "invoice", "deleted": True}
+    return deleted(invoice)

@@ -19,7 +19,7 @@ from sandbox.stripe.params import (
     Text,
 )
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, page_of, shown
+from sandbox.stripe.session import Object, Session, deleted, merged, page_of, shown
 
 PRICE_DATA = Group(
     {
@@ -167,7 +167,7 @@ def delete(session: Session, _params: dict[str, Any], item_id: str) -> Object:
         invoice_edits.take_off(session, invoice, item)
     session.store.delete(item_id)
     session.emit("invoiceitem.deleted", item)
-    return {"id": item_id, "object": "invoiceitem", "deleted": True}
+    return deleted(item)
 
 
 def _editable_invoice(session: Session, item: Object) -> Object | None:

@@ -1,6 +1,6 @@
 """What invoices, their lines and their payments look like."""
 
-from sandbox.stripe.objects.balances import applied
+from sandbox.stripe.balances import applied
 from sandbox.stripe.session import Object, Session, listing, new_id
 
 _BLANK: Object = {

@@ -2,8 +2,14 @@
 
 from typing import Any
 
-from sandbox.stripe import errors
-from sandbox.stripe.objects import balances, charges, intents, invoice_shape, payment_methods
+from sandbox.stripe import balances, errors
+from sandbox.stripe.objects import (
+    charges,
+    customer_balance,
+    intents,
+    invoice_shape,
+    payment_methods,
+)
 from sandbox.stripe.objects.customers import own_method
 from sandbox.stripe.objects.subscription_status import ENDED, follow
 from sandbox.stripe.session import Object, Session
@@ -39,7 +45,9 @@ def finalize(session: Session, invoice: Object) -> Object:
         is_announced=False,
     )
     kind = "invoice_too_small" if ending > 0 else "applied_to_invoice"
-    balances.move(session, customer, invoice, ending, kind)
+    if ending != balance:
+        fields = {"currency": currency, "invoice": invoice["id"]}
+        customer_balance.move(session, customer, ending - balance, kind, **fields)
     session.emit("invoice.finalized", invoice)
     if invoice["amount_due"] == 0:
         return _mark_paid(session, invoice)
@@ -262,7 +270,9 @@ def return_balance(session: Session, invoice: Object) -> None:
     """Give back what the invoice had used of the customer's balance."""
     customer = session.get("customer", invoice["customer"])
     used = invoice["starting_balance"] - (invoice["ending_balance"] or 0)
-    balances.move(session, customer, invoice, customer["balance"] + used, "unapplied_from_invoice")
+    if used:
+        fields = {"currency": invoice["currency"], "invoice": invoice["id"]}
+        customer_balance.move(session, customer, used, "unapplied_from_invoice", **fields)
 
 
 def mark_uncollectible(session: Session, invoice: Object) -> Object:

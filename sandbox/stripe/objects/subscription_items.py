@@ -5,7 +5,7 @@ from typing import Any
 from sandbox.stripe import errors
 from sandbox.stripe.objects import subscription_params, subscription_updates
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, part_of
+from sandbox.stripe.session import Object, Session, deleted, part_of
 
 _TERMS = ("off_session", "payment_behavior", "proration_behavior", "proration_date")
 
@@ -56,7 +56,7 @@ def delete(session: Session, params: dict[str, Any], item_id: str) -> Object:
     """DELETE /v1/subscription_items/{id}."""
     subscription, _ = _find(session, item_id)
     _change(session, subscription, params, {"id": item_id, "deleted": True})
-    return {"id": item_id, "object": "subscription_item", "deleted": True}
+    return deleted({"id": item_id, "object": "subscription_item"})
 
 
 def list_all(session: Session, params: dict[str, Any]) -> Object:

@@ -11,6 +11,7 @@ from sandbox.stripe.params import (
     Param,
     Range,
     Text,
+    Unsettable,
 )
 
 STATUSES = (
@@ -114,13 +115,14 @@ UPDATE = Group(
         "billing_cycle_anchor": ANCHOR_CHANGE,
         "cancellation_details": CANCELLATION_DETAILS,
         "items": Many(Group(CHANGED_ITEM)),
-        "pause_collection": Group(
-            {
-                "behavior": Choice(("keep_as_draft", "mark_uncollectible", "void")),
-                "resumes_at": Integer(),
-            },
-            required=("behavior",),
-            is_unsettable=True,
+        "pause_collection": Unsettable(
+            Group(
+                {
+                    "behavior": Choice(("keep_as_draft", "mark_uncollectible", "void")),
+                    "resumes_at": Integer(),
+                },
+                required=("behavior",),
+            )
         ),
         "proration_date": Integer(),
     }
@@ -133,6 +135,7 @@ LIST = Group(
         "customer": Text(),
         "price": Text(),
         "status": Choice((*STATUSES, "all", "ended")),
+        "test_clock": Text(),
     }
 )
 CANCEL = Group(

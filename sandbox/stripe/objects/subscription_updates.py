@@ -107,7 +107,7 @@ def check_collection(subscription: Object) -> None:
         )
 
 
-def _paused(session: Session, subscription: Object, wish: dict[str, Any]) -> Object | None:
+def _paused(session: Session, subscription: Object, wish: dict[str, Any] | None) -> Object | None:
     if not wish:
         return None
     resumes_at = wish.get("resumes_at")

@@ -23,6 +23,8 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/subscriptions."""
     names = ("collection_method", "customer")
     filters: dict[str, Any] = {name: params[name] for name in names if params.get(name)}
+    if "customer" not in filters:
+        filters["test_clock"] = params.get("test_clock")
     status = params.get("status")
     if status == "ended":
         filters["status"] = list(ENDED)

@@ -1,0 +1,42 @@
+"""The referee of `--check`: is all traffic what the installed stripe-python says it would be?"""
+
+from typing import Any, Protocol
+
+
+class Referee(Protocol):
+    """Checks what passes; each method raises `ApiError` for what it finds wrong."""
+
+    def request(self, verb: str, pattern: str, params: dict[str, Any]) -> None:
+        """Check a request whose parameters the sandbox itself finds good."""
+
+    def response(self, verb: str, pattern: str | None, status: int, body: bytes) -> None:
+        """Check an answer; without a pattern no route was found."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Check an event before it is written down."""
+
+    def report(self) -> dict[str, Any]:
+        """Return what was checked and every deviation, oldest first."""
+
+    def close(self) -> None:
+        """Let go of its file."""
+
+
+class Lenient:
+    """The referee without `--check`: lets everything pass."""
+
+    def request(self, verb: str, pattern: str, params: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def response(self, verb: str, pattern: str | None, status: int, body: bytes) -> None:
+        """Do nothing."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def report(self) -> dict[str, Any]:
+        """Say that nothing was checked."""
+        return {"checked_request_count": 0, "checked_response_count": 0, "items": []}
+
+    def close(self) -> None:
+        """Do nothing."""
