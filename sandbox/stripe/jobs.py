@@ -8,7 +8,9 @@ from sandbox.stripe.objects import (
     coupons,
     invoices,
     promotion_codes,
+    subscription_billing,
     subscription_cycle,
+    subscription_updates,
     test_clocks,
 )
 
@@ -22,7 +24,11 @@ JOBS: Mapping[str, Job] = {
     "expire_coupon": coupons.run_expire,
     "expire_incomplete": subscription_cycle.run_expire,
     "expire_promotion_code": promotion_codes.run_expire,
+    "expire_update": subscription_billing.run_expire_update,
     "finalize_invoice": invoices.run_finalize,
+    "invoice_overdue": invoices.run_overdue,
+    "invoice_upcoming": subscription_cycle.run_upcoming,
+    "resume_collection": subscription_updates.run_resume_collection,
     "trial_will_end": subscription_cycle.run_trial_will_end,
     "void_resumption": subscription_cycle.run_void_resumption,
 }

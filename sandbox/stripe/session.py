@@ -25,6 +25,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "event": ("event", "event"),
     "invoice": ("invoice", "invoice"),
     "invoice_payment": ("invoice_payment", "invoice_payment"),
+    "invoiceitem": ("invoiceitem", "invoiceitem"),
     "payment_intent": ("payment_intent", "payment_intent"),
     "payment_method": ("PaymentMethod", "payment_method"),
     "price": ("price", "price"),
@@ -33,6 +34,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "refund": ("refund", "refund"),
     "setup_intent": ("setupintent", "setup_intent"),
     "subscription": ("subscription", "customer.subscription"),
+    "subscription_item": ("subscription_item", "subscription_item"),
     "webhook_endpoint": ("webhook endpoint", "webhook_endpoint"),
     "test_helpers.test_clock": ("test clock", "test_helpers.test_clock"),
 }
@@ -89,6 +91,16 @@ class Reader:
         self.base_url = base_url
         self.request_id = request_id
         self.idempotency_key = idempotency_key
+
+    def at(self, moment: int) -> "Session":
+        """Return a unit of work at another moment, to see what would happen then."""
+        return Session(
+            self.store,
+            moment,
+            base_url=self.base_url,
+            default_now=self.default_now,
+            test_clock=self.test_clock,
+        )
 
     def get(self, kind: str, object_id: str, *, param: str = "id") -> Object:
         """Return one object.
@@ -209,6 +221,25 @@ def page_of(
             session.get(kind, params[cursor], param=cursor)
     rows, has_more = session.store.objects(kind, filters, params.get("created"), page=params)
     return listing(url, [shown(row) for row in rows], has_more=has_more)
+
+
+def part_of(listed: Object, name: str, params: Mapping[str, Any]) -> Object:
+    """Return one page of a list that an object carries in itself.
+
+    Raises:
+        ApiError: If a cursor is not in the list.
+    """
+    rows, ids = listed["data"], [row["id"] for row in listed["data"]]
+    after, before = params.get("starting_after"), params.get("ending_before")
+    for param, cursor in (("starting_after", after), ("ending_before", before)):
+        if cursor and cursor not in ids:
+            raise errors.missing(name, cursor, param=param)
+    limit = params.get("limit", 10)
+    if before:
+        ahead = rows[: ids.index(before)]
+        return listing(listed["url"], ahead[-limit:], has_more=len(ahead) > limit)
+    rest = rows[ids.index(after) + 1 :] if after else rows
+    return listing(listed["url"], rest[:limit], has_more=len(rest) > limit)
 
 
 def _event(session: Session, event_type: str, body: Object, previous: Object | None) -> Object:

@@ -51,6 +51,7 @@ INDEXED = {
     "customer_balance_transaction": ("customer",),
     "invoice": ("customer", "parent.subscription_details.subscription"),
     "invoice_payment": ("invoice", "payment.payment_intent"),
+    "invoiceitem": ("customer", "invoice"),
     "payment_intent": ("customer",),
     "payment_method": ("customer",),
     "price": ("product",),
@@ -105,6 +106,16 @@ class Database:
             raise
         self._connection.execute("COMMIT")
 
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Take back everything that the block writes, inside a transaction."""
+        self._connection.execute("SAVEPOINT rehearsal")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK TO rehearsal")
+            self._connection.execute("RELEASE rehearsal")
+
     def run(self, sql: str, *values: Any) -> None:
         """Carry out one statement."""
         self._connection.execute(sql, values)
@@ -152,7 +163,7 @@ class Store:
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             body["id"],
             body["object"],
-            body.get("created", 0),
+            body.get("created", body.get("_created", 0)),
             orjson.dumps(body).decode(),
         )
 
