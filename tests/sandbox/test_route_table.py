@@ -26,10 +26,16 @@ def test_what_is_missing_is_named_at_every_depth() -> None:
         "| `PUT /v1/invoices/{invoice}/pay` | not done |  |",
     ]
     taken = Group({"items": Many(Group({"price": Text()})), "name": Text()})
-    wanted = {"items": {"price": {}, "price_data": {"currency": {}}}, "name": {}, "phases": {}}
+    wanted: route_table.Tree = {
+        "items": {"price": {}, "price_data": {"currency": {}}},
+        "name": {},
+        "phases": {},
+    }
     told = route_table._told(wanted, taken)
     assert told == "`items[price_data]`, `phases`"
-    assert route_table._told({"items": dict.fromkeys("abcdefghi", {})}, taken) == "`items[9 more]`"
+    assert (
+        route_table._told({"items": {name: {} for name in "abcdefghi"}}, taken) == "`items[9 more]`"
+    )
 
 
 def _query(name: str) -> dict[str, object]:
