@@ -23,31 +23,43 @@ from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
     charges,
+    coupons,
+    customer_balance,
+    customer_deletion,
     customers,
     events,
     invoice_routes,
     payment_intents,
     payment_methods,
     products_prices,
+    promotion_codes,
     refunds,
     setup_intents,
     subscriptions,
+    test_clocks,
+    webhook_endpoints,
 )
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
-from sandbox.stripe.webhooks import Webhooks
+from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
     *charges.ROUTES,
+    *coupons.ROUTES,
+    *customer_balance.ROUTES,
+    *customer_deletion.ROUTES,
     *customers.ROUTES,
     *events.ROUTES,
     *invoice_routes.ROUTES,
     *payment_intents.ROUTES,
     *payment_methods.ROUTES,
     *products_prices.ROUTES,
+    *promotion_codes.ROUTES,
     *refunds.ROUTES,
     *setup_intents.ROUTES,
     *subscriptions.ROUTES,
+    *test_clocks.ROUTES,
+    *webhook_endpoints.ROUTES,
 )
 log = logging.getLogger("sandbox.stripe.app")
 
@@ -105,7 +117,8 @@ def build(options: Options) -> Starlette:
     options.data.mkdir(parents=True, exist_ok=True)
     store = Store(Database(options.data / "stripe.sqlite3"))
     faults = Faults()
-    webhooks = Webhooks(store, faults, options.webhook_url, options.webhook_secret)
+    targets = Targets(store, options.webhook_url, options.webhook_secret)
+    webhooks = Webhooks(store, faults, targets)
     referee = _referee(options)
     engine = Engine(store, faults, webhooks, referee, options.base_url)
     api = Api(engine, Router(ROUTES))

@@ -32,14 +32,18 @@ class Engine:
         self,
         now: int | None = None,
         *,
+        test_clock: str | None = None,
         request_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> Session:
         """Open a unit of work; its moment is the clock's unless a job brings its own."""
+        default_now = int(self.clock.now()) if now is None or test_clock else now
         return Session(
             self.store,
-            int(self.clock.now()) if now is None else now,
+            default_now if now is None else now,
             base_url=self._base_url,
+            default_now=default_now,
+            test_clock=test_clock,
             request_id=request_id,
             idempotency_key=idempotency_key,
         )
@@ -48,6 +52,7 @@ class Engine:
         """Write a unit's events down, in the transaction of what they tell of."""
         for event in session.events:
             self.referee.event(event)
+            self.webhooks.enqueue(event)
             self.store.db.insert(
                 "events",
                 {
@@ -57,7 +62,6 @@ class Engine:
                     "body": orjson.dumps(event).decode(),
                 },
             )
-            self.webhooks.enqueue(event["id"])
         if session.events:
             self.webhooks.wake()
         if session.has_scheduled:

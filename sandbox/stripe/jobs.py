@@ -2,14 +2,24 @@
 
 from collections.abc import Mapping
 
-from sandbox.stripe.clock import Job
-from sandbox.stripe.objects import invoices, subscription_cycle
+from sandbox.stripe.clock import ARRIVE, Job
+from sandbox.stripe.objects import (
+    coupons,
+    invoices,
+    promotion_codes,
+    subscription_cycle,
+    test_clocks,
+)
 
 JOBS: Mapping[str, Job] = {
+    ARRIVE: test_clocks.run_arrive,
     "cancel": subscription_cycle.run_cancel,
     "collect_invoice": invoices.run_collect,
     "cycle": subscription_cycle.run_cycle,
+    "delete_test_clock": test_clocks.run_delete,
+    "expire_coupon": coupons.run_expire,
     "expire_incomplete": subscription_cycle.run_expire,
+    "expire_promotion_code": promotion_codes.run_expire,
     "finalize_invoice": invoices.run_finalize,
     "trial_will_end": subscription_cycle.run_trial_will_end,
     "void_resumption": subscription_cycle.run_void_resumption,

@@ -128,6 +128,7 @@ class Receiver:
     """Takes webhooks; answers 500 to the next `refusals` of them."""
 
     url: str = ""
+    secret: str = SECRET
     refusals: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
@@ -137,7 +138,7 @@ class Receiver:
         if self.refusals > 0:
             self.refusals -= 1
             return 500
-        stripe.WebhookSignature.verify_header(payload.decode(), signature, SECRET, 300)
+        stripe.WebhookSignature.verify_header(payload.decode(), signature, self.secret, 300)
         event = json.loads(payload)
         self.events.append(event)
         return 200

@@ -126,7 +126,7 @@ def _body(session: Session, intent: Object, method: Object, outcome: str | None)
         "billing_details": payment_methods.BILLING_DETAILS,
         "calculated_statement_descriptor": "SANDBOX",
         "captured": is_paid,
-        "created": session.now,
+        "created": session.default_now,
         "currency": intent["currency"],
         "customer": intent["customer"],
         "description": intent["description"],

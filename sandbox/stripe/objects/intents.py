@@ -69,7 +69,7 @@ def make(
         "object": "payment_intent",
         "amount": amount,
         "client_secret": f"{intent_id}_{new_id('secret')}",
-        "created": session.now,
+        "created": session.default_now,
         "currency": currency,
         "customer": customer_id,
         "_invoice": invoice["id"] if invoice else None,

@@ -77,7 +77,7 @@ def _body(session: Session, charge: Object, amount: int, params: dict[str, Any])
         "amount": amount,
         "balance_transaction": None,
         "charge": charge["id"],
-        "created": session.now,
+        "created": session.default_now,
         "currency": charge["currency"],
         "destination_details": {
             "card": {
