@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from sandbox.stripe import errors, forms
+from sandbox.stripe.checks import Passing
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.expand import expand
@@ -80,7 +81,7 @@ class Api:
         """Answer one request."""
         request_id = new_id("req")
         seq = 0
-        pattern = None
+        passing = Passing(method)
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log(asked)
@@ -88,12 +89,12 @@ class Api:
             found = self._router.find(method, path)
             if found is None:
                 raise errors.unknown_route(method, path)
-            pattern = found[0].pattern
+            passing = Passing(method, found[0].pattern, asked.params)
             answer = await self._with_key(asked, *found, request_id)
         except ApiError as error:
             answer = _refusal(error, request_id)
         try:
-            self._engine.referee.response(method, pattern, answer.status, answer.body)
+            self._engine.referee.exchange(passing, answer.status, answer.body)
         except ApiError as error:
             answer = _refusal(error, request_id)
         self._store.db.run(
@@ -144,7 +145,6 @@ class Api:
     def _do(self, work: Work) -> Answer:
         """Work, events, ledger and saved answer are one transaction: all of it or nothing."""
         params = work.route.params.parse(work.asked.params)
-        self._engine.referee.request(work.asked.method, work.route.pattern, work.asked.params)
         session = self._engine.session(request_id=work.request_id, idempotency_key=work.asked.key)
         try:
             with self._store.db.transaction():
