@@ -21,30 +21,37 @@ from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
-    charges,
+    balance,
+    charge_routes,
     customers,
+    dispute_routes,
     events,
     invoice_routes,
     payment_intents,
-    payment_methods,
+    payment_method_routes,
     products_prices,
     refunds,
+    setup_attempts,
     setup_intents,
     subscriptions,
 )
+from sandbox.stripe.pages import Pages
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Webhooks
 
 ROUTES = (
-    *charges.ROUTES,
+    *balance.ROUTES,
+    *charge_routes.ROUTES,
     *customers.ROUTES,
+    *dispute_routes.ROUTES,
     *events.ROUTES,
     *invoice_routes.ROUTES,
     *payment_intents.ROUTES,
-    *payment_methods.ROUTES,
+    *payment_method_routes.ROUTES,
     *products_prices.ROUTES,
     *refunds.ROUTES,
+    *setup_attempts.ROUTES,
     *setup_intents.ROUTES,
     *subscriptions.ROUTES,
 )
@@ -77,6 +84,7 @@ def _response(answer: Answer) -> Response:
     if answer.is_dropped:
         return DroppedResponse()
     headers = {"Request-Id": answer.request_id, "Stripe-Version": API_VERSION}
+    headers |= answer.headers
     if answer.is_replayed:
         headers["Idempotent-Replayed"] = "true"
     return Response(answer.body, answer.status, headers, media_type="application/json")
@@ -121,5 +129,6 @@ def build(options: Options) -> Starlette:
         store.db.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    routes = [*Controls(engine).routes(), Route("/{path:path}", answer, methods=methods)]
+    shown = [*Controls(engine).routes(), *Pages(engine).routes()]
+    routes = [*shown, Route("/{path:path}", answer, methods=methods)]
     return Starlette(routes=routes, lifespan=lifespan)

@@ -8,14 +8,17 @@ from sandbox.stripe.session import Object, Session, listing, shown
 _KINDS = {
     "ch": "charge",
     "cus": "customer",
+    "du": "dispute",
     "in": "invoice",
     "pi": "payment_intent",
     "pm": "payment_method",
     "price": "price",
     "prod": "product",
     "re": "refund",
+    "setatt": "setup_attempt",
     "seti": "setup_intent",
     "sub": "subscription",
+    "txn": "balance_transaction",
 }
 _PLAIN = {("charge", "payment_method"), ("line_item", "invoice"), ("plan", "id")}
 _MAX_DEPTH = 4
@@ -79,6 +82,10 @@ def _included(session: Session, node: Object, name: str, path: str) -> Object | 
             intent = session.get("payment_intent", payment["payment"]["payment_intent"])
             return {"client_secret": intent["client_secret"], "type": "payment_intent"}
         return None
+    if (kind, name) == ("charge", "refunds"):
+        refunds = session.find("refund", charge=node["id"])
+        url = f"/v1/charges/{node['id']}/refunds"
+        return listing(url, [shown(refund) for refund in refunds])
     if (kind, name) == ("customer", "subscriptions"):
         url = f"/v1/customers/{node['id']}/subscriptions"
         running = session.find("subscription", customer=node["id"])

@@ -13,8 +13,10 @@ from sandbox.stripe.store import Store
 Object = dict[str, Any]
 
 NAMES = {  # how Stripe calls each kind in "No such ...", and the event family of its changes
+    "balance_transaction": ("balance transaction", "balance_transaction"),
     "charge": ("charge", "charge"),
     "customer": ("customer", "customer"),
+    "dispute": ("dispute", "charge.dispute"),
     "event": ("event", "event"),
     "invoice": ("invoice", "invoice"),
     "invoice_payment": ("invoice_payment", "invoice_payment"),
@@ -23,6 +25,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "price": ("price", "price"),
     "product": ("product", "product"),
     "refund": ("refund", "refund"),
+    "setup_attempt": ("setup attempt", "setup_attempt"),
     "setup_intent": ("setupintent", "setup_intent"),
     "subscription": ("subscription", "customer.subscription"),
 }
@@ -114,7 +117,7 @@ class Session:
 
     def withdraw(self, *object_ids: str) -> None:
         """Remove objects as if they had never been, with their events and jobs."""
-        self.events = [e for e in self.events if e["data"]["object"]["id"] not in object_ids]
+        self.events = [e for e in self.events if e["data"]["object"].get("id") not in object_ids]
         for object_id in object_ids:
             self.store.delete(object_id)
             self.store.db.run("DELETE FROM jobs WHERE object_id = ?", object_id)

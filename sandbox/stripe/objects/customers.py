@@ -53,7 +53,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     if params.get("payment_method"):
         method = payment_methods.take(session, params["payment_method"], param="payment_method")
         session.create(body, event="customer.created")
-        payment_methods.attach(session, {"customer": customer_id}, method["id"])
+        payment_methods.own(session, method, customer_id)
         return shown(body)
     _check_default(session, body, params)
     return shown(session.create(body, event="customer.created"))
