@@ -23,47 +23,54 @@ from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
-    charges,
+    balance,
+    charge_routes,
     checkout_sessions,
     coupons,
     customer_balance,
     customer_deletion,
     customers,
+    dispute_routes,
     events,
     invoice_item_routes,
     invoice_routes,
     payment_intents,
-    payment_methods,
+    payment_method_routes,
     payment_pages,
     products_prices,
     promotion_codes,
     refunds,
+    setup_attempts,
     setup_intents,
     subscription_items,
     subscriptions,
     test_clocks,
     webhook_endpoints,
 )
+from sandbox.stripe.pages import Pages
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
-    *charges.ROUTES,
     *checkout_sessions.ROUTES,
     *coupons.ROUTES,
     *customer_balance.ROUTES,
     *customer_deletion.ROUTES,
+    *balance.ROUTES,
+    *charge_routes.ROUTES,
     *customers.ROUTES,
+    *dispute_routes.ROUTES,
     *events.ROUTES,
     *invoice_item_routes.ROUTES,
     *invoice_routes.ROUTES,
     *payment_intents.ROUTES,
-    *payment_methods.ROUTES,
     *payment_pages.ROUTES,
+    *payment_method_routes.ROUTES,
     *products_prices.ROUTES,
     *promotion_codes.ROUTES,
     *refunds.ROUTES,
+    *setup_attempts.ROUTES,
     *setup_intents.ROUTES,
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,
@@ -100,6 +107,7 @@ def _response(answer: Answer) -> Response:
     if answer.is_dropped:
         return DroppedResponse()
     headers = {"Request-Id": answer.request_id, "Stripe-Version": API_VERSION}
+    headers |= answer.headers
     if answer.is_replayed:
         headers["Idempotent-Replayed"] = "true"
     return Response(answer.body, answer.status, headers, media_type="application/json")
@@ -156,6 +164,10 @@ def build(options: Options) -> Starlette:
         referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    shown = [*Controls(engine).routes(), *CheckoutPage(engine).routes()]
+    shown = [
+        *Controls(engine).routes(),
+        *Pages(engine).routes(),
+        *CheckoutPage(engine).routes(),
+    ]
     routes = [*shown, Route("/{path:path}", answer, methods=methods)]
     return Starlette(routes=routes, lifespan=lifespan)

@@ -77,7 +77,7 @@ class CheckoutPage:
             given = typed.model_dump(exclude_none=True)
             return checkout_completion.complete(session, checkout_id, given)
 
-        return await self._engine.carry_out(work)
+        return await self._engine.carry_out(work, request_id=new_id("req"))
 
 
 def _json(body: Any, status: int = 200) -> Response:

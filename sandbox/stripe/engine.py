@@ -11,6 +11,7 @@ from sandbox.stripe.clock import Clock, Scheduler
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.jobs import JOBS
+from sandbox.stripe.limits import RateLimit
 from sandbox.stripe.session import Session
 from sandbox.stripe.store import Store
 from sandbox.stripe.webhooks import Webhooks
@@ -28,6 +29,7 @@ class Engine:
         self.faults = faults
         self.webhooks = webhooks
         self.referee = referee
+        self.limit = RateLimit()
         self.writer = asyncio.Lock()
         self.clock = Clock(store)
         self.scheduler = Scheduler(store, self.clock, JOBS, units=self)
@@ -53,7 +55,7 @@ class Engine:
             idempotency_key=idempotency_key,
         )
 
-    async def carry_out(self, work: Callable[[Session], T]) -> T:
+    async def carry_out(self, work: Callable[[Session], T], *, request_id: str | None = None) -> T:
         """Do one unit of work for a control or a page.
 
         Raises:
@@ -61,7 +63,7 @@ class Engine:
         """
         failure: ApiError | None = None
         async with self.writer:
-            session = self.session()
+            session = self.session(request_id=request_id)
             with self.store.db.transaction():
                 try:
                     done = work(session)

@@ -210,3 +210,31 @@ def test_people_can_use_the_page(sandbox: Sandbox) -> None:
     assert paid.headers["location"] == BACK.replace("{CHECKOUT_SESSION_ID}", opened.id)
     assert "complete" in sandbox.http.get(path).text
     assert sandbox.http.get("/c/pay/cs_test_none").status_code == 404
+
+
+@pytest.mark.parametrize("mode", ["payment", "subscription", "setup"])
+def test_customers_pass_3d_secure(mode: str, shop: Shop, sandbox: Sandbox) -> None:
+    lines = {"payment": [LAMP], "subscription": [{"price": shop.price}]}
+    params = {"line_items": lines[mode]} if mode in lines else {"currency": "usd"}
+    opened = open_session(sandbox, mode, customer=shop.customer, **params)
+    done = completed(sandbox, opened, payment_method="pm_card_authenticationRequired")
+    assert done.status == "complete"
+    if mode == "subscription":
+        assert shop.see(done.subscription).status == "active"
+    elif mode == "payment":
+        assert sandbox.api.payment_intents.retrieve(done.payment_intent).status == "succeeded"
+    else:
+        assert sandbox.api.setup_intents.retrieve(done.setup_intent).status == "succeeded"
+
+
+def test_the_calls_of_stripes_cli(sandbox: Sandbox) -> None:
+    opened = open_session(sandbox, "payment", line_items=[{**LAMP, "quantity": 2}])
+    key = {"Authorization": "Bearer sk_test_sandbox"}
+    path = f"/v1/payment_pages/{opened.id}"
+    assert sandbox.http.get(path, headers=key).json()["id"] == opened.id
+    form = {"payment_method": "pm_card_visa", "expected_amount": "3001"}
+    wrong = sandbox.http.post(f"{path}/confirm", headers=key, data=form)
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "expected_amount")
+    form["expected_amount"] = "3000"
+    right = sandbox.http.post(f"{path}/confirm", headers=key, data=form)
+    assert right.json()["payment_status"] == "paid"

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from sandbox.stripe import errors
+from sandbox.stripe import cards, errors
+from sandbox.stripe.declines import AUTHENTICATION_REQUIRED
 from sandbox.stripe.objects import (
+    addresses,
+    authentication,
     charges,
     checkout_sessions,
     checkout_shape,
@@ -13,7 +16,7 @@ from sandbox.stripe.objects import (
     payment_methods,
     redemptions,
     setup_intents,
-    subscriptions,
+    subscription_start,
 )
 from sandbox.stripe.session import Object, Session, merged
 
@@ -45,7 +48,7 @@ def complete(session: Session, checkout_id: str, given: dict[str, Any]) -> Objec
     method = _method(session, checkout, given)
     customer_id = _customer(session, checkout, given)
     if checkout["mode"] == "subscription":
-        _subscribe(session, checkout, method, customer_id)
+        _subscribe(session, checkout, method, str(customer_id))
     elif checkout["mode"] == "payment":
         _pay(session, checkout, method, customer_id)
         if coupon:
@@ -118,9 +121,7 @@ def _customer(session: Session, checkout: Object, given: dict[str, Any]) -> str 
     return made
 
 
-def _subscribe(
-    session: Session, checkout: Object, method: Object | None, customer_id: str | None
-) -> None:
+def _subscribe(session: Session, checkout: Object, method: Object | None, customer_id: str) -> None:
     params = {name: value for name, value in checkout["_data"].items() if name in _KEPT}
     params |= {
         "customer": customer_id,
@@ -131,14 +132,33 @@ def _subscribe(
         "payment_behavior": "error_if_incomplete",
     }
     if method:
-        payment_methods.attach(session, {"customer": customer_id}, method["id"])
+        payment_methods.own(session, method, customer_id)
         params["default_payment_method"] = method["id"]
+        if _is_to_be_challenged(method):
+            params["payment_behavior"] = "allow_incomplete"
     if checkout["discounts"]:
         (wish,) = checkout["discounts"]
         params["discounts"] = [{name: value for name, value in wish.items() if value}]
-    made = subscriptions.create(session, params)
+    made = subscription_start.create(session, params)
+    if method and made["status"] == "incomplete":
+        found = invoices.payment_of(session, session.get("invoice", made["latest_invoice"]))
+        if found:
+            _answer_challenge(session, found[1])
+            invoices.refuse_unless_paid(found[1], method)
     changes = {"subscription": made["id"], "invoice": made["latest_invoice"]}
     session.change(checkout, changes, is_announced=False)
+
+
+def _is_to_be_challenged(method: Object) -> bool:
+    upcoming = method["_script"][min(method["_used"], len(method["_script"]) - 1)]
+    is_scripted: bool = upcoming == AUTHENTICATION_REQUIRED
+    return is_scripted or cards.is_challenged(method, is_off_session=False)
+
+
+def _answer_challenge(session: Session, intent: Object) -> None:
+    """Pass 3-D Secure, as a customer who wants to buy does."""
+    if intent["status"] == "requires_action":
+        intent.update(authentication.complete(session, intent["id"], is_passed=True))
 
 
 def _pay(
@@ -148,10 +168,10 @@ def _pay(
         return
     intent = _intent(session, checkout, customer_id)
     charges.attempt(session, intent, method, is_off_session=False)
+    _answer_challenge(session, intent)
     session.change(checkout, {"payment_intent": intent["id"]}, is_announced=False)
     invoices.refuse_unless_paid(intent, method)
-    if customer_id and intent["setup_future_usage"] and method["customer"] is None:
-        payment_methods.attach(session, {"customer": customer_id}, method["id"])
+    payment_methods.use_up(session, method, customer_id, intent["setup_future_usage"])
 
 
 def _intent(session: Session, checkout: Object, customer_id: str | None) -> Object:
@@ -160,7 +180,7 @@ def _intent(session: Session, checkout: Object, customer_id: str | None) -> Obje
         return session.get("payment_intent", checkout["payment_intent"])
     data = {name: value for name, value in checkout["_data"].items() if value is not None}
     if "shipping" in data:
-        data["shipping"] = customers.shipping_of(data["shipping"])
+        data["shipping"] = addresses.shipping(data["shipping"])
     return intents.make(
         session,
         checkout["amount_total"],
@@ -179,6 +199,7 @@ def _set_up(
     if customer_id:
         params["customer"] = customer_id
     made = setup_intents.create(session, params)
+    _answer_challenge(session, made)
     session.change(checkout, {"setup_intent": made["id"]}, is_announced=False)
 
 

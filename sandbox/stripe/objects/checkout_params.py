@@ -1,6 +1,6 @@
 """The parameters of Checkout sessions."""
 
-from sandbox.stripe.objects.customers import ADDRESS
+from sandbox.stripe.objects.addresses import SHIPPING
 from sandbox.stripe.params import (
     PAGE,
     Boolean,
@@ -62,9 +62,7 @@ _PAYMENT_INTENT_DATA = Group(
         "metadata": Metadata(),
         "receipt_email": Text(),
         "setup_future_usage": Choice(("off_session", "on_session")),
-        "shipping": Group(
-            {"address": ADDRESS, "name": Text(), "phone": Text()}, ("address", "name")
-        ),
+        "shipping": SHIPPING,
     }
 )
 CREATE = Group(
