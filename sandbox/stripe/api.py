@@ -92,7 +92,7 @@ class Api:
             found = self._router.find(method, path)
             if found is None:
                 raise errors.unknown_route(method, path)
-            passing = Passing(method, found[0].pattern, asked.params)
+            passing = Passing(method, found[0].pattern, modern(path, asked.params, headers))
             answer = await self._with_key(asked, *found, request_id)
         except ApiError as error:
             answer = _refusal(error, request_id)
