@@ -15,7 +15,7 @@ from sandbox.stripe.declines import DECLINES
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.faults import FaultPlan
-from sandbox.stripe.objects import disputes, payment_methods
+from sandbox.stripe.objects import disputes, payment_methods, retries
 from sandbox.stripe.session import shown
 from sandbox.stripe.store import Row
 
@@ -68,6 +68,15 @@ class Limit(BaseModel):
     per_second: int | None = Field(ge=1)
 
 
+class Retries(BaseModel):
+    """After how many days each an unpaid invoice is tried again, and what follows the last try."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: list[Annotated[float, Field(gt=0)]] = []
+    then: Literal["cancel", "leave"] = "leave"
+
+
 class Advance(BaseModel):
     """How far the clock moves."""
 
@@ -93,17 +102,23 @@ class Controls:
 
     def routes(self) -> list[Route]:
         """Return the control routes."""
+        engine = self._engine
         table: list[tuple[str, str, Callable[[Request], Any]]] = [
-            ("GET", "health", self._health),
+            ("GET", "health", _showing(lambda: {"status": "ok"})),
             ("GET", "requests", self._requests),
             ("GET", "ledger", self._ledger),
-            ("GET", "clock", self._clock),
-            ("GET", "webhooks", self._pending),
-            ("GET", "deviations", self._deviations),
+            ("GET", "clock", _showing(lambda: {"now": engine.clock.now()})),
+            (
+                "GET",
+                "webhooks",
+                _showing(lambda: {"pending_count": engine.webhooks.pending_count()}),
+            ),
+            ("GET", "deviations", _showing(engine.referee.report)),
             ("POST", "payment-methods", self._card),
             ("POST", "payment-methods/{id}/renew", self._renew),
             ("POST", "disputes", self._dispute),
             ("POST", "rate-limits", self._limit),
+            ("POST", "retries", self._retries),
             ("POST", "faults", self._plan),
             ("POST", "clock/advance", self._advance),
             ("POST", "reset", self._reset),
@@ -113,24 +128,12 @@ class Controls:
             for method, path, handler in table
         ]
 
-    async def _health(self, _request: Request) -> Response:
-        return _json({"status": "ok"})
-
     async def _requests(self, _request: Request) -> Response:
         rows = self._store.db.rows("SELECT * FROM requests ORDER BY seq")
         return _json({"items": [_readable(row) for row in rows]})
 
     async def _ledger(self, _request: Request) -> Response:
         return _json({"items": self._store.db.rows("SELECT * FROM ledger ORDER BY seq")})
-
-    async def _clock(self, _request: Request) -> Response:
-        return _json({"now": self._engine.clock.now()})
-
-    async def _pending(self, _request: Request) -> Response:
-        return _json({"pending_count": self._engine.webhooks.pending_count()})
-
-    async def _deviations(self, _request: Request) -> Response:
-        return _json(self._engine.referee.report())
 
     async def _card(self, request: Request) -> Response:
         wanted = ScriptedCard.model_validate_json(await request.body())
@@ -161,6 +164,11 @@ class Controls:
         self._engine.limit.set(wanted.per_second)
         return _json(wanted.model_dump())
 
+    async def _retries(self, request: Request) -> Response:
+        wanted = Retries.model_validate_json(await request.body())
+        retries.set_up(self._store, wanted.days, cancels=wanted.then == "cancel")
+        return _json(wanted.model_dump())
+
     async def _plan(self, request: Request) -> Response:
         plan = FaultPlan.model_validate_json(await request.body())
         self._engine.faults.replace(plan)
@@ -181,6 +189,13 @@ class Controls:
         self._engine.scheduler.wake()
         self._engine.webhooks.wake()
         return _json({"status": "ok"})
+
+
+def _showing(read: Callable[[], Any]) -> Callable[[Request], Any]:
+    async def handler(_request: Request) -> Response:
+        return _json(read())
+
+    return handler
 
 
 def _checked(handler: Callable[[Request], Any]) -> Callable[[Request], Any]:

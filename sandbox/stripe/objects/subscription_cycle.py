@@ -191,7 +191,8 @@ def end(session: Session, subscription: Object, **changes: Any) -> Object:
             # Reason: voiding the first invoice already leads to incomplete_expired.
             invoices.void(session, invoice)
         else:
-            session.change(invoice, {"auto_advance": False, "automatically_finalizes_at": None})
+            stopped = {"automatically_finalizes_at": None, "next_payment_attempt": None}
+            session.change(invoice, {"auto_advance": False, **stopped})
     fresh = session.get("subscription", subscription["id"])
     session.change(
         fresh,
