@@ -6,7 +6,7 @@ from sandbox.stripe.objects import invoice_items, invoice_lines, invoice_shape
 from sandbox.stripe.session import Object, Session, new_id
 
 HOUR = 3_600
-IMMEDIATE = ("subscription_create", "subscription_update")
+_IMMEDIATE = ("subscription_create", "subscription_update")
 
 
 def create(
@@ -41,18 +41,13 @@ def create(
     if options.get("bills_period", True):
         is_free = options.get("is_free", subscription["status"] == "trialing")
         lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)
-    is_sent = subscription["collection_method"] == "send_invoice"
-    paused = subscription["pause_collection"]
-    is_kept = bool(paused) and paused["behavior"] == "keep_as_draft"
-    waits = not is_kept and (is_sent or reason not in IMMEDIATE)
     invoice = invoice_shape.draft(
         session,
         customer,
         invoice_id,
         currency,
         lines,
-        auto_advance=not is_kept,
-        automatically_finalizes_at=session.now + HOUR if waits else None,
+        **_advance(session, subscription, reason),
         billing_reason=reason,
         collection_method=subscription["collection_method"],
         parent=invoice_shape.of_subscription(subscription, options.get("proration_date")),
@@ -60,9 +55,19 @@ def create(
         period_start=period[0],
         _days_until_due=subscription["days_until_due"],
     )
-    if waits:
-        session.schedule("finalize_invoice", invoice_id, session.now + HOUR)
+    if invoice["automatically_finalizes_at"] is not None:
+        session.schedule("finalize_invoice", invoice_id, invoice["automatically_finalizes_at"])
     return session.create(invoice, event="invoice.created")
+
+
+def _advance(session: Session, subscription: Object, reason: str) -> dict[str, Any]:
+    """Return when a draft opens by itself: an hour later, at once (None), or never."""
+    paused = subscription["pause_collection"]
+    is_kept = bool(paused) and paused["behavior"] == "keep_as_draft"
+    is_sent = subscription["collection_method"] == "send_invoice"
+    waits = not is_kept and (is_sent or reason not in _IMMEDIATE)
+    due_at = session.now + HOUR if waits else None
+    return {"auto_advance": not is_kept, "automatically_finalizes_at": due_at}
 
 
 def debits_of(invoice: Object) -> dict[str, list[Object]]:

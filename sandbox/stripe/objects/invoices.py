@@ -301,24 +301,24 @@ def mark_uncollectible(session: Session, invoice: Object) -> Object:
 
 
 def run_finalize(session: Session, invoice_id: str) -> None:
-    """Job: a draft's hour is over; open it and charge it, unless its collection is paused."""
+    """Job: a draft's hour is over; open it and charge it."""
     invoice = session.store.get(invoice_id)
     if invoice is None or invoice["status"] != "draft" or not invoice["auto_advance"]:
         return
+    finalize(session, invoice)
+    if invoice["status"] == "open" and not is_let_go(session, invoice):
+        advance(session, invoice)
+
+
+def is_let_go(session: Session, invoice: Object) -> bool:
+    """Give an open invoice up if its subscription's collection is paused, and say so."""
     subscription_id = intents.subscription_of(invoice)
     subscription = session.store.get(subscription_id) if subscription_id else None
     paused = (subscription or {}).get("pause_collection")
-    if paused and paused["behavior"] == "keep_as_draft":
-        return
-    finalize(session, invoice)
-    if invoice["status"] != "open":
-        return
-    if paused and paused["behavior"] == "void":
-        void(session, invoice)
-    elif paused:
-        mark_uncollectible(session, invoice)
-    else:
-        advance(session, invoice)
+    if not paused or paused["behavior"] == "keep_as_draft":
+        return False
+    (void if paused["behavior"] == "void" else mark_uncollectible)(session, invoice)
+    return True
 
 
 def advance(session: Session, invoice: Object) -> None:

@@ -70,10 +70,10 @@ def _new_debits(change: Change, invoice: Object) -> dict[str, Any]:
 
 def settle(session: Session, invoice: Object, params: dict[str, Any]) -> None:
     """Open the invoice of a change and charge it, unless somebody else is to do that."""
-    if invoice["automatically_finalizes_at"] is not None:
+    if invoice["automatically_finalizes_at"] is not None or not invoice["auto_advance"]:
         return
     invoices.finalize(session, invoice)
-    if invoice["status"] != "open":
+    if invoice["status"] != "open" or invoices.is_let_go(session, invoice):
         return
     if params.get("payment_behavior") != "default_incomplete":
         method = invoices.default_method(session, invoice)

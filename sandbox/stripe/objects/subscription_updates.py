@@ -29,7 +29,7 @@ def change(session: Session, subscription: Object, params: dict[str, Any]) -> Ob
     Raises:
         ApiError: If it is refused, or has to be paid first and is not.
     """
-    _check(subscription, params)
+    check(subscription, params)
     plain = _plain_changes(session, subscription, params)
     wanted = {**subscription, **plain}
     ending = subscription_ends.wishes(session, subscription, params)
@@ -42,7 +42,12 @@ def change(session: Session, subscription: Object, params: dict[str, Any]) -> Ob
     return session.get("subscription", subscription["id"])
 
 
-def _check(subscription: Object, params: dict[str, Any]) -> None:
+def check(subscription: Object, params: dict[str, Any]) -> None:
+    """Refuse what the subscription's status does not allow.
+
+    Raises:
+        ApiError: If there is any such wish.
+    """
     status = subscription["status"]
     if status in ENDED and set(params) - _AFTER_END:
         raise errors.invalid_request(
