@@ -8,6 +8,7 @@ from sandbox.stripe.objects import checkout_sessions
 from sandbox.stripe.session import Object, Session, listing, shown
 
 _KINDS = {
+    "bpc": "billing_portal.configuration",
     "ch": "charge",
     "clock": "test_helpers.test_clock",
     "cs": "checkout.session",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe.objects import invoice_items, invoice_lines, invoice_shape
+from sandbox.stripe.objects import invoice_items, invoice_lines, invoice_shape, meter_usage
 from sandbox.stripe.session import Object, Session, new_id
 
 HOUR = 3_600
@@ -41,6 +41,8 @@ def create(
     if options.get("bills_period", True):
         is_free = options.get("is_free", subscription["status"] == "trialing")
         lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)
+    if options.get("bills_usage"):
+        lines += meter_usage.lines(session, subscription, invoice_id, period)
     invoice = invoice_shape.draft(
         session,
         customer,
@@ -75,7 +77,9 @@ def debits_of(invoice: Object) -> dict[str, list[Object]]:
     debits: dict[str, list[Object]] = {}
     for line in invoice["lines"]["data"]:
         details = line["parent"]["subscription_item_details"]
-        if details is None or details["invoice_item"]:
+        # Reason: usage is billed afterwards, so nothing of it lies in the time to come.
+        is_past = line["period"]["end"] <= invoice["period_end"]
+        if details is None or details["invoice_item"] or is_past:
             continue
         net = line["amount"] - sum(d["amount"] for d in line["discount_amounts"])
         source = {"invoice": invoice["id"], "lines": [line["id"]]}

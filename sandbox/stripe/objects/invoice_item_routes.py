@@ -5,7 +5,7 @@ from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.currencies import rounded
-from sandbox.stripe.objects import invoice_edits, invoice_items, invoice_lines, products_prices
+from sandbox.stripe.objects import invoice_edits, invoice_items, invoice_lines, prices
 from sandbox.stripe.params import (
     PAGE,
     Boolean,
@@ -106,7 +106,7 @@ def priced(session: Session, params: dict[str, Any], currency: str) -> dict[str,
     quantity = params.get("quantity", 1)
     price = None
     if "price_data" in params:
-        price = products_prices.inline_price(session, params["price_data"], "price_data")
+        price = prices.inline(session, params["price_data"], "price_data")
     elif params.get("pricing", {}).get("price"):
         price = session.get("price", params["pricing"]["price"], param="pricing[price]")
         if price["recurring"] is not None:
