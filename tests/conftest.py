@@ -33,7 +33,7 @@ from database.session import Sessions, make_engine, make_sessions
 from worker import running_workers
 from workflows.search_attributes import register
 
-pytest_plugins = ("tests.world",)
+pytest_plugins = ("tests.checked", "tests.world")
 
 BIN = Path(sys.prefix) / "bin"
 PROJECT = Path(__file__).parent.parent
@@ -83,7 +83,9 @@ def wait_for_url(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+def outside(
+    tmp_path_factory: pytest.TempPathFactory, settling: Callable[[str], None]
+) -> Iterator[Outside]:
     """Stripe's, mail's and the models' stand-ins; webhooks go to where `tests` serve the API."""
     data = tmp_path_factory.mktemp("outside")
     ports = [str(free_port()) for _ in range(5)]
@@ -100,6 +102,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     wait_for_url(f"http://127.0.0.1:{llm}/_sandbox/health")
     base = "http://127.0.0.1"
     yield Outside(f"{base}:{stripe}", f"{base}:{api}", f"{base}:{mail}", int(smtp), f"{base}:{llm}")
+    settling(f"{base}:{stripe}")
     for child in children:
         child.terminate()
         child.wait(10)

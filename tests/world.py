@@ -34,6 +34,7 @@ from domain.errands import ErrandKind, ErrandResult, PlanRequest, StripeErrand
 from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id
 from domain.retries import RetryPolicy
 from domain.subscriptions import FINAL, CommandKind, SubscriptionStatus
+from tests.checked import settle
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
 from worker import running_workers
 from workflows.payment_retry import PaymentRetryWorkflow
@@ -284,7 +285,9 @@ def own_stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data = tmp_path_factory.mktemp("own-stripe")
     child = start_stand_in("sandbox.stripe", data, "--port", str(port))
     wait_for_url(f"http://127.0.0.1:{port}/_sandbox/health")
-    yield f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    yield url
+    settle(url)
     child.terminate()
     child.wait(10)
 

@@ -1,6 +1,7 @@
 """`python -m sandbox.stripe`: the stand-in for Stripe as a server."""
 
 import argparse
+import os
 from pathlib import Path
 
 from sandbox.serving import serve
@@ -21,6 +22,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--webhook-url", help="where events are posted; none: nothing is sent")
     parser.add_argument("--webhook-secret", help="secret that signs them, whsec_...")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        default=bool(os.environ.get("STRIPE_SANDBOX_CHECK")),
+        help="hold all traffic against the types of the installed stripe-python and answer 500 to "
+        "what differs; also by STRIPE_SANDBOX_CHECK=1",
+    )
     options = parser.parse_args(argv)
     if options.webhook_url and not options.webhook_secret:
         parser.error("--webhook-url needs --webhook-secret")
@@ -35,6 +43,7 @@ def main() -> None:
         base_url=f"http://{given.host}:{given.port}",
         webhook_url=given.webhook_url,
         webhook_secret=given.webhook_secret,
+        is_checked=given.check,
     )
     serve(build(options), given.host, given.port)
 

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from sandbox.stripe import errors, forms, limits
+from sandbox.stripe.checks import Passing
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.expand import expand
@@ -82,6 +83,7 @@ class Api:
         """Answer one request."""
         request_id = new_id("req")
         seq = 0
+        passing = Passing(method)
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log(asked)
@@ -90,10 +92,14 @@ class Api:
             found = self._router.find(method, path)
             if found is None:
                 raise errors.unknown_route(method, path)
+            passing = Passing(method, found[0].pattern, asked.params)
             answer = await self._with_key(asked, *found, request_id)
         except ApiError as error:
-            body = orjson.dumps(error.body(request_id))
-            answer = Answer(error.status, body, request_id, headers=error.headers)
+            answer = _refusal(error, request_id)
+        try:
+            self._engine.referee.exchange(passing, answer.status, answer.body)
+        except ApiError as error:
+            answer = _refusal(error, request_id)
         self._store.db.run(
             "UPDATE requests SET status = ?, replayed = ? WHERE seq = ?",
             answer.status,
@@ -162,7 +168,7 @@ class Api:
     def _save(self, work: Work, session: Session, answer: Answer) -> None:
         key = work.asked.key
         if key:
-            self._keys.save(key, work.fingerprint, session.now, answer.status, answer.body)
+            self._keys.save(key, work.fingerprint, session.default_now, answer.status, answer.body)
 
 
 def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
@@ -178,6 +184,11 @@ def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
     if work.fault and work.fault.after:
         failure = _fault_error(work.fault.after)
     return _answer(failure, body, work)
+
+
+def _refusal(error: ApiError, request_id: str) -> Answer:
+    body = orjson.dumps(error.body(request_id))
+    return Answer(error.status, body, request_id, headers=error.headers)
 
 
 def _answer(failure: ApiError | None, body: Any, work: Work) -> Answer:

@@ -17,12 +17,16 @@ from starlette.types import Receive, Scope, Send
 from sandbox.serving import TRANSPORT
 from sandbox.stripe import API_VERSION
 from sandbox.stripe.api import Answer, Api
+from sandbox.stripe.checks import Lenient, Referee
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
     balance,
     charge_routes,
+    coupons,
+    customer_balance,
+    customer_deletion,
     customers,
     dispute_routes,
     events,
@@ -30,19 +34,26 @@ from sandbox.stripe.objects import (
     payment_intents,
     payment_method_routes,
     products_prices,
+    promotion_codes,
     refunds,
     setup_attempts,
     setup_intents,
     subscriptions,
+    test_clocks,
+    webhook_endpoints,
 )
 from sandbox.stripe.pages import Pages
+from sandbox.stripe.payment_controls import PaymentControls
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
-from sandbox.stripe.webhooks import Webhooks
+from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
     *balance.ROUTES,
     *charge_routes.ROUTES,
+    *coupons.ROUTES,
+    *customer_balance.ROUTES,
+    *customer_deletion.ROUTES,
     *customers.ROUTES,
     *dispute_routes.ROUTES,
     *events.ROUTES,
@@ -50,10 +61,13 @@ ROUTES = (
     *payment_intents.ROUTES,
     *payment_method_routes.ROUTES,
     *products_prices.ROUTES,
+    *promotion_codes.ROUTES,
     *refunds.ROUTES,
     *setup_attempts.ROUTES,
     *setup_intents.ROUTES,
     *subscriptions.ROUTES,
+    *test_clocks.ROUTES,
+    *webhook_endpoints.ROUTES,
 )
 log = logging.getLogger("sandbox.stripe.app")
 
@@ -68,6 +82,7 @@ class Options:
     base_url: str
     webhook_url: str | None = None
     webhook_secret: str | None = None
+    is_checked: bool = False
 
 
 class DroppedResponse(Response):
@@ -97,13 +112,24 @@ def _stop_if_failed(task: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
+def _referee(options: Options) -> Referee:
+    if not options.is_checked:
+        return Lenient()
+    # Reason: only the referee needs stripe-python; the sandbox itself does without.
+    from sandbox.stripe.checks.referee import SdkReferee  # noqa: PLC0415
+
+    return SdkReferee(options.data)
+
+
 def build(options: Options) -> Starlette:
     """Return the application over the store in `options.data`."""
     options.data.mkdir(parents=True, exist_ok=True)
     store = Store(Database(options.data / "stripe.sqlite3"))
     faults = Faults()
-    webhooks = Webhooks(store, faults, options.webhook_url, options.webhook_secret)
-    engine = Engine(store, faults, webhooks, options.base_url)
+    targets = Targets(store, options.webhook_url, options.webhook_secret)
+    webhooks = Webhooks(store, faults, targets)
+    referee = _referee(options)
+    engine = Engine(store, faults, webhooks, referee, options.base_url)
     api = Api(engine, Router(ROUTES))
 
     async def answer(request: Request) -> Response:
@@ -127,8 +153,10 @@ def build(options: Options) -> Starlette:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         store.db.close()
+        referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    shown = [*Controls(engine).routes(), *Pages(engine).routes()]
-    routes = [*shown, Route("/{path:path}", answer, methods=methods)]
+    parts = (Controls(engine), PaymentControls(engine), Pages(engine))
+    routes = [route for part in parts for route in part.routes()]
+    routes.append(Route("/{path:path}", answer, methods=methods))
     return Starlette(routes=routes, lifespan=lifespan)

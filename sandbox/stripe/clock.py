@@ -1,4 +1,4 @@
-"""The default clock, and the jobs that come due on it."""
+"""The default clock, and the jobs that come due on it or on a test clock."""
 
 import asyncio
 import contextlib
@@ -8,10 +8,18 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from sandbox.stripe.session import Session
-from sandbox.stripe.store import Store
+from sandbox.stripe.store import Row, Store
 
 Job = Callable[[Session, str], None]
 _LONGEST_WAIT = 3_600.0
+ARRIVE = "arrive_test_clock"
+"""The job that ends an advance of a test clock; while there is one, the clock is on its way."""
+
+_NEXT_ON_TEST_CLOCKS = """
+SELECT jobs.* FROM jobs JOIN jobs AS arrival
+  ON arrival.clock = jobs.clock AND arrival.kind = ?1 AND jobs.due_at <= arrival.due_at
+ORDER BY jobs.due_at, jobs.kind = ?1, jobs.seq LIMIT 1
+"""
 log = logging.getLogger("sandbox.stripe.clock")
 
 
@@ -48,8 +56,8 @@ class Units(Protocol):
 
     writer: asyncio.Lock
 
-    def session(self, now: int) -> Session:
-        """Open one at a moment."""
+    def session(self, now: int, *, test_clock: str | None = None) -> Session:
+        """Open one at a moment of the default clock or of a test clock."""
 
     def close(self, session: Session) -> None:
         """Write its events down."""
@@ -90,7 +98,10 @@ class Scheduler:
             self._wake.clear()
             async with self._units.writer:
                 await self._run_due(self._clock.now())
-            next_at = self._store.db.row("SELECT min(due_at) AS due_at FROM jobs")
+            await self._run_test_clocks()
+            next_at = self._store.db.row(
+                "SELECT min(due_at) AS due_at FROM jobs WHERE clock IS NULL"
+            )
             due_at = next_at["due_at"] if next_at else None
             wait = _LONGEST_WAIT if due_at is None else due_at - self._clock.now()
             # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
@@ -101,22 +112,35 @@ class Scheduler:
     async def _run_due(self, until: float) -> None:
         while True:
             job = self._store.db.row(
-                "SELECT * FROM jobs WHERE due_at <= ? ORDER BY due_at, seq LIMIT 1", until
+                "SELECT * FROM jobs WHERE clock IS NULL AND due_at <= ? "
+                "ORDER BY due_at, seq LIMIT 1",
+                until,
             )
             if job is None:
                 return
             self._clock.move_to(job["due_at"])
-            self._do(job["seq"], job["kind"], job["object_id"], job["due_at"])
+            self._do(job)
             # Reason: reads and deliveries go on between two jobs; writers wait for the lock.
             await asyncio.sleep(0)
 
-    def _do(self, seq: int, kind: str, object_id: str, due_at: int) -> None:
-        session = self._units.session(due_at)
+    async def _run_test_clocks(self) -> None:
+        """Bring all test clocks that are advancing to where they are going."""
+        while True:
+            async with self._units.writer:
+                job = self._store.db.row(_NEXT_ON_TEST_CLOCKS, ARRIVE)
+                if job is None:
+                    return
+                self._do(job)
+            # Reason: others may write meanwhile; what lives on these clocks refuses to be changed.
+            await asyncio.sleep(0)
+
+    def _do(self, job: Row) -> None:
+        session = self._units.session(job["due_at"], test_clock=job["clock"])
         try:
             with self._store.db.transaction():
-                self._store.db.run("DELETE FROM jobs WHERE seq = ?", seq)
-                self._jobs[kind](session, object_id)
+                self._store.db.run("DELETE FROM jobs WHERE seq = ?", job["seq"])
+                self._jobs[job["kind"]](session, job["object_id"])
                 self._units.close(session)
         except Exception:
-            log.exception("job %s of %s failed and is dropped", kind, object_id)
-            self._store.db.run("DELETE FROM jobs WHERE seq = ?", seq)
+            log.exception("job %s of %s failed and is dropped", job["kind"], job["object_id"])
+            self._store.db.run("DELETE FROM jobs WHERE seq = ?", job["seq"])

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import orjson
 
+from sandbox.stripe.checks import Referee
 from sandbox.stripe.clock import Clock, Scheduler
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.faults import Faults
@@ -21,11 +22,14 @@ T = TypeVar("T")
 class Engine:
     """Opens and closes units of work."""
 
-    def __init__(self, store: Store, faults: Faults, webhooks: Webhooks, base_url: str) -> None:
+    def __init__(
+        self, store: Store, faults: Faults, webhooks: Webhooks, referee: Referee, base_url: str
+    ) -> None:
         self.store = store
         self.faults = faults
         self.webhooks = webhooks
         self.limit = RateLimit()
+        self.referee = referee
         self.writer = asyncio.Lock()
         self.clock = Clock(store)
         self.scheduler = Scheduler(store, self.clock, JOBS, units=self)
@@ -35,14 +39,18 @@ class Engine:
         self,
         now: int | None = None,
         *,
+        test_clock: str | None = None,
         request_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> Session:
         """Open a unit of work; its moment is the clock's unless a job brings its own."""
+        default_now = int(self.clock.now()) if now is None or test_clock else now
         return Session(
             self.store,
-            int(self.clock.now()) if now is None else now,
+            default_now if now is None else now,
             base_url=self._base_url,
+            default_now=default_now,
+            test_clock=test_clock,
             request_id=request_id,
             idempotency_key=idempotency_key,
         )
@@ -71,6 +79,8 @@ class Engine:
     def close(self, session: Session) -> None:
         """Write a unit's events down, in the transaction of what they tell of."""
         for event in session.events:
+            self.referee.event(event)
+            self.webhooks.enqueue(event)
             self.store.db.insert(
                 "events",
                 {
@@ -80,7 +90,6 @@ class Engine:
                     "body": orjson.dumps(event).decode(),
                 },
             )
-            self.webhooks.enqueue(event["id"])
         if session.events:
             self.webhooks.wake()
         if session.has_scheduled:

@@ -68,6 +68,17 @@ def missing(name: str, object_id: str, *, param: str = "id") -> ApiError:
     )
 
 
+def clock_advancing() -> ApiError:
+    """Return a 429 for a change to what lives on a test clock that is on its way."""
+    return ApiError(
+        429,
+        "invalid_request_error",
+        "Test clock advancement underway - cannot perform modifications",
+        is_saved=False,
+        code="lock_timeout",
+    )
+
+
 def unknown_route(method: str, path: str) -> ApiError:
     """Return a 404 for a route that does not exist here."""
     return ApiError(

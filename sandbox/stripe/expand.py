@@ -7,13 +7,16 @@ from sandbox.stripe.session import Object, Session, listing, shown
 
 _KINDS = {
     "ch": "charge",
+    "clock": "test_helpers.test_clock",
     "cus": "customer",
     "du": "dispute",
+    "di": "discount",
     "in": "invoice",
     "pi": "payment_intent",
     "pm": "payment_method",
     "price": "price",
     "prod": "product",
+    "promo": "promotion_code",
     "re": "refund",
     "setatt": "setup_attempt",
     "seti": "setup_intent",
@@ -62,7 +65,8 @@ def _walk(session: Session, node: Any, parts: list[str], path: str) -> None:
 
 def _named(session: Session, node: Object, name: str, path: str) -> Object:
     value: str = node[name]
-    kind = _KINDS.get(value.partition("_")[0])
+    # Reason: coupons have ids of people's own choice, without a prefix.
+    kind = "coupon" if name == "coupon" else _KINDS.get(value.partition("_")[0])
     is_plain = name == "id" or (node.get("object"), name) in _PLAIN
     found = session.store.get(value) if kind and not is_plain else None
     if found is None or found["object"] != kind:
@@ -86,6 +90,9 @@ def _included(session: Session, node: Object, name: str, path: str) -> Object | 
         refunds = session.find("refund", charge=node["id"])
         url = f"/v1/charges/{node['id']}/refunds"
         return listing(url, [shown(refund) for refund in refunds])
+    if (kind, name) == ("coupon", "applies_to"):
+        products = session.get("coupon", node["id"])["_products"]
+        return {"products": products} if products else None
     if (kind, name) == ("customer", "subscriptions"):
         url = f"/v1/customers/{node['id']}/subscriptions"
         running = session.find("subscription", customer=node["id"])

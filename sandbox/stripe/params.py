@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from sandbox.stripe.errors import bad_parameter
 
 _INTEGER = re.compile(r"-?\d{1,18}")
+_DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,12})?")
 
 
 class Param(Protocol):
@@ -64,6 +65,26 @@ class Integer:
             )
         if self.maximum is not None and value > self.maximum:
             raise bad_parameter(f"Invalid {path}: must be at most {self.maximum}", param=path)
+        return value
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that may have a fraction."""
+
+    above: float
+    maximum: float
+
+    def parse(self, raw: Any, path: str) -> float:
+        """Return the number."""
+        if not isinstance(raw, str) or not _DECIMAL.fullmatch(raw):
+            raise bad_parameter(f"Invalid decimal: {path} must be a number", param=path)
+        value = float(raw)
+        if not self.above < value <= self.maximum:
+            raise bad_parameter(
+                f"Invalid {path}: must be above {self.above} and at most {self.maximum}",
+                param=path,
+            )
         return value
 
 
@@ -151,6 +172,17 @@ class Group:
         return {
             name: self.fields[name].parse(value, _join(path, name)) for name, value in raw.items()
         }
+
+
+@dataclass(frozen=True)
+class Unsettable:
+    """Something that the empty string unsets."""
+
+    inner: Param
+
+    def parse(self, raw: Any, path: str) -> Any:
+        """Return the value, or None for the empty string."""
+        return None if raw == "" else self.inner.parse(raw, path)
 
 
 @dataclass(frozen=True)

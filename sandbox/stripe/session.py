@@ -15,8 +15,14 @@ Object = dict[str, Any]
 NAMES = {  # how Stripe calls each kind in "No such ...", and the event family of its changes
     "balance_transaction": ("balance transaction", "balance_transaction"),
     "charge": ("charge", "charge"),
+    "coupon": ("coupon", "coupon"),
     "customer": ("customer", "customer"),
+    "customer_balance_transaction": (
+        "customer balance transaction",
+        "customer_balance_transaction",
+    ),
     "dispute": ("dispute", "charge.dispute"),
+    "discount": ("discount", "customer.discount"),
     "event": ("event", "event"),
     "invoice": ("invoice", "invoice"),
     "invoice_payment": ("invoice_payment", "invoice_payment"),
@@ -24,10 +30,13 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "payment_method": ("PaymentMethod", "payment_method"),
     "price": ("price", "price"),
     "product": ("product", "product"),
+    "promotion_code": ("promotion code", "promotion_code"),
     "refund": ("refund", "refund"),
     "setup_attempt": ("setup attempt", "setup_attempt"),
     "setup_intent": ("setupintent", "setup_intent"),
     "subscription": ("subscription", "customer.subscription"),
+    "webhook_endpoint": ("webhook endpoint", "webhook_endpoint"),
+    "test_helpers.test_clock": ("test clock", "test_helpers.test_clock"),
 }
 
 
@@ -41,6 +50,11 @@ def shown(body: Object) -> Object:
     return {name: value for name, value in body.items() if not name.startswith("_")}
 
 
+def deleted(body: Object) -> Object:
+    """Return what the API answers when an object is gone."""
+    return {"id": body["id"], "object": body["object"], "deleted": True}
+
+
 def merged(old: Mapping[str, str], changes: Mapping[str, str] | None) -> dict[str, str]:
     """Return metadata after an update: empty values remove, None removes all."""
     if changes is None:
@@ -48,8 +62,15 @@ def merged(old: Mapping[str, str], changes: Mapping[str, str] | None) -> dict[st
     return {name: value for name, value in {**old, **changes}.items() if value != ""}
 
 
-class Session:
-    """Reads and writes at one moment of the sandbox's clock, inside one transaction."""
+class Reader:
+    """Reads at one moment.
+
+    Attributes:
+        now: The moment on the clock of whom the work is about; from the first customer,
+            subscription or invoice that lives on a test clock it is that clock's.
+        default_now: The moment on the default clock, by which payments and keys go at all times.
+        test_clock: The test clock that `now` is of; what is made lives on it.
+    """
 
     def __init__(
         self,
@@ -57,16 +78,19 @@ class Session:
         now: int,
         *,
         base_url: str,
+        default_now: int | None = None,
+        test_clock: str | None = None,
         request_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
         self.store = store
         self.now = now
+        self.default_now = now if default_now is None else default_now
+        self.test_clock = test_clock
+        self._is_frozen = False
         self.base_url = base_url
         self.request_id = request_id
         self.idempotency_key = idempotency_key
-        self.events: list[Object] = []
-        self.has_scheduled = False
 
     def get(self, kind: str, object_id: str, *, param: str = "id") -> Object:
         """Return one object.
@@ -75,9 +99,19 @@ class Session:
             ApiError: If there is none of this kind and id.
         """
         found = self.store.get(object_id)
-        if found is None or found["object"] != kind:
+        if found is None or found["object"] != kind or found.get("deleted"):
             raise errors.missing(NAMES[kind][0], object_id, param=param)
+        if found.get("test_clock"):
+            self.enter(found["test_clock"])
         return found
+
+    def enter(self, clock_id: str) -> None:
+        """Go by a test clock from here on."""
+        if clock_id == self.test_clock:
+            return
+        clock = self.get("test_helpers.test_clock", clock_id, param="test_clock")
+        self.test_clock, self.now = clock_id, clock["frozen_time"]
+        self._is_frozen = clock["status"] == "advancing"
 
     def find(self, kind: str, **filters: Any) -> list[Object]:
         """Return all objects whose fields (dots as `__`) equal `filters`, newest first."""
@@ -90,8 +124,20 @@ class Session:
                 return found
             page["starting_after"] = rows[-1]["id"]
 
+
+class Session(Reader):
+    """Reads and writes at one moment, inside one transaction."""
+
+    def __init__(self, store: Store, now: int, **given: Any) -> None:
+        super().__init__(store, now, **given)
+        self.events: list[Object] = []
+        self.has_scheduled = False
+
     def create(self, body: Object, *, event: str | None = None) -> Object:
-        """Save a new object and announce it."""
+        """Save a new object, on the test clock if there is one, and announce it."""
+        self._check_thawed()
+        if self.test_clock and "test_clock" in body:
+            body["test_clock"] = self.test_clock
         self.store.put(body)
         if event:
             self.emit(event, body)
@@ -101,6 +147,7 @@ class Session:
         self, body: Object, changes: Mapping[str, Any], *, is_announced: bool = True
     ) -> Object:
         """Save changed fields in place; announce `<family>.updated` if anything visible changed."""
+        self._check_thawed()
         before = {
             name: body.get(name) for name, value in changes.items() if body.get(name) != value
         }
@@ -110,6 +157,10 @@ class Session:
         if visible and is_announced:
             self.emit(f"{NAMES[body['object']][1]}.updated", body, previous=visible)
         return body
+
+    def _check_thawed(self) -> None:
+        if self._is_frozen:
+            raise errors.clock_advancing()
 
     def emit(self, event_type: str, body: Object, *, previous: Object | None = None) -> None:
         """Announce what happened, with the object as it is now."""
@@ -122,10 +173,15 @@ class Session:
             self.store.delete(object_id)
             self.store.db.run("DELETE FROM jobs WHERE object_id = ?", object_id)
 
-    def schedule(self, kind: str, object_id: str, due_at: int) -> None:
-        """Have a job done at `due_at`; one of a kind per object, the last word counts."""
+    def schedule(self, kind: str, object_id: str, due_at: int, *, is_payment: bool = False) -> None:
+        """Have a job done at `due_at`; one of a kind per object, the last word counts.
+
+        A payment's jobs go by the default clock.
+        """
+        clock = None if is_payment else self.test_clock
         self.store.db.run("DELETE FROM jobs WHERE kind = ? AND object_id = ?", kind, object_id)
-        self.store.db.insert("jobs", {"kind": kind, "object_id": object_id, "due_at": due_at})
+        job = {"kind": kind, "object_id": object_id, "due_at": due_at, "clock": clock}
+        self.store.db.insert("jobs", job)
         self.has_scheduled = True
 
     def record(self, **movement: Any) -> None:
@@ -173,7 +229,7 @@ def _event(session: Session, event_type: str, body: Object, previous: Object | N
         # Reason: a snapshot, since the same dictionaries are changed further on.
         "data": orjson.loads(orjson.dumps(data)),
         "livemode": False,
-        "pending_webhooks": 1,
+        "pending_webhooks": 0,
         "request": {"id": session.request_id, "idempotency_key": session.idempotency_key},
         "type": event_type,
     }

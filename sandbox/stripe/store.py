@@ -17,7 +17,8 @@ CREATE TABLE IF NOT EXISTS events (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, type TEXT NOT NULL,
   created INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS deliveries (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, next_at REAL NOT NULL,
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL,
+  endpoint TEXT NOT NULL, next_at REAL NOT NULL,
   attempt_count INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS deliveries_by_time ON deliveries (next_at, seq);
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event_id);
@@ -35,26 +36,30 @@ CREATE TABLE IF NOT EXISTS ledger (
   wall_time REAL NOT NULL, sandbox_time REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS jobs (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, object_id TEXT NOT NULL,
-  due_at INTEGER NOT NULL, UNIQUE (kind, object_id));
-CREATE INDEX IF NOT EXISTS jobs_by_time ON jobs (due_at, seq);
+  due_at INTEGER NOT NULL, clock TEXT, UNIQUE (kind, object_id));
+CREATE INDEX IF NOT EXISTS jobs_by_time ON jobs (clock, due_at, seq);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value REAL NOT NULL);
 """
+SCHEMA_VERSION = 2
 TABLES = (
     "objects", "events", "deliveries", "idempotency", "requests", "ledger", "jobs", "settings",
 )  # fmt: skip
 INDEXED = {
     "balance_transaction": ("source", "status"),
     "charge": ("customer", "payment_intent"),
+    "customer": ("test_clock",),
+    "customer_balance_transaction": ("customer",),
     "dispute": ("charge", "payment_intent"),
     "invoice": ("customer", "parent.subscription_details.subscription"),
     "invoice_payment": ("invoice", "payment.payment_intent"),
     "payment_intent": ("customer",),
     "payment_method": ("customer",),
     "price": ("product",),
+    "promotion_code": ("promotion.coupon", "_folded"),
     "refund": ("charge", "payment_intent"),
     "setup_attempt": ("setup_intent",),
     "setup_intent": ("customer",),
-    "subscription": ("customer",),
+    "subscription": ("customer", "test_clock"),
 }
 _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 Row = dict[str, Any]
@@ -70,6 +75,7 @@ class Database:
         # Reason: NORMAL leaves each commit with the operating system, which a killed process
         # cannot take back; only a power cut could lose the last ones.
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._check_version(path)
         self._connection.executescript(SCHEMA)
         for kind, fields in INDEXED.items():
             for field in fields:
@@ -78,6 +84,13 @@ class Database:
                     f"CREATE INDEX IF NOT EXISTS {name} ON objects "
                     f"(json_extract(body, '$.{field}'), seq) WHERE kind = '{kind}'"
                 )
+
+    def _check_version(self, path: Path) -> None:
+        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        is_new = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+        if found != SCHEMA_VERSION and not is_new:
+            raise RuntimeError(f"{path} was made by another version of the sandbox: remove it")
+        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the file."""
@@ -160,7 +173,7 @@ class Store:
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             body["id"],
             body["object"],
-            body["created"],
+            body.get("created", 0),
             orjson.dumps(body).decode(),
         )
 
@@ -186,6 +199,9 @@ class Store:
         """
         where, values = [f"kind = '{kind}'"], []
         for field, value in (filters or {}).items():
+            if value is None:
+                where.append(f"json_extract(body, '$.{field}') IS NULL")
+                continue
             several = value if isinstance(value, list) else [value]
             where.append(f"json_extract(body, '$.{field}') IN ({', '.join('?' * len(several))})")
             values += several

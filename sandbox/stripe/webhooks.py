@@ -7,6 +7,7 @@ import hmac
 import logging
 import secrets
 import time
+from dataclasses import dataclass
 
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.poster import Poster
@@ -14,6 +15,8 @@ from sandbox.stripe.store import Row, Store
 
 _LONGEST_PAUSE = 60.0
 _AT_ONCE = 16
+_CONTENT = {"Content-Type": "application/json; charset=utf-8"}
+_ALL = {"limit": 100}
 _SHUFFLE_SECONDS = 0.2
 log = logging.getLogger("sandbox.stripe.webhooks")
 _dice = secrets.SystemRandom()
@@ -25,27 +28,61 @@ def sign(secret: str, payload: bytes, moment: int) -> str:
     return f"t={moment},v1={digest.hexdigest()}"
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where events go: an endpoint of the API, by id, or the one of the command line."""
+
+    endpoint: str
+    url: str
+    secret: str
+
+
+class Targets:
+    """Who listens to what."""
+
+    def __init__(self, store: Store, url: str | None, secret: str | None) -> None:
+        self._store = store
+        self._fixed = Target("", url, secret or "") if url else None
+
+    def listening(self, event_type: str) -> list[Target]:
+        """Return where events of a type are sent."""
+        rows, _ = self._store.objects("webhook_endpoint", {"status": "enabled"}, page=_ALL)
+        return ([self._fixed] if self._fixed else []) + [
+            Target(row["id"], row["url"], row["_secret"])
+            for row in rows
+            if not {"*", event_type}.isdisjoint(row["enabled_events"])
+        ]
+
+    def named(self, endpoint: str) -> Target | None:
+        """Return one target, None if it is there no more."""
+        if not endpoint:
+            return self._fixed
+        row = self._store.get(endpoint)
+        return Target(row["id"], row["url"], row["_secret"]) if row else None
+
+
 class Webhooks:
     """Sends what is in the `deliveries` table; a row leaves it only after a 2xx."""
 
-    def __init__(self, store: Store, faults: Faults, url: str | None, secret: str | None) -> None:
+    def __init__(self, store: Store, faults: Faults, targets: Targets) -> None:
         self._store = store
         self._faults = faults
-        self._poster = Poster(url) if url else None
-        self._secret = secret or ""
+        self._targets = targets
+        self._posters: dict[str, Poster] = {}
         self._wake = asyncio.Event()
         self._sending: dict[int, asyncio.Task[None]] = {}
 
-    def enqueue(self, event_id: str) -> None:
-        """Note an event for delivery, in the transaction that writes it."""
-        if self._poster is None:
-            return
+    def enqueue(self, event: Row) -> None:
+        """Note an event for delivery, and in it to how many, before it is written."""
         plan = self._faults.plan.webhooks
-        for _ in range(plan.duplicate):
+        listening = self._targets.listening(event["type"])
+        event["pending_webhooks"] = len(listening)
+        for target in plan.duplicate * listening:
             next_at = time.time() + plan.delay_seconds
             if plan.shuffle:
                 next_at += _dice.uniform(0, _SHUFFLE_SECONDS)
-            self._store.db.insert("deliveries", {"event_id": event_id, "next_at": next_at})
+            row = {"event_id": event["id"], "endpoint": target.endpoint, "next_at": next_at}
+            self._store.db.insert("deliveries", row)
 
     def wake(self) -> None:
         """Look at the table again."""
@@ -58,14 +95,12 @@ class Webhooks:
 
     async def run(self) -> None:
         """Deliver for ever."""
-        if self._poster is None:
-            return
         # Reason: whatever kept the receiver away before a restart may be over.
         self._store.db.run("UPDATE deliveries SET next_at = min(next_at, ?)", time.time())
         try:
             while True:
                 self._wake.clear()
-                pause = self._start_due(self._poster)
+                pause = self._start_due()
                 # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -74,9 +109,10 @@ class Webhooks:
             for task in self._sending.values():
                 task.cancel()
             await asyncio.gather(*self._sending.values(), return_exceptions=True)
-            self._poster.close()
+            for poster in self._posters.values():
+                poster.close()
 
-    def _start_due(self, poster: Poster) -> float | None:
+    def _start_due(self) -> float | None:
         """Start what is due and return how long the next one can wait, None being for ever."""
         if self._faults.plan.webhooks.off:
             return None
@@ -93,12 +129,13 @@ class Webhooks:
             wait: float = row["next_at"] - time.time()
             if wait > 0:
                 return wait
-            self._sending[row["seq"]] = asyncio.create_task(self._deliver(poster, row))
+            self._sending[row["seq"]] = asyncio.create_task(self._deliver(row))
         return None
 
-    async def _deliver(self, poster: Poster, row: Row) -> None:
+    async def _deliver(self, row: Row) -> None:
         try:
-            if await self._is_taken(poster, row["body"].encode()):
+            target = self._targets.named(row["endpoint"])
+            if target is None or await self._is_taken(target, row["body"].encode()):
                 self._store.db.run("DELETE FROM deliveries WHERE seq = ?", row["seq"])
                 return
             pause = min(2.0 ** row["attempt_count"], _LONGEST_PAUSE)
@@ -110,14 +147,12 @@ class Webhooks:
             self._sending.pop(row["seq"], None)
             self.wake()
 
-    async def _is_taken(self, poster: Poster, payload: bytes) -> bool:
+    async def _is_taken(self, target: Target, payload: bytes) -> bool:
         plan = self._faults.plan.webhooks
         if plan.drop and _dice.random() < plan.drop:
             return False
-        headers = {
-            "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": sign(self._secret, payload, int(time.time())),
-        }
+        headers = _CONTENT | {"Stripe-Signature": sign(target.secret, payload, int(time.time()))}
+        poster = self._posters.setdefault(target.url, Poster(target.url))
         try:
             status = await poster.post(payload, headers)
         except OSError as error:

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.checked import settle
 from tests.e2e.client import Document, World
 from tests.e2e.running import RunningStack
 
@@ -21,6 +22,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         try:
             running.wait_until_ready()
             yield running
+            settle(running.facts["stripe"])
             running.stop()
         finally:
             running.destroy()

@@ -1,6 +1,7 @@
 """The sandbox takes no parameter, and no value of one, that the installed SDK does not know."""
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -16,6 +17,21 @@ NAMES = {
     "GET /v1/customers": "CustomerListParams",
     "POST /v1/customers/{id}": "CustomerUpdateParams",
     "GET /v1/customers/{id}/payment_methods": "CustomerListPaymentMethodsParams",
+    "POST /v1/customers/{id}/balance_transactions": "CustomerBalanceTransactionCreateParams",
+    "GET /v1/customers/{id}/balance_transactions": "CustomerBalanceTransactionListParams",
+    "POST /v1/customers/{id}/balance_transactions/{id}": "CustomerBalanceTransactionUpdateParams",
+    "POST /v1/test_helpers/test_clocks": "test_helpers.TestClockCreateParams",
+    "GET /v1/test_helpers/test_clocks": "test_helpers.TestClockListParams",
+    "POST /v1/test_helpers/test_clocks/{id}/advance": "test_helpers.TestClockAdvanceParams",
+    "POST /v1/webhook_endpoints": "WebhookEndpointCreateParams",
+    "GET /v1/webhook_endpoints": "WebhookEndpointListParams",
+    "POST /v1/webhook_endpoints/{id}": "WebhookEndpointUpdateParams",
+    "POST /v1/coupons": "CouponCreateParams",
+    "GET /v1/coupons": "CouponListParams",
+    "POST /v1/coupons/{id}": "CouponUpdateParams",
+    "POST /v1/promotion_codes": "PromotionCodeCreateParams",
+    "GET /v1/promotion_codes": "PromotionCodeListParams",
+    "POST /v1/promotion_codes/{id}": "PromotionCodeUpdateParams",
     "POST /v1/products": "ProductCreateParams",
     "GET /v1/products": "ProductListParams",
     "POST /v1/products/{id}": "ProductUpdateParams",
@@ -63,6 +79,7 @@ NAMES = {
     "GET /v1/events": "EventListParams",
 }
 
+_PLAIN = {params.Integer: int, params.Boolean: bool, params.Number: float}
 _ELSEWHERE = {"StripeContext": object, "Mapping": Mapping}  # names the SDK's modules do not import
 
 
@@ -72,6 +89,8 @@ def strangers(taken: params.Param, known: Any, path: str) -> Iterator[str]:
     match taken:
         case params.Group():
             yield from _strange_names(taken, arms, path)
+        case params.Unsettable(wrapped):
+            yield from strangers(wrapped, known, path)
         case params.Many(item):
             inner = [get_args(arm)[0] for arm in arms if get_origin(arm) is list]
             yield from strangers(item, inner[0], f"{path}[]") if inner else [f"{path}: no list"]
@@ -82,8 +101,8 @@ def strangers(taken: params.Param, known: Any, path: str) -> Iterator[str]:
                 yield from (
                     f"{path}: {v!r} is no value of it" for v in values if v not in known_values
                 )
-        case params.Integer() | params.Boolean():
-            wanted = int if isinstance(taken, params.Integer) else bool
+        case params.Integer() | params.Boolean() | params.Number():
+            wanted = _PLAIN[type(taken)]
             if wanted not in arms:
                 yield f"{path}: is no {wanted.__name__}"
 
@@ -109,7 +128,7 @@ def _arms(known: Any) -> Iterator[Any]:
 
 
 def named(route: Route) -> Any:
-    return getattr(stripe.params, NAMES[f"{route.method} {route.pattern}"])
+    return attrgetter(NAMES[f"{route.method} {route.pattern}"])(stripe.params)
 
 
 WITH_PARAMS = [route for route in ROUTES if route.params.fields]

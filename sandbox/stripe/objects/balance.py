@@ -42,15 +42,15 @@ def enter(
     Returns:
         The transaction.
     """
-    cost = fee[0] if fee else 0
-    available_on = session.now if is_at_once else (session.now // DAY + DAYS_PENDING) * DAY
+    now, cost = session.default_now, fee[0] if fee else 0
+    available_on = now if is_at_once else (now // DAY + DAYS_PENDING) * DAY
     body: Object = {
         "id": new_id("txn"),
         "object": "balance_transaction",
         "amount": amount,
         "available_on": available_on,
         "balance_type": "payments",
-        "created": session.now,
+        "created": now,
         "currency": source["currency"],
         "fee": cost,
         "fee_details": [_fee_detail(source["currency"], *fee)] if fee else [],
@@ -66,7 +66,7 @@ def enter(
     if is_at_once:
         session.emit("balance.available", total(session))
     else:
-        session.schedule("release_funds", str(available_on), available_on)
+        session.schedule("release_funds", str(available_on), available_on, is_payment=True)
     return body
 
 

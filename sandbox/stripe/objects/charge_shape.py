@@ -54,7 +54,7 @@ def charge(
         "amount": intent["amount"],
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": _descriptor(descriptor, suffix),
-        "created": session.now,
+        "created": session.default_now,
         "currency": intent["currency"],
         "customer": intent["customer"],
         "description": intent["description"],

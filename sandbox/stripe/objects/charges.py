@@ -91,8 +91,8 @@ def _authorize(session: Session, intent: Object, charge: Object) -> None:
     amount = intent["amount"]
     _accept(session, intent, charge, status="requires_capture", amount_capturable=amount)
     session.emit("payment_intent.amount_capturable_updated", intent)
-    lapses_at = session.now + AUTHORIZATION_LIFETIME
-    session.schedule("expire_authorization", intent["id"], lapses_at)
+    lapses_at = session.default_now + AUTHORIZATION_LIFETIME
+    session.schedule("expire_authorization", intent["id"], lapses_at, is_payment=True)
 
 
 def _succeed(session: Session, intent: Object, charge: Object) -> None:
@@ -100,7 +100,7 @@ def _succeed(session: Session, intent: Object, charge: Object) -> None:
     is_async = intent["capture_method"] == "automatic_async"
     is_plain = charge["_aftermath"] in _PLAINLY_OK
     if is_async and is_plain:
-        session.schedule("book_charge", charge["id"], session.now)
+        session.schedule("book_charge", charge["id"], session.default_now, is_payment=True)
     else:
         book(session, charge)
     session.create(charge, event="charge.succeeded")

@@ -3,21 +3,51 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import payment_methods
-from sandbox.stripe.params import PAGE, Group, Metadata, Param, Range, Text
+from sandbox.stripe.objects import customer_balance, payment_methods
+from sandbox.stripe.objects.addresses import ADDRESS, address_of
+from sandbox.stripe.params import (
+    PAGE,
+    Choice,
+    Group,
+    Integer,
+    Many,
+    Metadata,
+    Param,
+    Range,
+    Text,
+    Unsettable,
+)
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
 
 _TEXTS = ("description", "email", "name", "phone")
+_PLAIN = ("next_invoice_sequence", "preferred_locales", "tax_exempt")
+_SHIPPING = Group({"address": ADDRESS, "name": Text(), "phone": Text()}, ("address", "name"))
+_MAX_ON_CLOCK = 3
 _FIELDS: dict[str, Param] = {
     **{name: Text() for name in _TEXTS},
-    "invoice_settings": Group({"default_payment_method": Text()}),
+    "address": Unsettable(ADDRESS),
+    "balance": Integer(),
+    "invoice_prefix": Text(max_length=12),
+    "invoice_settings": Group(
+        {
+            "custom_fields": Many(Group({"name": Text(40), "value": Text(140)}, ("name", "value"))),
+            "default_payment_method": Text(),
+            "footer": Text(),
+        }
+    ),
     "metadata": Metadata(),
+    "next_invoice_sequence": Integer(minimum=1),
+    "preferred_locales": Many(Text()),
+    "shipping": Unsettable(_SHIPPING),
+    "tax_exempt": Choice(("exempt", "none", "reverse")),
 }
 
 
 def create(session: Session, params: dict[str, Any]) -> Object:
     """POST /v1/customers."""
+    if params.get("test_clock"):
+        _join_clock(session, params["test_clock"])
     settings = {
         "custom_fields": None,
         "default_payment_method": None,
@@ -28,7 +58,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     body: Object = {
         "id": customer_id,
         "object": "customer",
-        "address": None,
+        "address": address_of(params.get("address")),
         "balance": 0,
         "created": session.now,
         "currency": None,
@@ -38,32 +68,54 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         "description": params.get("description"),
         "discount": None,
         "email": params.get("email"),
-        "invoice_prefix": customer_id[-8:].upper(),
+        "invoice_prefix": params.get("invoice_prefix") or customer_id[-8:].upper(),
         "invoice_settings": settings,
         "livemode": False,
         "metadata": merged({}, params.get("metadata")),
         "name": params.get("name"),
-        "next_invoice_sequence": 1,
+        "next_invoice_sequence": params.get("next_invoice_sequence", 1),
         "phone": params.get("phone"),
-        "preferred_locales": [],
-        "shipping": None,
-        "tax_exempt": "none",
+        "preferred_locales": params.get("preferred_locales", []),
+        "shipping": _shipping_of(params.get("shipping")),
+        "tax_exempt": params.get("tax_exempt", "none"),
         "test_clock": None,
     }
     if params.get("payment_method"):
         method = payment_methods.take(session, params["payment_method"], param="payment_method")
         session.create(body, event="customer.created")
         payment_methods.own(session, method, customer_id)
-        return shown(body)
-    _check_default(session, body, params)
-    return shown(session.create(body, event="customer.created"))
+        if params.get("invoice_settings"):
+            update(session, {"invoice_settings": params["invoice_settings"]}, customer_id)
+    else:
+        _check_default(session, body, params)
+        session.create(body, event="customer.created")
+    if params.get("balance"):
+        customer = session.get("customer", customer_id)
+        customer_balance.move(session, customer, params["balance"], "initial")
+    return retrieve(session, {}, customer_id)
+
+
+def _join_clock(session: Session, clock_id: str) -> None:
+    session.enter(clock_id)
+    if len(session.find("customer", test_clock=clock_id)) >= _MAX_ON_CLOCK:
+        raise errors.invalid_request(
+            f"A test clock takes at most {_MAX_ON_CLOCK} customers.", param="test_clock"
+        )
+
+
+def _shipping_of(given: dict[str, Any] | None) -> Object | None:
+    if not given:
+        return None
+    return {
+        "address": address_of(given["address"]),
+        "name": given["name"],
+        "phone": given.get("phone"),
+    }
 
 
 def _check_default(session: Session, customer: Object, params: dict[str, Any]) -> None:
     settings = params.get("invoice_settings", {})
-    if "default_payment_method" not in settings:
-        return
-    method_id = settings["default_payment_method"]
+    method_id = settings.get("default_payment_method")
     if method_id:
         path = "invoice_settings[default_payment_method]"
         own_method(session, customer["id"], method_id, param=path)
@@ -88,7 +140,10 @@ def own_method(session: Session, customer_id: str, method_id: str, *, param: str
 
 
 def retrieve(session: Session, _params: dict[str, Any], customer_id: str) -> Object:
-    """GET /v1/customers/{id}."""
+    """GET /v1/customers/{id}: of a deleted one only the id is left."""
+    found = session.store.get(customer_id)
+    if found and found["object"] == "customer" and found.get("deleted"):
+        return found
     return shown(session.get("customer", customer_id))
 
 
@@ -97,22 +152,43 @@ def update(session: Session, params: dict[str, Any], customer_id: str) -> Object
     customer = session.get("customer", customer_id)
     wanted = dict(customer)
     _check_default(session, wanted, params)
-    changes = {name: params[name] for name in _TEXTS if name in params}
+    names = (*_TEXTS, *_PLAIN, "invoice_prefix")
+    changes: dict[str, Any] = {name: params[name] for name in names if name in params}
     changes["invoice_settings"] = wanted["invoice_settings"]
+    if "address" in params:
+        changes["address"] = address_of(params["address"])
+    if "shipping" in params:
+        changes["shipping"] = _shipping_of(params["shipping"])
     if "metadata" in params:
         changes["metadata"] = merged(customer["metadata"], params["metadata"])
-    return shown(session.change(customer, changes))
+    session.change(customer, changes)
+    if params.get("balance", customer["balance"]) != customer["balance"]:
+        amount = params["balance"] - customer["balance"]
+        customer_balance.move(session, customer, amount, "adjustment")
+    return shown(customer)
 
 
 def list_all(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/customers."""
-    filters = {"email": params["email"]} if params.get("email") else {}
+    filters = {"deleted": None, "test_clock": params.get("test_clock")}
+    if params.get("email"):
+        filters["email"] = params["email"]
     return page_of(session, "customer", "/v1/customers", params, filters)
 
 
 ROUTES = (
-    Route("POST", "/v1/customers", create, Group({**_FIELDS, "payment_method": Text()})),
-    Route("GET", "/v1/customers", list_all, Group({**PAGE, "email": Text(), "created": Range()})),
+    Route(
+        "POST",
+        "/v1/customers",
+        create,
+        Group({**_FIELDS, "payment_method": Text(), "test_clock": Text()}),
+    ),
+    Route(
+        "GET",
+        "/v1/customers",
+        list_all,
+        Group({**PAGE, "email": Text(), "created": Range(), "test_clock": Text()}),
+    ),
     Route("GET", "/v1/customers/{id}", retrieve),
     Route("POST", "/v1/customers/{id}", update, Group(_FIELDS)),
 )

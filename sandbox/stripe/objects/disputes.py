@@ -50,9 +50,9 @@ def start(
     session.emit("charge.dispute.created", dispute)
     if not is_inquiry:
         session.emit("charge.dispute.funds_withdrawn", dispute)
-    decided_at = session.now + DAYS_TO_DECIDE * balance.DAY
+    decided_at = session.default_now + DAYS_TO_DECIDE * balance.DAY
     due_at = decided_at if outcome else dispute["evidence_details"]["due_by"]
-    session.schedule("decide_dispute", dispute["id"], due_at)
+    session.schedule("decide_dispute", dispute["id"], due_at, is_payment=True)
     return dispute
 
 

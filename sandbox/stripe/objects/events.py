@@ -18,7 +18,7 @@ _LIST = Group(
         "types": Many(Text()),
     }
 )
-_PENDING = "SELECT 1 FROM deliveries WHERE event_id = ?"
+_PENDING = "SELECT count(DISTINCT endpoint) AS n FROM deliveries WHERE event_id = ?"
 
 
 def retrieve(session: Session, _params: dict[str, Any], event_id: str) -> Object:
@@ -46,8 +46,8 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
 
 
 def _as_of_now(session: Session, event: Object) -> Object:
-    is_pending = session.store.db.row(_PENDING, event["id"]) is not None
-    return event | {"pending_webhooks": int(is_pending)}
+    row = session.store.db.row(_PENDING, event["id"])
+    return event | {"pending_webhooks": row["n"] if row else 0}
 
 
 ROUTES = (

@@ -71,7 +71,7 @@ def make(
         "object": "payment_intent",
         "amount": amount,
         "client_secret": f"{intent_id}_{new_id('secret')}",
-        "created": session.now,
+        "created": session.default_now,
         "currency": currency,
         "customer": customer_id,
         "setup_future_usage": "off_session" if subscription_id else None,
@@ -96,7 +96,11 @@ def cancel(session: Session, intent: Object, reason: str | None) -> Object:
             code="payment_intent_unexpected_state",
             payment_intent=shown(intent),
         )
-    changes = {"status": "canceled", "canceled_at": session.now, "cancellation_reason": reason}
+    changes = {
+        "status": "canceled",
+        "canceled_at": session.default_now,
+        "cancellation_reason": reason,
+    }
     nothing = {"amount_capturable": 0, "next_action": None}
     session.change(intent, changes | nothing, is_announced=False)
     session.emit("payment_intent.canceled", intent)

@@ -21,7 +21,7 @@ def make(
     **fields: Any,
 ) -> Object:
     """Create a card that belongs to nobody yet; `fields` replace the defaults."""
-    year = datetime.fromtimestamp(session.now, UTC).year
+    year = datetime.fromtimestamp(max(session.now, session.default_now), UTC).year
     return session.create(
         {
             "id": new_id("pm"),
@@ -29,7 +29,7 @@ def make(
             "allow_redisplay": "unspecified",
             "billing_details": NO_BILLING,
             "card": _card(card, exp_month or 12, exp_year or year + _YEARS_VALID),
-            "created": session.now,
+            "created": session.default_now,
             "customer": None,
             "customer_account": None,
             "livemode": False,

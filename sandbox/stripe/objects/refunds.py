@@ -42,7 +42,9 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     _count(session, charge, amount)
     session.emit("charge.refunded", charge, previous=before)
     if ways in {cards.REFUND_WAITS, cards.REFUND_FAILS}:
-        session.schedule("settle_refund", refund["id"], session.now + SECONDS_TO_SETTLE)
+        session.schedule(
+            "settle_refund", refund["id"], session.default_now + SECONDS_TO_SETTLE, is_payment=True
+        )
     if refund["status"] == "succeeded":
         _record(session, refund, "succeeded")
     return shown(refund)
@@ -120,7 +122,7 @@ def _body(session: Session, charge: Object, amount: int) -> Object:
         "amount": amount,
         "balance_transaction": None,
         "charge": charge["id"],
-        "created": session.now,
+        "created": session.default_now,
         "currency": charge["currency"],
         "destination_details": {
             "card": {

@@ -25,7 +25,7 @@ def note(session: Session, intent: Object, method: Object, *, is_authenticated: 
             "id": new_id("setatt"),
             "object": "setup_attempt",
             "application": None,
-            "created": session.now,
+            "created": session.default_now,
             "customer": intent["customer"],
             "customer_account": None,
             "flow_directions": None,

@@ -76,7 +76,7 @@ def _body(session: Session, params: dict[str, Any], method: Object | None) -> Ob
         "automatic_payment_methods": automatic and {"allow_redirects": "always", **automatic},
         "cancellation_reason": None,
         "client_secret": f"{intent_id}_{new_id('secret')}",
-        "created": session.now,
+        "created": session.default_now,
         "customer": params.get("customer"),
         "customer_account": None,
         "description": params.get("description"),

@@ -78,6 +78,7 @@ _LIST = Group(
         "customer": Text(),
         "price": Text(),
         "status": Choice((*_STATUSES, "all", "ended")),
+        "test_clock": Text(),
     }
 )
 _CANCEL = Group(
@@ -230,7 +231,10 @@ def retrieve(session: Session, _params: dict[str, Any], subscription_id: str) ->
 
 def list_all(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/subscriptions."""
-    filters: dict[str, Any] = {"customer": params["customer"]} if params.get("customer") else {}
+    if params.get("customer"):
+        filters: dict[str, Any] = {"customer": params["customer"]}
+    else:
+        filters = {"test_clock": params.get("test_clock")}
     status = params.get("status")
     if status == "ended":
         filters["status"] = list(ENDED)

@@ -1,0 +1,46 @@
+"""The referee of `--check`: is all traffic what the installed stripe-python says it would be?"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Passing:
+    """A request that passes; without a pattern no route was found for it."""
+
+    verb: str
+    pattern: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class Referee(Protocol):
+    """Checks what passes; each method raises `ApiError` for what it finds wrong."""
+
+    def exchange(self, asked: Passing, status: int, body: bytes) -> None:
+        """Check a request and its answer."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Check an event before it is written down."""
+
+    def report(self) -> dict[str, Any]:
+        """Return what was checked and every deviation, oldest first."""
+
+    def close(self) -> None:
+        """Let go of its file."""
+
+
+class Lenient:
+    """The referee without `--check`: lets everything pass."""
+
+    def exchange(self, asked: Passing, status: int, body: bytes) -> None:
+        """Do nothing."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def report(self) -> dict[str, Any]:
+        """Say that nothing was checked."""
+        return {"checked_request_count": 0, "checked_response_count": 0, "items": []}
+
+    def close(self) -> None:
+        """Do nothing."""
