@@ -87,7 +87,7 @@ class Api:
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log(asked)
-            asked = replace(asked, params=modern(path, asked.params, headers))
+            asked = replace(asked, params=modern(method, path, asked.params, headers))
             _authorize(headers)
             self._engine.limit.take()
             found = self._router.find(method, path)

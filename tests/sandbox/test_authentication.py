@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from tests.sandbox.conftest import Shop
-from tests.sandbox.paying import answer, charge_of, keep, pay, told
+from tests.sandbox.paying import CARDS, answer, charge_of, keep, pay, told
 from tests.sandbox.servers import Sandbox
 
 BACK = "https://example.com/back?from=1"
@@ -109,7 +109,7 @@ def test_a_challenge_can_be_refused_beforehand(sandbox: Sandbox) -> None:
 
 def set_up(shop: Shop, card: str) -> Any:
     """Keep a card by a setup intent, with whatever challenge that takes."""
-    body = {"customer": shop.customer, "payment_method": card, "confirm": True}
+    body = {"customer": shop.customer, "payment_method": card, "confirm": True, **CARDS}
     intent = shop.sandbox.api.setup_intents.create(body)
     challenged = intent.status == "requires_action"
     if challenged:

@@ -47,10 +47,35 @@ def test_card_types_are_the_accounts_unless_named(sandbox: Sandbox) -> None:
     assert named.automatic_payment_methods is None
 
 
+def test_a_confirmation_needs_a_way_back(shop: Shop) -> None:
+    """Docs: /upgrades#2023-08-16, /payments/accept-a-payment-synchronously"""
+    api = shop.sandbox.api
+    body = {"amount": 1_000, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
+    with pytest.raises(stripe.InvalidRequestError, match="return_url"):
+        api.payment_intents.create(body)
+    with pytest.raises(stripe.InvalidRequestError, match="return_url"):
+        api.setup_intents.create({"payment_method": "pm_card_visa", "confirm": True})
+    never = {"enabled": True, "allow_redirects": "never"}
+    for way in ({"return_url": "https://example.com"}, {"automatic_payment_methods": never}):
+        assert api.payment_intents.create({**body, **way}).status == "succeeded"
+
+
+def test_nobody_sets_up_while_away(shop: Shop) -> None:
+    """Docs: /api/payment_intents/create#create_payment_intent-setup_future_usage"""
+    wish: dict[str, Any] = {"setup_future_usage": "off_session", "off_session": True}
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        pay(shop.sandbox, customer=shop.customer, **wish)
+    assert refused.value.param == "off_session"
+
+
 def test_elder_parameter_names_go_with_elder_versions(sandbox: Sandbox) -> None:
     form = {"amount": "1000", "currency": "usd", "payment_method_types[]": "card"}
     elder = sandbox.http.post("/v1/payment_intents", headers=AUTH, data=form)
     assert elder.json()["allowed_payment_method_types"] == ["card"]
+    del form["payment_method_types[]"]
+    former = sandbox.http.post("/v1/payment_intents", headers=AUTH, data=form).json()
+    assert former["automatic_payment_methods"] is None
+    form["payment_method_types[]"] = "card"
     present = {**AUTH, "Stripe-Version": stripe.api_version}
     reply = sandbox.http.post("/v1/payment_intents", headers=present, data=form)
     error = reply.json()["error"]
@@ -93,7 +118,7 @@ def test_words_of_a_confirmation_need_one(sandbox: Sandbox) -> None:
 def test_an_intent_is_changed_until_it_is_paid(shop: Shop) -> None:
     """Docs: /api/payment_intents/update"""
     api = shop.sandbox.api.payment_intents
-    intent = api.create({"amount": 1_000, "currency": "usd"})
+    intent = api.create({"amount": 1_000, "currency": "usd", **CARDS})
     changed = api.update(
         intent.id,
         {"amount": 1_500, "customer": shop.customer, "payment_method": keep(shop, "pm_card_visa")},

@@ -19,6 +19,7 @@ def pay(shop: Shop, *script: str, amount: int = 1_000, **params: Any) -> Any:
             "currency": "usd",
             "customer": shop.customer,
             "payment_method": card,
+            "allowed_payment_method_types": ["card"],
             "confirm": True,
             "metadata": {"payment_id": "ours"},
             **params,

@@ -13,7 +13,7 @@ from tests.sandbox.servers import Sandbox
 def test_a_card_is_set_up(shop: Shop) -> None:
     """Docs: /payments/save-and-reuse"""
     api = shop.sandbox.api
-    intent = api.setup_intents.create({"customer": shop.customer})
+    intent = api.setup_intents.create({"customer": shop.customer, **CARDS})
     assert (intent.status, intent.usage, intent.latest_attempt) == (
         "requires_payment_method",
         "off_session",

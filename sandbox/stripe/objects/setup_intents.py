@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import payment_methods, setups
+from sandbox.stripe.objects import intents, payment_methods, setups
 from sandbox.stripe.objects.payment_intents import AUTOMATIC_METHODS
 from sandbox.stripe.params import (
     PAGE,
@@ -163,6 +163,7 @@ def _confirm(session: Session, intent: Object, method: Object | None) -> None:
             code="setup_intent_unexpected_state",
             setup_intent=shown(intent),
         )
+    intents.check_way_back(intent, intent["_return_url"])
     asked = intent["payment_method_options"]["card"]["request_three_d_secure"]
     setups.confirm(session, intent, method, is_asked=asked != "automatic")
 
