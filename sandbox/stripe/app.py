@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from sandbox.serving import TRANSPORT
 from sandbox.stripe import API_VERSION
 from sandbox.stripe.api import Answer, Api
+from sandbox.stripe.checkout_page import CheckoutPage
 from sandbox.stripe.checks import Lenient, Referee
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
@@ -24,20 +25,25 @@ from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
     balance,
     charge_routes,
+    checkout_sessions,
     coupons,
     customer_balance,
     customer_deletion,
     customers,
     dispute_routes,
     events,
+    invoice_item_routes,
     invoice_routes,
     payment_intents,
     payment_method_routes,
+    payment_pages,
+    previews,
     products_prices,
     promotion_codes,
     refunds,
     setup_attempts,
     setup_intents,
+    subscription_items,
     subscriptions,
     test_clocks,
     webhook_endpoints,
@@ -49,22 +55,27 @@ from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
-    *balance.ROUTES,
-    *charge_routes.ROUTES,
+    *checkout_sessions.ROUTES,
     *coupons.ROUTES,
     *customer_balance.ROUTES,
     *customer_deletion.ROUTES,
+    *balance.ROUTES,
+    *charge_routes.ROUTES,
     *customers.ROUTES,
     *dispute_routes.ROUTES,
     *events.ROUTES,
+    *invoice_item_routes.ROUTES,
     *invoice_routes.ROUTES,
     *payment_intents.ROUTES,
     *payment_method_routes.ROUTES,
+    *payment_pages.ROUTES,
+    *previews.ROUTES,
     *products_prices.ROUTES,
     *promotion_codes.ROUTES,
     *refunds.ROUTES,
     *setup_attempts.ROUTES,
     *setup_intents.ROUTES,
+    *subscription_items.ROUTES,
     *subscriptions.ROUTES,
     *test_clocks.ROUTES,
     *webhook_endpoints.ROUTES,
@@ -156,7 +167,7 @@ def build(options: Options) -> Starlette:
         referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    parts = (Controls(engine), PaymentControls(engine), Pages(engine))
+    parts = (Controls(engine), PaymentControls(engine), Pages(engine), CheckoutPage(engine))
     routes = [route for part in parts for route in part.routes()]
     routes.append(Route("/{path:path}", answer, methods=methods))
     return Starlette(routes=routes, lifespan=lifespan)

@@ -28,8 +28,8 @@ class Engine:
         self.store = store
         self.faults = faults
         self.webhooks = webhooks
-        self.limit = RateLimit()
         self.referee = referee
+        self.limit = RateLimit()
         self.writer = asyncio.Lock()
         self.clock = Clock(store)
         self.scheduler = Scheduler(store, self.clock, JOBS, units=self)
@@ -79,8 +79,8 @@ class Engine:
     def close(self, session: Session) -> None:
         """Write a unit's events down, in the transaction of what they tell of."""
         for event in session.events:
-            self.referee.event(event)
             self.webhooks.enqueue(event)
+            self.referee.event(event)
             self.store.db.insert(
                 "events",
                 {

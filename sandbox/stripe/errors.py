@@ -68,6 +68,15 @@ def missing(name: str, object_id: str, *, param: str = "id") -> ApiError:
     )
 
 
+def no_card() -> ApiError:
+    """Return Stripe's refusal to charge at once where there is nothing to charge."""
+    return invalid_request(
+        "This customer has no attached payment source or default payment method. "
+        "Please consider adding a default payment method.",
+        code="resource_missing",
+    )
+
+
 def clock_advancing() -> ApiError:
     """Return a 429 for a change to what lives on a test clock that is on its way."""
     return ApiError(

@@ -69,6 +69,17 @@ class Integer:
 
 
 @dataclass(frozen=True)
+class Decimals:
+    """A decimal number with at most twelve places."""
+
+    def parse(self, raw: Any, path: str) -> str:
+        """Return the number as it was written."""
+        if not isinstance(raw, str) or not _DECIMAL.fullmatch(raw):
+            raise bad_parameter(f"Invalid decimal: {path}", param=path)
+        return raw
+
+
+@dataclass(frozen=True)
 class Number:
     """A number that may have a fraction."""
 

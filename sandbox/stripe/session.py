@@ -15,17 +15,19 @@ Object = dict[str, Any]
 NAMES = {  # how Stripe calls each kind in "No such ...", and the event family of its changes
     "balance_transaction": ("balance transaction", "balance_transaction"),
     "charge": ("charge", "charge"),
+    "checkout.session": ("checkout.session", "checkout.session"),
     "coupon": ("coupon", "coupon"),
     "customer": ("customer", "customer"),
     "customer_balance_transaction": (
         "customer balance transaction",
         "customer_balance_transaction",
     ),
-    "dispute": ("dispute", "charge.dispute"),
     "discount": ("discount", "customer.discount"),
+    "dispute": ("dispute", "charge.dispute"),
     "event": ("event", "event"),
     "invoice": ("invoice", "invoice"),
     "invoice_payment": ("invoice_payment", "invoice_payment"),
+    "invoiceitem": ("invoiceitem", "invoiceitem"),
     "payment_intent": ("payment_intent", "payment_intent"),
     "payment_method": ("PaymentMethod", "payment_method"),
     "price": ("price", "price"),
@@ -35,6 +37,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "setup_attempt": ("setup attempt", "setup_attempt"),
     "setup_intent": ("setupintent", "setup_intent"),
     "subscription": ("subscription", "customer.subscription"),
+    "subscription_item": ("subscription_item", "subscription_item"),
     "webhook_endpoint": ("webhook endpoint", "webhook_endpoint"),
     "test_helpers.test_clock": ("test clock", "test_helpers.test_clock"),
 }
@@ -91,6 +94,16 @@ class Reader:
         self.base_url = base_url
         self.request_id = request_id
         self.idempotency_key = idempotency_key
+
+    def at(self, moment: int) -> "Session":
+        """Return a unit of work at another moment, to see what would happen then."""
+        return Session(
+            self.store,
+            moment,
+            base_url=self.base_url,
+            default_now=self.default_now,
+            test_clock=self.test_clock,
+        )
 
     def get(self, kind: str, object_id: str, *, param: str = "id") -> Object:
         """Return one object.
@@ -176,10 +189,10 @@ class Session(Reader):
     def schedule(self, kind: str, object_id: str, due_at: int, *, is_payment: bool = False) -> None:
         """Have a job done at `due_at`; one of a kind per object, the last word counts.
 
-        A payment's jobs go by the default clock.
+        Payments go by the default clock, whatever clock their customer lives on.
         """
-        clock = None if is_payment else self.test_clock
         self.store.db.run("DELETE FROM jobs WHERE kind = ? AND object_id = ?", kind, object_id)
+        clock = None if is_payment else self.test_clock
         job = {"kind": kind, "object_id": object_id, "due_at": due_at, "clock": clock}
         self.store.db.insert("jobs", job)
         self.has_scheduled = True
@@ -215,6 +228,25 @@ def page_of(
             session.get(kind, params[cursor], param=cursor)
     rows, has_more = session.store.objects(kind, filters, params.get("created"), page=params)
     return listing(url, [shown(row) for row in rows], has_more=has_more)
+
+
+def part_of(listed: Object, name: str, params: Mapping[str, Any]) -> Object:
+    """Return one page of a list that an object carries in itself.
+
+    Raises:
+        ApiError: If a cursor is not in the list.
+    """
+    rows, ids = listed["data"], [row["id"] for row in listed["data"]]
+    after, before = params.get("starting_after"), params.get("ending_before")
+    for param, cursor in (("starting_after", after), ("ending_before", before)):
+        if cursor and cursor not in ids:
+            raise errors.missing(name, cursor, param=param)
+    limit = params.get("limit", 10)
+    if before:
+        ahead = rows[: ids.index(before)]
+        return listing(listed["url"], ahead[-limit:], has_more=len(ahead) > limit)
+    rest = rows[ids.index(after) + 1 :] if after else rows
+    return listing(listed["url"], rest[:limit], has_more=len(rest) > limit)
 
 
 def _event(session: Session, event_type: str, body: Object, previous: Object | None) -> Object:

@@ -47,11 +47,13 @@ TABLES = (
 INDEXED = {
     "balance_transaction": ("source", "status"),
     "charge": ("customer", "payment_intent"),
+    "checkout.session": ("customer",),
     "customer": ("test_clock",),
     "customer_balance_transaction": ("customer",),
     "dispute": ("charge", "payment_intent"),
     "invoice": ("customer", "parent.subscription_details.subscription"),
     "invoice_payment": ("invoice", "payment.payment_intent"),
+    "invoiceitem": ("customer", "invoice"),
     "payment_intent": ("customer",),
     "payment_method": ("customer",),
     "price": ("product",),
@@ -106,6 +108,16 @@ class Database:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Take back everything that the block writes, inside a transaction."""
+        self._connection.execute("SAVEPOINT rehearsal")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK TO rehearsal")
+            self._connection.execute("RELEASE rehearsal")
 
     def run(self, sql: str, *values: Any) -> None:
         """Carry out one statement."""
@@ -173,7 +185,7 @@ class Store:
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             body["id"],
             body["object"],
-            body.get("created", 0),
+            body.get("created", body.get("_created", 0)),
             orjson.dumps(body).decode(),
         )
 

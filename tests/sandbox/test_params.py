@@ -26,6 +26,10 @@ NAMES = {
     "POST /v1/webhook_endpoints": "WebhookEndpointCreateParams",
     "GET /v1/webhook_endpoints": "WebhookEndpointListParams",
     "POST /v1/webhook_endpoints/{id}": "WebhookEndpointUpdateParams",
+    "POST /v1/checkout/sessions": "checkout.SessionCreateParams",
+    "GET /v1/checkout/sessions": "checkout.SessionListParams",
+    "POST /v1/checkout/sessions/{id}": "checkout.SessionUpdateParams",
+    "GET /v1/checkout/sessions/{id}/line_items": "checkout.SessionListLineItemsParams",
     "POST /v1/coupons": "CouponCreateParams",
     "GET /v1/coupons": "CouponListParams",
     "POST /v1/coupons/{id}": "CouponUpdateParams",
@@ -69,7 +73,18 @@ NAMES = {
     "GET /v1/subscriptions": "SubscriptionListParams",
     "POST /v1/subscriptions/{id}": "SubscriptionUpdateParams",
     "DELETE /v1/subscriptions/{id}": "SubscriptionCancelParams",
+    "POST /v1/subscriptions/{id}/pause": "SubscriptionPauseParams",
     "POST /v1/subscriptions/{id}/resume": "SubscriptionResumeParams",
+    "POST /v1/subscription_items": "SubscriptionItemCreateParams",
+    "GET /v1/subscription_items": "SubscriptionItemListParams",
+    "POST /v1/subscription_items/{id}": "SubscriptionItemUpdateParams",
+    "DELETE /v1/subscription_items/{id}": "SubscriptionItemDeleteParams",
+    "POST /v1/invoiceitems": "InvoiceItemCreateParams",
+    "GET /v1/invoiceitems": "InvoiceItemListParams",
+    "POST /v1/invoiceitems/{id}": "InvoiceItemUpdateParams",
+    "POST /v1/invoices": "InvoiceCreateParams",
+    "POST /v1/invoices/create_preview": "InvoiceCreatePreviewParams",
+    "POST /v1/invoices/{id}/add_lines": "InvoiceAddLinesParams",
     "GET /v1/invoices": "InvoiceListParams",
     "POST /v1/invoices/{id}": "InvoiceUpdateParams",
     "POST /v1/invoices/{id}/pay": "InvoicePayParams",
@@ -131,7 +146,10 @@ def named(route: Route) -> Any:
     return attrgetter(NAMES[f"{route.method} {route.pattern}"])(stripe.params)
 
 
-WITH_PARAMS = [route for route in ROUTES if route.params.fields]
+UNDOCUMENTED = ("/v1/payment_pages/",)  # Stripe's CLI uses them, stripe-python does not
+WITH_PARAMS = [
+    route for route in ROUTES if route.params.fields and not route.pattern.startswith(UNDOCUMENTED)
+]
 
 
 @pytest.mark.parametrize("route", WITH_PARAMS, ids=lambda r: f"{r.method} {r.pattern}")

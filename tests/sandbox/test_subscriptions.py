@@ -189,10 +189,11 @@ def test_trial_ends_without_a_card(
     shop.give_card("ok")
     sandbox.advance(days=40)
     assert shop.see(started.id).status == "paused"
-    resumed = sandbox.api.subscriptions.resume(started.id, {})
-    assert resumed.status == "active"
-    assert resumed.billing_cycle_anchor == period_of(resumed)[0]
-    assert sandbox.api.invoices.retrieve(resumed.latest_invoice).status == "paid"
+    waiting = sandbox.api.subscriptions.resume(started.id, {})
+    assert (waiting.status, sandbox.ledger(subscription=started.id)) == ("paused", [])
+    assert waiting.billing_cycle_anchor == period_of(waiting)[0]
+    sandbox.api.invoices.pay(waiting.latest_invoice)
+    assert shop.see(started.id).status == "active"
     sandbox.quiet()
     kinds = {"customer.subscription.paused", "customer.subscription.resumed"}
     assert kinds <= set(hooks.types(started.id))
@@ -208,7 +209,13 @@ def test_resume_may_wait_for_its_payment(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.advance(days=1)
     voided = shop.see(started.id)
     assert (voided.status, voided.latest_invoice.status) == ("paused", "void")
-    assert sandbox.api.subscriptions.resume(started.id).status == "past_due"
+    assert len(sandbox.ledger(subscription=started.id)) == 1
+
+    again = sandbox.api.subscriptions.resume(started.id)
+    assert len(sandbox.ledger(subscription=started.id)) == 1
+    with pytest.raises(stripe.CardError):
+        sandbox.api.invoices.pay(again.latest_invoice)
+    assert shop.see(started.id).status == "past_due"
 
 
 def test_cancel_now_and_at_period_end(shop: Shop, sandbox: Sandbox, hooks: Receiver) -> None:
@@ -283,6 +290,9 @@ def test_updates_are_checked(shop: Shop, sandbox: Sandbox) -> None:
     }  # fmt: skip
     with pytest.raises(stripe.InvalidRequestError) as caught:
         update(started.id, {"items": [{"id": "si_x", "quantity": 2}]})
+    assert (caught.value.code, caught.value.param) == ("resource_missing", "items[0][id]")
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        update(started.id, {"application_fee_percent": 2})
     assert caught.value.code == "parameter_unknown"
     stranger = open_shop(sandbox)
     with pytest.raises(stripe.InvalidRequestError) as caught:
@@ -303,7 +313,10 @@ def test_pause_keeps_the_debt_until_somebody_resumes(shop: Shop, sandbox: Sandbo
     assert sandbox.api.invoices.retrieve(paused.latest_invoice).status == "open"
     sandbox.advance(days=40)
     assert shop.see(started.id).status == "paused"
-    assert sandbox.api.subscriptions.resume(started.id, {}).status == "active"
+    resuming = sandbox.api.subscriptions.resume(
+        started.id, {"payment_behavior": "resume_on_payment_success"}
+    )
+    assert resuming.status == "active"
     sandbox.api.subscriptions.cancel(started.id)
     with pytest.raises(stripe.InvalidRequestError):
         sandbox.api.subscriptions.pause(started.id, {})

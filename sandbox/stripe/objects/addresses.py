@@ -33,20 +33,20 @@ NO_BILLING: Object = {
 }
 
 
-def address_of(given: dict[str, Any] | None) -> Object | None:
-    """Return an address with all its parts, or None without any."""
-    return dict.fromkeys(_LINES) | given if given else None
-
-
 def billing(old: Object, changes: dict[str, Any]) -> Object:
     """Return billing details after an update."""
     address = old["address"] | changes.get("address", {})
     return {**old, **changes, "address": address}
 
 
+def address(given: dict[str, Any] | None) -> Object | None:
+    """Return an address with all its parts, or None without any."""
+    return dict.fromkeys(_LINES) | given if given else None
+
+
 def shipping(given: dict[str, Any] | None) -> Object | None:
     """Return a parcel's way in full."""
-    if given is None:
+    if not given:
         return None
     blank = dict.fromkeys(("carrier", "phone", "tracking_number"))
-    return {**blank, **given, "address": address_of(given["address"])}
+    return {**blank, **given, "address": dict.fromkeys(_LINES) | given["address"]}

@@ -42,7 +42,7 @@ def enter(
     Returns:
         The transaction.
     """
-    now, cost = session.default_now, fee[0] if fee else 0
+    cost, now = fee[0] if fee else 0, session.default_now
     available_on = now if is_at_once else (now // DAY + DAYS_PENDING) * DAY
     body: Object = {
         "id": new_id("txn"),

@@ -3,8 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import customer_balance, payment_methods
-from sandbox.stripe.objects.addresses import ADDRESS, address_of
+from sandbox.stripe.objects import addresses, customer_balance, payment_methods
 from sandbox.stripe.params import (
     PAGE,
     Choice,
@@ -22,11 +21,13 @@ from sandbox.stripe.session import Object, Session, merged, new_id, page_of, sho
 
 _TEXTS = ("description", "email", "name", "phone")
 _PLAIN = ("next_invoice_sequence", "preferred_locales", "tax_exempt")
-_SHIPPING = Group({"address": ADDRESS, "name": Text(), "phone": Text()}, ("address", "name"))
+_SHIPPING = Group(
+    {"address": addresses.ADDRESS, "name": Text(), "phone": Text()}, ("address", "name")
+)
 _MAX_ON_CLOCK = 3
 _FIELDS: dict[str, Param] = {
     **{name: Text() for name in _TEXTS},
-    "address": Unsettable(ADDRESS),
+    "address": Unsettable(addresses.ADDRESS),
     "balance": Integer(),
     "invoice_prefix": Text(max_length=12),
     "invoice_settings": Group(
@@ -58,7 +59,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     body: Object = {
         "id": customer_id,
         "object": "customer",
-        "address": address_of(params.get("address")),
+        "address": addresses.address(params.get("address")),
         "balance": 0,
         "created": session.now,
         "currency": None,
@@ -76,16 +77,12 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         "next_invoice_sequence": params.get("next_invoice_sequence", 1),
         "phone": params.get("phone"),
         "preferred_locales": params.get("preferred_locales", []),
-        "shipping": _shipping_of(params.get("shipping")),
+        "shipping": addresses.shipping(params.get("shipping")),
         "tax_exempt": params.get("tax_exempt", "none"),
         "test_clock": None,
     }
     if params.get("payment_method"):
-        method = payment_methods.take(session, params["payment_method"], param="payment_method")
-        session.create(body, event="customer.created")
-        payment_methods.own(session, method, customer_id)
-        if params.get("invoice_settings"):
-            update(session, {"invoice_settings": params["invoice_settings"]}, customer_id)
+        _create_with_card(session, body, params)
     else:
         _check_default(session, body, params)
         session.create(body, event="customer.created")
@@ -95,22 +92,25 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     return retrieve(session, {}, customer_id)
 
 
+def _create_with_card(session: Session, customer: Object, params: dict[str, Any]) -> None:
+    given = params["payment_method"]
+    method = payment_methods.take(session, given, param="payment_method")
+    session.create(customer, event="customer.created")
+    payment_methods.own(session, method, customer["id"])
+    wanted = params.get("invoice_settings", {})
+    if wanted.get("default_payment_method") == given:
+        # Reason: a test name such as pm_card_visa is the card that was just made of it.
+        wanted = wanted | {"default_payment_method": method["id"]}
+    if wanted:
+        update(session, {"invoice_settings": wanted}, customer["id"])
+
+
 def _join_clock(session: Session, clock_id: str) -> None:
     session.enter(clock_id)
     if len(session.find("customer", test_clock=clock_id)) >= _MAX_ON_CLOCK:
         raise errors.invalid_request(
             f"A test clock takes at most {_MAX_ON_CLOCK} customers.", param="test_clock"
         )
-
-
-def _shipping_of(given: dict[str, Any] | None) -> Object | None:
-    if not given:
-        return None
-    return {
-        "address": address_of(given["address"]),
-        "name": given["name"],
-        "phone": given.get("phone"),
-    }
 
 
 def _check_default(session: Session, customer: Object, params: dict[str, Any]) -> None:
@@ -156,9 +156,9 @@ def update(session: Session, params: dict[str, Any], customer_id: str) -> Object
     changes: dict[str, Any] = {name: params[name] for name in names if name in params}
     changes["invoice_settings"] = wanted["invoice_settings"]
     if "address" in params:
-        changes["address"] = address_of(params["address"])
+        changes["address"] = addresses.address(params["address"])
     if "shipping" in params:
-        changes["shipping"] = _shipping_of(params["shipping"])
+        changes["shipping"] = addresses.shipping(params["shipping"])
     if "metadata" in params:
         changes["metadata"] = merged(customer["metadata"], params["metadata"])
     session.change(customer, changes)

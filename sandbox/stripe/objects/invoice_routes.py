@@ -3,19 +3,58 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import invoices
-from sandbox.stripe.params import PAGE, Boolean, Choice, Group, Metadata, Range, Text
+from sandbox.stripe.objects import (
+    invoice_drafts,
+    invoice_edits,
+    invoice_item_routes,
+    invoice_items,
+    invoices,
+)
+from sandbox.stripe.params import (
+    PAGE,
+    Boolean,
+    Choice,
+    Group,
+    Integer,
+    Many,
+    Metadata,
+    Param,
+    Range,
+    Text,
+)
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, page_of, shown
+from sandbox.stripe.session import Object, Session, merged, page_of, part_of, shown
 
 _PAY = Group({"off_session": Boolean(), "paid_out_of_band": Boolean(), "payment_method": Text()})
-_UPDATE = Group(
+_BOTH: dict[str, Param] = {
+    "auto_advance": Boolean(),
+    "collection_method": Choice(("charge_automatically", "send_invoice")),
+    "days_until_due": Integer(minimum=0),
+    "default_payment_method": Text(),
+    "description": Text(),
+    "due_date": Integer(),
+    "footer": Text(),
+    "metadata": Metadata(),
+    "number": Text(),
+    "statement_descriptor": Text(),
+}
+_UPDATE = Group(_BOTH)
+_CREATE = Group(
     {
-        "auto_advance": Boolean(),
-        "default_payment_method": Text(),
-        "description": Text(),
-        "metadata": Metadata(),
-    }
+        **_BOTH,
+        "currency": Text(),
+        "customer": Text(),
+        "pending_invoice_items_behavior": Choice(("exclude", "include")),
+        "subscription": Text(),
+    },
+    required=("customer",),
+)
+_ADD_LINES = Group(
+    {
+        "invoice_metadata": Metadata(),
+        "lines": Many(Group({**invoice_item_routes.FIELDS, "invoice_item": Text()})),
+    },
+    required=("lines",),
 )
 _LIST = Group(
     {
@@ -40,6 +79,43 @@ _PAYMENTS = Group(
 )
 
 
+def create(session: Session, params: dict[str, Any]) -> Object:
+    """POST /v1/invoices."""
+    return shown(invoice_edits.create(session, params))
+
+
+def delete(session: Session, _params: dict[str, Any], invoice_id: str) -> Object:
+    """DELETE /v1/invoices/{id}."""
+    return invoice_edits.delete(session, session.get("invoice", invoice_id))
+
+
+def add_lines(session: Session, params: dict[str, Any], invoice_id: str) -> Object:
+    """POST /v1/invoices/{id}/add_lines."""
+    invoice = session.get("invoice", invoice_id)
+    invoice_edits.check_draft(invoice)
+    items = []
+    for number, line in enumerate(params["lines"]):
+        if line.get("invoice_item"):
+            param = f"lines[{number}][invoice_item]"
+            items.append(session.get("invoiceitem", line["invoice_item"], param=param))
+            continue
+        fields = {name: line[name] for name in ("discountable", "period") if name in line}
+        item = invoice_items.make(
+            session,
+            customer_id=invoice["customer"],
+            **invoice_item_routes.priced(session, line, invoice["currency"]),
+            **fields,
+            description=line.get("description"),
+            metadata=merged({}, line.get("metadata")),
+        )
+        items.append(item)
+    invoice_edits.put_on(session, invoice, items)
+    if "invoice_metadata" in params:
+        metadata = merged(invoice["metadata"], params["invoice_metadata"])
+        session.change(invoice, {"metadata": metadata})
+    return shown(invoice)
+
+
 def retrieve(session: Session, _params: dict[str, Any], invoice_id: str) -> Object:
     """GET /v1/invoices/{id}."""
     return shown(session.get("invoice", invoice_id))
@@ -56,7 +132,7 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
 
 def update(session: Session, params: dict[str, Any], invoice_id: str) -> Object:
     """POST /v1/invoices/{id}."""
-    return shown(invoices.update(session, session.get("invoice", invoice_id), params))
+    return shown(invoice_edits.update(session, session.get("invoice", invoice_id), params))
 
 
 def pay(session: Session, params: dict[str, Any], invoice_id: str) -> Object:
@@ -86,14 +162,26 @@ def finalize(session: Session, params: dict[str, Any], invoice_id: str) -> Objec
         session.change(invoice, {"auto_advance": params["auto_advance"]}, is_announced=False)
     invoices.finalize(session, invoice)
     if invoice["status"] == "open" and invoice["auto_advance"]:
-        session.schedule("collect_invoice", invoice_id, session.now + invoices.HOUR)
+        session.schedule("collect_invoice", invoice_id, session.now + invoice_drafts.HOUR)
     return shown(invoice)
 
 
-def list_lines(session: Session, _params: dict[str, Any], invoice_id: str) -> Object:
+def send(session: Session, _params: dict[str, Any], invoice_id: str) -> Object:
+    """POST /v1/invoices/{id}/send."""
+    invoice = session.get("invoice", invoice_id)
+    if invoice["collection_method"] != "send_invoice":
+        raise errors.invalid_request(
+            "You can only manually send an invoice if its collection method is 'send_invoice'."
+        )
+    if invoice["status"] == "draft":
+        invoices.finalize(session, invoice)
+    session.emit("invoice.sent", invoice)
+    return shown(invoice)
+
+
+def list_lines(session: Session, params: dict[str, Any], invoice_id: str) -> Object:
     """GET /v1/invoices/{id}/lines."""
-    lines: Object = session.get("invoice", invoice_id)["lines"]
-    return lines
+    return part_of(session.get("invoice", invoice_id)["lines"], "line_item", params)
 
 
 def retrieve_payment(session: Session, _params: dict[str, Any], payment_id: str) -> Object:
@@ -111,6 +199,10 @@ def list_payments(session: Session, params: dict[str, Any]) -> Object:
 
 
 ROUTES = (
+    Route("POST", "/v1/invoices", create, _CREATE),
+    Route("DELETE", "/v1/invoices/{id}", delete),
+    Route("POST", "/v1/invoices/{id}/add_lines", add_lines, _ADD_LINES),
+    Route("POST", "/v1/invoices/{id}/send", send),
     Route("GET", "/v1/invoices", list_all, _LIST),
     Route("GET", "/v1/invoices/{id}", retrieve),
     Route("POST", "/v1/invoices/{id}", update, _UPDATE),

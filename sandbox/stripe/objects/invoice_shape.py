@@ -1,9 +1,7 @@
 """What invoices, their lines and their payments look like."""
 
+from sandbox.stripe.balances import applied
 from sandbox.stripe.session import Object, Session, listing, new_id
-
-HOUR = 3_600
-
 
 _BLANK: Object = {
     "account_country": "US",
@@ -79,95 +77,77 @@ _BLANK: Object = {
 
 def draft(
     session: Session,
-    subscription: Object,
     customer: Object,
-    *,
-    reason: str,
-    period: tuple[int, int],
+    invoice_id: str,
+    currency: str,
+    lines: list[Object],
+    **fields: object,
 ) -> Object:
-    """Return a draft that bills the subscription's items for their current period."""
-    invoice_id = new_id("in")
-    lines = [
-        _line(subscription, item, invoice_id, is_free=subscription["status"] == "trialing")
-        for item in subscription["items"]["data"]
-    ]
-    total = sum(line["amount"] for line in lines)
-    is_first = reason == "subscription_create"
+    """Return a draft; `fields` replace the defaults."""
     return {
         **_BLANK,
         "id": invoice_id,
         "object": "invoice",
-        "amount_due": total,
-        "amount_remaining": total,
-        "automatically_finalizes_at": None if is_first else session.now + HOUR,
-        "billing_reason": reason,
         "created": session.now,
-        "currency": subscription["currency"],
+        "currency": currency,
         "customer": customer["id"],
         "customer_address": customer["address"],
         "customer_email": customer["email"],
         "customer_name": customer["name"],
         "customer_phone": customer["phone"],
         "lines": listing(f"/v1/invoices/{invoice_id}/lines", lines),
-        "parent": {
-            "quote_details": None,
-            "subscription_details": {
-                "metadata": dict(subscription["metadata"]),
-                "subscription": subscription["id"],
-            },
-            "type": "subscription_details",
-        },
-        "period_end": period[1],
-        "period_start": period[0],
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
-        "total": total,
-        "total_excluding_tax": total,
+        "parent": None,
+        "period_end": session.now,
+        "period_start": session.now,
         "webhooks_delivered_at": session.now,
+        "_days_until_due": None,
+        **totals(lines, customer["balance"], currency),
+        **fields,
     }
 
 
-def _line(subscription: Object, item: Object, invoice_id: str, *, is_free: bool) -> Object:
-    price = item["price"]
-    amount = 0 if is_free else price["unit_amount"] * item["quantity"]
-    unit = "0" if is_free else price["unit_amount_decimal"]
-    each = f"{price['unit_amount'] / 100:.2f} {price['currency'].upper()}"
-    every = price["recurring"]["interval"]
+def totals(lines: list[Object], balance: int, currency: str) -> Object:
+    """Return the amounts of a draft with these lines, for a customer with this balance."""
+    subtotal = sum(line["amount"] for line in lines)
+    total = subtotal - sum(d["amount"] for line in lines for d in line["discount_amounts"])
+    due, _ = applied(total, balance, currency)
     return {
-        "id": new_id("il"),
-        "object": "line_item",
-        "amount": amount,
-        "currency": price["currency"],
-        "description": "Free trial" if is_free else f"{item['quantity']} x {each} per {every}",
-        "discount_amounts": [],
-        "discountable": True,
-        "discounts": [],
-        "invoice": invoice_id,
-        "livemode": False,
+        "amount_due": due,
+        "amount_remaining": due,
+        "starting_balance": balance,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
+        "total": total,
+        "total_excluding_tax": total,
+    }
+
+
+def as_upcoming(invoice: Object) -> Object:
+    """Return a draft as a preview shows it: it has no place of its own."""
+    preview_id = f"upcoming_{invoice['id']}"
+    lines = [{**line, "invoice": preview_id} for line in invoice["lines"]["data"]]
+    return {
+        **invoice,
+        "id": preview_id,
+        "automatically_finalizes_at": None,
+        "lines": listing(f"/v1/invoices/{preview_id}/lines", lines),
+        "status": "draft",
+        "webhooks_delivered_at": None,
+    }
+
+
+def of_subscription(subscription: Object, proration_date: int | None = None) -> Object:
+    """Return an invoice's parent."""
+    details: Object = {
         "metadata": dict(subscription["metadata"]),
-        "parent": {
-            "invoice_item_details": None,
-            "subscription_item_details": {
-                "invoice_item": None,
-                "proration": False,
-                "proration_details": {"credited_items": None},
-                "subscription": subscription["id"],
-                "subscription_item": item["id"],
-            },
-            "type": "subscription_item_details",
-        },
-        "period": {"end": item["current_period_end"], "start": item["current_period_start"]},
-        "pretax_credit_amounts": [],
-        "pricing": {
-            "price_details": {"price": price["id"], "product": price["product"]},
-            "type": "price_details",
-            "unit_amount_decimal": unit,
-        },
-        "quantity": item["quantity"],
-        "quantity_decimal": str(item["quantity"]),
         "subscription": subscription["id"],
-        "subtotal": amount,
-        "taxes": [],
+    }
+    if proration_date is not None:
+        details["subscription_proration_date"] = proration_date
+    return {
+        "quote_details": None,
+        "subscription_details": details,
+        "type": "subscription_details",
     }
 
 

@@ -2,52 +2,61 @@
 
 from typing import Any
 
-from sandbox.stripe import errors
-from sandbox.stripe.objects import charges, intents, invoice_shape, payment_methods
+from sandbox.stripe import balances, errors
+from sandbox.stripe.objects import (
+    charges,
+    customer_balance,
+    intents,
+    invoice_shape,
+    payment_methods,
+)
 from sandbox.stripe.objects.customers import own_method
 from sandbox.stripe.objects.subscription_status import ENDED, follow
-from sandbox.stripe.session import Object, Session, merged
+from sandbox.stripe.session import Object, Session
 
-HOUR = 3_600
-
-
-def create_draft(
-    session: Session, subscription: Object, *, reason: str, period: tuple[int, int]
-) -> Object:
-    """Bill a subscription's items for the period they are in now; nothing is charged yet."""
-    customer = session.get("customer", subscription["customer"])
-    invoice = invoice_shape.draft(session, subscription, customer, reason=reason, period=period)
-    session.create(invoice, event="invoice.created")
-    return invoice
+DAY = 86_400
+_NUMBERED = "{prefix}-{number:04d}"
 
 
 def finalize(session: Session, invoice: Object) -> Object:
     """Turn a draft into an open invoice with a payment intent, or a paid one if nothing is due."""
     customer = session.get("customer", invoice["customer"])
-    number = customer["next_invoice_sequence"]
-    changes = {"next_invoice_sequence": number + 1}
-    session.change(customer, changes, is_announced=False)
+    number, balance = customer["next_invoice_sequence"], customer["balance"]
+    session.change(customer, {"next_invoice_sequence": number + 1}, is_announced=False)
+    currency = invoice["currency"]
+    amounts = invoice_shape.totals(invoice["lines"]["data"], balance, currency)
+    ending = balances.applied(amounts["total"], balance, currency).ending_balance
+    days = invoice["_days_until_due"]
     session.change(
         invoice,
         {
+            **amounts,
             "status": "open",
-            "number": f"{customer['invoice_prefix']}-{number:04d}",
-            "effective_at": session.now,
+            "number": invoice["number"]
+            or _NUMBERED.format(prefix=customer["invoice_prefix"], number=number),
+            "effective_at": invoice["effective_at"] or session.now,
             "automatically_finalizes_at": None,
-            "ending_balance": 0,
+            "due_date": session.now + days * DAY if days is not None else invoice["due_date"],
+            "ending_balance": ending,
             "hosted_invoice_url": f"{session.base_url}/i/{invoice['id']}",
             "invoice_pdf": f"{session.base_url}/i/{invoice['id']}/pdf",
             "status_transitions": invoice["status_transitions"] | {"finalized_at": session.now},
         },
         is_announced=False,
     )
+    kind = "invoice_too_small" if ending > 0 else "applied_to_invoice"
+    if ending != balance:
+        fields = {"currency": currency, "invoice": invoice["id"]}
+        customer_balance.move(session, customer, ending - balance, kind, **fields)
     session.emit("invoice.finalized", invoice)
     if invoice["amount_due"] == 0:
         return _mark_paid(session, invoice)
+    if invoice["due_date"] is not None:
+        session.schedule("invoice_overdue", invoice["id"], invoice["due_date"])
     intent = intents.make(
         session,
         invoice["amount_due"],
-        invoice["currency"],
+        currency,
         invoice["customer"],
         description=invoice["description"],
         invoice=invoice,
@@ -248,12 +257,22 @@ def void(session: Session, invoice: Object) -> Object:
         times = payment["status_transitions"] | {"canceled_at": session.now}
         changes = {"status": "canceled", "status_transitions": times}
         session.change(payment, changes, is_announced=False)
+    return_balance(session, invoice)
     times = invoice["status_transitions"] | {"voided_at": session.now}
     changes = {"status": "void", "status_transitions": times, "auto_advance": False}
     session.change(invoice, changes | {"status_details": None})
     session.emit("invoice.voided", invoice)
     follow(session, invoice)
     return invoice
+
+
+def return_balance(session: Session, invoice: Object) -> None:
+    """Give back what the invoice had used of the customer's balance."""
+    customer = session.get("customer", invoice["customer"])
+    used = invoice["starting_balance"] - (invoice["ending_balance"] or 0)
+    if used:
+        fields = {"currency": invoice["currency"], "invoice": invoice["id"]}
+        customer_balance.move(session, customer, used, "unapplied_from_invoice", **fields)
 
 
 def mark_uncollectible(session: Session, invoice: Object) -> Object:
@@ -281,45 +300,47 @@ def mark_uncollectible(session: Session, invoice: Object) -> Object:
     return invoice
 
 
-def update(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
-    """Change what may be changed on an invoice."""
-    names = ("auto_advance", "description")
-    changes: dict[str, Any] = {name: params[name] for name in names if name in params}
-    if params.get("auto_advance") and invoice["status"] not in {"draft", "open"}:
-        raise errors.invalid_request(
-            f"An invoice with status {invoice['status']} does not advance.",
-            code="invoice_not_editable",
-        )
-    if params.get("default_payment_method"):
-        param = "default_payment_method"
-        method = own_method(session, invoice["customer"], params[param], param=param)
-        changes[param] = method["id"]
-    if "metadata" in params:
-        changes["metadata"] = merged(invoice["metadata"] or {}, params["metadata"])
-    if invoice["status"] == "draft" and "auto_advance" in changes:
-        due_at = session.now + HOUR if changes["auto_advance"] else None
-        changes["automatically_finalizes_at"] = due_at
-        if due_at is not None:
-            session.schedule("finalize_invoice", invoice["id"], due_at)
-    return session.change(invoice, changes)
-
-
 def run_finalize(session: Session, invoice_id: str) -> None:
     """Job: a draft's hour is over; open it and charge it."""
     invoice = session.store.get(invoice_id)
     if invoice is None or invoice["status"] != "draft" or not invoice["auto_advance"]:
         return
+    finalize(session, invoice)
+    if invoice["status"] == "open" and not is_let_go(session, invoice):
+        advance(session, invoice)
+
+
+def is_let_go(session: Session, invoice: Object) -> bool:
+    """Give an open invoice up if its subscription's collection is paused, and say so."""
     subscription_id = intents.subscription_of(invoice)
     subscription = session.store.get(subscription_id) if subscription_id else None
-    if subscription and subscription["status"] in ENDED:
+    paused = (subscription or {}).get("pause_collection")
+    if not paused or paused["behavior"] == "keep_as_draft":
+        return False
+    (void if paused["behavior"] == "void" else mark_uncollectible)(session, invoice)
+    return True
+
+
+def advance(session: Session, invoice: Object) -> None:
+    """Charge an open invoice by itself, or send it."""
+    if invoice["collection_method"] == "send_invoice":
+        session.emit("invoice.sent", invoice)
+        follow(session, invoice)
         return
-    finalize(session, invoice)
-    if invoice["status"] == "open":
-        collect(session, invoice, default_method(session, invoice), is_off_session=False)
+    collect(session, invoice, default_method(session, invoice), is_off_session=False)
 
 
 def run_collect(session: Session, invoice_id: str) -> None:
     """Job: an invoice that was finalized by hand gets its first automatic charge."""
     invoice = session.store.get(invoice_id)
     if invoice and invoice["status"] == "open" and invoice["auto_advance"]:
-        collect(session, invoice, default_method(session, invoice), is_off_session=False)
+        advance(session, invoice)
+
+
+def run_overdue(session: Session, invoice_id: str) -> None:
+    """Job: an invoice that was sent is due."""
+    invoice = session.store.get(invoice_id)
+    if invoice and invoice["status"] == "open":
+        session.change(invoice, {"_is_overdue": True}, is_announced=False)
+        session.emit("invoice.overdue", invoice)
+        follow(session, invoice)

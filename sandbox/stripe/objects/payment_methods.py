@@ -75,7 +75,7 @@ def _card(card: TestCard, exp_month: int, exp_year: int) -> Object:
 
 def is_expired(session: Session, method: Object) -> bool:
     """Say whether a card's last month is over."""
-    today = datetime.fromtimestamp(session.now, UTC)
+    today = datetime.fromtimestamp(session.default_now, UTC)
     card = method["card"]
     return (card["exp_year"], card["exp_month"]) < (today.year, today.month)
 

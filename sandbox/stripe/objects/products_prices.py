@@ -144,6 +144,16 @@ def create_price(session: Session, params: dict[str, Any]) -> Object:
     return shown(session.create(body, event="price.created"))
 
 
+def inline_price(session: Session, data: dict[str, Any], path: str) -> Object:
+    """Return the price that a call describes instead of naming one; it cannot be used again.
+
+    Raises:
+        ApiError: If its product is unknown.
+    """
+    session.get("product", data["product"], param=f"{path}[product]")
+    return create_price(session, data)
+
+
 def retrieve_price(session: Session, _params: dict[str, Any], price_id: str) -> Object:
     """GET /v1/prices/{id}."""
     return shown(session.get("price", price_id))

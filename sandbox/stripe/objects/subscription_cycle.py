@@ -2,33 +2,19 @@
 
 from typing import Any
 
-from sandbox.stripe.calendars import period_end
-from sandbox.stripe.objects import invoices
+from sandbox.stripe.objects import (
+    intents,
+    invoice_drafts,
+    invoice_items,
+    invoice_shape,
+    invoices,
+    subscription_billing,
+)
+from sandbox.stripe.objects import subscription_periods as periods
 from sandbox.stripe.objects.subscription_status import ENDED
 from sandbox.stripe.session import Object, Session
 
-DAY = 86_400
-TRIAL_NOTICE = 3 * DAY
 INCOMPLETE_LIFETIME = 23 * 3_600
-
-
-def period_of(subscription: Object) -> tuple[int, int]:
-    """Return the start and end of the current period, which is the same for all items."""
-    item = subscription["items"]["data"][0]
-    return item["current_period_start"], item["current_period_end"]
-
-
-def recurring_of(subscription: Object) -> tuple[str, int]:
-    """Return the interval and how many of them make a period."""
-    recurring = subscription["items"]["data"][0]["price"]["recurring"]
-    return recurring["interval"], recurring["interval_count"]
-
-
-def enter_period(subscription: Object, start: int, end: int) -> Object:
-    """Return the items moved to another period."""
-    listed = subscription["items"]
-    span = {"current_period_start": start, "current_period_end": end}
-    return {**listed, "data": [{**item, **span} for item in listed["data"]]}
 
 
 def run_cycle(session: Session, subscription_id: str) -> None:
@@ -36,52 +22,57 @@ def run_cycle(session: Session, subscription_id: str) -> None:
     subscription = session.store.get(subscription_id)
     if subscription is None or subscription["status"] in {*ENDED, "incomplete", "paused"}:
         return
-    if subscription["cancel_at"] is not None and subscription["cancel_at"] <= session.now:
-        end(session, subscription)
+    if periods.period_of(subscription)[1] > session.now:
         return
-    if subscription["status"] == "trialing" and not _leave_trial(session, subscription):
+    subscription_billing.run_expire_update(session, subscription_id)
+    subscription = session.get("subscription", subscription_id)
+    if subscription["cancel_at"] is not None and subscription["cancel_at"] <= session.now:
+        end_as_planned(session, subscription)
+        return
+    if subscription["status"] == "trialing" and lacks_card(session, subscription):
+        end_trial_without_card(session, subscription)
         return
     renew(session, subscription)
 
 
 def renew(session: Session, subscription: Object) -> Object:
     """Enter the next period with a draft invoice, which opens an hour later."""
-    previous = period_of(subscription)
-    cycle = subscription["_cycle"] + 1
-    interval, count = recurring_of(subscription)
-    end_at = period_end(subscription["billing_cycle_anchor"], interval, count * cycle)
-    changes: dict[str, Any] = {
-        "items": enter_period(subscription, previous[1], end_at),
-        "_cycle": cycle,
-    }
-    if subscription["status"] == "trialing":
-        changes["status"] = "active"
+    previous = periods.period_of(subscription)
+    status = "active" if subscription["status"] == "trialing" else subscription["status"]
+    start, natural_end = periods.natural_period(subscription, previous[1])
+    end_at = periods.bounded(subscription, start, natural_end)
+    items = periods.enter_period(subscription, previous[1], end_at)
+    changes: dict[str, Any] = {"items": items, "status": status}
     wanted = {**subscription, **changes}
-    invoice = invoices.create_draft(session, wanted, reason="subscription_cycle", period=previous)
-    session.change(subscription, {**changes, "latest_invoice": invoice["id"]})
-    session.schedule("cycle", subscription["id"], end_at)
-    session.schedule("finalize_invoice", invoice["id"], session.now + invoices.HOUR)
+    reason = "subscription_cycle"
+    invoice = invoice_drafts.create(session, wanted, reason=reason, period=previous)
+    changes |= {"latest_invoice": invoice["id"], "_debits": invoice_drafts.debits_of(invoice)}
+    session.change(subscription, changes)
+    periods.set_timers(session, subscription)
     return invoice
 
 
-def _leave_trial(session: Session, subscription: Object) -> bool:
-    """Return whether billing starts, after doing what the trial's settings say otherwise."""
+def lacks_card(session: Session, subscription: Object) -> bool:
+    """Return whether the end of the trial has to do without the card that it wants."""
     behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     customer = session.get("customer", subscription["customer"])
     has_card = bool(
         subscription["default_payment_method"]
         or customer["invoice_settings"]["default_payment_method"]
     )
-    if has_card or behavior == "create_invoice":
-        return True
-    if behavior == "cancel":
+    is_sent = subscription["collection_method"] == "send_invoice"
+    return not (has_card or is_sent or behavior == "create_invoice")
+
+
+def end_trial_without_card(session: Session, subscription: Object) -> None:
+    """Do what the trial's settings say about its end."""
+    if subscription["trial_settings"]["end_behavior"]["missing_payment_method"] == "cancel":
         end(session, subscription)
-        return False
-    pause(session, subscription, "trial_end_without_payment_method")
-    return False
+    else:
+        pause(session, subscription, "trial_end_without_payment_method")
 
 
-def pause(session: Session, subscription: Object, reason: str) -> None:
+def pause(session: Session, subscription: Object, reason: str, **changes: Any) -> None:
     """Pause a subscription until somebody resumes it; its open invoices stay as they are."""
     details = {
         "paused": {
@@ -90,14 +81,38 @@ def pause(session: Session, subscription: Object, reason: str) -> None:
             "type": "subscription",
         }
     }
-    session.change(subscription, {"status": "paused", "status_details": details})
+    session.change(subscription, {"status": "paused", "status_details": details, **changes})
     session.emit("customer.subscription.paused", subscription)
+
+
+def run_upcoming(session: Session, subscription_id: str) -> None:
+    """Job: a renewal is a week away."""
+    subscription = session.store.get(subscription_id)
+    if subscription is None or subscription["status"] not in {"active", "past_due", "trialing"}:
+        return
+    left = periods.period_of(subscription)[1] - session.now
+    if 0 < left <= periods.UPCOMING_NOTICE:
+        upcoming = preview_next(session, subscription)
+        if upcoming is not None:
+            session.emit("invoice.upcoming", invoice_shape.as_upcoming(upcoming))
+
+
+def preview_next(session: Session, subscription: Object) -> Object | None:
+    """Return the invoice that the end of the period will bring, leaving no trace; None for none."""
+    later = session.at(periods.period_of(subscription)[1])
+    with session.store.db.rehearsal():
+        ends = subscription["cancel_at"] is not None and subscription["cancel_at"] <= later.now
+        if ends:
+            return bill_rest(later, subscription)
+        return renew(later, dict(subscription))
 
 
 def run_trial_will_end(session: Session, subscription_id: str) -> None:
     """Job: three days are left of a trial."""
     subscription = session.store.get(subscription_id)
-    if subscription and subscription["status"] == "trialing":
+    if subscription is None or subscription["status"] != "trialing":
+        return
+    if subscription["trial_end"] - session.now <= periods.TRIAL_NOTICE:
         session.emit("customer.subscription.trial_will_end", subscription)
 
 
@@ -107,7 +122,42 @@ def run_cancel(session: Session, subscription_id: str) -> None:
     if subscription is None or subscription["status"] in ENDED:
         return
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= session.now:
-        end(session, subscription)
+        end_as_planned(session, subscription)
+
+
+def end_as_planned(session: Session, subscription: Object) -> None:
+    """Cancel at the moment that was asked for, and bill what still waits."""
+    subscription_billing.drop_pending(session, subscription)
+    bill_rest(session, end(session, subscription))
+
+
+def bill_rest(
+    session: Session, subscription: Object, *, is_immediate: bool = False
+) -> Object | None:
+    """Bill the invoice items that still wait when a subscription ends.
+
+    Args:
+        session: The unit of work.
+        subscription: The one that ends.
+        is_immediate: Whether the invoice is charged at once, and not an hour later.
+    """
+    customer_id, currency = subscription["customer"], subscription["currency"]
+    waiting = invoice_items.pending(session, customer_id, currency, subscription["id"])
+    own = [i for i in waiting if invoice_items.subscription_of(i) == subscription["id"]]
+    if not own:
+        return None
+    invoice = invoice_drafts.create(
+        session,
+        subscription,
+        reason="subscription_update" if is_immediate else "subscription_cycle",
+        period=periods.period_of(subscription),
+        items=own,
+        bills_period=False,
+    )
+    session.change(subscription, {"latest_invoice": invoice["id"]})
+    if is_immediate:
+        subscription_billing.settle(session, invoice, {})
+    return invoice
 
 
 def run_expire(session: Session, subscription_id: str) -> None:
@@ -122,7 +172,10 @@ def run_expire(session: Session, subscription_id: str) -> None:
 def run_void_resumption(session: Session, invoice_id: str) -> None:
     """Job: a resumption that waits for its payment is given up after 23 hours."""
     invoice = session.store.get(invoice_id)
-    if invoice and invoice["status"] == "open":
+    subscription_id = intents.subscription_of(invoice) if invoice else None
+    subscription = session.store.get(subscription_id) if subscription_id else None
+    is_waiting = subscription is not None and subscription["status"] == "paused"
+    if invoice and invoice["status"] == "open" and is_waiting:
         invoices.void(session, invoice)
 
 

@@ -43,33 +43,22 @@ _BLANK: Object = {
 }
 
 
-def subscription(
-    session: Session,
-    params: dict[str, Any],
-    prices: list[tuple[Object, int]],
-    *,
-    anchor: int,
-    period_end: int,
-    trial_end: int | None,
-) -> Object:
-    """Return a new subscription, not announced yet, in its first period."""
+def subscription(session: Session, params: dict[str, Any], **fields: Any) -> Object:
+    """Return a new subscription without items or period, not announced yet."""
     subscription_id = new_id("sub")
-    items = [
-        _item(session, subscription_id, price, quantity, period_end) for price, quantity in prices
-    ]
     settings = params.get("payment_settings", {})
     ending = params.get("trial_settings", {}).get("end_behavior", {})
     return {
         **_BLANK,
         "id": subscription_id,
         "object": "subscription",
-        "billing_cycle_anchor": anchor,
         "created": session.now,
-        "currency": prices[0][0]["currency"],
         "customer": params["customer"],
+        "collection_method": params.get("collection_method", "charge_automatically"),
+        "days_until_due": params.get("days_until_due"),
         "default_payment_method": params.get("default_payment_method"),
         "description": params.get("description"),
-        "items": listing(f"/v1/subscription_items?subscription={subscription_id}", items),
+        "items": listing(f"/v1/subscription_items?subscription={subscription_id}", []),
         "metadata": merged({}, params.get("metadata")),
         "payment_settings": {
             "payment_method_options": None,
@@ -77,28 +66,28 @@ def subscription(
             "save_default_payment_method": settings.get("save_default_payment_method", "off"),
         },
         "start_date": session.now,
-        "status": "trialing" if trial_end else "incomplete",
-        "trial_end": trial_end,
         "trial_settings": {
             "end_behavior": {
                 "missing_payment_method": ending.get("missing_payment_method", "create_invoice")
             }
         },
-        "trial_start": session.now if trial_end else None,
-        "_cycle": 0 if trial_end else 1,
+        "_debits": {},
         "_is_announced": False,
+        **fields,
     }
 
 
-def _item(
-    session: Session, subscription_id: str, price: Object, quantity: int, period_end: int
+def item(
+    session: Session, subscription_id: str, price: Object, quantity: int, **fields: Any
 ) -> Object:
+    """Return a new item; where it is kept is noted, so that it can be found by its id."""
+    item_id = new_id("si")
+    place = {"id": item_id, "object": "subscription_item", "created": session.now}
+    session.create({**place, "subscription": subscription_id})
     return {
-        "id": new_id("si"),
-        "object": "subscription_item",
+        **place,
         "billing_thresholds": None,
-        "created": session.now,
-        "current_period_end": period_end,
+        "current_period_end": session.now,
         "current_period_start": session.now,
         "discounts": [],
         "metadata": {},
@@ -107,4 +96,5 @@ def _item(
         "quantity": quantity,
         "subscription": subscription_id,
         "tax_rates": [],
+        **fields,
     }

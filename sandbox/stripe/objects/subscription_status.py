@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sandbox.stripe.objects import pending_updates
 from sandbox.stripe.objects.intents import subscription_of
 from sandbox.stripe.session import Object, Session
 
@@ -14,10 +15,13 @@ def follow(session: Session, invoice: Object) -> None:
 
     Paid activates. An open invoice whose payment was tried makes a running subscription past due.
     Void and uncollectible make it active again, since nothing is owed for the current period.
+    An invoice that a pending update waits for only decides about that update.
     """
     subscription_id = subscription_of(invoice)
     subscription = session.store.get(subscription_id) if subscription_id else None
     if subscription is None or subscription["latest_invoice"] != invoice["id"]:
+        return
+    if invoice.get("_update") and not pending_updates.settle(session, subscription, invoice):
         return
     wanted = _next_status(subscription, invoice)
     if wanted == subscription["status"]:
@@ -37,14 +41,13 @@ def follow(session: Session, invoice: Object) -> None:
 def _next_status(subscription: Object, invoice: Object) -> str:
     status: str = subscription["status"]
     settled: str = invoice["status"]
-    if status in ENDED or status == "trialing":
+    resumption = invoice.get("_resumption")
+    if status in ENDED or status == "trialing" or (status == "paused" and not resumption):
         return status
-    if settled == "paid":
-        return "active"
-    if settled == "uncollectible":
+    if settled in {"paid", "uncollectible"}:
         return "active"
     if settled == "void":
         return {"incomplete": "incomplete_expired", "paused": "paused"}.get(status, "active")
-    if settled == "open" and invoice["attempted"] and status in _LIVE:
-        return "past_due"
-    return status
+    is_running = status in _LIVE or resumption == "resume_on_payment_attempt"
+    is_owed = invoice["attempted"] or invoice.get("_is_overdue")
+    return "past_due" if settled == "open" and is_owed and is_running else status

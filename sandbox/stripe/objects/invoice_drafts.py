@@ -1,0 +1,84 @@
+"""Drafts: what an invoice bills, before it is finalized."""
+
+from typing import Any
+
+from sandbox.stripe.objects import invoice_items, invoice_lines, invoice_shape
+from sandbox.stripe.session import Object, Session, new_id
+
+HOUR = 3_600
+_IMMEDIATE = ("subscription_create", "subscription_update")
+
+
+def create(
+    session: Session,
+    subscription: Object,
+    *,
+    reason: str,
+    period: tuple[int, int],
+    items: list[Object] | None = None,
+    **options: Any,
+) -> Object:
+    """Bill a subscription; nothing is charged yet.
+
+    Args:
+        session: The unit of work.
+        subscription: As it will be; it need not be saved.
+        reason: The invoice's billing reason.
+        period: The invoice's own period.
+        items: The invoice items to bill; what waits for an invoice if not given.
+        options: `bills_period` (whether the items' current period is billed), `is_free` (whether
+            it costs nothing), and `proration_date`.
+
+    Returns:
+        The draft.
+    """
+    customer = session.get("customer", subscription["customer"])
+    invoice_id = new_id("in")
+    currency = subscription["currency"]
+    if items is None:
+        items = invoice_items.pending(session, customer["id"], currency, subscription["id"])
+    lines = invoice_items.take(session, items, invoice_id)
+    if options.get("bills_period", True):
+        is_free = options.get("is_free", subscription["status"] == "trialing")
+        lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)
+    invoice = invoice_shape.draft(
+        session,
+        customer,
+        invoice_id,
+        currency,
+        lines,
+        **_advance(session, subscription, reason),
+        billing_reason=reason,
+        collection_method=subscription["collection_method"],
+        parent=invoice_shape.of_subscription(subscription, options.get("proration_date")),
+        period_end=period[1],
+        period_start=period[0],
+        _days_until_due=subscription["days_until_due"],
+    )
+    if invoice["automatically_finalizes_at"] is not None:
+        session.schedule("finalize_invoice", invoice_id, invoice["automatically_finalizes_at"])
+    return session.create(invoice, event="invoice.created")
+
+
+def _advance(session: Session, subscription: Object, reason: str) -> dict[str, Any]:
+    """Return when a draft opens by itself: an hour later, at once (None), or never."""
+    paused = subscription["pause_collection"]
+    is_kept = bool(paused) and paused["behavior"] == "keep_as_draft"
+    is_sent = subscription["collection_method"] == "send_invoice"
+    waits = not is_kept and (is_sent or reason not in _IMMEDIATE)
+    due_at = session.now + HOUR if waits else None
+    return {"auto_advance": not is_kept, "automatically_finalizes_at": due_at}
+
+
+def debits_of(invoice: Object) -> dict[str, list[Object]]:
+    """Return what an invoice bills for a subscription's items in their new period, by item."""
+    debits: dict[str, list[Object]] = {}
+    for line in invoice["lines"]["data"]:
+        details = line["parent"]["subscription_item_details"]
+        if details is None or details["invoice_item"]:
+            continue
+        net = line["amount"] - sum(d["amount"] for d in line["discount_amounts"])
+        source = {"invoice": invoice["id"], "lines": [line["id"]]}
+        debit = {"amount": net, **line["period"], "source": source}
+        debits[details["subscription_item"]] = [debit]
+    return debits
