@@ -54,6 +54,7 @@ from sandbox.stripe.objects import (
     webhook_endpoints,
 )
 from sandbox.stripe.pages import Pages
+from sandbox.stripe.payment_controls import PaymentControls
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Targets, Webhooks
@@ -176,10 +177,7 @@ def build(options: Options) -> Starlette:
         referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    shown = [
-        *Controls(engine).routes(),
-        *Pages(engine).routes(),
-        *CheckoutPage(engine).routes(),
-    ]
-    routes = [*shown, Route("/{path:path}", answer, methods=methods)]
+    parts = (Controls(engine), PaymentControls(engine), Pages(engine), CheckoutPage(engine))
+    routes = [route for part in parts for route in part.routes()]
+    routes.append(Route("/{path:path}", answer, methods=methods))
     return Starlette(routes=routes, lifespan=lifespan)
