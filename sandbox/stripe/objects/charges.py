@@ -87,11 +87,12 @@ def _accept(session: Session, intent: Object, charge: Object, **changes: Any) ->
 
 
 def _authorize(session: Session, intent: Object, charge: Object) -> None:
+    lapses_at = session.default_now + AUTHORIZATION_LIFETIME
+    charge["payment_method_details"]["card"]["capture_before"] = lapses_at
     session.create(charge, event="charge.succeeded")
     amount = intent["amount"]
     _accept(session, intent, charge, status="requires_capture", amount_capturable=amount)
     session.emit("payment_intent.amount_capturable_updated", intent)
-    lapses_at = session.default_now + AUTHORIZATION_LIFETIME
     session.schedule("expire_authorization", intent["id"], lapses_at, is_payment=True)
 
 
