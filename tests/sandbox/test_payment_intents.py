@@ -155,6 +155,8 @@ def test_an_authorization_is_captured(sandbox: Sandbox) -> None:
     until = held.payment_method_details.card.capture_before
     assert until - held.created == 7 * 86_400
     assert sandbox.ledger(payment_intent=intent.id) == []
+    with pytest.raises(stripe.InvalidRequestError, match="cancel its PaymentIntent"):
+        sandbox.api.refunds.create({"payment_intent": intent.id})
     done = sandbox.api.payment_intents.capture(intent.id)
     assert (done.status, done.amount_received, done.amount_capturable) == ("succeeded", 1_000, 0)
     (row,) = sandbox.ledger(payment_intent=intent.id)
