@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe.objects import invoice_items, invoice_lines, invoice_shape
+from sandbox.stripe.objects import invoice_items, invoice_lines, invoice_shape, reductions
 from sandbox.stripe.session import Object, Session, new_id
 
 HOUR = 3_600
@@ -32,8 +32,7 @@ def create(
     Returns:
         The draft.
     """
-    customer = session.get("customer", subscription["customer"])
-    invoice_id = new_id("in")
+    customer, invoice_id = session.get("customer", subscription["customer"]), new_id("in")
     currency = subscription["currency"]
     if items is None:
         items = invoice_items.pending(session, customer["id"], currency, subscription["id"])
@@ -41,12 +40,14 @@ def create(
     if options.get("bills_period", True):
         is_free = options.get("is_free", subscription["status"] == "trialing")
         lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)
+    reduced = reductions.applied(session, lines, subscription["discounts"])
     invoice = invoice_shape.draft(
         session,
         customer,
         invoice_id,
         currency,
         lines,
+        **reduced,
         **_advance(session, subscription, reason),
         billing_reason=reason,
         collection_method=subscription["collection_method"],
@@ -70,7 +71,18 @@ def _advance(session: Session, subscription: Object, reason: str) -> dict[str, A
     return {"auto_advance": not is_kept, "automatically_finalizes_at": due_at}
 
 
-def debits_of(invoice: Object) -> dict[str, list[Object]]:
+def consequences(
+    session: Session, subscription: Object, invoice: Object, *, bills_period: bool = True
+) -> dict[str, Any]:
+    """Return the fields of a subscription that a new invoice of its own changes."""
+    discounts = reductions.left_over(session, subscription["discounts"], invoice)
+    fields: dict[str, Any] = {"latest_invoice": invoice["id"], "discounts": discounts}
+    if bills_period:
+        fields["_debits"] = _debits_of(invoice)
+    return fields
+
+
+def _debits_of(invoice: Object) -> dict[str, list[Object]]:
     """Return what an invoice bills for a subscription's items in their new period, by item."""
     debits: dict[str, list[Object]] = {}
     for line in invoice["lines"]["data"]:

@@ -45,7 +45,7 @@ def renew(session: Session, subscription: Object) -> Object:
     wanted = {**subscription, **changes}
     reason = "subscription_cycle"
     invoice = invoice_drafts.create(session, wanted, reason=reason, period=previous)
-    changes |= {"latest_invoice": invoice["id"], "_debits": invoice_drafts.debits_of(invoice)}
+    changes |= invoice_drafts.consequences(session, wanted, invoice)
     session.change(subscription, changes)
     periods.set_timers(session, subscription)
     return invoice
