@@ -7,12 +7,13 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from sandbox.stripe import errors, forms
+from sandbox.stripe import errors, forms, limits
+from sandbox.stripe.checks import Passing
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.expand import expand
@@ -20,6 +21,7 @@ from sandbox.stripe.faults import ApiFault
 from sandbox.stripe.idempotency import IdempotencyKeys, fingerprint
 from sandbox.stripe.routing import Route, Router
 from sandbox.stripe.session import Session, new_id
+from sandbox.stripe.versions import modern
 
 _TEST_KEY = re.compile(r"(sk|rk)_test_\w+")
 log = logging.getLogger("sandbox.stripe.api")
@@ -49,6 +51,7 @@ class Answer:
     request_id: str
     is_replayed: bool = False
     is_dropped: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,20 +83,21 @@ class Api:
         """Answer one request."""
         request_id = new_id("req")
         seq = 0
-        pattern = None
+        passing = Passing(method)
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log(asked)
             _authorize(headers)
+            self._engine.limit.take()
             found = self._router.find(method, path)
             if found is None:
                 raise errors.unknown_route(method, path)
-            pattern = found[0].pattern
+            passing = Passing(method, found[0].pattern, asked.params)
             answer = await self._with_key(asked, *found, request_id)
         except ApiError as error:
             answer = _refusal(error, request_id)
         try:
-            self._engine.referee.response(method, pattern, answer.status, answer.body)
+            self._engine.referee.exchange(passing, answer.status, answer.body)
         except ApiError as error:
             answer = _refusal(error, request_id)
         self._store.db.run(
@@ -132,7 +136,7 @@ class Api:
             if fault and fault.delay_seconds:
                 await asyncio.sleep(fault.delay_seconds)
             if fault and fault.before:
-                raise _fault_error(fault.before)
+                raise _fault_error(fault.before, fault.code)
             if asked.method == "GET":
                 return self._do(work)
             async with self._engine.writer:
@@ -143,9 +147,9 @@ class Api:
 
     def _do(self, work: Work) -> Answer:
         """Work, events, ledger and saved answer are one transaction: all of it or nothing."""
-        params = work.route.params.parse(work.asked.params)
-        self._engine.referee.request(work.asked.method, work.route.pattern, work.asked.params)
-        session = self._engine.session(request_id=work.request_id, idempotency_key=work.asked.key)
+        asked = work.asked
+        params = work.route.params.parse(modern(asked.path, asked.params, asked.headers))
+        session = self._engine.session(request_id=work.request_id, idempotency_key=asked.key)
         try:
             with self._store.db.transaction():
                 answer = _carry_out(session, work, params)
@@ -158,6 +162,7 @@ class Api:
         except Exception:
             log.exception("%s %s failed", work.asked.method, work.asked.path)
             answer = _answer(_fault_error(500), None, work)
+            self._save(work, session, answer)
         return answer
 
     def _save(self, work: Work, session: Session, answer: Answer) -> None:
@@ -182,7 +187,8 @@ def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
 
 
 def _refusal(error: ApiError, request_id: str) -> Answer:
-    return Answer(error.status, orjson.dumps(error.body(request_id)), request_id)
+    body = orjson.dumps(error.body(request_id))
+    return Answer(error.status, body, request_id, headers=error.headers)
 
 
 def _answer(failure: ApiError | None, body: Any, work: Work) -> Answer:
@@ -192,10 +198,9 @@ def _answer(failure: ApiError | None, body: Any, work: Work) -> Answer:
     return Answer(status, payload, work.request_id, is_dropped=is_dropped)
 
 
-def _fault_error(status: int) -> ApiError:
+def _fault_error(status: int, code: str = "rate_limit") -> ApiError:
     if status == 429:
-        message = "Request rate limit exceeded."
-        return ApiError(429, "invalid_request_error", message, is_saved=False, code="rate_limit")
+        return limits.exceeded(code)
     message = "An unknown error occurred on our side. We have been told of it."
     return ApiError(status, "api_error", message, is_saved=False)
 

@@ -17,50 +17,66 @@ from starlette.types import Receive, Scope, Send
 from sandbox.serving import TRANSPORT
 from sandbox.stripe import API_VERSION
 from sandbox.stripe.api import Answer, Api
+from sandbox.stripe.checkout_page import CheckoutPage
 from sandbox.stripe.checks import Lenient, Referee
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects import (
-    charges,
+    balance,
+    charge_routes,
+    checkout_sessions,
     coupons,
     customer_balance,
     customer_deletion,
     customers,
+    dispute_routes,
     events,
     invoice_item_routes,
     invoice_routes,
     payment_intents,
-    payment_methods,
+    payment_method_routes,
+    payment_pages,
+    portal_configurations,
+    portal_sessions,
     previews,
     products_prices,
     promotion_codes,
     refunds,
+    setup_attempts,
     setup_intents,
     subscription_items,
     subscriptions,
     test_clocks,
     webhook_endpoints,
 )
+from sandbox.stripe.pages import Pages
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
-    *charges.ROUTES,
+    *checkout_sessions.ROUTES,
     *coupons.ROUTES,
     *customer_balance.ROUTES,
     *customer_deletion.ROUTES,
+    *balance.ROUTES,
+    *charge_routes.ROUTES,
     *customers.ROUTES,
+    *dispute_routes.ROUTES,
     *events.ROUTES,
     *invoice_item_routes.ROUTES,
     *invoice_routes.ROUTES,
     *payment_intents.ROUTES,
-    *payment_methods.ROUTES,
+    *payment_pages.ROUTES,
+    *portal_configurations.ROUTES,
+    *portal_sessions.ROUTES,
+    *payment_method_routes.ROUTES,
     *previews.ROUTES,
     *products_prices.ROUTES,
     *promotion_codes.ROUTES,
     *refunds.ROUTES,
+    *setup_attempts.ROUTES,
     *setup_intents.ROUTES,
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,
@@ -97,6 +113,7 @@ def _response(answer: Answer) -> Response:
     if answer.is_dropped:
         return DroppedResponse()
     headers = {"Request-Id": answer.request_id, "Stripe-Version": API_VERSION}
+    headers |= answer.headers
     if answer.is_replayed:
         headers["Idempotent-Replayed"] = "true"
     return Response(answer.body, answer.status, headers, media_type="application/json")
@@ -153,5 +170,10 @@ def build(options: Options) -> Starlette:
         referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    routes = [*Controls(engine).routes(), Route("/{path:path}", answer, methods=methods)]
+    shown = [
+        *Controls(engine).routes(),
+        *Pages(engine).routes(),
+        *CheckoutPage(engine).routes(),
+    ]
+    routes = [*shown, Route("/{path:path}", answer, methods=methods)]
     return Starlette(routes=routes, lifespan=lifespan)

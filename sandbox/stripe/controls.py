@@ -1,7 +1,7 @@
 """`/_sandbox/*`: what tests use to look behind the API and to make things happen."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -10,10 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.stripe import cards
+from sandbox.stripe.cards import TestCard
+from sandbox.stripe.declines import DECLINES
 from sandbox.stripe.engine import Engine
+from sandbox.stripe.errors import ApiError
 from sandbox.stripe.faults import FaultPlan
-from sandbox.stripe.objects import payment_methods
+from sandbox.stripe.objects import disputes, payment_methods
 from sandbox.stripe.session import shown
+from sandbox.stripe.store import Row
 
 
 class ScriptedCard(BaseModel):
@@ -24,17 +28,44 @@ class ScriptedCard(BaseModel):
     script: Annotated[list[str], Field(min_length=1)] = [cards.OK]
     brand: str = "visa"
     last4: str = Field(default="4242", pattern=r"^\d{4}$")
-    exp_month: int = Field(default=12, ge=1, le=12)
-    exp_year: int = Field(default=2034, ge=1970, le=2100)
+    exp_month: int | None = Field(default=None, ge=1, le=12)
+    exp_year: int | None = Field(default=None, ge=1970, le=2100)
 
     @field_validator("script")
     @classmethod
     def _known(cls, script: list[str]) -> list[str]:
-        unknown = [name for name in script if name != cards.OK and name not in cards.DECLINES]
+        unknown = [name for name in script if name != cards.OK and name not in DECLINES]
         if unknown:
-            known = ", ".join([cards.OK, *cards.DECLINES])
+            known = ", ".join([cards.OK, *DECLINES])
             raise ValueError(f"{unknown[0]!r} is not one of: {known}")
         return script
+
+
+class Renewal(BaseModel):
+    """What a bank changes on a card that it sends anew."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    last4: str | None = Field(default=None, pattern=r"^\d{4}$")
+    exp_month: int = Field(ge=1, le=12)
+    exp_year: int = Field(ge=1970, le=2100)
+
+
+class DisputeWish(BaseModel):
+    """A dispute to open now, and how it is to end a week later."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    charge: str
+    outcome: Literal["lost", "won"]
+
+
+class Limit(BaseModel):
+    """How many requests a second are taken; None: any number."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    per_second: int | None = Field(ge=1)
 
 
 class Advance(BaseModel):
@@ -43,6 +74,10 @@ class Advance(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     seconds: float = Field(ge=0)
+
+
+def _readable(row: Row) -> Row:
+    return row | {"params": orjson.loads(row["params"]), "replayed": bool(row["replayed"])}
 
 
 def _json(body: Any, status: int = 200) -> Response:
@@ -66,6 +101,9 @@ class Controls:
             ("GET", "webhooks", self._pending),
             ("GET", "deviations", self._deviations),
             ("POST", "payment-methods", self._card),
+            ("POST", "payment-methods/{id}/renew", self._renew),
+            ("POST", "disputes", self._dispute),
+            ("POST", "rate-limits", self._limit),
             ("POST", "faults", self._plan),
             ("POST", "clock/advance", self._advance),
             ("POST", "reset", self._reset),
@@ -80,11 +118,7 @@ class Controls:
 
     async def _requests(self, _request: Request) -> Response:
         rows = self._store.db.rows("SELECT * FROM requests ORDER BY seq")
-        items = [
-            row | {"params": orjson.loads(row["params"]), "replayed": bool(row["replayed"])}
-            for row in rows
-        ]
-        return _json({"items": items})
+        return _json({"items": [_readable(row) for row in rows]})
 
     async def _ledger(self, _request: Request) -> Response:
         return _json({"items": self._store.db.rows("SELECT * FROM ledger ORDER BY seq")})
@@ -100,9 +134,32 @@ class Controls:
 
     async def _card(self, request: Request) -> Response:
         wanted = ScriptedCard.model_validate_json(await request.body())
-        with self._store.db.transaction():
-            made = payment_methods.make(self._engine.session(), **wanted.model_dump())
+        card = TestCard(wanted.last4, wanted.brand, tuple(wanted.script))
+        expiry = {"exp_month": wanted.exp_month, "exp_year": wanted.exp_year}
+        made = await self._engine.carry_out(
+            lambda session: payment_methods.make(session, card, **expiry)
+        )
         return _json(shown(made), 201)
+
+    async def _renew(self, request: Request) -> Response:
+        wanted = Renewal.model_validate_json(await request.body())
+        changes = wanted.model_dump(exclude_none=True)
+        renewed = await self._engine.carry_out(
+            lambda session: payment_methods.renew(session, request.path_params["id"], changes)
+        )
+        return _json(shown(renewed))
+
+    async def _dispute(self, request: Request) -> Response:
+        wanted = DisputeWish.model_validate_json(await request.body())
+        opened = await self._engine.carry_out(
+            lambda session: disputes.start_by_id(session, wanted.charge, wanted.outcome)
+        )
+        return _json(shown(opened), 201)
+
+    async def _limit(self, request: Request) -> Response:
+        wanted = Limit.model_validate_json(await request.body())
+        self._engine.limit.set(wanted.per_second)
+        return _json(wanted.model_dump())
 
     async def _plan(self, request: Request) -> Response:
         plan = FaultPlan.model_validate_json(await request.body())
@@ -118,6 +175,7 @@ class Controls:
     async def _reset(self, _request: Request) -> Response:
         async with self._engine.writer:
             self._engine.faults.replace(FaultPlan())
+            self._engine.limit.set(None)
             self._store.db.erase()
             self._engine.clock.reset()
         self._engine.scheduler.wake()
@@ -131,6 +189,8 @@ def _checked(handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
             answer: Response = await handler(request)
         except ValidationError as error:
             return _json({"error": {"message": str(error), "type": "invalid_request_error"}}, 400)
+        except ApiError as error:
+            return _json({"error": error.error}, error.status)
         return answer
 
     return endpoint

@@ -1,16 +1,22 @@
 """What requests, jobs and controls share: store, clock, one writer at a time, and deliveries."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 import orjson
 
 from sandbox.stripe.checks import Referee
 from sandbox.stripe.clock import Clock, Scheduler
+from sandbox.stripe.errors import ApiError
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.jobs import JOBS
+from sandbox.stripe.limits import RateLimit
 from sandbox.stripe.session import Session
 from sandbox.stripe.store import Store
 from sandbox.stripe.webhooks import Webhooks
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -23,6 +29,7 @@ class Engine:
         self.faults = faults
         self.webhooks = webhooks
         self.referee = referee
+        self.limit = RateLimit()
         self.writer = asyncio.Lock()
         self.clock = Clock(store)
         self.scheduler = Scheduler(store, self.clock, JOBS, units=self)
@@ -47,6 +54,27 @@ class Engine:
             request_id=request_id,
             idempotency_key=idempotency_key,
         )
+
+    async def carry_out(self, work: Callable[[Session], T], *, request_id: str | None = None) -> T:
+        """Do one unit of work for a control or a page.
+
+        Raises:
+            ApiError: As the work does; what such an error keeps is kept.
+        """
+        failure: ApiError | None = None
+        async with self.writer:
+            session = self.session(request_id=request_id)
+            with self.store.db.transaction():
+                try:
+                    done = work(session)
+                except ApiError as error:
+                    if not error.keeps_work:
+                        raise
+                    failure = error
+                self.close(session)
+        if failure is not None:
+            raise failure
+        return done
 
     def close(self, session: Session) -> None:
         """Write a unit's events down, in the transaction of what they tell of."""

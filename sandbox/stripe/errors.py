@@ -11,6 +11,7 @@ class ApiError(Exception):
         is_saved: Whether an idempotency key keeps this answer. Refusals that come before any work
             (bad parameters, bad keys, unknown routes) are not kept.
         keeps_work: Whether what was written before the error stays, as with a declined card.
+        headers: What the answer has beside the usual ones.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class ApiError(Exception):
         self.status = status
         self.is_saved = is_saved
         self.keeps_work = keeps_work
+        self.headers: dict[str, str] = {}
         code = fields.get("code")
         self.error = {"type": error_type, "message": message} | {
             name: value for name, value in fields.items() if value is not None
@@ -43,9 +45,11 @@ class ApiError(Exception):
         }
 
 
-def invalid_request(message: str, *, code: str | None = None, param: str | None = None) -> ApiError:
-    """Return a 400 for a request that cannot be carried out."""
-    return ApiError(400, "invalid_request_error", message, code=code, param=param)
+def invalid_request(
+    message: str, *, code: str | None = None, param: str | None = None, **objects: Any
+) -> ApiError:
+    """Return a 400 for a request that cannot be carried out; `objects` are what it was about."""
+    return ApiError(400, "invalid_request_error", message, code=code, param=param, **objects)
 
 
 def bad_parameter(message: str, *, code: str | None = None, param: str | None = None) -> ApiError:

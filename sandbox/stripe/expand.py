@@ -1,15 +1,20 @@
 """`expand[]`: ids in an answer replaced by the objects that they name."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sandbox.stripe import errors
+from sandbox.stripe.objects import checkout_sessions
 from sandbox.stripe.session import Object, Session, listing, shown
 
 _KINDS = {
+    "bpc": "billing_portal.configuration",
     "ch": "charge",
     "clock": "test_helpers.test_clock",
+    "cs": "checkout.session",
     "cus": "customer",
     "di": "discount",
+    "du": "dispute",
     "in": "invoice",
     "pi": "payment_intent",
     "pm": "payment_method",
@@ -17,8 +22,10 @@ _KINDS = {
     "prod": "product",
     "promo": "promotion_code",
     "re": "refund",
+    "setatt": "setup_attempt",
     "seti": "setup_intent",
     "sub": "subscription",
+    "txn": "balance_transaction",
 }
 _PLAIN = {("charge", "payment_method"), ("line_item", "invoice"), ("plan", "id")}
 _MAX_DEPTH = 4
@@ -75,24 +82,54 @@ def _named(session: Session, node: Object, name: str, path: str) -> Object:
 
 def _included(session: Session, node: Object, name: str, path: str) -> Object | None:
     """Return a field that is only there when asked for."""
-    kind = node.get("object")
-    if (kind, name) == ("invoice", "payments"):
-        payments = session.find("invoice_payment", invoice=node["id"])
-        url = f"/v1/invoice_payments?invoice={node['id']}"
-        return listing(url, [shown(payment) for payment in payments])
-    if (kind, name) == ("invoice", "confirmation_secret"):
-        for payment in session.find("invoice_payment", invoice=node["id"]):
-            intent = session.get("payment_intent", payment["payment"]["payment_intent"])
-            return {"client_secret": intent["client_secret"], "type": "payment_intent"}
-        return None
-    if (kind, name) == ("coupon", "applies_to"):
-        products = session.get("coupon", node["id"])["_products"]
-        return {"products": products} if products else None
-    if (kind, name) == ("customer", "subscriptions"):
-        url = f"/v1/customers/{node['id']}/subscriptions"
-        running = session.find("subscription", customer=node["id"])
-        return listing(url, [shown(s) for s in running if s["status"] != "canceled"])
-    raise _refusal(name, path)
+    include = _INCLUDED.get((str(node.get("object")), name))
+    if include is None:
+        raise _refusal(name, path)
+    return include(session, node)
+
+
+def _payments(session: Session, invoice: Object) -> Object:
+    payments = session.find("invoice_payment", invoice=invoice["id"])
+    url = f"/v1/invoice_payments?invoice={invoice['id']}"
+    return listing(url, [shown(payment) for payment in payments])
+
+
+def _secret(session: Session, invoice: Object) -> Object | None:
+    for payment in session.find("invoice_payment", invoice=invoice["id"]):
+        intent = session.get("payment_intent", payment["payment"]["payment_intent"])
+        return {"client_secret": intent["client_secret"], "type": "payment_intent"}
+    return None
+
+
+def _lines(session: Session, checkout: Object) -> Object:
+    return checkout_sessions.lines_of(session.get("checkout.session", checkout["id"]))
+
+
+def _products(session: Session, coupon: Object) -> Object | None:
+    products = session.get("coupon", coupon["id"])["_products"]
+    return {"products": products} if products else None
+
+
+def _refunds(session: Session, charge: Object) -> Object:
+    refunds = session.find("refund", charge=charge["id"])
+    url = f"/v1/charges/{charge['id']}/refunds"
+    return listing(url, [shown(refund) for refund in refunds])
+
+
+def _subscriptions(session: Session, customer: Object) -> Object:
+    running = session.find("subscription", customer=customer["id"])
+    url = f"/v1/customers/{customer['id']}/subscriptions"
+    return listing(url, [shown(s) for s in running if s["status"] != "canceled"])
+
+
+_INCLUDED: dict[tuple[str, str], Callable[[Session, Object], Object | None]] = {
+    ("charge", "refunds"): _refunds,
+    ("checkout.session", "line_items"): _lines,
+    ("coupon", "applies_to"): _products,
+    ("customer", "subscriptions"): _subscriptions,
+    ("invoice", "confirmation_secret"): _secret,
+    ("invoice", "payments"): _payments,
+}
 
 
 def _refusal(name: str, path: str) -> errors.ApiError:

@@ -1,7 +1,7 @@
 """Faults that tests switch on: the API's and the webhooks'."""
 
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,9 @@ class ApiFault(BaseModel):
     match: str = Field(description="`METHOD /path`, with * for anything.")
     times: int | None = Field(default=None, ge=1, description="None: until cleared.")
     before: Status | None = Field(default=None, description="Answer this; nothing is done.")
+    code: Literal["lock_timeout", "rate_limit"] = Field(
+        default="rate_limit", description="Which 429 it is."
+    )
     after: Status | None = Field(default=None, description="Do it, then answer and save this.")
     delay_seconds: float = Field(default=0, ge=0, description="Wait before doing it.")
     drop: bool = Field(default=False, description="Do it, then cut the connection.")

@@ -10,6 +10,7 @@ from sandbox.stripe.errors import ApiError
 from sandbox.stripe.store import Store
 
 LIFETIME = 86_400
+LONGEST = 255
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,16 @@ class IdempotencyKeys:
         """Take a key up, or return the answer that it already has.
 
         Raises:
-            ApiError: If the key belongs to another request, or its request is still under way.
+            ApiError: If the key is too long or belongs to another request, or if its request is
+                still under way.
         """
+        if len(key) > LONGEST:
+            raise ApiError(
+                400,
+                "idempotency_error",
+                f"An idempotency key has at most {LONGEST} characters; this one has {len(key)}.",
+                is_saved=False,
+            )
         row = self._store.db.row("SELECT * FROM idempotency WHERE key = ?", key)
         if row and row["created"] <= now - LIFETIME:
             self._store.db.run("DELETE FROM idempotency WHERE key = ?", key)

@@ -4,9 +4,15 @@ from collections.abc import Mapping
 
 from sandbox.stripe.clock import ARRIVE, Job
 from sandbox.stripe.objects import (
+    balance,
+    captures,
+    charges,
+    checkout_sessions,
     coupons,
+    disputes,
     invoices,
     promotion_codes,
+    refunds,
     subscription_billing,
     subscription_cycle,
     subscription_updates,
@@ -15,10 +21,14 @@ from sandbox.stripe.objects import (
 
 JOBS: Mapping[str, Job] = {
     ARRIVE: test_clocks.run_arrive,
+    "book_charge": charges.run_book,
     "cancel": subscription_cycle.run_cancel,
     "collect_invoice": invoices.run_collect,
     "cycle": subscription_cycle.run_cycle,
+    "decide_dispute": disputes.run_decide,
     "delete_test_clock": test_clocks.run_delete,
+    "expire_authorization": captures.run_expire,
+    "expire_checkout": checkout_sessions.run_expire,
     "expire_coupon": coupons.run_expire,
     "expire_incomplete": subscription_cycle.run_expire,
     "expire_promotion_code": promotion_codes.run_expire,
@@ -26,7 +36,9 @@ JOBS: Mapping[str, Job] = {
     "finalize_invoice": invoices.run_finalize,
     "invoice_overdue": invoices.run_overdue,
     "invoice_upcoming": subscription_cycle.run_upcoming,
+    "release_funds": balance.run_release,
     "resume_collection": subscription_updates.run_resume_collection,
+    "settle_refund": refunds.run_settle,
     "trial_will_end": subscription_cycle.run_trial_will_end,
     "void_resumption": subscription_cycle.run_void_resumption,
 }

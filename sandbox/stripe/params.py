@@ -101,10 +101,14 @@ class Number:
 
 @dataclass(frozen=True)
 class Boolean:
-    """`true` or `false`."""
+    """`true` or `false`, or one of a few words that mean true."""
+
+    words: tuple[str, ...] = ()
 
     def parse(self, raw: Any, path: str) -> bool:
         """Return the truth value."""
+        if raw in self.words:
+            return True
         if not isinstance(raw, str) or raw.lower() not in {"true", "false"}:
             raise bad_parameter(f"Invalid boolean: {raw}", param=path)
         return raw.lower() == "true"

@@ -13,7 +13,10 @@ from sandbox.stripe.store import Store
 Object = dict[str, Any]
 
 NAMES = {  # how Stripe calls each kind in "No such ...", and the event family of its changes
+    "balance_transaction": ("balance transaction", "balance_transaction"),
+    "billing_portal.configuration": ("configuration", "billing_portal.configuration"),
     "charge": ("charge", "charge"),
+    "checkout.session": ("checkout.session", "checkout.session"),
     "coupon": ("coupon", "coupon"),
     "customer": ("customer", "customer"),
     "customer_balance_transaction": (
@@ -21,6 +24,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
         "customer_balance_transaction",
     ),
     "discount": ("discount", "customer.discount"),
+    "dispute": ("dispute", "charge.dispute"),
     "event": ("event", "event"),
     "invoice": ("invoice", "invoice"),
     "invoice_payment": ("invoice_payment", "invoice_payment"),
@@ -31,6 +35,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "product": ("product", "product"),
     "promotion_code": ("promotion code", "promotion_code"),
     "refund": ("refund", "refund"),
+    "setup_attempt": ("setup attempt", "setup_attempt"),
     "setup_intent": ("setupintent", "setup_intent"),
     "subscription": ("subscription", "customer.subscription"),
     "subscription_item": ("subscription_item", "subscription_item"),
@@ -177,15 +182,19 @@ class Session(Reader):
 
     def withdraw(self, *object_ids: str) -> None:
         """Remove objects as if they had never been, with their events and jobs."""
-        self.events = [e for e in self.events if e["data"]["object"]["id"] not in object_ids]
+        self.events = [e for e in self.events if e["data"]["object"].get("id") not in object_ids]
         for object_id in object_ids:
             self.store.delete(object_id)
             self.store.db.run("DELETE FROM jobs WHERE object_id = ?", object_id)
 
-    def schedule(self, kind: str, object_id: str, due_at: int) -> None:
-        """Have a job done at `due_at`; one of a kind per object, the last word counts."""
+    def schedule(self, kind: str, object_id: str, due_at: int, *, is_payment: bool = False) -> None:
+        """Have a job done at `due_at`; one of a kind per object, the last word counts.
+
+        Payments go by the default clock, whatever clock their customer lives on.
+        """
         self.store.db.run("DELETE FROM jobs WHERE kind = ? AND object_id = ?", kind, object_id)
-        job = {"kind": kind, "object_id": object_id, "due_at": due_at, "clock": self.test_clock}
+        clock = None if is_payment else self.test_clock
+        job = {"kind": kind, "object_id": object_id, "due_at": due_at, "clock": clock}
         self.store.db.insert("jobs", job)
         self.has_scheduled = True
 

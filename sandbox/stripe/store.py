@@ -45,9 +45,12 @@ TABLES = (
     "objects", "events", "deliveries", "idempotency", "requests", "ledger", "jobs", "settings",
 )  # fmt: skip
 INDEXED = {
+    "balance_transaction": ("source", "status"),
     "charge": ("customer", "payment_intent"),
+    "checkout.session": ("customer",),
     "customer": ("test_clock",),
     "customer_balance_transaction": ("customer",),
+    "dispute": ("charge", "payment_intent"),
     "invoice": ("customer", "parent.subscription_details.subscription"),
     "invoice_payment": ("invoice", "payment.payment_intent"),
     "invoiceitem": ("customer", "invoice"),
@@ -56,6 +59,7 @@ INDEXED = {
     "price": ("product",),
     "promotion_code": ("promotion.coupon", "_folded"),
     "refund": ("charge", "payment_intent"),
+    "setup_attempt": ("setup_intent",),
     "setup_intent": ("customer",),
     "subscription": ("customer", "test_clock"),
 }
@@ -142,6 +146,25 @@ class Database:
         with self.transaction():
             for table in TABLES:
                 self.run(f"DELETE FROM {table}")  # noqa: S608 - names are constants
+
+
+def funds(db: Database) -> list[Row]:
+    """Return what the balance transactions come to, by currency and status."""
+    return db.rows(
+        "SELECT json_extract(body, '$.currency') AS currency, "
+        "json_extract(body, '$.status') AS status, sum(json_extract(body, '$.net')) AS net "
+        "FROM objects WHERE kind = 'balance_transaction' GROUP BY 1, 2"
+    )
+
+
+def release_funds(db: Database, until: int) -> None:
+    """Make available what was pending until a moment."""
+    db.run(
+        "UPDATE objects SET body = json_set(body, '$.status', 'available') "
+        "WHERE kind = 'balance_transaction' AND json_extract(body, '$.status') = 'pending' "
+        "AND json_extract(body, '$.available_on') <= ?",
+        until,
+    )
 
 
 class Store:

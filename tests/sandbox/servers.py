@@ -144,7 +144,9 @@ class Receiver:
         return 200
 
     def types(self, object_id: str | None = None) -> list[str]:
-        return [e["type"] for e in self.events if object_id in {None, e["data"]["object"]["id"]}]
+        return [
+            e["type"] for e in self.events if object_id in {None, e["data"]["object"].get("id")}
+        ]
 
 
 @contextmanager

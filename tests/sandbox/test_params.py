@@ -26,6 +26,14 @@ NAMES = {
     "POST /v1/webhook_endpoints": "WebhookEndpointCreateParams",
     "GET /v1/webhook_endpoints": "WebhookEndpointListParams",
     "POST /v1/webhook_endpoints/{id}": "WebhookEndpointUpdateParams",
+    "POST /v1/billing_portal/configurations": "billing_portal.ConfigurationCreateParams",
+    "GET /v1/billing_portal/configurations": "billing_portal.ConfigurationListParams",
+    "POST /v1/billing_portal/configurations/{id}": "billing_portal.ConfigurationUpdateParams",
+    "POST /v1/billing_portal/sessions": "billing_portal.SessionCreateParams",
+    "POST /v1/checkout/sessions": "checkout.SessionCreateParams",
+    "GET /v1/checkout/sessions": "checkout.SessionListParams",
+    "POST /v1/checkout/sessions/{id}": "checkout.SessionUpdateParams",
+    "GET /v1/checkout/sessions/{id}/line_items": "checkout.SessionListLineItemsParams",
     "POST /v1/coupons": "CouponCreateParams",
     "GET /v1/coupons": "CouponListParams",
     "POST /v1/coupons/{id}": "CouponUpdateParams",
@@ -39,20 +47,32 @@ NAMES = {
     "GET /v1/prices": "PriceListParams",
     "POST /v1/prices/{id}": "PriceUpdateParams",
     "GET /v1/payment_methods": "PaymentMethodListParams",
+    "POST /v1/payment_methods": "PaymentMethodCreateParams",
     "POST /v1/payment_methods/{id}": "PaymentMethodUpdateParams",
     "POST /v1/payment_methods/{id}/attach": "PaymentMethodAttachParams",
     "POST /v1/setup_intents": "SetupIntentCreateParams",
     "GET /v1/setup_intents": "SetupIntentListParams",
     "GET /v1/setup_intents/{id}": "SetupIntentRetrieveParams",
+    "POST /v1/setup_intents/{id}": "SetupIntentUpdateParams",
+    "POST /v1/setup_intents/{id}/cancel": "SetupIntentCancelParams",
+    "GET /v1/setup_attempts": "SetupAttemptListParams",
     "POST /v1/setup_intents/{id}/confirm": "SetupIntentConfirmParams",
     "POST /v1/payment_intents": "PaymentIntentCreateParams",
     "GET /v1/payment_intents": "PaymentIntentListParams",
     "GET /v1/payment_intents/{id}": "PaymentIntentRetrieveParams",
+    "POST /v1/payment_intents/{id}": "PaymentIntentUpdateParams",
+    "POST /v1/payment_intents/{id}/capture": "PaymentIntentCaptureParams",
     "POST /v1/payment_intents/{id}/confirm": "PaymentIntentConfirmParams",
     "POST /v1/payment_intents/{id}/cancel": "PaymentIntentCancelParams",
     "GET /v1/charges": "ChargeListParams",
+    "POST /v1/charges/{id}": "ChargeUpdateParams",
+    "POST /v1/charges/{id}/capture": "ChargeCaptureParams",
+    "GET /v1/balance_transactions": "BalanceTransactionListParams",
+    "GET /v1/disputes": "DisputeListParams",
+    "POST /v1/disputes/{id}": "DisputeUpdateParams",
     "POST /v1/refunds": "RefundCreateParams",
     "GET /v1/refunds": "RefundListParams",
+    "POST /v1/refunds/{id}": "RefundUpdateParams",
     "POST /v1/subscriptions": "SubscriptionCreateParams",
     "GET /v1/subscriptions": "SubscriptionListParams",
     "POST /v1/subscriptions/{id}": "SubscriptionUpdateParams",
@@ -130,7 +150,10 @@ def named(route: Route) -> Any:
     return attrgetter(NAMES[f"{route.method} {route.pattern}"])(stripe.params)
 
 
-WITH_PARAMS = [route for route in ROUTES if route.params.fields]
+UNDOCUMENTED = ("/v1/payment_pages/",)  # Stripe's CLI uses them, stripe-python does not
+WITH_PARAMS = [
+    route for route in ROUTES if route.params.fields and not route.pattern.startswith(UNDOCUMENTED)
+]
 
 
 @pytest.mark.parametrize("route", WITH_PARAMS, ids=lambda r: f"{r.method} {r.pattern}")

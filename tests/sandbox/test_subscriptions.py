@@ -150,7 +150,7 @@ def test_challenge_at_start_and_off_session(shop: Shop, sandbox: Sandbox) -> Non
     shop.give_card("authentication_required")
     on_session = shop.see(shop.subscribe().id)
     assert (on_session.status, intent_of(on_session).status) == ("incomplete", "requires_action")
-    assert intent_of(on_session).next_action.redirect_to_url.url
+    assert intent_of(on_session).next_action.use_stripe_sdk.stripe_js.startswith(sandbox.url)
     off_session = shop.see(shop.subscribe(off_session=True).id)
     assert intent_of(off_session).status == "requires_payment_method"
     assert intent_of(off_session).last_payment_error.code == "authentication_required"

@@ -1,16 +1,23 @@
 """The referee of `--check`: is all traffic what the installed stripe-python says it would be?"""
 
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Passing:
+    """A request that passes; without a pattern no route was found for it."""
+
+    verb: str
+    pattern: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 class Referee(Protocol):
     """Checks what passes; each method raises `ApiError` for what it finds wrong."""
 
-    def request(self, verb: str, pattern: str, params: dict[str, Any]) -> None:
-        """Check a request whose parameters the sandbox itself finds good."""
-
-    def response(self, verb: str, pattern: str | None, status: int, body: bytes) -> None:
-        """Check an answer; without a pattern no route was found."""
+    def exchange(self, asked: Passing, status: int, body: bytes) -> None:
+        """Check a request and its answer."""
 
     def event(self, event: dict[str, Any]) -> None:
         """Check an event before it is written down."""
@@ -25,10 +32,7 @@ class Referee(Protocol):
 class Lenient:
     """The referee without `--check`: lets everything pass."""
 
-    def request(self, verb: str, pattern: str, params: dict[str, Any]) -> None:
-        """Do nothing."""
-
-    def response(self, verb: str, pattern: str | None, status: int, body: bytes) -> None:
+    def exchange(self, asked: Passing, status: int, body: bytes) -> None:
         """Do nothing."""
 
     def event(self, event: dict[str, Any]) -> None:

@@ -1,12 +1,15 @@
-"""Charges: one for each time that a card was asked, and the intent's view of the answer."""
+"""Charges: one for each time that a card was asked, and what an intent makes of the answer."""
 
 from typing import Any
 
-from sandbox.stripe import cards
-from sandbox.stripe.objects import payment_methods
-from sandbox.stripe.params import PAGE, Group, Range, Text
-from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, new_id, page_of, shown
+from sandbox.stripe import cards, declines
+from sandbox.stripe.cards import AT_ONCE
+from sandbox.stripe.declines import AUTHENTICATION_REQUIRED
+from sandbox.stripe.objects import balance, challenges, charge_shape, disputes, payment_methods
+from sandbox.stripe.session import Object, Session, shown
+
+AUTHORIZATION_LIFETIME = 7 * 86_400
+_PLAINLY_OK = (None, cards.REFUND_FAILS, cards.REFUND_WAITS)
 
 
 def attempt(session: Session, intent: Object, method: Object, *, is_off_session: bool) -> Object:
@@ -14,64 +17,134 @@ def attempt(session: Session, intent: Object, method: Object, *, is_off_session:
 
     Args:
         session: The unit of work.
-        intent: Changed in place: `succeeded`, `requires_payment_method` or `requires_action`.
-        method: The card; its script moves on by one.
+        intent: Changed in place: `succeeded`, `requires_capture`, `requires_payment_method` or
+            `requires_action`.
+        method: The card; its script moves on by one unless it asks for 3-D Secure first.
         is_off_session: Without the customer a challenge is a decline, as nobody can answer it.
 
     Returns:
         The intent.
     """
+    # Reason: a job renews; the customer is away, though the challenge is kept for him.
+    is_away = is_off_session or session.request_id is None
+    wanted = intent["payment_method_options"]["card"]["request_three_d_secure"] != "automatic"
+    if intent["_is_authenticated"]:
+        return settle_answer(session, intent, method)
+    if cards.is_challenged(method, is_off_session=is_away, is_asked=wanted):
+        outcome = AUTHENTICATION_REQUIRED
+    else:
+        outcome = _answer(session, method)
+    if outcome == AUTHENTICATION_REQUIRED and not is_off_session:
+        challenges.ask(session, intent, method)
+        _record(session, intent, "failed", None, AUTHENTICATION_REQUIRED)
+        return intent
+    return _take(session, intent, method, outcome)
+
+
+def settle_answer(session: Session, intent: Object, method: Object) -> Object:
+    """Charge a card whose owner has just proved who he is."""
+    # Reason: a script's challenge was this charge's own entry; other cards have not spoken yet.
+    outcome = _answer(session, method) if method["_challenge"] else cards.OK
+    session.change(intent, {"_is_authenticated": False}, is_announced=False)
+    return _take(session, intent, method, outcome, is_authenticated=True)
+
+
+def _answer(session: Session, method: Object) -> str:
     outcome = cards.next_answer(method)
     session.change(method, {}, is_announced=False)
-    if outcome == cards.OK:
-        return _succeed(session, intent, method)
-    if outcome == cards.AUTHENTICATION_REQUIRED and not is_off_session:
-        return _challenge(session, intent, method)
-    return _decline(session, intent, method, outcome)
+    return "expired_card" if payment_methods.is_expired(session, method) else outcome
 
 
-def _succeed(session: Session, intent: Object, method: Object) -> Object:
-    charge = session.create(_body(session, intent, method, None), event="charge.succeeded")
-    session.change(
-        intent,
-        {
-            "status": "succeeded",
-            "amount_received": intent["amount"],
-            "last_payment_error": None,
-            "latest_charge": charge["id"],
-            "next_action": None,
-            "payment_method": method["id"],
-        },
-        is_announced=False,
-    )
+def _take(
+    session: Session,
+    intent: Object,
+    method: Object,
+    outcome: str,
+    *,
+    is_authenticated: bool = False,
+) -> Object:
+    if outcome != cards.OK:
+        return _decline(session, intent, method, outcome)
+    charge = charge_shape.charge(session, intent, method, is_authenticated=is_authenticated)
+    charge["_aftermath"] = method["_aftermath"]
+    if intent["capture_method"] == "manual":
+        _authorize(session, intent, charge)
+    else:
+        _succeed(session, intent, charge)
+    usage = intent["setup_future_usage"]
+    payment_methods.use_up(session, method, intent["customer"], usage)
+    return intent
+
+
+def _accept(session: Session, intent: Object, charge: Object, **changes: Any) -> None:
+    changes |= {
+        "last_payment_error": None,
+        "latest_charge": charge["id"],
+        "next_action": None,
+        "payment_method": charge["payment_method"],
+    }
+    session.change(intent, changes, is_announced=False)
+
+
+def _authorize(session: Session, intent: Object, charge: Object) -> None:
+    session.create(charge, event="charge.succeeded")
+    amount = intent["amount"]
+    _accept(session, intent, charge, status="requires_capture", amount_capturable=amount)
+    session.emit("payment_intent.amount_capturable_updated", intent)
+    lapses_at = session.default_now + AUTHORIZATION_LIFETIME
+    session.schedule("expire_authorization", intent["id"], lapses_at, is_payment=True)
+
+
+def _succeed(session: Session, intent: Object, charge: Object) -> None:
+    charge |= {"amount_captured": charge["amount"], "captured": True}
+    is_async = intent["capture_method"] == "automatic_async"
+    is_plain = charge["_aftermath"] in _PLAINLY_OK
+    if is_async and is_plain:
+        session.schedule("book_charge", charge["id"], session.default_now, is_payment=True)
+    else:
+        book(session, charge)
+    session.create(charge, event="charge.succeeded")
+    finish(session, intent, charge)
+
+
+def finish(session: Session, intent: Object, charge: Object) -> None:
+    """Let an intent succeed by a charge that was captured."""
+    amount = charge["amount_captured"]
+    changes = {"status": "succeeded", "amount_capturable": 0, "amount_received": amount}
+    _accept(session, intent, charge, **changes)
     session.emit("payment_intent.succeeded", intent)
-    _record(session, intent, "succeeded", charge["id"], None)
-    return intent
+    _record(session, intent, "succeeded", charge["id"], None, amount)
+    disputes.follow(session, charge)
 
 
-def _challenge(session: Session, intent: Object, method: Object) -> Object:
-    url = f"{session.base_url}/3d_secure/{intent['id']}"
-    session.change(
-        intent,
-        {
-            "status": "requires_action",
-            "last_payment_error": None,
-            "next_action": {
-                "type": "redirect_to_url",
-                "redirect_to_url": {"return_url": intent.get("_return_url"), "url": url},
-            },
-            "payment_method": method["id"],
-        },
-        is_announced=False,
+def book(session: Session, charge: Object) -> None:
+    """Enter a captured charge into the balance, less its fee."""
+    amount = charge["amount_captured"]
+    entry = balance.enter(
+        session,
+        "charge",
+        amount,
+        charge,
+        fee=(balance.card_fee(amount), "Stripe processing fees"),
+        is_at_once=charge["_aftermath"] == AT_ONCE,
+        description=charge["description"],
     )
-    session.emit("payment_intent.requires_action", intent)
-    _record(session, intent, "failed", None, cards.AUTHENTICATION_REQUIRED)
-    return intent
+    charge["balance_transaction"] = entry["id"]
+
+
+def run_book(session: Session, charge_id: str) -> None:
+    """Job: an asynchronous capture is done."""
+    charge = session.store.get(charge_id)
+    if charge is not None:
+        book(session, charge)
+        session.store.put(charge)
+        session.emit("charge.updated", charge, previous={"balance_transaction": None})
 
 
 def _decline(session: Session, intent: Object, method: Object, outcome: str) -> Object:
-    charge = session.create(_body(session, intent, method, outcome), event="charge.failed")
-    failure = cards.failure_of(outcome) | {
+    charge = charge_shape.charge(session, intent, method, declined=outcome)
+    session.create(charge, event="charge.failed")
+    failure = declines.failure_of(outcome) | {
         "charge": charge["id"],
         "payment_method": shown(method),
         "payment_method_type": "card",
@@ -93,12 +166,17 @@ def _decline(session: Session, intent: Object, method: Object, outcome: str) -> 
 
 
 def _record(
-    session: Session, intent: Object, outcome: str, charge_id: str | None, decline: str | None
+    session: Session,
+    intent: Object,
+    outcome: str,
+    charge_id: str | None,
+    decline: str | None,
+    amount: int | None = None,
 ) -> None:
     session.record(
         kind="charge",
         outcome=outcome,
-        amount=intent["amount"],
+        amount=intent["amount"] if amount is None else amount,
         currency=intent["currency"],
         customer=intent["customer"],
         subscription=intent["_subscription"],
@@ -107,119 +185,3 @@ def _record(
         charge=charge_id,
         decline_code=decline,
     )
-
-
-def _body(session: Session, intent: Object, method: Object, outcome: str | None) -> Object:
-    failure = cards.failure_of(outcome) if outcome else {}
-    is_paid = outcome is None
-    charge_id = new_id("ch")
-    return {
-        "id": charge_id,
-        "object": "charge",
-        "amount": intent["amount"],
-        "amount_captured": intent["amount"] if is_paid else 0,
-        "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None,
-        "billing_details": payment_methods.BILLING_DETAILS,
-        "calculated_statement_descriptor": "SANDBOX",
-        "captured": is_paid,
-        "created": session.default_now,
-        "currency": intent["currency"],
-        "customer": intent["customer"],
-        "description": intent["description"],
-        "disputed": False,
-        "failure_balance_transaction": None,
-        "failure_code": failure.get("code"),
-        "failure_message": failure.get("message"),
-        "fraud_details": {},
-        "livemode": False,
-        "metadata": intent["metadata"],
-        "on_behalf_of": None,
-        "outcome": _outcome(failure),
-        "paid": is_paid,
-        "payment_intent": intent["id"],
-        "payment_method": method["id"],
-        "payment_method_details": _card_details(method),
-        "presentment_details": None,
-        "radar_options": {},
-        "receipt_email": None,
-        "receipt_number": None,
-        "receipt_url": f"{session.base_url}/receipts/{charge_id}" if is_paid else None,
-        "refunded": False,
-        "review": None,
-        "shipping": None,
-        "source": None,
-        "source_transfer": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
-        "status": "succeeded" if is_paid else "failed",
-        "transfer_data": None,
-        "transfer_group": None,
-    }
-
-
-def _outcome(failure: dict[str, Any]) -> Object:
-    return {
-        "advice_code": failure.get("advice_code"),
-        "network_advice_code": failure.get("network_advice_code"),
-        "network_decline_code": failure.get("network_decline_code"),
-        "network_status": "declined_by_network" if failure else "approved_by_network",
-        "reason": failure.get("decline_code") or failure.get("code"),
-        "risk_level": "normal",
-        "risk_score": 20,
-        "seller_message": ("The bank declined this payment." if failure else "Payment complete."),
-        "type": "issuer_declined" if failure else "authorized",
-    }
-
-
-def _card_details(method: Object) -> Object:
-    card = method["card"]
-    kept = (
-        "brand",
-        "checks",
-        "country",
-        "exp_month",
-        "exp_year",
-        "fingerprint",
-        "funding",
-        "last4",
-    )
-    return {
-        "card": {name: card[name] for name in kept}
-        | {
-            "installments": None,
-            "mandate": None,
-            "network": card["brand"],
-            "network_token": {"used": False},
-            "network_transaction_id": None,
-            "regulated_status": card["regulated_status"],
-            "three_d_secure": None,
-            "wallet": None,
-        },
-        "type": "card",
-    }
-
-
-def retrieve(session: Session, _params: dict[str, Any], charge_id: str) -> Object:
-    """GET /v1/charges/{id}."""
-    return shown(session.get("charge", charge_id))
-
-
-def list_all(session: Session, params: dict[str, Any]) -> Object:
-    """GET /v1/charges."""
-    filters = {name: params[name] for name in ("customer", "payment_intent") if params.get(name)}
-    return page_of(session, "charge", "/v1/charges", params, filters)
-
-
-ROUTES = (
-    Route("GET", "/v1/charges/{id}", retrieve),
-    Route(
-        "GET",
-        "/v1/charges",
-        list_all,
-        Group({**PAGE, "customer": Text(), "payment_intent": Text(), "created": Range()}),
-    ),
-)

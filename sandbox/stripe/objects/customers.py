@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import customer_balance, payment_methods
+from sandbox.stripe.objects import addresses, customer_balance, payment_methods
 from sandbox.stripe.params import (
     PAGE,
     Choice,
@@ -21,13 +21,13 @@ from sandbox.stripe.session import Object, Session, merged, new_id, page_of, sho
 
 _TEXTS = ("description", "email", "name", "phone")
 _PLAIN = ("next_invoice_sequence", "preferred_locales", "tax_exempt")
-_ADDRESS_PARTS = ("city", "country", "line1", "line2", "postal_code", "state")
-ADDRESS = Group({name: Text() for name in _ADDRESS_PARTS})
-_SHIPPING = Group({"address": ADDRESS, "name": Text(), "phone": Text()}, ("address", "name"))
+_SHIPPING = Group(
+    {"address": addresses.ADDRESS, "name": Text(), "phone": Text()}, ("address", "name")
+)
 _MAX_ON_CLOCK = 3
 _FIELDS: dict[str, Param] = {
     **{name: Text() for name in _TEXTS},
-    "address": Unsettable(ADDRESS),
+    "address": Unsettable(addresses.ADDRESS),
     "balance": Integer(),
     "invoice_prefix": Text(max_length=12),
     "invoice_settings": Group(
@@ -59,7 +59,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     body: Object = {
         "id": customer_id,
         "object": "customer",
-        "address": address_of(params.get("address")),
+        "address": addresses.address(params.get("address")),
         "balance": 0,
         "created": session.now,
         "currency": None,
@@ -77,14 +77,14 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         "next_invoice_sequence": params.get("next_invoice_sequence", 1),
         "phone": params.get("phone"),
         "preferred_locales": params.get("preferred_locales", []),
-        "shipping": _shipping_of(params.get("shipping")),
+        "shipping": addresses.shipping(params.get("shipping")),
         "tax_exempt": params.get("tax_exempt", "none"),
         "test_clock": None,
     }
     if params.get("payment_method"):
         method = payment_methods.take(session, params["payment_method"], param="payment_method")
         session.create(body, event="customer.created")
-        payment_methods.attach(session, {"customer": customer_id}, method["id"])
+        payment_methods.own(session, method, customer_id)
         if params.get("invoice_settings"):
             update(session, {"invoice_settings": params["invoice_settings"]}, customer_id)
     else:
@@ -102,21 +102,6 @@ def _join_clock(session: Session, clock_id: str) -> None:
         raise errors.invalid_request(
             f"A test clock takes at most {_MAX_ON_CLOCK} customers.", param="test_clock"
         )
-
-
-def address_of(given: dict[str, Any] | None) -> Object | None:
-    """Return an address with all its parts, or None without any."""
-    return {name: given.get(name) for name in _ADDRESS_PARTS} if given else None
-
-
-def _shipping_of(given: dict[str, Any] | None) -> Object | None:
-    if not given:
-        return None
-    return {
-        "address": address_of(given["address"]),
-        "name": given["name"],
-        "phone": given.get("phone"),
-    }
 
 
 def _check_default(session: Session, customer: Object, params: dict[str, Any]) -> None:
@@ -162,9 +147,9 @@ def update(session: Session, params: dict[str, Any], customer_id: str) -> Object
     changes: dict[str, Any] = {name: params[name] for name in names if name in params}
     changes["invoice_settings"] = wanted["invoice_settings"]
     if "address" in params:
-        changes["address"] = address_of(params["address"])
+        changes["address"] = addresses.address(params["address"])
     if "shipping" in params:
-        changes["shipping"] = _shipping_of(params["shipping"])
+        changes["shipping"] = addresses.shipping(params["shipping"])
     if "metadata" in params:
         changes["metadata"] = merged(customer["metadata"], params["metadata"])
     session.change(customer, changes)

@@ -1,4 +1,4 @@
-"""Events and the account's balance: what can only be read."""
+"""Events: what happened, to read again."""
 
 from typing import Any
 
@@ -50,14 +50,7 @@ def _as_of_now(session: Session, event: Object) -> Object:
     return event | {"pending_webhooks": row["n"] if row else 0}
 
 
-def balance(_session: Session, _params: dict[str, Any]) -> Object:
-    """GET /v1/balance; balance transactions are not kept yet, so nothing is available."""
-    nothing = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
-    return {"object": "balance", "available": nothing, "livemode": False, "pending": nothing}
-
-
 ROUTES = (
     Route("GET", "/v1/events", list_all, _LIST),
     Route("GET", "/v1/events/{id}", retrieve),
-    Route("GET", "/v1/balance", balance),
 )

@@ -3,9 +3,10 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.session import Object, Session, new_id
+from sandbox.stripe.session import Object, Session, new_id, shown
 
 OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+CANCELABLE = (*OPEN, "requires_capture")
 
 
 _BLANK: Object = {
@@ -63,6 +64,7 @@ def make(
 ) -> Object:
     """Create an intent that waits for a payment method; `fields` replace the defaults."""
     intent_id = new_id("pi")
+    subscription_id = subscription_of(invoice) if invoice else None
     body: Object = {
         **_BLANK,
         "id": intent_id,
@@ -72,8 +74,11 @@ def make(
         "created": session.default_now,
         "currency": currency,
         "customer": customer_id,
+        "setup_future_usage": "off_session" if subscription_id else None,
         "_invoice": invoice["id"] if invoice else None,
-        "_subscription": subscription_of(invoice) if invoice else None,
+        "_is_authenticated": False,
+        "_return_url": None,
+        "_subscription": subscription_id,
         **fields,
     }
     return session.create(body, event="payment_intent.created")
@@ -85,13 +90,19 @@ def cancel(session: Session, intent: Object, reason: str | None) -> Object:
     Raises:
         ApiError: If it is too late for that.
     """
-    if intent["status"] not in OPEN:
+    if intent["status"] not in CANCELABLE:
         raise errors.invalid_request(
             f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}.",
             code="payment_intent_unexpected_state",
+            payment_intent=shown(intent),
         )
-    changes = {"status": "canceled", "canceled_at": session.now, "cancellation_reason": reason}
-    session.change(intent, changes | {"next_action": None}, is_announced=False)
+    changes = {
+        "status": "canceled",
+        "canceled_at": session.default_now,
+        "cancellation_reason": reason,
+    }
+    nothing = {"amount_capturable": 0, "next_action": None}
+    session.change(intent, changes | nothing, is_announced=False)
     session.emit("payment_intent.canceled", intent)
     return intent
 

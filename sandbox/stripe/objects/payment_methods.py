@@ -1,77 +1,83 @@
-"""Payment methods: cards that answer by script."""
+"""Payment methods: cards that answer by script, and who may use them."""
 
 import hashlib
-from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.stripe import cards, errors
-from sandbox.stripe.params import PAGE, Choice, Group, Metadata, Text
-from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
+from sandbox.stripe import cards, declines, errors
+from sandbox.stripe.cards import TestCard
+from sandbox.stripe.objects.addresses import NO_BILLING
+from sandbox.stripe.session import Object, Session, new_id, shown
 
-_NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
-BILLING_DETAILS: Object = {
-    "address": _NO_ADDRESS,
-    "email": None,
-    "name": None,
-    "phone": None,
-    "tax_id": None,
-}
+_YEARS_VALID = 8
 
 
 def make(
     session: Session,
-    script: Sequence[str],
+    card: TestCard,
     *,
-    is_attachable: bool = True,
-    **card: Any,
+    exp_month: int | None = None,
+    exp_year: int | None = None,
+    **fields: Any,
 ) -> Object:
-    """Create a card that belongs to nobody yet; `card` has brand, last4, exp_month, exp_year."""
+    """Create a card that belongs to nobody yet; `fields` replace the defaults."""
+    year = datetime.fromtimestamp(session.default_now, UTC).year
     return session.create(
         {
             "id": new_id("pm"),
             "object": "payment_method",
             "allow_redisplay": "unspecified",
-            "billing_details": BILLING_DETAILS,
-            "card": _card(**card),
-            "created": session.now,
+            "billing_details": NO_BILLING,
+            "card": _card(card, exp_month or 12, exp_year or year + _YEARS_VALID),
+            "created": session.default_now,
             "customer": None,
             "customer_account": None,
             "livemode": False,
             "metadata": {},
             "type": "card",
-            "_script": list(script),
+            "_script": list(card.script),
             "_used": 0,
-            "_is_attachable": is_attachable,
+            "_is_attachable": card.is_attachable,
             "_is_spent": False,
+            "_is_set_up": False,
+            "_challenge": card.challenge,
+            "_aftermath": card.aftermath,
+            "_risk": card.risk,
+            **fields,
         }
     )
 
 
-def _card(
-    brand: str = "visa", last4: str = "4242", exp_month: int = 12, exp_year: int = 2034
-) -> Object:
-    fingerprint = hashlib.sha256(f"{brand}{last4}{exp_month}{exp_year}".encode()).hexdigest()
+def _card(card: TestCard, exp_month: int, exp_year: int) -> Object:
+    fingerprint = hashlib.sha256(f"{card.brand}{card.number}".encode()).hexdigest()
+    checks: Object = {
+        "address_line1_check": None,
+        "address_postal_code_check": None,
+        "cvc_check": "pass",
+    }
     return {
-        "brand": brand,
-        "checks": {
-            "address_line1_check": None,
-            "address_postal_code_check": None,
-            "cvc_check": "pass",
-        },
-        "country": "US",
-        "display_brand": brand,
+        "brand": card.brand,
+        "checks": checks | dict.fromkeys(card.failed_checks, "fail"),
+        "country": card.country,
+        "display_brand": card.brand,
         "exp_month": exp_month,
         "exp_year": exp_year,
         "fingerprint": fingerprint[:16],
-        "funding": "credit",
+        "funding": card.funding,
         "generated_from": None,
-        "last4": last4,
-        "networks": {"available": [brand], "preferred": None},
+        "last4": card.number[-4:],
+        "networks": {"available": [card.brand], "preferred": None},
         "regulated_status": "unregulated",
         "three_d_secure_usage": {"supported": True},
         "wallet": None,
     }
+
+
+def is_expired(session: Session, method: Object) -> bool:
+    """Say whether a card's last month is over."""
+    today = datetime.fromtimestamp(session.default_now, UTC)
+    card = method["card"]
+    return (card["exp_year"], card["exp_month"]) < (today.year, today.month)
 
 
 def take(session: Session, method_id: str, *, param: str = "payment_method") -> Object:
@@ -80,16 +86,10 @@ def take(session: Session, method_id: str, *, param: str = "payment_method") -> 
     Raises:
         ApiError: If there is no such payment method.
     """
-    known = cards.TEST_CARDS.get(method_id)
+    known = cards.TEST_CARDS.get(method_id) if method_id.startswith("pm_") else None
     if known is None:
         return session.get("payment_method", method_id, param=param)
-    return make(
-        session,
-        known.script,
-        brand=known.brand,
-        last4=known.last4,
-        is_attachable=known.is_attachable,
-    )
+    return make(session, known)
 
 
 def check_usable(method: Object, customer_id: str | None) -> None:
@@ -113,94 +113,59 @@ def check_usable(method: Object, customer_id: str | None) -> None:
         )
 
 
-def retrieve(session: Session, _params: dict[str, Any], method_id: str) -> Object:
-    """GET /v1/payment_methods/{id}."""
-    return shown(take(session, method_id, param="id"))
+def own(session: Session, method: Object, customer_id: str) -> None:
+    """Give a card to a customer.
 
-
-def update(session: Session, params: dict[str, Any], method_id: str) -> Object:
-    """POST /v1/payment_methods/{id}."""
-    method = session.get("payment_method", method_id)
-    metadata = merged(method["metadata"], params.get("metadata", {}))
-    return shown(session.change(method, {"metadata": metadata}))
-
-
-def attach(session: Session, params: dict[str, Any], method_id: str) -> Object:
-    """POST /v1/payment_methods/{id}/attach."""
-    customer = session.get("customer", params["customer"], param="customer")
-    method = take(session, method_id, param="id")
-    if method["customer"] == customer["id"]:
-        return shown(method)
-    check_usable(method, customer["id"])
+    Raises:
+        ApiError: If it is no card that can be kept.
+    """
+    if method["customer"] == customer_id:
+        return
+    check_usable(method, customer_id)
     if not method["_is_attachable"]:
-        failure = cards.failure_of(method["_script"][0])
+        failure = declines.failure_of(method["_script"][0])
         raise errors.card_error(failure | {"param": ""})
-    session.change(method, {"customer": customer["id"]}, is_announced=False)
+    session.change(method, {"customer": customer_id}, is_announced=False)
     session.emit("payment_method.attached", method)
-    return shown(method)
 
 
-def detach(session: Session, _params: dict[str, Any], method_id: str) -> Object:
-    """POST /v1/payment_methods/{id}/detach."""
-    method = session.get("payment_method", method_id)
+def use_up(session: Session, method: Object, customer_id: str | None, usage: str | None) -> None:
+    """Keep a card that has paid if that was wanted; one that nobody keeps pays only once.
+
+    Args:
+        session: The unit of work.
+        method: The card.
+        customer_id: Who paid.
+        usage: `setup_future_usage` of the payment.
+    """
+    if usage and customer_id:
+        own(session, method, customer_id)
+    if usage == "off_session" and not method["_is_set_up"]:
+        session.change(method, {"_is_set_up": True}, is_announced=False)
+    if method["customer"] is None and not method["_is_spent"]:
+        session.change(method, {"_is_spent": True}, is_announced=False)
+
+
+def forget(session: Session, method: Object) -> Object:
+    """Take a card from its customer, and from wherever it was the default."""
     owner = method["customer"]
-    if owner is None:
-        raise errors.invalid_request(
-            "The payment method you provided is not attached to a customer so it cannot be "
-            "detached.",
-            param="payment_method",
-        )
     session.change(method, {"customer": None, "_is_spent": True}, is_announced=False)
     session.emit("payment_method.detached", method, previous={"customer": owner})
     customer = session.get("customer", owner)
-    if customer["invoice_settings"]["default_payment_method"] == method_id:
+    if customer["invoice_settings"]["default_payment_method"] == method["id"]:
         settings = customer["invoice_settings"] | {"default_payment_method": None}
         session.change(customer, {"invoice_settings": settings})
     for subscription in session.find("subscription", customer=owner):
-        if subscription["default_payment_method"] == method_id:
+        if subscription["default_payment_method"] == method["id"]:
             session.change(subscription, {"default_payment_method": None})
     return shown(method)
 
 
-def list_all(session: Session, params: dict[str, Any]) -> Object:
-    """GET /v1/payment_methods."""
-    if not params.get("customer"):
-        return {"object": "list", "data": [], "has_more": False, "url": "/v1/payment_methods"}
-    session.get("customer", params["customer"], param="customer")
-    filters = {"customer": params["customer"]}
-    return page_of(session, "payment_method", "/v1/payment_methods", params, filters)
-
-
-def list_of_customer(session: Session, params: dict[str, Any], customer_id: str) -> Object:
-    """GET /v1/customers/{id}/payment_methods."""
-    session.get("customer", customer_id)
-    url = f"/v1/customers/{customer_id}/payment_methods"
-    return page_of(session, "payment_method", url, params, {"customer": customer_id})
-
-
-def retrieve_of_customer(
-    session: Session, _params: dict[str, Any], customer_id: str, method_id: str
-) -> Object:
-    """GET /v1/customers/{id}/payment_methods/{id}."""
-    session.get("customer", customer_id)
+def renew(session: Session, method_id: str, changes: dict[str, Any]) -> Object:
+    """Let a card's bank, and no one else, change its number's end or its expiry."""
     method = session.get("payment_method", method_id)
-    if method["customer"] != customer_id:
-        raise errors.missing("PaymentMethod", method_id)
-    return shown(method)
-
-
-_OF_TYPE = {**PAGE, "type": Choice(("card",))}
-ROUTES = (
-    Route("GET", "/v1/payment_methods", list_all, Group({**_OF_TYPE, "customer": Text()})),
-    Route("GET", "/v1/payment_methods/{id}", retrieve),
-    Route("POST", "/v1/payment_methods/{id}", update, Group({"metadata": Metadata()})),
-    Route(
-        "POST",
-        "/v1/payment_methods/{id}/attach",
-        attach,
-        Group({"customer": Text()}, required=("customer",)),
-    ),
-    Route("POST", "/v1/payment_methods/{id}/detach", detach),
-    Route("GET", "/v1/customers/{id}/payment_methods", list_of_customer, Group(_OF_TYPE)),
-    Route("GET", "/v1/customers/{id}/payment_methods/{id}", retrieve_of_customer),
-)
+    before = {"card": {name: method["card"][name] for name in changes}}
+    card = method["card"] | changes
+    session.change(method, {"card": card}, is_announced=False)
+    session.emit("payment_method.automatically_updated", method, previous=before)
+    return method

@@ -154,7 +154,9 @@ def update(session: Session, params: dict[str, Any], code_id: str) -> Object:
 def count_redemption(session: Session, code: Object) -> None:
     """Count one more redemption; the last one that is allowed makes the code inactive."""
     count = code["times_redeemed"] + 1
-    changes = {"times_redeemed": count, "active": count != code["max_redemptions"]}
+    changes: dict[str, Any] = {"times_redeemed": count}
+    if count == code["max_redemptions"]:
+        changes["active"] = False
     session.change(code, changes, is_announced=False)
 
 

@@ -107,9 +107,10 @@ def redeem(
     Returns:
         The discount, which holds the coupon as it is now.
     """
-    coupons.count_redemption(session, coupon)
+    # Reason: a coupon that is used up ends its codes, so the code's own count comes first.
     if code:
         promotion_codes.count_redemption(session, code)
+    coupons.count_redemption(session, coupon)
     body: Object = {
         "id": new_id("di"),
         "object": "discount",
