@@ -11,6 +11,8 @@ _KINDS = {
     "bpc": "billing_portal.configuration",
     "ch": "charge",
     "clock": "test_helpers.test_clock",
+    "cbtxn": "customer_balance_transaction",
+    "cn": "credit_note",
     "cs": "checkout.session",
     "cus": "customer",
     "di": "discount",
