@@ -51,18 +51,18 @@ def test_an_open_invoice_asks_for_less(
     assert (seen.total, seen.amount_due, seen.amount_remaining) == (2_000, 1_500, 1_500)
     assert seen.pre_payment_credit_notes_amount == 500
     assert seen.payments.data[0].payment.payment_intent.amount == 1_500
-    assert api.void(note.id).status == "void"
+    assert api.void_credit_note(note.id).status == "void"
     back = sandbox.api.invoices.retrieve(unpaid.id)
     assert (back.amount_remaining, back.pre_payment_credit_notes_amount) == (2_000, 0)
     with pytest.raises(stripe.InvalidRequestError, match="void already"):
-        api.void(note.id)
+        api.void_credit_note(note.id)
     again = api.create({"invoice": unpaid.id, "amount": 600})
     method = shop.give_card("ok")
     done = sandbox.api.invoices.pay(unpaid.id, {"payment_method": method})
     assert (done.status, done.amount_paid) == ("paid", 1_400)
     assert sandbox.ledger(invoice=unpaid.id)[0]["amount"] == 1_400
     with pytest.raises(stripe.InvalidRequestError, match="open invoice"):
-        api.void(again.id)
+        api.void_credit_note(again.id)
     assert {"credit_note.created", "credit_note.voided"} == kinds(hooks, sandbox, note.id)
 
 
