@@ -55,6 +55,7 @@ from sandbox.stripe.objects import (
     webhook_endpoints,
 )
 from sandbox.stripe.pages import Pages
+from sandbox.stripe.payment_controls import PaymentControls
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Targets, Webhooks
@@ -75,11 +76,11 @@ ROUTES = (
     *meter_events.ROUTES,
     *meters.ROUTES,
     *payment_intents.ROUTES,
+    *payment_method_routes.ROUTES,
     *payment_pages.ROUTES,
+    *previews.ROUTES,
     *portal_configurations.ROUTES,
     *portal_sessions.ROUTES,
-    *payment_method_routes.ROUTES,
-    *previews.ROUTES,
     *prices.ROUTES,
     *products.ROUTES,
     *promotion_codes.ROUTES,
@@ -178,10 +179,7 @@ def build(options: Options) -> Starlette:
         referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    shown = [
-        *Controls(engine).routes(),
-        *Pages(engine).routes(),
-        *CheckoutPage(engine).routes(),
-    ]
-    routes = [*shown, Route("/{path:path}", answer, methods=methods)]
+    parts = (Controls(engine), PaymentControls(engine), Pages(engine), CheckoutPage(engine))
+    routes = [route for part in parts for route in part.routes()]
+    routes.append(Route("/{path:path}", answer, methods=methods))
     return Starlette(routes=routes, lifespan=lifespan)

@@ -194,7 +194,8 @@ def _intent(session: Session, checkout: Object, customer_id: str | None) -> Obje
 def _set_up(
     session: Session, checkout: Object, method: Object | None, customer_id: str | None
 ) -> None:
-    params = {**checkout["_data"], "confirm": True, "usage": "off_session"}
+    types = {"allowed_payment_method_types": ["card"]}
+    params = {**checkout["_data"], **types, "confirm": True, "usage": "off_session"}
     if method:
         params["payment_method"] = method["id"]
     if customer_id:
