@@ -1,5 +1,7 @@
 """`/_sandbox/*`: what tests use to look behind the API and to make things happen."""
 
+from typing import Annotated, Literal
+
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -9,6 +11,7 @@ from starlette.routing import Route
 from sandbox.stripe.control_routes import Control, answered, control_routes
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import FaultPlan
+from sandbox.stripe.objects import retries
 
 
 class Advance(BaseModel):
@@ -17,6 +20,15 @@ class Advance(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     seconds: float = Field(ge=0)
+
+
+class Retries(BaseModel):
+    """After how many days each an unpaid invoice is tried again, and what follows the last try."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: list[Annotated[float, Field(gt=0)]] = []
+    then: Literal["cancel", "leave"] = "leave"
 
 
 class Controls:
@@ -36,6 +48,7 @@ class Controls:
             ("GET", "webhooks", self._pending),
             ("GET", "deviations", self._deviations),
             ("POST", "faults", self._plan),
+            ("POST", "retries", self._retries),
             ("POST", "clock/advance", self._advance),
             ("POST", "reset", self._reset),
         ]
@@ -69,6 +82,11 @@ class Controls:
         self._engine.faults.replace(plan)
         self._engine.webhooks.wake()
         return answered(plan.model_dump())
+
+    async def _retries(self, request: Request) -> Response:
+        wanted = Retries.model_validate_json(await request.body())
+        retries.set_up(self._store, wanted.days, cancels=wanted.then == "cancel")
+        return answered(wanted.model_dump())
 
     async def _advance(self, request: Request) -> Response:
         wanted = Advance.model_validate_json(await request.body())

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import intents, invoice_items, invoice_shape
+from sandbox.stripe.objects import intents, invoice_items, invoice_shape, reductions
 from sandbox.stripe.objects.customers import own_method
 from sandbox.stripe.objects.invoice_drafts import HOUR
 from sandbox.stripe.session import Object, Session, deleted, merged, new_id
@@ -50,7 +50,14 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     _check_terms(session, invoice, params)
     if advances:
         session.schedule("finalize_invoice", invoice_id, session.now + HOUR)
+    wished = _wished(session, invoice, params)
+    invoice |= _amounts(session, invoice, invoice["lines"]["data"], wished)
     return session.create(invoice, event="invoice.created")
+
+
+def _wished(session: Session, invoice: Object, params: dict[str, Any]) -> list[str]:
+    wishes, amount = params.get("discounts", []), (invoice["subtotal"], invoice["currency"])
+    return reductions.wanted(session, wishes, invoice, amount=amount, invoice=invoice["id"])
 
 
 def _items_for(
@@ -117,9 +124,19 @@ def take_off(session: Session, invoice: Object, item: Object) -> None:
 
 
 def _fill(session: Session, invoice: Object, lines: list[Object]) -> None:
+    discount_ids = invoice["discounts"]
+    changes = {"lines": {**invoice["lines"], "data": lines}}
+    session.change(invoice, {**changes, **_amounts(session, invoice, lines, discount_ids)})
+
+
+def _amounts(
+    session: Session, invoice: Object, lines: list[Object], discount_ids: list[str]
+) -> dict[str, Any]:
+    """Return what a draft comes to with other lines or discounts."""
     customer = session.get("customer", invoice["customer"])
+    reduced = reductions.applied(session, lines, discount_ids)
     amounts = invoice_shape.totals(lines, customer["balance"], invoice["currency"])
-    session.change(invoice, {"lines": {**invoice["lines"], "data": lines}, **amounts})
+    return {**amounts, **reduced}
 
 
 def update(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
@@ -143,7 +160,15 @@ def update(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
         changes["default_payment_method"] = params["default_payment_method"]
     if "metadata" in params:
         changes["metadata"] = merged(invoice["metadata"] or {}, params["metadata"])
+    if changes.get("auto_advance") is False:
+        changes["next_payment_attempt"] = None
     _check_terms(session, {**invoice, **changes}, params)
+    if "discounts" in params:
+        check_draft(invoice)
+        lines = [dict(line) for line in invoice["lines"]["data"]]
+        wished = _wished(session, invoice, params)
+        changes |= _amounts(session, invoice, lines, wished)
+        changes["lines"] = {**invoice["lines"], "data": lines}
     if invoice["status"] == "draft" and "auto_advance" in changes:
         due_at = session.now + HOUR if changes["auto_advance"] else None
         changes["automatically_finalizes_at"] = due_at

@@ -9,6 +9,7 @@ from sandbox.stripe.objects import (
     invoice_item_routes,
     invoice_items,
     invoices,
+    reductions,
 )
 from sandbox.stripe.params import (
     PAGE,
@@ -32,6 +33,7 @@ _BOTH: dict[str, Param] = {
     "days_until_due": Integer(minimum=0),
     "default_payment_method": Text(),
     "description": Text(),
+    "discounts": reductions.WISHES,
     "due_date": Integer(),
     "footer": Text(),
     "metadata": Metadata(),

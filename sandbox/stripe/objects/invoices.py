@@ -138,6 +138,7 @@ def _mark_paid(session: Session, invoice: Object, *, is_out_of_band: bool = Fals
         "amount_remaining": 0,
         "attempted": True,
         "auto_advance": False,
+        "next_payment_attempt": None,
         "status_transitions": invoice["status_transitions"] | {"paid_at": session.now},
         "status_details": None,
     }
@@ -188,7 +189,7 @@ def pay(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
     if invoice["status"] == "paid":
         return invoice
     if params.get("paid_out_of_band"):
-        return _pay_out_of_band(session, invoice)
+        return pay_out_of_band(session, invoice)
     if method is None:
         raise errors.invalid_request(
             "There is no default_payment_method set on this Customer or Invoice. "
@@ -231,7 +232,8 @@ def _chosen_method(session: Session, invoice: Object, params: dict[str, Any]) ->
     return own_method(session, invoice["customer"], method_id, param="payment_method")
 
 
-def _pay_out_of_band(session: Session, invoice: Object) -> Object:
+def pay_out_of_band(session: Session, invoice: Object) -> Object:
+    """Take an invoice as paid without a charge of its own."""
     found = payment_of(session, invoice)
     if found and found[1]["status"] in intents.OPEN:
         intents.cancel(session, found[1], "automatic")
@@ -260,7 +262,7 @@ def void(session: Session, invoice: Object) -> Object:
     return_balance(session, invoice)
     times = invoice["status_transitions"] | {"voided_at": session.now}
     changes = {"status": "void", "status_transitions": times, "auto_advance": False}
-    session.change(invoice, changes | {"status_details": None})
+    session.change(invoice, changes | {"next_payment_attempt": None, "status_details": None})
     session.emit("invoice.voided", invoice)
     follow(session, invoice)
     return invoice
@@ -288,6 +290,7 @@ def mark_uncollectible(session: Session, invoice: Object) -> Object:
         )
     times = invoice["status_transitions"] | {"marked_uncollectible_at": session.now}
     changes = {
+        "next_payment_attempt": None,
         "status": "uncollectible",
         "status_details": {"uncollectible": {"reason": "user_forgiven"}},
         "status_transitions": times,

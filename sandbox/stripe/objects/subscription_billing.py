@@ -26,7 +26,8 @@ def carry_out(
     Raises:
         ApiError: If the change may only be made when it is paid, and the card says no.
     """
-    drop_pending(session, subscription)
+    if change.is_invoiced or "items" in change.fields:
+        drop_pending(session, subscription)
     behavior = params.get("payment_behavior", "allow_incomplete")
     if change.is_invoiced and behavior in _WAITING:
         return _pay_first(session, subscription, change, params)
@@ -34,7 +35,7 @@ def carry_out(
     write_items(session, subscription, change)
     invoice = draft(session, subscription, change) if change.is_invoiced else None
     if invoice is not None:
-        fields |= {"latest_invoice": invoice["id"], **_new_debits(change, invoice)}
+        fields |= _consequences(session, subscription, change, invoice)
     session.change(subscription, fields)
     if "items" in fields:
         subscription_periods.set_timers(session, subscription)
@@ -64,8 +65,12 @@ def draft(
     )
 
 
-def _new_debits(change: Change, invoice: Object) -> dict[str, Any]:
-    return {"_debits": invoice_drafts.debits_of(invoice)} if change.bills_period else {}
+def _consequences(
+    session: Session, subscription: Object, change: Change, invoice: Object
+) -> dict[str, Any]:
+    wanted = {**subscription, **change.fields}
+    bills_period = change.bills_period
+    return invoice_drafts.consequences(session, wanted, invoice, bills_period=bills_period)
 
 
 def settle(session: Session, invoice: Object, params: dict[str, Any]) -> None:
@@ -91,12 +96,14 @@ def _pay_first(
     """Charge a change before it is made."""
     items = write_items(session, subscription, change)
     invoice = draft(session, subscription, change, items)
-    fields = {**change.fields, **_new_debits(change, invoice)}
+    fields = {**change.fields, **_consequences(session, subscription, change, invoice)}
     session.change(invoice, {"_update": fields}, is_announced=False)
     previous = subscription["latest_invoice"]
     session.change(subscription, {"latest_invoice": invoice["id"]}, is_announced=False)
     invoices.finalize(session, invoice)
     method = invoices.default_method(session, invoice)
+    if fields.get("default_payment_method"):
+        method = session.get("payment_method", fields["default_payment_method"])
     is_erring = params.get("payment_behavior") == "error_if_incomplete"
     if invoice["status"] == "open":
         if method is None and is_erring:

@@ -8,6 +8,7 @@ from sandbox.stripe.objects import (
     invoice_items,
     invoice_shape,
     invoices,
+    meter_usage,
     subscription_billing,
 )
 from sandbox.stripe.objects import subscription_periods as periods
@@ -45,8 +46,11 @@ def renew(session: Session, subscription: Object) -> Object:
     changes: dict[str, Any] = {"items": items, "status": status}
     wanted = {**subscription, **changes}
     reason = "subscription_cycle"
-    invoice = invoice_drafts.create(session, wanted, reason=reason, period=previous)
-    changes |= {"latest_invoice": invoice["id"], "_debits": invoice_drafts.debits_of(invoice)}
+    is_used = subscription["status"] != "trialing"
+    invoice = invoice_drafts.create(
+        session, wanted, reason=reason, period=previous, bills_usage=is_used
+    )
+    changes |= invoice_drafts.consequences(session, wanted, invoice)
     session.change(subscription, changes)
     periods.set_timers(session, subscription)
     return invoice
@@ -134,7 +138,7 @@ def end_as_planned(session: Session, subscription: Object) -> None:
 def bill_rest(
     session: Session, subscription: Object, *, is_immediate: bool = False
 ) -> Object | None:
-    """Bill the invoice items that still wait when a subscription ends.
+    """Bill the usage and the invoice items that still wait when a subscription ends.
 
     Args:
         session: The unit of work.
@@ -144,7 +148,7 @@ def bill_rest(
     customer_id, currency = subscription["customer"], subscription["currency"]
     waiting = invoice_items.pending(session, customer_id, currency, subscription["id"])
     own = [i for i in waiting if invoice_items.subscription_of(i) == subscription["id"]]
-    if not own:
+    if not own and not meter_usage.metered_items(subscription):
         return None
     invoice = invoice_drafts.create(
         session,
@@ -153,6 +157,7 @@ def bill_rest(
         period=periods.period_of(subscription),
         items=own,
         bills_period=False,
+        bills_usage=True,
     )
     session.change(subscription, {"latest_invoice": invoice["id"]})
     if is_immediate:
@@ -191,7 +196,8 @@ def end(session: Session, subscription: Object, **changes: Any) -> Object:
             # Reason: voiding the first invoice already leads to incomplete_expired.
             invoices.void(session, invoice)
         else:
-            session.change(invoice, {"auto_advance": False, "automatically_finalizes_at": None})
+            stopped = {"automatically_finalizes_at": None, "next_payment_attempt": None}
+            session.change(invoice, {"auto_advance": False, **stopped})
     fresh = session.get("subscription", subscription["id"])
     session.change(
         fresh,

@@ -1,5 +1,6 @@
 """The parameters of the calls on subscriptions and their items."""
 
+from sandbox.stripe.objects import reductions
 from sandbox.stripe.params import (
     PAGE,
     Boolean,
@@ -55,6 +56,7 @@ RECURRING_PRICE_DATA = Group(
     required=("currency", "product", "recurring", "unit_amount"),
 )
 NEW_ITEM: dict[str, Param] = {
+    "discounts": reductions.WISHES,
     "metadata": Metadata(),
     "price": Text(),
     "price_data": RECURRING_PRICE_DATA,
@@ -68,6 +70,7 @@ _BOTH: dict[str, Param] = {
     "days_until_due": Integer(minimum=0),
     "default_payment_method": Text(),
     "description": Text(),
+    "discounts": reductions.WISHES,
     "metadata": Metadata(),
     "off_session": Boolean(),
     "payment_behavior": Choice(

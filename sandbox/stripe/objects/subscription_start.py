@@ -1,5 +1,6 @@
 """POST /v1/subscriptions: how a subscription begins."""
 
+from fractions import Fraction
 from typing import Any
 
 from sandbox.stripe import errors
@@ -7,6 +8,7 @@ from sandbox.stripe.calendars import next_match, period_end
 from sandbox.stripe.objects import (
     invoice_drafts,
     invoices,
+    reductions,
     subscription_changes,
     subscription_cycle,
     subscription_ends,
@@ -43,12 +45,20 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
     if not 1 <= len(entries) <= _MAX_ITEMS:
         raise errors.bad_parameter("You must pass 1 to 20 items.", param="items")
     items = [
-        subscription_changes.make_item(session, subscription["id"], entry, f"items[{number}]")
+        subscription_changes.make_item(session, subscription, entry, f"items[{number}]")
         for number, entry in enumerate(entries)
     ]
     subscription_changes.check_alike([i["price"] for i in items], _currency(params))
     subscription["currency"] = items[0]["price"]["currency"]
     subscription["items"]["data"] = items
+    price = sum(Fraction(i["price"]["unit_amount_decimal"]) * i.get("quantity", 0) for i in items)
+    subscription["discounts"] = reductions.wanted(
+        session,
+        params.get("discounts", []),
+        subscription,
+        amount=(int(price), subscription["currency"]),
+        subscription=subscription["id"],
+    )
     trial_end = _trial_end(session, params)
     subscription |= _beginning(session, subscription, params, trial_end)
     end = trial_end or periods.natural_period(subscription, session.now)[1]
@@ -65,7 +75,7 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
         period=(session.now, session.now),
         is_free=bool(trial_end) or is_gift,
     )
-    changes = {"latest_invoice": invoice["id"], "_debits": invoice_drafts.debits_of(invoice)}
+    changes = invoice_drafts.consequences(session, subscription, invoice)
     session.change(subscription, changes, is_announced=False)
     return subscription, invoice
 
@@ -164,7 +174,8 @@ def _undo_unless_paid(
     if intent["status"] != "succeeded":
         invoices.return_balance(session, invoice)
         payments = session.find("invoice_payment", invoice=invoice["id"])
-        session.withdraw(subscription["id"], invoice["id"], *[p["id"] for p in payments])
+        gone = [*[p["id"] for p in payments], *invoice["discounts"]]
+        session.withdraw(subscription["id"], invoice["id"], *gone)
     invoices.refuse_unless_paid(intent, method)
 
 
