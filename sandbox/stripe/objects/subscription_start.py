@@ -9,6 +9,7 @@ from sandbox.stripe.objects import (
     invoice_drafts,
     invoices,
     reductions,
+    subscription_billing,
     subscription_changes,
     subscription_cycle,
     subscription_ends,
@@ -82,6 +83,7 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
     end = periods.bounded(subscription, session.now, end)
     subscription["items"] = periods.enter_period(subscription, session.now, end)
     session.create(subscription)
+    subscription_billing.write_extras(session, subscription, params.get("add_invoice_items", []))
     is_gift = params.get("proration_behavior") == "none" and _is_partial(subscription)
     invoice = invoice_drafts.create(
         session,
