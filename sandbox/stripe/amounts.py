@@ -1,37 +1,48 @@
-"""What can be charged: the least and the most, by currency."""
+"""What can be charged: in which currencies, and how little or much."""
 
-from sandbox.stripe.errors import ApiError, invalid_request
+from fractions import Fraction
+
+from sandbox.stripe import currencies
+from sandbox.stripe.errors import ApiError, bad_parameter, invalid_request
 
 _MOST = 99_999_999
-_LEAST = {
-    "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1_500,
-    "dkk": 250, "eur": 50, "gbp": 30, "hkd": 400, "huf": 17_500, "inr": 50, "jpy": 50,
-    "mxn": 1_000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200, "ron": 200, "sek": 300,
-    "sgd": 50, "thb": 1_000, "usd": 50,
-}  # fmt: skip
-_ZERO_DECIMAL = {
-    "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx",
-    "vnd", "vuv", "xaf", "xof", "xpf",
+_CURRENCIES = {
+    "aed", "afn", "all", "amd", "ang", "aoa", "ars", "aud", "awg", "azn", "bam", "bbd", "bdt",
+    "bgn", "bhd", "bif", "bmd", "bnd", "bob", "brl", "bsd", "bwp", "byn", "bzd", "cad", "cdf",
+    "chf", "clp", "cny", "cop", "crc", "cve", "czk", "djf", "dkk", "dop", "dzd", "egp", "etb",
+    "eur", "fjd", "fkp", "gbp", "gel", "gip", "gmd", "gnf", "gtq", "gyd", "hkd", "hnl", "htg",
+    "huf", "idr", "ils", "inr", "isk", "jmd", "jod", "jpy", "kes", "kgs", "khr", "kmf", "krw",
+    "kwd", "kyd", "kzt", "lak", "lbp", "lkr", "lrd", "lsl", "mad", "mdl", "mga", "mkd", "mmk",
+    "mnt", "mop", "mur", "mvr", "mwk", "mxn", "myr", "mzn", "nad", "ngn", "nio", "nok", "npr",
+    "nzd", "omr", "pab", "pen", "pgk", "php", "pkr", "pln", "pyg", "qar", "ron", "rsd", "rub",
+    "rwf", "sar", "sbd", "scr", "sek", "sgd", "shp", "sle", "sos", "srd", "std", "szl", "thb",
+    "tjs", "tnd", "top", "try", "ttd", "twd", "tzs", "uah", "ugx", "usd", "uyu", "uzs", "vnd",
+    "vuv", "wst", "xaf", "xcd", "xof", "xpf", "yer", "zar", "zmw",
 }  # fmt: skip
 
 
 def check(amount: int, currency: str) -> None:
-    """Refuse to charge less or more than Stripe does.
+    """Refuse to charge less or more than Stripe does, or in what is no money to it.
 
     Raises:
-        ApiError: If the amount is out of bounds.
+        ApiError: If the currency is unknown, or the amount out of bounds or not round.
     """
-    least = _LEAST.get(currency, 1)
+    if currency not in _CURRENCIES:
+        raise bad_parameter(f"Invalid currency: {currency}", param="currency")
+    step = currencies.step(currency)
+    if amount % step:
+        raise bad_parameter(
+            f"Invalid amount: amounts in {currency} are multiples of {step}", param="amount"
+        )
+    least = currencies.least_charge(currency)
     if amount < least:
-        raise _refusal("small", f"at least {_written(least, currency)}")
+        raise _refusal("small", "at least", least, currency)
     if amount > _MOST:
-        raise _refusal("large", f"no more than {_written(_MOST, currency)}")
+        raise _refusal("large", "no more than", _MOST, currency)
 
 
-def _refusal(kind: str, bound: str) -> ApiError:
-    return invalid_request(f"Amount must be {bound}", code=f"amount_too_{kind}", param="amount")
-
-
-def _written(amount: int, currency: str) -> str:
-    shown = str(amount) if currency in _ZERO_DECIMAL else f"{amount / 100:,.2f}"
-    return f"{shown} {currency}"
+def _refusal(kind: str, bound: str, amount: int, currency: str) -> ApiError:
+    worded = currencies.worded(Fraction(amount), currency)
+    return invalid_request(
+        f"Amount must be {bound} {worded}", code=f"amount_too_{kind}", param="amount"
+    )

@@ -27,6 +27,7 @@ from sandbox.stripe.objects import (
     charge_routes,
     checkout_sessions,
     coupons,
+    credit_notes,
     customer_balance,
     customer_deletion,
     customers,
@@ -62,6 +63,7 @@ from sandbox.stripe.webhooks import Targets, Webhooks
 ROUTES = (
     *checkout_sessions.ROUTES,
     *coupons.ROUTES,
+    *credit_notes.ROUTES,
     *customer_balance.ROUTES,
     *customer_deletion.ROUTES,
     *balance.ROUTES,

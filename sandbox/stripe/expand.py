@@ -11,6 +11,8 @@ _KINDS = {
     "bpc": "billing_portal.configuration",
     "ch": "charge",
     "clock": "test_helpers.test_clock",
+    "cbtxn": "customer_balance_transaction",
+    "cn": "credit_note",
     "cs": "checkout.session",
     "cus": "customer",
     "di": "discount",
@@ -62,6 +64,8 @@ def _walk(session: Session, node: Any, parts: list[str], path: str) -> None:
         node[head] = _included(session, node, head, path)
     elif isinstance(node[head], str):
         node[head] = _named(session, node, head, path)
+    elif isinstance(node[head], list) and head == "discounts":
+        node[head] = [_named(session, {head: each}, head, path) for each in node[head]]
     elif node[head] is not None and not rest and not isinstance(node[head], dict | list):
         raise _refusal(head, path)
     _walk(session, node[head], rest, path)

@@ -20,6 +20,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "charge": ("charge", "charge"),
     "checkout.session": ("checkout.session", "checkout.session"),
     "coupon": ("coupon", "coupon"),
+    "credit_note": ("credit note", "credit_note"),
     "customer": ("customer", "customer"),
     "customer_balance_transaction": (
         "customer balance transaction",

@@ -49,6 +49,7 @@ INDEXED = {
     "balance_transaction": ("source", "status"),
     "charge": ("customer", "payment_intent"),
     "checkout.session": ("customer",),
+    "credit_note": ("invoice",),
     "customer": ("test_clock",),
     "customer_balance_transaction": ("customer",),
     "dispute": ("charge", "payment_intent"),

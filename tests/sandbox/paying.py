@@ -22,7 +22,7 @@ def keep(shop: Shop, card: str) -> str:
 
 def charge_of(sandbox: Sandbox, intent: Any, *expand: str) -> Any:
     """Return an intent's charge as it is now, once its capture is done."""
-    sandbox.advance()
+    sandbox.advance(seconds=2)
     return sandbox.api.charges.retrieve(intent.latest_charge, {"expand": list(expand)})
 
 

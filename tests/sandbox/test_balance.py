@@ -44,7 +44,7 @@ def test_asynchronous_capture_books_later(sandbox: Sandbox) -> None:
     assert (answered.captured, answered.balance_transaction) == (True, None)
     at_once = pay(sandbox, capture_method="automatic", expand=["latest_charge"]).latest_charge
     assert at_once.balance_transaction.startswith("txn_")
-    sandbox.advance()
+    sandbox.advance(seconds=2)
     assert sandbox.api.charges.retrieve(answered.id).balance_transaction
     listed = sandbox.api.events.list({"type": "charge.updated", "limit": 1})
     assert listed.data[0].data.object.id == answered.id

@@ -33,7 +33,7 @@ def price_of(shop: Shop, amount: int, **recurring: Any) -> str:
 def types(sandbox: Sandbox, object_id: str) -> list[str]:
     """Return the types of an object's events, oldest first."""
     events = sandbox.api.events.list({"limit": 100}).data
-    return [e.type for e in reversed(events) if e.data.object.id == object_id]
+    return [e.type for e in reversed(events) if getattr(e.data.object, "id", None) == object_id]
 
 
 def item_of(subscription: Any) -> Any:

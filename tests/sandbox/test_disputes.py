@@ -88,6 +88,10 @@ def test_giving_in_loses(sandbox: Sandbox) -> None:
     dispute = dispute_of(sandbox, pay(sandbox, "pm_card_createDispute"))
     assert sandbox.api.disputes.close(dispute.id).status == "lost"
     assert told(sandbox, "charge.dispute", dispute)[-1] == "charge.dispute.closed"
+    assert dispute.balance_transactions[0].status == "pending"
+    sandbox.advance(days=2)
+    later = sandbox.api.disputes.retrieve(dispute.id)
+    assert later.balance_transactions[0].status == "available"
 
 
 def test_an_inquiry_takes_nothing(sandbox: Sandbox) -> None:

@@ -105,6 +105,16 @@ def test_amounts_have_bounds(
     assert (error.http_status, error.code, error.param) == (400, code, "amount")
 
 
+@pytest.mark.parametrize(
+    ("amount", "currency", "param"), [(1_005, "kwd", "amount"), (1_000, "xyz", "currency")]
+)
+def test_money_that_is_none(amount: int, currency: str, param: str, sandbox: Sandbox) -> None:
+    """Docs: /currencies#three-decimal"""
+    error = refusal(sandbox.api.payment_intents.create, {"amount": amount, "currency": currency})
+    assert error.param == param
+    assert pay(sandbox, amount=1_010, currency="kwd").status == "succeeded"
+
+
 def test_words_of_a_confirmation_need_one(sandbox: Sandbox) -> None:
     """Docs: /api/payment_intents/create#create_payment_intent-off_session"""
     body = {"amount": 1_000, "currency": "usd"}
@@ -124,6 +134,9 @@ def test_an_intent_is_changed_until_it_is_paid(shop: Shop) -> None:
         {"amount": 1_500, "customer": shop.customer, "payment_method": keep(shop, "pm_card_visa")},
     )
     assert (changed.status, changed.amount) == ("requires_confirmation", 1_500)
+    emptied = api.update(intent.id, {"payment_method": ""})
+    assert (emptied.status, emptied.payment_method) == ("requires_payment_method", None)
+    api.update(intent.id, {"payment_method": changed.payment_method})
     paid = api.confirm(intent.id)
     assert (paid.status, paid.amount_received) == ("succeeded", 1_500)
     error = refusal(api.update, intent.id, {"amount": 2_000})
@@ -139,7 +152,11 @@ def test_an_authorization_is_captured(sandbox: Sandbox) -> None:
     assert (intent.status, intent.amount_capturable) == ("requires_capture", 1_000)
     held = charge_of(sandbox, intent)
     assert (held.paid, held.captured, held.balance_transaction) == (True, False, None)
+    until = held.payment_method_details.card.capture_before
+    assert until - held.created == 7 * 86_400
     assert sandbox.ledger(payment_intent=intent.id) == []
+    with pytest.raises(stripe.InvalidRequestError, match="cancel its PaymentIntent"):
+        sandbox.api.refunds.create({"payment_intent": intent.id})
     done = sandbox.api.payment_intents.capture(intent.id)
     assert (done.status, done.amount_received, done.amount_capturable) == ("succeeded", 1_000, 0)
     (row,) = sandbox.ledger(payment_intent=intent.id)

@@ -9,6 +9,7 @@ from sandbox.stripe.objects import balance, challenges, charge_shape, disputes, 
 from sandbox.stripe.session import Object, Session, shown
 
 AUTHORIZATION_LIFETIME = 7 * 86_400
+SECONDS_TO_BOOK = 2
 _PLAINLY_OK = (None, cards.REFUND_FAILS, cards.REFUND_WAITS)
 
 
@@ -87,11 +88,12 @@ def _accept(session: Session, intent: Object, charge: Object, **changes: Any) ->
 
 
 def _authorize(session: Session, intent: Object, charge: Object) -> None:
+    lapses_at = session.default_now + AUTHORIZATION_LIFETIME
+    charge["payment_method_details"]["card"]["capture_before"] = lapses_at
     session.create(charge, event="charge.succeeded")
     amount = intent["amount"]
     _accept(session, intent, charge, status="requires_capture", amount_capturable=amount)
     session.emit("payment_intent.amount_capturable_updated", intent)
-    lapses_at = session.default_now + AUTHORIZATION_LIFETIME
     session.schedule("expire_authorization", intent["id"], lapses_at, is_payment=True)
 
 
@@ -100,7 +102,8 @@ def _succeed(session: Session, intent: Object, charge: Object) -> None:
     is_async = intent["capture_method"] == "automatic_async"
     is_plain = charge["_aftermath"] in _PLAINLY_OK
     if is_async and is_plain:
-        session.schedule("book_charge", charge["id"], session.default_now, is_payment=True)
+        due_at = session.default_now + SECONDS_TO_BOOK
+        session.schedule("book_charge", charge["id"], due_at, is_payment=True)
     else:
         book(session, charge)
     session.create(charge, event="charge.succeeded")

@@ -20,13 +20,23 @@ _UPDATE = Group(
 
 def retrieve(session: Session, _params: dict[str, Any], dispute_id: str) -> Object:
     """GET /v1/disputes/{id}."""
-    return shown(session.get("dispute", dispute_id))
+    return _as_of_now(session, session.get("dispute", dispute_id))
+
+
+def _as_of_now(session: Session, dispute: Object) -> Object:
+    """Return a dispute with its balance transactions as they are now."""
+    entries = [
+        shown(session.get("balance_transaction", entry["id"]))
+        for entry in dispute["balance_transactions"]
+    ]
+    return shown(dispute) | {"balance_transactions": entries}
 
 
 def list_all(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/disputes."""
     filters = {name: params[name] for name in ("charge", "payment_intent") if params.get(name)}
-    return page_of(session, "dispute", "/v1/disputes", params, filters)
+    page = page_of(session, "dispute", "/v1/disputes", params, filters)
+    return page | {"data": [_as_of_now(session, dispute) for dispute in page["data"]]}
 
 
 def update(session: Session, params: dict[str, Any], dispute_id: str) -> Object:
@@ -46,7 +56,7 @@ def update(session: Session, params: dict[str, Any], dispute_id: str) -> Object:
     session.change(dispute, changes)
     if is_submitted:
         _judge(session, dispute)
-    return shown(dispute)
+    return _as_of_now(session, dispute)
 
 
 def _refuse_evidence(dispute: Object) -> None:
@@ -79,7 +89,7 @@ def close(session: Session, _params: dict[str, Any], dispute_id: str) -> Object:
     dispute = session.get("dispute", dispute_id)
     if dispute["status"] in disputes.CLOSED:
         raise errors.invalid_request("This dispute is already closed")
-    return shown(disputes.close(session, dispute, "lost"))
+    return _as_of_now(session, disputes.close(session, dispute, "lost"))
 
 
 ROUTES = (

@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from sandbox.stripe.objects import invoice_items, invoice_lines, invoice_shape, meter_usage
+from sandbox.stripe.objects import (
+    invoice_items,
+    invoice_lines,
+    invoice_shape,
+    meter_usage,
+    reductions,
+)
 from sandbox.stripe.session import Object, Session, new_id
 
 HOUR = 3_600
@@ -27,28 +33,26 @@ def create(
         period: The invoice's own period.
         items: The invoice items to bill; what waits for an invoice if not given.
         options: `bills_period` (whether the items' current period is billed), `is_free` (whether
-            it costs nothing), and `proration_date`.
+            it costs nothing), `bills_usage` (whether what was used in `period` is), and
+            `proration_date`.
 
     Returns:
         The draft.
     """
-    customer = session.get("customer", subscription["customer"])
-    invoice_id = new_id("in")
+    customer, invoice_id = session.get("customer", subscription["customer"]), new_id("in")
     currency = subscription["currency"]
     if items is None:
         items = invoice_items.pending(session, customer["id"], currency, subscription["id"])
     lines = invoice_items.take(session, items, invoice_id)
-    if options.get("bills_period", True):
-        is_free = options.get("is_free", subscription["status"] == "trialing")
-        lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)
-    if options.get("bills_usage"):
-        lines += meter_usage.lines(session, subscription, invoice_id, period)
+    lines += _lines(session, subscription, invoice_id, period, options)
+    reduced = reductions.applied(session, lines, subscription["discounts"])
     invoice = invoice_shape.draft(
         session,
         customer,
         invoice_id,
         currency,
         lines,
+        **reduced,
         **_advance(session, subscription, reason),
         billing_reason=reason,
         collection_method=subscription["collection_method"],
@@ -62,6 +66,23 @@ def create(
     return session.create(invoice, event="invoice.created")
 
 
+def _lines(
+    session: Session,
+    subscription: Object,
+    invoice_id: str,
+    period: tuple[int, int],
+    options: dict[str, Any],
+) -> list[Object]:
+    """Return the lines of a subscription's items: in advance, and for what was used."""
+    lines = []
+    if options.get("bills_period", True):
+        is_free = options.get("is_free", subscription["status"] == "trialing")
+        lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)
+    if options.get("bills_usage"):
+        lines += meter_usage.lines(session, subscription, invoice_id, period)
+    return lines
+
+
 def _advance(session: Session, subscription: Object, reason: str) -> dict[str, Any]:
     """Return when a draft opens by itself: an hour later, at once (None), or never."""
     paused = subscription["pause_collection"]
@@ -72,7 +93,18 @@ def _advance(session: Session, subscription: Object, reason: str) -> dict[str, A
     return {"auto_advance": not is_kept, "automatically_finalizes_at": due_at}
 
 
-def debits_of(invoice: Object) -> dict[str, list[Object]]:
+def consequences(
+    session: Session, subscription: Object, invoice: Object, *, bills_period: bool = True
+) -> dict[str, Any]:
+    """Return the fields of a subscription that a new invoice of its own changes."""
+    discounts = reductions.left_over(session, subscription["discounts"], invoice)
+    fields: dict[str, Any] = {"latest_invoice": invoice["id"], "discounts": discounts}
+    if bills_period:
+        fields["_debits"] = _debits_of(invoice)
+    return fields
+
+
+def _debits_of(invoice: Object) -> dict[str, list[Object]]:
     """Return what an invoice bills for a subscription's items in their new period, by item."""
     debits: dict[str, list[Object]] = {}
     for line in invoice["lines"]["data"]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import intents, invoice_items, invoice_shape
+from sandbox.stripe.objects import intents, invoice_items, invoice_shape, reductions
 from sandbox.stripe.objects.customers import own_method
 from sandbox.stripe.objects.invoice_drafts import HOUR
 from sandbox.stripe.session import Object, Session, deleted, merged, new_id
@@ -50,7 +50,14 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     _check_terms(session, invoice, params)
     if advances:
         session.schedule("finalize_invoice", invoice_id, session.now + HOUR)
+    wished = _wished(session, invoice, params)
+    invoice |= _amounts(session, invoice, invoice["lines"]["data"], wished)
     return session.create(invoice, event="invoice.created")
+
+
+def _wished(session: Session, invoice: Object, params: dict[str, Any]) -> list[str]:
+    wishes, amount = params.get("discounts", []), (invoice["subtotal"], invoice["currency"])
+    return reductions.wanted(session, wishes, invoice, amount=amount, invoice=invoice["id"])
 
 
 def _items_for(
@@ -116,10 +123,44 @@ def take_off(session: Session, invoice: Object, item: Object) -> None:
     _fill(session, invoice, lines)
 
 
+def remove(session: Session, invoice: Object, line: Object, behavior: str) -> None:
+    """Take a line off a draft.
+
+    Raises:
+        ApiError: If no invoice item is behind it.
+    """
+    parent = line["parent"]
+    item_id = (parent["invoice_item_details"] or parent["subscription_item_details"])[
+        "invoice_item"
+    ]
+    if item_id is None:
+        raise errors.invalid_request(
+            "A line of a subscription's own items cannot be removed.", param="lines"
+        )
+    item = session.get("invoiceitem", item_id)
+    take_off(session, invoice, item)
+    if behavior == "unassign":
+        changes = {"invoice": None, "_line": None, "_is_pending": True}
+        session.change(item, changes, is_announced=False)
+        return
+    session.store.delete(item_id)
+    session.emit("invoiceitem.deleted", item)
+
+
 def _fill(session: Session, invoice: Object, lines: list[Object]) -> None:
+    discount_ids = invoice["discounts"]
+    changes = {"lines": {**invoice["lines"], "data": lines}}
+    session.change(invoice, {**changes, **_amounts(session, invoice, lines, discount_ids)})
+
+
+def _amounts(
+    session: Session, invoice: Object, lines: list[Object], discount_ids: list[str]
+) -> dict[str, Any]:
+    """Return what a draft comes to with other lines or discounts."""
     customer = session.get("customer", invoice["customer"])
+    reduced = reductions.applied(session, lines, discount_ids)
     amounts = invoice_shape.totals(lines, customer["balance"], invoice["currency"])
-    session.change(invoice, {"lines": {**invoice["lines"], "data": lines}, **amounts})
+    return {**amounts, **reduced}
 
 
 def update(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
@@ -146,6 +187,12 @@ def update(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
     if changes.get("auto_advance") is False:
         changes["next_payment_attempt"] = None
     _check_terms(session, {**invoice, **changes}, params)
+    if "discounts" in params:
+        check_draft(invoice)
+        lines = [dict(line) for line in invoice["lines"]["data"]]
+        wished = _wished(session, invoice, params)
+        changes |= _amounts(session, invoice, lines, wished)
+        changes["lines"] = {**invoice["lines"], "data": lines}
     if invoice["status"] == "draft" and "auto_advance" in changes:
         due_at = session.now + HOUR if changes["auto_advance"] else None
         changes["automatically_finalizes_at"] = due_at

@@ -5,7 +5,13 @@ from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.currencies import rounded
-from sandbox.stripe.objects import invoice_edits, invoice_items, invoice_lines, prices
+from sandbox.stripe.objects import (
+    invoice_edits,
+    invoice_items,
+    invoice_lines,
+    prices,
+    reductions,
+)
 from sandbox.stripe.params import (
     PAGE,
     Boolean,
@@ -40,7 +46,11 @@ FIELDS: dict[str, Param] = {
     "pricing": Group({"price": Text()}),
     "quantity": Integer(minimum=0),
 }
-_BOTH: dict[str, Param] = {**FIELDS, "unit_amount_decimal": Decimals()}
+_BOTH: dict[str, Param] = {
+    **FIELDS,
+    "discounts": reductions.WISHES,
+    "unit_amount_decimal": Decimals(),
+}
 _CREATE = Group(
     {
         **_BOTH,
@@ -83,12 +93,18 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         metadata=merged({}, params.get("metadata")),
         parent=parent,
     )
+    if "discounts" in params:
+        session.change(item, {"discounts": _wished(session, item, params)}, is_announced=False)
     if customer["currency"] is None:
         session.change(customer, {"currency": item["currency"]})
     if params.get("invoice"):
         invoice = session.get("invoice", params["invoice"], param="invoice")
         invoice_edits.put_on(session, invoice, [item])
     return shown(item)
+
+
+def _wished(session: Session, item: Object, params: dict[str, Any]) -> list[str]:
+    return reductions.wanted(session, params["discounts"], item, invoice_item=item["id"])
 
 
 def terms_name(session: Session, terms: dict[str, Any]) -> str | None:
@@ -148,6 +164,8 @@ def update(session: Session, params: dict[str, Any], item_id: str) -> Object:
         wanted = {"quantity": item["quantity"], **({} if is_priced else known), **params}
         terms = priced(session, wanted, item["currency"])
         changes |= {**terms, "quantity_decimal": str(terms["quantity"])}
+    if "discounts" in params:
+        changes["discounts"] = _wished(session, item, params)
     if "metadata" in params:
         changes["metadata"] = merged(item["metadata"], params["metadata"])
     if "invoicing_rules" in params:

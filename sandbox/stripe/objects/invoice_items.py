@@ -79,7 +79,7 @@ def of_proration(session: Session, subscription: Object, entry: Proration) -> Ob
         proration=True,
         proration_details={
             "credited_items": _credited_items(session, entry.credits) if entry.credits else None,
-            "discount_amounts": [],
+            "discount_amounts": list(entry.discount_amounts),
         },
         _credits=entry.credits,
     )

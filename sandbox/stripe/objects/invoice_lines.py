@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from sandbox.stripe.currencies import rounded, worded
-from sandbox.stripe.objects import prices, prorations, subscription_periods
+from sandbox.stripe.objects import prices, prorations, reductions, subscription_periods
 from sandbox.stripe.session import Object, Session, new_id
 
 
@@ -40,18 +40,20 @@ def of_period(
     start, end = subscription_periods.period_of(subscription)
     whole = subscription_periods.natural_period(subscription, start)
     is_partial = not is_free and (start, end) != whole
+    nets = reductions.net_prices(session, subscription) if is_partial else {}
     lines = []
     for item in subscription["items"]["data"]:
         if prices.is_metered(item["price"]):
             continue
         price, quantity = item["price"], item["quantity"]
-        full = prorations.price_amount(price, quantity)
         if is_free:
             amount, text = 0, f"Free trial for {_worded(session, price, quantity)}"
         elif is_partial:
-            amount = prorations.share(full, (start, end), whole, price["currency"])
+            net = nets[item["id"]].amount
+            amount = prorations.share(net, (start, end), whole, price["currency"])
             text = proration_text(session, price, quantity, start, is_credit=False)
         else:
+            full = Fraction(price["unit_amount_decimal"]) * quantity
             amount = rounded(full, price["currency"])
             text = _worded(session, price, quantity)
         unit = price["unit_amount_decimal"] if not is_partial else unit_of(amount, quantity)
@@ -66,6 +68,7 @@ def of_period(
             pricing=pricing_of(price, "0" if is_free else unit),
             quantity=quantity,
             discountable=not is_partial,
+            discounts=item["discounts"],
             subscription=subscription["id"],
         )
         lines.append(body)
@@ -141,6 +144,7 @@ def of_invoice_item(item: Object, invoice_id: str, credited: Object | None) -> O
         pricing=item["pricing"],
         quantity=item["quantity"],
         discountable=item["discountable"],
+        discounts=item["discounts"],
         subscription=subscription_id,
     )
 

@@ -189,7 +189,7 @@ def pay(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
     if invoice["status"] == "paid":
         return invoice
     if params.get("paid_out_of_band"):
-        return _pay_out_of_band(session, invoice)
+        return pay_out_of_band(session, invoice)
     if method is None:
         raise errors.invalid_request(
             "There is no default_payment_method set on this Customer or Invoice. "
@@ -232,7 +232,8 @@ def _chosen_method(session: Session, invoice: Object, params: dict[str, Any]) ->
     return own_method(session, invoice["customer"], method_id, param="payment_method")
 
 
-def _pay_out_of_band(session: Session, invoice: Object) -> Object:
+def pay_out_of_band(session: Session, invoice: Object) -> Object:
+    """Take an invoice as paid without a charge of its own."""
     found = payment_of(session, invoice)
     if found and found[1]["status"] in intents.OPEN:
         intents.cancel(session, found[1], "automatic")

@@ -170,6 +170,8 @@ def update(session: Session, params: dict[str, Any], intent_id: str) -> Object:
     if method:
         waiting = {"status": "requires_confirmation", "next_action": None}
         changes |= {"payment_method": method["id"], **waiting}
+    elif "payment_method" in params:
+        changes |= {"payment_method": None, "status": "requires_payment_method"}
     return shown(session.change(intent, changes, is_announced=False))
 
 

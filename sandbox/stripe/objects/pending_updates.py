@@ -19,6 +19,7 @@ def hold(session: Session, subscription: Object, fields: Object) -> None:
     items = fields.get("items")
     pending = {
         "billing_cycle_anchor": fields.get("billing_cycle_anchor"),
+        "discounts": fields.get("discounts"),
         "expires_at": expires_at,
         "subscription_items": items and items["data"],
         "trial_end": fields.get("trial_end"),

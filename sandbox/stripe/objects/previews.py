@@ -7,6 +7,7 @@ from sandbox.stripe.objects import (
     customers,
     invoice_item_routes,
     invoice_shape,
+    reductions,
     subscription_billing,
     subscription_changes,
     subscription_cycle,
@@ -58,6 +59,7 @@ _PREVIEW = Group(
     {
         "currency": Text(),
         "customer": Text(),
+        "discounts": reductions.WISHES,
         "invoice_items": Many(_ITEM),
         "preview_mode": Choice(("next",)),
         "subscription": Text(),
@@ -88,6 +90,9 @@ def create(session: Session, params: dict[str, Any]) -> Object:
             invoice: Object | None = _of_new(ahead, payer, params)
         else:
             subscription = subscription or _next_due(ahead, payer)
+            if "discounts" in params:
+                wishes = {"discounts": params["discounts"]}
+                subscription_updates.change(ahead, subscription, wishes)
             invoice = _of_change(ahead, subscription, details)
     if invoice is None:
         raise _nothing(customer_id)
@@ -108,6 +113,8 @@ def _of_new(session: Session, customer_id: str, params: dict[str, Any]) -> Objec
     anchor = details.pop("billing_cycle_anchor", {})
     if anchor.get("type") == "timestamp":
         details["billing_cycle_anchor"] = anchor.get("timestamp")
+    if "discounts" in params:
+        details["discounts"] = params["discounts"]
     if params.get("currency"):
         details["currency"] = params["currency"]
     _, invoice = subscription_start.draft(session, {**details, "customer": customer_id})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sandbox.stripe.currencies import rounded
+from sandbox.stripe.objects.reductions import Net
 from sandbox.stripe.session import Object, new_id
 
 
@@ -22,11 +23,7 @@ class Proration:
     start: int
     end: int
     credits: Object | None = None
-
-
-def price_amount(price: Object, quantity: int) -> Fraction:
-    """Return what a quantity costs for a whole period, before rounding."""
-    return Fraction(price["unit_amount_decimal"]) * quantity
+    discount_amounts: tuple[Object, ...] = ()
 
 
 def share(amount: Fraction, part: tuple[int, int], whole: tuple[int, int], currency: str) -> int:
@@ -65,20 +62,25 @@ def take_back(
 
 
 def give(
-    item: Object, full: Fraction, part: tuple[int, int], whole: tuple[int, int]
+    item: Object, net: Net, part: tuple[int, int], whole: tuple[int, int]
 ) -> tuple[Proration, Object]:
     """Debit a part of a period.
 
     Args:
         item: As it is from now on.
-        full: What it costs for the whole period.
+        net: What it costs for the whole period.
         part: The time to bill.
         whole: The whole period.
 
     Returns:
         The proration, and the debit to keep.
     """
-    amount = share(full, part, whole, item["price"]["currency"])
-    entry = Proration(new_id("ii"), item, amount, *part)
+    currency = item["price"]["currency"]
+    amount = share(net.amount, part, whole, currency)
+    cuts = tuple(
+        {"amount": share(cut, part, whole, currency), "discount": discount_id}
+        for discount_id, cut in net.cuts.items()
+    )
+    entry = Proration(new_id("ii"), item, amount, *part, discount_amounts=cuts)
     source = {"invoice_item": entry.id}
     return entry, {"amount": amount, "start": part[0], "end": part[1], "source": source}

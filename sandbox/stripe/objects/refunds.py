@@ -80,6 +80,11 @@ def _charge_of(session: Session, params: dict[str, Any]) -> Object:
             "payment_intent or charge.",
             code="parameter_missing",
         )
+    if charge is not None and charge["paid"] and not charge["captured"]:
+        raise errors.invalid_request(
+            f"Charge {charge['id']} was not captured: cancel its PaymentIntent ({intent_id}) to "
+            "let the authorization go."
+        )
     if charge is None or not charge["captured"]:
         raise errors.invalid_request(
             f"This PaymentIntent ({intent_id}) does not have a successful charge to refund."

@@ -1,18 +1,20 @@
 """How a change of a subscription is billed, charged and, if it waits for that, held back."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.objects import (
     intents,
     invoice_drafts,
+    invoice_item_routes,
     invoice_items,
     invoices,
     pending_updates,
     subscription_periods,
 )
 from sandbox.stripe.objects.subscription_changes import Change
-from sandbox.stripe.session import Object, Session
+from sandbox.stripe.session import Object, Session, merged
 
 _REASON = "subscription_update"
 _WAITING = ("error_if_incomplete", "pending_if_incomplete")
@@ -26,7 +28,8 @@ def carry_out(
     Raises:
         ApiError: If the change may only be made when it is paid, and the card says no.
     """
-    drop_pending(session, subscription)
+    if change.is_invoiced or "items" in change.fields:
+        drop_pending(session, subscription)
     behavior = params.get("payment_behavior", "allow_incomplete")
     if change.is_invoiced and behavior in _WAITING:
         return _pay_first(session, subscription, change, params)
@@ -34,7 +37,7 @@ def carry_out(
     write_items(session, subscription, change)
     invoice = draft(session, subscription, change) if change.is_invoiced else None
     if invoice is not None:
-        fields |= {"latest_invoice": invoice["id"], **_new_debits(change, invoice)}
+        fields |= _consequences(session, subscription, change, invoice)
     session.change(subscription, fields)
     if "items" in fields:
         subscription_periods.set_timers(session, subscription)
@@ -44,9 +47,34 @@ def carry_out(
 
 
 def write_items(session: Session, subscription: Object, change: Change) -> list[Object]:
-    """Write a change's credits and debits down as invoice items."""
+    """Write a change's credits, debits and extra charges down as invoice items."""
     wanted = {**subscription, **change.fields}
-    return [invoice_items.of_proration(session, wanted, entry) for entry in change.prorations]
+    items = [invoice_items.of_proration(session, wanted, entry) for entry in change.prorations]
+    return [*items, *write_extras(session, wanted, change.extras)]
+
+
+def write_extras(
+    session: Session, subscription: Object, entries: Iterable[dict[str, Any]]
+) -> list[Object]:
+    """Write the entries of `add_invoice_items` down; the subscription's next invoice bills them."""
+    start, end = subscription_periods.period_of(subscription)
+    details = {"subscription": subscription["id"], "subscription_item": None}
+    made = []
+    for entry in entries:
+        named = {"pricing": {"price": entry.get("price")}} if entry.get("price") else {}
+        terms = invoice_item_routes.priced(session, {**entry, **named}, subscription["currency"])
+        item = invoice_items.make(
+            session,
+            customer_id=subscription["customer"],
+            **terms,
+            description=invoice_item_routes.terms_name(session, terms),
+            discountable=entry.get("discountable", True),
+            metadata=merged({}, entry.get("metadata")),
+            parent={"subscription_details": details, "type": "subscription_details"},
+            period={"end": end, "start": start},
+        )
+        made.append(item)
+    return made
 
 
 def draft(
@@ -64,8 +92,12 @@ def draft(
     )
 
 
-def _new_debits(change: Change, invoice: Object) -> dict[str, Any]:
-    return {"_debits": invoice_drafts.debits_of(invoice)} if change.bills_period else {}
+def _consequences(
+    session: Session, subscription: Object, change: Change, invoice: Object
+) -> dict[str, Any]:
+    wanted = {**subscription, **change.fields}
+    bills_period = change.bills_period
+    return invoice_drafts.consequences(session, wanted, invoice, bills_period=bills_period)
 
 
 def settle(session: Session, invoice: Object, params: dict[str, Any]) -> None:
@@ -91,12 +123,14 @@ def _pay_first(
     """Charge a change before it is made."""
     items = write_items(session, subscription, change)
     invoice = draft(session, subscription, change, items)
-    fields = {**change.fields, **_new_debits(change, invoice)}
+    fields = {**change.fields, **_consequences(session, subscription, change, invoice)}
     session.change(invoice, {"_update": fields}, is_announced=False)
     previous = subscription["latest_invoice"]
     session.change(subscription, {"latest_invoice": invoice["id"]}, is_announced=False)
     invoices.finalize(session, invoice)
     method = invoices.default_method(session, invoice)
+    if fields.get("default_payment_method"):
+        method = session.get("payment_method", fields["default_payment_method"])
     is_erring = params.get("payment_behavior") == "error_if_incomplete"
     if invoice["status"] == "open":
         if method is None and is_erring:

@@ -1,12 +1,11 @@
 """What a change of a subscription comes to: the fields it sets, and the prorations it causes."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.calendars import period_end
-from sandbox.stripe.objects import prices, prorations, subscription_periods
+from sandbox.stripe.objects import prices, prorations, reductions, subscription_periods
 from sandbox.stripe.objects.prices import is_metered, plan_of
 from sandbox.stripe.objects.prorations import Proration
 from sandbox.stripe.objects.subscription_shape import item as new_item
@@ -22,6 +21,7 @@ class Change:
     bills_period: bool
     is_invoiced: bool
     proration_date: int | None = None
+    extras: tuple[dict[str, Any], ...] = ()
 
 
 def plan(session: Session, subscription: Object, params: dict[str, Any], ending: Object) -> Change:
@@ -56,7 +56,7 @@ def plan(session: Session, subscription: Object, params: dict[str, Any], ending:
         fields["items"] = wanted["items"]
     if not is_prorated:
         return Change(fields, (), bills_period=False, is_invoiced=False)
-    entries, debits = _prorate(subscription, wanted, date, old_end)
+    entries, debits = _prorate(session, subscription, wanted, date, old_end)
     if entries:
         fields["_debits"] = debits
     is_invoiced = bool(entries) and behavior == "always_invoice"
@@ -71,14 +71,14 @@ def _wanted_items(
         path = f"items[{number}]"
         item_id = entry.get("id")
         if item_id is None:
-            fresh = make_item(session, subscription["id"], entry, path)
+            fresh = make_item(session, subscription, entry, path)
             items[fresh["id"]] = fresh
         elif item_id not in items:
             raise errors.missing("subscription_item", item_id, param=f"{path}[id]")
         elif entry.get("deleted"):
             del items[item_id]
         else:
-            items[item_id] |= _item_changes(session, items[item_id], entry, path)
+            items[item_id] |= _item_changes(session, subscription, items[item_id], entry, path)
     if not items:
         raise errors.invalid_request(
             "A subscription must have at least one item; cancel it instead.", param="items"
@@ -87,7 +87,7 @@ def _wanted_items(
     return list(items.values())
 
 
-def make_item(session: Session, subscription_id: str, entry: dict[str, Any], path: str) -> Object:
+def make_item(session: Session, subscription: Object, entry: dict[str, Any], path: str) -> Object:
     """Return the item that an entry of `items` asks for."""
     price = _price_of(session, entry, path)
     if price is None:
@@ -97,11 +97,25 @@ def make_item(session: Session, subscription_id: str, entry: dict[str, Any], pat
     _check_quantity(price, entry, path)
     metadata = merged({}, entry.get("metadata"))
     quantity = entry.get("quantity", 1)
-    return new_item(session, subscription_id, price, quantity, metadata=metadata)
+    item = new_item(session, subscription["id"], price, quantity, metadata=metadata)
+    item["discounts"] = _item_discounts(session, subscription, item, entry, path)
+    return item
+
+
+def _item_discounts(
+    session: Session, subscription: Object, item: Object, entry: dict[str, Any], path: str
+) -> list[str]:
+    return reductions.wanted(
+        session,
+        entry.get("discounts", []),
+        {"customer": subscription["customer"], "discounts": item["discounts"]},
+        param=f"{path}[discounts]",
+        subscription_item=item["id"],
+    )
 
 
 def _item_changes(
-    session: Session, item: Object, entry: dict[str, Any], path: str
+    session: Session, subscription: Object, item: Object, entry: dict[str, Any], path: str
 ) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     price = _price_of(session, entry, path)
@@ -117,6 +131,8 @@ def _item_changes(
             changes["quantity"] = 1
     if "quantity" in entry:
         changes["quantity"] = entry["quantity"]
+    if "discounts" in entry:
+        changes["discounts"] = _item_discounts(session, subscription, item, entry, path)
     if "metadata" in entry:
         changes["metadata"] = merged(item["metadata"], entry["metadata"])
     return changes
@@ -233,21 +249,24 @@ def credit_unused(subscription: Object, since: int) -> Change:
     return Change({"_debits": {}}, tuple(_credit_all(subscription, since)), False, False, since)
 
 
-def debit_rest(subscription: Object, since: int) -> tuple[list[Proration], dict[str, list[Object]]]:
+def debit_rest(
+    session: Session, subscription: Object, since: int
+) -> tuple[list[Proration], dict[str, list[Object]]]:
     """Return the debits for what is left of the period, where nothing of it is billed."""
     bare = {**subscription, "items": {**subscription["items"], "data": []}}
     end = subscription_periods.period_of(subscription)[1]
-    return _prorate(bare, subscription, since, end)
+    return _prorate(session, bare, subscription, since, end)
 
 
 def _prorate(
-    subscription: Object, wanted: Object, date: int, old_end: int
+    session: Session, subscription: Object, wanted: Object, date: int, old_end: int
 ) -> tuple[list[Proration], dict[str, list[Object]]]:
     """Return the prorations between two lists of items in one period, and the debits after them."""
     end = subscription_periods.period_of(wanted)[1]
     before = {item["id"]: item for item in subscription["items"]["data"]}
     after = {item["id"]: item for item in wanted["items"]["data"]}
     all_debits = subscription["_debits"]
+    nets = reductions.net_prices(session, wanted)
     entries: list[Proration] = []
     kept: dict[str, list[Object]] = {}
     for item_id in before | after:
@@ -262,8 +281,7 @@ def _prorate(
             entries += taken
         if new and since < end:
             whole = subscription_periods.natural_period(wanted, since)
-            full = prorations.price_amount(new["price"], new["quantity"])
-            given, debit = prorations.give(new, Fraction(full), (since, end), whole)
+            given, debit = prorations.give(new, nets[item_id], (since, end), whole)
             entries.append(given)
             debits = [*debits, debit]
         if new:

@@ -50,7 +50,7 @@ def renew(session: Session, subscription: Object) -> Object:
     invoice = invoice_drafts.create(
         session, wanted, reason=reason, period=previous, bills_usage=is_used
     )
-    changes |= {"latest_invoice": invoice["id"], "_debits": invoice_drafts.debits_of(invoice)}
+    changes |= invoice_drafts.consequences(session, wanted, invoice)
     session.change(subscription, changes)
     periods.set_timers(session, subscription)
     return invoice

@@ -65,9 +65,10 @@ def resume(session: Session, params: dict[str, Any], subscription_id: str) -> Ob
         items=None if change.bills_period else items,
         bills_period=change.bills_period,
     )
-    if change.bills_period:
-        fields["_debits"] = invoice_drafts.debits_of(invoice)
-    session.change(subscription, {**fields, "latest_invoice": invoice["id"]})
+    fields |= invoice_drafts.consequences(
+        session, wanted, invoice, bills_period=change.bills_period
+    )
+    session.change(subscription, fields)
     periods.set_timers(session, subscription)
     behavior = params.get("payment_behavior", _DEFAULT)
     session.change(invoice, {"_resumption": behavior}, is_announced=False)
@@ -95,7 +96,7 @@ def _in_between(session: Session, subscription: Object, params: dict[str, Any]) 
         return Change({**fields, "_debits": {}}, (), bills_period=False, is_invoiced=False)
     since = params.get("proration_date") or session.now
     wanted = {**subscription, "items": items}
-    entries, fields["_debits"] = subscription_changes.debit_rest(wanted, since)
+    entries, fields["_debits"] = subscription_changes.debit_rest(session, wanted, since)
     is_invoiced = behavior == "always_invoice"
     return Change(fields, tuple(entries), bills_period=False, is_invoiced=is_invoiced)
 

@@ -1,5 +1,6 @@
 """POST /v1/subscriptions: how a subscription begins."""
 
+from fractions import Fraction
 from typing import Any
 
 from sandbox.stripe import errors
@@ -7,6 +8,8 @@ from sandbox.stripe.calendars import next_match, period_end
 from sandbox.stripe.objects import (
     invoice_drafts,
     invoices,
+    reductions,
+    subscription_billing,
     subscription_changes,
     subscription_cycle,
     subscription_ends,
@@ -15,14 +18,17 @@ from sandbox.stripe.objects import (
 )
 from sandbox.stripe.objects import subscription_periods as periods
 from sandbox.stripe.objects.customers import own_method
+from sandbox.stripe.objects.subscription_status import ENDED
 from sandbox.stripe.session import Object, Session, shown
 
 _MAX_ITEMS = 20
+_MAX_ON_TEST_CLOCK = 3
 
 
 def create(session: Session, params: dict[str, Any]) -> Object:
     """POST /v1/subscriptions."""
     customer = session.get("customer", params["customer"], param="customer")
+    _check_room(session, customer["id"])
     if params.get("default_payment_method"):
         param = "default_payment_method"
         own_method(session, customer["id"], params[param], param=param)
@@ -35,6 +41,18 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     return shown(session.get("subscription", subscription["id"]))
 
 
+def _check_room(session: Session, customer_id: str) -> None:
+    """Refuse more subscriptions than a customer on a test clock can have."""
+    if session.test_clock is None:
+        return
+    running = session.find("subscription", customer=customer_id)
+    if len([each for each in running if each["status"] not in ENDED]) >= _MAX_ON_TEST_CLOCK:
+        raise errors.invalid_request(
+            f"A customer on a test clock has at most {_MAX_ON_TEST_CLOCK} subscriptions.",
+            param="customer",
+        )
+
+
 def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
     """Return a new subscription with its first invoice, both saved and neither announced."""
     subscription = subscription_shape.subscription(session, params)
@@ -43,12 +61,20 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
     if not 1 <= len(entries) <= _MAX_ITEMS:
         raise errors.bad_parameter("You must pass 1 to 20 items.", param="items")
     items = [
-        subscription_changes.make_item(session, subscription["id"], entry, f"items[{number}]")
+        subscription_changes.make_item(session, subscription, entry, f"items[{number}]")
         for number, entry in enumerate(entries)
     ]
     subscription_changes.check_alike([i["price"] for i in items], _currency(params))
     subscription["currency"] = items[0]["price"]["currency"]
     subscription["items"]["data"] = items
+    price = sum(Fraction(i["price"]["unit_amount_decimal"]) * i.get("quantity", 0) for i in items)
+    subscription["discounts"] = reductions.wanted(
+        session,
+        params.get("discounts", []),
+        subscription,
+        amount=(int(price), subscription["currency"]),
+        subscription=subscription["id"],
+    )
     trial_end = _trial_end(session, params)
     subscription |= _beginning(session, subscription, params, trial_end)
     end = trial_end or periods.natural_period(subscription, session.now)[1]
@@ -57,6 +83,7 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
     end = periods.bounded(subscription, session.now, end)
     subscription["items"] = periods.enter_period(subscription, session.now, end)
     session.create(subscription)
+    subscription_billing.write_extras(session, subscription, params.get("add_invoice_items", []))
     is_gift = params.get("proration_behavior") == "none" and _is_partial(subscription)
     invoice = invoice_drafts.create(
         session,
@@ -65,7 +92,7 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
         period=(session.now, session.now),
         is_free=bool(trial_end) or is_gift,
     )
-    changes = {"latest_invoice": invoice["id"], "_debits": invoice_drafts.debits_of(invoice)}
+    changes = invoice_drafts.consequences(session, subscription, invoice)
     session.change(subscription, changes, is_announced=False)
     return subscription, invoice
 
@@ -164,7 +191,8 @@ def _undo_unless_paid(
     if intent["status"] != "succeeded":
         invoices.return_balance(session, invoice)
         payments = session.find("invoice_payment", invoice=invoice["id"])
-        session.withdraw(subscription["id"], invoice["id"], *[p["id"] for p in payments])
+        gone = [*[p["id"] for p in payments], *invoice["discounts"]]
+        session.withdraw(subscription["id"], invoice["id"], *gone)
     invoices.refuse_unless_paid(intent, method)
 
 

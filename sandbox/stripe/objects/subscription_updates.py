@@ -1,10 +1,12 @@
 """POST /v1/subscriptions/{id}, and the same changes by way of one item."""
 
+from dataclasses import replace
 from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.objects import (
     pending_updates,
+    reductions,
     subscription_billing,
     subscription_changes,
     subscription_cycle,
@@ -40,12 +42,9 @@ def change(session: Session, subscription: Object, params: dict[str, Any]) -> Ob
         return session.get("subscription", subscription["id"])
     ending = subscription_ends.wishes(session, subscription, params)
     planned = subscription_changes.plan(session, wanted, params, ending)
-    if planned.is_invoiced or "items" in planned.fields:
-        if plain:
-            session.change(subscription, plain)
-        return subscription_billing.carry_out(session, subscription, planned, params)
-    session.change(subscription, {**plain, **planned.fields})
-    return session.get("subscription", subscription["id"])
+    extras = tuple(params.get("add_invoice_items", []))
+    full = replace(planned, fields={**plain, **planned.fields}, extras=extras)
+    return subscription_billing.carry_out(session, subscription, full, params)
 
 
 def check(subscription: Object, params: dict[str, Any]) -> None:
@@ -88,6 +87,10 @@ def _plain_changes(
             param = "default_payment_method"
             own_method(session, subscription["customer"], method_id, param=param)
         changes["default_payment_method"] = method_id
+    if "discounts" in params:
+        changes["discounts"] = reductions.wanted(
+            session, params["discounts"], subscription, subscription=subscription["id"]
+        )
     if "metadata" in params:
         changes["metadata"] = merged(subscription["metadata"], params["metadata"])
     if "payment_settings" in params:
