@@ -162,6 +162,28 @@ def test_renewals_bill_the_usage_of_the_period_before(sandbox: Sandbox) -> None:
     assert lines[10] == 15
 
 
+def test_late_usage_is_billed_while_the_renewal_is_a_draft(sandbox: Sandbox) -> None:
+    clock = clock_of(sandbox)
+    shop, meter = on_clock(sandbox, clock), meter_of(sandbox)
+    price = metered_price(sandbox, meter, "200").id
+    started = shop.subscribe(items=[{"price": price}, {"price": shop.price}])
+    advance(sandbox, clock, FEBRUARY_28 + 60)
+    assert shop.see(started.id).latest_invoice.total == 2_000
+    report(sandbox, meter, shop.customer, 5, timestamp=FEBRUARY_28 - 60)
+    wrong = report(sandbox, meter, shop.customer, 80, timestamp=FEBRUARY_28 - 30)
+    report(sandbox, meter, shop.customer, 9)
+    cancel = {"identifier": wrong.identifier}
+    sandbox.api.billing.meter_event_adjustments.create(
+        {"event_name": meter.event_name, "type": "cancel", "cancel": cancel}
+    )
+    draft = shop.see(started.id).latest_invoice
+    assert (draft.status, draft.total) == ("draft", 3_000)
+    advance(sandbox, clock, FEBRUARY_28 + HOUR)
+    report(sandbox, meter, shop.customer, 1, timestamp=FEBRUARY_28 - 60)
+    paid = shop.see(started.id).latest_invoice
+    assert (paid.status, paid.amount_paid) == ("paid", 3_000)
+
+
 def test_the_end_of_a_period_bills_the_last_usage(sandbox: Sandbox) -> None:
     clock = clock_of(sandbox)
     shop, meter = on_clock(sandbox, clock), meter_of(sandbox)

@@ -114,13 +114,13 @@ def put_on(session: Session, invoice: Object, items: list[Object]) -> None:
             "The currency of the invoice item does not match the invoice's.", param="currency"
         )
     lines = [*invoice["lines"]["data"], *invoice_items.take(session, items, invoice["id"])]
-    _fill(session, invoice, lines)
+    fill(session, invoice, lines)
 
 
 def take_off(session: Session, invoice: Object, item: Object) -> None:
     """Take an invoice item's line off a draft."""
     lines = [line for line in invoice["lines"]["data"] if line["id"] != item["_line"]]
-    _fill(session, invoice, lines)
+    fill(session, invoice, lines)
 
 
 def remove(session: Session, invoice: Object, line: Object, behavior: str) -> None:
@@ -147,7 +147,8 @@ def remove(session: Session, invoice: Object, line: Object, behavior: str) -> No
     session.emit("invoiceitem.deleted", item)
 
 
-def _fill(session: Session, invoice: Object, lines: list[Object]) -> None:
+def fill(session: Session, invoice: Object, lines: list[Object]) -> None:
+    """Give a draft other lines, and the amounts that they come to."""
     discount_ids = invoice["discounts"]
     changes = {"lines": {**invoice["lines"], "data": lines}}
     session.change(invoice, {**changes, **_amounts(session, invoice, lines, discount_ids)})

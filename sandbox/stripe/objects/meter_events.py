@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import meter_usage, meters
+from sandbox.stripe.objects import late_usage, meter_usage, meters
 from sandbox.stripe.params import PAGE, Choice, Group, Integer, Metadata, Text
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, listing, new_id, shown
@@ -72,7 +72,9 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         "_taken_at": session.default_now,
         "_value": value,
     }
-    return _without_id(session.create(body))
+    session.create(body)
+    late_usage.renew_drafts(session, customer["id"])
+    return _without_id(body)
 
 
 def _without_id(event: Object) -> Object:
@@ -131,6 +133,7 @@ def adjust(session: Session, params: dict[str, Any]) -> Object:
             param="cancel[identifier]",
         )
     session.change(event, {"_is_canceled": True}, is_announced=False)
+    late_usage.renew_drafts(session, event["_customer"])
     return {
         "object": "billing.meter_event_adjustment",
         "cancel": {"identifier": identifier},

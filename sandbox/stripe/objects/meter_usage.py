@@ -39,11 +39,21 @@ def lines(
     session: Session, subscription: Object, invoice_id: str, period: tuple[int, int]
 ) -> list[Object]:
     """Return one invoice line for each metered item, for what was used in a period."""
-    found = []
-    for item in metered_items(subscription):
-        meter = session.get(meters.KIND, item["price"]["recurring"]["meter"])
-        since = (max(period[0], item["created"]), period[1])
-        used = total(meter, events_of(session, meter, subscription["customer"], since))
-        line = invoice_lines.of_usage(session, subscription, invoice_id, item, used, period)
-        found.append(line)
-    return found
+    return [
+        line_of(session, subscription, invoice_id, item, period)
+        for item in metered_items(subscription)
+    ]
+
+
+def line_of(
+    session: Session,
+    subscription: Object,
+    invoice_id: str,
+    item: Object,
+    period: tuple[int, int],
+) -> Object:
+    """Return the invoice line for what was used of one item in a period."""
+    meter = session.get(meters.KIND, item["price"]["recurring"]["meter"])
+    since = (max(period[0], item["created"]), period[1])
+    used = total(meter, events_of(session, meter, subscription["customer"], since))
+    return invoice_lines.of_usage(session, subscription, invoice_id, item, used, period)
