@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DCLINT_VERSION := 3.1.0
 DCLINT := node_modules/dclint/bin/dclint.cjs
+STRIPE_CLI_VERSION := 1.52.0
+STRIPE_CLI := node_modules/@stripe/cli/bin/shim.js
 PLANTED := tests/gates/planted/docker-compose.yml
 
 IS_SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -20,7 +22,7 @@ ROOMS := domain agents workflows activities adapters database api commands stack
 CODE := $(wildcard $(ROOMS) tests *.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test soak cover check format lint types imports house containers lock
+.PHONY: help install up demo test soak cover check format lint types imports house containers stripe-cli lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -50,7 +52,7 @@ demo: $(STAMP) ## show the main job from end to end (ARGS=--keep leaves it runni
 	@$(BIN)/python cli.py demo $(ARGS)
 
 test: $(STAMP) ## run the tests; no network, no Docker (ARGS="-k name")
-	@$(BIN)/python -m pytest -m "not soak" $(PARALLEL) $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak and not stripe_cli" $(PARALLEL) $(ARGS)
 
 soak: $(STAMP) ## run the long measures
 	@$(BIN)/python -m pytest -m soak $(ARGS)
@@ -60,11 +62,11 @@ cover: $(STAMP) ## run the tests and hold them to the coverage goals (Python 3.1
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
 		echo "error: coverage is measured on 3.12 or newer: make cover VENV=.venv-3.12 PYTHON=python3.12" >&2; \
 		exit 1; }
-	@$(BIN)/python -m pytest -m "not soak" --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak and not stripe_cli" --cov --cov-report= $(ARGS)
 	@$(BIN)/python -m coverage report --skip-covered --fail-under=85
 	@$(BIN)/python -m coverage report --include='domain/*' --fail-under=100
 
-check: format lint types imports house containers ## all gates: format, lint, types, imports, house rules, containers
+check: format lint types imports house containers stripe-cli ## all gates: format, lint, types, imports, house rules, containers, Stripe's CLI
 
 format: $(STAMP)
 	@echo "== format: ruff format --check"
@@ -101,9 +103,22 @@ containers: $(STAMP)
 		echo "npm is not here: docker-compose.yml is not linted (CI does it with dclint)"; \
 	fi
 
-$(DCLINT):
-	@echo "Installing dclint $(DCLINT_VERSION) into node_modules"
-	@npm install --silent --no-save --no-package-lock --no-audit --no-fund dclint@$(DCLINT_VERSION)
+stripe-cli: $(STAMP)
+	@echo "== stripe-cli: Stripe's own triggers against the sandbox"
+	@if command -v npm >/dev/null; then \
+		$(MAKE) --silent --no-print-directory $(STRIPE_CLI) || exit 1; \
+		$(BIN)/python -m pytest -q -m stripe_cli tests/sandbox $(ARGS); \
+	elif [ "$(CI)" = true ]; then \
+		echo "error: npm is needed for Stripe's CLI, and CI checks everything" >&2; exit 1; \
+	else \
+		echo "npm is not here: Stripe's triggers are not run (CI does it with Stripe's CLI)"; \
+	fi
+
+# Reason: without a package.json npm takes away what it is not told to install.
+$(DCLINT) $(STRIPE_CLI):
+	@echo "Installing dclint $(DCLINT_VERSION) and Stripe's CLI $(STRIPE_CLI_VERSION) into node_modules"
+	@npm install --silent --no-save --no-package-lock --no-audit --no-fund \
+		dclint@$(DCLINT_VERSION) @stripe/cli@$(STRIPE_CLI_VERSION) && test -e $@
 
 lock: ## compile requirements.lock from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "error: uv is needed to lock" >&2; exit 1; }

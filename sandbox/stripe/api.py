@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -87,6 +87,7 @@ class Api:
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log(asked)
+            asked = replace(asked, params=modern(method, path, asked.params, headers))
             _authorize(headers)
             self._engine.limit.take()
             found = self._router.find(method, path)
@@ -147,9 +148,8 @@ class Api:
 
     def _do(self, work: Work) -> Answer:
         """Work, events, ledger and saved answer are one transaction: all of it or nothing."""
-        asked = work.asked
-        params = work.route.params.parse(modern(asked.path, asked.params, asked.headers))
-        session = self._engine.session(request_id=work.request_id, idempotency_key=asked.key)
+        params = work.route.params.parse(work.asked.params)
+        session = self._engine.session(request_id=work.request_id, idempotency_key=work.asked.key)
         try:
             with self._store.db.transaction():
                 answer = _carry_out(session, work, params)

@@ -34,13 +34,16 @@ from sandbox.stripe.objects import (
     events,
     invoice_item_routes,
     invoice_routes,
+    meter_events,
+    meters,
     payment_intents,
     payment_method_routes,
     payment_pages,
     portal_configurations,
     portal_sessions,
     previews,
-    products_prices,
+    prices,
+    products,
     promotion_codes,
     refunds,
     setup_attempts,
@@ -51,6 +54,7 @@ from sandbox.stripe.objects import (
     webhook_endpoints,
 )
 from sandbox.stripe.pages import Pages
+from sandbox.stripe.payment_controls import PaymentControls
 from sandbox.stripe.routing import Router
 from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Targets, Webhooks
@@ -67,13 +71,16 @@ ROUTES = (
     *events.ROUTES,
     *invoice_item_routes.ROUTES,
     *invoice_routes.ROUTES,
+    *meter_events.ROUTES,
+    *meters.ROUTES,
     *payment_intents.ROUTES,
+    *payment_method_routes.ROUTES,
     *payment_pages.ROUTES,
+    *previews.ROUTES,
     *portal_configurations.ROUTES,
     *portal_sessions.ROUTES,
-    *payment_method_routes.ROUTES,
-    *previews.ROUTES,
-    *products_prices.ROUTES,
+    *prices.ROUTES,
+    *products.ROUTES,
     *promotion_codes.ROUTES,
     *refunds.ROUTES,
     *setup_attempts.ROUTES,
@@ -170,10 +177,7 @@ def build(options: Options) -> Starlette:
         referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    shown = [
-        *Controls(engine).routes(),
-        *Pages(engine).routes(),
-        *CheckoutPage(engine).routes(),
-    ]
-    routes = [*shown, Route("/{path:path}", answer, methods=methods)]
+    parts = (Controls(engine), PaymentControls(engine), Pages(engine), CheckoutPage(engine))
+    routes = [route for part in parts for route in part.routes()]
+    routes.append(Route("/{path:path}", answer, methods=methods))
     return Starlette(routes=routes, lifespan=lifespan)

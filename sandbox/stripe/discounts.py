@@ -1,10 +1,11 @@
 """What a coupon takes off: plain arithmetic, without any store."""
 
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from typing import Any
 
 from sandbox.stripe.calendars import period_end
+from sandbox.stripe.currencies import rounded
 
 
 def taken_off(coupon: Mapping[str, Any], amount: int, currency: str) -> int:
@@ -21,8 +22,7 @@ def taken_off(coupon: Mapping[str, Any], amount: int, currency: str) -> int:
     if amount <= 0:
         return 0
     if coupon["percent_off"] is not None:
-        share = amount * Decimal(str(coupon["percent_off"])) / 100
-        return int(share.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+        return rounded(amount * Fraction(str(coupon["percent_off"])) / 100, currency)
     return min(amount, coupon["amount_off"]) if coupon["currency"] == currency else 0
 
 

@@ -14,6 +14,8 @@ Object = dict[str, Any]
 
 NAMES = {  # how Stripe calls each kind in "No such ...", and the event family of its changes
     "balance_transaction": ("balance transaction", "balance_transaction"),
+    "billing.meter": ("meter", "billing.meter"),
+    "billing.meter_event": ("meter event", "billing.meter_event"),
     "billing_portal.configuration": ("configuration", "billing_portal.configuration"),
     "charge": ("charge", "charge"),
     "checkout.session": ("checkout.session", "checkout.session"),

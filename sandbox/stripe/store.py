@@ -45,6 +45,7 @@ TABLES = (
     "objects", "events", "deliveries", "idempotency", "requests", "ledger", "jobs", "settings",
 )  # fmt: skip
 INDEXED = {
+    "billing.meter_event": ("_customer", "identifier"),
     "balance_transaction": ("source", "status"),
     "charge": ("customer", "payment_intent"),
     "checkout.session": ("customer",),
@@ -56,7 +57,7 @@ INDEXED = {
     "invoiceitem": ("customer", "invoice"),
     "payment_intent": ("customer",),
     "payment_method": ("customer",),
-    "price": ("product",),
+    "price": ("product", "lookup_key"),
     "promotion_code": ("promotion.coupon", "_folded"),
     "refund": ("charge", "payment_intent"),
     "setup_attempt": ("setup_intent",),

@@ -95,18 +95,24 @@ def test_help_is_the_default_and_lists_the_targets() -> None:
         assert f"make {target} " in shown
 
 
-def test_without_npm_the_rest_is_still_checked(clone: Path, path_without_npm: str) -> None:
-    checked = run("make", "containers", cwd=clone, env={"PATH": path_without_npm})
+@pytest.mark.parametrize("target", ["containers", "stripe-cli"])
+def test_without_npm_the_rest_is_still_checked(
+    clone: Path, path_without_npm: str, target: str
+) -> None:
+    checked = run("make", target, cwd=clone, env={"PATH": path_without_npm})
 
     assert checked.returncode == 0, checked.stderr
     assert "npm is not here" in checked.stdout
 
 
-def test_without_npm_ci_fails(clone: Path, path_without_npm: str) -> None:
-    checked = run("make", "containers", cwd=clone, env={"PATH": path_without_npm, "CI": "true"})
+@pytest.mark.parametrize(
+    ("target", "tool"), [("containers", "dclint"), ("stripe-cli", "Stripe's CLI")]
+)
+def test_without_npm_ci_fails(clone: Path, path_without_npm: str, target: str, tool: str) -> None:
+    checked = run("make", target, cwd=clone, env={"PATH": path_without_npm, "CI": "true"})
 
     assert checked.returncode != 0
-    assert "npm is needed for dclint" in checked.stderr
+    assert f"npm is needed for {tool}" in checked.stderr
 
 
 def test_a_dclint_that_overlooks_the_planted_file_is_noticed(

@@ -127,7 +127,7 @@ def test_one_off_payments(shop: Shop, sandbox: Sandbox) -> None:
     method = shop.give_card("expired_card", "authentication_required", "authentication_required")
     form: Any = {
         "amount": 700, "currency": "eur", "customer": shop.customer, "payment_method": method,
-        "confirm": True, "off_session": True,
+        "allowed_payment_method_types": ["card"], "confirm": True, "off_session": True,
     }  # fmt: skip
     codes = []
     for _ in range(2):
@@ -154,7 +154,8 @@ def test_one_off_payments(shop: Shop, sandbox: Sandbox) -> None:
 
 def test_set_up_uses_no_script(shop: Shop, sandbox: Sandbox) -> None:
     card = sandbox.card("ok", "lost_card")
-    intent = sandbox.api.setup_intents.create({"customer": shop.customer, "usage": "off_session"})
+    wish = {"customer": shop.customer, "usage": "off_session"}
+    intent = sandbox.api.setup_intents.create({**wish, "allowed_payment_method_types": ["card"]})
     assert intent.status == "requires_payment_method"
     done = sandbox.api.setup_intents.confirm(intent.id, {"payment_method": card})
     assert done.status == "succeeded"

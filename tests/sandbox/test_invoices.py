@@ -130,7 +130,13 @@ def test_intents_wait_and_end(shop: Shop, sandbox: Sandbox) -> None:
     listed = sandbox.api.payment_intents.list({"customer": shop.customer}).data
     assert [intent.id for intent in listed] == [waiting.id]
     paid = sandbox.api.payment_intents.create(
-        {"amount": 300, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
+        {
+            "amount": 300,
+            "currency": "usd",
+            "payment_method": "pm_card_visa",
+            "allowed_payment_method_types": ["card"],
+            "confirm": True,
+        }
     )
     assert sandbox.api.charges.retrieve(paid.latest_charge).payment_method_details.card.last4
     with pytest.raises(stripe.InvalidRequestError):  # used up without a customer
@@ -143,6 +149,7 @@ def test_set_up_can_be_declined(shop: Shop, sandbox: Sandbox) -> None:
             {
                 "customer": shop.customer,
                 "payment_method": "pm_card_chargeDeclinedLostCard",
+                "allowed_payment_method_types": ["card"],
                 "confirm": True,
             }
         )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
+from tests.sandbox import paying
 from tests.sandbox.conftest import Shop
 from tests.sandbox.servers import Receiver, Sandbox
 
@@ -18,6 +19,7 @@ def pay(shop: Shop, *script: str, amount: int = 1_000, **params: Any) -> Any:
             "currency": "usd",
             "customer": shop.customer,
             "payment_method": card,
+            "allowed_payment_method_types": ["card"],
             "confirm": True,
             "metadata": {"payment_id": "ours"},
             **params,
@@ -115,3 +117,64 @@ def test_a_challenged_payment_is_confirmed_or_canceled(shop: Shop, hooks: Receiv
     assert api.payment_intents.cancel(other.id).status == "canceled"
     shop.sandbox.quiet()
     assert hooks.types(other.id)[-1] == "payment_intent.canceled"
+
+
+def test_a_refund_may_wait(sandbox: Sandbox) -> None:
+    """Docs: /testing#refunds, /refunds#pending-refunds"""
+    intent = paying.pay(sandbox, "pm_card_pendingRefund")
+    refund = sandbox.api.refunds.create({"payment_intent": intent.id})
+    assert (refund.status, refund.pending_reason) == ("pending", "processing")
+    assert paying.charge_of(sandbox, intent).refunded
+    assert sandbox.ledger(payment_intent=intent.id, kind="refund") == []
+    sandbox.advance(seconds=61)
+    assert sandbox.api.refunds.retrieve(refund.id).status == "succeeded"
+    assert paying.told(sandbox, "refund", refund) == ["refund.created", "refund.updated"]
+    assert paying.told(sandbox, "charge.refund", refund) == ["charge.refund.updated"]
+    (row,) = sandbox.ledger(payment_intent=intent.id, kind="refund")
+    assert (row["outcome"], row["amount"]) == ("succeeded", 1_000)
+
+
+def test_a_refund_may_fail(sandbox: Sandbox) -> None:
+    """Docs: /testing#refunds, /refunds#failed-refunds"""
+    intent = paying.pay(sandbox, "pm_card_refundFail", capture_method="automatic")
+    refund = sandbox.api.refunds.create({"payment_intent": intent.id, "amount": 400})
+    assert refund.status == "succeeded"
+    sandbox.advance(seconds=61)
+    paths = ["balance_transaction", "failure_balance_transaction"]
+    failed = sandbox.api.refunds.retrieve(refund.id, {"expand": paths})
+    assert (failed.status, failed.failure_reason) == ("failed", "expired_or_canceled_card")
+    back = failed.failure_balance_transaction
+    assert (failed.balance_transaction.net, back.net, back.type) == (-400, 400, "refund_failure")
+    charge = paying.charge_of(sandbox, intent)
+    assert (charge.amount_refunded, charge.refunded) == (0, False)
+    assert paying.told(sandbox, "refund", refund) == [
+        "refund.created",
+        "refund.updated",
+        "refund.failed",
+    ]
+    rows = sandbox.ledger(payment_intent=intent.id, kind="refund")
+    assert [row["outcome"] for row in rows] == ["succeeded", "failed"]
+    assert sandbox.api.refunds.create({"payment_intent": intent.id}).amount == 1_000
+
+
+def test_a_refund_is_annotated_and_not_canceled(sandbox: Sandbox) -> None:
+    """Docs: /api/refunds/update, /api/refunds/cancel"""
+    intent = paying.pay(sandbox)
+    refund = sandbox.api.refunds.create({"payment_intent": intent.id})
+    marked = sandbox.api.refunds.update(refund.id, {"metadata": {"order_id": "6735"}})
+    assert marked.metadata["order_id"] == "6735"
+    assert paying.told(sandbox, "refund", refund)[-1] == "refund.updated"
+    assert paying.told(sandbox, "charge.refund", refund) == ["charge.refund.updated"]
+    with pytest.raises(stripe.InvalidRequestError, match="requires_action"):
+        sandbox.api.refunds.cancel(refund.id)
+
+
+def test_refunds_move_the_balance_and_keep_the_fee(sandbox: Sandbox) -> None:
+    """Docs: /refunds"""
+    intent = paying.pay(sandbox)
+    refund = sandbox.api.refunds.create(
+        {"payment_intent": intent.id, "expand": ["balance_transaction", "charge.refunds"]}
+    )
+    entry = refund.balance_transaction
+    assert (entry.amount, entry.fee, entry.net, entry.type) == (-1_000, 0, -1_000, "refund")
+    assert [listed.id for listed in refund.charge.refunds.data] == [refund.id]

@@ -125,10 +125,7 @@ def _subscribe(session: Session, checkout: Object, method: Object | None, custom
     params = {name: value for name, value in checkout["_data"].items() if name in _KEPT}
     params |= {
         "customer": customer_id,
-        "items": [
-            {"price": line["price"]["id"], "quantity": line["quantity"]}
-            for line in checkout["_lines"]
-        ],
+        "items": [{"price": line["price"]["id"], **_quantity(line)} for line in checkout["_lines"]],
         "payment_behavior": "error_if_incomplete",
     }
     if method:
@@ -147,6 +144,10 @@ def _subscribe(session: Session, checkout: Object, method: Object | None, custom
             invoices.refuse_unless_paid(found[1], method)
     changes = {"subscription": made["id"], "invoice": made["latest_invoice"]}
     session.change(checkout, changes, is_announced=False)
+
+
+def _quantity(line: Object) -> dict[str, int]:
+    return {} if line["quantity"] is None else {"quantity": line["quantity"]}
 
 
 def _is_to_be_challenged(method: Object) -> bool:
@@ -193,7 +194,8 @@ def _intent(session: Session, checkout: Object, customer_id: str | None) -> Obje
 def _set_up(
     session: Session, checkout: Object, method: Object | None, customer_id: str | None
 ) -> None:
-    params = {**checkout["_data"], "confirm": True, "usage": "off_session"}
+    types = {"allowed_payment_method_types": ["card"]}
+    params = {**checkout["_data"], **types, "confirm": True, "usage": "off_session"}
     if method:
         params["payment_method"] = method["id"]
     if customer_id:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import checkout_params, checkout_shape, products_prices, redemptions
+from sandbox.stripe.objects import checkout_params, checkout_shape, prices, redemptions
 from sandbox.stripe.params import PAGE, Group, Metadata
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, listing, merged, page_of, shown
@@ -76,7 +76,7 @@ def _line(session: Session, params: dict[str, Any], number: int) -> Object:
     if "price" in entry:
         price = session.get("price", entry["price"], param=f"{path}[price]")
     else:
-        made = products_prices.create_price(session, entry["price_data"])
+        made = prices.create(session, entry["price_data"])
         price = session.get("price", made["id"])
     if not price["active"]:
         raise errors.invalid_request(f"The price {price['id']} is inactive.", param=path)

@@ -1,9 +1,11 @@
 """What Checkout sessions and their line items look like."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from typing import Any
 
 from sandbox.stripe import discounts
+from sandbox.stripe.currencies import rounded
+from sandbox.stripe.objects.prices import is_metered
 from sandbox.stripe.session import Object, Session, merged, new_id, shown
 
 _BLANK: Object = {
@@ -102,8 +104,9 @@ _NO_INVOICE: Object = {
 
 def line(price: Object, name: str, quantity: int, metadata: dict[str, str]) -> Object:
     """Return a line item, before any discount."""
-    exact = Decimal(price["unit_amount_decimal"]) * quantity
-    amount = int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    is_used = is_metered(price)
+    exact = Fraction(price["unit_amount_decimal"]) * (0 if is_used else quantity)
+    amount = rounded(exact, price["currency"])
     return {
         "id": new_id("li"),
         "object": "item",
@@ -116,7 +119,7 @@ def line(price: Object, name: str, quantity: int, metadata: dict[str, str]) -> O
         "description": name,
         "metadata": metadata,
         "price": shown(price),
-        "quantity": quantity,
+        "quantity": None if is_used else quantity,
     }
 
 

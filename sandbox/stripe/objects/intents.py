@@ -84,6 +84,23 @@ def make(
     return session.create(body, event="payment_intent.created")
 
 
+def check_way_back(intent: Object, return_url: str | None) -> None:
+    """Refuse to confirm without a way back from where other payment methods lead.
+
+    Raises:
+        ApiError: If the intent allows such methods.
+    """
+    automatic = intent["automatic_payment_methods"]
+    if automatic and automatic["enabled"] and automatic["allow_redirects"] == "always":
+        if return_url:
+            return
+        raise errors.invalid_request(
+            f"This {intent['object']} takes all payment methods of the account, and some of them "
+            "lead away from your page: give a return_url, or set "
+            "automatic_payment_methods[allow_redirects] to never.",
+        )
+
+
 def cancel(session: Session, intent: Object, reason: str | None) -> Object:
     """Call an intent off.
 

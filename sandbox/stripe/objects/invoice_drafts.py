@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from sandbox.stripe.objects import invoice_items, invoice_lines, invoice_shape, reductions
+from sandbox.stripe.objects import (
+    invoice_items,
+    invoice_lines,
+    invoice_shape,
+    meter_usage,
+    reductions,
+)
 from sandbox.stripe.session import Object, Session, new_id
 
 HOUR = 3_600
@@ -36,10 +42,10 @@ def create(
     currency = subscription["currency"]
     if items is None:
         items = invoice_items.pending(session, customer["id"], currency, subscription["id"])
-    lines = invoice_items.take(session, items, invoice_id)
-    if options.get("bills_period", True):
-        is_free = options.get("is_free", subscription["status"] == "trialing")
-        lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)
+    lines = [
+        *invoice_items.take(session, items, invoice_id),
+        *_own_lines(session, subscription, invoice_id, period, options),
+    ]
     reduced = reductions.applied(session, lines, subscription["discounts"])
     invoice = invoice_shape.draft(
         session,
@@ -59,6 +65,23 @@ def create(
     if invoice["automatically_finalizes_at"] is not None:
         session.schedule("finalize_invoice", invoice_id, invoice["automatically_finalizes_at"])
     return session.create(invoice, event="invoice.created")
+
+
+def _own_lines(
+    session: Session,
+    subscription: Object,
+    invoice_id: str,
+    period: tuple[int, int],
+    options: dict[str, Any],
+) -> list[Object]:
+    """Return the lines of the subscription's items: ahead for a period, afterwards for usage."""
+    lines: list[Object] = []
+    if options.get("bills_period", True):
+        is_free = options.get("is_free", subscription["status"] == "trialing")
+        lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)
+    if options.get("bills_usage"):
+        lines += meter_usage.lines(session, subscription, invoice_id, period)
+    return lines
 
 
 def _advance(session: Session, subscription: Object, reason: str) -> dict[str, Any]:
@@ -87,7 +110,9 @@ def _debits_of(invoice: Object) -> dict[str, list[Object]]:
     debits: dict[str, list[Object]] = {}
     for line in invoice["lines"]["data"]:
         details = line["parent"]["subscription_item_details"]
-        if details is None or details["invoice_item"]:
+        # Reason: usage is billed afterwards, so nothing of it lies in the time to come.
+        is_past = line["period"]["end"] <= invoice["period_end"]
+        if details is None or details["invoice_item"] or is_past:
             continue
         net = line["amount"] - sum(d["amount"] for d in line["discount_amounts"])
         source = {"invoice": invoice["id"], "lines": [line["id"]]}

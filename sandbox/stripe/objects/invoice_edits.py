@@ -184,6 +184,8 @@ def update(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
         changes["default_payment_method"] = params["default_payment_method"]
     if "metadata" in params:
         changes["metadata"] = merged(invoice["metadata"] or {}, params["metadata"])
+    if changes.get("auto_advance") is False:
+        changes["next_payment_attempt"] = None
     _check_terms(session, {**invoice, **changes}, params)
     if "discounts" in params:
         check_draft(invoice)

@@ -9,7 +9,7 @@ from sandbox.stripe.objects import (
     invoice_edits,
     invoice_items,
     invoice_lines,
-    products_prices,
+    prices,
     reductions,
 )
 from sandbox.stripe.params import (
@@ -122,7 +122,7 @@ def priced(session: Session, params: dict[str, Any], currency: str) -> dict[str,
     quantity = params.get("quantity", 1)
     price = None
     if "price_data" in params:
-        price = products_prices.inline_price(session, params["price_data"], "price_data")
+        price = prices.inline(session, params["price_data"], "price_data")
     elif params.get("pricing", {}).get("price"):
         price = session.get("price", params["pricing"]["price"], param="pricing[price]")
         if price["recurring"] is not None:

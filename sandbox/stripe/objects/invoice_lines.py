@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from sandbox.stripe.currencies import rounded, worded
-from sandbox.stripe.objects import prorations, reductions, subscription_periods
+from sandbox.stripe.objects import prices, prorations, reductions, subscription_periods
 from sandbox.stripe.session import Object, Session, new_id
 
 
@@ -43,6 +43,8 @@ def of_period(
     nets = reductions.net_prices(session, subscription) if is_partial else {}
     lines = []
     for item in subscription["items"]["data"]:
+        if prices.is_metered(item["price"]):
+            continue
         price, quantity = item["price"], item["quantity"]
         if is_free:
             amount, text = 0, f"Free trial for {_worded(session, price, quantity)}"
@@ -79,6 +81,34 @@ def _worded(session: Session, price: Object, quantity: int) -> str:
     every = interval if count == 1 else f"every {count} {interval}s"
     each = worded(Fraction(price["unit_amount_decimal"]), price["currency"])
     return f"{quantity} × {product_name(session, price)} (at {each} / {every})"  # noqa: RUF001
+
+
+def of_usage(
+    session: Session,
+    subscription: Object,
+    invoice_id: str,
+    item: Object,
+    used: Decimal,
+    period: tuple[int, int],
+) -> Object:
+    """Return the line for what was used of a metered item in a period that is over."""
+    price, quantity = item["price"], int(used)
+    exact = Fraction(price["unit_amount_decimal"]) * Fraction(used)
+    return _line(
+        invoice_id,
+        amount=rounded(exact, price["currency"]),
+        currency=price["currency"],
+        description=_worded(session, price, quantity),
+        metadata=dict(subscription["metadata"]),
+        parent=_item_parent(subscription["id"], item["id"], is_proration=False),
+        period={"end": period[1], "start": period[0]},
+        pricing=pricing_of(price, price["unit_amount_decimal"]),
+        quantity=quantity,
+        quantity_decimal=f"{used.normalize():f}",
+        discountable=True,
+        discounts=item["discounts"],
+        subscription=subscription["id"],
+    )
 
 
 def of_invoice_item(item: Object, invoice_id: str, credited: Object | None) -> Object:

@@ -138,6 +138,7 @@ def _mark_paid(session: Session, invoice: Object, *, is_out_of_band: bool = Fals
         "amount_remaining": 0,
         "attempted": True,
         "auto_advance": False,
+        "next_payment_attempt": None,
         "status_transitions": invoice["status_transitions"] | {"paid_at": session.now},
         "status_details": None,
     }
@@ -260,7 +261,7 @@ def void(session: Session, invoice: Object) -> Object:
     return_balance(session, invoice)
     times = invoice["status_transitions"] | {"voided_at": session.now}
     changes = {"status": "void", "status_transitions": times, "auto_advance": False}
-    session.change(invoice, changes | {"status_details": None})
+    session.change(invoice, changes | {"next_payment_attempt": None, "status_details": None})
     session.emit("invoice.voided", invoice)
     follow(session, invoice)
     return invoice
@@ -288,6 +289,7 @@ def mark_uncollectible(session: Session, invoice: Object) -> Object:
         )
     times = invoice["status_transitions"] | {"marked_uncollectible_at": session.now}
     changes = {
+        "next_payment_attempt": None,
         "status": "uncollectible",
         "status_details": {"uncollectible": {"reason": "user_forgiven"}},
         "status_transitions": times,

@@ -203,8 +203,15 @@ def _confirm(
             payment_intent=shown(intent),
         )
     payment_methods.check_usable(method, intent["customer"])
-    if params.get("return_url"):
-        session.change(intent, {"_return_url": params["return_url"]}, is_announced=False)
+    return_url = params.get("return_url") or intent["_return_url"]
+    intents.check_way_back(intent, return_url)
+    if params.get("off_session") and intent["setup_future_usage"] and not intent["_invoice"]:
+        raise errors.invalid_request(
+            "A payment without its customer (off_session) cannot set a card up for later.",
+            code="payment_intent_invalid_parameter",
+            param="off_session",
+        )
+    session.change(intent, {"_return_url": return_url}, is_announced=False)
     is_declined = params.get("off_session") or params.get("error_on_requires_action")
     charges.attempt(session, intent, method, is_off_session=bool(is_declined))
     if intent["_invoice"]:

@@ -21,7 +21,7 @@ def make(
     **fields: Any,
 ) -> Object:
     """Create a card that belongs to nobody yet; `fields` replace the defaults."""
-    year = datetime.fromtimestamp(session.default_now, UTC).year
+    year = datetime.fromtimestamp(max(session.now, session.default_now), UTC).year
     return session.create(
         {
             "id": new_id("pm"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import payment_methods, setups
+from sandbox.stripe.objects import intents, payment_methods, setups
 from sandbox.stripe.objects.payment_intents import AUTOMATIC_METHODS
 from sandbox.stripe.params import (
     PAGE,
@@ -76,7 +76,7 @@ def _body(session: Session, params: dict[str, Any], method: Object | None) -> Ob
         "automatic_payment_methods": automatic and {"allow_redirects": "always", **automatic},
         "cancellation_reason": None,
         "client_secret": f"{intent_id}_{new_id('secret')}",
-        "created": session.now,
+        "created": session.default_now,
         "customer": params.get("customer"),
         "customer_account": None,
         "description": params.get("description"),
@@ -163,6 +163,7 @@ def _confirm(session: Session, intent: Object, method: Object | None) -> None:
             code="setup_intent_unexpected_state",
             setup_intent=shown(intent),
         )
+    intents.check_way_back(intent, intent["_return_url"])
     asked = intent["payment_method_options"]["card"]["request_three_d_secure"]
     setups.confirm(session, intent, method, is_asked=asked != "automatic")
 

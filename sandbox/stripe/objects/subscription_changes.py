@@ -5,8 +5,8 @@ from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.calendars import period_end
-from sandbox.stripe.objects import products_prices, prorations, reductions, subscription_periods
-from sandbox.stripe.objects.products_prices import plan_of
+from sandbox.stripe.objects import prices, prorations, reductions, subscription_periods
+from sandbox.stripe.objects.prices import is_metered, plan_of
 from sandbox.stripe.objects.prorations import Proration
 from sandbox.stripe.objects.subscription_shape import item as new_item
 from sandbox.stripe.session import Object, Session, merged, shown
@@ -94,6 +94,7 @@ def make_item(session: Session, subscription: Object, entry: dict[str, Any], pat
         raise errors.bad_parameter(
             f"Missing required param: {path}[price].", code="parameter_missing", param=path
         )
+    _check_quantity(price, entry, path)
     metadata = merged({}, entry.get("metadata"))
     quantity = entry.get("quantity", 1)
     item = new_item(session, subscription["id"], price, quantity, metadata=metadata)
@@ -118,8 +119,16 @@ def _item_changes(
 ) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     price = _price_of(session, entry, path)
+    _check_quantity(price or item["price"], entry, path)
     if price is not None and price["id"] != item["price"]["id"]:
-        changes |= {"price": shown(price), "plan": plan_of(price), "quantity": 1}
+        changes |= {"price": shown(price), "plan": plan_of(price)}
+        if is_metered(price) != is_metered(item["price"]):
+            raise errors.invalid_request(
+                "An item cannot change from a licensed price to a metered one, or back.",
+                param=f"{path}[price]",
+            )
+        if not is_metered(price):
+            changes["quantity"] = 1
     if "quantity" in entry:
         changes["quantity"] = entry["quantity"]
     if "discounts" in entry:
@@ -129,9 +138,17 @@ def _item_changes(
     return changes
 
 
+def _check_quantity(price: Object, entry: dict[str, Any], path: str) -> None:
+    if is_metered(price) and "quantity" in entry:
+        raise errors.invalid_request(
+            "A metered price has no quantity: it is billed for what was used.",
+            param=f"{path}[quantity]",
+        )
+
+
 def _price_of(session: Session, entry: dict[str, Any], path: str) -> Object | None:
     if "price_data" in entry:
-        return products_prices.inline_price(session, entry["price_data"], f"{path}[price_data]")
+        return prices.inline(session, entry["price_data"], f"{path}[price_data]")
     if not entry.get("price"):
         return None
     param = f"{path}[price]"
@@ -254,6 +271,8 @@ def _prorate(
     kept: dict[str, list[Object]] = {}
     for item_id in before | after:
         old, new = before.get(item_id), after.get(item_id)
+        if is_metered((old or after[item_id])["price"]):
+            continue
         is_same = bool(old and new and _terms(old) == _terms(new))
         since = min(end, old_end) if is_same else date
         debits = all_debits.get(item_id, [])

@@ -8,6 +8,7 @@ from sandbox.stripe.objects import (
     invoice_items,
     invoice_shape,
     invoices,
+    meter_usage,
     subscription_billing,
 )
 from sandbox.stripe.objects import subscription_periods as periods
@@ -29,7 +30,8 @@ def run_cycle(session: Session, subscription_id: str) -> None:
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= session.now:
         end_as_planned(session, subscription)
         return
-    if subscription["status"] == "trialing" and not _leave_trial(session, subscription):
+    if subscription["status"] == "trialing" and lacks_card(session, subscription):
+        end_trial_without_card(session, subscription)
         return
     renew(session, subscription)
 
@@ -44,15 +46,18 @@ def renew(session: Session, subscription: Object) -> Object:
     changes: dict[str, Any] = {"items": items, "status": status}
     wanted = {**subscription, **changes}
     reason = "subscription_cycle"
-    invoice = invoice_drafts.create(session, wanted, reason=reason, period=previous)
+    is_used = subscription["status"] != "trialing"
+    invoice = invoice_drafts.create(
+        session, wanted, reason=reason, period=previous, bills_usage=is_used
+    )
     changes |= invoice_drafts.consequences(session, wanted, invoice)
     session.change(subscription, changes)
     periods.set_timers(session, subscription)
     return invoice
 
 
-def _leave_trial(session: Session, subscription: Object) -> bool:
-    """Return whether billing starts, after doing what the trial's settings say otherwise."""
+def lacks_card(session: Session, subscription: Object) -> bool:
+    """Return whether the end of the trial has to do without the card that it wants."""
     behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     customer = session.get("customer", subscription["customer"])
     has_card = bool(
@@ -60,13 +65,15 @@ def _leave_trial(session: Session, subscription: Object) -> bool:
         or customer["invoice_settings"]["default_payment_method"]
     )
     is_sent = subscription["collection_method"] == "send_invoice"
-    if has_card or is_sent or behavior == "create_invoice":
-        return True
-    if behavior == "cancel":
+    return not (has_card or is_sent or behavior == "create_invoice")
+
+
+def end_trial_without_card(session: Session, subscription: Object) -> None:
+    """Do what the trial's settings say about its end."""
+    if subscription["trial_settings"]["end_behavior"]["missing_payment_method"] == "cancel":
         end(session, subscription)
-        return False
-    pause(session, subscription, "trial_end_without_payment_method")
-    return False
+    else:
+        pause(session, subscription, "trial_end_without_payment_method")
 
 
 def pause(session: Session, subscription: Object, reason: str, **changes: Any) -> None:
@@ -131,7 +138,7 @@ def end_as_planned(session: Session, subscription: Object) -> None:
 def bill_rest(
     session: Session, subscription: Object, *, is_immediate: bool = False
 ) -> Object | None:
-    """Bill the invoice items that still wait when a subscription ends.
+    """Bill the usage and the invoice items that still wait when a subscription ends.
 
     Args:
         session: The unit of work.
@@ -141,7 +148,7 @@ def bill_rest(
     customer_id, currency = subscription["customer"], subscription["currency"]
     waiting = invoice_items.pending(session, customer_id, currency, subscription["id"])
     own = [i for i in waiting if invoice_items.subscription_of(i) == subscription["id"]]
-    if not own:
+    if not own and not meter_usage.metered_items(subscription):
         return None
     invoice = invoice_drafts.create(
         session,
@@ -150,6 +157,7 @@ def bill_rest(
         period=periods.period_of(subscription),
         items=own,
         bills_period=False,
+        bills_usage=True,
     )
     session.change(subscription, {"latest_invoice": invoice["id"]})
     if is_immediate:
@@ -188,7 +196,8 @@ def end(session: Session, subscription: Object, **changes: Any) -> Object:
             # Reason: voiding the first invoice already leads to incomplete_expired.
             invoices.void(session, invoice)
         else:
-            session.change(invoice, {"auto_advance": False, "automatically_finalizes_at": None})
+            stopped = {"automatically_finalizes_at": None, "next_payment_attempt": None}
+            session.change(invoice, {"auto_advance": False, **stopped})
     fresh = session.get("subscription", subscription["id"])
     session.change(
         fresh,

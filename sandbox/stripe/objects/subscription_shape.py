@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe.objects.products_prices import plan_of
+from sandbox.stripe.objects.prices import is_metered, plan_of
 from sandbox.stripe.session import Object, Session, listing, merged, new_id, shown
 
 _BLANK: Object = {
@@ -93,7 +93,7 @@ def item(
         "metadata": {},
         "plan": plan_of(price),
         "price": shown(price),
-        "quantity": quantity,
+        **({} if is_metered(price) else {"quantity": quantity}),
         "subscription": subscription_id,
         "tax_rates": [],
         **fields,

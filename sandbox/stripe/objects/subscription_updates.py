@@ -9,6 +9,7 @@ from sandbox.stripe.objects import (
     reductions,
     subscription_billing,
     subscription_changes,
+    subscription_cycle,
     subscription_ends,
 )
 from sandbox.stripe.objects.customers import own_method
@@ -34,6 +35,11 @@ def change(session: Session, subscription: Object, params: dict[str, Any]) -> Ob
     check(subscription, params)
     plain = _plain_changes(session, subscription, params)
     wanted = {**subscription, **plain}
+    ends_trial = params.get("trial_end") == "now" and subscription["status"] == "trialing"
+    if ends_trial and subscription_cycle.lacks_card(session, wanted):
+        session.change(subscription, {**plain, "trial_end": session.now}, is_announced=False)
+        subscription_cycle.end_trial_without_card(session, subscription)
+        return session.get("subscription", subscription["id"])
     ending = subscription_ends.wishes(session, subscription, params)
     planned = subscription_changes.plan(session, wanted, params, ending)
     extras = tuple(params.get("add_invoice_items", []))
