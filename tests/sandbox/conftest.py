@@ -9,6 +9,7 @@ import pytest
 
 from tests.sandbox import llm_server, servers
 from tests.sandbox.llm_server import ModelServer
+from tests.sandbox.places import KEY, Place, World, sandbox_place, stripe_place
 from tests.sandbox.servers import Receiver, Sandbox
 
 
@@ -75,6 +76,22 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
 def sandbox(shared: Sandbox) -> Iterator[Sandbox]:
     yield shared
     shared.control("faults")
+
+
+@pytest.fixture(params=["sandbox", "stripe"] if KEY else ["sandbox"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """The sandbox, and with STRIPE_TEST_KEY Stripe itself."""
+    if request.param == "stripe":
+        return stripe_place()
+    return sandbox_place(request.getfixturevalue("sandbox"))
+
+
+@pytest.fixture
+def world(place: Place) -> Iterator[World]:
+    """A customer on a test clock, at either place."""
+    world = World(place)
+    yield world
+    world.end()
 
 
 def open_shop(sandbox: Sandbox, *, amount: int = 2_000, interval: Any = "month") -> Shop:

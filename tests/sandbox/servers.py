@@ -31,14 +31,19 @@ def free_port() -> int:
     return port
 
 
-def wait_for(what: str, probe: Callable[[], Any], timeout_seconds: float = 10.0) -> Any:
+def wait_for(
+    what: str,
+    probe: Callable[[], Any],
+    timeout_seconds: float = 10.0,
+    pause_seconds: float = 0.02,
+) -> Any:
     """Poll until `probe` answers something, or fail with what was waited for."""
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         answer = probe()
         if answer:
             return answer
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
     raise AssertionError(f"waited {timeout_seconds:.0f} s for {what}")
 
 

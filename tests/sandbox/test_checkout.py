@@ -114,6 +114,24 @@ def test_a_trial_needs_no_card_where_the_session_says_so(shop: Shop, sandbox: Sa
     assert (started.status, started.default_payment_method) == ("trialing", None)
 
 
+def test_a_subscription_with_an_extra_charge_and_a_coupon(shop: Shop, sandbox: Sandbox) -> None:
+    coupon = sandbox.api.coupons.create({"percent_off": 10, "duration": "forever"})
+    opened = open_session(
+        sandbox,
+        "subscription",
+        line_items=[{"price": shop.price}, LAMP],
+        customer=shop.customer,
+        discounts=[{"coupon": coupon.id}],
+    )
+    assert (opened.amount_subtotal, opened.amount_total) == (3_500, 3_150)
+    done = completed(sandbox, opened, payment_method="pm_card_visa")
+    started = shop.see(done.subscription)
+    assert (started.latest_invoice.total, started.latest_invoice.status) == (3_150, "paid")
+    assert [item.price.id for item in started["items"].data] == [shop.price]
+    assert len(started.discounts) == 1
+    assert sandbox.api.coupons.retrieve(coupon.id).times_redeemed == 1
+
+
 def test_a_setup(shop: Shop, sandbox: Sandbox) -> None:
     opened = open_session(
         sandbox,

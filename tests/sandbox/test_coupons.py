@@ -122,6 +122,32 @@ def test_limits_of_codes_are_within_the_coupons(own: Sandbox) -> None:
     assert refused(api.create, {"promotion": promotion}).code == "coupon_expired"
 
 
+def test_who_may_redeem_a_code(sandbox: Sandbox, shop: Shop, coupon: Any) -> None:
+    shop.give_card("ok")
+    promotion = {"type": "coupon", "coupon": coupon.id}
+    stranger = sandbox.api.customers.create({}).id
+
+    def code(**params: Any) -> Any:
+        return sandbox.api.promotion_codes.create({"promotion": promotion, **params}).id
+
+    first = code(restrictions={"first_time_transaction": True})
+    shop.subscribe(discounts=[{"promotion_code": first}])
+    large = code(restrictions={"minimum_amount": 9_000, "minimum_amount_currency": "usd"})
+    euros = code(restrictions={"minimum_amount": 1, "minimum_amount_currency": "eur"})
+    for wanted, words in (
+        (first, "prior transactions"),
+        (code(customer=stranger), "another customer"),
+        (code(active=False), "not active"),
+        (large, "below its minimum"),
+        (euros, "below its minimum"),
+    ):
+        with pytest.raises(stripe.InvalidRequestError, match=words) as caught:
+            shop.subscribe(discounts=[{"promotion_code": wanted}])
+        assert caught.value.param == "discounts[0][promotion_code]"
+    seen = sandbox.api.promotion_codes.retrieve(first)
+    assert (seen.times_redeemed, sandbox.api.coupons.retrieve(coupon.id).times_redeemed) == (1, 1)
+
+
 def test_arithmetic() -> None:
     third = {"percent_off": 33.333, "amount_off": None, "currency": None}
     for amount in (0, 1, 2, 3, 999, 1_000, 123_457):

@@ -170,6 +170,16 @@ def test_invoices_and_their_items_have_discounts_of_their_own(shop: Shop, sandbo
     assert sandbox.api.invoices.finalize_invoice(draft.id).amount_due == 900
 
 
+def test_a_subscriptions_discount_can_be_deleted(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok")
+    started = shop.subscribe(discounts=[{"coupon": coupon(sandbox).id}])
+    gone = sandbox.api.subscriptions.delete_discount(started.id)
+    assert (gone.id, gone.deleted) == (started.discounts[0], True)
+    assert shop.see(started.id).discounts == []
+    with pytest.raises(stripe.InvalidRequestError):
+        sandbox.api.subscriptions.delete_discount(started.id)
+
+
 def test_a_preview_can_try_a_coupon(shop: Shop, sandbox: Sandbox) -> None:
     shop.give_card("ok")
     cut = coupon(sandbox)

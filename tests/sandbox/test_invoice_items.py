@@ -71,6 +71,11 @@ def test_drafts_are_edited_and_thrown_away(shop: Shop, sandbox: Sandbox) -> None
     lines = [{"amount": 50, "description": "Stamp"}, {"amount": 60}]
     grown = sandbox.api.invoices.add_lines(draft.id, {"lines": lines})
     assert (grown.total, grown.lines.data[1].description) == (810, "Stamp")
+    stamp, other = grown.lines.data[1:]
+    gone = [{"id": stamp.id, "behavior": "delete"}, {"id": other.id, "behavior": "unassign"}]
+    assert sandbox.api.invoices.remove_lines(draft.id, {"lines": gone}).total == 700
+    (again,) = waiting(sandbox, shop.customer)
+    assert (again.amount, again.invoice) == (60, None)
     named = sandbox.api.invoices.update(draft.id, {"footer": "Bye", "number": "2027-1"})
     assert (named.footer, named.number) == ("Bye", "2027-1")
     assert sandbox.api.invoices.delete(draft.id).deleted
@@ -94,6 +99,27 @@ def test_an_item_of_a_subscription_waits_for_its_invoice(shop: Shop, sandbox: Sa
     assert (made.total, made.parent.subscription_details.subscription) == (80, other.id)
     with pytest.raises(stripe.InvalidRequestError):
         sandbox.api.invoices.delete(shop.see(one.id).latest_invoice.id)
+
+
+def test_extra_charges_come_with_a_subscription(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok")
+    mug = sandbox.api.prices.create(
+        {"currency": "usd", "unit_amount": 250, "product_data": {"name": "Mug"}}
+    )
+    extra = {"add_invoice_items": [{"price": mug.id, "quantity": 2}]}
+    started = shop.subscribe(**extra)
+    assert [line.amount for line in lines_of(sandbox, started.latest_invoice)] == [500, 2_000]
+    later = sandbox.api.subscriptions.update(
+        started.id, {**extra, "proration_behavior": "always_invoice"}
+    )
+    assert later.latest_invoice == started.latest_invoice
+    assert [item.description for item in waiting(sandbox, shop.customer)] == ["Mug"]
+    now = {"items": [{"id": item_of(started).id, "quantity": 2}]}
+    billed = sandbox.api.subscriptions.update(
+        started.id, {**now, **extra, "proration_behavior": "always_invoice"}
+    )
+    amounts = [line.amount for line in lines_of(sandbox, billed.latest_invoice)]
+    assert (amounts[0], amounts[3]) == (500, 500)
 
 
 def test_the_balance_is_used_and_given_back(shop: Shop, sandbox: Sandbox) -> None:

@@ -101,6 +101,7 @@ NAMES = {
     "POST /v1/invoices": "InvoiceCreateParams",
     "POST /v1/invoices/create_preview": "InvoiceCreatePreviewParams",
     "POST /v1/invoices/{id}/add_lines": "InvoiceAddLinesParams",
+    "POST /v1/invoices/{id}/remove_lines": "InvoiceRemoveLinesParams",
     "GET /v1/invoices": "InvoiceListParams",
     "POST /v1/invoices/{id}": "InvoiceUpdateParams",
     "POST /v1/invoices/{id}/pay": "InvoicePayParams",

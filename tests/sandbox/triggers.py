@@ -415,7 +415,7 @@ PROMOTIONS = {
     )
     for what, events in {"created": ("created",), "updated": ("created", "updated")}.items()
 }
-WAITING = ("billing_portal.", "credit_note.", "product.deleted")
+WAITING = ("credit_note.",)
 TRIGGERS = {
     **PEOPLE,
     **SETUPS,

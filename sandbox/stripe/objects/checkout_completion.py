@@ -125,7 +125,8 @@ def _subscribe(session: Session, checkout: Object, method: Object | None, custom
     params = {name: value for name, value in checkout["_data"].items() if name in _KEPT}
     params |= {
         "customer": customer_id,
-        "items": [{"price": line["price"]["id"], **_quantity(line)} for line in checkout["_lines"]],
+        "add_invoice_items": _entries(checkout, is_recurring=False),
+        "items": _entries(checkout, is_recurring=True),
         "payment_behavior": "error_if_incomplete",
     }
     if method:
@@ -146,8 +147,14 @@ def _subscribe(session: Session, checkout: Object, method: Object | None, custom
     session.change(checkout, changes, is_announced=False)
 
 
-def _quantity(line: Object) -> dict[str, int]:
-    return {} if line["quantity"] is None else {"quantity": line["quantity"]}
+def _entries(checkout: Object, *, is_recurring: bool) -> list[dict[str, Any]]:
+    """Return the lines with recurring prices, or the others, as a subscription takes them."""
+    return [
+        {"price": line["price"]["id"]}
+        | ({} if line["quantity"] is None else {"quantity": line["quantity"]})
+        for line in checkout["_lines"]
+        if (line["price"]["recurring"] is not None) == is_recurring
+    ]
 
 
 def _is_to_be_challenged(method: Object) -> bool:

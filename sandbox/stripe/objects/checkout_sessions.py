@@ -92,10 +92,10 @@ def _check_lines(mode: str, lines: list[Object]) -> None:
             "You specified `payment` mode but passed a recurring price. Either switch to "
             "`subscription` mode or use only one-time prices."
         )
-    if mode == "subscription" and not all(has_recurring):
+    if mode == "subscription" and not any(has_recurring):
         raise errors.invalid_request(
-            "In `subscription` mode every line needs a recurring price in this sandbox; at least "
-            "one does at Stripe."
+            "You must provide at least one recurring price in `subscription` mode when using "
+            "prices."
         )
     if len({line["currency"] for line in lines}) > 1:
         raise errors.invalid_request("All line items need one currency.", param="line_items")

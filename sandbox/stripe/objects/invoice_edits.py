@@ -123,6 +123,30 @@ def take_off(session: Session, invoice: Object, item: Object) -> None:
     _fill(session, invoice, lines)
 
 
+def remove(session: Session, invoice: Object, line: Object, behavior: str) -> None:
+    """Take a line off a draft.
+
+    Raises:
+        ApiError: If no invoice item is behind it.
+    """
+    parent = line["parent"]
+    item_id = (parent["invoice_item_details"] or parent["subscription_item_details"])[
+        "invoice_item"
+    ]
+    if item_id is None:
+        raise errors.invalid_request(
+            "A line of a subscription's own items cannot be removed.", param="lines"
+        )
+    item = session.get("invoiceitem", item_id)
+    take_off(session, invoice, item)
+    if behavior == "unassign":
+        changes = {"invoice": None, "_line": None, "_is_pending": True}
+        session.change(item, changes, is_announced=False)
+        return
+    session.store.delete(item_id)
+    session.emit("invoiceitem.deleted", item)
+
+
 def _fill(session: Session, invoice: Object, lines: list[Object]) -> None:
     discount_ids = invoice["discounts"]
     changes = {"lines": {**invoice["lines"], "data": lines}}

@@ -58,6 +58,10 @@ _ADD_LINES = Group(
     },
     required=("lines",),
 )
+_REMOVED = Group(
+    {"behavior": Choice(("delete", "unassign")), "id": Text()}, required=("behavior", "id")
+)
+_REMOVE_LINES = Group({"lines": Many(_REMOVED)}, required=("lines",))
 _LIST = Group(
     {
         **PAGE,
@@ -115,6 +119,18 @@ def add_lines(session: Session, params: dict[str, Any], invoice_id: str) -> Obje
     if "invoice_metadata" in params:
         metadata = merged(invoice["metadata"], params["invoice_metadata"])
         session.change(invoice, {"metadata": metadata})
+    return shown(invoice)
+
+
+def remove_lines(session: Session, params: dict[str, Any], invoice_id: str) -> Object:
+    """POST /v1/invoices/{id}/remove_lines: they are deleted, or wait again."""
+    invoice = session.get("invoice", invoice_id)
+    invoice_edits.check_draft(invoice)
+    lines = {line["id"]: line for line in invoice["lines"]["data"]}
+    for number, entry in enumerate(params["lines"]):
+        if entry["id"] not in lines:
+            raise errors.missing("line_item", entry["id"], param=f"lines[{number}][id]")
+        invoice_edits.remove(session, invoice, lines[entry["id"]], entry["behavior"])
     return shown(invoice)
 
 
@@ -204,6 +220,7 @@ ROUTES = (
     Route("POST", "/v1/invoices", create, _CREATE),
     Route("DELETE", "/v1/invoices/{id}", delete),
     Route("POST", "/v1/invoices/{id}/add_lines", add_lines, _ADD_LINES),
+    Route("POST", "/v1/invoices/{id}/remove_lines", remove_lines, _REMOVE_LINES),
     Route("POST", "/v1/invoices/{id}/send", send),
     Route("GET", "/v1/invoices", list_all, _LIST),
     Route("GET", "/v1/invoices/{id}", retrieve),

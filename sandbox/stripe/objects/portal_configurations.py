@@ -120,7 +120,8 @@ def _make(session: Session, params: dict[str, Any], *, is_default: bool = False)
         "name": params.get("name"),
         "updated": session.now,
     }
-    return session.create(body, event=f"{KIND}.created")
+    # Reason: the default one has been there all along; only its first use makes it here.
+    return session.create(body, event=None if is_default else f"{KIND}.created")
 
 
 def _features(session: Session, old: Mapping[str, Any], changes: dict[str, Any]) -> Object:

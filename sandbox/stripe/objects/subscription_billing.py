@@ -1,18 +1,20 @@
 """How a change of a subscription is billed, charged and, if it waits for that, held back."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.objects import (
     intents,
     invoice_drafts,
+    invoice_item_routes,
     invoice_items,
     invoices,
     pending_updates,
     subscription_periods,
 )
 from sandbox.stripe.objects.subscription_changes import Change
-from sandbox.stripe.session import Object, Session
+from sandbox.stripe.session import Object, Session, merged
 
 _REASON = "subscription_update"
 _WAITING = ("error_if_incomplete", "pending_if_incomplete")
@@ -45,9 +47,34 @@ def carry_out(
 
 
 def write_items(session: Session, subscription: Object, change: Change) -> list[Object]:
-    """Write a change's credits and debits down as invoice items."""
+    """Write a change's credits, debits and extra charges down as invoice items."""
     wanted = {**subscription, **change.fields}
-    return [invoice_items.of_proration(session, wanted, entry) for entry in change.prorations]
+    items = [invoice_items.of_proration(session, wanted, entry) for entry in change.prorations]
+    return [*items, *write_extras(session, wanted, change.extras)]
+
+
+def write_extras(
+    session: Session, subscription: Object, entries: Iterable[dict[str, Any]]
+) -> list[Object]:
+    """Write the entries of `add_invoice_items` down; the subscription's next invoice bills them."""
+    start, end = subscription_periods.period_of(subscription)
+    details = {"subscription": subscription["id"], "subscription_item": None}
+    made = []
+    for entry in entries:
+        named = {"pricing": {"price": entry.get("price")}} if entry.get("price") else {}
+        terms = invoice_item_routes.priced(session, {**entry, **named}, subscription["currency"])
+        item = invoice_items.make(
+            session,
+            customer_id=subscription["customer"],
+            **terms,
+            description=invoice_item_routes.terms_name(session, terms),
+            discountable=entry.get("discountable", True),
+            metadata=merged({}, entry.get("metadata")),
+            parent={"subscription_details": details, "type": "subscription_details"},
+            period={"end": end, "start": start},
+        )
+        made.append(item)
+    return made
 
 
 def draft(

@@ -21,6 +21,7 @@ class Change:
     bills_period: bool
     is_invoiced: bool
     proration_date: int | None = None
+    extras: tuple[dict[str, Any], ...] = ()
 
 
 def plan(session: Session, subscription: Object, params: dict[str, Any], ending: Object) -> Change:

@@ -1,6 +1,7 @@
 """The parameters of the calls on subscriptions and their items."""
 
 from sandbox.stripe.objects import reductions
+from sandbox.stripe.objects.invoice_item_routes import PRICE_DATA
 from sandbox.stripe.params import (
     PAGE,
     Boolean,
@@ -63,7 +64,17 @@ NEW_ITEM: dict[str, Param] = {
     "quantity": Integer(minimum=0),
 }
 CHANGED_ITEM: dict[str, Param] = {**NEW_ITEM, "deleted": Boolean(), "id": Text()}
+_EXTRA = Group(
+    {
+        "discountable": Boolean(),
+        "metadata": Metadata(),
+        "price": Text(),
+        "price_data": PRICE_DATA,
+        "quantity": Integer(minimum=0),
+    }
+)
 _BOTH: dict[str, Param] = {
+    "add_invoice_items": Many(_EXTRA),
     "cancel_at": CANCEL_AT,
     "cancel_at_period_end": Boolean(),
     "collection_method": Choice(("charge_automatically", "send_invoice")),

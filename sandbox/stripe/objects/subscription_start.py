@@ -9,6 +9,7 @@ from sandbox.stripe.objects import (
     invoice_drafts,
     invoices,
     reductions,
+    subscription_billing,
     subscription_changes,
     subscription_cycle,
     subscription_ends,
@@ -17,14 +18,17 @@ from sandbox.stripe.objects import (
 )
 from sandbox.stripe.objects import subscription_periods as periods
 from sandbox.stripe.objects.customers import own_method
+from sandbox.stripe.objects.subscription_status import ENDED
 from sandbox.stripe.session import Object, Session, shown
 
 _MAX_ITEMS = 20
+_MAX_ON_TEST_CLOCK = 3
 
 
 def create(session: Session, params: dict[str, Any]) -> Object:
     """POST /v1/subscriptions."""
     customer = session.get("customer", params["customer"], param="customer")
+    _check_room(session, customer["id"])
     if params.get("default_payment_method"):
         param = "default_payment_method"
         own_method(session, customer["id"], params[param], param=param)
@@ -35,6 +39,18 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         session.change(customer, {"currency": subscription["currency"]})
     _bill_first(session, subscription, invoice, params)
     return shown(session.get("subscription", subscription["id"]))
+
+
+def _check_room(session: Session, customer_id: str) -> None:
+    """Refuse more subscriptions than a customer on a test clock can have."""
+    if session.test_clock is None:
+        return
+    running = session.find("subscription", customer=customer_id)
+    if len([each for each in running if each["status"] not in ENDED]) >= _MAX_ON_TEST_CLOCK:
+        raise errors.invalid_request(
+            f"A customer on a test clock has at most {_MAX_ON_TEST_CLOCK} subscriptions.",
+            param="customer",
+        )
 
 
 def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
@@ -67,6 +83,7 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
     end = periods.bounded(subscription, session.now, end)
     subscription["items"] = periods.enter_period(subscription, session.now, end)
     session.create(subscription)
+    subscription_billing.write_extras(session, subscription, params.get("add_invoice_items", []))
     is_gift = params.get("proration_behavior") == "none" and _is_partial(subscription)
     invoice = invoice_drafts.create(
         session,

@@ -42,7 +42,8 @@ def change(session: Session, subscription: Object, params: dict[str, Any]) -> Ob
         return session.get("subscription", subscription["id"])
     ending = subscription_ends.wishes(session, subscription, params)
     planned = subscription_changes.plan(session, wanted, params, ending)
-    full = replace(planned, fields={**plain, **planned.fields})
+    extras = tuple(params.get("add_invoice_items", []))
+    full = replace(planned, fields={**plain, **planned.fields}, extras=extras)
     return subscription_billing.carry_out(session, subscription, full, params)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sandbox.stripe import errors
 from sandbox.stripe.objects import (
     subscription_ends,
     subscription_params,
@@ -37,7 +38,18 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
     return page_of(session, "subscription", "/v1/subscriptions", params, filters)
 
 
+def delete_discount(session: Session, _params: dict[str, Any], subscription_id: str) -> Object:
+    """DELETE /v1/subscriptions/{id}/discount: all of them go, and the last one is answered."""
+    subscription = session.get("subscription", subscription_id)
+    if not subscription["discounts"]:
+        raise errors.invalid_request("No active discount for subscription", param="id")
+    last = session.get("discount", subscription["discounts"][-1])
+    subscription_updates.change(session, subscription, {"discounts": None})
+    return shown({**last, "deleted": True})
+
+
 ROUTES = (
+    Route("DELETE", "/v1/subscriptions/{id}/discount", delete_discount),
     Route("POST", "/v1/subscriptions", subscription_start.create, subscription_params.CREATE),
     Route("GET", "/v1/subscriptions", list_all, subscription_params.LIST),
     Route("GET", "/v1/subscriptions/{id}", retrieve),
