@@ -17,6 +17,7 @@ class Decline:
     network_decline_code: str = "05"
     network_advice_code: str | None = None
     has_decline_code: bool = True
+    param: str | None = None
 
 
 _NO = "Your card was declined."
@@ -41,6 +42,7 @@ DECLINES: dict[str, Decline] = {
         CHECK,
         code="expired_card",
         network_decline_code="54",
+        param="exp_month",
         has_decline_code=False,
     ),
     "fraudulent": Decline(_NO, NEVER, network_decline_code="59"),
@@ -49,6 +51,7 @@ DECLINES: dict[str, Decline] = {
         "Your card's security code is incorrect.",
         CHECK,
         code="incorrect_cvc",
+        param="cvc",
         network_decline_code="N7",
         has_decline_code=False,
     ),
@@ -56,6 +59,7 @@ DECLINES: dict[str, Decline] = {
         "Your card number is incorrect.",
         CHECK,
         code="incorrect_number",
+        param="number",
         network_decline_code="14",
         has_decline_code=False,
     ),
@@ -63,6 +67,7 @@ DECLINES: dict[str, Decline] = {
         "Your card's zip code failed validation.",
         CHECK,
         code="incorrect_zip",
+        param="address_zip",
         has_decline_code=False,
     ),
     "insufficient_funds": Decline(
@@ -114,5 +119,6 @@ def failure_of(outcome: str) -> dict[str, Any]:
         "message": decline.message,
         "network_advice_code": decline.network_advice_code,
         "network_decline_code": decline.network_decline_code,
+        "param": decline.param,
         "type": "card_error",
     }

@@ -261,7 +261,8 @@ def _event(session: Session, event_type: str, body: Object, previous: Object | N
         "id": new_id("evt"),
         "object": "event",
         "api_version": API_VERSION,
-        "created": session.now,
+        # Reason: as at Stripe events bear the real time, also those of a test clock.
+        "created": session.default_now,
         # Reason: a snapshot, since the same dictionaries are changed further on.
         "data": orjson.loads(orjson.dumps(data)),
         "livemode": False,

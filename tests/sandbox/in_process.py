@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from sandbox.stripe.app import Options, build
 
+_TURNS = 6
 _HEADERS = [
     (b"authorization", b"Bearer sk_test_sandbox"),
     (b"content-type", b"application/x-www-form-urlencoded"),
@@ -50,9 +51,10 @@ class InProcess:
         """Bring a test clock to a moment, and wait until it is there."""
         path = f"/v1/test_helpers/test_clocks/{clock}"
         await self.call("POST", f"{path}/advance", frozen_time=moment)
-        # Reason: the clock moves in this very loop, and announces nothing to us.
-        while (await self.call("GET", path))["status"] != "ready":  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        # Reason: the clock moves in this very loop, a job a turn, and announces nothing to us.
+        while (await self.call("GET", path))["status"] != "ready":
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

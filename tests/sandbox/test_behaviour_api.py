@@ -152,6 +152,15 @@ def test_what_is_on_a_test_clock_has_its_time(place: Place) -> None:
     world.end()
 
 
+def test_events_bear_the_time_outside_of_the_test_clock(place: Place) -> None:
+    world = World(place, int(time.time()) - 40 * 86_400)
+    told = world.event("customer.created", world.customer)
+    outside = place.api.products.create({"name": "Behaviour"})
+    assert abs(told.created - outside.created) < 600
+    assert abs(told.data.object.created - told.created) > 30 * 86_400
+    world.end()
+
+
 def test_deleting_a_test_clock_deletes_its_customers(place: Place) -> None:
     world = World(place)
     world.end()

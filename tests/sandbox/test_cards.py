@@ -117,6 +117,7 @@ def test_declines_by_name(
     told_codes = (error.code, error.decline_code, error.advice_code, error.network_decline_code)
     assert told_codes == (code, decline, advice, network)
     assert error.doc_url.endswith(code.replace("_", "-"))
+    assert error.param == {"expired_card": "exp_month", "incorrect_cvc": "cvc"}.get(code)
     intent = error.payment_intent
     assert (intent.status, intent.payment_method) == ("requires_payment_method", None)
     assert intent.last_payment_error.payment_method.id == error.payment_method.id

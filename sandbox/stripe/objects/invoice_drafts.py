@@ -33,8 +33,7 @@ def create(
         period: The invoice's own period.
         items: The invoice items to bill; what waits for an invoice if not given.
         options: `bills_period` (whether the items' current period is billed), `is_free` (whether
-            it costs nothing), `bills_usage` (whether what was used in `period` is), and
-            `proration_date`.
+            it costs nothing), `bills_usage` (also what was used), and `proration_date`.
 
     Returns:
         The draft.
@@ -43,8 +42,10 @@ def create(
     currency = subscription["currency"]
     if items is None:
         items = invoice_items.pending(session, customer["id"], currency, subscription["id"])
-    lines = invoice_items.take(session, items, invoice_id)
-    lines += _lines(session, subscription, invoice_id, period, options)
+    lines = [
+        *invoice_items.take(session, items, invoice_id),
+        *_own_lines(session, subscription, invoice_id, period, options),
+    ]
     reduced = reductions.applied(session, lines, subscription["discounts"])
     invoice = invoice_shape.draft(
         session,
@@ -66,15 +67,15 @@ def create(
     return session.create(invoice, event="invoice.created")
 
 
-def _lines(
+def _own_lines(
     session: Session,
     subscription: Object,
     invoice_id: str,
     period: tuple[int, int],
     options: dict[str, Any],
 ) -> list[Object]:
-    """Return the lines of a subscription's items: in advance, and for what was used."""
-    lines = []
+    """Return the lines of the subscription's items: ahead for a period, afterwards for usage."""
+    lines: list[Object] = []
     if options.get("bills_period", True):
         is_free = options.get("is_free", subscription["status"] == "trialing")
         lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)

@@ -106,6 +106,7 @@ def of_usage(
         quantity=quantity,
         quantity_decimal=f"{used.normalize():f}",
         discountable=True,
+        discounts=item["discounts"],
         subscription=subscription["id"],
     )
 

@@ -61,7 +61,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
 def _by_number(written: str, cvc: str | None) -> cards.TestCard:
     number = written.replace(" ", "").replace("-", "")
     if not cards.is_luhn(number):
-        raise errors.card_error(declines.failure_of("incorrect_number") | {"param": "number"})
+        raise errors.card_error(declines.failure_of("incorrect_number"))
     if cvc is not None and not (cvc.isdigit() and len(cvc) in {3, 4}):
         raise _invalid("cvc", "Your card's security code is invalid.")
     known = cards.BY_NUMBER.get(number)

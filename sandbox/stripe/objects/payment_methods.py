@@ -124,7 +124,7 @@ def own(session: Session, method: Object, customer_id: str) -> None:
     check_usable(method, customer_id)
     if not method["_is_attachable"]:
         failure = declines.failure_of(method["_script"][0])
-        raise errors.card_error(failure | {"param": ""})
+        raise errors.card_error(failure | {"param": failure["param"] or ""})
     session.change(method, {"customer": customer_id}, is_announced=False)
     session.emit("payment_method.attached", method)
 

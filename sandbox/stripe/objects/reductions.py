@@ -153,7 +153,7 @@ def net_prices(session: Session, subscription: Object) -> dict[str, Net]:
     """Return what each item costs for a whole period, discounts taken off, before rounding."""
     items = [item for item in subscription["items"]["data"] if "quantity" in item]
     nets = {
-        item["id"]: Net(Fraction(item["price"]["unit_amount_decimal"]) * item["quantity"])
+        item["id"]: Net(Fraction(item["price"]["unit_amount_decimal"]) * item.get("quantity", 0))
         for item in items
     }
     for item in items:

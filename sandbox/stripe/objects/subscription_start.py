@@ -1,6 +1,5 @@
 """POST /v1/subscriptions: how a subscription begins."""
 
-from fractions import Fraction
 from typing import Any
 
 from sandbox.stripe import errors
@@ -67,7 +66,7 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
     subscription_changes.check_alike([i["price"] for i in items], _currency(params))
     subscription["currency"] = items[0]["price"]["currency"]
     subscription["items"]["data"] = items
-    price = sum(Fraction(i["price"]["unit_amount_decimal"]) * i.get("quantity", 0) for i in items)
+    price = sum(net.amount for net in reductions.net_prices(session, subscription).values())
     subscription["discounts"] = reductions.wanted(
         session,
         params.get("discounts", []),
