@@ -16,6 +16,7 @@ from tests.conftest import Measure
 from tests.sandbox import servers
 from tests.sandbox.conftest import open_shop
 from tests.sandbox.servers import UNCHECKED, Sandbox
+from tests.sandbox.test_clocks import FEBRUARY_28, clock_of, on_clock
 
 HEADERS = {"Authorization": "Bearer sk_test_sandbox"}
 CALLERS = 4
@@ -136,6 +137,11 @@ def test_clock_jobs_and_webhooks_go_on_after_sigkill(tmp_path: Path) -> None:
         first.advance(days=10)
         moment = first.now()
         servers.wait_for("a refused delivery", lambda: hooks.arrivals)
+        clock = clock_of(first)
+        apart = on_clock(first, clock)
+        ids = [apart.subscribe().id for _ in range(3)]
+        there = {"frozen_time": FEBRUARY_28 + 3_600}
+        first.api.test_helpers.test_clocks.advance(clock.id, there)
         first.kill()
         hooks.refusals = 0
 
@@ -144,6 +150,11 @@ def test_clock_jobs_and_webhooks_go_on_after_sigkill(tmp_path: Path) -> None:
             assert 0 <= second.now() - moment < 30
             second.quiet()
             assert hooks.types(started.id) == ["customer.subscription.created"]
+            look = second.api.test_helpers.test_clocks.retrieve
+            servers.wait_for("the test clock", lambda: look(clock.id).status == "ready")
+            assert look(clock.id).frozen_time == there["frozen_time"]
+            paid = [len(second.ledger(subscription=each, outcome="succeeded")) for each in ids]
+            assert paid == [2, 2, 2]
             second.advance(days=25)
             assert len(second.ledger(subscription=started.id)) == 2
         finally:
