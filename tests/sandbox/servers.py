@@ -17,10 +17,12 @@ from typing import Any, ClassVar
 import httpx
 import stripe
 
-from tests.checked import settle
+from tests.checked import CHECK, settle
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_of_these_tests"
+# The environment of a sandbox that only works, and checks nothing.
+UNCHECKED = {name: value for name, value in os.environ.items() if name != CHECK}
 
 
 def free_port() -> int:

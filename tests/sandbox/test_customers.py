@@ -28,6 +28,10 @@ def test_particulars(sandbox: Sandbox) -> None:
     assert (made.preferred_locales, made.tax_exempt) == (["it", "en"], "reverse")
     assert (made.invoice_prefix, made.next_invoice_sequence) == ("ROMA", 7)
     assert made.invoice_settings.custom_fields[0].value == "b"
+    invoice = sandbox.api.invoices.create({"customer": made.id})
+    assert (invoice.customer_tax_exempt, invoice.customer_shipping.name) == ("reverse", "Eve")
+    opened = sandbox.api.invoices.finalize_invoice(invoice.id)
+    assert (opened.number, opened.customer_address.city) == ("ROMA-0007", "Rome")
     changed = api.update(made.id, {"address": "", "shipping": "", "tax_exempt": "none"})
     assert (changed.address, changed.shipping, changed.tax_exempt) == (None, None, "none")
     assert (changed.invoice_settings.footer, changed.phone) == ("Ciao", "+39")

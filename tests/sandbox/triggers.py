@@ -297,7 +297,14 @@ STARTED = (
     "customer.subscription.created",
 )
 TRIAL = (
-    *(CUSTOMER, *PRICE, "invoice.created", "invoice.finalized", "invoice.paid"),
+    *(
+        CUSTOMER,
+        *PRICE,
+        "setup_intent.created",
+        "invoice.created",
+        "invoice.finalized",
+        "invoice.paid",
+    ),
     *("invoice.payment_succeeded", "customer.subscription.created"),
 )
 SUBSCRIPTIONS = {

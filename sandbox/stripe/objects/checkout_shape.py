@@ -1,11 +1,10 @@
 """What Checkout sessions and their line items look like."""
 
-from fractions import Fraction
 from typing import Any
 
 from sandbox.stripe import discounts
 from sandbox.stripe.currencies import rounded
-from sandbox.stripe.objects.prices import is_metered
+from sandbox.stripe.objects.prices import cost, is_metered
 from sandbox.stripe.session import Object, Session, merged, new_id, shown
 
 _BLANK: Object = {
@@ -105,7 +104,7 @@ _NO_INVOICE: Object = {
 def line(price: Object, name: str, quantity: int, metadata: dict[str, str]) -> Object:
     """Return a line item, before any discount."""
     is_used = is_metered(price)
-    exact = Fraction(price["unit_amount_decimal"]) * (0 if is_used else quantity)
+    exact = cost(price, 0 if is_used else quantity)
     amount = rounded(exact, price["currency"])
     return {
         "id": new_id("li"),

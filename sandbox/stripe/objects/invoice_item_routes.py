@@ -133,7 +133,7 @@ def priced(session: Session, params: dict[str, Any], currency: str) -> dict[str,
             )
     if price is not None:
         currency = price["currency"]
-        amount = rounded(Fraction(price["unit_amount_decimal"]) * quantity, currency)
+        amount = rounded(prices.cost(price, quantity), currency)
         pricing = invoice_lines.pricing_of(price, price["unit_amount_decimal"])
     elif "unit_amount_decimal" in params or "amount" in params:
         unit = params.get("unit_amount_decimal")

@@ -53,8 +53,7 @@ def of_period(
             amount = prorations.share(net, (start, end), whole, price["currency"])
             text = proration_text(session, price, quantity, start, is_credit=False)
         else:
-            full = Fraction(price["unit_amount_decimal"]) * quantity
-            amount = rounded(full, price["currency"])
+            amount = rounded(prices.cost(price, quantity), price["currency"])
             text = _worded(session, price, quantity)
         unit = price["unit_amount_decimal"] if not is_partial else unit_of(amount, quantity)
         body = _line(
@@ -93,7 +92,7 @@ def of_usage(
 ) -> Object:
     """Return the line for what was used of a metered item in a period that is over."""
     price, quantity = item["price"], int(used)
-    exact = Fraction(price["unit_amount_decimal"]) * Fraction(used)
+    exact = prices.cost(price, Fraction(used))
     return _line(
         invoice_id,
         amount=rounded(exact, price["currency"]),

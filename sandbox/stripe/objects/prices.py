@@ -1,6 +1,7 @@
 """Prices: one amount a unit, once or every so often, or for what a meter has counted."""
 
 from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 from sandbox.stripe import errors
@@ -36,6 +37,10 @@ AMOUNT: dict[str, Param] = {
     "unit_amount": Integer(minimum=0),
     "unit_amount_decimal": Decimals(),
 }
+_TRANSFORM = Group(
+    {"divide_by": Integer(minimum=1), "round": Choice(("down", "up"))},
+    required=("divide_by", "round"),
+)
 _LOOKUP: dict[str, Param] = {"lookup_key": Text(200), "transfer_lookup_key": Boolean()}
 _PRODUCT_DATA = Group(
     {
@@ -58,6 +63,7 @@ _CREATE = Group(
         "metadata": Metadata(),
         "nickname": Text(),
         "product": Text(),
+        "transform_quantity": _TRANSFORM,
         "product_data": _PRODUCT_DATA,
         "recurring": _RECURRING,
     },
@@ -121,7 +127,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         "recurring": recurring,
         "tax_behavior": params.get("tax_behavior", "unspecified"),
         "tiers_mode": None,
-        "transform_quantity": None,
+        "transform_quantity": params.get("transform_quantity"),
         "type": "recurring" if recurring else "one_time",
         "unit_amount": None if Fraction(exact) % 1 else int(Fraction(exact)),
         "unit_amount_decimal": exact,
@@ -237,6 +243,16 @@ def is_metered(price: Object) -> bool:
     return recurring is not None and recurring["usage_type"] == "metered"
 
 
+def cost(price: Object, quantity: int | Fraction) -> Fraction:
+    """Return what so many units cost, before rounding."""
+    counted = Fraction(quantity)
+    transform = price["transform_quantity"]
+    if transform:
+        packs = counted / transform["divide_by"]
+        counted = Fraction(ceil(packs) if transform["round"] == "up" else floor(packs))
+    return Fraction(price["unit_amount_decimal"]) * counted
+
+
 def plan_of(price: Object) -> Object:
     """Return the legacy plan that Stripe still shows beside an item's price."""
     recurring = price["recurring"]
@@ -257,7 +273,7 @@ def plan_of(price: Object) -> Object:
         "nickname": price["nickname"],
         "product": price["product"],
         "tiers_mode": None,
-        "transform_usage": None,
+        "transform_usage": price["transform_quantity"],
         "trial_period_days": None,
         "usage_type": recurring["usage_type"],
     }

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from sandbox.stripe import discounts
-from sandbox.stripe.objects import redemptions
+from sandbox.stripe.objects import prices, redemptions
 from sandbox.stripe.params import Many, Unsettable
 from sandbox.stripe.session import Object, Session
 
@@ -152,10 +152,7 @@ def left_over(session: Session, discount_ids: list[str], invoice: Object) -> lis
 def net_prices(session: Session, subscription: Object) -> dict[str, Net]:
     """Return what each item costs for a whole period, discounts taken off, before rounding."""
     items = [item for item in subscription["items"]["data"] if "quantity" in item]
-    nets = {
-        item["id"]: Net(Fraction(item["price"]["unit_amount_decimal"]) * item.get("quantity", 0))
-        for item in items
-    }
+    nets = {item["id"]: Net(prices.cost(item["price"], item.get("quantity", 0))) for item in items}
     for item in items:
         for discount in in_force(session, item["discounts"]):
             _reduce(discount, [item], nets)

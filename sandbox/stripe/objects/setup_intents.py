@@ -64,6 +64,14 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     return shown(intent)
 
 
+def of_subscription(session: Session, subscription: Object) -> Object:
+    """Make the intent by which a subscription that costs nothing yet gets its card."""
+    body = _body(session, {"customer": subscription["customer"]}, None)
+    return session.create(
+        body | {"_subscription": subscription["id"]}, event="setup_intent.created"
+    )
+
+
 def _body(session: Session, params: dict[str, Any], method: Object | None) -> Object:
     types = params.get("allowed_payment_method_types")
     automatic = params.get("automatic_payment_methods") or (None if types else {"enabled": True})
@@ -96,6 +104,7 @@ def _body(session: Session, params: dict[str, Any], method: Object | None) -> Ob
         "status": "requires_confirmation" if method else "requires_payment_method",
         "usage": params.get("usage", "off_session"),
         "_return_url": params.get("return_url"),
+        "_subscription": None,
     }
 
 

@@ -42,6 +42,18 @@ def succeed(session: Session, intent: Object, method: Object, *, is_authenticate
     session.change(method, {"_is_set_up": True}, is_announced=False)
     if intent["customer"]:
         payment_methods.own(session, method, intent["customer"])
+    _serve_subscription(session, intent)
+
+
+def _serve_subscription(session: Session, intent: Object) -> None:
+    """Let the subscription that waited for this card have it, if its settings ask for that."""
+    subscription = session.store.get(intent.get("_subscription") or "")
+    if subscription is None or subscription["pending_setup_intent"] != intent["id"]:
+        return
+    changes = {"pending_setup_intent": None}
+    if subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
+        changes["default_payment_method"] = intent["payment_method"]
+    session.change(subscription, changes)
 
 
 def fail(session: Session, intent: Object, method: Object, failure: Object) -> None:

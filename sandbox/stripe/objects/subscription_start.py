@@ -8,6 +8,7 @@ from sandbox.stripe.objects import (
     invoice_drafts,
     invoices,
     reductions,
+    setup_intents,
     subscription_billing,
     subscription_changes,
     subscription_cycle,
@@ -33,6 +34,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         own_method(session, customer["id"], params[param], param=param)
     subscription, invoice = draft(session, params)
     _require_card(customer, subscription, invoice, params)
+    _ask_for_card(session, customer, subscription, invoice)
     periods.set_timers(session, subscription)
     if customer["currency"] is None:
         session.change(customer, {"currency": subscription["currency"]})
@@ -152,14 +154,29 @@ def _check_anchor(session: Session, subscription: Object, anchor: int) -> None:
         )
 
 
+def _has_card(customer: Object, subscription: Object) -> bool:
+    return bool(
+        subscription["default_payment_method"]
+        or customer["invoice_settings"]["default_payment_method"]
+    )
+
+
+def _ask_for_card(
+    session: Session, customer: Object, subscription: Object, invoice: Object
+) -> None:
+    """Make a set-up intent where nothing is to be paid yet and no card is there for later."""
+    is_charged = subscription["collection_method"] == "charge_automatically"
+    if is_charged and invoice["amount_due"] == 0 and not _has_card(customer, subscription):
+        intent = setup_intents.of_subscription(session, subscription)
+        changes = {"pending_setup_intent": intent["id"]}
+        session.change(subscription, changes, is_announced=False)
+
+
 def _require_card(
     customer: Object, subscription: Object, invoice: Object, params: dict[str, Any]
 ) -> None:
     """Refuse, as Stripe does, to charge at once where there is nothing to charge."""
-    has_card = (
-        subscription["default_payment_method"]
-        or customer["invoice_settings"]["default_payment_method"]
-    )
+    has_card = _has_card(customer, subscription)
     is_waiting = params.get("payment_behavior") == "default_incomplete"
     is_sent = subscription["collection_method"] == "send_invoice"
     if not (has_card or is_waiting or is_sent or invoice["amount_due"] == 0):

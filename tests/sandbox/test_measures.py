@@ -1,0 +1,72 @@
+"""What the sandbox costs: the processor's time that one start of a subscription takes."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Measure
+from tests.sandbox import servers
+from tests.sandbox.servers import UNCHECKED, Sandbox
+
+STARTS = 40
+MOST_MILLISECONDS = 25
+STAT = Path("/proc/self/stat")
+
+pytestmark = pytest.mark.skipif(not STAT.exists(), reason="processor time is read from /proc")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor's time that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def start_subscription(sandbox: Sandbox) -> Any:
+    """Do all that a start takes, beginning with an account that knows nothing."""
+    api = sandbox.api
+    customer = api.customers.create({"email": "eve@example.com", "metadata": {"user_id": "1"}})
+    card = api.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    settings = {"default_payment_method": card.id}
+    api.customers.update(customer.id, {"invoice_settings": settings})
+    product = api.products.create({"name": "Pro"})
+    price = api.prices.create(
+        {
+            "product": product.id,
+            "currency": "usd",
+            "unit_amount": 2_000,
+            "recurring": {"interval": "month"},
+        }
+    )
+    path = "latest_invoice.payments.data.payment.payment_intent"
+    started = api.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": price.id, "quantity": 1}],
+            "payment_behavior": "allow_incomplete",
+            "off_session": True,
+            "metadata": {"subscription_id": "1"},
+            "expand": [path],
+        }
+    )
+    return api.subscriptions.retrieve(started.id, {"expand": [path]})
+
+
+def test_one_start_costs_at_most_25_ms(tmp_path: Path, measure: Measure) -> None:
+    with servers.receiver() as hooks:
+        sandbox = servers.start(tmp_path, webhook_url=hooks.url, environ=UNCHECKED)
+        assert start_subscription(sandbox).status == "active"
+        sandbox.quiet()
+        before = cpu_seconds(sandbox.process.pid)
+        for _ in range(STARTS):
+            start_subscription(sandbox)
+        sandbox.quiet()
+        cost = (cpu_seconds(sandbox.process.pid) - before) / STARTS * 1_000
+        deliveries = len(hooks.events) / (STARTS + 1)
+        sandbox.end()
+    measure(
+        f"one subscription start: {cost:.1f} ms of the sandbox's CPU, "
+        f"with its 7 calls and {deliveries:.0f} webhooks"
+    )
+    assert cost <= MOST_MILLISECONDS
