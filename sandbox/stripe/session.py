@@ -201,6 +201,10 @@ class Session(Reader):
         self.store.db.insert("jobs", job)
         self.has_scheduled = True
 
+    def unschedule(self, kind: str, object_id: str) -> None:
+        """Have a job not done after all."""
+        self.store.db.run("DELETE FROM jobs WHERE kind = ? AND object_id = ?", kind, object_id)
+
     def record(self, **movement: Any) -> None:
         """Write one movement of money into the ledger."""
         self.store.db.insert(

@@ -318,6 +318,53 @@ def test_a_trial_can_be_added_moved_and_ended(shop: Shop, sandbox: Sandbox) -> N
     assert sandbox.ledger(subscription=started.id)[-1]["amount"] == 1_000
 
 
+def test_a_moved_trial_is_announced_anew(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok")
+    started = shop.subscribe(trial_period_days=10)
+    update, notice = sandbox.api.subscriptions.update, "customer.subscription.trial_will_end"
+    longer = update(started.id, {"trial_end": started.trial_end + 10 * DAY})
+    sandbox.advance(days=8)
+    assert types(sandbox, started.id).count(notice) == 0
+    update(started.id, {"items": [{"id": item_of(started).id, "quantity": 9}]})
+    assert waiting(sandbox, shop.customer) == []
+    sandbox.advance(seconds=longer.trial_end - 3 * DAY - sandbox.now() + 5)
+    assert types(sandbox, started.id).count(notice) == 1
+    update(started.id, {"trial_end": int(sandbox.now()) + DAY})
+    assert types(sandbox, started.id).count(notice) == 2
+    sandbox.advance(days=1, seconds=3_700)
+    assert types(sandbox, started.id).count(notice) == 2
+    assert sandbox.ledger(subscription=started.id)[0]["amount"] == 18_000
+
+
+def test_a_pending_update_can_wait_for_a_challenge(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok", "authentication_required", "ok")
+    started = shop.subscribe()
+    held = upgrade(shop, started, "pending_if_incomplete")
+    assert held.pending_update.subscription_items[0].quantity == 5
+    invoice = shop.see(started.id).latest_invoice
+    intent = invoice.payments.data[0].payment.payment_intent
+    assert intent.status == "requires_action"
+    assert sandbox.api.payment_intents.confirm(intent.id).status == "succeeded"
+    assert item_of(shop.see(started.id)).quantity == 5
+
+
+def test_a_change_can_be_dated_before_the_last_one(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok")
+    started = shop.subscribe()
+    item = item_of(started)
+    quarter = (item.current_period_end - item.current_period_start) // 4
+    for quantity, part in ((2, 2), (3, 1)):
+        sandbox.api.subscriptions.update(
+            started.id,
+            {
+                "items": [{"id": item.id, "quantity": quantity}],
+                "proration_date": item.current_period_start + part * quarter,
+            },
+        )
+    amounts = [entry.amount for entry in waiting(sandbox, shop.customer)][::-1]
+    assert amounts == [-1_000, 2_000, -500, -2_000, 4_500]
+
+
 def test_an_incomplete_subscription_takes_no_other_items(shop: Shop) -> None:
     shop.give_card("lost_card")
     started = shop.subscribe()

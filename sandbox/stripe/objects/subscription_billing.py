@@ -41,6 +41,8 @@ def carry_out(
     session.change(subscription, fields)
     if "items" in fields:
         subscription_periods.set_timers(session, subscription)
+    if "trial_end" in fields:
+        subscription_periods.tell_of_trial(session, subscription)
     if invoice is not None:
         settle(session, invoice, params)
     return session.get("subscription", subscription["id"])

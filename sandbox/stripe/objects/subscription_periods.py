@@ -51,13 +51,23 @@ def full_end(subscription: Object) -> int:
 
 def set_timers(session: Session, subscription: Object) -> None:
     """Have the end of the period, and the notices before it, happen at their time."""
-    subscription_id, end = subscription["id"], period_of(subscription)[1]
-    session.schedule("cycle", subscription_id, end)
-    if end - UPCOMING_NOTICE > session.now:
-        session.schedule("invoice_upcoming", subscription_id, end - UPCOMING_NOTICE)
-    if (
-        subscription["status"] == "trialing"
-        and subscription["trial_end"] - TRIAL_NOTICE > session.now
-    ):
-        notice_at = subscription["trial_end"] - TRIAL_NOTICE
-        session.schedule("trial_will_end", subscription_id, notice_at)
+    end = period_of(subscription)[1]
+    is_trialing = subscription["status"] == "trialing"
+    session.schedule("cycle", subscription["id"], end)
+    _notice(session, subscription, "invoice_upcoming", end - UPCOMING_NOTICE)
+    notice_at = subscription["trial_end"] - TRIAL_NOTICE if is_trialing else session.now
+    _notice(session, subscription, "trial_will_end", notice_at)
+
+
+def _notice(session: Session, subscription: Object, kind: str, due_at: int) -> None:
+    if due_at > session.now:
+        session.schedule(kind, subscription["id"], due_at)
+    else:
+        session.unschedule(kind, subscription["id"])
+
+
+def tell_of_trial(session: Session, subscription: Object) -> None:
+    """Announce the end of a trial that is too short to be announced three days ahead."""
+    is_trialing = subscription["status"] == "trialing"
+    if is_trialing and subscription["trial_end"] - TRIAL_NOTICE <= session.now:
+        session.emit("customer.subscription.trial_will_end", subscription)

@@ -219,6 +219,4 @@ def _announce(session: Session, subscription_id: str) -> None:
     if subscription["status"] == "incomplete":
         due_at = session.now + subscription_cycle.INCOMPLETE_LIFETIME
         session.schedule("expire_incomplete", subscription_id, due_at)
-    trial_end = subscription["trial_end"]
-    if trial_end and trial_end - periods.TRIAL_NOTICE <= session.now:
-        session.emit("customer.subscription.trial_will_end", subscription)
+    periods.tell_of_trial(session, subscription)
