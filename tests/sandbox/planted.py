@@ -53,7 +53,9 @@ def _nothing(session: Session, _params: dict[str, Any], object_id: str) -> dict[
 
 def _boast(session: Session, _params: dict[str, Any], object_id: str) -> dict[str, Any]:
     product = session.get("product", object_id)
-    session.emit("product.updated", {**product, "mood": "gay"}, previous={"humor": None})
+    session.emit(
+        "product.updated", {**product, "mood": "gay"}, previous={"humor": None, "active": 1}
+    )
     return product
 
 

@@ -156,6 +156,9 @@ MISTAKES: dict[str, Callable[[Sandbox, Shop], Any]] = {
     "event.data.previous_attributes.humor: unknown": lambda s, _: s.api.products.update(
         s.api.products.create({"name": "Pro"}).id, {"name": "Max"}
     ),
+    "event.data.previous_attributes.active: 1 is int": lambda s, _: s.api.products.update(
+        s.api.products.create({"name": "Pro"}).id, {"name": "Max"}
+    ),
     "request: the SDK has no such call": lambda s, _: stripe.StripeClient(
         "sk_test_x", base_addresses={"api": s.url}, max_network_retries=0
     ).raw_request("post", "/v1/wishes"),

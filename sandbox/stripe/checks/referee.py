@@ -1,5 +1,6 @@
 """Holds requests, answers and events against the SDK's types, and refuses what differs."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,20 @@ def event_findings(event: dict[str, Any]) -> Findings:
         return [*findings, f".data.object: {kind!r} is no object of the SDK"]
     wanted: Any = class_of(kind)
     findings += [f".data.object{found}" for found in checker(wanted, JSON)(data["object"])]
-    unknown = data.get("previous_attributes", {}).keys() - fields(wanted)[0].keys()
-    return findings + [f".data.previous_attributes.{name}: unknown" for name in sorted(unknown)]
+    previous = data.get("previous_attributes", {})
+    return findings + [f".data.previous_attributes{found}" for found in _former(previous, wanted)]
+
+
+def _former(previous: dict[str, Any], wanted: Any) -> Iterator[str]:
+    """Yield what is wrong with former values; of a group only what has changed need be there."""
+    known = fields(wanted)[0]
+    for name, value in previous.items():
+        if name not in known:
+            yield f".{name}: unknown"
+            continue
+        for found in checker(known[name], JSON)(value):
+            if ": missing in " not in found:
+                yield f".{name}{found}"
 
 
 def class_of(name: str) -> type[stripe.StripeObject]:
