@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.checked import settle
+from tests.checked import TRAFFIC, settle
 from tests.e2e.client import Document, World
 from tests.e2e.running import RunningStack
 
@@ -23,6 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
             running.wait_until_ready()
             yield running
             settle(running.facts["stripe"])
+            assert TRAFFIC.responses
             running.stop()
         finally:
             running.destroy()

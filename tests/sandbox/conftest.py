@@ -109,5 +109,10 @@ def open_shop(sandbox: Sandbox, *, amount: int = 2_000, interval: Any = "month")
 
 
 @pytest.fixture
-def shop(sandbox: Sandbox) -> Shop:
-    return open_shop(sandbox)
+def shop(sandbox: Sandbox) -> Iterator[Shop]:
+    """A shop whose customer is gone afterwards, so that no later test renews what they bought."""
+    shop = open_shop(sandbox)
+    yield shop
+    sandbox.control("faults")
+    path, key = f"/v1/customers/{shop.customer}", {"Authorization": "Bearer sk_test_sandbox"}
+    assert sandbox.http.delete(path, headers=key).status_code in {200, 404}
