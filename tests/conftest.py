@@ -102,10 +102,12 @@ def outside(
     wait_for_url(f"http://127.0.0.1:{llm}/_sandbox/health")
     base = "http://127.0.0.1"
     yield Outside(f"{base}:{stripe}", f"{base}:{api}", f"{base}:{mail}", int(smtp), f"{base}:{llm}")
-    settling(f"{base}:{stripe}")
-    for child in children:
-        child.terminate()
-        child.wait(10)
+    try:
+        settling(f"{base}:{stripe}")
+    finally:
+        for child in children:
+            child.terminate()
+            child.wait(10)
 
 
 @dataclass

@@ -287,9 +287,11 @@ def own_stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     wait_for_url(f"http://127.0.0.1:{port}/_sandbox/health")
     url = f"http://127.0.0.1:{port}"
     yield url
-    settle(url)
-    child.terminate()
-    child.wait(10)
+    try:
+        settle(url)
+    finally:
+        child.terminate()
+        child.wait(10)
 
 
 @pytest.fixture

@@ -159,16 +159,12 @@ def is_challenged(method: dict[str, Any], *, is_off_session: bool, is_asked: boo
     Returns:
         The answer; scripts ask on their own, by `authentication_required`.
     """
-    match method["_challenge"]:
-        case "always":
-            return True
-        case "unless_set_up":
-            return not (is_off_session and method["_is_set_up"])
-        case "on_session":
-            return not is_off_session
-        case "if_asked":
-            return is_asked
-    return False
+    challenge = method["_challenge"]
+    if challenge == UNLESS_SET_UP:
+        return not (is_off_session and method["_is_set_up"])
+    if challenge == ON_SESSION:
+        return not is_off_session
+    return challenge == ALWAYS or (challenge == IF_ASKED and is_asked)
 
 
 def is_luhn(number: str) -> bool:

@@ -7,7 +7,7 @@ from sandbox.stripe import API_VERSION
 
 _INTENTS = ("/v1/payment_intents", "/v1/setup_intents")
 _ELDER, _PRESENT = "payment_method_types", "allowed_payment_method_types"
-VERSION_HEADER = "stripe-version"
+_HEADER = "stripe-version"
 
 
 def modern(
@@ -26,7 +26,7 @@ def modern(
         The parameters, renamed ones by their present names, and former defaults written out: an
         intent took cards unless it was told otherwise.
     """
-    if headers.get(VERSION_HEADER) == API_VERSION or not path.startswith(_INTENTS):
+    if headers.get(_HEADER) == API_VERSION or not path.startswith(_INTENTS):
         return params
     present = {_PRESENT if name == _ELDER else name: value for name, value in params.items()}
     if method == "POST" and path in _INTENTS and "automatic_payment_methods" not in present:

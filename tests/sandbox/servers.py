@@ -89,8 +89,10 @@ class Sandbox:
         wait_for("webhooks", lambda: self.see("webhooks")["pending_count"] == 0)
 
     def stop(self) -> None:
-        settle(self.url)
-        self.end()
+        try:
+            settle(self.url)
+        finally:
+            self.end()
 
     def end(self) -> None:
         """Stop without asking what was checked."""

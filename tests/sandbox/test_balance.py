@@ -77,6 +77,7 @@ def test_the_balance_sums_up_by_currency(own: Sandbox) -> None:
 
 def test_some_funds_are_available_at_once(sandbox: Sandbox) -> None:
     """Docs: /testing#available-balance"""
+    sandbox.advance(seconds=2)
     before = sums(sandbox, "usd")
     charge_of(sandbox, pay(sandbox, "pm_card_bypassPending"))
     after = sums(sandbox, "usd")

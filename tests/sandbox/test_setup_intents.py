@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from tests.sandbox.conftest import Shop
-from tests.sandbox.paying import CARDS, told
+from tests.sandbox.paying import CARDS, answer, pay, told
 from tests.sandbox.servers import Sandbox
 
 
@@ -63,6 +63,21 @@ def test_an_intent_is_changed_and_canceled(shop: Shop) -> None:
         with pytest.raises(stripe.InvalidRequestError) as refused:
             late(intent.id)
         assert refused.value.code == "setup_intent_unexpected_state"
+
+
+@pytest.mark.parametrize(("usage", "is_paid"), [("off_session", True), ("on_session", False)])
+def test_what_a_card_was_set_up_for(usage: str, is_paid: bool, shop: Shop) -> None:
+    """Docs: /api/setup_intents/create#create_setup_intent-usage"""
+    sandbox = shop.sandbox
+    body = {"customer": shop.customer, "payment_method": "pm_card_authenticationRequiredOnSetup"}
+    wish = {**body, **CARDS, "confirm": True, "usage": usage}
+    method = answer(sandbox, sandbox.api.setup_intents.create(wish))["payment_method"]
+    if is_paid:
+        assert pay(sandbox, method, customer=shop.customer, off_session=True).status == "succeeded"
+        return
+    with pytest.raises(stripe.CardError) as refused:
+        pay(sandbox, method, customer=shop.customer, off_session=True)
+    assert refused.value.code == "authentication_required"
 
 
 def test_what_a_confirmation_needs(sandbox: Sandbox) -> None:

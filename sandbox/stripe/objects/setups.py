@@ -39,7 +39,8 @@ def succeed(session: Session, intent: Object, method: Object, *, is_authenticate
     session.change(intent, changes | {"next_action": None}, is_announced=False)
     setup_attempts.note(session, intent, method, is_authenticated=is_authenticated)
     session.emit("setup_intent.succeeded", intent)
-    session.change(method, {"_is_set_up": True}, is_announced=False)
+    if intent["usage"] == "off_session":
+        session.change(method, {"_is_set_up": True}, is_announced=False)
     if intent["customer"]:
         payment_methods.own(session, method, intent["customer"])
     _serve_subscription(session, intent)

@@ -88,7 +88,6 @@ def run_arrive(session: Session, clock_id: str) -> None:
     clock = session.get(KIND, clock_id)
     changes = {"frozen_time": session.now, "status": "ready", "status_details": {}}
     session.change(clock, changes, is_announced=False)
-    session.now = session.default_now
     session.emit(f"{KIND}.ready", clock)
 
 
@@ -102,7 +101,6 @@ def delete(session: Session, _params: dict[str, Any], clock_id: str) -> Object:
         customer_deletion.remove(session, customer)
     session.store.db.run("DELETE FROM jobs WHERE clock = ? OR object_id = ?", clock_id, clock_id)
     session.store.delete(clock_id)
-    session.now = session.default_now
     session.emit(f"{KIND}.deleted", clock)
     return deleted(clock)
 
