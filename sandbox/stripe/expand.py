@@ -65,7 +65,10 @@ def _walk(session: Session, node: Any, parts: list[str], path: str) -> None:
     elif isinstance(node[head], str):
         node[head] = _named(session, node, head, path)
     elif isinstance(node[head], list) and head == "discounts":
-        node[head] = [_named(session, {head: each}, head, path) for each in node[head]]
+        node[head] = [
+            _named(session, {head: each}, head, path) if isinstance(each, str) else each
+            for each in node[head]
+        ]
     elif node[head] is not None and not rest and not isinstance(node[head], dict | list):
         raise _refusal(head, path)
     _walk(session, node[head], rest, path)

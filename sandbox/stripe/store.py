@@ -159,6 +159,17 @@ def funds(db: Database) -> list[Row]:
     )
 
 
+def delete_clock(db: Database, clock_id: str) -> None:
+    """Remove a test clock with all that lives on it, and all that was to come."""
+    db.run("DELETE FROM jobs WHERE clock = ? OR object_id = ?", clock_id, clock_id)
+    db.run(
+        "DELETE FROM objects WHERE id = ? OR (kind IN ('subscription', 'invoice', 'invoiceitem') "
+        "AND json_extract(body, '$.test_clock') = ?)",
+        clock_id,
+        clock_id,
+    )
+
+
 def release_funds(db: Database, until: int) -> None:
     """Make available what was pending until a moment."""
     db.run(

@@ -163,6 +163,9 @@ def test_promotion_codes(sandbox: Sandbox) -> None:
     assert done.total_details.amount_discount == 750
     assert done.discounts[0].promotion_code == code.id
     assert sandbox.api.payment_intents.retrieve(done.payment_intent).amount == 750
+    paths = ["discounts.promotion_code.promotion.coupon", "discounts.promotion_code"]
+    expanded = sandbox.api.checkout.sessions.retrieve(done.id, {"expand": paths})
+    assert expanded.discounts[0].promotion_code.promotion.coupon.percent_off == 50
     seen = sandbox.api.coupons.retrieve(coupon.id)
     assert (seen.valid, seen.times_redeemed) == (False, 1)
     assert sandbox.api.promotion_codes.retrieve(code.id).active is False

@@ -153,6 +153,10 @@ def test_a_deleted_clock_takes_its_customers_along(sandbox: Sandbox, hooks: Rece
     with pytest.raises(stripe.InvalidRequestError, match="No such test clock"):
         sandbox.api.test_helpers.test_clocks.retrieve(clock.id)
     assert sandbox.api.customers.retrieve(shop.customer).deleted is True
+    with pytest.raises(stripe.InvalidRequestError, match="No such subscription"):
+        sandbox.api.subscriptions.retrieve(started.id)
+    with pytest.raises(stripe.InvalidRequestError, match="No such invoice"):
+        sandbox.api.invoices.retrieve(started.latest_invoice)
     sandbox.quiet()
     assert "customer.subscription.deleted" in hooks.types(started.id)
     assert "test_helpers.test_clock.deleted" in hooks.types(clock.id)

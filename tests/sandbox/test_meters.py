@@ -162,6 +162,19 @@ def test_renewals_bill_the_usage_of_the_period_before(sandbox: Sandbox) -> None:
     assert lines[10] == 15
 
 
+def test_a_new_period_bills_the_usage_until_then(sandbox: Sandbox) -> None:
+    clock = clock_of(sandbox)
+    shop, meter = on_clock(sandbox, clock), meter_of(sandbox)
+    started = shop.subscribe(items=[{"price": metered_price(sandbox, meter, "200").id}])
+    report(sandbox, meter, shop.customer, 4)
+    advance(sandbox, clock, JANUARY_31 + 5 * DAY)
+    sandbox.api.subscriptions.update(started.id, {"billing_cycle_anchor": {"type": "now"}})
+    seen = shop.see(started.id)
+    assert (seen.latest_invoice.total, seen.latest_invoice.status) == (800, "paid")
+    advance(sandbox, clock, seen["items"].data[0].current_period_end + HOUR)
+    assert shop.see(started.id).latest_invoice.total == 0
+
+
 def test_late_usage_is_billed_while_the_renewal_is_a_draft(sandbox: Sandbox) -> None:
     clock = clock_of(sandbox)
     shop, meter = on_clock(sandbox, clock), meter_of(sandbox)

@@ -90,6 +90,7 @@ def draft(
         period=(subscription_periods.period_of(subscription)[0], session.now),
         items=items,
         bills_period=change.bills_period,
+        bills_usage=change.bills_period and subscription["status"] != "trialing",
         proration_date=change.proration_date,
     )
 

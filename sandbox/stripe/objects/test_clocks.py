@@ -10,6 +10,7 @@ from sandbox.stripe.objects.subscription_status import ENDED
 from sandbox.stripe.params import PAGE, Group, Integer, Text
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, deleted, new_id, page_of, shown
+from sandbox.stripe.store import delete_clock
 
 KIND = "test_helpers.test_clock"
 _LIFETIME = 30 * 86_400
@@ -99,8 +100,7 @@ def delete(session: Session, _params: dict[str, Any], clock_id: str) -> Object:
     for customer in session.find("customer", test_clock=clock_id):
         session.enter(clock_id)
         customer_deletion.remove(session, customer)
-    session.store.db.run("DELETE FROM jobs WHERE clock = ? OR object_id = ?", clock_id, clock_id)
-    session.store.delete(clock_id)
+    delete_clock(session.store.db, clock_id)
     session.emit(f"{KIND}.deleted", clock)
     return deleted(clock)
 
