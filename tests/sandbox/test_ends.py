@@ -77,6 +77,47 @@ def test_cancel_at_in_a_later_period_bills_a_part_of_it(shop: Shop, sandbox: San
     assert shop.see(started.id).status == "canceled"
 
 
+def test_an_early_end_is_only_prorated_if_that_is_wanted(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok")
+    at = int(sandbox.now()) + 10 * DAY
+    cut, whole = (
+        shop.subscribe(cancel_at=at, proration_behavior=behavior)
+        for behavior in ("create_prorations", "none")
+    )
+    for started, total in ((cut, pytest.approx(2_000 * 10 / 30, abs=50)), (whole, 2_000)):
+        assert item_of(started).current_period_end == at
+        assert sandbox.api.invoices.retrieve(started.latest_invoice).total == total
+    for started, total in ((cut, pytest.approx(2_000 * 20 / 30, abs=50)), (whole, 0)):
+        sandbox.api.subscriptions.update(started.id, {"cancel_at": ""})
+        waits = waiting(sandbox, shop.customer)
+        own = [i for i in waits if i.parent.subscription_details.subscription == started.id]
+        assert sum(i.amount for i in own) == total
+    with pytest.raises(stripe.InvalidRequestError):
+        shop.subscribe(cancel_at=at, cancel_at_period_end=True)
+
+
+def test_the_end_of_the_period_moves_with_it(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok")
+    started = shop.subscribe(cancel_at_period_end=True)
+    yearly = price_of(shop, 20_000, interval="year")
+    changed = sandbox.api.subscriptions.update(
+        started.id, {"items": [{"id": item_of(started).id, "price": yearly}]}
+    )
+    end = item_of(changed).current_period_end
+    assert (changed.cancel_at, changed.cancel_at_period_end) == (end, True)
+    sandbox.advance(days=60)
+    assert shop.see(started.id).status == "active"
+    other = shop.subscribe()
+    named = sandbox.api.subscriptions.update(
+        other.id,
+        {
+            "items": [{"id": item_of(other).id, "price": yearly}],
+            "cancel_at": "min_period_end",
+        },
+    )
+    assert named.cancel_at == item_of(named).current_period_end > end
+
+
 def test_what_waits_is_billed_when_the_period_ends(shop: Shop, sandbox: Sandbox) -> None:
     shop.give_card("ok")
     started = shop.subscribe()

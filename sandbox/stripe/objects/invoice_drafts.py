@@ -33,10 +33,8 @@ def create(
         period: The invoice's own period.
         items: The invoice items to bill; what waits for an invoice if not given.
         options: `bills_period` (whether the items' current period is billed), `is_free` (whether
-            it costs nothing), `bills_usage` (also what was used), and `proration_date`.
-
-    Returns:
-        The draft.
+            it costs nothing), `is_whole` (whether it costs all though it is cut short),
+            `bills_usage` (also what was used), and `proration_date`.
     """
     customer, invoice_id = session.get("customer", subscription["customer"]), new_id("in")
     currency = subscription["currency"]
@@ -78,7 +76,10 @@ def _own_lines(
     lines: list[Object] = []
     if options.get("bills_period", True):
         is_free = options.get("is_free", subscription["status"] == "trialing")
-        lines += invoice_lines.of_period(session, subscription, invoice_id, is_free=is_free)
+        is_whole = options.get("is_whole", False)
+        lines += invoice_lines.of_period(
+            session, subscription, invoice_id, is_free=is_free, is_whole=is_whole
+        )
     if options.get("bills_usage"):
         lines += meter_usage.lines(session, subscription, invoice_id, period)
     return lines

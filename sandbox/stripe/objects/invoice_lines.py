@@ -34,12 +34,26 @@ def proration_text(
 
 
 def of_period(
-    session: Session, subscription: Object, invoice_id: str, *, is_free: bool
+    session: Session,
+    subscription: Object,
+    invoice_id: str,
+    *,
+    is_free: bool,
+    is_whole: bool,
 ) -> list[Object]:
-    """Return one line for each item of a subscription, for the period that it is in."""
+    """Return one line for each item of a subscription, for the period that it is in.
+
+    Args:
+        session: The unit of work.
+        subscription: As it is in that period.
+        invoice_id: Whose lines they are.
+        is_free: Whether it costs nothing.
+        is_whole: Whether it costs what a whole period costs, even if it is cut short.
+    """
     start, end = subscription_periods.period_of(subscription)
     whole = subscription_periods.natural_period(subscription, start)
-    is_partial = not is_free and (start, end) != whole
+    is_partial = not (is_free or is_whole) and (start, end) != whole
+    billed_until = whole[1] if is_whole and not is_free else end
     nets = reductions.net_prices(session, subscription) if is_partial else {}
     lines = []
     for item in subscription["items"]["data"]:
@@ -47,24 +61,19 @@ def of_period(
             continue
         price, quantity = item["price"], item["quantity"]
         if is_free:
-            amount, text = 0, f"Free trial for {_worded(session, price, quantity)}"
+            fields = _free(session, price, quantity)
         elif is_partial:
-            net = nets[item["id"]].amount
-            amount = prorations.share(net, (start, end), whole, price["currency"])
-            text = proration_text(session, price, quantity, start, is_credit=False)
+            part = prorations.share(nets[item["id"]].amount, (start, end), whole, price["currency"])
+            fields = _partial(session, price, quantity, part, start)
         else:
-            amount = rounded(prices.cost(price, quantity), price["currency"])
-            text = _worded(session, price, quantity)
-        unit = price["unit_amount_decimal"] if not is_partial else unit_of(amount, quantity)
+            fields = _full(session, price, quantity)
         body = _line(
             invoice_id,
-            amount=amount,
+            **fields,
             currency=price["currency"],
-            description=text,
             metadata=dict(subscription["metadata"]),
             parent=_item_parent(subscription["id"], item["id"], is_proration=is_partial),
-            period={"end": end, "start": start},
-            pricing=pricing_of(price, "0" if is_free else unit),
+            period={"end": billed_until, "start": start},
             quantity=quantity,
             discountable=not is_partial,
             discounts=item["discounts"],
@@ -72,6 +81,25 @@ def of_period(
         )
         lines.append(body)
     return lines
+
+
+def _free(session: Session, price: Object, quantity: int) -> Object:
+    text = f"Free trial for {_worded(session, price, quantity)}"
+    return {"amount": 0, "description": text, "pricing": pricing_of(price, "0")}
+
+
+def _partial(session: Session, price: Object, quantity: int, amount: int, since: int) -> Object:
+    text = proration_text(session, price, quantity, since, is_credit=False)
+    pricing = pricing_of(price, unit_of(amount, quantity))
+    return {"amount": amount, "description": text, "pricing": pricing}
+
+
+def _full(session: Session, price: Object, quantity: int) -> Object:
+    return {
+        "amount": rounded(prices.cost(price, quantity), price["currency"]),
+        "description": _worded(session, price, quantity),
+        "pricing": pricing_of(price, price["unit_amount_decimal"]),
+    }
 
 
 def _worded(session: Session, price: Object, quantity: int) -> str:

@@ -41,9 +41,14 @@ def plan(session: Session, subscription: Object, params: dict[str, Any], ending:
     behavior = params.get("proration_behavior", "create_prorations")
     date = _proration_date(session, subscription, params)
     is_prorated = behavior != "none" and subscription["status"] in {"active", "past_due", "unpaid"}
-    restart = _restart(session, subscription, items, params)
+    follows = _ends_with_period({**subscription, **ending}, params)
+    base = {**subscription, **({"cancel_at": None} if follows else ending)}
+    restart = _restart(session, base, items, params)
     if restart is not None:
         fields = {**ending, **restart.fields, "items": restart.items}
+        if follows:
+            fields["cancel_at"] = restart.items["data"][0]["current_period_end"]
+            session.schedule("cancel", subscription["id"], fields["cancel_at"])
         unused = _credit_all(subscription, date) if is_prorated else []
         return Change(fields, tuple(unused), restart.is_billed, restart.is_billed, date)
     wanted = {**subscription, **ending, "items": {**subscription["items"], "data": items}}
@@ -61,6 +66,11 @@ def plan(session: Session, subscription: Object, params: dict[str, Any], ending:
         fields["_debits"] = debits
     is_invoiced = bool(entries) and behavior == "always_invoice"
     return Change(fields, tuple(entries), False, is_invoiced, date if entries else None)
+
+
+def _ends_with_period(subscription: Object, params: dict[str, Any]) -> bool:
+    """Return whether the planned end is the period's, wherever that moves in this change."""
+    return bool(subscription["cancel_at_period_end"]) or isinstance(params.get("cancel_at"), str)
 
 
 def _wanted_items(

@@ -18,6 +18,10 @@ def wishes(session: Session, subscription: Object, params: dict[str, Any]) -> di
     details = {**subscription["cancellation_details"], **params.get("cancellation_details", {})}
     wants_end = params.get("cancel_at_period_end")
     cancel_at = params.get("cancel_at")
+    if wants_end is not None and cancel_at is not None:
+        raise errors.invalid_request(
+            "You may only specify one of `cancel_at`, `cancel_at_period_end`.", param="cancel_at"
+        )
     if wants_end or cancel_at is not None:
         is_end = wants_end or isinstance(cancel_at, str)
         due_at = periods.full_end(subscription) if is_end else int(cancel_at or 0)

@@ -80,18 +80,18 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
     subscription |= _beginning(session, subscription, params, trial_end)
     end = trial_end or periods.natural_period(subscription, session.now)[1]
     subscription["items"] = periods.enter_period(subscription, session.now, end)
+    terms = _terms(subscription, params, trial_end)
     subscription |= subscription_ends.wishes(session, subscription, params)
     end = periods.bounded(subscription, session.now, end)
     subscription["items"] = periods.enter_period(subscription, session.now, end)
     session.create(subscription)
     subscription_billing.write_extras(session, subscription, params.get("add_invoice_items", []))
-    is_gift = params.get("proration_behavior") == "none" and _is_partial(subscription)
     invoice = invoice_drafts.create(
         session,
         subscription,
         reason="subscription_create",
         period=(session.now, session.now),
-        is_free=bool(trial_end) or is_gift,
+        **terms,
     )
     changes = invoice_drafts.consequences(session, subscription, invoice)
     session.change(subscription, changes, is_announced=False)
@@ -103,9 +103,12 @@ def _currency(params: dict[str, Any]) -> str | None:
     return currency.lower() if currency else None
 
 
-def _is_partial(subscription: Object) -> bool:
+def _terms(subscription: Object, params: dict[str, Any], trial_end: int | None) -> dict[str, Any]:
+    """Return how the first period is billed if nothing is to be prorated, or it is a trial."""
     period = periods.period_of(subscription)
-    return period != periods.natural_period(subscription, period[0])
+    is_short = not trial_end and period != periods.natural_period(subscription, period[0])
+    is_none = params.get("proration_behavior") == "none"
+    return {"is_free": bool(trial_end) or (is_none and is_short), "is_whole": is_none}
 
 
 def _trial_end(session: Session, params: dict[str, Any]) -> int | None:
