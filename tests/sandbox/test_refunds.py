@@ -114,4 +114,4 @@ def test_a_challenged_payment_is_confirmed_or_canceled(shop: Shop, hooks: Receiv
     other = pay(shop, "authentication_required")
     assert api.payment_intents.cancel(other.id).status == "canceled"
     shop.sandbox.quiet()
-    assert hooks.types(other.id)[-1] == "payment_intent.canceled"
+    assert "payment_intent.canceled" in hooks.types(other.id)
