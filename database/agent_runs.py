@@ -4,13 +4,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.agent_models import AgentRun
+from database.agent_models import AgentRun, Message
 from database.paging import Page, newest_first
 from domain.agent_runs import RunStatus
+
+# Reason: to put a statement together takes longer than to carry it out, and steps need these.
+_AT_STEP = select(
+    AgentRun,
+    exists().where(Message.message_key == bindparam("message_key")),
+).where(AgentRun.agent_run_id == bindparam("agent_run_id"))
+_LOCK = (
+    select(AgentRun)
+    .where(AgentRun.agent_run_id == bindparam("agent_run_id"))
+    .with_for_update(key_share=True)
+    # Reason: a row that was read before the lock may be out of date.
+    .execution_options(populate_existing=True)
+)
 
 
 class AgentRunRepository:
@@ -30,15 +43,18 @@ class AgentRunRepository:
             statement = statement.where(AgentRun.user_id == user_id)
         return await self._session.scalar(statement)
 
+    async def at_step(self, agent_run_id: UUID, message_key: str) -> tuple[AgentRun, bool] | None:
+        """Return a run, and whether a message of it is stored; None if there is no such run."""
+        place = {"agent_run_id": agent_run_id, "message_key": message_key}
+        row = (await self._session.execute(_AT_STEP, place)).one_or_none()
+        return None if row is None else (row[0], row[1])
+
     async def lock(self, agent_run_id: UUID) -> AgentRun | None:
         """Return a run, as it is now, that nobody else changes until the transaction ends.
 
         Whoever also locks its conversation does that first, and its approvals after.
         """
-        statement = select(AgentRun).where(AgentRun.agent_run_id == agent_run_id)
-        statement = statement.with_for_update(key_share=True)
-        # Reason: a row that was read before the lock may be out of date.
-        return await self._session.scalar(statement.execution_options(populate_existing=True))
+        return await self._session.scalar(_LOCK, {"agent_run_id": agent_run_id})
 
     async def change(self, agent_run_id: UUID, values: Mapping[str, Any]) -> None:
         """Change some columns of a run."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +13,15 @@ from database.models import Plan, Subscription
 from database.paging import Page, newest_first
 from domain.errors import ConflictError
 from domain.subscriptions import FINAL
+
+# Reason: to put a statement together takes longer than to carry it out, and steps need it.
+_SUBSCRIBED = (
+    select(Subscription, Plan)
+    .join(Plan, Plan.plan_id == Subscription.plan_id)
+    .where(Subscription.user_id == bindparam("user_id"))
+    .where(Subscription.subscription_status.not_in(FINAL))
+    .order_by(Subscription.created_at.desc())
+)
 
 
 class PlanRepository:
@@ -56,11 +65,5 @@ class PlanRepository:
 
     async def subscribed(self, user_id: UUID) -> Sequence[tuple[Subscription, Plan]]:
         """Return a user's subscriptions that have not ended, with their plans, newest first."""
-        statement = (
-            select(Subscription, Plan)
-            .join(Plan, Plan.plan_id == Subscription.plan_id)
-            .where(Subscription.user_id == user_id)
-            .where(Subscription.subscription_status.not_in(FINAL))
-            .order_by(Subscription.created_at.desc())
-        )
-        return [(row[0], row[1]) for row in await self._session.execute(statement)]
+        rows = await self._session.execute(_SUBSCRIBED, {"user_id": user_id})
+        return [(row[0], row[1]) for row in rows]
