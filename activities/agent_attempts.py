@@ -9,7 +9,7 @@ from activities.agent_context import Prompt, read_prompt
 from activities.agent_means import AgentMeans, Call, source_key
 from activities.agent_settlement import LOST, settle_lost
 from adapters.llm.port import Progress
-from database.agent_models import AgentRun
+from database.agent_runs import RunAtStep
 from database.run_events import RunEventRepository
 from database.session import Sessions
 from database.usage_records import UsageRepository
@@ -64,7 +64,7 @@ class Attempts:
     async def begin(
         self,
         session: AsyncSession,
-        run: AgentRun,
+        at_step: RunAtStep,
         order: StepOrder,
         number: int,
     ) -> Attempt:
@@ -72,7 +72,7 @@ class Attempts:
 
         Args:
             session: The caller's transaction.
-            run: Whose step it is.
+            at_step: The run, and its attempts so far.
             order: Which step.
             number: Which attempt at it, from 1.
 
@@ -84,9 +84,9 @@ class Attempts:
             EntitlementRequiredError: Access has ended meanwhile.
             InvalidInputError: The newest message is longer than the model can read.
         """
-        records = await UsageRepository(session).of_run(run.agent_run_id)
-        await settle_lost(session, self._means, records)
-        earlier = [record for record in records if record.step == order.step]
+        run, _, attempts = at_step
+        await settle_lost(session, self._means, attempts)
+        earlier = [record for record in attempts if record.step == order.step]
         failure_count = sum(record.outcome not in _NO_FAILURES for record in earlier)
         prompt = await read_prompt(session, run)
         call = Call(

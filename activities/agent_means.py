@@ -61,8 +61,7 @@ class AgentMeans:
             EntitlementRequiredError: Access has ended meanwhile.
         """
         usage = UsageRepository(session)
-        await usage.lock_means(run.user_id)
-        standing = await standing_of(session, run.user_id, datetime.now(UTC))
+        standing = await standing_of(session, run.user_id, datetime.now(UTC), locks_user=True)
         if standing.entitlements.access is Access.NONE:
             raise no_access()
         budget = Means(

@@ -14,7 +14,7 @@ from adapters.llm.models import Models
 from adapters.llm.port import Progress
 from agents.registry import find_agent
 from database.agent_models import AgentRun
-from database.agent_runs import AgentRunRepository
+from database.agent_runs import AgentRunRepository, RunAtStep
 from database.conversations import ConversationRepository
 from database.messages import MessageRepository
 from database.run_events import RunEventRepository
@@ -61,10 +61,10 @@ class StepActivities:
         """
         structlog.contextvars.bind_contextvars(agent_id=str(order.agent_run_id))
         async with self._sessions.begin() as session:
-            run, is_known = await _find(session, order)
-            if is_known:
+            found = await _find(session, order)
+            if found.is_stored:
                 return await known_reply(session, order)
-            attempt = await self._attempts.begin(session, run, order, activity.info().attempt)
+            attempt = await self._attempts.begin(session, found, order, activity.info().attempt)
         progress = Progress()
 
         def on_text(piece: str) -> None:
@@ -116,8 +116,7 @@ class StepActivities:
         return await _store(session, run, attempt, reply, told)
 
 
-async def _find(session: AsyncSession, order: StepOrder) -> tuple[AgentRun, bool]:
-    """Return the run, and whether the step is stored already."""
+async def _find(session: AsyncSession, order: StepOrder) -> RunAtStep:
     found = await AgentRunRepository(session).at_step(order.agent_run_id, _message_key(order))
     if found is None:
         raise NotFoundError("there is no such run")

@@ -1,22 +1,46 @@
 """All SQL about agents' runs. Never commits: the caller owns the transaction."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.agent_models import AgentRun, Message
+from database.agent_models import AgentRun, Message, UsageRecord
 from database.paging import Page, newest_first
 from domain.agent_runs import RunStatus
 
+
+class RunAtStep(NamedTuple):
+    """A run as a step of it begins.
+
+    Args:
+        run: The run.
+        is_stored: The step's message is there already.
+        attempts: The records of all its attempts, oldest first.
+    """
+
+    run: AgentRun
+    is_stored: bool
+    attempts: Sequence[UsageRecord]
+
+
 # Reason: to put a statement together takes longer than to carry it out, and steps need these.
-_AT_STEP = select(
-    AgentRun,
-    exists().where(Message.message_key == bindparam("message_key")),
-).where(AgentRun.agent_run_id == bindparam("agent_run_id"))
+_AT_STEP = (
+    select(
+        AgentRun,
+        exists().where(Message.message_key == bindparam("message_key")),
+        UsageRecord,
+    )
+    .outerjoin(
+        UsageRecord,
+        (UsageRecord.agent_run_id == AgentRun.agent_run_id) & UsageRecord.attempt.is_not(None),
+    )
+    .where(AgentRun.agent_run_id == bindparam("agent_run_id"))
+    .order_by(UsageRecord.step, UsageRecord.attempt)
+)
 _LOCK = (
     select(AgentRun)
     .where(AgentRun.agent_run_id == bindparam("agent_run_id"))
@@ -43,11 +67,14 @@ class AgentRunRepository:
             statement = statement.where(AgentRun.user_id == user_id)
         return await self._session.scalar(statement)
 
-    async def at_step(self, agent_run_id: UUID, message_key: str) -> tuple[AgentRun, bool] | None:
-        """Return a run, and whether a message of it is stored; None if there is no such run."""
+    async def at_step(self, agent_run_id: UUID, message_key: str) -> RunAtStep | None:
+        """Return a run as a step of it begins; None if there is no such run."""
         place = {"agent_run_id": agent_run_id, "message_key": message_key}
-        row = (await self._session.execute(_AT_STEP, place)).one_or_none()
-        return None if row is None else (row[0], row[1])
+        rows = (await self._session.execute(_AT_STEP, place)).all()
+        if not rows:
+            return None
+        attempts = [row[2] for row in rows if row[2] is not None]
+        return RunAtStep(run=rows[0][0], is_stored=rows[0][1], attempts=attempts)
 
     async def lock(self, agent_run_id: UUID) -> AgentRun | None:
         """Return a run, as it is now, that nobody else changes until the transaction ends.
