@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 # Most tests wait for servers most of the time: two processes of them, each with servers of its own,
 # take little more than half the time of one. `make test PARALLEL=` runs them one after the other.
-PARALLEL ?= --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL ?= --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 ROOMS := domain agents workflows activities adapters database api commands stack sandbox migrations deploy
 CODE := $(wildcard $(ROOMS) tests *.py)

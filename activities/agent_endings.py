@@ -16,6 +16,7 @@ from database.conversations import ConversationRepository
 from database.messages import MessageRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
+from database.usage_records import UsageRepository
 from domain.agent_runs import Closed, RunEnd, RunStatus
 from domain.citations import cite
 from domain.run_events import RunEventKind, RunEventNote
@@ -63,7 +64,8 @@ class EndingActivities:
         return Closed(next_agent_run_id=waiting[0] if waiting else None)
 
     async def _end(self, session: AsyncSession, run: AgentRun, end: RunEnd) -> None:
-        await settle_lost(session, self._means, run)
+        attempts = await UsageRepository(session).of_run(run.agent_run_id)
+        await settle_lost(session, self._means, attempts)
         await ToolCallRepository(session).expire_pending(run.agent_run_id)
         output = await MessageRepository(session).last_answer(run.agent_run_id)
         is_complete = end.run_status is RunStatus.COMPLETED

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from activities.agent_admission import no_access, place_of
 from activities.entitlements import standing_of
 from adapters.llm.prices import Prices
-from database.agent_models import AgentRun, UsageRecord
+from database.agent_models import AgentRun
 from database.usage_records import MODEL_CALL, RESERVED, UsageRepository
 from domain.budgets import Means, Price, Reservation, left, reserve, tighter
 from domain.ids import agent_run_workflow_id
@@ -61,8 +61,7 @@ class AgentMeans:
             EntitlementRequiredError: Access has ended meanwhile.
         """
         usage = UsageRepository(session)
-        await usage.lock_means(run.user_id)
-        standing = await standing_of(session, run.user_id, datetime.now(UTC))
+        standing = await standing_of(session, run.user_id, datetime.now(UTC), locks_user=True)
         if standing.entitlements.access is Access.NONE:
             raise no_access()
         budget = Means(
@@ -73,10 +72,8 @@ class AgentMeans:
         if run.subscription_id is not None and run.period_start is not None:
             # Reason: it is booked on the period that it was admitted in, also once that is over.
             periods[run.subscription_id] = run.period_start
-        means = tighter(
-            left(budget, await usage.held_by_run(run.agent_run_id)),
-            left(_means(limits), await usage.held_in(sorted(periods.items()))),
-        )
+        by_run, in_periods = await usage.held(run.agent_run_id, sorted(periods.items()))
+        means = tighter(left(budget, by_run), left(_means(limits), in_periods))
         reservation = reserve(means, self.price(call), call.prompt_tokens, call.wanted_tokens)
         values = place_of(run) | {
             "usage_kind": MODEL_CALL,
@@ -95,7 +92,8 @@ class AgentMeans:
     async def settle(
         self,
         session: AsyncSession,
-        record: UsageRecord,
+        source_key: str,
+        model: str,
         used: TokenUsage,
         *,
         outcome: str,
@@ -105,12 +103,13 @@ class AgentMeans:
 
         Args:
             session: The caller's transaction.
-            record: The attempt.
+            source_key: The attempt's.
+            model: Which was asked.
             used: As the provider reported it, or as it can be guessed.
             outcome: `succeeded`, `canceled`, `lost`, or the code of the error.
             is_estimated: Nobody reported it.
         """
-        cost = self._prices.cost(record.model or "", used)
+        cost = self._prices.cost(model, used)
         values = {
             "prompt_token_count": used.prompt_tokens,
             "completion_token_count": used.completion_tokens,
@@ -119,7 +118,7 @@ class AgentMeans:
             "is_priced": cost.is_priced,
             "is_estimated": is_estimated,
         }
-        await UsageRepository(session).settle(record.source_key, values)
+        await UsageRepository(session).settle(source_key, values)
 
     def price(self, call: Call) -> Price:
         """Return what one token of a call costs; prices can depend on the prompt's length."""

@@ -1,33 +1,41 @@
 """Attempts that never told what they used: their worker died, or the stream broke off."""
 
+from collections.abc import Iterable
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.agent_means import AgentMeans
-from database.agent_models import AgentRun, UsageRecord
+from database.agent_models import UsageRecord
 from database.run_events import RunEventRepository
-from database.usage_records import UsageRepository
+from database.usage_records import RESERVED
 from domain.llm import TokenUsage
 from domain.tokens import worst_case
 
 LOST = "lost"
 
 
-async def settle_lost(session: AsyncSession, means: AgentMeans, run: AgentRun) -> None:
-    """Settle every open attempt of a run by what its stream has told, within the transaction.
+async def settle_lost(
+    session: AsyncSession,
+    means: AgentMeans,
+    records: Iterable[UsageRecord],
+) -> None:
+    """Settle those attempts that are open by what their stream has told, within the transaction.
 
     Args:
         session: The caller's transaction.
         means: Knows the prices.
-        run: Whose attempts; none of them is under way any more.
+        records: Attempts of a run; none of them is under way any more.
     """
-    for record in await UsageRepository(session).open_ones(run.agent_run_id):
-        await means.settle(
-            session,
-            record,
-            await _estimate(session, record),
-            outcome=LOST,
-            is_estimated=True,
-        )
+    for record in records:
+        if record.usage_status == RESERVED:
+            await means.settle(
+                session,
+                record.source_key,
+                record.model or "",
+                await _estimate(session, record),
+                outcome=LOST,
+                is_estimated=True,
+            )
 
 
 async def _estimate(session: AsyncSession, record: UsageRecord) -> TokenUsage:

@@ -1,6 +1,7 @@
 """One step of a run: one streamed call of a model."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +14,7 @@ from adapters.llm.models import Models
 from adapters.llm.port import Progress
 from agents.registry import find_agent
 from database.agent_models import AgentRun
-from database.agent_runs import AgentRunRepository
+from database.agent_runs import AgentRunRepository, RunAtStep
 from database.conversations import ConversationRepository
 from database.messages import MessageRepository
 from database.run_events import RunEventRepository
@@ -60,10 +61,10 @@ class StepActivities:
         """
         structlog.contextvars.bind_contextvars(agent_id=str(order.agent_run_id))
         async with self._sessions.begin() as session:
-            known = await known_reply(session, order)
-            if known is not None:
-                return known
-            attempt = await self._attempts.begin(session, order, activity.info().attempt)
+            found = await _find(session, order)
+            if found.is_stored:
+                return await known_reply(session, order)
+            attempt = await self._attempts.begin(session, found, order, activity.info().attempt)
         progress = Progress()
 
         def on_text(piece: str) -> None:
@@ -73,7 +74,6 @@ class StepActivities:
         try:
             reply = await self._models.ask(attempt.request, on_text, progress)
             _refuse_silence(attempt, reply)
-            await self._stream.drain(order.agent_run_id)
             return await self._keep(attempt, reply, progress)
         except ApplicationError as error:
             await self._attempts.write_off(attempt, progress, error.error_code)
@@ -83,21 +83,44 @@ class StepActivities:
             raise
 
     async def _keep(self, attempt: Attempt, reply: ModelReply, progress: Progress) -> StepReply:
-        """Store the model's message, its calls and what it cost, all or nothing."""
-        order = attempt.order
-        async with self._sessions.begin() as session:
-            runs = AgentRunRepository(session)
-            run = await runs.get(order.agent_run_id, None)
-            if run is None:
-                raise NotFoundError("there is no such run")
-            await ConversationRepository(session).lock(run.conversation_id)
-            await runs.lock(run.agent_run_id)
-            await self._attempts.pay(session, attempt, reply, progress)
-            if run.completed_at is not None:
-                return StepReply(is_answer=True)  # the run was ended while we were asking
-            # Reason: an attempt that was given up for lost may have come first after all.
-            known = await known_reply(session, order)
-            return known or await _store(session, run, attempt, reply)
+        """Store what was told last, the message, its calls and their cost, all or nothing."""
+        agent_run_id = attempt.order.agent_run_id
+        told = await self._stream.take(agent_run_id)
+        is_decided = False
+        try:
+            async with self._sessions.begin() as session:
+                answer = await self._write(session, attempt, reply, progress, told)
+                is_decided = True
+        except BaseException:
+            # Reason: a commit whose answer was lost may have happened, and text must not double.
+            if not is_decided:
+                self._stream.put_back(agent_run_id, told)
+            raise
+        return answer
+
+    async def _write(
+        self,
+        session: AsyncSession,
+        attempt: Attempt,
+        reply: ModelReply,
+        progress: Progress,
+        told: Sequence[RunEventNote],
+    ) -> StepReply:
+        await ConversationRepository(session).lock(attempt.conversation_id)
+        run = await AgentRunRepository(session).lock(attempt.order.agent_run_id)
+        if run is None:
+            raise NotFoundError("there is no such run")
+        await self._attempts.pay(session, attempt, reply, progress)
+        if run.completed_at is not None:
+            return StepReply(is_answer=True)  # the run was ended while we were asking
+        return await _store(session, run, attempt, reply, told)
+
+
+async def _find(session: AsyncSession, order: StepOrder) -> RunAtStep:
+    found = await AgentRunRepository(session).at_step(order.agent_run_id, _message_key(order))
+    if found is None:
+        raise NotFoundError("there is no such run")
+    return found
 
 
 def _refuse_silence(attempt: Attempt, reply: ModelReply) -> None:
@@ -112,10 +135,8 @@ def _refuse_silence(attempt: Attempt, reply: ModelReply) -> None:
         )
 
 
-async def known_reply(session: AsyncSession, order: StepOrder) -> StepReply | None:
-    """Return what an earlier attempt has stored, if its answer got lost on the way back."""
-    if not await MessageRepository(session).has(_message_key(order)):
-        return None
+async def known_reply(session: AsyncSession, order: StepOrder) -> StepReply:
+    """Return what an earlier attempt has stored; its answer got lost on the way back."""
     ledger = ToolCallRepository(session)
     asked = await ledger.of_step(order.agent_run_id, order.step)
     untils = {row.call_id: row.expires_at for row in await ledger.approvals(order.agent_run_id)}
@@ -146,10 +167,11 @@ async def _store(
     run: AgentRun,
     attempt: Attempt,
     reply: ModelReply,
+    told: Sequence[RunEventNote],
 ) -> StepReply:
     order, spec = attempt.order, attempt.prompt.spec
     calls = [check(order, spec, place, asked) for place, asked in enumerate(reply.tool_calls)]
-    await MessageRepository(session).add(
+    is_new = await MessageRepository(session).add(
         run.conversation_id,
         _message_key(order),
         Role.ASSISTANT,
@@ -157,6 +179,11 @@ async def _store(
         agent_run_id=run.agent_run_id,
         tool_calls=[call.stored for call in calls],
     )
+    if not is_new:
+        # Reason: an attempt that was given up for lost has come first after all.
+        if told:
+            await RunEventRepository(session).append(run.agent_run_id, told)
+        return await known_reply(session, order)
     facts = {
         "role": Role.ASSISTANT,
         "text": reply.text,
@@ -166,7 +193,7 @@ async def _store(
     }
     said = RunEventNote(kind=RunEventKind.MESSAGE, data=facts)
     entered = await enter(session, run, order, spec, calls)
-    await RunEventRepository(session).append(run.agent_run_id, [said, *entered.notes])
+    await RunEventRepository(session).append(run.agent_run_id, [*told, said, *entered.notes])
     is_cut = reply.finish_reason is FinishReason.LENGTH and attempt.reservation.is_cut
     return StepReply(calls=entered.made, is_answer=not calls, is_cut_by_budget=is_cut)
 

@@ -26,19 +26,27 @@ class Standing(NamedTuple):
     booking: tuple[UUID, datetime] | None
 
 
-async def standing_of(session: AsyncSession, user_id: UUID, at: datetime) -> Standing:
+async def standing_of(
+    session: AsyncSession,
+    user_id: UUID,
+    at: datetime,
+    *,
+    locks_user: bool = False,
+) -> Standing:
     """Look a customer up.
 
     Args:
         session: Where to read.
         user_id: Whose subscriptions count.
         at: The moment, on the clock that grace ends by.
+        locks_user: Nobody else decides about their means until the transaction ends.
 
     Returns:
         What they may use at that moment.
     """
     grants, periods = [], []
-    for subscription, plan in await PlanRepository(session).subscribed(user_id):
+    found = await PlanRepository(session).subscribed(user_id, locks_user=locks_user)
+    for subscription, plan in found:
         grant = Grant(
             access=access_of(subscription, at),
             features=plan.features_data,

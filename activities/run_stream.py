@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
 from types import TracebackType
@@ -16,8 +16,11 @@ from database.session import DATABASE_DOWN, Sessions
 from domain.errors import UnavailableError
 from domain.run_events import RunEventKind, RunEventNote
 
-# No more than one transaction within this time; the first token after a pause goes at once.
+# No more than one transaction within this time.
 FLUSH_SECONDS = 0.04
+# How long the first token after a pause waits for others: an answer that ends meanwhile is written
+# down with its message.
+GATHER_SECONDS = 0.005
 # How long to wait before a database that is down is tried again.
 RETRY_SECONDS = 0.25
 WRITE_SECONDS = 5.0
@@ -60,6 +63,11 @@ class _Waiting:
             raise UnavailableError("the stream of this run cannot be written")
         self._tokens[agent_run_id].append(token)
         self._character_counts[agent_run_id] = count
+
+    def hand_over(self, agent_run_id: UUID) -> list[RunEventNote]:
+        """Return what came for a run, and is in no batch, and forget it."""
+        del self._character_counts[agent_run_id]
+        return _joined(self._tokens.pop(agent_run_id, []))
 
     def take(self) -> None:
         """Make a batch of what came, unless one is left that was not written."""
@@ -132,6 +140,49 @@ class _Writer:
                 self._unsure = _Mark(agent_run_id, seq, batch[agent_run_id][-1])
 
 
+class _Flusher:
+    """Has what waits written, again and again, and tells after each turn."""
+
+    def __init__(self, waiting: _Waiting, writer: _Writer) -> None:
+        self._waiting = waiting
+        self._writer = writer
+        self._filled = asyncio.Event()
+        self._hurried = asyncio.Event()
+        self._turned = asyncio.Event()
+
+    def wake(self) -> None:
+        """Tell that something waits."""
+        self._filled.set()
+
+    async def next_turn(self) -> None:
+        """Have it written at once, and return when that was tried."""
+        self._hurried.set()
+        await self._turned.wait()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            await self._filled.wait()
+            await self._pause(GATHER_SECONDS)
+            self._hurried.clear()
+            is_written = await self._writer.flush() if self._waiting else True
+            if not self._waiting:
+                self._filled.clear()
+            self._turned.set()
+            self._turned = asyncio.Event()
+            if is_written:
+                await self._pause(FLUSH_SECONDS)
+            else:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for more, unless somebody waits for us."""
+        # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end the loop.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
+
+
 class RunStream:
     """Writes tokens as they come, each exactly once; open it once in a worker process.
 
@@ -144,15 +195,12 @@ class RunStream:
 
     def __init__(self, sessions: Sessions) -> None:
         self._waiting = _Waiting()
-        self._writer = _Writer(sessions, self._waiting)
-        self._filled = asyncio.Event()
-        self._hurried = asyncio.Event()
-        self._turned = asyncio.Event()
+        self._flusher = _Flusher(self._waiting, _Writer(sessions, self._waiting))
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Begin to write."""
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self._flusher.run())
         return self
 
     async def __aexit__(
@@ -165,7 +213,7 @@ class RunStream:
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 while self._waiting:
-                    await self._next_turn()
+                    await self._flusher.next_turn()
         except TimeoutError:
             log.warning("run_stream_lost", run_count=len(self._waiting))
         finally:
@@ -188,7 +236,7 @@ class RunStream:
         """
         if text:
             self._waiting.put(agent_run_id, _Token(attempt, step, text))
-            self._filled.set()
+            self._flusher.wake()
 
     async def drain(self, agent_run_id: UUID) -> None:
         """Return once all that was put for a run is committed; it is written at once.
@@ -196,30 +244,32 @@ class RunStream:
         Raises:
             UnavailableError: The database does not take it in time; it is kept.
         """
+        await self._until(lambda: agent_run_id not in self._waiting)
+
+    async def take(self, agent_run_id: UUID) -> list[RunEventNote]:
+        """Hand over what waits for a run, once all before it is committed.
+
+        Args:
+            agent_run_id: Whose stream it is.
+
+        Returns:
+            What the caller stores in a transaction of its own, or puts back.
+
+        Raises:
+            UnavailableError: The database does not take what came before; all of it is kept.
+        """
+        await self._until(lambda: agent_run_id not in self._waiting.batch)
+        return self._waiting.hand_over(agent_run_id)
+
+    def put_back(self, agent_run_id: UUID, notes: Iterable[RunEventNote]) -> None:
+        """Take back what `take` handed over and the caller could not store."""
+        for note in notes:
+            self.put_token(agent_run_id, **note.data)
+
+    async def _until(self, is_written: Callable[[], bool]) -> None:
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
-                while agent_run_id in self._waiting:
-                    await self._next_turn()
+                while not is_written():
+                    await self._flusher.next_turn()
         except TimeoutError as error:
             raise UnavailableError("the stream of this run cannot be written") from error
-
-    async def _next_turn(self) -> None:
-        self._hurried.set()
-        await self._turned.wait()
-
-    async def _run(self) -> None:
-        while True:
-            await self._filled.wait()
-            self._hurried.clear()
-            is_written = await self._writer.flush()
-            if not self._waiting:
-                self._filled.clear()
-            self._turned.set()
-            self._turned = asyncio.Event()
-            if not is_written:
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_SECONDS):
-                    await self._hurried.wait()

@@ -1,16 +1,53 @@
 """All SQL about agents' runs. Never commits: the caller owns the transaction."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.agent_models import AgentRun
+from database.agent_models import AgentRun, Message, UsageRecord
 from database.paging import Page, newest_first
 from domain.agent_runs import RunStatus
+
+
+class RunAtStep(NamedTuple):
+    """A run as a step of it begins.
+
+    Args:
+        run: The run.
+        is_stored: The step's message is there already.
+        attempts: The records of all its attempts, oldest first.
+    """
+
+    run: AgentRun
+    is_stored: bool
+    attempts: Sequence[UsageRecord]
+
+
+# Reason: to put a statement together takes longer than to carry it out, and steps need these.
+_AT_STEP = (
+    select(
+        AgentRun,
+        exists().where(Message.message_key == bindparam("message_key")),
+        UsageRecord,
+    )
+    .outerjoin(
+        UsageRecord,
+        (UsageRecord.agent_run_id == AgentRun.agent_run_id) & UsageRecord.attempt.is_not(None),
+    )
+    .where(AgentRun.agent_run_id == bindparam("agent_run_id"))
+    .order_by(UsageRecord.step, UsageRecord.attempt)
+)
+_LOCK = (
+    select(AgentRun)
+    .where(AgentRun.agent_run_id == bindparam("agent_run_id"))
+    .with_for_update(key_share=True)
+    # Reason: a row that was read before the lock may be out of date.
+    .execution_options(populate_existing=True)
+)
 
 
 class AgentRunRepository:
@@ -30,15 +67,21 @@ class AgentRunRepository:
             statement = statement.where(AgentRun.user_id == user_id)
         return await self._session.scalar(statement)
 
+    async def at_step(self, agent_run_id: UUID, message_key: str) -> RunAtStep | None:
+        """Return a run as a step of it begins; None if there is no such run."""
+        place = {"agent_run_id": agent_run_id, "message_key": message_key}
+        rows = (await self._session.execute(_AT_STEP, place)).all()
+        if not rows:
+            return None
+        attempts = [row[2] for row in rows if row[2] is not None]
+        return RunAtStep(run=rows[0][0], is_stored=rows[0][1], attempts=attempts)
+
     async def lock(self, agent_run_id: UUID) -> AgentRun | None:
         """Return a run, as it is now, that nobody else changes until the transaction ends.
 
         Whoever also locks its conversation does that first, and its approvals after.
         """
-        statement = select(AgentRun).where(AgentRun.agent_run_id == agent_run_id)
-        statement = statement.with_for_update(key_share=True)
-        # Reason: a row that was read before the lock may be out of date.
-        return await self._session.scalar(statement.execution_options(populate_existing=True))
+        return await self._session.scalar(_LOCK, {"agent_run_id": agent_run_id})
 
     async def change(self, agent_run_id: UUID, values: Mapping[str, Any]) -> None:
         """Change some columns of a run."""

@@ -2,12 +2,19 @@
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.agent_models import Conversation
 from database.paging import Page, newest_first
+
+# Reason: to put a statement together takes longer than to carry it out, and steps need it.
+_LOCK = (
+    select(Conversation.conversation_id)
+    .where(Conversation.conversation_id == bindparam("conversation_id"))
+    .with_for_update()
+)
 
 
 class ConversationRepository:
@@ -34,10 +41,7 @@ class ConversationRepository:
 
     async def lock(self, conversation_id: UUID) -> None:
         """Let nobody else decide about this conversation until the transaction ends."""
-        statement = select(Conversation.conversation_id).where(
-            Conversation.conversation_id == conversation_id,
-        )
-        await self._session.execute(statement.with_for_update())
+        await self._session.execute(_LOCK, {"conversation_id": conversation_id})
 
     async def list(
         self,

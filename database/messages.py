@@ -4,12 +4,63 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, bindparam, exists, func, insert, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from database.agent_models import AgentRun, Conversation, Message
 from domain.llm import Role
+
+
+def _add() -> Select[UUID]:
+    """Take the conversation's next number and store a message, unless its key is there."""
+    is_known = exists().where(Message.message_key == bindparam("message_key"))
+    # Reason: a parameter of a column's name would be taken for what the update sets.
+    wanted = Conversation.conversation_id == bindparam("to_conversation_id")
+    numbered = (
+        update(Conversation)
+        .where(wanted, ~is_known)
+        .values(last_message_seq=Conversation.last_message_seq + 1)
+        .returning(Conversation.conversation_id, Conversation.last_message_seq)
+        .cte("numbered")
+    )
+    given = (
+        Message.message_id,
+        Message.agent_run_id,
+        Message.role,
+        Message.content,
+        Message.tool_calls_data,
+        Message.call_id,
+        Message.message_key,
+    )
+    values = [bindparam(column.key, type_=column.type) for column in given]
+    row = select(numbered.c.conversation_id, numbered.c.last_message_seq, *values)
+    names = ["conversation_id", "seq", *(column.key for column in given)]
+    stored = insert(Message).from_select(names, row).returning(Message.message_id)
+    return select(stored.cte("stored").c.message_id)
+
+
+def _read_by() -> Select[Message]:
+    """Select a run's own messages, and the last ones of its conversation before them."""
+    own = select(Message).where(Message.agent_run_id == bindparam("agent_run_id"))
+    first = (
+        select(func.min(Message.seq))
+        .where(Message.agent_run_id == bindparam("agent_run_id"))
+        .scalar_subquery()
+    )
+    earlier = (
+        select(Message)
+        .where(Message.conversation_id == bindparam("conversation_id"), Message.seq < first)
+        .order_by(Message.seq.desc())
+        .limit(bindparam("earlier_count"))
+    )
+    found = aliased(Message, union_all(own, earlier).subquery())
+    return select(found).order_by(found.seq)
+
+
+# Reason: to put a statement together takes longer than to carry it out, and steps need these.
+_ADD = _add()
+_READ_BY = _read_by()
 
 
 class MessageRepository:
@@ -34,27 +85,20 @@ class MessageRepository:
         Returns:
             Whether it is new.
         """
-        if await self.has(message_key):
-            return False
-        number = (
-            update(Conversation)
-            .where(Conversation.conversation_id == conversation_id)
-            .values(last_message_seq=Conversation.last_message_seq + 1)
-            .returning(Conversation.last_message_seq)
+        stored = await self._session.scalar(
+            _ADD,
+            {
+                "message_id": uuid4(),
+                "to_conversation_id": conversation_id,
+                "agent_run_id": agent_run_id,
+                "role": role,
+                "content": content,
+                "tool_calls_data": list(tool_calls),
+                "call_id": call_id,
+                "message_key": message_key,
+            },
         )
-        statement = insert(Message).values(
-            message_id=uuid4(),
-            conversation_id=conversation_id,
-            agent_run_id=agent_run_id,
-            seq=await self._session.scalar(number),
-            role=role,
-            content=content,
-            tool_calls_data=list(tool_calls),
-            call_id=call_id,
-            message_key=message_key,
-        )
-        await self._session.execute(statement)
-        return True
+        return stored is not None
 
     async def content_of(self, message_key: str) -> str | None:
         """Return the text of a message; None if there is none."""
@@ -82,17 +126,12 @@ class MessageRepository:
 
     async def read_by(self, run: AgentRun, earlier_count: int) -> Sequence[Message]:
         """Return what a run reads: its own messages, and the last ones before it; oldest first."""
-        of_run = select(Message).where(Message.agent_run_id == run.agent_run_id)
-        own = (await self._session.scalars(of_run.order_by(Message.seq))).all()
-        before = (
-            select(Message)
-            .where(Message.conversation_id == run.conversation_id)
-            .where(Message.seq < (own[0].seq if own else 0))
-            .order_by(Message.seq.desc())
-            .limit(earlier_count)
-        )
-        earlier = (await self._session.scalars(before)).all()
-        return [*reversed(earlier), *own]
+        place = {
+            "agent_run_id": run.agent_run_id,
+            "conversation_id": run.conversation_id,
+            "earlier_count": earlier_count,
+        }
+        return (await self._session.scalars(_READ_BY, place)).all()
 
     async def list(
         self,

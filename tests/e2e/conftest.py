@@ -2,12 +2,11 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.checked import TRAFFIC, settle
+from tests.checked import settle
+from tests.conftest import open_folder
 from tests.e2e.client import Document, World
 from tests.e2e.running import RunningStack
 
@@ -15,15 +14,12 @@ from tests.e2e.running import RunningStack
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Everything that `make up` starts; it must also stop as it should."""
-    # Reason: as root PostgreSQL runs as its own user, which cannot pass pytest's folders.
-    with TemporaryDirectory(prefix="perdure-e2e-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        running = RunningStack(Path(folder))
+    with open_folder() as folder:
+        running = RunningStack(folder)
         try:
             running.wait_until_ready()
             yield running
             settle(running.facts["stripe"])
-            assert TRAFFIC.responses
             running.stop()
         finally:
             running.destroy()
