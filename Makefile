@@ -14,9 +14,9 @@ IS_SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 1
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(IS_SUITABLE)' 2>/dev/null && echo $$python && break; done)
 
-# Most tests wait for servers most of the time: two processes of them, each with servers of its own,
-# take little more than half the time of one. `make test PARALLEL=` runs them one after the other.
-PARALLEL ?= --numprocesses 2 --dist loadscope --no-loadscope-reorder
+# Most tests wait for servers most of the time: three processes of them, each with servers of its own,
+# keep two cores busy. `make test PARALLEL=` runs them one after the other.
+PARALLEL ?= --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 ROOMS := domain agents workflows activities adapters database api commands stack sandbox migrations deploy
 CODE := $(wildcard $(ROOMS) tests *.py)

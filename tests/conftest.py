@@ -45,6 +45,8 @@ WEBHOOK_SECRET = "whsec_test"
 STARTUP_SECONDS = 30
 POLLS_PER_SECOND = 2000
 WHOLE_STACK = "tests/e2e/"
+# Rooms of tests, the longest files first.
+LONGEST = {room: place for place, room in enumerate(("tests/e2e", "tests/workflows", "tests/api"))}
 RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sys.argv[1:])"
 
 
@@ -287,8 +289,8 @@ def histories(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the longest piece begin first, so that the other process does not wait for it."""
-    items.sort(key=lambda item: WHOLE_STACK not in item.nodeid)
+    """Let the longest pieces begin first, so that no process waits for another at the end."""
+    items.sort(key=lambda item: LONGEST.get("/".join(item.nodeid.split("/")[:2]), len(LONGEST)))
 
 
 class ByServers(LoadScopeScheduling):  # type: ignore[misc]
