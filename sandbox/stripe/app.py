@@ -22,38 +22,37 @@ from sandbox.stripe.checks import Lenient, Referee
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
-from sandbox.stripe.objects import (
-    balance,
-    charge_routes,
-    checkout_sessions,
-    coupons,
-    credit_notes,
+from sandbox.stripe.objects.catalog import coupons, prices, products, promotion_codes
+from sandbox.stripe.objects.customers import (
     customer_balance,
     customer_deletion,
     customers,
-    dispute_routes,
-    events,
-    invoice_item_routes,
-    invoice_routes,
-    meter_events,
-    meters,
-    payment_intents,
     payment_method_routes,
+    setup_attempts,
+    setup_intents,
+)
+from sandbox.stripe.objects.hosted import (
+    checkout_sessions,
     payment_pages,
     portal_configurations,
     portal_sessions,
-    previews,
-    prices,
-    products,
-    promotion_codes,
-    refunds,
-    setup_attempts,
-    setup_intents,
-    subscription_items,
-    subscriptions,
-    test_clocks,
-    webhook_endpoints,
 )
+from sandbox.stripe.objects.invoices import (
+    credit_notes,
+    invoice_item_routes,
+    invoice_routes,
+    previews,
+)
+from sandbox.stripe.objects.meters import meter_events, meters
+from sandbox.stripe.objects.payments import (
+    balance,
+    charge_routes,
+    dispute_routes,
+    payment_intents,
+    refunds,
+)
+from sandbox.stripe.objects.subscriptions import subscription_items, subscriptions
+from sandbox.stripe.objects.system import events, test_clocks, webhook_endpoints
 from sandbox.stripe.pages import Pages
 from sandbox.stripe.payment_controls import PaymentControls
 from sandbox.stripe.routing import Router
@@ -93,8 +92,6 @@ ROUTES = (
     *webhook_endpoints.ROUTES,
 )
 log = logging.getLogger("sandbox.stripe.app")
-
-"""Scope entry by which a dropped answer cuts its connection."""
 
 
 @dataclass(frozen=True)

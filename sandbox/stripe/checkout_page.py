@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
-from sandbox.stripe.objects import checkout_completion, checkout_sessions
+from sandbox.stripe.objects.hosted import checkout_completion, checkout_sessions
 from sandbox.stripe.session import Object, Session, new_id, shown
 
 _FIELDS = (("payment_method", "pm_card_visa"), ("promotion_code", ""), ("email", ""), ("name", ""))

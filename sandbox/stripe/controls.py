@@ -11,7 +11,7 @@ from starlette.routing import Route
 from sandbox.stripe.control_routes import Control, answered, control_routes
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import FaultPlan
-from sandbox.stripe.objects import retries
+from sandbox.stripe.objects.invoices import retries
 
 
 class Advance(BaseModel):

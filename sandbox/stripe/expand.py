@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.stripe import errors
-from sandbox.stripe.objects import checkout_sessions
+from sandbox.stripe.objects.hosted import checkout_sessions
 from sandbox.stripe.session import Object, Session, listing, shown
 
 _KINDS = {

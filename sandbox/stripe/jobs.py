@@ -3,22 +3,16 @@
 from collections.abc import Mapping
 
 from sandbox.stripe.clock import ARRIVE, Job
-from sandbox.stripe.objects import (
-    balance,
-    captures,
-    charges,
-    checkout_sessions,
-    coupons,
-    disputes,
-    invoices,
-    promotion_codes,
-    refunds,
-    retries,
+from sandbox.stripe.objects.catalog import coupons, promotion_codes
+from sandbox.stripe.objects.hosted import checkout_sessions
+from sandbox.stripe.objects.invoices import invoices, retries
+from sandbox.stripe.objects.payments import balance, captures, charges, disputes, refunds
+from sandbox.stripe.objects.subscriptions import (
     subscription_billing,
     subscription_cycle,
     subscription_updates,
-    test_clocks,
 )
+from sandbox.stripe.objects.system import test_clocks
 
 JOBS: Mapping[str, Job] = {
     ARRIVE: test_clocks.run_arrive,

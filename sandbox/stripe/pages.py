@@ -13,7 +13,9 @@ from starlette.routing import Route
 from sandbox.stripe import errors
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
-from sandbox.stripe.objects import authentication, invoices, payment_methods
+from sandbox.stripe.objects.customers import payment_methods
+from sandbox.stripe.objects.invoices import invoices
+from sandbox.stripe.objects.payments import authentication
 from sandbox.stripe.session import Object, Session, new_id, shown
 
 _OUTCOMES = ("succeeded", "failed")

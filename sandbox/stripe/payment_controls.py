@@ -12,7 +12,8 @@ from sandbox.stripe.cards import TestCard
 from sandbox.stripe.control_routes import answered, control_routes
 from sandbox.stripe.declines import DECLINES
 from sandbox.stripe.engine import Engine
-from sandbox.stripe.objects import disputes, payment_methods
+from sandbox.stripe.objects.customers import payment_methods
+from sandbox.stripe.objects.payments import disputes
 from sandbox.stripe.session import shown
 
 

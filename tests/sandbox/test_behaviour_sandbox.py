@@ -31,7 +31,7 @@ def test_a_key_is_forgotten_after_24_hours(own: Sandbox) -> None:
 
 def test_a_key_in_flight_is_a_conflict(sandbox: Sandbox) -> None:
     key = uuid4().hex
-    slow = {"match": "POST /v1/customers", "times": 1, "delay_seconds": 0.3}
+    slow = {"match": "POST /v1/customers", "times": 1, "delay_seconds": 1}
     sandbox.control("faults", api=[slow])
     answers: list[int] = []
     caller = threading.Thread(target=lambda: answers.append(create(sandbox, key).status_code))

@@ -1,0 +1,1 @@
+"""Who pays, and the cards they keep."""

@@ -1,0 +1,1 @@
+"""Pages that Stripe hosts: Checkout and the billing portal."""

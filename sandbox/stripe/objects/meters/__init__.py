@@ -1,0 +1,1 @@
+"""What is billed by use."""

@@ -1,0 +1,1 @@
+"""Money that moves: intents, charges, refunds, disputes, the balance."""
