@@ -159,8 +159,9 @@ class Api:
             answer = _answer(error, None, work)
             if error.is_saved:
                 self._save(work, session, answer)
-        except Exception:
+        except Exception as error:
             log.exception("%s %s failed", work.asked.method, work.asked.path)
+            self._engine.referee.failure(f"{work.asked.method} {work.asked.path}", error)
             answer = _answer(_fault_error(500), None, work)
             self._save(work, session, answer)
         return answer

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from sandbox.stripe.checks import Referee
 from sandbox.stripe.session import Session
 from sandbox.stripe.store import Row, Store
 
@@ -55,6 +56,7 @@ class Units(Protocol):
     """Where units of work come from."""
 
     writer: asyncio.Lock
+    referee: Referee
 
     def session(self, now: int, *, test_clock: str | None = None) -> Session:
         """Open one at a moment of the default clock or of a test clock."""
@@ -141,6 +143,7 @@ class Scheduler:
                 self._store.db.run("DELETE FROM jobs WHERE seq = ?", job["seq"])
                 self._jobs[job["kind"]](session, job["object_id"])
                 self._units.close(session)
-        except Exception:
+        except Exception as error:
             log.exception("job %s of %s failed and is dropped", job["kind"], job["object_id"])
+            self._units.referee.failure(f"job {job['kind']}", error)
             self._store.db.run("DELETE FROM jobs WHERE seq = ?", job["seq"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from sandbox.stripe import __main__ as command
-from sandbox.stripe import app
+from sandbox.stripe import app, jobs
 from sandbox.stripe.params import Group, Param, Text
 from sandbox.stripe.routing import Handler, Route
 from sandbox.stripe.session import Session
@@ -24,12 +24,15 @@ PARAMETERS: dict[str, dict[str, Param]] = {
     },
 }
 ANNOUNCER = "POST /v1/products/{id}"
+STUMBLER = "GET /v1/coupons"
 
 
 def _plant(route: Route) -> Route:
     place = f"{route.method} {route.pattern}"
     if place in ANSWERS:
         return replace(route, handler=_differing(route.handler, ANSWERS[place]))
+    if place == STUMBLER:
+        return replace(route, handler=_stumble)
     if place == ANNOUNCER:
         return replace(route, handler=_boast)
     if place in PARAMETERS:
@@ -59,10 +62,15 @@ def _boast(session: Session, _params: dict[str, Any], object_id: str) -> dict[st
     return product
 
 
+def _stumble(*_arguments: Any) -> Any:
+    raise RuntimeError("stumbled")
+
+
 def _wish(_session: Session, _params: dict[str, Any]) -> dict[str, Any]:
     return {"object": "wish", "is_granted": True}
 
 
 if __name__ == "__main__":
     app.ROUTES = (*map(_plant, app.ROUTES), Route("POST", "/v1/wishes", _wish))  # type: ignore[assignment]
+    jobs.JOBS["trial_will_end"] = _stumble  # type: ignore[index]
     command.main()

@@ -177,3 +177,14 @@ def test_a_planted_mistake_is_answered_with_500_and_noted(finding: str, planted:
     assert after["checked_request_count"] > before["checked_request_count"]
     fresh = after["items"][len(before["items"]) :]
     assert finding in [item["finding"][: len(finding)] for item in fresh]
+
+
+def test_what_fails_in_a_route_or_a_job_is_noted(planted: Sandbox) -> None:
+    shop = open_shop(planted)
+    with pytest.raises(stripe.APIError):
+        planted.api.coupons.list()
+    shop.subscribe(trial_period_days=4)
+    planted.advance(days=2)
+    noted = {item["place"]: item["finding"] for item in planted.see("deviations")["items"]}
+    for place in ("GET /v1/coupons", "job trial_will_end"):
+        assert noted[place] == "failed: RuntimeError('stumbled')"

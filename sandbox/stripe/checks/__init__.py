@@ -22,6 +22,9 @@ class Referee(Protocol):
     def event(self, event: dict[str, Any]) -> None:
         """Check an event before it is written down."""
 
+    def failure(self, place: str, error: Exception) -> None:
+        """Note a mistake of the sandbox itself."""
+
     def report(self) -> dict[str, Any]:
         """Return what was checked and every deviation, oldest first."""
 
@@ -36,6 +39,9 @@ class Lenient:
         """Do nothing."""
 
     def event(self, event: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def failure(self, place: str, error: Exception) -> None:
         """Do nothing."""
 
     def report(self) -> dict[str, Any]:

@@ -54,6 +54,10 @@ class SdkReferee:
         self._tally.add("event")
         self._judge(event["type"], [f"event{found}" for found in event_findings(event)])
 
+    def failure(self, place: str, error: Exception) -> None:
+        """Note a mistake of the sandbox itself: a test run must not overlook it."""
+        self._tally.record(place, f"failed: {error!r}")
+
     def report(self) -> dict[str, Any]:
         """Return what was checked and every deviation, oldest first."""
         return self._tally.report()
