@@ -138,7 +138,7 @@ class World:
     http: httpx.AsyncClient
     sessions: Sessions
     customers: list[Customer] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    last_seen: str | None = None
     standing: list[tuple[int, int]] = field(default_factory=list)
 
     async def card(self, *script: str) -> str:
@@ -209,16 +209,8 @@ class World:
 
     async def _deliver(self) -> bool:
         """Tell the mailboxes what is new at Stripe; whether anything was."""
-        listed = await self.http.get(
-            "/v1/events",
-            params={"limit": 100},
-            headers=STRIPE_HEADERS,
-        )
         hints: dict[str, list[str]] = {}
-        for event in reversed(listed.json()["data"]):
-            if event["id"] in self.seen:
-                continue
-            self.seen.add(event["id"])
+        for event in await self._news():
             found = event["data"]["object"]
             details = (found.get("parent") or {}).get("subscription_details") or found
             owner = (details.get("metadata") or {}).get("subscription_id")
@@ -235,6 +227,21 @@ class World:
                     start_signal_args=[ids],
                 )
         return bool(hints)
+
+    async def _news(self) -> list[Any]:
+        """Return the events that were not seen yet, oldest first."""
+        news: list[Any] = []
+        while True:
+            cursor = self.last_seen
+            params = {"limit": "100", **({"ending_before": cursor} if cursor else {})}
+            reply = await self.http.get("/v1/events", params=params, headers=STRIPE_HEADERS)
+            page = reply.json()
+            news += reversed(page["data"])
+            if page["data"]:
+                self.last_seen = page["data"][0]["id"]
+            # Reason: without a cursor there is more on the other side, which is old.
+            if not cursor or not page["has_more"]:
+                return news
 
     async def _quiet(self) -> None:
         """Wait until no workflow of ours has anything under way."""

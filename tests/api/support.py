@@ -154,7 +154,7 @@ async def eventually(probe: Callable[[], Awaitable[Any]], seconds: float = 10) -
     while time.monotonic() < deadline:
         if answer := await probe():
             return answer
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.05)
     raise AssertionError(f"waited {seconds} s in vain")
 
 

@@ -29,7 +29,7 @@ def wait_for(
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return found
 
 
