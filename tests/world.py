@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -47,6 +48,10 @@ DAY = timedelta(days=1)
 PAUSE_SECONDS = 0.02
 QUIET_READINGS = 3
 WAIT_SECONDS = 30
+OPEN_TASK = (
+    EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+)
 STRIPE_HEADERS = {"Authorization": "Bearer sk_test_x"}
 
 
@@ -251,20 +256,38 @@ class World:
             is_busy = any(pending for _, pending in now)
             calm = 0 if is_busy or now != self.standing else calm + 1
             self.standing = now
-            if calm >= QUIET_READINGS:
+            if calm >= QUIET_READINGS and not await self._has_open_task():
                 return
             await asyncio.sleep(PAUSE_SECONDS)
         raise TimeoutError("the world does not become quiet")
 
     async def _standing(self, customer: Customer) -> tuple[int, int]:
         length = pending = 0
-        handles: list[WorkflowHandle[Any, Any]] = [customer.mailbox]
-        handles += [customer.recovery(retry) for retry in await customer.retries()]
-        for handle in handles:
+        for handle in await self._workflows(customer):
             described = await handle.describe()
             length += described.history_length
             pending += len(described.raw_description.pending_activities)
         return length, pending
+
+    async def _has_open_task(self) -> bool:
+        """Tell whether a workflow has heard of something that it has not dealt with yet.
+
+        On a machine that is busy with other things a worker can be silent for a while.
+        """
+        for customer in self.customers:
+            for handle in await self._workflows(customer):
+                last = (await handle.fetch_history()).events[-1].event_type
+                if last in OPEN_TASK:
+                    return True
+        return False
+
+    async def _workflows(self, customer: Customer) -> list[WorkflowHandle[Any, Any]]:
+        """Return the mailbox and its recoveries, also one that has no row yet."""
+        mailbox = await customer.mailbox.describe()
+        ids = [payment_retry_workflow_id(row.stripe_invoice_id) for row in await customer.retries()]
+        ids += [child.workflow_id for child in mailbox.raw_description.pending_children]
+        handle = self.env.client.get_workflow_handle
+        return [handle(workflow_id) for workflow_id in dict.fromkeys([mailbox.id, *ids])]
 
 
 def _plan(policy: str, **changes: Any) -> PlanRequest:
