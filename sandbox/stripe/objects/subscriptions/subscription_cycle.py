@@ -5,6 +5,7 @@ from typing import Any
 from sandbox.stripe.objects.invoices import invoice_drafts, invoice_items, invoice_shape, invoices
 from sandbox.stripe.objects.meters import meter_usage
 from sandbox.stripe.objects.payments import intents
+from sandbox.stripe.objects.schedules import schedule_ends
 from sandbox.stripe.objects.subscriptions import subscription_billing
 from sandbox.stripe.objects.subscriptions import subscription_periods as periods
 from sandbox.stripe.objects.subscriptions.subscription_status import ENDED
@@ -205,4 +206,5 @@ def end(session: Session, subscription: Object, **changes: Any) -> Object:
         is_announced=False,
     )
     session.emit("customer.subscription.deleted", fresh)
+    schedule_ends.follow(session, fresh)
     return fresh
