@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sandbox.stripe.clock import ARRIVE, Job
 from sandbox.stripe.objects.catalog import coupons, promotion_codes
 from sandbox.stripe.objects.hosted import checkout_sessions
-from sandbox.stripe.objects.invoices import invoices, retries
+from sandbox.stripe.objects.invoices import invoices, retries, upcoming
 from sandbox.stripe.objects.payments import balance, captures, charges, disputes, refunds
 from sandbox.stripe.objects.schedules import schedule_progress
 from sandbox.stripe.objects.subscriptions import (
@@ -32,7 +32,7 @@ JOBS: Mapping[str, Job] = {
     "expire_update": subscription_billing.run_expire_update,
     "finalize_invoice": retries.run_finalize,
     "invoice_overdue": invoices.run_overdue,
-    "invoice_upcoming": subscription_cycle.run_upcoming,
+    "invoice_upcoming": upcoming.run_upcoming,
     "release_funds": balance.run_release,
     "retry_invoice": retries.run_retry,
     "resume_collection": subscription_updates.run_resume_collection,

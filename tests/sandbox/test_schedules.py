@@ -129,6 +129,8 @@ def test_another_interval_moves_the_anchor(world: World) -> None:
     made = plan(world, month(dear), {"items": [{"price": yearly}]}, end_behavior="release")
     start = made.phases[1].start_date
     assert made.phases[1].end_date == start + 365 * DAY
+    ahead = world.api.invoices.create_preview({"subscription": made.subscription.id})
+    assert lines(ahead) == [20_000]
     world.advance(to=start + 3_700)
     changed = world.see(made.subscription.id)
     assert (changed.billing_cycle_anchor, items(changed)) == (start, [(yearly, 1)])
@@ -155,6 +157,32 @@ def test_a_phase_can_begin_a_period_and_bill_at_once(world: World) -> None:
     unused, extra, whole = lines(moved.latest_invoice)
     assert (unused, extra, whole) == (-round(2_000 * 16 / 31), 900, 4_000)
     assert moved.latest_invoice.status == "paid"
+
+
+def test_an_instalment_plan_bills_so_often_and_no_more(world: World) -> None:
+    three = {"interval": "month", "interval_count": 3}
+    made = plan(world, month(world.price(), duration=three), end_behavior="cancel")
+    for _ in range(2):
+        world.renew(made.subscription.id)
+    world.advance(to=made.phases[0].end_date + 3_700)
+    assert (made.phases[0].end_date, world.see(made.subscription.id).status) == (
+        MARCH_2032 + (31 + 30 + 31) * DAY,
+        "canceled",
+    )
+    billed = world.api.invoices.list({"subscription": made.subscription.id}).data
+    assert [(invoice.status, invoice.amount_paid) for invoice in billed] == [("paid", 2_000)] * 3
+
+
+def test_a_phase_of_several_periods_ends_before_the_next_is_billed(world: World) -> None:
+    dear, cheap = world.price(3_000), world.price(1_000)
+    two = {"interval": "month", "interval_count": 2}
+    made = plan(world, month(dear, duration=two), month(cheap), month(dear))
+    wanted = {"subscription": made.subscription.id}
+    for amount in (3_000, 1_000, 3_000):
+        ahead = world.api.invoices.create_preview(wanted)
+        billed = world.renew(made.subscription.id).latest_invoice
+        assert lines(ahead) == lines(billed) == [amount]
+    assert see(world, made).phases[1]["items"][0].price == cheap
 
 
 def test_settings_are_the_phases_or_the_schedules(world: World) -> None:
@@ -244,6 +272,12 @@ def test_a_subscription_that_is_canceled_takes_its_schedule_along(world: World) 
     world.advance(to=made.phases[0].end_date + 60)
     assert see(world, made).status == "canceled"
     refused(world.api.subscription_schedules.create, {"from_subscription": made.subscription.id})
+
+
+def test_a_schedule_can_be_seen_from_its_subscription(world: World) -> None:
+    made = plan(world, month(world.price()))
+    seen = world.api.subscriptions.retrieve(made.subscription.id, {"expand": ["schedule.customer"]})
+    assert (seen.schedule.id, seen.schedule.customer.id) == (made.id, world.customer)
 
 
 def test_debts_abort_a_schedule(own: Sandbox) -> None:
