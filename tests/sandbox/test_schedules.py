@@ -10,6 +10,7 @@ from tests.sandbox.conftest import open_shop
 from tests.sandbox.places import World, sandbox_place
 from tests.sandbox.servers import Sandbox
 from tests.sandbox.test_behaviour_schedules import HALF_MONTH, lines, month, plan, see
+from tests.sandbox.test_meters import meter_of, metered_price, report
 
 DAY = 86_400
 MARCH_2032 = 1_961_712_000
@@ -110,6 +111,18 @@ def test_items_come_go_and_stay(world: World) -> None:
     assert after["items"].data[0].id == before["items"].data[0].id
     assert (lines(after.latest_invoice), after.latest_invoice.total) == ([700, 1_000], 1_600)
     assert items(world.renew(made.subscription.id)) == [(seat, 1)]
+
+
+def test_a_metered_item_of_a_phase_has_no_quantity(world: World, sandbox: Sandbox) -> None:
+    meter = meter_of(sandbox)
+    price = metered_price(sandbox, meter, "150").id
+    phase = month(price, items=[{"price": price}])
+    made = plan(world, phase, phase)
+    [item] = made.phases[0]["items"]
+    assert getattr(item, "quantity", None) is None
+    report(sandbox, meter, world.customer, 3, timestamp=world.now)
+    assert lines(world.renew(made.subscription.id).latest_invoice) == [450]
+    assert refused(plan, world, month(price)) == "phases[0][items][0][quantity]"
 
 
 def test_a_phase_can_be_a_trial(world: World) -> None:

@@ -112,9 +112,6 @@ def _enter(session: Session, schedule: Object, phase: Object) -> None:
 
 def _change(session: Session, schedule: Object, phase: Object, changes: dict[str, Any]) -> None:
     subscription = session.get("subscription", schedule["subscription"])
-    if periods.period_of(subscription)[1] <= session.now:
-        # Reason: the period is over as well; its renewal, which comes next, bills the new phase.
-        changes["proration_behavior"] = "none"
     subscription_updates.change(session, subscription, changes)
     session.change(schedule, {"current_phase": schedule_shape.span(phase)})
     set_timers(session, schedule)
