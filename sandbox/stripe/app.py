@@ -51,6 +51,7 @@ from sandbox.stripe.objects.payments import (
     payment_intents,
     refunds,
 )
+from sandbox.stripe.objects.schedules import schedules
 from sandbox.stripe.objects.subscriptions import subscription_items, subscriptions
 from sandbox.stripe.objects.system import events, test_clocks, webhook_endpoints
 from sandbox.stripe.pages import Pages
@@ -84,6 +85,7 @@ ROUTES = (
     *products.ROUTES,
     *promotion_codes.ROUTES,
     *refunds.ROUTES,
+    *schedules.ROUTES,
     *setup_attempts.ROUTES,
     *setup_intents.ROUTES,
     *subscription_items.ROUTES,

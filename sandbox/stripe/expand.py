@@ -27,6 +27,7 @@ _KINDS = {
     "setatt": "setup_attempt",
     "seti": "setup_intent",
     "sub": "subscription",
+    "sub_sched": "subscription_schedule",
     "txn": "balance_transaction",
 }
 _PLAIN = {("charge", "payment_method"), ("line_item", "invoice"), ("plan", "id")}
@@ -77,7 +78,8 @@ def _walk(session: Session, node: Any, parts: list[str], path: str) -> None:
 def _named(session: Session, node: Object, name: str, path: str) -> Object:
     value: str = node[name]
     # Reason: coupons have ids of people's own choice, without a prefix.
-    kind = "coupon" if name == "coupon" else _KINDS.get(value.partition("_")[0])
+    prefix = "sub_sched" if value.startswith("sub_sched_") else value.partition("_")[0]
+    kind = "coupon" if name == "coupon" else _KINDS.get(prefix)
     is_plain = name == "id" or (node.get("object"), name) in _PLAIN
     found = session.store.get(value) if kind and not is_plain else None
     if found is None or found["object"] != kind:

@@ -42,6 +42,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "setup_intent": ("setupintent", "setup_intent"),
     "subscription": ("subscription", "customer.subscription"),
     "subscription_item": ("subscription_item", "subscription_item"),
+    "subscription_schedule": ("subscription schedule", "subscription_schedule"),
     "webhook_endpoint": ("webhook endpoint", "webhook_endpoint"),
     "test_helpers.test_clock": ("test clock", "test_helpers.test_clock"),
 }

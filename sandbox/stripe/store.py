@@ -64,6 +64,7 @@ INDEXED = {
     "setup_attempt": ("setup_intent",),
     "setup_intent": ("customer",),
     "subscription": ("customer", "test_clock"),
+    "subscription_schedule": ("customer",),
 }
 _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 Row = dict[str, Any]
@@ -163,7 +164,8 @@ def delete_clock(db: Database, clock_id: str) -> None:
     """Remove a test clock with all that lives on it, and all that was to come."""
     db.run("DELETE FROM jobs WHERE clock = ? OR object_id = ?", clock_id, clock_id)
     db.run(
-        "DELETE FROM objects WHERE id = ? OR (kind IN ('subscription', 'invoice', 'invoiceitem') "
+        "DELETE FROM objects WHERE id = ? OR (kind IN ('subscription', "
+        "'subscription_schedule', 'invoice', 'invoiceitem') "
         "AND json_extract(body, '$.test_clock') = ?)",
         clock_id,
         clock_id,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sandbox.stripe.objects.schedules import schedule_ends
 from sandbox.stripe.objects.subscriptions import subscription_cycle
 from sandbox.stripe.objects.subscriptions.subscription_status import ENDED
 from sandbox.stripe.routing import Route
@@ -18,6 +19,10 @@ def remove(session: Session, customer: Object) -> Object:
     for subscription in session.find("subscription", customer=customer["id"]):
         if subscription["status"] not in ENDED:
             subscription_cycle.end(session, subscription)
+    for schedule in session.find(
+        "subscription_schedule", customer=customer["id"], status="not_started"
+    ):
+        schedule_ends.finish(session, schedule, "canceled")
     for method in session.find("payment_method", customer=customer["id"]):
         changes = {"customer": None, "_is_spent": True}
         session.change(method, changes, is_announced=False)

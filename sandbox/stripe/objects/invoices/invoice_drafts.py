@@ -86,7 +86,8 @@ def _advance(session: Session, subscription: Object, reason: str) -> dict[str, A
     paused = subscription["pause_collection"]
     is_kept = bool(paused) and paused["behavior"] == "keep_as_draft"
     is_sent = subscription["collection_method"] == "send_invoice"
-    waits = not is_kept and (is_sent or reason not in _IMMEDIATE)
+    is_scheduled = reason == "subscription_create" and subscription["schedule"] is not None
+    waits = not is_kept and (is_sent or is_scheduled or reason not in _IMMEDIATE)
     due_at = session.now + HOUR if waits else None
     return {"auto_advance": not is_kept, "automatically_finalizes_at": due_at}
 

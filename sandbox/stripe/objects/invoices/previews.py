@@ -5,7 +5,7 @@ from typing import Any
 from sandbox.stripe import errors
 from sandbox.stripe.objects.catalog import reductions
 from sandbox.stripe.objects.customers import customers
-from sandbox.stripe.objects.invoices import invoice_item_routes, invoice_shape
+from sandbox.stripe.objects.invoices import invoice_item_routes, invoice_shape, upcoming
 from sandbox.stripe.objects.subscriptions import (
     subscription_billing,
     subscription_changes,
@@ -148,7 +148,7 @@ def _of_change(session: Session, subscription: Object, details: dict[str, Any]) 
     session.change(subscription, change.fields)
     if subscription["status"] not in {"active", "past_due", "trialing"}:
         return None
-    return subscription_cycle.preview_next(session, subscription)
+    return upcoming.preview_next(session, subscription)
 
 
 def _of_end(session: Session, subscription: Object, details: dict[str, Any]) -> Object | None:

@@ -101,12 +101,12 @@ def _wanted_items(
 
 def make_item(session: Session, subscription: Object, entry: dict[str, Any], path: str) -> Object:
     """Return the item that an entry of `items` asks for."""
-    price = _price_of(session, entry, path)
+    price = price_of(session, entry, path)
     if price is None:
         raise errors.bad_parameter(
             f"Missing required param: {path}[price].", code="parameter_missing", param=path
         )
-    _check_quantity(price, entry, path)
+    check_quantity(price, entry, path)
     metadata = merged({}, entry.get("metadata"))
     quantity = entry.get("quantity", 1)
     item = new_item(session, subscription["id"], price, quantity, metadata=metadata)
@@ -130,8 +130,8 @@ def _item_changes(
     session: Session, subscription: Object, item: Object, entry: dict[str, Any], path: str
 ) -> dict[str, Any]:
     changes: dict[str, Any] = {}
-    price = _price_of(session, entry, path)
-    _check_quantity(price or item["price"], entry, path)
+    price = price_of(session, entry, path)
+    check_quantity(price or item["price"], entry, path)
     if price is not None and price["id"] != item["price"]["id"]:
         changes |= {"price": shown(price), "plan": plan_of(price)}
         if is_metered(price) != is_metered(item["price"]):
@@ -150,7 +150,12 @@ def _item_changes(
     return changes
 
 
-def _check_quantity(price: Object, entry: dict[str, Any], path: str) -> None:
+def check_quantity(price: Object, entry: dict[str, Any], path: str) -> None:
+    """Refuse a quantity of something that is metered.
+
+    Raises:
+        ApiError: If there is one.
+    """
     if is_metered(price) and "quantity" in entry:
         raise errors.invalid_request(
             "A metered price has no quantity: it is billed for what was used.",
@@ -158,7 +163,12 @@ def _check_quantity(price: Object, entry: dict[str, Any], path: str) -> None:
         )
 
 
-def _price_of(session: Session, entry: dict[str, Any], path: str) -> Object | None:
+def price_of(session: Session, entry: dict[str, Any], path: str) -> Object | None:
+    """Return the price that an entry of `items` names or describes, if it does.
+
+    Raises:
+        ApiError: If it is unknown, inactive, or not recurring.
+    """
     if "price_data" in entry:
         return prices.inline(session, entry["price_data"], f"{path}[price_data]")
     if not entry.get("price"):

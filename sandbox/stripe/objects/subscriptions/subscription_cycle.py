@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from sandbox.stripe.objects.invoices import invoice_drafts, invoice_items, invoice_shape, invoices
+from sandbox.stripe.objects.invoices import invoice_drafts, invoice_items, invoices
 from sandbox.stripe.objects.meters import meter_usage
 from sandbox.stripe.objects.payments import intents
+from sandbox.stripe.objects.schedules import schedule_ends
 from sandbox.stripe.objects.subscriptions import subscription_billing
 from sandbox.stripe.objects.subscriptions import subscription_periods as periods
 from sandbox.stripe.objects.subscriptions.subscription_status import ENDED
@@ -82,28 +83,6 @@ def pause(session: Session, subscription: Object, reason: str, **changes: Any) -
     }
     session.change(subscription, {"status": "paused", "status_details": details, **changes})
     session.emit("customer.subscription.paused", subscription)
-
-
-def run_upcoming(session: Session, subscription_id: str) -> None:
-    """Job: a renewal is a week away."""
-    subscription = session.store.get(subscription_id)
-    if subscription is None or subscription["status"] not in {"active", "past_due", "trialing"}:
-        return
-    left = periods.period_of(subscription)[1] - session.now
-    if 0 < left <= periods.UPCOMING_NOTICE:
-        upcoming = preview_next(session, subscription)
-        if upcoming is not None:
-            session.emit("invoice.upcoming", invoice_shape.as_upcoming(upcoming))
-
-
-def preview_next(session: Session, subscription: Object) -> Object | None:
-    """Return the invoice that the end of the period will bring, leaving no trace; None for none."""
-    later = session.at(periods.period_of(subscription)[1])
-    with session.store.db.rehearsal():
-        ends = subscription["cancel_at"] is not None and subscription["cancel_at"] <= later.now
-        if ends:
-            return bill_rest(later, subscription)
-        return renew(later, dict(subscription))
 
 
 def run_trial_will_end(session: Session, subscription_id: str) -> None:
@@ -205,4 +184,5 @@ def end(session: Session, subscription: Object, **changes: Any) -> Object:
         is_announced=False,
     )
     session.emit("customer.subscription.deleted", fresh)
+    schedule_ends.follow(session, fresh)
     return fresh

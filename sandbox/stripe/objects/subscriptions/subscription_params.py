@@ -64,7 +64,7 @@ NEW_ITEM: dict[str, Param] = {
     "quantity": Integer(minimum=0),
 }
 CHANGED_ITEM: dict[str, Param] = {**NEW_ITEM, "deleted": Boolean(), "id": Text()}
-_EXTRA = Group(
+EXTRA = Group(
     {
         "discountable": Boolean(),
         "metadata": Metadata(),
@@ -74,7 +74,7 @@ _EXTRA = Group(
     }
 )
 _BOTH: dict[str, Param] = {
-    "add_invoice_items": Many(_EXTRA),
+    "add_invoice_items": Many(EXTRA),
     "cancel_at": CANCEL_AT,
     "cancel_at_period_end": Boolean(),
     "collection_method": Choice(("charge_automatically", "send_invoice")),

@@ -24,6 +24,8 @@ def pause(session: Session, params: dict[str, Any], subscription_id: str) -> Obj
         raise errors.invalid_request(
             f"A subscription that is {subscription['status']} cannot be paused."
         )
+    if subscription["schedule"] is not None:
+        raise errors.invalid_request("A subscription with a schedule attached cannot be paused.")
     subscription_billing.drop_pending(session, subscription)
     unused = params.get("bill_for", {}).get("unused_time_from", {}).get("type", "now")
     credited = None

@@ -5,15 +5,16 @@ from typing import Any
 from sandbox.stripe.objects.catalog.prices import is_metered, plan_of
 from sandbox.stripe.session import Object, Session, listing, merged, new_id, shown
 
+BILLING_MODE: Object = {
+    "flexible": {"proration_discounts": "included"},
+    "type": "flexible",
+}
 _BLANK: Object = {
     "application": None,
     "application_fee_percent": None,
     "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
     "billing_cycle_anchor_config": None,
-    "billing_mode": {
-        "flexible": {"proration_discounts": "included"},
-        "type": "flexible",
-    },
+    "billing_mode": BILLING_MODE,
     "billing_schedules": [],
     "billing_thresholds": None,
     "cancel_at": None,
@@ -36,7 +37,6 @@ _BLANK: Object = {
     "pending_invoice_item_interval": None,
     "pending_setup_intent": None,
     "pending_update": None,
-    "schedule": None,
     "status_details": None,
     "test_clock": None,
     "transfer_data": None,
@@ -60,6 +60,7 @@ def subscription(session: Session, params: dict[str, Any], **fields: Any) -> Obj
         "description": params.get("description"),
         "items": listing(f"/v1/subscription_items?subscription={subscription_id}", []),
         "metadata": merged({}, params.get("metadata")),
+        "schedule": params.get("schedule"),
         "payment_settings": {
             "payment_method_options": None,
             "payment_method_types": None,

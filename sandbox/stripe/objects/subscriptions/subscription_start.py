@@ -41,6 +41,18 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     return shown(session.get("subscription", subscription["id"]))
 
 
+def begin_scheduled(session: Session, params: dict[str, Any]) -> Object:
+    """Start a subscription for its schedule: active at once, its first invoice a draft."""
+    customer = session.get("customer", params["customer"], param="customer")
+    _check_room(session, customer["id"])
+    subscription, _ = draft(session, params)
+    periods.set_timers(session, subscription)
+    if customer["currency"] is None:
+        session.change(customer, {"currency": subscription["currency"]})
+    _announce(session, subscription["id"])
+    return session.get("subscription", subscription["id"])
+
+
 def _check_room(session: Session, customer_id: str) -> None:
     """Refuse more subscriptions than a customer on a test clock can have."""
     if session.test_clock is None:
@@ -138,10 +150,11 @@ def _beginning(
     if anchor is not None and not trial_end:
         _check_anchor(session, subscription, anchor)
     is_sent = subscription["collection_method"] == "send_invoice"
+    is_at_once = is_sent or subscription["schedule"] is not None
     return {
         "billing_cycle_anchor": anchor or trial_end or session.now,
         "billing_cycle_anchor_config": config,
-        "status": "trialing" if trial_end else "active" if is_sent else "incomplete",
+        "status": "trialing" if trial_end else "active" if is_at_once else "incomplete",
         "trial_end": trial_end,
         "trial_start": session.now if trial_end else None,
     }

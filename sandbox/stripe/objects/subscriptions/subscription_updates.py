@@ -17,12 +17,19 @@ from sandbox.stripe.objects.subscriptions.subscription_status import ENDED
 from sandbox.stripe.session import Object, Session, merged, shown
 
 _AFTER_END = frozenset(("cancellation_details", "expand", "metadata"))
+_ENDS = frozenset(("cancel_at", "cancel_at_period_end"))
 _WHILE_INCOMPLETE = _AFTER_END | {"default_payment_method", "description", "off_session"}
 
 
 def update(session: Session, params: dict[str, Any], subscription_id: str) -> Object:
     """POST /v1/subscriptions/{id}."""
     subscription = session.get("subscription", subscription_id)
+    if subscription["schedule"] is not None and params.keys() & _ENDS:
+        raise errors.invalid_request(
+            f"The subscription is managed by the subscription schedule "
+            f"`{subscription['schedule']}`, and updating any cancelation behavior directly is not "
+            "allowed. Please update the schedule instead."
+        )
     return shown(change(session, subscription, params))
 
 

@@ -1,0 +1,1 @@
+"""Subscriptions that follow a plan of phases."""
