@@ -116,8 +116,10 @@ async def _ratios(
     whole = statistics.median(trip.whole for trip in steps)
     shell = statistics.median(trip.whole - trip.inside for trip in steps)
     other = statistics.median(trip.whole for trip in bares)
+    within = statistics.median(trip.inside for trip in bares)
     measure(
-        f"medians of {count}: bare activity {1000 * other:.1f} ms;"
+        f"medians of {count}: bare activity {1000 * other:.1f} ms,"
+        f" {1000 * within:.1f} ms of it between start and completion;"
         f" step beyond the model {1000 * whole:.1f} ms, ratio {whole / other:.2f};"
         f" without what it writes down {1000 * shell:.1f} ms, ratio {shell / other:.2f}"
     )
