@@ -106,17 +106,12 @@ def _open_runs() -> ColumnElement[int]:
     ) + _count(Document.document_id, is_pending, Document.deleted_at.is_(None))
 
 
-async def touched_workflow_ids(
-    session: AsyncSession,
-    within: timedelta,
-    limit: int,
-) -> Sequence[str]:
+async def touched_workflow_ids(session: AsyncSession, within: timedelta) -> Sequence[str]:
     """Return the workflows that somebody was told of, or that wrote something, a moment ago.
 
     Args:
         session: Where to read.
         within: How long a moment is.
-        limit: Ids at the most.
 
     Returns:
         Ids of mailboxes, recoveries and payments.
@@ -145,7 +140,7 @@ async def touched_workflow_ids(
     payments = select(Payment.workflow_id).where(Payment.updated_at > since)
     known = union(told, mailboxes, recoveries, parents, paid, payments).subquery()
     # Reason: an invoice's payment has no workflow before somebody asks for its refund.
-    statement = select(known.c.workflow_id).where(known.c.workflow_id.is_not(None)).limit(limit)
+    statement = select(known.c.workflow_id).where(known.c.workflow_id.is_not(None))
     return (await session.scalars(statement)).all()
 
 

@@ -558,7 +558,7 @@ async def test_what_stripe_has_not_made_yet_is_open_work(
         refund.refund_status = RefundStatus.FAILED
         await session.flush()
         assert await open_work(session) == before
-        touched = await touched_workflow_ids(session, timedelta(seconds=30), 1_000)
+        touched = await touched_workflow_ids(session, timedelta(seconds=30))
         assert made["workflow_id"] in touched
         assert None not in touched
         await session.rollback()
