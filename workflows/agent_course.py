@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import agent_run_workflow_id
     from workflows.agent_desk import AgentDesk
     from workflows.agent_graph import Ending, GraphDriver
+    from workflows.canceling import or_canceled
     from workflows.search_attributes import STATUS
     from workflows.signals import YOUR_TURN
 
@@ -85,10 +86,12 @@ class RunCourse:
         pause = TURN_CHECK
         while not self.has_turn:
             with suppress(TimeoutError):
-                await workflow.wait_condition(
-                    lambda: self.is_called,
-                    timeout=pause,
-                    timeout_summary="our turn?",
+                await or_canceled(
+                    workflow.wait_condition(
+                        lambda: self.is_called,
+                        timeout=pause,
+                        timeout_summary="our turn?",
+                    ),
                 )
             self.is_called, pause = False, min(2 * pause, LAST_TURN_CHECK)
             self.has_turn = (await self._desk.take_turn()).is_now

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         Turn,
     )
     from domain.approvals import ApprovalCommand, ExpiryOrder, Verdict
+    from workflows.canceling import or_canceled
     from workflows.timeouts import LOOK_UP, RECORD
 
 
@@ -39,11 +40,13 @@ class AgentDesk:
 
     async def take_turn(self) -> Turn:
         """Begin, if it is our turn in the conversation."""
-        return await workflow.execute_activity_method(
-            LineActivities.take_turn,
-            self._request,
-            **RECORD,
-            summary="our turn?",
+        return await or_canceled(
+            workflow.execute_activity_method(
+                LineActivities.take_turn,
+                self._request,
+                **RECORD,
+                summary="our turn?",
+            ),
         )
 
     async def decide(self, command: ApprovalCommand) -> Verdict:
@@ -62,11 +65,13 @@ class AgentDesk:
             call_id=call.call_id,
             at=workflow.now(),
         )
-        return await workflow.execute_activity_method(
-            ApprovalActivities.expire_approval,
-            order,
-            **RECORD,
-            summary="silence is a no",
+        return await or_canceled(
+            workflow.execute_activity_method(
+                ApprovalActivities.expire_approval,
+                order,
+                **RECORD,
+                summary="silence is a no",
+            ),
         )
 
     async def add_message(self, message: NewRunMessage) -> None:

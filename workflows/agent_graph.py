@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.approvals import Verdict
     from workflows.agent_desk import AgentDesk
     from workflows.agent_hands import AgentHands
+    from workflows.canceling import or_canceled
     from workflows.graphs.pipeline import NODES_PER_STEP, State, pipeline
 
 # Reason: types of our own have to be named, or a checkpoint that holds them cannot be read back.
@@ -102,10 +103,12 @@ class GraphDriver:
         if call.call_id in self._decided or call.expires_at is None:
             return
         with suppress(TimeoutError):
-            await workflow.wait_condition(
-                lambda: call.call_id in self._decided,
-                timeout=max((call.expires_at - workflow.now()).total_seconds(), 0.001),
-                timeout_summary=f"approval of {call.tool}",
+            await or_canceled(
+                workflow.wait_condition(
+                    lambda: call.call_id in self._decided,
+                    timeout=max((call.expires_at - workflow.now()).total_seconds(), 0.001),
+                    timeout_summary=f"approval of {call.tool}",
+                ),
             )
         if call.call_id not in self._decided:
             self.hear(await self._desk.expire(call))

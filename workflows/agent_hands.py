@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.agent_steps import StepActivities
     from activities.agent_tools import ToolActivities
     from domain.agent_runs import CallRef, StepOrder, StepReply, ToolOrder
+    from workflows.canceling import or_canceled
     from workflows.timeouts import LOOK_UP, MODEL_CALL, TOOL_CALL
 
 
@@ -24,21 +25,25 @@ class AgentHands:
 
     async def retrieve(self) -> None:
         """Find the passages that answer the question."""
-        await workflow.execute_activity_method(
-            RetrievalActivities.retrieve,
-            self._order(0),
-            **LOOK_UP,
-            summary="look into the documents",
+        await or_canceled(
+            workflow.execute_activity_method(
+                RetrievalActivities.retrieve,
+                self._order(0),
+                **LOOK_UP,
+                summary="look into the documents",
+            ),
         )
 
     async def think(self, step: int) -> StepReply:
         """Ask the model once."""
-        return await workflow.execute_activity_method(
-            StepActivities.think,
-            self._order(step),
-            **MODEL_CALL,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"step {step}",
+        return await or_canceled(
+            workflow.execute_activity_method(
+                StepActivities.think,
+                self._order(step),
+                **MODEL_CALL,
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                summary=f"step {step}",
+            ),
         )
 
     async def run_tool(self, call: CallRef) -> None:
@@ -51,7 +56,7 @@ class AgentHands:
             summary=call.tool,
         )
         if call.expires_at is None:  # it only looks, perhaps at what is down for hours
-            await making
+            await or_canceled(making)
             return
         effect = asyncio.ensure_future(making)
         self._effects.add(effect)

@@ -141,6 +141,20 @@ async def test_a_cancel_of_temporals_own_is_written_down(world: World, model: Mo
     await ended(handle)
 
 
+async def test_a_cancel_that_comes_as_a_step_ends_is_not_lost(world: World, model: Model) -> None:
+    """The step completes before its heartbeat hears of the cancel, and asks for somebody's yes."""
+    customer = await world.subscribe("ok")
+    mark = f"refund me {uuid4().hex}"
+    await model.script({**refund_call(uuid4()), "delay_seconds": 0.3}, match=mark)
+    handle = await start_run(world.env.client, customer.user_id, mark)
+    await until(lambda: model.calls(mark))
+    command = CancelRun(command_id=uuid4())
+    async with asyncio.timeout(10):
+        status = await handle.execute_update(AgentRunWorkflow.cancel, command)
+    assert status is RunStatus.CANCELED
+    await ended(handle)
+
+
 async def test_a_long_run_continues_as_new(
     world: World,
     model: Model,
