@@ -17,6 +17,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 # Most tests wait for servers most of the time: three processes of them, each with servers of its own,
 # keep two cores busy. `make test PARALLEL=` runs them one after the other.
 PARALLEL ?= --numprocesses 3 --dist loadscope --no-loadscope-reorder
+# What hangs is to fail, and to say where.
+LIMIT := --timeout 180
 
 ROOMS := domain agents workflows activities adapters database api commands stack sandbox migrations deploy
 CODE := $(wildcard $(ROOMS) tests *.py)
@@ -51,7 +53,7 @@ demo: $(STAMP) ## show the main job from end to end (ARGS=--keep leaves it runni
 	@$(BIN)/python cli.py demo $(ARGS)
 
 test: $(STAMP) ## run the tests; no network, no Docker (ARGS="-k name")
-	@$(BIN)/python -m pytest -m "not soak and not stripe_cli" $(PARALLEL) $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak and not stripe_cli" $(LIMIT) $(PARALLEL) $(ARGS)
 
 soak: $(STAMP) ## run the long measures
 	@$(BIN)/python -m pytest -m soak $(ARGS)
@@ -61,7 +63,7 @@ cover: $(STAMP) ## run the tests and hold them to the coverage goals (Python 3.1
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
 		echo "error: coverage is measured on 3.12 or newer: make cover VENV=.venv-3.12 PYTHON=python3.12" >&2; \
 		exit 1; }
-	@$(BIN)/python -m pytest -m "not soak and not stripe_cli" --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak and not stripe_cli" $(LIMIT) --cov --cov-report= $(ARGS)
 	@$(BIN)/python -m coverage report --skip-covered --fail-under=85
 	@$(BIN)/python -m coverage report --include='domain/*' --fail-under=100
 

@@ -1,12 +1,16 @@
 """What tests of runs share: the model's controls, and a run without the API."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 from temporalio.client import Client, WorkflowHandle
 
+from commands.replay import read_history, record, replay
 from config import Settings
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
@@ -67,3 +71,42 @@ async def row_of(sessions: Sessions, handle: WorkflowHandle[Any, Any]) -> AgentR
     agent_run_id = UUID(handle.id.removeprefix("agent-run-"))
     async with sessions() as session:
         return await AgentRunRepository(session).get(agent_run_id, None)
+
+
+async def until(read: Callable[[], Awaitable[Any]], seconds: float = 20) -> Any:
+    async with asyncio.timeout(seconds):
+        while not (answer := await read()):  # noqa: ASYNC110 - a row has no event
+            await asyncio.sleep(0.05)
+    return answer
+
+
+async def reach(
+    sessions: Sessions,
+    handle: WorkflowHandle[Any, Any],
+    *statuses: RunStatus,
+) -> AgentRun:
+    async def look() -> AgentRun | None:
+        row = await row_of(sessions, handle)
+        return row if row is not None and row.run_status in statuses else None
+
+    row: AgentRun = await until(look)
+    return row
+
+
+def refund_call(payment_id: UUID) -> dict[str, Any]:
+    arguments = {"payment_id": str(payment_id), "reason": "the train was late"}
+    return {"tool_calls": [{"name": "refund_payment", "arguments": arguments}]}
+
+
+async def ended(handle: WorkflowHandle[Any, Any]) -> None:
+    async def is_closed() -> bool:
+        return (await handle.describe()).close_time is not None
+
+    await until(is_closed)
+
+
+async def keep(handle: WorkflowHandle[Any, Any], path: Path) -> None:
+    """Record a history and replay what was recorded."""
+    await ended(handle)
+    record(await handle.fetch_history(), path)
+    assert (await replay(read_history(path))).difference is None

@@ -3,16 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 
 from activities.agent_steps import known_reply
 from config import Settings
 from database.session import Sessions
-from domain.agent_runs import StepOrder, StepReply
-from tests.agent.support import Model, open_model, row_of, start_run
+from domain.agent_runs import CancelRun, RunStatus, StepOrder, StepReply
+from tests.agent.support import (
+    Model,
+    ended,
+    keep,
+    open_model,
+    reach,
+    refund_call,
+    row_of,
+    start_run,
+)
 from tests.api.conftest import Person, problem, until
 from tests.api.test_agent_runs import (
     ENDED,
@@ -26,6 +36,7 @@ from tests.api.test_agent_runs import (
     wants_refund,
 )
 from tests.conftest import ChromaServer
+from workflows.agent_run import AgentRunWorkflow
 
 
 @pytest.fixture
@@ -91,6 +102,48 @@ async def test_a_cancel_of_temporals_own_leaves_no_run_open(
         await until(is_over)
         row = await row_of(sessions, handle)
         assert row is None or row.run_status in ENDED
+
+
+async def wait_for_a_yes(
+    customer: Person, model: Model, sessions: Sessions, workers: Client
+) -> WorkflowHandle[AgentRunWorkflow, RunStatus]:
+    """Start a run that asks for a refund, and wait until the wish is written down."""
+    mark = f"refund me {uuid4().hex}"
+    await model.script(refund_call(uuid4()), match=mark)
+    handle = await start_run(workers, customer.user_id, mark)
+    await reach(sessions, handle, RunStatus.WAITING_APPROVAL)
+    return handle
+
+
+async def test_a_cancel_of_temporals_own_is_written_down(
+    customer: Person, model: Model, sessions: Sessions, workers: Client
+) -> None:
+    handle = await wait_for_a_yes(customer, model, sessions, workers)
+    await handle.cancel()
+    await reach(sessions, handle, RunStatus.CANCELED)
+    await ended(handle)
+
+
+async def test_a_cancel_replays(
+    customer: Person, model: Model, sessions: Sessions, workers: Client, histories: Path
+) -> None:
+    handle = await wait_for_a_yes(customer, model, sessions, workers)
+    status = await handle.execute_update(AgentRunWorkflow.cancel, CancelRun(command_id=uuid4()))
+    assert status is RunStatus.CANCELED
+    await keep(handle, histories / "agent-run-canceled.json")
+
+
+async def test_a_cancel_that_comes_as_a_step_ends_is_not_lost(
+    customer: Person, model: Model
+) -> None:
+    """The step completes before its heartbeat hears of the cancel, and asks for somebody's yes."""
+    mark = f"refund me {uuid4().hex}"
+    await model.script({**refund_call(uuid4()), "delay_seconds": 0.3}, match=mark)
+    run = await start(customer, mark)
+    await until(lambda: model.calls(mark))
+    canceled = await customer.post(f"agent-runs/{run['agent_run_id']}/cancel")
+    assert canceled.status_code == 200, canceled.text
+    assert canceled.json()["run_status"] == "canceled"
 
 
 async def test_what_is_said_to_a_run_in_line_comes_after_its_input(

@@ -9,8 +9,15 @@ import pytest
 from config import Settings
 from domain.agent_runs import Route, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
-from tests.agent.support import Model, open_model, row_of, start_run
-from tests.workflows.test_agent_run import ended, reach, refund_call
+from tests.agent.support import (
+    Model,
+    ended,
+    open_model,
+    reach,
+    refund_call,
+    row_of,
+    start_run,
+)
 from tests.world import World
 from workflows.agent_run import AgentRunWorkflow
 from workflows.queues import AGENTS
