@@ -18,8 +18,8 @@ ARRIVE = "arrive_test_clock"
 
 _NEXT_ON_TEST_CLOCKS = """
 SELECT jobs.* FROM jobs JOIN jobs AS arrival
-  ON arrival.clock = jobs.clock AND arrival.kind = ?1 AND jobs.due_at <= arrival.due_at
-ORDER BY jobs.due_at, jobs.kind = ?1, jobs.seq LIMIT 1
+  ON arrival.clock = jobs.clock AND arrival.kind = ? AND jobs.due_at <= arrival.due_at
+ORDER BY jobs.due_at, jobs.kind = ?, jobs.seq LIMIT 1
 """
 log = logging.getLogger("sandbox.stripe.clock")
 
@@ -129,7 +129,7 @@ class Scheduler:
         """Bring all test clocks that are advancing to where they are going."""
         while True:
             async with self._units.writer:
-                job = self._store.db.row(_NEXT_ON_TEST_CLOCKS, ARRIVE)
+                job = self._store.db.row(_NEXT_ON_TEST_CLOCKS, ARRIVE, ARRIVE)
                 if job is None:
                     return
                 self._do(job)
