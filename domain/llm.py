@@ -101,11 +101,6 @@ class TokenUsage(Frozen):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    @property
-    def total(self) -> int:
-        """Both together."""
-        return self.prompt_tokens + self.completion_tokens
-
 
 class ModelReply(Frozen):
     """A whole answer, put together from its stream.
