@@ -85,14 +85,11 @@ class RunCourse:
         self._show(RunStatus.RUNNING if self.has_turn else RunStatus.QUEUED)
         pause = TURN_CHECK
         while not self.has_turn:
+            turn = workflow.wait_condition(
+                lambda: self.is_called, timeout=pause, timeout_summary="our turn?"
+            )
             with suppress(TimeoutError):
-                await or_canceled(
-                    workflow.wait_condition(
-                        lambda: self.is_called,
-                        timeout=pause,
-                        timeout_summary="our turn?",
-                    ),
-                )
+                await or_canceled(turn)
             self.is_called, pause = False, min(2 * pause, LAST_TURN_CHECK)
             self.has_turn = (await self._desk.take_turn()).is_now
             if self.has_turn:
