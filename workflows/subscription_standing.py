@@ -1,7 +1,7 @@
 """What a mailbox knows of its subscription, and how it is brought up to date."""
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -25,6 +25,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search_attributes import STATUS
     from workflows.timeouts import RECORD, STRIPE_CALL
 
+AFTER_GRACE = timedelta(seconds=1)
+
 Step = Callable[[Any, SubscriptionOrder], Coroutine[Any, Any, Refreshed]]
 
 
@@ -47,11 +49,7 @@ class SubscriptionStanding:
 
     def order(self, **what: Any) -> SubscriptionOrder:
         """Write an order for an activity, on this workflow's time."""
-        return SubscriptionOrder(
-            subscription_id=self._subscription_id,
-            at=workflow.now(),
-            **what,
-        )
+        return SubscriptionOrder(subscription_id=self._subscription_id, at=workflow.now(), **what)
 
     async def advance(self, step: Step, order: SubscriptionOrder) -> None:
         """Take a step that nobody waits for; one that cannot be taken parks the subscription."""
@@ -93,6 +91,12 @@ class SubscriptionStanding:
 
     def next_due_at(self) -> datetime | None:
         """Return when something has to be done by itself; None if somebody must ask first."""
+        ends_at = self.untold_grace_end()
+        # Reason: a recovery that waits for a card ends then, too; it speaks first, not by chance.
+        return None if ends_at is None else ends_at + AFTER_GRACE
+
+    def untold_grace_end(self) -> datetime | None:
+        """Return when access ends; None if it does not, or if that is told."""
         ends_at = self.state.grace_ends_at if self.state else None
         return None if ends_at == self.grace_told else ends_at
 

@@ -98,7 +98,7 @@ class SubscriptionTurns:
 
     async def tell_grace_is_over(self) -> None:
         """Record that access has ended."""
-        ended_at = self._standing.next_due_at() or workflow.now()
+        ended_at = self._standing.untold_grace_end() or workflow.now()
         self._standing.grace_told = ended_at
         order = self._standing.order(notes=(note_of_grace_end(ended_at),))
         await self._standing.advance(SubscriptionActivities.refresh_subscription, order)

@@ -150,6 +150,9 @@ async def test_waiting_for_a_card_ends_with_grace(world: World) -> None:
     assert (retry.retry_status, retry.attempt_count) == ("exhausted", 0)
     assert (await customer.row()).subscription_status == "canceled"
     assert len(await customer.charges()) == 2
+    kinds = [event.kind for event in await customer.events()]
+    assert "last_resort" in kinds
+    assert "grace_ended" not in kinds  # the recovery spoke first, and nothing was left to end
 
 
 async def test_grace_ends_while_retries_go_on(world: World) -> None:
