@@ -5,7 +5,6 @@ No app of this file is there for longer than its test: its dispatcher would deli
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from uuid import uuid4
@@ -33,6 +32,7 @@ from tests.api.support import (
     served,
     stripe_event,
 )
+from tests.conftest import free_port
 
 
 @pytest.fixture(scope="module")
@@ -144,13 +144,6 @@ async def test_two_dispatchers_share_the_work(sessions: Sessions, temporal: Clie
         pass
     sent = [each for owner in owners for ids in await hints(temporal, owner) for each in ids]
     assert sorted(sent) == sorted(event["id"] for event in events)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def test_events_wait_for_temporal_and_are_delivered_when_it_is_back(

@@ -256,6 +256,11 @@ async def test_what_happens_now_can_be_recorded_and_replayed(
     await keep(customer.recovery(retry), folder / "payment-retry-exhausted.json")
     await keep(customer.mailbox, folder / "subscription-last-resort.json")
 
+    longer_than_grace = RetryPolicy(schedules={"default": (DAY, 5 * DAY)}, grace=2 * DAY)
+    customer, _ = await fail(world, "insufficient_funds", policy=longer_than_grace)
+    await world.step(3 * DAY)
+    await keep(customer.mailbox, folder / "subscription-grace-ended.json")
+
     errand = StripeErrand(
         errand_id=uuid4(),
         resource_id=uuid4(),
