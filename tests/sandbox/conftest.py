@@ -55,6 +55,32 @@ def shared(tmp_path_factory: pytest.TempPathFactory, hooks: Receiver) -> Iterato
 
 
 @pytest.fixture(scope="session")
+def calm_hooks() -> Iterator[Receiver]:
+    with servers.receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def shared_calm(
+    tmp_path_factory: pytest.TempPathFactory, calm_hooks: Receiver
+) -> Iterator[Sandbox]:
+    sandbox = servers.start(tmp_path_factory.mktemp("calm"), webhook_url=calm_hooks.url)
+    yield sandbox
+    sandbox.stop()
+
+
+@pytest.fixture
+def calm(shared_calm: Sandbox) -> Iterator[Sandbox]:
+    """A sandbox where nobody pays, for tests that count deliveries.
+
+    Reason: of a charge Stripe tells once more two seconds later, in the midst of whatever follows.
+    """
+    shared_calm.quiet()
+    yield shared_calm
+    shared_calm.control("faults")
+
+
+@pytest.fixture(scope="session")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A sandbox without a receiver, for tests that set its clock or erase it."""
     sandbox = servers.start(tmp_path_factory.mktemp("own"))

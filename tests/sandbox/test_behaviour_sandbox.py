@@ -17,7 +17,7 @@ HEADERS = {"Authorization": "Bearer sk_test_sandbox"}
 
 def create(sandbox: Sandbox, key: str) -> httpx.Response:
     headers = {**HEADERS, "Idempotency-Key": key}
-    return httpx.post(f"{sandbox.url}/v1/customers", headers=headers, data={"name": "Eve"})
+    return sandbox.http.post("/v1/customers", headers=headers, data={"name": "Eve"})
 
 
 def test_a_key_is_forgotten_after_24_hours(own: Sandbox) -> None:
@@ -62,15 +62,15 @@ def test_webhooks_are_signed_with_the_secret_and_the_time(
     assert hooks.secret == SECRET
 
 
-def test_webhooks_are_sent_again_until_they_are_taken(sandbox: Sandbox, hooks: Receiver) -> None:
-    hooks.refusals = 1
-    customer = sandbox.api.customers.create({"name": "Eve"})
-    servers.wait_for("the refusal", lambda: hooks.refusals == 0)
-    late = sandbox.api.events.list({"delivery_success": False}).data
+def test_webhooks_are_sent_again_until_they_are_taken(calm: Sandbox, calm_hooks: Receiver) -> None:
+    calm_hooks.refusals = 1
+    customer = calm.api.customers.create({"name": "Eve"})
+    servers.wait_for("the refusal", lambda: calm_hooks.refusals == 0)
+    late = calm.api.events.list({"delivery_success": False}).data
     assert [event.data.object.id for event in late] == [customer.id]
-    sandbox.quiet()
-    assert hooks.types(customer.id) == ["customer.created"]
-    assert sandbox.api.events.list({"delivery_success": False}).data == []
+    calm.quiet()
+    assert calm_hooks.types(customer.id) == ["customer.created"]
+    assert calm.api.events.list({"delivery_success": False}).data == []
 
 
 def test_with_retries_off_nothing_is_tried_again(shop: Shop, sandbox: Sandbox) -> None:
