@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from adapters.tls import trusted
 from domain.errors import ProviderRejectedError, UnavailableError
 
 TIMEOUT_SECONDS = 10.0
@@ -172,5 +173,9 @@ def _prefix(shelf: Shelf, model: str) -> str:
 @asynccontextmanager
 async def open_chroma(url: str) -> AsyncIterator[Chroma]:
     """Open connections to a Chroma server; it need not be there yet."""
-    async with httpx.AsyncClient(base_url=url.rstrip("/"), timeout=TIMEOUT_SECONDS) as http:
+    async with httpx.AsyncClient(
+        base_url=url.rstrip("/"),
+        verify=trusted(),
+        timeout=TIMEOUT_SECONDS,
+    ) as http:
         yield Chroma(http)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import httpx
 
+from adapters.tls import trusted
 from domain.errors import ApplicationError, ProviderRejectedError
 
 Probe = Callable[[], Awaitable[object]]
@@ -62,7 +63,7 @@ async def _ask(probe: Probe, timeout_seconds: float) -> Finding:
 
 async def ping_chroma(url: str) -> None:
     """Ask a Chroma server for its heartbeat."""
-    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+    async with httpx.AsyncClient(verify=trusted(), timeout=TIMEOUT_SECONDS) as client:
         reply = await client.get(f"{url.rstrip('/')}/api/v2/heartbeat")
         reply.raise_for_status()
 
@@ -95,7 +96,7 @@ class ModelsHealth:
         """
         if monotonic() < self._well_until:
             return
-        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+        async with httpx.AsyncClient(verify=trusted(), timeout=TIMEOUT_SECONDS) as client:
             reply = await client.get(self.url, headers=self._headers)
         if reply.status_code in {401, 403}:
             raise ProviderRejectedError("the models' provider refuses the key", "model_credentials")

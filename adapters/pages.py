@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 import httpx
 
+from adapters.tls import trusted
 from domain.documents import too_large
 from domain.errors import InvalidInputError, UnavailableError
 
@@ -59,7 +60,7 @@ class PageFetcher:
 
     def _client(self) -> httpx.AsyncClient:
         # Reason: a proxy would resolve the host again, and go where we did not look.
-        return httpx.AsyncClient(timeout=SILENCE_SECONDS, trust_env=False)
+        return httpx.AsyncClient(verify=trusted(), timeout=SILENCE_SECONDS, trust_env=False)
 
     async def _visit(self, http: httpx.AsyncClient, url: httpx.URL) -> bytes | httpx.URL:
         """Return the body, or where a redirect leads."""

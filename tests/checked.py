@@ -9,6 +9,8 @@ import httpx
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from adapters.tls import trusted
+
 CHECK = "STRIPE_SANDBOX_CHECK"
 
 
@@ -28,7 +30,7 @@ TRAFFIC = Traffic()
 
 def settle(url: str) -> None:
     """Ask a sandbox, before it ends, what it checked: that must be all of its traffic, and good."""
-    report = httpx.get(f"{url}/_sandbox/deviations").raise_for_status().json()
+    report = httpx.get(f"{url}/_sandbox/deviations", verify=trusted()).raise_for_status().json()
     TRAFFIC.requests += report["checked_request_count"]
     TRAFFIC.responses += report["checked_response_count"]
     TRAFFIC.events += report["checked_event_count"]
@@ -36,7 +38,7 @@ def settle(url: str) -> None:
     TRAFFIC.deviations += len(report["items"])
     assert report["items"] == []
     if report["checked_response_count"] == 0:
-        assert httpx.get(f"{url}/_sandbox/requests").json() == {"items": []}
+        assert httpx.get(f"{url}/_sandbox/requests", verify=trusted()).json() == {"items": []}
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from temporalio.testing import WorkflowEnvironment
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from adapters.tls import trusted
 from commands.migrate import migrate_database
 from config import (
     AuthSettings,
@@ -82,7 +83,7 @@ def wait_for_url(url: str) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         try:
-            if httpx.get(url, timeout=2).is_success:
+            if httpx.get(url, verify=trusted(), timeout=2).is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.05)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 from temporalio.client import Client, WorkflowHandle
 
+from adapters.tls import trusted
 from commands.replay import read_history, record, replay
 from config import Settings
 from database.agent_models import AgentRun
@@ -41,7 +42,7 @@ class Model:
 
 def open_model(settings: Settings) -> httpx.AsyncClient:
     base_url = (settings.llm.base_url or "").removesuffix("/v1")
-    return httpx.AsyncClient(base_url=base_url)
+    return httpx.AsyncClient(base_url=base_url, verify=trusted())
 
 
 async def start_run(

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from temporalio.client import Client
 
+from adapters.tls import trusted
 from api.app import build_app
 from api.tokens import make_token
 from config import Settings
@@ -123,8 +124,10 @@ async def admin(app: FastAPI, sessions: Sessions) -> AsyncIterator[Person]:
 async def card(settings: Settings) -> Callable[..., Awaitable[str]]:
     """Make a card that answers by script."""
 
+    base = settings.stripe.api_base or ""
+
     async def make(*script: str) -> str:
-        async with httpx.AsyncClient(base_url=settings.stripe.api_base or "") as sandbox:
+        async with httpx.AsyncClient(base_url=base, verify=trusted()) as sandbox:
             body = {"script": list(script)}
             reply = await sandbox.post("/_sandbox/payment-methods", json=body)
             made: str = reply.raise_for_status().json()["id"]

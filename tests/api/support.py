@@ -20,6 +20,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from websockets.asyncio.client import ClientConnection, connect
 
+from adapters.tls import trusted
 from api.tokens import make_token
 from config import Settings
 from database.models import Plan, Subscription, User
@@ -128,7 +129,8 @@ async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     await eventually(is_started)
     host, port = server.servers[0].sockets[0].getsockname()[:2]
     try:
-        async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=20) as http:
+        base = f"http://{host}:{port}"
+        async with httpx.AsyncClient(base_url=base, verify=trusted(), timeout=20) as http:
             yield http
     finally:
         server.should_exit = True

@@ -13,6 +13,7 @@ import pytest
 from adapters.llm.models import Models, open_models
 from adapters.llm.port import Progress
 from adapters.llm.prices import Cost, Prices
+from adapters.tls import trusted
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
 from domain.llm import (
     ChatMessage,
@@ -44,17 +45,18 @@ class Sandbox:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.http = httpx.Client(base_url=url, verify=trusted())
 
     def script(self, *items: dict[str, Any]) -> None:
-        posted = httpx.post(f"{self.url}/_sandbox/script", json={"items": list(items)})
+        posted = self.http.post("/_sandbox/script", json={"items": list(items)})
         assert posted.is_success, posted.text
 
     def last(self) -> dict[str, Any]:
-        items: list[dict[str, Any]] = httpx.get(f"{self.url}/_sandbox/requests").json()["items"]
+        items: list[dict[str, Any]] = self.http.get("/_sandbox/requests").json()["items"]
         return items[-1]
 
     def count(self) -> int:
-        return len(httpx.get(f"{self.url}/_sandbox/requests").json()["items"])
+        return len(self.http.get("/_sandbox/requests").json()["items"])
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     child = start_stand_in("sandbox.llm", data, "--port", str(port), "--token-seconds", "0.001")
     url = f"http://127.0.0.1:{port}"
     wait_for_url(f"{url}/_sandbox/health")
-    yield Sandbox(url)
+    mine = Sandbox(url)
+    yield mine
+    mine.http.close()
     child.terminate()
     child.wait(10)
 

@@ -13,6 +13,7 @@ import pydantic
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
+from adapters.tls import trusted
 from tests.sandbox import servers
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -26,7 +27,7 @@ class ModelServer:
     url: str
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.url, timeout=20)
+        self.http = httpx.Client(base_url=self.url, verify=trusted(), timeout=20)
 
     def script(self, *items: dict[str, Any]) -> None:
         reply = self.http.post("/_sandbox/script", json={"items": items})

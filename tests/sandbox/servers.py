@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import httpx
 import stripe
 
+from adapters.tls import trusted
 from tests.checked import CHECK, settle
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,7 @@ class Sandbox:
     url: str
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.url, timeout=20)
+        self.http = httpx.Client(base_url=self.url, verify=trusted(), timeout=20)
         self.api: Any = stripe.StripeClient(
             "sk_test_sandbox",
             base_addresses={"api": self.url},
