@@ -23,6 +23,9 @@ LIMIT := --timeout 180
 ROOMS := domain agents workflows activities adapters database api commands stack sandbox migrations deploy
 CODE := $(wildcard $(ROOMS) tests *.py)
 
+# Reason: the tests start many processes, and without bytecode each would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install up demo test soak cover check format lint types imports house containers stripe-cli lock
 
