@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -10,6 +11,7 @@ import pytest
 
 from adapters import pages
 from adapters.pages import PageFetcher, is_public
+from adapters.tls import trusted
 from domain.errors import ApplicationError, InvalidInputError, UnavailableError
 
 MOST = 1_000
@@ -204,3 +206,10 @@ def test_other_addresses_are_not(address: str) -> None:
 def test_errors_are_of_their_kind() -> None:
     assert not InvalidInputError("x").is_retryable
     assert httpx.URL("http://[::1]:80").host == "::1"
+
+
+def test_certificates_and_names_of_servers_are_checked() -> None:
+    context = trusted()
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.cert_store_stats()["x509_ca"] > 0
