@@ -76,7 +76,9 @@ def _reduce(
         return None, None
     due = (sum(line["amount_subtotal"] for line in checkout["_lines"]), checkout["currency"])
     owner = checkout["customer"]
-    coupon, code = redemptions.check(session, wish, owner, param="discounts[0]", amount=due)
+    coupon, code = redemptions.check(
+        session, wish, owner, param="discounts[0]", amount=due, currency=checkout["currency"]
+    )
     changes = {"discounts": [wish], **checkout_shape.totals(checkout, coupon)}
     session.change(checkout, changes, is_announced=False)
     return coupon, code

@@ -4,7 +4,9 @@ from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.objects.catalog import prices, redemptions
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.hosted import checkout_params, checkout_shape
+from sandbox.stripe.objects.subscriptions import subscription_changes
 from sandbox.stripe.params import PAGE, Group, Metadata
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, listing, merged, page_of, shown
@@ -30,11 +32,15 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         session.get("customer", params["customer"], param="customer")
     _check(session, params)
     lines = [_line(session, params, number) for number in range(len(params.get("line_items", [])))]
-    _check_lines(params["mode"], lines)
+    currency = _check_lines(params, lines)
+    if params.get("customer") and params["mode"] == "subscription" and currency:
+        customer_currency.check(session, params["customer"], currency)
     given = params.get("discounts", [])
     wish, coupon = given[0] if given else None, None
     if wish:
-        coupon, _ = redemptions.check(session, wish, params.get("customer"), param="discounts[0]")
+        coupon, _ = redemptions.check(
+            session, wish, params.get("customer"), param="discounts[0]", currency=currency
+        )
     expires_at = params.get("expires_at", session.now + _LONGEST)
     checkout = checkout_shape.body(session, params | {"expires_at": expires_at}, lines, wish)
     session.create(checkout | checkout_shape.totals(checkout, coupon))
@@ -86,7 +92,9 @@ def _line(session: Session, params: dict[str, Any], number: int) -> Object:
     return checkout_shape.line(price, product["name"], entry.get("quantity", 1), metadata)
 
 
-def _check_lines(mode: str, lines: list[Object]) -> None:
+def _check_lines(params: dict[str, Any], lines: list[Object]) -> str | None:
+    """Refuse lines that do not fit the mode or each other, and return their currency."""
+    mode = params["mode"]
     has_recurring = [line["price"]["recurring"] is not None for line in lines]
     if mode == "payment" and any(has_recurring):
         raise errors.invalid_request(
@@ -98,8 +106,14 @@ def _check_lines(mode: str, lines: list[Object]) -> None:
             "You must provide at least one recurring price in `subscription` mode when using "
             "prices."
         )
-    if len({line["currency"] for line in lines}) > 1:
-        raise errors.invalid_request("All line items need one currency.", param="line_items")
+    expected: str | None = params.get("currency") or (lines[0]["currency"] if lines else None)
+    for number, line in enumerate(lines):
+        param = f"line_items[{number}][price]"
+        customer_currency.check_price(line["price"], str(expected).lower(), param=param)
+    if mode == "subscription":
+        recurring = [line["price"] for line in lines if line["price"]["recurring"]]
+        subscription_changes.check_alike(recurring, path="line_items")
+    return expected and expected.lower()
 
 
 def retrieve(session: Session, _params: dict[str, Any], checkout_id: str) -> Object:

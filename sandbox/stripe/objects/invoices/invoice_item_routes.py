@@ -6,6 +6,7 @@ from typing import Any
 from sandbox.stripe import errors
 from sandbox.stripe.currencies import rounded
 from sandbox.stripe.objects.catalog import prices, reductions
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.invoices import invoice_edits, invoice_items, invoice_lines
 from sandbox.stripe.params import (
     PAGE,
@@ -76,8 +77,13 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         subscription = session.get("subscription", params["subscription"], param="subscription")
         details = {"subscription": subscription["id"], "subscription_item": None}
         parent = {"subscription_details": details, "type": "subscription_details"}
-    currency = params.get("currency") or customer["currency"] or "usd"
-    terms = priced(session, params, currency.lower())
+    invoice = None
+    if params.get("invoice"):
+        invoice = session.get("invoice", params["invoice"], param="invoice")
+    default = invoice["currency"] if invoice else customer["currency"]
+    terms = priced(session, params, (params.get("currency") or default or "usd").lower())
+    if invoice is None:
+        customer_currency.check(session, customer["id"], terms["currency"])
     fields = {name: params[name] for name in ("discountable", "period") if name in params}
     item = invoice_items.make(
         session,
@@ -90,10 +96,8 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     )
     if "discounts" in params:
         session.change(item, {"discounts": _wished(session, item, params)}, is_announced=False)
-    if customer["currency"] is None:
-        session.change(customer, {"currency": item["currency"]})
-    if params.get("invoice"):
-        invoice = session.get("invoice", params["invoice"], param="invoice")
+    customer_currency.use(session, customer, item["currency"])
+    if invoice is not None:
         invoice_edits.put_on(session, invoice, [item])
     return shown(item)
 
