@@ -117,7 +117,7 @@ def _take_off(discount: Object, lines: list[Object], left: dict[str, int]) -> No
 
 
 def _is_meant(coupon: Object, pricing: Object) -> bool:
-    details = pricing["price_details"]
+    details = pricing.get("price_details")
     products = coupon.get("_products")
     return not products or bool(details and details["product"] in products)
 

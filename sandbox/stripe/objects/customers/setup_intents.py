@@ -89,6 +89,7 @@ def _body(session: Session, params: dict[str, Any], method: Object | None) -> Ob
         "customer": params.get("customer"),
         "customer_account": None,
         "description": params.get("description"),
+        "excluded_payment_method_types": None,
         "flow_directions": None,
         "last_setup_error": None,
         "latest_attempt": None,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import cards, errors
-from sandbox.stripe.declines import AUTHENTICATION_REQUIRED
+from sandbox.stripe.declines import AUTHENTICATION_REQUIRED, name_of
 from sandbox.stripe.objects.catalog import redemptions
 from sandbox.stripe.objects.customers import addresses, customers, payment_methods, setup_intents
 from sandbox.stripe.objects.hosted import checkout_sessions, checkout_shape
@@ -153,7 +153,7 @@ def _entries(checkout: Object, *, is_recurring: bool) -> list[dict[str, Any]]:
 
 def _is_to_be_challenged(method: Object) -> bool:
     upcoming = method["_script"][min(method["_used"], len(method["_script"]) - 1)]
-    is_scripted: bool = upcoming == AUTHENTICATION_REQUIRED
+    is_scripted: bool = name_of(upcoming) == AUTHENTICATION_REQUIRED
     return is_scripted or cards.is_challenged(method, is_off_session=False)
 
 

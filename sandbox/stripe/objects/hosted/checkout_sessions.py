@@ -9,7 +9,7 @@ from sandbox.stripe.objects.hosted import checkout_params, checkout_shape
 from sandbox.stripe.objects.subscriptions import subscription_changes
 from sandbox.stripe.params import PAGE, Group, Metadata
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, listing, merged, page_of, shown
+from sandbox.stripe.session import Object, Session, listing, merged, page_of, part_of, shown
 
 KIND = "checkout.session"
 _URL = "/v1/checkout/sessions"
@@ -139,14 +139,13 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
 
 def list_lines(session: Session, params: dict[str, Any], checkout_id: str) -> Object:
     """GET /v1/checkout/sessions/{id}/line_items."""
-    return lines_of(session.get(KIND, checkout_id), params.get("limit", 10))
+    return lines_of(session.get(KIND, checkout_id), params)
 
 
-def lines_of(checkout: Object, limit: int = 10) -> Object:
-    """Return a session's line items as a list."""
-    lines = checkout["_lines"]
+def lines_of(checkout: Object, params: dict[str, Any]) -> Object:
+    """Return a page of a session's line items."""
     url = f"{_URL}/{checkout['id']}/line_items"
-    return listing(url, lines[:limit], has_more=len(lines) > limit)
+    return part_of(listing(url, checkout["_lines"]), "item", params)
 
 
 def expire(session: Session, _params: dict[str, Any], checkout_id: str) -> Object:
@@ -178,6 +177,6 @@ ROUTES = (
     Route("GET", _URL, list_all, checkout_params.LIST),
     Route("GET", f"{_URL}/{{id}}", retrieve),
     Route("POST", f"{_URL}/{{id}}", update, Group({"metadata": Metadata()})),
-    Route("GET", f"{_URL}/{{id}}/line_items", list_lines, Group({"limit": PAGE["limit"]})),
+    Route("GET", f"{_URL}/{{id}}/line_items", list_lines, Group(PAGE)),
     Route("POST", f"{_URL}/{{id}}/expire", expire),
 )

@@ -75,7 +75,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     parent = None
     if params.get("subscription"):
         subscription = session.get("subscription", params["subscription"], param="subscription")
-        details = {"subscription": subscription["id"], "subscription_item": None}
+        details = {"subscription": subscription["id"]}
         parent = {"subscription_details": details, "type": "subscription_details"}
     invoice = None
     if params.get("invoice"):
@@ -108,7 +108,7 @@ def _wished(session: Session, item: Object, params: dict[str, Any]) -> list[str]
 
 def terms_name(session: Session, terms: dict[str, Any]) -> str | None:
     """Return the description of an item that has none of its own: its product's name."""
-    details = terms["pricing"]["price_details"]
+    details = terms["pricing"].get("price_details")
     return details and invoice_lines.product_name(session, details)
 
 
@@ -138,7 +138,7 @@ def priced(session: Session, params: dict[str, Any], currency: str) -> dict[str,
         unit = params.get("unit_amount_decimal")
         amount = params["amount"] if unit is None else rounded(Fraction(unit) * quantity, currency)
         each = unit or invoice_lines.unit_of(amount, quantity)
-        pricing = {"price_details": None, "type": "price_details", "unit_amount_decimal": each}
+        pricing = {"type": "price_details", "unit_amount_decimal": each}
     else:
         raise errors.bad_parameter(
             "Missing required param: amount.", code="parameter_missing", param="amount"

@@ -60,7 +60,7 @@ def write_extras(
 ) -> list[Object]:
     """Write the entries of `add_invoice_items` down; the subscription's next invoice bills them."""
     start, end = subscription_periods.period_of(subscription)
-    details = {"subscription": subscription["id"], "subscription_item": None}
+    details = {"subscription": subscription["id"]}
     made = []
     for number, entry in enumerate(entries):
         named = {"pricing": {"price": entry.get("price")}} if entry.get("price") else {}
