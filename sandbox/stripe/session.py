@@ -284,10 +284,22 @@ def part_of(listed: Object, name: str, params: Mapping[str, Any]) -> Object:
     return listing(listed["url"], rest[:limit], has_more=len(rest) > limit)
 
 
+def _former(before: Mapping[str, Any], after: Mapping[str, Any]) -> Object:
+    """Return what has changed, as it was; what was not there is null, also inside a hash."""
+    former: Object = {}
+    for name, old in before.items():
+        new = after.get(name)
+        if old == new:
+            continue
+        is_hash = isinstance(old, dict) and isinstance(new, dict) and old.get("object") != "list"
+        former[name] = _former({**dict.fromkeys(new), **old}, new) if is_hash else _embedded(old)
+    return former
+
+
 def _event(session: Session, event_type: str, body: Object, previous: Object | None) -> Object:
     data: Object = {"object": shown(body)}
     if previous is not None:
-        data["previous_attributes"] = {n: _embedded(value) for n, value in previous.items()}
+        data["previous_attributes"] = _former(previous, body)
     return {
         "id": new_id("evt"),
         "object": "event",

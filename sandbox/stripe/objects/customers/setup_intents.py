@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe import errors
+from sandbox.stripe import errors, method_types
 from sandbox.stripe.objects.customers import payment_methods, setups
 from sandbox.stripe.objects.payments import intents
 from sandbox.stripe.objects.payments.payment_intents import AUTOMATIC_METHODS
@@ -21,7 +21,7 @@ from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
 
 _FIELDS: dict[str, Param] = {
-    "allowed_payment_method_types": Many(Choice(("card",))),
+    "allowed_payment_method_types": Many(Choice(method_types.TYPES)),
     "payment_method": Text(),
     "payment_method_options": Group(
         {"card": Group({"request_three_d_secure": Choice(("any", "automatic", "challenge"))})}

@@ -1,5 +1,6 @@
 """The parameters of Checkout sessions."""
 
+from sandbox.stripe import method_types
 from sandbox.stripe.objects.customers.addresses import SHIPPING
 from sandbox.stripe.params import (
     PAGE,
@@ -68,7 +69,7 @@ _PAYMENT_INTENT_DATA = Group(
 CREATE = Group(
     {
         "allow_promotion_codes": Boolean(),
-        "allowed_payment_method_types": Many(Choice(("card",))),
+        "allowed_payment_method_types": Many(Choice(method_types.TYPES)),
         "cancel_url": Text(),
         "client_reference_id": Text(max_length=200),
         "currency": Text(),

@@ -52,8 +52,8 @@ _BLANK: Object = {
     "wallet_options": None,
 }
 _GIVEN = (
-    "allow_promotion_codes", "cancel_url", "client_reference_id", "customer", "customer_email",
-    "success_url",
+    "allow_promotion_codes", "allowed_payment_method_types", "cancel_url", "client_reference_id",
+    "customer", "customer_email", "success_url",
 )  # fmt: skip
 
 

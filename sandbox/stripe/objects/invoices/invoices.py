@@ -147,7 +147,8 @@ def _mark_paid(session: Session, invoice: Object, *, is_out_of_band: bool = Fals
         changes["attempt_count"] = max(1, invoice["attempt_count"])
     session.change(invoice, changes, is_announced=invoice["attempted"])
     session.emit("invoice.paid", invoice)
-    session.emit("invoice.payment_succeeded", invoice)
+    if not is_out_of_band:
+        session.emit("invoice.payment_succeeded", invoice)
     _set_delinquent(session, invoice, is_delinquent=False)
     follow(session, invoice)
     return invoice
