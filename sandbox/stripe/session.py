@@ -291,8 +291,10 @@ def _former(before: Mapping[str, Any], after: Mapping[str, Any]) -> Object:
         new = after.get(name)
         if old == new:
             continue
-        is_hash = isinstance(old, dict) and isinstance(new, dict) and old.get("object") != "list"
-        former[name] = _former({**dict.fromkeys(new), **old}, new) if is_hash else _embedded(old)
+        if isinstance(old, dict) and isinstance(new, dict) and old.get("object") != "list":
+            former[name] = _former({**dict.fromkeys(new), **old}, new)
+        else:
+            former[name] = _embedded(old)
     return former
 
 
