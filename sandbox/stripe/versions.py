@@ -34,7 +34,8 @@ KNOWN = (
 """All versions that there have been; objects have the newest one's shapes in any case."""
 
 _HEADER = "stripe-version"
-_ENDIVE = "2026-09-30"
+_DAHLIA, _ENDIVE = "2026-03-25", "2026-09-30"
+_UI_MODES = {"custom": "elements", "embedded": "embedded_page", "hosted": "hosted_page"}
 _PREVIEW = ".preview"
 _INTENTS = ("/v1/payment_intents", "/v1/setup_intents")
 _SESSIONS = "/v1/checkout/sessions"
@@ -95,6 +96,10 @@ def modern(method: str, path: str, params: dict[str, Any], version: str | None) 
         return _anchored(params)
     if not is_of_intents and path != _SESSIONS:
         return params
+    if path == _SESSIONS and (version is None or _dated(version) < _DAHLIA):
+        params = {**params}
+        if params.get("ui_mode") in _UI_MODES:
+            params["ui_mode"] = _UI_MODES[params["ui_mode"]]
     present = {_PRESENT if name == _ELDER else name: value for name, value in params.items()}
     if path in _INTENTS and "automatic_payment_methods" not in present:
         present.setdefault(_PRESENT, {"0": "card"})

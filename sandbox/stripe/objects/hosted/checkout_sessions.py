@@ -5,7 +5,7 @@ from typing import Any
 from sandbox.stripe import errors
 from sandbox.stripe.objects.catalog import prices, redemptions
 from sandbox.stripe.objects.customers import customer_currency
-from sandbox.stripe.objects.hosted import checkout_params, checkout_shape
+from sandbox.stripe.objects.hosted import checkout_looks, checkout_params, checkout_shape
 from sandbox.stripe.objects.subscriptions import subscription_changes
 from sandbox.stripe.params import PAGE, Group, Metadata
 from sandbox.stripe.routing import Route
@@ -15,6 +15,8 @@ KIND = "checkout.session"
 _URL = "/v1/checkout/sessions"
 _SHORTEST, _LONGEST = 30 * 60, 86_400
 _ONLY_FOR = {
+    "invoice_creation": ("payment",),
+    "submit_type": ("payment", "subscription"),
     "customer_creation": ("payment",),
     "payment_intent_data": ("payment",),
     "payment_method_collection": ("subscription",),
@@ -50,6 +52,8 @@ def create(session: Session, params: dict[str, Any]) -> Object:
 
 def _check(session: Session, params: dict[str, Any]) -> None:
     mode = params["mode"]
+    checkout_looks.check(params)
+    _check_way_back(params)
     for name, modes in _ONLY_FOR.items():
         if name in params and mode not in modes:
             raise errors.invalid_request(f"You can not pass `{name}` in `{mode}` mode.", param=name)
@@ -74,6 +78,23 @@ def _check(session: Session, params: dict[str, Any]) -> None:
         )
 
 
+def _check_way_back(params: dict[str, Any]) -> None:
+    """Refuse a session without an address to lead its customer to."""
+    is_hosted = params.get("ui_mode", "hosted_page") == "hosted_page"
+    stays = params.get("redirect_on_completion") == "never"
+    name = "success_url" if is_hosted else "return_url"
+    if not params.get(name) and (is_hosted or not stays):
+        raise errors.bad_parameter(
+            f"Missing required param: {name}.", code="parameter_missing", param=name
+        )
+    for other in ("return_url", "redirect_on_completion") if is_hosted else ("success_url",):
+        if params.get(other):
+            ui_mode = params.get("ui_mode", "hosted_page")
+            raise errors.bad_parameter(
+                f"You can not pass `{other}` if `ui_mode` is `{ui_mode}`.", param=other
+            )
+
+
 def _line(session: Session, params: dict[str, Any], number: int) -> Object:
     entry, path = params["line_items"][number], f"line_items[{number}]"
     if ("price" in entry) == ("price_data" in entry):
@@ -89,7 +110,8 @@ def _line(session: Session, params: dict[str, Any], number: int) -> Object:
         raise errors.invalid_request(f"The price {price['id']} is inactive.", param=path)
     product = session.get("product", price["product"])
     metadata = merged({}, entry.get("metadata"))
-    return checkout_shape.line(price, product["name"], entry.get("quantity", 1), metadata)
+    line = checkout_shape.line(price, product["name"], entry.get("quantity", 1), metadata)
+    return line | {"adjustable_quantity": checkout_shape.adjustable(entry)}
 
 
 def _check_lines(params: dict[str, Any], lines: list[Object]) -> str | None:
