@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from sandbox.stripe import errors, forms, limits
+from sandbox.stripe import errors, forms, limits, versions
 from sandbox.stripe.checks import Passing
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
@@ -21,7 +21,6 @@ from sandbox.stripe.faults import ApiFault
 from sandbox.stripe.idempotency import IdempotencyKeys, fingerprint
 from sandbox.stripe.routing import Route, Router
 from sandbox.stripe.session import Session, new_id
-from sandbox.stripe.versions import modern
 
 _TEST_KEY = re.compile(r"(sk|rk)_test_\w+")
 log = logging.getLogger("sandbox.stripe.api")
@@ -87,8 +86,9 @@ class Api:
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log(asked)
-            asked = replace(asked, params=modern(method, path, asked.params, headers))
             _authorize(headers)
+            version = versions.asked_for(headers)
+            asked = replace(asked, params=versions.modern(method, path, asked.params, version))
             self._engine.limit.take()
             found = self._router.find(method, path)
             if found is None:
