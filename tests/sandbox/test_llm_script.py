@@ -237,6 +237,4 @@ async def test_log_and_script_survive_sigkill(tmp_path: Path) -> None:
     assert second.requests() == []
     async with second.openai() as client:
         assert (await ask(client, "x")).choices[0].message.content == NOTHING
-    begun = time.monotonic()
     second.stop()
-    assert time.monotonic() - begun < 2
