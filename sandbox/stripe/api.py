@@ -89,7 +89,7 @@ class Api:
         passing = Passing(method)
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
-            seq = self._log.arrive(method, path, asked.params, headers.get("idempotency-key"))
+            seq = self._log.arrive(method, path, asked.params, headers)
             asked = replace(asked, params=modern(method, path, asked.params, headers))
             _authorize(headers)
             self._engine.limit.take()
@@ -97,7 +97,7 @@ class Api:
             if found is None:
                 raise errors.unknown_route(method, path)
             passing = Passing(method, found[0].pattern, asked.params)
-            fault = self._log.meet(seq, method, path, asked.params)
+            fault = self._log.meet(seq, method, path, asked.params, headers)
             answer = await self._with_key(asked, *found, request_id, fault)
             answer = replace(answer, body=sent_body(fault, answer.body), fault=fault)
         except ApiError as error:

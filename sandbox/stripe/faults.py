@@ -1,5 +1,6 @@
 """Faults that tests switch on: the API's and the webhooks', for all or for one customer."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -30,11 +31,16 @@ class ApiFault(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    match: str = Field(description="`METHOD /path`, with * for anything.")
+    match: str = Field(
+        description="`METHOD /path`, with * for anything and {id} for one part of a path."
+    )
     customer_email: str | None = Field(
         default=None, description="Only requests about this customer."
     )
     contains: str | None = Field(default=None, description="Only requests with this in a value.")
+    user_agent: str | None = Field(
+        default=None, description="Only requests whose User-Agent has this in it."
+    )
     label: str | None = Field(default=None, description="What the log calls it.")
     skip: int = Field(default=0, ge=0, description="So many matching requests pass first.")
     times: int | None = Field(default=None, ge=1, description="None: until cleared.")
@@ -53,9 +59,10 @@ class ApiFault(BaseModel):
     def meets(self, asked: "Met") -> bool:
         """Say whether a request is of those that it is for."""
         return (
-            fnmatchcase(f"{asked.method} {asked.path}", self.match)
+            _is_like(self.match, f"{asked.method} {asked.path}")
             and self.customer_email in (None, asked.owner.email)
             and (self.contains is None or self.contains in asked.text)
+            and (self.user_agent is None or self.user_agent in asked.user_agent)
         )
 
 
@@ -89,6 +96,7 @@ class Met:
     path: str
     owner: Owner
     text: str
+    user_agent: str = ""
 
 
 class Faults:
@@ -137,6 +145,13 @@ class Faults:
         for plan in self._named.values():
             if plan.webhooks.off and plan.customer_email is not None:
                 yield plan.customer_email
+
+
+def _is_like(match: str, text: str) -> bool:
+    if "{id}" not in match:
+        return fnmatchcase(text, match)
+    pieces = [".*".join(map(re.escape, piece.split("*"))) for piece in match.split("{id}")]
+    return re.fullmatch("[^/]+".join(pieces), text) is not None
 
 
 def _is_counted(plan: FaultPlan, fault: ApiFault) -> bool:

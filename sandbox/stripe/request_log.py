@@ -1,6 +1,7 @@
 """The log of requests: written on arrival, filled in once it is known what became of them."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -21,7 +22,9 @@ class RequestLog:
         self._store = store
         self._faults = faults
 
-    def arrive(self, method: str, path: str, params: dict[str, Any], key: str | None) -> int:
+    def arrive(
+        self, method: str, path: str, params: dict[str, Any], headers: Mapping[str, str]
+    ) -> int:
         """Write a request down and return its number."""
         return self._store.db.insert(
             "requests",
@@ -29,16 +32,20 @@ class RequestLog:
                 "method": method,
                 "path": path,
                 "params": orjson.dumps(forms.listed(params)).decode(),
-                "idempotency_key": key,
+                "idempotency_key": headers.get("idempotency-key"),
+                "user_agent": headers.get("user-agent"),
                 "wall_time": time.time(),
             },
         )
 
-    def meet(self, seq: int, method: str, path: str, params: dict[str, Any]) -> ApiFault | None:
+    def meet(
+        self, seq: int, method: str, path: str, params: dict[str, Any], headers: Mapping[str, str]
+    ) -> ApiFault | None:
         """Write down whom a request is about, and return the fault that it meets."""
         owner = owner_of_request(self._store, path, params)
         text = "\n".join(values_of(params))
-        fault = self._faults.take(Met(method, path, owner, text))
+        agent = headers.get("user-agent", "")
+        fault = self._faults.take(Met(method, path, owner, text, agent))
         self._store.db.run(
             "UPDATE requests SET customer = ?, customer_email = ?, fault = ? WHERE seq = ?",
             owner.customer,

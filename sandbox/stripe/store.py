@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS requests (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, method TEXT NOT NULL, path TEXT NOT NULL,
   params TEXT NOT NULL, idempotency_key TEXT, status INTEGER, replayed INTEGER NOT NULL DEFAULT 0,
   wall_time REAL NOT NULL, customer TEXT, customer_email TEXT, fault TEXT,
-  error_type TEXT, error_code TEXT, decline_code TEXT);
+  error_type TEXT, error_code TEXT, decline_code TEXT, user_agent TEXT);
 CREATE INDEX IF NOT EXISTS requests_by_customer ON requests (customer_email, seq);
 CREATE TABLE IF NOT EXISTS ledger (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, outcome TEXT NOT NULL,

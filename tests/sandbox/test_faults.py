@@ -188,6 +188,22 @@ def test_what_is_done_and_what_is_kept(
     assert sandbox.http.post("/v1/customers", headers=key, data=form).status_code == again
 
 
+def test_a_fault_can_be_for_one_client(sandbox: Sandbox) -> None:
+    customer = sandbox.api.customers.create({"email": email()}).id
+    fault = {"match": "GET /v1/customers/*", "before": 500, "user_agent": "Stripe/"}
+    sandbox.control("faults", api=[fault])
+    assert read(sandbox, customer).status_code == 200
+    with pytest.raises(stripe.APIError):
+        sandbox.api.customers.retrieve(customer)
+
+
+def test_one_part_of_a_path_can_be_anything(sandbox: Sandbox) -> None:
+    customer = sandbox.api.customers.create({"email": email()}).id
+    sandbox.control("faults", api=[{"match": "GET /v1/customers/{id}", "before": 500}])
+    assert read(sandbox, customer).status_code == 500
+    assert read(sandbox, f"{customer}/balance_transactions").status_code == 200
+
+
 def test_null_keys_are_left_out_everywhere(sandbox: Sandbox) -> None:
     address = email()
     customer = sandbox.api.customers.create({"email": address}).id
