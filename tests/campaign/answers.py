@@ -64,7 +64,9 @@ ANSWERS: tuple[Answer, ...] = (
     _status(404, times=1),
     _status(400, times=1),
     *(
-        Answer(f"400 {code} saved", {"before": 400, "code": code, "saved": True}, is_for_reads=False)
+        Answer(
+            f"400 {code} saved", {"before": 400, "code": code, "saved": True}, is_for_reads=False
+        )
         for code in _REFUSALS
     ),
     Answer("500 saved, not done", {"before": 500, "saved": True}, is_for_reads=False),
@@ -76,7 +78,9 @@ ANSWERS: tuple[Answer, ...] = (
     Answer("garbled, done", {"body": '{"id": "in_'}),
     Answer("without nulls", {"omit_null": True}, times=20),
     Answer("slow", {"delay_seconds": 3}, times=2),
-    Answer("timeout, not done", {"delay_seconds": TIMEOUT_SECONDS, "drop_before": True}, is_slow=True),
+    Answer(
+        "timeout, not done", {"delay_seconds": TIMEOUT_SECONDS, "drop_before": True}, is_slow=True
+    ),
     Answer("timeout, done", {"delay_after_seconds": TIMEOUT_SECONDS}, is_slow=True),
 )
 BY_NAME = {answer.name: answer for answer in ANSWERS}

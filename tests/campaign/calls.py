@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 
-_ID = re.compile(r"^(?:[a-z]+_)+[A-Za-z0-9]{8,}$")
+_ID = re.compile(r"^(?:[a-z]+_)+[A-Za-z0-9]{16,}$")
 
 
 class Call(StrEnum):

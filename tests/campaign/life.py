@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import httpx
 
-from tests.campaign.answers import ANSWERS, BY_NAME
-from tests.campaign.calls import Call, call_of
+from tests.campaign.answers import BY_NAME
+from tests.campaign.calls import Call
 from tests.campaign.evidence import Evidence, Policy, Told, Word
-from tests.campaign.invariants import ALWAYS, CLOSED, ENDED, ONCE_QUIET, broken
-from tests.campaign.outside import Caller, Json, Outside, OutsideError, good, until
+from tests.campaign.invariants import ALWAYS, ENDED, ONCE_QUIET, broken
+from tests.campaign.outside import Caller, Json, Outside, OutsideError, until
 from tests.campaign.phases import Phase
 
 HOUR, DAY = 3_600, 86_400
@@ -96,9 +96,7 @@ class Life:
     async def sign_up(self) -> None:
         """Begin: faults first, then the clock, then the account."""
         await self.enter(Phase.START)
-        made = await self.outside.sandbox.control(
-            "POST", "test-clocks", customer_email=self.email
-        )
+        made = await self.outside.sandbox.control("POST", "test-clocks", customer_email=self.email)
         self.clock, self.clock_now = made["id"], made["frozen_time"]
         self.caller = await self.outside.customer(self.email)
 
@@ -195,7 +193,7 @@ class Life:
         """Attach a card, again under another key if it was refused."""
         card = await self.outside.sandbox.card(*script)
         for _ in range(4):
-            body = {"stripe_payment_method_id": card, "is_default": is_default}
+            body: Json = {"stripe_payment_method_id": card, "is_default": is_default}
             made = await self.command("give card", "payment-methods", **body)
             if made:
                 self.told.cards.append((time.time(), card))
@@ -277,9 +275,9 @@ class Life:
         found = await self.stripe_subscription()
         if found is None:
             raise StoryError("no subscription at Stripe")
-        return (await self.outside.stripe.get("/invoices", subscription=found["id"], limit=1))[
-            "data"
-        ][0]  # type: ignore[no-any-return]
+        path = "/invoices"
+        rows: list[Json] = (await self.outside.stripe.get(path, subscription=found["id"]))["data"]
+        return rows[0]
 
     async def cancel(self) -> None:
         """Cancel now."""
@@ -370,6 +368,3 @@ class Life:
         if reply.is_success:
             body = reply.json()
             seen.workflows[workflow_id] = str(body.get("workflow_status") or body.get("status"))
-
-
-__all__ = ["ANSWERS", "CLOSED", "Cell", "Life", "Patience", "Plans", "StoryError", "good"]

@@ -57,9 +57,7 @@ def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
     else:
         return [(name, str(value).lower() if isinstance(value, bool) else str(value))]
     return [
-        pair
-        for key, item in inner
-        for pair in flat(item, f"{name}[{key}]" if name else str(key))
+        pair for key, item in inner for pair in flat(item, f"{name}[{key}]" if name else str(key))
     ]
 
 
@@ -173,7 +171,7 @@ class Caller:
                 reply = await self.once("POST", path, key=key, json=body)
             except httpx.TransportError:
                 reply = None
-            if reply is not None and reply.status_code not in {429, 502, 503}:
+            if reply is not None and reply.status_code not in {429, 503}:
                 return reply
             if time.monotonic() > deadline:
                 return None

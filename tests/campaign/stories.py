@@ -94,16 +94,22 @@ async def _fail(life: Life, order: Order) -> bool:
     return order.meanwhile[1] is not Phase.PAST_DUE
 
 
-async def _tries(life: Life, count: int) -> None:
-    """Wait until so many charges have failed, or the retry is over."""
+async def _tries(life: Life, count: int) -> str:
+    """Wait until so many charges have failed, or the retry waits for the customer or is over.
 
-    async def look() -> bool:
-        if len(await life.charges()) >= count:
-            return True
+    Returns:
+        The retry's status, "" if it has only failed.
+    """
+
+    async def look() -> str:
         rows = await life.caller.items("payment-retries")
-        return bool(rows) and rows[0]["retry_status"] in _OVER
+        status = str(rows[0]["retry_status"]) if rows else ""
+        if status in (*ASKING, *_OVER):
+            return status
+        return "failed" if len(await life.charges()) >= count else ""
 
-    await life.reach(f"{count} failed charges", look)
+    found = await life.reach(f"{count} failed charges", look)
+    return "" if found == "failed" else str(found)
 
 
 async def recover(life: Life, order: Order) -> None:
@@ -114,12 +120,11 @@ async def recover(life: Life, order: Order) -> None:
     await _turn(life, order, Phase.WAIT_1)
     if order.meanwhile[1] is Phase.WAIT_1:
         return
-    rows = await life.caller.items("payment-retries")
-    if rows and rows[0]["retry_status"] in ASKING:
+    status = await _tries(life, 2)
+    if status in ASKING:
         await _turn(life, order, Phase.ASKED)
         await life.give_card("ok")
-    else:
-        await _tries(life, 2)
+    elif not status:
         await _turn(life, order, Phase.WAIT_2)
         if order.meanwhile[1] is Phase.WAIT_2:
             return
@@ -146,7 +151,9 @@ async def last_resort(life: Life, order: Order) -> None:
     await _turn(life, order, Phase.WAIT_1)
     if order.meanwhile[1] is Phase.WAIT_1:
         return
-    await _tries(life, 2)
+    if await _tries(life, 2):
+        await _turn(life, order, Phase.ASKED)
+        return
     await _turn(life, order, Phase.WAIT_2)
     if order.meanwhile[1] is Phase.WAIT_2:
         return
@@ -164,7 +171,9 @@ async def lost_card(life: Life, order: Order) -> None:
         return
     await life.reach_retry(*ASKING)
     await _turn(life, order, Phase.ASKED)
-    await life.give_card(order.decline, "ok") if order.decline != SOFT else await life.give_card("ok")
+    await life.give_card(order.decline, "ok") if order.decline != SOFT else await life.give_card(
+        "ok"
+    )
     if order.decline != SOFT:
         return
     await life.reach_retry("recovered")
@@ -223,7 +232,7 @@ async def payments(life: Life, order: Order) -> None:
     await life.enter(Phase.ACTIVE)
     made = []
     for card in cards:
-        body = {"amount_cents": 4_200, "currency_code": "usd", "payment_method_id": card}
+        body: Json = {"amount_cents": 4_200, "currency_code": "usd", "payment_method_id": card}
         made.append(await life.command("pay", "payments", **body))
     for payment in made:
         if payment:

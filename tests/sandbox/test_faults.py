@@ -245,6 +245,12 @@ def test_webhooks_about_one_customer_are_held_back(calm: Sandbox, calm_hooks: Re
     assert calm_hooks.types(made[0]) == ["customer.created"]
 
 
+def test_each_scripted_card_is_a_card_of_its_own(sandbox: Sandbox) -> None:
+    cards = [sandbox.api.payment_methods.retrieve(sandbox.card("ok")).card for _ in range(2)]
+    assert len({card.fingerprint for card in cards}) == 2
+    assert {card.last4 for card in cards} == {"4242"}
+
+
 def test_a_customer_can_have_a_time_of_their_own(shop: Shop, sandbox: Sandbox) -> None:
     address = email()
     clock = sandbox.control("test-clocks", customer_email=address)
