@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS ledger (
   amount INTEGER NOT NULL, currency TEXT NOT NULL, customer TEXT, subscription TEXT, invoice TEXT,
   payment_intent TEXT, charge TEXT, decline_code TEXT, idempotency_key TEXT,
   wall_time REAL NOT NULL, sandbox_time REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS ledger_by_customer ON ledger (customer, seq);
 CREATE TABLE IF NOT EXISTS jobs (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, object_id TEXT NOT NULL,
   due_at INTEGER NOT NULL, clock TEXT, UNIQUE (kind, object_id));

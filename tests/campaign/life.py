@@ -82,6 +82,7 @@ class Life:
     problems: list[str] = field(default_factory=list)
     caller: Caller = field(init=False)
     clock: str = ""
+    customer: str = ""
     clock_now: int = 0
     subscription_id: str = ""
     phase: Phase = Phase.START
@@ -249,8 +250,10 @@ class Life:
 
     async def charges(self, outcome: str = "failed") -> list[Json]:
         """Return the charges of the subscription, oldest first."""
-        found = await self.stripe_subscription()
-        rows = await self.outside.sandbox.ledger(found["customer"]) if found else []
+        if not self.customer:
+            found = await self.stripe_subscription()
+            self.customer = str(found["customer"]) if found else ""
+        rows = await self.outside.sandbox.ledger(self.customer) if self.customer else []
         return [r for r in rows if r["kind"] == "charge" and r["outcome"] == outcome]
 
     async def stripe_subscription(self) -> Json | None:

@@ -20,7 +20,7 @@ class OutsideError(Exception):
 
 
 async def until(
-    what: str, look: Callable[[], Awaitable[Any]], seconds: float, pause: float = 0.4
+    what: str, look: Callable[[], Awaitable[Any]], seconds: float, pause: float = 0.6
 ) -> Any:
     """Ask until the answer is true.
 
