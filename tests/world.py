@@ -47,7 +47,7 @@ from workflows.subscription import SubscriptionWorkflow
 DAY = timedelta(days=1)
 PAUSE_SECONDS = 0.02
 QUIET_READINGS = 3
-WAIT_SECONDS = 30
+WAIT_SECONDS = 100
 OPEN_TASK = (
     EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
@@ -353,5 +353,5 @@ async def endless_world(
         )
         await add(env.client, [key.name for key in ALL])
         await stack.enter_async_context(running_workers(env.client, ours, sessions))
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=own_stripe, timeout=60))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=own_stripe, timeout=100))
         yield World(env, http, sessions)
