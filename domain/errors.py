@@ -16,6 +16,7 @@ ApplicationError
 │   ├── LimitReachedError       402  the plan's limit is used up
 │   └── BudgetExceededError     402  a run's budget does not suffice
 ├── ProviderRejectedError       502  the provider refused our request for good
+├── DatabaseRefusedError        500  a value or a statement that the database can never take
 └── UnavailableError            503  try again
     ├── OutcomePendingError     503  the command goes on; the same key gets its answer
     └── ProviderUnavailableError 503  a provider is down or its answer was lost
@@ -135,6 +136,12 @@ class ProviderRejectedError(ApplicationError):
 
     code = "provider_rejected"
     http_status = 502
+
+
+class DatabaseRefusedError(ApplicationError):
+    """The database can never store this; nothing was changed."""
+
+    code = "database_refused"
 
 
 class UnavailableError(ApplicationError):
