@@ -23,7 +23,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
     install_error_handlers(app)
 
     @app.post("/{place}")
-    async def take(request: Request) -> int:
+    async def take(request: Request, place: str) -> int:
         return len(await read_body(request))
 
     @app.post("/unread/{place}")
