@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Query
@@ -24,6 +24,24 @@ from database.session import DATABASE_DOWN
 # Reason: proxies cut connections that say nothing for half a minute or more.
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = ": keep-alive\n\n"
+
+# In OpenAPI before 3.2, the schema of a stream describes each of its events.
+_EVENTS: dict[str, Any] = {
+    "description": "The run's events, until `done`.",
+    "content": {
+        "text/event-stream": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string", "pattern": "^[0-9]+$"},
+                    "event": {"type": "string"},
+                    "data": {"type": "string", "contentMediaType": "application/json"},
+                },
+                "required": ["id", "event", "data"],
+            },
+        },
+    },
+}
 
 router = ApiRouter(prefix="/agent-runs", tags=["streams"])
 
@@ -67,7 +85,7 @@ async def _watcher(
     "/{agent_run_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=problems(401, 404, 422, 503),
+    responses={200: _EVENTS} | problems(401, 404, 422, 503),
     openapi_extra={"security": [{"OAuth2PasswordBearer": []}, {"APIKeyHeader": []}]},
 )
 async def stream_agent_run_events(

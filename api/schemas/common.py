@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    StringConstraints,
+)
 
 from api.card_guard import masked, refuse_card_number
 from database.paging import Page
@@ -54,8 +62,18 @@ PaymentMethodId = Annotated[
     NO_CARD,
 ]
 WebAddress = Annotated[HttpUrl, AfterValidator(_without_card_number)]
-Amount = Annotated[int, Field(gt=0, le=AMOUNT_MAX)]
-Count = Annotated[int, Field(gt=0, le=COUNT_MAX)]
+
+
+def _number(value: Any) -> Any:
+    # Reason: pydantic would read `true` as 1, and `"5"` as 5; the description says neither.
+    if isinstance(value, bool | str):
+        raise ValueError("a whole number is needed")  # noqa: TRY004 - only this becomes a 422
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_number, json_schema_input_type=int)]
+Amount = Annotated[Integer, Field(gt=0, le=AMOUNT_MAX)]
+Count = Annotated[Integer, Field(gt=0, le=COUNT_MAX)]
 
 
 Item = TypeVar("Item")
