@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -124,7 +125,8 @@ def build_app(settings: Settings, temporal: Client, sessions: Sessions) -> FastA
 
 
 def _assemble(settings: Settings, connect: Connect) -> FastAPI:
-    app = FastAPI(
+    # Reason: FastAPI's own pages take their scripts from somebody else's servers.
+    app = FastAPIOffline(
         title="Perdure",
         version="0.1.0",
         lifespan=partial(_run, settings, connect),
