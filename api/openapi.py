@@ -19,7 +19,9 @@ The durable backend of an AI product: subscriptions and payment retries as Tempo
 * **Starting work** answers 202 with the resource, its `workflow_id` and `Location`. A **command**
   answers 200 with the resource as it now is, 409 if it does not fit the resource's state, or 503
   `outcome_pending` when it takes too long: it goes on, and the same key gets its answer.
-* **Errors** are problem documents (RFC 9457) with a stable `code`.
+* **Errors** are problem documents (RFC 9457) with a stable `code`. Bad input, and so an unknown
+  field or query parameter, is 422: it names the field and never gives a value back.
+* **Card numbers** are refused in names and ids, and masked in free text.
 * **Lists** take `limit` and `cursor` and answer `{"items": [...], "next_cursor": ...}`.
 """
 

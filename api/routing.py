@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from api.card_guard import guard_card_numbers
 from api.deps import check_credentials, get_admin, get_caller, get_maybe_caller
-from api.errors import named
+from api.errors import MAX_FAULT_COUNT, named
 from api.request_limits import read_body
 from domain.errors import ApplicationError, InvalidInputError
 
@@ -91,6 +91,8 @@ class ApiRoute(APIRoute):
                 read.document = parse_json(read.content)
             elif is_form:
                 await _check_form(read)
+            elif read.content:
+                _check_is_empty(parse_json(read.content))
             return await handle(read)
 
         return serve
@@ -160,17 +162,32 @@ def _check_parameters(request: Request, known: set[str]) -> None:
 
 
 def _check_media_type(request: Request) -> None:
-    """Check that a body says to be JSON, or does not say what it is.
+    """Check that a body says to be plain JSON, or does not say what it is.
 
     Raises:
         UnsupportedMediaTypeError: It does not.
     """
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedMediaTypeError("a body is not compressed here")
     media = MediaType()
     media["content-type"] = request.headers.get("Content-Type", "application/json")
     subtype = media.get_content_subtype()
     is_json = subtype == "json" or subtype.endswith("+json")
     if media.get_content_maintype() != "application" or not is_json:
         raise UnsupportedMediaTypeError("a body is application/json here")
+
+
+def _check_is_empty(document: Any) -> None:
+    """Check a body that a route does not need: nothing in it shall be overlooked.
+
+    Raises:
+        InvalidInputError: It says something.
+    """
+    if document in (None, {}):
+        return
+    names = list(document)[:MAX_FAULT_COUNT] if isinstance(document, dict) else [""]
+    errors = [{"field": named("body", name), "message": "nothing is needed here"} for name in names]
+    raise InvalidInputError("the input is not valid", details={"errors": errors})
 
 
 async def _check_form(request: ReadRequest) -> None:

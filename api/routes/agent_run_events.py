@@ -26,18 +26,20 @@ KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = ": keep-alive\n\n"
 
 # In OpenAPI before 3.2, the schema of a stream describes each of its events.
-_EVENTS: dict[str, Any] = {
-    "description": "The run's events, until `done`.",
-    "content": {
-        "text/event-stream": {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "id": {"type": "string", "pattern": "^[0-9]+$"},
-                    "event": {"type": "string"},
-                    "data": {"type": "string", "contentMediaType": "application/json"},
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The run's events, until `done`.",
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "id": {"type": "string", "pattern": "^[0-9]+$"},
+                        "event": {"type": "string"},
+                        "data": {"type": "string", "contentMediaType": "application/json"},
+                    },
+                    "required": ["id", "event", "data"],
                 },
-                "required": ["id", "event", "data"],
             },
         },
     },
@@ -85,7 +87,7 @@ async def _watcher(
     "/{agent_run_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses={200: _EVENTS} | problems(401, 404, 422, 503),
+    responses=_EVENTS | problems(401, 404, 422, 503),
     openapi_extra={"security": [{"OAuth2PasswordBearer": []}, {"APIKeyHeader": []}]},
 )
 async def stream_agent_run_events(

@@ -64,16 +64,16 @@ PaymentMethodId = Annotated[
 WebAddress = Annotated[HttpUrl, AfterValidator(_without_card_number)]
 
 
-def _number(value: Any) -> Any:
+def _whole(value: Any) -> Any:
     # Reason: pydantic would read `true` as 1, and `"5"` as 5; the description says neither.
     if isinstance(value, bool | str):
         raise ValueError("a whole number is needed")  # noqa: TRY004 - only this becomes a 422
     return value
 
 
-Integer = Annotated[int, BeforeValidator(_number, json_schema_input_type=int)]
-Amount = Annotated[Integer, Field(gt=0, le=AMOUNT_MAX)]
-Count = Annotated[Integer, Field(gt=0, le=COUNT_MAX)]
+WHOLE = BeforeValidator(_whole)
+Amount = Annotated[int, Field(gt=0, le=AMOUNT_MAX), WHOLE]
+Count = Annotated[int, Field(gt=0, le=COUNT_MAX), WHOLE]
 
 
 Item = TypeVar("Item")

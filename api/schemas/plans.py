@@ -11,8 +11,8 @@ from api.schemas.common import (
     COUNT_MAX,
     MASKED,
     NO_CARD,
+    WHOLE,
     Input,
-    Integer,
     Name,
     Output,
 )
@@ -26,13 +26,13 @@ PolicyName = Annotated[
 ]
 # Of a decline code, a class of them, or `default`.
 DeclineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$"), NO_CARD]
-Price = Annotated[Integer, Field(ge=0, le=AMOUNT_MAX)]
-TrialDays = Annotated[Integer, Field(ge=0, le=730)]
+Price = Annotated[int, Field(ge=0, le=AMOUNT_MAX), WHOLE]
+TrialDays = Annotated[int, Field(ge=0, le=730), WHOLE]
 FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=100), NO_CARD]
 FeatureText = Annotated[str, StringConstraints(max_length=500), MASKED]
 Features = Annotated[dict[FeatureName, StrictBool | FeatureText], Field(max_length=100)]
 LimitName = Literal["agent_run_count", "token_count", "cost_cents"]
-Limits = dict[LimitName, Annotated[Integer, Field(ge=0, le=COUNT_MAX)]]
+Limits = dict[LimitName, Annotated[int, Field(ge=0, le=COUNT_MAX), WHOLE]]
 
 _EXAMPLE: dict[str, Any] = {
     "code": "pro-monthly",
@@ -63,7 +63,7 @@ class NewPlan(Input):
     amount_cents: Price
     currency_code: CurrencyCode
     interval: Literal["day", "week", "month", "year"]
-    interval_count: Integer = Field(default=1, ge=1, le=365)
+    interval_count: Annotated[int, Field(ge=1, le=365), WHOLE] = 1
     trial_days: TrialDays = 0
     features: Features = {}
     limits: Limits = {}
