@@ -21,10 +21,10 @@ from domain.errors import ApplicationError, DatabaseRefusedError
 log = structlog.get_logger(__name__)
 
 BEATS_PER_TIMEOUT = 3
-# Half a surrogate pair is refused by the database's driver before the database sees it.
-_REFUSED: tuple[type[Exception], ...] = (*DATABASE_REFUSED, UnicodeEncodeError)
 # Reason: what nobody expected is tried a few times, then it fails and its workflow parks it.
 UNEXPECTED_ATTEMPTS = 5
+# Half a surrogate pair is refused by the database's driver before the database sees it.
+_REFUSED: tuple[type[Exception], ...] = (*DATABASE_REFUSED, UnicodeEncodeError)
 
 
 class ActivityInterceptor(Interceptor):

@@ -4,7 +4,14 @@ from uuid import UUID, uuid4
 
 from fastapi.responses import JSONResponse
 
-from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, StripeCustomersDep, TemporalDep
+from api.deps import (
+    CallerDep,
+    PagingDep,
+    ScopeDep,
+    SessionsDep,
+    StripeCustomersDep,
+    TemporalDep,
+)
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
 from api.routing import ApiRouter
