@@ -58,14 +58,14 @@ class CardActivities:
 
         customer_id, card = await owner.use(attach)
         card_id = card.stripe_payment_method_id
+        offered: tuple[str, ...] = ()
         if errand.is_default:
-            await self._make_default(errand, customer_id, card_id)
+            offered = await self._make_default(errand, customer_id, card_id)
         async with self._sessions.begin() as session:
             methods = PaymentMethodRepository(session)
             row_id = await methods.put(errand.resource_id, user_id, card)
             if errand.is_default:
                 await methods.make_default(row_id, user_id)
-        offered = await self._offers.offer(customer_id, card_id) if errand.is_default else ()
         return ErrandResult(
             resource_id=row_id,
             stripe_payment_method_id=card_id,
@@ -87,13 +87,13 @@ class CardActivities:
         """
         user_id, card_id = _user_and_card(errand)
         customer_id = await StripeCustomerOf(user_id, self._customers, self._sessions).ensure()
-        await self._make_default(errand, customer_id, card_id)
+        offered = await self._make_default(errand, customer_id, card_id)
         async with self._sessions.begin() as session:
             await PaymentMethodRepository(session).make_default(errand.resource_id, user_id)
         return ErrandResult(
             resource_id=errand.resource_id,
             stripe_payment_method_id=card_id,
-            retried_stripe_invoice_ids=await self._offers.offer(customer_id, card_id),
+            retried_stripe_invoice_ids=offered,
         )
 
     @activity.defn
@@ -116,12 +116,12 @@ class CardActivities:
             return True
 
         async def find() -> bool | None:
-            return await self._is_detached(card_id) or None
+            return await self._cards.is_detached(card_id) or None
 
         try:
             await post_once(f"{errand_workflow_id(errand.errand_id)}:detach", post, find)
         except (NotFoundError, ProviderRejectedError):
-            if not await self._is_detached(card_id):
+            if not await self._cards.is_detached(card_id):
                 raise
         async with self._sessions.begin() as session:
             await PaymentMethodRepository(session).detach(errand.resource_id)
@@ -151,7 +151,14 @@ class CardActivities:
             # Reason: Stripe refuses to attach what is attached, also to its own customer.
             return await self._cards.attached(card_id, stripe_customer_id)
 
-    async def _make_default(self, errand: StripeErrand, customer_id: str, card_id: str) -> None:
+    async def _make_default(
+        self,
+        errand: StripeErrand,
+        customer_id: str,
+        card_id: str,
+    ) -> tuple[str, ...]:
+        """Make a card the default at Stripe; return the unpaid invoices that it is offered to."""
+
         async def post(key: str) -> bool:
             await self._cards.use_card(customer_id, card_id, key)
             return True
@@ -159,18 +166,15 @@ class CardActivities:
         async def find() -> bool | None:
             return await self._cards.default_card(customer_id) == card_id or None
 
+        offered = await self._offers.offer(customer_id, card_id)
         try:
             await post_once(f"{errand_workflow_id(errand.errand_id)}:default", post, find)
         except (NotFoundError, ProviderRejectedError):
+            await self._offers.withdraw(offered, card_id)
             # Reason: says what it is if it is not theirs; else Stripe's own words count.
             await self._cards.attached(card_id, customer_id)
             raise
-
-    async def _is_detached(self, card_id: str) -> bool:
-        try:
-            return (await self._cards.chargeable(card_id)).stripe_customer_id is None
-        except NotFoundError:
-            return True
+        return offered
 
 
 def _user_and_card(errand: StripeErrand) -> tuple[UUID, str]:

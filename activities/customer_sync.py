@@ -7,8 +7,11 @@ from adapters.stripe.customers import StripeCustomers
 from database.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.users import UserRepository
+from database.webhook_events import WebhookEventRepository
 from domain.errands import ErrandResult, StripeErrand
 from domain.errors import InvalidInputError, NotFoundError
+from domain.seen import CustomerSeen
+from domain.webhooks import new_default_card
 
 
 class CustomerSyncActivities:
@@ -29,7 +32,7 @@ class CustomerSyncActivities:
         """Follow what was changed of a customer at Stripe: cards, the default card, deletion.
 
         Args:
-            errand: With the user; with a card if the event says that it became the default.
+            errand: With the user, their customer, and the events that told of it.
 
         Returns:
             The payment retries to which a new default card is offered.
@@ -42,23 +45,27 @@ class CustomerSyncActivities:
             raise InvalidInputError("this operation needs a user and a customer")
         async with self._sessions.begin() as session:
             count = await UserRepository(session).begin_customer_sync(user_id)
-        try:
-            seen = await self._customers.read(customer_id)
-        except NotFoundError:
-            seen = None
+            bodies = await WebhookEventRepository(session).bodies_of(errand.stripe_event_ids)
+        seen = await self._read(customer_id)
         async with self._sessions.begin() as session:
             users, methods = UserRepository(session), PaymentMethodRepository(session)
             # Reason: one that began later has read newer facts, and writes them.
             if await users.is_last_customer_sync(user_id, customer_id, count):
-                if seen is None or seen.is_deleted:
+                if seen.is_deleted:
                     await users.forget_customer(user_id, customer_id)
                 await methods.follow(user_id, seen)
+        told = {new_default_card(body) for body in bodies}
         offered: tuple[str, ...] = ()
-        card_id = errand.stripe_payment_method_id
-        if seen is not None and card_id is not None and seen.default_card_id == card_id:
-            offered = await self._offers.offer(customer_id, card_id)
+        if seen.default_card_id is not None and seen.default_card_id in told:
+            offered = await self._offers.offer_if_new(customer_id, seen.default_card_id)
         return ErrandResult(
             resource_id=errand.resource_id,
-            stripe_payment_method_id=card_id,
+            stripe_payment_method_id=seen.default_card_id,
             retried_stripe_invoice_ids=offered,
         )
+
+    async def _read(self, stripe_customer_id: str) -> CustomerSeen:
+        try:
+            return await self._customers.read(stripe_customer_id)
+        except NotFoundError:
+            return CustomerSeen(stripe_customer_id=stripe_customer_id, is_deleted=True)

@@ -4,6 +4,7 @@ from temporalio import activity
 
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.invoices import StripeInvoices
+from database.card_offers import CardOfferRepository
 from database.models import PaymentRetry
 from database.payment_attempts import PaymentAttemptRepository
 from database.payment_retries import PaymentRetryRepository
@@ -135,9 +136,10 @@ class RetryActivities:
                     stripe_payment_intent_id=invoice.stripe_payment_intent_id,
                     attempted_at=recovery.waits_from,
                 )
-            retries = PaymentRetryRepository(session)
-            offered = await retries.offered_card(start.stripe_invoice_id)
-            return await attempts.last_attempt(start.payment_retry_id), offered
+            offer = await CardOfferRepository(session).offered(start.stripe_invoice_id)
+            is_untried = offer is not None and offer.tried_at is None
+            card_id = offer.stripe_payment_method_id if offer and is_untried else None
+            return await attempts.last_attempt(start.payment_retry_id), card_id
 
 
 def _row_of(start: RetryStart) -> dict[str, object]:

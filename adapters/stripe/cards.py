@@ -82,6 +82,14 @@ class StripeCards:
                 {"idempotency_key": key},
             )
 
+    async def is_detached(self, stripe_payment_method_id: str) -> bool:
+        """Tell whether a payment method is nobody's, or gone."""
+        try:
+            found = await self.chargeable(stripe_payment_method_id)
+        except NotFoundError:
+            return True
+        return found.stripe_customer_id is None
+
     async def chargeable(self, stripe_payment_method_id: str) -> ChargeableSeen:
         """Return a payment method of any type.
 
