@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from sandbox.stripe import API_VERSION, errors
+from sandbox.stripe.params import check_key_count
 from sandbox.stripe.store import Store
 
 Object = dict[str, Any]
@@ -92,7 +93,9 @@ def merged(old: Mapping[str, str], changes: Mapping[str, str] | None) -> dict[st
     """Return metadata after an update: empty values remove, None removes all."""
     if changes is None:
         return {}
-    return {name: value for name, value in {**old, **changes}.items() if value != ""}
+    after = {name: value for name, value in {**old, **changes}.items() if value != ""}
+    check_key_count(after)
+    return after
 
 
 class Reader:
