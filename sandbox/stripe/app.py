@@ -38,6 +38,7 @@ from sandbox.stripe.objects.hosted import (
     portal_sessions,
 )
 from sandbox.stripe.objects.invoices import (
+    attached_payments,
     credit_notes,
     invoice_item_routes,
     invoice_routes,
@@ -49,6 +50,7 @@ from sandbox.stripe.objects.payments import (
     charge_routes,
     dispute_routes,
     payment_intents,
+    payment_records,
     refunds,
 )
 from sandbox.stripe.objects.schedules import schedules
@@ -72,7 +74,9 @@ ROUTES = (
     *dispute_routes.ROUTES,
     *events.ROUTES,
     *invoice_item_routes.ROUTES,
+    *attached_payments.ROUTES,
     *invoice_routes.ROUTES,
+    *payment_records.ROUTES,
     *meter_events.ROUTES,
     *meters.ROUTES,
     *payment_intents.ROUTES,

@@ -33,6 +33,7 @@ class ScriptedCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    type: Literal["card", "cashapp", "link", "sepa_debit", "us_bank_account"] = "card"
     script: Annotated[list[str | ScriptedDecline], Field(min_length=1)] = [cards.OK]
     brand: str = "visa"
     last4: str = Field(default="4242", pattern=r"^\d{4}$")
@@ -111,7 +112,13 @@ class PaymentControls:
 
     async def _card(self, request: Request) -> Response:
         wanted = ScriptedCard.model_validate_json(await request.body())
-        card = TestCard(wanted.last4, wanted.brand, tuple(str(entry) for entry in wanted.script))
+        script = tuple(str(entry) for entry in wanted.script)
+        if wanted.type != "card":
+            other = await self._engine.carry_out(
+                lambda session: payment_methods.make_other(session, wanted.type, script)
+            )
+            return answered(shown(other), 201)
+        card = TestCard(wanted.last4, wanted.brand, script)
         expiry = {"exp_month": wanted.exp_month, "exp_year": wanted.exp_year}
         made = await self._engine.carry_out(
             lambda session: payment_methods.make(session, card, **expiry)

@@ -38,6 +38,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "invoiceitem": ("invoiceitem", "invoiceitem"),
     "payment_intent": ("payment_intent", "payment_intent"),
     "payment_method": ("PaymentMethod", "payment_method"),
+    "payment_record": ("payment_record", "payment_record"),
     "price": ("price", "price"),
     "product": ("product", "product"),
     "promotion_code": ("promotion code", "promotion_code"),

@@ -116,7 +116,8 @@ def _amount(session: Session, charge: Object, wanted: int | None) -> int:
 def release(session: Session, charge: Object, amount: int) -> Object:
     """Let go of money that was held and not taken: a refund that moves no balance."""
     refund = _body(session, charge, amount) | {"_ways": None}
-    refund["destination_details"]["card"]["type"] = "reversal"
+    if "destination_details" in refund:
+        refund["destination_details"]["card"]["type"] = "reversal"
     return session.create(refund)
 
 
@@ -131,14 +132,7 @@ def _body(session: Session, charge: Object, amount: int) -> Object:
         "currency": charge["currency"],
         "customer": charge["customer"],
         "customer_account": None,
-        "destination_details": {
-            "card": {
-                "reference_status": "pending",
-                "reference_type": "acquirer_reference_number",
-                "type": "refund",
-            },
-            "type": "card",
-        },
+        **_destination(charge["payment_method_details"]["type"]),
         "metadata": {},
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
@@ -148,6 +142,14 @@ def _body(session: Session, charge: Object, amount: int) -> Object:
         "status": "succeeded",
         "transfer_reversal": None,
     }
+
+
+def _destination(kind: str) -> Object:
+    if kind != "card":
+        return {}
+    reference = {"reference_status": "pending", "reference_type": "acquirer_reference_number"}
+    card = {**reference, "type": "refund"}
+    return {"destination_details": {"card": card, "type": "card"}}
 
 
 def _record(session: Session, refund: Object, outcome: str) -> None:
