@@ -1,5 +1,6 @@
 """Controls of what banks and networks do: cards, disputes, and how many calls Stripe takes."""
 
+import secrets
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -118,7 +119,9 @@ class PaymentControls:
                 lambda session: payment_methods.make_other(session, wanted.type, script)
             )
             return answered(shown(other), 201)
-        card = TestCard(wanted.last4, wanted.brand, script)
+        # Reason: each is a card of its own, which networks and sellers know by its fingerprint.
+        number = f"{secrets.randbelow(10**12):012}{wanted.last4}"
+        card = TestCard(number, wanted.brand, script)
         expiry = {"exp_month": wanted.exp_month, "exp_year": wanted.exp_year}
         made = await self._engine.carry_out(
             lambda session: payment_methods.make(session, card, **expiry)

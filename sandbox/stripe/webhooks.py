@@ -13,6 +13,7 @@ import orjson
 
 from sandbox.stripe import API_VERSION
 from sandbox.stripe.faults import Faults
+from sandbox.stripe.owners import owner_of_object
 from sandbox.stripe.poster import Poster
 from sandbox.stripe.store import Row, Store
 
@@ -23,6 +24,18 @@ _ALL = {"limit": 100}
 _SHUFFLE_SECONDS = 0.2
 log = logging.getLogger("sandbox.stripe.webhooks")
 _dice = secrets.SystemRandom()
+
+
+def _due(store: Store, held_back: list[str]) -> list[Row]:
+    """Return the next deliveries, but for those about customers that are held back."""
+    marks = ", ".join("?" * len(held_back))
+    return store.db.rows(
+        "SELECT d.*, e.body FROM deliveries d JOIN events e "  # noqa: S608 - only marks
+        f"ON e.id = d.event_id WHERE coalesce(d.customer_email, '') NOT IN ({marks}) "
+        "ORDER BY d.next_at, d.seq LIMIT ?",
+        *held_back,
+        2 * _AT_ONCE,
+    )
 
 
 def sign(secret: str, payload: bytes, moment: int) -> str:
@@ -89,7 +102,8 @@ class Webhooks:
 
     def enqueue(self, event: Row) -> None:
         """Note an event for delivery, and in it to how many, before it is written."""
-        plan = self._faults.plan.webhooks
+        email = owner_of_object(self._store, event["data"]["object"]).email
+        plan = self._faults.webhooks(email)
         listening = self._targets.listening(event["type"])
         event["pending_webhooks"] = len(listening)
         for target in plan.duplicate * listening:
@@ -97,15 +111,16 @@ class Webhooks:
             if plan.shuffle:
                 next_at += _dice.uniform(0, _SHUFFLE_SECONDS)
             row = {"event_id": event["id"], "endpoint": target.endpoint, "next_at": next_at}
-            self._store.db.insert("deliveries", row)
+            self._store.db.insert("deliveries", row | {"customer_email": email})
 
     def wake(self) -> None:
         """Look at the table again."""
         self._wake.set()
 
-    def pending_count(self) -> int:
-        """Return how many deliveries have not been taken yet."""
-        row = self._store.db.row("SELECT count(*) AS n FROM deliveries")
+    def pending_count(self, email: str | None = None) -> int:
+        """Return how many deliveries have not been taken yet, of all or about one customer."""
+        sql = "SELECT count(*) AS n FROM deliveries WHERE ? IS NULL OR customer_email = ?"
+        row = self._store.db.row(sql, email, email)
         return int(row["n"]) if row else 0
 
     async def run(self) -> None:
@@ -131,11 +146,7 @@ class Webhooks:
         """Start what is due and return how long the next one can wait, None being for ever."""
         if self._faults.plan.webhooks.off:
             return None
-        rows = self._store.db.rows(
-            "SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id "
-            "ORDER BY d.next_at, d.seq LIMIT ?",
-            2 * _AT_ONCE,
-        )
+        rows = _due(self._store, list(self._faults.held_back()))
         for row in rows:
             if row["seq"] in self._sending:
                 continue
@@ -150,7 +161,9 @@ class Webhooks:
     async def _deliver(self, row: Row) -> None:
         try:
             target = self._targets.named(row["endpoint"])
-            if target is None or await self._is_taken(target, target.payload(row["body"])):
+            if target is None or (
+                not self._is_lost(row) and await self._is_taken(target, target.payload(row["body"]))
+            ):
                 self._store.db.run("DELETE FROM deliveries WHERE seq = ?", row["seq"])
                 return
             pause = min(2.0 ** row["attempt_count"], _LONGEST_PAUSE)
@@ -162,10 +175,11 @@ class Webhooks:
             self._sending.pop(row["seq"], None)
             self.wake()
 
+    def _is_lost(self, row: Row) -> bool:
+        plan = self._faults.webhooks(row["customer_email"])
+        return bool(plan.drop) and _dice.random() < plan.drop
+
     async def _is_taken(self, target: Target, payload: bytes) -> bool:
-        plan = self._faults.plan.webhooks
-        if plan.drop and _dice.random() < plan.drop:
-            return False
         headers = _CONTENT | {"Stripe-Signature": sign(target.secret, payload, int(time.time()))}
         poster = self._posters.setdefault(target.url, Poster(target.url))
         try:
