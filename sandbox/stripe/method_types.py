@@ -56,9 +56,11 @@ _CHARGED: dict[str, dict[str, Any]] = {
 }
 
 
-def charged(kind: str) -> dict[str, Any]:
+def charged(method: dict[str, Any]) -> dict[str, Any]:
     """Return the details of a charge by another method than a card."""
-    return {kind: _CHARGED[kind], "type": kind}
+    kind: str = method["type"]
+    details = {name: method[kind].get(name, value) for name, value in _CHARGED[kind].items()}
+    return {kind: details, "type": kind}
 
 
 def set_up(kind: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Payment methods: cards that answer by script, and who may use them."""
 
 import hashlib
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,8 +51,11 @@ def make(
 
 def make_other(session: Session, kind: str, script: tuple[str, ...]) -> Object:
     """Create a payment method that is no card; it answers by script, too."""
-    details: dict[str, Any] = {"type": kind, kind: method_types.OTHERS[kind]}
-    made = make(session, TestCard(script=script), **details)
+    details = dict(method_types.OTHERS[kind])
+    if "fingerprint" in details:
+        details["fingerprint"] = secrets.token_hex(8)
+    fields: dict[str, Any] = {"type": kind, kind: details}
+    made = make(session, TestCard(script=script), **fields)
     del made["card"]
     return session.change(made, {}, is_announced=False)
 

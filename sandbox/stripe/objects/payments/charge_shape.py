@@ -102,7 +102,7 @@ def _outcome(failure: dict[str, Any], risk: str) -> Object:
 def card_details(method: Object, *, is_authenticated: bool, amount: int | None = None) -> Object:
     """Return a card, or another payment method, as charges show it."""
     if "card" not in method:
-        return method_types.charged(method["type"])
+        return method_types.charged(method)
     card = method["card"]
     secure: Object = {
         "authentication_flow": "challenge",
