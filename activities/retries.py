@@ -2,7 +2,7 @@
 
 from temporalio import activity
 
-from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.cards import StripeCards
 from adapters.stripe.invoices import StripeInvoices
 from database.models import PaymentRetry
 from database.payment_attempts import PaymentAttemptRepository
@@ -31,11 +31,11 @@ class RetryActivities:
     def __init__(
         self,
         invoices: StripeInvoices,
-        customers: StripeCustomers,
+        cards: StripeCards,
         sessions: Sessions,
     ) -> None:
         self._invoices = invoices
-        self._customers = customers
+        self._cards = cards
         self._sessions = sessions
 
     @activity.defn
@@ -107,7 +107,7 @@ class RetryActivities:
         if stripe_payment_method_id is None:
             return None
         try:
-            return (await self._customers.chargeable(stripe_payment_method_id)).fingerprint
+            return (await self._cards.chargeable(stripe_payment_method_id)).fingerprint
         except (NotFoundError, ProviderRejectedError):
             return stripe_payment_method_id
 
