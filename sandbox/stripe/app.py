@@ -22,7 +22,7 @@ from sandbox.stripe.checks import Lenient, Referee
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import Faults
-from sandbox.stripe.objects.catalog import coupons, prices, products, promotion_codes
+from sandbox.stripe.objects.catalog import coupons, plans, prices, products, promotion_codes
 from sandbox.stripe.objects.customers import (
     customer_balance,
     customer_deletion,
@@ -53,7 +53,14 @@ from sandbox.stripe.objects.payments import (
 )
 from sandbox.stripe.objects.schedules import schedules
 from sandbox.stripe.objects.subscriptions import subscription_items, subscriptions
-from sandbox.stripe.objects.system import events, test_clocks, webhook_endpoints
+from sandbox.stripe.objects.system import (
+    account,
+    events,
+    none,
+    search,
+    test_clocks,
+    webhook_endpoints,
+)
 from sandbox.stripe.pages import Pages
 from sandbox.stripe.payment_controls import PaymentControls
 from sandbox.stripe.routing import Router
@@ -61,6 +68,7 @@ from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
+    *account.ROUTES,
     *checkout_sessions.ROUTES,
     *coupons.ROUTES,
     *credit_notes.ROUTES,
@@ -75,10 +83,12 @@ ROUTES = (
     *invoice_routes.ROUTES,
     *meter_events.ROUTES,
     *meters.ROUTES,
+    *none.ROUTES,
     *payment_intents.ROUTES,
     *payment_method_routes.ROUTES,
     *payment_pages.ROUTES,
     *previews.ROUTES,
+    *plans.ROUTES,
     *portal_configurations.ROUTES,
     *portal_sessions.ROUTES,
     *prices.ROUTES,
@@ -86,6 +96,7 @@ ROUTES = (
     *promotion_codes.ROUTES,
     *refunds.ROUTES,
     *schedules.ROUTES,
+    *search.ROUTES,
     *setup_attempts.ROUTES,
     *setup_intents.ROUTES,
     *subscription_items.ROUTES,

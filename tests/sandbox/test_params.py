@@ -10,6 +10,7 @@ from typing_extensions import is_typeddict
 
 from sandbox.stripe import params
 from sandbox.stripe.app import ROUTES
+from sandbox.stripe.checks import methods
 from sandbox.stripe.routing import Route
 
 NAMES = {
@@ -165,7 +166,12 @@ def _arms(known: Any) -> Iterator[Any]:
 
 
 def named(route: Route) -> Any:
-    return attrgetter(NAMES[f"{route.method} {route.pattern}"])(stripe.params)
+    name = NAMES.get(f"{route.method} {route.pattern}")
+    if name is not None:
+        return attrgetter(name)(stripe.params)
+    found = methods.find(route.method, route.pattern)
+    assert found is not None
+    return found.params
 
 
 UNDOCUMENTED = ("/v1/payment_pages/",)  # Stripe's CLI uses them, stripe-python does not
