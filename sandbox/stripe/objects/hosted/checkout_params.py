@@ -75,6 +75,9 @@ CREATE = Group(
         "customer": Text(),
         "customer_creation": Choice(("always", "if_required")),
         "customer_email": Text(),
+        "customer_update": Group(
+            {name: Choice(("auto", "never")) for name in ("address", "name", "shipping")}
+        ),
         "discounts": Many(Group({"coupon": Text(), "promotion_code": Text()})),
         "expires_at": Integer(),
         "line_items": Many(_LINE),

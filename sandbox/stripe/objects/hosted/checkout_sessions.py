@@ -57,6 +57,10 @@ def _check(session: Session, params: dict[str, Any]) -> None:
                 f"You may only specify one of these parameters: {first}, {second}.",
                 code="parameters_exclusive",
             )
+    if "customer_update" in params and not params.get("customer"):
+        raise errors.invalid_request(
+            "`customer_update` can only be used with `customer`.", param="customer_update"
+        )
     if len(params.get("discounts", [])) > 1:
         raise errors.invalid_request("Only one discount is taken.", param="discounts")
     expires_at = params.get("expires_at")
