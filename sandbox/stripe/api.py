@@ -1,10 +1,8 @@
 """One API request from arrival to answer: log, key, faults, work in one transaction, webhooks."""
 
 import asyncio
-import base64
 import functools
 import logging
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,18 +10,18 @@ from typing import Any
 
 import orjson
 
-from sandbox.stripe import errors, forms, limits
+from sandbox.stripe import access, errors, forms, limits
+from sandbox.stripe.access import Key
 from sandbox.stripe.checks import Passing
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.expand import expand
 from sandbox.stripe.faults import ApiFault
-from sandbox.stripe.idempotency import IdempotencyKeys, fingerprint
+from sandbox.stripe.idempotency import IdempotencyKeys, Saved, fingerprint
 from sandbox.stripe.routing import Route, Router
 from sandbox.stripe.session import Session, new_id
 from sandbox.stripe.versions import modern
 
-_TEST_KEY = re.compile(r"(sk|rk)_test_\w+")
 log = logging.getLogger("sandbox.stripe.api")
 
 
@@ -44,11 +42,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back; a dropped one is never sent."""
+    """What goes back; a dropped one is never sent.
+
+    Attributes:
+        original: The request whose work it tells of, where that can be asked for by a key.
+    """
 
     status: int
     body: bytes
     request_id: str
+    original: str | None = None
     is_replayed: bool = False
     is_dropped: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +62,7 @@ class Work:
     """A request whose route is known."""
 
     asked: Asked
+    key: Key
     route: Route
     ids: list[str]
     request_id: str
@@ -88,13 +92,15 @@ class Api:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log(asked)
             asked = replace(asked, params=modern(method, path, asked.params, headers))
-            _authorize(headers)
+            key = access.key_of(headers)
             self._engine.limit.take()
             found = self._router.find(method, path)
             if found is None:
                 raise errors.unknown_route(method, path)
-            passing = Passing(method, found[0].pattern, asked.params)
-            answer = await self._with_key(asked, *found, request_id)
+            passing = Passing(method, found[0].pattern, asked.params, key.is_publishable)
+            key.check(method, found[0].pattern)
+            fault = self._engine.faults.take(method, path)
+            answer = await self._with_key(Work(asked, key, *found, request_id, fault))
         except ApiError as error:
             answer = _refusal(error, request_id)
         try:
@@ -121,18 +127,15 @@ class Api:
             },
         )
 
-    async def _with_key(
-        self, asked: Asked, route: Route, ids: list[str], request_id: str
-    ) -> Answer:
-        work = Work(
-            asked, route, ids, request_id, self._engine.faults.take(asked.method, asked.path)
-        )
-        fault = work.fault
+    async def _with_key(self, work: Work) -> Answer:
+        asked, fault = work.asked, work.fault
         if asked.key:
             saved = self._keys.begin(asked.key, work.fingerprint, int(self._engine.clock.now()))
             if saved:
                 is_dropped = bool(fault and fault.drop)
-                return Answer(saved.status, saved.body, request_id, True, is_dropped)
+                return Answer(
+                    saved.status, saved.body, work.request_id, saved.request_id, True, is_dropped
+                )
         try:
             if fault and fault.delay_seconds:
                 await asyncio.sleep(fault.delay_seconds)
@@ -169,13 +172,15 @@ class Api:
     def _save(self, work: Work, session: Session, answer: Answer) -> None:
         key = work.asked.key
         if key:
-            self._keys.save(key, work.fingerprint, session.default_now, answer.status, answer.body)
+            saved = Saved(answer.status, answer.body, work.request_id)
+            self._keys.save(key, work.fingerprint, session.default_now, saved)
 
 
 def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
     failure: ApiError | None = None
     body: Any = None
     try:
+        work.key.check_secret(session, work.route.pattern, work.ids, params)
         body = work.route.handler(session, params, *work.ids)
         expand(session, body, params.get("expand") or [])
     except ApiError as error:
@@ -195,8 +200,12 @@ def _refusal(error: ApiError, request_id: str) -> Answer:
 def _answer(failure: ApiError | None, body: Any, work: Work) -> Answer:
     is_dropped = bool(work.fault and work.fault.drop)
     status = failure.status if failure else 200
-    payload = orjson.dumps(failure.body(work.request_id) if failure else body)
-    return Answer(status, payload, work.request_id, is_dropped=is_dropped)
+    payload = orjson.dumps(work.key.view(failure.body(work.request_id) if failure else body))
+    original = work.request_id if work.asked.method == "POST" else None
+    headers = failure.headers if failure else {}
+    return Answer(
+        status, payload, work.request_id, original, is_dropped=is_dropped, headers=headers
+    )
 
 
 def _fault_error(status: int, code: str = "rate_limit") -> ApiError:
@@ -204,23 +213,3 @@ def _fault_error(status: int, code: str = "rate_limit") -> ApiError:
         return limits.exceeded(code)
     message = "An unknown error occurred on our side. We have been told of it."
     return ApiError(status, "api_error", message, is_saved=False)
-
-
-def _authorize(headers: Mapping[str, str]) -> None:
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    if not scheme:
-        raise errors.unauthorized(
-            "You did not provide an API key. Send it as `Authorization: Bearer YOUR_SECRET_KEY`."
-        )
-    key = given.strip()
-    if scheme.lower() == "basic":
-        try:
-            key = base64.b64decode(key, validate=True).decode().partition(":")[0]
-        except ValueError:
-            key = ""
-    elif scheme.lower() != "bearer":
-        key = ""
-    if not _TEST_KEY.fullmatch(key):
-        raise errors.unauthorized(
-            f"Invalid API key provided: {key[:8]}***. The sandbox takes any sk_test_ or rk_test_."
-        )

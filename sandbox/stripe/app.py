@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -128,10 +129,16 @@ class DroppedResponse(Response):
         await asyncio.sleep(0.01)
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: Answer, key: str | None) -> Response:
     if answer.is_dropped:
         return DroppedResponse()
     headers = {"Request-Id": answer.request_id, "Stripe-Version": API_VERSION}
+    if answer.original:
+        # Reason: who sends no key is given one, which nobody can have used before.
+        headers["Idempotency-Key"] = key or str(uuid4())
+        headers["Original-Request"] = answer.original
+        if answer.status < 500:
+            headers["Stripe-Should-Retry"] = "false"
     headers |= answer.headers
     if answer.is_replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -174,7 +181,8 @@ def build(options: Options) -> Starlette:
         if request.url.path == "/":
             return Response(b'{"status":"ok"}', media_type="application/json")
         headers = request.headers
-        return _response(await api.handle(request.method, request.url.path, encoded, headers))
+        given = await api.handle(request.method, request.url.path, encoded, headers)
+        return _response(given, headers.get("idempotency-key"))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -6,11 +6,16 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Passing:
-    """A request that passes; without a pattern no route was found for it."""
+    """A request that passes; without a pattern no route was found for it.
+
+    Attributes:
+        is_partial: Whether the answer shows only a part of its object.
+    """
 
     verb: str
     pattern: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    is_partial: bool = False
 
 
 class Referee(Protocol):
