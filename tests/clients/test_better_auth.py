@@ -63,8 +63,8 @@ class Visitor:
         return answer.json()
 
     def upgrade(self, plan: str, **params: Any) -> Any:
-        urls = {"successUrl": "/thanks", "cancelUrl": "/plans", "returnUrl": "/account"}
-        return self.post("subscription/upgrade", plan=plan, **urls, **params)
+        wanted = {"plan": plan, "successUrl": "/thanks", "cancelUrl": "/plans", **params}
+        return self.post("subscription/upgrade", 200, **wanted, returnUrl="/account")
 
     def subscriptions(self) -> Any:
         """Return what the shop thinks that the visitor has, once it has heard everything."""

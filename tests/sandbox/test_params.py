@@ -174,6 +174,7 @@ def named(route: Route) -> Any:
     return found.params
 
 
+FROM_BROWSERS = [".client_secret: unknown"]  # in Stripe's OpenAPI document, not in stripe-python
 UNDOCUMENTED = ("/v1/payment_pages/",)  # Stripe's CLI uses them, stripe-python does not
 WITH_PARAMS = [
     route for route in ROUTES if route.params.fields and not route.pattern.startswith(UNDOCUMENTED)
@@ -183,7 +184,7 @@ WITH_PARAMS = [
 @pytest.mark.parametrize("route", WITH_PARAMS, ids=lambda r: f"{r.method} {r.pattern}")
 def test_parameters_are_stripes(route: Route) -> None:
     declared = named(route)
-    assert list(strangers(route.params, declared, "")) == []
+    assert list(strangers(route.params, declared, "")) in ([], FROM_BROWSERS)
     assert declared.__required_keys__ <= set(route.params.required)
 
 
