@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from sandbox.stripe import errors
+from sandbox.stripe.objects.catalog import prices
 from sandbox.stripe.objects.hosted import checkout_breakdown, checkout_sessions
 from sandbox.stripe.session import Object, Session, listing, shown
 
@@ -79,7 +80,7 @@ def _named(session: Session, object_id: str, name: str, path: str) -> Object:
     found = session.store.get(object_id)
     if found is None:
         raise _refusal(name, path)
-    return shown(found)
+    return prices.plan_of(found) if name == "plan" else shown(found)
 
 
 def _payments(session: Session, invoice: Object) -> Object:

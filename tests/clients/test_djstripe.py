@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from adapters.tls import trusted
-from tests.clients.lifecycles import Shop
+from tests.sandbox.lifecycles import Shop
 from tests.sandbox import servers
 from tests.sandbox.servers import ROOT, Sandbox
 
