@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from adapters.tls import trusted
-from tests.sandbox.lifecycles import Shop
 from tests.sandbox import servers
+from tests.sandbox.lifecycles import Shop
 from tests.sandbox.servers import ROOT, Sandbox
 
 PYTHON = ROOT / ".venv-djstripe" / "bin" / "python"
