@@ -32,7 +32,8 @@ CODE := $(wildcard $(ROOMS) tests *.py)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test soak cover check format lint types imports house containers stripe-cli dj-stripe better-auth lock
+.PHONY: help install up demo test soak campaign mutants cover check format lint types imports house containers stripe-cli \
+	dj-stripe better-auth lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +66,12 @@ test: $(STAMP) ## run the tests; no network, no Docker (ARGS="-k name")
 
 soak: $(STAMP) ## run the long measures
 	@$(BIN)/python -m pytest -m soak $(ARGS)
+
+campaign: $(STAMP) ## play billing against all that Stripe can answer, 40 minutes (ARGS="--minutes 10 --seed 7")
+	@$(BIN)/python -m tests.campaign $(ARGS)
+
+mutants: $(STAMP) ## put mended faults back one by one: does the campaign see them? (ARGS=name)
+	@$(BIN)/python -m tests.campaign.mutants $(ARGS)
 
 # Reason: CPython 3.11 loses lines after an exception leaves an awaited task.
 cover: $(STAMP) ## run the tests and hold them to the coverage goals (Python 3.12 or newer)

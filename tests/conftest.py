@@ -44,7 +44,7 @@ pytest_plugins = ("tests.checked", "tests.world")
 BIN = Path(sys.prefix) / "bin"
 PROJECT = Path(__file__).parent.parent
 WEBHOOK_SECRET = "whsec_test"
-STARTUP_SECONDS = 30
+STARTUP_SECONDS = 100
 POLLS_PER_SECOND = 2000
 WHOLE_STACK = "tests/e2e/"
 # Rooms of tests, the longest files first.
@@ -84,7 +84,7 @@ def wait_for_url(url: str) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline:
         try:
-            if httpx.get(url, verify=trusted(), timeout=2).is_success:
+            if httpx.get(url, verify=trusted(), timeout=20).is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.05)
@@ -116,7 +116,7 @@ def outside(
     finally:
         for child in children:
             child.terminate()
-            child.wait(10)
+            child.wait(100)
 
 
 @dataclass
@@ -141,7 +141,7 @@ class ChromaServer:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(100)
             self.process = None
 
 

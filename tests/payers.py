@@ -47,7 +47,7 @@ class Payer:
 
     async def reaches(self, status: PaymentStatus) -> Payment:
         """Wait until the payment stands somewhere."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             while (row := await self.row()) is None or row.payment_status != status:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return row

@@ -47,7 +47,7 @@ from workflows.subscription import SubscriptionWorkflow
 DAY = timedelta(days=1)
 PAUSE_SECONDS = 0.02
 QUIET_READINGS = 3
-WAIT_SECONDS = 30
+WAIT_SECONDS = 100
 OPEN_TASK = (
     EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
@@ -93,6 +93,7 @@ class Customer:
             page = await PaymentRetryRepository(session).list(
                 None,
                 self.subscription_id,
+                None,
                 None,
                 50,
                 None,
@@ -181,6 +182,7 @@ class World:
             plan_id=row.plan_id,
             stripe_price_id=row.stripe_price_id,
             trial_days=row.trial_days,
+            has_card=bool(script),
         )
         await self.env.client.start_workflow(
             SubscriptionWorkflow.run,
@@ -351,5 +353,5 @@ async def endless_world(
         )
         await add(env.client, [key.name for key in ALL])
         await stack.enter_async_context(running_workers(env.client, ours, sessions))
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=own_stripe, timeout=60))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=own_stripe, timeout=100))
         yield World(env, http, sessions)

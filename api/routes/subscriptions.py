@@ -4,15 +4,16 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
 from activities.entitlements import access_of
-from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, now, read_seq
+from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.subscriptions import (
     Cancel,
@@ -22,6 +23,7 @@ from api.schemas.subscriptions import (
     SubscriptionEventOut,
     SubscriptionOut,
 )
+from api.selling import Buyer
 from api.starting import start_subscription
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
 from database.invoices import InvoiceRepository
@@ -31,7 +33,7 @@ from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
-from domain.billing import SubscriptionCommand
+from domain.billing import OwedStep, SubscriptionCommand
 from domain.errors import (
     IllegalCommandError,
     UnavailableError,
@@ -40,7 +42,7 @@ from domain.explain import Explanation, Facts, RecoveryFacts, explain
 from domain.subscriptions import CommandKind, SubscriptionStatus, decide
 from workflows.subscription import SubscriptionWorkflow
 
-router = APIRouter(prefix="/subscriptions", tags=["subscriptions"])
+router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
 
 
 async def get_own(
@@ -52,6 +54,7 @@ async def get_own(
     return await _read(sessions, subscription_id, caller.scope)
 
 
+FACT_COLUMNS = Facts.model_fields.keys() - {"access", "is_price_foreign", "parked", "recoveries"}
 # Reason for each `noqa: FAST003` below: the path's id is read in here.
 OwnDep = Annotated[Subscription, Depends(get_own)]
 
@@ -60,7 +63,7 @@ OwnDep = Annotated[Subscription, Depends(get_own)]
     "",
     status_code=202,
     response_model=SubscriptionOut,
-    responses=problems(401, 404, 409, 422, 503),
+    responses=problems(401, 403, 404, 409, 422, 503),
 )
 async def create_subscription(
     body: NewSubscription,
@@ -77,24 +80,27 @@ async def create_subscription(
     user_id = await acting_for(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> SubscriptionOut:
-        row = await start_subscription(temporal, sessions, claim.resource_id, user_id, body)
+        buyer = Buyer(user_id, is_admin=caller.scope is None)
+        row = await start_subscription(temporal, sessions, claim.resource_id, buyer, body)
         return SubscriptionOut.of(row, now())
 
     return await once.run(caller.user_id, work, status=202, location="subscription_id")
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("", responses=problems(401, 404, 422, 503))
 async def list_subscriptions(
-    caller: CallerDep,
+    scope: ScopeDep,
     sessions: SessionsDep,
     paging: PagingDep,
     subscription_status: SubscriptionStatus | None = None,
+    is_parked: bool | None = None,
 ) -> Listing[SubscriptionOut]:
     """Return subscriptions, newest first."""
     async with sessions() as session:
         page = await SubscriptionRepository(session).list(
-            caller.scope,
+            scope,
             subscription_status,
+            is_parked,
             paging.limit,
             paging.cursor,
         )
@@ -102,14 +108,14 @@ async def list_subscriptions(
     return Listing[SubscriptionOut].of(page, lambda row: SubscriptionOut.of(row, at))
 
 
-@router.get("/{subscription_id}", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{subscription_id}", responses=problems(401, 404, 422, 503))
 async def get_subscription(subscription: OwnDep) -> SubscriptionOut:
     """Return a subscription."""
     return SubscriptionOut.of(subscription, now())
 
 
 @router.post(
-    "/{subscription_id}/cancel",  # noqa: FAST003
+    "/{subscription_id}/cancel",
     response_model=SubscriptionOut,
     responses=problems(401, 404, 409, 422, 502, 503),
 )
@@ -134,7 +140,7 @@ async def cancel_subscription(
 
 
 @router.post(
-    "/{subscription_id}/payment-method",  # noqa: FAST003
+    "/{subscription_id}/payment-method",
     response_model=SubscriptionOut,
     responses=problems(401, 402, 404, 409, 422, 502, 503),
 )
@@ -162,7 +168,28 @@ async def change_payment_method(
     return await once.run(caller.user_id, work)
 
 
-@router.get("/{subscription_id}/events", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.post(
+    "/{subscription_id}/retry-parked",
+    response_model=SubscriptionOut,
+    responses=problems(401, 403, 404, 409, 422, 502, 503),
+)
+async def retry_parked(
+    admin: AdminDep,
+    subscription: OwnDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Take parked steps again at once. Administrators only."""
+
+    async def work(claim: Claim) -> SubscriptionOut:
+        command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.RETRY_PARKED)
+        return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
+
+    return await once.run(admin.user_id, work)
+
+
+@router.get("/{subscription_id}/events", responses=problems(401, 404, 422, 503))
 async def list_events(
     subscription: OwnDep,
     sessions: SessionsDep,
@@ -183,7 +210,7 @@ async def list_events(
     )
 
 
-@router.get("/{subscription_id}/invoices", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{subscription_id}/invoices", responses=problems(401, 404, 422, 503))
 async def list_invoices(
     subscription: OwnDep,
     sessions: SessionsDep,
@@ -196,29 +223,23 @@ async def list_invoices(
     return Listing[InvoiceOut].of(page, InvoiceOut.model_validate)
 
 
-@router.get("/{subscription_id}/explain", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{subscription_id}/explain", responses=problems(401, 404, 422, 503))
 async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> Explanation:
     """Tell why the subscription is where it is, and what happens next."""
     async with sessions() as session:
         repository = PaymentRetryRepository(session)
         retries = await repository.list_open(subscription_id=subscription.subscription_id)
-        attempts = await repository.attempts([retry.payment_retry_id for retry in retries])
-    recoveries = []
-    for retry in retries:
-        tried = attempts.get(retry.payment_retry_id, ())
-        recoveries.append(
-            RecoveryFacts(
-                stripe_invoice_id=retry.stripe_invoice_id,
-                retry_status=retry.retry_status,
-                attempt_count=retry.attempt_count,
-                next_attempt_at=retry.next_attempt_at,
-                decline_code=tried[-1].decline_code if tried else None,
+    return explain(
+        Facts(
+            **{name: getattr(subscription, name) for name in FACT_COLUMNS},
+            access=access_of(subscription, now()),
+            parked=tuple(OwedStep.model_validate(step).parked for step in subscription.parked_data),
+            recoveries=tuple(
+                RecoveryFacts(**{name: getattr(retry, name) for name in RecoveryFacts.model_fields})
+                for retry in retries
             ),
-        )
-    known = Facts.model_fields.keys() - {"access", "recoveries"}
-    columns = {name: getattr(subscription, name) for name in known}
-    access = access_of(subscription, now())
-    return explain(Facts(**columns, access=access, recoveries=tuple(recoveries)))
+        ),
+    )
 
 
 async def _send(

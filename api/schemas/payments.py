@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, HttpUrl
+from pydantic import ConfigDict, Field, StringConstraints
 
-from api.schemas.common import Input, Output
+from api.schemas.common import MASKED, Amount, Input, Output, WebAddress
+from api.schemas.parked import Parkable, parked_facts
 from database.models import Payment, PaymentAttempt, PaymentRetry, Refund
 from domain.messages import CurrencyCode
 from domain.payments import PaymentStatus, RefundStatus
 from domain.retries import AttemptTrigger, RetryStatus
 from domain.subscriptions import Access
+
+PaymentText = Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED]
 
 EXAMPLE_ID = "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55"
 
@@ -36,7 +39,7 @@ class AttemptOut(Output):
     stripe_payment_intent_id: str | None
 
 
-class PaymentRetryOut(Output):
+class PaymentRetryOut(Parkable):
     """The recovery of one unpaid invoice."""
 
     model_config = ConfigDict(
@@ -74,6 +77,7 @@ class PaymentRetryOut(Output):
     retry_status: RetryStatus
     attempt_count: int = Field(description="Scheduled tries so far.")
     next_attempt_at: datetime | None
+    decline_code: str | None = Field(description="Why the last charge failed, or was not made.")
     policy: PolicyRef
     attempts: list[AttemptOut]
     workflow_id: str
@@ -86,7 +90,7 @@ class PaymentRetryOut(Output):
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         policy = PolicyRef(name=row.policy_name, version=row.policy_version)
         tried = [AttemptOut.model_validate(attempt) for attempt in attempts]
-        return cls(**facts, policy=policy, attempts=tried)
+        return cls(**facts, policy=policy, attempts=tried, **parked_facts(row.parked_data))
 
 
 class NewPayment(Input):
@@ -100,11 +104,13 @@ class NewPayment(Input):
         },
     )
 
-    amount_cents: int = Field(gt=0, le=99_999_999, description="In minor units.")
+    amount_cents: Amount = Field(description="In minor units.")
     currency_code: CurrencyCode
     payment_method_id: UUID
-    description: str | None = Field(default=None, min_length=1, max_length=500)
-    return_url: HttpUrl | None = Field(
+    description: Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED] | None = (
+        None
+    )
+    return_url: WebAddress | None = Field(
         default=None,
         description="Where the customer comes back to from 3-D Secure.",
     )
@@ -120,14 +126,11 @@ class NewRefund(Input):
         },
     )
 
-    amount_cents: int | None = Field(
+    amount_cents: Amount | None = Field(
         default=None,
-        gt=0,
         description="In minor units; all that is left if it is missing.",
     )
-    reason: str = Field(
-        min_length=1,
-        max_length=500,
+    reason: PaymentText = Field(
         description="For the record. `duplicate`, `fraudulent` and `requested_by_customer` are "
         "told to Stripe too.",
     )
@@ -147,7 +150,7 @@ class RefundOut(Output):
     completed_at: datetime | None
 
 
-class PaymentOut(Output):
+class PaymentOut(Parkable):
     """Money that moved, or was meant to."""
 
     model_config = ConfigDict(
@@ -184,6 +187,13 @@ class PaymentOut(Output):
     workflow_id: str | None
     created_at: datetime
 
+    @classmethod
+    def of(cls, row: Payment) -> "PaymentOut":
+        """Render a payment's row."""
+        names = PaymentOut.model_fields
+        facts = {name: getattr(row, name) for name in names if hasattr(row, name)}
+        return PaymentOut(**facts, **parked_facts(row.parked_data))
+
 
 class PaymentDetailOut(PaymentOut):
     """A payment with its refunds, oldest first."""
@@ -191,9 +201,9 @@ class PaymentDetailOut(PaymentOut):
     refunds: list[RefundOut]
 
     @classmethod
-    def of(cls, row: Payment, refunds: Sequence[Refund]) -> "PaymentDetailOut":
+    def with_refunds(cls, row: Payment, refunds: Sequence[Refund]) -> "PaymentDetailOut":
         """Render a payment's row and its refunds."""
-        facts = PaymentOut.model_validate(row).model_dump()
+        facts = PaymentOut.of(row).model_dump()
         return cls(**facts, refunds=[RefundOut.model_validate(refund) for refund in refunds])
 
 

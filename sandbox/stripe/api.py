@@ -3,24 +3,24 @@
 import asyncio
 import functools
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from sandbox.stripe import access, errors, forms, limits
+from sandbox.stripe import access, errors, forms, versions
 from sandbox.stripe.access import Key
 from sandbox.stripe.checks import Passing
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.expand import expand
+from sandbox.stripe.fault_answers import fault_error, is_as_documented, sent_body
 from sandbox.stripe.faults import ApiFault
 from sandbox.stripe.idempotency import IdempotencyKeys, Saved, fingerprint
+from sandbox.stripe.request_log import RequestLog
 from sandbox.stripe.routing import Route, Router
 from sandbox.stripe.session import Session, new_id
-from sandbox.stripe.versions import modern
 
 log = logging.getLogger("sandbox.stripe.api")
 
@@ -55,6 +55,7 @@ class Answer:
     is_replayed: bool = False
     is_dropped: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    fault: ApiFault | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Work:
     ids: list[str]
     request_id: str
     fault: ApiFault | None
+
+    @property
+    def original(self) -> str | None:
+        """What its answer and each replay of it name as the request; reads are not replayed."""
+        return self.request_id if self.asked.method == "POST" else None
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -82,6 +88,7 @@ class Api:
         self._store = engine.store
         self._router = router
         self._keys = IdempotencyKeys(engine.store)
+        self._log = RequestLog(engine.store, engine.faults)
 
     async def handle(self, method: str, path: str, encoded: str, headers: Any) -> Answer:
         """Answer one request."""
@@ -90,61 +97,53 @@ class Api:
         passing = Passing(method)
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
-            seq = self._log(asked)
-            asked = replace(asked, params=modern(method, path, asked.params, headers))
+            seq = self._log.arrive(method, path, asked.params, headers)
             key = access.key_of(headers)
+            version = versions.asked_for(headers)
+            asked = replace(asked, params=versions.modern(method, path, asked.params, version))
             self._engine.limit.take()
             found = self._router.find(method, path)
             if found is None:
                 raise errors.unknown_route(method, path)
             passing = Passing(method, found[0].pattern, asked.params, key.is_publishable)
             key.check(method, found[0].pattern)
-            fault = self._engine.faults.take(method, path)
+            fault = self._log.meet(seq, method, path, asked.params, headers)
             answer = await self._with_key(Work(asked, key, *found, request_id, fault))
+            answer = replace(answer, body=sent_body(fault, answer.body), fault=fault)
         except ApiError as error:
             answer = _refusal(error, request_id)
         try:
-            self._engine.referee.exchange(passing, answer.status, answer.body)
+            if is_as_documented(answer.fault):
+                self._engine.referee.exchange(passing, answer.status, answer.body)
         except ApiError as error:
             answer = _refusal(error, request_id)
-        self._store.db.run(
-            "UPDATE requests SET status = ?, replayed = ? WHERE seq = ?",
-            answer.status,
-            answer.is_replayed,
-            seq,
+        self._log.answered(
+            seq, answer.status, answer.body, is_replayed=answer.is_replayed, fault=answer.fault
         )
         return answer
-
-    def _log(self, asked: Asked) -> int:
-        return self._store.db.insert(
-            "requests",
-            {
-                "method": asked.method,
-                "path": asked.path,
-                "params": orjson.dumps(forms.listed(asked.params)).decode(),
-                "idempotency_key": asked.headers.get("idempotency-key"),
-                "wall_time": time.time(),
-            },
-        )
 
     async def _with_key(self, work: Work) -> Answer:
         asked, fault = work.asked, work.fault
         if asked.key:
             saved = self._keys.begin(asked.key, work.fingerprint, int(self._engine.clock.now()))
             if saved:
-                is_dropped = bool(fault and fault.drop)
+                is_dropped = bool(fault and (fault.drop or fault.drop_before))
                 return Answer(
                     saved.status, saved.body, work.request_id, saved.request_id, True, is_dropped
                 )
         try:
             if fault and fault.delay_seconds:
                 await asyncio.sleep(fault.delay_seconds)
-            if fault and fault.before:
-                raise _fault_error(fault.before, fault.code)
+            if fault and (fault.before or fault.drop_before):
+                return self._refuse(work, fault)
             if asked.method == "GET":
-                return self._do(work)
-            async with self._engine.writer:
-                return self._do(work)
+                answer = self._do(work)
+            else:
+                async with self._engine.writer:
+                    answer = self._do(work)
+            if fault and fault.delay_after_seconds:
+                await asyncio.sleep(fault.delay_after_seconds)
+            return answer
         finally:
             if asked.key:
                 self._keys.end(asked.key)
@@ -165,8 +164,18 @@ class Api:
         except Exception as error:
             log.exception("%s %s failed", work.asked.method, work.asked.path)
             self._engine.referee.failure(f"{work.asked.method} {work.asked.path}", error)
-            answer = _answer(_fault_error(500), None, work)
+            answer = _answer(fault_error(500), None, work)
             self._save(work, session, answer)
+        return answer
+
+    def _refuse(self, work: Work, fault: ApiFault) -> Answer:
+        """Answer what a fault says, with nothing done."""
+        error = fault_error(fault.before or 500, fault)
+        answer = replace(
+            _refusal(error, work.request_id), original=work.original, is_dropped=fault.drop_before
+        )
+        if error.is_saved:
+            self._save(work, self._engine.session(), answer)
         return answer
 
     def _save(self, work: Work, session: Session, answer: Answer) -> None:
@@ -188,7 +197,7 @@ def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
             raise
         failure = error
     if work.fault and work.fault.after:
-        failure = _fault_error(work.fault.after)
+        failure = fault_error(work.fault.after, work.fault)
     return _answer(failure, body, work)
 
 
@@ -201,15 +210,7 @@ def _answer(failure: ApiError | None, body: Any, work: Work) -> Answer:
     is_dropped = bool(work.fault and work.fault.drop)
     status = failure.status if failure else 200
     payload = orjson.dumps(work.key.view(failure.body(work.request_id) if failure else body))
-    original = work.request_id if work.asked.method == "POST" else None
     headers = failure.headers if failure else {}
     return Answer(
-        status, payload, work.request_id, original, is_dropped=is_dropped, headers=headers
+        status, payload, work.request_id, work.original, is_dropped=is_dropped, headers=headers
     )
-
-
-def _fault_error(status: int, code: str = "rate_limit") -> ApiError:
-    if status == 429:
-        return limits.exceeded(code)
-    message = "An unknown error occurred on our side. We have been told of it."
-    return ApiError(status, "api_error", message, is_saved=False)

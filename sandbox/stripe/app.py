@@ -22,6 +22,7 @@ from sandbox.stripe.checkout_page import CheckoutPage
 from sandbox.stripe.checks import Lenient, Referee
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
+from sandbox.stripe.fault_controls import FaultControls
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.objects.catalog import coupons, plans, prices, products, promotion_codes
 from sandbox.stripe.objects.customers import (
@@ -142,7 +143,9 @@ def _response(answer: Answer, key: str | None) -> Response:
     headers |= answer.headers
     if answer.is_replayed:
         headers["Idempotent-Replayed"] = "true"
-    return Response(answer.body, answer.status, headers, media_type="application/json")
+    is_html = answer.body.startswith(b"<")
+    media_type = "text/html" if is_html else "application/json"
+    return Response(answer.body, answer.status, headers, media_type=media_type)
 
 
 def _stop_if_failed(task: asyncio.Task[None]) -> None:
@@ -197,7 +200,8 @@ def build(options: Options) -> Starlette:
         referee.close()
 
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-    parts = (Controls(engine), PaymentControls(engine), Pages(engine), CheckoutPage(engine))
+    controls = (Controls(engine), FaultControls(engine), PaymentControls(engine))
+    parts = (*controls, Pages(engine), CheckoutPage(engine))
     routes = [route for part in parts for route in part.routes()]
     routes.append(Route("/{path:path}", answer, methods=methods))
     return Starlette(routes=routes, lifespan=lifespan)

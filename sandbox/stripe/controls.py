@@ -30,7 +30,7 @@ class Retries(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     days: list[Annotated[float, Field(gt=0)]] = []
-    then: Literal["cancel", "leave"] = "leave"
+    then: Literal["cancel", "leave", "unpaid"] = "leave"
 
 
 class Controls:
@@ -49,7 +49,6 @@ class Controls:
             ("GET", "clock", self._clock),
             ("GET", "webhooks", self._pending),
             ("GET", "deviations", self._deviations),
-            ("POST", "faults", self._plan),
             ("POST", "retries", self._retries),
             ("POST", "clock/advance", self._advance),
             ("POST", "portal-settings", self._save_portal),
@@ -60,35 +59,40 @@ class Controls:
     async def _health(self, _request: Request) -> Response:
         return answered({"status": "ok"})
 
-    async def _requests(self, _request: Request) -> Response:
-        rows = self._store.db.rows("SELECT * FROM requests ORDER BY seq")
+    async def _requests(self, request: Request) -> Response:
+        """Show all requests, or those about one customer, or those after a `seq`."""
+        email = request.query_params.get("customer_email")
+        where, values = ("AND customer_email = ?", (email,)) if email else ("", ())
+        rows = self._store.db.rows(
+            f"SELECT * FROM requests WHERE seq > ? {where} ORDER BY seq",  # noqa: S608
+            int(request.query_params.get("after", 0)),
+            *values,
+        )
         items = [
             row | {"params": orjson.loads(row["params"]), "replayed": bool(row["replayed"])}
             for row in rows
         ]
         return answered({"items": items})
 
-    async def _ledger(self, _request: Request) -> Response:
-        return answered({"items": self._store.db.rows("SELECT * FROM ledger ORDER BY seq")})
+    async def _ledger(self, request: Request) -> Response:
+        customer = request.query_params.get("customer")
+        where, values = ("WHERE customer = ?", (customer,)) if customer else ("", ())
+        rows = self._store.db.rows(f"SELECT * FROM ledger {where} ORDER BY seq", *values)  # noqa: S608
+        return answered({"items": rows})
 
     async def _clock(self, _request: Request) -> Response:
         return answered({"now": self._engine.clock.now()})
 
-    async def _pending(self, _request: Request) -> Response:
-        return answered({"pending_count": self._engine.webhooks.pending_count()})
+    async def _pending(self, request: Request) -> Response:
+        email = request.query_params.get("customer_email")
+        return answered({"pending_count": self._engine.webhooks.pending_count(email)})
 
     async def _deviations(self, _request: Request) -> Response:
         return answered(self._engine.referee.report())
 
-    async def _plan(self, request: Request) -> Response:
-        plan = FaultPlan.model_validate_json(await request.body())
-        self._engine.faults.replace(plan)
-        self._engine.webhooks.wake()
-        return answered(plan.model_dump())
-
     async def _retries(self, request: Request) -> Response:
         wanted = Retries.model_validate_json(await request.body())
-        retries.set_up(self._store, wanted.days, cancels=wanted.then == "cancel")
+        retries.set_up(self._store, wanted.days, then=wanted.then)
         return answered(wanted.model_dump())
 
     async def _advance(self, request: Request) -> Response:

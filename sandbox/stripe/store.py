@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE TABLE IF NOT EXISTS deliveries (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL,
   endpoint TEXT NOT NULL, next_at REAL NOT NULL,
-  attempt_count INTEGER NOT NULL DEFAULT 0);
+  attempt_count INTEGER NOT NULL DEFAULT 0, customer_email TEXT);
 CREATE INDEX IF NOT EXISTS deliveries_by_time ON deliveries (next_at, seq);
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event_id);
 CREATE TABLE IF NOT EXISTS idempotency (
@@ -28,19 +28,22 @@ CREATE TABLE IF NOT EXISTS idempotency (
 CREATE TABLE IF NOT EXISTS requests (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, method TEXT NOT NULL, path TEXT NOT NULL,
   params TEXT NOT NULL, idempotency_key TEXT, status INTEGER, replayed INTEGER NOT NULL DEFAULT 0,
-  wall_time REAL NOT NULL);
+  wall_time REAL NOT NULL, customer TEXT, customer_email TEXT, fault TEXT,
+  error_type TEXT, error_code TEXT, decline_code TEXT, user_agent TEXT);
+CREATE INDEX IF NOT EXISTS requests_by_customer ON requests (customer_email, seq);
 CREATE TABLE IF NOT EXISTS ledger (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, outcome TEXT NOT NULL,
   amount INTEGER NOT NULL, currency TEXT NOT NULL, customer TEXT, subscription TEXT, invoice TEXT,
   payment_intent TEXT, charge TEXT, decline_code TEXT, idempotency_key TEXT,
   wall_time REAL NOT NULL, sandbox_time REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS ledger_by_customer ON ledger (customer, seq);
 CREATE TABLE IF NOT EXISTS jobs (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, object_id TEXT NOT NULL,
   due_at INTEGER NOT NULL, clock TEXT, UNIQUE (kind, object_id));
 CREATE INDEX IF NOT EXISTS jobs_by_time ON jobs (clock, due_at, seq);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value REAL NOT NULL);
 """
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 TABLES = (
     "objects", "events", "deliveries", "idempotency", "requests", "ledger", "jobs", "settings",
 )  # fmt: skip
@@ -64,6 +67,7 @@ INDEXED = {
     "setup_attempt": ("setup_intent",),
     "setup_intent": ("customer",),
     "subscription": ("customer", "test_clock"),
+    "test_helpers.test_clock": ("_customer_email",),
     "subscription_schedule": ("customer",),
 }
 _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -240,10 +244,12 @@ class Store:
         bounds: Mapping[str, int],
         page: Mapping[str, Any],
         *,
+        since: int = 0,
         is_delivered: bool | None = None,
     ) -> tuple[list[Row], bool]:
         """Return one page of events, newest first, and whether there are more."""
-        where, values = [], []
+        where: list[str] = ["created >= ?"]
+        values: list[Any] = [since]
         if types:
             alternatives = []
             for name in types:

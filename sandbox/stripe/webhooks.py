@@ -9,7 +9,11 @@ import secrets
 import time
 from dataclasses import dataclass
 
+import orjson
+
+from sandbox.stripe import API_VERSION
 from sandbox.stripe.faults import Faults
+from sandbox.stripe.owners import owner_of_object
 from sandbox.stripe.poster import Poster
 from sandbox.stripe.store import Row, Store
 
@@ -20,6 +24,18 @@ _ALL = {"limit": 100}
 _SHUFFLE_SECONDS = 0.2
 log = logging.getLogger("sandbox.stripe.webhooks")
 _dice = secrets.SystemRandom()
+
+
+def _due(store: Store, held_back: list[str]) -> list[Row]:
+    """Return the next deliveries, but for those about customers that are held back."""
+    marks = ", ".join("?" * len(held_back))
+    return store.db.rows(
+        "SELECT d.*, e.body FROM deliveries d JOIN events e "  # noqa: S608 - only marks
+        f"ON e.id = d.event_id WHERE coalesce(d.customer_email, '') NOT IN ({marks}) "
+        "ORDER BY d.next_at, d.seq LIMIT ?",
+        *held_back,
+        2 * _AT_ONCE,
+    )
 
 
 def sign(secret: str, payload: bytes, moment: int) -> str:
@@ -35,6 +51,16 @@ class Target:
     endpoint: str
     url: str
     secret: str
+    api_version: str | None = None
+
+    def payload(self, body: str) -> bytes:
+        """Return an event as it is sent there: it names the endpoint's own version, if it has one.
+
+        The object in it keeps its shape.
+        """
+        if self.api_version is None or self.api_version == API_VERSION:
+            return body.encode()
+        return orjson.dumps(orjson.loads(body) | {"api_version": self.api_version})
 
 
 class Targets:
@@ -48,9 +74,7 @@ class Targets:
         """Return where events of a type are sent."""
         rows, _ = self._store.objects("webhook_endpoint", {"status": "enabled"}, page=_ALL)
         return ([self._fixed] if self._fixed else []) + [
-            Target(row["id"], row["url"], row["_secret"])
-            for row in rows
-            if not {"*", event_type}.isdisjoint(row["enabled_events"])
+            _target(row) for row in rows if not {"*", event_type}.isdisjoint(row["enabled_events"])
         ]
 
     def named(self, endpoint: str) -> Target | None:
@@ -58,7 +82,11 @@ class Targets:
         if not endpoint:
             return self._fixed
         row = self._store.get(endpoint)
-        return Target(row["id"], row["url"], row["_secret"]) if row else None
+        return _target(row) if row else None
+
+
+def _target(row: Row) -> Target:
+    return Target(row["id"], row["url"], row["_secret"], row["api_version"])
 
 
 class Webhooks:
@@ -74,7 +102,8 @@ class Webhooks:
 
     def enqueue(self, event: Row) -> None:
         """Note an event for delivery, and in it to how many, before it is written."""
-        plan = self._faults.plan.webhooks
+        email = owner_of_object(self._store, event["data"]["object"]).email
+        plan = self._faults.webhooks(email)
         listening = self._targets.listening(event["type"])
         event["pending_webhooks"] = len(listening)
         for target in plan.duplicate * listening:
@@ -82,15 +111,16 @@ class Webhooks:
             if plan.shuffle:
                 next_at += _dice.uniform(0, _SHUFFLE_SECONDS)
             row = {"event_id": event["id"], "endpoint": target.endpoint, "next_at": next_at}
-            self._store.db.insert("deliveries", row)
+            self._store.db.insert("deliveries", row | {"customer_email": email})
 
     def wake(self) -> None:
         """Look at the table again."""
         self._wake.set()
 
-    def pending_count(self) -> int:
-        """Return how many deliveries have not been taken yet."""
-        row = self._store.db.row("SELECT count(*) AS n FROM deliveries")
+    def pending_count(self, email: str | None = None) -> int:
+        """Return how many deliveries have not been taken yet, of all or about one customer."""
+        sql = "SELECT count(*) AS n FROM deliveries WHERE ? IS NULL OR customer_email = ?"
+        row = self._store.db.row(sql, email, email)
         return int(row["n"]) if row else 0
 
     async def run(self) -> None:
@@ -116,11 +146,7 @@ class Webhooks:
         """Start what is due and return how long the next one can wait, None being for ever."""
         if self._faults.plan.webhooks.off:
             return None
-        rows = self._store.db.rows(
-            "SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id "
-            "ORDER BY d.next_at, d.seq LIMIT ?",
-            2 * _AT_ONCE,
-        )
+        rows = _due(self._store, list(self._faults.held_back()))
         for row in rows:
             if row["seq"] in self._sending:
                 continue
@@ -135,7 +161,9 @@ class Webhooks:
     async def _deliver(self, row: Row) -> None:
         try:
             target = self._targets.named(row["endpoint"])
-            if target is None or await self._is_taken(target, row["body"].encode()):
+            if target is None or (
+                not self._is_lost(row) and await self._is_taken(target, target.payload(row["body"]))
+            ):
                 self._store.db.run("DELETE FROM deliveries WHERE seq = ?", row["seq"])
                 return
             pause = min(2.0 ** row["attempt_count"], _LONGEST_PAUSE)
@@ -147,10 +175,11 @@ class Webhooks:
             self._sending.pop(row["seq"], None)
             self.wake()
 
+    def _is_lost(self, row: Row) -> bool:
+        plan = self._faults.webhooks(row["customer_email"])
+        return bool(plan.drop) and _dice.random() < plan.drop
+
     async def _is_taken(self, target: Target, payload: bytes) -> bool:
-        plan = self._faults.plan.webhooks
-        if plan.drop and _dice.random() < plan.drop:
-            return False
         headers = _CONTENT | {"Stripe-Signature": sign(target.secret, payload, int(time.time()))}
         poster = self._posters.setdefault(target.url, Poster(target.url))
         try:

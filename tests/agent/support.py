@@ -74,7 +74,7 @@ async def row_of(sessions: Sessions, handle: WorkflowHandle[Any, Any]) -> AgentR
         return await AgentRunRepository(session).get(agent_run_id, None)
 
 
-async def until(read: Callable[[], Awaitable[Any]], seconds: float = 20) -> Any:
+async def until(read: Callable[[], Awaitable[Any]], seconds: float = 100) -> Any:
     async with asyncio.timeout(seconds):
         while not (answer := await read()):  # noqa: ASYNC110 - a row has no event
             await asyncio.sleep(0.05)

@@ -58,7 +58,7 @@ def client(app: FastAPI, **headers: str) -> httpx.AsyncClient:
         transport=httpx.ASGITransport(app),
         base_url="http://test",
         headers=headers,
-        timeout=30,
+        timeout=100,
     )
 
 
@@ -156,7 +156,7 @@ async def make_plan(admin: Person, **changes: Any) -> dict[str, Any]:
     return made
 
 
-async def until(read: Callable[[], Awaitable[Any]], seconds: float = 15) -> Any:
+async def until(read: Callable[[], Awaitable[Any]], seconds: float = 100) -> Any:
     """Ask until the answer is true."""
     async with asyncio.timeout(seconds):
         while not (answer := await read()):  # noqa: ASYNC110 - what is asked has no event

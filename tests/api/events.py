@@ -22,7 +22,7 @@ async def row_of(sessions: Sessions, stripe_event_id: str) -> WebhookEvent | Non
         return await session.scalar(statement)
 
 
-async def settled(sessions: Sessions, stripe_event_id: str, seconds: float = 10) -> WebhookEvent:
+async def settled(sessions: Sessions, stripe_event_id: str, seconds: float = 100) -> WebhookEvent:
     async def probe() -> WebhookEvent | None:
         row = await row_of(sessions, stripe_event_id)
         is_open = row is None or row.webhook_event_status == WebhookEventStatus.RECEIVED

@@ -130,7 +130,7 @@ async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     host, port = server.servers[0].sockets[0].getsockname()[:2]
     try:
         base = f"http://{host}:{port}"
-        async with httpx.AsyncClient(base_url=base, verify=trusted(), timeout=20) as http:
+        async with httpx.AsyncClient(base_url=base, verify=trusted(), timeout=100) as http:
             yield http
     finally:
         server.should_exit = True
@@ -150,7 +150,7 @@ async def idle_server(port: int | None = None) -> AsyncIterator[Client]:
         yield env.client
 
 
-async def eventually(probe: Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:
+async def eventually(probe: Callable[[], Awaitable[Any]], seconds: float = 100) -> Any:
     """Ask until something comes, or fail."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

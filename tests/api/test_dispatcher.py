@@ -118,12 +118,12 @@ async def test_work_of_a_process_that_died_is_taken_over(
     event = stripe_event(subscription_id=subscription_id)
     await put(sessions, event)
     async with sessions.begin() as session:  # claimed, and never heard of again
-        claimed = await WebhookInboxRepository(session).claim(200, timedelta(seconds=0.4))
+        claimed = await WebhookInboxRepository(session).claim(200, timedelta(hours=1))
     assert event["id"] in {row.stripe_event_id for row in claimed}
     heir = Dispatcher(sessions, temporal)
     await heir.turn()
     assert await hints(temporal, subscription_id) == []
-    await asyncio.sleep(0.5)
+    await make_due(sessions, [event["id"]])
     await heir.turn()
     assert await hints(temporal, subscription_id) == [[event["id"]]]
     # Died between the signal and the mark: the same signal again, which a mailbox absorbs.

@@ -75,7 +75,7 @@ async def test_probes_tell_who_answers() -> None:
                 "no_mail": lambda: ping_smtp("127.0.0.1", no_mail),
                 "ours": _raise_ours,
             },
-            timeout_seconds=10,
+            timeout_seconds=100,
         )
     up = {name for name, finding in findings.items() if finding.is_up}
     assert up == {"chroma", "mail"}
@@ -90,7 +90,7 @@ async def test_probes_tell_who_answers() -> None:
 
 
 async def test_silence_is_not_waited_out() -> None:
-    async with other_side(silence) as silent, asyncio.timeout(10):
+    async with other_side(silence) as silent, asyncio.timeout(100):
         probes = {"mail": lambda: ping_smtp("127.0.0.1", silent)}
         finding = (await run_probes(probes, timeout_seconds=0.2))["mail"]
     assert (finding.is_up, finding.detail) == (False, "no answer within 0.2 s")

@@ -88,7 +88,7 @@ class Stripe:
 async def stripe(settings: Settings) -> AsyncIterator[Stripe]:
     headers = {"Authorization": "Bearer sk_test_x"}
     base = settings.stripe.api_base or ""
-    http = httpx.AsyncClient(base_url=base, verify=trusted(), headers=headers, timeout=20)
+    http = httpx.AsyncClient(base_url=base, verify=trusted(), headers=headers, timeout=100)
     async with http:
         behind = Stripe(http)
         yield behind

@@ -57,13 +57,13 @@ def note(number: object, **data: Any) -> EventNote:
 
 
 async def receive(connection: ClientConnection, count: int) -> list[dict[str, Any]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         return [json.loads(await connection.recv()) for _ in range(count)]
 
 
 async def close_code(opening: AbstractAsyncContextManager[ClientConnection]) -> int | None:
     """Return the code that a socket is closed with, having said nothing."""
-    async with opening as connection, asyncio.timeout(10):
+    async with opening as connection, asyncio.timeout(100):
         with pytest.raises(ConnectionClosed):
             await connection.recv()
         return connection.close_code

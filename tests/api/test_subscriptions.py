@@ -325,7 +325,7 @@ async def test_a_failed_renewal_is_retried_by_hand(
     await add_card(user, await card(*declines))
     made = await subscribe(user, plan)
     await wait_status(user, made["subscription_id"], "active")
-    async with httpx.AsyncClient(base_url=settings.stripe.api_base or "", timeout=30) as sandbox:
+    async with httpx.AsyncClient(base_url=settings.stripe.api_base or "", timeout=100) as sandbox:
         await sandbox.post("/_sandbox/clock/advance", json={"seconds": 32 * 86_400})
     mailbox = dev_server.get_workflow_handle(made["workflow_id"])
     await mailbox.signal(SubscriptionWorkflow.hint, ["evt_by_hand"])

@@ -176,7 +176,7 @@ async def test_history_is_what_the_command_line_shows(
         *command.split(),
         stdout=asyncio.subprocess.PIPE,
     )
-    output, _ = await asyncio.wait_for(shown.communicate(), 20)
+    output, _ = await asyncio.wait_for(shown.communicate(), 100)
     assert len(reply.json()["events"]) >= 3
     assert reply.json() == json.loads(output)
 

@@ -49,7 +49,7 @@ async def test_the_watch_outlives_an_api_that_is_started_again(answer: bytes) ->
 
     console = Console(record=True, quiet=True)
     watch = Watch(f"http://127.0.0.1:{port}", "pk_x", "x", after=4)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         async with answering(answer, port) as came:
             watching = asyncio.create_task(follow(watch, console))
             await came.wait()
@@ -69,7 +69,7 @@ async def test_the_replay_speaks_tls_to_a_temporal_that_wants_it(
 
     port = free_port()
     environ = {"TEMPORAL__ADDRESS": f"127.0.0.1:{port}", "TEMPORAL__API_KEY": "hidden"}
-    async with await asyncio.start_server(listen, "127.0.0.1", port), asyncio.timeout(20):
+    async with await asyncio.start_server(listen, "127.0.0.1", port), asyncio.timeout(100):
         for is_tls, first in (("true", TLS_HANDSHAKE), ("false", HTTP2_PREFACE)):
             given = {**environ, "TEMPORAL__IS_TLS": is_tls}
             assert await replay_command("subscription-x", None, None, given) == 2

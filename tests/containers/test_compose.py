@@ -172,7 +172,7 @@ def test_the_sandboxes_know_their_options(services: Services, name: str) -> None
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     ).stdout
 

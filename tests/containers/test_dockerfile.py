@@ -39,7 +39,7 @@ def test_the_recipe_drops_exactly_those_packages_with_their_hashes() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=True,
     ).stdout
     whole = (ROOT / "requirements.lock").read_text()

@@ -34,7 +34,7 @@ def healthcheck(*arguments: str, address: str = "") -> subprocess.CompletedProce
         env={"TEMPORAL__ADDRESS": address},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
 
@@ -91,7 +91,7 @@ async def test_a_worker_is_healthy_while_this_host_polls_its_queue() -> None:
 
         before = await check_worker(address)
         async with Worker(env.client, task_queue=QUEUE, workflows=[IdleWorkflow]):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(100):
                 # Reason: the first poll reaches the server a moment after the worker has started.
                 while (await check_worker(address)).returncode:
                     continue

@@ -17,7 +17,7 @@ from tests.e2e.running import PATIENCE_SECONDS, wait_for
 
 ENDED = ("completed", "failed", "canceled", "budget_exceeded")
 AMOUNT_CENTS = 2_000
-SILENCE_SECONDS = 40.0
+SILENCE_SECONDS = 100.0
 # Slow enough for something to go wrong while the model speaks.
 TOKEN_SECONDS = 0.02
 CLOSED_AFTER_ALL = 1000

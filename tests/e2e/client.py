@@ -13,7 +13,7 @@ from tests.e2e.running import RunningStack, wait_for
 
 API = "/api/v1"
 DAY_SECONDS = 86_400
-TIMEOUT_SECONDS = 40.0
+TIMEOUT_SECONDS = 100.0
 
 Document = dict[str, Any]
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).parents[2]
 START_SECONDS = 120
-STOP_SECONDS = 10
-PATIENCE_SECONDS = 60
+STOP_SECONDS = 100
+PATIENCE_SECONDS = 120
 ADDRESSES = ("api", "temporal", "temporal_ui", "database_url", "chroma", "stripe", "llm", "mail")
 
 Found = TypeVar("Found")

@@ -72,17 +72,19 @@ async def temporal(world: World) -> AsyncIterator[Client]:
         yield client
 
 
+@pytest.mark.parametrize("most", [None, pytest.param(MAX_RATIO, marks=pytest.mark.soak)])
 async def test_overhead_of_durability(
-    world: World, asker: Asker, temporal: Client, measure: Measure
+    world: World, asker: Asker, temporal: Client, measure: Measure, most: float | None
 ) -> None:
     """What makes a step durable, workflow, graph and two queues, is as quick as a bare activity."""
     ratio = 0.0
     for _ in range(TRY_COUNT):
         ratios = await _ratios(world, asker, temporal, measure, count=SAMPLE_STEP_COUNT)
         ratio = ratios.shell
-        if ratio <= MAX_RATIO:
+        if most is None or ratio <= most:
             return
-    assert ratio <= MAX_RATIO
+    assert most is not None
+    assert ratio <= most
 
 
 @pytest.mark.soak
@@ -174,7 +176,10 @@ def _at(event: Document) -> float:
     return datetime.fromisoformat(event["eventTime"]).timestamp()
 
 
-def test_a_token_reaches_the_socket(world: World, asker: Asker, measure: Measure) -> None:
+@pytest.mark.parametrize("most_ms", [None, pytest.param(MAX_TOKEN_P95_MS, marks=pytest.mark.soak)])
+def test_a_token_reaches_the_socket(
+    world: World, asker: Asker, measure: Measure, most_ms: float | None
+) -> None:
     p95 = 0.0
     for _ in range(TRY_COUNT):
         delays = sorted(_token_delays(world, asker))
@@ -183,9 +188,10 @@ def test_a_token_reaches_the_socket(world: World, asker: Asker, measure: Measure
             f"{len(delays)} tokens from the model to the WebSocket:"
             f" p50 {p50:.0f} ms, p95 {p95:.0f} ms"
         )
-        if p95 <= MAX_TOKEN_P95_MS:
+        if most_ms is None or p95 <= most_ms:
             return
-    assert p95 <= MAX_TOKEN_P95_MS
+    assert most_ms is not None
+    assert p95 <= most_ms
 
 
 def _token_delays(world: World, asker: Asker) -> Iterator[float]:

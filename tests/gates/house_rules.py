@@ -34,11 +34,13 @@ ALLOWED_IMPORTS = {
     "domain": {"pydantic"},
     "workflows": {"activities", "agents", "domain", "langgraph", "pydantic", "temporalio"},
 }
+CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time", "time_ns"}
 EDGES = ("worker.py", "cli.py", "api/app.py", "tests/")  # where settings may be read
 HOST_IN_LOCK = re.compile(r"://|^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b")
 FOREIGN_LOCKS = ("package-lock.json", "uv.lock", "yarn.lock", "poetry.lock")
 
 Violations = Iterator[str]
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def sources(root: Path) -> Iterator[Path]:
@@ -95,6 +97,95 @@ def settings_inside(path: Path, tree: ast.Module) -> Violations:
                 yield f"{path}:{node.lineno}: only worker.py, cli.py and api/app.py read Settings"
 
 
+def _names(node: ast.AST) -> set[str]:
+    """Return the names that an expression uses, attributes and called functions among them."""
+    found = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return found | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+
+
+def _is_clock(node: ast.AST) -> bool:
+    """Say whether an expression reads a clock."""
+    calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
+    return any(isinstance(func, ast.Attribute) and func.attr in CLOCKS for func in calls)
+
+
+def _is_duration(node: ast.AST, moments: set[str], durations: set[str]) -> bool:
+    """Say whether an expression is made of the time between two readings of a clock."""
+    if _names(node) & durations:
+        return True
+    return any(
+        isinstance(part, ast.BinOp)
+        and isinstance(part.op, ast.Sub)
+        and bool(_names(part.right))
+        and (_is_clock(part) or bool(_names(part) & moments))
+        for part in ast.walk(node)
+    )
+
+
+def _told_by(node: ast.AST) -> tuple[set[str], ast.AST | None]:
+    """Return what a statement gives a value to, and the value."""
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            return {name for target in targets for name in _names(target)}, value
+        case ast.AugAssign(target=target, value=value) | ast.NamedExpr(target=target, value=value):
+            return _names(target), value
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            given = [part.value for part in ast.walk(node) if isinstance(part, ast.Return)]
+            return {node.name}, ast.Tuple([value for value in given if value], ast.Load())
+    return set(), None
+
+
+def _timed_names(scope: ast.AST, timers: set[str]) -> tuple[set[str], set[str]]:
+    """Return the names of moments and of durations in a scope, with those that timers return."""
+    moments: set[str] = set()
+    durations = set(timers)
+    size = -1
+    while size != len(moments) + len(durations):
+        size = len(moments) + len(durations)
+        for node in ast.walk(scope):
+            names, value = _told_by(node)
+            if value is None:
+                continue
+            if _is_duration(value, moments, durations):
+                durations |= names
+            elif _is_clock(value):
+                moments |= names
+    return moments, durations
+
+
+def _is_soak(node: ast.AST) -> bool:
+    return isinstance(node, _FUNCTIONS) and any(
+        "soak" in _names(decorator) for decorator in node.decorator_list
+    )
+
+
+def timed_assertions(path: Path, tree: ast.Module) -> Violations:
+    """Find tests that hold a measured time to a limit and are not marked `soak`."""
+    if path.parts[0] != "tests":
+        return
+    scopes = [node for node in tree.body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))]
+    timers: set[str] = set()
+    for _ in scopes:
+        timers |= {scope.name for scope in scopes if scope.name in _timed_names(scope, timers)[1]}
+    for scope in scopes:
+        moments, durations = _timed_names(scope, timers)
+        for node in [] if _is_soak(scope) else ast.walk(scope):
+            if isinstance(node, ast.Compare) and _is_limit(node, moments, durations):
+                yield f"{path}:{node.lineno}: a time has a limit: print it, or mark the test soak"
+
+
+def _is_limit(node: ast.Compare, moments: set[str], durations: set[str]) -> bool:
+    sides = [node.left, *node.comparators]
+    for before, operator, after in zip(sides, node.ops, sides[1:], strict=False):
+        if not isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+            continue
+        pair = (before, after) if isinstance(operator, ast.Lt | ast.LtE) else (after, before)
+        small, large = (_is_duration(side, moments, durations) for side in pair)
+        if small and not large:
+            return True
+    return False
+
+
 def unwatched_rooms(root: Path) -> Violations:
     """Find rooms that import-linter does not look at."""
     config = tomllib.loads((root / "pyproject.toml").read_text())
@@ -131,6 +222,7 @@ def violations(root: Path) -> Violations:
         yield from oversized(path, text, tree)
         yield from forbidden_imports(path, tree)
         yield from settings_inside(path, tree)
+        yield from timed_assertions(path, tree)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,43 @@ def test_a_broken_rule_is_named(house: Path, path: str, code: str, complaint: st
     assert any(complaint in found for found in house_rules.violations(house))
 
 
+TIMED = """
+import time
+
+def took() -> float:
+    begun = time.perf_counter()
+    return time.perf_counter() - begun
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def test_it():\n    begun = time.monotonic()\n    assert time.monotonic() - begun < 2\n",
+        "def test_it():\n    assert 2 >= took()\n",
+        "def test_it():\n    found = [took() for _ in range(5)]\n    assert sorted(found)[4] < 2\n",
+        "async def test_it():\n    a = loop.time()\n    b = loop.time() - a\n    assert b < 1\n",
+        "def test_it():\n    used = time.process_time() - ZERO\n    assert 0 < used / 5 < MOST\n",
+    ],
+)
+def test_a_limit_on_a_measured_time_is_for_soak(house: Path, code: str) -> None:
+    (house / "tests").mkdir()
+    (house / "tests/test_it.py").write_text(TIMED + code)
+    assert any("a time has a limit" in found for found in house_rules.violations(house))
+    (house / "tests/test_it.py").write_text(TIMED + f"@pytest.mark.soak\n{code}")
+    assert list(house_rules.violations(house)) == []
+
+
+def test_hangs_may_be_ended_and_waits_have_a_least_length(house: Path) -> None:
+    (house / "tests").mkdir()
+    (house / "tests/test_it.py").write_text(
+        f"{TIMED}def test_it():\n    deadline = time.monotonic() + 60\n"
+        "    while not is_done():\n        assert time.monotonic() < deadline\n"
+        "    assert took() >= 0.1\n"
+    )
+    assert list(house_rules.violations(house)) == []
+
+
 def test_functions_of_the_longest_allowed_length_pass(house: Path) -> None:
     body = "    value = 1\n" * (house_rules.MAX_FUNCTION_LINES - 1)
     (house / "domain/rules.py").write_text(f"def long() -> None:\n{body}")
@@ -85,9 +122,9 @@ def test_tests_may_be_long_winded(house: Path) -> None:
 def test_the_script_fails_when_a_rule_is_broken(house: Path) -> None:
     script = Path(house_rules.__file__)
     command = [sys.executable, str(script), str(house)]
-    tidy = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    tidy = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     (house / "uv.lock").touch()
-    broken = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    broken = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
     assert (tidy.returncode, broken.returncode) == (0, 1)
     assert "uv.lock" in broken.stderr

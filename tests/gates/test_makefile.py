@@ -32,7 +32,7 @@ def run(
         env=env or OUTSIDE,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -21,7 +21,7 @@ def mypy(tmp_path: Path, code: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=150,
         check=False,
     )
 

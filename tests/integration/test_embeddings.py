@@ -82,20 +82,25 @@ def test_passages_fit_into_the_model() -> None:
             assert sum(embedder.count_pieces([chunk.text])) <= PASSAGE_PIECES
 
 
-async def test_it_is_quick_and_small(measure: Measure) -> None:
+@pytest.mark.parametrize("most", [None, pytest.param(TEXT_MILLISECONDS, marks=pytest.mark.soak)])
+async def test_it_is_quick(measure: Measure, most: float | None) -> None:
     embedder = LocalEmbedder()
     await embedder.embed(["warm"])
     started = time.perf_counter()
     for number in range(20):
         await embedder.embed([f"How do I start number {number}?"])
     each = (time.perf_counter() - started) * 1_000 / 20
+    measure(f"embedding: {each:.1f} ms a short text")
+    assert most is None or each < most
+
+
+async def test_it_is_small(measure: Measure) -> None:
     command = [sys.executable, "-c", MEASURE]
     done = await asyncio.to_thread(
         subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=True
     )
     loaded = float(done.stdout)
-    measure(f"embedding: {each:.1f} ms a short text, {loaded:.0f} MB resident")
-    assert each < TEXT_MILLISECONDS
+    measure(f"embedding: {loaded:.0f} MB resident")
     assert loaded < LOADED_MEGABYTES
 
 

@@ -27,7 +27,7 @@ class ModelServer:
     url: str
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.url, verify=trusted(), timeout=20)
+        self.http = httpx.Client(base_url=self.url, verify=trusted(), timeout=100)
 
     def script(self, *items: dict[str, Any]) -> None:
         reply = self.http.post("/_sandbox/script", json={"items": items})

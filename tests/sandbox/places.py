@@ -30,7 +30,7 @@ class Place:
 
 
 def sandbox_place(sandbox: Sandbox) -> Place:
-    return _place("sk_test_behaviour", {"api": sandbox.url}, 10, 0.01)
+    return _place("sk_test_behaviour", {"api": sandbox.url}, 100, 0.01)
 
 
 def stripe_place() -> Place:

@@ -37,7 +37,7 @@ def free_port() -> int:
 def wait_for(
     what: str,
     probe: Callable[[], Any],
-    timeout_seconds: float = 10.0,
+    timeout_seconds: float = 100.0,
     pause_seconds: float = 0.02,
 ) -> Any:
     """Poll until `probe` answers something, or fail with what was waited for."""
@@ -58,7 +58,7 @@ class Sandbox:
     url: str
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.url, verify=trusted(), timeout=20)
+        self.http = httpx.Client(base_url=self.url, verify=trusted(), timeout=100)
         self.api: Any = stripe.StripeClient(
             "sk_test_sandbox",
             base_addresses={"api": self.url},
@@ -98,12 +98,12 @@ class Sandbox:
     def end(self) -> None:
         """Stop without asking what was checked."""
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(100)
         self.http.close()
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(100)
         self.http.close()
 
 

@@ -271,7 +271,7 @@ def test_a_pending_update_is_applied_once_paid(shop: Shop, sandbox: Sandbox) -> 
     held = upgrade(shop, started, "pending_if_incomplete")
     assert (held.status, item_of(held).quantity) == ("active", 1)
     assert held.pending_update.subscription_items[0].quantity == 5
-    assert held.pending_update.expires_at - sandbox.now() == pytest.approx(23 * 3_600, abs=5)
+    assert held.pending_update.expires_at - sandbox.now() == pytest.approx(23 * 3_600, abs=600)
     sandbox.api.invoices.pay(held.latest_invoice)
     after = shop.see(started.id)
     assert (after.pending_update, item_of(after).quantity, after.status) == (None, 5, "active")

@@ -259,16 +259,3 @@ def test_the_calls_of_stripes_cli(sandbox: Sandbox) -> None:
     form["expected_amount"] = "3000"
     right = sandbox.http.post(f"{path}/confirm", headers=key, data=form)
     assert right.json()["payment_status"] == "paid"
-
-
-def test_customer_update_needs_a_customer(shop: Shop, sandbox: Sandbox) -> None:
-    wanted = {
-        "mode": "subscription",
-        "line_items": [{"price": shop.price, "quantity": 1}],
-        "success_url": "https://shop.example",
-        "customer_update": {"address": "auto", "name": "auto"},
-    }
-    api = sandbox.api.checkout.sessions
-    assert api.create({**wanted, "customer": shop.customer}).customer == shop.customer
-    with pytest.raises(stripe.InvalidRequestError, match="can only be used with `customer`"):
-        api.create(wanted)

@@ -54,12 +54,12 @@ def test_objects_live_at_their_clocks_time(sandbox: Sandbox, hooks: Receiver) ->
     )  # fmt: skip
     assert started["items"].data[0].current_period_end == FEBRUARY_28
     intent = first.payments.data[0].payment.payment_intent
-    assert abs(intent.created - begun) < 60
+    assert begun <= intent.created <= sandbox.now()
     advance(sandbox, clock, FEBRUARY_28 + 1_800)
     renewed = shop.see(started.id)
     assert (renewed.status, renewed.latest_invoice.status) == ("active", "draft")
     assert renewed.latest_invoice.created == FEBRUARY_28
-    assert abs(int(sandbox.now()) - begun) < 60
+    assert sandbox.now() - begun < DAY, "the default clock stays"
     advance(sandbox, clock, FEBRUARY_28 + 3_600)
     paid = shop.see(started.id).latest_invoice
     assert (paid.status, paid.status_transitions.paid_at) == ("paid", FEBRUARY_28 + 3_600)

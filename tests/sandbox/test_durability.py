@@ -17,7 +17,7 @@ from tests.conftest import Measure
 from tests.sandbox import servers
 from tests.sandbox.conftest import open_shop
 from tests.sandbox.servers import UNCHECKED, Sandbox
-from tests.sandbox.test_clocks import FEBRUARY_28, clock_of, on_clock
+from tests.sandbox.test_clocks import DAY, FEBRUARY_28, clock_of, on_clock
 
 HEADERS = {"Authorization": "Bearer sk_test_sandbox"}
 CALLERS = 4
@@ -149,7 +149,7 @@ def test_clock_jobs_and_webhooks_go_on_after_sigkill(tmp_path: Path) -> None:
 
         second = servers.start(tmp_path, webhook_url=hooks.url)
         try:
-            assert 0 <= second.now() - moment < 30
+            assert 0 <= second.now() - moment < DAY
             second.quiet()
             assert hooks.types(started.id) == ["customer.subscription.created"]
             look = second.api.test_helpers.test_clocks.retrieve
@@ -176,7 +176,8 @@ def test_real_time_makes_jobs_due(own: Sandbox) -> None:
 def test_reset_forgets_everything(own: Sandbox) -> None:
     open_shop(own).give_card("ok")
     own.advance(days=100)
+    begun = time.time()
     own.control("reset")
-    assert abs(own.now() - time.time()) < 5
+    assert begun <= own.now() <= time.time()
     assert own.see("ledger") == own.see("requests") == {"items": []}
     assert own.api.customers.list().data == []

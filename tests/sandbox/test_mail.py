@@ -23,7 +23,7 @@ def test_mail_is_kept_and_shown(tmp_path: Path) -> None:
         message["From"], message["To"] = "billing@perdure.example", "Eve@example.com"
         message["Subject"], message["Message-ID"] = "Your card — déclinée", "<1@perdure.example>"
         message.set_content("Please add another card.\n")
-        with smtplib.SMTP("127.0.0.1", smtp_port, timeout=5) as smtp:
+        with smtplib.SMTP("127.0.0.1", smtp_port, timeout=50) as smtp:
             smtp.send_message(message, to_addrs=["Eve@example.com", "adam@example.com"])
 
         (mail,) = http.get("/_sandbox/mails", params={"to": "eve@example.com"}).json()["items"]

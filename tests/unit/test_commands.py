@@ -83,7 +83,7 @@ def cli(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         stdin=subprocess.DEVNULL,
     )
@@ -379,7 +379,7 @@ async def test_the_watch_follows_to_the_end(
     await append(sessions, subscription_id, note("first"), note("second"))
     watch = Watch(str(http.base_url), key, str(subscription_id), after=1)
     seen: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         async for event in watch.events(QUIET.print):
             seen.append(line_of(event))
             if len(seen) == 1:
@@ -407,7 +407,7 @@ def test_ctrl_c_leaves_the_watch_and_tells_how_to_go_on(tmp_path: Path) -> None:
         assert child.stdout is not None
         assert "trying again from event 7" in child.stdout.readline()
         child.send_signal(signal.SIGINT)
-        said, _ = child.communicate(timeout=10)
+        said, _ = child.communicate(timeout=100)
     assert child.returncode == 0
     assert "--after 7" in said
 

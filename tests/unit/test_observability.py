@@ -33,7 +33,7 @@ def run(code: str, folder: Path | None = None) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
 
 

@@ -28,7 +28,8 @@ def remove(session: Session, customer: Object) -> Object:
         session.change(method, changes, is_announced=False)
     # Reason: ending the subscriptions can have changed the customer.
     last = session.get("customer", customer["id"])
-    session.store.put(deleted(last))
+    # Reason: faults and the log still know whom later requests are about.
+    session.store.put(deleted(last) | {"_email": last["email"]})
     session.emit("customer.deleted", last)
     return deleted(last)
 

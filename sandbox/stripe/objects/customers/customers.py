@@ -47,8 +47,9 @@ _FIELDS: dict[str, Param] = {
 
 def create(session: Session, params: dict[str, Any]) -> Object:
     """POST /v1/customers."""
-    if params.get("test_clock"):
-        _join_clock(session, params["test_clock"])
+    bound = _bound_clock(session, params)
+    if params.get("test_clock") or bound:
+        _join_clock(session, params.get("test_clock") or bound)
     settings = {
         "custom_fields": None,
         "default_payment_method": None,
@@ -105,6 +106,12 @@ def _create_with_card(session: Session, customer: Object, params: dict[str, Any]
         update(session, {"invoice_settings": wanted}, customer["id"])
 
 
+def _bound_clock(session: Session, params: dict[str, Any]) -> str:
+    """Return the clock that a control made for customers of this address, "" if none."""
+    clocks = session.find("test_helpers.test_clock", _customer_email=params.get("email") or "")
+    return str(clocks[0]["id"]) if clocks else ""
+
+
 def _join_clock(session: Session, clock_id: str) -> None:
     session.enter(clock_id)
     if len(session.find("customer", test_clock=clock_id)) >= _MAX_ON_CLOCK:
@@ -143,7 +150,7 @@ def retrieve(session: Session, _params: dict[str, Any], customer_id: str) -> Obj
     """GET /v1/customers/{id}: of a deleted one only the id is left."""
     found = session.store.get(customer_id)
     if found and found["object"] == "customer" and found.get("deleted"):
-        return found
+        return shown(found)
     return shown(session.get("customer", customer_id))
 
 
@@ -173,6 +180,7 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
     filters = {"deleted": None, "test_clock": params.get("test_clock")}
     if params.get("email"):
         filters["email"] = params["email"]
+        filters["test_clock"] = params.get("test_clock") or _bound_clock(session, params) or None
     return page_of(session, "customer", "/v1/customers", params, filters)
 
 

@@ -35,6 +35,14 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     return shown(body)
 
 
+def create_for(session: Session, email: str) -> Object:
+    """Make a clock, at the present time, that customers of this address are put on."""
+    made = create(session, {"frozen_time": session.default_now})
+    clock = session.get(KIND, made["id"])
+    session.change(clock, {"_customer_email": email}, is_announced=False)
+    return made
+
+
 def retrieve(session: Session, _params: dict[str, Any], clock_id: str) -> Object:
     """GET /v1/test_helpers/test_clocks/{id}."""
     return shown(session.get(KIND, clock_id))

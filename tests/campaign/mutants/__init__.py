@@ -1,0 +1,1 @@
+"""Faults put back one by one: does the campaign see them?"""
