@@ -226,11 +226,12 @@ def test_each_event_is_taken_by_the_webhook_view(sandbox: Sandbox, hearing: Site
     rows = hearing.rows()
     assert [t["exception"] for t in rows["webhookeventtrigger"] if t["exception"]] == []
     assert all(t["valid"] and t["processed"] for t in rows["webhookeventtrigger"])
-    sent = _listed(sandbox, "events")
-    assert len({event["type"] for event in sent.values()}) > 30
-    assert {row["id"]: row["type"] for row in rows["event"]} == {
-        key: event["type"] for key, event in sent.items()
-    }
+    taken = {row["id"]: row["type"] for row in rows["event"]}
+    assert len(set(taken.values())) > 30
+    # Reason: of two months, the last 30 days' events can still be listed.
+    listed = {key: event["type"] for key, event in _listed(sandbox, "events").items()}
+    assert listed
+    assert listed.items() <= taken.items()
 
 
 def test_what_was_heard_is_what_there_is(sandbox: Sandbox, hearing: Site) -> None:
