@@ -127,10 +127,7 @@ class Api:
         if asked.key:
             saved = self._keys.begin(asked.key, work.fingerprint, int(self._engine.clock.now()))
             if saved:
-                is_dropped = bool(fault and (fault.drop or fault.drop_before))
-                return Answer(
-                    saved.status, saved.body, work.request_id, saved.request_id, True, is_dropped
-                )
+                return _replay(work, saved)
         try:
             if fault and fault.delay_seconds:
                 await asyncio.sleep(fault.delay_seconds)
@@ -199,6 +196,18 @@ def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
     if work.fault and work.fault.after:
         failure = fault_error(work.fault.after, work.fault)
     return _answer(failure, body, work)
+
+
+def _replay(work: Work, saved: Saved) -> Answer:
+    fault = work.fault
+    return Answer(
+        saved.status,
+        saved.body,
+        work.request_id,
+        saved.request_id,
+        is_replayed=True,
+        is_dropped=bool(fault and (fault.drop or fault.drop_before)),
+    )
 
 
 def _refusal(error: ApiError, request_id: str) -> Answer:
