@@ -155,6 +155,13 @@ def _body_limits(settings: Settings) -> dict[str, int]:
     return {f"{PREFIX}/documents": document_bytes, f"{PREFIX}/webhooks/": WEBHOOK_BYTES}
 
 
+def _build_routes(app: FastAPI) -> None:
+    # Reason: FastAPI builds included routes at the first request, and serves nothing meanwhile.
+    place = {"type": "http", "method": "GET", "path": "/", "root_path": ""}
+    for route in app.router.routes:
+        route.matches(place)
+
+
 @asynccontextmanager
 async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
     key, api_base = settings.stripe.api_key.get_secret_value(), settings.stripe.api_base
@@ -178,6 +185,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         app.state.inbox = inbox
         app.state.dispatcher = dispatcher
         app.state.run_feed = feed
+        _build_routes(app)
         await inbox.start()
         await dispatcher.start()
         await feed.start()
