@@ -13,6 +13,25 @@ Sessions = async_sessionmaker[AsyncSession]
 
 # What the database raises while it is down or not to be reached; trying again later can help.
 DATABASE_DOWN: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError)
+# Classes of PostgreSQL's codes that say something about its state, and nothing about our statement:
+# connection, rollback, resources, locks, an operator's intervention, the system.
+_PASSING_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
+
+
+def is_passing(error: Exception) -> bool:
+    """Tell whether the same statement may succeed later.
+
+    Args:
+        error: Anything that was raised.
+
+    Returns:
+        False for what is wrong with the statement or its values, and for what is no error of
+        the database.
+    """
+    if not isinstance(error, DATABASE_DOWN):
+        return False
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return code is None or code[:2] in _PASSING_CLASSES
 
 
 def sqlalchemy_url(database_url: str) -> str:
