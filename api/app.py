@@ -1,7 +1,7 @@
 """Composition root of the API: settings -> engine, clients -> routes."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
@@ -42,6 +42,8 @@ from api.routes import (
 )
 from api.run_feed import RunFeed
 from api.shelves import open_shelves
+from api.streaming.watchers import Watchers
+from api.subscription_feed import SubscriptionFeed
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
 from observability import configure_logging, make_runtime
@@ -146,6 +148,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
     ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         feed = RunFeed(sessions, settings.database_url)
+        subscription_feed, watchers = SubscriptionFeed(sessions), Watchers(sessions)
         app.state.settings = settings
         app.state.temporal = temporal
         app.state.sessions = sessions
@@ -157,12 +160,12 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         app.state.inbox = inbox
         app.state.dispatcher = dispatcher
         app.state.run_feed = feed
-        await inbox.start()
-        await dispatcher.start()
-        await feed.start()
-        try:
+        app.state.subscription_feed = subscription_feed
+        app.state.watchers = watchers
+        # Reason: they stop in the opposite order.
+        parts = (dispatcher, inbox, feed, subscription_feed, watchers)
+        async with AsyncExitStack() as started:
+            for part in parts:
+                await part.start()
+                started.push_async_callback(part.stop)
             yield
-        finally:
-            await feed.stop()
-            await inbox.stop()
-            await dispatcher.stop()

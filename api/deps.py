@@ -43,10 +43,17 @@ SessionsDep = Annotated[Sessions, Depends(get_sessions)]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks."""
+    """Who asks.
+
+    Args:
+        user_id: Which user.
+        role: What they may see.
+        api_key_id: The key that they showed, or with which their ticket was made.
+    """
 
     user_id: UUID
     role: Role
+    api_key_id: UUID | None = None
 
     @property
     def scope(self) -> UUID | None:
@@ -87,17 +94,18 @@ async def authenticate(
         UnauthorizedError: Nothing valid came, or the user was deactivated.
     """
     user: User | None = None
+    api_key_id: UUID | None = None
     if token:
         user_id = read_token(token, settings.auth.jwt_secret.get_secret_value())
         async with sessions() as session:
             user = await UserRepository(session).get(user_id)
     elif api_key:
         async with sessions() as session:
-            user = await ApiKeyRepository(session).owner(api_key)
+            user, api_key_id = await ApiKeyRepository(session).owner(api_key) or (None, None)
     if user is None or not user.is_active:
         raise UnauthorizedError("a valid bearer token or API key is needed")
     bind_contextvars(user_id=str(user.user_id))
-    return Caller(user.user_id, cast("Role", user.role))
+    return Caller(user.user_id, cast("Role", user.role), api_key_id)
 
 
 async def get_caller(

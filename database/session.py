@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+Session = AsyncSession
 Sessions = async_sessionmaker[AsyncSession]
 
 # What the database raises while it is down or not to be reached; trying again later can help.

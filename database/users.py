@@ -1,5 +1,6 @@
 """Accounts."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
@@ -68,6 +69,13 @@ class UserRepository:
             select(User).where(or_(*taken)).order_by((User.user_id == user_id).desc()).limit(1),
         )
         return found.one()
+
+    async def active_roles(self, user_ids: Collection[UUID]) -> dict[UUID, str]:
+        """Return the roles of those of these users who are active."""
+        statement = select(User.user_id, User.role).where(
+            User.user_id.in_(user_ids), User.is_active
+        )
+        return {row.user_id: row.role for row in await self._session.execute(statement)}
 
     async def set_customer(self, user_id: UUID, stripe_customer_id: str) -> None:
         """Remember a user's customer at Stripe."""

@@ -224,9 +224,8 @@ def _worker(plan: Plan) -> Part:
 
 
 def _api(plan: Plan) -> Part:
-    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory"]
-    command += ["--host", HOST, "--port", str(plan.ports.api), "--no-access-log"]
-    command += ["--timeout-graceful-shutdown", "1"]
+    command = [sys.executable, "-m", "api", "--host", HOST, "--port", str(plan.ports.api)]
+    command += ["--graceful-seconds", "1"]
     return Part(
         name="api",
         command=command,
