@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.worker import (
@@ -46,6 +47,11 @@ class _Inbound(ActivityInboundInterceptor):
             log.warning("database_down", error=type(error).__name__)
             message = "the database is not to be reached"
             raise TemporalApplicationError(message, type="database_unavailable") from None
+        except SQLAlchemyError as error:
+            # Reason: for the same one. What a failure says is in the history for a month.
+            log.exception("database_error", error=type(error).__name__)
+            message = "the database refused a statement"
+            raise TemporalApplicationError(message, type="database_error") from None
         except ApplicationError as error:
             raise TemporalApplicationError(
                 error.message,

@@ -25,7 +25,7 @@ class SetupIntentActivities:
             errand: With the user.
 
         Returns:
-            The secret for the browser.
+            Stripe's id of it.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
@@ -34,5 +34,5 @@ class SetupIntentActivities:
             raise InvalidInputError("a set-up needs a user")
         customer_id = await ensure_customer(errand.user_id, self._customers, self._sessions)
         key = f"{errand_workflow_id(errand.errand_id)}:setup"
-        secret = await self._customers.create_setup_intent(customer_id, key)
-        return ErrandResult(resource_id=errand.resource_id, client_secret=secret)
+        made_id = await self._customers.create_setup_intent(customer_id, key)
+        return ErrandResult(resource_id=errand.resource_id, stripe_setup_intent_id=made_id)

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from structlog.contextvars import bind_contextvars
 from temporalio.client import Client
 
+from adapters.stripe.setup_intents import StripeSetupSecrets
 from api.tokens import read_token
 from config import Settings
 from database.api_keys import ApiKeyRepository
@@ -36,6 +37,12 @@ def get_sessions(connection: HTTPConnection) -> Sessions:
     return cast("Sessions", connection.app.state.sessions)
 
 
+def get_setup_secrets(connection: HTTPConnection) -> StripeSetupSecrets:
+    """Return what reads the secrets of set-up intents at Stripe."""
+    return cast("StripeSetupSecrets", connection.app.state.setup_secrets)
+
+
+SetupSecretsDep = Annotated[StripeSetupSecrets, Depends(get_setup_secrets)]
 TemporalDep = Annotated[Client, Depends(get_temporal)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 SessionsDep = Annotated[Sessions, Depends(get_sessions)]

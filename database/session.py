@@ -1,5 +1,6 @@
 """The engine, and the sessions made from it."""
 
+from sqlalchemy import ExceptionContext, event
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
@@ -53,14 +54,25 @@ def make_engine(database_url: str, pool_size: int = 10) -> AsyncEngine:
     Returns:
         An engine; dispose of it at the end.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         sqlalchemy_url(database_url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
+        # Reason: parameters are addresses, password hashes and texts, and errors go into logs.
+        hide_parameters=True,
         connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
     )
+    event.listen(engine.sync_engine, "handle_error", _cut_details)
+    return engine
+
+
+def _cut_details(context: ExceptionContext) -> None:
+    """Keep only the first line of what PostgreSQL says: its details quote whole rows."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args:
+            error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:

@@ -62,11 +62,12 @@ class ErrandResult(Frozen):
     Args:
         resource_id: The row that was made or changed.
         stripe_payment_method_id: The card as Stripe names it once it is attached.
-        client_secret: Of a setup intent; never stored by us.
+        stripe_setup_intent_id: What was prepared. Its secret is read at Stripe by whoever may know
+            it: a result is in the workflow's history.
         retried_stripe_invoice_ids: Open recoveries that were told of a new default card.
     """
 
     resource_id: UUID
     stripe_payment_method_id: str | None = None
-    client_secret: str | None = None
+    stripe_setup_intent_id: str | None = None
     retried_stripe_invoice_ids: tuple[str, ...] = ()

@@ -161,11 +161,12 @@ def _stripe(plan: Plan) -> Part:
     command = [sys.executable, "-m", "sandbox.stripe", "--host", HOST]
     command += ["--port", str(plan.ports.stripe), "--data", plan.folder("stripe")]
     command += ["--webhook-url", f"{plan.addresses.api}/api/v1/webhooks/stripe"]
-    command += ["--webhook-secret", plan.product_environment["STRIPE__WEBHOOK_SECRET"]]
+    # Reason: everybody on this machine may read command lines.
+    secret = {"STRIPE_SANDBOX_WEBHOOK_SECRET": plan.product_environment["STRIPE__WEBHOOK_SECRET"]}
     return Part(
         name="stripe",
         command=command,
-        environment=plan.quiet_environment,
+        environment={**plan.quiet_environment, **secret},
         working_folder=str(plan.project),
         ports=plan.listening("stripe"),
         probe=http_probe(plan.ports.stripe, "/_sandbox/health"),

@@ -93,10 +93,10 @@ class StripeCustomers:
             )
 
     async def create_setup_intent(self, stripe_customer_id: str, key: str) -> str:
-        """Return the client secret with which a browser saves a card for later charges."""
+        """Prepare that a browser saves a card for later charges; return Stripe's id of it."""
         with our_errors():
             made = await self._client.v1.setup_intents.create_async(
                 {"customer": stripe_customer_id, "usage": "off_session"},
                 {"idempotency_key": key},
             )
-        return made.client_secret or ""
+        return made.id

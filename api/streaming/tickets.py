@@ -11,6 +11,7 @@ import jwt
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
+from structlog.contextvars import bind_contextvars
 
 from api.deps import Caller, CallerDep, SessionsDep, SettingsDep, authenticate
 from api.schemas.common import problems
@@ -122,6 +123,7 @@ async def identify(
     if user is None or not user.is_active or is_revoked:
         raise UnauthorizedError(_REFUSED)
     role: Literal["admin", "user"] = "admin" if user.role == ADMIN else "user"
+    bind_contextvars(user_id=str(user.user_id))
     is_fresh = claims["exp"] > datetime.now(UTC).timestamp()
     return Visitor(Caller(user.user_id, role, key_id), claims["jti"], is_fresh)
 

@@ -190,7 +190,7 @@ async def test_a_key_is_shown_once_and_works_until_revoked(
     assert (made.status_code, again.status_code) == (201, 201)
     assert made.json()["api_key_id"] == again.json()["api_key_id"]
     api_key = made.json()["api_key"]
-    assert api_key.startswith("pk_")
+    assert api_key.startswith("perdure_")
     assert len(api_key) == 46
     assert again.json()["api_key"] is None
     headers = {"X-API-Key": api_key}

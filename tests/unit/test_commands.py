@@ -443,6 +443,6 @@ def test_an_administrator_from_the_command_line(database_url: str) -> None:
     environ = {"DATABASE_URL": database_url, "AUTH__JWT_SECRET": "x" * 32}
     told = cli("admin", "create", "--email", f"{uuid4().hex}@example.com", **environ)
     assert told.returncode == 0
-    assert told.stdout.startswith("pk_")
+    assert told.stdout.startswith("perdure_")
     assert told.stdout.count("\n") == 1
     assert "created; the API key, shown only now" in told.stderr
