@@ -71,7 +71,7 @@ from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.subscriptions import StripeSubscriptions
-from config import Settings
+from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.routing import ModelNames
 from observability import configure_logging, make_runtime
@@ -251,7 +251,7 @@ def make_mailer(settings: Settings) -> Mailer:
         # Reason: an empty variable means the same as none; a server without AUTH refuses a name.
         username=mail.username or None,
         password=mail.password.get_secret_value() if mail.username and mail.password else None,
-        is_tls=mail.is_tls,
+        security=mail.tls,
     )
 
 
@@ -405,7 +405,7 @@ async def connect(settings: Settings) -> Client:
 
 async def main(queues: Sequence[str]) -> None:
     """Serve until SIGTERM or SIGINT, then let running activities finish."""
-    settings = Settings()
+    settings = ServingSettings()
     configure_logging(settings.log_level)
     engine = make_engine(settings.database_url, settings.database_pool_size)
     stop = asyncio.Event()

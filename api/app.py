@@ -45,7 +45,7 @@ from api.run_feed import RunFeed
 from api.shelves import open_shelves
 from api.streaming.watchers import Watchers
 from api.subscription_feed import SubscriptionFeed
-from config import Settings
+from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from observability import configure_logging, make_runtime
 
@@ -81,7 +81,7 @@ _VERSIONED = (
 
 def create_app() -> FastAPI:
     """Make the app as uvicorn runs it, from the environment."""
-    settings = Settings()
+    settings = ServingSettings()
     configure_logging(settings.log_level)
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 from temporalio.client import Client
 
 from adapters.stripe.setup_intents import StripeSetupSecrets
-from api.tokens import read_token
+from api.tokens import password_mark, read_token
 from config import Settings
 from database.api_keys import ApiKeyRepository
 from database.models import User
@@ -103,9 +103,12 @@ async def authenticate(
     user: User | None = None
     api_key_id: UUID | None = None
     if token:
-        user_id = read_token(token, settings.auth.jwt_secret.get_secret_value())
+        facts = read_token(token, settings.auth.jwt_secret.get_secret_value())
         async with sessions() as session:
-            user = await UserRepository(session).get(user_id)
+            user = await UserRepository(session).get(facts.user_id)
+        # Reason: a password that was reset takes along what was got with the old one.
+        if user and facts.password_mark not in {None, password_mark(user.password_hash)}:
+            user = None
     elif api_key:
         async with sessions() as session:
             user, api_key_id = await ApiKeyRepository(session).owner(api_key) or (None, None)

@@ -65,6 +65,9 @@ class RequestContextMiddleware:
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = get_contextvars()["request_id"]
                 headers["X-Content-Type-Options"] = "nosniff"
+                if scope["path"].startswith("/api/"):
+                    # Reason: it is somebody's own, and some of it is tokens, keys and tickets.
+                    headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         async def send_in_time(message: Message) -> None:

@@ -1,5 +1,6 @@
 """Make the first administrator, or promote somebody to one."""
 
+from secrets import token_urlsafe
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,10 +11,17 @@ from api.passwords import hash_password
 from api.schemas.accounts import Password
 from api.schemas.common import Email
 from config import Settings
+from database.api_keys import ApiKeyRepository
 from database.session import DATABASE_DOWN, make_engine, make_sessions
-from database.users import UserRepository, ensure_admin
+from database.users import ADMIN, UserRepository, ensure_admin
 from domain.api_keys import make_api_key
-from domain.errors import InvalidInputError, UnavailableError
+from domain.errors import ConflictError, InvalidInputError, UnavailableError
+
+PASSWORD_BYTES = 18
+_KNOWN = (
+    "this address has an account, which is no administrator's and may be anybody's: "
+    "--promote makes it one, with a new password and without its old keys"
+)
 
 
 class NewAdmin(NamedTuple):
@@ -21,22 +29,32 @@ class NewAdmin(NamedTuple):
 
     email: str
     api_key: str
-    is_promoted: bool
+    what: str
+    password: str | None = None
 
 
-async def create_admin(settings: Settings, email: str, password: str | None) -> NewAdmin:
+async def create_admin(
+    settings: Settings,
+    email: str,
+    password: str | None,
+    *,
+    is_promoted: bool = False,
+) -> NewAdmin:
     """Make an administrator with an API key of their own.
 
     Args:
         settings: Where the database is.
-        email: Who it is; an existing user is promoted.
-        password: What they log in with from now on; None leaves that as it is, so that a new
-            administrator has the API key alone.
+        email: Who it is.
+        password: What they log in with from now on. None leaves an administrator's as it is, so
+            that a new one has the API key alone; whoever is promoted gets one that is made up.
+        is_promoted: Whether an existing user may be made an administrator. It loses its password
+            and its keys, for nobody knows who signed up with this address.
 
     Returns:
-        The key, which is kept nowhere.
+        The key, and the password if one was made up; both are kept nowhere.
 
     Raises:
+        ConflictError: There is such a user, who is no administrator.
         InvalidInputError: This is no address, no password, or no URL of a database.
         UnavailableError: The database does not answer, or has not been migrated.
     """
@@ -49,6 +67,16 @@ async def create_admin(settings: Settings, email: str, password: str | None) -> 
         async with make_sessions(engine).begin() as session:
             users = UserRepository(session)
             known = await users.get_by_email(address)
+            what, made_up = "created", None
+            if known is not None:
+                what = "has one more key" if known.role == ADMIN else "promoted"
+            if known is not None and known.role != ADMIN:
+                if not is_promoted:
+                    raise ConflictError(_KNOWN)
+                password = password or (made_up := token_urlsafe(PASSWORD_BYTES))
+                known.role = ADMIN
+                await ApiKeyRepository(session).revoke_all(known.user_id)
+                await session.flush()
             await ensure_admin(session, address, api_key)
             row = known or await users.get_by_email(address)
             if row is not None and password is not None:
@@ -60,7 +88,7 @@ async def create_admin(settings: Settings, email: str, password: str | None) -> 
         raise UnavailableError(message, "database_not_migrated") from error
     finally:
         await engine.dispose()
-    return NewAdmin(address, api_key, is_promoted=known is not None)
+    return NewAdmin(address, api_key, what, made_up)
 
 
 def _engine(database_url: str) -> AsyncEngine:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.api_keys import ApiKeyRepository
 from database.models import User
+from domain.errors import ConflictError
 
 ADMIN = "admin"
 USER = "user"
@@ -91,16 +92,17 @@ async def ensure_admin(session: AsyncSession, email: str, api_key: str) -> None:
 
     Args:
         session: The caller owns the transaction.
-        email: Whose address to use; an existing user is made an administrator.
+        email: Whose address to use.
         api_key: The key; one that was revoked stays so.
+
+    Raises:
+        ConflictError: The address has an account that is no administrator's; it may be anybody's.
     """
-    written = await session.scalars(
-        insert(User)
-        .values(email=email.lower(), role=ADMIN)
-        .on_conflict_do_update(
-            index_elements=[User.email],
-            set_={"role": ADMIN, "is_active": True},
-        )
-        .returning(User),
+    await session.execute(
+        insert(User).values(email=email.lower(), role=ADMIN).on_conflict_do_nothing(),
     )
-    await ApiKeyRepository(session).ensure(written.one().user_id, "bootstrap", api_key)
+    user = await UserRepository(session).get_by_email(email)
+    if user is None or user.role != ADMIN:
+        raise ConflictError(f"{email} has an account that is no administrator's")
+    user.is_active = True
+    await ApiKeyRepository(session).ensure(user.user_id, "bootstrap", api_key)

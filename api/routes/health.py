@@ -11,6 +11,7 @@ from temporalio.client import Client
 from adapters.health import Finding, ModelsHealth, Probe, ping_chroma, ping_smtp, run_probes
 from adapters.stripe.client import StripeHealth
 from api.deps import SessionsDep, SettingsDep, TemporalDep
+from config import MailSecurity
 from database.agent_runs import AgentRunRepository
 from database.quiet import ping
 from database.session import DATABASE_DOWN, Sessions
@@ -81,7 +82,9 @@ async def get_readiness(
         "chroma": lambda: ping_chroma(settings.chroma_url),
         "stripe": _stripe(connection).ping,
         "llm": _models(connection).ping,
-        "mail": lambda: ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.is_tls),
+        "mail": lambda: ping_smtp(
+            mail.smtp_host, mail.smtp_port, is_tls=mail.tls is MailSecurity.IMPLICIT
+        ),
     }
     findings = await run_probes(probes)
     is_ready = all(finding.is_up for finding in findings.values())
