@@ -183,6 +183,13 @@ class Settings(BaseSettings):
         default=None,
         description="Shared folder in which all processes count; None counts per process.",
     )
+    status_host: str = "127.0.0.1"
+    status_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Where a process shows its metrics, and a worker its health; None: nowhere.",
+    )
     log_level: str = "INFO"
     database_pool_size: int = Field(default=10, gt=0)
 

@@ -64,6 +64,8 @@ from adapters.llm.models import Models, open_models
 from adapters.llm.prices import Prices
 from adapters.mail import Mailer
 from adapters.pages import PageFetcher
+from adapters.status_server import Page, Pages, serving_status
+from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.client import open_client
 from adapters.stripe.customers import StripeCustomers
@@ -74,7 +76,7 @@ from adapters.stripe.subscriptions import StripeSubscriptions
 from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.routing import ModelNames
-from observability import configure_logging, make_runtime
+from observability import METRICS_CONTENT_TYPE, configure_logging, make_runtime, render_metrics
 from workflows.agent_run import AgentRunWorkflow
 from workflows.ingest_document import IngestDocumentWorkflow
 from workflows.payment import PaymentWorkflow
@@ -157,7 +159,7 @@ def _build_billing(outside: Outside) -> Activities:
     last_resorts = LastResortActivities(desk)
     retry = RetryActivities(invoices, sessions)
     charging = ChargeActivities(Charging(invoices, subscriptions, AttemptBook(sessions)), invoices)
-    cards = CardActivities(customers, sessions)
+    cards = CardActivities(customers, StripeCards(stripe), sessions)
     setups = SetupIntentActivities(customers, sessions)
     catalog = CatalogActivities(StripeCatalog(stripe), sessions)
     mail = MailActivities(outside.mailer, sessions)
@@ -403,6 +405,23 @@ async def connect(settings: Settings) -> Client:
     )
 
 
+def _pages(client: Client) -> Pages:
+    """Make what a worker shows on its port for monitoring."""
+
+    async def health() -> Page:
+        return Page(b'{"status":"ok"}')
+
+    async def ready() -> Page:
+        if await client.service_client.check_health():
+            return Page(b'{"status":"ready"}')
+        return Page(b'{"status":"down"}', status=503)
+
+    async def metrics() -> Page:
+        return Page(render_metrics(), METRICS_CONTENT_TYPE)
+
+    return {"/health": health, "/health/ready": ready, "/metrics": metrics}
+
+
 async def main(queues: Sequence[str]) -> None:
     """Serve until SIGTERM or SIGINT, then let running activities finish."""
     settings = ServingSettings()
@@ -415,7 +434,8 @@ async def main(queues: Sequence[str]) -> None:
         client = await connect(settings)
         async with running_workers(client, settings, make_sessions(engine), queues):
             log.info("worker_ready", queues=list(queues))
-            await stop.wait()
+            async with serving_status(settings.status_host, settings.status_port, _pages(client)):
+                await stop.wait()
     finally:
         await engine.dispose()
 

@@ -5,6 +5,7 @@ from uuid import UUID
 from temporalio import activity
 
 from activities.customers import ensure_customer
+from adapters.stripe.cards import StripeCards
 from adapters.stripe.customers import StripeCustomers
 from database.payment_methods import PaymentMethodRepository
 from database.payment_retries import PaymentRetryRepository
@@ -17,8 +18,14 @@ from domain.ids import errand_workflow_id
 class CardActivities:
     """A user's cards at Stripe and here."""
 
-    def __init__(self, customers: StripeCustomers, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        customers: StripeCustomers,
+        cards: StripeCards,
+        sessions: Sessions,
+    ) -> None:
         self._customers = customers
+        self._cards = cards
         self._sessions = sessions
 
     @activity.defn
@@ -37,10 +44,10 @@ class CardActivities:
         user_id, card_id = _who_and_which(errand)
         customer_id = await ensure_customer(user_id, self._customers, self._sessions)
         key = errand_workflow_id(errand.errand_id)
-        card = await self._customers.attach(card_id, customer_id, f"{key}:attach")
+        card = await self._cards.attach(card_id, customer_id, f"{key}:attach")
         card_id = card.stripe_payment_method_id
         if errand.is_default:
-            await self._customers.use_card(customer_id, card_id, f"{key}:default")
+            await self._cards.use_card(customer_id, card_id, f"{key}:default")
         async with self._sessions.begin() as session:
             methods = PaymentMethodRepository(session)
             row_id = await methods.put(errand.resource_id, user_id, card)
@@ -69,7 +76,7 @@ class CardActivities:
         user_id, card_id = _who_and_which(errand)
         customer_id = await ensure_customer(user_id, self._customers, self._sessions)
         key = f"{errand_workflow_id(errand.errand_id)}:default"
-        await self._customers.use_card(customer_id, card_id, key)
+        await self._cards.use_card(customer_id, card_id, key)
         async with self._sessions.begin() as session:
             await PaymentMethodRepository(session).make_default(errand.resource_id, user_id)
         return ErrandResult(
@@ -93,7 +100,7 @@ class CardActivities:
         """
         _, card_id = _who_and_which(errand)
         key = f"{errand_workflow_id(errand.errand_id)}:detach"
-        await self._customers.detach(card_id, key)
+        await self._cards.detach(card_id, key)
         async with self._sessions.begin() as session:
             await PaymentMethodRepository(session).detach(errand.resource_id)
         return ErrandResult(resource_id=errand.resource_id)

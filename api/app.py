@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from adapters.health import ModelsHealth
+from adapters.status_server import serving_status
 from adapters.stripe.client import StripeHealth, open_client
 from adapters.stripe.setup_intents import StripeSetupSecrets
 from api import streaming
@@ -17,7 +17,9 @@ from api.dispatcher import Dispatcher
 from api.errors import install_error_handlers
 from api.inbox import Inbox
 from api.middleware import RequestContextMiddleware
+from api.monitoring import make_pages, make_probes
 from api.openapi import describe_api
+from api.readiness import Readiness
 from api.routes import (
     admin,
     agent_run_events,
@@ -141,11 +143,11 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
 @asynccontextmanager
 async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
     key, api_base = settings.stripe.api_key.get_secret_value(), settings.stripe.api_base
-    llm = settings.llm
     async with (
         connect() as (temporal, sessions),
         open_client(key, api_base) as stripe,
         open_shelves(settings, sessions) as shelves,
+        serving_status(settings.status_host, settings.status_port, make_pages(sessions)),
     ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         feed = RunFeed(sessions, settings.database_url)
@@ -154,11 +156,9 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         app.state.temporal = temporal
         app.state.sessions = sessions
         app.state.shelves = shelves
-        app.state.stripe_health = StripeHealth(stripe)
+        probes = make_probes(settings, sessions, temporal, StripeHealth(stripe))
+        app.state.readiness = Readiness(probes)
         app.state.setup_secrets = StripeSetupSecrets(stripe)
-        app.state.models_health = ModelsHealth(
-            llm.provider, llm.base_url, llm.api_key.get_secret_value()
-        )
         app.state.inbox = inbox
         app.state.dispatcher = dispatcher
         app.state.run_feed = feed

@@ -87,14 +87,6 @@ class ApiKeyRepository:
         place = (ApiKey.created_at, ApiKey.api_key_id)
         return await newest_first(self._session, statement, place, limit, cursor)
 
-    async def revoke_all(self, user_id: UUID) -> None:
-        """Revoke every key of a user for good."""
-        await self._session.execute(
-            update(ApiKey)
-            .where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
-            .values(revoked_at=func.now()),
-        )
-
     async def revoke(self, api_key_id: UUID, user_id: UUID | None) -> bool:
         """Revoke a key for good; revoking it again is no error.
 
@@ -114,3 +106,12 @@ class ApiKeyRepository:
         if user_id is not None:
             statement = statement.where(ApiKey.user_id == user_id)
         return await self._session.scalar(statement) is not None
+
+
+async def revoke_all_keys(session: AsyncSession, user_id: UUID) -> None:
+    """Revoke every key of a user for good."""
+    await session.execute(
+        update(ApiKey)
+        .where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=func.now()),
+    )

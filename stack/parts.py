@@ -215,8 +215,9 @@ def _worker(plan: Plan) -> Part:
     return Part(
         name="worker",
         command=[sys.executable, "worker.py"],
-        environment=plan.product_environment,
+        environment={**plan.product_environment, "STATUS_PORT": str(plan.ports.worker)},
         working_folder=str(plan.project),
+        ports=plan.listening("worker"),
         needs=("migrate",),
         ready_words="worker_ready",
         stop_timeout_seconds=3.0,
@@ -230,11 +231,11 @@ def _api(plan: Plan) -> Part:
     return Part(
         name="api",
         command=command,
-        environment=plan.product_environment,
+        environment={**plan.product_environment, "STATUS_PORT": str(plan.ports.metrics)},
         working_folder=str(plan.project),
-        ports=plan.listening("api"),
+        ports=plan.listening("api", "metrics"),
         needs=("migrate", "chroma", "stripe", "llm", "mail"),
-        probe=http_probe(plan.ports.api, "/health/ready"),
+        probe=http_probe(plan.ports.api, "/health/ready", '"status":"ready"'),
         stop_timeout_seconds=1.5,
         on_exit=lambda pid: _forget_gauges(plan.data.metrics, pid),
     )
