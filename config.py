@@ -183,6 +183,9 @@ class Settings(BaseSettings):
         default=None,
         description="Shared folder in which all processes count; None counts per process.",
     )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins whose pages may call the API, e.g. https://app.example."
+    )
     status_host: str = "127.0.0.1"
     status_port: int | None = Field(
         default=None,

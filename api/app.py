@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -16,7 +17,7 @@ from api import streaming
 from api.dispatcher import Dispatcher
 from api.errors import install_error_handlers
 from api.inbox import Inbox
-from api.middleware import RequestContextMiddleware
+from api.middleware import REQUEST_ID, RequestContextMiddleware
 from api.monitoring import make_pages, make_probes
 from api.openapi import describe_api
 from api.readiness import Readiness
@@ -131,6 +132,15 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
     app = FastAPI(title="Perdure", version="0.1.0", lifespan=partial(_run, settings, connect))
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES)
+    if settings.cors_origins:
+        # Reason: credentials come in headers that a page sets itself; cookies there are none.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["Location", "Retry-After", REQUEST_ID],
+        )
     app.add_middleware(RequestContextMiddleware)
     install_error_handlers(app)
     for module in _VERSIONED:
