@@ -166,6 +166,8 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="ignore",
         frozen=True,
+        # Reason: what is refused ends up in a log.
+        hide_input_in_errors=True,
     )
 
     database_url: str = Field(description="postgresql://user:password@host:port/name")

@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
@@ -104,6 +105,12 @@ async def test_the_environment_makes_the_same_app(
     monkeypatch.setenv("AUTH__JWT_SECRET", "x" * 32)
     monkeypatch.setenv("TEMPORAL__ADDRESS", f"127.0.0.1:{free_port()}")
     monkeypatch.setattr("api.app.configure_logging", lambda level: None)
+    monkeypatch.setenv("STRIPE__API_BASE", "https://api.stripe.com")
+    with pytest.raises(ValidationError, match="STRIPE__WEBHOOK_SECRET") as refused:
+        create_app()
+    assert "xxx" not in str(refused.value)
+    assert "postgres" not in str(refused.value)
+    monkeypatch.setenv("STRIPE__API_BASE", settings.stripe.api_base or "")
     made = create_app()
     assert made.openapi().keys() == app.openapi().keys()
     async with made.router.lifespan_context(made), client(made) as http:
