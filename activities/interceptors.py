@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.exceptions import TemporalError
@@ -57,6 +58,15 @@ class _Inbound(ActivityInboundInterceptor):
             message = "the database cannot store this"
             raise TemporalApplicationError(
                 message, type=DatabaseRefusedError.code, non_retryable=True
+            ) from None
+        except SQLAlchemyError as error:
+            # Reason: for the same one. What a failure says is in the history for a month.
+            log.exception("database_error", error=type(error).__name__)
+            message = "the database refused a statement"
+            raise TemporalApplicationError(
+                message,
+                type="database_error",
+                non_retryable=info.attempt >= UNEXPECTED_ATTEMPTS,
             ) from None
         except ApplicationError as error:
             raise TemporalApplicationError(

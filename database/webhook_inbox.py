@@ -20,11 +20,19 @@ _RECEIVED = WebhookEvent.webhook_event_status == WebhookEventStatus.RECEIVED
 
 
 class IncomingEvent(NamedTuple):
-    """An event as it came in."""
+    """An event as it came in.
+
+    Args:
+        stripe_event_id: What it is stored under.
+        event_type: What happened.
+        body: The event as it came.
+        flaw: Why it can never be processed: it is stored as failed; None if it can.
+    """
 
     stripe_event_id: str
     event_type: str
     body: bytes
+    flaw: str | None = None
 
 
 _OwnerColumns = tuple[
@@ -55,15 +63,9 @@ class WebhookInboxRepository:
 
     async def add(self, events: Sequence[IncomingEvent]) -> None:
         """Store events, in one round trip; those that are there already stay as they are."""
-        rows = [
-            {
-                "stripe_event_id": event.stripe_event_id,
-                "event_type": event.event_type,
-                "body": packed(event.body),
-            }
-            # Reason: in one order everywhere, or two batches with the same events block each other.
-            for event in sorted(events)
-        ]
+        # Reason: in one order everywhere, or two batches with the same events block each other.
+        ordered = sorted(events, key=lambda event: event.stripe_event_id)
+        rows = [_row(event) for event in ordered]
         connection = await self._session.connection()
         await connection.execute(insert(_TABLE).on_conflict_do_nothing(), rows)
 
@@ -147,6 +149,17 @@ class WebhookInboxRepository:
             .values(**values)
             .execution_options(synchronize_session=False),
         )
+
+
+def _row(event: IncomingEvent) -> dict[str, object]:
+    status = WebhookEventStatus.FAILED if event.flaw else WebhookEventStatus.RECEIVED
+    return {
+        "stripe_event_id": event.stripe_event_id,
+        "event_type": event.event_type,
+        "body": packed(event.body),
+        "webhook_event_status": status,
+        "last_error": event.flaw,
+    }
 
 
 def _ids_of(owner: Owner | None) -> dict[str, UUID | None]:
