@@ -156,8 +156,13 @@ class _Batch:
         async with self._sessions.begin() as session:
             inbox = WebhookInboxRepository(session)
             named = {reference for reference in references.values() if reference}
+            await inbox.lock_intents({each.awaited_id for each in named if each.awaited_id})
             owners = await inbox.owners(named) if named else ()
             by_owner, ownerless = _group(events, references, owners)
+            for event in ownerless:
+                reference = references[event.webhook_event_id]
+                if reference and reference.awaited_id:
+                    await inbox.await_payment(event.webhook_event_id, reference.awaited_id)
             for event, text in failed:
                 await inbox.settle(_ids([event]), WebhookEventStatus.FAILED, error=text)
             if ownerless:

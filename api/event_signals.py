@@ -12,12 +12,19 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.errors import from_temporal
 from domain.billing import SubscriptionStart
-from domain.ids import payment_workflow_id, subscription_workflow_id
+from domain.errands import ErrandKind, StripeErrand
+from domain.ids import (
+    derived_id,
+    errand_workflow_id,
+    payment_workflow_id,
+    subscription_workflow_id,
+)
 from domain.payments import PaymentStart
 from domain.webhooks import Handler, Owner
 from workflows.payment import PaymentWorkflow
 from workflows.queues import BILLING
 from workflows.search_attributes import starting_attributes
+from workflows.stripe_errand import StripeErrandWorkflow
 from workflows.subscription import SubscriptionWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=5)
@@ -49,6 +56,9 @@ async def send_hint(temporal: Client, owner: Owner, stripe_event_ids: Sequence[s
         RuntimeError: A lazy client cannot connect.
         TimeoutError: Temporal does not answer.
     """
+    if owner.handler is Handler.CUSTOMER:
+        await _start_customer_sync(temporal, owner, stripe_event_ids)
+        return
     target = _target(owner)
     async with asyncio.timeout(CALL_SECONDS):
         await temporal.start_workflow(
@@ -80,6 +90,34 @@ def can_pass(error: Exception) -> bool:
     if isinstance(error, RPCError):
         return error.status not in _REFUSALS
     return isinstance(error, OSError) or is_temporal_down(error)
+
+
+async def _start_customer_sync(
+    temporal: Client,
+    owner: Owner,
+    stripe_event_ids: Sequence[str],
+) -> None:
+    errand_id = derived_id("customer-sync", owner.our_id, *sorted(stripe_event_ids))
+    errand = StripeErrand(
+        errand_id=errand_id,
+        kind=ErrandKind.SYNC_CUSTOMER,
+        resource_id=owner.our_id,
+        user_id=owner.our_id,
+        stripe_customer_id=owner.stripe_id,
+        stripe_event_ids=tuple(stripe_event_ids),
+    )
+    async with asyncio.timeout(CALL_SECONDS):
+        await temporal.start_workflow(
+            StripeErrandWorkflow.run,
+            errand,
+            id=errand_workflow_id(errand_id),
+            task_queue=BILLING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=starting_attributes(user_id=owner.user_id),
+            static_summary="follow a customer's changes",
+            rpc_timeout=RPC_TIMEOUT,
+        )
 
 
 def _target(owner: Owner) -> _Target:

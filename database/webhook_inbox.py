@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from database.models import Payment, Subscription, WebhookEvent
+from database.models import Payment, Subscription, User, WebhookEvent
+from database.payments import PaymentRepository
 from database.webhook_events import packed
 from domain.webhooks import Handler, Owner, Reference, WebhookEventStatus
 
@@ -51,6 +52,11 @@ _OWNERS: dict[Handler, _OwnerColumns] = {
         Payment.payment_id,
         Payment.user_id,
         Payment.stripe_payment_intent_id,
+    ),
+    Handler.CUSTOMER: (
+        User.user_id,
+        User.user_id,
+        User.stripe_customer_id,
     ),
 }
 
@@ -115,6 +121,21 @@ class WebhookInboxRepository:
             for row in await self._session.execute(statement)
         ]
 
+    async def lock_intents(self, stripe_payment_intent_ids: Collection[str]) -> None:
+        """Let nobody else store these intents' payments until the transaction ends."""
+        # Reason: a payment's row and an event that finds none must not miss each other.
+        for intent_id in sorted(stripe_payment_intent_ids):
+            await PaymentRepository(self._session).lock_intent(intent_id)
+
+    async def await_payment(self, webhook_event_id: UUID, stripe_payment_intent_id: str) -> None:
+        """Put an event aside until there is a payment of ours for its intent."""
+        await self._update(
+            [webhook_event_id],
+            webhook_event_status=WebhookEventStatus.IGNORED,
+            awaited_stripe_id=stripe_payment_intent_id,
+            **_ids_of(None),
+        )
+
     async def settle(
         self,
         webhook_event_ids: Collection[UUID],
@@ -162,10 +183,12 @@ def _row(event: IncomingEvent) -> dict[str, object]:
     }
 
 
+_COLUMNS = {Handler.HINT: "subscription_id", Handler.PAYMENT_HINT: "payment_id"}
+
+
 def _ids_of(owner: Owner | None) -> dict[str, UUID | None]:
     """Return whose event it is, by column; nobody's if it was redelivered in vain."""
     ids: dict[str, UUID | None] = {"subscription_id": None, "payment_id": None}
-    if owner is not None:
-        is_payment = owner.handler is Handler.PAYMENT_HINT
-        ids["payment_id" if is_payment else "subscription_id"] = owner.our_id
+    if owner is not None and owner.handler in _COLUMNS:
+        ids[_COLUMNS[owner.handler]] = owner.our_id
     return ids

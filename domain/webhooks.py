@@ -108,6 +108,11 @@ class Reference(Frozen):
     stripe_id: str | None = None
     our_id: UUID | None = None
 
+    @property
+    def awaited_id(self) -> str | None:
+        """The payment intent that an event waits for, while no payment of ours has it."""
+        return self.stripe_id if self.handler is Handler.PAYMENT_HINT else None
+
 
 class Owner(Frozen):
     """A subscription, a payment, or a user, that an event may belong to, as our tables know it."""
