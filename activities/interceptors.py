@@ -49,7 +49,7 @@ class _Inbound(ActivityInboundInterceptor):
             return await self.next.execute_activity(input)
         except TemporalError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the workflow hears of it
             raise _failure(error, info.attempt) from _shown(error)
         finally:
             beating.cancel()
