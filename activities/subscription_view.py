@@ -22,7 +22,7 @@ from domain.ids import invoice_id
 from domain.notes import note_of_hint, note_of_status
 from domain.retries import DEFAULT_POLICY_NAME, RetryStatus, VersionedPolicy
 from domain.seen import COUNTING, RENEWAL, InvoiceSeen, SubscriptionSeen
-from domain.subscriptions import Effect, SubscriptionStatus, follow
+from domain.subscriptions import FINAL, Effect, SubscriptionStatus, follow
 
 
 async def write_view(
@@ -130,6 +130,8 @@ def dump_parked(parked: Sequence[OwedStep]) -> list[dict[str, object]]:
 
 def _update(row: Subscription, seen: SubscriptionSeen, status: SubscriptionStatus) -> None:
     row.subscription_status = status
+    if status not in FINAL:
+        row.is_ended_by_us = False  # whatever was to end it has not
     row.stripe_subscription_id = seen.stripe_subscription_id
     row.stripe_customer_id = seen.stripe_customer_id
     row.quantity = seen.quantity

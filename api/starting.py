@@ -27,6 +27,7 @@ ROW_SECONDS = 5.0
 OUTCOME_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.015
 _LAST_PAUSE_SECONDS = 0.2
+_POLLS_BEFORE_DOUBT = 4
 
 Row = TypeVar("Row")
 
@@ -68,9 +69,14 @@ async def start_subscription(
             search_attributes=starting_attributes(buyer.user_id, subscription_id),
         )
 
+    poll_count = 0
+
     async def read() -> Subscription | None:
+        nonlocal poll_count
+        poll_count += 1
         row = await _read(sessions, subscription_id)
-        if row is None:
+        # Reason: the row is there in no time, unless the workflow's first step was refused.
+        if row is None and poll_count > _POLLS_BEFORE_DOUBT:
             await raise_failure(temporal, subscription_workflow_id(subscription_id))
         return row
 

@@ -69,6 +69,10 @@ class StepKind(StrEnum):
     REFUND = "refund"
 
 
+# What makes no sense once a subscription has ended; a last resort does, it settles its invoice.
+ONLY_WHILE_ALIVE = frozenset({StepKind.CREATE, StepKind.VOID_OLDER})
+
+
 class SubscriptionOrder(Frozen):
     """Argument of the activities that bring a subscription and its view up to date.
 

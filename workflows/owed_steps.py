@@ -7,11 +7,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.billing import OwedStep, StepKind, SubscriptionOrder
+    from domain.billing import ONLY_WHILE_ALIVE, OwedStep, StepKind, SubscriptionOrder
     from domain.parked import ParkedStep, pause_after
-
-# What makes no sense any more once a subscription has ended.
-_OF_THE_LIVING = frozenset({StepKind.CREATE, StepKind.LAST_RESORT, StepKind.VOID_OLDER})
 
 
 class OwedSteps:
@@ -82,7 +79,7 @@ class OwedSteps:
 
     def drop_what_has_ended(self) -> None:
         """Owe nothing more that only a living subscription can have."""
-        self._steps = [step for step in self._steps if step.kind not in _OF_THE_LIVING]
+        self._steps = [step for step in self._steps if step.kind not in ONLY_WHILE_ALIVE]
 
 
 def parked_step(step: str, error: ActivityError, since: datetime) -> ParkedStep:

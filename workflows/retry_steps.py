@@ -11,8 +11,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.retry_state import RetryState
     from workflows.step_attempts import StepAttempts
 
-_CHARGED = frozenset({ChargeResult.SUCCEEDED, ChargeResult.FAILED})
-
 
 class RetrySteps:
     """Takes what a payment retry owes, one step at a time."""
@@ -74,8 +72,6 @@ class RetrySteps:
         self._board.link = outcome.next_action_url or self._board.link
         self._board.amount_paid_cents = outcome.amount_paid_cents
         self._take(outcome, order.trigger)
-        if outcome.result not in _CHARGED:
-            state.attempt = order.attempt - 1  # nothing was charged
         if state.recovery.retry_status in CLOSED:
             self._last_outcome = outcome
         else:

@@ -7,6 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.subscription_commands import SubscriptionCommandActivities as Commands
     from activities.subscription_rows import SubscriptionRowActivities
     from domain.billing import (
+        ONLY_WHILE_ALIVE,
         CommandAnswer,
         StepKind,
         SubscriptionCommand,
@@ -113,7 +114,7 @@ class SubscriptionTurns:
         is_cancel = command.kind is CommandKind.CANCEL_NOW
         order = self._standing.order(command=command, notes=(note_of_command(command),))
         if is_cancel:
-            kept = tuple(step for step in order.parked if step.kind is StepKind.SYNC)
+            kept = tuple(step for step in order.parked if step.kind not in ONLY_WHILE_ALIVE)
             order = order.model_copy(update={"parked": kept})
         refreshed = await run_interruptible(
             COMMANDS[command.kind],
