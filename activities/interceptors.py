@@ -28,14 +28,25 @@ _REFUSED: tuple[type[Exception], ...] = (*DATABASE_REFUSED, UnicodeEncodeError)
 
 
 class ActivityInterceptor(Interceptor):
-    """Lets activities raise domain errors and never think of heartbeats."""
+    """Lets activities raise domain errors and never think of heartbeats.
+
+    Args:
+        release: Which release this process runs; whatever fails says so.
+    """
+
+    def __init__(self, release: str | None = None) -> None:
+        self._release = release
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Wrap the chain's next link."""
-        return _Inbound(next)
+        return _Inbound(next, self._release)
 
 
 class _Inbound(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, release: str | None) -> None:
+        super().__init__(next)
+        self._release = release
+
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         structlog.contextvars.clear_contextvars()
@@ -56,12 +67,17 @@ class _Inbound(ActivityInboundInterceptor):
             log.error("database_refused", error=type(error).__name__)  # noqa: TRY400 - as above
             message = "the database cannot store this"
             raise TemporalApplicationError(
-                message, type=DatabaseRefusedError.code, non_retryable=True
+                message,
+                {},
+                self._release,
+                type=DatabaseRefusedError.code,
+                non_retryable=True,
             ) from None
         except ApplicationError as error:
             raise TemporalApplicationError(
                 error.message,
                 error.details,
+                self._release,
                 type=error.error_code,
                 non_retryable=not error.is_retryable,
                 next_retry_delay=_wait_of(error),
@@ -73,6 +89,8 @@ class _Inbound(ActivityInboundInterceptor):
             # Reason: its own words may quote what no history may hold; the log has them.
             raise TemporalApplicationError(
                 f"something unexpected went wrong ({type(error).__name__})",
+                {},
+                self._release,
                 type=ApplicationError.code,
                 non_retryable=info.attempt >= UNEXPECTED_ATTEMPTS,
             ) from None

@@ -12,10 +12,11 @@ from adapters.health import Finding, ModelsHealth, Probe, ping_chroma, ping_smtp
 from adapters.stripe.client import StripeHealth
 from api.deps import SessionsDep, SettingsDep, TemporalDep
 from database.agent_runs import AgentRunRepository
+from database.parked import count_parked
 from database.quiet import ping
 from database.session import DATABASE_DOWN, Sessions
 from domain.errors import UnavailableError
-from observability import ACTIVE_AGENTS, METRICS_CONTENT_TYPE, render_metrics
+from observability import ACTIVE_AGENTS, METRICS_CONTENT_TYPE, PARKED_STEPS, render_metrics
 
 router = APIRouter(tags=["health"])
 
@@ -99,6 +100,8 @@ async def get_metrics(sessions: SessionsDep) -> Response:
     with suppress(*DATABASE_DOWN):
         async with sessions() as session:
             ACTIVE_AGENTS.set(await AgentRunRepository(session).active_count())
+            for count in await count_parked(session):
+                PARKED_STEPS.labels(count.resource).set(count.step_count)
     return Response(render_metrics(), media_type=METRICS_CONTENT_TYPE)
 
 

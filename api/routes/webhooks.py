@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from adapters.stripe.webhooks import verify_webhook
 from api.deps import SettingsDep
 from api.dispatcher import Dispatcher
+from api.foreign_versions import ForeignVersions
 from api.inbox import Inbox
 from api.request_limits import read_body
 from api.schemas.common import problems
@@ -18,6 +19,7 @@ from domain.webhooks import type_label
 from observability import WEBHOOK_EVENTS
 
 NAME_LIMIT = 255
+_FOREIGN_VERSIONS = ForeignVersions()
 
 # Reason: no ApiRouter, whose checks answer 422. What Stripe has signed is taken as it is.
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
@@ -47,6 +49,7 @@ async def receive_stripe_event(
         raise
     await cast("Inbox", request.app.state.inbox).put(stripe_event_id, event_type, body)
     cast("Dispatcher", request.app.state.dispatcher).wake()
+    _FOREIGN_VERSIONS.note(body)
     WEBHOOK_EVENTS.labels(type_label(event_type), "received").inc()
     return WebhookReceipt()
 
