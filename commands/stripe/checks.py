@@ -6,7 +6,12 @@ from adapters.stripe.client import open_client
 from adapters.stripe.setup import PINNED_VERSION, StripeSetup
 from commands.findings import DoubtError, UnwellError
 from config import Settings
-from domain.stripe_setup import WEBHOOK_PATH, EndpointSnapshot, endpoints_of_product
+from domain.stripe_setup import (
+    WEBHOOK_PATH,
+    EndpointSnapshot,
+    PortalSnapshot,
+    endpoints_of_product,
+)
 
 _COMMAND = "python cli.py stripe setup --url"
 _SHOWN_TYPE_COUNT = 3
@@ -28,7 +33,23 @@ async def check_endpoint(settings: Settings) -> str:
     """
     stripe = settings.stripe
     async with open_client(stripe.api_key.get_secret_value(), stripe.api_base) as client:
-        endpoints = await StripeSetup(client).endpoints()
+        return judge_endpoints(await StripeSetup(client).endpoints(), settings)
+
+
+def judge_endpoints(endpoints: Sequence[EndpointSnapshot], settings: Settings) -> str:
+    """Say whether events come as this release reads them.
+
+    Args:
+        endpoints: All of the account.
+        settings: Where Stripe is, and where the API is reached.
+
+    Returns:
+        What is well.
+
+    Raises:
+        UnwellError: Events do not come, or not as this release reads them.
+        DoubtError: They come twice.
+    """
     known = endpoints_of_product(endpoints, settings.public_url)
     if not known:
         return _tell_of_none(settings)
@@ -57,12 +78,27 @@ async def check_portal(settings: Settings) -> str:
         ApplicationError: Stripe is down, or refuses our key.
     """
     stripe = settings.stripe
-    command = f"{_COMMAND} {_url(settings)}"
     async with open_client(stripe.api_key.get_secret_value(), stripe.api_base) as client:
-        portals = await StripeSetup(client).portals()
+        return judge_portals(await StripeSetup(client).portals(), settings)
+
+
+def judge_portals(portals: Sequence[PortalSnapshot], settings: Settings) -> str:
+    """Say whether the customer portal offers what the product needs.
+
+    Args:
+        portals: All configurations of the account.
+        settings: Where Stripe is, and where the API is reached.
+
+    Returns:
+        What is well.
+
+    Raises:
+        UnwellError: Ours is missing, or does not offer what the product needs.
+    """
+    base, command = settings.stripe.api_base, f"{_COMMAND} {_url(settings)}"
     ours = next((each for each in portals if each.is_ours), None)
-    if ours is None and stripe.api_base is not None:
-        return f"none of ours at {stripe.api_base}; `{command}` makes one"
+    if ours is None and base is not None:
+        return f"none at {base}, where nothing needs one; `{command}` makes one"
     if ours is None:
         raise UnwellError(f"there is no configuration of ours: run `{command}`")
     if not ours.is_active:
@@ -78,7 +114,7 @@ def _tell_of_none(settings: Settings) -> str:
     if base is None:
         raise UnwellError(f"Stripe has no endpoint of ours: run `{command}`")
     # Reason: a stand-in sends to the address that it was started with.
-    return f"none at {base}, which needs none as a stand-in; `{command}` makes one"
+    return f"none at {base}, which sends to its own address; `{command}` makes one"
 
 
 def _flaws(endpoint: EndpointSnapshot) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """`stripe setup` and what the doctor says of it, with a Stripe of their own."""
 
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -7,18 +8,22 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from adapters.stripe.setup import PINNED_VERSION
 from adapters.tls import trusted
+from commands.findings import DoubtError, UnwellError
+from commands.stripe.checks import check_endpoint, check_portal, judge_endpoints, judge_portals
 from commands.stripe.setup import set_up_stripe
-from config import Settings, StripeSettings
+from config import AuthSettings, Settings, StripeSettings
 from domain.errors import InvalidInputError, ProviderUnavailableError
-from domain.stripe_setup import WANTED_TYPES
+from domain.stripe_setup import WANTED_TYPES, WEBHOOK_PATH, EndpointSnapshot
 from tests.checked import settle
 from tests.conftest import PROJECT, free_port, start_stand_in, wait_for_url
 
 URL = "https://api.example.com/api/v1/webhooks/stripe"
 OLD_VERSION = "2024-06-20"
+NOWHERE = "postgresql+psycopg://perdure:hidden@127.0.0.1:9/perdure"
 ENDPOINTS, PORTALS = "webhook_endpoints", "billing_portal/configurations"
 
 
@@ -205,10 +210,106 @@ async def test_an_address_that_cannot_be_right_is_refused_early(url: str, base: 
         await set_up_stripe(StripeSettings(api_base=base), url, print)
 
 
-def test_the_command_prints_what_it_does(account: Account, settings: Settings) -> None:
+def settings_of(stripe: StripeSettings, public_url: str = "https://api.example.com") -> Settings:
+    return Settings(
+        _env_file=None,
+        database_url=NOWHERE,
+        auth=AuthSettings(jwt_secret=SecretStr("x" * 32)),
+        stripe=stripe,
+        public_url=public_url,
+    )
+
+
+async def test_the_doctor_reads_back_what_was_made(account: Account) -> None:
+    ours = settings_of(account.settings)
+    assert "which sends to its own address" in await check_endpoint(ours)
+    assert "where nothing needs one" in await check_portal(ours)
+    await account.run()
+    (endpoint,), (portal,) = await account.all(ENDPOINTS), await account.all(PORTALS)
+    version = f"API version {PINNED_VERSION}, {len(WANTED_TYPES)} event types"
+    assert await check_endpoint(ours) == f"{endpoint['id']} at {URL}, {version}"
+    offered = "offers invoice_history, payment_method_update, subscription_cancel"
+    assert await check_portal(ours) == f"{portal['id']} {offered}"
+
+    await account.post(f"{ENDPOINTS}/{endpoint['id']}", disabled="true")
+    with pytest.raises(UnwellError, match=rf"is disabled: run `python cli.py .* --url {URL}`"):
+        await check_endpoint(ours)
+    await account.post(f"{PORTALS}/{portal['id']}", active="false")
+    with pytest.raises(UnwellError, match="is not active: run `python cli.py stripe setup"):
+        await check_portal(ours)
+    await account.run()
+    assert version in await check_endpoint(ours)
+    await account.post(
+        f"{PORTALS}/{portal['id']}", **{"features[invoice_history][enabled]": "false"}
+    )
+    with pytest.raises(UnwellError, match="does not offer invoice_history: run"):
+        await check_portal(ours)
+
+
+def endpoint(number: int, **changes: Any) -> EndpointSnapshot:
+    seen: dict[str, Any] = {
+        "endpoint_id": f"we_{number}",
+        "url": URL,
+        "api_version": PINNED_VERSION,
+        "is_enabled": True,
+        "is_ours": False,
+        "event_types": frozenset(WANTED_TYPES),
+    }
+    return EndpointSnapshot(**(seen | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "flaw"),
+    [
+        ({"api_version": OLD_VERSION}, f"sends {OLD_VERSION}, and this release reads"),
+        ({"api_version": None}, "sends the account's API version, and this release reads"),
+        ({"is_enabled": False}, "is disabled"),
+        (
+            {"event_types": frozenset(WANTED_TYPES[2:])},
+            f"is not told of {WANTED_TYPES[0]}, {WANTED_TYPES[1]}: run",
+        ),
+        ({"event_types": frozenset()}, f"and {len(WANTED_TYPES) - 3} more: run"),
+    ],
+)
+def test_what_is_wrong_with_an_endpoint_is_one_line_with_its_command(
+    changes: dict[str, Any], flaw: str
+) -> None:
+    wrong = endpoint(1, **changes)
+    for ours in (settings_of(StripeSettings()), settings_of(StripeSettings(api_base=NOWHERE))):
+        with pytest.raises(UnwellError, match=re.escape(flaw)) as caught:
+            judge_endpoints([wrong], ours)
+        assert str(caught.value).startswith(f"we_1 at {URL} ")
+        assert f"`python cli.py stripe setup --url {URL}`" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_endpoint_is_known_by_its_address_or_by_who_made_it() -> None:
+    ours = settings_of(StripeSettings())
+    broken = endpoint(9, is_enabled=False, url="https://staging.example.com" + WEBHOOK_PATH)
+    stranger = endpoint(8, is_enabled=False, url="https://api.example.com/other")
+    assert judge_endpoints([broken, endpoint(1), stranger], ours).startswith("we_1 at")
+    everything = endpoint(2, event_types=frozenset({"*"}))
+    assert judge_endpoints([everything], ours).startswith("we_2 at")
+    elsewhere = settings_of(StripeSettings(), "http://10.0.0.7:8000")
+    assert judge_endpoints([stranger, endpoint(1)], elsewhere).startswith("we_1 at")
+    proxied = endpoint(3, url="https://example.com/hooks", is_ours=True)
+    assert judge_endpoints([stranger, proxied], elsewhere).startswith("we_3 at")
+    with pytest.raises(UnwellError, match="Stripe has no endpoint of ours: run `python cli.py"):
+        judge_endpoints([stranger], elsewhere)
+    with pytest.raises(UnwellError, match="there is no configuration of ours: run `python cli.py"):
+        judge_portals([], elsewhere)
+
+
+def test_an_old_endpoint_beside_the_new_one_is_a_doubt() -> None:
+    old = endpoint(1, api_version=OLD_VERSION)
+    with pytest.raises(DoubtError, match=r"^we_1 .* is still there too.* --remove-old`$"):
+        judge_endpoints([old, endpoint(2)], settings_of(StripeSettings()))
+
+
+def test_the_command_prints_what_it_does(account: Account) -> None:
     environ = {
         "PATH": "",
-        "DATABASE_URL": settings.database_url,
+        "DATABASE_URL": NOWHERE,
         "AUTH__JWT_SECRET": "x" * 32,
         "STRIPE__API_BASE": account.settings.api_base or "",
     }
