@@ -38,6 +38,7 @@ _BY_CODE: dict[str, type[ApplicationError]] = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, ApplicationError)
 } | {
+    "already_subscribed": errors.ConflictError,
     "approval_closed": errors.ConflictError,
     "approver_required": errors.ForbiddenError,
     "args_digest_mismatch": errors.ConflictError,
