@@ -35,6 +35,63 @@ def invoice(**details: Any) -> dict[str, Any]:
     return {"object": "invoice", "parent": {"subscription_details": details}}
 
 
+def older_shapes() -> list[tuple[dict[str, Any], Reference | None]]:
+    """Return objects as older API versions show them, by what moved since."""
+    ours = Reference(stripe_id="sub_1", our_id=OURS)
+    line = {"type": "subscription", "metadata": METADATA}
+    item = {"type": "invoiceitem", "metadata": {"subscription_id": str(uuid4())}}
+    paid = Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS)
+    shapes: list[tuple[dict[str, Any], Reference | None]] = [
+        # Invoices before 2025-03-31.basil: the subscription at the top.
+        ({"subscription": "sub_1", "subscription_details": {"metadata": METADATA}}, ours),
+        ({"subscription": {"id": "sub_1"}, "subscription_details": None}, ours_at_stripe()),
+        # Older still: the metadata on the lines of the period only.
+        ({"subscription": "sub_1", "lines": {"data": [item, line]}}, ours),
+        ({"subscription": "sub_1", "lines": {"data": [item]}}, ours_at_stripe()),
+        ({"subscription": "sub_1", "lines": {"data": [7, None]}}, ours_at_stripe()),
+        ({"subscription": "sub_1", "lines": [line]}, ours_at_stripe()),
+        ({"subscription": None, "lines": {"data": [line]}}, None),
+    ]
+    invoices = [(event({"object": "invoice", **found}), named) for found, named in shapes]
+    others = [
+        # The invoice of an intent and of a charge, and an intent's charges, were in themselves.
+        ({"object": "payment_intent", "id": "pi_1", "invoice": "in_1", "metadata": {}}, None),
+        (
+            {"object": "payment_intent", "id": "pi_1", "charges": {"data": []}, "metadata": PAID},
+            paid,
+        ),
+        (
+            {
+                "object": "charge",
+                "payment_intent": "pi_1",
+                "invoice": "in_1",
+                "refunds": {"data": [{"object": "refund", "id": "re_1"}]},
+                "metadata": PAID,
+            },
+            paid,
+        ),
+        # Before 2019 a charge or refund had no intent.
+        ({"object": "charge", "metadata": {}}, None),
+        ({"object": "refund", "charge": "ch_1", "metadata": {}}, None),
+        # A subscription had its period and one plan at the top.
+        (
+            {
+                "object": "subscription",
+                "id": "sub_1",
+                "plan": {"id": "plan_1"},
+                "current_period_end": 1,
+                "metadata": METADATA,
+            },
+            ours,
+        ),
+    ]
+    return invoices + [(event(found), named) for found, named in others]
+
+
+def ours_at_stripe() -> Reference:
+    return Reference(stripe_id="sub_1")
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -72,6 +129,7 @@ def invoice(**details: Any) -> dict[str, Any]:
             Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS),
         ),
         (event({"object": "refund", "payment_intent": None, "metadata": None}), None),
+        *older_shapes(),
         (event("nothing"), None),
         ({"id": "evt_1"}, None),
     ],
