@@ -66,12 +66,9 @@ class _Inbound(ActivityInboundInterceptor):
             # Reason: the same here; and no retry makes a value fit that does not.
             log.error("database_refused", error=type(error).__name__)  # noqa: TRY400 - as above
             message = "the database cannot store this"
+            kind = DatabaseRefusedError.code
             raise TemporalApplicationError(
-                message,
-                {},
-                self._release,
-                type=DatabaseRefusedError.code,
-                non_retryable=True,
+                message, {}, self._release, type=kind, non_retryable=True
             ) from None
         except ApplicationError as error:
             raise TemporalApplicationError(

@@ -21,8 +21,8 @@ from adapters.llm.prices import Prices
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from commands.findings import DoubtError, Finding, UnwellError
-from commands.stripe.checks import check_endpoint, check_portal
 from commands.parked import check_parked_steps
+from commands.stripe.checks import check_endpoint, check_portal
 from config import Settings
 from database.session import make_engine
 from domain.errors import ApplicationError, UnavailableError

@@ -95,9 +95,7 @@ def endpoints_of_product(
     """
     known = tuple(endpoints)
     exact = tuple(each for each in known if each.url == public_url.rstrip("/") + WEBHOOK_PATH)
-    return exact or tuple(
-        each for each in known if each.is_ours or each.url.endswith(WEBHOOK_PATH)
-    )
+    return exact or tuple(each for each in known if each.is_ours or each.url.endswith(WEBHOOK_PATH))
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:

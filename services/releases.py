@@ -96,9 +96,7 @@ async def _go_through(client: Client, sessions: Sessions, release: str) -> bool:
         after = None
         while True:
             async with sessions() as session:
-                page = await parked_by_other_releases(
-                    session, resource, release, after, PAGE_SIZE
-                )
+                page = await parked_by_other_releases(session, resource, release, after, PAGE_SIZE)
             for row in page:
                 is_asked = await _ask(client, resource, row, release)
                 asked_count += is_asked

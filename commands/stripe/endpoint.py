@@ -7,7 +7,7 @@ from commands.stripe.changes import Changes
 from domain.stripe_setup import WANTED_TYPES, EndpointMade, EndpointSnapshot
 from services.stripe_idempotency import post_once
 
-_SECRET_LOST = (
+_ANSWER_LOST = (
     "Stripe's answer with its secret got lost: reveal the secret in Stripe's Dashboard, or delete "
     "the endpoint there and run this command again"
 )
@@ -60,7 +60,7 @@ class EndpointSetup:
 
         endpoint = await post_once(self._changes.key("endpoint"), post, find)
         if endpoint.secret is None:
-            self._changes.say(f"  it is {endpoint.endpoint_id}; {_SECRET_LOST}")
+            self._changes.say(f"  it is {endpoint.endpoint_id}; {_ANSWER_LOST}")
             return
         self._changes.say(f"  it is {endpoint.endpoint_id}; its secret, shown only now:")
         self._changes.say(f"STRIPE__WEBHOOK_SECRET={endpoint.secret}")

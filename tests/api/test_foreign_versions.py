@@ -56,7 +56,8 @@ def test_each_foreign_version_is_counted_always_and_logged_once() -> None:
 
 
 def test_what_has_our_version_or_none_is_not_foreign() -> None:
-    bodies = [written_in(version) for version in (PINNED_VERSION, None, 7, {})]
+    versions: tuple[object, ...] = (PINNED_VERSION, None, 7, {})
+    bodies = [written_in(version) for version in versions]
     assert told(ForeignVersions(), *bodies, b"no json", b"[]", b'"text"', b"\xff") == []
 
 

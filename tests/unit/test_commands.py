@@ -425,7 +425,9 @@ def test_ctrl_c_leaves_the_watch_and_tells_how_to_go_on(tmp_path: Path) -> None:
     assert "--after 7" in said
 
 
-@pytest.mark.parametrize("command", ["admin create", "doctor", "watch", "replay", "demo", "up", "stripe setup"])
+@pytest.mark.parametrize(
+    "command", ["admin create", "doctor", "watch", "replay", "demo", "up", "stripe setup"]
+)
 def test_every_command_explains_itself(command: str) -> None:
     told = cli(*command.split(), "--help")
     assert told.returncode == 0

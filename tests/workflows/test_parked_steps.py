@@ -32,7 +32,7 @@ from workflows.queues import BILLING
 
 DAY = timedelta(days=1)
 READ = "GET /v1/subscriptions/*"
-REFUSED = {"before": 400, "error": {"message": "No such parameter.", "param": "x"}}
+REFUSED: dict[str, Any] = {"before": 400, "error": {"message": "No such parameter.", "param": "x"}}
 
 
 @pytest.fixture(scope="module")
