@@ -12,7 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from adapters.health import ModelsHealth
 from adapters.stripe.client import StripeHealth, open_client
-from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.setup_intents import StripeSetupIntents
 from api import streaming
 from api.dispatcher import Dispatcher
 from api.errors import install_error_handlers
@@ -155,6 +155,13 @@ def _body_limits(settings: Settings) -> dict[str, int]:
     return {f"{PREFIX}/documents": document_bytes, f"{PREFIX}/webhooks/": WEBHOOK_BYTES}
 
 
+def _build_routes(app: FastAPI) -> None:
+    # Reason: FastAPI builds included routes at the first request, and serves nothing meanwhile.
+    place = {"type": "http", "method": "GET", "path": "/", "root_path": ""}
+    for route in app.router.routes:
+        route.matches(place)
+
+
 @asynccontextmanager
 async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
     key, api_base = settings.stripe.api_key.get_secret_value(), settings.stripe.api_base
@@ -171,13 +178,14 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         app.state.sessions = sessions
         app.state.shelves = shelves
         app.state.stripe_health = StripeHealth(stripe)
-        app.state.stripe_customers = StripeCustomers(stripe)
+        app.state.setup_intents = StripeSetupIntents(stripe)
         app.state.models_health = ModelsHealth(
             llm.provider, llm.base_url, llm.api_key.get_secret_value()
         )
         app.state.inbox = inbox
         app.state.dispatcher = dispatcher
         app.state.run_feed = feed
+        _build_routes(app)
         await inbox.start()
         await dispatcher.start()
         await feed.start()

@@ -45,6 +45,7 @@ _BY_CODE: dict[str, type[ApplicationError]] = {
     "busy": errors.UnavailableError,
     "conversation_busy": errors.ConflictError,
     "not_at_stripe": errors.ConflictError,
+    "payment_method_unusable": errors.ConflictError,
     "plan_code_taken": errors.ConflictError,
     "stripe_resource_missing": errors.NotFoundError,
     "unknown_call": errors.ConflictError,

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Annotated, Any
-from uuid import UUID
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Header, Path, Query
 from fastapi.responses import StreamingResponse
 from starlette.requests import Request
 from starlette.types import Message, Send
@@ -91,7 +90,7 @@ async def _watcher(
     openapi_extra={"security": [{"OAuth2PasswordBearer": []}, {"APIKeyHeader": []}]},
 )
 async def stream_agent_run_events(
-    agent_run_id: UUID,
+    agent_run_id: Annotated[str, Path(max_length=100)],
     caller: Annotated[Caller, Depends(_watcher)],
     sessions: SessionsDep,
     feed: RunFeedDep,

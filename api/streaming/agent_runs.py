@@ -29,14 +29,14 @@ def get_run_feed(connection: HTTPConnection) -> RunFeed:
 RunFeedDep = Annotated[RunFeed, Depends(get_run_feed)]
 
 
-async def find_run(sessions: Sessions, agent_run_id: UUID | str, caller: Caller) -> WatchedRun:
+async def find_run(sessions: Sessions, agent_run_id: str, caller: Caller) -> WatchedRun:
     """Return the run that a caller wants to watch.
 
     Raises:
         NotFoundError: There is none of this caller.
     """
     try:
-        wanted = UUID(str(agent_run_id))
+        wanted = UUID(agent_run_id)
     except ValueError as error:
         raise NotFoundError("there is no such agent run") from error
     async with sessions() as session:

@@ -11,6 +11,7 @@ from sandbox.stripe.params import (
     PAGE,
     Boolean,
     Choice,
+    Email,
     Group,
     Integer,
     Many,
@@ -33,7 +34,7 @@ _FIELDS: dict[str, Param] = {
     "payment_method_options": Group(
         {"card": Group({"request_three_d_secure": Choice(("any", "automatic", "challenge"))})}
     ),
-    "receipt_email": Text(),
+    "receipt_email": Email(),
     "setup_future_usage": Choice(("off_session", "on_session")),
     "shipping": SHIPPING,
 }
@@ -268,7 +269,12 @@ ROUTES = (
     ),
     Route("GET", "/v1/payment_intents/{id}", retrieve, Group({"client_secret": Text()})),
     Route("POST", "/v1/payment_intents/{id}", update, Group(_UPDATE)),
-    Route("POST", "/v1/payment_intents/{id}/confirm", confirm, Group(_CONFIRM)),
+    Route(
+        "POST",
+        "/v1/payment_intents/{id}/confirm",
+        confirm,
+        Group({**_CONFIRM, "client_secret": Text()}),
+    ),
     Route("POST", "/v1/payment_intents/{id}/capture", capture, _CAPTURE),
     Route("POST", "/v1/payment_intents/{id}/cancel", cancel, _CANCEL),
 )
