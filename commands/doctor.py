@@ -23,7 +23,7 @@ from agents.registry import all_agents
 from commands.findings import DoubtError, Finding, UnwellError
 from commands.parked import check_parked_steps
 from commands.stripe.checks import check_endpoint, check_portal
-from config import Settings
+from config import MailSecurity, Settings
 from database.session import make_engine
 from domain.errors import ApplicationError, UnavailableError
 from domain.llm import TokenUsage
@@ -32,7 +32,6 @@ from workflows.search_attributes import ALL
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 10.0
-_SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - known to everybody
 
 
 Check = Callable[[], Awaitable[str]]
@@ -160,8 +159,7 @@ async def check_webhook_secret(settings: Settings) -> str:
         UnwellError: Stripe itself is to sign with the sandbox's secret.
     """
     stripe = settings.stripe
-    is_known = stripe.webhook_secret.get_secret_value() == _SANDBOX_SECRET
-    if is_known and stripe.api_base is None:
+    if stripe.has_known_secret and stripe.is_stripe_itself:
         raise UnwellError("STRIPE__WEBHOOK_SECRET is the sandbox's, which everybody knows")
     return "set"
 
@@ -238,7 +236,7 @@ async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:
     mail = settings.mail
     address = f"{mail.smtp_host}:{mail.smtp_port}"
     try:
-        await ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.is_tls)
+        await ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.tls is MailSecurity.IMPLICIT)
     except OSError as error:
         raise UnwellError(f"{address} does not answer as a mail server") from error
     return address

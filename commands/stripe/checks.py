@@ -95,10 +95,10 @@ def judge_portals(portals: Sequence[PortalSnapshot], settings: Settings) -> str:
     Raises:
         UnwellError: Ours is missing, or does not offer what the product needs.
     """
-    base, command = settings.stripe.api_base, f"{_COMMAND} {_url(settings)}"
+    stripe, command = settings.stripe, f"{_COMMAND} {_url(settings)}"
     ours = next((each for each in portals if each.is_ours), None)
-    if ours is None and base is not None:
-        return f"none at {base}, where nothing needs one; `{command}` makes one"
+    if ours is None and not stripe.is_stripe_itself:
+        return f"none at {stripe.api_base}, where nothing needs one; `{command}` makes one"
     if ours is None:
         raise UnwellError(f"there is no configuration of ours: run `{command}`")
     if not ours.is_active:
@@ -110,11 +110,11 @@ def judge_portals(portals: Sequence[PortalSnapshot], settings: Settings) -> str:
 
 
 def _tell_of_none(settings: Settings) -> str:
-    base, command = settings.stripe.api_base, f"{_COMMAND} {_url(settings)}"
-    if base is None:
+    stripe, command = settings.stripe, f"{_COMMAND} {_url(settings)}"
+    if stripe.is_stripe_itself:
         raise UnwellError(f"Stripe has no endpoint of ours: run `{command}`")
     # Reason: a stand-in sends to the address that it was started with.
-    return f"none at {base}, which sends to its own address; `{command}` makes one"
+    return f"none at {stripe.api_base}, which sends to its own address; `{command}` makes one"
 
 
 def _flaws(endpoint: EndpointSnapshot) -> Sequence[str]:

@@ -33,7 +33,7 @@ async def set_up_stripe(
         InvalidInputError: Stripe cannot send to this address.
         ApplicationError: Stripe refuses, or is down.
     """
-    _check(url, is_stripe_itself=settings.api_base is None)
+    _check(url, is_stripe_itself=settings.is_stripe_itself)
     changes = Changes(say, is_dry_run=is_dry_run)
     async with open_client(settings.api_key.get_secret_value(), settings.api_base) as client:
         stripe = StripeSetup(client)

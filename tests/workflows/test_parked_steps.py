@@ -12,6 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.interceptors import UNEXPECTED_ATTEMPTS
 from api.app import build_app
+from api.monitoring import make_pages
 from commands.findings import DoubtError
 from commands.parked import check_parked_steps
 from config import Settings
@@ -45,14 +46,15 @@ async def people(
     app = build_app(ours, endless_world.env.client, sessions)
     async with app.router.lifespan_context(app):
         admin_id = await add_user(sessions, "admin")
-        yield People(app, ours, admin_id)
+        yield People(app, ours, sessions, admin_id)
 
 
 class People:
     """Who looks at the world through its API."""
 
-    def __init__(self, app: Any, settings: Settings, admin_id: UUID) -> None:
+    def __init__(self, app: Any, settings: Settings, sessions: Sessions, admin_id: UUID) -> None:
         self.settings = settings
+        self._sessions = sessions
         self._app = app
         self.admin = self.person(admin_id)
 
@@ -67,9 +69,9 @@ class People:
 
     async def gauge(self, resource: ParkableResource) -> float:
         """Return the metric of parked steps."""
-        reply = await self.admin.http.get("/metrics")
+        page = await make_pages(self._sessions)["/metrics"]()
         name = f'parked_steps{{resource="{resource}"}}'
-        (line,) = [line for line in reply.text.splitlines() if line.startswith(name)]
+        (line,) = [line for line in page.body.decode().splitlines() if line.startswith(name)]
         return float(line.rpartition(" ")[2])
 
 
