@@ -148,7 +148,7 @@ def test_a_charge_is_a_note(result: ChargeResult, code: str | None, kind: str) -
     assert (code or ".") in note.summary
 
 
-@pytest.mark.parametrize("result", set(ChargeResult) - {*CHARGED})
+@pytest.mark.parametrize("result", sorted(set(ChargeResult) - CHARGED))
 def test_what_was_not_charged_is_no_charge(result: ChargeResult) -> None:
     assert notes_of_report(report(attempt=2, outcome=ChargeOutcome(result=result))) == ()
 

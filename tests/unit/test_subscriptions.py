@@ -42,7 +42,7 @@ def test_parked_steps_can_be_tried_again_in_every_status(status: S) -> None:
 
 @pytest.mark.parametrize(
     ("status", "command"),
-    list(product(sorted(FINAL), set(CommandKind) - {CommandKind.RETRY_PARKED})),
+    list(product(sorted(FINAL), sorted(set(CommandKind) - {CommandKind.RETRY_PARKED}))),
 )
 def test_an_ended_subscription_refuses_everything_else(status: S, command: CommandKind) -> None:
     decision = decide(status, command)
