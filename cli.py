@@ -142,6 +142,48 @@ def create_admin(
     typer.echo(made.api_key)
 
 
+stripe_app = typer.Typer(help="Stripe's side of the product.", no_args_is_help=True)
+app.add_typer(stripe_app, name="stripe")
+
+
+@stripe_app.callback()
+def _stripe() -> None:
+    # Reason: with a callback typer keeps a lone command's name.
+    pass
+
+
+@stripe_app.command("setup")
+def set_up_stripe(
+    url: Annotated[
+        str,
+        typer.Option(help="Where Stripe sends webhooks: https://<your API>/api/v1/webhooks/stripe"),
+    ],
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Tell what would be changed, and change nothing."),
+    ] = False,
+    remove_old: Annotated[
+        bool,
+        typer.Option("--remove-old", help="Delete endpoints of other API versions at this URL."),
+    ] = False,
+    stack: StackOption = None,
+) -> None:
+    """Make or update the webhook endpoint and the customer portal's configuration at Stripe.
+
+    The endpoint gets the API version that this release reads, and exactly the event types that it
+    handles. A new endpoint's secret is printed once: Stripe shows it only now.
+    """
+    from commands.stripe.setup import set_up_stripe as set_up  # noqa: PLC0415
+    from domain.errors import ApplicationError  # noqa: PLC0415
+
+    stripe = _settings(stack).stripe
+    try:
+        changing = set_up(stripe, url, typer.echo, is_dry_run=dry_run, is_old_removed=remove_old)
+        asyncio.run(changing)
+    except ApplicationError as error:
+        _refuse([error.message])
+
+
 @app.command()
 def doctor(stack: StackOption = None) -> None:
     """Check every setting and dependency; exit code 1 if something is wrong."""

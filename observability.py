@@ -57,7 +57,7 @@ STRIPE_ERRORS = Counter(
 )
 PARKED_STEPS = Gauge(
     "parked_steps",
-    "Subscriptions, payment retries and payments with a parked step, as counted in the database.",
+    "Parked steps of subscriptions, payment retries and payments, as counted in the database.",
     ["resource"],
     multiprocess_mode="livemostrecent",
 )
@@ -65,6 +65,11 @@ WEBHOOK_EVENTS = Counter(
     "webhook_events_total",
     "Stripe's events, by type and by what became of them.",
     ["event_type", "outcome"],
+)
+WEBHOOK_FOREIGN_VERSIONS = Counter(
+    "webhook_foreign_versions_total",
+    "Stripe's events in another API version than this release reads.",
+    ["api_version"],
 )
 WEBHOOK_LAG = Histogram(
     "webhook_lag_seconds",
@@ -121,6 +126,7 @@ _OURS: tuple[MetricWrapperBase, ...] = (
     STRIPE_ERRORS,
     PARKED_STEPS,
     WEBHOOK_EVENTS,
+    WEBHOOK_FOREIGN_VERSIONS,
     WEBHOOK_LAG,
     AGENT_REQUESTS,
     AGENT_DURATION,

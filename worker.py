@@ -8,10 +8,11 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -81,6 +82,7 @@ from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.routing import ModelNames
 from observability import METRICS_CONTENT_TYPE, configure_logging, make_runtime, render_metrics
+from services.releases import release_of, retry_parked_of_other_releases
 from workflows.agent_run import AgentRunWorkflow
 from workflows.ingest_document import IngestDocumentWorkflow
 from workflows.payment import PaymentWorkflow
@@ -90,6 +92,8 @@ from workflows.stripe_errand import StripeErrandWorkflow
 from workflows.subscription import SubscriptionWorkflow
 
 log = structlog.get_logger(__name__)
+
+PROJECT = Path(__file__).resolve().parent
 
 Activities = dict[str, list[Callable[..., Any]]]
 
@@ -304,6 +308,7 @@ async def running_workers(
     settings: Settings,
     sessions: Sessions,
     queues: Sequence[str] = QUEUES,
+    release: str | None = None,
 ) -> AsyncIterator[None]:
     """Serve task queues, one worker each; tests use this too, so they run what production runs.
 
@@ -312,17 +317,33 @@ async def running_workers(
         settings: Where the outside systems are, and the tuning.
         sessions: The database.
         queues: Which queues to serve.
+        release: Name of the release that runs; a digest of its source files by default.
 
     Yields:
         While the workers run; on the way out activities get a moment to finish.
     """
+    release = release or release_of(PROJECT)
     async with AsyncExitStack() as stack:
         outside = await stack.enter_async_context(_outside(client, settings, sessions))
         activities = build_activities(outside)
         for queue in queues:
-            worker = _worker(client, settings, queue, activities[queue])
+            worker = _worker(client, settings, queue, activities[queue], release)
             await stack.enter_async_context(worker)
+        if BILLING in queues:
+            retrying = retry_parked_of_other_releases(client, sessions, release)
+            await stack.enter_async_context(_beside(retrying))
         yield
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let something run beside; it is called off at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 @asynccontextmanager
@@ -369,6 +390,7 @@ def _worker(
     settings: Settings,
     queue: str,
     activities: list[Callable[..., Any]],
+    release: str,
 ) -> Worker:
     tuning, is_stripe = settings.worker, queue == STRIPE
     limit = settings.stripe.calls_per_second if is_stripe else None
@@ -377,7 +399,7 @@ def _worker(
         task_queue=queue,
         workflows=() if queue in _ACTIVITIES_ONLY else WORKFLOWS,
         activities=activities,
-        interceptors=[ActivityInterceptor()],
+        interceptors=[ActivityInterceptor(release)],
         workflow_runner=workflow_runner(tuning.is_sandboxed),
         max_cached_workflows=tuning.cached_workflow_count,
         max_concurrent_activities=tuning.concurrent_activity_count,

@@ -29,14 +29,25 @@ _REFUSED: tuple[type[Exception], ...] = (*DATABASE_REFUSED, UnicodeEncodeError)
 
 
 class ActivityInterceptor(Interceptor):
-    """Lets activities raise domain errors and never think of heartbeats."""
+    """Lets activities raise domain errors and never think of heartbeats.
+
+    Args:
+        release: Which release this process runs; whatever fails says so.
+    """
+
+    def __init__(self, release: str | None = None) -> None:
+        self._release = release
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Wrap the chain's next link."""
-        return _Inbound(next)
+        return _Inbound(next, self._release)
 
 
 class _Inbound(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, release: str | None) -> None:
+        super().__init__(next)
+        self._release = release
+
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         structlog.contextvars.clear_contextvars()
@@ -50,14 +61,18 @@ class _Inbound(ActivityInboundInterceptor):
         except TemporalError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the workflow hears of it
-            raise _failure(error, info.attempt) from _shown(error)
+            raise _failure(error, info.attempt, self._release) from _shown(error)
         finally:
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
 
 
-def _failure(error: Exception, attempt: int) -> TemporalApplicationError:
+def _failure(
+    error: Exception,
+    attempt: int,
+    release: str | None,
+) -> TemporalApplicationError:
     """Return what the workflow hears of an error, and whether it is worth another try."""
     is_last = attempt >= UNEXPECTED_ATTEMPTS
     match error:
@@ -65,6 +80,7 @@ def _failure(error: Exception, attempt: int) -> TemporalApplicationError:
             return TemporalApplicationError(
                 error.message,
                 error.details,
+                release,
                 type=error.error_code,
                 non_retryable=not error.is_retryable,
                 next_retry_delay=_wait_of(error),
@@ -94,7 +110,7 @@ def _failure(error: Exception, attempt: int) -> TemporalApplicationError:
             # Reason: its own words may quote what no history may hold; the log has them.
             message = f"something unexpected went wrong ({type(error).__name__})"
             code = ApplicationError.code
-    return TemporalApplicationError(message, type=code, non_retryable=is_last)
+    return TemporalApplicationError(message, {}, release, type=code, non_retryable=is_last)
 
 
 def _shown(error: Exception) -> Exception | None:

@@ -10,10 +10,11 @@ from adapters.stripe.client import StripeHealth
 from api.routes.health import DATABASE
 from config import MailSecurity, Settings
 from database.agent_runs import AgentRunRepository
+from database.parked import count_parked
 from database.quiet import ping
 from database.session import DATABASE_DOWN, Sessions
 from domain.errors import UnavailableError
-from observability import ACTIVE_AGENTS, METRICS_CONTENT_TYPE, render_metrics
+from observability import ACTIVE_AGENTS, METRICS_CONTENT_TYPE, PARKED_STEPS, render_metrics
 
 
 def make_probes(
@@ -45,6 +46,8 @@ def make_pages(sessions: Sessions) -> Pages:
         with suppress(*DATABASE_DOWN):
             async with sessions() as session:
                 ACTIVE_AGENTS.set(await AgentRunRepository(session).active_count())
+                for count in await count_parked(session):
+                    PARKED_STEPS.labels(count.resource).set(count.step_count)
         return Page(render_metrics(), METRICS_CONTENT_TYPE)
 
     return {"/metrics": metrics}

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 from alembic.config import Config
@@ -20,6 +20,9 @@ from adapters.health import ModelsHealth, ping_chroma, ping_smtp
 from adapters.llm.prices import Prices
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
+from commands.findings import DoubtError, Finding, UnwellError
+from commands.parked import check_parked_steps
+from commands.stripe.checks import check_endpoint, check_portal
 from config import MailSecurity, Settings
 from database.session import make_engine
 from domain.errors import ApplicationError, UnavailableError
@@ -29,30 +32,6 @@ from workflows.search_attributes import ALL
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 10.0
-
-
-class Finding(NamedTuple):
-    """What one check found.
-
-    Args:
-        what: What was looked at.
-        is_well: Whether it works.
-        detail: What was found, in a line.
-        is_doubtful: It works, and yet somebody should look at it.
-    """
-
-    what: str
-    is_well: bool
-    detail: str
-    is_doubtful: bool = False
-
-
-class UnwellError(Exception):
-    """Something answers, but not as it should."""
-
-
-class DoubtError(Exception):
-    """All of it works, but not as most people want it."""
 
 
 Check = Callable[[], Awaitable[str]]
@@ -73,6 +52,9 @@ async def examine(settings: Settings, facts: dict[str, Any] | None = None) -> li
         "Temporal": lambda: _temporal(settings),
         "Stripe": lambda: _stripe(settings),
         "webhook secret": lambda: check_webhook_secret(settings),
+        "webhook endpoint": lambda: check_endpoint(settings),
+        "customer portal": lambda: check_portal(settings),
+        "parked steps": lambda: check_parked_steps(settings),
         "Chroma": lambda: _chroma(settings),
         "models": lambda: _models(settings),
         "prices": lambda: _prices(settings),

@@ -51,6 +51,11 @@ def ingest_workflow_id(document_id: UUID | str) -> str:
     return f"ingest-document-{document_id}"
 
 
+def release_retry_id(workflow_id: str, release: str) -> UUID:
+    """Return the id of the command by which a new release takes a parked step again, once."""
+    return derived_id("release-retry", workflow_id, release)
+
+
 def call_id(agent_run_id: UUID, step: int, position: int) -> UUID:
     """Return our id of a tool call; models repeat theirs."""
     return derived_id("tool-call", agent_run_id, step, position)

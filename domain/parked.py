@@ -1,6 +1,7 @@
 """Parked steps: what failed in a way that no retry mends is shown, owed, and tried again later."""
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from domain.messages import Frozen
@@ -16,6 +17,14 @@ _PAUSES = (
 )
 
 
+class ParkableResource(StrEnum):
+    """What can have parked steps, as metrics and the doctor call it."""
+
+    SUBSCRIPTION = "subscription"
+    PAYMENT_RETRY = "payment_retry"
+    PAYMENT = "payment"
+
+
 class ParkedStep(Frozen):
     """A step that could not be taken, as the API shows it.
 
@@ -25,6 +34,7 @@ class ParkedStep(Frozen):
         message: What is in the way, for a person.
         since: When it was parked first, on Temporal's clock.
         details: Facts about it, such as Stripe's code and request id.
+        release: Which release could not take it; None if that is not known.
     """
 
     step: str
@@ -32,6 +42,7 @@ class ParkedStep(Frozen):
     message: str
     since: datetime
     details: dict[str, Any] = {}
+    release: str | None = None
 
 
 def pause_after(try_count: int) -> timedelta:

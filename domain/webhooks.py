@@ -155,14 +155,7 @@ def reference_of(event: Mapping[str, Any]) -> Reference | None:
         case "subscription":
             return _reference(Handler.HINT, found.get("id"), metadata)
         case "invoice":
-            # Reason: endpoints made in the Dashboard send the account's version; before
-            # 2025-03-31.basil an invoice named its subscription at the top.
-            parent = _mapping(found.get("parent"))
-            details = _mapping(
-                parent.get("subscription_details") or found.get("subscription_details")
-            )
-            theirs = details.get("subscription") or found.get("subscription")
-            return _reference(Handler.HINT, theirs, details.get("metadata"))
+            return _reference_of_invoice(found)
         case "payment_intent":
             # Reason: an invoice's intent names no payment of ours; its invoice's events tell all.
             named = _reference(Handler.PAYMENT_HINT, found.get("id"), metadata)
@@ -215,6 +208,28 @@ def owner_of(reference: Reference, candidates: Iterable[Owner]) -> Owner | None:
     if theirs is None:
         return None
     return next((row for row in rows if row.stripe_id == theirs), None)
+
+
+def _reference_of_invoice(found: Mapping[str, Any]) -> Reference | None:
+    """Find an invoice's subscription, in the shapes of all API versions.
+
+    Endpoints made in the Dashboard send the account's version. Before 2025-03-31.basil an invoice
+    names its subscription at the top; the oldest have the metadata on their lines only.
+    """
+    parent = _mapping(found.get("parent"))
+    details = _mapping(parent.get("subscription_details") or found.get("subscription_details"))
+    theirs = details.get("subscription") or found.get("subscription")
+    metadata = details.get("metadata")
+    if theirs is not None and metadata is None:
+        lines = _mapping(found.get("lines")).get("data")
+        billed = [_mapping(line) for line in lines] if isinstance(lines, list) else []
+        metadata = next((line.get("metadata") for line in billed if _is_period(line)), None)
+    return _reference(Handler.HINT, theirs, metadata)
+
+
+def _is_period(line: Mapping[str, Any]) -> bool:
+    """Tell whether a line of an older shape has its subscription's metadata, not an item's."""
+    return line.get("type") == "subscription"
 
 
 def _customer_of(event: Mapping[str, Any], found: Mapping[str, Any]) -> object:

@@ -88,12 +88,14 @@ def parked_step(step: str, error: ActivityError, since: datetime) -> ParkedStep:
     if not isinstance(cause, ApplicationError):
         return ParkedStep(step=step, code="step_failed", message=str(cause), since=since)
     details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+    release = cause.details[1] if len(cause.details) > 1 else None
     return ParkedStep(
         step=step,
         code=cause.type or "step_failed",
         message=cause.message,
         since=since,
         details=details,
+        release=release if isinstance(release, str) else None,
     )
 
 

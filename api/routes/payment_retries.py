@@ -13,6 +13,7 @@ from api.idempotency import Claim, OnceDep
 from api.lookup import found
 from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
+from api.schemas.parked import parked_facts
 from api.schemas.payments import PaymentRetryOut
 from api.temporal_calls import send_update
 from database.payment_retries import PaymentRetryRepository
@@ -126,7 +127,8 @@ async def _send(
         raise IllegalCommandError(message, details=state) from error
     charged = await _read(sessions, known.payment_retry_id, None)
     # Reason: the workflow answers when it knows, a moment before its row says the same.
-    return charged.model_copy(update=snapshot.model_dump(exclude={"parked"}))
+    parked = parked_facts([step.model_dump() for step in snapshot.parked])
+    return charged.model_copy(update=snapshot.model_dump(exclude={"parked"}) | parked)
 
 
 async def _read(

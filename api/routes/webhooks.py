@@ -9,6 +9,7 @@ from adapters.stripe.webhooks import verify_webhook
 from api.deps import SettingsDep
 from api.dispatcher import Dispatcher
 from api.event_bodies import name_event
+from api.foreign_versions import ForeignVersions
 from api.inbox import Inbox
 from api.request_limits import read_body
 from api.schemas.common import problems
@@ -16,6 +17,8 @@ from config import StripeSettings
 from domain.errors import BadRequestError
 from domain.webhooks import type_label
 from observability import WEBHOOK_EVENTS
+
+_FOREIGN_VERSIONS = ForeignVersions()
 
 # Reason: no ApiRouter, whose checks answer 422. What Stripe has signed is taken as it is.
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
@@ -50,6 +53,7 @@ async def receive_stripe_event(
     names = name_event(body)
     await cast("Inbox", request.app.state.inbox).put(names, body)
     cast("Dispatcher", request.app.state.dispatcher).wake()
+    _FOREIGN_VERSIONS.note(body)
     outcome = "failed" if names.flaw else "received"
     WEBHOOK_EVENTS.labels(type_label(names.event_type), outcome).inc()
     return WebhookReceipt()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import traceback
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -16,10 +16,11 @@ from temporalio.exceptions import ActivityError, CancelledError
 from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.interceptors import ActivityInterceptor
+from activities.interceptors import UNEXPECTED_ATTEMPTS, ActivityInterceptor
 from database.models import User
 from database.session import Sessions
 from domain.errors import ProviderRejectedError, ProviderUnavailableError
+from workflows.owed_steps import parked_step
 
 ASKED_WAIT_SECONDS = 1.5
 
@@ -58,6 +59,12 @@ class Trouble:
     async def refuse(self) -> int:
         """Fail for good, whatever wait is asked for."""
         raise ProviderRejectedError("no", "model_rejected", {"retry_after_seconds": 60})
+
+    @activity.defn
+    async def stumble(self) -> int:
+        """Fail in a way that nobody expected."""
+        self.tries += 1
+        raise ValueError("secret")
 
     @activity.defn
     async def store(self, case: str) -> int:
@@ -123,8 +130,14 @@ def worker(client: Client, queue: str, trouble: Trouble) -> Worker:
         client,
         task_queue=queue,
         workflows=[OneActivity],
-        activities=[trouble.slow_down, trouble.refuse, trouble.store, trouble.linger],
-        interceptors=[ActivityInterceptor()],
+        activities=[
+            trouble.slow_down,
+            trouble.refuse,
+            trouble.stumble,
+            trouble.store,
+            trouble.linger,
+        ],
+        interceptors=[ActivityInterceptor("release-1")],
         workflow_runner=UnsandboxedWorkflowRunner(),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         graceful_shutdown_timeout=timedelta(milliseconds=200),
@@ -154,6 +167,21 @@ async def test_what_is_refused_for_good_is_not_tried_again(dev_server: Client) -
     assert isinstance(caught.value.cause, ActivityError)
     assert isinstance(caught.value.cause.cause, TemporalApplicationError)
     assert caught.value.cause.cause.type == "model_rejected"
+
+
+async def test_what_nobody_expected_is_tried_a_few_times_and_names_the_release(
+    dev_server: Client,
+) -> None:
+    trouble, queue = Trouble(), str(uuid4())
+    async with worker(dev_server, queue, trouble), asyncio.timeout(100):
+        with pytest.raises(WorkflowFailureError) as caught:
+            await (await start(dev_server, queue, "stumble")).result()
+    assert trouble.tries == UNEXPECTED_ATTEMPTS
+    assert isinstance(caught.value.cause, ActivityError)
+    assert isinstance(caught.value.cause.cause, TemporalApplicationError)
+    parked = parked_step("sync", caught.value.cause, datetime.now(UTC))
+    assert (parked.code, parked.release) == ("internal_error", "release-1")
+    assert "secret" not in parked.message
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -1,0 +1,137 @@
+"""Webhook endpoints and the customer portal's configuration at Stripe."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import stripe
+
+from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.reading import field, required
+from domain.stripe_setup import (
+    MARK,
+    MARK_NAME,
+    WANTED_TYPES,
+    EndpointMade,
+    EndpointSnapshot,
+    PortalSnapshot,
+)
+
+# Reason: the SDK reads and writes this version, and events must be written in the same one.
+PINNED_VERSION: str = stripe.api_version
+PAGE_SIZE = 100
+
+# Reason: Stripe's own parameter types name every version and event type as a literal.
+_WANTED_TYPES = cast("Any", list(WANTED_TYPES))
+_PORTAL: Any = {
+    "invoice_history": {"enabled": True},
+    "payment_method_update": {"enabled": True},
+    "subscription_cancel": {"enabled": True, "mode": "at_period_end"},
+}
+
+
+class StripeSetup:
+    """What an operator sets up at Stripe, once an account."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._client = client
+
+    async def endpoints(self) -> Sequence[EndpointSnapshot]:
+        """Return all webhook endpoints of the account."""
+        with translate_stripe_errors():
+            page = await self._client.v1.webhook_endpoints.list_async({"limit": PAGE_SIZE})
+            return [_endpoint_seen(found) async for found in page.auto_paging_iter()]
+
+    async def make_endpoint(self, url: str, key: str) -> EndpointMade:
+        """Make an endpoint of the pinned version that is told of what the product handles.
+
+        Args:
+            url: Where events are to be sent.
+            key: The idempotency key.
+
+        Returns:
+            Its id and its secret.
+
+        Raises:
+            ApplicationError: See `translate_stripe_errors`.
+        """
+        with translate_stripe_errors():
+            made = await self._client.v1.webhook_endpoints.create_async(
+                {
+                    "url": url,
+                    "enabled_events": _WANTED_TYPES,
+                    "api_version": cast("Any", PINNED_VERSION),
+                    "description": "Perdure",
+                    "metadata": {MARK_NAME: MARK},
+                },
+                {"idempotency_key": key},
+            )
+        return EndpointMade(endpoint_id=required(made, "id"), secret=field(made, "secret"))
+
+    async def change_endpoint(self, endpoint_id: str, key: str) -> None:
+        """Enable an endpoint, and let it be told of exactly what the product handles."""
+        with translate_stripe_errors():
+            await self._client.v1.webhook_endpoints.update_async(
+                endpoint_id,
+                {"enabled_events": _WANTED_TYPES, "disabled": False},
+                {"idempotency_key": key},
+            )
+
+    async def remove_endpoint(self, endpoint_id: str) -> None:
+        """Delete an endpoint: nothing is sent there any more."""
+        with translate_stripe_errors():
+            await self._client.v1.webhook_endpoints.delete_async(endpoint_id)
+
+    async def portals(self) -> Sequence[PortalSnapshot]:
+        """Return all configurations of the customer portal."""
+        with translate_stripe_errors():
+            page = await self._client.v1.billing_portal.configurations.list_async(
+                {"limit": PAGE_SIZE},
+            )
+            return [_portal_seen(found) async for found in page.auto_paging_iter()]
+
+    async def make_portal(self, key: str) -> str:
+        """Make a configuration with what the product needs, and return its id."""
+        with translate_stripe_errors():
+            made = await self._client.v1.billing_portal.configurations.create_async(
+                {"name": "Perdure", "features": _PORTAL, "metadata": {MARK_NAME: MARK}},
+                {"idempotency_key": key},
+            )
+        return str(required(made, "id"))
+
+    async def change_portal(self, configuration_id: str, key: str) -> None:
+        """Let a configuration offer what the product needs; what else it offers stays."""
+        with translate_stripe_errors():
+            await self._client.v1.billing_portal.configurations.update_async(
+                configuration_id,
+                {"active": True, "features": _PORTAL},
+                {"idempotency_key": key},
+            )
+
+
+def _endpoint_seen(found: object) -> EndpointSnapshot:
+    return EndpointSnapshot(
+        endpoint_id=required(found, "id"),
+        url=field(found, "url") or "",
+        api_version=field(found, "api_version"),
+        is_enabled=field(found, "status") == "enabled",
+        is_ours=_is_ours(found),
+        event_types=frozenset(field(found, "enabled_events") or ()),
+    )
+
+
+def _portal_seen(found: object) -> PortalSnapshot:
+    offered = {
+        name
+        for name, wanted in _PORTAL.items()
+        if all(field(found, f"features.{name}.{key}") == value for key, value in wanted.items())
+    }
+    return PortalSnapshot(
+        configuration_id=required(found, "id"),
+        is_active=bool(field(found, "active")),
+        is_ours=_is_ours(found),
+        features=frozenset(offered),
+    )
+
+
+def _is_ours(found: object) -> bool:
+    return bool(field(found, f"metadata.{MARK_NAME}") == MARK)

@@ -1,0 +1,51 @@
+"""Notice events that Stripe wrote in another API version than this release reads."""
+
+import orjson
+import structlog
+
+from adapters.stripe.setup import PINNED_VERSION
+from observability import WEBHOOK_FOREIGN_VERSIONS
+
+log = structlog.get_logger(__name__)
+
+# Reason: an account has one version and an endpoint one each; more are counted together.
+KNOWN_VERSION_COUNT = 10
+OTHERS = "other"
+
+
+class ForeignVersions:
+    """The foreign versions that came to this process."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def note(self, body: bytes) -> None:
+        """Count an event of a foreign version, and log each version once.
+
+        Args:
+            body: The event as it came, with a good signature; whatever is no event is let through.
+        """
+        version = _version_of(body)
+        if version is None or version == PINNED_VERSION:
+            return
+        is_new = version not in self._told
+        if is_new and len(self._told) >= KNOWN_VERSION_COUNT:
+            version, is_new = OTHERS, OTHERS not in self._told
+        WEBHOOK_FOREIGN_VERSIONS.labels(version).inc()
+        if is_new:
+            self._told.add(version)
+            log.warning(
+                "webhook_version_foreign",
+                api_version=version,
+                pinned_version=PINNED_VERSION,
+                what_to_do="python cli.py stripe setup --url <where webhooks are sent>",
+            )
+
+
+def _version_of(body: bytes) -> str | None:
+    try:
+        event = orjson.loads(body)
+    except ValueError:
+        return None
+    version = event.get("api_version") if isinstance(event, dict) else None
+    return version if isinstance(version, str) else None

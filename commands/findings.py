@@ -1,0 +1,27 @@
+"""What the doctor's checks find."""
+
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """What one check found.
+
+    Args:
+        what: What was looked at.
+        is_well: Whether it works.
+        detail: What was found, in a line.
+        is_doubtful: It works, and yet somebody should look at it.
+    """
+
+    what: str
+    is_well: bool
+    detail: str
+    is_doubtful: bool = False
+
+
+class UnwellError(Exception):
+    """Something answers, but not as it should."""
+
+
+class DoubtError(Exception):
+    """All of it works, but not as most people want it."""

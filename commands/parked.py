@@ -1,0 +1,40 @@
+"""Count the parked steps, for the doctor."""
+
+from commands.findings import DoubtError
+from config import Settings
+from database.parked import count_parked
+from database.session import make_engine, make_sessions
+from domain.parked import ParkableResource
+
+PAGE = "docs/parked-steps.md"
+_PLURALS = {
+    ParkableResource.SUBSCRIPTION: "subscriptions",
+    ParkableResource.PAYMENT_RETRY: "payment retries",
+    ParkableResource.PAYMENT: "payments",
+}
+
+
+async def check_parked_steps(settings: Settings) -> str:
+    """Count the steps that wait for a person.
+
+    Args:
+        settings: Where the database is.
+
+    Returns:
+        That there are none.
+
+    Raises:
+        DoubtError: There are some.
+    """
+    engine = make_engine(settings.database_url)
+    try:
+        async with make_sessions(engine)() as session:
+            counts = await count_parked(session)
+    finally:
+        await engine.dispose()
+    parked = [each for each in counts if each.oldest_since is not None]
+    if not parked:
+        return "none"
+    named = ", ".join(f"{each.step_count} of {_PLURALS[each.resource]}" for each in parked)
+    oldest = min(each.oldest_since for each in parked if each.oldest_since is not None)
+    raise DoubtError(f"{named}, the oldest since {oldest:%Y-%m-%d %H:%M} UTC: see {PAGE}")

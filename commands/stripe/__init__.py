@@ -1,0 +1,1 @@
+"""Commands about Stripe's side of the product."""

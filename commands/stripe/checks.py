@@ -1,0 +1,139 @@
+"""Read back what `stripe setup` makes, for the doctor."""
+
+from collections.abc import Sequence
+
+from adapters.stripe.client import open_client
+from adapters.stripe.setup import PINNED_VERSION, StripeSetup
+from commands.findings import DoubtError, UnwellError
+from config import Settings
+from domain.stripe_setup import (
+    WEBHOOK_PATH,
+    EndpointSnapshot,
+    PortalSnapshot,
+    endpoints_of_product,
+)
+
+_COMMAND = "python cli.py stripe setup --url"
+_SHOWN_TYPE_COUNT = 3
+
+
+async def check_endpoint(settings: Settings) -> str:
+    """Read the webhook endpoint back.
+
+    Args:
+        settings: Where Stripe is, and where the API is reached.
+
+    Returns:
+        What is well.
+
+    Raises:
+        UnwellError: Events do not come, or not as this release reads them.
+        DoubtError: They come twice.
+        ApplicationError: Stripe is down, or refuses our key.
+    """
+    stripe = settings.stripe
+    async with open_client(stripe.api_key.get_secret_value(), stripe.api_base) as client:
+        return judge_endpoints(await StripeSetup(client).endpoints(), settings)
+
+
+def judge_endpoints(endpoints: Sequence[EndpointSnapshot], settings: Settings) -> str:
+    """Say whether events come as this release reads them.
+
+    Args:
+        endpoints: All of the account.
+        settings: Where Stripe is, and where the API is reached.
+
+    Returns:
+        What is well.
+
+    Raises:
+        UnwellError: Events do not come, or not as this release reads them.
+        DoubtError: They come twice.
+    """
+    known = endpoints_of_product(endpoints, settings.public_url)
+    if not known:
+        return _tell_of_none(settings)
+    best = min(known, key=lambda each: len(_flaws(each)))
+    if flaws := _flaws(best):
+        raise UnwellError(f"{_name(best)} {flaws[0]}: run `{_COMMAND} {best.url}`")
+    if twins := [each for each in known if each.url == best.url and each != best]:
+        old = f"{_name(twins[0])} is still there too"
+        raise DoubtError(
+            f"{old}: once its secret is replaced, run `{_COMMAND} {best.url} --remove-old`",
+        )
+    return f"{_name(best)}, API version {PINNED_VERSION}, {len(best.event_types)} event types"
+
+
+async def check_portal(settings: Settings) -> str:
+    """Read the customer portal's configuration back.
+
+    Args:
+        settings: Where Stripe is.
+
+    Returns:
+        What is well.
+
+    Raises:
+        UnwellError: It is missing, or does not offer what the product needs.
+        ApplicationError: Stripe is down, or refuses our key.
+    """
+    stripe = settings.stripe
+    async with open_client(stripe.api_key.get_secret_value(), stripe.api_base) as client:
+        return judge_portals(await StripeSetup(client).portals(), settings)
+
+
+def judge_portals(portals: Sequence[PortalSnapshot], settings: Settings) -> str:
+    """Say whether the customer portal offers what the product needs.
+
+    Args:
+        portals: All configurations of the account.
+        settings: Where Stripe is, and where the API is reached.
+
+    Returns:
+        What is well.
+
+    Raises:
+        UnwellError: Ours is missing, or does not offer what the product needs.
+    """
+    stripe, command = settings.stripe, f"{_COMMAND} {_url(settings)}"
+    ours = next((each for each in portals if each.is_ours), None)
+    if ours is None and not stripe.is_stripe_itself:
+        return f"none at {stripe.api_base}, where nothing needs one; `{command}` makes one"
+    if ours is None:
+        raise UnwellError(f"there is no configuration of ours: run `{command}`")
+    if not ours.is_active:
+        raise UnwellError(f"{ours.configuration_id} is not active: run `{command}`")
+    if ours.lacking:
+        lacking = ", ".join(ours.lacking)
+        raise UnwellError(f"{ours.configuration_id} does not offer {lacking}: run `{command}`")
+    return f"{ours.configuration_id} offers {', '.join(sorted(ours.features))}"
+
+
+def _tell_of_none(settings: Settings) -> str:
+    stripe, command = settings.stripe, f"{_COMMAND} {_url(settings)}"
+    if stripe.is_stripe_itself:
+        raise UnwellError(f"Stripe has no endpoint of ours: run `{command}`")
+    # Reason: a stand-in sends to the address that it was started with.
+    return f"none at {stripe.api_base}, which sends to its own address; `{command}` makes one"
+
+
+def _flaws(endpoint: EndpointSnapshot) -> Sequence[str]:
+    flaws = []
+    if endpoint.api_version != PINNED_VERSION:
+        version = endpoint.api_version or "the account's API version"
+        flaws.append(f"sends {version}, and this release reads {PINNED_VERSION}")
+    if not endpoint.is_enabled:
+        flaws.append("is disabled")
+    if missing := endpoint.missing_types:
+        left = len(missing) - _SHOWN_TYPE_COUNT
+        more = f" and {left} more" if left > 0 else ""
+        flaws.append(f"is not told of {', '.join(missing[:_SHOWN_TYPE_COUNT])}{more}")
+    return flaws
+
+
+def _name(endpoint: EndpointSnapshot) -> str:
+    return f"{endpoint.endpoint_id} at {endpoint.url}"
+
+
+def _url(settings: Settings) -> str:
+    return settings.public_url.rstrip("/") + WEBHOOK_PATH

@@ -1,0 +1,151 @@
+"""Which release runs, and what a new one does first: it takes parked steps of older ones again."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from pydantic import BaseModel
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateStage
+from temporalio.exceptions import TemporalError
+from temporalio.service import RPCError, RPCStatusCode
+
+from database.parked import ParkedRow, parked_by_other_releases
+from database.session import DATABASE_DOWN, Sessions
+from domain.billing import SubscriptionCommand
+from domain.ids import release_retry_id
+from domain.parked import ParkableResource
+from domain.payments import RETRY_PARKED_UPDATE, CancelPayment
+from domain.retry_messages import RetryNow
+from domain.subscriptions import CommandKind
+
+log = structlog.get_logger(__name__)
+
+PAGE_SIZE = 100
+ACCEPT_WITHIN = timedelta(seconds=10)
+# Reason: Temporal or the database may start later than the worker; then it is tried again.
+_PAUSES_SECONDS = (0.0, 10.0, 60.0, 600.0)
+_DIGEST_LENGTH = 12
+# What can make a step succeed that failed before: the product, and the packages that it uses.
+_SOURCES = (
+    "activities",
+    "adapters",
+    "agents",
+    "database",
+    "domain",
+    "services",
+    "workflows",
+    "worker.py",
+    "requirements.lock",
+)
+_UPDATES: Mapping[ParkableResource, str] = {
+    ParkableResource.SUBSCRIPTION: "command",
+    ParkableResource.PAYMENT_RETRY: RETRY_PARKED_UPDATE,
+    ParkableResource.PAYMENT: RETRY_PARKED_UPDATE,
+}
+
+
+@cache
+def release_of(project: Path) -> str:
+    """Return a short digest of the product's source files.
+
+    Args:
+        project: The folder that has them.
+
+    Returns:
+        The same for the same sources; read once a process.
+    """
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        root = project / name
+        files = sorted(root.rglob("*.py")) if root.is_dir() else [root] if root.is_file() else []
+        for file in files:
+            digest.update(file.relative_to(project).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:_DIGEST_LENGTH]
+
+
+async def retry_parked_of_other_releases(client: Client, sessions: Sessions, release: str) -> None:
+    """Have every step taken again that another release parked, at most once by this one.
+
+    Args:
+        client: Where the workflows are.
+        sessions: Where parked steps are shown.
+        release: This release.
+    """
+    for pause in _PAUSES_SECONDS:
+        await asyncio.sleep(pause)
+        try:
+            if await _go_through(client, sessions, release):
+                return
+        except DATABASE_DOWN as error:
+            log.warning("parked_steps_not_read", error=type(error).__name__)
+        except Exception:
+            log.exception("parked_steps_not_retried")
+            return
+
+
+async def _go_through(client: Client, sessions: Sessions, release: str) -> bool:
+    """Ask the workflow of every parked row once; return whether all could be asked."""
+    asked_count = failed_count = 0
+    for resource in ParkableResource:
+        after = None
+        while True:
+            async with sessions() as session:
+                page = await parked_by_other_releases(session, resource, release, after, PAGE_SIZE)
+            for row in page:
+                is_asked = await _ask(client, resource, row, release)
+                asked_count += is_asked
+                failed_count += not is_asked
+            if len(page) < PAGE_SIZE:
+                break
+            after = page[-1].resource_id
+    if asked_count or failed_count:
+        log.info(
+            "parked_steps_retried",
+            release=release,
+            asked_count=asked_count,
+            failed_count=failed_count,
+        )
+    return failed_count == 0
+
+
+def _command(resource: ParkableResource, command_id: UUID) -> BaseModel:
+    if resource is ParkableResource.SUBSCRIPTION:
+        return SubscriptionCommand(command_id=command_id, kind=CommandKind.RETRY_PARKED)
+    if resource is ParkableResource.PAYMENT_RETRY:
+        return RetryNow(command_id=command_id)
+    return CancelPayment(command_id=command_id)
+
+
+async def _ask(
+    client: Client,
+    resource: ParkableResource,
+    row: ParkedRow,
+    release: str,
+) -> bool:
+    """Have a workflow take its parked steps again; return whether there is nothing left to ask."""
+    # Reason: Temporal takes an update's id once a run, and the mailbox once a command's id.
+    command_id = release_retry_id(row.workflow_id, release)
+    try:
+        await client.get_workflow_handle(row.workflow_id).start_update(
+            _UPDATES[resource],
+            _command(resource, command_id),
+            id=str(command_id),
+            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+            rpc_timeout=ACCEPT_WITHIN,
+        )
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            log.warning("parked_workflow_missing", workflow_id=row.workflow_id)
+            return True
+        log.warning("parked_retry_failed", workflow_id=row.workflow_id, error=error.status.name)
+        return False
+    except (TemporalError, WorkflowUpdateFailedError, TimeoutError) as error:
+        log.warning("parked_retry_failed", workflow_id=row.workflow_id, error=type(error).__name__)
+        return False
+    return True
