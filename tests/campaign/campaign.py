@@ -155,7 +155,7 @@ class Campaign:
         seen = await life.collect()
         covered = cells_of(seen)
         self.outcome.covered |= covered
-        self.outcome.reached.add(spec.order.story, calls_of(seen))
+        self.outcome.reached.add(spec.order.way, calls_of(seen))
         met = {(answer, phase) for _, answer, phase in covered}
         missed = [cell for cell in spec.cells if (cell.answer, cell.phase) not in met]
         self.outcome.unmet_count += len(missed)

@@ -325,7 +325,8 @@ class Life:
         seen = Evidence(
             self.email, self.plans.policies[self.policy], self.told, log=log, is_over=is_over
         )
-        await asyncio.gather(self._collect_stripe(seen), self._collect_views(seen))
+        await self._collect_views(seen)
+        await self._collect_stripe(seen)
         seen.mails = await self.outside.mails(self.email)
         seen.pending_webhooks = await self.outside.sandbox.pending(self.email)
         seen.problems += self.problems
@@ -339,6 +340,12 @@ class Life:
             seen.ledger += await self.outside.sandbox.ledger(customer)
             seen.customer = await stripe.get(f"/customers/{customer}")
             if seen.customer.get("deleted"):
+                # Reason: no list shows what was a deleted customer's.
+                for view in seen.views:
+                    found = await stripe.call(
+                        "GET", f"/subscriptions/{view['stripe_subscription_id']}"
+                    )
+                    seen.subscriptions += [found.json()] if found.is_success else []
                 continue
             seen.subscriptions += await stripe.all(
                 "/subscriptions", customer=customer, status="all"

@@ -86,14 +86,14 @@ class Spec:
 
 @dataclass
 class Reached:
-    """Which calls were seen in which phase of which story."""
+    """Which calls were seen in which phase of which way to live."""
 
     calls: dict[tuple[str, Phase], set[Call]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, story: str, found: Iterable[tuple[Phase, Call]]) -> None:
+    def add(self, way: str, found: Iterable[tuple[Phase, Call]]) -> None:
         """Learn from a lifecycle."""
         for phase, call in found:
-            self.calls[story, phase].add(call)
+            self.calls[way, phase].add(call)
 
 
 class Planner:
@@ -168,14 +168,14 @@ class Planner:
         chosen: list[Cell] = []
         phases = list(_PHASES[order.story])
         for phase in self._dice.sample(phases, min(number, len(phases))):
-            cell = self._cell(order.story, phase)
+            cell = self._cell(order.way, phase)
             if cell is not None:
                 chosen.append(cell)
                 self._planned.add(cell)
         return tuple(sorted(chosen, key=lambda cell: list(Phase).index(cell.phase)))
 
-    def _cell(self, story: str, phase: Phase) -> Cell | None:
-        calls = sorted(self._reached.calls[story, phase])
+    def _cell(self, way: str, phase: Phase) -> Cell | None:
+        calls = sorted(self._reached.calls[way, phase])
         if not calls:
             answer = self._dice.choice([a for a in ANSWERS if not a.is_slow])
             return Cell(phase, answer.name, None, self._dice.randrange(4))

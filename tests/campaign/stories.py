@@ -45,6 +45,11 @@ class Order:
     meanwhile: tuple[str, Phase] = ("nothing", Phase.ACTIVE)
     webhooks: str = "prompt"
 
+    @property
+    def way(self) -> str:
+        """Return what decides which calls are made."""
+        return f"{self.story}, {self.policy}"
+
 
 Story = Callable[[Life, Order], Awaitable[None]]
 WEBHOOKS: dict[str, Json] = {
