@@ -50,6 +50,17 @@ PAYMENT_AMOUNT_CENTS = Histogram(
     ["currency_code", "outcome"],
     buckets=(100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000),
 )
+STRIPE_ERRORS = Counter(
+    "stripe_errors_total",
+    "Stripe's errors by class: decline, outage, key_refused, rejection.",
+    ["error_class"],
+)
+PARKED_STEPS = Gauge(
+    "parked_steps",
+    "Subscriptions, payment retries and payments with a parked step, as counted in the database.",
+    ["resource"],
+    multiprocess_mode="livemostrecent",
+)
 WEBHOOK_EVENTS = Counter(
     "webhook_events_total",
     "Stripe's events, by type and by what became of them.",
@@ -107,6 +118,8 @@ TOOL_CALLS = Counter(
 _OURS: tuple[MetricWrapperBase, ...] = (
     PAYMENT_ATTEMPTS,
     PAYMENT_AMOUNT_CENTS,
+    STRIPE_ERRORS,
+    PARKED_STEPS,
     WEBHOOK_EVENTS,
     WEBHOOK_LAG,
     AGENT_REQUESTS,

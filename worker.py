@@ -105,6 +105,7 @@ PASSED_THROUGH = (
     "pydantic",
     "pydantic_core",
     "activities",
+    "services",
     "adapters",
     "database",
     # What a LangGraph graph needs to run as workflow code.
@@ -154,10 +155,11 @@ def _build_billing(outside: Outside) -> Activities:
     subscription = SubscriptionActivities(desk)
     rows = SubscriptionRowActivities(sessions)
     commands = SubscriptionCommandActivities(desk)
-    last_resorts = LastResortActivities(desk)
-    retry = RetryActivities(invoices, sessions)
-    charging = ChargeActivities(Charging(invoices, subscriptions, AttemptBook(sessions)), invoices)
-    cards = CardActivities(customers, sessions)
+    last_resorts = LastResortActivities(desk, PaymentDesk(outside.temporal))
+    retry = RetryActivities(invoices, customers, sessions)
+    charging = Charging(invoices, subscriptions, customers, AttemptBook(sessions))
+    charges = ChargeActivities(charging, invoices)
+    cards = CardActivities(customers, invoices, sessions)
     setups = SetupIntentActivities(customers, sessions)
     catalog = CatalogActivities(StripeCatalog(stripe), sessions)
     mail = MailActivities(outside.mailer, sessions)
@@ -177,12 +179,14 @@ def _build_billing(outside: Outside) -> Activities:
             commands.change_payment_method,
             last_resorts.carry_out_last_resort,
             last_resorts.void_invoices,
+            last_resorts.refund_payments,
             retry.open_retry,
-            charging.charge_invoice,
-            charging.look_at_invoice,
+            charges.charge_invoice,
+            charges.look_at_invoice,
             cards.attach_payment_method,
             cards.set_default_payment_method,
             cards.detach_payment_method,
+            cards.sync_customer,
             setups.create_setup_intent,
             catalog.create_plan,
             catalog.change_plan,
@@ -195,9 +199,9 @@ def _build_payments(outside: Outside) -> Activities:
     customers, sessions = StripeCustomers(outside.stripe), outside.sessions
     payments, refunds = StripePayments(outside.stripe), StripeRefunds(outside.stripe)
     view = PaymentView(payments, refunds, customers, sessions)
-    payment = PaymentActivities(view)
+    payment, rows = PaymentActivities(view), PaymentRowActivities(sessions, view)
     return {
-        BILLING: [PaymentRowActivities(sessions).open_payment],
+        BILLING: [rows.open_payment, rows.park_payment],
         STRIPE: [
             payment.pay,
             payment.look_at_payment,

@@ -1,4 +1,4 @@
-"""The book of charges: an attempt is reserved before Stripe is asked, and settled after."""
+"""Reservations of charges: an attempt is reserved before Stripe is asked, and settled after."""
 
 from typing import NamedTuple
 
@@ -6,18 +6,24 @@ from database.models import PaymentAttempt
 from database.payment_attempts import PaymentAttemptRepository
 from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
-from domain.retries import CARD_ATTEMPT_LIMIT
+from domain.declines import CARD_REFUSED, LIMIT_REACHED, DeclineClass, classify, is_card_lost
+from domain.retries import CARD_ATTEMPT_LIMIT, AttemptTrigger
 from domain.retry_messages import ChargeOrder, ChargeOutcome
-from domain.seen import UnpaidInvoice
+from domain.seen import ChargeableSeen, UnpaidInvoice
 
 RESERVED = "reserved"
 
 
 class Reserved(NamedTuple):
-    """An attempt as it stands in our database before Stripe is asked."""
+    """An attempt as it stands in our database before Stripe is asked.
+
+    Args:
+        attempt: The row.
+        refusal: Why the card may not be charged; None if it may.
+    """
 
     attempt: PaymentAttempt
-    is_over_limit: bool
+    refusal: str | None
 
 
 class AttemptBook:
@@ -26,31 +32,46 @@ class AttemptBook:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def reserve(self, order: ChargeOrder, invoice: UnpaidInvoice) -> Reserved:
-        """Take note of an attempt before it is made, or find the note of an earlier call.
+    async def find(self, order: ChargeOrder) -> PaymentAttempt | None:
+        """Return what an earlier call has reserved for an attempt."""
+        async with self._sessions() as session:
+            attempts = PaymentAttemptRepository(session)
+            return await attempts.get(order.payment_retry_id, order.attempt)
+
+    async def reserve(
+        self,
+        order: ChargeOrder,
+        invoice: UnpaidInvoice,
+        card: ChargeableSeen,
+    ) -> Reserved:
+        """Reserve an attempt before it is made, unless its card may not be charged.
 
         Args:
             order: The attempt.
             invoice: As it is before the charge.
+            card: What is to be charged.
 
         Returns:
-            The attempt, and whether the networks' limit of its card is used up.
+            The attempt, and why it must not be made.
         """
-        card = order.stripe_payment_method_id or invoice.card_id
         async with self._sessions.begin() as session:
             attempts = PaymentAttemptRepository(session)
+            last = await attempts.last_decline_of_card(card.fingerprint)
             attempt = await attempts.reserve(
                 payment_retry_id=order.payment_retry_id,
                 attempt=order.attempt,
                 trigger=order.trigger,
                 outcome=RESERVED,
-                stripe_payment_method_id=card,
+                stripe_payment_method_id=card.stripe_payment_method_id,
+                card_fingerprint=card.fingerprint,
                 stripe_charge_id_before=invoice.latest_charge_id,
                 attempted_at=order.attempted_at,
             )
             await PaymentRetryRepository(session).show_charging(order.payment_retry_id)
-            count = await attempts.count_of_card(card, order.attempted_at) if card else 0
-        return Reserved(attempt, is_over_limit=count > CARD_ATTEMPT_LIMIT)
+            count = await attempts.count_of_card(card.fingerprint, order.attempted_at)
+        if last is not None and _is_refused(last, card):
+            return Reserved(attempt, CARD_REFUSED)
+        return Reserved(attempt, LIMIT_REACHED if count > CARD_ATTEMPT_LIMIT else None)
 
     async def settle(self, order: ChargeOrder, outcome: ChargeOutcome) -> None:
         """Record how an attempt ended.
@@ -68,3 +89,21 @@ class AttemptBook:
                 advice_code=outcome.advice_code,
                 stripe_payment_intent_id=outcome.stripe_payment_intent_id,
             )
+            if order.trigger is AttemptTrigger.NEW_CARD:
+                await PaymentRetryRepository(session).forget_offer(order.stripe_invoice_id)
+
+    async def release(self, order: ChargeOrder) -> None:
+        """Forget an attempt that was not made."""
+        async with self._sessions.begin() as session:
+            attempts = PaymentAttemptRepository(session)
+            await attempts.release(order.payment_retry_id, order.attempt)
+            if order.trigger is AttemptTrigger.NEW_CARD:
+                await PaymentRetryRepository(session).forget_offer(order.stripe_invoice_id)
+
+
+def _is_refused(last: PaymentAttempt, card: ChargeableSeen) -> bool:
+    """Tell whether a card's latest decline forbids to charge it again."""
+    is_same = last.stripe_payment_method_id == card.stripe_payment_method_id
+    is_hard = classify(last.decline_code, last.advice_code) is DeclineClass.HARD
+    # Reason: the same number typed in again may have the right data now, but not if it is lost.
+    return is_card_lost(last.decline_code, last.advice_code) or (is_same and is_hard)

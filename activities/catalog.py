@@ -9,7 +9,8 @@ from database.plans import PlanRepository
 from database.session import Sessions
 from domain.errands import ErrandResult, PlanRequest, StripeErrand
 from domain.errors import InvalidInputError, NotFoundError
-from domain.ids import errand_workflow_id
+from domain.ids import derived_id, errand_workflow_id
+from services.stripe_idempotency import post_once
 
 COLUMNS = {"features": "features_data", "limits": "limits_data"}
 PRICED = ("amount_cents", "currency_code", "interval", "interval_count")
@@ -37,12 +38,8 @@ class CatalogActivities:
             ApplicationError: Stripe refused, or is down.
         """
         plan, key = _plan(errand), errand_workflow_id(errand.errand_id)
-        product_id = await self._catalog.create_product(
-            str(errand.resource_id),
-            plan.name or "",
-            f"{key}:product",
-        )
-        price_id = await self._catalog.create_price(product_id, plan, f"{key}:price")
+        product_id = await self._product(errand, plan, key)
+        price_id = await self._price(product_id, errand, plan, key)
         ids = {"stripe_product_id": product_id, "stripe_price_id": price_id}
         async with self._sessions.begin() as session:
             await PlanRepository(session).put(errand.resource_id, _values(plan) | ids)
@@ -68,19 +65,63 @@ class CatalogActivities:
             raise NotFoundError("there is no such plan")
         values = _values(change)
         if change.name is not None and change.name != row.name:
-            product_id = row.stripe_product_id
-            await self._catalog.rename_product(product_id, change.name, f"{key}:product")
+            await self._rename(row.stripe_product_id, change.name, f"{key}:product")
         if any(values.get(name, getattr(row, name)) != getattr(row, name) for name in PRICED):
             whole = PlanRequest(**{name: values.get(name, getattr(row, name)) for name in PRICED})
-            price_id = await self._catalog.create_price(
+            # Reason: another change may come between two tries; one key, one set of parameters.
+            key = f"{key}:{derived_id(*whole.model_dump().values())}"
+            values["stripe_price_id"] = await self._price(
                 row.stripe_product_id,
+                errand,
                 whole,
-                f"{key}:price",
+                key,
             )
-            values["stripe_price_id"] = price_id
         async with self._sessions.begin() as session:
             await PlanRepository(session).change(errand.resource_id, values)
         return ErrandResult(resource_id=errand.resource_id)
+
+    async def _product(self, errand: StripeErrand, plan: PlanRequest, key: str) -> str:
+        async def post(numbered: str) -> str:
+            return await self._catalog.create_product(
+                errand.resource_id,
+                plan.name or "",
+                numbered,
+            )
+
+        async def find() -> str | None:
+            return await self._catalog.find_product(errand.resource_id)
+
+        return await post_once(f"{key}:product", post, find)
+
+    async def _price(
+        self,
+        stripe_product_id: str,
+        errand: StripeErrand,
+        plan: PlanRequest,
+        key: str,
+    ) -> str:
+        async def post(numbered: str) -> str:
+            return await self._catalog.create_price(
+                stripe_product_id,
+                errand.errand_id,
+                plan,
+                numbered,
+            )
+
+        async def find() -> str | None:
+            return await self._catalog.find_price(stripe_product_id, errand.errand_id)
+
+        return await post_once(f"{key}:price", post, find)
+
+    async def _rename(self, stripe_product_id: str, name: str, key: str) -> None:
+        async def post(numbered: str) -> bool:
+            await self._catalog.rename_product(stripe_product_id, name, numbered)
+            return True
+
+        async def find() -> bool | None:
+            return await self._catalog.product_name(stripe_product_id) == name or None
+
+        await post_once(key, post, find)
 
 
 def _plan(errand: StripeErrand) -> PlanRequest:

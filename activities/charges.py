@@ -2,9 +2,10 @@
 
 from temporalio import activity
 
-from activities.charging import Charging
+from activities.charging import Charging, state_of_invoice
 from adapters.stripe.invoices import StripeInvoices
-from domain.retries import ChargeResult, RetryStatus, status_of_invoice
+from domain.errors import NotFoundError
+from domain.retries import ChargeResult
 from domain.retry_messages import ChargeOrder, ChargeOutcome
 
 
@@ -32,7 +33,7 @@ class ChargeActivities:
 
     @activity.defn
     async def look_at_invoice(self, stripe_invoice_id: str) -> ChargeOutcome:
-        """Find out whether somebody else paid or gave up an invoice.
+        """Find out whether an invoice was paid or given up by somebody else.
 
         Args:
             stripe_invoice_id: Which.
@@ -41,12 +42,16 @@ class ChargeActivities:
             `failed` means that it is still owed.
 
         Raises:
-            ApplicationError: Stripe does not know the invoice, or is down.
+            ApplicationError: Stripe is down.
         """
-        invoice = await self._invoices.read(stripe_invoice_id)
-        status = status_of_invoice(invoice.invoice_status)
-        results = {
-            RetryStatus.RECOVERED: ChargeResult.SUCCEEDED,
-            RetryStatus.CANCELED: ChargeResult.GONE,
-        }
-        return ChargeOutcome(result=results.get(status, ChargeResult.FAILED))
+        try:
+            invoice = await self._invoices.read(stripe_invoice_id)
+        except NotFoundError:
+            return ChargeOutcome(result=ChargeResult.GONE)
+        still_owed = ChargeOutcome(
+            result=ChargeResult.FAILED,
+            decline_code=invoice.decline_code,
+            advice_code=invoice.advice_code,
+            next_action_url=invoice.hosted_invoice_url,
+        )
+        return state_of_invoice(invoice) or still_owed

@@ -8,42 +8,42 @@ that call has charged, whatever Stripe remembers of its idempotency key.
 import structlog
 
 from activities.attempt_book import RESERVED, AttemptBook
+from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.subscriptions import StripeSubscriptions
 from database.models import PaymentAttempt
-from domain.errors import (
-    CardDeclinedError,
-    NotFoundError,
-    ProviderRejectedError,
-    ProviderUnavailableError,
-)
+from domain.declines import NO_CARD
+from domain.errors import CardDeclinedError, NotFoundError, ProviderRejectedError
 from domain.ids import charge_key
-from domain.retries import (
-    LIMIT_REACHED,
-    AttemptTrigger,
-    ChargeResult,
-)
+from domain.retries import AttemptTrigger, ChargeResult, RetryStatus, status_of_invoice
 from domain.retry_messages import ChargeOrder, ChargeOutcome
-from domain.seen import UnpaidInvoice
+from domain.seen import ChargeableSeen, UnpaidInvoice
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
+from services.stripe_idempotency import finish, post_once
 
 log = structlog.get_logger(__name__)
 
-NO_CARD = "no_payment_method"
-KEY_COUNT = 3
+_REJECTED = (ProviderRejectedError, NotFoundError)
+_RESULTS = {
+    RetryStatus.RECOVERED: ChargeResult.ALREADY_PAID,
+    RetryStatus.WRITTEN_OFF: ChargeResult.WRITTEN_OFF,
+    RetryStatus.CANCELED: ChargeResult.GONE,
+}
 
 
 class Charging:
-    """The one hand that retries."""
+    """Charges an unpaid invoice at most once per attempt."""
 
     def __init__(
         self,
         invoices: StripeInvoices,
         subscriptions: StripeSubscriptions,
+        customers: StripeCustomers,
         book: AttemptBook,
     ) -> None:
         self._invoices = invoices
         self._subscriptions = subscriptions
+        self._customers = customers
         self._book = book
 
     async def charge(self, order: ChargeOrder) -> ChargeOutcome:
@@ -56,73 +56,140 @@ class Charging:
             How it ended, now or in an earlier call.
 
         Raises:
+            CancelledError: It was called off; what was sent has been settled before.
             ApplicationError: Not known yet; call again.
         """
         invoice = await self._invoices.read(order.stripe_invoice_id)
-        reserved = await self._book.reserve(order, invoice)
-        if reserved.attempt.outcome != RESERVED:
-            return _outcome_of(reserved.attempt, invoice)
-        # Reason: an earlier call of this attempt may have charged and lost its answer.
-        outcome = _outcome_at_stripe(invoice, reserved.attempt.stripe_charge_id_before)
-        if outcome is None and reserved.is_over_limit:
-            outcome = _failed(LIMIT_REACHED, None, invoice)
-        outcome = outcome or await self._pay(order, invoice, reserved.attempt)
-        await self._book.settle(order, outcome)
-        _count(order, outcome, invoice)
-        log.info("invoice_charged", result=outcome.result, attempt=order.attempt)
-        return outcome
+        known = await self._book.find(order)
+        if known is not None and known.outcome != RESERVED:
+            return _outcome_of(known, invoice)
+        if known is not None and (sent := _sent(invoice, known)) is not None:
+            # Reason: an earlier call of this attempt has charged and lost its answer.
+            return await self._settle(order, sent, invoice)
+        if (closed := state_of_invoice(invoice)) is not None:
+            await self._book.release(order)
+            return closed
+        card = await self._card(order, invoice)
+        if card is None:
+            return await self._not_charged(order, NO_CARD, invoice)
+        reserved = await self._book.reserve(order, invoice, card)
+        if reserved.refusal is not None:
+            return await self._not_charged(order, reserved.refusal, invoice)
+        await self._set_card(order, invoice, card)
+        pay = self._pay(order, invoice, reserved.attempt, card)
+        return await finish(pay, is_last=True)
+
+    async def _card(self, order: ChargeOrder, invoice: UnpaidInvoice) -> ChargeableSeen | None:
+        """Return what is to be charged; None if there is nothing, or it was removed at Stripe."""
+        card_id = order.stripe_payment_method_id or invoice.card_id
+        if card_id is None:
+            return None
+        try:
+            card = await self._customers.chargeable(card_id)
+        except _REJECTED:
+            return None
+        return card if card.stripe_customer_id is not None else None
 
     async def _pay(
         self,
         order: ChargeOrder,
         invoice: UnpaidInvoice,
         attempt: PaymentAttempt,
+        card: ChargeableSeen,
     ) -> ChargeOutcome:
-        card = attempt.stripe_payment_method_id
-        if card is None:
-            return _failed(NO_CARD, None, invoice)
-        await self._set_card(order, invoice)
-        for number in range(1, KEY_COUNT + 1):
-            # Reason: a saved 5xx is all that its key will ever answer. Once we have read that
-            # nothing was charged under it, and only then, the next key may be used.
-            key = f"{charge_key(order.stripe_invoice_id, order.attempt)}:{number}"
-            try:
-                await self._invoices.pay(order.stripe_invoice_id, card, key)
-            except CardDeclinedError as error:
-                return _failed(error.details["decline_code"], error.details["advice_code"], invoice)
-            except (ProviderUnavailableError, ProviderRejectedError, NotFoundError) as error:
-                now = await self._invoices.read(order.stripe_invoice_id)
-                if (known := _outcome_at_stripe(now, attempt.stripe_charge_id_before)) is not None:
-                    return known
-                if not error.is_retryable:
-                    log.exception("charge_rejected", **error.details)
-                    return _failed(error.code, None, invoice)
-                if not error.details.get("is_replayed"):
-                    raise
-            else:
-                return _succeeded(invoice)
-        raise ProviderUnavailableError("Stripe answers every key with a saved error")
+        """Send the charge and settle it, in one piece that nobody cuts off."""
 
-    async def _set_card(self, order: ChargeOrder, invoice: UnpaidInvoice) -> None:
-        if order.trigger is not AttemptTrigger.NEW_CARD or order.stripe_payment_method_id is None:
+        async def post(key: str) -> ChargeOutcome:
+            await self._invoices.pay(order.stripe_invoice_id, card.stripe_payment_method_id, key)
+            return _succeeded(invoice)
+
+        async def find() -> ChargeOutcome | None:
+            now = await self._invoices.read(order.stripe_invoice_id)
+            return _sent(now, attempt) or state_of_invoice(now)
+
+        try:
+            key = charge_key(order.stripe_invoice_id, order.attempt)
+            outcome = await post_once(key, post, find, is_repeated=order.is_repeated)
+        except CardDeclinedError as error:
+            outcome = _failed(error.details["decline_code"], error.details["advice_code"], invoice)
+        except _REJECTED:
+            found = await find()
+            if found is None and await self._card(order, invoice) is not None:
+                await self._book.release(order)
+                raise
+            outcome = found or _not_charged(NO_CARD, invoice)
+        return await self._settle(order, outcome, invoice)
+
+    async def _settle(
+        self,
+        order: ChargeOrder,
+        outcome: ChargeOutcome,
+        invoice: UnpaidInvoice,
+    ) -> ChargeOutcome:
+        if outcome.result not in {ChargeResult.SUCCEEDED, ChargeResult.FAILED}:
+            await self._book.release(order)
+            return outcome
+        await self._book.settle(order, outcome)
+        PAYMENT_ATTEMPTS.labels(trigger=order.trigger, outcome=outcome.result).inc()
+        PAYMENT_AMOUNT_CENTS.labels(
+            currency_code=invoice.currency_code,
+            outcome=outcome.result,
+        ).observe(invoice.amount_cents)
+        log.info("invoice_charged", result=outcome.result, attempt=order.attempt)
+        return outcome
+
+    async def _not_charged(
+        self,
+        order: ChargeOrder,
+        reason: str,
+        invoice: UnpaidInvoice,
+    ) -> ChargeOutcome:
+        await self._book.release(order)
+        return _not_charged(reason, invoice)
+
+    async def _set_card(
+        self,
+        order: ChargeOrder,
+        invoice: UnpaidInvoice,
+        card: ChargeableSeen,
+    ) -> None:
+        """Replace the failed card where it stood; the customer's default was set already."""
+        stripe_id, card_id = order.stripe_subscription_id, card.stripe_payment_method_id
+        is_new = order.trigger is AttemptTrigger.NEW_CARD
+        if not is_new or invoice.subscription_card_id in {None, card_id}:
             return
-        # Reason: the failed card is the one to replace; the customer's default was set already.
-        if invoice.subscription_card_id not in {None, order.stripe_payment_method_id}:
-            await self._subscriptions.use_card(
-                order.stripe_subscription_id,
-                order.stripe_payment_method_id,
-                f"{charge_key(order.stripe_invoice_id, order.attempt)}:card",
-            )
+
+        async def post(key: str) -> bool:
+            await self._subscriptions.use_card(stripe_id, card_id, key)
+            return True
+
+        async def find() -> bool | None:
+            return await self._subscriptions.default_card(stripe_id) == card_id or None
+
+        key = f"{charge_key(order.stripe_invoice_id, order.attempt)}:card"
+        await post_once(key, post, find, is_repeated=order.is_repeated)
 
 
-def _outcome_at_stripe(invoice: UnpaidInvoice, charge_before: str | None) -> ChargeOutcome | None:
+def state_of_invoice(invoice: UnpaidInvoice) -> ChargeOutcome | None:
+    """Return why an invoice is not to be charged; None if it is still owed to us."""
+    status = status_of_invoice(invoice.invoice_status)
+    result = _RESULTS.get(status)
+    if result is None and invoice.is_charged_automatically:
+        return None
+    return ChargeOutcome(
+        result=result or ChargeResult.GONE,
+        stripe_payment_intent_id=invoice.stripe_payment_intent_id,
+        amount_paid_cents=invoice.amount_paid_cents,
+    )
+
+
+def _sent(invoice: UnpaidInvoice, attempt: PaymentAttempt) -> ChargeOutcome | None:
+    """Return what became of an attempt that may have been sent; None if it was not."""
+    if invoice.latest_charge_id == attempt.stripe_charge_id_before:
+        return None
     if invoice.invoice_status == "paid":
         return _succeeded(invoice)
-    if invoice.invoice_status != "open":
-        return ChargeOutcome(result=ChargeResult.GONE)
-    if invoice.latest_charge_id != charge_before:
-        return _failed(invoice.decline_code, invoice.advice_code, invoice)
-    return None
+    return _failed(invoice.decline_code, invoice.advice_code, invoice)
 
 
 def _outcome_of(attempt: PaymentAttempt, invoice: UnpaidInvoice) -> ChargeOutcome:
@@ -132,6 +199,7 @@ def _outcome_of(attempt: PaymentAttempt, invoice: UnpaidInvoice) -> ChargeOutcom
         advice_code=attempt.advice_code,
         stripe_payment_intent_id=attempt.stripe_payment_intent_id,
         next_action_url=invoice.hosted_invoice_url,
+        amount_paid_cents=invoice.amount_paid_cents,
     )
 
 
@@ -139,6 +207,15 @@ def _succeeded(invoice: UnpaidInvoice) -> ChargeOutcome:
     return ChargeOutcome(
         result=ChargeResult.SUCCEEDED,
         stripe_payment_intent_id=invoice.stripe_payment_intent_id,
+        amount_paid_cents=invoice.amount_paid_cents or invoice.amount_cents,
+    )
+
+
+def _not_charged(reason: str, invoice: UnpaidInvoice) -> ChargeOutcome:
+    return ChargeOutcome(
+        result=ChargeResult.NOT_CHARGED,
+        decline_code=reason,
+        next_action_url=invoice.hosted_invoice_url,
     )
 
 
@@ -154,11 +231,3 @@ def _failed(
         stripe_payment_intent_id=invoice.stripe_payment_intent_id,
         next_action_url=invoice.hosted_invoice_url,
     )
-
-
-def _count(order: ChargeOrder, outcome: ChargeOutcome, invoice: UnpaidInvoice) -> None:
-    PAYMENT_ATTEMPTS.labels(trigger=order.trigger, outcome=outcome.result).inc()
-    PAYMENT_AMOUNT_CENTS.labels(
-        currency_code=invoice.currency_code,
-        outcome=outcome.result,
-    ).observe(invoice.amount_cents)

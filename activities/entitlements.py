@@ -48,6 +48,7 @@ async def standing_of(
     found = await PlanRepository(session).subscribed(user_id, locks_user=locks_user)
     for subscription, plan in found:
         grant = Grant(
+            plan_id=plan.plan_id,
             access=access_of(subscription, at),
             features=plan.features_data,
             limits=plan.limits_data,
@@ -64,4 +65,4 @@ async def standing_of(
 def access_of(row: Subscription, now: datetime) -> Access:
     """Tell what a subscription's row entitles to at this moment."""
     status = SubscriptionStatus(row.subscription_status)
-    return access(status, row.grace_ends_at, row.is_written_off, now)
+    return access(status, row.grace_ends_at, row.is_written_off, row.is_owing, now)

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError as TemporalApplicationError
+from temporalio.exceptions import TemporalError
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ExecuteActivityInput,
@@ -20,6 +21,8 @@ from domain.errors import ApplicationError
 log = structlog.get_logger(__name__)
 
 BEATS_PER_TIMEOUT = 3
+# Reason: what nobody expected is tried a few times, then it fails and its workflow parks it.
+UNEXPECTED_ATTEMPTS = 5
 
 
 class ActivityInterceptor(Interceptor):
@@ -54,6 +57,16 @@ class _Inbound(ActivityInboundInterceptor):
                 non_retryable=not error.is_retryable,
                 next_retry_delay=_wait_of(error),
             ) from error
+        except TemporalError:
+            raise
+        except Exception as error:
+            log.exception("activity_failed", attempt=info.attempt)
+            # Reason: its own words may quote what no history may hold; the log has them.
+            raise TemporalApplicationError(
+                f"something unexpected went wrong ({type(error).__name__})",
+                type=ApplicationError.code,
+                non_retryable=info.attempt >= UNEXPECTED_ATTEMPTS,
+            ) from None
         finally:
             beating.cancel()
             with suppress(asyncio.CancelledError):

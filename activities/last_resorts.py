@@ -1,23 +1,35 @@
-"""What recoveries ask of a subscription, having tried all else."""
+"""What payment retries ask of a subscription, having tried all else."""
 
 from temporalio import activity
 
+from activities.payment_desk import PaymentDesk
 from activities.subscription_desk import SubscriptionDesk
+from database.subscriptions import SubscriptionRepository
 from domain.billing import Refreshed, SubscriptionOrder
-from domain.errors import NotFoundError
-from domain.ids import payment_retry_workflow_id
+from domain.errors import IllegalCommandError, NotFoundError
+from domain.ids import late_refund_id, payment_retry_workflow_id
+from domain.notes import note_of_last_resort
+from domain.payments import RefundOrder
 from domain.retries import LastResort
+from domain.retry_messages import LastResortOrder
+from domain.seen import SubscriptionSeen
+from domain.subscriptions import FINAL, SubscriptionStatus
+from services.stripe_idempotency import is_later_try, post_once
+
+_PAID_UP = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
+PAID_TOO_LATE = "paid after the subscription had ended"
 
 
 class LastResortActivities:
     """Gives up invoices, and the subscriptions that they belong to, as the policy says."""
 
-    def __init__(self, desk: SubscriptionDesk) -> None:
+    def __init__(self, desk: SubscriptionDesk, payments: PaymentDesk) -> None:
         self._desk = desk
+        self._payments = payments
 
     @activity.defn
     async def carry_out_last_resort(self, order: SubscriptionOrder) -> Refreshed:
-        """Do what the policy says when all retries have failed.
+        """Do what the policy says when all retries have failed; asks the present state first.
 
         Args:
             order: With what to do.
@@ -31,26 +43,30 @@ class LastResortActivities:
         stripe_id, wanted = await self._desk.stripe_id(order), order.last_resort
         if wanted is None:
             raise NotFoundError("there is no last resort to carry out")
-        invoice = await self._desk.invoices.read(wanted.stripe_invoice_id)
-        if invoice.invoice_status == "paid":
-            return await self._desk.look(order, stripe_id)  # somebody paid in the last moment
-        end = wanted.last_resort
-        if end is LastResort.MARK_UNCOLLECTIBLE:
-            if invoice.invoice_status == "open":
-                key = _key(wanted.stripe_invoice_id, "uncollectible")
-                await self._desk.invoices.mark_uncollectible(wanted.stripe_invoice_id, key)
-            # Reason: alone it makes Stripe report the subscription as active.
-            end = wanted.after_uncollectible
-        key = _key(wanted.stripe_invoice_id, "last_resort")
-        if end is LastResort.PAUSE:
-            await self._desk.subscriptions.pause(stripe_id, key)
+        status = await self._desk.invoices.status(wanted.stripe_invoice_id)
+        is_marked = status == "uncollectible" and await self._is_marked_by_us(order)
+        if status != "open" and not is_marked:
+            return await self._desk.look(order, stripe_id)  # paid, or closed by support
+        seen = await self._desk.subscriptions.status(stripe_id)
+        # Reason: marked uncollectible by us, it only looks as if it were paid up.
+        is_invoice_only = seen.subscription_status in _PAID_UP and not is_marked
+        note = note_of_last_resort(wanted, is_invoice_only=is_invoice_only)
+        order = order.model_copy(update={"notes": (*order.notes, note)})
+        written_off = None
+        if wanted.last_resort is LastResort.MARK_UNCOLLECTIBLE:
+            await self._mark_uncollectible(wanted)
+            written_off = wanted.stripe_invoice_id
+            # Reason: written in the transaction that follows, and remembered if we die here.
+            await self._desk.look(order, stripe_id, written_off_invoice_id=written_off)
+        if is_invoice_only:
+            await self._give_up_invoice(wanted)
         else:
-            await self._desk.subscriptions.cancel(stripe_id, key)
-        return await self._desk.look(order, stripe_id)
+            await self._end(order, wanted, seen)
+        return await self._desk.look(order, stripe_id, written_off_invoice_id=written_off)
 
     @activity.defn
     async def void_invoices(self, order: SubscriptionOrder) -> Refreshed:
-        """Void older invoices that the policy gives up once a newer one is paid.
+        """Void older invoices that the policy gives up once a newer one is closed.
 
         Args:
             order: With the invoices.
@@ -62,9 +78,87 @@ class LastResortActivities:
             ApplicationError: Stripe refused, or is down.
         """
         for stripe_invoice_id in order.void_stripe_invoice_ids:
-            key = _key(stripe_invoice_id, "void")
-            await self._desk.void_if_open(stripe_invoice_id, key)
+            await self._desk.void(stripe_invoice_id, _key(stripe_invoice_id, "void"))
         return await self._desk.look(order, await self._desk.stripe_id(order))
+
+    @activity.defn
+    async def refund_payments(self, order: SubscriptionOrder) -> Refreshed:
+        """Pay back what was paid for a subscription that we had ended.
+
+        Args:
+            order: With the payments.
+
+        Returns:
+            The subscription as it is now.
+
+        Raises:
+            ApplicationError: Stripe refused, or the answer is late.
+        """
+        for payment_id in order.payment_ids:
+            refund = RefundOrder(
+                payment_id=payment_id,
+                refund_id=late_refund_id(payment_id),
+                reason=PAID_TOO_LATE,
+            )
+            try:
+                await self._payments.refund(refund)
+            except IllegalCommandError:
+                continue  # somebody has paid it back, or disputes it
+        return await self._desk.look(order, await self._desk.stripe_id(order))
+
+    async def _is_marked_by_us(self, order: SubscriptionOrder) -> bool:
+        row = await self._desk.row(order)
+        return row.is_written_off or order.is_repeated or is_later_try()
+
+    async def _mark_uncollectible(self, wanted: LastResortOrder) -> None:
+        async def post(key: str) -> str:
+            await self._desk.invoices.mark_uncollectible(wanted.stripe_invoice_id, key)
+            return "uncollectible"
+
+        if (await self._unless_open(wanted.stripe_invoice_id)) is None:
+            key = _key(wanted.stripe_invoice_id, "uncollectible")
+            await post_once(key, post, lambda: self._unless_open(wanted.stripe_invoice_id))
+
+    async def _unless_open(self, stripe_invoice_id: str) -> str | None:
+        status = await self._desk.invoices.status(stripe_invoice_id)
+        return None if status == "open" else status
+
+    async def _give_up_invoice(self, wanted: LastResortOrder) -> None:
+        if wanted.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
+            await self._desk.void(wanted.stripe_invoice_id, _key(wanted.stripe_invoice_id, "void"))
+
+    async def _end(
+        self,
+        order: SubscriptionOrder,
+        wanted: LastResortOrder,
+        seen: SubscriptionSeen,
+    ) -> None:
+        end, stripe_id = wanted.last_resort, seen.stripe_subscription_id
+        if end is LastResort.MARK_UNCOLLECTIBLE:
+            # Reason: alone it makes Stripe report the subscription as active.
+            end = wanted.after_uncollectible
+        key = _key(wanted.stripe_invoice_id, "last_resort")
+        if end is LastResort.CANCEL:
+            async with self._desk.sessions.begin() as session:
+                await SubscriptionRepository(session).note_end(order.subscription_id)
+            await self._desk.subscriptions.cancel(stripe_id)
+            await self._desk.void_all(stripe_id, key)
+            return
+        if seen.subscription_status not in {SubscriptionStatus.PAUSED, *FINAL}:
+            await self._pause(stripe_id, key)
+        # Reason: after the pause. Voided first, the subscription would look as if it were paid up.
+        await self._give_up_invoice(wanted)
+
+    async def _pause(self, stripe_id: str, key: str) -> None:
+        async def find() -> bool | None:
+            seen = await self._desk.subscriptions.status(stripe_id)
+            return seen.subscription_status is SubscriptionStatus.PAUSED or None
+
+        async def post(numbered: str) -> bool:
+            await self._desk.subscriptions.pause(stripe_id, numbered)
+            return True
+
+        await post_once(key, post, find)
 
 
 def _key(stripe_invoice_id: str, purpose: str) -> str:

@@ -28,7 +28,7 @@ class MailActivities:
         """
         async with self._sessions() as session:
             user = await UserRepository(session).get(order.user_id)
-        mail = write_mail(order.retry_status, order.next_attempt_at, order.link)
+        mail = write_mail(order)
         if user is None or mail is None:
             return
         await self._mailer.send(user.email, mail, order.message_key)

@@ -31,6 +31,7 @@ from domain.payments import (
     PAYMENT_QUEUE,
     PAYMENT_WORKFLOW,
     REFUND_UPDATE,
+    RETRY_PARKED_UPDATE,
     CancelPayment,
     PaymentStart,
     PaymentState,
@@ -112,6 +113,23 @@ class PaymentDesk:
         """
         command = CancelPayment(command_id=command_id)
         return await self._ask(payment_id, CANCEL_UPDATE, command, command_id, PaymentState)
+
+    async def retry_parked(self, payment_id: UUID, command_id: UUID) -> PaymentState:
+        """Take a payment's parked step again at once.
+
+        Args:
+            payment_id: Which.
+            command_id: The same for the same wish.
+
+        Returns:
+            The payment as it is after that.
+
+        Raises:
+            NotFoundError: There is no such payment.
+            UnavailableError: Temporal is down, or the answer is late; asking again is safe.
+        """
+        command = CancelPayment(command_id=command_id)
+        return await self._ask(payment_id, RETRY_PARKED_UPDATE, command, command_id, PaymentState)
 
     async def _ask(
         self,

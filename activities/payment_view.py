@@ -1,10 +1,10 @@
 """What all activities about a payment share: its row, and one look at Stripe."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from activities.customers import ensure_customer
+from activities.customers import StripeCustomerOf
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
@@ -12,10 +12,9 @@ from database.models import Payment
 from database.payments import PaymentRepository
 from database.refunds import RefundRepository
 from database.session import Sessions
-from domain.errors import NotFoundError, ProviderUnavailableError
+from domain.errors import NotFoundError
+from domain.parked import ParkedStep
 from domain.payments import PaymentState, PaymentStatus, follow, status_of_intent
-
-KEY_COUNT = 3
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,12 @@ class PaymentView:
         """
         if row.stripe_payment_intent_id is not None:
             return row.stripe_payment_intent_id
-        customer_id = await ensure_customer(row.user_id, self.customers, self.sessions)
-        return await self.payments.find(row.payment_id, customer_id)
+        customer_id = await self.owner(row).known()
+        return await self.payments.find(row.payment_id, customer_id) if customer_id else None
+
+    def owner(self, row: Payment) -> StripeCustomerOf:
+        """Return the customer at Stripe who pays."""
+        return StripeCustomerOf(row.user_id, self.customers, self.sessions)
 
     async def look(self, payment_id: UUID, stripe_payment_intent_id: str) -> PaymentState:
         """Read a payment and its refunds from Stripe, and write them down in one transaction.
@@ -64,6 +67,7 @@ class PaymentView:
             row.payment_status = follow(before, seen, row.refunded_cents)
             row.decline_code = seen.decline_code
             row.next_action_url = seen.next_action_url
+            row.parked_data = []
             return state_of(row)
 
     async def settle(
@@ -71,8 +75,15 @@ class PaymentView:
         payment_id: UUID,
         status: PaymentStatus,
         decline_code: str | None,
+        canceled_at: datetime | None = None,
     ) -> PaymentState:
         """Write an end that Stripe knows nothing of.
+
+        Args:
+            payment_id: Which payment.
+            status: Its end.
+            decline_code: Why it failed.
+            canceled_at: When it was canceled: what is charged all the same is paid back.
 
         Raises:
             NotFoundError: There is no such payment.
@@ -80,6 +91,19 @@ class PaymentView:
         async with self.sessions.begin() as session:
             row = _found(await PaymentRepository(session).lock(payment_id))
             row.payment_status, row.decline_code = status, decline_code
+            row.canceled_at = canceled_at
+            row.parked_data = []
+            return state_of(row)
+
+    async def park(self, payment_id: UUID, parked: tuple[ParkedStep, ...]) -> PaymentState:
+        """Show which step is parked; none if all is well.
+
+        Raises:
+            NotFoundError: There is no such payment.
+        """
+        async with self.sessions.begin() as session:
+            row = _found(await PaymentRepository(session).lock(payment_id))
+            row.parked_data = [step.model_dump(mode="json") for step in parked]
             return state_of(row)
 
 
@@ -94,37 +118,8 @@ def state_of(row: Payment) -> PaymentState:
         currency_code=row.currency_code,
         stripe_payment_intent_id=row.stripe_payment_intent_id,
         decline_code=row.decline_code,
+        is_canceled=row.canceled_at is not None,
     )
-
-
-async def post_once(
-    post: Callable[[str], Awaitable[None]],
-    is_done: Callable[[], Awaitable[bool]],
-    key: str,
-) -> None:
-    """POST to Stripe; if the outcome is unknown, look before anything else.
-
-    Args:
-        post: Sends the request under the key that it is given.
-        is_done: Looks whether it was carried out.
-        key: The same for the same purpose.
-
-    Raises:
-        ApplicationError: Stripe refused, or it is not known yet whether it did it.
-    """
-    for number in range(1, KEY_COUNT + 1):
-        try:
-            await post(f"{key}:{number}")
-        except ProviderUnavailableError as error:
-            if await is_done():
-                return
-            # Reason: a saved 5xx is all that its key will ever answer. Once we have read that
-            # nothing was done under it, and only then, the next key may be used.
-            if not error.details.get("is_replayed"):
-                raise
-        else:
-            return
-    raise ProviderUnavailableError("Stripe answers every key with a saved error")
 
 
 def _found(row: Payment | None) -> Payment:

@@ -1,10 +1,9 @@
-"""How `PaymentWorkflow` pays, looks, and calls off."""
+"""How `PaymentWorkflow` pays, looks, and cancels."""
 
 import structlog
 from temporalio import activity
 
-from activities.customers import ensure_customer
-from activities.payment_view import PaymentView, post_once, state_of
+from activities.payment_view import PaymentView, state_of
 from database.models import Payment
 from database.payments import PaymentRepository
 from database.session import Sessions
@@ -23,17 +22,22 @@ from domain.payments import (
     PaymentStatus,
 )
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
+from services.stripe_idempotency import finish, is_later_try, post_once
 
 log = structlog.get_logger(__name__)
 
 TRIGGER = "one_off"
+CARD_GONE = "payment_method_unavailable"
+# What Stripe says of the payment itself; no later try can be answered otherwise.
+_FINAL_CODES = frozenset({"amount_too_large", "amount_too_small", "invalid_charge_amount"})
 
 
 class PaymentRowActivities:
-    """The first word about a payment."""
+    """Creates a payment's row, and shows its parked step there."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, view: PaymentView) -> None:
         self._sessions = sessions
+        self._view = view
 
     @activity.defn
     async def open_payment(self, order: PaymentOrder) -> PaymentState | None:
@@ -64,6 +68,21 @@ class PaymentRowActivities:
             row.workflow_id = workflow_id  # an invoice's payment had none before
             return state_of(row)
 
+    @activity.defn
+    async def park_payment(self, order: PaymentOrder) -> PaymentState:
+        """Show which step is parked.
+
+        Args:
+            order: With the parked step; none if all is well again.
+
+        Returns:
+            The payment as it is now.
+
+        Raises:
+            NotFoundError: There is no such payment.
+        """
+        return await self._view.park(order.payment_id, order.parked)
+
 
 class PaymentActivities:
     """A payment at Stripe and its row here, brought to agree."""
@@ -82,23 +101,26 @@ class PaymentActivities:
             The payment as it is now; a declined card is an outcome, no error.
 
         Raises:
+            CancelledError: It was called off; what was sent has come to its end.
             ApplicationError: Stripe is down; the outcome is found out later.
         """
         row = await self._view.row(order.payment_id)
         if order.request is None or row.payment_status != PaymentStatus.PENDING:
             return state_of(row)
         intent_id = row.stripe_payment_intent_id
-        if activity.info().attempt > 1:
+        if intent_id is None and (order.is_repeated or is_later_try()):
             # Reason: the answer of an earlier try may be lost, and its key may be used up.
             intent_id = await self._view.find(row)
         try:
-            intent_id = intent_id or await self._charge(row, order.request)
-        except (ProviderRejectedError, NotFoundError, CardDeclinedError) as error:
-            log.warning("payment_rejected", **error.details)
-            PAYMENT_ATTEMPTS.labels(TRIGGER, PaymentStatus.FAILED).inc()
-            facts = error.details
-            code = facts.get("decline_code") or facts.get("stripe_code") or error.error_code
-            return await self._view.settle(row.payment_id, PaymentStatus.FAILED, code)
+            if intent_id is None:
+                intent_id = await finish(self._charge(row, order.request), is_last=True)
+        except CardDeclinedError as error:
+            return await self._fail(row, error.details["decline_code"])
+        except (ProviderRejectedError, NotFoundError) as error:
+            reason = await self._why_final(row, order.request, error)
+            if reason is None:
+                raise
+            return await self._fail(row, reason)
         state = await self._view.look(row.payment_id, intent_id)
         PAYMENT_ATTEMPTS.labels(TRIGGER, state.payment_status).inc()
         PAYMENT_AMOUNT_CENTS.labels(row.currency_code, state.payment_status).observe(
@@ -124,31 +146,52 @@ class PaymentActivities:
         return await self._view.look(row.payment_id, intent_id) if intent_id else state_of(row)
 
     async def _charge(self, row: Payment, request: PaymentRequest) -> str:
-        view, made = self._view, ""
-        customer_id = await ensure_customer(row.user_id, view.customers, view.sessions)
+        view = self._view
 
-        async def post(key: str) -> None:
-            nonlocal made
-            made = await view.payments.pay(row.payment_id, customer_id, request, key)
+        async def charge(stripe_customer_id: str) -> str:
+            async def post(key: str) -> str:
+                return await view.payments.pay(row.payment_id, stripe_customer_id, request, key)
 
-        async def is_done() -> bool:
-            nonlocal made
-            made = await view.payments.find(row.payment_id, customer_id) or ""
-            return bool(made)
+            async def find() -> str | None:
+                return await view.payments.find(row.payment_id, stripe_customer_id)
 
-        await post_once(post, is_done, f"{payment_workflow_id(row.payment_id)}:pay")
-        return made
+            key = f"{payment_workflow_id(row.payment_id)}:pay:{stripe_customer_id}"
+            return await post_once(key, post, find)
+
+        return await view.owner(row).use(charge)
+
+    async def _why_final(
+        self,
+        row: Payment,
+        request: PaymentRequest,
+        error: ProviderRejectedError | NotFoundError,
+    ) -> str | None:
+        """Return why a payment can never be made, if Stripe's refusal can be explained."""
+        code = error.details.get("stripe_code")
+        if code in _FINAL_CODES:
+            return str(code)
+        try:
+            card = await self._view.customers.chargeable(request.stripe_payment_method_id)
+        except NotFoundError:
+            return CARD_GONE
+        customer_id = await self._view.owner(row).known()
+        return CARD_GONE if card.stripe_customer_id != customer_id else None
+
+    async def _fail(self, row: Payment, code: str | None) -> PaymentState:
+        log.warning("payment_failed", payment_id=str(row.payment_id), code=code)
+        PAYMENT_ATTEMPTS.labels(TRIGGER, PaymentStatus.FAILED).inc()
+        return await self._view.settle(row.payment_id, PaymentStatus.FAILED, code)
 
 
 class PaymentCancelActivities:
-    """Payments called off, at Stripe first."""
+    """Payments canceled, at Stripe first."""
 
     def __init__(self, view: PaymentView) -> None:
         self._view = view
 
     @activity.defn
     async def cancel_payment(self, order: PaymentOrder) -> PaymentState:
-        """Call a payment off, unless it was made meanwhile.
+        """Cancel a payment, unless it was made meanwhile.
 
         Args:
             order: With the command, or with the news that the customer's time is up.
@@ -163,21 +206,27 @@ class PaymentCancelActivities:
         row = await self._view.row(order.payment_id)
         intent_id = await self._view.find(row)
         if intent_id is None:
-            return await self._view.settle(row.payment_id, PaymentStatus.CANCELED, None)
+            return await self._view.settle(
+                row.payment_id,
+                PaymentStatus.CANCELED,
+                None,
+                canceled_at=order.at,
+            )
 
-        async def post(key: str) -> None:
+        async def post(key: str) -> bool:
             await self._view.payments.cancel(intent_id, order.is_expired, key)
+            return True
 
-        async def is_done() -> bool:
+        async def find() -> bool | None:
             state = await self._view.look(row.payment_id, intent_id)
-            return state.payment_status not in OPEN
+            return None if state.payment_status in OPEN else True
 
         workflow_id = payment_workflow_id(order.payment_id)
         key = command_key(workflow_id, "cancel", order.command_id or "expired")
         try:
-            await post_once(post, is_done, key)
-        except ProviderRejectedError:
-            # Reason: it may have been paid, or called off, since we looked last.
+            await post_once(key, post, find)
+        except (ProviderRejectedError, NotFoundError):
+            # Reason: it may have been paid, or canceled, since we looked last.
             log.info("payment_cancel_rejected")
         state = await self._view.look(row.payment_id, intent_id)
         if state.payment_status in OPEN:

@@ -7,10 +7,11 @@ earlier call for the same refund got lost, Stripe's refunds are read before anyt
 import structlog
 from temporalio import activity
 
-from activities.payment_view import PaymentView, post_once
+from activities.payment_view import PaymentView
 from activities.refund_book import RefundBook, Reserved
 from domain.errors import NotFoundError, ProviderRejectedError
 from domain.payments import Refunded, RefundOrder, RefundStatus
+from services.stripe_idempotency import finish, post_once
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class RefundActivities:
         intent_id = reserved.stripe_payment_intent_id
         if reserved.is_new or not await self._is_made(order, intent_id):
             try:
-                await self._send(order, reserved)
+                await finish(self._send(order, reserved), is_last=True)
             except (ProviderRejectedError, NotFoundError) as error:
                 log.warning("refund_rejected", **error.details)
                 # Reason: what is refused as too much may be too much because we have made it.
@@ -61,13 +62,14 @@ class RefundActivities:
     async def _send(self, order: RefundOrder, reserved: Reserved) -> None:
         intent_id, amount_cents = reserved.stripe_payment_intent_id, reserved.refund.amount_cents
 
-        async def post(key: str) -> None:
+        async def post(key: str) -> bool:
             await self._view.refunds.create(intent_id, order, amount_cents, key)
+            return True
 
-        async def is_done() -> bool:
-            return await self._is_made(order, intent_id)
+        async def find() -> bool | None:
+            return await self._is_made(order, intent_id) or None
 
-        await post_once(post, is_done, f"refund-{order.refund_id}")
+        await post_once(f"refund-{order.refund_id}", post, find)
 
     async def _is_made(self, order: RefundOrder, stripe_payment_intent_id: str) -> bool:
         seen = await self._view.refunds.list(stripe_payment_intent_id)

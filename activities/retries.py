@@ -1,95 +1,174 @@
-"""How `PaymentRetryWorkflow` takes an invoice over and shows how its recovery stands."""
+"""How `PaymentRetryWorkflow` takes an invoice over and shows how its payment retry stands."""
 
 from temporalio import activity
 
+from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
+from database.models import PaymentRetry
 from database.payment_attempts import PaymentAttemptRepository
 from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
+from domain.declines import NO_CARD
+from domain.errors import NotFoundError, ProviderRejectedError
 from domain.ids import payment_retry_workflow_id
-from domain.retries import AttemptTrigger, ChargeResult, Recovery, status_of_invoice
-from domain.retry_messages import RetryOpened, RetrySnapshot, RetryStart
+from domain.retries import (
+    CLOSED,
+    AttemptTrigger,
+    ChargeResult,
+    Recovery,
+    RetryStatus,
+    status_of_invoice,
+    with_request,
+)
+from domain.retry_messages import RetryOpened, RetryOrder, RetrySnapshot, RetryStart
 from domain.seen import UnpaidInvoice
+from services.stripe_idempotency import post_once
 
 
 class RetryActivities:
-    """One unpaid invoice at Stripe, and its recovery here."""
+    """One unpaid invoice at Stripe, and its payment retry here."""
 
-    def __init__(self, invoices: StripeInvoices, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        invoices: StripeInvoices,
+        customers: StripeCustomers,
+        sessions: Sessions,
+    ) -> None:
         self._invoices = invoices
+        self._customers = customers
         self._sessions = sessions
 
     @activity.defn
-    async def open_retry(self, start: RetryStart) -> RetryOpened:
+    async def open_retry(self, order: RetryOrder) -> RetryOpened:
         """Take an invoice over from Stripe and record Stripe's own first charge.
 
+        The row comes first: it shows the payment retry also while Stripe cannot be asked.
+
         Args:
-            start: Which invoice, and the recovery as it would begin.
+            order: Which invoice, and how it is to be collected.
 
         Returns:
-            Where the recovery stands; closed if there is nothing to recover.
+            Where the payment retry stands; closed if there is nothing to collect.
 
         Raises:
             ApplicationError: Stripe does not know the invoice, or is down.
         """
+        start = order.start
+        async with self._sessions.begin() as session:
+            row = await PaymentRetryRepository(session).open(_row_of(start))
+            last_try_at = await PaymentAttemptRepository(session).last_scheduled_at(
+                start.payment_retry_id,
+            )
         invoice = await self._invoices.read(start.stripe_invoice_id)
-        if invoice.invoice_status == "open":
-            key = f"{payment_retry_workflow_id(start.stripe_invoice_id)}:auto_advance"
-            await self._invoices.stop_collection(start.stripe_invoice_id, key)
-        known = start.recovery or Recovery(
-            waits_from=activity.info().scheduled_time,
-            grace_ends_at=start.grace_ends_at,
-        )
-        changes = {
-            "retry_status": status_of_invoice(invoice.invoice_status),
-            "decline_code": invoice.decline_code,
-            "advice_code": invoice.advice_code,
-        }
-        recovery = known.model_copy(update=changes)
-        last_attempt = await self._record(start, recovery, invoice)
-        # Reason: a card that was added before our row was there is offered by nobody. Whoever adds
-        # one now finds the row, so this look misses none.
-        card_id = (await self._invoices.read(start.stripe_invoice_id)).card_id
-        is_other = invoice.failed_card_id not in {None, card_id}
+        if invoice.invoice_status == "open" and invoice.is_charged_automatically:
+            await self._stop_collection(order)
+        recovery = _recovery_of(order, row, invoice)
+        if last_try_at is not None:
+            recovery = recovery.model_copy(update={"waits_from": last_try_at})
+        fingerprint = await self._fingerprint(invoice.failed_card_id or invoice.card_id)
+        attempt, offered = await self._record(start, recovery, invoice, fingerprint)
         return RetryOpened(
             recovery=recovery,
-            attempt=last_attempt,
-            offered_card_id=card_id if is_other else None,
+            attempt=attempt,
             link=invoice.hosted_invoice_url,
+            offered_card_id=offered,
+            amount_paid_cents=invoice.amount_paid_cents,
         )
-
-    async def _record(self, start: RetryStart, recovery: Recovery, invoice: UnpaidInvoice) -> int:
-        async with self._sessions.begin() as session:
-            await PaymentRetryRepository(session).insert(
-                payment_retry_id=start.payment_retry_id,
-                subscription_id=start.subscription_id,
-                user_id=start.user_id,
-                stripe_invoice_id=start.stripe_invoice_id,
-                retry_status=recovery.retry_status,
-                policy_name=start.policy.name,
-                policy_version=start.policy.version,
-                workflow_id=payment_retry_workflow_id(start.stripe_invoice_id),
-            )
-            attempts = PaymentAttemptRepository(session)
-            await attempts.reserve(
-                payment_retry_id=start.payment_retry_id,
-                attempt=0,
-                trigger=AttemptTrigger.INITIAL,
-                outcome=ChargeResult.FAILED,
-                decline_code=recovery.decline_code,
-                advice_code=recovery.advice_code,
-                stripe_payment_method_id=invoice.failed_card_id or invoice.card_id,
-                stripe_payment_intent_id=invoice.stripe_payment_intent_id,
-                attempted_at=recovery.waits_from,
-            )
-            return await attempts.last_attempt(start.payment_retry_id)
 
     @activity.defn
     async def save_retry(self, snapshot: RetrySnapshot) -> None:
-        """Show where a recovery stands now.
+        """Show where a payment retry stands now.
 
         Args:
             snapshot: What the row is to say.
         """
         async with self._sessions.begin() as session:
             await PaymentRetryRepository(session).save(snapshot)
+
+    async def _stop_collection(self, order: RetryOrder) -> None:
+        stripe_invoice_id = order.start.stripe_invoice_id
+        key = f"{payment_retry_workflow_id(stripe_invoice_id)}:auto_advance"
+
+        async def post(numbered: str) -> bool:
+            await self._invoices.stop_collection(stripe_invoice_id, numbered)
+            return True
+
+        async def find() -> bool | None:
+            return None if await self._invoices.is_collected(stripe_invoice_id) else True
+
+        try:
+            await post_once(key, post, find, is_repeated=order.is_repeated)
+        except (ProviderRejectedError, NotFoundError):
+            # Reason: it may have been paid or closed between our look and this.
+            if await self._invoices.status(stripe_invoice_id) == "open":
+                raise
+
+    async def _fingerprint(self, stripe_payment_method_id: str | None) -> str | None:
+        if stripe_payment_method_id is None:
+            return None
+        try:
+            return (await self._customers.chargeable(stripe_payment_method_id)).fingerprint
+        except (NotFoundError, ProviderRejectedError):
+            return stripe_payment_method_id
+
+    async def _record(
+        self,
+        start: RetryStart,
+        recovery: Recovery,
+        invoice: UnpaidInvoice,
+        fingerprint: str | None,
+    ) -> tuple[int, str | None]:
+        """Record Stripe's first charge; return the latest attempt, and a card that was offered."""
+        async with self._sessions.begin() as session:
+            attempts = PaymentAttemptRepository(session)
+            # Reason: without a card Stripe has tried, but charged nobody.
+            if invoice.latest_charge_id is not None:
+                await attempts.reserve(
+                    payment_retry_id=start.payment_retry_id,
+                    attempt=0,
+                    trigger=AttemptTrigger.INITIAL,
+                    outcome=ChargeResult.FAILED,
+                    decline_code=recovery.decline_code,
+                    advice_code=recovery.advice_code,
+                    stripe_payment_method_id=invoice.failed_card_id or invoice.card_id,
+                    card_fingerprint=fingerprint,
+                    stripe_payment_intent_id=invoice.stripe_payment_intent_id,
+                    attempted_at=recovery.waits_from,
+                )
+            retries = PaymentRetryRepository(session)
+            offered = await retries.offered_card(start.stripe_invoice_id)
+            return await attempts.last_attempt(start.payment_retry_id), offered
+
+
+def _row_of(start: RetryStart) -> dict[str, object]:
+    return {
+        "payment_retry_id": start.payment_retry_id,
+        "subscription_id": start.subscription_id,
+        "user_id": start.user_id,
+        "stripe_invoice_id": start.stripe_invoice_id,
+        "retry_status": RetryStatus.PAUSED if start.is_suspended else RetryStatus.WAITING,
+        "policy_name": start.policy.name,
+        "policy_version": start.policy.version,
+        "workflow_id": payment_retry_workflow_id(start.stripe_invoice_id),
+    }
+
+
+def _recovery_of(order: RetryOrder, row: PaymentRetry, invoice: UnpaidInvoice) -> Recovery:
+    """Return where a payment retry stands, also one that begins again."""
+    status = status_of_invoice(invoice.invoice_status)
+    if status not in CLOSED and not invoice.is_charged_automatically:
+        status = RetryStatus.CANCELED
+    elif status not in CLOSED and order.start.is_suspended:
+        status = RetryStatus.PAUSED
+    decline_code, advice_code = invoice.decline_code, invoice.advice_code
+    if decline_code is None and invoice.card_id is None:
+        decline_code = NO_CARD
+    recovery = Recovery(
+        retry_status=status,
+        attempt_count=row.attempt_count,
+        waits_from=order.at,
+        grace_ends_at=order.start.grace_ends_at,
+        decline_code=decline_code,
+        advice_code=advice_code,
+    )
+    return with_request(recovery, order.at)

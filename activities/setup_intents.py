@@ -2,12 +2,13 @@
 
 from temporalio import activity
 
-from activities.customers import ensure_customer
+from activities.customers import StripeCustomerOf
 from adapters.stripe.customers import StripeCustomers
 from database.session import Sessions
 from domain.errands import ErrandResult, StripeErrand
 from domain.errors import InvalidInputError
 from domain.ids import errand_workflow_id
+from services.stripe_idempotency import post_once
 
 
 class SetupIntentActivities:
@@ -25,14 +26,31 @@ class SetupIntentActivities:
             errand: With the user.
 
         Returns:
-            The secret for the browser.
+            The set-up intent's id; a history must not hold its secret.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
         if errand.user_id is None:
             raise InvalidInputError("a set-up needs a user")
-        customer_id = await ensure_customer(errand.user_id, self._customers, self._sessions)
-        key = f"{errand_workflow_id(errand.errand_id)}:setup"
-        secret = await self._customers.create_setup_intent(customer_id, key)
-        return ErrandResult(resource_id=errand.resource_id, client_secret=secret)
+        owner = StripeCustomerOf(errand.user_id, self._customers, self._sessions)
+
+        async def create(stripe_customer_id: str) -> str:
+            async def post(key: str) -> str:
+                return await self._customers.create_setup_intent(
+                    stripe_customer_id,
+                    errand.errand_id,
+                    key,
+                )
+
+            async def find() -> str | None:
+                return await self._customers.find_setup_intent(
+                    stripe_customer_id,
+                    errand.errand_id,
+                )
+
+            key = f"{errand_workflow_id(errand.errand_id)}:setup:{stripe_customer_id}"
+            return await post_once(key, post, find)
+
+        made = await owner.use(create)
+        return ErrandResult(resource_id=errand.resource_id, stripe_setup_intent_id=made)

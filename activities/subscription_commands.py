@@ -3,13 +3,15 @@
 from temporalio import activity
 
 from activities.subscription_desk import SubscriptionDesk
-from activities.subscription_view import state_of
+from activities.subscription_view import dump_parked, state_of
+from database.invoices import InvoiceRepository
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
 from domain.billing import Refreshed, SubscriptionOrder
 from domain.errors import NotFoundError
 from domain.ids import command_key, subscription_workflow_id
 from domain.subscriptions import SubscriptionStatus
+from services.stripe_idempotency import post_once
 
 
 class SubscriptionCommandActivities:
@@ -23,28 +25,26 @@ class SubscriptionCommandActivities:
 
     @activity.defn
     async def cancel_subscription(self, order: SubscriptionOrder) -> Refreshed:
-        """Cancel at once, and void what is still open.
+        """Cancel at once, and void all that is still open.
+
+        It reads as little as it can: whatever shape a subscription has, its customer can leave.
 
         Args:
-            order: With the command.
+            order: With the command; without one, it was canceled before Stripe made it.
 
         Returns:
-            The subscription as it is now.
+            The subscription as it is now; a look at Stripe is still to follow.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
         row = await self._desk.row(order)
-        if row.stripe_subscription_id is None:
-            return await self._cancel_unmade(order)
-        stripe_id = row.stripe_subscription_id
-        await self._desk.subscriptions.cancel(stripe_id, _key(order, "cancel"))
-        seen = await self._desk.subscriptions.read(stripe_id)
-        for invoice in seen.invoices:
-            if invoice.invoice_status == "open":
-                key = _key(order, f"void:{invoice.stripe_invoice_id}")
-                await self._desk.void_if_open(invoice.stripe_invoice_id, key)
-        return await self._desk.look(order, stripe_id)
+        stripe_id = row.stripe_subscription_id or await self._desk.find(row)
+        voided: list[str] = []
+        if stripe_id is not None:
+            await self._desk.subscriptions.cancel(stripe_id)
+            voided = await self._desk.void_all(stripe_id, _key(order, "cancel"))
+        return await self._write_end(order, stripe_id, voided)
 
     @activity.defn
     async def change_payment_method(self, order: SubscriptionOrder) -> Refreshed:
@@ -63,18 +63,38 @@ class SubscriptionCommandActivities:
         if order.command is None or order.command.stripe_payment_method_id is None:
             raise NotFoundError("there is no card to change to")
         card = order.command.stripe_payment_method_id
-        await self._desk.subscriptions.use_card(stripe_id, card, _key(order, "card"))
+
+        async def post(key: str) -> bool:
+            await self._desk.subscriptions.use_card(stripe_id, card, key)
+            return True
+
+        async def find() -> bool | None:
+            return await self._desk.subscriptions.default_card(stripe_id) == card or None
+
+        await post_once(_key(order, "card"), post, find)
         return await self._desk.look(order, stripe_id)
 
-    async def _cancel_unmade(self, order: SubscriptionOrder) -> Refreshed:
+    async def _write_end(
+        self,
+        order: SubscriptionOrder,
+        stripe_id: str | None,
+        voided: list[str],
+    ) -> Refreshed:
         async with self._desk.sessions.begin() as session:
             row = await SubscriptionRepository(session).lock(order.subscription_id)
             if row is None:
                 raise NotFoundError("there is no such subscription")
-            row.subscription_status, row.canceled_at = SubscriptionStatus.CANCELED, order.at
+            row.stripe_subscription_id = stripe_id
+            row.subscription_status = SubscriptionStatus.CANCELED
+            row.canceled_at = row.canceled_at or order.at
+            row.grace_ends_at, row.next_action_url = None, None
+            row.is_ended_by_us, row.is_owing = True, False
+            row.parked_data = dump_parked(order.parked)
+            await InvoiceRepository(session).mark(voided, "void")
             events = SubscriptionEventRepository(session)
             await events.append(order.subscription_id, order.notes)
-            return Refreshed(state=await state_of(session, row, None))
+            latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
+            return Refreshed(state=await state_of(session, row, latest))
 
 
 def _key(order: SubscriptionOrder, purpose: str) -> str:

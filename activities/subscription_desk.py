@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass
 
+from activities.customers import StripeCustomerOf
 from activities.subscription_view import write_view
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.subscriptions import StripeSubscriptions
+from database.invoices import InvoiceRepository
 from database.models import Subscription
-from database.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
-from domain.billing import Refreshed, SubscriptionOrder, SubscriptionRequest
-from domain.errors import NotFoundError
+from domain.billing import Refreshed, SubscriptionOrder
+from domain.errors import NotFoundError, ProviderRejectedError
+from domain.seen import SubscriptionSeen
+from services.stripe_idempotency import post_once
 
 
 @dataclass(frozen=True)
@@ -36,42 +39,97 @@ class SubscriptionDesk:
         return row
 
     async def stripe_id(self, order: SubscriptionOrder) -> str:
-        """Return Stripe's id of the order's subscription.
+        """Return Stripe's id of the order's subscription, also if no answer ever told it.
 
         Raises:
             NotFoundError: Stripe has not made it.
         """
         row = await self.row(order)
-        if row.stripe_subscription_id is None:
+        stripe_id = row.stripe_subscription_id or await self.find(row)
+        if stripe_id is None:
             raise NotFoundError("Stripe has no such subscription yet", "not_at_stripe")
-        return row.stripe_subscription_id
+        return stripe_id
 
-    async def has_card(self, request: SubscriptionRequest) -> bool:
-        """Tell whether a new subscription has a card to charge."""
-        if request.stripe_payment_method_id is not None:
-            return True
-        async with self.sessions() as session:
-            return await PaymentMethodRepository(session).has_default(request.user_id)
+    async def find(self, row: Subscription) -> str | None:
+        """Look for a subscription at Stripe that an unanswered call may have made."""
+        if row.creation_sent_at is None:
+            return None
+        owner = StripeCustomerOf(row.user_id, self.customers, self.sessions)
+        customer_id = await owner.known()
+        if customer_id is None:
+            return None
+        return await self.subscriptions.find(row.subscription_id, customer_id)
 
-    async def void_if_open(self, stripe_invoice_id: str, key: str) -> None:
-        """Void an invoice, unless it was paid or given up meanwhile.
+    async def void_all(self, stripe_subscription_id: str, key: str) -> list[str]:
+        """Void all open and draft invoices of a subscription, and return which.
 
         Args:
-            stripe_invoice_id: Which.
-            key: Idempotency key.
+            stripe_subscription_id: Whose.
+            key: Beginning of the idempotency keys.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        invoice = await self.invoices.read(stripe_invoice_id)
-        if invoice.invoice_status == "open":
-            await self.invoices.void(stripe_invoice_id, key)
+        unsettled = await self.invoices.list_unsettled(stripe_subscription_id)
+        for stripe_invoice_id, _ in unsettled:
+            await self.void(stripe_invoice_id, f"{key}:void:{stripe_invoice_id}")
+        return [stripe_invoice_id for stripe_invoice_id, _ in unsettled]
 
-    async def look(self, order: SubscriptionOrder, stripe_subscription_id: str) -> Refreshed:
+    async def void(self, stripe_invoice_id: str, key: str) -> None:
+        """Void an invoice, unless it was paid or given up; a draft is finalized first.
+
+        Raises:
+            ApplicationError: Stripe refused, or is down.
+        """
+
+        async def status() -> str | None:
+            now = await self.invoices.status(stripe_invoice_id)
+            return None if now == "open" else now
+
+        async def is_finalized() -> str | None:
+            now = await self.invoices.status(stripe_invoice_id)
+            return None if now == "draft" else now
+
+        async def finalize(numbered: str) -> str:
+            await self.invoices.finalize(stripe_invoice_id, numbered)
+            return "open"
+
+        async def void(numbered: str) -> str:
+            await self.invoices.void(stripe_invoice_id, numbered)
+            return "void"
+
+        try:
+            if await is_finalized() is None:
+                await post_once(f"{key}:finalize", finalize, is_finalized)
+            if await status() is None:
+                await post_once(key, void, status)
+        except ProviderRejectedError:
+            # Reason: it may have been paid, or voided by support, since we looked.
+            if await self.invoices.status(stripe_invoice_id) in {"open", "draft"}:
+                raise
+
+    async def look(
+        self,
+        order: SubscriptionOrder,
+        stripe_subscription_id: str,
+        *,
+        written_off_invoice_id: str | None = None,
+    ) -> Refreshed:
         """Read the subscription from Stripe and write its view.
 
         Raises:
             ApplicationError: Stripe does not know it, or is down.
         """
-        seen = await self.subscriptions.read(stripe_subscription_id)
-        return await write_view(self.sessions, order, seen)
+        seen = await self.read(order, stripe_subscription_id)
+        return await write_view(
+            self.sessions,
+            order,
+            seen,
+            written_off_invoice_id=written_off_invoice_id,
+        )
+
+    async def read(self, order: SubscriptionOrder, stripe_subscription_id: str) -> SubscriptionSeen:
+        """Read the subscription from Stripe, with what may have changed of its invoices."""
+        async with self.sessions() as session:
+            known = await InvoiceRepository(session).known(order.subscription_id)
+        return await self.subscriptions.read(stripe_subscription_id, known)

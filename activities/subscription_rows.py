@@ -1,20 +1,22 @@
 """What `SubscriptionWorkflow` writes without asking Stripe."""
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.subscription_view import state_of
+from activities.subscription_view import dump_parked, state_of
 from database.invoices import InvoiceRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
-from domain.billing import EventNote, SubscriptionOrder, SubscriptionState
-from domain.errors import NotFoundError
+from database.users import UserRepository
+from domain.billing import SubscriptionOrder, SubscriptionRequest, SubscriptionState
+from domain.errors import ConflictError, NotFoundError
 from domain.ids import subscription_workflow_id
 from domain.subscriptions import SubscriptionStatus
 
 
 class SubscriptionRowActivities:
-    """The first word about a subscription, and the one that a person is needed."""
+    """Creates a subscription's row, and shows its parked steps there."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -28,19 +30,16 @@ class SubscriptionRowActivities:
 
         Returns:
             What the row says; None if there is none and nothing was requested.
+
+        Raises:
+            ConflictError: The user has a subscription of this plan already (`already_subscribed`).
         """
         async with self._sessions.begin() as session:
             repository = SubscriptionRepository(session)
-            if order.request is not None:
-                await repository.insert(
-                    subscription_id=order.subscription_id,
-                    user_id=order.request.user_id,
-                    plan_id=order.request.plan_id,
-                    quantity=order.request.quantity,
-                    subscription_status=SubscriptionStatus.INCOMPLETE,
-                    workflow_id=subscription_workflow_id(order.subscription_id),
-                )
             row = await repository.get(order.subscription_id, None)
+            if row is None and order.request is not None:
+                await _insert(session, order, order.request)
+                row = await repository.get(order.subscription_id, None)
             if row is None:
                 return None
             latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
@@ -48,10 +47,10 @@ class SubscriptionRowActivities:
 
     @activity.defn
     async def park_subscription(self, order: SubscriptionOrder) -> SubscriptionState:
-        """Show that a person is needed.
+        """Show which steps are parked.
 
         Args:
-            order: With the reason.
+            order: With all parked steps, and what happened.
 
         Returns:
             The subscription as it is now.
@@ -63,14 +62,47 @@ class SubscriptionRowActivities:
             row = await SubscriptionRepository(session).lock(order.subscription_id)
             if row is None:
                 raise NotFoundError("there is no such subscription")
-            row.parked_reason = order.parked_reason
-            note = EventNote(
-                source_key=f"parked:{order.at.isoformat()}",
-                kind="parked",
-                summary="Something went wrong that needs a person.",
-                data={"reason": order.parked_reason},
-            )
+            row.parked_data = dump_parked(order.parked)
             events = SubscriptionEventRepository(session)
-            await events.append(order.subscription_id, [*order.notes, note])
+            await events.append(order.subscription_id, order.notes)
             latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
             return await state_of(session, row, latest)
+
+
+async def _insert(
+    session: AsyncSession,
+    order: SubscriptionOrder,
+    request: SubscriptionRequest,
+) -> None:
+    """Write the row by the rules of selling; two starts of one user wait for each other."""
+    await UserRepository(session).lock(request.user_id)
+    repository = SubscriptionRepository(session)
+    if not request.is_stackable:
+        live = await repository.live_of_plan(request.user_id, request.plan_id)
+        if live is not None:
+            raise already_subscribed(live)
+    fingerprint = request.card_fingerprint if request.is_trial_once_per_card else None
+    trial_days = request.trial_days
+    if trial_days and not request.is_trial_given:
+        had = await repository.has_had_trial(request.user_id, request.plan_id, fingerprint)
+        trial_days = 0 if had else trial_days
+    await repository.insert(
+        subscription_id=order.subscription_id,
+        user_id=request.user_id,
+        plan_id=request.plan_id,
+        quantity=request.quantity,
+        trial_days=trial_days,
+        trial_card_fingerprint=request.card_fingerprint if trial_days else None,
+        stripe_price_id=request.stripe_price_id,
+        subscription_status=SubscriptionStatus.INCOMPLETE,
+        workflow_id=subscription_workflow_id(order.subscription_id),
+    )
+
+
+def already_subscribed(subscription_id: object) -> ConflictError:
+    """Return the error that says that a plan can be had once only."""
+    return ConflictError(
+        "there is a subscription of this plan already; change or cancel that one",
+        "already_subscribed",
+        {"subscription_id": str(subscription_id)},
+    )

@@ -1,31 +1,35 @@
 """One look at Stripe, written down in one transaction: the view of a subscription."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.invoices import InvoiceRepository
 from database.models import Subscription
 from database.payment_retries import PaymentRetryRepository
 from database.payments import PaymentRepository
+from database.plans import PlanRepository
 from database.retry_policies import RetryPolicyRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
 from database.webhook_events import WebhookEventRepository
-from domain.billing import EventNote, Refreshed, SubscriptionOrder, SubscriptionState
+from domain.billing import EventNote, OwedStep, Refreshed, SubscriptionOrder, SubscriptionState
 from domain.errors import NotFoundError
 from domain.ids import invoice_id
 from domain.notes import note_of_hint, note_of_status
 from domain.retries import DEFAULT_POLICY_NAME, RetryStatus, VersionedPolicy
-from domain.seen import InvoiceSeen, SubscriptionSeen
+from domain.seen import COUNTING, RENEWAL, InvoiceSeen, SubscriptionSeen
 from domain.subscriptions import Effect, SubscriptionStatus, follow
-
-UNRECOVERABLE_REASON = "subscription_create"
 
 
 async def write_view(
     sessions: Sessions,
     order: SubscriptionOrder,
     seen: SubscriptionSeen,
+    *,
+    written_off_invoice_id: str | None = None,
 ) -> Refreshed:
     """Bring the view up to what Stripe says.
 
@@ -33,6 +37,7 @@ async def write_view(
         sessions: Where to write.
         order: Whose view, what made us look, and Temporal's time.
         seen: What Stripe says.
+        written_off_invoice_id: The invoice that our last resort has marked uncollectible.
 
     Returns:
         The new state and what it brings about; the same again if it was written before.
@@ -45,27 +50,47 @@ async def write_view(
         if row is None:
             raise NotFoundError("there is no such subscription")
         before = SubscriptionStatus(row.subscription_status)
-        decision = follow(before, seen.subscription_status)
+        decision = follow(before, seen.subscription_status, is_ended_by_us=row.is_ended_by_us)
         policy = await policy_of(session, row)
         _update(row, seen, decision.next_status)
+        await _follow_plan(session, row, seen)
         if Effect.START_GRACE in decision.effects and row.grace_ends_at is None:
             row.grace_ends_at = order.at + policy.policy.grace
         if Effect.CLEAR_GRACE in decision.effects:
             row.grace_ends_at = None
-        await _put_invoices(session, row, seen.invoices)
+        row.is_written_off = _is_written_off(row, seen, written_off_invoice_id)
+        row.parked_data = dump_parked(order.parked)
+        paid_for_nothing = await _put_invoices(session, row, seen, refunds_all=order.refunds_all)
         notes = [*await _hints(session, order), *order.notes]
         if before is not decision.next_status:
             reason = order.summary
             notes.append(note_of_status(before, decision.next_status, row.last_event_seq, reason))
         await SubscriptionEventRepository(session).append(order.subscription_id, notes)
         state = await state_of(session, row, seen.latest_stripe_invoice_id)
-    unpaid = [known.stripe_invoice_id for known in reversed(seen.invoices) if _is_unpaid(known)]
     return Refreshed(
         state=state,
         effects=decision.effects,
-        unpaid_stripe_invoice_ids=tuple(unpaid),
+        owed_stripe_invoice_ids=_owed(seen),
+        has_newer_settled=_has_newer_settled(seen),
+        refund_payment_ids=tuple(paid_for_nothing),
         policy=policy,
     )
+
+
+async def unchanged(sessions: Sessions, order: SubscriptionOrder) -> Refreshed:
+    """Note what happened to a subscription of which Stripe knows nothing yet.
+
+    Raises:
+        NotFoundError: There is no such subscription.
+    """
+    async with sessions.begin() as session:
+        row = await SubscriptionRepository(session).lock(order.subscription_id)
+        if row is None:
+            raise NotFoundError("there is no such subscription")
+        row.parked_data = dump_parked(order.parked)
+        notes = [*await _hints(session, order), *order.notes]
+        await SubscriptionEventRepository(session).append(order.subscription_id, notes)
+        return Refreshed(state=await state_of(session, row, None))
 
 
 async def state_of(
@@ -85,10 +110,10 @@ async def state_of(
         latest_stripe_invoice_id=latest_stripe_invoice_id,
         grace_ends_at=row.grace_ends_at,
         is_written_off=row.is_written_off,
-        parked_reason=row.parked_reason,
         recoveries={
             retry.stripe_invoice_id: RetryStatus(retry.retry_status) for retry in recoveries
         },
+        owed=tuple(OwedStep.model_validate(step) for step in row.parked_data),
     )
 
 
@@ -100,6 +125,11 @@ async def policy_of(session: AsyncSession, row: Subscription) -> VersionedPolicy
     return found or await policies.latest(DEFAULT_POLICY_NAME) or VersionedPolicy()
 
 
+def dump_parked(parked: Sequence[OwedStep]) -> list[dict[str, object]]:
+    """Write parked steps down, whole: whoever starts the mailbox anew takes them up."""
+    return [step.model_dump(mode="json") for step in parked]
+
+
 def _update(row: Subscription, seen: SubscriptionSeen, status: SubscriptionStatus) -> None:
     row.subscription_status = status
     row.stripe_subscription_id = seen.stripe_subscription_id
@@ -109,8 +139,8 @@ def _update(row: Subscription, seen: SubscriptionSeen, status: SubscriptionStatu
     row.current_period_end = seen.current_period_end
     row.trial_end = seen.trial_end
     row.cancel_at = seen.cancel_at
-    row.canceled_at = seen.canceled_at
-    row.parked_reason = None
+    row.canceled_at = seen.canceled_at or row.canceled_at
+    row.is_owing = any(invoice.invoice_status == "open" for invoice in seen.invoices)
     latest = seen.latest_stripe_invoice_id
     row.latest_invoice_id = invoice_id(latest) if latest else None
     row.next_action_url = next(
@@ -123,31 +153,90 @@ def _update(row: Subscription, seen: SubscriptionSeen, status: SubscriptionStatu
     )
 
 
+async def _follow_plan(session: AsyncSession, row: Subscription, seen: SubscriptionSeen) -> None:
+    """Follow a change of price made at Stripe: a plan's prices all belong to its product."""
+    if seen.stripe_price_id == row.stripe_price_id:
+        return
+    row.stripe_price_id = seen.stripe_price_id
+    if seen.stripe_product_id is not None:
+        plan = await PlanRepository(session).get_by_product(seen.stripe_product_id)
+        # Reason: a price that is no plan of ours is shown as such; the last plan stays.
+        row.plan_id = plan.plan_id if plan else row.plan_id
+
+
+def _is_written_off(
+    row: Subscription,
+    seen: SubscriptionSeen,
+    written_off_invoice_id: str | None,
+) -> bool:
+    """Tell whether the debt is given up: by Stripe's own rule the newest invoice decides."""
+    newest = _newest_counting(seen)
+    is_ours = row.is_written_off or written_off_invoice_id is not None
+    return is_ours and newest is not None and newest.invoice_status == "uncollectible"
+
+
+def _newest_counting(seen: SubscriptionSeen) -> InvoiceSeen | None:
+    return next((each for each in seen.invoices if each.invoice_status in COUNTING), None)
+
+
+def _owed(seen: SubscriptionSeen) -> tuple[str, ...]:
+    return tuple(each.stripe_invoice_id for each in reversed(seen.invoices) if each.is_owed)
+
+
+def _has_newer_settled(seen: SubscriptionSeen) -> bool:
+    """Tell whether a renewal that was finalized after all that is owed is closed by now."""
+    for invoice in seen.invoices:
+        if invoice.is_owed:
+            return False
+        if invoice.invoice_status != "draft" and invoice.billing_reason == RENEWAL:
+            return True
+    return False
+
+
 async def _put_invoices(
     session: AsyncSession,
     row: Subscription,
-    invoices: tuple[InvoiceSeen, ...],
-) -> None:
-    for seen in invoices:
-        stored_id = await InvoiceRepository(session).put(row.subscription_id, row.user_id, seen)
-        for payment in seen.payments:
+    seen: SubscriptionSeen,
+    *,
+    refunds_all: bool,
+) -> list[UUID]:
+    """Store invoices and what was paid for them; return what is to be paid back."""
+    invoices, payments = InvoiceRepository(session), PaymentRepository(session)
+    known = await invoices.known(row.subscription_id)
+    await invoices.mark_deleted(seen.deleted_invoice_ids)
+    paid_for_nothing: list[UUID] = []
+    for invoice in seen.invoices:
+        stored_id = await invoices.put(row.subscription_id, row.user_id, invoice)
+        was_given_up = invoice.stripe_invoice_id in known.given_up
+        is_for_nothing = refunds_all or _is_paid_too_late(row, seen, invoice, was_given_up)
+        for payment in invoice.payments:
             if payment.is_succeeded:
-                await PaymentRepository(session).put_succeeded(
+                payment_id = await payments.put_succeeded(
                     row.user_id,
                     stored_id,
-                    seen.currency_code,
+                    invoice.currency_code,
                     payment,
                 )
+                if is_for_nothing and await payments.is_refundable(payment_id):
+                    paid_for_nothing.append(payment_id)
+    return paid_for_nothing
+
+
+def _is_paid_too_late(
+    row: Subscription,
+    seen: SubscriptionSeen,
+    invoice: InvoiceSeen,
+    was_given_up: bool,
+) -> bool:
+    """Tell whether an invoice was paid, and brings no access any more, because of what we did."""
+    if invoice.paid_at is None:
+        return False
+    if was_given_up and seen.subscription_status is SubscriptionStatus.PAUSED:
+        return True
+    # Reason: both times are Stripe's.
+    return row.is_ended_by_us and seen.ended_at is not None and invoice.paid_at > seen.ended_at
 
 
 async def _hints(session: AsyncSession, order: SubscriptionOrder) -> list[EventNote]:
     types = await WebhookEventRepository(session).types_of(order.hint_ids)
     return [note_of_hint(hint_id, types.get(hint_id, "event")) for hint_id in order.hint_ids]
-
-
-def _is_unpaid(seen: InvoiceSeen) -> bool:
-    return (
-        seen.invoice_status == "open"
-        and seen.is_attempted
-        and seen.billing_reason != UNRECOVERABLE_REASON
-    )

@@ -2,11 +2,14 @@
 
 from temporalio import activity
 
-from activities.customers import ensure_customer
+from activities.customers import StripeCustomerOf
 from activities.subscription_desk import SubscriptionDesk
-from domain.billing import Refreshed, SubscriptionOrder
+from activities.subscription_view import unchanged
+from database.subscriptions import SubscriptionRepository
+from domain.billing import Refreshed, SubscriptionOrder, SubscriptionRequest
 from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id
+from services.stripe_idempotency import post_once
 
 
 class SubscriptionActivities:
@@ -30,22 +33,17 @@ class SubscriptionActivities:
         """
         if order.request is None:
             raise NotFoundError("there is nothing to create")
-        desk = self._desk
-        customer_id = await ensure_customer(order.request.user_id, desk.customers, desk.sessions)
-        stripe_id = None
-        if activity.info().attempt > 1:
-            # Reason: the answer of an earlier try may be lost, and its key may be used up.
-            stripe_id = await desk.subscriptions.find(order.subscription_id, customer_id)
+        row = await self._desk.row(order)
+        request = order.request.model_copy(update={"trial_days": row.trial_days})
+        owner = StripeCustomerOf(request.user_id, self._desk.customers, self._desk.sessions)
+
+        async def create(stripe_customer_id: str) -> str:
+            return await self._create(order, request, stripe_customer_id)
+
+        stripe_id = row.stripe_subscription_id
         if stripe_id is None:
-            key = f"{subscription_workflow_id(order.subscription_id)}:create"
-            stripe_id = await desk.subscriptions.create(
-                order.subscription_id,
-                customer_id,
-                order.request,
-                await desk.has_card(order.request),
-                key,
-            )
-        return await desk.look(order, stripe_id)
+            stripe_id = await owner.use(create)
+        return await self._desk.look(order, stripe_id)
 
     @activity.defn
     async def refresh_subscription(self, order: SubscriptionOrder) -> Refreshed:
@@ -60,4 +58,34 @@ class SubscriptionActivities:
         Raises:
             ApplicationError: Stripe does not know it, or is down.
         """
-        return await self._desk.look(order, await self._desk.stripe_id(order))
+        row = await self._desk.row(order)
+        stripe_id = row.stripe_subscription_id or await self._desk.find(row)
+        if stripe_id is None:
+            return await unchanged(self._desk.sessions, order)
+        return await self._desk.look(order, stripe_id)
+
+    async def _create(
+        self,
+        order: SubscriptionOrder,
+        request: SubscriptionRequest,
+        stripe_customer_id: str,
+    ) -> str:
+        desk = self._desk
+        async with desk.sessions.begin() as session:
+            # Reason: a cancel must know whether there can be anything at Stripe.
+            await SubscriptionRepository(session).note_creation(order.subscription_id, order.at)
+
+        async def find() -> str | None:
+            return await desk.subscriptions.find(order.subscription_id, stripe_customer_id)
+
+        async def post(key: str) -> str:
+            return await desk.subscriptions.create(
+                order.subscription_id,
+                stripe_customer_id,
+                request,
+                key,
+            )
+
+        # Reason: another customer is another parameter, which wants another key.
+        key = f"{subscription_workflow_id(order.subscription_id)}:create:{stripe_customer_id}"
+        return await post_once(key, post, find, is_repeated=order.is_repeated)

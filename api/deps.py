@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from structlog.contextvars import bind_contextvars
 from temporalio.client import Client
 
+from adapters.stripe.customers import StripeCustomers
 from api.tokens import read_token
 from config import Settings
 from database.api_keys import ApiKeyRepository
@@ -36,9 +37,15 @@ def get_sessions(connection: HTTPConnection) -> Sessions:
     return cast("Sessions", connection.app.state.sessions)
 
 
+def get_stripe_customers(connection: HTTPConnection) -> StripeCustomers:
+    """Return what reads customers at Stripe."""
+    return cast("StripeCustomers", connection.app.state.stripe_customers)
+
+
 TemporalDep = Annotated[Client, Depends(get_temporal)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 SessionsDep = Annotated[Sessions, Depends(get_sessions)]
+StripeCustomersDep = Annotated[StripeCustomers, Depends(get_stripe_customers)]
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,14 @@ from uuid import UUID
 
 from temporalio.client import Client
 
-from api.lookup import found
 from api.schemas.subscriptions import NewSubscription
-from api.temporal_calls import start_once
-from database.models import Payment, Plan, Subscription
-from database.payment_methods import PaymentMethodRepository
+from api.selling import Buyer, resolve_subscription
+from api.temporal_calls import raise_failure, start_once
+from database.models import Payment, Subscription
 from database.payments import PaymentRepository
-from database.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
-from domain.billing import SubscriptionRequest, SubscriptionStart
+from domain.billing import SubscriptionStart
 from domain.errors import OutcomePendingError
 from domain.ids import payment_workflow_id, subscription_workflow_id
 from domain.payments import PaymentRequest, PaymentStart, PaymentStatus
@@ -37,7 +35,7 @@ async def start_subscription(
     temporal: Client,
     sessions: Sessions,
     subscription_id: UUID,
-    user_id: UUID,
+    buyer: Buyer,
     wanted: NewSubscription,
 ) -> Subscription:
     """Start a subscription, or take up a start that broke in the middle.
@@ -46,7 +44,7 @@ async def start_subscription(
         temporal: Where its mailbox runs.
         sessions: Where its row appears.
         subscription_id: The same for the same idempotency key.
-        user_id: Whose it is to be.
+        buyer: Whose it is to be, and who asks.
         wanted: What was asked for.
 
     Returns:
@@ -54,21 +52,27 @@ async def start_subscription(
 
     Raises:
         NotFoundError: There is no such plan, or card, for this user.
+        ConflictError: The user has this plan already (`already_subscribed`), or is billed in
+            another currency (`currency_mismatch`).
+        ForbiddenError: Only an administrator gives such a trial.
         OutcomePendingError: No row was committed within 5 s; the start goes on.
     """
     if await _read(sessions, subscription_id) is None:
-        request, plan = await _resolve(sessions, user_id, wanted)
+        request, plan = await resolve_subscription(sessions, buyer, wanted)
         await start_once(
             temporal,
             SubscriptionWorkflow.run,
             SubscriptionStart(subscription_id=subscription_id, request=request),
             workflow_id=subscription_workflow_id(subscription_id),
             summary=f"{plan.code}: {plan.amount_cents} {plan.currency_code} per {plan.interval}",
-            search_attributes=starting_attributes(user_id, subscription_id),
+            search_attributes=starting_attributes(buyer.user_id, subscription_id),
         )
 
     async def read() -> Subscription | None:
-        return await _read(sessions, subscription_id)
+        row = await _read(sessions, subscription_id)
+        if row is None:
+            await raise_failure(temporal, subscription_workflow_id(subscription_id))
+        return row
 
     return await _wait_for_row(read, _has_outcome, "subscription")
 
@@ -114,29 +118,6 @@ async def start_payment(
     )
 
 
-async def _resolve(
-    sessions: Sessions,
-    user_id: UUID,
-    wanted: NewSubscription,
-) -> tuple[SubscriptionRequest, Plan]:
-    async with sessions() as session:
-        plan = await PlanRepository(session).get(wanted.plan_id)
-        card = None
-        if wanted.payment_method_id is not None:
-            cards = PaymentMethodRepository(session)
-            card = found(await cards.get(wanted.payment_method_id, user_id), "payment method")
-    plan = found(plan if plan and plan.is_active else None, "plan")
-    request = SubscriptionRequest(
-        user_id=user_id,
-        plan_id=plan.plan_id,
-        stripe_price_id=plan.stripe_price_id,
-        quantity=wanted.quantity,
-        trial_days=plan.trial_days if wanted.trial_days is None else wanted.trial_days,
-        stripe_payment_method_id=card.stripe_payment_method_id if card else None,
-    )
-    return request, plan
-
-
 async def _wait_for_row(
     read: Callable[[], Awaitable[Row | None]],
     has_outcome: Callable[[Row], bool],
@@ -162,7 +143,7 @@ async def _wait_for_row(
 
 def _has_outcome(row: Subscription) -> bool:
     is_first = row.subscription_status == SubscriptionStatus.INCOMPLETE
-    return not is_first or row.stripe_subscription_id is not None or row.parked_reason is not None
+    return not is_first or row.stripe_subscription_id is not None or bool(row.parked_data)
 
 
 async def _read(sessions: Sessions, subscription_id: UUID) -> Subscription | None:

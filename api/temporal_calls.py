@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import (
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -70,6 +70,21 @@ async def start_once(
     except RuntimeError as error:
         if not is_connect_failure(error):
             raise
+        raise from_temporal(error) from error
+
+
+async def raise_failure(temporal: Client, workflow_id: str) -> None:
+    """Raise what a workflow has failed with, if it has failed.
+
+    Raises:
+        ApplicationError: The workflow's own error.
+    """
+    handle = temporal.get_workflow_handle(workflow_id)
+    try:
+        described = await handle.describe(rpc_timeout=CALL_TIMEOUT)
+        if described.status is WorkflowExecutionStatus.FAILED:
+            await handle.result(rpc_timeout=CALL_TIMEOUT)
+    except TemporalError as error:
         raise from_temporal(error) from error
 
 

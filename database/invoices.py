@@ -1,15 +1,21 @@
 """All SQL about invoices. Never commits: the caller owns the transaction."""
 
+from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Invoice
 from database.paging import Page, newest_first
 from domain.ids import invoice_id
-from domain.seen import InvoiceSeen
+from domain.seen import InvoiceSeen, KnownInvoices
+
+# Reason: what was written off can still be paid; these two cannot change any more.
+_SETTLED = frozenset({"paid", "void"})
+_DELETED = "deleted"
+_NOT_STORED = {"is_attempted", "is_charged_automatically", "paid_at", "payments"}
 
 
 class InvoiceRepository:
@@ -20,7 +26,7 @@ class InvoiceRepository:
 
     async def put(self, subscription_id: UUID, user_id: UUID, seen: InvoiceSeen) -> UUID:
         """Store an invoice as Stripe shows it now, and return its id here."""
-        values = seen.model_dump(exclude={"is_attempted", "payments"})
+        values = seen.model_dump(exclude=_NOT_STORED)
         statement = insert(Invoice).values(
             **values,
             invoice_id=invoice_id(seen.stripe_invoice_id),
@@ -31,6 +37,33 @@ class InvoiceRepository:
             statement.on_conflict_do_update(index_elements=["stripe_invoice_id"], set_=values),
         )
         return invoice_id(seen.stripe_invoice_id)
+
+    async def known(self, subscription_id: UUID) -> KnownInvoices:
+        """Return which of a subscription's invoices we know, and which of them can still change."""
+        statement = select(Invoice.stripe_invoice_id, Invoice.invoice_status).where(
+            Invoice.subscription_id == subscription_id,
+        )
+        rows = (await self._session.execute(statement)).all()
+        settled = frozenset(row[0] for row in rows if row[1] in _SETTLED)
+        gone = frozenset(row[0] for row in rows if row[1] == _DELETED)
+        return KnownInvoices(
+            settled=settled,
+            unsettled=frozenset(row[0] for row in rows) - settled - gone,
+            given_up=frozenset(row[0] for row in rows if row[1] == "uncollectible"),
+        )
+
+    async def mark(self, stripe_invoice_ids: Collection[str], invoice_status: str) -> None:
+        """Note what became of invoices that are not read again for it."""
+        if stripe_invoice_ids:
+            await self._session.execute(
+                update(Invoice)
+                .where(Invoice.stripe_invoice_id.in_(stripe_invoice_ids))
+                .values(invoice_status=invoice_status),
+            )
+
+    async def mark_deleted(self, stripe_invoice_ids: Collection[str]) -> None:
+        """Note that drafts were deleted at Stripe."""
+        await self.mark(stripe_invoice_ids, _DELETED)
 
     async def stripe_id(self, invoice_id: UUID | None) -> str | None:
         """Return Stripe's id of an invoice of ours; None if there is none."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    ColumnClause,
     DateTime,
     ForeignKey,
     Index,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     UniqueConstraint,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -34,6 +36,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
         int: BigInteger,
     }
 
@@ -44,6 +47,19 @@ def _id() -> Mapped[UUID]:
 
 def _created() -> Mapped[datetime]:
     return mapped_column(server_default=func.now())
+
+
+# What `parked_data` holds when all is well; as a literal, so that the partial indexes serve.
+NOTHING_PARKED: ColumnClause[Any] = literal_column("'[]'::jsonb")
+
+
+def _parked() -> Mapped[list[dict[str, Any]]]:
+    return mapped_column(server_default=text("'[]'::jsonb"))
+
+
+def _parked_index(table: str, *columns: str) -> Index:
+    is_parked = text("parked_data <> '[]'::jsonb")
+    return Index(f"ix_{table}_parked", *columns, postgresql_where=is_parked)
 
 
 class User(Base):
@@ -58,6 +74,8 @@ class User(Base):
     role: Mapped[str] = mapped_column(server_default="user")
     external_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
+    # Counts the reads of the customer at Stripe: only the one that began last is written.
+    customer_sync_count: Mapped[int] = mapped_column(server_default=text("0"))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = _created()
 
@@ -115,10 +133,15 @@ class Plan(Base):
     stripe_product_id: Mapped[str]
     stripe_price_id: Mapped[str]
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_stackable: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_trial_once_per_card: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = _created()
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
-    __table_args__ = (Index(None, "created_at", "plan_id"),)
+    __table_args__ = (
+        Index(None, "created_at", "plan_id"),
+        Index(None, "stripe_product_id"),
+    )
 
 
 class RetryPolicyVersion(Base):
@@ -147,6 +170,7 @@ class PaymentMethod(Base):
     last4: Mapped[str]
     exp_month: Mapped[int]
     exp_year: Mapped[int]
+    fingerprint: Mapped[str | None]
     is_default: Mapped[bool]
     created_at: Mapped[datetime] = _created()
     detached_at: Mapped[datetime | None]
@@ -165,6 +189,12 @@ class Subscription(Base):
     quantity: Mapped[int]
     subscription_status: Mapped[str]
     is_written_off: Mapped[bool] = mapped_column(server_default=text("false"))
+    # Whether a finalized invoice is open.
+    is_owing: Mapped[bool] = mapped_column(server_default=text("false"))
+    # Whether a command or a last resort has ended it, rather than Stripe.
+    is_ended_by_us: Mapped[bool] = mapped_column(server_default=text("false"))
+    trial_days: Mapped[int] = mapped_column(server_default=text("0"))
+    trial_card_fingerprint: Mapped[str | None]
     trial_end: Mapped[datetime | None]
     current_period_start: Mapped[datetime | None]
     current_period_end: Mapped[datetime | None]
@@ -172,10 +202,14 @@ class Subscription(Base):
     canceled_at: Mapped[datetime | None]
     grace_ends_at: Mapped[datetime | None]
     next_action_url: Mapped[str | None]
-    parked_reason: Mapped[str | None]
+    # The steps that the mailbox still owes because they could not be taken.
+    parked_data: Mapped[list[dict[str, Any]]] = _parked()
+    stripe_price_id: Mapped[str | None]
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None]
     latest_invoice_id: Mapped[UUID | None]
+    # When Stripe was first asked to make it; None if it never was.
+    creation_sent_at: Mapped[datetime | None]
     workflow_id: Mapped[str]
     last_event_seq: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = _created()
@@ -184,6 +218,8 @@ class Subscription(Base):
     __table_args__ = (
         Index(None, "user_id", "created_at", "subscription_id"),
         Index(None, "created_at", "subscription_id"),
+        Index(None, "plan_id", "trial_card_fingerprint"),
+        _parked_index("subscriptions", "created_at", "subscription_id"),
     )
 
 
@@ -249,6 +285,9 @@ class Payment(Base):
     stripe_payment_intent_id: Mapped[str | None] = mapped_column(unique=True)
     decline_code: Mapped[str | None]
     next_action_url: Mapped[str | None]
+    parked_data: Mapped[list[dict[str, Any]]] = _parked()
+    # When its cancel was answered; what is charged all the same after that is paid back.
+    canceled_at: Mapped[datetime | None]
     workflow_id: Mapped[str | None]
     created_at: Mapped[datetime] = _created()
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
@@ -257,6 +296,7 @@ class Payment(Base):
         Index(None, "user_id", "created_at", "payment_id"),
         Index(None, "created_at", "payment_id"),
         Index(None, "invoice_id"),
+        _parked_index("payments", "created_at", "payment_id"),
     )
 
 
@@ -291,6 +331,9 @@ class PaymentRetry(Base):
     retry_status: Mapped[str]
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     next_attempt_at: Mapped[datetime | None]
+    # Why the last charge failed, or was not made.
+    decline_code: Mapped[str | None]
+    parked_data: Mapped[list[dict[str, Any]]] = _parked()
     policy_name: Mapped[str]
     policy_version: Mapped[int]
     workflow_id: Mapped[str]
@@ -301,7 +344,18 @@ class PaymentRetry(Base):
         Index(None, "user_id", "created_at", "payment_retry_id"),
         Index(None, "subscription_id", "created_at", "payment_retry_id"),
         Index(None, "created_at", "payment_retry_id"),
+        _parked_index("payment_retries", "created_at", "payment_retry_id"),
     )
+
+
+class CardOffer(Base):
+    """A card that a customer has set while an invoice of theirs was unpaid."""
+
+    __tablename__ = "card_offers"
+
+    stripe_invoice_id: Mapped[str] = mapped_column(primary_key=True)
+    stripe_payment_method_id: Mapped[str]
+    offered_at: Mapped[datetime] = _created()
 
 
 class PaymentAttempt(Base):
@@ -320,13 +374,15 @@ class PaymentAttempt(Base):
     decline_code: Mapped[str | None]
     advice_code: Mapped[str | None]
     stripe_payment_method_id: Mapped[str | None]
+    # By which the networks count; the payment method's id where it has none.
+    card_fingerprint: Mapped[str | None]
     stripe_payment_intent_id: Mapped[str | None]
     stripe_charge_id_before: Mapped[str | None]
     attempted_at: Mapped[datetime]
 
     __table_args__ = (
         UniqueConstraint("payment_retry_id", "attempt"),
-        Index(None, "stripe_payment_method_id", "attempted_at"),
+        Index(None, "card_fingerprint", "attempted_at"),
     )
 
 
@@ -341,6 +397,8 @@ class WebhookEvent(Base):
     webhook_event_status: Mapped[str] = mapped_column(server_default="received")
     subscription_id: Mapped[UUID | None]
     payment_id: Mapped[UUID | None]
+    # The payment intent that it is about, while no payment of ours is known by it.
+    awaited_stripe_id: Mapped[str | None]
     body: Mapped[bytes] = mapped_column(LargeBinary)
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     last_error: Mapped[str | None]
@@ -354,5 +412,10 @@ class WebhookEvent(Base):
             "ix_webhook_events_waiting",
             "next_attempt_at",
             postgresql_where=text("webhook_event_status = 'received'"),
+        ),
+        Index(
+            "ix_webhook_events_awaiting",
+            "awaited_stripe_id",
+            postgresql_where=text("awaited_stripe_id IS NOT NULL"),
         ),
     )

@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import PaymentAttempt
-from domain.retries import CARD_ATTEMPT_WINDOW, LIMIT_REACHED
+from domain.retries import CARD_ATTEMPT_WINDOW, AttemptTrigger, ChargeResult
 
 
 class PaymentAttemptRepository:
@@ -42,6 +42,14 @@ class PaymentAttemptRepository:
             raise LookupError("a reserved attempt has gone")
         return row
 
+    async def get(self, payment_retry_id: UUID, attempt: int) -> PaymentAttempt | None:
+        """Return one attempt of a payment retry, or None."""
+        statement = select(PaymentAttempt).where(
+            PaymentAttempt.payment_retry_id == payment_retry_id,
+            PaymentAttempt.attempt == attempt,
+        )
+        return await self._session.scalar(statement)
+
     async def settle(self, payment_retry_id: UUID, attempt: int, **values: Any) -> None:
         """Record how a charge ended."""
         await self._session.execute(
@@ -53,6 +61,37 @@ class PaymentAttemptRepository:
             .values(**values),
         )
 
+    async def release(self, payment_retry_id: UUID, attempt: int) -> None:
+        """Forget a reserved charge that was not made."""
+        await self._session.execute(
+            delete(PaymentAttempt).where(
+                PaymentAttempt.payment_retry_id == payment_retry_id,
+                PaymentAttempt.attempt == attempt,
+            ),
+        )
+
+    async def last_scheduled_at(self, payment_retry_id: UUID) -> datetime | None:
+        """Return when the last scheduled charge, or Stripe's own first one, was made."""
+        statement = select(func.max(PaymentAttempt.attempted_at)).where(
+            PaymentAttempt.payment_retry_id == payment_retry_id,
+            PaymentAttempt.trigger.in_((AttemptTrigger.INITIAL, AttemptTrigger.SCHEDULED)),
+        )
+        return await self._session.scalar(statement)
+
+    async def last_decline_of_card(self, card_fingerprint: str) -> PaymentAttempt | None:
+        """Return a card's latest charge over all invoices, if it was declined."""
+        statement = (
+            select(PaymentAttempt)
+            .where(
+                PaymentAttempt.card_fingerprint == card_fingerprint,
+                PaymentAttempt.outcome.in_((ChargeResult.FAILED, ChargeResult.SUCCEEDED)),
+            )
+            .order_by(PaymentAttempt.attempted_at.desc())
+            .limit(1)
+        )
+        last = await self._session.scalar(statement)
+        return last if last is not None and last.outcome == ChargeResult.FAILED else None
+
     async def last_attempt(self, payment_retry_id: UUID) -> int:
         """Return the number of the latest charge of a recovery; 0 is Stripe's own."""
         statement = select(func.max(PaymentAttempt.attempt)).where(
@@ -60,13 +99,11 @@ class PaymentAttemptRepository:
         )
         return await self._session.scalar(statement) or 0
 
-    async def count_of_card(self, stripe_payment_method_id: str, until: datetime) -> int:
+    async def count_of_card(self, card_fingerprint: str, until: datetime) -> int:
         """Count a card's charges over all invoices in the networks' window up to `until`."""
         statement = select(func.count()).where(
-            PaymentAttempt.stripe_payment_method_id == stripe_payment_method_id,
+            PaymentAttempt.card_fingerprint == card_fingerprint,
             PaymentAttempt.attempted_at > until - CARD_ATTEMPT_WINDOW,
             PaymentAttempt.attempted_at <= until,
-            # Reason: an attempt that the limit stopped never reached the network.
-            PaymentAttempt.decline_code.is_distinct_from(LIMIT_REACHED),
         )
         return await self._session.scalar(statement) or 0

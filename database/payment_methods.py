@@ -1,6 +1,6 @@
 """All SQL about cards. Never commits: the caller owns the transaction."""
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import PaymentMethod
 from database.paging import Page, newest_first
-from domain.seen import CardSeen
+from domain.seen import CardSeen, CustomerSeen
 
 
 class PaymentMethodRepository:
@@ -55,14 +55,6 @@ class PaymentMethodRepository:
         )
         return (await self._session.execute(statement)).scalar_one()
 
-    async def has_default(self, user_id: UUID) -> bool:
-        """Tell whether a user has a default card."""
-        statement = select(PaymentMethod.payment_method_id).where(
-            PaymentMethod.user_id == user_id,
-            PaymentMethod.is_default,
-        )
-        return await self._session.scalar(statement.limit(1)) is not None
-
     async def make_default(self, payment_method_id: UUID, user_id: UUID) -> None:
         """Make one card the default, and all others of its owner not."""
         await self._session.execute(
@@ -70,6 +62,37 @@ class PaymentMethodRepository:
             .where(PaymentMethod.user_id == user_id)
             .values(is_default=PaymentMethod.payment_method_id == payment_method_id),
         )
+
+    async def follow(self, user_id: UUID, customer: CustomerSeen | None) -> None:
+        """Bring a user's cards up to what Stripe shows; None if their customer is gone."""
+        cards = customer.cards if customer is not None else ()
+        attached = [card.stripe_payment_method_id for card in cards]
+        await self._session.execute(
+            update(PaymentMethod)
+            .where(
+                PaymentMethod.user_id == user_id,
+                PaymentMethod.detached_at.is_(None),
+                PaymentMethod.stripe_payment_method_id.not_in(attached),
+            )
+            .values(is_default=False, detached_at=func.now()),
+        )
+        for card in cards:
+            await self.put(uuid4(), user_id, card)
+        default = customer.default_card_id if customer is not None else None
+        await self._session.execute(
+            update(PaymentMethod)
+            .where(PaymentMethod.user_id == user_id, PaymentMethod.detached_at.is_(None))
+            .values(is_default=PaymentMethod.stripe_payment_method_id == default),
+        )
+
+    async def default_of(self, user_id: UUID) -> PaymentMethod | None:
+        """Return a user's default card, or None."""
+        statement = select(PaymentMethod).where(
+            PaymentMethod.user_id == user_id,
+            PaymentMethod.is_default,
+            PaymentMethod.detached_at.is_(None),
+        )
+        return await self._session.scalar(statement.limit(1))
 
     async def detach(self, payment_method_id: UUID) -> None:
         """Take note that a card was detached."""

@@ -1,18 +1,21 @@
 """All SQL about recoveries of unpaid invoices. Never commits: the caller owns the transaction."""
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import PaymentAttempt, PaymentRetry
+from database.models import NOTHING_PARKED, CardOffer, PaymentAttempt, PaymentRetry
 from database.paging import Page, newest_first
-from domain.retries import CLOSED, AttemptTrigger, RetryStatus
+from domain.retries import CLOSED, AttemptTrigger, ChargeResult, RetryStatus
 from domain.retry_messages import RetrySnapshot
+
+# What the API shows: a reserved attempt that was never sent is none.
+TRIED = frozenset({"reserved", ChargeResult.SUCCEEDED, ChargeResult.FAILED})
 
 
 class PaymentRetryRepository:
@@ -21,18 +24,48 @@ class PaymentRetryRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def insert(self, **values: Any) -> None:
-        """Store a new recovery; one that is there already stays as it is."""
+    async def open(self, values: Mapping[str, Any]) -> PaymentRetry:
+        """Store a new payment retry, or open a closed one again; return its row."""
+        statement = insert(PaymentRetry).values(**values)
+        again = {name: values[name] for name in ("retry_status", "policy_name", "policy_version")}
         await self._session.execute(
-            insert(PaymentRetry).values(**values).on_conflict_do_nothing(),
+            statement.on_conflict_do_update(
+                index_elements=["payment_retry_id"],
+                set_={**again, "next_attempt_at": None, "updated_at": func.now()},
+                where=PaymentRetry.retry_status.in_(CLOSED),
+            ),
         )
+        return await self._session.get_one(PaymentRetry, values["payment_retry_id"])
 
     async def save(self, snapshot: RetrySnapshot) -> None:
-        """Show where a recovery stands now."""
+        """Show where a payment retry stands now."""
+        values = snapshot.model_dump(exclude={"payment_retry_id", "parked"})
+        parked = [step.model_dump(mode="json") for step in snapshot.parked]
         await self._session.execute(
             update(PaymentRetry)
             .where(PaymentRetry.payment_retry_id == snapshot.payment_retry_id)
-            .values(**snapshot.model_dump(exclude={"payment_retry_id"})),
+            .values(**values, parked_data=parked),
+        )
+
+    async def offer(self, stripe_invoice_ids: Collection[str], card_id: str) -> None:
+        """Note that a customer has set a card while these invoices were unpaid."""
+        for stripe_invoice_id in sorted(stripe_invoice_ids):
+            values = {"stripe_payment_method_id": card_id, "offered_at": func.now()}
+            await self._session.execute(
+                insert(CardOffer)
+                .values(stripe_invoice_id=stripe_invoice_id, **values)
+                .on_conflict_do_update(index_elements=["stripe_invoice_id"], set_=values),
+            )
+
+    async def offered_card(self, stripe_invoice_id: str) -> str | None:
+        """Return the card that was set while an invoice was unpaid and was not tried yet."""
+        offer = await self._session.get(CardOffer, stripe_invoice_id)
+        return None if offer is None else offer.stripe_payment_method_id
+
+    async def forget_offer(self, stripe_invoice_id: str) -> None:
+        """Note that an offered card was tried."""
+        await self._session.execute(
+            delete(CardOffer).where(CardOffer.stripe_invoice_id == stripe_invoice_id),
         )
 
     async def show_charging(self, payment_retry_id: UUID) -> None:
@@ -55,6 +88,7 @@ class PaymentRetryRepository:
         user_id: UUID | None,
         subscription_id: UUID | None,
         retry_status: str | None,
+        is_parked: bool | None,
         limit: int,
         cursor: str | None,
     ) -> Page[PaymentRetry]:
@@ -66,6 +100,10 @@ class PaymentRetryRepository:
             statement = statement.where(PaymentRetry.subscription_id == subscription_id)
         if retry_status is not None:
             statement = statement.where(PaymentRetry.retry_status == retry_status)
+        if is_parked is not None:
+            parked = PaymentRetry.parked_data
+            is_wanted = parked != NOTHING_PARKED if is_parked else parked == NOTHING_PARKED
+            statement = statement.where(is_wanted)
         place = (PaymentRetry.created_at, PaymentRetry.payment_retry_id)
         return await newest_first(self._session, statement, place, limit, cursor)
 
@@ -93,6 +131,7 @@ class PaymentRetryRepository:
             .where(
                 PaymentAttempt.payment_retry_id.in_(payment_retry_ids),
                 PaymentAttempt.trigger != AttemptTrigger.INITIAL,
+                PaymentAttempt.outcome.in_(TRIED),
             )
             .order_by(PaymentAttempt.attempt)
         )

@@ -3,14 +3,16 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Payment
+from database.models import NOTHING_PARKED, Payment, Refund, WebhookEvent
 from database.paging import Page, newest_first
 from domain.ids import payment_id
+from domain.payments import PaymentStatus
 from domain.seen import PaymentSeen
+from domain.webhooks import WebhookEventStatus
 
 
 class PaymentRepository:
@@ -25,19 +27,66 @@ class PaymentRepository:
         invoice_id: UUID,
         currency_code: str,
         seen: PaymentSeen,
-    ) -> None:
-        """Store a successful charge of an invoice; one that is stored stays as it is."""
-        statement = insert(Payment).values(
-            payment_id=payment_id(seen.stripe_payment_intent_id),
-            user_id=user_id,
-            invoice_id=invoice_id,
-            amount_cents=seen.amount_cents,
-            currency_code=currency_code,
-            payment_status="succeeded",
-            stripe_payment_intent_id=seen.stripe_payment_intent_id,
+    ) -> UUID:
+        """Store a successful charge of an invoice; one that is stored stays as it is.
+
+        Events about it that came before this row are delivered once this transaction is through.
+
+        Returns:
+            The payment's id.
+        """
+        # Reason: an event that finds no payment and this row must not miss each other.
+        await self.lock_intent(seen.stripe_payment_intent_id)
+        statement = (
+            insert(Payment)
+            .values(
+                payment_id=payment_id(seen.stripe_payment_intent_id),
+                user_id=user_id,
+                invoice_id=invoice_id,
+                amount_cents=seen.amount_cents,
+                currency_code=currency_code,
+                payment_status=PaymentStatus.SUCCEEDED,
+                stripe_payment_intent_id=seen.stripe_payment_intent_id,
+            )
+            .on_conflict_do_nothing(index_elements=["stripe_payment_intent_id"])
+            .returning(Payment.payment_id)
         )
+        stored = await self._session.scalar(statement)
+        if stored is not None:
+            await self._deliver_awaiting(seen.stripe_payment_intent_id)
+            return stored
+        known = select(Payment.payment_id).where(
+            Payment.stripe_payment_intent_id == seen.stripe_payment_intent_id,
+        )
+        return (await self._session.execute(known)).scalar_one()
+
+    async def lock_intent(self, stripe_payment_intent_id: str) -> None:
+        """Let nobody else store or look for this intent's payment until the transaction ends."""
         await self._session.execute(
-            statement.on_conflict_do_nothing(index_elements=["stripe_payment_intent_id"]),
+            select(func.pg_advisory_xact_lock(func.hashtext(stripe_payment_intent_id))),
+        )
+
+    async def is_refundable(self, payment_id: UUID) -> bool:
+        """Tell whether a payment was paid, and nothing of it was asked back yet."""
+        statement = select(Payment.payment_id).where(
+            Payment.payment_id == payment_id,
+            Payment.payment_status == PaymentStatus.SUCCEEDED,
+            ~exists().where(Refund.payment_id == payment_id),
+        )
+        return await self._session.scalar(statement) is not None
+
+    async def _deliver_awaiting(self, stripe_payment_intent_id: str) -> None:
+        await self._session.execute(
+            update(WebhookEvent)
+            .where(
+                WebhookEvent.awaited_stripe_id == stripe_payment_intent_id,
+                WebhookEvent.webhook_event_status == WebhookEventStatus.IGNORED,
+            )
+            .values(
+                webhook_event_status=WebhookEventStatus.RECEIVED,
+                awaited_stripe_id=None,
+                next_attempt_at=func.now(),
+            ),
         )
 
     async def insert(self, **values: Any) -> None:
@@ -62,6 +111,7 @@ class PaymentRepository:
         self,
         user_id: UUID | None,
         payment_status: str | None,
+        is_parked: bool | None,
         limit: int,
         cursor: str | None,
     ) -> Page[Payment]:
@@ -71,5 +121,9 @@ class PaymentRepository:
             statement = statement.where(Payment.user_id == user_id)
         if payment_status is not None:
             statement = statement.where(Payment.payment_status == payment_status)
+        if is_parked is not None:
+            parked = Payment.parked_data
+            is_wanted = parked != NOTHING_PARKED if is_parked else parked == NOTHING_PARKED
+            statement = statement.where(is_wanted)
         place = (Payment.created_at, Payment.payment_id)
         return await newest_first(self._session, statement, place, limit, cursor)

@@ -44,6 +44,11 @@ class PlanRepository:
         """Return the plan of this code, or None."""
         return await self._session.scalar(select(Plan).where(Plan.code == code))
 
+    async def get_by_product(self, stripe_product_id: str) -> Plan | None:
+        """Return the plan of one of Stripe's products, or None."""
+        statement = select(Plan).where(Plan.stripe_product_id == stripe_product_id).limit(1)
+        return await self._session.scalar(statement)
+
     async def list(self, is_active: bool | None, limit: int, cursor: str | None) -> Page[Plan]:
         """Return one page of plans, newest first; None filters nothing."""
         statement = select(Plan)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from database.agent_models import AgentRun, Document
 from database.models import (
+    NOTHING_PARKED,
     IdempotencyKey,
     Payment,
     PaymentRetry,
@@ -79,10 +80,14 @@ def _open_commands() -> ColumnElement[int]:
         _count(
             Subscription.subscription_id,
             Subscription.stripe_subscription_id.is_(None),
-            Subscription.parked_reason.is_(None),
+            Subscription.parked_data == NOTHING_PARKED,
             Subscription.subscription_status.not_in(FINAL),
         )
-        + _count(Payment.payment_id, Payment.payment_status == PaymentStatus.PENDING)
+        + _count(
+            Payment.payment_id,
+            Payment.payment_status == PaymentStatus.PENDING,
+            Payment.parked_data == NOTHING_PARKED,
+        )
         + _count(
             Refund.refund_id,
             Refund.refund_status == RefundStatus.PENDING,

@@ -1,5 +1,7 @@
 """All SQL about subscriptions. Never commits: the caller owns the transaction."""
 
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -7,8 +9,9 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Plan, Subscription
+from database.models import NOTHING_PARKED, Plan, Subscription
 from database.paging import Page, newest_first
+from domain.subscriptions import FINAL
 
 
 class SubscriptionRepository:
@@ -22,6 +25,70 @@ class SubscriptionRepository:
         await self._session.execute(
             insert(Subscription).values(**values).on_conflict_do_nothing(),
         )
+
+    async def note_creation(self, subscription_id: UUID, at: datetime) -> None:
+        """Note that Stripe is asked to make a subscription; the first time stays."""
+        await self._session.execute(
+            update(Subscription)
+            .where(
+                Subscription.subscription_id == subscription_id,
+                Subscription.creation_sent_at.is_(None),
+            )
+            .values(creation_sent_at=at),
+        )
+
+    async def note_end(self, subscription_id: UUID) -> None:
+        """Note that it is us who end a subscription."""
+        await self._session.execute(
+            update(Subscription)
+            .where(Subscription.subscription_id == subscription_id)
+            .values(is_ended_by_us=True),
+        )
+
+    async def live_of_plan(self, user_id: UUID, plan_id: UUID) -> UUID | None:
+        """Return a user's subscription of a plan that has not ended, if there is one."""
+        statement = select(Subscription.subscription_id).where(
+            Subscription.user_id == user_id,
+            Subscription.plan_id == plan_id,
+            Subscription.subscription_status.not_in(FINAL),
+        )
+        return await self._session.scalar(statement.limit(1))
+
+    async def live_currencies(self, user_id: UUID) -> Collection[str]:
+        """Return the currencies of a user's subscriptions that have not ended: one, or none."""
+        statement = (
+            select(Plan.currency_code)
+            .join(Subscription, Subscription.plan_id == Plan.plan_id)
+            .where(
+                Subscription.user_id == user_id,
+                Subscription.subscription_status.not_in(FINAL),
+            )
+            .distinct()
+        )
+        return (await self._session.scalars(statement)).all()
+
+    async def has_had_trial(
+        self,
+        user_id: UUID,
+        plan_id: UUID,
+        card_fingerprint: str | None,
+    ) -> bool:
+        """Tell whether a trial of a plan was given to a user, or on a card, before.
+
+        Args:
+            user_id: To whom.
+            plan_id: Of which plan.
+            card_fingerprint: On which card; None asks about the user alone.
+        """
+        theirs = Subscription.user_id == user_id
+        if card_fingerprint is not None:
+            theirs |= Subscription.trial_card_fingerprint == card_fingerprint
+        statement = select(Subscription.subscription_id).where(
+            Subscription.plan_id == plan_id,
+            Subscription.trial_days > 0,
+            theirs,
+        )
+        return await self._session.scalar(statement.limit(1)) is not None
 
     async def lock(self, subscription_id: UUID) -> Subscription | None:
         """Return a row that nobody else can write until this transaction ends."""
@@ -46,6 +113,7 @@ class SubscriptionRepository:
         self,
         user_id: UUID | None,
         subscription_status: str | None,
+        is_parked: bool | None,
         limit: int,
         cursor: str | None,
     ) -> Page[Subscription]:
@@ -55,6 +123,10 @@ class SubscriptionRepository:
             statement = statement.where(Subscription.user_id == user_id)
         if subscription_status is not None:
             statement = statement.where(Subscription.subscription_status == subscription_status)
+        if is_parked is not None:
+            parked = Subscription.parked_data
+            is_wanted = parked != NOTHING_PARKED if is_parked else parked == NOTHING_PARKED
+            statement = statement.where(is_wanted)
         place = (Subscription.created_at, Subscription.subscription_id)
         return await newest_first(self._session, statement, place, limit, cursor)
 

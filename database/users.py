@@ -69,6 +69,48 @@ class UserRepository:
         )
         return found.one()
 
+    async def lock(self, user_id: UUID) -> None:
+        """Let nobody else decide about a user until this transaction ends."""
+        # Reason: rows that refer to the user need not wait for us.
+        await self._session.execute(
+            select(User.user_id).where(User.user_id == user_id).with_for_update(key_share=True),
+        )
+
+    async def begin_customer_sync(self, user_id: UUID) -> int:
+        """Count one more read of a user's customer at Stripe, and return its number."""
+        return (
+            await self._session.scalar(
+                update(User)
+                .where(User.user_id == user_id)
+                .values(customer_sync_count=User.customer_sync_count + 1)
+                .returning(User.customer_sync_count),
+            )
+            or 0
+        )
+
+    async def is_last_customer_sync(
+        self,
+        user_id: UUID,
+        stripe_customer_id: str,
+        count: int,
+    ) -> bool:
+        """Tell whether no other read of this customer has begun since; locks the user."""
+        statement = select(User.user_id).where(
+            User.user_id == user_id,
+            User.stripe_customer_id == stripe_customer_id,
+            User.customer_sync_count == count,
+        )
+        locked = statement.with_for_update(key_share=True)
+        return await self._session.scalar(locked) is not None
+
+    async def forget_customer(self, user_id: UUID, stripe_customer_id: str) -> None:
+        """Note that a user's customer was deleted at Stripe."""
+        await self._session.execute(
+            update(User)
+            .where(User.user_id == user_id, User.stripe_customer_id == stripe_customer_id)
+            .values(stripe_customer_id=None),
+        )
+
     async def set_customer(self, user_id: UUID, stripe_customer_id: str) -> None:
         """Remember a user's customer at Stripe."""
         await self._session.execute(

@@ -1,26 +1,145 @@
 """What crosses the border of `SubscriptionWorkflow` and its activities."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
 from domain.messages import Frozen
+from domain.parked import ParkedStep
 from domain.retries import RetryStatus, VersionedPolicy
 from domain.retry_messages import ROTATE_AFTER, LastResortOrder
 from domain.subscriptions import CommandKind, Effect, SubscriptionStatus
 
+# Reason: hints only tell that something happened; a row of them more or less says nothing new.
+_KEPT_HINT_COUNT = 200
+
 
 class SubscriptionRequest(Frozen):
-    """What a new subscription is to be; everything is resolved, nothing is looked up later."""
+    """What a new subscription is to be; everything is resolved, nothing is looked up later.
+
+    Args:
+        has_card: Whether there is a card to charge at once.
+        trial_days: How long the trial lasts, unless the user has had one of this plan.
+        is_trial_given: An administrator gives this trial, whatever the user has had.
+        is_stackable: Whether the user may have several of this plan at once.
+        is_trial_once_per_card: Whether a card that has had a trial of this plan gets no other.
+    """
 
     user_id: UUID
     plan_id: UUID
     stripe_price_id: str
     quantity: int = Field(default=1, gt=0)
     trial_days: int = Field(default=0, ge=0)
+    is_trial_given: bool = False
+    is_stackable: bool = False
+    is_trial_once_per_card: bool = False
+    has_card: bool = False
     stripe_payment_method_id: str | None = None
+    card_fingerprint: str | None = None
+
+
+class SubscriptionCommand(Frozen):
+    """What a person asks of a subscription; `command_id` is also the update's id."""
+
+    command_id: UUID
+    kind: CommandKind
+    stripe_payment_method_id: str | None = None
+
+
+class EventNote(Frozen):
+    """Something that happened to a subscription, told once per `source_key`."""
+
+    source_key: str
+    kind: str
+    summary: str
+    data: dict[str, Any] = {}
+
+
+class StepKind(StrEnum):
+    """What a mailbox does by itself, when no command waits."""
+
+    CREATE = "create"
+    SYNC = "sync"
+    LAST_RESORT = "last_resort"
+    VOID_OLDER = "void_older_invoices"
+    CANCEL_AT_STRIPE = "cancel_at_stripe"
+    REFUND = "refund"
+
+
+class SubscriptionOrder(Frozen):
+    """Argument of the activities that bring a subscription and its view up to date.
+
+    Args:
+        subscription_id: Which.
+        at: The workflow's time, from which grace is counted.
+        request: What to create, for `create_subscription`.
+        command: What to carry out, for the commands' activities.
+        last_resort: What to carry out, for `carry_out_last_resort`.
+        hint_ids: Stripe events that made us look.
+        notes: What else happened, to be told in the same transaction.
+        void_stripe_invoice_ids: What to void, for `void_invoices`.
+        payment_ids: What to pay back, for `refund_payments`.
+        refunds_all: All that was paid is to be paid back: it was charged after a cancel.
+        is_repeated: An earlier activity has tried this and may have done it.
+        parked: The steps that stay parked whatever comes of this one.
+    """
+
+    subscription_id: UUID
+    at: datetime
+    request: SubscriptionRequest | None = None
+    command: SubscriptionCommand | None = None
+    last_resort: LastResortOrder | None = None
+    hint_ids: tuple[str, ...] = ()
+    notes: tuple[EventNote, ...] = ()
+    void_stripe_invoice_ids: tuple[str, ...] = ()
+    payment_ids: tuple[UUID, ...] = ()
+    refunds_all: bool = False
+    is_repeated: bool = False
+    parked: tuple["OwedStep", ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What this is about, for the Web UI."""
+        if self.command is not None:
+            return self.command.kind
+        if self.last_resort is not None:
+            return f"last resort: {self.last_resort.last_resort}"
+        if self.request is not None:
+            return "create at Stripe"
+        reasons = [*self.hint_ids, *(note.kind for note in self.notes)]
+        return f"read at Stripe: {', '.join(reasons[:3]) or 'again'}"
+
+
+class OwedStep(Frozen):
+    """A step that a mailbox still has to take.
+
+    Args:
+        kind: Which.
+        order: Its argument, without what is filled in when it runs.
+        try_count: How often it was tried in vain.
+        next_try_at: Before this time it rests; None if it is due.
+        parked: Why it rests.
+    """
+
+    kind: StepKind
+    order: SubscriptionOrder
+    try_count: int = 0
+    next_try_at: datetime | None = None
+    parked: ParkedStep | None = None
+
+    def merged(self, order: SubscriptionOrder) -> "OwedStep":
+        """Return this step with what another look at Stripe would have told."""
+        hint_ids = tuple(dict.fromkeys([*self.order.hint_ids, *order.hint_ids]))
+        changes = {
+            "hint_ids": hint_ids[-_KEPT_HINT_COUNT:],
+            "notes": (*self.order.notes, *order.notes),
+            "refunds_all": self.order.refunds_all or order.refunds_all,
+        }
+        changed = self.order.model_copy(update=changes)
+        return self.model_copy(update={"order": changed, "next_try_at": None})
 
 
 class SubscriptionState(Frozen):
@@ -31,11 +150,11 @@ class SubscriptionState(Frozen):
         user_id: Whose it is.
         subscription_status: As last seen at Stripe.
         stripe_subscription_id: None until Stripe has made it.
-        latest_stripe_invoice_id: The invoice that the status follows.
+        latest_stripe_invoice_id: The newest invoice at Stripe.
         grace_ends_at: When access ends while past due, on Temporal's clock.
         is_written_off: The debt was given up.
-        parked_reason: An error that needs a person; None while all is well.
-        recoveries: Open recoveries by Stripe's invoice id, oldest first.
+        recoveries: Open payment retries by Stripe's invoice id, oldest first.
+        owed: Steps that are still to be taken; read from the row, only those that are parked.
     """
 
     subscription_id: UUID
@@ -45,16 +164,8 @@ class SubscriptionState(Frozen):
     latest_stripe_invoice_id: str | None = None
     grace_ends_at: datetime | None = None
     is_written_off: bool = False
-    parked_reason: str | None = None
     recoveries: dict[str, RetryStatus] = {}
-
-
-class SubscriptionCommand(Frozen):
-    """What a person asks of a subscription; `command_id` is also the update's id."""
-
-    command_id: UUID
-    kind: CommandKind
-    stripe_payment_method_id: str | None = None
+    owed: tuple[OwedStep, ...] = ()
 
 
 class CommandAnswer(Frozen):
@@ -75,6 +186,7 @@ class SubscriptionStart(Frozen):
         state: Carried over by continue-as-new.
         hint_ids: Stripe events not looked into yet.
         answers: Recent commands' answers: update ids dedupe within one run only.
+        grace_told: The end of grace that was told already.
         rotate_after: Events of history after which the run continues as new.
     """
 
@@ -83,54 +195,8 @@ class SubscriptionStart(Frozen):
     state: SubscriptionState | None = None
     hint_ids: tuple[str, ...] = ()
     answers: dict[UUID, CommandAnswer] = {}
+    grace_told: datetime | None = None
     rotate_after: int = ROTATE_AFTER
-
-
-class EventNote(Frozen):
-    """Something that happened to a subscription, told once per `source_key`."""
-
-    source_key: str
-    kind: str
-    summary: str
-    data: dict[str, Any] = {}
-
-
-class SubscriptionOrder(Frozen):
-    """Argument of the activities that bring a subscription and its view up to date.
-
-    Args:
-        subscription_id: Which.
-        at: The workflow's time, from which grace is counted.
-        request: What to create, for `create_subscription`.
-        command: What to carry out, for the commands' activities.
-        last_resort: What to carry out, for `carry_out_last_resort`.
-        hint_ids: Stripe events that made us look.
-        notes: What else happened, to be told in the same transaction.
-        void_stripe_invoice_ids: What to void, for `void_invoices`.
-        parked_reason: What a person must look into, for `park_subscription`.
-    """
-
-    subscription_id: UUID
-    at: datetime
-    request: SubscriptionRequest | None = None
-    command: SubscriptionCommand | None = None
-    last_resort: LastResortOrder | None = None
-    hint_ids: tuple[str, ...] = ()
-    notes: tuple[EventNote, ...] = ()
-    void_stripe_invoice_ids: tuple[str, ...] = ()
-    parked_reason: str | None = None
-
-    @property
-    def summary(self) -> str:
-        """What this is about, for the Web UI."""
-        if self.command is not None:
-            return self.command.kind
-        if self.last_resort is not None:
-            return f"last resort: {self.last_resort.last_resort}"
-        if self.request is not None:
-            return "create at Stripe"
-        reasons = [*self.hint_ids, *(note.kind for note in self.notes)]
-        return f"look at Stripe: {', '.join(reasons[:3]) or 'again'}"
 
 
 class Refreshed(Frozen):
@@ -139,11 +205,15 @@ class Refreshed(Frozen):
     Args:
         state: The subscription as it is now.
         effects: What the change brings about, in this order.
-        unpaid_stripe_invoice_ids: Open invoices whose charge failed, oldest first.
-        policy: How to recover them.
+        owed_stripe_invoice_ids: What payment retries collect, oldest first.
+        has_newer_settled: A renewal that is newer than all of these is closed, in whatever way.
+        refund_payment_ids: What was paid for nothing and is to be paid back.
+        policy: How to collect what is owed.
     """
 
     state: SubscriptionState
     effects: tuple[Effect, ...] = ()
-    unpaid_stripe_invoice_ids: tuple[str, ...] = ()
+    owed_stripe_invoice_ids: tuple[str, ...] = ()
+    has_newer_settled: bool = False
+    refund_payment_ids: tuple[UUID, ...] = ()
     policy: VersionedPolicy = VersionedPolicy()

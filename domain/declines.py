@@ -1,6 +1,6 @@
 """What a declined card means for the next try. Data, so that it can be read and argued about.
 
-Source of the codes: Stripe's documentation on decline codes and on advice codes.
+Sources: Stripe's documentation on decline codes, on error codes and on advice codes.
 """
 
 from enum import StrEnum
@@ -14,15 +14,87 @@ class DeclineClass(StrEnum):
     AUTHENTICATION = "authentication"
 
 
-AUTHENTICATION_CODES = frozenset({"authentication_required", "authentication_not_handled"})
+AUTHENTICATION_REQUIRED = "authentication_required"
+# Reasons of ours for not charging at all; only another card helps.
+NO_CARD = "no_payment_method"
+LIMIT_REACHED = "card_attempt_limit_reached"
+CARD_REFUSED = "card_refused_before"
+NOT_CHARGED_CODES = frozenset({NO_CARD, LIMIT_REACHED, CARD_REFUSED})
 
-# Reason: the networks fine merchants who try these again; only another card can help.
-HARD_CODES = frozenset(
-    {
+_BY_CLASS = {
+    DeclineClass.AUTHENTICATION: (
+        AUTHENTICATION_REQUIRED,
+        "authentication_not_handled",
+        "invoice_payment_intent_requires_action",
+        "mobile_device_authentication_required",
+        "payment_intent_authentication_failure",
+        "setup_intent_authentication_failure",
+    ),
+    # Reason: the networks fine merchants who try these again; only another card can help.
+    DeclineClass.HARD: (
+        "card_not_supported",
         "currency_not_supported",
         "do_not_try_again",
         "expired_card",
         "fraudulent",
+        "incorrect_address",
+        "incorrect_cvc",
+        "incorrect_number",
+        "incorrect_pin",
+        "incorrect_zip",
+        "invalid_account",
+        "invalid_cvc",
+        "invalid_expiry_month",
+        "invalid_expiry_year",
+        "invalid_number",
+        "invalid_pin",
+        "lost_card",
+        "merchant_blacklist",
+        "new_account_information_available",
+        "not_permitted",
+        "offline_pin_required",
+        "online_or_offline_pin_required",
+        "pickup_card",
+        "pin_try_exceeded",
+        "restricted_card",
+        "revocation_of_all_authorizations",
+        "revocation_of_authorization",
+        "security_violation",
+        "stolen_card",
+        "stop_payment_order",
+        "test_mode_live_card",
+        "testmode_decline",
+        "transaction_not_allowed",
+        *sorted(NOT_CHARGED_CODES),
+    ),
+    DeclineClass.SOFT: (
+        "approve_with_id",
+        "call_issuer",
+        "card_decline_rate_limit_exceeded",
+        "card_declined",
+        "card_error",
+        "card_velocity_exceeded",
+        "do_not_honor",
+        "duplicate_transaction",
+        "generic_decline",
+        "insufficient_funds",
+        "invalid_amount",
+        "issuer_not_available",
+        "no_action_taken",
+        "processing_error",
+        "reenter_transaction",
+        "service_not_allowed",
+        "try_again_later",
+        "withdrawal_count_limit_exceeded",
+    ),
+}
+CLASSES = {code: known for known, codes in _BY_CLASS.items() for code in codes}
+
+_HARD_ADVICE = frozenset({"do_not_try_again", "confirm_card_data"})
+# The same card can pay once its owner has typed it in again, with other data.
+_DATA_CODES = frozenset(
+    {
+        "expired_card",
         "incorrect_address",
         "incorrect_cvc",
         "incorrect_number",
@@ -32,25 +104,9 @@ HARD_CODES = frozenset(
         "invalid_expiry_month",
         "invalid_expiry_year",
         "invalid_number",
-        "lost_card",
-        "merchant_blacklist",
         "new_account_information_available",
-        "no_payment_method",
-        "pickup_card",
-        "provider_rejected",
-        "restricted_card",
-        "revocation_of_all_authorizations",
-        "revocation_of_authorization",
-        "security_violation",
-        "stolen_card",
-        "stop_payment_order",
-        "stripe_resource_missing",
-        "testmode_decline",
-        "transaction_not_allowed",
     },
 )
-
-_HARD_ADVICE = frozenset({"do_not_try_again", "confirm_card_data"})
 
 
 def classify(decline_code: str | None, advice_code: str | None) -> DeclineClass:
@@ -61,12 +117,24 @@ def classify(decline_code: str | None, advice_code: str | None) -> DeclineClass:
         advice_code: Stripe's advice, which goes before the reason.
 
     Returns:
-        `hard` (another card), `authentication` (the customer must confirm) or `soft` (try later).
+        `hard` (another card), `authentication` (the customer must confirm) or `soft` (try later;
+        also what nobody has heard of).
     """
     if advice_code in _HARD_ADVICE:
         return DeclineClass.HARD
-    if decline_code in AUTHENTICATION_CODES:
-        return DeclineClass.AUTHENTICATION
-    if advice_code != "try_again_later" and decline_code in HARD_CODES:
-        return DeclineClass.HARD
-    return DeclineClass.SOFT
+    known = CLASSES.get(decline_code or "", DeclineClass.SOFT)
+    if known is DeclineClass.HARD and advice_code == "try_again_later":
+        return DeclineClass.SOFT
+    return known
+
+
+def is_card_lost(decline_code: str | None, advice_code: str | None) -> bool:
+    """Tell whether a card number is never to be charged again, however often it is added.
+
+    A hard decline that speaks of wrong or outdated data is healed by typing the card in again.
+    """
+    if classify(decline_code, advice_code) is not DeclineClass.HARD:
+        return False
+    if decline_code in NOT_CHARGED_CODES:
+        return False
+    return advice_code != "confirm_card_data" and decline_code not in _DATA_CODES

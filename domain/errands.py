@@ -16,6 +16,7 @@ class ErrandKind(StrEnum):
     CREATE_SETUP_INTENT = "create_setup_intent"
     CREATE_PLAN = "create_plan"
     CHANGE_PLAN = "change_plan"
+    SYNC_CUSTOMER = "sync_customer"
 
 
 class PlanRequest(Frozen):
@@ -32,6 +33,8 @@ class PlanRequest(Frozen):
     limits: dict[str, int] | None = None
     retry_policy: str | None = None
     is_active: bool | None = None
+    is_stackable: bool | None = None
+    is_trial_once_per_card: bool | None = None
 
 
 class StripeErrand(Frozen):
@@ -42,6 +45,7 @@ class StripeErrand(Frozen):
         kind: Which job.
         user_id: For whom, unless it is about a plan.
         resource_id: Id of the row that the job makes or changes.
+        stripe_customer_id: Which customer, for the job that follows it.
         stripe_payment_method_id: Which card, for the jobs about cards.
         is_default: Whether an attached card becomes the default.
         plan: What the plan is to be, for the jobs about plans.
@@ -51,6 +55,7 @@ class StripeErrand(Frozen):
     kind: ErrandKind
     resource_id: UUID
     user_id: UUID | None = None
+    stripe_customer_id: str | None = None
     stripe_payment_method_id: str | None = None
     is_default: bool = False
     plan: PlanRequest | None = None
@@ -62,11 +67,11 @@ class ErrandResult(Frozen):
     Args:
         resource_id: The row that was made or changed.
         stripe_payment_method_id: The card as Stripe names it once it is attached.
-        client_secret: Of a setup intent; never stored by us.
-        retried_stripe_invoice_ids: Open recoveries that were told of a new default card.
+        stripe_setup_intent_id: The set-up intent; its secret is read from Stripe, never stored.
+        retried_stripe_invoice_ids: Payment retries that are told of a new default card.
     """
 
     resource_id: UUID
     stripe_payment_method_id: str | None = None
-    client_secret: str | None = None
+    stripe_setup_intent_id: str | None = None
     retried_stripe_invoice_ids: tuple[str, ...] = ()

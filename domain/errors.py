@@ -16,6 +16,7 @@ ApplicationError
 │   ├── LimitReachedError       402  the plan's limit is used up
 │   └── BudgetExceededError     402  a run's budget does not suffice
 ├── ProviderRejectedError       502  the provider refused our request for good
+├── UnreadableAnswerError       502  the provider's answer has a shape that we cannot read
 └── UnavailableError            503  try again
     ├── OutcomePendingError     503  the command goes on; the same key gets its answer
     └── ProviderUnavailableError 503  a provider is down or its answer was lost
@@ -134,6 +135,13 @@ class ProviderRejectedError(ApplicationError):
     """A provider understood our request and refused it for good."""
 
     code = "provider_rejected"
+    http_status = 502
+
+
+class UnreadableAnswerError(ApplicationError):
+    """A provider's answer lacks what we cannot do without, or has it in a shape unknown to us."""
+
+    code = "unreadable_answer"
     http_status = 502
 
 

@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
+from domain.declines import LIMIT_REACHED, NO_CARD
 from domain.messages import Frozen
+from domain.parked import ParkedStep
 from domain.retries import CLOSED, RetryStatus
 from domain.subscriptions import FINAL, Access, SubscriptionStatus
 
@@ -29,8 +31,11 @@ class Facts(Frozen):
     canceled_at: datetime | None = None
     grace_ends_at: datetime | None = None
     next_action_url: str | None = None
-    parked_reason: str | None = None
+    parked: tuple[ParkedStep, ...] = ()
     is_written_off: bool = False
+    is_owing: bool = False
+    stripe_price_id: str | None = None
+    is_price_foreign: bool = False
     recoveries: tuple[RecoveryFacts, ...] = ()
 
 
@@ -55,17 +60,23 @@ _BECAUSE = {
     SubscriptionStatus.INCOMPLETE_EXPIRED: "The first payment was not made in time.",
     SubscriptionStatus.TRIALING: "The trial is running; nothing has to be paid yet.",
     SubscriptionStatus.ACTIVE: "The latest invoice is paid.",
-    SubscriptionStatus.PAST_DUE: "The latest invoice is not paid: its charge was declined.",
-    SubscriptionStatus.UNPAID: "The latest invoice is not paid, and Stripe no longer tries.",
+    SubscriptionStatus.PAST_DUE: "An invoice is not paid.",
+    SubscriptionStatus.UNPAID: "An invoice is not paid, and Stripe no longer tries.",
     SubscriptionStatus.PAUSED: "The subscription is paused: nothing is billed meanwhile.",
     SubscriptionStatus.CANCELED: "The subscription was canceled.",
 }
 _NOT_MADE_YET = "The subscription is being made at Stripe."
-_PARKED = "Something stands in the way that needs a person: {}."
+_PARKED = "A step could not be taken and is tried again later ({}): {}."
+_NOTHING_OWED = "All finalized invoices are paid; the status follows with the next one."
+_FOREIGN_PRICE = "It is billed by a price that belongs to no plan here: {}."
 _WRITTEN_OFF = "The debt was given up, and access ended with it."
 _GRACE = "Access goes on for a grace period while the payment is put right."
 _GRACE_OVER = "The grace period has ended, and access with it."
-_DECLINED = "The last try was declined: {}."
+_DECLINED = "The last charge was declined: {}."
+_NOT_CHARGED = {
+    NO_CARD: "There is no card that could be charged.",
+    LIMIT_REACHED: "The card has been tried as often as the card networks allow.",
+}
 _TRIES = "Scheduled tries so far: {}."
 
 
@@ -87,27 +98,32 @@ def explain(facts: Facts) -> Explanation:
 
 
 def _because(facts: Facts) -> list[str]:
+    is_past_due = facts.subscription_status is SubscriptionStatus.PAST_DUE
     usual = _BECAUSE[facts.subscription_status]
+    if is_past_due and not facts.is_owing:
+        usual = _NOTHING_OWED
     reasons = [_NOT_MADE_YET if _is_being_made(facts) else usual]
-    if facts.parked_reason is not None:
-        reasons.append(_PARKED.format(facts.parked_reason.rstrip(".")))
+    reasons += [_PARKED.format(each.step, each.message.rstrip(".")) for each in facts.parked]
+    if facts.is_price_foreign:
+        reasons.append(_FOREIGN_PRICE.format(facts.stripe_price_id))
     if facts.is_written_off:
         reasons.append(_WRITTEN_OFF)
-    elif facts.subscription_status is SubscriptionStatus.PAST_DUE:
+    elif is_past_due:
         reasons.append(_GRACE if facts.access is Access.GRACE else _GRACE_OVER)
     for recovery in _open(facts):
         if recovery.decline_code is not None:
-            reasons.append(_DECLINED.format(recovery.decline_code.replace("_", " ")))
+            known = _NOT_CHARGED.get(recovery.decline_code)
+            reasons.append(known or _DECLINED.format(recovery.decline_code.replace("_", " ")))
         if recovery.attempt_count:
             reasons.append(_TRIES.format(recovery.attempt_count))
     return reasons
 
 
 def _next(facts: Facts) -> list[Coming]:
-    if facts.subscription_status in FINAL:
+    if facts.subscription_status in FINAL and not facts.parked:
         return [Coming(what="Nothing more happens; to come back, start a new subscription.")]
     coming = [_of_recovery(recovery) for recovery in _open(facts)]
-    if facts.parked_reason is not None:
+    if facts.parked:
         coming.append(Coming(what="Support looks into it; nothing else has to be done."))
     if facts.access is Access.GRACE and facts.grace_ends_at is not None:
         coming.append(
@@ -149,7 +165,7 @@ def _of_recovery(recovery: RecoveryFacts) -> Coming:
     if recovery.retry_status is RetryStatus.WAITING_AUTHENTICATION:
         return Coming(what="The bank asks the customer to confirm the payment.")
     if recovery.retry_status is RetryStatus.PAUSED:
-        return Coming(what="An older invoice waits until the newer one is paid.")
+        return Coming(what="An older invoice waits until the newer one is closed.")
     if recovery.retry_status is RetryStatus.CHARGING:
         return Coming(what="The card is being charged right now.")
     return Coming(what="The card is charged again.", at=recovery.next_attempt_at)

@@ -92,3 +92,8 @@ def command_key(workflow_id: str, purpose: str, command: UUID | str) -> str:
     A stable key without the command's id would replay an older answer of the same purpose.
     """
     return f"{workflow_id}:{purpose}:{command}"
+
+
+def late_refund_id(payment_id: UUID) -> UUID:
+    """Return the id of the one refund of what was paid too late."""
+    return derived_id("late-refund", payment_id)

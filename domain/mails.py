@@ -1,9 +1,9 @@
-"""What customers are told about a failed payment, in plain words."""
+"""What customers are told about a failed payment: in plain words, and only what did happen."""
 
-from datetime import datetime
-
+from domain.declines import LIMIT_REACHED, NO_CARD, NOT_CHARGED_CODES
 from domain.messages import Frozen
 from domain.retries import RetryStatus
+from domain.retry_messages import MailOrder
 
 
 class Mail(Frozen):
@@ -13,34 +13,48 @@ class Mail(Frozen):
     text: str
 
 
-def write_mail(
-    retry_status: RetryStatus,
-    next_attempt_at: datetime | None,
-    link: str | None,
-) -> Mail | None:
-    """Write the mail that belongs to a recovery's new status.
+def write_mail(news: MailOrder) -> Mail | None:
+    """Write the mail that belongs to a payment retry's new status.
 
     Args:
-        retry_status: The news.
-        next_attempt_at: When the card is tried again, if it is.
-        link: Where the customer can pay or authenticate, if there is such a place.
+        news: The status, and what is known of it.
 
     Returns:
-        The mail; None if this status is no news for a customer.
+        The mail; None if this is no news for a customer.
     """
-    where = f"\n\nYou can pay here: {link}" if link else ""
-    if retry_status is RetryStatus.WAITING:
-        when = f" We try again on {next_attempt_at:%d %B %Y}." if next_attempt_at else ""
-        return Mail(subject="Your payment failed", text=f"Your payment failed.{when}{where}")
-    if retry_status is RetryStatus.WAITING_PAYMENT_METHOD:
-        text = f"Your card was refused for good. Please add another card.{where}"
+    where = f"\n\nYou can pay here: {news.link}" if news.link else ""
+    if news.retry_status is RetryStatus.WAITING:
+        return _waiting(news, where)
+    if news.retry_status is RetryStatus.WAITING_PAYMENT_METHOD:
+        text = f"{_why_another_card(news.decline_code)} Please add another card.{where}"
         return Mail(subject="Please add another card", text=text)
-    if retry_status is RetryStatus.WAITING_AUTHENTICATION:
+    if news.retry_status is RetryStatus.WAITING_AUTHENTICATION:
         text = f"Your bank wants you to confirm this payment.{where}"
         return Mail(subject="Please confirm your payment", text=text)
-    if retry_status is RetryStatus.RECOVERED:
+    if news.retry_status is RetryStatus.RECOVERED and news.amount_paid_cents:
         return Mail(subject="Thank you, your payment arrived", text="Your payment arrived.")
-    if retry_status is RetryStatus.EXHAUSTED:
-        text = f"All our attempts to charge your card have failed.{where}"
-        return Mail(subject="We could not collect your payment", text=text)
+    if news.retry_status is RetryStatus.EXHAUSTED:
+        # Reason: no link. What is paid now would be paid for a subscription that ends.
+        return Mail(subject="We could not collect your payment", text=_exhausted(news))
     return None
+
+
+def _waiting(news: MailOrder, where: str) -> Mail | None:
+    if news.decline_code is None:
+        return None  # nothing was tried that could have failed
+    when = f" We try again on {news.next_attempt_at:%d %B %Y}." if news.next_attempt_at else ""
+    return Mail(subject="Your payment failed", text=f"Your payment failed.{when}{where}")
+
+
+def _why_another_card(decline_code: str | None) -> str:
+    if decline_code == NO_CARD:
+        return "There is no card that we could charge."
+    if decline_code == LIMIT_REACHED:
+        return "Your card has been tried as often as the card networks allow."
+    return "Your card was declined and will not be tried again."
+
+
+def _exhausted(news: MailOrder) -> str:
+    if news.decline_code is None or news.decline_code in NOT_CHARGED_CODES:
+        return "We could not collect your payment, and do not try again."
+    return "Your payment failed, and we do not try again."

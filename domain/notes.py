@@ -3,8 +3,9 @@
 from datetime import datetime
 
 from domain.billing import EventNote, SubscriptionCommand
+from domain.parked import ParkedStep
 from domain.retries import ChargeResult
-from domain.retry_messages import ChargeOutcome, RetryReport
+from domain.retry_messages import ChargeOutcome, LastResortOrder, RetryReport
 from domain.subscriptions import CommandKind, SubscriptionStatus
 
 _COMMANDS = {
@@ -42,6 +43,16 @@ def note_of_hint(stripe_event_id: str, event_type: str) -> EventNote:
     )
 
 
+def note_of_parked(parked: ParkedStep, at: datetime) -> EventNote:
+    """Tell that a step could not be taken and waits for a person."""
+    return EventNote(
+        source_key=f"parked:{parked.step}:{at.isoformat()}",
+        kind="parked",
+        summary=f"A step could not be taken and is tried again later: {parked.step}.",
+        data={"step": parked.step, "code": parked.code, "message": parked.message},
+    )
+
+
 def note_of_status(
     before: SubscriptionStatus,
     after: SubscriptionStatus,
@@ -65,24 +76,34 @@ def note_of_status(
 
 
 def notes_of_report(report: RetryReport) -> tuple[EventNote, ...]:
-    """Tell what a recovery did, if it did anything that a customer would want to know."""
-    about = {"stripe_invoice_id": report.stripe_invoice_id, "retry_status": report.retry_status}
-    key = f"retry:{report.stripe_invoice_id}"
-    notes = []
-    if report.outcome is not None:
-        about |= {"attempt": str(report.attempt)}
-        notes.append(_note_of_charge(report.outcome, f"{key}:{report.attempt}", about))
-    if report.last_resort is not None:
-        what = report.last_resort.last_resort
-        summary = f"All retries have failed: {what}, as the policy says."
-        last = EventNote(
-            source_key=f"{key}:last_resort",
-            kind="last_resort",
-            summary=summary,
-            data=about,
-        )
-        notes.append(last)
-    return tuple(notes)
+    """Tell what a payment retry charged, if it charged anything."""
+    outcome = report.outcome
+    if outcome is None or outcome.result not in {ChargeResult.SUCCEEDED, ChargeResult.FAILED}:
+        return ()
+    about = {
+        "stripe_invoice_id": report.stripe_invoice_id,
+        "retry_status": report.retry_status,
+        "attempt": str(report.attempt),
+    }
+    return (_note_of_charge(outcome, f"retry:{report.stripe_invoice_id}:{report.attempt}", about),)
+
+
+def note_of_last_resort(wanted: LastResortOrder, *, is_invoice_only: bool) -> EventNote:
+    """Tell that all retries have failed, and what was done then.
+
+    Args:
+        wanted: What the policy says.
+        is_invoice_only: The subscription was paid up, so only the invoice was given up.
+    """
+    summary = f"All retries have failed: {wanted.last_resort}, as the policy says."
+    if is_invoice_only:
+        summary = "All retries of an older invoice have failed, and it was given up."
+    return EventNote(
+        source_key=f"retry:{wanted.stripe_invoice_id}:last_resort",
+        kind="last_resort",
+        summary=summary,
+        data={"stripe_invoice_id": wanted.stripe_invoice_id},
+    )
 
 
 def _note_of_charge(outcome: ChargeOutcome, key: str, about: dict[str, str]) -> EventNote:

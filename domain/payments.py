@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.messages import Frozen
+from domain.parked import ParkedStep
 from domain.retry_messages import ROTATE_AFTER
 from domain.seen import IntentSeen
 
@@ -18,6 +19,7 @@ from domain.seen import IntentSeen
 PAYMENT_WORKFLOW = "PaymentWorkflow"
 REFUND_UPDATE = "refund"
 CANCEL_UPDATE = "cancel"
+RETRY_PARKED_UPDATE = "retry_parked"
 PAYMENT_HINT = "payment_hint"
 PAYMENT_QUEUE = "billing"
 
@@ -53,6 +55,7 @@ class PaymentCommandKind(StrEnum):
 
     CANCEL = "cancel"
     REFUND = "refund"
+    RETRY_PARKED = "retry_parked"
 
 
 OPEN = frozenset({PaymentStatus.PENDING, PaymentStatus.REQUIRES_ACTION})
@@ -161,6 +164,12 @@ class PaymentState(Frozen):
     currency_code: str
     stripe_payment_intent_id: str | None = None
     decline_code: str | None = None
+    is_canceled: bool = False
+
+    @property
+    def is_paid_in_spite_of_cancel(self) -> bool:
+        """Whether it was charged although its cancel had been answered."""
+        return self.is_canceled and self.payment_status is PaymentStatus.SUCCEEDED
 
 
 class PaymentStart(Frozen):
@@ -187,11 +196,17 @@ class PaymentOrder(Frozen):
         request: What to pay, for `open_payment` and `pay`.
         command_id: Makes Stripe's idempotency key, for `cancel_payment`; None if nobody asked,
             but the customer's time is up.
+        at: The workflow's time.
+        is_repeated: An earlier activity has tried this and may have done it.
+        parked: What to show as parked, for `park_payment`.
     """
 
     payment_id: UUID
     request: PaymentRequest | None = None
     command_id: UUID | None = None
+    at: datetime | None = None
+    is_repeated: bool = False
+    parked: tuple[ParkedStep, ...] = ()
 
     @property
     def is_expired(self) -> bool:
@@ -200,7 +215,7 @@ class PaymentOrder(Frozen):
 
 
 class CancelPayment(Frozen):
-    """Argument of the `cancel` update; `command_id` is also the update's id."""
+    """Argument of the `cancel` and `retry_parked` updates; `command_id` is also the update's id."""
 
     command_id: UUID
 

@@ -5,14 +5,12 @@ from enum import StrEnum
 
 from pydantic import Field, field_validator
 
-from domain.declines import DeclineClass, classify
+from domain.declines import CARD_REFUSED, DeclineClass, classify
 from domain.messages import Duration, Frozen
 
 # Reason: the card networks allow about this many retries of one card in 30 days (Visa: 15 to 20).
 CARD_ATTEMPT_LIMIT = 15
 CARD_ATTEMPT_WINDOW = timedelta(days=30)
-# What a recovery records when the card's limit is used up; a hard class of its own.
-LIMIT_REACHED = "card_attempt_limit_reached"
 
 DEFAULT_POLICY_NAME = "default"
 
@@ -26,7 +24,7 @@ class LastResort(StrEnum):
 
 
 class OlderInvoices(StrEnum):
-    """What becomes of an older unpaid invoice once a newer one is paid."""
+    """What becomes of an older unpaid invoice once the newer one is closed in any way."""
 
     COLLECT = "collect"
     VOID = "void"
@@ -70,7 +68,10 @@ class ChargeResult(StrEnum):
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    GONE = "gone"  # the invoice is void or uncollectible: there is nothing to charge
+    ALREADY_PAID = "already_paid"  # somebody else has paid, or a credit note
+    NOT_CHARGED = "not_charged"  # there is no card that may be charged: another one is needed
+    GONE = "gone"  # void, deleted, or not ours to charge
+    WRITTEN_OFF = "written_off"  # uncollectible
 
 
 class RetryPolicy(Frozen):
@@ -79,16 +80,19 @@ class RetryPolicy(Frozen):
     Args:
         schedules: Waits between scheduled tries, by decline code, decline class or `default`.
         grace: How long access lasts after the first failure.
+        time_to_respond: How long a customer who was asked for a card, or to authenticate, has at
+            least, also when grace is over before that.
         last_resort: What is asked of the subscription at the end.
         after_uncollectible: What follows `mark_uncollectible`, which alone would make Stripe
             report the subscription as active.
-        older_invoices: What becomes of older unpaid invoices once a newer one is paid.
+        older_invoices: What becomes of older unpaid invoices once a newer one is closed.
     """
 
     schedules: dict[str, tuple[Duration, ...]] = Field(
         default={"default": tuple(timedelta(days=days) for days in (1, 3, 5, 7))},
     )
     grace: Duration = timedelta(days=14)
+    time_to_respond: Duration = timedelta(days=3)
     last_resort: LastResort = LastResort.CANCEL
     after_uncollectible: LastResort = LastResort.CANCEL
     older_invoices: OlderInvoices = OlderInvoices.COLLECT
@@ -115,12 +119,12 @@ class RetryPolicy(Frozen):
             raise ValueError("after_uncollectible is `cancel` or `pause`")
         return after
 
-    @field_validator("grace")
+    @field_validator("grace", "time_to_respond")
     @classmethod
-    def _check_grace(cls, grace: timedelta) -> timedelta:
-        if grace < timedelta():
-            raise ValueError("grace cannot be negative")
-        return grace
+    def _check_length(cls, length: timedelta) -> timedelta:
+        if length < timedelta():
+            raise ValueError("it cannot be negative")
+        return length
 
     def schedule_for(
         self, decline_code: str | None, advice_code: str | None
@@ -144,14 +148,15 @@ class VersionedPolicy(Frozen):
 
 
 class Recovery(Frozen):
-    """What is known of one invoice's recovery; times are Temporal's.
+    """What is known of one invoice's payment retry; times are Temporal's.
 
     Args:
         retry_status: Where it stands.
         attempt_count: Scheduled tries done so far.
         waits_from: From when the present wait runs: the last scheduled try, or the first failure.
-        grace_ends_at: When access ends, and with it the waiting for a card.
-        decline_code: Why the last charge failed.
+        grace_ends_at: When access ends.
+        asked_at: Since when the customer is asked for a card or to authenticate; None if not.
+        decline_code: Why the last charge failed, or was not made.
         advice_code: Stripe's advice about it.
     """
 
@@ -159,21 +164,27 @@ class Recovery(Frozen):
     attempt_count: int = 0
     waits_from: datetime
     grace_ends_at: datetime
+    asked_at: datetime | None = None
     decline_code: str | None = None
     advice_code: str | None = None
 
+    @property
+    def decline_class(self) -> DeclineClass:
+        """What the last decline means for the next try."""
+        return classify(self.decline_code, self.advice_code)
+
 
 class NextStep(Frozen):
-    """What a recovery does next.
+    """What a payment retry does next.
 
     Args:
         retry_status: The status to show until then.
-        at: When to act; None to wait for somebody.
+        at: When to act; None to wait for a command.
         action: What to do at that time.
     """
 
     class Action(StrEnum):
-        """What a recovery can do by itself."""
+        """What a payment retry can do by itself."""
 
         CHARGE = "charge"
         LAST_RESORT = "last_resort"
@@ -184,27 +195,38 @@ class NextStep(Frozen):
     action: Action = Action.NOTHING
 
 
+# How an invoice that is not open any more ends its payment retry, by Stripe's word.
+_ENDS = {
+    "paid": RetryStatus.RECOVERED,
+    "uncollectible": RetryStatus.WRITTEN_OFF,
+    "void": RetryStatus.CANCELED,
+}
+_STATUS_AFTER = {
+    ChargeResult.SUCCEEDED: RetryStatus.RECOVERED,
+    ChargeResult.ALREADY_PAID: RetryStatus.RECOVERED,
+    ChargeResult.WRITTEN_OFF: RetryStatus.WRITTEN_OFF,
+    ChargeResult.GONE: RetryStatus.CANCELED,
+}
+
+
 def status_of_invoice(invoice_status: str) -> RetryStatus:
-    """Tell what an invoice's status at Stripe means for its recovery.
+    """Tell what an invoice's status at Stripe means for its payment retry.
 
     Args:
         invoice_status: Stripe's word.
 
     Returns:
-        `recovered` if it was paid, `canceled` if there is nothing to pay, else `waiting`.
+        `recovered` if it was paid, `written_off` if it is uncollectible, `canceled` if it is void,
+        else `waiting`.
     """
-    if invoice_status == "paid":
-        return RetryStatus.RECOVERED
-    if invoice_status in {"void", "uncollectible"}:
-        return RetryStatus.CANCELED
-    return RetryStatus.WAITING
+    return _ENDS.get(invoice_status, RetryStatus.WAITING)
 
 
 def next_step(policy: RetryPolicy, recovery: Recovery) -> NextStep:
-    """Decide what a recovery does next.
+    """Decide what a payment retry does next.
 
     Args:
-        policy: The version that this recovery keeps.
+        policy: The version that this payment retry keeps.
         recovery: What is known.
 
     Returns:
@@ -212,17 +234,14 @@ def next_step(policy: RetryPolicy, recovery: Recovery) -> NextStep:
     """
     if recovery.retry_status in CLOSED or recovery.retry_status is RetryStatus.PAUSED:
         return NextStep(retry_status=recovery.retry_status)
-    decline = classify(recovery.decline_code, recovery.advice_code)
-    if recovery.decline_code == LIMIT_REACHED:
-        decline = DeclineClass.HARD
-    if decline is not DeclineClass.SOFT:
-        waiting = (
-            RetryStatus.WAITING_AUTHENTICATION
-            if decline is DeclineClass.AUTHENTICATION
-            else RetryStatus.WAITING_PAYMENT_METHOD
+    if recovery.decline_class is not DeclineClass.SOFT:
+        is_hard = recovery.decline_class is DeclineClass.HARD
+        waiting_for = RetryStatus.WAITING_AUTHENTICATION
+        return NextStep(
+            retry_status=RetryStatus.WAITING_PAYMENT_METHOD if is_hard else waiting_for,
+            at=_deadline(policy, recovery),
+            action=NextStep.Action.LAST_RESORT,
         )
-        at, action = recovery.grace_ends_at, NextStep.Action.LAST_RESORT
-        return NextStep(retry_status=waiting, at=at, action=action)
     waits = policy.schedule_for(recovery.decline_code, recovery.advice_code)
     if recovery.attempt_count >= len(waits):
         # Reason: after the last failure there is nothing to wait for.
@@ -243,23 +262,39 @@ def after_charge(
 
     Args:
         recovery: What was known before.
-        trigger: Who asked for the charge.
+        trigger: What the charge was made for.
         result: How it ended.
-        decline: Decline code and advice code, if it failed.
+        decline: Decline code and advice code, if it failed; or why it was not made.
         now: When it ended, on Temporal's clock.
 
     Returns:
         What is known now.
     """
     is_scheduled = trigger is AttemptTrigger.SCHEDULED
-    changes: dict[str, object] = {"attempt_count": recovery.attempt_count + is_scheduled}
-    if result is ChargeResult.SUCCEEDED:
-        changes["retry_status"] = RetryStatus.RECOVERED
-    elif result is ChargeResult.GONE:
-        changes = {"retry_status": RetryStatus.CANCELED}
-    else:
+    changes: dict[str, object] = {}
+    if (ended := _STATUS_AFTER.get(result)) is not None:
+        changes["retry_status"] = ended
+    elif not (decline[0] == CARD_REFUSED and recovery.decline_class is DeclineClass.HARD):
+        # Reason: that a card is not charged again says less than why it was declined.
         changes |= {"decline_code": decline[0], "advice_code": decline[1]}
-        # Reason: while it waited for the customer the schedule slept; it resumes from here.
-        if is_scheduled or recovery.retry_status is not RetryStatus.WAITING:
-            changes["waits_from"] = now
-    return recovery.model_copy(update=changes)
+    if result in {ChargeResult.SUCCEEDED, ChargeResult.FAILED}:
+        changes["attempt_count"] = recovery.attempt_count + is_scheduled
+    # Reason: while it waited for the customer the schedule slept; it resumes from here.
+    was_asleep = recovery.retry_status is not RetryStatus.WAITING
+    if result is ChargeResult.FAILED and (is_scheduled or was_asleep):
+        changes["waits_from"] = now
+    return with_request(recovery.model_copy(update=changes), now)
+
+
+def with_request(recovery: Recovery, now: datetime) -> Recovery:
+    """Note since when the customer is asked for something, or that they are not any more."""
+    is_asked = recovery.decline_class is not DeclineClass.SOFT
+    asked_at = (recovery.asked_at or now) if is_asked else None
+    return recovery.model_copy(update={"asked_at": asked_at})
+
+
+def _deadline(policy: RetryPolicy, recovery: Recovery) -> datetime:
+    """Return when the last resort follows while a payment retry waits for the customer."""
+    if recovery.asked_at is None:
+        return recovery.grace_ends_at
+    return max(recovery.grace_ends_at, recovery.asked_at + policy.time_to_respond)

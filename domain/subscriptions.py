@@ -36,16 +36,15 @@ class CommandKind(StrEnum):
 
     CANCEL_NOW = "cancel_now"
     CHANGE_PAYMENT_METHOD = "change_payment_method"
+    RETRY_PARKED = "retry_parked"
 
 
 class Effect(StrEnum):
-    """What a transition brings about on our side."""
+    """What an observation brings about on our side."""
 
     START_GRACE = "start_grace"
     CLEAR_GRACE = "clear_grace"
-    RECOVER = "recover"
-    STOP_RECOVERIES = "stop_recoveries"
-    FINISH = "finish"
+    CANCEL_AT_STRIPE = "cancel_at_stripe"
 
 
 class Decision(Frozen):
@@ -71,7 +70,9 @@ _KEEPS = object()
 _COMMANDS: dict[CommandKind, SubscriptionStatus | object] = {
     CommandKind.CANCEL_NOW: SubscriptionStatus.CANCELED,
     CommandKind.CHANGE_PAYMENT_METHOD: _KEEPS,
+    CommandKind.RETRY_PARKED: _KEEPS,
 }
+_ALWAYS_ALLOWED = frozenset({CommandKind.RETRY_PARKED})
 
 
 def decide(status: SubscriptionStatus, command: CommandKind) -> Decision:
@@ -84,33 +85,38 @@ def decide(status: SubscriptionStatus, command: CommandKind) -> Decision:
     Returns:
         The status that Stripe will be brought to and the effects, or a refusal.
     """
-    if status in FINAL:
+    if status in FINAL and command not in _ALWAYS_ALLOWED:
         return Decision(next_status=status, refusal=f"the subscription is {status}")
     target = _COMMANDS[command]
-    if isinstance(target, SubscriptionStatus):
-        return Decision(next_status=target, effects=(Effect.STOP_RECOVERIES, Effect.FINISH))
-    return Decision(next_status=status)
+    return Decision(next_status=target if isinstance(target, SubscriptionStatus) else status)
 
 
-def follow(status: SubscriptionStatus, seen: SubscriptionStatus) -> Decision:
+def follow(
+    status: SubscriptionStatus,
+    seen: SubscriptionStatus,
+    *,
+    is_ended_by_us: bool = False,
+) -> Decision:
     """Follow what Stripe says.
 
     Args:
         status: Where we believed the subscription stood.
         seen: Where Stripe says it stands.
+        is_ended_by_us: A command or a last resort has ended it, not Stripe.
 
     Returns:
         The seen status, and what that brings about here.
     """
     if status in FINAL and seen not in FINAL:
-        # Reason: Stripe never revives an ended subscription, so this is a stale read.
-        return Decision(next_status=status, effects=(Effect.FINISH,))
+        # Reason: Stripe never revives an ended subscription, so this is a stale read; unless its
+        # creation came to Stripe after we had answered that it is canceled.
+        effects = (Effect.CANCEL_AT_STRIPE,) if is_ended_by_us else ()
+        return Decision(next_status=status, effects=effects)
     if seen in FINAL:
-        effects = (Effect.CLEAR_GRACE, Effect.STOP_RECOVERIES, Effect.FINISH)
-        return Decision(next_status=seen, effects=effects)
+        return Decision(next_status=seen, effects=(Effect.CLEAR_GRACE,))
     if seen in _OWING:
-        start = () if status in _OWING else (Effect.START_GRACE,)
-        return Decision(next_status=seen, effects=(*start, Effect.RECOVER))
+        starts = () if status in _OWING else (Effect.START_GRACE,)
+        return Decision(next_status=seen, effects=starts)
     return Decision(next_status=seen, effects=(Effect.CLEAR_GRACE,) if status in _OWING else ())
 
 
@@ -118,6 +124,7 @@ def access(
     status: SubscriptionStatus,
     grace_ends_at: datetime | None,
     is_written_off: bool,
+    is_owing: bool,
     now: datetime,
 ) -> Access:
     """Tell what a subscription entitles to; not a function of status alone.
@@ -126,6 +133,8 @@ def access(
         status: Where the subscription stands.
         grace_ends_at: When grace ends; None while past due means it was not computed yet.
         is_written_off: The debt was given up: no access, whatever Stripe calls it.
+        is_owing: Whether a finalized invoice is open. Stripe leaves a subscription past due for
+            as long as its next invoice is a draft, though nothing is owed.
         now: The moment asked about.
 
     Returns:
@@ -135,6 +144,7 @@ def access(
         return Access.NONE
     if status in _ENTITLED:
         return Access.FULL
-    if status is SubscriptionStatus.PAST_DUE and (grace_ends_at is None or now < grace_ends_at):
-        return Access.GRACE
-    return Access.NONE
+    if status is not SubscriptionStatus.PAST_DUE:
+        return Access.NONE
+    has_grace = grace_ends_at is None or now < grace_ends_at
+    return Access.GRACE if has_grace or not is_owing else Access.NONE

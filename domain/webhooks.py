@@ -138,9 +138,13 @@ def reference_of(event: Mapping[str, Any]) -> Reference | None:
         case "subscription":
             return _reference(Handler.HINT, found.get("id"), metadata)
         case "invoice":
+            # Reason: endpoints made in the Dashboard send the account's version; before
+            # 2025-03-31.basil an invoice named its subscription at the top.
             parent = _mapping(found.get("parent"))
-            details = _mapping(parent.get("subscription_details"))
-            theirs = details.get("subscription")
+            details = _mapping(
+                parent.get("subscription_details") or found.get("subscription_details")
+            )
+            theirs = details.get("subscription") or found.get("subscription")
             return _reference(Handler.HINT, theirs, details.get("metadata"))
         case "payment_intent":
             # Reason: an invoice's intent names no payment of ours; its invoice's events tell all.

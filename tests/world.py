@@ -94,6 +94,7 @@ class Customer:
                 None,
                 self.subscription_id,
                 None,
+                None,
                 50,
                 None,
             )
@@ -181,6 +182,7 @@ class World:
             plan_id=row.plan_id,
             stripe_price_id=row.stripe_price_id,
             trial_days=row.trial_days,
+            has_card=bool(script),
         )
         await self.env.client.start_workflow(
             SubscriptionWorkflow.run,

@@ -1,13 +1,23 @@
-"""Cancels that are not lost on the way."""
+"""Wait for activities without losing a cancellation, and without holding up who is more urgent."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
-from temporalio.exceptions import FailureError
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, CancelledError, FailureError
+from temporalio.workflow import ActivityCancellationType
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.timeouts import ActivityOptions
 
 Answer = TypeVar("Answer")
+Argument = TypeVar("Argument")
+
+# How long a POST in flight may go on before whoever is more urgent gets their turn.
+FINISH_TIMEOUT = timedelta(seconds=15)
 
 
 async def or_canceled(asked: Coroutine[Any, Any, Answer]) -> Answer:
@@ -34,3 +44,74 @@ async def or_canceled(asked: Coroutine[Any, Any, Answer]) -> Answer:
         with suppress(asyncio.CancelledError, FailureError, TimeoutError):
             await task
         raise
+
+
+class StepInterruptedError(Exception):
+    """Somebody more urgent has come; whether the activity had any effect is not known."""
+
+
+async def run_interruptible(
+    step: Callable[[Any, Argument], Coroutine[Any, Any, Answer]],
+    argument: Argument,
+    options: ActivityOptions,
+    summary: str,
+    is_interrupted: Callable[[], bool],
+) -> Answer:
+    """Run an activity, and call it off as soon as somebody more urgent comes.
+
+    A read ends at once, a try that waits for the next one too; a POST in flight comes to its end.
+
+    Args:
+        step: The activity.
+        argument: Its argument.
+        options: How long it may take, and how it is tried again.
+        summary: For the Web UI.
+        is_interrupted: Whether somebody more urgent has come.
+
+    Returns:
+        What it answers, also if it did so while it was called off.
+
+    Raises:
+        StepInterruptedError: It was called off.
+        ActivityError: It failed.
+    """
+    running = workflow.start_activity_method(
+        step,
+        argument,
+        **options,
+        summary=summary,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+    try:
+        await workflow.wait_condition(lambda: running.done() or is_interrupted())
+    except asyncio.CancelledError:
+        # Reason: whoever cancels a workflow must not leave moved money without its record.
+        with suppress(asyncio.CancelledError, FailureError):
+            await running
+        raise
+    if not running.done():
+        running.cancel()
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                running.done,
+                timeout=FINISH_TIMEOUT,
+                timeout_summary="a call in flight",
+            )
+        if not running.done():
+            running.add_done_callback(_forget)
+            raise StepInterruptedError
+    try:
+        answer: Answer = await running
+    except asyncio.CancelledError as error:
+        raise StepInterruptedError from error
+    except ActivityError as error:
+        if isinstance(error.cause, CancelledError):
+            raise StepInterruptedError from error
+        raise
+    return answer
+
+
+def _forget(task: "asyncio.Task[Any]") -> None:
+    """Take an outcome that nobody waits for any more, or asyncio would complain of it."""
+    if not task.cancelled():
+        task.exception()

@@ -1,4 +1,4 @@
-"""The box in front of a subscription: handlers put in, only `run` takes out.
+"""The queue in front of a subscription: handlers put in, only `run` takes out.
 
 So everything is done one after the other, without a lock. The rules, each found by trying it
 without: handlers never touch the subscription's state; a validator is a courtesy, the decision
@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.billing import CommandAnswer, SubscriptionCommand, SubscriptionStart
     from domain.retries import CLOSED
     from domain.retry_messages import RetryReport
+    from domain.subscriptions import CommandKind
 
 KEPT_ANSWER_COUNT = 100
 
@@ -33,8 +34,24 @@ class Mailbox:
         """Whether anything waits to be taken out."""
         return bool(self.commands or self.reports or self.hint_ids)
 
+    def has_command(self) -> bool:
+        """Whether a person waits."""
+        return bool(self.commands)
+
+    def has_another_command(self) -> bool:
+        """Whether a person waits behind the command whose turn it is."""
+        return len(self.commands) > 1
+
+    def has_cancel(self) -> bool:
+        """Whether a cancel waits."""
+        return any(command.kind is CommandKind.CANCEL_NOW for command in self.commands)
+
+    def put_behind(self) -> None:
+        """Let the first command wait behind all others."""
+        self.commands.append(self.commands.popleft())
+
     def closed_invoice_ids(self) -> set[str]:
-        """Return the invoices whose recovery has reported its end, read or unread."""
+        """Return the invoices whose payment retry has reported its end, read or unread."""
         closed = [report for report in self.reports if report.retry_status in CLOSED]
         return {report.stripe_invoice_id for report in closed}
 
@@ -58,7 +75,7 @@ class Mailbox:
     def answer(self, answer: CommandAnswer) -> None:
         """Answer the first command.
 
-        Only now does it leave the box: a repeat joins the waiting one instead of queueing.
+        Only now does it leave the queue: a repeat joins the waiting one instead of queueing.
         """
         command = self.commands.popleft()
         self.answers[command.command_id] = answer
@@ -66,7 +83,7 @@ class Mailbox:
             del self.answers[old]
 
     async def is_quiet(self) -> bool:
-        """Wait until nobody waits for us, or somebody wants something.
+        """Wait until nobody waits for us, or something is put in.
 
         Returns:
             True if the run may end: there is no await between this and what follows.

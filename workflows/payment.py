@@ -18,7 +18,9 @@ with workflow.unsafe.imports_passed_through():
         PAYMENT_HINT,
         PAYMENT_WORKFLOW,
         REFUND_UPDATE,
+        RETRY_PARKED_UPDATE,
         CancelPayment,
+        PaymentCommandKind,
         PaymentStart,
         PaymentState,
         RefundOrder,
@@ -32,13 +34,13 @@ Answer = TypeVar("Answer")
 
 @workflow.defn(name=PAYMENT_WORKFLOW)
 class PaymentWorkflow:
-    """Its id is `payment-{payment_id}`; it runs while the payment is open or somebody waits."""
+    """Its id is `payment-{payment_id}`; it runs while the payment is open, or anything is owed."""
 
     @workflow.init
     def __init__(self, start: PaymentStart) -> None:
         self._start = start
         self._box = PaymentBox()
-        self._turns = PaymentTurns(start)
+        self._turns = PaymentTurns(start, self._box)
 
     @workflow.run
     async def run(self, start: PaymentStart) -> PaymentState | None:
@@ -52,40 +54,33 @@ class PaymentWorkflow:
         """
         try:
             await self._turns.open()
-            while self._turns.is_open():
+            while not (self._turns.is_over() and await self._box.is_quiet()):
                 await self._turn()
-            await self._finish()
         except asyncio.CancelledError:
-            await self._finish()
+            while not await self._box.is_quiet():  # nobody may be left waiting at the end
+                await self._turns.handle_next()
             raise
-        return self._turns.state
-
-    async def _finish(self) -> None:
-        while not await self._box.is_quiet():  # nobody may be left waiting at the end
-            await self._turn()
+        return self._turns.steps.state
 
     async def _turn(self) -> None:
-        expires_at = self._turns.expires_at
-        if self._box.commands:
-            self._box.answer(await self._turns.obey(self._box.commands[0]))
-        elif self._box.take_hint():
-            await self._turns.look()
-        elif expires_at is not None and expires_at <= workflow.now():
-            await self._turns.expire()
-        elif workflow.info().get_current_history_length() >= self._start.rotate_after:
+        if await self._turns.handle_next():
+            return
+        if workflow.info().get_current_history_length() >= self._start.rotate_after:
             await self._rotate()
         else:
             await self._sleep()
 
     async def _sleep(self) -> None:
-        expires_at, has_mail = self._turns.expires_at, self._box.has_mail
-        left = None if expires_at is None else expires_at - workflow.now()
+        due_at, has_mail = self._turns.steps.next_at(), self._box.has_mail
+        left = None if due_at is None else due_at - workflow.now()
         with suppress(TimeoutError):
             await workflow.wait_condition(has_mail, timeout=left, timeout_summary="time to pay")
 
     async def _rotate(self) -> None:
+        is_owing = self._turns.steps.is_owing()
         if await self._box.is_quiet():  # no await between this and the next line
-            carried = {"request": None, "expires_at": self._turns.expires_at}
+            request = self._start.request if is_owing else None
+            carried = {"request": request, "expires_at": self._turns.steps.expires_at}
             workflow.continue_as_new(self._start.model_copy(update=carried))
 
     @workflow.update(name=REFUND_UPDATE)
@@ -101,7 +96,9 @@ class PaymentWorkflow:
         Raises:
             ApplicationError: Refused; its type is the error's code.
         """
-        answer = await self._box.ask(PaymentCommand(order.refund_id, order))
+        answer = await self._box.ask(
+            PaymentCommand(order.refund_id, PaymentCommandKind.REFUND, order)
+        )
         return _fitting(answer.refund)
 
     @workflow.update(name=CANCEL_UPDATE)
@@ -117,7 +114,24 @@ class PaymentWorkflow:
         Raises:
             ApplicationError: Refused; its type is the error's code.
         """
-        answer = await self._box.ask(PaymentCommand(command.command_id))
+        answer = await self._box.ask(PaymentCommand(command.command_id, PaymentCommandKind.CANCEL))
+        return _fitting(answer.state)
+
+    @workflow.update(name=RETRY_PARKED_UPDATE)
+    async def retry_parked(self, command: CancelPayment) -> PaymentState:
+        """Take a parked step again at once.
+
+        Args:
+            command: Its id is the update's id.
+
+        Returns:
+            The payment as it is after that.
+
+        Raises:
+            ApplicationError: There is no such payment; its type is the error's code.
+        """
+        kind = PaymentCommandKind.RETRY_PARKED
+        answer = await self._box.ask(PaymentCommand(command.command_id, kind))
         return _fitting(answer.state)
 
     @workflow.signal(name=PAYMENT_HINT)
@@ -128,7 +142,7 @@ class PaymentWorkflow:
     @workflow.query
     def view(self) -> PaymentState | None:
         """Return the state without touching history; None before the first step."""
-        return self._turns.state
+        return self._turns.steps.state
 
 
 def _fitting(answer: Answer | None) -> Answer:

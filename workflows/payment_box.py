@@ -1,4 +1,4 @@
-"""The box in front of a payment: handlers put in, only `run` takes out.
+"""The queue in front of a payment: handlers put in, only `run` takes out.
 
 The rules are those of `mailbox.py`. Answers need not travel to later runs: a refund's row, and a
 payment's final status, give the same answer again.
@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.payments import PaymentAnswer, RefundOrder
+    from domain.payments import PaymentAnswer, PaymentCommandKind, RefundOrder
 
 
 class PaymentCommand(NamedTuple):
@@ -20,10 +20,12 @@ class PaymentCommand(NamedTuple):
 
     Args:
         command_id: Also the update's id.
-        refund: What to pay back; None cancels.
+        kind: What is asked.
+        refund: What to pay back, for a refund.
     """
 
     command_id: UUID
+    kind: PaymentCommandKind
     refund: RefundOrder | None = None
 
 
@@ -38,6 +40,18 @@ class PaymentBox:
     def has_mail(self) -> bool:
         """Whether anything waits to be taken out."""
         return bool(self.commands) or self._is_hinted
+
+    def has_command(self) -> bool:
+        """Whether a person waits."""
+        return bool(self.commands)
+
+    def has_another_command(self) -> bool:
+        """Whether a person waits behind the command whose turn it is."""
+        return len(self.commands) > 1
+
+    def has_cancel(self) -> bool:
+        """Whether a cancel waits."""
+        return any(command.kind is PaymentCommandKind.CANCEL for command in self.commands)
 
     async def ask(self, command: PaymentCommand) -> PaymentAnswer:
         """Put a command in and wait for its answer; a repeat waits for the same one.
@@ -69,11 +83,11 @@ class PaymentBox:
         return taken
 
     def answer(self, answer: PaymentAnswer) -> None:
-        """Answer the first command; only now does it leave the box."""
+        """Answer the first command; only now does it leave the queue."""
         self._answers[self.commands.popleft().command_id] = answer
 
     async def is_quiet(self) -> bool:
-        """Wait until nobody waits for us, or somebody wants something.
+        """Wait until nobody waits for us, or something is put in.
 
         Returns:
             True if the run may end: there is no await between this and what follows.

@@ -1,4 +1,4 @@
-"""Recover one unpaid invoice: wait, charge, wait longer, ask for a card, give up in good order."""
+"""Collect one unpaid invoice: wait, charge, wait longer, ask for a card, give up in good order."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -9,10 +9,14 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain.errors import IllegalCommandError
-    from domain.retries import CLOSED, AttemptTrigger, NextStep, RetryStatus, next_step
-    from domain.retry_messages import RetryNow, RetrySnapshot, RetryStart, RetryWish, WishKind
-    from workflows.retry_board import RetryBoard
-    from workflows.retry_desk import RetryDesk
+    from domain.retries import RetryStatus
+    from domain.retry_messages import (
+        RetryCommand,
+        RetryCommandKind,
+        RetryNow,
+        RetrySnapshot,
+        RetryStart,
+    )
     from workflows.retry_mail import RetryMail
     from workflows.retry_turns import RetryTurns
 
@@ -21,15 +25,15 @@ with workflow.unsafe.imports_passed_through():
 class PaymentRetryWorkflow:
     """One execution per unpaid invoice; its id is `payment-retry-{stripe_invoice_id}`.
 
-    Wishes go into a box that only `run` empties: a charge in flight comes to its end first.
+    Commands go into a box that only `run` empties: a charge in flight comes to its end first. No
+    error ends it: a step that cannot be taken is parked, and tried again.
     """
 
     @workflow.init
     def __init__(self, start: RetryStart) -> None:
         self._start = start
-        self._mail, desk = RetryMail(start), RetryDesk(start)
-        self._turns = RetryTurns(start, desk, RetryBoard(start, desk, self._mail))
-        self._answered: set[UUID] = set()
+        self._mail = RetryMail(start)
+        self._turns = RetryTurns(start, self._mail)
 
     @workflow.run
     async def run(self, start: RetryStart) -> RetryStatus:
@@ -41,53 +45,38 @@ class PaymentRetryWorkflow:
         Returns:
             How it ended.
         """
-        await self._turns.open()
-        while not self._is_closed():
-            await self._turn()
-        await self._turns.close()
-        await workflow.wait_condition(workflow.all_handlers_finished)  # they see that we closed
-        await self._mail.finish()
-        return self._turns.recovery.retry_status
-
-    async def _turn(self) -> None:
-        step = next_step(self._start.policy.policy, self._turns.recovery)
-        if self._turns.wishes:
-            wish = self._turns.wishes.popleft()
-            await self._turns.grant(wish)
-            if wish.command_id is not None:
-                self._answered.add(wish.command_id)
-        elif step.at is None or step.at > workflow.now():
-            await self._turns.show(step)
-            await self._wait_until(step.at)
-        elif step.action is NextStep.Action.CHARGE:
-            await self._turns.charge(AttemptTrigger.SCHEDULED)
-        else:
-            self._turns.give_up()
+        while True:
+            while not self._turns.is_closed():
+                await self._wait_until(await self._turns.handle_next())
+            await self._turns.close()
+            await workflow.wait_condition(lambda: bool(self._turns.commands) or self._is_idle())
+            if not self._turns.commands:
+                return self._turns.retry_status
 
     async def _wait_until(self, at: datetime | None) -> None:
+        if self._turns.commands or (at is not None and at <= workflow.now()):
+            return
         if workflow.info().get_current_history_length() >= self._start.rotate_after:
             await self._rotate()
         with suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: bool(self._turns.wishes),
+                lambda: bool(self._turns.commands),
                 timeout=None if at is None else at - workflow.now(),
                 timeout_summary="next step",
             )
 
     async def _rotate(self) -> None:
-        await self._mail.finish()
-        wishes = self._turns.wishes
-        await workflow.wait_condition(lambda: bool(wishes) or workflow.all_handlers_finished())
-        if not wishes:  # no await between this and the next line
-            workflow.continue_as_new(self._turns.carried())
+        await workflow.wait_condition(lambda: bool(self._turns.commands) or self._is_idle())
+        if not self._turns.commands:  # no await between this and the next line
+            workflow.continue_as_new(self._turns.carried(self._mail.mailed_keys))
 
-    def _is_closed(self) -> bool:
-        return self._turns.recovery.retry_status in CLOSED
+    def _is_idle(self) -> bool:
+        return self._mail.is_done() and workflow.all_handlers_finished()
 
     @workflow.signal
-    def ask(self, wish: RetryWish) -> None:
-        """Put a wish into the box."""
-        self._turns.put(wish)
+    def command(self, command: RetryCommand) -> None:
+        """Put a command into the box."""
+        self._turns.put(command)
 
     @workflow.update
     async def retry_now(self, command: RetryNow) -> RetrySnapshot:
@@ -97,32 +86,42 @@ class PaymentRetryWorkflow:
             command: Its id is the update's id.
 
         Returns:
-            Where the recovery stands, also after a declined charge.
+            Where the payment retry stands, also after a declined charge.
 
         Raises:
-            ApplicationError: The recovery has ended or stepped back for a newer invoice.
+            ApplicationError: It has ended, or is suspended for a newer invoice.
         """
-        command_id = command.command_id
-        self._turns.put(RetryWish(kind=WishKind.RETRY_NOW, command_id=command_id))
-        await workflow.wait_condition(lambda: command_id in self._answered or self._is_closed())
-        if command_id not in self._answered:
-            raise _refused(self.view().retry_status)
+        await self._ask(RetryCommandKind.RETRY_NOW, command.command_id)
         return self.view()
 
     @retry_now.validator
-    def _may_retry(self, command: RetryNow) -> None:
-        if self._is_closed() or self._turns.recovery.retry_status is RetryStatus.PAUSED:
-            raise _refused(self.view().retry_status)
+    def _validate_retry(self, command: RetryNow) -> None:
+        status = self._turns.retry_status
+        if self._turns.is_closed() or status is RetryStatus.PAUSED:
+            raise ApplicationError(
+                f"the payment retry is {status}",
+                {"retry_status": status},
+                type=IllegalCommandError.code,
+            )
+
+    @workflow.update
+    async def retry_parked(self, command: RetryNow) -> RetrySnapshot:
+        """Take a parked step again at once.
+
+        Args:
+            command: Its id is the update's id.
+
+        Returns:
+            Where the payment retry stands after that.
+        """
+        await self._ask(RetryCommandKind.RETRY_PARKED, command.command_id)
+        return self.view()
+
+    async def _ask(self, kind: RetryCommandKind, command_id: UUID) -> None:
+        self._turns.put(RetryCommand(kind=kind, command_id=command_id))
+        await workflow.wait_condition(lambda: command_id in self._turns.answered)
 
     @workflow.query
     def view(self) -> RetrySnapshot:
-        """Return where the recovery stands, without touching history."""
+        """Return where the payment retry stands, without touching history."""
         return self._turns.snapshot()
-
-
-def _refused(status: RetryStatus) -> ApplicationError:
-    return ApplicationError(
-        f"the payment retry is {status}",
-        {"retry_status": status},
-        type=IllegalCommandError.code,
-    )

@@ -1,4 +1,4 @@
-"""A subscription's recoveries, one child workflow an unpaid invoice: at most one is active."""
+"""A subscription's payment retries, one child workflow an unpaid invoice: at most one is active."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.billing import Refreshed
     from domain.ids import payment_retry_id, payment_retry_workflow_id
     from domain.retries import CLOSED, RetryStatus
-    from domain.retry_messages import RetryReport, RetryStart, RetryWish, WishKind
+    from domain.retry_messages import RetryCommand, RetryCommandKind, RetryReport, RetryStart
     from workflows.payment_retry import PaymentRetryWorkflow
     from workflows.search_attributes import starting_attributes
 
@@ -21,58 +21,56 @@ STOP_TIMEOUT = timedelta(seconds=15)
 
 
 class Recoveries:
-    """Open recoveries by Stripe's invoice id, oldest first."""
+    """Open payment retries by Stripe's invoice id, oldest first."""
 
     def __init__(self, known: Mapping[str, RetryStatus]) -> None:
         self.open = dict(known)
+        # Reason: a row can be open though its workflow is gone; the first look finds out.
+        self._unchecked = set(known)
 
-    async def start(self, refreshed: Refreshed) -> None:
-        """Recover the latest unpaid invoice; older recoveries step back for it.
+    async def align(self, refreshed: Refreshed, given_up: Collection[str]) -> None:
+        """Make what runs agree with what is owed: start, suspend, resume, and tell the rest.
 
         Args:
-            refreshed: A look at Stripe that found the subscription owing.
+            refreshed: A look at Stripe.
+            given_up: Invoices whose last resort is still to be carried out.
         """
-        latest = refreshed.state.latest_stripe_invoice_id
-        if latest not in refreshed.unpaid_stripe_invoice_ids or latest in self.open:
-            return
-        for older in self.open:
-            await ask_recovery(older, WishKind.STEP_BACK)
-            self.open[older] = RetryStatus.PAUSED
-        if await _start_child(refreshed, latest):
-            self.open[latest] = RetryStatus.WAITING
+        owed = [known for known in refreshed.owed_stripe_invoice_ids if known not in given_up]
+        for known in [known for known in self.open if known not in owed]:
+            await self._tell(known, RetryCommandKind.REFRESH)
+        for stripe_invoice_id in owed:
+            # Reason: the newest is collected first; the others wait for its end.
+            is_suspended = stripe_invoice_id != owed[-1]
+            if stripe_invoice_id not in self.open or stripe_invoice_id in self._unchecked:
+                await self._start(refreshed, stripe_invoice_id, is_suspended)
+            await self._suspend_or_resume(stripe_invoice_id, is_suspended)
 
-    def hear(self, report: RetryReport) -> None:
-        """Take note of where a recovery says it stands."""
+    def on_report(self, report: RetryReport) -> None:
+        """Take note of where a payment retry says it stands."""
         if report.retry_status in CLOSED:
             self.open.pop(report.stripe_invoice_id, None)
         elif report.stripe_invoice_id in self.open:
             self.open[report.stripe_invoice_id] = report.retry_status
 
-    async def look(self, unpaid: Collection[str]) -> None:
-        """Tell recoveries whose invoice is no longer owed to look for themselves."""
-        for stripe_invoice_id in [known for known in self.open if known not in unpaid]:
-            await ask_recovery(stripe_invoice_id, WishKind.LOOK)
-
-    async def go_on(self) -> None:
-        """Let the newest recovery that stepped back go on, if none is active."""
-        if self.open and all(status is RetryStatus.PAUSED for status in self.open.values()):
-            newest = list(self.open)[-1]
-            self.open[newest] = RetryStatus.WAITING
-            await ask_recovery(newest, WishKind.GO_ON)
-
-    async def offer_card(self, stripe_payment_method_id: str) -> None:
-        """Let every open recovery try another card."""
-        for stripe_invoice_id in self.open:
-            await ask_recovery(stripe_invoice_id, WishKind.OFFER_CARD, stripe_payment_method_id)
+    async def try_card(self, stripe_payment_method_id: str) -> None:
+        """Let every open payment retry try another card."""
+        for stripe_invoice_id in list(self.open):
+            await self._tell(
+                stripe_invoice_id,
+                RetryCommandKind.TRY_CARD,
+                stripe_payment_method_id,
+            )
 
     async def stop(self, closed_invoice_ids: Callable[[], set[str]]) -> None:
-        """Stop all recoveries and wait a little for a charge in flight.
+        """Stop all payment retries and wait a little for a charge in flight.
 
         Args:
             closed_invoice_ids: Tells which have reported their end.
         """
-        for stripe_invoice_id in self.open:
-            await ask_recovery(stripe_invoice_id, WishKind.STOP)
+        for stripe_invoice_id in [
+            known for known in self.open if known not in closed_invoice_ids()
+        ]:
+            await self._tell(stripe_invoice_id, RetryCommandKind.STOP)
         with suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: closed_invoice_ids() >= self.open.keys(),
@@ -80,30 +78,71 @@ class Recoveries:
                 timeout_summary="charge in flight",
             )
 
+    async def _start(
+        self,
+        refreshed: Refreshed,
+        stripe_invoice_id: str,
+        is_suspended: bool,
+    ) -> None:
+        self._unchecked.discard(stripe_invoice_id)
+        if await _start_child(refreshed, stripe_invoice_id, is_suspended):
+            started = RetryStatus.PAUSED if is_suspended else RetryStatus.WAITING
+            self.open[stripe_invoice_id] = started
+        elif stripe_invoice_id not in self.open:
+            # Reason: it runs although it has reported its end; it looks whether that is true.
+            await self._tell(stripe_invoice_id, RetryCommandKind.REFRESH)
 
-async def ask_recovery(
+    async def _suspend_or_resume(self, stripe_invoice_id: str, is_suspended: bool) -> None:
+        known = self.open.get(stripe_invoice_id)
+        if known is None or (known is RetryStatus.PAUSED) is is_suspended:
+            return
+        kind = RetryCommandKind.SUSPEND if is_suspended else RetryCommandKind.RESUME
+        self.open[stripe_invoice_id] = RetryStatus.PAUSED if is_suspended else RetryStatus.WAITING
+        await self._tell(stripe_invoice_id, kind)
+
+    async def _tell(
+        self,
+        stripe_invoice_id: str,
+        kind: RetryCommandKind,
+        stripe_payment_method_id: str | None = None,
+    ) -> None:
+        if not await tell_payment_retry(stripe_invoice_id, kind, stripe_payment_method_id):
+            # Reason: it is gone without a word; if its invoice is still owed, it is started again.
+            self.open.pop(stripe_invoice_id, None)
+
+
+async def tell_payment_retry(
     stripe_invoice_id: str,
-    kind: WishKind,
+    kind: RetryCommandKind,
     stripe_payment_method_id: str | None = None,
-) -> None:
-    """Put a wish into a recovery's box.
+) -> bool:
+    """Send a command to a payment retry.
 
     Args:
-        stripe_invoice_id: Whose recovery.
-        kind: What is wished.
+        stripe_invoice_id: Whose payment retry.
+        kind: What it is to do.
         stripe_payment_method_id: The card, if one is offered.
+
+    Returns:
+        Whether there is one to be told.
     """
     handle = workflow.get_external_workflow_handle_for(
         PaymentRetryWorkflow.run,
         payment_retry_workflow_id(stripe_invoice_id),
     )
-    wish = RetryWish(kind=kind, stripe_payment_method_id=stripe_payment_method_id)
-    # Reason: one that has ended meanwhile has reported so; nobody needs to be told.
-    with suppress(FailureError):
-        await handle.signal(PaymentRetryWorkflow.ask, wish)
+    command = RetryCommand(kind=kind, stripe_payment_method_id=stripe_payment_method_id)
+    try:
+        await handle.signal(PaymentRetryWorkflow.command, command)
+    except FailureError:
+        return False
+    return True
 
 
-async def _start_child(refreshed: Refreshed, stripe_invoice_id: str) -> bool:
+async def _start_child(
+    refreshed: Refreshed,
+    stripe_invoice_id: str,
+    is_suspended: bool,
+) -> bool:
     state = refreshed.state
     start = RetryStart(
         payment_retry_id=payment_retry_id(stripe_invoice_id),
@@ -111,8 +150,9 @@ async def _start_child(refreshed: Refreshed, stripe_invoice_id: str) -> bool:
         user_id=state.user_id,
         stripe_subscription_id=state.stripe_subscription_id or "",
         stripe_invoice_id=stripe_invoice_id,
-        grace_ends_at=state.grace_ends_at or workflow.now(),
+        grace_ends_at=state.grace_ends_at or workflow.now() + refreshed.policy.policy.grace,
         policy=refreshed.policy,
+        is_suspended=is_suspended,
     )
     try:
         await workflow.start_child_workflow(
@@ -120,10 +160,10 @@ async def _start_child(refreshed: Refreshed, stripe_invoice_id: str) -> bool:
             start,
             id=payment_retry_workflow_id(stripe_invoice_id),
             parent_close_policy=ParentClosePolicy.ABANDON,
-            # Reason: an invoice is recovered once; what ended has spoken its last word.
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            # Reason: one that has ended without settling its invoice begins again.
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             search_attributes=starting_attributes(state.user_id, state.subscription_id),
-            static_summary=f"recover {stripe_invoice_id}",
+            static_summary=f"collect {stripe_invoice_id}",
         )
     except WorkflowAlreadyStartedError:
         return False

@@ -1,8 +1,9 @@
-"""What others see of a recovery: its row, the Web UI, and mail to the customer."""
+"""What others see of a payment retry: its row, the Web UI, and mail to the customer."""
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from domain.parked import ParkedStep
     from domain.retries import NextStep, Recovery
     from domain.retry_messages import RetrySnapshot, RetryStart
     from workflows.retry_desk import RetryDesk
@@ -14,15 +15,18 @@ class RetryBoard:
     """Shows each next step once."""
 
     def __init__(self, start: RetryStart, desk: RetryDesk, mail: RetryMail) -> None:
-        self.link: str | None = None
+        self.link = start.link
+        self.amount_paid_cents = 0
+        self.parked: ParkedStep | None = None
         self._mail = mail
         self._payment_retry_id = start.payment_retry_id
         self._desk = desk
         self._step: NextStep | None = None
+        self._is_saved = True
 
     def show_charging(self, attempt: int, trigger: str) -> None:
         """Take note that the charge's own activity shows the row as `charging`."""
-        self._step = None
+        self._is_saved = False
         workflow.set_current_details(f"Charging now: attempt {attempt}, {trigger}.")
 
     async def show(self, step: NextStep, recovery: Recovery, attempt: int) -> None:
@@ -33,16 +37,21 @@ class RetryBoard:
             recovery: What is known.
             attempt: Number of the latest charge.
         """
-        if step == self._step:
+        if step == self._step and self._is_saved:
             return
         is_news = self._step is None or step.retry_status is not self._step.retry_status
         self._step = step
         snapshot = self.snapshot(recovery)
-        await self._desk.save(snapshot)
-        workflow.set_current_details(_told(snapshot, recovery.decline_code))
+        await self._save(snapshot)
         if is_news:
             workflow.upsert_search_attributes([STATUS.value_set(snapshot.retry_status)])
-            self._mail.send(snapshot, attempt, self.link)
+            self._mail.send(snapshot, attempt, self.link, self.amount_paid_cents)
+
+    async def show_parked(self, parked: ParkedStep | None, recovery: Recovery | None) -> None:
+        """Show a step that could not be taken; None takes it away with what is shown next."""
+        self.parked, self._is_saved = parked, False
+        if parked is not None and recovery is not None:
+            await self._save(self.snapshot(recovery))
 
     def snapshot(self, recovery: Recovery) -> RetrySnapshot:
         """Return what the row shows."""
@@ -52,13 +61,22 @@ class RetryBoard:
             retry_status=recovery.retry_status,
             attempt_count=recovery.attempt_count,
             next_attempt_at=self._step.at if self._step and is_charge else None,
+            decline_code=recovery.decline_code,
+            parked=() if self.parked is None else (self.parked,),
         )
 
+    async def _save(self, snapshot: RetrySnapshot) -> None:
+        await self._desk.save(snapshot)
+        self._is_saved = True
+        workflow.set_current_details(_render(snapshot))
 
-def _told(snapshot: RetrySnapshot, decline_code: str | None) -> str:
-    told = f"**{snapshot.retry_status}** after {snapshot.attempt_count} scheduled tries."
+
+def _render(snapshot: RetrySnapshot) -> str:
+    text = f"**{snapshot.retry_status}** after {snapshot.attempt_count} scheduled tries."
     if snapshot.next_attempt_at:
-        told += f" Next charge at {snapshot.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC."
-    if decline_code:
-        told += f" Last decline: `{decline_code}`."
-    return told
+        text += f" Next charge at {snapshot.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC."
+    if snapshot.decline_code:
+        text += f" Last decline: `{snapshot.decline_code}`."
+    for parked in snapshot.parked:
+        text += f" **Parked:** {parked.step}: {parked.message}."
+    return text

@@ -1,4 +1,4 @@
-"""News of a recovery for its customer."""
+"""Mails of a payment retry to its customer."""
 
 import asyncio
 
@@ -10,29 +10,43 @@ with workflow.unsafe.imports_passed_through():
     from domain.retry_messages import MailOrder, RetrySnapshot, RetryStart
     from workflows.timeouts import MAIL
 
+_KEPT_KEY_COUNT = 50
+
 
 class RetryMail:
-    """Mails on their way."""
+    """Mails that are being sent, and those that were."""
 
     def __init__(self, start: RetryStart) -> None:
+        self.mailed_keys = start.mailed_keys
         self._start = start
         self._sending: list[asyncio.Task[None]] = []
 
-    def send(self, snapshot: RetrySnapshot, attempt: int, link: str | None) -> None:
-        """Send the news of a new status, beside the work: it never waits for a mail server."""
+    def send(
+        self,
+        snapshot: RetrySnapshot,
+        attempt: int,
+        link: str | None,
+        amount_paid_cents: int,
+    ) -> None:
+        """Send the news of a new status, once; the work never waits for a mail server."""
+        key = f"{self._start.stripe_invoice_id}-{attempt}-{snapshot.retry_status}"
+        if key in self.mailed_keys:
+            return
+        self.mailed_keys = (*self.mailed_keys, key)[-_KEPT_KEY_COUNT:]
         order = MailOrder(
-            message_key=f"{self._start.stripe_invoice_id}-{attempt}-{snapshot.retry_status}",
+            message_key=key,
             user_id=self._start.user_id,
             retry_status=snapshot.retry_status,
             next_attempt_at=snapshot.next_attempt_at,
             link=link,
+            decline_code=snapshot.decline_code,
+            amount_paid_cents=amount_paid_cents,
         )
         self._sending.append(asyncio.create_task(_send(order)))
 
-    async def finish(self) -> None:
-        """Wait until all mails are sent or given up."""
-        await asyncio.gather(*self._sending)
-        self._sending.clear()
+    def is_done(self) -> bool:
+        """Whether all mails are sent or given up."""
+        return all(task.done() for task in self._sending)
 
 
 async def _send(order: MailOrder) -> None:

@@ -1,95 +1,115 @@
-"""The turns of one recovery: what `PaymentRetryWorkflow` does when its box or its clock says so."""
+"""What a payment retry does when a command comes, or when its time has come."""
 
 from collections import deque
+from datetime import datetime
+from uuid import UUID
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.retries import (
-        CLOSED,
-        AttemptTrigger,
-        ChargeResult,
-        NextStep,
-        Recovery,
-        RetryStatus,
-        after_charge,
-    )
+    from domain.retries import AttemptTrigger, NextStep, RetryStatus, next_step
     from domain.retry_messages import (
-        ChargeOutcome,
         LastResortOrder,
+        RetryCommand,
+        RetryCommandKind,
         RetrySnapshot,
         RetryStart,
-        RetryWish,
-        WishKind,
     )
     from workflows.retry_board import RetryBoard
     from workflows.retry_desk import RetryDesk
-
-_MOVES = {
-    WishKind.STOP: RetryStatus.CANCELED,
-    WishKind.STEP_BACK: RetryStatus.PAUSED,
-    WishKind.GO_ON: RetryStatus.WAITING,
-}
+    from workflows.retry_mail import RetryMail
+    from workflows.retry_steps import RetrySteps
 
 
 class RetryTurns:
-    """State of one recovery, and the steps that change it; one at a time."""
+    """One thing after the other: commands, what is owed, and what the schedule says."""
 
-    def __init__(self, start: RetryStart, desk: RetryDesk, board: RetryBoard) -> None:
-        self.wishes: deque[RetryWish] = deque()
-        self.recovery = start.recovery or Recovery(
-            waits_from=workflow.now(),
-            grace_ends_at=start.grace_ends_at,
-        )
-        self._start, self._desk, self._board = start, desk, board
-        self._attempt = start.attempt
-        self._outcome: ChargeOutcome | None = None
+    def __init__(self, start: RetryStart, mail: RetryMail) -> None:
+        self.commands: deque[RetryCommand] = deque()
+        self.answered: set[UUID] = set()
+        self._start = start
+        desk = RetryDesk(start, self._is_stopped)
+        self._board = RetryBoard(start, desk, mail)
+        self._steps = RetrySteps(start, desk, self._board)
+        self._waiting: set[UUID] = set()
         self._last_resort: LastResortOrder | None = None
 
-    async def open(self) -> None:
-        """Take the invoice over from Stripe, unless an earlier run did."""
-        if self._start.recovery is None:
-            opened = await self._desk.open(self.recovery)
-            self.recovery, self._attempt = opened.recovery, opened.attempt
-            self._board.link, card = opened.link, opened.offered_card_id
-            if card is not None:
-                self.put(RetryWish(kind=WishKind.OFFER_CARD, stripe_payment_method_id=card))
+    @property
+    def retry_status(self) -> RetryStatus:
+        """Where the payment retry stands."""
+        return self._steps.recovery.retry_status
 
-    def put(self, wish: RetryWish) -> None:
-        """Put a wish into the box, once; to stop goes before all others."""
-        if wish.kind is WishKind.STOP:
-            self.wishes.appendleft(wish)
-        elif wish not in self.wishes:
-            self.wishes.append(wish)
+    def put(self, command: RetryCommand) -> None:
+        """Put a command into the box, once; to stop goes before all others."""
+        if command.kind is RetryCommandKind.STOP:
+            self.commands.appendleft(command)
+        elif command not in self.commands:
+            self.commands.append(command)
 
-    async def grant(self, wish: RetryWish) -> None:
-        """Do what somebody asked for."""
-        is_paused = self.recovery.retry_status is RetryStatus.PAUSED
-        if (status := _MOVES.get(wish.kind)) is not None:
-            self._move(retry_status=status)
-        elif wish.kind is WishKind.LOOK:
-            await self._look()
-        elif not is_paused and wish.kind is WishKind.OFFER_CARD:
-            await self.charge(AttemptTrigger.NEW_CARD, wish.stripe_payment_method_id)
-        elif not is_paused:
-            await self.charge(AttemptTrigger.MANUAL)
-        elif wish.kind is WishKind.OFFER_CARD:
-            self._move(decline_code=None, advice_code=None)  # tried when ours goes on
+    def is_closed(self) -> bool:
+        """Whether there is nothing more to do."""
+        return not self.commands and self._steps.is_closed()
 
-    async def charge(self, trigger: AttemptTrigger, card: str | None = None) -> None:
-        """Make one charge and take its outcome in."""
-        self._attempt += 1
-        self._board.show_charging(self._attempt, trigger)
-        outcome = await self._desk.charge(self._attempt, trigger, card)
-        decline = (outcome.decline_code, outcome.advice_code)
-        now = workflow.now()
-        self.recovery = after_charge(self.recovery, trigger, outcome.result, decline, now)
-        self._board.link = outcome.next_action_url or self._board.link
-        self._outcome = outcome
-        if self.recovery.retry_status not in CLOSED:
-            await self._report()
+    async def handle_next(self) -> datetime | None:
+        """Do what is due.
 
-    def give_up(self) -> None:
+        Returns:
+            When there is something to do again; None if somebody must ask first.
+        """
+        if self.commands:
+            self._execute(self.commands.popleft())
+            return workflow.now()
+        now, rests_until = workflow.now(), self._steps.rests_until
+        if rests_until is not None and rests_until > now:
+            self._answer()
+            return rests_until
+        if self._steps.is_owing():
+            await self._steps.run_owed()
+            self._answer()
+            return workflow.now()
+        return await self._follow_schedule(now)
+
+    async def close(self) -> None:
+        """Show and report how it ended."""
+        step = NextStep(retry_status=self.retry_status)
+        await self._board.show(step, self._steps.recovery, self._steps.attempt)
+        last_resort, self._last_resort = self._last_resort, None
+        await self._steps.report_end(last_resort)
+        self._answer()
+
+    def snapshot(self) -> RetrySnapshot:
+        """Return what the row shows."""
+        return self._board.snapshot(self._steps.recovery)
+
+    def carried(self, mailed_keys: tuple[str, ...]) -> RetryStart:
+        """Return what the next run needs of this one."""
+        steps = self._steps
+        carried = {
+            "recovery": steps.recovery if steps.is_opened else None,
+            "attempt": steps.attempt,
+            "charge": steps.charge,
+            "offered_card_id": steps.offered_card_id,
+            "is_refresh_owed": steps.is_refresh_owed,
+            "link": self._board.link,
+            "mailed_keys": mailed_keys,
+        }
+        return self._start.model_copy(update=carried)
+
+    async def _follow_schedule(self, now: datetime) -> datetime | None:
+        steps = self._steps
+        step = next_step(self._start.policy.policy, steps.recovery)
+        if step.at is None or step.at > now:
+            steps.move(retry_status=step.retry_status)
+            await self._board.show(step, steps.recovery, steps.attempt)
+            self._answer()
+            return step.at
+        if step.action is NextStep.Action.CHARGE:
+            steps.owe_charge(AttemptTrigger.SCHEDULED)
+        else:
+            self._exhaust()
+        return now
+
+    def _exhaust(self) -> None:
         """End, and ask the mailbox for the policy's last resort."""
         policy = self._start.policy.policy
         self._last_resort = LastResortOrder(
@@ -97,38 +117,33 @@ class RetryTurns:
             last_resort=policy.last_resort,
             after_uncollectible=policy.after_uncollectible,
         )
-        self._move(retry_status=RetryStatus.EXHAUSTED)
+        self._steps.move(retry_status=RetryStatus.EXHAUSTED)
 
-    async def show(self, step: NextStep) -> None:
-        """Let everybody know what comes next, if that is new."""
-        self._move(retry_status=step.retry_status)
-        await self._board.show(step, self.recovery, self._attempt)
+    def _execute(self, command: RetryCommand) -> None:
+        """Do what a command asks, or owe it."""
+        steps, kind = self._steps, command.kind
+        is_paused = self.retry_status is RetryStatus.PAUSED
+        steps.wake()
+        if command.command_id is not None:
+            self._waiting.add(command.command_id)
+        if kind is RetryCommandKind.REFRESH:
+            steps.is_refresh_owed = True
+        elif steps.is_closed():
+            return  # also to a stop: a charge that was in flight may have been paid
+        elif kind is RetryCommandKind.STOP:
+            steps.stop()
+        elif kind is RetryCommandKind.SUSPEND:
+            steps.move(retry_status=RetryStatus.PAUSED)
+        elif kind is RetryCommandKind.RESUME and is_paused:
+            steps.resume()
+        elif kind is RetryCommandKind.TRY_CARD:
+            steps.try_card(command.stripe_payment_method_id)
+        elif kind is RetryCommandKind.RETRY_NOW and not is_paused:
+            steps.owe_charge(AttemptTrigger.MANUAL)
 
-    async def close(self) -> None:
-        """Show and report how it ended."""
-        await self.show(NextStep(retry_status=self.recovery.retry_status))
-        await self._report()
+    def _answer(self) -> None:
+        self.answered |= self._waiting
+        self._waiting.clear()
 
-    def snapshot(self) -> RetrySnapshot:
-        """Return what the row shows."""
-        return self._board.snapshot(self.recovery)
-
-    def carried(self) -> RetryStart:
-        """Return what the next run needs of this one."""
-        carried = {"recovery": self.recovery, "attempt": self._attempt}
-        return self._start.model_copy(update=carried)
-
-    async def _look(self) -> None:
-        outcome = await self._desk.look()
-        if outcome.result is ChargeResult.SUCCEEDED:
-            self._move(retry_status=RetryStatus.RECOVERED)
-        elif outcome.result is ChargeResult.GONE:
-            self._move(retry_status=RetryStatus.CANCELED)
-
-    async def _report(self) -> None:
-        outcome, self._outcome = self._outcome, None
-        attempt, status = self._attempt if outcome else None, self.recovery.retry_status
-        await self._desk.report(status, attempt, outcome, self._last_resort)
-
-    def _move(self, **changes: object) -> None:
-        self.recovery = self.recovery.model_copy(update=changes)
+    def _is_stopped(self) -> bool:
+        return any(command.kind is RetryCommandKind.STOP for command in self.commands)

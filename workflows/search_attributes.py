@@ -13,7 +13,8 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 USER_ID = SearchAttributeKey.for_keyword("UserId")
 SUBSCRIPTION_ID = SearchAttributeKey.for_keyword("SubscriptionId")
-STATUS = SearchAttributeKey.for_keyword("Status")
+# Reason: the Web UI would show one named `Status` in place of the execution's.
+STATUS = SearchAttributeKey.for_keyword("ResourceStatus")
 ALL = (USER_ID, SUBSCRIPTION_ID, STATUS)
 
 

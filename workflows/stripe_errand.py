@@ -10,9 +10,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.catalog import CatalogActivities
     from activities.setup_intents import SetupIntentActivities
     from domain.errands import ErrandKind, ErrandResult, StripeErrand
-    from domain.retry_messages import WishKind
-    from workflows.recoveries import ask_recovery
-    from workflows.timeouts import STRIPE_CALL
+    from domain.retry_messages import RetryCommandKind
+    from workflows.recoveries import tell_payment_retry
+    from workflows.timeouts import STRIPE_COMMAND
 
 Job = Callable[[Any, StripeErrand], Coroutine[Any, Any, ErrandResult]]
 
@@ -23,6 +23,7 @@ _ACTIVITIES: dict[ErrandKind, Job] = {
     ErrandKind.CREATE_SETUP_INTENT: SetupIntentActivities.create_setup_intent,
     ErrandKind.CREATE_PLAN: CatalogActivities.create_plan,
     ErrandKind.CHANGE_PLAN: CatalogActivities.change_plan,
+    ErrandKind.SYNC_CUSTOMER: CardActivities.sync_customer,
 }
 
 
@@ -32,7 +33,7 @@ class StripeErrandWorkflow:
 
     @workflow.run
     async def run(self, errand: StripeErrand) -> ErrandResult:
-        """Do the job, then offer a new default card to every open recovery of its owner.
+        """Do the job, then offer a new default card to every payment retry of its owner.
 
         Args:
             errand: What to do; its id makes Stripe's idempotency keys.
@@ -43,13 +44,13 @@ class StripeErrandWorkflow:
         result = await workflow.execute_activity_method(
             _ACTIVITIES[errand.kind],
             errand,
-            **STRIPE_CALL,
+            **STRIPE_COMMAND,
             summary=errand.kind,
         )
         for stripe_invoice_id in result.retried_stripe_invoice_ids:
-            await ask_recovery(
+            await tell_payment_retry(
                 stripe_invoice_id,
-                WishKind.OFFER_CARD,
+                RetryCommandKind.TRY_CARD,
                 result.stripe_payment_method_id,
             )
         return result

@@ -23,7 +23,8 @@ with workflow.unsafe.imports_passed_through():
 class SubscriptionWorkflow:
     """One execution per subscription, its only writer; its id is `subscription-{subscription_id}`.
 
-    Commands, hints and reports go into the mailbox; only `run` takes them out, one by one.
+    Commands, hints and reports go into the mailbox; only `run` takes them out, one by one. What it
+    could not do it keeps as owed, and tries again.
     """
 
     @workflow.init
@@ -44,21 +45,19 @@ class SubscriptionWorkflow:
             The final state; None if there is no such subscription.
         """
         await self._turns.open()
-        while not self._standing.is_over():
-            await self._turn()
-        while not await self._box.is_quiet():  # nobody may be left waiting at the end
+        while not self._is_done():
             await self._turn()
         return self._standing.state
 
+    def _is_done(self) -> bool:
+        is_idle = not self._box.has_mail() and workflow.all_handlers_finished()
+        return is_idle and self._standing.is_over()
+
     async def _turn(self) -> None:
-        if self._box.commands:
-            self._box.answer(await self._turns.obey(self._box.commands[0]))
-        elif self._box.reports:
-            await self._turns.hear(self._box.reports.popleft())
-        elif self._box.hint_ids:
-            await self._turns.look(self._box.take_hints())
-        elif (due_at := self._standing.next_due_at()) and due_at <= workflow.now():
-            await self._turns.tell_grace_is_over()
+        if await self._turns.handle_next():
+            return
+        if self._standing.is_over():
+            await self._box.is_quiet()
         elif workflow.info().get_current_history_length() >= self._start.rotate_after:
             await self._rotate()
         else:
@@ -74,7 +73,12 @@ class SubscriptionWorkflow:
     async def _rotate(self) -> None:
         if await self._box.is_quiet():  # no await between this and the next line
             state, answers = self._standing.carried(), self._box.answers
-            carried = {"state": state, "hint_ids": (), "answers": answers}
+            carried = {
+                "state": state,
+                "hint_ids": (),
+                "answers": answers,
+                "grace_told": self._standing.grace_told,
+            }
             workflow.continue_as_new(self._start.model_copy(update=carried))
 
     @workflow.update

@@ -12,31 +12,38 @@ with workflow.unsafe.imports_passed_through():
     from domain.billing import (
         CommandAnswer,
         EventNote,
+        OwedStep,
         Refreshed,
+        StepKind,
         SubscriptionCommand,
         SubscriptionOrder,
         SubscriptionStart,
         SubscriptionState,
     )
     from domain.errors import IllegalCommandError
+    from domain.notes import note_of_parked
+    from domain.retries import OlderInvoices
     from domain.subscriptions import FINAL, Effect, decide
     from workflows.mailbox import Mailbox
+    from workflows.owed_steps import OwedSteps
     from workflows.recoveries import Recoveries
     from workflows.search_attributes import STATUS
-    from workflows.timeouts import RECORD, STRIPE_CALL
+    from workflows.timeouts import RECORD
 
+# Reason: a payment retry that waits for a card ends with grace, too; it speaks first.
 AFTER_GRACE = timedelta(seconds=1)
 
 Step = Callable[[Any, SubscriptionOrder], Coroutine[Any, Any, Refreshed]]
 
 
 class SubscriptionStanding:
-    """The state, the recoveries that belong to it, and the one way in which both change."""
+    """The state, the payment retries that belong to it, and what is still owed."""
 
     def __init__(self, start: SubscriptionStart, box: Mailbox) -> None:
         self.state: SubscriptionState | None = None
         self.recoveries = Recoveries({})
-        self.grace_told: datetime | None = None
+        self.owed = OwedSteps()
+        self.grace_told = start.grace_told
         self._subscription_id = start.subscription_id
         self._box = box
         if start.state is not None:
@@ -46,53 +53,73 @@ class SubscriptionStanding:
         """Start from what the row, or the run before, says."""
         self.state = state
         self.recoveries = Recoveries(state.recoveries if state else {})
+        self.owed = OwedSteps(state.owed if state else ())
 
     def order(self, **what: Any) -> SubscriptionOrder:
         """Write an order for an activity, on this workflow's time."""
-        return SubscriptionOrder(subscription_id=self._subscription_id, at=workflow.now(), **what)
-
-    async def advance(self, step: Step, order: SubscriptionOrder) -> None:
-        """Take a step that nobody waits for; one that cannot be taken parks the subscription."""
-        try:
-            await self.take(step, order)
-        except ActivityError as error:
-            await self._park(error, order.notes)
-
-    async def take(self, step: Step, order: SubscriptionOrder) -> None:
-        """Take a step and follow where it leads.
-
-        Args:
-            step: An activity that ends with a look at Stripe.
-            order: Its argument.
-
-        Raises:
-            ActivityError: The step was refused for good.
-        """
-        refreshed = await workflow.execute_activity_method(
-            step,
-            order,
-            **STRIPE_CALL,
-            summary=order.summary,
+        return SubscriptionOrder(
+            subscription_id=self._subscription_id,
+            at=workflow.now(),
+            parked=self.owed.parked(),
+            **what,
         )
+
+    def order_of(self, step: OwedStep) -> SubscriptionOrder:
+        """Write the order of an owed step, on this workflow's time."""
+        changes = {
+            "at": workflow.now(),
+            "is_repeated": step.try_count > 0,
+            "parked": self.owed.parked(),
+        }
+        return step.order.model_copy(update=changes)
+
+    async def apply(self, refreshed: Refreshed) -> None:
+        """Follow where a look at Stripe leads."""
         before, self.state = self.state, refreshed.state
-        if Effect.STOP_RECOVERIES in refreshed.effects:
+        if self.state.subscription_status in FINAL:
+            self.owed.drop_what_has_ended()
             await self.recoveries.stop(self._box.closed_invoice_ids)
-        elif Effect.RECOVER in refreshed.effects:
-            await self.recoveries.start(refreshed)
-        await self.recoveries.look(refreshed.unpaid_stripe_invoice_ids)
-        status = refreshed.state.subscription_status
+        else:
+            await self._follow_debts(refreshed)
+        if Effect.CANCEL_AT_STRIPE in refreshed.effects:
+            self.owed.add(StepKind.CANCEL_AT_STRIPE, self.order())
+        if refreshed.refund_payment_ids:
+            order = self.order(payment_ids=refreshed.refund_payment_ids)
+            self.owed.add(StepKind.REFUND, order)
+        status = self.state.subscription_status
         if before is None or before.subscription_status is not status:
             workflow.upsert_search_attributes([STATUS.value_set(status)])
-        workflow.set_current_details(_told(self.carried()))
+        self._show()
+
+    async def park(self, step: OwedStep, error: ActivityError) -> None:
+        """Show a step that could not be taken, and owe it."""
+        is_new = step.parked is None
+        parked = self.owed.park(step, error, workflow.now())
+        notes: tuple[EventNote, ...] = (note_of_parked(parked, workflow.now()),) if is_new else ()
+        self.state = await workflow.execute_activity_method(
+            SubscriptionRowActivities.park_subscription,
+            self.order(notes=notes),
+            **RECORD,
+            summary=f"park {step.kind}",
+        )
+        workflow.logger.error("step parked", extra={"step": step.kind, "code": parked.code})
+        self._show()
 
     def is_over(self) -> bool:
-        """Whether nothing can happen to this subscription any more."""
-        return self.state is None or self.state.subscription_status in FINAL
+        """Whether nothing can happen to this subscription any more, and nothing is owed."""
+        if self.state is None:
+            return True
+        return self.state.subscription_status in FINAL and not any(self.owed)
 
     def next_due_at(self) -> datetime | None:
         """Return when something has to be done by itself; None if somebody must ask first."""
+        times = [at for at in (self.grace_due_at(), self.owed.next_try_at()) if at is not None]
+        return min(times, default=None)
+
+    def grace_due_at(self) -> datetime | None:
+        """Return when the end of access is to be told; None if there is none to be told."""
         ends_at = self.untold_grace_end()
-        return None if ends_at is None else _told_at(ends_at)
+        return None if ends_at is None else ends_at + AFTER_GRACE
 
     def untold_grace_end(self) -> datetime | None:
         """Return when access ends; None if it does not, or if that is told."""
@@ -102,7 +129,7 @@ class SubscriptionStanding:
     def refusal(self, command: SubscriptionCommand) -> CommandAnswer | None:
         """Return why a command does not fit; None if it does."""
         if self.state is None:
-            return None  # before the first step nobody knows; the turn decides
+            return None  # before the first step it is not known; the turn decides
         decision = decide(self.state.subscription_status, command.kind)
         if decision.refusal is None:
             return None
@@ -114,36 +141,34 @@ class SubscriptionStanding:
 
     def carried(self) -> SubscriptionState | None:
         """Return what the next run needs of this one."""
-        open_ones = {"recoveries": self.recoveries.open}
-        return self.state.model_copy(update=open_ones) if self.state else None
+        if self.state is None:
+            return None
+        changes = {"recoveries": self.recoveries.open, "owed": tuple(self.owed)}
+        return self.state.model_copy(update=changes)
 
-    async def _park(self, error: ActivityError, notes: tuple[EventNote, ...]) -> None:
-        # Reason: an error that no retry mends needs a person; ending the workflow would hide it.
-        self.state = await workflow.execute_activity_method(
-            SubscriptionRowActivities.park_subscription,
-            self.order(parked_reason=str(error.cause or error), notes=notes),
-            **RECORD,
-            summary="park",
-        )
-        workflow.set_current_details(_told(self.carried()))
+    async def _follow_debts(self, refreshed: Refreshed) -> None:
+        owed = refreshed.owed_stripe_invoice_ids
+        is_void = refreshed.policy.policy.older_invoices is OlderInvoices.VOID
+        if owed and is_void and refreshed.has_newer_settled:
+            order = self.order(void_stripe_invoice_ids=owed)
+            self.owed.add(StepKind.VOID_OLDER, order)
+        await self.recoveries.align(refreshed, self.owed.given_up_invoice_ids())
 
-
-def _told_at(ends_at: datetime) -> datetime:
-    # Reason: a recovery that waits for a card ends then, too; it speaks first, not by chance.
-    # Mailboxes that have told of it at once do so again when their histories are replayed.
-    return ends_at + AFTER_GRACE if workflow.patched("recovery-speaks-first") else ends_at
+    def _show(self) -> None:
+        workflow.set_current_details(_render(self.carried()))
 
 
-def _told(state: SubscriptionState | None) -> str:
+def _render(state: SubscriptionState | None) -> str:
     if state is None:
         return ""
-    told = f"**{state.subscription_status}**"
+    text = f"**{state.subscription_status}**"
     if state.stripe_subscription_id:
-        told += f" as `{state.stripe_subscription_id}`."
+        text += f" as `{state.stripe_subscription_id}`."
     if state.grace_ends_at:
-        told += f" Grace ends at {state.grace_ends_at:%Y-%m-%d %H:%M} UTC."
+        text += f" Grace ends at {state.grace_ends_at:%Y-%m-%d %H:%M} UTC."
     for stripe_invoice_id, status in state.recoveries.items():
-        told += f" Recovery of `{stripe_invoice_id}`: {status}."
-    if state.parked_reason:
-        told += f" **Needs a person:** {state.parked_reason}"
-    return told
+        text += f" Payment retry of `{stripe_invoice_id}`: {status}."
+    for step in state.owed:
+        if step.parked is not None:
+            text += f" **Parked:** {step.kind}: {step.parked.message}."
+    return text

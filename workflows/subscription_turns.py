@@ -1,26 +1,35 @@
-"""The turns of one subscription: what `SubscriptionWorkflow` does with what it takes out."""
+"""What `SubscriptionWorkflow` does with what it takes out of its mailbox."""
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.last_resorts import LastResortActivities
     from activities.subscription_commands import SubscriptionCommandActivities as Commands
     from activities.subscription_rows import SubscriptionRowActivities
-    from activities.subscriptions import SubscriptionActivities
-    from domain.billing import CommandAnswer, SubscriptionCommand, SubscriptionStart
+    from domain.billing import (
+        CommandAnswer,
+        StepKind,
+        SubscriptionCommand,
+        SubscriptionStart,
+    )
     from domain.errors import NotFoundError
     from domain.notes import note_of_command, note_of_grace_end, notes_of_report
-    from domain.retries import OlderInvoices, RetryStatus
     from domain.retry_messages import RetryReport
     from domain.subscriptions import CommandKind
+    from workflows.canceling import StepInterruptedError, run_interruptible
     from workflows.mailbox import Mailbox
     from workflows.subscription_standing import Step, SubscriptionStanding
-    from workflows.timeouts import RECORD
+    from workflows.subscription_steps import SubscriptionSteps
+    from workflows.timeouts import RECORD, STRIPE_COMMAND
+
+COMMANDS: dict[CommandKind, Step] = {
+    CommandKind.CANCEL_NOW: Commands.cancel_subscription,
+    CommandKind.CHANGE_PAYMENT_METHOD: Commands.change_payment_method,
+}
 
 
 class SubscriptionTurns:
-    """One thing after the other: start, commands, reports, hints, the end of grace."""
+    """One thing after the other: commands first, then reports, then what is owed."""
 
     def __init__(
         self,
@@ -31,9 +40,10 @@ class SubscriptionTurns:
         self._start = start
         self._box = box
         self._standing = standing
+        self._steps = SubscriptionSteps(box, standing)
 
     async def open(self) -> None:
-        """Write the row, then create the subscription at Stripe, unless that was done before."""
+        """Write the row, and owe the subscription's creation unless that was done before."""
         if self._standing.state is not None:
             return
         order = self._standing.order(request=self._start.request)
@@ -46,62 +56,109 @@ class SubscriptionTurns:
         self._standing.take_up(row)
         is_new = row is not None and row.stripe_subscription_id is None
         if is_new and self._start.request is not None and not self._standing.is_over():
-            await self._standing.advance(SubscriptionActivities.create_subscription, order)
+            self._standing.owed.add(StepKind.CREATE, order)
 
-    async def obey(self, command: SubscriptionCommand) -> CommandAnswer:
-        """Carry a command out, or say why not: now, when its turn has come."""
-        if self._standing.state is None:
+    async def handle_next(self) -> bool:
+        """Take one thing out and deal with it.
+
+        Returns:
+            Whether there was anything.
+        """
+        if self._box.commands:
+            answer = await self._execute(self._box.commands[0])
+            if answer is None:
+                self._box.put_behind()
+            else:
+                self._box.answer(answer)
+        elif self._box.reports:
+            self._on_report(self._box.reports.popleft())
+        elif self._box.hint_ids:
+            self._on_hints(self._box.take_hints())
+        elif (due_at := self._standing.grace_due_at()) and due_at <= workflow.now():
+            self._on_grace_end()
+        else:
+            return await self._steps.run_due()
+        return True
+
+    async def _execute(self, command: SubscriptionCommand) -> CommandAnswer | None:
+        """Carry a command out, or say why not: now, when its turn has come.
+
+        Returns:
+            The answer; None if the command lets a cancel go before it.
+        """
+        standing = self._standing
+        if standing.state is None:
             return CommandAnswer(
                 error_code=NotFoundError.code,
                 message="there is no such subscription",
             )
-        if (refusal := self._standing.refusal(command)) is not None:
+        if (refusal := standing.refusal(command)) is not None:
             return refusal
-        step: Step = Commands.change_payment_method
+        if command.kind is CommandKind.RETRY_PARKED:
+            await self._steps.retry_parked()
+            return CommandAnswer(state=standing.carried())
         if command.kind is CommandKind.CANCEL_NOW:
-            await self._standing.recoveries.stop(self._box.closed_invoice_ids)
-            step = Commands.cancel_subscription
-        order = self._standing.order(command=command, notes=(note_of_command(command),))
+            await standing.recoveries.stop(self._box.closed_invoice_ids)
         try:
-            await self._standing.take(step, order)
+            await self._perform(command)
+        except StepInterruptedError:
+            return None
         except ActivityError as error:
+            # Reason: payment retries that were stopped for a cancel go on if there is none.
+            standing.owed.add(StepKind.SYNC, standing.order())
             return _answer_of(error)
-        if command.stripe_payment_method_id is not None:
-            await self._standing.recoveries.offer_card(command.stripe_payment_method_id)
-        return CommandAnswer(state=self._standing.carried())
+        await self._follow_up(command)
+        return CommandAnswer(state=standing.carried())
 
-    async def hear(self, report: RetryReport) -> None:
-        """Take in what a recovery tells, and do what it asks."""
-        recoveries = self._standing.recoveries
-        recoveries.hear(report)
-        order = self._standing.order(
-            notes=notes_of_report(report),
-            last_resort=report.last_resort,
+    async def _perform(self, command: SubscriptionCommand) -> None:
+        is_cancel = command.kind is CommandKind.CANCEL_NOW
+        order = self._standing.order(command=command, notes=(note_of_command(command),))
+        if is_cancel:
+            kept = tuple(step for step in order.parked if step.kind is StepKind.SYNC)
+            order = order.model_copy(update={"parked": kept})
+        refreshed = await run_interruptible(
+            COMMANDS[command.kind],
+            order,
+            STRIPE_COMMAND,
+            order.summary,
+            lambda: not is_cancel and self._box.has_cancel(),
         )
-        if report.last_resort is not None and not self._standing.is_over():
-            await self._standing.advance(LastResortActivities.carry_out_last_resort, order)
-        else:
-            await self._standing.advance(SubscriptionActivities.refresh_subscription, order)
-        if report.retry_status is not RetryStatus.RECOVERED or not recoveries.open:
-            return
-        if report.older_invoices is OlderInvoices.VOID:
-            order = self._standing.order(void_stripe_invoice_ids=tuple(recoveries.open))
-            await self._standing.advance(LastResortActivities.void_invoices, order)
-        else:
-            await recoveries.go_on()
+        await self._standing.apply(refreshed)
 
-    async def look(self, hint_ids: tuple[str, ...]) -> None:
-        """Look at Stripe once, however many hints there were."""
+    async def _follow_up(self, command: SubscriptionCommand) -> None:
+        standing = self._standing
+        standing.owed.wake()
+        if command.stripe_payment_method_id is not None:
+            await standing.recoveries.try_card(command.stripe_payment_method_id)
+        is_made = standing.state is not None and standing.state.stripe_subscription_id is not None
+        if command.kind is CommandKind.CANCEL_NOW and is_made:
+            # Reason: what was charged while the cancel was waiting is paid back.
+            order = standing.order(refunds_all=self._steps.is_canceled_while_created)
+            standing.owed.add(StepKind.SYNC, order)
+
+    def _on_report(self, report: RetryReport) -> None:
+        """Take in what a payment retry tells, and owe what it asks."""
+        standing = self._standing
+        standing.recoveries.on_report(report)
+        notes = notes_of_report(report)
+        if report.last_resort is not None:
+            order = standing.order(notes=notes, last_resort=report.last_resort)
+            standing.owed.add(StepKind.LAST_RESORT, order)
+        elif notes or not standing.is_over():
+            standing.owed.add(StepKind.SYNC, standing.order(notes=notes))
+
+    def _on_hints(self, hint_ids: tuple[str, ...]) -> None:
+        """Owe one look at Stripe, however many hints there are; without a row they are nobody's."""
         if self._standing.state is not None:
             order = self._standing.order(hint_ids=hint_ids)
-            await self._standing.advance(SubscriptionActivities.refresh_subscription, order)
+            self._standing.owed.add(StepKind.SYNC, order)
 
-    async def tell_grace_is_over(self) -> None:
-        """Record that access has ended."""
+    def _on_grace_end(self) -> None:
+        """Owe the record that access has ended."""
         ended_at = self._standing.untold_grace_end() or workflow.now()
         self._standing.grace_told = ended_at
         order = self._standing.order(notes=(note_of_grace_end(ended_at),))
-        await self._standing.advance(SubscriptionActivities.refresh_subscription, order)
+        self._standing.owed.add(StepKind.SYNC, order)
 
 
 def _answer_of(error: ActivityError) -> CommandAnswer:

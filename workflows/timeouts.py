@@ -21,7 +21,12 @@ class ActivityOptions(TypedDict, total=False):
 # Reason: money and its records wait for as long as an outage lasts; they never give up.
 PATIENT = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
-    maximum_interval=timedelta(minutes=1),
+    maximum_interval=timedelta(seconds=30),
+)
+# Reason: somebody waits for a command, and hears soon once an outage is over.
+_PROMPT = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500),
+    maximum_interval=timedelta(seconds=5),
 )
 
 RECORD: ActivityOptions = {
@@ -37,6 +42,7 @@ STRIPE_CALL: ActivityOptions = {
     "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
 }
+STRIPE_COMMAND: ActivityOptions = {**STRIPE_CALL, "retry_policy": _PROMPT}
 # Reason: a mail that could not be sent for an hour is no news any more.
 MAIL: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),

@@ -1,46 +1,66 @@
 """Products and prices at Stripe."""
 
 from typing import Literal, cast
+from uuid import UUID
 
 import stripe
 
-from adapters.stripe.client import our_errors
+from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.reading import field, metadata_id, required
 from domain.errands import PlanRequest
+from domain.errors import NotFoundError
+
+PAGE_SIZE = 100
 
 
 class StripeCatalog:
-    """What the activities need of Stripe's catalogue, and no more."""
+    """What the product needs of Stripe's catalogue, and no more."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
 
-    async def create_product(self, plan_id: str, name: str, key: str) -> str:
-        """Make a product.
+    async def create_product(self, plan_id: UUID, name: str, key: str) -> str:
+        """Make a plan's product, under the plan's own id.
 
         Returns:
             Stripe's id.
 
         Raises:
-            ApplicationError: See `our_errors`.
+            ApplicationError: See `translate_stripe_errors`.
         """
-        with our_errors():
+        with translate_stripe_errors():
             made = await self._client.v1.products.create_async(
-                {"name": name, "metadata": {"plan_id": plan_id}},
+                {"id": product_id(plan_id), "name": name, "metadata": {"plan_id": str(plan_id)}},
                 {"idempotency_key": key},
             )
-        return made.id
+        return str(required(made, "id"))
 
-    async def create_price(self, stripe_product_id: str, plan: PlanRequest, key: str) -> str:
+    async def find_product(self, plan_id: UUID) -> str | None:
+        """Return a plan's product, if there is one."""
+        try:
+            with translate_stripe_errors():
+                found = await self._client.v1.products.retrieve_async(product_id(plan_id))
+        except NotFoundError:
+            return None
+        return str(required(found, "id"))
+
+    async def create_price(
+        self,
+        stripe_product_id: str,
+        operation_id: UUID,
+        plan: PlanRequest,
+        key: str,
+    ) -> str:
         """Make a recurring price; prices never change, a new amount is a new price.
 
         Returns:
             Stripe's id.
 
         Raises:
-            ApplicationError: See `our_errors`.
+            ApplicationError: See `translate_stripe_errors`.
         """
         interval = cast("Literal['day', 'week', 'month', 'year']", plan.interval)
-        with our_errors():
+        with translate_stripe_errors():
             made = await self._client.v1.prices.create_async(
                 {
                     "product": stripe_product_id,
@@ -50,16 +70,40 @@ class StripeCatalog:
                         "interval": interval,
                         "interval_count": plan.interval_count or 1,
                     },
+                    "metadata": {"operation_id": str(operation_id)},
                 },
                 {"idempotency_key": key},
             )
-        return made.id
+        return str(required(made, "id"))
+
+    async def find_price(self, stripe_product_id: str, operation_id: UUID) -> str | None:
+        """Look for a price that an earlier, unanswered call may have made."""
+        with translate_stripe_errors():
+            page = await self._client.v1.prices.list_async(
+                {"product": stripe_product_id, "limit": PAGE_SIZE},
+            )
+            async for found in page.auto_paging_iter():
+                if metadata_id(found, "operation_id") == operation_id:
+                    return str(required(found, "id"))
+        return None
 
     async def rename_product(self, stripe_product_id: str, name: str, key: str) -> None:
         """Rename a product."""
-        with our_errors():
+        with translate_stripe_errors():
             await self._client.v1.products.update_async(
                 stripe_product_id,
                 {"name": name},
                 {"idempotency_key": key},
             )
+
+    async def product_name(self, stripe_product_id: str) -> str | None:
+        """Return what a product is called."""
+        with translate_stripe_errors():
+            found = await self._client.v1.products.retrieve_async(stripe_product_id)
+        name = field(found, "name")
+        return None if name is None else str(name)
+
+
+def product_id(plan_id: UUID) -> str:
+    """Return the id that we give a plan's product, so that it can be found again."""
+    return f"prod_{plan_id.hex}"

@@ -1,13 +1,21 @@
-"""The Stripe client, and the one place where Stripe's errors become ours."""
+"""The Stripe client, and the one place where Stripe's answers are put into their four classes.
+
+decline   the issuer said no: `CardDeclinedError`
+outage    no answer, 429, 5xx, a key in flight, and a key that is wrong, expired or restricted:
+          `ProviderUnavailableError`, tried again for as long as it lasts
+refusal   a 400 or 404 that the state explains: `ProviderRejectedError`, `NotFoundError`; the
+          caller reads the state and settles by it
+defect    any other 400 or 404, and an answer that cannot be read: the caller's step is parked
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import stripe
+import structlog
 
+from adapters.stripe.reading import field
 from domain.errors import (
     ApplicationError,
     CardDeclinedError,
@@ -15,8 +23,19 @@ from domain.errors import (
     ProviderRejectedError,
     ProviderUnavailableError,
 )
+from observability import STRIPE_ERRORS
+
+log = structlog.get_logger(__name__)
 
 CALL_TIMEOUT_SECONDS = 30.0
+_OUTAGES = (
+    stripe.APIConnectionError,
+    stripe.RateLimitError,
+    # Reason: a wrong or restricted key says nothing about a card, an invoice or a customer.
+    stripe.AuthenticationError,
+    stripe.PermissionError,
+)
+_KEY_REFUSED = (stripe.AuthenticationError, stripe.PermissionError)
 
 
 @asynccontextmanager
@@ -46,14 +65,14 @@ async def open_client(
 
 
 @contextmanager
-def our_errors() -> Iterator[None]:
+def translate_stripe_errors() -> Iterator[None]:
     """Turn Stripe's errors into ours.
 
     Raises:
-        CardDeclinedError: The issuer refused; `details` has the codes.
+        CardDeclinedError: A decline; `details` has the codes.
+        ProviderUnavailableError: An outage; trying again can help, the outcome may be unknown.
         NotFoundError: Stripe does not know the object.
-        ProviderRejectedError: Stripe refused the request for good.
-        ProviderUnavailableError: Trying again can help; the outcome may be unknown.
+        ProviderRejectedError: Stripe refuses the request as it is.
     """
     try:
         yield
@@ -62,54 +81,53 @@ def our_errors() -> Iterator[None]:
 
 
 def _translated(error: stripe.StripeError) -> ApplicationError:
-    details: dict[str, Any] = {"stripe_code": error.code, "stripe_request_id": error.request_id}
+    said = field(error.json_body, "error")
+    details: dict[str, Any] = {
+        "stripe_code": error.code or field(said, "code"),
+        "stripe_request_id": error.request_id,
+        "is_replayed": _header(error, "idempotent-replayed") == "true",
+    }
     message = str(error.user_message or error)
     if isinstance(error, stripe.CardError):
-        codes = error.error
-        details |= {
-            "decline_code": (codes and codes.decline_code) or error.code,
-            "advice_code": codes.advice_code if codes else None,
-        }
-        return CardDeclinedError(message, details=details)
-    if _is_passing(error):
-        details["is_replayed"] = (error.headers or {}).get("idempotent-replayed") == "true"
-        return ProviderUnavailableError(message, details=details)
-    if error.http_status == 404 or error.code == "resource_missing":
+        STRIPE_ERRORS.labels("decline").inc()
+        return CardDeclinedError(message, details=details | _decline_of(said, details))
+    if _is_outage(error):
+        return _outage(error, details)
+    STRIPE_ERRORS.labels("rejection").inc()
+    details["param"] = field(said, "param")
+    if error.http_status == 404 or details["stripe_code"] == "resource_missing":
         return NotFoundError(message, "stripe_resource_missing", details)
     return ProviderRejectedError(message, details=details)
 
 
-def _is_passing(error: stripe.StripeError) -> bool:
-    if isinstance(error, stripe.APIConnectionError | stripe.RateLimitError):
+def _decline_of(said: object, details: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "decline_code": field(said, "decline_code") or details["stripe_code"],
+        "advice_code": field(said, "advice_code"),
+        "stripe_payment_intent_id": field(said, "payment_intent.id"),
+    }
+
+
+def _is_outage(error: stripe.StripeError) -> bool:
+    if isinstance(error, _OUTAGES) or error.http_status is None:
         return True
-    # Reason: 409 says that the same key is in flight; its answer comes with a later try.
-    return error.http_status is None or error.http_status >= 500 or error.http_status == 409
+    # Reason: 409 says that the same key is in flight. Below 400 the body was not Stripe's.
+    return error.http_status < 400 or error.http_status in {408, 409} or error.http_status >= 500
 
 
-def moment(timestamp: int) -> datetime:
-    """Read Stripe's seconds since the epoch."""
-    return datetime.fromtimestamp(timestamp, UTC)
+def _outage(error: stripe.StripeError, details: dict[str, Any]) -> ProviderUnavailableError:
+    is_key = isinstance(error, _KEY_REFUSED)
+    STRIPE_ERRORS.labels("key_refused" if is_key else "outage").inc()
+    if is_key:
+        # Reason: no customer hears of it, so the log must.
+        log.error("stripe_key_refused", http_status=error.http_status, **details)
+    message = "Stripe refuses our API key" if is_key else "Stripe cannot be reached just now"
+    return ProviderUnavailableError(message, details=details)
 
 
-def optional_moment(timestamp: int | None) -> datetime | None:
-    """Read Stripe's seconds since the epoch, if there are any."""
-    return None if timestamp is None else moment(timestamp)
-
-
-def metadata_id(metadata: stripe.StripeObject | None, name: str) -> UUID | None:
-    """Return an id of ours from an object's metadata, unless somebody spoilt it by hand."""
-    value = metadata.to_dict().get(name) if metadata else None
-    try:
-        return UUID(value) if value else None
-    except ValueError:
-        return None
-
-
-def object_id(reference: object) -> str | None:
-    """Return the id of what Stripe shows either as an id or, expanded, as an object."""
-    if reference is None or isinstance(reference, str):
-        return reference
-    return str(getattr(reference, "id"))  # noqa: B009 - the expanded classes share no base
+def _header(error: stripe.StripeError, name: str) -> str | None:
+    headers = error.headers or {}
+    return next((value for key, value in headers.items() if key.lower() == name), None)
 
 
 class StripeHealth:
@@ -124,5 +142,5 @@ class StripeHealth:
         Raises:
             ApplicationError: Stripe is down, or refuses our key.
         """
-        with our_errors():
+        with translate_stripe_errors():
             await self._client.v1.balance.retrieve_async()

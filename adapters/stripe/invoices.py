@@ -1,8 +1,12 @@
 """Invoices at Stripe: reading, charging, giving up."""
 
+from collections.abc import Sequence
+
 import stripe
 
-from adapters.stripe.client import object_id, our_errors
+from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.reading import code_of_failure, entries, field, object_id, required
+from domain.declines import AUTHENTICATION_REQUIRED
 from domain.seen import UnpaidInvoice
 
 READ = [
@@ -10,53 +14,104 @@ READ = [
     "parent.subscription_details.subscription",
     "payments.data.payment.payment_intent",
 ]
+PAGE_SIZE = 100
 
 
 class StripeInvoices:
-    """What the activities need of Stripe's invoices, and no more."""
+    """What the product needs of Stripe's invoices, and no more."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
 
     async def stop_collection(self, stripe_invoice_id: str, key: str) -> None:
         """Tell Stripe to leave the charging to us."""
-        with our_errors():
+        with translate_stripe_errors():
             await self._client.v1.invoices.update_async(
                 stripe_invoice_id,
                 {"auto_advance": False},
                 {"idempotency_key": key},
             )
 
+    async def is_collected(self, stripe_invoice_id: str) -> bool:
+        """Tell whether Stripe would charge an invoice by itself."""
+        with translate_stripe_errors():
+            found = await self._client.v1.invoices.retrieve_async(stripe_invoice_id)
+        return bool(field(found, "auto_advance"))
+
     async def read(self, stripe_invoice_id: str) -> UnpaidInvoice:
         """Return what matters before a charge: is it open, with which card, what failed last.
 
         Raises:
-            ApplicationError: See `our_errors`.
+            ApplicationError: See `translate_stripe_errors`.
         """
-        with our_errors():
+        with translate_stripe_errors():
             found = await self._client.v1.invoices.retrieve_async(
                 stripe_invoice_id,
                 {"expand": READ},
             )
         return _unpaid(found)
 
+    async def status(self, stripe_invoice_id: str) -> str:
+        """Return an invoice's status by Stripe's word."""
+        with translate_stripe_errors():
+            found = await self._client.v1.invoices.retrieve_async(stripe_invoice_id)
+        return field(found, "status") or "draft"
+
+    async def list_unsettled(self, stripe_subscription_id: str) -> Sequence[tuple[str, str]]:
+        """Return id and status of all open and draft invoices of a subscription."""
+        unsettled: list[tuple[str, str]] = []
+        for status in ("open", "draft"):
+            with translate_stripe_errors():
+                page = await self._client.v1.invoices.list_async(
+                    {
+                        "subscription": stripe_subscription_id,
+                        "status": status,
+                        "limit": PAGE_SIZE,
+                    },
+                )
+                unsettled += [
+                    (required(found, "id"), status) async for found in page.auto_paging_iter()
+                ]
+        return unsettled
+
+    async def list_owed_of(self, stripe_customer_id: str) -> Sequence[str]:
+        """Return the open invoices of a customer that were charged for once, in vain."""
+        with translate_stripe_errors():
+            page = await self._client.v1.invoices.list_async(
+                {"customer": stripe_customer_id, "status": "open", "limit": PAGE_SIZE},
+            )
+            return [
+                required(found, "id")
+                async for found in page.auto_paging_iter()
+                if field(found, "attempted") and field(found, "collection_method") != "send_invoice"
+            ]
+
     async def pay(self, stripe_invoice_id: str, stripe_payment_method_id: str, key: str) -> None:
         """Charge an open invoice once.
 
         Raises:
             CardDeclinedError: The issuer refused, or wants the customer to authenticate.
-            ApplicationError: See `our_errors`.
+            ApplicationError: See `translate_stripe_errors`.
         """
-        with our_errors():
+        with translate_stripe_errors():
             await self._client.v1.invoices.pay_async(
                 stripe_invoice_id,
                 {"payment_method": stripe_payment_method_id, "off_session": True},
                 {"idempotency_key": key},
             )
 
+    async def finalize(self, stripe_invoice_id: str, key: str) -> None:
+        """Finalize a draft, and leave it uncharged."""
+        with translate_stripe_errors():
+            await self._client.v1.invoices.finalize_invoice_async(
+                stripe_invoice_id,
+                {"auto_advance": False},
+                {"idempotency_key": key},
+            )
+
     async def void(self, stripe_invoice_id: str, key: str) -> None:
         """Void an open invoice."""
-        with our_errors():
+        with translate_stripe_errors():
             await self._client.v1.invoices.void_invoice_async(
                 stripe_invoice_id,
                 {},
@@ -65,7 +120,7 @@ class StripeInvoices:
 
     async def mark_uncollectible(self, stripe_invoice_id: str, key: str) -> None:
         """Write an open invoice off as bad debt."""
-        with our_errors():
+        with translate_stripe_errors():
             await self._client.v1.invoices.mark_uncollectible_async(
                 stripe_invoice_id,
                 {},
@@ -75,48 +130,41 @@ class StripeInvoices:
 
 def _unpaid(found: stripe.Invoice) -> UnpaidInvoice:
     intent = _intent(found)
-    failure = intent.last_payment_error if intent else None
+    failure = field(intent, "last_payment_error")
+    subscription = field(found, "parent.subscription_details.subscription")
     return UnpaidInvoice(
-        stripe_invoice_id=found.id or "",
-        invoice_status=found.status or "draft",
-        amount_cents=found.amount_remaining,
-        currency_code=found.currency,
-        hosted_invoice_url=found.hosted_invoice_url,
-        subscription_card_id=_subscription_card(found),
-        customer_card_id=_customer_card(found),
-        stripe_payment_intent_id=intent.id if intent else None,
-        latest_charge_id=object_id(intent.latest_charge) if intent else None,
-        failed_card_id=failure.payment_method.id if failure and failure.payment_method else None,
-        decline_code=_decline_code(intent),
-        advice_code=failure.advice_code if failure else None,
+        stripe_invoice_id=required(found, "id"),
+        invoice_status=field(found, "status") or "draft",
+        amount_cents=field(found, "amount_remaining") or 0,
+        amount_paid_cents=field(found, "amount_paid") or 0,
+        currency_code=field(found, "currency") or "",
+        is_charged_automatically=field(found, "collection_method") != "send_invoice",
+        hosted_invoice_url=field(found, "hosted_invoice_url"),
+        subscription_card_id=object_id(field(subscription, "default_payment_method")),
+        customer_card_id=object_id(
+            field(found, "customer.invoice_settings.default_payment_method"),
+        ),
+        stripe_payment_intent_id=object_id(intent),
+        latest_charge_id=object_id(field(intent, "latest_charge")),
+        failed_card_id=object_id(field(failure, "payment_method")),
+        decline_code=_decline_code(intent, failure),
+        advice_code=field(failure, "advice_code"),
     )
 
 
-def _decline_code(intent: stripe.PaymentIntent | None) -> str | None:
-    if intent is None:
-        return None
-    if intent.last_payment_error is not None:
-        return intent.last_payment_error.decline_code or intent.last_payment_error.code
+def _decline_code(intent: object, failure: object) -> str | None:
     # Reason: a challenged renewal is no error at Stripe; it waits for the customer.
-    return "authentication_required" if intent.status == "requires_action" else None
+    if field(intent, "status") == "requires_action":
+        return AUTHENTICATION_REQUIRED
+    return None if failure is None else code_of_failure(failure)
 
 
-def _intent(found: stripe.Invoice) -> stripe.PaymentIntent | None:
-    entries = found.payments.data if found.payments else []
-    default = [entry for entry in entries if entry.is_default] or entries
-    intent = default[0].payment.payment_intent if default else None
-    return intent if isinstance(intent, stripe.PaymentIntent) else None
+def _intent(found: stripe.Invoice) -> object:
+    """Return the intent that an invoice is charged by; other ways of paying have none."""
+    known = [entry for entry in entries(found, "payments") if _is_intent(entry)]
+    default = [entry for entry in known if field(entry, "is_default")] or known
+    return field(default[0], "payment.payment_intent") if default else None
 
 
-def _subscription_card(found: stripe.Invoice) -> str | None:
-    details = found.parent.subscription_details if found.parent else None
-    subscription = details.subscription if details else None
-    if not isinstance(subscription, stripe.Subscription):
-        return None
-    return object_id(subscription.default_payment_method)
-
-
-def _customer_card(found: stripe.Invoice) -> str | None:
-    if not isinstance(found.customer, stripe.Customer) or not found.customer.invoice_settings:
-        return None
-    return object_id(found.customer.invoice_settings.default_payment_method)
+def _is_intent(entry: object) -> bool:
+    return object_id(field(entry, "payment.payment_intent")) is not None

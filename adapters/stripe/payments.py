@@ -5,18 +5,20 @@ from uuid import UUID
 
 import stripe
 
-from adapters.stripe.client import metadata_id, our_errors
+from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.reading import code_of_failure, field, metadata_id, required
+from domain.errors import CardDeclinedError
 from domain.payments import PaymentRequest
 from domain.seen import IntentSeen
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams
 
-_LIMIT = 100
+PAGE_SIZE = 100
 
 
 class StripePayments:
-    """What the activities need of payment intents, and no more."""
+    """What the product needs of payment intents, and no more."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -40,7 +42,8 @@ class StripePayments:
             The intent's id; it tells how the charge ended. A declined card is no error.
 
         Raises:
-            ApplicationError: See `our_errors`.
+            CardDeclinedError: Declined, and Stripe kept no intent of it.
+            ApplicationError: See `translate_stripe_errors`.
         """
         params: PaymentIntentCreateParams = {
             "amount": request.amount_cents,
@@ -54,47 +57,46 @@ class StripePayments:
         }
         if request.description:
             params["description"] = request.description
-        with our_errors():
-            try:
+        try:
+            with translate_stripe_errors():
                 made = await self._client.v1.payment_intents.create_async(
                     params,
                     {"idempotency_key": key},
                 )
-            except stripe.CardError as error:
-                declined = error.error.payment_intent if error.error else None
-                if declined is None:
-                    raise
-                return declined.id
-        return made.id
+        except CardDeclinedError as error:
+            if (intent_id := error.details["stripe_payment_intent_id"]) is None:
+                raise
+            return str(intent_id)
+        return str(required(made, "id"))
 
     async def find(self, payment_id: UUID, stripe_customer_id: str) -> str | None:
         """Look for an intent that an earlier, unanswered call may have made."""
-        with our_errors():
+        with translate_stripe_errors():
             page = await self._client.v1.payment_intents.list_async(
-                {"customer": stripe_customer_id, "limit": _LIMIT},
+                {"customer": stripe_customer_id, "limit": PAGE_SIZE},
             )
             async for found in page.auto_paging_iter():
-                if metadata_id(found.metadata, "payment_id") == payment_id:
-                    return found.id
+                if metadata_id(found, "payment_id") == payment_id:
+                    return str(required(found, "id"))
         return None
 
     async def read(self, stripe_payment_intent_id: str) -> IntentSeen:
         """Return an intent.
 
         Raises:
-            ApplicationError: See `our_errors`.
+            ApplicationError: See `translate_stripe_errors`.
         """
-        with our_errors():
+        with translate_stripe_errors():
             found = await self._client.v1.payment_intents.retrieve_async(stripe_payment_intent_id)
         return _intent_seen(found)
 
     async def cancel(self, stripe_payment_intent_id: str, is_expired: bool, key: str) -> None:
-        """Call an intent off.
+        """Cancel an intent.
 
         Raises:
-            ApplicationError: See `our_errors`.
+            ApplicationError: See `translate_stripe_errors`.
         """
-        with our_errors():
+        with translate_stripe_errors():
             await self._client.v1.payment_intents.cancel_async(
                 stripe_payment_intent_id,
                 {"cancellation_reason": "abandoned" if is_expired else "requested_by_customer"},
@@ -103,12 +105,11 @@ class StripePayments:
 
 
 def _intent_seen(found: stripe.PaymentIntent) -> IntentSeen:
-    failure, action = found.last_payment_error, found.next_action
-    redirect = action.redirect_to_url if action else None
+    failure = field(found, "last_payment_error")
     return IntentSeen(
-        stripe_payment_intent_id=found.id,
-        intent_status=found.status,
-        amount_cents=found.amount,
-        decline_code=(failure.decline_code or failure.code or failure.type) if failure else None,
-        next_action_url=redirect.url if redirect else None,
+        stripe_payment_intent_id=required(found, "id"),
+        intent_status=required(found, "status"),
+        amount_cents=field(found, "amount") or 0,
+        decline_code=None if failure is None else code_of_failure(failure),
+        next_action_url=field(found, "next_action.redirect_to_url.url"),
     )

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import stripe
 
-from adapters.stripe.client import metadata_id, our_errors
+from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.reading import field, metadata_id, required
 from domain.payments import RefundOrder
 from domain.seen import RefundSeen
 
@@ -17,7 +18,7 @@ _LIMIT = 100
 
 
 class StripeRefunds:
-    """What the activities need of refunds, and no more."""
+    """What the product needs of refunds, and no more."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -38,7 +39,7 @@ class StripeRefunds:
             key: Idempotency key.
 
         Raises:
-            ApplicationError: See `our_errors`.
+            ApplicationError: See `translate_stripe_errors`.
         """
         metadata = {"refund_id": str(order.refund_id), "payment_id": str(order.payment_id)}
         if order.requested_by is not None:
@@ -51,12 +52,12 @@ class StripeRefunds:
         for reason in _STRIPE_REASONS:
             if order.reason == reason:
                 params["reason"] = reason
-        with our_errors():
+        with translate_stripe_errors():
             await self._client.v1.refunds.create_async(params, {"idempotency_key": key})
 
     async def list(self, stripe_payment_intent_id: str) -> tuple[RefundSeen, ...]:
         """Return a payment's refunds, newest first."""
-        with our_errors():
+        with translate_stripe_errors():
             page = await self._client.v1.refunds.list_async(
                 {"payment_intent": stripe_payment_intent_id, "limit": _LIMIT},
             )
@@ -65,11 +66,10 @@ class StripeRefunds:
 
 def _refund_seen(found: stripe.Refund) -> RefundSeen:
     return RefundSeen(
-        stripe_refund_id=found.id,
-        refund_id=metadata_id(found.metadata, "refund_id"),
-        amount_cents=found.amount,
-        refund_status=found.status or "pending",
-        reason=found.reason or MADE_BY_HAND,
-        # Reason: Stripe leaves it out, and the SDK has no default, unless the refund has failed.
-        failure_code=getattr(found, "failure_reason", None),
+        stripe_refund_id=required(found, "id"),
+        refund_id=metadata_id(found, "refund_id"),
+        amount_cents=field(found, "amount") or 0,
+        refund_status=field(found, "status") or "pending",
+        reason=field(found, "reason") or MADE_BY_HAND,
+        failure_code=field(found, "failure_reason"),
     )

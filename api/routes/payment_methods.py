@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.deps import CallerDep, PagingDep, SessionsDep, StripeCustomersDep, TemporalDep
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
 from api.schemas.cards import (
@@ -20,7 +20,6 @@ from database.models import PaymentMethod
 from database.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from domain.errands import ErrandKind, StripeErrand
-from domain.errors import ProviderRejectedError
 
 router = APIRouter(prefix="/payment-methods", tags=["payment-methods"])
 
@@ -68,6 +67,7 @@ async def create_setup_intent(
     sessions: SessionsDep,
     temporal: TemporalDep,
     once: OnceDep,
+    stripe: StripeCustomersDep,
     body: SetupIntentRequest | None = None,
 ) -> JSONResponse:
     """Prepare taking a card with Stripe.js, for charges while the customer is away."""
@@ -81,14 +81,11 @@ async def create_setup_intent(
             user_id=user_id,
         )
         done = await run_errand(temporal, errand, "prepare taking a card")
-        if done.client_secret is None:
-            raise ProviderRejectedError("Stripe made no secret for this setup intent")
-        return SetupIntentOut(
-            setup_intent_id=done.resource_id,
-            client_secret=done.client_secret,
-        )
+        # Reason: read at Stripe, so that the secret is in no history.
+        secret = await stripe.client_secret(done.stripe_setup_intent_id or "")
+        return SetupIntentOut(setup_intent_id=done.resource_id, client_secret=secret)
 
-    # Reason: the secret must not be stored; the errand, asked again, gives the same one.
+    # Reason: the secret must not be stored; asked again, the operation names the same intent.
     return await once.run(caller.user_id, work, status=201, is_kept=False)
 
 

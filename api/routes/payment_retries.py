@@ -1,11 +1,14 @@
 """Recoveries of unpaid invoices."""
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
+from temporalio.client import Client
+from temporalio.workflow import UpdateMethodMultiParam
 
-from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
 from api.lookup import found
@@ -16,7 +19,7 @@ from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from domain.errors import IllegalCommandError, UnavailableError
 from domain.retries import CLOSED, RetryStatus
-from domain.retry_messages import RetryNow
+from domain.retry_messages import RetryNow, RetrySnapshot
 from workflows.payment_retry import PaymentRetryWorkflow
 
 router = APIRouter(prefix="/payment-retries", tags=["payment-retries"])
@@ -29,6 +32,7 @@ async def list_payment_retries(
     paging: PagingDep,
     subscription_id: UUID | None = None,
     retry_status: RetryStatus | None = None,
+    is_parked: bool | None = None,
 ) -> Listing[PaymentRetryOut]:
     """Return recoveries with their charges, newest first."""
     async with sessions() as session:
@@ -37,6 +41,7 @@ async def list_payment_retries(
             caller.scope,
             subscription_id,
             retry_status,
+            is_parked,
             paging.limit,
             paging.cursor,
         )
@@ -73,24 +78,55 @@ async def retry_now(
     known = await _read(sessions, payment_retry_id, caller.scope)
 
     async def work(claim: Claim) -> PaymentRetryOut:
-        handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, known.workflow_id)
-        command = RetryNow(command_id=claim.command_id)
-        update = PaymentRetryWorkflow.retry_now
-        try:
-            snapshot = await send_update(handle, update, command, command.command_id)
-        except WorkflowEndedError as error:
-            seen = await _read(sessions, payment_retry_id, None)
-            if seen.retry_status not in CLOSED:
-                message = "the recovery's workflow does not run just now"
-                raise UnavailableError(message, "workflow_missing") from error
-            state = {"retry_status": seen.retry_status}
-            message = f"the payment retry is {seen.retry_status}"
-            raise IllegalCommandError(message, details=state) from error
-        charged = await _read(sessions, payment_retry_id, None)
-        # Reason: the workflow answers when it knows, a moment before its row says the same.
-        return charged.model_copy(update=snapshot.model_dump())
+        return await _send(temporal, sessions, known, PaymentRetryWorkflow.retry_now, claim)
 
     return await once.run(caller.user_id, work)
+
+
+@router.post(
+    "/{payment_retry_id}/retry-parked",
+    response_model=PaymentRetryOut,
+    responses=problems(401, 403, 404, 409, 422, 502, 503),
+)
+async def retry_parked(
+    payment_retry_id: UUID,
+    admin: AdminDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Take a parked step again at once. Administrators only."""
+    known = await _read(sessions, payment_retry_id, None)
+
+    async def work(claim: Claim) -> PaymentRetryOut:
+        return await _send(temporal, sessions, known, PaymentRetryWorkflow.retry_parked, claim)
+
+    return await once.run(admin.user_id, work)
+
+
+async def _send(
+    temporal: Client,
+    sessions: Sessions,
+    known: PaymentRetryOut,
+    update: UpdateMethodMultiParam[[Any, RetryNow], RetrySnapshot],
+    claim: Claim,
+) -> PaymentRetryOut:
+    """Send a command to a payment retry, and return it as it then is."""
+    handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, known.workflow_id)
+    command = RetryNow(command_id=claim.command_id)
+    try:
+        snapshot = await send_update(handle, update, command, command.command_id)
+    except WorkflowEndedError as error:
+        seen = await _read(sessions, known.payment_retry_id, None)
+        if seen.retry_status not in CLOSED:
+            message = "the payment retry's workflow does not run just now"
+            raise UnavailableError(message, "workflow_missing") from error
+        state = {"retry_status": seen.retry_status}
+        message = f"the payment retry is {seen.retry_status}"
+        raise IllegalCommandError(message, details=state) from error
+    charged = await _read(sessions, known.payment_retry_id, None)
+    # Reason: the workflow answers when it knows, a moment before its row says the same.
+    return charged.model_copy(update=snapshot.model_dump(exclude={"parked"}))
 
 
 async def _read(

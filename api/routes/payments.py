@@ -68,7 +68,7 @@ async def create_payment(
             description=body.description,
         )
         row = await start_payment(temporal, sessions, claim.resource_id, request)
-        return PaymentOut.model_validate(row)
+        return PaymentOut.of(row)
 
     return await once.run(caller.user_id, work, status=202, location="payment_id")
 
@@ -79,16 +79,18 @@ async def list_payments(
     sessions: SessionsDep,
     paging: PagingDep,
     payment_status: PaymentStatus | None = None,
+    is_parked: bool | None = None,
 ) -> Listing[PaymentOut]:
     """Return payments, newest first."""
     async with sessions() as session:
         page = await PaymentRepository(session).list(
             caller.scope,
             payment_status,
+            is_parked,
             paging.limit,
             paging.cursor,
         )
-    return Listing[PaymentOut].of(page, PaymentOut.model_validate)
+    return Listing[PaymentOut].of(page, PaymentOut.of)
 
 
 @router.get("/{payment_id}", responses=problems(401, 404, 422, 503))  # noqa: FAST003
@@ -147,8 +149,29 @@ async def refund_payment(
     return await once.run(admin.user_id, work)
 
 
+@router.post(
+    "/{payment_id}/retry-parked",  # noqa: FAST003
+    response_model=PaymentDetailOut,
+    responses=problems(401, 403, 404, 409, 422, 502, 503),
+)
+async def retry_parked(
+    admin: AdminDep,
+    payment: OwnDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Take a parked step again at once. Administrators only."""
+
+    async def work(claim: Claim) -> PaymentDetailOut:
+        await PaymentDesk(temporal).retry_parked(payment.payment_id, claim.command_id)
+        return await _detail(sessions, payment.payment_id)
+
+    return await once.run(admin.user_id, work)
+
+
 async def _detail(sessions: Sessions, payment_id: UUID) -> PaymentDetailOut:
     async with sessions() as session:
         row = await PaymentRepository(session).get(payment_id, None)
         refunds = await RefundRepository(session).list(payment_id)
-    return PaymentDetailOut.of(found(row, "payment"), refunds)
+    return PaymentDetailOut.with_refunds(found(row, "payment"), refunds)

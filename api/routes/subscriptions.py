@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
 from activities.entitlements import access_of
-from api.deps import CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, now, read_seq
@@ -22,6 +22,7 @@ from api.schemas.subscriptions import (
     SubscriptionEventOut,
     SubscriptionOut,
 )
+from api.selling import Buyer
 from api.starting import start_subscription
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
 from database.invoices import InvoiceRepository
@@ -31,7 +32,7 @@ from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
-from domain.billing import SubscriptionCommand
+from domain.billing import OwedStep, SubscriptionCommand
 from domain.errors import (
     IllegalCommandError,
     UnavailableError,
@@ -52,6 +53,7 @@ async def get_own(
     return await _read(sessions, subscription_id, caller.scope)
 
 
+FACT_COLUMNS = Facts.model_fields.keys() - {"access", "is_price_foreign", "parked", "recoveries"}
 # Reason for each `noqa: FAST003` below: the path's id is read in here.
 OwnDep = Annotated[Subscription, Depends(get_own)]
 
@@ -60,7 +62,7 @@ OwnDep = Annotated[Subscription, Depends(get_own)]
     "",
     status_code=202,
     response_model=SubscriptionOut,
-    responses=problems(401, 404, 409, 422, 503),
+    responses=problems(401, 403, 404, 409, 422, 503),
 )
 async def create_subscription(
     body: NewSubscription,
@@ -77,7 +79,8 @@ async def create_subscription(
     user_id = await acting_for(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> SubscriptionOut:
-        row = await start_subscription(temporal, sessions, claim.resource_id, user_id, body)
+        buyer = Buyer(user_id, is_admin=caller.scope is None)
+        row = await start_subscription(temporal, sessions, claim.resource_id, buyer, body)
         return SubscriptionOut.of(row, now())
 
     return await once.run(caller.user_id, work, status=202, location="subscription_id")
@@ -89,12 +92,14 @@ async def list_subscriptions(
     sessions: SessionsDep,
     paging: PagingDep,
     subscription_status: SubscriptionStatus | None = None,
+    is_parked: bool | None = None,
 ) -> Listing[SubscriptionOut]:
     """Return subscriptions, newest first."""
     async with sessions() as session:
         page = await SubscriptionRepository(session).list(
             caller.scope,
             subscription_status,
+            is_parked,
             paging.limit,
             paging.cursor,
         )
@@ -162,6 +167,27 @@ async def change_payment_method(
     return await once.run(caller.user_id, work)
 
 
+@router.post(
+    "/{subscription_id}/retry-parked",  # noqa: FAST003
+    response_model=SubscriptionOut,
+    responses=problems(401, 403, 404, 409, 422, 502, 503),
+)
+async def retry_parked(
+    admin: AdminDep,
+    subscription: OwnDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: OnceDep,
+) -> JSONResponse:
+    """Take parked steps again at once. Administrators only."""
+
+    async def work(claim: Claim) -> SubscriptionOut:
+        command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.RETRY_PARKED)
+        return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
+
+    return await once.run(admin.user_id, work)
+
+
 @router.get("/{subscription_id}/events", responses=problems(401, 404, 422, 503))  # noqa: FAST003
 async def list_events(
     subscription: OwnDep,
@@ -202,23 +228,17 @@ async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> E
     async with sessions() as session:
         repository = PaymentRetryRepository(session)
         retries = await repository.list_open(subscription_id=subscription.subscription_id)
-        attempts = await repository.attempts([retry.payment_retry_id for retry in retries])
-    recoveries = []
-    for retry in retries:
-        tried = attempts.get(retry.payment_retry_id, ())
-        recoveries.append(
-            RecoveryFacts(
-                stripe_invoice_id=retry.stripe_invoice_id,
-                retry_status=retry.retry_status,
-                attempt_count=retry.attempt_count,
-                next_attempt_at=retry.next_attempt_at,
-                decline_code=tried[-1].decline_code if tried else None,
+    return explain(
+        Facts(
+            **{name: getattr(subscription, name) for name in FACT_COLUMNS},
+            access=access_of(subscription, now()),
+            parked=tuple(OwedStep.model_validate(step).parked for step in subscription.parked_data),
+            recoveries=tuple(
+                RecoveryFacts(**{name: getattr(retry, name) for name in RecoveryFacts.model_fields})
+                for retry in retries
             ),
-        )
-    known = Facts.model_fields.keys() - {"access", "recoveries"}
-    columns = {name: getattr(subscription, name) for name in known}
-    access = access_of(subscription, now())
-    return explain(Facts(**columns, access=access, recoveries=tuple(recoveries)))
+        ),
+    )
 
 
 async def _send(

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, HttpUrl
 
 from api.schemas.common import Input, Output
+from api.schemas.parked import Parkable, parked_facts
 from database.models import Payment, PaymentAttempt, PaymentRetry, Refund
 from domain.messages import CurrencyCode
 from domain.payments import PaymentStatus, RefundStatus
@@ -36,7 +37,7 @@ class AttemptOut(Output):
     stripe_payment_intent_id: str | None
 
 
-class PaymentRetryOut(Output):
+class PaymentRetryOut(Parkable):
     """The recovery of one unpaid invoice."""
 
     model_config = ConfigDict(
@@ -74,6 +75,7 @@ class PaymentRetryOut(Output):
     retry_status: RetryStatus
     attempt_count: int = Field(description="Scheduled tries so far.")
     next_attempt_at: datetime | None
+    decline_code: str | None = Field(description="Why the last charge failed, or was not made.")
     policy: PolicyRef
     attempts: list[AttemptOut]
     workflow_id: str
@@ -86,7 +88,7 @@ class PaymentRetryOut(Output):
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         policy = PolicyRef(name=row.policy_name, version=row.policy_version)
         tried = [AttemptOut.model_validate(attempt) for attempt in attempts]
-        return cls(**facts, policy=policy, attempts=tried)
+        return cls(**facts, policy=policy, attempts=tried, **parked_facts(row.parked_data))
 
 
 class NewPayment(Input):
@@ -147,7 +149,7 @@ class RefundOut(Output):
     completed_at: datetime | None
 
 
-class PaymentOut(Output):
+class PaymentOut(Parkable):
     """Money that moved, or was meant to."""
 
     model_config = ConfigDict(
@@ -184,6 +186,13 @@ class PaymentOut(Output):
     workflow_id: str | None
     created_at: datetime
 
+    @classmethod
+    def of(cls, row: Payment) -> "PaymentOut":
+        """Render a payment's row."""
+        names = PaymentOut.model_fields
+        facts = {name: getattr(row, name) for name in names if hasattr(row, name)}
+        return PaymentOut(**facts, **parked_facts(row.parked_data))
+
 
 class PaymentDetailOut(PaymentOut):
     """A payment with its refunds, oldest first."""
@@ -191,9 +200,9 @@ class PaymentDetailOut(PaymentOut):
     refunds: list[RefundOut]
 
     @classmethod
-    def of(cls, row: Payment, refunds: Sequence[Refund]) -> "PaymentDetailOut":
+    def with_refunds(cls, row: Payment, refunds: Sequence[Refund]) -> "PaymentDetailOut":
         """Render a payment's row and its refunds."""
-        facts = PaymentOut.model_validate(row).model_dump()
+        facts = PaymentOut.of(row).model_dump()
         return cls(**facts, refunds=[RefundOut.model_validate(refund) for refund in refunds])
 
 

@@ -34,6 +34,7 @@ _EXAMPLE: dict[str, Any] = {
 _POLICY: dict[str, Any] = {
     "schedules": {"default": ["1d", "3d", "5d", "7d"], "insufficient_funds": ["3d", "7d"]},
     "grace": "14d",
+    "time_to_respond": "3d",
     "last_resort": "cancel",
 }
 
@@ -53,6 +54,14 @@ class NewPlan(Input):
     features: Features = {}
     limits: Limits = {}
     retry_policy: PolicyName = DEFAULT_POLICY_NAME
+    is_stackable: StrictBool = Field(
+        default=False,
+        description="Whether a user may have several subscriptions of it at once.",
+    )
+    is_trial_once_per_card: StrictBool = Field(
+        default=False,
+        description="Whether a card that has had a trial of it gets no other, whoever owns it.",
+    )
 
 
 class PlanChange(Input):
@@ -72,6 +81,8 @@ class PlanChange(Input):
     limits: Limits | None = None
     retry_policy: PolicyName | None = None
     is_active: bool | None = None
+    is_stackable: StrictBool | None = None
+    is_trial_once_per_card: StrictBool | None = None
 
 
 class PlanOut(Output):
@@ -97,6 +108,8 @@ class PlanOut(Output):
     limits: dict[str, int]
     retry_policy: str
     is_active: bool
+    is_stackable: bool
+    is_trial_once_per_card: bool
     stripe_product_id: str
     stripe_price_id: str
     created_at: datetime

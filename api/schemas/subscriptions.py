@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from activities.entitlements import access_of
 from api.schemas.common import Input, Output
+from api.schemas.parked import Parkable, parked_facts
 from api.schemas.plans import TrialDays
 from database.models import Subscription
 from domain.subscriptions import Access, SubscriptionStatus
@@ -43,7 +44,10 @@ class NewSubscription(Input):
         description="Without it the default card pays.",
     )
     quantity: int = Field(default=1, ge=1, le=1_000_000)
-    trial_days: TrialDays | None = Field(default=None, description="Without it the plan's.")
+    trial_days: TrialDays | None = Field(
+        default=None,
+        description="Without it the plan's, once per user. More than that is an administrator's.",
+    )
     user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
 
 
@@ -70,7 +74,7 @@ class ChangePaymentMethod(Input):
     payment_method_id: UUID
 
 
-class SubscriptionOut(Output):
+class SubscriptionOut(Parkable):
     """A subscription as it now is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -88,8 +92,8 @@ class SubscriptionOut(Output):
     canceled_at: datetime | None
     grace_ends_at: datetime | None
     next_action_url: str | None
-    parked_reason: str | None = Field(
-        description="Something that needs a person; null while all is well.",
+    stripe_price_id: str | None = Field(
+        description="What it is billed by; after a change at Stripe it may belong to no plan here.",
     )
     stripe_subscription_id: str | None
     stripe_customer_id: str | None
@@ -101,8 +105,8 @@ class SubscriptionOut(Output):
     @classmethod
     def of(cls, row: Subscription, now: datetime) -> "SubscriptionOut":
         """Render a subscription's row as of this moment."""
-        facts = {name: getattr(row, name) for name in cls.model_fields if name != "access"}
-        return cls(**facts, access=access_of(row, now))
+        facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
+        return cls(**facts, access=access_of(row, now), **parked_facts(row.parked_data))
 
 
 class SubscriptionEventOut(Output):

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from sandbox.stripe import errors, forms
+from sandbox.stripe import errors, forms, versions
 from sandbox.stripe.checks import Passing
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
@@ -22,7 +22,6 @@ from sandbox.stripe.idempotency import IdempotencyKeys, fingerprint
 from sandbox.stripe.request_log import RequestLog
 from sandbox.stripe.routing import Route, Router
 from sandbox.stripe.session import Session, new_id
-from sandbox.stripe.versions import modern
 
 _TEST_KEY = re.compile(r"(sk|rk)_test_\w+")
 log = logging.getLogger("sandbox.stripe.api")
@@ -90,8 +89,9 @@ class Api:
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log.arrive(method, path, asked.params, headers)
-            asked = replace(asked, params=modern(method, path, asked.params, headers))
             _authorize(headers)
+            version = versions.asked_for(headers)
+            asked = replace(asked, params=versions.modern(method, path, asked.params, version))
             self._engine.limit.take()
             found = self._router.find(method, path)
             if found is None:

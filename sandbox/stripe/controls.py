@@ -28,7 +28,7 @@ class Retries(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     days: list[Annotated[float, Field(gt=0)]] = []
-    then: Literal["cancel", "leave"] = "leave"
+    then: Literal["cancel", "leave", "unpaid"] = "leave"
 
 
 class Controls:
@@ -89,7 +89,7 @@ class Controls:
 
     async def _retries(self, request: Request) -> Response:
         wanted = Retries.model_validate_json(await request.body())
-        retries.set_up(self._store, wanted.days, cancels=wanted.then == "cancel")
+        retries.set_up(self._store, wanted.days, then=wanted.then)
         return answered(wanted.model_dump())
 
     async def _advance(self, request: Request) -> Response:

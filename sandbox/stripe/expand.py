@@ -5,7 +5,9 @@ from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.objects.hosted import checkout_sessions
-from sandbox.stripe.session import Object, Session, listing, shown
+from sandbox.stripe.objects.payments import refunds
+from sandbox.stripe.objects.subscriptions import subscriptions
+from sandbox.stripe.session import Object, Session, page_of, shown
 
 _KINDS = {
     "bpc": "billing_portal.configuration",
@@ -96,9 +98,8 @@ def _included(session: Session, node: Object, name: str, path: str) -> Object | 
 
 
 def _payments(session: Session, invoice: Object) -> Object:
-    payments = session.find("invoice_payment", invoice=invoice["id"])
     url = f"/v1/invoice_payments?invoice={invoice['id']}"
-    return listing(url, [shown(payment) for payment in payments])
+    return page_of(session, "invoice_payment", url, {}, {"invoice": invoice["id"]})
 
 
 def _secret(session: Session, invoice: Object) -> Object | None:
@@ -109,7 +110,7 @@ def _secret(session: Session, invoice: Object) -> Object | None:
 
 
 def _lines(session: Session, checkout: Object) -> Object:
-    return checkout_sessions.lines_of(session.get("checkout.session", checkout["id"]))
+    return checkout_sessions.lines_of(session.get("checkout.session", checkout["id"]), {})
 
 
 def _products(session: Session, coupon: Object) -> Object | None:
@@ -118,15 +119,11 @@ def _products(session: Session, coupon: Object) -> Object | None:
 
 
 def _refunds(session: Session, charge: Object) -> Object:
-    refunds = session.find("refund", charge=charge["id"])
-    url = f"/v1/charges/{charge['id']}/refunds"
-    return listing(url, [shown(refund) for refund in refunds])
+    return refunds.list_of_charge(session, {}, charge["id"])
 
 
 def _subscriptions(session: Session, customer: Object) -> Object:
-    running = session.find("subscription", customer=customer["id"])
-    url = f"/v1/customers/{customer['id']}/subscriptions"
-    return listing(url, [shown(s) for s in running if s["status"] != "canceled"])
+    return subscriptions.list_of_customer(session, {}, customer["id"])
 
 
 _INCLUDED: dict[tuple[str, str], Callable[[Session, Object], Object | None]] = {

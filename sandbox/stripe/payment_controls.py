@@ -8,14 +8,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.stripe import cards
+from sandbox.stripe import cards, declines
 from sandbox.stripe.cards import TestCard
 from sandbox.stripe.control_routes import answered, control_routes
-from sandbox.stripe.declines import DECLINES
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.objects.customers import payment_methods
 from sandbox.stripe.objects.payments import disputes
 from sandbox.stripe.session import shown
+
+
+class ScriptedDecline(BaseModel):
+    """A decline that says some fields otherwise; a null one is left out of what Stripe answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decline: str
+    advice_code: Literal["confirm_card_data", "do_not_try_again", "try_again_later"] | None = None
+    decline_code: str | None = None
+    network_advice_code: str | None = None
+    network_decline_code: str | None = None
 
 
 class ScriptedCard(BaseModel):
@@ -23,7 +34,7 @@ class ScriptedCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    script: Annotated[list[str], Field(min_length=1)] = [cards.OK]
+    script: Annotated[list[str | ScriptedDecline], Field(min_length=1)] = [cards.OK]
     brand: str = "visa"
     last4: str = Field(default="4242", pattern=r"^\d{4}$")
     exp_month: int | None = Field(default=None, ge=1, le=12)
@@ -31,12 +42,28 @@ class ScriptedCard(BaseModel):
 
     @field_validator("script")
     @classmethod
-    def _known(cls, script: list[str]) -> list[str]:
-        unknown = [name for name in script if name != cards.OK and name not in DECLINES]
-        if unknown:
-            known = ", ".join([cards.OK, *DECLINES])
-            raise ValueError(f"{unknown[0]!r} is not one of: {known}")
-        return script
+    def _known(cls, script: list[str | ScriptedDecline]) -> list[str | ScriptedDecline]:
+        return [_entry(given) for given in script]
+
+
+def _entry(given: str | ScriptedDecline) -> str:
+    """Return what a card keeps of one entry of its script: a word, or a decline with overrides.
+
+    Raises:
+        ValueError: If Stripe has no such decline or advice.
+    """
+    if isinstance(given, str):
+        name, colon, advice = given.partition(":")
+        if colon and advice not in {"none", *declines.ADVICE}:
+            raise ValueError(f"{advice!r} is not one of: none, {', '.join(declines.ADVICE)}")
+        overrides = {"advice_code": None if advice == "none" else advice} if colon else {}
+    else:
+        name = given.decline
+        overrides = given.model_dump(exclude={"decline"}, exclude_unset=True)
+    if given != cards.OK and name not in declines.DECLINES:
+        known = ", ".join([cards.OK, *declines.DECLINES])
+        raise ValueError(f"{name!r} is not one of: {known}")
+    return declines.scripted(name, overrides)
 
 
 class Renewal(BaseModel):
@@ -87,7 +114,7 @@ class PaymentControls:
         wanted = ScriptedCard.model_validate_json(await request.body())
         # Reason: each is a card of its own, which networks and sellers know by its fingerprint.
         number = f"{secrets.randbelow(10**12):012}{wanted.last4}"
-        card = TestCard(number, wanted.brand, tuple(wanted.script))
+        card = TestCard(number, wanted.brand, tuple(str(entry) for entry in wanted.script))
         expiry = {"exp_month": wanted.exp_month, "exp_year": wanted.exp_year}
         made = await self._engine.carry_out(
             lambda session: payment_methods.make(session, card, **expiry)

@@ -12,6 +12,9 @@ from sandbox.stripe.store import Store
 
 Object = dict[str, Any]
 
+EMBEDDED = 10
+"""How many entries of a list are in the object that it belongs to."""
+
 NAMES = {  # how Stripe calls each kind in "No such ...", and the event family of its changes
     "balance_transaction": ("balance transaction", "balance_transaction"),
     "billing.meter": ("meter", "billing.meter"),
@@ -53,9 +56,31 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
+_ONLY_IF_SET = {
+    "invoice": ("status_details",),
+    "invoiceitem": ("frozen_fields", "net_amount", "proration_details"),
+    "subscription": ("status_details",),
+}
+"""Fields that Stripe leaves out, where others would be null."""
+
+
 def shown(body: Object) -> Object:
     """Return an object as the API shows it: without the sandbox's own `_` fields."""
-    return {name: value for name, value in body.items() if not name.startswith("_")}
+    optional = _ONLY_IF_SET.get(str(body.get("object")), ())
+    return {
+        name: _embedded(value)
+        for name, value in body.items()
+        if not name.startswith("_") and (value is not None or name not in optional)
+    }
+
+
+def _embedded(value: Any) -> Any:
+    """Return a list as objects carry it in themselves: its first ten entries."""
+    if not isinstance(value, dict) or value.get("object") != "list":
+        return value
+    rows = value["data"]
+    is_cut = len(rows) > EMBEDDED
+    return {**value, "data": rows[:EMBEDDED], "has_more": is_cut or value["has_more"]}
 
 
 def deleted(body: Object) -> Object:
@@ -259,10 +284,24 @@ def part_of(listed: Object, name: str, params: Mapping[str, Any]) -> Object:
     return listing(listed["url"], rest[:limit], has_more=len(rest) > limit)
 
 
+def _former(before: Mapping[str, Any], after: Mapping[str, Any]) -> Object:
+    """Return what has changed, as it was; what was not there is null, also inside a hash."""
+    former: Object = {}
+    for name, old in before.items():
+        new = after.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict) and old.get("object") != "list":
+            former[name] = _former({**dict.fromkeys(new), **old}, new)
+        else:
+            former[name] = _embedded(old)
+    return former
+
+
 def _event(session: Session, event_type: str, body: Object, previous: Object | None) -> Object:
     data: Object = {"object": shown(body)}
     if previous is not None:
-        data["previous_attributes"] = previous
+        data["previous_attributes"] = _former(previous, body)
     return {
         "id": new_id("evt"),
         "object": "event",

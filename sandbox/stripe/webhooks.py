@@ -9,6 +9,9 @@ import secrets
 import time
 from dataclasses import dataclass
 
+import orjson
+
+from sandbox.stripe import API_VERSION
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.owners import owner_of_object
 from sandbox.stripe.poster import Poster
@@ -48,6 +51,16 @@ class Target:
     endpoint: str
     url: str
     secret: str
+    api_version: str | None = None
+
+    def payload(self, body: str) -> bytes:
+        """Return an event as it is sent there: it names the endpoint's own version, if it has one.
+
+        The object in it keeps its shape.
+        """
+        if self.api_version is None or self.api_version == API_VERSION:
+            return body.encode()
+        return orjson.dumps(orjson.loads(body) | {"api_version": self.api_version})
 
 
 class Targets:
@@ -61,9 +74,7 @@ class Targets:
         """Return where events of a type are sent."""
         rows, _ = self._store.objects("webhook_endpoint", {"status": "enabled"}, page=_ALL)
         return ([self._fixed] if self._fixed else []) + [
-            Target(row["id"], row["url"], row["_secret"])
-            for row in rows
-            if not {"*", event_type}.isdisjoint(row["enabled_events"])
+            _target(row) for row in rows if not {"*", event_type}.isdisjoint(row["enabled_events"])
         ]
 
     def named(self, endpoint: str) -> Target | None:
@@ -71,7 +82,11 @@ class Targets:
         if not endpoint:
             return self._fixed
         row = self._store.get(endpoint)
-        return Target(row["id"], row["url"], row["_secret"]) if row else None
+        return _target(row) if row else None
+
+
+def _target(row: Row) -> Target:
+    return Target(row["id"], row["url"], row["_secret"], row["api_version"])
 
 
 class Webhooks:
@@ -146,9 +161,9 @@ class Webhooks:
     async def _deliver(self, row: Row) -> None:
         try:
             target = self._targets.named(row["endpoint"])
-            plan = self._faults.webhooks(row["customer_email"])
-            is_lost = plan.drop and _dice.random() < plan.drop
-            if target is None or (not is_lost and await self._is_taken(target, row["body"])):
+            if target is None or (
+                not self._is_lost(row) and await self._is_taken(target, target.payload(row["body"]))
+            ):
                 self._store.db.run("DELETE FROM deliveries WHERE seq = ?", row["seq"])
                 return
             pause = min(2.0 ** row["attempt_count"], _LONGEST_PAUSE)
@@ -160,8 +175,11 @@ class Webhooks:
             self._sending.pop(row["seq"], None)
             self.wake()
 
-    async def _is_taken(self, target: Target, body: str) -> bool:
-        payload = body.encode()
+    def _is_lost(self, row: Row) -> bool:
+        plan = self._faults.webhooks(row["customer_email"])
+        return bool(plan.drop) and _dice.random() < plan.drop
+
+    async def _is_taken(self, target: Target, payload: bytes) -> bool:
         headers = _CONTENT | {"Stripe-Signature": sign(target.secret, payload, int(time.time()))}
         poster = self._posters.setdefault(target.url, Poster(target.url))
         try:

@@ -57,7 +57,7 @@ def _nothing(session: Session, _params: dict[str, Any], object_id: str) -> dict[
 def _boast(session: Session, _params: dict[str, Any], object_id: str) -> dict[str, Any]:
     product = session.get("product", object_id)
     session.emit(
-        "product.updated", {**product, "mood": "gay"}, previous={"humor": None, "active": 1}
+        "product.updated", {**product, "mood": "gay"}, previous={"humor": "dull", "active": 2}
     )
     return product
 

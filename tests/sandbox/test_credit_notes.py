@@ -44,7 +44,7 @@ def test_an_open_invoice_asks_for_less(
     assert (note.type, note.pre_payment_amount, note.post_payment_amount) == ("pre_payment", 500, 0)
     assert (note.number, note.status) == (f"{unpaid.number}-CN-01", "issued")
     lines = api.line_items.list(note.id).data
-    assert [entry.invoice_line_item for entry in lines] == [line.id, None]
+    assert [entry.to_dict().get("invoice_line_item") for entry in lines] == [line.id, None]
     seen: Any = sandbox.api.invoices.retrieve(
         unpaid.id, {"expand": ["payments.data.payment.payment_intent"]}
     )

@@ -114,6 +114,8 @@ NAMES = {
     "GET /v1/invoices/{id}/lines": "InvoiceListLinesParams",
     "GET /v1/invoice_payments": "InvoicePaymentListParams",
     "GET /v1/events": "EventListParams",
+    "GET /v1/charges/{id}/refunds": "RefundListParams",
+    "GET /v1/customers/{id}/subscriptions": "SubscriptionListParams",
 }
 
 _PLAIN = {params.Integer: int, params.Boolean: bool, params.Number: float}

@@ -79,7 +79,8 @@ def test_elder_parameter_names_go_with_elder_versions(sandbox: Sandbox) -> None:
     present = {**AUTH, "Stripe-Version": stripe.api_version}
     reply = sandbox.http.post("/v1/payment_intents", headers=present, data=form)
     error = reply.json()["error"]
-    assert (error["code"], error["param"]) == ("parameter_unknown", "payment_method_types")
+    assert error["code"] == "payment_method_types_no_longer_supported"
+    assert error["param"] == "payment_method_types"
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_debts_abort_a_schedule(own: Sandbox) -> None:
         ({"trial_end": 2_100_000_000}, "phases[0][trial_end]"),
         ({"discounts": [{"coupon": "none"}]}, "phases[0][discounts][0][coupon]"),
         ({"items": [{"quantity": 1}]}, "phases[0][items][0]"),
-        ({"currency": "eur"}, "items"),
+        ({"currency": "eur"}, "phases[0][items][0][price]"),
         ({"default_payment_method": "pm_none"}, "phases[0][default_payment_method]"),
     ],
 )

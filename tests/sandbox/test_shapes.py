@@ -156,7 +156,7 @@ MISTAKES: dict[str, Callable[[Sandbox, Shop], Any]] = {
     "event.data.previous_attributes.humor: unknown": lambda s, _: s.api.products.update(
         s.api.products.create({"name": "Pro"}).id, {"name": "Max"}
     ),
-    "event.data.previous_attributes.active: 1 is int": lambda s, _: s.api.products.update(
+    "event.data.previous_attributes.active: 2 is int": lambda s, _: s.api.products.update(
         s.api.products.create({"name": "Pro"}).id, {"name": "Max"}
     ),
     "request: the SDK has no such call": lambda s, _: stripe.StripeClient(

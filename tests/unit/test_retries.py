@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from domain.declines import DeclineClass, classify
+from domain.declines import LIMIT_REACHED, DeclineClass, classify
 from domain.retries import (
     CARD_ATTEMPT_LIMIT,
     CLOSED,
-    LIMIT_REACHED,
     AttemptTrigger,
     ChargeResult,
     NextStep,
@@ -84,6 +83,7 @@ def test_a_policy_survives_the_database() -> None:
     body = {
         "schedules": {"default": ["90s", "15m"], "lost_card": []},
         "grace": "0s",
+        "time_to_respond": "3d",
         "last_resort": "mark_uncollectible",
         "after_uncollectible": "pause",
         "older_invoices": "void",
@@ -180,7 +180,7 @@ def test_an_invoice_that_is_gone_ends_the_recovery() -> None:
     [
         ("paid", RetryStatus.RECOVERED),
         ("void", RetryStatus.CANCELED),
-        ("uncollectible", RetryStatus.CANCELED),
+        ("uncollectible", RetryStatus.WRITTEN_OFF),
         ("open", RetryStatus.WAITING),
         ("draft", RetryStatus.WAITING),
     ],

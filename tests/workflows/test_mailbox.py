@@ -53,7 +53,7 @@ async def test_a_declined_first_charge_leaves_it_incomplete_and_unretried(world:
 async def test_without_a_card_it_waits_for_one(world: World) -> None:
     customer = await world.subscribe()
     row = await customer.row()
-    assert (row.subscription_status, row.parked_reason) == ("incomplete", None)
+    assert (row.subscription_status, row.parked_data) == ("incomplete", [])
     assert row.next_action_url is not None
 
 
@@ -72,6 +72,7 @@ async def test_what_stripe_refuses_for_good_is_parked_and_can_be_canceled(world:
         user_id=customer.user_id,
         plan_id=plan_id,
         stripe_price_id="price_that_never_was",
+        is_stackable=True,
     )
     await world.env.client.start_workflow(
         SubscriptionWorkflow.run,
@@ -84,7 +85,8 @@ async def test_what_stripe_refuses_for_good_is_parked_and_can_be_canceled(world:
 
     row = await broken.row()
     assert row.subscription_status == "incomplete"
-    assert "price_that_never_was" in (row.parked_reason or "")
+    (parked,) = row.parked_data
+    assert "price_that_never_was" in parked["parked"]["message"]
     assert (await broken.events())[-1].kind == "parked"
     state = await broken.command(CommandKind.CANCEL_NOW)
     assert state.subscription_status == "canceled"

@@ -43,7 +43,7 @@ async def retry_now(customer: Customer, retry: PaymentRetry) -> RetrySnapshot:
 async def test_starts_and_renews(world: World) -> None:
     customer = await world.subscribe("ok")
     row = await customer.row()
-    assert (row.subscription_status, row.parked_reason) == ("active", None)
+    assert (row.subscription_status, row.parked_data) == ("active", [])
     assert row.current_period_end is not None
     first_end = row.current_period_end
 
@@ -104,7 +104,7 @@ async def test_the_last_resort_comes_at_once_after_the_last_failure(
     (retry,) = await customer.retries()
     assert (retry.retry_status, retry.attempt_count) == ("exhausted", 2)
     row = await customer.row()
-    assert (row.subscription_status, row.parked_reason) == (status, None)
+    assert (row.subscription_status, row.parked_data) == (status, [])
     assert len(await customer.charges()) == 4
     kinds = [event.kind for event in await customer.events()]
     assert kinds.count("last_resort") == 1

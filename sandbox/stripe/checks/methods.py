@@ -16,6 +16,11 @@ _METHOD = re.compile(
     re.DOTALL,
 )
 _PARAMS = re.compile(r"params: (?:Optional\[\s*)?\"(\w+)\"")
+_LIKE = {
+    ("GET", "/v1/charges/{id}/refunds"): "/v1/refunds",
+    ("GET", "/v1/customers/{id}/subscriptions"): "/v1/subscriptions",
+}
+"""Addresses of lists in objects, which the SDK follows by `url`, and calls that are like them."""
 _PLACE = re.compile(r"\{\w+\}")
 
 
@@ -54,7 +59,7 @@ def signatures() -> dict[tuple[str, str], tuple[str, str, str]]:
 @cache
 def find(verb: str, pattern: str) -> Method | None:
     """Return the types of a route such as `POST /v1/customers/{id}`, if the SDK has it."""
-    signature = signatures().get((verb, pattern))
+    signature = signatures().get((verb, _LIKE.get((verb, pattern), pattern)))
     if signature is None:
         return None
     module, params, answer = signature

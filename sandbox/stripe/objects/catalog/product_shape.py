@@ -30,6 +30,7 @@ def make(session: Session, params: dict[str, Any]) -> Object:
         "metadata": merged({}, params.get("metadata")),
         "package_dimensions": None,
         "shippable": params.get("shippable"),
+        "tax_details": None,
         "type": "service",
         "updated": session.now,
     }

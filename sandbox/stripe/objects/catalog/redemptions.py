@@ -4,6 +4,7 @@ from typing import Any
 
 from sandbox.stripe import discounts, errors
 from sandbox.stripe.objects.catalog import coupons, promotion_codes
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.params import Group, Param, Text
 from sandbox.stripe.session import Object, Session, new_id
 
@@ -22,6 +23,7 @@ def check(
     *,
     param: str,
     amount: tuple[int, str] | None = None,
+    currency: str | None = None,
 ) -> tuple[Object, Object | None]:
     """Return the coupon, and the promotion code if one was named, that a wish stands for.
 
@@ -31,9 +33,11 @@ def check(
         customer_id: Who wants it; None if that is not known yet.
         param: The path of the wish in the request.
         amount: What it would be taken off, with the currency, where a minimum can be checked.
+        currency: Of what it would be taken off, where that is known.
 
     Raises:
-        ApiError: If it is unknown, expired, used up, or not for this customer or amount.
+        ApiError: If it is unknown, expired, used up, in another currency, or not for this customer
+            or amount.
     """
     code: Object | None = None
     coupon_id = wish.get("coupon")
@@ -53,6 +57,8 @@ def check(
         raise errors.invalid_request(
             f"Coupon expired: {coupon_id}", code="coupon_expired", param=f"{param}[coupon]"
         )
+    if currency and coupon["currency"] not in {None, currency}:
+        raise customer_currency.combined(currency)
     return coupon, code
 
 

@@ -36,7 +36,7 @@ def wanted(
     Args:
         session: The unit of work.
         wishes: Entries of the parameter; None removes all.
-        owner: Has `discounts` and `customer`; those that go are announced.
+        owner: Has `discounts`, `customer` and `currency`; discounts that go are announced.
         param: The parameter's path.
         amount: What the bill comes to, for promotion codes with a minimum.
         hangs_on: What new discounts belong to, by id.
@@ -55,7 +55,9 @@ def wanted(
             found.append(kept["id"])
             continue
         customer_id = owner["customer"]
-        coupon, code = redemptions.check(session, wish, customer_id, param=path, amount=amount)
+        coupon, code = redemptions.check(
+            session, wish, customer_id, param=path, amount=amount, currency=owner.get("currency")
+        )
         found.append(redemptions.redeem(session, coupon, code, customer_id, **hangs_on)["id"])
     drop(session, [discount_id for discount_id in current if discount_id not in found])
     return found
@@ -115,7 +117,7 @@ def _take_off(discount: Object, lines: list[Object], left: dict[str, int]) -> No
 
 
 def _is_meant(coupon: Object, pricing: Object) -> bool:
-    details = pricing["price_details"]
+    details = pricing.get("price_details")
     products = coupon.get("_products")
     return not products or bool(details and details["product"] in products)
 

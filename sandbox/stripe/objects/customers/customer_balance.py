@@ -3,6 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import errors
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.params import PAGE, Group, Integer, Metadata, Param, Range, Text
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
@@ -20,21 +21,18 @@ def move(session: Session, customer: Object, amount: int, kind: str, **fields: A
         amount: Below zero for a credit.
         kind: Stripe's type of the movement, such as `adjustment`.
         fields: Of the transaction: `currency`, `credit_note`, `invoice`, `description`, `metadata`.
+            A customer has a balance of its own in each currency.
 
     Returns:
         The transaction.
-
-    Raises:
-        ApiError: If the customer's currency is another one.
     """
     currency = fields.pop("currency", None) or customer["currency"] or "usd"
-    if customer["currency"] not in {None, currency}:
-        raise errors.invalid_request(
-            f"The customer's balance is in {customer['currency']}, not in {currency}.",
-            param="currency",
-        )
-    balance = customer["balance"] + amount
-    session.change(customer, {"balance": balance, "currency": currency})
+    balance = customer_currency.balance_of(customer, currency) + amount
+    if customer["currency"] in {None, currency}:
+        session.change(customer, {"balance": balance, "currency": currency})
+    else:
+        others = {**customer.get("_balances", {}), currency: balance}
+        session.change(customer, {"_balances": others})
     body: Object = {
         "id": new_id("cbtxn"),
         "object": KIND,

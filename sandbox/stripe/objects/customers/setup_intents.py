@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe import errors
+from sandbox.stripe import errors, method_types
 from sandbox.stripe.objects.customers import payment_methods, setups
 from sandbox.stripe.objects.payments import intents
 from sandbox.stripe.objects.payments.payment_intents import AUTOMATIC_METHODS
@@ -21,7 +21,7 @@ from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
 
 _FIELDS: dict[str, Param] = {
-    "allowed_payment_method_types": Many(Choice(("card",))),
+    "allowed_payment_method_types": Many(Choice(method_types.TYPES)),
     "payment_method": Text(),
     "payment_method_options": Group(
         {"card": Group({"request_three_d_secure": Choice(("any", "automatic", "challenge"))})}
@@ -89,6 +89,7 @@ def _body(session: Session, params: dict[str, Any], method: Object | None) -> Ob
         "customer": params.get("customer"),
         "customer_account": None,
         "description": params.get("description"),
+        "excluded_payment_method_types": None,
         "flow_directions": None,
         "last_setup_error": None,
         "latest_attempt": None,

@@ -3,16 +3,24 @@
 from typing import Any
 
 from sandbox.stripe import cards, errors
-from sandbox.stripe.declines import AUTHENTICATION_REQUIRED
+from sandbox.stripe.declines import AUTHENTICATION_REQUIRED, name_of
 from sandbox.stripe.objects.catalog import redemptions
 from sandbox.stripe.objects.customers import addresses, customers, payment_methods, setup_intents
 from sandbox.stripe.objects.hosted import checkout_sessions, checkout_shape
-from sandbox.stripe.objects.invoices import invoices
+from sandbox.stripe.objects.invoices import (
+    invoice_edits,
+    invoice_item_routes,
+    invoice_items,
+    invoices,
+)
 from sandbox.stripe.objects.payments import authentication, charges, intents
 from sandbox.stripe.objects.subscriptions import subscription_start
 from sandbox.stripe.session import Object, Session, merged
 
-_KEPT = ("description", "metadata", "trial_end", "trial_period_days", "trial_settings")
+_KEPT = (
+    "billing_cycle_anchor", "billing_mode", "description", "metadata", "proration_behavior",
+    "trial_end", "trial_period_days", "trial_settings",
+)  # fmt: skip
 
 
 def complete(session: Session, checkout_id: str, given: dict[str, Any]) -> Object:
@@ -39,11 +47,12 @@ def complete(session: Session, checkout_id: str, given: dict[str, Any]) -> Objec
     coupon, code = _reduce(session, checkout, given.get("promotion_code"))
     method = _method(session, checkout, given)
     customer_id = _customer(session, checkout, given)
+    _update_customer(session, checkout, given)
     if checkout["mode"] == "subscription":
         _subscribe(session, checkout, method, str(customer_id))
     elif checkout["mode"] == "payment":
         _pay(session, checkout, method, customer_id)
-        if coupon:
+        if coupon and not checkout["invoice"]:
             redemptions.redeem(session, coupon, code, customer_id, checkout_session=checkout_id)
     else:
         _set_up(session, checkout, method, customer_id)
@@ -76,7 +85,9 @@ def _reduce(
         return None, None
     due = (sum(line["amount_subtotal"] for line in checkout["_lines"]), checkout["currency"])
     owner = checkout["customer"]
-    coupon, code = redemptions.check(session, wish, owner, param="discounts[0]", amount=due)
+    coupon, code = redemptions.check(
+        session, wish, owner, param="discounts[0]", amount=due, currency=checkout["currency"]
+    )
     changes = {"discounts": [wish], **checkout_shape.totals(checkout, coupon)}
     session.change(checkout, changes, is_announced=False)
     return coupon, code
@@ -103,7 +114,9 @@ def _customer(session: Session, checkout: Object, given: dict[str, Any]) -> str 
     """Return whose session it is; a customer is made where the mode or the session wants one."""
     owner: str | None = checkout["customer"] or checkout.get("_customer")
     is_kept = checkout["mode"] == "payment" and "setup_future_usage" in checkout["_data"]
+    is_billed = (checkout["invoice_creation"] or {}).get("enabled")
     is_wanted = checkout["customer_creation"] == "always" or checkout["mode"] == "subscription"
+    is_wanted = is_wanted or is_billed
     if owner or not (is_kept or is_wanted):
         return owner
     email = checkout["customer_email"] or given.get("email")
@@ -111,6 +124,13 @@ def _customer(session: Session, checkout: Object, given: dict[str, Any]) -> str 
     # Reason: another try, after a card that was declined, is the same customer's.
     session.change(checkout, {"_customer": made}, is_announced=False)
     return made
+
+
+def _update_customer(session: Session, checkout: Object, given: dict[str, Any]) -> None:
+    """Keep a name that an existing customer typed in, if the session was told to."""
+    is_kept = checkout["customer"] and checkout["_customer_update"].get("name") == "auto"
+    if is_kept and given.get("name"):
+        customers.update(session, {"name": given["name"]}, checkout["customer"])
 
 
 def _subscribe(session: Session, checkout: Object, method: Object | None, customer_id: str) -> None:
@@ -151,7 +171,7 @@ def _entries(checkout: Object, *, is_recurring: bool) -> list[dict[str, Any]]:
 
 def _is_to_be_challenged(method: Object) -> bool:
     upcoming = method["_script"][min(method["_used"], len(method["_script"]) - 1)]
-    is_scripted: bool = upcoming == AUTHENTICATION_REQUIRED
+    is_scripted: bool = name_of(upcoming) == AUTHENTICATION_REQUIRED
     return is_scripted or cards.is_challenged(method, is_off_session=False)
 
 
@@ -166,12 +186,50 @@ def _pay(
 ) -> None:
     if method is None:
         return
-    intent = _intent(session, checkout, customer_id)
-    charges.attempt(session, intent, method, is_off_session=False)
-    _answer_challenge(session, intent)
+    if checkout["invoice_creation"]["enabled"]:
+        intent = _bill(session, checkout, method, str(customer_id))
+    else:
+        intent = _intent(session, checkout, customer_id)
+        charges.attempt(session, intent, method, is_off_session=False)
+        _answer_challenge(session, intent)
     session.change(checkout, {"payment_intent": intent["id"]}, is_announced=False)
     invoices.refuse_unless_paid(intent, method)
     payment_methods.use_up(session, method, customer_id, intent["setup_future_usage"])
+
+
+def _bill(session: Session, checkout: Object, method: Object, customer_id: str) -> Object:
+    """Make an invoice of the session's lines, unless an earlier try has, and charge it."""
+    if checkout["invoice"]:
+        invoice = session.get("invoice", checkout["invoice"])
+    else:
+        invoice = _invoice(session, checkout, customer_id)
+        session.change(checkout, {"invoice": invoice["id"]}, is_announced=False)
+    intent = invoices.collect(session, invoice, method, is_off_session=False)
+    if intent is None:
+        raise errors.invalid_request("There is nothing to pay.")
+    _answer_challenge(session, intent)
+    return intent
+
+
+def _invoice(session: Session, checkout: Object, customer_id: str) -> Object:
+    data = checkout["invoice_creation"]["invoice_data"]
+    wanted = {name: data[name] for name in ("description", "footer", "metadata") if data[name]}
+    wanted |= {"customer": customer_id, "currency": checkout["currency"]}
+    if checkout["discounts"]:
+        (wish,) = checkout["discounts"]
+        wanted["discounts"] = [{name: value for name, value in wish.items() if value}]
+    invoice = invoice_edits.create(session, wanted)
+    items = []
+    for line in checkout["_lines"]:
+        entry = {"pricing": {"price": line["price"]["id"]}, "quantity": line["quantity"]}
+        terms = invoice_item_routes.priced(session, entry, checkout["currency"])
+        items.append(
+            invoice_items.make(
+                session, customer_id=customer_id, **terms, description=line["description"]
+            )
+        )
+    invoice_edits.put_on(session, invoice, items)
+    return invoices.finalize(session, invoice)
 
 
 def _intent(session: Session, checkout: Object, customer_id: str | None) -> Object:

@@ -4,15 +4,19 @@ from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.objects.catalog import prices, redemptions
-from sandbox.stripe.objects.hosted import checkout_params, checkout_shape
+from sandbox.stripe.objects.customers import customer_currency
+from sandbox.stripe.objects.hosted import checkout_looks, checkout_params, checkout_shape
+from sandbox.stripe.objects.subscriptions import subscription_changes
 from sandbox.stripe.params import PAGE, Group, Metadata
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, listing, merged, page_of, shown
+from sandbox.stripe.session import Object, Session, listing, merged, page_of, part_of, shown
 
 KIND = "checkout.session"
 _URL = "/v1/checkout/sessions"
 _SHORTEST, _LONGEST = 30 * 60, 86_400
 _ONLY_FOR = {
+    "invoice_creation": ("payment",),
+    "submit_type": ("payment", "subscription"),
     "customer_creation": ("payment",),
     "payment_intent_data": ("payment",),
     "payment_method_collection": ("subscription",),
@@ -30,11 +34,15 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         session.get("customer", params["customer"], param="customer")
     _check(session, params)
     lines = [_line(session, params, number) for number in range(len(params.get("line_items", [])))]
-    _check_lines(params["mode"], lines)
+    currency = _check_lines(params, lines)
+    if params.get("customer") and params["mode"] == "subscription" and currency:
+        customer_currency.check(session, params["customer"], currency)
     given = params.get("discounts", [])
     wish, coupon = given[0] if given else None, None
     if wish:
-        coupon, _ = redemptions.check(session, wish, params.get("customer"), param="discounts[0]")
+        coupon, _ = redemptions.check(
+            session, wish, params.get("customer"), param="discounts[0]", currency=currency
+        )
     expires_at = params.get("expires_at", session.now + _LONGEST)
     checkout = checkout_shape.body(session, params | {"expires_at": expires_at}, lines, wish)
     session.create(checkout | checkout_shape.totals(checkout, coupon))
@@ -44,6 +52,8 @@ def create(session: Session, params: dict[str, Any]) -> Object:
 
 def _check(session: Session, params: dict[str, Any]) -> None:
     mode = params["mode"]
+    checkout_looks.check(params)
+    _check_way_back(params)
     for name, modes in _ONLY_FOR.items():
         if name in params and mode not in modes:
             raise errors.invalid_request(f"You can not pass `{name}` in `{mode}` mode.", param=name)
@@ -68,6 +78,23 @@ def _check(session: Session, params: dict[str, Any]) -> None:
         )
 
 
+def _check_way_back(params: dict[str, Any]) -> None:
+    """Refuse a session without an address to lead its customer to."""
+    is_hosted = params.get("ui_mode", "hosted_page") == "hosted_page"
+    stays = params.get("redirect_on_completion") == "never"
+    name = "success_url" if is_hosted else "return_url"
+    if not params.get(name) and (is_hosted or not stays):
+        raise errors.bad_parameter(
+            f"Missing required param: {name}.", code="parameter_missing", param=name
+        )
+    for other in ("return_url", "redirect_on_completion") if is_hosted else ("success_url",):
+        if params.get(other):
+            ui_mode = params.get("ui_mode", "hosted_page")
+            raise errors.bad_parameter(
+                f"You can not pass `{other}` if `ui_mode` is `{ui_mode}`.", param=other
+            )
+
+
 def _line(session: Session, params: dict[str, Any], number: int) -> Object:
     entry, path = params["line_items"][number], f"line_items[{number}]"
     if ("price" in entry) == ("price_data" in entry):
@@ -83,10 +110,13 @@ def _line(session: Session, params: dict[str, Any], number: int) -> Object:
         raise errors.invalid_request(f"The price {price['id']} is inactive.", param=path)
     product = session.get("product", price["product"])
     metadata = merged({}, entry.get("metadata"))
-    return checkout_shape.line(price, product["name"], entry.get("quantity", 1), metadata)
+    line = checkout_shape.line(price, product["name"], entry.get("quantity", 1), metadata)
+    return line | {"adjustable_quantity": checkout_shape.adjustable(entry)}
 
 
-def _check_lines(mode: str, lines: list[Object]) -> None:
+def _check_lines(params: dict[str, Any], lines: list[Object]) -> str | None:
+    """Refuse lines that do not fit the mode or each other, and return their currency."""
+    mode = params["mode"]
     has_recurring = [line["price"]["recurring"] is not None for line in lines]
     if mode == "payment" and any(has_recurring):
         raise errors.invalid_request(
@@ -98,8 +128,14 @@ def _check_lines(mode: str, lines: list[Object]) -> None:
             "You must provide at least one recurring price in `subscription` mode when using "
             "prices."
         )
-    if len({line["currency"] for line in lines}) > 1:
-        raise errors.invalid_request("All line items need one currency.", param="line_items")
+    expected: str | None = params.get("currency") or (lines[0]["currency"] if lines else None)
+    for number, line in enumerate(lines):
+        param = f"line_items[{number}][price]"
+        customer_currency.check_price(line["price"], str(expected).lower(), param=param)
+    if mode == "subscription":
+        recurring = [line["price"] for line in lines if line["price"]["recurring"]]
+        subscription_changes.check_alike(recurring, path="line_items")
+    return expected and expected.lower()
 
 
 def retrieve(session: Session, _params: dict[str, Any], checkout_id: str) -> Object:
@@ -125,14 +161,13 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
 
 def list_lines(session: Session, params: dict[str, Any], checkout_id: str) -> Object:
     """GET /v1/checkout/sessions/{id}/line_items."""
-    return lines_of(session.get(KIND, checkout_id), params.get("limit", 10))
+    return lines_of(session.get(KIND, checkout_id), params)
 
 
-def lines_of(checkout: Object, limit: int = 10) -> Object:
-    """Return a session's line items as a list."""
-    lines = checkout["_lines"]
+def lines_of(checkout: Object, params: dict[str, Any]) -> Object:
+    """Return a page of a session's line items."""
     url = f"{_URL}/{checkout['id']}/line_items"
-    return listing(url, lines[:limit], has_more=len(lines) > limit)
+    return part_of(listing(url, checkout["_lines"]), "item", params)
 
 
 def expire(session: Session, _params: dict[str, Any], checkout_id: str) -> Object:
@@ -164,6 +199,6 @@ ROUTES = (
     Route("GET", _URL, list_all, checkout_params.LIST),
     Route("GET", f"{_URL}/{{id}}", retrieve),
     Route("POST", f"{_URL}/{{id}}", update, Group({"metadata": Metadata()})),
-    Route("GET", f"{_URL}/{{id}}/line_items", list_lines, Group({"limit": PAGE["limit"]})),
+    Route("GET", f"{_URL}/{{id}}/line_items", list_lines, Group(PAGE)),
     Route("POST", f"{_URL}/{{id}}/expire", expire),
 )

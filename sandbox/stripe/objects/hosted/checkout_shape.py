@@ -5,11 +5,13 @@ from typing import Any
 from sandbox.stripe import discounts
 from sandbox.stripe.currencies import rounded
 from sandbox.stripe.objects.catalog.prices import cost, is_metered
+from sandbox.stripe.objects.hosted import checkout_looks
 from sandbox.stripe.session import Object, Session, merged, new_id, shown
 
 _BLANK: Object = {
     "adaptive_pricing": {"enabled": False},
     "after_expiration": None,
+    "allowed_payment_method_types": None,
     "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
     "billing_address_collection": None,
     "client_secret": None,
@@ -25,9 +27,11 @@ _BLANK: Object = {
         "terms_of_service_acceptance": None,
     },
     "customer_account": None,
+    "integration_identifier": None,
     "invoice": None,
     "livemode": False,
     "locale": None,
+    "managed_payments": None,
     "origin_context": None,
     "payment_intent": None,
     "payment_link": None,
@@ -45,12 +49,11 @@ _BLANK: Object = {
     "status": "open",
     "submit_type": None,
     "subscription": None,
-    "ui_mode": "hosted_page",
     "wallet_options": None,
 }
 _GIVEN = (
-    "allow_promotion_codes", "cancel_url", "client_reference_id", "customer", "customer_email",
-    "success_url",
+    "allow_promotion_codes", "allowed_payment_method_types", "cancel_url", "client_reference_id",
+    "customer", "customer_email", "success_url",
 )  # fmt: skip
 
 
@@ -62,8 +65,11 @@ def body(
     is_payment = mode == "payment"
     currency = lines[0]["currency"] if lines else params.get("currency")
     creation = params.get("customer_creation", "if_required") if is_payment else None
+    mode_of_page = params.get("ui_mode", "hosted_page")
     return {
         **_BLANK,
+        **checkout_looks.of(params),
+        **_way(session, checkout_id, mode_of_page, params),
         "id": checkout_id,
         "object": "checkout.session",
         **{name: params.get(name) for name in _GIVEN},
@@ -73,14 +79,14 @@ def body(
         "customer_details": None,
         "discounts": [{"coupon": None, "promotion_code": None, **wish}] if wish else [],
         "expires_at": params["expires_at"],
-        "invoice_creation": _NO_INVOICE if is_payment else None,
+        "invoice_creation": _invoicing(params) if is_payment else None,
         "metadata": merged({}, params.get("metadata")),
         "mode": mode,
         "payment_method_collection": params.get("payment_method_collection", "always")
         if mode == "subscription"
         else "if_required",
         "payment_status": "no_payment_required" if mode == "setup" else "unpaid",
-        "url": f"{session.base_url}/c/pay/{checkout_id}",
+        "_customer_update": params.get("customer_update", {}),
         "_lines": lines,
         "_data": params.get(f"{_DATA[mode]}_data", {}),
     }
@@ -99,6 +105,34 @@ _NO_INVOICE: Object = {
         "rendering_options": None,
     },
 }
+
+
+def _way(
+    session: Session, checkout_id: str, ui_mode: str, params: dict[str, Any]
+) -> dict[str, Any]:
+    """Return how a customer comes to the session: by its address, or inside a page."""
+    if ui_mode == "hosted_page":
+        return {"ui_mode": ui_mode, "url": f"{session.base_url}/c/pay/{checkout_id}"}
+    way: dict[str, Any] = {"client_secret": f"{checkout_id}_{new_id('secret')}"}
+    way |= {"ui_mode": ui_mode, "url": None}
+    way["redirect_on_completion"] = params.get("redirect_on_completion", "always")
+    return way | ({"return_url": params["return_url"]} if params.get("return_url") else {})
+
+
+def _invoicing(params: dict[str, Any]) -> Object:
+    wish = params.get("invoice_creation", {})
+    data = {**_NO_INVOICE["invoice_data"], **wish.get("invoice_data", {})}
+    return {"enabled": wish.get("enabled", False), "invoice_data": data}
+
+
+def adjustable(entry: dict[str, Any]) -> Object | None:
+    """Return whether customers may change a line's quantity, None if nothing was said."""
+    wish = entry.get("adjustable_quantity")
+    if wish is None:
+        return None
+    is_on = wish["enabled"]
+    bounds = {"maximum": 99, "minimum": 0} if is_on else {"maximum": None, "minimum": None}
+    return {**bounds, **wish}
 
 
 def line(price: Object, name: str, quantity: int, metadata: dict[str, str]) -> Object:

@@ -4,6 +4,7 @@ from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.objects.catalog import redemptions
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.hosted import portal_configurations
 from sandbox.stripe.params import Choice, Group, Integer, Many, Text
 from sandbox.stripe.routing import Route
@@ -97,6 +98,11 @@ def _flow(session: Session, params: dict[str, Any]) -> Object | None:
     subscription = session.get("subscription", given[kind]["subscription"], param=path)
     if subscription["customer"] != params["customer"]:
         raise errors.invalid_request("The subscription is another customer's.", param=path)
+    for number, item in enumerate(given[kind].get("items", [])):
+        if item.get("price"):
+            param = f"flow_data[{kind}][items][{number}][price]"
+            price = session.get("price", item["price"], param=param)
+            customer_currency.check_price(price, subscription["currency"], param=param)
     blank = {"subscription_cancel": {"retention": None}, "subscription_update": {}}
     flow[kind] = {**blank.get(kind, {"discounts": None}), **given[kind]}
     return flow

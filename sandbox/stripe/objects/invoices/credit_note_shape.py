@@ -102,7 +102,7 @@ def _priced(invoice: Object, entry: dict[str, Any], path: str) -> Object:
         each or None,
         type=kind,
         description=description,
-        invoice_line_item=source.get("id"),
+        **({"invoice_line_item": source["id"]} if source else {}),
         metadata=merged({}, entry.get("metadata")),
     )
 
@@ -128,7 +128,6 @@ def _line(amount: int, quantity: int, each: str | None, **fields: Any) -> Object
         "description": None,
         "discount_amount": 0,
         "discount_amounts": [],
-        "invoice_line_item": None,
         "livemode": False,
         "metadata": {},
         "pretax_credit_amounts": [],

@@ -19,7 +19,7 @@ from sandbox.stripe.params import (
     Text,
 )
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, page_of, shown
+from sandbox.stripe.session import Object, Session, merged, page_of, part_of, shown
 
 KIND = "credit_note"
 _URL = "/v1/credit_notes"
@@ -73,8 +73,9 @@ def preview(session: Session, params: dict[str, Any]) -> Object:
 
 def preview_lines(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/credit_notes/preview/lines."""
-    lines: Object = preview(session, params)["lines"]
-    return lines | {"url": f"{_URL}/preview/lines"}
+    invoice = session.get("invoice", params["invoice"], param="invoice")
+    lines = _drawn_up(session, invoice, params)["lines"] | {"url": f"{_URL}/preview/lines"}
+    return part_of(lines, "credit_note_line_item", params)
 
 
 def _drawn_up(session: Session, invoice: Object, params: dict[str, Any]) -> Object:
@@ -175,10 +176,9 @@ def update(session: Session, params: dict[str, Any], note_id: str) -> Object:
     return shown(session.change(note, changes))
 
 
-def list_lines(session: Session, _params: dict[str, Any], note_id: str) -> Object:
+def list_lines(session: Session, params: dict[str, Any], note_id: str) -> Object:
     """GET /v1/credit_notes/{id}/lines."""
-    lines: Object = session.get(KIND, note_id)["lines"]
-    return lines
+    return part_of(session.get(KIND, note_id)["lines"], "credit_note_line_item", params)
 
 
 def list_all(session: Session, params: dict[str, Any]) -> Object:

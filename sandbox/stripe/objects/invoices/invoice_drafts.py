@@ -84,7 +84,8 @@ def _own_lines(
 def _advance(session: Session, subscription: Object, reason: str) -> dict[str, Any]:
     """Return when a draft opens by itself: an hour later, at once (None), or never."""
     paused = subscription["pause_collection"]
-    is_kept = bool(paused) and paused["behavior"] == "keep_as_draft"
+    is_paused = bool(paused) and paused["behavior"] == "keep_as_draft"
+    is_kept = is_paused or subscription["status"] == "unpaid"
     is_sent = subscription["collection_method"] == "send_invoice"
     is_scheduled = reason == "subscription_create" and subscription["schedule"] is not None
     waits = not is_kept and (is_sent or is_scheduled or reason not in _IMMEDIATE)

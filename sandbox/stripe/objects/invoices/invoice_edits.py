@@ -4,6 +4,7 @@ from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.objects.catalog import reductions
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.customers.customers import own_method
 from sandbox.stripe.objects.invoices import invoice_items, invoice_shape
 from sandbox.stripe.objects.invoices.invoice_drafts import HOUR
@@ -25,6 +26,9 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     subscription = None
     if params.get("subscription"):
         subscription = session.get("subscription", params["subscription"], param="subscription")
+        if currency != subscription["currency"]:
+            raise customer_currency.combined(subscription["currency"])
+    customer_currency.use(session, customer, currency)
     items = _items_for(session, params, customer["id"], currency)
     if subscription and not items:
         raise errors.invalid_request(
@@ -113,7 +117,9 @@ def put_on(session: Session, invoice: Object, items: list[Object]) -> None:
     check_draft(invoice)
     if any(item["currency"] != invoice["currency"] for item in items):
         raise errors.invalid_request(
-            "The currency of the invoice item does not match the invoice's.", param="currency"
+            f"The currency of the invoice item doesn't match the invoice's currency: "
+            f"`{invoice['currency']}`.",
+            param="currency",
         )
     lines = [*invoice["lines"]["data"], *invoice_items.take(session, items, invoice["id"])]
     fill(session, invoice, lines)
@@ -162,7 +168,9 @@ def _amounts(
     """Return what a draft comes to with other lines or discounts."""
     customer = session.get("customer", invoice["customer"])
     reduced = reductions.applied(session, lines, discount_ids)
-    amounts = invoice_shape.totals(lines, customer["balance"], invoice["currency"])
+    currency = invoice["currency"]
+    balance = customer_currency.balance_of(customer, currency)
+    amounts = invoice_shape.totals(lines, balance, currency)
     return {**amounts, **reduced}
 
 

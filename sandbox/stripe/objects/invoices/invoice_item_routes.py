@@ -6,6 +6,7 @@ from typing import Any
 from sandbox.stripe import errors
 from sandbox.stripe.currencies import rounded
 from sandbox.stripe.objects.catalog import prices, reductions
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.invoices import invoice_edits, invoice_items, invoice_lines
 from sandbox.stripe.params import (
     PAGE,
@@ -74,10 +75,15 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     parent = None
     if params.get("subscription"):
         subscription = session.get("subscription", params["subscription"], param="subscription")
-        details = {"subscription": subscription["id"], "subscription_item": None}
+        details = {"subscription": subscription["id"]}
         parent = {"subscription_details": details, "type": "subscription_details"}
-    currency = params.get("currency") or customer["currency"] or "usd"
-    terms = priced(session, params, currency.lower())
+    invoice = None
+    if params.get("invoice"):
+        invoice = session.get("invoice", params["invoice"], param="invoice")
+    default = invoice["currency"] if invoice else customer["currency"]
+    terms = priced(session, params, (params.get("currency") or default or "usd").lower())
+    if invoice is None:
+        customer_currency.check(session, customer["id"], terms["currency"])
     fields = {name: params[name] for name in ("discountable", "period") if name in params}
     item = invoice_items.make(
         session,
@@ -90,10 +96,8 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     )
     if "discounts" in params:
         session.change(item, {"discounts": _wished(session, item, params)}, is_announced=False)
-    if customer["currency"] is None:
-        session.change(customer, {"currency": item["currency"]})
-    if params.get("invoice"):
-        invoice = session.get("invoice", params["invoice"], param="invoice")
+    customer_currency.use(session, customer, item["currency"])
+    if invoice is not None:
         invoice_edits.put_on(session, invoice, [item])
     return shown(item)
 
@@ -104,7 +108,7 @@ def _wished(session: Session, item: Object, params: dict[str, Any]) -> list[str]
 
 def terms_name(session: Session, terms: dict[str, Any]) -> str | None:
     """Return the description of an item that has none of its own: its product's name."""
-    details = terms["pricing"]["price_details"]
+    details = terms["pricing"].get("price_details")
     return details and invoice_lines.product_name(session, details)
 
 
@@ -134,7 +138,7 @@ def priced(session: Session, params: dict[str, Any], currency: str) -> dict[str,
         unit = params.get("unit_amount_decimal")
         amount = params["amount"] if unit is None else rounded(Fraction(unit) * quantity, currency)
         each = unit or invoice_lines.unit_of(amount, quantity)
-        pricing = {"price_details": None, "type": "price_details", "unit_amount_decimal": each}
+        pricing = {"type": "price_details", "unit_amount_decimal": each}
     else:
         raise errors.bad_parameter(
             "Missing required param: amount.", code="parameter_missing", param="amount"

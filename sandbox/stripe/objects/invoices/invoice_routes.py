@@ -199,6 +199,9 @@ def send(session: Session, _params: dict[str, Any], invoice_id: str) -> Object:
 
 def list_lines(session: Session, params: dict[str, Any], invoice_id: str) -> Object:
     """GET /v1/invoices/{id}/lines."""
+    previewed = session.store.get(invoice_id)
+    if previewed and previewed["object"] == "lines_of_preview":
+        return part_of(previewed["lines"], "line_item", params)
     return part_of(session.get("invoice", invoice_id)["lines"], "line_item", params)
 
 

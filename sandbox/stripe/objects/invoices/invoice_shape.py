@@ -1,6 +1,7 @@
 """What invoices, their lines and their payments look like."""
 
 from sandbox.stripe.balances import applied
+from sandbox.stripe.objects.customers.customer_currency import balance_of
 from sandbox.stripe.session import Object, Session, listing, new_id
 
 _BLANK: Object = {
@@ -101,7 +102,7 @@ def draft(
         "period_start": session.now,
         "webhooks_delivered_at": session.now,
         "_days_until_due": None,
-        **totals(lines, customer["balance"], currency),
+        **totals(lines, balance_of(customer, currency), currency),
         **fields,
     }
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import balances, errors
-from sandbox.stripe.objects.customers import customer_balance, payment_methods
+from sandbox.stripe.objects.customers import customer_balance, customer_currency, payment_methods
 from sandbox.stripe.objects.customers.customers import own_method
 from sandbox.stripe.objects.invoices import invoice_shape
 from sandbox.stripe.objects.payments import charges, intents
@@ -17,9 +17,9 @@ _NUMBERED = "{prefix}-{number:04d}"
 def finalize(session: Session, invoice: Object) -> Object:
     """Turn a draft into an open invoice with a payment intent, or a paid one if nothing is due."""
     customer = session.get("customer", invoice["customer"])
-    number, balance = customer["next_invoice_sequence"], customer["balance"]
+    number, currency = customer["next_invoice_sequence"], invoice["currency"]
+    balance = customer_currency.balance_of(customer, currency)
     session.change(customer, {"next_invoice_sequence": number + 1}, is_announced=False)
-    currency = invoice["currency"]
     amounts = invoice_shape.totals(invoice["lines"]["data"], balance, currency)
     ending = balances.applied(amounts["total"], balance, currency).ending_balance
     days = invoice["_days_until_due"]
@@ -147,7 +147,8 @@ def _mark_paid(session: Session, invoice: Object, *, is_out_of_band: bool = Fals
         changes["attempt_count"] = max(1, invoice["attempt_count"])
     session.change(invoice, changes, is_announced=invoice["attempted"])
     session.emit("invoice.paid", invoice)
-    session.emit("invoice.payment_succeeded", invoice)
+    if not is_out_of_band:
+        session.emit("invoice.payment_succeeded", invoice)
     _set_delinquent(session, invoice, is_delinquent=False)
     follow(session, invoice)
     return invoice
@@ -342,4 +343,5 @@ def run_overdue(session: Session, invoice_id: str) -> None:
     if invoice and invoice["status"] == "open":
         session.change(invoice, {"_is_overdue": True}, is_announced=False)
         session.emit("invoice.overdue", invoice)
+        _set_delinquent(session, invoice, is_delinquent=True)
         follow(session, invoice)

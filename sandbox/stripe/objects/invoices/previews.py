@@ -22,6 +22,9 @@ from sandbox.stripe.params import Boolean, Choice, Group, Integer, Many, Metadat
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, shown
 
+LINES_OF_PREVIEW = "lines_of_preview"
+"""What is kept of a preview, so that its lines can be listed."""
+
 _ITEM = Group(
     {
         "amount": Integer(),
@@ -95,7 +98,10 @@ def create(session: Session, params: dict[str, Any]) -> Object:
             invoice = _of_change(ahead, subscription, details)
     if invoice is None:
         raise _nothing(customer_id)
-    return shown({**invoice_shape.as_upcoming(invoice), "customer": customer_id})
+    upcoming_one = {**invoice_shape.as_upcoming(invoice), "customer": customer_id}
+    kept = {"id": upcoming_one["id"], "object": LINES_OF_PREVIEW, "lines": upcoming_one["lines"]}
+    session.store.put(kept)
+    return shown(upcoming_one)
 
 
 def _nothing(customer_id: str | None) -> errors.ApiError:

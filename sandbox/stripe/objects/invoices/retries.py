@@ -12,21 +12,23 @@ from sandbox.stripe.store import Store
 
 _DAY = 86_400
 _WAIT = "retry_after_days_"
-_CANCELS = "retries_cancel"
+_THEN = "retries_then"
+OUTCOMES = ("leave", "cancel", "unpaid")
+"""What can follow the last retry: past due for good, the subscription's end, or `unpaid`."""
 
 
-def set_up(store: Store, days: list[float], *, cancels: bool) -> None:
+def set_up(store: Store, days: list[float], *, then: str) -> None:
     """Have unpaid invoices tried again.
 
     Args:
         store: Where the setting is kept.
         days: How long each retry waits for; none switches retries off.
-        cancels: Whether the subscription is canceled after the last one.
+        then: What becomes of the subscription after the last one: one of `OUTCOMES`.
     """
     named = {f"{_WAIT}{number:02}": wait for number, wait in enumerate(days)}
     with store.db.transaction():
         store.db.run("DELETE FROM settings WHERE name LIKE 'retr%'")
-        for name, value in {**named, _CANCELS: float(cancels)}.items():
+        for name, value in {**named, _THEN: float(OUTCOMES.index(then))}.items():
             store.db.insert("settings", {"name": name, "value": value})
 
 
@@ -65,17 +67,33 @@ def _go_on(session: Session, invoice_id: str) -> None:
         due_at = session.now + int(waits[invoice["attempt_count"] - 1] * _DAY)
         session.change(invoice, {"next_payment_attempt": due_at})
         session.schedule("retry_invoice", invoice_id, due_at)
-    elif setting[_CANCELS]:
-        _cancel(session, invoice)
+    else:
+        _give_up(session, invoice, OUTCOMES[int(setting[_THEN])])
 
 
 def _is_unpaid(invoice: Object) -> bool:
     return bool(invoice["status"] == "open" and invoice["attempted"] and invoice["auto_advance"])
 
 
-def _cancel(session: Session, invoice: Object) -> None:
+def _give_up(session: Session, invoice: Object, then: str) -> None:
+    """Do with the subscription of an unpaid invoice what the setting says."""
     subscription_id = intents.subscription_of(invoice)
     subscription = session.store.get(subscription_id) if subscription_id else None
-    if subscription and subscription["status"] not in ENDED:
+    if subscription is None or subscription["status"] in ENDED:
+        return
+    if then == "cancel":
         details = subscription["cancellation_details"] | {"reason": "payment_failed"}
         subscription_cycle.end(session, subscription, cancellation_details=details)
+    if then == "unpaid" and subscription["status"] == "past_due":
+        session.change(subscription, {"status": "unpaid"})
+        _stop(session, subscription["id"])
+
+
+def _stop(session: Session, subscription_id: str) -> None:
+    """Try no invoice of an unpaid subscription again."""
+    path = "parent__subscription_details__subscription"
+    for invoice in session.find("invoice", **{path: subscription_id}, status="open"):
+        session.change(invoice, {"next_payment_attempt": None})
+    for invoice in session.find("invoice", **{path: subscription_id}, status="draft"):
+        held = {"auto_advance": False, "automatically_finalizes_at": None}
+        session.change(invoice, held)

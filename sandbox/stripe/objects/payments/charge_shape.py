@@ -22,7 +22,6 @@ _BLANK: Object = {
     "fraud_details": {},
     "livemode": False,
     "on_behalf_of": None,
-    "presentment_details": None,
     "radar_options": {},
     "receipt_number": None,
     "refunded": False,
@@ -65,7 +64,9 @@ def charge(
         "paid": not failure,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": card_details(method, is_authenticated=is_authenticated),
+        "payment_method_details": card_details(
+            method, is_authenticated=is_authenticated, amount=None if failure else intent["amount"]
+        ),
         "receipt_email": intent["receipt_email"],
         "receipt_url": None if failure else f"{session.base_url}/receipts/{charge_id}",
         "shipping": intent["shipping"],
@@ -98,7 +99,7 @@ def _outcome(failure: dict[str, Any], risk: str) -> Object:
     }
 
 
-def card_details(method: Object, *, is_authenticated: bool) -> Object:
+def card_details(method: Object, *, is_authenticated: bool, amount: int | None = None) -> Object:
     """Return a card as charges show it."""
     card = method["card"]
     secure: Object = {
@@ -113,6 +114,9 @@ def card_details(method: Object, *, is_authenticated: bool) -> Object:
     return {
         "card": {name: card[name] for name in _SHOWN_OF_CARD}
         | {
+            "amount_authorized": amount,
+            "authorization_code": None,
+            "electronic_commerce_indicator": "05" if is_authenticated else None,
             "installments": None,
             "mandate": None,
             "network": card["brand"],
@@ -120,6 +124,7 @@ def card_details(method: Object, *, is_authenticated: bool) -> Object:
             "network_transaction_id": None,
             "regulated_status": card["regulated_status"],
             "three_d_secure": secure if is_authenticated else None,
+            "transaction_link_id": None,
             "wallet": None,
         },
         "type": "card",

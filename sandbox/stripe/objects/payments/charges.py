@@ -36,7 +36,7 @@ def attempt(session: Session, intent: Object, method: Object, *, is_off_session:
         outcome = AUTHENTICATION_REQUIRED
     else:
         outcome = _answer(session, method)
-    if outcome == AUTHENTICATION_REQUIRED and not is_off_session:
+    if declines.name_of(outcome) == AUTHENTICATION_REQUIRED and not is_off_session:
         challenges.ask(session, intent, method)
         _record(session, intent, "failed", None, AUTHENTICATION_REQUIRED)
         return intent
@@ -165,7 +165,7 @@ def _decline(session: Session, intent: Object, method: Object, outcome: str) -> 
         is_announced=False,
     )
     session.emit("payment_intent.payment_failed", intent)
-    _record(session, intent, "failed", charge["id"], outcome)
+    _record(session, intent, "failed", charge["id"], declines.name_of(outcome))
     return intent
 
 

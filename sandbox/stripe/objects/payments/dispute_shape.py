@@ -49,6 +49,7 @@ def dispute(session: Session, charge: Object, *, reason: str, is_inquiry: bool) 
             "submission_count": 0,
             "submission_method": "not_submitted",
         },
+        "intended_submission_method": None,
         "is_charge_refundable": is_inquiry,
         "livemode": False,
         "metadata": {},

@@ -10,6 +10,7 @@ CANCELABLE = (*OPEN, "requires_capture")
 
 
 _BLANK: Object = {
+    "allowed_payment_method_types": None,
     "amount_capturable": 0,
     "amount_details": {"tip": {}},
     "amount_received": 0,
@@ -22,9 +23,11 @@ _BLANK: Object = {
     "confirmation_method": "automatic",
     "customer_account": None,
     "description": None,
+    "excluded_payment_method_types": None,
     "last_payment_error": None,
     "latest_charge": None,
     "livemode": False,
+    "managed_payments": None,
     "metadata": {},
     "next_action": None,
     "on_behalf_of": None,
@@ -39,6 +42,7 @@ _BLANK: Object = {
         }
     },
     "payment_method_types": ["card"],
+    "payment_record": None,
     "processing": None,
     "receipt_email": None,
     "review": None,

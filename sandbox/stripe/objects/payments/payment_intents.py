@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe import amounts, errors
+from sandbox.stripe import amounts, errors, method_types
 from sandbox.stripe.objects.customers import payment_methods
 from sandbox.stripe.objects.customers.addresses import SHIPPING, shipping
 from sandbox.stripe.objects.invoices import invoices
@@ -27,7 +27,7 @@ AUTOMATIC_METHODS = Group(
 )
 _CAPTURES = Choice(("automatic", "automatic_async", "manual"))
 _FIELDS: dict[str, Param] = {
-    "allowed_payment_method_types": Many(Choice(("card",))),
+    "allowed_payment_method_types": Many(Choice(method_types.TYPES)),
     "capture_method": _CAPTURES,
     "payment_method": Text(),
     "payment_method_options": Group(
@@ -80,8 +80,8 @@ _CANCEL = Group(
     }
 )
 _PLAIN = (
-    "capture_method", "description", "receipt_email", "setup_future_usage",
-    "statement_descriptor", "statement_descriptor_suffix",
+    "allowed_payment_method_types", "capture_method", "description", "receipt_email",
+    "setup_future_usage", "statement_descriptor", "statement_descriptor_suffix",
 )  # fmt: skip
 _ANY_TIME = {"description", "expand", "metadata", "receipt_email", "shipping"}
 
@@ -104,7 +104,6 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         customer_id,
         **{
             **_changes({"metadata": {}, "payment_method_options": _options({})}, params),
-            "allowed_payment_method_types": types,
             "automatic_payment_methods": automatic and {"allow_redirects": "always", **automatic},
             "capture_method": params.get("capture_method", "automatic_async"),
             "confirmation_method": params.get("confirmation_method", "automatic"),

@@ -129,6 +129,8 @@ def _body(session: Session, charge: Object, amount: int) -> Object:
         "charge": charge["id"],
         "created": session.default_now,
         "currency": charge["currency"],
+        "customer": charge["customer"],
+        "customer_account": None,
         "destination_details": {
             "card": {
                 "reference_status": "pending",
@@ -229,7 +231,15 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
     return page_of(session, "refund", "/v1/refunds", params, filters)
 
 
+def list_of_charge(session: Session, params: dict[str, Any], charge_id: str) -> Object:
+    """GET /v1/charges/{id}/refunds."""
+    session.get("charge", charge_id)
+    url = f"/v1/charges/{charge_id}/refunds"
+    return page_of(session, "refund", url, params, {"charge": charge_id})
+
+
 ROUTES = (
+    Route("GET", "/v1/charges/{id}/refunds", list_of_charge, Group(PAGE)),
     Route("POST", "/v1/refunds", create, _CREATE),
     Route(
         "GET",

@@ -5,6 +5,7 @@ from typing import Any
 from sandbox.stripe import errors
 from sandbox.stripe.calendars import period_end
 from sandbox.stripe.objects.catalog import prices, redemptions
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.customers.customers import own_method
 from sandbox.stripe.objects.schedules import schedule_shape
 from sandbox.stripe.objects.subscriptions import subscription_changes
@@ -53,18 +54,20 @@ def _phase(
     ]
     if not asked:
         raise errors.bad_parameter("A phase needs items.", param=f"{path}[items]")
-    subscription_changes.check_alike([price for price, _ in asked], entry.get("currency"))
+    listed = f"{path}[items]"
+    subscription_changes.check_alike([p for p, _ in asked], entry.get("currency"), path=listed)
     if entry.get("default_payment_method"):
         param = f"{path}[default_payment_method]"
         own_method(session, customer_id, entry["default_payment_method"], param=param)
-    _check_wishes(session, customer_id, entry, path)
+    currency = asked[0][0]["currency"]
+    _check_wishes(session, customer_id, entry, path, currency)
     recurring = asked[0][0]["recurring"]
     natural_end = period_end(start, recurring["interval"], recurring["interval_count"])
     end = _end(session, entry, start, path, natural_end if is_last else None)
     return schedule_shape.phase(
         entry,
-        add_invoice_items=_extras(session, entry, path),
-        currency=asked[0][0]["currency"],
+        add_invoice_items=_extras(session, entry, path, currency),
+        currency=currency,
         discounts=[schedule_shape.discount(**wish) for wish in entry.get("discounts") or []],
         end_date=end,
         items=[item for _, item in asked],
@@ -83,21 +86,23 @@ def _priced(
             f"Missing required param: {path}[price].", code="parameter_missing", param=path
         )
     subscription_changes.check_quantity(price, entry, path)
-    _check_wishes(session, customer_id, entry, path)
+    _check_wishes(session, customer_id, entry, path, price["currency"])
     quantity = {} if prices.is_metered(price) else {"quantity": entry.get("quantity", 1)}
     return price, schedule_shape.item(price["id"], {**entry, **quantity})
 
 
-def _check_wishes(session: Session, customer_id: str, entry: dict[str, Any], path: str) -> None:
+def _check_wishes(
+    session: Session, customer_id: str, entry: dict[str, Any], path: str, currency: str
+) -> None:
     for number, wish in enumerate(entry.get("discounts") or []):
         param = f"{path}[discounts][{number}]"
         if wish.get("discount"):
             session.get("discount", wish["discount"], param=f"{param}[discount]")
         else:
-            redemptions.check(session, wish, customer_id, param=param)
+            redemptions.check(session, wish, customer_id, param=param, currency=currency)
 
 
-def _extras(session: Session, entry: dict[str, Any], path: str) -> list[Object]:
+def _extras(session: Session, entry: dict[str, Any], path: str, currency: str) -> list[Object]:
     found = []
     for number, each in enumerate(entry.get("add_invoice_items", [])):
         param = f"{path}[add_invoice_items][{number}]"
@@ -105,6 +110,7 @@ def _extras(session: Session, entry: dict[str, Any], path: str) -> list[Object]:
             price = prices.inline(session, each["price_data"], f"{param}[price_data]")
         else:
             price = session.get("price", each.get("price") or "", param=f"{param}[price]")
+        customer_currency.check_price(price, currency, param=f"{param}[price]")
         found.append(schedule_shape.charge(price["id"], each))
     return found
 

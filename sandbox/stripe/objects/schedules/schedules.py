@@ -3,6 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import errors
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.customers.customers import own_method
 from sandbox.stripe.objects.schedules import (
     schedule_ends,
@@ -36,6 +37,9 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     schedule_phases.check_start(session, start, param="start_date")
     _check_settings(session, customer["id"], params)
     phases = schedule_phases.plan(session, customer["id"], params["phases"], start)
+    currency = phases[0]["currency"]
+    customer_currency.check(session, customer["id"], currency)
+    customer_currency.use(session, customer, currency, is_new=True)
     schedule = schedule_shape.schedule(session, customer["id"], params, phases)
     session.create(schedule)
     schedule_progress.proceed(session, schedule)
@@ -120,6 +124,8 @@ def update(session: Session, params: dict[str, Any], schedule_id: str) -> Object
         changes["default_settings"] = schedule_shape.settings(schedule["default_settings"], wanted)
     if "phases" in params:
         changes["phases"] = schedule_phases.revised(session, schedule, params["phases"])
+        currency = changes["phases"][0]["currency"]
+        customer_currency.check(session, schedule["customer"], currency)
     session.change(schedule, changes)
     if changes.keys() - {"metadata"}:
         behavior = params.get("proration_behavior", "create_prorations")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sandbox.stripe import errors
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.invoices import (
     invoice_drafts,
     invoice_item_routes,
@@ -59,11 +60,13 @@ def write_extras(
 ) -> list[Object]:
     """Write the entries of `add_invoice_items` down; the subscription's next invoice bills them."""
     start, end = subscription_periods.period_of(subscription)
-    details = {"subscription": subscription["id"], "subscription_item": None}
+    details = {"subscription": subscription["id"]}
     made = []
-    for entry in entries:
+    for number, entry in enumerate(entries):
         named = {"pricing": {"price": entry.get("price")}} if entry.get("price") else {}
         terms = invoice_item_routes.priced(session, {**entry, **named}, subscription["currency"])
+        param = f"add_invoice_items[{number}][price]"
+        customer_currency.check_price(terms, subscription["currency"], param=param)
         item = invoice_items.make(
             session,
             customer_id=subscription["customer"],

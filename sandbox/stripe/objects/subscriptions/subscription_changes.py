@@ -7,6 +7,7 @@ from sandbox.stripe import errors
 from sandbox.stripe.calendars import period_end
 from sandbox.stripe.objects.catalog import prices, reductions
 from sandbox.stripe.objects.catalog.prices import is_metered, plan_of
+from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.invoices import prorations
 from sandbox.stripe.objects.invoices.prorations import Proration
 from sandbox.stripe.objects.subscriptions import subscription_periods
@@ -120,7 +121,11 @@ def _item_discounts(
     return reductions.wanted(
         session,
         entry.get("discounts", []),
-        {"customer": subscription["customer"], "discounts": item["discounts"]},
+        {
+            "currency": subscription.get("currency") or item["price"]["currency"],
+            "customer": subscription["customer"],
+            "discounts": item["discounts"],
+        },
         param=f"{path}[discounts]",
         subscription_item=item["id"],
     )
@@ -188,20 +193,32 @@ def price_of(session: Session, entry: dict[str, Any], path: str) -> Object | Non
     return price
 
 
-def check_alike(prices: list[Object], currency: str | None = None) -> None:
+def check_alike(prices: list[Object], currency: str | None = None, *, path: str = "items") -> None:
     """Refuse prices that cannot be billed together.
 
     Raises:
-        ApiError: If they differ in currency or interval.
+        ApiError: If they differ in currency or interval, or are no different prices.
     """
-    kinds = {
-        (p["currency"], p["recurring"]["interval"], p["recurring"]["interval_count"])
-        for p in prices
-    }
-    if len(kinds) != 1 or (currency and next(iter(kinds))[0] != currency):
-        raise errors.invalid_request(
-            "All items need prices of one currency and interval.", param="items"
-        )
+    check_distinct([price["id"] for price in prices])
+    expected = currency or prices[0]["currency"]
+    for number, price in enumerate(prices):
+        customer_currency.check_price(price, expected, param=f"{path}[{number}][price]")
+    kinds = {(p["recurring"]["interval"], p["recurring"]["interval_count"]) for p in prices}
+    if len(kinds) != 1:
+        raise errors.invalid_request("All items need prices of one interval.", param=path)
+
+
+def check_distinct(price_ids: list[str]) -> None:
+    """Refuse one price for two items.
+
+    Raises:
+        ApiError: If there is one.
+    """
+    for number, price_id in enumerate(price_ids):
+        if price_id in price_ids[:number]:
+            raise errors.invalid_request(
+                f"Cannot add multiple subscription items with the same plan: {price_id}"
+            )
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def wishes(session: Session, subscription: Object, params: dict[str, Any]) -> di
     if wants_end is False or "cancel_at" in params:
         is_planned = subscription["cancel_at"] is not None
         cleared = {"cancel_at": None, "cancel_at_period_end": False, "canceled_at": None}
-        nothing = {"comment": None, "feedback": None, "reason": None}
+        nothing = dict.fromkeys(("comment", "feedback", "feedback_option", "reason"))
         return {**cleared, "cancellation_details": nothing} if is_planned else {}
     return {"cancellation_details": details} if "cancellation_details" in params else {}
 

@@ -20,7 +20,12 @@ _BLANK: Object = {
     "cancel_at": None,
     "cancel_at_period_end": False,
     "canceled_at": None,
-    "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+    "cancellation_details": {
+        "comment": None,
+        "feedback": None,
+        "feedback_option": None,
+        "reason": None,
+    },
     "collection_method": "charge_automatically",
     "customer_account": None,
     "days_until_due": None,
@@ -28,9 +33,16 @@ _BLANK: Object = {
     "default_tax_rates": [],
     "discounts": [],
     "ended_at": None,
-    "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+    "invoice_settings": {
+        "account_tax_ids": None,
+        "custom_fields": None,
+        "description": None,
+        "footer": None,
+        "issuer": {"type": "self"},
+    },
     "latest_invoice": None,
     "livemode": False,
+    "managed_payments": None,
     "next_pending_invoice_item_invoice": None,
     "on_behalf_of": None,
     "pause_collection": None,
@@ -69,7 +81,8 @@ def subscription(session: Session, params: dict[str, Any], **fields: Any) -> Obj
         "start_date": session.now,
         "trial_settings": {
             "end_behavior": {
-                "missing_payment_method": ending.get("missing_payment_method", "create_invoice")
+                "billing_cycle_anchor": None,
+                "missing_payment_method": ending.get("missing_payment_method", "create_invoice"),
             }
         },
         "_debits": {},
@@ -90,6 +103,7 @@ def item(
         "billing_thresholds": None,
         "current_period_end": session.now,
         "current_period_start": session.now,
+        "current_trial": None,
         "discounts": [],
         "metadata": {},
         "plan": plan_of(price),

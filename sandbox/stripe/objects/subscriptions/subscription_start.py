@@ -5,7 +5,7 @@ from typing import Any
 from sandbox.stripe import errors
 from sandbox.stripe.calendars import next_match, period_end
 from sandbox.stripe.objects.catalog import reductions
-from sandbox.stripe.objects.customers import setup_intents
+from sandbox.stripe.objects.customers import customer_currency, setup_intents
 from sandbox.stripe.objects.customers.customers import own_method
 from sandbox.stripe.objects.invoices import invoice_drafts, invoices
 from sandbox.stripe.objects.subscriptions import (
@@ -35,8 +35,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     _require_card(customer, subscription, invoice, params)
     _ask_for_card(session, customer, subscription, invoice)
     periods.set_timers(session, subscription)
-    if customer["currency"] is None:
-        session.change(customer, {"currency": subscription["currency"]})
+    customer_currency.use(session, customer, subscription["currency"], is_new=True)
     _bill_first(session, subscription, invoice, params)
     return shown(session.get("subscription", subscription["id"]))
 
@@ -47,8 +46,7 @@ def begin_scheduled(session: Session, params: dict[str, Any]) -> Object:
     _check_room(session, customer["id"])
     subscription, _ = draft(session, params)
     periods.set_timers(session, subscription)
-    if customer["currency"] is None:
-        session.change(customer, {"currency": subscription["currency"]})
+    customer_currency.use(session, customer, subscription["currency"], is_new=True)
     _announce(session, subscription["id"])
     return session.get("subscription", subscription["id"])
 
@@ -76,7 +74,9 @@ def draft(session: Session, params: dict[str, Any]) -> tuple[Object, Object]:
         subscription_changes.make_item(session, subscription, entry, f"items[{number}]")
         for number, entry in enumerate(entries)
     ]
-    subscription_changes.check_alike([i["price"] for i in items], _currency(params))
+    currency = _currency(params) or items[0]["price"]["currency"]
+    customer_currency.check(session, params["customer"], currency)
+    subscription_changes.check_alike([i["price"] for i in items], currency)
     subscription["currency"] = items[0]["price"]["currency"]
     subscription["items"]["data"] = items
     price = sum(net.amount for net in reductions.net_prices(session, subscription).values())

@@ -85,7 +85,7 @@ def _plain_changes(
     """Return the fields that neither items nor bills depend on."""
     changes: dict[str, Any] = {
         name: params[name]
-        for name in ("collection_method", "days_until_due", "description", "trial_settings")
+        for name in ("collection_method", "days_until_due", "description")
         if name in params
     }
     if "default_payment_method" in params:
@@ -94,6 +94,10 @@ def _plain_changes(
             param = "default_payment_method"
             own_method(session, subscription["customer"], method_id, param=param)
         changes["default_payment_method"] = method_id
+    if "trial_settings" in params:
+        wish = params["trial_settings"]["end_behavior"]
+        present = subscription["trial_settings"]["end_behavior"]
+        changes["trial_settings"] = {"end_behavior": present | wish}
     if "discounts" in params:
         changes["discounts"] = reductions.wanted(
             session, params["discounts"], subscription, subscription=subscription["id"]

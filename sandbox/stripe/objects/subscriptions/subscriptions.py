@@ -11,6 +11,7 @@ from sandbox.stripe.objects.subscriptions import (
     subscription_updates,
 )
 from sandbox.stripe.objects.subscriptions.subscription_status import ENDED
+from sandbox.stripe.params import PAGE, Group
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, page_of, shown
 
@@ -38,6 +39,15 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
     return page_of(session, "subscription", "/v1/subscriptions", params, filters)
 
 
+def list_of_customer(session: Session, params: dict[str, Any], customer_id: str) -> Object:
+    """GET /v1/customers/{id}/subscriptions."""
+    session.get("customer", customer_id)
+    running = [name for name in subscription_params.STATUSES if name != "canceled"]
+    filters: dict[str, Any] = {"customer": customer_id, "status": running}
+    url = f"/v1/customers/{customer_id}/subscriptions"
+    return page_of(session, "subscription", url, params, filters)
+
+
 def delete_discount(session: Session, _params: dict[str, Any], subscription_id: str) -> Object:
     """DELETE /v1/subscriptions/{id}/discount: all of them go, and the last one is answered."""
     subscription = session.get("subscription", subscription_id)
@@ -53,6 +63,7 @@ ROUTES = (
     Route("POST", "/v1/subscriptions", subscription_start.create, subscription_params.CREATE),
     Route("GET", "/v1/subscriptions", list_all, subscription_params.LIST),
     Route("GET", "/v1/subscriptions/{id}", retrieve),
+    Route("GET", "/v1/customers/{id}/subscriptions", list_of_customer, Group(PAGE)),
     Route(
         "POST", "/v1/subscriptions/{id}", subscription_updates.update, subscription_params.UPDATE
     ),

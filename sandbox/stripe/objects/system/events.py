@@ -18,15 +18,22 @@ _LIST = Group(
         "types": Many(Text()),
     }
 )
+_KEPT_FOR = 30 * 86_400
 _PENDING = "SELECT count(DISTINCT endpoint) AS n FROM deliveries WHERE event_id = ?"
 
 
 def retrieve(session: Session, _params: dict[str, Any], event_id: str) -> Object:
     """GET /v1/events/{id}."""
     row = session.store.db.row("SELECT body FROM events WHERE id = ?", event_id)
-    if row is None:
+    event: Object | None = orjson.loads(row["body"]) if row else None
+    if event is None or event["created"] < _oldest(session):
         raise errors.missing("event", event_id)
-    return _as_of_now(session, orjson.loads(row["body"]))
+    return _as_of_now(session, event)
+
+
+def _oldest(session: Session) -> int:
+    """Return since when events can be read."""
+    return session.default_now - _KEPT_FOR
 
 
 def list_all(session: Session, params: dict[str, Any]) -> Object:
@@ -34,11 +41,18 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
     for cursor in ("starting_after", "ending_before"):
         if params.get(cursor):
             retrieve(session, {}, params[cursor])
+    if params.get("type") and params.get("types"):
+        raise errors.bad_parameter(
+            "You may only specify one of these parameters: type, types.",
+            code="parameters_exclusive",
+            param="types",
+        )
     types = [params["type"]] if params.get("type") else params.get("types", [])
     rows, has_more = session.store.events(
         types,
         params.get("created", {}),
         params,
+        since=_oldest(session),
         is_delivered=params.get("delivery_success"),
     )
     data = [_as_of_now(session, row) for row in rows]

@@ -1,17 +1,17 @@
 """Webhook endpoints: who else is told of events, beside the address of the command line."""
 
-import re
 import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox.stripe import API_VERSION, errors
+from sandbox.stripe import errors
+from sandbox.stripe.event_types import EVENT_TYPES
 from sandbox.stripe.params import PAGE, Boolean, Choice, Group, Many, Metadata, Param, Text
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, deleted, merged, new_id, page_of, shown
+from sandbox.stripe.versions import KNOWN
 
 _MAX_ENDPOINTS = 16
-_EVENT = re.compile(r"\*|[a-z0-9_]+(\.[a-z0-9_]+)+")
 _BOTH: dict[str, Param] = {
     "description": Text(),
     "enabled_events": Many(Text()),
@@ -19,7 +19,7 @@ _BOTH: dict[str, Param] = {
     "url": Text(),
 }
 _CREATE = Group(
-    {**_BOTH, "api_version": Choice((API_VERSION,)), "connect": Boolean()},
+    {**_BOTH, "api_version": Choice(KNOWN), "connect": Boolean()},
     required=("enabled_events", "url"),
 )
 _UPDATE = Group({**_BOTH, "disabled": Boolean()})
@@ -60,9 +60,10 @@ def _check(params: dict[str, Any]) -> None:
     if not params["enabled_events"]:
         raise errors.bad_parameter("Invalid array", param="enabled_events")
     for number, name in enumerate(params["enabled_events"]):
-        if not name or not _EVENT.fullmatch(name):
+        if name != "*" and name not in EVENT_TYPES:
             path = f"enabled_events[{number}]"
-            raise errors.bad_parameter(f"Invalid {path}: {name!r} is no event type", param=path)
+            listed = ", ".join(["*", *sorted(EVENT_TYPES)])
+            raise errors.bad_parameter(f"Invalid {path}: must be one of {listed}", param=path)
 
 
 def retrieve(session: Session, _params: dict[str, Any], endpoint_id: str) -> Object:

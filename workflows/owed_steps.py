@@ -1,0 +1,106 @@
+"""The steps that a mailbox still has to take: due ones, and parked ones that rest."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from domain.billing import OwedStep, StepKind, SubscriptionOrder
+    from domain.parked import ParkedStep, pause_after
+
+# What makes no sense any more once a subscription has ended.
+_OF_THE_LIVING = frozenset({StepKind.CREATE, StepKind.LAST_RESORT, StepKind.VOID_OLDER})
+
+
+class OwedSteps:
+    """What is owed, in the order in which it is due."""
+
+    def __init__(self, steps: Iterable[OwedStep] = ()) -> None:
+        self._steps = list(steps)
+
+    def __iter__(self) -> Iterator[OwedStep]:
+        """Return all steps."""
+        return iter(self._steps)
+
+    def add(self, kind: StepKind, order: SubscriptionOrder) -> None:
+        """Owe a step; a second look at Stripe is one with the first, and makes it due."""
+        for index, step in enumerate(self._steps):
+            if kind is StepKind.SYNC and step.kind is kind:
+                self._steps[index] = step.merged(order)
+                return
+            if step.kind is kind and _subject(step.order) == _subject(order):
+                return
+        self._steps.append(OwedStep(kind=kind, order=order))
+
+    def put_back(self, step: OwedStep) -> None:
+        """Owe a step again that was interrupted; it may have been done."""
+        changes = {"try_count": step.try_count + 1, "next_try_at": None}
+        for index, newer in enumerate(self._steps):
+            if step.kind is StepKind.SYNC and newer.kind is step.kind:
+                self._steps[index] = step.merged(newer.order).model_copy(update=changes)
+                return
+        self._steps.insert(0, step.model_copy(update=changes))
+
+    def park(self, step: OwedStep, error: ActivityError, now: datetime) -> ParkedStep:
+        """Owe a step that could not be taken, and let it rest for a while."""
+        parked = parked_step(step.kind, error, step.parked.since if step.parked else now)
+        try_count = step.try_count + 1
+        changes = {
+            "parked": parked,
+            "try_count": try_count,
+            "next_try_at": now + pause_after(try_count),
+        }
+        self._steps.append(step.model_copy(update=changes))
+        return parked
+
+    def take_due(self, now: datetime) -> OwedStep | None:
+        """Take out the first step that is due; None if there is none."""
+        for index, step in enumerate(self._steps):
+            if step.next_try_at is None or step.next_try_at <= now:
+                return self._steps.pop(index)
+        return None
+
+    def wake(self) -> None:
+        """Make all steps due that rest."""
+        self._steps = [step.model_copy(update={"next_try_at": None}) for step in self._steps]
+
+    def parked(self) -> tuple[OwedStep, ...]:
+        """Return the steps that are parked."""
+        return tuple(step for step in self._steps if step.parked is not None)
+
+    def next_try_at(self) -> datetime | None:
+        """Return when the first step that rests is due; None if none rests."""
+        times = [step.next_try_at for step in self._steps if step.next_try_at is not None]
+        return min(times, default=None)
+
+    def given_up_invoice_ids(self) -> set[str]:
+        """Return the invoices whose last resort is still owed."""
+        wanted = [step.order.last_resort for step in self._steps]
+        return {each.stripe_invoice_id for each in wanted if each is not None}
+
+    def drop_what_has_ended(self) -> None:
+        """Owe nothing more that only a living subscription can have."""
+        self._steps = [step for step in self._steps if step.kind not in _OF_THE_LIVING]
+
+
+def parked_step(step: str, error: ActivityError, since: datetime) -> ParkedStep:
+    """Return what is shown of a step that could not be taken."""
+    cause = error.cause
+    if not isinstance(cause, ApplicationError):
+        return ParkedStep(step=step, code="step_failed", message=str(cause), since=since)
+    details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+    return ParkedStep(
+        step=step,
+        code=cause.type or "step_failed",
+        message=cause.message,
+        since=since,
+        details=details,
+    )
+
+
+def _subject(order: SubscriptionOrder) -> tuple[object, ...]:
+    """Return what a step is about: two steps of one kind and subject are one."""
+    invoice_id = order.last_resort.stripe_invoice_id if order.last_resort else None
+    return invoice_id, order.void_stripe_invoice_ids, order.payment_ids

@@ -1,0 +1,184 @@
+"""The steps that a payment owes: charge, read at Stripe, cancel in time, refund what came late."""
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.payments import (
+        PaymentActivities,
+        PaymentCancelActivities,
+        PaymentRowActivities,
+    )
+    from activities.refunds import RefundActivities
+    from domain.errors import IllegalCommandError
+    from domain.ids import late_refund_id
+    from domain.parked import ParkedStep, pause_after
+    from domain.payments import (
+        ACTION_PERIOD,
+        OPEN,
+        PaymentOrder,
+        PaymentStart,
+        PaymentState,
+        Refunded,
+        RefundOrder,
+    )
+    from workflows.canceling import StepInterruptedError, run_interruptible
+    from workflows.owed_steps import parked_step
+    from workflows.payment_box import PaymentBox
+    from workflows.search_attributes import STATUS
+    from workflows.timeouts import RECORD, STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
+
+PAID_TOO_LATE = "paid after it had been canceled"
+
+
+class PaymentStep(StrEnum):
+    """What a payment does by itself, in this order."""
+
+    PAY = "pay"
+    SYNC = "sync"
+    EXPIRE = "expire"
+    REFUND = "refund"
+
+
+class PaymentSteps:
+    """The payment as it is known, and what is still to be done about it."""
+
+    def __init__(self, start: PaymentStart, box: PaymentBox) -> None:
+        self.state: PaymentState | None = None
+        self.expires_at: datetime | None = start.expires_at
+        self.is_canceled_while_paid = False
+        self._start = start
+        self._box = box
+        self._owed: dict[PaymentStep, int] = {}
+        self._rests_until: datetime | None = None
+        self._parked: ParkedStep | None = None
+
+    def order(self, **what: Any) -> PaymentOrder:
+        """Write an order for an activity, on this workflow's time."""
+        return PaymentOrder(payment_id=self._start.payment_id, at=workflow.now(), **what)
+
+    def owe(self, step: PaymentStep) -> None:
+        """Owe a step, once; news makes what rests due."""
+        self._owed.setdefault(step, 0)
+        self._rests_until = None
+
+    def drop(self, step: PaymentStep) -> None:
+        """Owe a step no more."""
+        self._owed.pop(step, None)
+
+    def is_owing(self) -> bool:
+        """Whether something is still to be done."""
+        return bool(self._owed)
+
+    def is_open(self) -> bool:
+        """Whether the payment still waits for its end."""
+        return self.state is not None and self.state.payment_status in OPEN
+
+    def next_at(self) -> datetime | None:
+        """Return when something has to be done by itself; None if somebody must ask first."""
+        if self._owed:
+            return self._rests_until or workflow.now()
+        return self.expires_at if self.is_open() else None
+
+    async def run_due(self) -> None:
+        """Take the first step that is owed, until a command comes."""
+        await self._run(STRIPE_CALL, self._box.has_command)
+
+    async def retry_parked(self) -> None:
+        """Take the step that rests again at once."""
+        self._rests_until = None
+        if self._owed:
+            await self._run(STRIPE_COMMAND, self._box.has_another_command)
+
+    def apply(self, state: PaymentState) -> None:
+        """Take up the new state, and let the Web UI tell it."""
+        self.state = state
+        if self.is_open() and self.expires_at is None:
+            self.expires_at = workflow.now() + ACTION_PERIOD
+        if state.is_paid_in_spite_of_cancel:
+            self.owe(PaymentStep.REFUND)
+        workflow.upsert_search_attributes([STATUS.value_set(state.payment_status)])
+        workflow.set_current_details(_render(state, self._parked))
+
+    async def _run(self, options: ActivityOptions, is_interrupted: Callable[[], bool]) -> None:
+        step = next(iter(self._owed))
+        is_repeated = self._owed[step] > 0
+        try:
+            state = await run_interruptible(
+                *self._call(step, is_repeated),
+                options,
+                step.value,
+                is_interrupted,
+            )
+        except StepInterruptedError:
+            self._owed[step] += 1
+        except ActivityError as error:
+            if step is PaymentStep.REFUND and _is_refunded(error):
+                self.drop(step)
+            else:
+                await self._park(step, error)
+        else:
+            self.drop(step)
+            self._rests_until, self._parked = None, None
+            self.apply(state.state if isinstance(state, Refunded) else state)
+        if step is PaymentStep.PAY:
+            self.is_canceled_while_paid = self._box.has_cancel()
+
+    def _call(
+        self,
+        step: PaymentStep,
+        is_repeated: bool,
+    ) -> tuple[Callable[[Any, Any], Coroutine[Any, Any, Any]], Any]:
+        if step is PaymentStep.PAY:
+            order = self.order(request=self._start.request, is_repeated=is_repeated)
+            return PaymentActivities.pay, order
+        if step is PaymentStep.EXPIRE:
+            return PaymentCancelActivities.cancel_payment, self.order()
+        if step is PaymentStep.SYNC:
+            return PaymentActivities.look_at_payment, self.order()
+        refund = RefundOrder(
+            payment_id=self._start.payment_id,
+            refund_id=late_refund_id(self._start.payment_id),
+            reason=PAID_TOO_LATE,
+        )
+        return RefundActivities.refund_payment, refund
+
+    async def _park(self, step: PaymentStep, error: ActivityError) -> None:
+        now, known = workflow.now(), self._parked
+        self._owed[step] += 1
+        self._rests_until = now + pause_after(self._owed[step])
+        since = known.since if known is not None and known.step == step else now
+        self._parked = parked_step(step, error, since)
+        workflow.logger.error("step parked", extra={"step": step, "code": self._parked.code})
+        state = await workflow.execute_activity_method(
+            PaymentRowActivities.park_payment,
+            self.order(parked=(self._parked,)),
+            **RECORD,
+            summary=f"park {step}",
+        )
+        self.apply(state)
+
+
+def _is_refunded(error: ActivityError) -> bool:
+    """Tell whether there is nothing left to pay back, or the bank does it."""
+    cause = error.cause
+    codes = {IllegalCommandError.code, "refund_exceeds_payment"}
+    return isinstance(cause, ApplicationError) and cause.type in codes
+
+
+def _render(state: PaymentState, parked: ParkedStep | None) -> str:
+    text = f"**{state.payment_status}**: {state.amount_cents} {state.currency_code}"
+    if state.stripe_payment_intent_id:
+        text += f" as `{state.stripe_payment_intent_id}`"
+    if state.refunded_cents:
+        text += f", {state.refunded_cents} of it refunded"
+    if state.decline_code:
+        text += f"; declined: {state.decline_code}"
+    if parked is not None:
+        text += f"; **parked:** {parked.step}: {parked.message}"
+    return f"{text}."
