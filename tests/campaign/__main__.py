@@ -28,7 +28,7 @@ AT_ONCE = 24
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=LONGEST_MINUTES - 6)
+    parser.add_argument("--minutes", type=float, default=LONGEST_MINUTES - 8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="play one lifecycle, as a failure printed it")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="lifecycles side by side")

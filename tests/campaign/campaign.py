@@ -20,7 +20,7 @@ from tests.campaign.stories import POLICIES, STORIES, WEBHOOKS
 
 SCHEDULE: Json = {"schedules": {"default": ["4s", "4s"]}, "grace": "7d"}
 QUIET_SECONDS = 180
-_GIVE_UP_SECONDS = 400
+_GIVE_UP_SECONDS = 300
 
 
 async def make_plans(outside: Outside) -> Plans:

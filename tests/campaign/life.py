@@ -306,6 +306,7 @@ class Life:
     async def settled(self, *, is_over: bool) -> list[str]:
         """Return what is wrong once the product has had its time."""
         deadline = time.monotonic() + self.patience.calm
+        unpark_at = time.monotonic() + self.patience.calm / 3
         calm_count = 0
         while True:
             seen = await self.collect(is_over=is_over)
@@ -315,7 +316,7 @@ class Life:
             calm_count = 0 if found else calm_count + 1
             if calm_count >= 2 or is_final or time.monotonic() > deadline:
                 return found
-            if late and time.monotonic() > deadline - self.patience.calm * 0.6:
+            if late and time.monotonic() > unpark_at:
                 await self.unpark()
             await asyncio.sleep(1.5)
 
