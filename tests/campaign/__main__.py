@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -98,6 +99,8 @@ def _tell(line: str) -> None:
 def main() -> int:
     """Play the campaign, and say what it came to."""
     given = arguments()
+    # Reason: whoever ends the campaign ends its stack too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with running(given.stack) as facts:
         outcome = asyncio.run(campaign(given, facts))
     _tell(outcome.summary())

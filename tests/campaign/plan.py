@@ -128,8 +128,8 @@ class Planner:
         meanwhile, hooks = self._meanwhile(), self._hooks()
         while True:
             for source, most in (
-                (plain, 4), (codes, 2), (plain, 4), (meanwhile, 1), (plain, 4), (codes, 2),
-                (plain, 4), (hooks, 2),
+                (plain, 8), (codes, 3), (plain, 8), (meanwhile, 2), (plain, 8), (codes, 3),
+                (plain, 8), (hooks, 3),
             ):  # fmt: skip
                 yield next(source), most
 
@@ -166,8 +166,7 @@ class Planner:
     def _cells(self, order: Order, number: int) -> tuple[Cell, ...]:
         """Draw answers to calls that this story makes, those first that nobody has had."""
         chosen: list[Cell] = []
-        phases = list(_PHASES[order.story])
-        for phase in self._dice.sample(phases, min(number, len(phases))):
+        for phase in self._dice.choices(_PHASES[order.story], k=number):
             cell = self._cell(order.way, phase)
             if cell is not None:
                 chosen.append(cell)
