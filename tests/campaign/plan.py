@@ -28,7 +28,16 @@ DECLINES = (
     "testmode_decline", "transaction_not_allowed", "try_again_later",
     "withdrawal_count_limit_exceeded",
 )  # fmt: skip
-_BASE = ("recover", "last_resort", "lost_card", "challenge", "hasty", "payments", "cards")
+_BASE = (
+    "recover",
+    "last_resort",
+    "older_debt",
+    "lost_card",
+    "challenge",
+    "hasty",
+    "payments",
+    "cards",
+)
 _PHASES = {
     "recover": (
         Phase.START, Phase.ACTIVE, Phase.PAST_DUE, Phase.WAIT_1, Phase.WAIT_2, Phase.RECOVERED,
@@ -37,6 +46,7 @@ _PHASES = {
     "last_resort": (
         Phase.START, Phase.PAST_DUE, Phase.WAIT_1, Phase.WAIT_2, Phase.LAST_RESORT,
     ),
+    "older_debt": (Phase.ACTIVE, Phase.PAST_DUE, Phase.WAIT_1, Phase.RECOVERED, Phase.CANCEL),
     "lost_card": (Phase.PAST_DUE, Phase.ASKED, Phase.RECOVERED, Phase.CANCEL),
     "challenge": (Phase.PAST_DUE, Phase.ASKED, Phase.CANCEL),
     "declined_start": (Phase.START, Phase.ACTIVE),
@@ -160,7 +170,7 @@ class Planner:
 
     def _hooks(self) -> Iterator[Order]:
         names = [name for name in WEBHOOKS if name != "prompt"]
-        stories = ("recover", "last_resort", "lost_card", "payments", "cards")
+        stories = ("recover", "last_resort", "older_debt", "lost_card", "payments", "cards")
         return self._shuffled([Order(s, webhooks=n) for s in stories for n in names])
 
     def _cells(self, order: Order, number: int) -> tuple[Cell, ...]:

@@ -169,6 +169,23 @@ async def last_resort(life: Life, order: Order) -> None:
         await life.reach_status(*ENDED)
 
 
+async def older_debt(life: Life, order: Order) -> None:
+    """A renewal fails; before its retry the next one comes, and is paid or fails too."""
+    second = life.dice.choice(("ok", order.decline))
+    await _begin(life, order, "ok", order.decline, second, order.decline, "ok")
+    await _turn(life, order, Phase.PAST_DUE)
+    await life.pass_time(MONTH)
+    await life.pass_time(MONTH)
+    await _turn(life, order, Phase.WAIT_1)
+
+    async def is_collected() -> bool:
+        rows = await life.caller.items("payment-retries")
+        return bool(rows) and all(row["retry_status"] in (*_OVER, *ASKING) for row in rows)
+
+    await life.reach("an end of all payment retries", is_collected)
+    await _turn(life, order, Phase.RECOVERED)
+
+
 async def lost_card(life: Life, order: Order) -> None:
     """The card is refused for good; another one is given."""
     await _begin(life, order, "ok", "lost_card")
@@ -275,6 +292,7 @@ STORIES: dict[str, Story] = {
     for story in (
         recover,
         last_resort,
+        older_debt,
         lost_card,
         challenge,
         declined_start,
