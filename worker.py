@@ -271,7 +271,8 @@ def _documents(
 ) -> DocumentActivities:
     limits = settings.documents
     fetcher = PageFetcher(limits.max_bytes, limits.allowed_private_hosts)
-    return DocumentActivities(passages, fetcher, sessions, limits.max_bytes)
+    is_masked = settings.is_card_number_guard_on
+    return DocumentActivities(passages, fetcher, sessions, limits.max_bytes, is_masked=is_masked)
 
 
 def workflow_runner(is_sandboxed: bool) -> WorkflowRunner:

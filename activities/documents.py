@@ -1,5 +1,6 @@
 """The steps of an ingestion; each may be done again."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from adapters.pages import PageFetcher
 from database.agent_models import Document
 from database.documents import DocumentRepository
 from database.session import Sessions
+from domain.card_numbers import mask_card_numbers
 from domain.documents import DocumentStatus, IngestFailure, IngestOutcome, IngestStart, check_text
 from domain.errors import InvalidInputError, UnavailableError
 
@@ -26,9 +28,11 @@ class DocumentActivities:
         fetcher: PageFetcher,
         sessions: Sessions,
         max_bytes: int,
+        *,
+        is_masked: bool,
     ) -> None:
         self._passages, self._fetcher = passages, fetcher
-        self._sessions, self._max_bytes = sessions, max_bytes
+        self._sessions, self._max_bytes, self._is_masked = sessions, max_bytes, is_masked
 
     @activity.defn
     async def fetch_document(self, start: IngestStart) -> None:
@@ -51,6 +55,8 @@ class DocumentActivities:
                 raise
             raise InvalidInputError(error.message, error.error_code) from error
         check_text(content, self._max_bytes)
+        if self._is_masked:
+            content = await asyncio.to_thread(mask_card_numbers, content)
         async with self._sessions.begin() as session:
             documents = DocumentRepository(session)
             await documents.change_pending(start.document_id, content=content)

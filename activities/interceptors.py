@@ -15,14 +15,16 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from database.session import DATABASE_DOWN
-from domain.errors import ApplicationError
+from database.session import DATABASE_DOWN, DATABASE_REFUSED
+from domain.errors import ApplicationError, DatabaseRefusedError
 
 log = structlog.get_logger(__name__)
 
 BEATS_PER_TIMEOUT = 3
 # Reason: what nobody expected is tried a few times, then it fails and its workflow parks it.
 UNEXPECTED_ATTEMPTS = 5
+# Half a surrogate pair is refused by the database's driver before the database sees it.
+_REFUSED: tuple[type[Exception], ...] = (*DATABASE_REFUSED, UnicodeEncodeError)
 
 
 class ActivityInterceptor(Interceptor):
@@ -49,6 +51,13 @@ class _Inbound(ActivityInboundInterceptor):
             log.warning("database_down", error=type(error).__name__)
             message = "the database is not to be reached"
             raise TemporalApplicationError(message, type="database_unavailable") from None
+        except _REFUSED as error:
+            # Reason: the same here; and no retry makes a value fit that does not.
+            log.error("database_refused", error=type(error).__name__)  # noqa: TRY400 - as above
+            message = "the database cannot store this"
+            raise TemporalApplicationError(
+                message, type=DatabaseRefusedError.code, non_retryable=True
+            ) from None
         except ApplicationError as error:
             raise TemporalApplicationError(
                 error.message,

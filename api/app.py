@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -15,9 +16,11 @@ from adapters.stripe.customers import StripeCustomers
 from api import streaming
 from api.dispatcher import Dispatcher
 from api.errors import install_error_handlers
+from api.http_methods import HeadMiddleware
 from api.inbox import Inbox
 from api.middleware import RequestContextMiddleware
-from api.openapi import describe_api
+from api.openapi import PREFIX, describe_api
+from api.request_limits import DOCUMENT_BYTES, WEBHOOK_BYTES, BodyLimitMiddleware
 from api.routes import (
     admin,
     agent_run_events,
@@ -47,7 +50,6 @@ from config import Settings
 from database.session import Sessions, make_engine, make_sessions
 from observability import configure_logging, make_runtime
 
-PREFIX = "/api/v1"
 GZIP_FROM_BYTES = 1_024
 
 Resources = tuple[Client, Sessions]
@@ -124,9 +126,20 @@ def build_app(settings: Settings, temporal: Client, sessions: Sessions) -> FastA
 
 
 def _assemble(settings: Settings, connect: Connect) -> FastAPI:
-    app = FastAPI(title="Perdure", version="0.1.0", lifespan=partial(_run, settings, connect))
+    # Reason: FastAPI's own pages take their scripts from somebody else's servers.
+    app = FastAPIOffline(
+        title="Perdure",
+        version="0.1.0",
+        lifespan=partial(_run, settings, connect),
+        # Reason: a redirect would lead to wherever the request's own Host header says.
+        redirect_slashes=False,
+        # Reason: a body without a media type is read as JSON; `api/routing.py` refuses others.
+        strict_content_type=False,
+    )
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES)
+    app.add_middleware(HeadMiddleware)
+    app.add_middleware(BodyLimitMiddleware, limits=_body_limits(settings))
     app.add_middleware(RequestContextMiddleware)
     install_error_handlers(app)
     for module in _VERSIONED:
@@ -134,6 +147,12 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
     app.include_router(health.router)
     app.include_router(streaming.router)
     return app
+
+
+def _body_limits(settings: Settings) -> dict[str, int]:
+    # Reason: in JSON a text may take twice its bytes.
+    document_bytes = max(DOCUMENT_BYTES, 2 * settings.documents.max_bytes)
+    return {f"{PREFIX}/documents": document_bytes, f"{PREFIX}/webhooks/": WEBHOOK_BYTES}
 
 
 @asynccontextmanager

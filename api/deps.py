@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from structlog.contextvars import bind_contextvars
 from temporalio.client import Client
 
@@ -17,9 +17,13 @@ from database.api_keys import ApiKeyRepository
 from database.models import User
 from database.session import Sessions
 from database.users import ADMIN, UserRepository
-from domain.errors import ForbiddenError, UnauthorizedError
+from domain.errors import ForbiddenError, NotFoundError, UnauthorizedError
 
 Role = Literal["user", "admin"]
+
+# What a cursor is made of: base64 for URLs, or a number.
+CURSOR_PATTERN = r"^[A-Za-z0-9_-]+={0,2}$"
+CURSOR_LENGTH = 2_000
 
 
 def get_temporal(connection: HTTPConnection) -> Client:
@@ -107,14 +111,37 @@ async def authenticate(
     return Caller(user.user_id, cast("Role", user.role))
 
 
+async def check_credentials(request: Request, *, is_needed: bool) -> Caller | None:
+    """Find out who asks, before the body is read; the request remembers it.
+
+    Args:
+        request: The request at hand.
+        is_needed: False lets strangers pass.
+
+    Returns:
+        The caller; None for a stranger.
+
+    Raises:
+        UnauthorizedError: Credentials are wrong, or needed and missing.
+    """
+    token, api_key = await _bearer(request), await _api_key(request)
+    if not is_needed and not token and not api_key:
+        return None
+    sessions, settings = get_sessions(request), get_settings(request)
+    request.state.caller = await authenticate(sessions, settings, token, api_key)
+    return cast("Caller", request.state.caller)
+
+
 async def get_caller(
+    connection: HTTPConnection,
     sessions: SessionsDep,
     settings: SettingsDep,
     token: Annotated[str | None, Depends(_bearer)],
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller:
     """Return who asks, or refuse with 401."""
-    return await authenticate(sessions, settings, token, api_key)
+    remembered: Caller | None = getattr(connection.state, "caller", None)
+    return remembered or await authenticate(sessions, settings, token, api_key)
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
@@ -131,6 +158,7 @@ AdminDep = Annotated[Caller, Depends(get_admin)]
 
 
 async def get_maybe_caller(
+    connection: HTTPConnection,
     sessions: SessionsDep,
     settings: SettingsDep,
     token: Annotated[str | None, Depends(_bearer)],
@@ -139,17 +167,42 @@ async def get_maybe_caller(
     """Return who asks, or None for a stranger; wrong credentials are still refused with 401."""
     if not token and not api_key:
         return None
-    return await authenticate(sessions, settings, token, api_key)
+    remembered: Caller | None = getattr(connection.state, "caller", None)
+    return remembered or await authenticate(sessions, settings, token, api_key)
 
 
 MaybeCallerDep = Annotated[Caller | None, Depends(get_maybe_caller)]
+
+
+async def get_scope(
+    caller: CallerDep,
+    user_id: Annotated[UUID | None, Query(description="Whose; administrators only.")] = None,
+) -> UUID | None:
+    """Return whose rows a list shows; None for everybody's, which only administrators see.
+
+    Raises:
+        NotFoundError: There is no such user for this caller.
+    """
+    if caller.scope is None:
+        return user_id
+    if user_id not in {None, caller.user_id}:
+        raise NotFoundError("there is no such user")
+    return caller.user_id
+
+
+ScopeDep = Annotated[UUID | None, Depends(get_scope)]
 
 
 def get_paging(
     limit: Annotated[int, Query(ge=1, le=200, description="Items at the most.")] = 50,
     cursor: Annotated[
         str | None,
-        Query(max_length=300, description="`next_cursor` of the page before."),
+        Query(
+            max_length=CURSOR_LENGTH,
+            # Reason: it is told, not checked here: a wrong one has an error code of its own.
+            json_schema_extra={"pattern": CURSOR_PATTERN},
+            description="`next_cursor` of the page before.",
+        ),
     ] = None,
 ) -> Paging:
     """Return which part of a list is asked for."""

@@ -1,5 +1,6 @@
 """The one place where errors become HTTP: RFC 9457 problem documents."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -20,8 +21,10 @@ from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
-from database.session import DATABASE_DOWN
+from api.http_methods import allowed_methods
+from database.session import DATABASE_DOWN, DATABASE_REFUSED, UNSTORABLE
 from domain import errors
+from domain.card_numbers import has_card_number
 from domain.errors import ApplicationError
 
 log = structlog.get_logger(__name__)
@@ -61,8 +64,12 @@ _NO_CONNECTION = "Failed client connect"
 _ENDED_FIRST = "AcceptedUpdateCompletedWorkflow"
 # Messages that quote a part of what was sent; only their beginning is given back.
 _QUOTING = frozenset({"uuid_parsing", "json_invalid", "datetime_parsing", "url_parsing"})
-# Errors whose place is a name that the client chose.
-_NAMED_BY_CLIENT = frozenset({"extra_forbidden"})
+# An error about a field whose name the client made up.
+_UNKNOWN_FIELD = "extra_forbidden"
+# What the name of a field can be; anything else that a client sends as one is not given back.
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
+# How many faults of one body are told.
+MAX_FAULT_COUNT = 20
 
 
 class InternalError(ApplicationError):
@@ -160,20 +167,29 @@ def _facts(details: Sequence[Any]) -> dict[str, Any]:
 
 
 def describe(error: Mapping[str, Any]) -> dict[str, str]:
-    """Tell what is wrong with an input, without giving any of it back.
+    """Tell what is wrong with an input, without giving any of its values back.
 
     Args:
         error: One of pydantic's error documents.
 
     Returns:
-        The field (never a name that the client chose), and a sentence.
+        The field (an unknown one by its name; never the key of a map), and a sentence.
     """
-    place = error["loc"][:1] if error["type"] in _NAMED_BY_CLIENT else error["loc"][:2]
+    place = [part for part in error["loc"] if isinstance(part, str)]
     message = str(error["msg"])
     if error["type"] in _QUOTING:
         message = message.split(",", maxsplit=1)[0]
-    field = ".".join(part for part in place if isinstance(part, str))
+    if error["type"] == _UNKNOWN_FIELD:
+        field = named(".".join(place[:-1][:2]), place[-1])
+    else:
+        field = ".".join(place[:2])
     return {"field": field, "message": message}
+
+
+def named(place: str, name: str) -> str:
+    """Add a name that a client made up to a place, if it can be the name of a field at all."""
+    is_name = _FIELD_NAME.fullmatch(name) is not None and not has_card_number(name)
+    return f"{place}.{name}" if is_name else place
 
 
 async def _application(_: Request, error: Exception) -> JSONResponse:
@@ -185,21 +201,32 @@ async def _application(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = [describe(each) for each in error.errors()]
+    found = [describe(each) for each in error.errors()[:MAX_FAULT_COUNT]]
     return problem(422, "invalid_input", "the input is not valid", {"errors": found})
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(allowed_methods(request)))
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "_").replace("-", "_")
-    return problem(error.status_code, code, phrase, headers=error.headers)
+    return problem(error.status_code, code, phrase, headers=headers)
 
 
 async def _database_down(_: Request, error: Exception) -> JSONResponse:
     log.warning("database_down", error=type(error).__name__)
     down = errors.UnavailableError("the database is not to be reached", "database_unavailable")
     return from_application(down)
+
+
+async def _database_refused(_: Request, error: Exception) -> JSONResponse:
+    # Reason: only its type is logged; its own words quote what was to be stored.
+    log.error("database_refused", error=type(error).__name__)
+    if isinstance(error, UNSTORABLE):
+        return from_application(errors.InvalidInputError("the input cannot be stored"))
+    return from_application(errors.DatabaseRefusedError("the database cannot store this"))
 
 
 async def _temporal(_: Request, error: Exception) -> JSONResponse:
@@ -219,3 +246,5 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RuntimeError, _temporal)
     for kind in DATABASE_DOWN:
         app.add_exception_handler(kind, _database_down)
+    for kind in DATABASE_REFUSED:
+        app.add_exception_handler(kind, _database_refused)

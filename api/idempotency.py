@@ -16,8 +16,10 @@ from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from api.card_guard import masked
 from api.deps import SessionsDep
 from api.errors import PROBLEM_TYPE, problem_body
+from api.schemas.common import NO_CARD
 from database.idempotency_keys import IdempotencyKeyRepository
 from database.models import IdempotencyKey
 from database.session import Sessions
@@ -25,13 +27,16 @@ from domain.errors import (
     ApplicationError,
     ConflictError,
     EntitlementRequiredError,
-    InvalidInputError,
-    NotFoundError,
     PaymentRefusedError,
 )
 from domain.ids import command_id, resource_id
 
 REPLAYED = "Idempotency-Replayed"
+# Reason: control characters have no place in a header, and PostgreSQL stores no NUL.
+KEY_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+LONG_BODY_BYTES = 64 * 1_024
+# What was refused, and left nothing behind: the key may come again with a better body.
+_NOT_KEPT = frozenset({401, 403, 404, 413, 422, 429})
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,9 @@ class Once:
         except (ConflictError, PaymentRefusedError, EntitlementRequiredError) as error:
             await self._keep(row, error.http_status, _document(error))
             raise
-        except (InvalidInputError, NotFoundError) as error:
-            # Reason: what was refused here, not by a workflow that has this id now, left nothing
-            # behind: the key may come again with a better body.
-            if error.__cause__ is None:
+        except ApplicationError as error:
+            # Reason: what a workflow refused stands under this id, and is refused again.
+            if error.http_status in _NOT_KEPT and error.__cause__ is None:
                 await self._forget(row)
             raise
         await self._keep(row, status, data | dict.fromkeys(secret) if is_kept else None)
@@ -151,10 +155,11 @@ async def get_once(
     request: Request,
     sessions: SessionsDep,
     idempotency_key: Annotated[
-        str | None,
+        Annotated[str, NO_CARD] | None,
         Header(
             min_length=1,
             max_length=255,
+            pattern=KEY_PATTERN,
             description="Makes sending this again safe: same key and body, same answer.",
         ),
     ] = None,
@@ -172,14 +177,22 @@ def _document(error: ApplicationError) -> dict[str, Any]:
 
 async def _fingerprint(body: bytes, salt: str) -> str:
     """Tell bodies apart: by their meaning if they are JSON, else by their bytes."""
+    # Reason: hashing a password takes long on purpose, and so does reading a long text.
+    if len(body) > LONG_BODY_BYTES or b'"password"' in body:
+        return await asyncio.to_thread(_digest, body, salt)
+    return _digest(body, salt)
+
+
+def _digest(body: bytes, salt: str) -> str:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return hashlib.sha256(body).hexdigest()
+    # Reason: a quick hash of a password, or of a card number, must not lie in a table.
     if isinstance(document, dict) and isinstance(password := document.get("password"), str):
-        # Reason: a quick hash of a password must not lie in a table.
-        document["password"] = await asyncio.to_thread(_slow_hash, password, salt)
-    return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        document["password"] = _slow_hash(password, salt)
+    text = masked(orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode())
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _slow_hash(password: str, salt: str) -> str:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from api.errors import InternalError, from_application
+from domain.card_numbers import has_card_number
 from domain.errors import ApplicationError, OutcomePendingError
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,8 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send)
             return
         given = HTTPConnection(scope).headers.get(REQUEST_ID, "")
-        request_id = given if _ACCEPTED.fullmatch(given) else uuid4().hex
+        is_good = _ACCEPTED.fullmatch(given) and not has_card_number(given)
+        request_id = given if is_good else uuid4().hex
         clear_contextvars()
         bind_contextvars(request_id=request_id)
         is_started = False

@@ -1,5 +1,6 @@
 """The API's description: what FastAPI derives, with problems under their own media type."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,7 +19,9 @@ The durable backend of an AI product: subscriptions and payment retries as Tempo
 * **Starting work** answers 202 with the resource, its `workflow_id` and `Location`. A **command**
   answers 200 with the resource as it now is, 409 if it does not fit the resource's state, or 503
   `outcome_pending` when it takes too long: it goes on, and the same key gets its answer.
-* **Errors** are problem documents (RFC 9457) with a stable `code`.
+* **Errors** are problem documents (RFC 9457) with a stable `code`. Bad input, and so an unknown
+  field or query parameter, is 422: it names the field and never gives a value back.
+* **Card numbers** are refused in names and ids, and masked in free text.
 * **Lists** take `limit` and `cursor` and answer `{"items": [...], "next_cursor": ...}`.
 """
 
@@ -46,7 +49,9 @@ TAGS = [
     {"name": "health", "description": "Alive, ready, and how much of what."},
 ]
 
+PREFIX = "/api/v1"
 _METHODS = frozenset({"get", "put", "post", "patch", "delete"})
+_WITH_BODY = frozenset({"put", "post", "patch"})
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _CONTENT = {PROBLEM_TYPE: {"schema": _PROBLEM}}
 
@@ -65,18 +70,35 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = Problem.model_json_schema()
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        for path in document["paths"].values():
-            for method, operation in path.items():
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
                 if method in _METHODS:
+                    _add_problems(path, method, operation)
                     _document_problems(operation)
         app.openapi_schema = document
     return app.openapi_schema
 
 
+def _add_problems(path: str, method: str, operation: dict[str, Any]) -> None:
+    """Add what is checked before a route begins, and so is the same for all of them."""
+    responses = operation["responses"]
+    found = set()
+    if operation.get("security"):
+        found.add(HTTPStatus.UNAUTHORIZED)
+    if path.startswith(PREFIX):
+        found |= {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE}
+    if path.startswith(PREFIX) and method in _WITH_BODY:
+        found |= {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
+        found.add(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", [])):
+        found.add(HTTPStatus.CONFLICT)
+    for status in found:
+        responses.setdefault(str(status.value), {"description": status.phrase})
+
+
 def _document_problems(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
-    if operation.get("security"):
-        responses.setdefault("401", {"description": "Unauthorized"})
     for status, response in responses.items():
         schema = response.get("content", {}).get("application/json", {}).get("schema", _PROBLEM)
         is_problem = schema == _PROBLEM or schema.get("$ref", "").endswith("/HTTPValidationError")

@@ -1,10 +1,9 @@
 """Keyset pages: as quick on the thousandth page as on the first."""
 
 import base64
-import binascii
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -36,10 +35,23 @@ def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
         InvalidInputError: The text did not come from `encode_cursor`.
     """
     try:
-        at, row_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return datetime.fromisoformat(at), UUID(row_id)
-    except (binascii.Error, ValueError, TypeError) as error:
+        return _read_place(json.loads(base64.urlsafe_b64decode(cursor.encode())))
+    # Reason: a moment at the calendar's edge has no counterpart in UTC, which is an overflow.
+    except (ValueError, OverflowError, RecursionError) as error:
         raise InvalidInputError("the cursor is not one of ours", "invalid_cursor") from error
+
+
+def _read_place(parts: Any) -> tuple[datetime, UUID]:
+    """Return a place from what a cursor holds.
+
+    Raises:
+        ValueError: It holds something else.
+        OverflowError: The moment is beyond the calendar.
+    """
+    match parts:
+        case [str() as at, str() as row_id] if (moment := datetime.fromisoformat(at)).tzinfo:
+            return moment.astimezone(UTC), UUID(row_id)
+    raise ValueError("a moment with its zone, and an id, are needed")
 
 
 async def newest_first(

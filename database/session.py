@@ -1,6 +1,12 @@
 """The engine, and the sessions made from it."""
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -13,6 +19,10 @@ Sessions = async_sessionmaker[AsyncSession]
 
 # What the database raises while it is down or not to be reached; trying again later can help.
 DATABASE_DOWN: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError)
+# What the database raises for a value that no column can hold.
+UNSTORABLE: type[Exception] = DataError
+# All that it raises for what it can never do; trying again does not help.
+DATABASE_REFUSED: tuple[type[Exception], ...] = (DataError, IntegrityError, ProgrammingError)
 
 
 def sqlalchemy_url(database_url: str) -> str:

@@ -17,6 +17,7 @@ ApplicationError
 │   └── BudgetExceededError     402  a run's budget does not suffice
 ├── ProviderRejectedError       502  the provider refused our request for good
 ├── UnreadableAnswerError       502  the provider's answer has a shape that we cannot read
+├── DatabaseRefusedError        500  a value or a statement that the database can never take
 └── UnavailableError            503  try again
     ├── OutcomePendingError     503  the command goes on; the same key gets its answer
     └── ProviderUnavailableError 503  a provider is down or its answer was lost
@@ -143,6 +144,12 @@ class UnreadableAnswerError(ApplicationError):
 
     code = "unreadable_answer"
     http_status = 502
+
+
+class DatabaseRefusedError(ApplicationError):
+    """The database can never store this; nothing was changed."""
+
+    code = "database_refused"
 
 
 class UnavailableError(ApplicationError):

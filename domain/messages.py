@@ -4,10 +4,23 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SHORT = re.compile(r"(\d+)([smhd])")
+_SHORT = re.compile(r"([0-9]{1,9})([smhd])")
+# Reason: nobody waits longer than a year for a payment, and far dates are on no calendar.
+MAX_DURATION = timedelta(days=366)
+_PATTERN = (
+    r"^(?:[0-9]{1,9}[smhd]|P[0-9]{1,3}D"
+    r"|P(?:[0-9]{1,3}D)?T(?:[0-9]{1,6}H|(?:[0-9]{1,6}H)?[0-9]{1,6}M|[0-9]{1,9}S))$"
+)
 
 
 class Frozen(BaseModel):
@@ -44,9 +57,15 @@ def format_duration(value: timedelta) -> str:
     return f"{seconds}s"
 
 
+_DurationText = Annotated[
+    str,
+    StringConstraints(pattern=_PATTERN),
+    Field(examples=["90s", "15m", "2h", "3d", "P3D"]),
+]
 Duration = Annotated[
     timedelta,
-    BeforeValidator(parse_duration, json_schema_input_type=str),
+    Field(le=MAX_DURATION),
+    BeforeValidator(parse_duration, json_schema_input_type=_DurationText),
     PlainSerializer(format_duration, return_type=str),
 ]
 

@@ -226,7 +226,7 @@ def _worker(plan: Plan) -> Part:
 def _api(plan: Plan) -> Part:
     command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory"]
     command += ["--host", HOST, "--port", str(plan.ports.api), "--no-access-log"]
-    command += ["--timeout-graceful-shutdown", "1"]
+    command += ["--timeout-graceful-shutdown", "1", "--limit-concurrency", "1000"]
     return Part(
         name="api",
         command=command,

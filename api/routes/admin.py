@@ -3,12 +3,12 @@
 import asyncio
 from datetime import timedelta
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.deps import AdminDep, SessionsDep, TemporalDep
+from api.routing import ApiRouter
 from api.schemas.common import problems
 from database.quiet import open_work, touched_workflow_ids
 from database.session import Sessions
@@ -19,7 +19,7 @@ RPC_TIMEOUT = timedelta(seconds=5)
 TOUCHED_WITHIN = timedelta(seconds=30)
 ASKED_AT_ONCE = 100
 
-router = APIRouter(prefix="/admin", tags=["admin"])
+router = ApiRouter(prefix="/admin", tags=["admin"])
 
 
 class Quiet(BaseModel):

@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import Depends, Header, Query
 from fastapi.responses import StreamingResponse
 from starlette.requests import Request
 from starlette.types import Message, Send
 
 from api.deps import Caller, SessionsDep, SettingsDep
+from api.routing import ApiRouter
 from api.run_feed import RunFeed, StreamMessage
-from api.schemas.common import problems
+from api.schemas.common import SEQ_MAX, problems
 from api.streaming import sockets
-from api.streaming.agent_runs import SEQ_MAX, RunFeedDep, find_run
+from api.streaming.agent_runs import RunFeedDep, find_run
 from api.streaming.tickets import identify
 from database.run_events import WatchedRun
 from database.session import DATABASE_DOWN
@@ -23,7 +25,27 @@ from database.session import DATABASE_DOWN
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = ": keep-alive\n\n"
 
-router = APIRouter(prefix="/agent-runs", tags=["streams"])
+# In OpenAPI before 3.2, the schema of a stream describes each of its events.
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The run's events, until `done`.",
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "id": {"type": "string", "pattern": "^[0-9]+$"},
+                        "event": {"type": "string"},
+                        "data": {"type": "string", "contentMediaType": "application/json"},
+                    },
+                    "required": ["id", "event", "data"],
+                },
+            },
+        },
+    },
+}
+
+router = ApiRouter(prefix="/agent-runs", tags=["streams"])
 
 
 class EventStream(StreamingResponse):
@@ -65,11 +87,11 @@ async def _watcher(
     "/{agent_run_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=problems(401, 404, 422, 503),
+    responses=_EVENTS | problems(401, 404, 422, 503),
     openapi_extra={"security": [{"OAuth2PasswordBearer": []}, {"APIKeyHeader": []}]},
 )
 async def stream_agent_run_events(
-    agent_run_id: str,
+    agent_run_id: UUID,
     caller: Annotated[Caller, Depends(_watcher)],
     sessions: SessionsDep,
     feed: RunFeedDep,

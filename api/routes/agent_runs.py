@@ -4,15 +4,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
 from activities.agent_approvals import seen_of
-from api.deps import Caller, CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
+from api.routing import ApiRouter
 from api.run_reading import read_run, read_runs, read_steps
 from api.run_starting import cancel_lost_run, start_run
 from api.schemas.agents import (
@@ -40,7 +41,7 @@ class WorkflowMissingError(UnavailableError):
     code = "workflow_missing"
 
 
-router = APIRouter(prefix="/agent-runs", tags=["agent-runs"])
+router = ApiRouter(prefix="/agent-runs", tags=["agent-runs"])
 
 
 async def get_own(agent_run_id: UUID, caller: CallerDep, sessions: SessionsDep) -> AgentRun:
@@ -78,9 +79,9 @@ async def create_agent_run(
     return await once.run(caller.user_id, work, status=202, location="agent_run_id")
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("", responses=problems(401, 404, 422, 503))
 async def list_agent_runs(
-    caller: CallerDep,
+    scope: ScopeDep,
     sessions: SessionsDep,
     paging: PagingDep,
     run_status: RunStatus | None = None,
@@ -91,7 +92,7 @@ async def list_agent_runs(
     filters = {"run_status": run_status, "agent": agent, "conversation_id": conversation_id}
     async with sessions() as session:
         page = await AgentRunRepository(session).list(
-            caller.scope,
+            scope,
             filters,
             paging.limit,
             paging.cursor,
@@ -100,20 +101,20 @@ async def list_agent_runs(
     return Listing[AgentRunOut](items=items, next_cursor=page.next_cursor)
 
 
-@router.get("/{agent_run_id}", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{agent_run_id}", responses=problems(401, 404, 422, 503))
 async def get_agent_run(run: OwnDep, sessions: SessionsDep) -> AgentRunOut:
     """Return a run."""
     return await read_run(sessions, run)
 
 
-@router.get("/{agent_run_id}/steps", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{agent_run_id}/steps", responses=problems(401, 404, 422, 503))
 async def list_steps(run: OwnDep, sessions: SessionsDep) -> Listing[StepOut]:
     """Return what was asked of models and of tools, step by step, with what it cost."""
     return Listing[StepOut](items=await read_steps(sessions, run.agent_run_id))
 
 
 @router.post(
-    "/{agent_run_id}/approve",  # noqa: FAST003
+    "/{agent_run_id}/approve",
     response_model=AgentRunOut,
     responses=problems(401, 403, 404, 409, 422, 503),
 )
@@ -143,7 +144,7 @@ async def approve(
 
 
 @router.post(
-    "/{agent_run_id}/messages",  # noqa: FAST003
+    "/{agent_run_id}/messages",
     response_model=AgentRunOut,
     responses=problems(401, 404, 409, 422, 503),
 )
@@ -171,7 +172,7 @@ async def add_message(
 
 
 @router.post(
-    "/{agent_run_id}/cancel",  # noqa: FAST003
+    "/{agent_run_id}/cancel",
     response_model=AgentRunOut,
     responses=problems(401, 404, 409, 422, 503),
 )

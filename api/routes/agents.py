@@ -1,15 +1,14 @@
 """Which agents there are. Files in the repository are the one truth; a run pins what it used."""
 
-from fastapi import APIRouter
-
 from agents.registry import all_agents, prompt_text, prompt_versions
 from agents.spec import AgentSpec
 from agents.tools import TOOLS
 from api.deps import CallerDep
+from api.routing import ApiRouter
 from api.schemas.agents import AgentOut, PromptOut, ToolOut
 from api.schemas.common import Listing, problems
 
-router = APIRouter(tags=["agents"])
+router = ApiRouter(tags=["agents"])
 
 
 @router.get("/agents", responses=problems(401, 503))

@@ -2,18 +2,18 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api.deps import CallerDep, PagingDep, SessionsDep
+from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.idempotency import Claim, OnceDep
+from api.routing import ApiRouter
 from api.schemas.accounts import ApiKeyOut, MadeApiKey, NewApiKey
 from api.schemas.common import Listing, problems
 from database.api_keys import ApiKeyRepository
 from domain.api_keys import make_api_key
 from domain.errors import NotFoundError
 
-router = APIRouter(prefix="/api-keys", tags=["api-keys"])
+router = ApiRouter(prefix="/api-keys", tags=["api-keys"])
 
 
 @router.post(
@@ -45,16 +45,17 @@ async def create_api_key(
     return await once.run(caller.user_id, work, status=201, secret=["api_key"])
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("", responses=problems(401, 404, 422, 503))
 async def list_api_keys(
     caller: CallerDep,
+    scope: ScopeDep,
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[ApiKeyOut]:
-    """Return the caller's keys that were not revoked, newest first."""
+    """Return a user's keys that were not revoked, newest first; without `user_id` the caller's."""
     async with sessions() as session:
         repository = ApiKeyRepository(session)
-        page = await repository.list(caller.user_id, paging.limit, paging.cursor)
+        page = await repository.list(scope or caller.user_id, paging.limit, paging.cursor)
     return Listing[ApiKeyOut].of(page, ApiKeyOut.model_validate)
 
 

@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.security import OAuth2PasswordRequestForm
 
 from api.deps import SessionsDep, SettingsDep
 from api.passwords import verify_password
+from api.routing import ApiRouter
 from api.schemas.accounts import TokenOut
 from api.schemas.common import problems
 from api.tokens import make_token
 from database.users import UserRepository
 from domain.errors import UnauthorizedError
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = ApiRouter(prefix="/auth", tags=["auth"])
 
 
 @router.post("/token", responses=problems(401, 422, 503))

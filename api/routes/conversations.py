@@ -2,18 +2,18 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api.deps import CallerDep, PagingDep, SessionsDep
+from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, read_seq
+from api.routing import ApiRouter
 from api.schemas.agents import ConversationOut, MessageOut, NewConversation
 from api.schemas.common import Listing, problems
 from database.conversations import ConversationRepository
 from database.messages import MessageRepository
 
-router = APIRouter(prefix="/conversations", tags=["conversations"])
+router = ApiRouter(prefix="/conversations", tags=["conversations"])
 
 
 @router.post(
@@ -42,16 +42,16 @@ async def create_conversation(
     return await once.run(caller.user_id, work, status=201, location="conversation_id")
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("", responses=problems(401, 404, 422, 503))
 async def list_conversations(
-    caller: CallerDep,
+    scope: ScopeDep,
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[ConversationOut]:
     """Return conversations, newest first."""
     async with sessions() as session:
         repository = ConversationRepository(session)
-        page = await repository.list(caller.scope, paging.limit, paging.cursor)
+        page = await repository.list(scope, paging.limit, paging.cursor)
     return Listing[ConversationOut].of(page, ConversationOut.model_validate)
 
 

@@ -1,18 +1,21 @@
 """Documents that agents answer from."""
 
+import asyncio
 from uuid import UUID
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from api.deps import CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
+from api.card_guard import masked
+from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
+from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.documents import DocumentOut, NewDocument
 from api.shelves import ShelvesDep
 from api.temporal_calls import start_once
+from config import Settings
 from database.agent_models import Document
 from database.documents import DocumentRepository
 from database.session import Sessions
@@ -23,7 +26,7 @@ from workflows.ingest_document import IngestDocumentWorkflow
 from workflows.queues import AGENTS
 from workflows.search_attributes import starting_attributes
 
-router = APIRouter(prefix="/documents", tags=["documents"])
+router = ApiRouter(prefix="/documents", tags=["documents"])
 
 
 @router.post(
@@ -45,16 +48,16 @@ async def ingest_document(
 
     async def work(claim: Claim) -> DocumentOut:
         document_id = claim.resource_id
-        await _insert(sessions, document_id, user_id, body, settings.documents.max_bytes)
+        await _insert(sessions, document_id, user_id, body, settings)
         await _start(temporal, document_id, user_id)
         return DocumentOut.of(await _read(sessions, document_id, user_id))
 
     return await once.run(caller.user_id, work, status=202, location="document_id")
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("", responses=problems(401, 404, 422, 503))
 async def list_documents(
-    caller: CallerDep,
+    scope: ScopeDep,
     sessions: SessionsDep,
     paging: PagingDep,
     document_status: DocumentStatus | None = None,
@@ -62,7 +65,7 @@ async def list_documents(
     """Return documents, newest first."""
     async with sessions() as session:
         page = await DocumentRepository(session).list(
-            caller.scope,
+            scope,
             document_status,
             paging.limit,
             paging.cursor,
@@ -92,7 +95,7 @@ async def _insert(
     document_id: UUID,
     user_id: UUID,
     wanted: NewDocument,
-    max_bytes: int,
+    settings: Settings,
 ) -> None:
     # Reason: everywhere else the workflow's first step inserts the row; here the POST does, before
     # it starts the workflow, because the content must be in the database and never in a history.
@@ -100,9 +103,11 @@ async def _insert(
     content, error = wanted.content, None
     if content is not None:
         try:
-            check_text(content, max_bytes)
+            check_text(content, settings.documents.max_bytes)
+            # Reason: a long text is looked through beside the event loop.
+            content = await asyncio.to_thread(masked, content)
         except InvalidInputError as problem:
-            # Reason: what cannot be read is not kept either; PostgreSQL refuses NUL bytes.
+            # Reason: what cannot be read is not kept either.
             content, error = None, problem
     async with sessions.begin() as session:
         await DocumentRepository(session).add(

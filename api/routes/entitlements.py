@@ -2,16 +2,15 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from activities.entitlements import standing_of
 from api.deps import CallerDep, SessionsDep
 from api.lookup import acting_for, now
+from api.routing import ApiRouter
 from api.schemas.common import problems
 from api.schemas.payments import EntitlementsOut, UsedOut
 from database.usage_records import UsageRepository
 
-router = APIRouter(prefix="/entitlements", tags=["entitlements"])
+router = ApiRouter(prefix="/entitlements", tags=["entitlements"])
 
 
 @router.get("", responses=problems(401, 404, 422, 503))

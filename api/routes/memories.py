@@ -3,17 +3,18 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.deps import CallerDep, PagingDep, SessionsDep
 from api.lookup import acting_for
-from api.schemas.common import Listing, problems
+from api.routing import ApiRouter
+from api.schemas.common import MASKED, Listing, problems
 from api.schemas.documents import MemoryOut
 from api.shelves import ShelvesDep
 from domain.documents import Memory
 from domain.errors import NotFoundError
 
-router = APIRouter(prefix="/memories", tags=["memories"])
+router = ApiRouter(prefix="/memories", tags=["memories"])
 
 
 @router.get("", responses=problems(401, 404, 422, 503))
@@ -23,7 +24,7 @@ async def list_memories(
     shelves: ShelvesDep,
     paging: PagingDep,
     query: Annotated[
-        str | None,
+        Annotated[str, MASKED] | None,
         Query(min_length=1, max_length=1_000, description="Ranks them by meaning, on one page."),
     ] = None,
     user_id: Annotated[UUID | None, Query(description="Whose; administrators only.")] = None,

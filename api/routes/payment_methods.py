@@ -2,12 +2,19 @@
 
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api.deps import CallerDep, PagingDep, SessionsDep, StripeCustomersDep, TemporalDep
+from api.deps import (
+    CallerDep,
+    PagingDep,
+    ScopeDep,
+    SessionsDep,
+    StripeCustomersDep,
+    TemporalDep,
+)
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
+from api.routing import ApiRouter
 from api.schemas.cards import (
     NewPaymentMethod,
     PaymentMethodOut,
@@ -21,7 +28,7 @@ from database.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from domain.errands import ErrandKind, StripeErrand
 
-router = APIRouter(prefix="/payment-methods", tags=["payment-methods"])
+router = ApiRouter(prefix="/payment-methods", tags=["payment-methods"])
 
 
 @router.post(
@@ -89,16 +96,16 @@ async def create_setup_intent(
     return await once.run(caller.user_id, work, status=201, is_kept=False)
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("", responses=problems(401, 404, 422, 503))
 async def list_payment_methods(
-    caller: CallerDep,
+    scope: ScopeDep,
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[PaymentMethodOut]:
     """Return attached cards, newest first."""
     async with sessions() as session:
         repository = PaymentMethodRepository(session)
-        page = await repository.list(caller.scope, paging.limit, paging.cursor)
+        page = await repository.list(scope, paging.limit, paging.cursor)
     return Listing[PaymentMethodOut].of(page, PaymentMethodOut.model_validate)
 
 

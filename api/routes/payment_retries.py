@@ -3,15 +3,15 @@
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 from temporalio.workflow import UpdateMethodMultiParam
 
-from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
 from api.lookup import found
+from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.payments import PaymentRetryOut
 from api.temporal_calls import send_update
@@ -22,12 +22,12 @@ from domain.retries import CLOSED, RetryStatus
 from domain.retry_messages import RetryNow, RetrySnapshot
 from workflows.payment_retry import PaymentRetryWorkflow
 
-router = APIRouter(prefix="/payment-retries", tags=["payment-retries"])
+router = ApiRouter(prefix="/payment-retries", tags=["payment-retries"])
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("", responses=problems(401, 404, 422, 503))
 async def list_payment_retries(
-    caller: CallerDep,
+    scope: ScopeDep,
     sessions: SessionsDep,
     paging: PagingDep,
     subscription_id: UUID | None = None,
@@ -38,7 +38,7 @@ async def list_payment_retries(
     async with sessions() as session:
         repository = PaymentRetryRepository(session)
         page = await repository.list(
-            caller.scope,
+            scope,
             subscription_id,
             retry_status,
             is_parked,

@@ -3,13 +3,14 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import JSONResponse
 
 from activities.payment_desk import PaymentDesk
-from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
+from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
+from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.payments import NewPayment, NewRefund, PaymentDetailOut, PaymentOut
 from api.starting import start_payment
@@ -20,7 +21,7 @@ from database.refunds import RefundRepository
 from database.session import Sessions
 from domain.payments import PaymentRequest, PaymentStatus, RefundOrder
 
-router = APIRouter(prefix="/payments", tags=["payments"])
+router = ApiRouter(prefix="/payments", tags=["payments"])
 
 
 async def get_own(payment_id: UUID, caller: CallerDep, sessions: SessionsDep) -> Payment:
@@ -73,9 +74,9 @@ async def create_payment(
     return await once.run(caller.user_id, work, status=202, location="payment_id")
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("", responses=problems(401, 404, 422, 503))
 async def list_payments(
-    caller: CallerDep,
+    scope: ScopeDep,
     sessions: SessionsDep,
     paging: PagingDep,
     payment_status: PaymentStatus | None = None,
@@ -84,7 +85,7 @@ async def list_payments(
     """Return payments, newest first."""
     async with sessions() as session:
         page = await PaymentRepository(session).list(
-            caller.scope,
+            scope,
             payment_status,
             is_parked,
             paging.limit,
@@ -93,14 +94,14 @@ async def list_payments(
     return Listing[PaymentOut].of(page, PaymentOut.of)
 
 
-@router.get("/{payment_id}", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{payment_id}", responses=problems(401, 404, 422, 503))
 async def get_payment(payment: OwnDep, sessions: SessionsDep) -> PaymentDetailOut:
     """Return a payment with its refunds."""
     return await _detail(sessions, payment.payment_id)
 
 
 @router.post(
-    "/{payment_id}/cancel",  # noqa: FAST003
+    "/{payment_id}/cancel",
     response_model=PaymentDetailOut,
     responses=problems(401, 404, 409, 422, 503),
 )
@@ -121,7 +122,7 @@ async def cancel_payment(
 
 
 @router.post(
-    "/{payment_id}/refund",  # noqa: FAST003
+    "/{payment_id}/refund",
     response_model=PaymentDetailOut,
     responses=problems(401, 403, 404, 409, 422, 502, 503),
 )
@@ -150,7 +151,7 @@ async def refund_payment(
 
 
 @router.post(
-    "/{payment_id}/retry-parked",  # noqa: FAST003
+    "/{payment_id}/retry-parked",
     response_model=PaymentDetailOut,
     responses=problems(401, 403, 404, 409, 422, 502, 503),
 )

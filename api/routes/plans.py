@@ -2,12 +2,12 @@
 
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
 from api.idempotency import Claim, OnceDep
 from api.lookup import found
+from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.plans import NewPlan, PlanChange, PlanOut
 from api.temporal_calls import run_errand
@@ -17,7 +17,7 @@ from database.session import Sessions
 from domain.errands import ErrandKind, PlanRequest, StripeErrand
 from domain.errors import ConflictError, InvalidInputError
 
-router = APIRouter(prefix="/plans", tags=["plans"])
+router = ApiRouter(prefix="/plans", tags=["plans"])
 
 
 @router.get("", responses=problems(401, 422, 503))

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import Body
 
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep
 from api.lookup import found
+from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
-from api.schemas.plans import POLICY_EXAMPLES, PolicyName, RetryPolicyOut
+from api.schemas.plans import POLICY_EXAMPLES, PolicyName, RetryPolicyIn, RetryPolicyOut
 from database.retry_policies import RetryPolicyRepository
-from domain.retries import RetryPolicy
 
-router = APIRouter(prefix="/retry-policies", tags=["retry-policies"])
+router = ApiRouter(prefix="/retry-policies", tags=["retry-policies"])
 
 
 @router.get("", responses=problems(401, 422, 503))
@@ -41,7 +41,7 @@ async def get_retry_policy(
 @router.put("/{name}", responses=problems(401, 403, 422, 503))
 async def put_retry_policy(
     name: PolicyName,
-    body: Annotated[RetryPolicy, Body(openapi_examples=POLICY_EXAMPLES)],
+    body: Annotated[RetryPolicyIn, Body(openapi_examples=POLICY_EXAMPLES)],
     caller: AdminDep,  # noqa: ARG001 - the dependency is the check
     sessions: SessionsDep,
 ) -> RetryPolicyOut:

@@ -4,15 +4,16 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
 from activities.entitlements import access_of
-from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, now, read_seq
+from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.subscriptions import (
     Cancel,
@@ -41,7 +42,7 @@ from domain.explain import Explanation, Facts, RecoveryFacts, explain
 from domain.subscriptions import CommandKind, SubscriptionStatus, decide
 from workflows.subscription import SubscriptionWorkflow
 
-router = APIRouter(prefix="/subscriptions", tags=["subscriptions"])
+router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
 
 
 async def get_own(
@@ -86,9 +87,9 @@ async def create_subscription(
     return await once.run(caller.user_id, work, status=202, location="subscription_id")
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("", responses=problems(401, 404, 422, 503))
 async def list_subscriptions(
-    caller: CallerDep,
+    scope: ScopeDep,
     sessions: SessionsDep,
     paging: PagingDep,
     subscription_status: SubscriptionStatus | None = None,
@@ -97,7 +98,7 @@ async def list_subscriptions(
     """Return subscriptions, newest first."""
     async with sessions() as session:
         page = await SubscriptionRepository(session).list(
-            caller.scope,
+            scope,
             subscription_status,
             is_parked,
             paging.limit,
@@ -107,14 +108,14 @@ async def list_subscriptions(
     return Listing[SubscriptionOut].of(page, lambda row: SubscriptionOut.of(row, at))
 
 
-@router.get("/{subscription_id}", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{subscription_id}", responses=problems(401, 404, 422, 503))
 async def get_subscription(subscription: OwnDep) -> SubscriptionOut:
     """Return a subscription."""
     return SubscriptionOut.of(subscription, now())
 
 
 @router.post(
-    "/{subscription_id}/cancel",  # noqa: FAST003
+    "/{subscription_id}/cancel",
     response_model=SubscriptionOut,
     responses=problems(401, 404, 409, 422, 502, 503),
 )
@@ -139,7 +140,7 @@ async def cancel_subscription(
 
 
 @router.post(
-    "/{subscription_id}/payment-method",  # noqa: FAST003
+    "/{subscription_id}/payment-method",
     response_model=SubscriptionOut,
     responses=problems(401, 402, 404, 409, 422, 502, 503),
 )
@@ -168,7 +169,7 @@ async def change_payment_method(
 
 
 @router.post(
-    "/{subscription_id}/retry-parked",  # noqa: FAST003
+    "/{subscription_id}/retry-parked",
     response_model=SubscriptionOut,
     responses=problems(401, 403, 404, 409, 422, 502, 503),
 )
@@ -188,7 +189,7 @@ async def retry_parked(
     return await once.run(admin.user_id, work)
 
 
-@router.get("/{subscription_id}/events", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{subscription_id}/events", responses=problems(401, 404, 422, 503))
 async def list_events(
     subscription: OwnDep,
     sessions: SessionsDep,
@@ -209,7 +210,7 @@ async def list_events(
     )
 
 
-@router.get("/{subscription_id}/invoices", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{subscription_id}/invoices", responses=problems(401, 404, 422, 503))
 async def list_invoices(
     subscription: OwnDep,
     sessions: SessionsDep,
@@ -222,7 +223,7 @@ async def list_invoices(
     return Listing[InvoiceOut].of(page, InvoiceOut.model_validate)
 
 
-@router.get("/{subscription_id}/explain", responses=problems(401, 404, 422, 503))  # noqa: FAST003
+@router.get("/{subscription_id}/explain", responses=problems(401, 404, 422, 503))
 async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> Explanation:
     """Tell why the subscription is where it is, and what happens next."""
     async with sessions() as session:

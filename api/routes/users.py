@@ -1,19 +1,19 @@
 """Accounts."""
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api.deps import Caller, CallerDep, MaybeCallerDep, SessionsDep
 from api.idempotency import Claim, OnceDep
 from api.lookup import found
 from api.passwords import hash_password
+from api.routing import ApiRouter
 from api.schemas.accounts import NewUser, UserOut
 from api.schemas.common import problems
 from database.users import ADMIN, UserRepository
 from domain.errors import ConflictError, ForbiddenError, InvalidInputError
 from domain.ids import derived_id
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = ApiRouter(prefix="/users", tags=["users"])
 
 
 @router.post(

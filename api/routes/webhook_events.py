@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self, cast
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
@@ -13,13 +13,14 @@ from pydantic.config import JsonDict
 from api.deps import AdminDep, PagingDep, SessionsDep
 from api.dispatcher import Dispatcher
 from api.idempotency import Claim, OnceDep
-from api.schemas.common import Listing, problems
+from api.routing import ApiRouter
+from api.schemas.common import NO_CARD, Listing, problems
 from database.models import WebhookEvent
 from database.webhook_events import WebhookEventRepository, unpacked
 from domain.errors import NotFoundError
 from domain.webhooks import WebhookEventStatus
 
-router = APIRouter(prefix="/webhook-events", tags=["webhook-events"])
+router = ApiRouter(prefix="/webhook-events", tags=["webhook-events"])
 
 _EXAMPLE: JsonDict = {
     "webhook_event_id": "0d4ff2c4-0c43-4a4d-8f6e-8a0c8a5a3f0e",
@@ -75,7 +76,7 @@ async def list_webhook_events(
     _: AdminDep,
     sessions: SessionsDep,
     paging: PagingDep,
-    event_type: Annotated[str | None, Query(max_length=255)] = None,
+    event_type: Annotated[Annotated[str, NO_CARD] | None, Query(max_length=255)] = None,
     webhook_event_status: WebhookEventStatus | None = None,
 ) -> Listing[WebhookEventView]:
     """List what came in, newest first."""

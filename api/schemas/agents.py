@@ -8,13 +8,13 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints
 
 from agents.spec import Pattern
-from api.schemas.common import NO_NUL, Input, Name, Output
+from api.schemas.common import MASKED, Count, Input, Name, Output, Title
 from database.agent_models import AgentRun, Approval, Message, ToolCall, UsageRecord
 from domain.agent_runs import OnBusy, RunStatus, UsageTotal
 from domain.approvals import ApprovalStatus, Decision
 from domain.llm import Role
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NO_NUL)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000), MASKED]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -85,7 +85,7 @@ class NewConversation(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trains"}]})
 
-    title: Name | None = None
+    title: Title | None = None
     user_id: UUID | None = Field(default=None, description="For administrators: whose it is.")
 
 
@@ -150,8 +150,8 @@ class MessageOut(Output):
 class BudgetIn(Input):
     """What a run may use up at the most, beside the plan's limits."""
 
-    token_count: int | None = Field(default=None, gt=0, le=2**53)
-    cost_cents: int | None = Field(default=None, gt=0, le=2**53)
+    token_count: Count | None = None
+    cost_cents: Count | None = None
 
 
 class NewAgentRun(Input):
@@ -199,7 +199,7 @@ class ApprovalIn(Input):
     call_id: UUID
     args_sha256: Sha256 = Field(description="Of the arguments that were decided about.")
     decision: Decision
-    reason: Annotated[str, StringConstraints(max_length=1_000, pattern=NO_NUL)] | None = None
+    reason: Annotated[str, StringConstraints(max_length=1_000), MASKED] | None = None
 
 
 class RunMessageIn(Input):

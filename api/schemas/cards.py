@@ -3,9 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
-from api.schemas.common import Input, Output, StripeId
+from api.schemas.common import Input, Output, PaymentMethodId
 
 
 class NewPaymentMethod(Input):
@@ -17,8 +17,8 @@ class NewPaymentMethod(Input):
         },
     )
 
-    stripe_payment_method_id: StripeId
-    is_default: bool = Field(
+    stripe_payment_method_id: PaymentMethodId
+    is_default: StrictBool = Field(
         default=False,
         description="A default card is also tried on every open payment retry, at once.",
     )

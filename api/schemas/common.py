@@ -3,15 +3,45 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    StringConstraints,
+)
 
+from api.card_guard import masked, refuse_card_number
 from database.paging import Page
 
-# Reason: PostgreSQL stores no NUL in any text.
-NO_NUL = r"^[^\x00]*$"
+# The largest whole number that JSON carries everywhere without loss.
+COUNT_MAX = 2**53
+# What a number of an event can be.
+SEQ_MAX = 2**63 - 1
+# What Stripe takes at the most, in minor units.
+AMOUNT_MAX = 99_999_999
+
+# For what people write: card numbers in it are masked before it goes anywhere.
+MASKED = AfterValidator(masked)
+# For names and ids: a card number in one is refused.
+NO_CARD = AfterValidator(refuse_card_number)
+
+
+def _without_card_number(address: HttpUrl) -> HttpUrl:
+    refuse_card_number(str(address))
+    return address
+
+
+# NUL and half surrogates need no pattern here: `api/routing.py` looks at all text.
 Name = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=200, strip_whitespace=True, pattern=NO_NUL),
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    NO_CARD,
+]
+Title = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), MASKED
 ]
 Email = Annotated[
     str,
@@ -19,10 +49,32 @@ Email = Annotated[
         max_length=254,
         to_lower=True,
         strip_whitespace=True,
-        pattern=r"^[^@\s]+@[^@\s]+$",
+        # As HTML's input of type "email" has it: one plain address, without comments and quotes.
+        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
+        r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+        r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
     ),
+    NO_CARD,
 ]
-StripeId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{3,100}$")]
+PaymentMethodId = Annotated[
+    str,
+    StringConstraints(pattern=r"^pm_[A-Za-z0-9_]{1,100}$"),
+    NO_CARD,
+]
+WebAddress = Annotated[HttpUrl, AfterValidator(_without_card_number)]
+
+
+def _whole(value: Any) -> Any:
+    # Reason: pydantic would read `true` as 1, and `"5"` as 5; the description says neither.
+    if isinstance(value, bool | str):
+        raise ValueError("a whole number is needed")  # noqa: TRY004 - only this becomes a 422
+    return value
+
+
+WHOLE = BeforeValidator(_whole)
+Amount = Annotated[int, Field(gt=0, le=AMOUNT_MAX), WHOLE]
+Count = Annotated[int, Field(gt=0, le=COUNT_MAX), WHOLE]
+
 
 Item = TypeVar("Item")
 

@@ -4,19 +4,28 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, HttpUrl, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
-from api.schemas.common import Input, Name, Output
+from api.card_guard import masked_number
+from api.schemas.common import COUNT_MAX, NO_CARD, Input, Output, Title, WebAddress
 from database.agent_models import Document
 from domain.documents import DocumentStatus, Memory
 
 MAX_URL_LENGTH = 2_000
 
-# Reason: PostgreSQL stores no NUL in any text.
-_NO_NUL = r"^[^\x00]*$"
-_Key = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=_NO_NUL)]
-_Text = Annotated[str, StringConstraints(max_length=500, pattern=_NO_NUL)]
+_Key = Annotated[str, StringConstraints(min_length=1, max_length=40), NO_CARD]
+_Text = Annotated[str, StringConstraints(max_length=500)]
+_Integer = Annotated[int, Field(ge=-COUNT_MAX, le=COUNT_MAX)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
+_Value = Annotated[bool | _Integer | _Number | _Text | None, AfterValidator(masked_number)]
 
 
 class NewDocument(Input):
@@ -31,14 +40,12 @@ class NewDocument(Input):
         },
     )
 
-    title: Annotated[Name, StringConstraints(pattern=_NO_NUL)]
+    title: Title
     content: str | None = Field(default=None, description="Plain text or Markdown.")
-    url: HttpUrl | None = Field(
+    url: WebAddress | None = Field(
         default=None, description="Plain text or Markdown, at a public http or https address."
     )
-    metadata: dict[_Key, bool | int | _Number | _Text | None] = Field(
-        default_factory=dict, max_length=50
-    )
+    metadata: dict[_Key, _Value] = Field(default_factory=dict, max_length=50)
     user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
 
     @field_validator("url")

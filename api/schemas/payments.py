@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, HttpUrl
+from pydantic import ConfigDict, Field, StringConstraints
 
-from api.schemas.common import Input, Output
+from api.schemas.common import MASKED, Amount, Input, Output, WebAddress
 from api.schemas.parked import Parkable, parked_facts
 from database.models import Payment, PaymentAttempt, PaymentRetry, Refund
 from domain.messages import CurrencyCode
 from domain.payments import PaymentStatus, RefundStatus
 from domain.retries import AttemptTrigger, RetryStatus
 from domain.subscriptions import Access
+
+PaymentText = Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED]
 
 EXAMPLE_ID = "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55"
 
@@ -102,11 +104,13 @@ class NewPayment(Input):
         },
     )
 
-    amount_cents: int = Field(gt=0, le=99_999_999, description="In minor units.")
+    amount_cents: Amount = Field(description="In minor units.")
     currency_code: CurrencyCode
     payment_method_id: UUID
-    description: str | None = Field(default=None, min_length=1, max_length=500)
-    return_url: HttpUrl | None = Field(
+    description: Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED] | None = (
+        None
+    )
+    return_url: WebAddress | None = Field(
         default=None,
         description="Where the customer comes back to from 3-D Secure.",
     )
@@ -122,14 +126,11 @@ class NewRefund(Input):
         },
     )
 
-    amount_cents: int | None = Field(
+    amount_cents: Amount | None = Field(
         default=None,
-        gt=0,
         description="In minor units; all that is left if it is missing.",
     )
-    reason: str = Field(
-        min_length=1,
-        max_length=500,
+    reason: PaymentText = Field(
         description="For the record. `duplicate`, `fraudulent` and `requested_by_customer` are "
         "told to Stripe too.",
     )

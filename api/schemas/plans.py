@@ -6,18 +6,33 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
-from api.schemas.common import Input, Name, Output
+from api.schemas.common import (
+    AMOUNT_MAX,
+    COUNT_MAX,
+    MASKED,
+    NO_CARD,
+    WHOLE,
+    Input,
+    Name,
+    Output,
+)
 from database.models import Plan
-from domain.messages import CurrencyCode
+from domain.messages import CurrencyCode, Duration
 from domain.retries import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-PolicyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Amount = Annotated[int, Field(ge=0, le=99_999_999)]
-TrialDays = Annotated[int, Field(ge=0, le=730)]
-Features = dict[str, StrictBool | Annotated[str, StringConstraints(max_length=500)]]
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), NO_CARD]
+PolicyName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), NO_CARD
+]
+# Of a decline code, a class of them, or `default`.
+DeclineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$"), NO_CARD]
+Price = Annotated[int, Field(ge=0, le=AMOUNT_MAX), WHOLE]
+TrialDays = Annotated[int, Field(ge=0, le=730), WHOLE]
+FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=100), NO_CARD]
+FeatureText = Annotated[str, StringConstraints(max_length=500), MASKED]
+Features = Annotated[dict[FeatureName, StrictBool | FeatureText], Field(max_length=100)]
 LimitName = Literal["agent_run_count", "token_count", "cost_cents"]
-Limits = dict[LimitName, Annotated[int, Field(ge=0)]]
+Limits = dict[LimitName, Annotated[int, Field(ge=0, le=COUNT_MAX), WHOLE]]
 
 _EXAMPLE: dict[str, Any] = {
     "code": "pro-monthly",
@@ -46,10 +61,10 @@ class NewPlan(Input):
 
     code: Code
     name: Name
-    amount_cents: Amount
+    amount_cents: Price
     currency_code: CurrencyCode
     interval: Literal["day", "week", "month", "year"]
-    interval_count: int = Field(default=1, ge=1, le=365)
+    interval_count: Annotated[int, Field(ge=1, le=365), WHOLE] = 1
     trial_days: TrialDays = 0
     features: Features = {}
     limits: Limits = {}
@@ -75,12 +90,12 @@ class PlanChange(Input):
     )
 
     name: Name | None = None
-    amount_cents: Amount | None = None
+    amount_cents: Price | None = None
     trial_days: TrialDays | None = None
     features: Features | None = None
     limits: Limits | None = None
     retry_policy: PolicyName | None = None
-    is_active: bool | None = None
+    is_active: StrictBool | None = None
     is_stackable: StrictBool | None = None
     is_trial_once_per_card: StrictBool | None = None
 
@@ -120,6 +135,17 @@ class PlanOut(Output):
         """Render a plan's row."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         return cls(**facts, features=row.features_data, limits=row.limits_data)
+
+
+class RetryPolicyIn(RetryPolicy):
+    """A new version of a retry policy."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_POLICY]})
+
+    schedules: dict[DeclineName, tuple[Duration, ...]] = Field(
+        default=RetryPolicy().schedules,
+        max_length=100,
+    )
 
 
 class RetryPolicyOut(RetryPolicy):

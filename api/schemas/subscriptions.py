@@ -1,13 +1,13 @@
 """Subscriptions, and what hangs on them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
 from activities.entitlements import access_of
-from api.schemas.common import Input, Output
+from api.schemas.common import WHOLE, Input, Output
 from api.schemas.parked import Parkable, parked_facts
 from api.schemas.plans import TrialDays
 from database.models import Subscription
@@ -43,7 +43,7 @@ class NewSubscription(Input):
         default=None,
         description="Without it the default card pays.",
     )
-    quantity: int = Field(default=1, ge=1, le=1_000_000)
+    quantity: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] = 1
     trial_days: TrialDays | None = Field(
         default=None,
         description="Without it the plan's, once per user. More than that is an administrator's.",

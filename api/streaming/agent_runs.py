@@ -11,14 +11,12 @@ from starlette.requests import HTTPConnection
 from api.deps import Caller, SessionsDep, SettingsDep
 from api.lookup import found
 from api.run_feed import RunFeed
+from api.schemas.common import SEQ_MAX
 from api.streaming import sockets
 from api.streaming.tickets import identify
 from database.run_events import RunEventRepository, WatchedRun
 from database.session import Sessions
 from domain.errors import NotFoundError
-
-# What a number of an event can be.
-SEQ_MAX = 2**63 - 1
 
 router = APIRouter()
 
@@ -31,14 +29,14 @@ def get_run_feed(connection: HTTPConnection) -> RunFeed:
 RunFeedDep = Annotated[RunFeed, Depends(get_run_feed)]
 
 
-async def find_run(sessions: Sessions, agent_run_id: str, caller: Caller) -> WatchedRun:
+async def find_run(sessions: Sessions, agent_run_id: UUID | str, caller: Caller) -> WatchedRun:
     """Return the run that a caller wants to watch.
 
     Raises:
         NotFoundError: There is none of this caller.
     """
     try:
-        wanted = UUID(agent_run_id)
+        wanted = UUID(str(agent_run_id))
     except ValueError as error:
         raise NotFoundError("there is no such agent run") from error
     async with sessions() as session:

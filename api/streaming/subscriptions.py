@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, WebSocket
 
 from api.deps import Caller, SessionsDep, SettingsDep
+from api.schemas.common import SEQ_MAX
 from api.streaming.sockets import CLOSE_DONE, SEND_SECONDS, accepted, close, serve
 from api.streaming.tickets import identify
 from database.models import SubscriptionEvent
@@ -32,7 +33,7 @@ async def stream_subscription(
     subscription_id: str,
     sessions: SessionsDep,
     settings: SettingsDep,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
     ticket: Annotated[str | None, Query(max_length=2_000)] = None,
 ) -> None:
     """Send a subscription's events with a number above `after`, and go on as they happen."""

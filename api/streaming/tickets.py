@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import jwt
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
 
 from api.deps import Caller, CallerDep, SettingsDep, authenticate
+from api.routing import ApiRouter
 from api.schemas.common import problems
 from config import Settings
 from database.session import Sessions
@@ -21,7 +21,7 @@ TICKET_TTL = timedelta(seconds=60)
 _AUDIENCE = "ticket"
 _ALGORITHM = "HS256"
 
-router = APIRouter()
+router = ApiRouter()
 
 
 class Ticket(BaseModel):

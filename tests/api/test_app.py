@@ -1,5 +1,6 @@
 """What holds for every route: problems, request ids, compression, and a description."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -36,8 +37,9 @@ async def test_unknown_places_and_methods_are_problems(stranger: httpx.AsyncClie
 async def test_a_request_keeps_its_id(stranger: httpx.AsyncClient) -> None:
     given = await stranger.get("/health", headers={"X-Request-ID": "abc-1"})
     assert given.headers["x-request-id"] == "abc-1"
-    made = await stranger.get(f"{API}/nothing", headers={"X-Request-ID": "not good"})
-    assert len(made.headers["x-request-id"]) == 32
+    for bad in ("not good", "4242-4242-4242-4242"):
+        made = await stranger.get(f"{API}/nothing", headers={"X-Request-ID": bad})
+        assert len(made.headers["x-request-id"]) == 32
 
 
 async def test_what_nobody_foresaw_is_a_problem_too(
@@ -80,6 +82,21 @@ async def test_every_call_is_described(stranger: httpx.AsyncClient) -> None:
             for status, response in call["responses"].items():
                 if status >= "4" and path.startswith(API):
                     assert list(response["content"]) == ["application/problem+json"], where
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+async def test_the_pages_of_the_documentation_need_no_network(
+    stranger: httpx.AsyncClient, page: str
+) -> None:
+    reply = await stranger.get(page)
+    assert reply.headers["content-type"].startswith("text/html")
+    links = re.findall(r"""(?:src|href|url|spec-url)\s*[=:]\s*["']([^"']+)["']""", reply.text)
+    assert len(links) > 2
+    for link in links:
+        assert link.startswith("/"), link
+        assert (await stranger.get(link)).status_code == 200
+    assert "http://" not in reply.text.replace("http://test", "")
+    assert "https://" not in reply.text
 
 
 def has_example(call: dict[str, Any], schemas: dict[str, Any]) -> bool:

@@ -3,10 +3,28 @@
 from uuid import uuid4
 
 import httpx
+import pytest
+from pydantic import BaseModel
 from sqlalchemy import func, select
 
+from api.idempotency import Claim, Once
+from api.request_limits import PayloadTooLargeError
 from database.models import ApiKey, IdempotencyKey
 from database.session import Sessions
+from domain.errors import (
+    ApplicationError,
+    ConflictError,
+    EntitlementRequiredError,
+    ForbiddenError,
+    IllegalCommandError,
+    InvalidInputError,
+    NotFoundError,
+    OutcomePendingError,
+    PaymentRefusedError,
+    ProviderRejectedError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from tests.api.conftest import API, PASSWORD, Person, problem
 
 
@@ -52,6 +70,62 @@ async def test_without_a_key_nothing_is_stored(user: Person, sessions: Sessions)
         assert (await user.post("api-keys", name="one")).status_code == 201
     assert await count_keys(sessions, user) == 2
     assert await rows(sessions, user) == []
+
+
+class Answer(BaseModel):
+    done: int
+
+
+KEPT = [ConflictError, IllegalCommandError, PaymentRefusedError, EntitlementRequiredError]
+FREED = [UnauthorizedError, ForbiddenError, NotFoundError, InvalidInputError, PayloadTooLargeError]
+DONE_AGAIN = [UnavailableError, OutcomePendingError, ProviderRejectedError]
+
+
+@pytest.mark.parametrize("kind", [*KEPT, *FREED, *DONE_AGAIN])
+@pytest.mark.parametrize("is_of_workflow", [False, True])
+async def test_only_final_answers_are_kept(
+    sessions: Sessions, kind: type[ApplicationError], is_of_workflow: bool
+) -> None:
+    caller_id, ids = uuid4(), []
+
+    async def work(claim: Claim) -> Answer:
+        ids.append(claim)
+        if len(ids) == 1:
+            raise kind("no", "some_code") from (ValueError() if is_of_workflow else None)
+        return Answer(done=len(ids))
+
+    once = Once(sessions, "/probe", "k", b"{}")
+    with pytest.raises(kind):
+        await once.run(caller_id, work)
+    again = await once.run(caller_id, work)
+    if kind in KEPT:
+        assert (again.status_code, len(ids)) == (kind.http_status, 1)
+        assert again.headers["content-type"] == "application/problem+json"
+        assert again.headers["idempotency-replayed"] == "true"
+    else:
+        assert (again.status_code, again.body) == (200, b'{"done":2}')
+        assert ids[0] == ids[1]
+    other = Once(sessions, "/probe", "k", b'{"other": 1}')
+    with pytest.raises(ConflictError, match="another body"):
+        await other.run(caller_id, work)
+
+
+@pytest.mark.parametrize("kind", FREED)
+async def test_what_left_nothing_behind_frees_its_key(
+    sessions: Sessions, kind: type[ApplicationError]
+) -> None:
+    caller_id = uuid4()
+
+    async def refuse(_: Claim) -> Answer:
+        raise kind("no")
+
+    async def work(_: Claim) -> Answer:
+        return Answer(done=1)
+
+    with pytest.raises(kind):
+        await Once(sessions, "/probe", "k", b"{}").run(caller_id, refuse)
+    better = Once(sessions, "/probe", "k", b'{"better": 1}')
+    assert (await better.run(caller_id, work)).status_code == 200
 
 
 async def test_bad_input_uses_up_no_key(user: Person, sessions: Sessions) -> None:

@@ -98,7 +98,7 @@ async def test_a_list_that_cannot_be_is_refused(user: Person, params: dict[str, 
         {"limits": {"echo_me": 5}},
         {"limits": {"token_count": -5}},
         {"code": "echo me"},
-        {"echo_me": 1},
+        {"echo-me": 1},
     ],
 )
 async def test_a_plan_that_cannot_be_is_refused(admin: Person, change: dict[str, Any]) -> None:

@@ -128,7 +128,7 @@ async def test_a_deactivated_user_is_out_at_once(
         {"email": "a@example.com", "password": "short"},
         {"email": "a@example.com"},
         {"password": PASSWORD},
-        {"email": "a@example.com", "password": PASSWORD, "is_active": False},
+        {"email": "a@example.com", "password": PASSWORD, "is active": False},
         [],
         None,
     ],
@@ -141,7 +141,7 @@ async def test_bad_input_is_refused_and_not_echoed(
     told = problem(reply, 422, "invalid_input")
     assert told["details"]["errors"]
     assert not {"input", "ctx", "url"} & told["details"]["errors"][0].keys()
-    for echo in ("not an address", PASSWORD, "short", "is_active"):
+    for echo in ("not an address", PASSWORD, "short", "is active"):
         assert echo not in reply.text
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import RetryPolicy
@@ -14,15 +15,29 @@ from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.interceptors import ActivityInterceptor
+from database.session import Sessions
 from domain.errors import ProviderRejectedError, ProviderUnavailableError
 
 ASKED_WAIT_SECONDS = 1.5
 
 
+# What no retry heals: a value, a reference, a statement, and text that no driver can encode.
+REFUSED = {
+    "a value": "select cast(:text as text)",
+    "a reference": "insert into api_keys (api_key_id, user_id, name, key_prefix, key_sha256) "
+    "values (gen_random_uuid(), gen_random_uuid(), 'x', 'x', :text)",
+    "a statement": "select :text from nowhere",
+    "half a character": "select cast(:text as text)",
+}
+TEXTS = {"a value": "secret\0", "half a character": "secret\ud800"}
+
+
 class Trouble:
     """Activities that end as told."""
 
-    def __init__(self) -> None:
+    def __init__(self, sessions: Sessions | None = None) -> None:
+        self.sessions = sessions
+        self.tries = 0
         self.began = asyncio.Event()
         self.starts: list[float] = []
         self.was_told_to_stop = False
@@ -40,6 +55,15 @@ class Trouble:
     async def refuse(self) -> int:
         """Fail for good, whatever wait is asked for."""
         raise ProviderRejectedError("no", "model_rejected", {"retry_after_seconds": 60})
+
+    @activity.defn
+    async def store(self, case: str) -> int:
+        """Ask of the database what it can never do."""
+        self.tries += 1
+        assert self.sessions is not None
+        async with self.sessions.begin() as session:
+            await session.execute(text(REFUSED[case]), {"text": TEXTS.get(case, "secret")})
+        return 0
 
     @activity.defn
     async def linger(self) -> int:
@@ -60,10 +84,11 @@ class OneActivity:
     """Calls one of them by name."""
 
     @workflow.run
-    async def run(self, name: str) -> int:
+    async def run(self, name: str, arguments: list[str]) -> int:
         return int(
             await workflow.execute_activity(
                 name,
+                args=arguments,
                 start_to_close_timeout=timedelta(seconds=90),
                 heartbeat_timeout=timedelta(seconds=1),
                 # Reason: without an asked-for wait the next try would come at once.
@@ -79,7 +104,7 @@ def worker(client: Client, queue: str, trouble: Trouble) -> Worker:
         client,
         task_queue=queue,
         workflows=[OneActivity],
-        activities=[trouble.slow_down, trouble.refuse, trouble.linger],
+        activities=[trouble.slow_down, trouble.refuse, trouble.store, trouble.linger],
         interceptors=[ActivityInterceptor()],
         workflow_runner=UnsandboxedWorkflowRunner(),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
@@ -87,8 +112,11 @@ def worker(client: Client, queue: str, trouble: Trouble) -> Worker:
     )
 
 
-async def start(client: Client, queue: str, name: str) -> WorkflowHandle[OneActivity, int]:
-    return await client.start_workflow(OneActivity.run, name, id=queue, task_queue=queue)
+async def start(
+    client: Client, queue: str, name: str, *arguments: str
+) -> WorkflowHandle[OneActivity, int]:
+    given = [name, list(arguments)]
+    return await client.start_workflow(OneActivity.run, args=given, id=queue, task_queue=queue)
 
 
 async def test_the_wait_that_a_provider_asks_for_is_kept(dev_server: Client) -> None:
@@ -107,6 +135,24 @@ async def test_what_is_refused_for_good_is_not_tried_again(dev_server: Client) -
     assert isinstance(caught.value.cause, ActivityError)
     assert isinstance(caught.value.cause.cause, TemporalApplicationError)
     assert caught.value.cause.cause.type == "model_rejected"
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_the_database_can_never_do_is_not_tried_again(
+    dev_server: Client, sessions: Sessions, case: str
+) -> None:
+    trouble, queue = Trouble(sessions), str(uuid4())
+    async with worker(dev_server, queue, trouble), asyncio.timeout(30):
+        running = await start(dev_server, queue, "store", case)
+        with pytest.raises(WorkflowFailureError) as caught:
+            await running.result()
+    assert isinstance(caught.value.cause, ActivityError)
+    assert isinstance(caught.value.cause.cause, TemporalApplicationError)
+    assert caught.value.cause.cause.type == "database_refused"
+    assert trouble.tries == 1
+    history = (await running.fetch_history()).to_json()
+    assert "secret" not in history
+    assert "insert into" not in history
 
 
 async def test_a_worker_that_stops_is_no_cancel_and_another_one_goes_on(

@@ -68,7 +68,7 @@ def test_a_session_shows_what_its_page_asks_for(
     wanted = shown or value
     if isinstance(wanted, dict):
         seen = {key: seen[key] for key in wanted}
-        if name in {"after_expiration"}:
+        if name == "after_expiration":
             seen = {"recovery": {"enabled": seen["recovery"]["enabled"]}}
     assert seen == wanted
     assert complete(shop, made, name="Eve", email="eve@example.com").is_success
