@@ -18,6 +18,9 @@ from tests.campaign.invariants import ALWAYS, ENDED, ONCE_QUIET, broken
 from tests.campaign.outside import Caller, Json, Outside, OutsideError, until
 from tests.campaign.phases import Phase
 
+_IDLE = (Phase.ACTIVE, Phase.RECOVERED, Phase.REFUND)
+"""Phases in which nobody may have a reason to call Stripe."""
+_DWELL_SECONDS = 5
 HOUR, DAY = 3_600, 86_400
 PRODUCT = "Stripe/"
 """What is in the User-Agent of the product's calls, and in nobody else's."""
@@ -102,7 +105,8 @@ class Life:
         self.caller = await self.outside.customer(self.email)
 
     async def enter(self, phase: Phase) -> None:
-        """Begin a phase, with the faults that belong to it."""
+        """Begin a phase, with the faults that belong to it, once the last one's had their time."""
+        await self._dwell()
         self.phase = phase
         faults = []
         for cell in self.cells:
@@ -115,6 +119,23 @@ class Life:
             customer_email=self.email, api=faults, webhooks=self.webhooks,
         )  # fmt: skip
         self.told.marks.append((time.time(), phase))
+
+    async def _dwell(self) -> None:
+        """Give the faults of a phase time to meet a call, and the product a reason to call."""
+        labels = {f"{cell.answer}@{cell.phase}" for cell in self.cells if cell.phase is self.phase}
+        if not labels or not self.told.marks or self.is_calm:
+            return
+        found = await self.stripe_subscription() if self.phase in _IDLE else None
+        if found:
+            path = f"/subscriptions/{found['id']}"
+            await self.outside.stripe.call("POST", path, metadata={"note": self.phase.value})
+
+        async def are_met() -> bool:
+            rows = await self.outside.sandbox.log(customer_email=self.email)
+            return labels <= {row["fault"] for row in rows}
+
+        with suppress(OutsideError):
+            await until("the faults", are_met, _DWELL_SECONDS)
 
     async def calm(self) -> None:
         """Clear the faults."""
@@ -291,6 +312,7 @@ class Life:
 
     async def finish(self) -> list[str]:
         """Clear all faults, check, cancel what still lives, check again."""
+        await self._dwell()
         await self.calm()
         found = await self.settled(is_over=False)
         if not found and self.subscription_id and await self._is_alive():
