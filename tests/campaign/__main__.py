@@ -33,6 +33,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="play one lifecycle, as a failure printed it")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="lifecycles side by side")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=Patience().calm,
+        help="for how many seconds a life may take to be as it must, once Stripe is well",
+    )
     parser.add_argument("--stack", type=Path, help="the stack.json of a stack that runs")
     return parser.parse_args()
 
@@ -77,7 +83,11 @@ async def campaign(given: argparse.Namespace, facts: Json) -> Outcome:
             bar.update(task, completed=time.monotonic() - begun, description=said)
 
         played = Campaign(
-            outside, await make_plans(outside), patience=Patience(), tell=_tell, advance=advance
+            outside,
+            await make_plans(outside),
+            patience=Patience(calm=given.patience),
+            tell=_tell,
+            advance=advance,
         )
         outcome = played.outcome
         if given.only:
