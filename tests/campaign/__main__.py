@@ -81,6 +81,8 @@ async def campaign(given: argparse.Namespace, facts: Json) -> Outcome:
                 f" {sum(len(v.found) for v in outcome.violations)} violated"
             )
             bar.update(task, completed=time.monotonic() - begun, description=said)
+            if not console.is_terminal and outcome.life_count % 20 == 0:
+                _tell(said)
 
         played = Campaign(
             outside,
