@@ -216,9 +216,11 @@ class Life:
         card = await self.outside.sandbox.card(*script)
         for _ in range(4):
             body: Json = {"stripe_payment_method_id": card, "is_default": is_default}
+            # Reason: it may be charged before its attaching is answered.
+            given_at = time.time()
             made = await self.command("give card", "payment-methods", **body)
             if made:
-                self.told.cards.append((time.time(), card))
+                self.told.cards.append((given_at, card))
                 return str(made["payment_method_id"])
             await self.calm()
         raise StoryError("a card is not taken")
