@@ -223,7 +223,8 @@ class Life:
                 self.told.cards.append((given_at, card))
                 return str(made["payment_method_id"])
             await self.calm()
-        raise StoryError("a card is not taken")
+        said = [word.status for word in self.told.words if word.name == "give card"]
+        raise StoryError(f"a card is not taken: {said}")
 
     async def subscribe(self) -> None:
         """Start the subscription."""
@@ -234,7 +235,8 @@ class Life:
                 self.subscription_id = made["subscription_id"]
                 return
             await self.calm()
-        raise StoryError("no subscription is made")
+        said = [word.status for word in self.told.words if word.name == "subscribe"]
+        raise StoryError(f"no subscription is made: {said}")
 
     async def view(self) -> Json:
         """Return the subscription as the product shows it."""

@@ -225,6 +225,7 @@ async def declined_start(life: Life, order: Order) -> None:
     await life.sign_up()
     await life.give_card(order.decline, "ok")
     await life.subscribe()
+    await life.reach("the subscription at Stripe", life.stripe_subscription)
     await life.reach_status("incomplete", "active", *ENDED)
     await _turn(life, order, Phase.ACTIVE)
     way = life.dice.choice(("pay", "cancel", "leave"))
