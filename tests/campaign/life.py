@@ -322,6 +322,7 @@ class Life:
         if not found and self.subscription_id and await self._is_alive():
             await self.enter(Phase.CANCEL)
             await self.cancel()
+            await self._dwell()
             await self.calm()
             found = await self.settled(is_over=True)
         return found

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -114,7 +114,7 @@ class Planner:
         self._dice = random.Random(seed)  # noqa: S311 - no secrets
         self._covered = covered
         self._reached = reached
-        self._planned: set[Cell] = set()
+        self._planned: Counter[Cell] = Counter()
 
     def first(self) -> Iterator[Spec]:
         """Yield each story once without any trouble."""
@@ -178,9 +178,11 @@ class Planner:
         chosen: list[Cell] = []
         for phase in self._dice.choices(_PHASES[order.story], k=number):
             cell = self._cell(order.way, phase)
-            if cell is not None:
+            # Reason: of two faults of one call in one phase the second one rarely has its turn.
+            taken = {(each.phase, each.call) for each in chosen}
+            if cell is not None and (cell.phase, cell.call) not in taken:
                 chosen.append(cell)
-                self._planned.add(cell)
+                self._planned[cell] += 1
         return tuple(sorted(chosen, key=lambda cell: list(Phase).index(cell.phase)))
 
     def _cell(self, way: str, phase: Phase) -> Cell | None:
@@ -194,8 +196,10 @@ class Planner:
             for answer in ANSWERS
             if answer.suits(call.method)
             for cell in [Cell(phase, answer.name, call)]
-            if (call, answer.name, phase) not in self._covered and cell not in self._planned
+            if (call, answer.name, phase) not in self._covered
         ]
+        least = min((self._planned[cell] for cell in fresh), default=0)
+        fresh = [cell for cell in fresh if self._planned[cell] == least]
         quick = [cell for cell in fresh if not BY_NAME[cell.answer].is_slow]
         if fresh and (not quick or self._dice.random() < 0.06):
             return self._dice.choice(fresh)
