@@ -20,7 +20,7 @@ PARALLEL ?= --numprocesses 3 --dist loadscope --no-loadscope-reorder
 # What hangs is to fail, and to say where.
 LIMIT := --timeout 180
 
-ROOMS := domain agents workflows activities adapters database api commands stack sandbox migrations deploy
+ROOMS := domain agents workflows activities services adapters database api commands stack sandbox migrations deploy
 CODE := $(wildcard $(ROOMS) tests *.py)
 
 # Reason: the tests start many processes, and without bytecode each would compile all modules anew.

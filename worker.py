@@ -31,10 +31,13 @@ from activities.agent_retrieval import RetrievalActivities
 from activities.agent_steps import StepActivities
 from activities.agent_tools import ToolActivities
 from activities.attempt_book import AttemptBook
+from activities.card_offers import CardOffers
 from activities.cards import CardActivities
 from activities.catalog import CatalogActivities
+from activities.charged_cards import ChargedCards
 from activities.charges import ChargeActivities
 from activities.charging import Charging
+from activities.customer_sync import CustomerSyncActivities
 from activities.documents import DocumentActivities
 from activities.interceptors import ActivityInterceptor
 from activities.last_resorts import LastResortActivities
@@ -64,12 +67,14 @@ from adapters.llm.models import Models, open_models
 from adapters.llm.prices import Prices
 from adapters.mail import Mailer
 from adapters.pages import PageFetcher
+from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.client import open_client
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
+from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
@@ -156,11 +161,13 @@ def _build_billing(outside: Outside) -> Activities:
     rows = SubscriptionRowActivities(sessions)
     commands = SubscriptionCommandActivities(desk)
     last_resorts = LastResortActivities(desk, PaymentDesk(outside.temporal))
-    retry = RetryActivities(invoices, customers, sessions)
-    charging = Charging(invoices, subscriptions, customers, AttemptBook(sessions))
-    charges = ChargeActivities(charging, invoices)
-    cards = CardActivities(customers, invoices, sessions)
-    setups = SetupIntentActivities(customers, sessions)
+    stripe_cards, offers = StripeCards(stripe), CardOffers(invoices, sessions)
+    retry = RetryActivities(invoices, stripe_cards, sessions)
+    charged = ChargedCards(stripe_cards, subscriptions)
+    charges = ChargeActivities(Charging(invoices, charged, AttemptBook(sessions)), invoices)
+    cards = CardActivities(stripe_cards, customers, offers, sessions)
+    customer = CustomerSyncActivities(customers, offers, sessions)
+    setups = SetupIntentActivities(StripeSetupIntents(stripe), customers, sessions)
     catalog = CatalogActivities(StripeCatalog(stripe), sessions)
     mail = MailActivities(outside.mailer, sessions)
     payments = _build_payments(outside)
@@ -186,7 +193,7 @@ def _build_billing(outside: Outside) -> Activities:
             cards.attach_payment_method,
             cards.set_default_payment_method,
             cards.detach_payment_method,
-            cards.sync_customer,
+            customer.sync_customer,
             setups.create_setup_intent,
             catalog.create_plan,
             catalog.change_plan,
@@ -198,7 +205,7 @@ def _build_billing(outside: Outside) -> Activities:
 def _build_payments(outside: Outside) -> Activities:
     customers, sessions = StripeCustomers(outside.stripe), outside.sessions
     payments, refunds = StripePayments(outside.stripe), StripeRefunds(outside.stripe)
-    view = PaymentView(payments, refunds, customers, sessions)
+    view = PaymentView(payments, refunds, customers, StripeCards(outside.stripe), sessions)
     payment, rows = PaymentActivities(view), PaymentRowActivities(sessions, view)
     return {
         BILLING: [rows.open_payment, rows.park_payment],

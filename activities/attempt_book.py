@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from database.card_offers import CardOfferRepository
 from database.models import PaymentAttempt
 from database.payment_attempts import PaymentAttemptRepository
 from database.payment_retries import PaymentRetryRepository
@@ -90,7 +91,7 @@ class AttemptBook:
                 stripe_payment_intent_id=outcome.stripe_payment_intent_id,
             )
             if order.trigger is AttemptTrigger.NEW_CARD:
-                await PaymentRetryRepository(session).forget_offer(order.stripe_invoice_id)
+                await CardOfferRepository(session).note_try(order.stripe_invoice_id)
 
     async def release(self, order: ChargeOrder) -> None:
         """Forget an attempt that was not made."""
@@ -98,7 +99,7 @@ class AttemptBook:
             attempts = PaymentAttemptRepository(session)
             await attempts.release(order.payment_retry_id, order.attempt)
             if order.trigger is AttemptTrigger.NEW_CARD:
-                await PaymentRetryRepository(session).forget_offer(order.stripe_invoice_id)
+                await CardOfferRepository(session).note_try(order.stripe_invoice_id)
 
 
 def _is_refused(last: PaymentAttempt, card: ChargeableSeen) -> bool:

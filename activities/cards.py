@@ -1,18 +1,22 @@
-"""Stripe's small jobs about cards: attach, default, detach, follow what changed."""
+"""Stripe's small jobs about cards: attach, default, detach."""
 
 from uuid import UUID
 
 from temporalio import activity
 
+from activities.card_offers import CardOffers
 from activities.customers import StripeCustomerOf
+from adapters.stripe.cards import StripeCards
 from adapters.stripe.customers import StripeCustomers
-from adapters.stripe.invoices import StripeInvoices
 from database.payment_methods import PaymentMethodRepository
-from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
-from database.users import UserRepository
 from domain.errands import ErrandResult, StripeErrand
-from domain.errors import InvalidInputError, NotFoundError, ProviderRejectedError
+from domain.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    ProviderRejectedError,
+)
 from domain.ids import errand_workflow_id
 from domain.seen import CardSeen
 from services.stripe_idempotency import post_once
@@ -23,12 +27,14 @@ class CardActivities:
 
     def __init__(
         self,
+        cards: StripeCards,
         customers: StripeCustomers,
-        invoices: StripeInvoices,
+        offers: CardOffers,
         sessions: Sessions,
     ) -> None:
+        self._cards = cards
         self._customers = customers
-        self._invoices = invoices
+        self._offers = offers
         self._sessions = sessions
 
     @activity.defn
@@ -52,14 +58,14 @@ class CardActivities:
 
         customer_id, card = await owner.use(attach)
         card_id = card.stripe_payment_method_id
+        offered: tuple[str, ...] = ()
         if errand.is_default:
-            await self._make_default(errand, customer_id, card_id)
+            offered = await self._make_default(errand, customer_id, card_id)
         async with self._sessions.begin() as session:
             methods = PaymentMethodRepository(session)
             row_id = await methods.put(errand.resource_id, user_id, card)
             if errand.is_default:
                 await methods.make_default(row_id, user_id)
-        offered = await self._offer(customer_id, card_id) if errand.is_default else ()
         return ErrandResult(
             resource_id=row_id,
             stripe_payment_method_id=card_id,
@@ -81,13 +87,13 @@ class CardActivities:
         """
         user_id, card_id = _user_and_card(errand)
         customer_id = await StripeCustomerOf(user_id, self._customers, self._sessions).ensure()
-        await self._make_default(errand, customer_id, card_id)
+        offered = await self._make_default(errand, customer_id, card_id)
         async with self._sessions.begin() as session:
             await PaymentMethodRepository(session).make_default(errand.resource_id, user_id)
         return ErrandResult(
             resource_id=errand.resource_id,
             stripe_payment_method_id=card_id,
-            retried_stripe_invoice_ids=await self._offer(customer_id, card_id),
+            retried_stripe_invoice_ids=offered,
         )
 
     @activity.defn
@@ -106,59 +112,20 @@ class CardActivities:
         _, card_id = _user_and_card(errand)
 
         async def post(key: str) -> bool:
-            await self._customers.detach(card_id, key)
+            await self._cards.detach(card_id, key)
             return True
 
         async def find() -> bool | None:
-            return await self._is_detached(card_id) or None
+            return await self._cards.is_detached(card_id) or None
 
         try:
             await post_once(f"{errand_workflow_id(errand.errand_id)}:detach", post, find)
         except (NotFoundError, ProviderRejectedError):
-            if not await self._is_detached(card_id):
+            if not await self._cards.is_detached(card_id):
                 raise
         async with self._sessions.begin() as session:
             await PaymentMethodRepository(session).detach(errand.resource_id)
         return ErrandResult(resource_id=errand.resource_id)
-
-    @activity.defn
-    async def sync_customer(self, errand: StripeErrand) -> ErrandResult:
-        """Follow what was changed of a customer at Stripe: cards, the default card, deletion.
-
-        Args:
-            errand: With the user; with a card if the event says that it became the default.
-
-        Returns:
-            The payment retries to which a new default card is offered.
-
-        Raises:
-            ApplicationError: Stripe is down.
-        """
-        user_id, customer_id = errand.user_id, errand.stripe_customer_id
-        if user_id is None or customer_id is None:
-            raise InvalidInputError("this operation needs a user and a customer")
-        async with self._sessions.begin() as session:
-            count = await UserRepository(session).begin_customer_sync(user_id)
-        try:
-            seen = await self._customers.read(customer_id)
-        except NotFoundError:
-            seen = None
-        async with self._sessions.begin() as session:
-            users, methods = UserRepository(session), PaymentMethodRepository(session)
-            # Reason: one that began later has read newer facts, and writes them.
-            if await users.is_last_customer_sync(user_id, customer_id, count):
-                if seen is None or seen.is_deleted:
-                    await users.forget_customer(user_id, customer_id)
-                await methods.follow(user_id, seen)
-        offered: tuple[str, ...] = ()
-        card_id = errand.stripe_payment_method_id
-        if seen is not None and card_id is not None and seen.default_card_id == card_id:
-            offered = await self._offer(customer_id, card_id)
-        return ErrandResult(
-            resource_id=errand.resource_id,
-            stripe_payment_method_id=card_id,
-            retried_stripe_invoice_ids=offered,
-        )
 
     async def _attach(
         self,
@@ -167,10 +134,13 @@ class CardActivities:
         stripe_customer_id: str,
     ) -> CardSeen:
         async def post(key: str) -> CardSeen:
-            return await self._customers.attach(card_id, stripe_customer_id, key)
+            return await self._cards.attach(card_id, stripe_customer_id, key)
 
         async def find() -> CardSeen | None:
-            return await self._customers.attached(card_id, stripe_customer_id)
+            try:
+                return await self._cards.attached(card_id, stripe_customer_id)
+            except (ConflictError, NotFoundError):
+                return None
 
         key = f"{errand_workflow_id(errand.errand_id)}:attach:{stripe_customer_id}"
         try:
@@ -179,36 +149,32 @@ class CardActivities:
             if isinstance(error, NotFoundError) and error.details.get("param") == "customer":
                 raise
             # Reason: Stripe refuses to attach what is attached, also to its own customer.
-            attached = await self._customers.attached(card_id, stripe_customer_id)
-            if attached is None:
-                raise
-            return attached
+            return await self._cards.attached(card_id, stripe_customer_id)
 
-    async def _make_default(self, errand: StripeErrand, customer_id: str, card_id: str) -> None:
+    async def _make_default(
+        self,
+        errand: StripeErrand,
+        customer_id: str,
+        card_id: str,
+    ) -> tuple[str, ...]:
+        """Make a card the default at Stripe; return the unpaid invoices that it is offered to."""
+
         async def post(key: str) -> bool:
-            await self._customers.use_card(customer_id, card_id, key)
+            await self._cards.use_card(customer_id, card_id, key)
             return True
 
         async def find() -> bool | None:
-            return await self._customers.default_card(customer_id) == card_id or None
+            return await self._cards.default_card(customer_id) == card_id or None
 
-        await post_once(f"{errand_workflow_id(errand.errand_id)}:default", post, find)
-
-    async def _offer(self, stripe_customer_id: str, card_id: str) -> tuple[str, ...]:
-        """Note that a card was set while these invoices were unpaid; return them.
-
-        Their payment retries may not have begun yet: whoever begins one finds the note.
-        """
-        owed = await self._invoices.list_owed_of(stripe_customer_id)
-        async with self._sessions.begin() as session:
-            await PaymentRetryRepository(session).offer(owed, card_id)
-        return tuple(owed)
-
-    async def _is_detached(self, card_id: str) -> bool:
+        offered = await self._offers.offer(customer_id, card_id)
         try:
-            return (await self._customers.chargeable(card_id)).stripe_customer_id is None
-        except NotFoundError:
-            return True
+            await post_once(f"{errand_workflow_id(errand.errand_id)}:default", post, find)
+        except (NotFoundError, ProviderRejectedError):
+            await self._offers.withdraw(offered, card_id)
+            # Reason: says what it is if it is not theirs; else Stripe's own words count.
+            await self._cards.attached(card_id, customer_id)
+            raise
+        return offered
 
 
 def _user_and_card(errand: StripeErrand) -> tuple[UUID, str]:

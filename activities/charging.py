@@ -8,14 +8,13 @@ that call has charged, whatever Stripe remembers of its idempotency key.
 import structlog
 
 from activities.attempt_book import RESERVED, AttemptBook
-from adapters.stripe.customers import StripeCustomers
+from activities.charged_cards import ChargedCards
 from adapters.stripe.invoices import StripeInvoices
-from adapters.stripe.subscriptions import StripeSubscriptions
 from database.models import PaymentAttempt
 from domain.declines import NO_CARD
 from domain.errors import CardDeclinedError, NotFoundError, ProviderRejectedError
 from domain.ids import charge_key
-from domain.retries import AttemptTrigger, ChargeResult, RetryStatus, status_of_invoice
+from domain.retries import ChargeResult, RetryStatus, status_of_invoice
 from domain.retry_messages import ChargeOrder, ChargeOutcome
 from domain.seen import ChargeableSeen, UnpaidInvoice
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
@@ -37,13 +36,11 @@ class Charging:
     def __init__(
         self,
         invoices: StripeInvoices,
-        subscriptions: StripeSubscriptions,
-        customers: StripeCustomers,
+        cards: ChargedCards,
         book: AttemptBook,
     ) -> None:
         self._invoices = invoices
-        self._subscriptions = subscriptions
-        self._customers = customers
+        self._cards = cards
         self._book = book
 
     async def charge(self, order: ChargeOrder) -> ChargeOutcome:
@@ -69,26 +66,15 @@ class Charging:
         if (closed := state_of_invoice(invoice)) is not None:
             await self._book.release(order)
             return closed
-        card = await self._card(order, invoice)
+        card = await self._cards.choose(order, invoice)
         if card is None:
             return await self._not_charged(order, NO_CARD, invoice)
         reserved = await self._book.reserve(order, invoice, card)
         if reserved.refusal is not None:
             return await self._not_charged(order, reserved.refusal, invoice)
-        await self._set_card(order, invoice, card)
+        await self._cards.replace_failed(order, invoice, card)
         pay = self._pay(order, invoice, reserved.attempt, card)
         return await finish(pay, is_last=True)
-
-    async def _card(self, order: ChargeOrder, invoice: UnpaidInvoice) -> ChargeableSeen | None:
-        """Return what is to be charged; None if there is nothing, or it was removed at Stripe."""
-        card_id = order.stripe_payment_method_id or invoice.card_id
-        if card_id is None:
-            return None
-        try:
-            card = await self._customers.chargeable(card_id)
-        except _REJECTED:
-            return None
-        return card if card.stripe_customer_id is not None else None
 
     async def _pay(
         self,
@@ -114,7 +100,7 @@ class Charging:
             outcome = _failed(error.details["decline_code"], error.details["advice_code"], invoice)
         except _REJECTED:
             found = await find()
-            if found is None and await self._card(order, invoice) is not None:
+            if found is None and await self._cards.choose(order, invoice) is not None:
                 await self._book.release(order)
                 raise
             outcome = found or _not_charged(NO_CARD, invoice)
@@ -146,28 +132,6 @@ class Charging:
     ) -> ChargeOutcome:
         await self._book.release(order)
         return _not_charged(reason, invoice)
-
-    async def _set_card(
-        self,
-        order: ChargeOrder,
-        invoice: UnpaidInvoice,
-        card: ChargeableSeen,
-    ) -> None:
-        """Replace the failed card where it stood; the customer's default was set already."""
-        stripe_id, card_id = order.stripe_subscription_id, card.stripe_payment_method_id
-        is_new = order.trigger is AttemptTrigger.NEW_CARD
-        if not is_new or invoice.subscription_card_id in {None, card_id}:
-            return
-
-        async def post(key: str) -> bool:
-            await self._subscriptions.use_card(stripe_id, card_id, key)
-            return True
-
-        async def find() -> bool | None:
-            return await self._subscriptions.default_card(stripe_id) == card_id or None
-
-        key = f"{charge_key(order.stripe_invoice_id, order.attempt)}:card"
-        await post_once(key, post, find, is_repeated=order.is_repeated)
 
 
 def state_of_invoice(invoice: UnpaidInvoice) -> ChargeOutcome | None:

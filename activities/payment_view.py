@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from activities.customers import StripeCustomerOf
+from adapters.stripe.cards import StripeCards
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
@@ -24,6 +25,7 @@ class PaymentView:
     payments: StripePayments
     refunds: StripeRefunds
     customers: StripeCustomers
+    cards: StripeCards
     sessions: Sessions
 
     async def row(self, payment_id: UUID) -> Payment:

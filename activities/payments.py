@@ -171,7 +171,7 @@ class PaymentActivities:
         if code in _FINAL_CODES:
             return str(code)
         try:
-            card = await self._view.customers.chargeable(request.stripe_payment_method_id)
+            card = await self._view.cards.chargeable(request.stripe_payment_method_id)
         except NotFoundError:
             return CARD_GONE
         customer_id = await self._view.owner(row).known()

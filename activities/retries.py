@@ -2,8 +2,9 @@
 
 from temporalio import activity
 
-from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.cards import StripeCards
 from adapters.stripe.invoices import StripeInvoices
+from database.card_offers import CardOfferRepository
 from database.models import PaymentRetry
 from database.payment_attempts import PaymentAttemptRepository
 from database.payment_retries import PaymentRetryRepository
@@ -31,11 +32,11 @@ class RetryActivities:
     def __init__(
         self,
         invoices: StripeInvoices,
-        customers: StripeCustomers,
+        cards: StripeCards,
         sessions: Sessions,
     ) -> None:
         self._invoices = invoices
-        self._customers = customers
+        self._cards = cards
         self._sessions = sessions
 
     @activity.defn
@@ -107,7 +108,7 @@ class RetryActivities:
         if stripe_payment_method_id is None:
             return None
         try:
-            return (await self._customers.chargeable(stripe_payment_method_id)).fingerprint
+            return (await self._cards.chargeable(stripe_payment_method_id)).fingerprint
         except (NotFoundError, ProviderRejectedError):
             return stripe_payment_method_id
 
@@ -135,9 +136,10 @@ class RetryActivities:
                     stripe_payment_intent_id=invoice.stripe_payment_intent_id,
                     attempted_at=recovery.waits_from,
                 )
-            retries = PaymentRetryRepository(session)
-            offered = await retries.offered_card(start.stripe_invoice_id)
-            return await attempts.last_attempt(start.payment_retry_id), offered
+            offer = await CardOfferRepository(session).offered(start.stripe_invoice_id)
+            is_untried = offer is not None and offer.tried_at is None
+            card_id = offer.stripe_payment_method_id if offer and is_untried else None
+            return await attempts.last_attempt(start.payment_retry_id), card_id
 
 
 def _row_of(start: RetryStart) -> dict[str, object]:

@@ -4,6 +4,7 @@ from temporalio import activity
 
 from activities.customers import StripeCustomerOf
 from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.setup_intents import StripeSetupIntents
 from database.session import Sessions
 from domain.errands import ErrandResult, StripeErrand
 from domain.errors import InvalidInputError
@@ -14,7 +15,13 @@ from services.stripe_idempotency import post_once
 class SetupIntentActivities:
     """Set-up intents at Stripe."""
 
-    def __init__(self, customers: StripeCustomers, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        setup_intents: StripeSetupIntents,
+        customers: StripeCustomers,
+        sessions: Sessions,
+    ) -> None:
+        self._setup_intents = setup_intents
         self._customers = customers
         self._sessions = sessions
 
@@ -37,14 +44,14 @@ class SetupIntentActivities:
 
         async def create(stripe_customer_id: str) -> str:
             async def post(key: str) -> str:
-                return await self._customers.create_setup_intent(
+                return await self._setup_intents.create(
                     stripe_customer_id,
                     errand.errand_id,
                     key,
                 )
 
             async def find() -> str | None:
-                return await self._customers.find_setup_intent(
+                return await self._setup_intents.find(
                     stripe_customer_id,
                     errand.errand_id,
                 )

@@ -10,8 +10,9 @@ from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
 from database.users import UserRepository
 from domain.billing import SubscriptionOrder, SubscriptionRequest, SubscriptionState
-from domain.errors import ConflictError, NotFoundError
+from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id
+from domain.selling import already_subscribed
 from domain.subscriptions import SubscriptionStatus
 
 
@@ -96,13 +97,4 @@ async def _insert(
         stripe_price_id=request.stripe_price_id,
         subscription_status=SubscriptionStatus.INCOMPLETE,
         workflow_id=subscription_workflow_id(order.subscription_id),
-    )
-
-
-def already_subscribed(subscription_id: object) -> ConflictError:
-    """Return the error that says that a plan can be had once only."""
-    return ConflictError(
-        "there is a subscription of this plan already; change or cancel that one",
-        "already_subscribed",
-        {"subscription_id": str(subscription_id)},
     )

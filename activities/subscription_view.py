@@ -1,6 +1,7 @@
 """One look at Stripe, written down in one transaction: the view of a subscription."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -50,21 +51,18 @@ async def write_view(
         if row is None:
             raise NotFoundError("there is no such subscription")
         before = SubscriptionStatus(row.subscription_status)
-        decision = follow(before, seen.subscription_status, is_ended_by_us=row.is_ended_by_us)
+        decision = follow(before, seen.subscription_status, row.is_ended_by_us)
         policy = await policy_of(session, row)
         _update(row, seen, decision.next_status)
         await _follow_plan(session, row, seen)
-        if Effect.START_GRACE in decision.effects and row.grace_ends_at is None:
-            row.grace_ends_at = order.at + policy.policy.grace
-        if Effect.CLEAR_GRACE in decision.effects:
-            row.grace_ends_at = None
+        _set_grace(row, decision.effects, order.at + policy.policy.grace)
         row.is_written_off = _is_written_off(row, seen, written_off_invoice_id)
         row.parked_data = dump_parked(order.parked)
-        paid_for_nothing = await _put_invoices(session, row, seen, refunds_all=order.refunds_all)
+        paid_for_nothing = await _put_invoices(session, row, seen, order.refunds_all)
         notes = [*await _hints(session, order), *order.notes]
-        if before is not decision.next_status:
-            reason = order.summary
-            notes.append(note_of_status(before, decision.next_status, row.last_event_seq, reason))
+        after, seq = decision.next_status, row.last_event_seq
+        if before is not after:
+            notes.append(note_of_status(before, after, seq, order.summary))
         await SubscriptionEventRepository(session).append(order.subscription_id, notes)
         state = await state_of(session, row, seen.latest_stripe_invoice_id)
     return Refreshed(
@@ -153,6 +151,13 @@ def _update(row: Subscription, seen: SubscriptionSeen, status: SubscriptionStatu
     )
 
 
+def _set_grace(row: Subscription, effects: Collection[Effect], ends_at: datetime) -> None:
+    if Effect.START_GRACE in effects and row.grace_ends_at is None:
+        row.grace_ends_at = ends_at
+    if Effect.CLEAR_GRACE in effects:
+        row.grace_ends_at = None
+
+
 async def _follow_plan(session: AsyncSession, row: Subscription, seen: SubscriptionSeen) -> None:
     """Follow a change of price made at Stripe: a plan's prices all belong to its product."""
     if seen.stripe_price_id == row.stripe_price_id:
@@ -197,7 +202,6 @@ async def _put_invoices(
     session: AsyncSession,
     row: Subscription,
     seen: SubscriptionSeen,
-    *,
     refunds_all: bool,
 ) -> list[UUID]:
     """Store invoices and what was paid for them; return what is to be paid back."""

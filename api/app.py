@@ -12,7 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from adapters.health import ModelsHealth
 from adapters.stripe.client import StripeHealth, open_client
-from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.setup_intents import StripeSetupIntents
 from api import streaming
 from api.dispatcher import Dispatcher
 from api.errors import install_error_handlers
@@ -171,7 +171,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         app.state.sessions = sessions
         app.state.shelves = shelves
         app.state.stripe_health = StripeHealth(stripe)
-        app.state.stripe_customers = StripeCustomers(stripe)
+        app.state.setup_intents = StripeSetupIntents(stripe)
         app.state.models_health = ModelsHealth(
             llm.provider, llm.base_url, llm.api_key.get_secret_value()
         )

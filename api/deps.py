@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection, Request
 from structlog.contextvars import bind_contextvars
 from temporalio.client import Client
 
-from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.setup_intents import StripeSetupIntents
 from api.tokens import read_token
 from config import Settings
 from database.api_keys import ApiKeyRepository
@@ -41,15 +41,15 @@ def get_sessions(connection: HTTPConnection) -> Sessions:
     return cast("Sessions", connection.app.state.sessions)
 
 
-def get_stripe_customers(connection: HTTPConnection) -> StripeCustomers:
-    """Return what reads customers at Stripe."""
-    return cast("StripeCustomers", connection.app.state.stripe_customers)
+def get_setup_intents(connection: HTTPConnection) -> StripeSetupIntents:
+    """Return what reads set-up intents at Stripe."""
+    return cast("StripeSetupIntents", connection.app.state.setup_intents)
 
 
 TemporalDep = Annotated[Client, Depends(get_temporal)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 SessionsDep = Annotated[Sessions, Depends(get_sessions)]
-StripeCustomersDep = Annotated[StripeCustomers, Depends(get_stripe_customers)]
+SetupIntentsDep = Annotated[StripeSetupIntents, Depends(get_setup_intents)]
 
 
 @dataclass(frozen=True)

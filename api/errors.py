@@ -38,12 +38,14 @@ _BY_CODE: dict[str, type[ApplicationError]] = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, ApplicationError)
 } | {
+    "already_subscribed": errors.ConflictError,
     "approval_closed": errors.ConflictError,
     "approver_required": errors.ForbiddenError,
     "args_digest_mismatch": errors.ConflictError,
     "busy": errors.UnavailableError,
     "conversation_busy": errors.ConflictError,
     "not_at_stripe": errors.ConflictError,
+    "payment_method_unusable": errors.ConflictError,
     "plan_code_taken": errors.ConflictError,
     "stripe_resource_missing": errors.NotFoundError,
     "unknown_call": errors.ConflictError,

@@ -1,20 +1,17 @@
-"""The rules of selling: who may subscribe to what, in which currency, and with which trial."""
+"""Resolving what a customer buys, by the rules of selling."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from activities.subscription_rows import already_subscribed
 from api.lookup import found
 from api.schemas.subscriptions import NewSubscription
-from database.models import PaymentMethod, Plan
+from database.models import Plan
 from database.payment_methods import PaymentMethodRepository
 from database.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
 from domain.billing import SubscriptionRequest
-from domain.errors import ConflictError, ForbiddenError
+from domain.selling import already_subscribed, check_currency, check_trial
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,6 @@ async def resolve_subscription(
 ) -> tuple[SubscriptionRequest, Plan]:
     """Look up everything that a new subscription goes by, so that no later try finds it otherwise.
 
-    Args:
-        sessions: Where to look.
-        buyer: Who buys.
-        wanted: What was asked for.
-
     Returns:
         The request for the mailbox, and the plan.
 
@@ -49,14 +41,20 @@ async def resolve_subscription(
     async with sessions() as session:
         known = await PlanRepository(session).get(wanted.plan_id)
         plan = found(known if known and known.is_active else None, "plan")
+        check_trial(plan.trial_days, wanted.trial_days, is_admin=buyer.is_admin)
         cards = PaymentMethodRepository(session)
         chosen, default = None, await cards.default_of(buyer.user_id)
         if wanted.payment_method_id is not None:
             card = await cards.get(wanted.payment_method_id, buyer.user_id)
             chosen = found(card, "payment method")
-        await _check_buyer(session, buyer.user_id, plan)
-    _check_trial(buyer, wanted, plan)
-    paying: PaymentMethod | None = chosen or default
+        subscriptions = SubscriptionRepository(session)
+        live = await subscriptions.live_of_plan(buyer.user_id, plan.plan_id)
+        billed_in = await subscriptions.live_currency(buyer.user_id)
+    if live is not None and not plan.is_stackable:
+        # Reason: a courtesy. The row is written with the user locked, and asks again.
+        raise already_subscribed(live)
+    check_currency(plan.currency_code, billed_in)
+    paying = chosen or default
     request = SubscriptionRequest(
         user_id=buyer.user_id,
         plan_id=plan.plan_id,
@@ -71,26 +69,3 @@ async def resolve_subscription(
         card_fingerprint=paying.fingerprint if paying else None,
     )
     return request, plan
-
-
-async def _check_buyer(session: AsyncSession, user_id: UUID, plan: Plan) -> None:
-    repository = SubscriptionRepository(session)
-    if not plan.is_stackable:
-        # Reason: a courtesy. The row is written with the user locked, and asks again.
-        live = await repository.live_of_plan(user_id, plan.plan_id)
-        if live is not None:
-            raise already_subscribed(live)
-    others = list(await repository.live_currencies(user_id))
-    if any(code != plan.currency_code for code in others):
-        raise ConflictError(
-            "a customer is billed in one currency",
-            "currency_mismatch",
-            {"currency_code": others[0], "plan_currency_code": plan.currency_code},
-        )
-
-
-def _check_trial(buyer: Buyer, wanted: NewSubscription, plan: Plan) -> None:
-    is_longer = wanted.trial_days is not None and wanted.trial_days > plan.trial_days
-    if is_longer and not buyer.is_admin:
-        message = "only an administrator gives a longer trial than the plan's"
-        raise ForbiddenError(message, "admin_required", {"trial_days": plan.trial_days})

@@ -356,6 +356,7 @@ class CardOffer(Base):
     stripe_invoice_id: Mapped[str] = mapped_column(primary_key=True)
     stripe_payment_method_id: Mapped[str]
     offered_at: Mapped[datetime] = _created()
+    tried_at: Mapped[datetime | None]
 
 
 class PaymentAttempt(Base):

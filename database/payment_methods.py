@@ -63,9 +63,9 @@ class PaymentMethodRepository:
             .values(is_default=PaymentMethod.payment_method_id == payment_method_id),
         )
 
-    async def follow(self, user_id: UUID, customer: CustomerSeen | None) -> None:
-        """Bring a user's cards up to what Stripe shows; None if their customer is gone."""
-        cards = customer.cards if customer is not None else ()
+    async def follow(self, user_id: UUID, customer: CustomerSeen) -> None:
+        """Bring a user's cards up to what Stripe shows of their customer."""
+        cards = customer.cards
         attached = [card.stripe_payment_method_id for card in cards]
         await self._session.execute(
             update(PaymentMethod)
@@ -78,7 +78,7 @@ class PaymentMethodRepository:
         )
         for card in cards:
             await self.put(uuid4(), user_id, card)
-        default = customer.default_card_id if customer is not None else None
+        default = customer.default_card_id
         await self._session.execute(
             update(PaymentMethod)
             .where(PaymentMethod.user_id == user_id, PaymentMethod.detached_at.is_(None))

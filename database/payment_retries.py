@@ -1,15 +1,15 @@
 """All SQL about recoveries of unpaid invoices. Never commits: the caller owns the transaction."""
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import NOTHING_PARKED, CardOffer, PaymentAttempt, PaymentRetry
+from database.models import NOTHING_PARKED, PaymentAttempt, PaymentRetry
 from database.paging import Page, newest_first
 from domain.retries import CLOSED, AttemptTrigger, ChargeResult, RetryStatus
 from domain.retry_messages import RetrySnapshot
@@ -45,27 +45,6 @@ class PaymentRetryRepository:
             update(PaymentRetry)
             .where(PaymentRetry.payment_retry_id == snapshot.payment_retry_id)
             .values(**values, parked_data=parked),
-        )
-
-    async def offer(self, stripe_invoice_ids: Collection[str], card_id: str) -> None:
-        """Note that a customer has set a card while these invoices were unpaid."""
-        for stripe_invoice_id in sorted(stripe_invoice_ids):
-            values = {"stripe_payment_method_id": card_id, "offered_at": func.now()}
-            await self._session.execute(
-                insert(CardOffer)
-                .values(stripe_invoice_id=stripe_invoice_id, **values)
-                .on_conflict_do_update(index_elements=["stripe_invoice_id"], set_=values),
-            )
-
-    async def offered_card(self, stripe_invoice_id: str) -> str | None:
-        """Return the card that was set while an invoice was unpaid and was not tried yet."""
-        offer = await self._session.get(CardOffer, stripe_invoice_id)
-        return None if offer is None else offer.stripe_payment_method_id
-
-    async def forget_offer(self, stripe_invoice_id: str) -> None:
-        """Note that an offered card was tried."""
-        await self._session.execute(
-            delete(CardOffer).where(CardOffer.stripe_invoice_id == stripe_invoice_id),
         )
 
     async def show_charging(self, payment_retry_id: UUID) -> None:

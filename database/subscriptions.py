@@ -1,6 +1,5 @@
 """All SQL about subscriptions. Never commits: the caller owns the transaction."""
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -54,8 +53,8 @@ class SubscriptionRepository:
         )
         return await self._session.scalar(statement.limit(1))
 
-    async def live_currencies(self, user_id: UUID) -> Collection[str]:
-        """Return the currencies of a user's subscriptions that have not ended: one, or none."""
+    async def live_currency(self, user_id: UUID) -> str | None:
+        """Return what a user is billed in by a subscription that has not ended; None if by none."""
         statement = (
             select(Plan.currency_code)
             .join(Subscription, Subscription.plan_id == Plan.plan_id)
@@ -63,9 +62,8 @@ class SubscriptionRepository:
                 Subscription.user_id == user_id,
                 Subscription.subscription_status.not_in(FINAL),
             )
-            .distinct()
         )
-        return (await self._session.scalars(statement)).all()
+        return await self._session.scalar(statement.limit(1))
 
     async def has_had_trial(
         self,

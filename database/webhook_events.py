@@ -1,9 +1,11 @@
 """All SQL that looks into the inbox. Never commits: the caller owns the transaction."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
 import lz4.frame
+import orjson
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -56,6 +58,13 @@ class WebhookEventRepository:
         return {
             row.stripe_event_id: row.event_type for row in await self._session.execute(statement)
         }
+
+    async def bodies_of(self, stripe_event_ids: Collection[str]) -> Sequence[dict[str, Any]]:
+        """Return the bodies of events by Stripe's id; unknown ids are left out."""
+        statement = select(WebhookEvent.body).where(
+            WebhookEvent.stripe_event_id.in_(stripe_event_ids),
+        )
+        return [orjson.loads(unpacked(body)) for body in await self._session.scalars(statement)]
 
     async def get(self, webhook_event_id: UUID) -> WebhookEvent | None:
         """Return an event, or None."""

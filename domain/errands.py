@@ -46,6 +46,7 @@ class StripeErrand(Frozen):
         user_id: For whom, unless it is about a plan.
         resource_id: Id of the row that the job makes or changes.
         stripe_customer_id: Which customer, for the job that follows it.
+        stripe_event_ids: What Stripe told of that customer.
         stripe_payment_method_id: Which card, for the jobs about cards.
         is_default: Whether an attached card becomes the default.
         plan: What the plan is to be, for the jobs about plans.
@@ -56,6 +57,7 @@ class StripeErrand(Frozen):
     resource_id: UUID
     user_id: UUID | None = None
     stripe_customer_id: str | None = None
+    stripe_event_ids: tuple[str, ...] = ()
     stripe_payment_method_id: str | None = None
     is_default: bool = False
     plan: PlanRequest | None = None

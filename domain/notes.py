@@ -11,6 +11,7 @@ from domain.subscriptions import CommandKind, SubscriptionStatus
 _COMMANDS = {
     CommandKind.CANCEL_NOW: "Canceled at once, as asked.",
     CommandKind.CHANGE_PAYMENT_METHOD: "The payment method was changed.",
+    CommandKind.RETRY_PARKED: "Parked steps were tried again, as asked.",
 }
 
 

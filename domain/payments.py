@@ -71,6 +71,7 @@ _PAID = frozenset(
 )
 _ALLOWED: dict[PaymentCommandKind, frozenset[PaymentStatus]] = {
     PaymentCommandKind.CANCEL: OPEN,
+    PaymentCommandKind.RETRY_PARKED: frozenset(PaymentStatus),
     PaymentCommandKind.REFUND: frozenset(
         {PaymentStatus.SUCCEEDED, PaymentStatus.PARTIALLY_REFUNDED},
     ),

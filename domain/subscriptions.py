@@ -94,7 +94,6 @@ def decide(status: SubscriptionStatus, command: CommandKind) -> Decision:
 def follow(
     status: SubscriptionStatus,
     seen: SubscriptionStatus,
-    *,
     is_ended_by_us: bool = False,
 ) -> Decision:
     """Follow what Stripe says.

@@ -10,10 +10,14 @@ from domain.payments import PAYMENT_HINT
 
 
 class Handler(StrEnum):
-    """What an event type brings about: a signal to a subscription, to a payment, or nothing."""
+    """What an event type brings about.
+
+    A signal to a subscription or to a payment, a read of a customer, or nothing.
+    """
 
     HINT = "hint"
     PAYMENT_HINT = PAYMENT_HINT
+    CUSTOMER = "customer"
     IGNORED = "ignored"
 
 
@@ -61,18 +65,19 @@ HANDLED_TYPES: Mapping[str, Handler] = {
     "charge.failed": Handler.IGNORED,
     "charge.succeeded": Handler.IGNORED,
     "charge.updated": Handler.IGNORED,
+    "customer.deleted": Handler.CUSTOMER,
+    "customer.updated": Handler.CUSTOMER,
+    "payment_method.attached": Handler.CUSTOMER,
+    "payment_method.automatically_updated": Handler.CUSTOMER,
+    "payment_method.detached": Handler.CUSTOMER,
+    "payment_method.updated": Handler.CUSTOMER,
     "customer.created": Handler.IGNORED,
-    "customer.deleted": Handler.IGNORED,
-    "customer.updated": Handler.IGNORED,
     "invoice.overdue": Handler.IGNORED,
     "invoice.sent": Handler.IGNORED,
     "invoice.upcoming": Handler.IGNORED,
     "invoice.will_be_due": Handler.IGNORED,
     "invoice_payment.paid": Handler.IGNORED,
     "payment_intent.created": Handler.IGNORED,
-    "payment_method.attached": Handler.IGNORED,
-    "payment_method.detached": Handler.IGNORED,
-    "payment_method.updated": Handler.IGNORED,
     "price.created": Handler.IGNORED,
     "price.updated": Handler.IGNORED,
     "product.created": Handler.IGNORED,
@@ -83,15 +88,19 @@ HANDLED_TYPES: Mapping[str, Handler] = {
 
 
 # By which name in the metadata we find our id.
-_OUR_NAMES = {Handler.HINT: "subscription_id", Handler.PAYMENT_HINT: "payment_id"}
+_OUR_NAMES = {
+    Handler.HINT: "subscription_id",
+    Handler.PAYMENT_HINT: "payment_id",
+    Handler.CUSTOMER: "user_id",
+}
 
 
 class Reference(Frozen):
-    """How an event names a subscription, or a payment.
+    """How an event names a subscription, a payment, or a customer.
 
     Args:
-        handler: Which of the two.
-        stripe_id: Stripe's id of it: a subscription's, or a payment intent's.
+        handler: Which of these.
+        stripe_id: Stripe's id of it: a subscription's, a payment intent's, or a customer's.
         our_id: Ours, from its metadata; anybody with a Dashboard can edit that.
     """
 
@@ -101,7 +110,7 @@ class Reference(Frozen):
 
 
 class Owner(Frozen):
-    """A subscription, or a payment, that an event may belong to, as our tables know it."""
+    """A subscription, a payment, or a user, that an event may belong to, as our tables know it."""
 
     handler: Handler = Handler.HINT
     our_id: UUID
@@ -152,8 +161,28 @@ def reference_of(event: Mapping[str, Any]) -> Reference | None:
             return named if named and named.our_id else None
         case "refund" | "charge":
             return _reference(Handler.PAYMENT_HINT, found.get("payment_intent"), metadata)
+        case "customer" | "payment_method":
+            return _reference(Handler.CUSTOMER, _customer_of(event, found), None)
         case _:
             return None
+
+
+def new_default_card(event: Mapping[str, Any]) -> str | None:
+    """Return the payment method that an event tells to have become a customer's default.
+
+    Args:
+        event: The event's body.
+
+    Returns:
+        Stripe's id of it; None if the event tells of something else.
+    """
+    data = _mapping(event.get("data"))
+    before = _mapping(_mapping(data.get("previous_attributes")).get("invoice_settings"))
+    if "default_payment_method" not in before:
+        return None
+    settings = _mapping(_mapping(data.get("object")).get("invoice_settings"))
+    card = settings.get("default_payment_method")
+    return card if isinstance(card, str) else None
 
 
 def owner_of(reference: Reference, candidates: Iterable[Owner]) -> Owner | None:
@@ -178,6 +207,15 @@ def owner_of(reference: Reference, candidates: Iterable[Owner]) -> Owner | None:
     if theirs is None:
         return None
     return next((row for row in rows if row.stripe_id == theirs), None)
+
+
+def _customer_of(event: Mapping[str, Any], found: Mapping[str, Any]) -> object:
+    """Return the customer that an event about a customer, or about a card, concerns."""
+    if found.get("object") == "customer":
+        return found.get("id")
+    # Reason: a card that was detached is nobody's any more; the event tells whose it was.
+    before = _mapping(_mapping(event.get("data")).get("previous_attributes"))
+    return found.get("customer") or before.get("customer")
 
 
 def _reference(handler: Handler, stripe_id: object, metadata: object) -> Reference | None:

@@ -62,6 +62,16 @@ class Customer:
     world: "World"
     user_id: UUID
     subscription_id: UUID
+    first_run_id: str | None = None
+
+    @property
+    def first_mailbox(self) -> WorkflowHandle[SubscriptionWorkflow, SubscriptionState | None]:
+        """The mailbox's first run: a late hint may have started another one since."""
+        return self.world.env.client.get_workflow_handle_for(
+            SubscriptionWorkflow.run,
+            subscription_workflow_id(self.subscription_id),
+            run_id=self.first_run_id,
+        )
 
     @property
     def mailbox(self) -> WorkflowHandle[SubscriptionWorkflow, SubscriptionState | None]:
@@ -184,12 +194,13 @@ class World:
             trial_days=row.trial_days,
             has_card=bool(script),
         )
-        await self.env.client.start_workflow(
+        started = await self.env.client.start_workflow(
             SubscriptionWorkflow.run,
             SubscriptionStart(subscription_id=subscription_id, request=request),
             id=subscription_workflow_id(subscription_id),
             task_queue=BILLING,
         )
+        customer.first_run_id = started.first_execution_run_id
         self.customers.append(customer)
         await self.settle()
         return customer

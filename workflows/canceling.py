@@ -89,17 +89,7 @@ async def run_interruptible(
         with suppress(asyncio.CancelledError, FailureError):
             await running
         raise
-    if not running.done():
-        running.cancel()
-        with suppress(TimeoutError):
-            await workflow.wait_condition(
-                running.done,
-                timeout=FINISH_TIMEOUT,
-                timeout_summary="a call in flight",
-            )
-        if not running.done():
-            running.add_done_callback(_forget)
-            raise StepInterruptedError
+    await _call_off(running)
     try:
         answer: Answer = await running
     except asyncio.CancelledError as error:
@@ -109,6 +99,22 @@ async def run_interruptible(
             raise StepInterruptedError from error
         raise
     return answer
+
+
+async def _call_off(running: "asyncio.Task[Any]") -> None:
+    """Cancel what still runs, and wait a little for a call in flight."""
+    if running.done():
+        return
+    running.cancel()
+    with suppress(TimeoutError):
+        await workflow.wait_condition(
+            running.done,
+            timeout=FINISH_TIMEOUT,
+            timeout_summary="a call in flight",
+        )
+    if not running.done():
+        running.add_done_callback(_forget)
+        raise StepInterruptedError
 
 
 def _forget(task: "asyncio.Task[Any]") -> None:

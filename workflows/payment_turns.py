@@ -111,7 +111,8 @@ class PaymentTurns:
 
     async def _cancel(self, state: PaymentState, command_id: UUID) -> PaymentAnswer:
         was_paying = self.steps.is_canceled_while_paid
-        if refusal(state.payment_status, PaymentCommandKind.CANCEL) is None:
+        is_allowed = refusal(state.payment_status, PaymentCommandKind.CANCEL) is None
+        if is_allowed:
             order = self.steps.order(command_id=command_id)
             state = await self._run(PaymentCancelActivities.cancel_payment, order, "cancel")
             self.steps.drop(PaymentStep.PAY)
@@ -121,7 +122,7 @@ class PaymentTurns:
             self.steps.owe(PaymentStep.REFUND)
             await self.steps.retry_parked()
             return PaymentAnswer(state=self.steps.state)
-        if state.payment_status is PaymentStatus.CANCELED:
+        if is_allowed and state.payment_status is PaymentStatus.CANCELED:
             return PaymentAnswer(state=state)
         return PaymentAnswer(
             error_code=IllegalCommandError.code,

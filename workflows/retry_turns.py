@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.retry_board import RetryBoard
     from workflows.retry_desk import RetryDesk
     from workflows.retry_mail import RetryMail
+    from workflows.retry_state import RetryState
     from workflows.retry_steps import RetrySteps
 
 
@@ -30,14 +31,15 @@ class RetryTurns:
         self._start = start
         desk = RetryDesk(start, self._is_stopped)
         self._board = RetryBoard(start, desk, mail)
-        self._steps = RetrySteps(start, desk, self._board)
+        self._state = RetryState(start)
+        self._steps = RetrySteps(self._state, desk, self._board)
         self._waiting: set[UUID] = set()
         self._last_resort: LastResortOrder | None = None
 
     @property
     def retry_status(self) -> RetryStatus:
         """Where the payment retry stands."""
-        return self._steps.recovery.retry_status
+        return self._state.recovery.retry_status
 
     def put(self, command: RetryCommand) -> None:
         """Put a command into the box, once; to stop goes before all others."""
@@ -48,7 +50,7 @@ class RetryTurns:
 
     def is_closed(self) -> bool:
         """Whether there is nothing more to do."""
-        return not self.commands and self._steps.is_closed()
+        return not self.commands and self._state.is_closed()
 
     async def handle_next(self) -> datetime | None:
         """Do what is due.
@@ -59,11 +61,11 @@ class RetryTurns:
         if self.commands:
             self._execute(self.commands.popleft())
             return workflow.now()
-        now, rests_until = workflow.now(), self._steps.rests_until
+        now, rests_until = workflow.now(), self._steps.attempts.rests_until
         if rests_until is not None and rests_until > now:
             self._answer()
             return rests_until
-        if self._steps.is_owing():
+        if self._state.is_owing():
             await self._steps.run_owed()
             self._answer()
             return workflow.now()
@@ -72,39 +74,29 @@ class RetryTurns:
     async def close(self) -> None:
         """Show and report how it ended."""
         step = NextStep(retry_status=self.retry_status)
-        await self._board.show(step, self._steps.recovery, self._steps.attempt)
+        await self._board.show(step, self._state.recovery, self._state.attempt)
         last_resort, self._last_resort = self._last_resort, None
         await self._steps.report_end(last_resort)
         self._answer()
 
     def snapshot(self) -> RetrySnapshot:
         """Return what the row shows."""
-        return self._board.snapshot(self._steps.recovery)
+        return self._board.snapshot(self._state.recovery)
 
     def carried(self, mailed_keys: tuple[str, ...]) -> RetryStart:
         """Return what the next run needs of this one."""
-        steps = self._steps
-        carried = {
-            "recovery": steps.recovery if steps.is_opened else None,
-            "attempt": steps.attempt,
-            "charge": steps.charge,
-            "offered_card_id": steps.offered_card_id,
-            "is_refresh_owed": steps.is_refresh_owed,
-            "link": self._board.link,
-            "mailed_keys": mailed_keys,
-        }
-        return self._start.model_copy(update=carried)
+        return self._state.carried(self._board.link, mailed_keys)
 
     async def _follow_schedule(self, now: datetime) -> datetime | None:
-        steps = self._steps
-        step = next_step(self._start.policy.policy, steps.recovery)
+        state = self._state
+        step = next_step(self._start.policy.policy, state.recovery)
         if step.at is None or step.at > now:
-            steps.move(retry_status=step.retry_status)
-            await self._board.show(step, steps.recovery, steps.attempt)
+            state.move(retry_status=step.retry_status)
+            await self._board.show(step, state.recovery, state.attempt)
             self._answer()
             return step.at
         if step.action is NextStep.Action.CHARGE:
-            steps.owe_charge(AttemptTrigger.SCHEDULED)
+            state.owe_charge(AttemptTrigger.SCHEDULED)
         else:
             self._exhaust()
         return now
@@ -117,29 +109,29 @@ class RetryTurns:
             last_resort=policy.last_resort,
             after_uncollectible=policy.after_uncollectible,
         )
-        self._steps.move(retry_status=RetryStatus.EXHAUSTED)
+        self._state.move(retry_status=RetryStatus.EXHAUSTED)
 
     def _execute(self, command: RetryCommand) -> None:
         """Do what a command asks, or owe it."""
-        steps, kind = self._steps, command.kind
+        state, kind = self._state, command.kind
         is_paused = self.retry_status is RetryStatus.PAUSED
-        steps.wake()
+        self._steps.attempts.wake()
         if command.command_id is not None:
             self._waiting.add(command.command_id)
         if kind is RetryCommandKind.REFRESH:
-            steps.is_refresh_owed = True
-        elif steps.is_closed():
+            state.is_refresh_owed = True
+        elif state.is_closed():
             return  # also to a stop: a charge that was in flight may have been paid
         elif kind is RetryCommandKind.STOP:
-            steps.stop()
+            state.stop()
         elif kind is RetryCommandKind.SUSPEND:
-            steps.move(retry_status=RetryStatus.PAUSED)
+            state.move(retry_status=RetryStatus.PAUSED)
         elif kind is RetryCommandKind.RESUME and is_paused:
-            steps.resume()
+            state.resume()
         elif kind is RetryCommandKind.TRY_CARD:
-            steps.try_card(command.stripe_payment_method_id)
+            state.try_card(command.stripe_payment_method_id)
         elif kind is RetryCommandKind.RETRY_NOW and not is_paused:
-            steps.owe_charge(AttemptTrigger.MANUAL)
+            state.owe_charge(AttemptTrigger.MANUAL)
 
     def _answer(self) -> None:
         self.answered |= self._waiting

@@ -8,6 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.cards import CardActivities
     from activities.catalog import CatalogActivities
+    from activities.customer_sync import CustomerSyncActivities
     from activities.setup_intents import SetupIntentActivities
     from domain.errands import ErrandKind, ErrandResult, StripeErrand
     from domain.retry_messages import RetryCommandKind
@@ -23,7 +24,7 @@ _ACTIVITIES: dict[ErrandKind, Job] = {
     ErrandKind.CREATE_SETUP_INTENT: SetupIntentActivities.create_setup_intent,
     ErrandKind.CREATE_PLAN: CatalogActivities.create_plan,
     ErrandKind.CHANGE_PLAN: CatalogActivities.change_plan,
-    ErrandKind.SYNC_CUSTOMER: CardActivities.sync_customer,
+    ErrandKind.SYNC_CUSTOMER: CustomerSyncActivities.sync_customer,
 }
 
 

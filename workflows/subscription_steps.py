@@ -10,6 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.subscription_commands import SubscriptionCommandActivities
     from activities.subscriptions import SubscriptionActivities
     from domain.billing import OwedStep, StepKind
+    from domain.notes import note_of_grace_end, notes_of_report
+    from domain.retry_messages import RetryReport
     from workflows.canceling import StepInterruptedError, run_interruptible
     from workflows.mailbox import Mailbox
     from workflows.subscription_standing import Step, SubscriptionStanding
@@ -26,7 +28,7 @@ STEPS: dict[StepKind, Step] = {
 
 
 class SubscriptionSteps:
-    """What is owed, taken one by one."""
+    """Owes what is heard, and takes what is owed, one by one."""
 
     def __init__(self, box: Mailbox, standing: SubscriptionStanding) -> None:
         self.is_canceled_while_created = False
@@ -54,6 +56,30 @@ class SubscriptionSteps:
             step = owed.take_due(workflow.now())
             if step is not None:
                 await self._run(step, STRIPE_COMMAND, self._box.has_another_command)
+
+    def on_report(self, report: RetryReport) -> None:
+        """Take in what a payment retry tells, and owe what it asks."""
+        standing = self._standing
+        standing.recoveries.on_report(report)
+        notes = notes_of_report(report)
+        if report.last_resort is not None:
+            order = standing.order(notes=notes, last_resort=report.last_resort)
+            standing.owed.add(StepKind.LAST_RESORT, order)
+        elif notes or not standing.is_over():
+            standing.owed.add(StepKind.SYNC, standing.order(notes=notes))
+
+    def on_hints(self, hint_ids: tuple[str, ...]) -> None:
+        """Owe one look at Stripe, however many hints there are; without a row they are nobody's."""
+        if self._standing.state is not None:
+            order = self._standing.order(hint_ids=hint_ids)
+            self._standing.owed.add(StepKind.SYNC, order)
+
+    def on_grace_end(self) -> None:
+        """Owe the record that access has ended."""
+        ended_at = self._standing.untold_grace_end() or workflow.now()
+        self._standing.grace_told = ended_at
+        order = self._standing.order(notes=(note_of_grace_end(ended_at),))
+        self._standing.owed.add(StepKind.SYNC, order)
 
     async def _run(
         self,

@@ -13,8 +13,7 @@ with workflow.unsafe.imports_passed_through():
         SubscriptionStart,
     )
     from domain.errors import NotFoundError
-    from domain.notes import note_of_command, note_of_grace_end, notes_of_report
-    from domain.retry_messages import RetryReport
+    from domain.notes import note_of_command
     from domain.subscriptions import CommandKind
     from workflows.canceling import StepInterruptedError, run_interruptible
     from workflows.mailbox import Mailbox
@@ -71,11 +70,11 @@ class SubscriptionTurns:
             else:
                 self._box.answer(answer)
         elif self._box.reports:
-            self._on_report(self._box.reports.popleft())
+            self._steps.on_report(self._box.reports.popleft())
         elif self._box.hint_ids:
-            self._on_hints(self._box.take_hints())
+            self._steps.on_hints(self._box.take_hints())
         elif (due_at := self._standing.grace_due_at()) and due_at <= workflow.now():
-            self._on_grace_end()
+            self._steps.on_grace_end()
         else:
             return await self._steps.run_due()
         return True
@@ -135,30 +134,6 @@ class SubscriptionTurns:
             # Reason: what was charged while the cancel was waiting is paid back.
             order = standing.order(refunds_all=self._steps.is_canceled_while_created)
             standing.owed.add(StepKind.SYNC, order)
-
-    def _on_report(self, report: RetryReport) -> None:
-        """Take in what a payment retry tells, and owe what it asks."""
-        standing = self._standing
-        standing.recoveries.on_report(report)
-        notes = notes_of_report(report)
-        if report.last_resort is not None:
-            order = standing.order(notes=notes, last_resort=report.last_resort)
-            standing.owed.add(StepKind.LAST_RESORT, order)
-        elif notes or not standing.is_over():
-            standing.owed.add(StepKind.SYNC, standing.order(notes=notes))
-
-    def _on_hints(self, hint_ids: tuple[str, ...]) -> None:
-        """Owe one look at Stripe, however many hints there are; without a row they are nobody's."""
-        if self._standing.state is not None:
-            order = self._standing.order(hint_ids=hint_ids)
-            self._standing.owed.add(StepKind.SYNC, order)
-
-    def _on_grace_end(self) -> None:
-        """Owe the record that access has ended."""
-        ended_at = self._standing.untold_grace_end() or workflow.now()
-        self._standing.grace_told = ended_at
-        order = self._standing.order(notes=(note_of_grace_end(ended_at),))
-        self._standing.owed.add(StepKind.SYNC, order)
 
 
 def _answer_of(error: ActivityError) -> CommandAnswer:

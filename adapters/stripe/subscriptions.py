@@ -7,16 +7,15 @@ import stripe
 
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, object_id, required
-from adapters.stripe.seen import invoice_seen, is_period_line, shows_period, subscription_seen
+from adapters.stripe.seen import subscription_seen
+from adapters.stripe.subscription_invoices import SubscriptionInvoices
 from domain.billing import SubscriptionRequest
 from domain.errors import NotFoundError
-from domain.seen import InvoiceSeen, KnownInvoices, SubscriptionSeen
+from domain.seen import KnownInvoices, SubscriptionSeen
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams
 
-# Reason: more than one period's invoices, and little to read again and again.
-INVOICE_PAGE_SIZE = 12
 PAGE_SIZE = 100
 
 
@@ -25,6 +24,7 @@ class StripeSubscriptions:
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
+        self._invoices = SubscriptionInvoices(client)
 
     async def create(
         self,
@@ -78,15 +78,7 @@ class StripeSubscriptions:
         """
         with translate_stripe_errors():
             found = await self._client.v1.subscriptions.retrieve_async(stripe_subscription_id)
-        invoices = await self._invoices(stripe_subscription_id, known)
-        seen_ids = {invoice.stripe_invoice_id for invoice in invoices}
-        deleted = []
-        for stripe_invoice_id in sorted(known.unsettled - seen_ids):
-            invoice = await self._invoice(stripe_invoice_id)
-            if invoice is None:
-                deleted.append(stripe_invoice_id)
-            else:
-                invoices.append(invoice)
+        invoices, deleted = await self._invoices.read(stripe_subscription_id, known)
         return subscription_seen(found, invoices, deleted)
 
     async def status(self, stripe_subscription_id: str) -> SubscriptionSeen:
@@ -141,54 +133,6 @@ class StripeSubscriptions:
                 {"default_payment_method": stripe_payment_method_id},
                 {"idempotency_key": key},
             )
-
-    async def _invoices(
-        self,
-        stripe_subscription_id: str,
-        known: KnownInvoices,
-    ) -> list[InvoiceSeen]:
-        """Return invoices, newest first, down to one that cannot change any more."""
-        invoices: list[InvoiceSeen] = []
-        with translate_stripe_errors():
-            page = await self._client.v1.invoices.list_async(
-                {
-                    "subscription": stripe_subscription_id,
-                    "limit": INVOICE_PAGE_SIZE,
-                    "expand": ["data.payments"],
-                },
-            )
-            while True:
-                invoices += [await self._seen(found) for found in page.data]
-                # Reason: what is older than a settled one was read when that one was.
-                is_enough = any(each.stripe_invoice_id in known.settled for each in invoices)
-                if is_enough or not page.has_more:
-                    return invoices
-                page = await page.next_page_async()
-
-    async def _invoice(self, stripe_invoice_id: str) -> InvoiceSeen | None:
-        """Return one invoice; None if it was deleted, as drafts can be."""
-        try:
-            with translate_stripe_errors():
-                found = await self._client.v1.invoices.retrieve_async(
-                    stripe_invoice_id,
-                    {"expand": ["payments"]},
-                )
-                return await self._seen(found)
-        except NotFoundError:
-            return None
-
-    async def _seen(self, found: stripe.Invoice) -> InvoiceSeen:
-        """Read one invoice, and more of its lines if the first ten do not tell its period."""
-        if shows_period(found):
-            return invoice_seen(found)
-        page = await self._client.v1.invoices.line_items.list_async(
-            required(found, "id"),
-            {"limit": PAGE_SIZE},
-        )
-        async for line in page.auto_paging_iter():
-            if is_period_line(line):
-                return invoice_seen(found, [line])
-        return invoice_seen(found)
 
 
 def _creation(

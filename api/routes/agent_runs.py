@@ -49,7 +49,6 @@ async def get_own(agent_run_id: UUID, caller: CallerDep, sessions: SessionsDep) 
     return await _read(sessions, agent_run_id, caller.scope)
 
 
-# Reason for each `noqa: FAST003` below: the path's id is read in here.
 OwnDep = Annotated[AgentRun, Depends(get_own)]
 
 

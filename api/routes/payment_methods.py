@@ -9,7 +9,7 @@ from api.deps import (
     PagingDep,
     ScopeDep,
     SessionsDep,
-    StripeCustomersDep,
+    SetupIntentsDep,
     TemporalDep,
 )
 from api.idempotency import Claim, OnceDep
@@ -74,7 +74,7 @@ async def create_setup_intent(
     sessions: SessionsDep,
     temporal: TemporalDep,
     once: OnceDep,
-    stripe: StripeCustomersDep,
+    setup_intents: SetupIntentsDep,
     body: SetupIntentRequest | None = None,
 ) -> JSONResponse:
     """Prepare taking a card with Stripe.js, for charges while the customer is away."""
@@ -89,7 +89,7 @@ async def create_setup_intent(
         )
         done = await run_errand(temporal, errand, "prepare taking a card")
         # Reason: read at Stripe, so that the secret is in no history.
-        secret = await stripe.client_secret(done.stripe_setup_intent_id or "")
+        secret = await setup_intents.client_secret(done.stripe_setup_intent_id or "")
         return SetupIntentOut(setup_intent_id=done.resource_id, client_secret=secret)
 
     # Reason: the secret must not be stored; asked again, the operation names the same intent.

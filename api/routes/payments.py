@@ -31,7 +31,6 @@ async def get_own(payment_id: UUID, caller: CallerDep, sessions: SessionsDep) ->
     return found(row, "payment")
 
 
-# Reason for each `noqa: FAST003` below: the path's id is read in here.
 OwnDep = Annotated[Payment, Depends(get_own)]
 
 

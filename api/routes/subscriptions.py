@@ -55,7 +55,6 @@ async def get_own(
 
 
 FACT_COLUMNS = Facts.model_fields.keys() - {"access", "is_price_foreign", "parked", "recoveries"}
-# Reason for each `noqa: FAST003` below: the path's id is read in here.
 OwnDep = Annotated[Subscription, Depends(get_own)]
 
 

@@ -34,6 +34,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
+        sa.Column("tried_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("stripe_invoice_id", name=op.f("pk_card_offers")),
     )
     # Reason: attempts made before went by the payment method's id; the networks' count goes on.

@@ -27,8 +27,7 @@ def check(amount: int, currency: str) -> None:
     Raises:
         ApiError: If the currency is unknown, or the amount out of bounds or not round.
     """
-    if currency not in _CURRENCIES:
-        raise bad_parameter(f"Invalid currency: {currency}", param="currency")
+    check_currency(currency)
     step = currencies.step(currency)
     if amount % step:
         raise bad_parameter(
@@ -39,6 +38,20 @@ def check(amount: int, currency: str) -> None:
         raise _refusal("small", "at least", least, currency)
     if amount > _MOST:
         raise _refusal("large", "no more than", _MOST, currency)
+
+
+def check_currency(currency: str) -> None:
+    """Refuse what is no money.
+
+    Raises:
+        ApiError: If it is unknown.
+    """
+    if currency not in _CURRENCIES:
+        known = ", ".join(sorted(_CURRENCIES))
+        raise bad_parameter(
+            f"Invalid currency: {currency}. Stripe currently supports these currencies: {known}",
+            param="currency",
+        )
 
 
 def _refusal(kind: str, bound: str, amount: int, currency: str) -> ApiError:

@@ -39,6 +39,7 @@ from sandbox.stripe.objects.hosted import (
     portal_sessions,
 )
 from sandbox.stripe.objects.invoices import (
+    attached_payments,
     credit_notes,
     invoice_item_routes,
     invoice_routes,
@@ -50,6 +51,7 @@ from sandbox.stripe.objects.payments import (
     charge_routes,
     dispute_routes,
     payment_intents,
+    payment_records,
     refunds,
 )
 from sandbox.stripe.objects.schedules import schedules
@@ -73,7 +75,9 @@ ROUTES = (
     *dispute_routes.ROUTES,
     *events.ROUTES,
     *invoice_item_routes.ROUTES,
+    *attached_payments.ROUTES,
     *invoice_routes.ROUTES,
+    *payment_records.ROUTES,
     *meter_events.ROUTES,
     *meters.ROUTES,
     *payment_intents.ROUTES,

@@ -12,6 +12,7 @@ from sandbox.stripe.control_routes import Control, answered, control_routes
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import FaultPlan
 from sandbox.stripe.objects.invoices import retries
+from sandbox.stripe.objects.meters import meter_events
 
 
 class Advance(BaseModel):
@@ -47,6 +48,7 @@ class Controls:
             ("GET", "clock", self._clock),
             ("GET", "webhooks", self._pending),
             ("GET", "deviations", self._deviations),
+            ("GET", "meter-errors", self._meter_errors),
             ("POST", "retries", self._retries),
             ("POST", "clock/advance", self._advance),
             ("POST", "reset", self._reset),
@@ -86,6 +88,10 @@ class Controls:
 
     async def _deviations(self, _request: Request) -> Response:
         return answered(self._engine.referee.report())
+
+    async def _meter_errors(self, _request: Request) -> Response:
+        items = await self._engine.carry_out(meter_events.unread)
+        return answered({"items": items})
 
     async def _retries(self, request: Request) -> Response:
         wanted = Retries.model_validate_json(await request.body())

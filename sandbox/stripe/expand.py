@@ -22,6 +22,7 @@ _KINDS = {
     "in": "invoice",
     "pi": "payment_intent",
     "pm": "payment_method",
+    "pr": "payment_record",
     "price": "price",
     "prod": "product",
     "promo": "promotion_code",
@@ -103,7 +104,7 @@ def _payments(session: Session, invoice: Object) -> Object:
 
 
 def _secret(session: Session, invoice: Object) -> Object | None:
-    for payment in session.find("invoice_payment", invoice=invoice["id"]):
+    for payment in session.find("invoice_payment", invoice=invoice["id"], is_default=1):
         intent = session.get("payment_intent", payment["payment"]["payment_intent"])
         return {"client_secret": intent["client_secret"], "type": "payment_intent"}
     return None

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 from sandbox.stripe.errors import bad_parameter
 
 _INTEGER = re.compile(r"-?\d{1,18}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_THREE_YEARS = {"day": 1_095, "month": 36, "week": 156, "year": 3}
+MOST_KEYS, LONGEST_KEY = 50, 40
 _DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,12})?")
 
 
@@ -133,13 +136,54 @@ class Choice:
 class Metadata:
     """Names with text values; an empty value removes the name, an empty string all of them."""
 
+    is_limited: bool = True
+
     def parse(self, raw: Any, path: str) -> dict[str, str] | None:
         """Return the names and values, or None to remove all."""
         if raw == "":
             return None
         if not isinstance(raw, dict) or not all(isinstance(v, str) for v in raw.values()):
             raise bad_parameter(f"Invalid {path}: must be a flat group of strings", param=path)
+        if self.is_limited:
+            _check_metadata(raw, path)
         return raw
+
+
+def _check_metadata(given: dict[str, str], path: str) -> None:
+    check_key_count(given, path)
+    for what, limit, texts in (("key", LONGEST_KEY, given), ("value", 500, given.values())):
+        for text in texts:
+            if len(text) > limit:
+                raise bad_parameter(
+                    f"Metadata {what}s can have up to {limit} characters, but you passed in a "
+                    f"{what} that is {len(text)} characters. Invalid {what}: {text}",
+                    param=path,
+                )
+
+
+def check_key_count(given: Mapping[str, str], path: str = "metadata") -> None:
+    """Refuse more names than an object's metadata can have.
+
+    Raises:
+        ApiError: If there are more.
+    """
+    if len(given) > MOST_KEYS:
+        raise bad_parameter(
+            f"Metadata can have up to {MOST_KEYS} keys, but there would be {len(given)}.",
+            param=path,
+        )
+
+
+@dataclass(frozen=True)
+class Email:
+    """An address of electronic mail; the empty string unsets."""
+
+    def parse(self, raw: Any, path: str) -> str | None:
+        """Return the address, or None for the empty string."""
+        given = Text(512).parse(raw, path)
+        if given is not None and not _EMAIL.fullmatch(given):
+            raise bad_parameter(f"Invalid email address: {given}", code="email_invalid", param=path)
+        return given
 
 
 @dataclass(frozen=True)
@@ -183,6 +227,22 @@ class Group:
         return {
             name: self.fields[name].parse(value, _join(path, name)) for name, value in raw.items()
         }
+
+
+@dataclass(frozen=True)
+class Recurring(Group):
+    """A group with `interval` and `interval_count`, which come to three years at most."""
+
+    def parse(self, raw: Any, path: str = "") -> dict[str, Any]:
+        """Return every given parameter parsed, by name."""
+        given = super().parse(raw, path)
+        most = _THREE_YEARS[given["interval"]]
+        if given.get("interval_count", 1) > most:
+            raise bad_parameter(
+                f"The maximum billing interval is three years: {most} {given['interval']}s.",
+                param=_join(path, "interval_count"),
+            )
+        return given
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class ScriptedCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    type: Literal["card", "cashapp", "link", "sepa_debit", "us_bank_account"] = "card"
     script: Annotated[list[str | ScriptedDecline], Field(min_length=1)] = [cards.OK]
     brand: str = "visa"
     last4: str = Field(default="4242", pattern=r"^\d{4}$")
@@ -112,9 +113,15 @@ class PaymentControls:
 
     async def _card(self, request: Request) -> Response:
         wanted = ScriptedCard.model_validate_json(await request.body())
+        script = tuple(str(entry) for entry in wanted.script)
+        if wanted.type != "card":
+            other = await self._engine.carry_out(
+                lambda session: payment_methods.make_other(session, wanted.type, script)
+            )
+            return answered(shown(other), 201)
         # Reason: each is a card of its own, which networks and sellers know by its fingerprint.
         number = f"{secrets.randbelow(10**12):012}{wanted.last4}"
-        card = TestCard(number, wanted.brand, tuple(str(entry) for entry in wanted.script))
+        card = TestCard(number, wanted.brand, script)
         expiry = {"exp_month": wanted.exp_month, "exp_year": wanted.exp_year}
         made = await self._engine.carry_out(
             lambda session: payment_methods.make(session, card, **expiry)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from sandbox.stripe import API_VERSION, errors
+from sandbox.stripe.params import check_key_count
 from sandbox.stripe.store import Store
 
 Object = dict[str, Any]
@@ -37,6 +38,7 @@ NAMES = {  # how Stripe calls each kind in "No such ...", and the event family o
     "invoiceitem": ("invoiceitem", "invoiceitem"),
     "payment_intent": ("payment_intent", "payment_intent"),
     "payment_method": ("PaymentMethod", "payment_method"),
+    "payment_record": ("payment_record", "payment_record"),
     "price": ("price", "price"),
     "product": ("product", "product"),
     "promotion_code": ("promotion code", "promotion_code"),
@@ -92,7 +94,9 @@ def merged(old: Mapping[str, str], changes: Mapping[str, str] | None) -> dict[st
     """Return metadata after an update: empty values remove, None removes all."""
     if changes is None:
         return {}
-    return {name: value for name, value in {**old, **changes}.items() if value != ""}
+    after = {name: value for name, value in {**old, **changes}.items() if value != ""}
+    check_key_count(after)
+    return after
 
 
 class Reader:
@@ -199,7 +203,8 @@ class Session(Reader):
         self.store.put(body)
         visible = {name: value for name, value in before.items() if not name.startswith("_")}
         if visible and is_announced:
-            self.emit(f"{NAMES[body['object']][1]}.updated", body, previous=visible)
+            kind = NAMES[body["object"]][1]
+            self.emit(f"{kind}.updated", body, previous=former(visible, body))
         return body
 
     def _check_thawed(self) -> None:
@@ -284,24 +289,24 @@ def part_of(listed: Object, name: str, params: Mapping[str, Any]) -> Object:
     return listing(listed["url"], rest[:limit], has_more=len(rest) > limit)
 
 
-def _former(before: Mapping[str, Any], after: Mapping[str, Any]) -> Object:
+def former(before: Mapping[str, Any], after: Mapping[str, Any]) -> Object:
     """Return what has changed, as it was; what was not there is null, also inside a hash."""
-    former: Object = {}
+    found: Object = {}
     for name, old in before.items():
         new = after.get(name)
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict) and old.get("object") != "list":
-            former[name] = _former({**dict.fromkeys(new), **old}, new)
+            found[name] = former({**dict.fromkeys(new), **old}, new)
         else:
-            former[name] = _embedded(old)
-    return former
+            found[name] = _embedded(old)
+    return found
 
 
 def _event(session: Session, event_type: str, body: Object, previous: Object | None) -> Object:
     data: Object = {"object": shown(body)}
     if previous is not None:
-        data["previous_attributes"] = _former(previous, body)
+        data["previous_attributes"] = {n: _embedded(value) for n, value in previous.items()}
     return {
         "id": new_id("evt"),
         "object": "event",

@@ -244,12 +244,10 @@ class Store:
         bounds: Mapping[str, int],
         page: Mapping[str, Any],
         *,
-        since: int = 0,
         is_delivered: bool | None = None,
     ) -> tuple[list[Row], bool]:
         """Return one page of events, newest first, and whether there are more."""
-        where: list[str] = ["created >= ?"]
-        values: list[Any] = [since]
+        where, values = [], []
         if types:
             alternatives = []
             for name in types:

@@ -185,11 +185,33 @@ async def test_a_declined_payment_has_failed(user: Person, card: MakeCard, strip
     assert refused["details"] == {"payment_status": "failed"}
 
 
-async def test_what_stripe_refuses_has_failed(user: Person, card: MakeCard, stripe: Stripe) -> None:
-    await stripe.break_down(match="POST /v1/payment_intents", times=1, before=400)
+async def test_what_stripe_refuses_without_a_reason_is_parked_and_paid_later(
+    admin: Person, user: Person, card: MakeCard, stripe: Stripe
+) -> None:
+    await stripe.break_down(match="POST /v1/payment_intents", before=400)
     made = await pay(user, await card("ok"))
-    seen = await see(user, made, "failed")
-    assert (seen["decline_code"], seen["stripe_payment_intent_id"]) == ("provider_rejected", None)
+
+    async def parked() -> Any:
+        seen = await user.get(f"payments/{made['payment_id']}")
+        return seen if seen["is_parked"] else None
+
+    seen = await until(parked)
+    assert (seen["payment_status"], seen["parked"][0]["step"]) == ("pending", "pay")
+    await stripe.break_down()
+    path = f"payments/{made['payment_id']}/retry-parked"
+    problem(await user.post(path), 403, "admin_required")
+    reply = await admin.post(path)
+    assert (reply.status_code, reply.json()["payment_status"]) == (200, "succeeded"), reply.text
+    assert reply.json()["parked"] == []
+
+
+async def test_an_amount_that_stripe_never_takes_has_failed(
+    user: Person, card: MakeCard, stripe: Stripe
+) -> None:
+    refusal = {"times": 1, "before": 400, "code": "amount_too_small"}
+    await stripe.break_down(match="POST /v1/payment_intents", **refusal)
+    seen = await see(user, await pay(user, await card("ok")), "failed")
+    assert seen["decline_code"] == "amount_too_small"
 
 
 async def test_an_authenticated_payment_succeeds_by_a_webhook(

@@ -152,19 +152,6 @@ async def with_link(person: Person, subscription_id: str) -> Any:
     return seen if seen["next_action_url"] else None
 
 
-async def test_a_trial_is_taken_from_the_plan_or_the_body(
-    admin: Person,
-    user: Person,
-    card: MakeCard,
-) -> None:
-    await add_card(user, await card("ok"))
-    plan = await make_plan(admin, trial_days=10)
-    made = await subscribe(user, plan)
-    assert (await wait_status(user, made["subscription_id"], "trialing"))["trial_end"]
-    paid = await subscribe(user, plan, trial_days=0)
-    await wait_status(user, paid["subscription_id"], "active")
-
-
 async def test_what_does_not_exist_cannot_be_subscribed(
     admin: Person,
     user: Person,

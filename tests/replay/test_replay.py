@@ -244,7 +244,7 @@ async def test_what_happens_now_can_be_recorded_and_replayed(
     await world.step(2 * DAY)
     await keep(customer.recovery(retry), folder / "payment-retry-recovered.json")
     await customer.command(CommandKind.CANCEL_NOW)
-    await keep(customer.mailbox, folder / "subscription-recovered-canceled.json")
+    await keep(customer.first_mailbox, folder / "subscription-recovered-canceled.json")
 
     customer, retry = await fail(world, "lost_card", policy=short)
     await customer.add_card("ok")
@@ -254,12 +254,12 @@ async def test_what_happens_now_can_be_recorded_and_replayed(
     customer, retry = await fail(world, "insufficient_funds", policy=short)
     await world.step(3 * DAY)
     await keep(customer.recovery(retry), folder / "payment-retry-exhausted.json")
-    await keep(customer.mailbox, folder / "subscription-last-resort.json")
+    await keep(customer.first_mailbox, folder / "subscription-last-resort.json")
 
     longer_than_grace = RetryPolicy(schedules={"default": (DAY, 5 * DAY)}, grace=2 * DAY)
     customer, _ = await fail(world, "insufficient_funds", policy=longer_than_grace)
     await world.step(3 * DAY)
-    await keep(customer.mailbox, folder / "subscription-grace-ended.json")
+    await keep(customer.first_mailbox, folder / "subscription-grace-ended.json")
 
     errand = StripeErrand(
         errand_id=uuid4(),

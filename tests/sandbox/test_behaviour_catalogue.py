@@ -74,6 +74,22 @@ def test_a_meter_event_is_at_most_35_days_old(world: World) -> None:
         report(world, meter, 1, timestamp=world.now + DAY)
 
 
+def test_a_meter_event_that_cannot_be_counted_is_taken(world: World) -> None:
+    world.give_card()
+    meter = meter_of(world)
+    started = world.subscribe(items=[{"price": metered_price(world, meter)}])
+    for payload in ({"stripe_customer_id": "cus_none", "value": "3"}, {"value": "3"}):
+        assert report(world, meter, 3, payload=payload).payload.to_dict() == payload
+    report(world, meter, 3, payload={"stripe_customer_id": world.customer, "value": "many"})
+    assert world.renew(started.id).latest_invoice.total == 0
+
+
+def test_a_meter_event_names_an_active_meter(world: World) -> None:
+    meter = meter_of(world)
+    with pytest.raises(stripe.InvalidRequestError, match="No active meter found for event name"):
+        report(world, meter, 1, event_name=uuid.uuid4().hex)
+
+
 def test_a_credit_note_on_an_open_invoice_lowers_what_is_due(world: World) -> None:
     invoice = unpaid(world)
     note = world.api.credit_notes.create({"invoice": invoice.id, "amount": 500})

@@ -94,3 +94,18 @@ def test_a_decline_can_come_without_a_decline_code(shop: Shop) -> None:
 def test_a_script_names_known_declines_and_advice(entry: Any, sandbox: Sandbox) -> None:
     reply = sandbox.http.post("/_sandbox/payment-methods", json={"script": [entry]})
     assert reply.status_code == 400
+
+
+def test_fields_that_do_not_apply_are_left_out(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok")
+    started = shop.subscribe(expand=["latest_invoice.payments.data.payment.payment_intent"])
+    invoice = started.latest_invoice
+    charge = invoice.payments.data[0].payment.payment_intent.latest_charge
+    extra: Any = {"customer": shop.customer, "amount": 500, "currency": "usd"}
+    item = sandbox.api.invoice_items.create({**extra, "subscription": started.id})
+    assert "status_details" not in started.to_dict()
+    assert "status_details" not in invoice.to_dict()
+    assert "presentment_details" not in sandbox.api.charges.retrieve(charge).to_dict()
+    assert not item.to_dict().keys() & {"frozen_fields", "net_amount", "proration_details"}
+    assert "price_details" not in item.pricing.to_dict()
+    assert "subscription_item" not in item.parent.subscription_details.to_dict()

@@ -204,7 +204,12 @@ def test_sessions_expire_after_a_day_or_on_demand(own: Sandbox) -> None:
         ({"mode": "subscription", "line_items": [LAMP]}, "recurring"),
         ({"mode": "payment", "line_items": [LAMP], "expires_at": 1}, "expires_at"),
         (
-            {"mode": "payment", "line_items": [LAMP], "customer": "c", "customer_email": "e"},
+            {
+                "mode": "payment",
+                "line_items": [LAMP],
+                "customer": "c",
+                "customer_email": "e@example.com",
+            },
             "customer",
         ),
     ],

@@ -78,17 +78,38 @@ def test_events_are_checked(shop: Shop, sandbox: Sandbox) -> None:
         ({"identifier": made.identifier}, "identifier"),
         ({"timestamp": now - 35 * DAY - 60}, "timestamp"),
         ({"timestamp": now + 600}, "timestamp"),
-        ({"calls": "many"}, "payload[calls]"),
-        ({"customer": "cus_none"}, "payload[who]"),
         ({"meter": "none"}, "event_name"),
     ):
         other: Any = dict(form)
-        customer, calls = other.pop("customer", shop.customer), other.pop("calls", 1)
         if other.pop("meter", None):
             other["event_name"] = "none_such"
         with pytest.raises(stripe.InvalidRequestError) as caught:
-            report(sandbox, meter, customer, calls, **other)
+            report(sandbox, meter, shop.customer, 1, **other)
         assert caught.value.param == param
+
+
+def test_what_cannot_be_counted_is_taken_and_told_of(shop: Shop, sandbox: Sandbox) -> None:
+    """Docs: /billing/subscriptions/usage-based/recording-usage-api#handle-meter-event-errors"""
+    meter = meter_of(sandbox)
+    name = meter.event_name
+    report(sandbox, meter, shop.customer, 4)
+    for payload in (
+        {"who": shop.customer, "calls": "many"},
+        {"who": shop.customer},
+        {"who": "cus_none", "calls": "1"},
+        {"calls": "1"},
+    ):
+        made = sandbox.api.billing.meter_events.create({"event_name": name, "payload": payload})
+        assert made.payload.to_dict() == payload
+    told = [each for each in sandbox.see("meter-errors")["items"] if each["event_name"] == name]
+    assert [each["code"] for each in told] == [
+        "meter_event_invalid_value", "meter_event_value_not_found",
+        "meter_event_customer_not_found", "meter_event_no_customer_defined",
+    ]  # fmt: skip
+    now = int(sandbox.now()) // 60 * 60
+    span: Any = {"customer": shop.customer, "start_time": now - DAY, "end_time": now + 60}
+    (summed,) = sandbox.api.billing.meters.event_summaries.list(meter.id, span).data
+    assert summed.aggregated_value == 4
 
 
 @pytest.mark.parametrize(("formula", "whole"), [("sum", 10.5), ("count", 3), ("last", 5)])

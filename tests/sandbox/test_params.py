@@ -115,6 +115,8 @@ NAMES = {
     "GET /v1/invoice_payments": "InvoicePaymentListParams",
     "GET /v1/events": "EventListParams",
     "GET /v1/charges/{id}/refunds": "RefundListParams",
+    "POST /v1/invoices/{id}/attach_payment": "InvoiceAttachPaymentParams",
+    "POST /v1/payment_records/report_payment": "PaymentRecordReportPaymentParams",
     "GET /v1/customers/{id}/subscriptions": "SubscriptionListParams",
 }
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from domain.entitlements import Grant, combine
 from domain.subscriptions import Access
 
+PLAN, OTHER = uuid4(), uuid4()
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 LATER = NOW + timedelta(days=9)
 
@@ -20,38 +22,52 @@ def test_nothing_brings_nothing() -> None:
 
 
 def test_limits_add_up_and_the_best_access_counts() -> None:
-    one = Grant(access=Access.GRACE, limits={"token_count": 5}, current_period_end=LATER)
-    two = Grant(access=Access.FULL, limits={"token_count": 7}, current_period_end=NOW)
+    one = Grant(
+        plan_id=PLAN, access=Access.GRACE, limits={"token_count": 5}, current_period_end=LATER
+    )
+    two = Grant(
+        plan_id=OTHER, access=Access.FULL, limits={"token_count": 7}, current_period_end=NOW
+    )
     seen = combine([one, two])
     assert (seen.access, seen.limits, seen.resets_at) == (Access.FULL, {"token_count": 12}, NOW)
 
 
+def test_copies_of_one_plan_bring_its_limits_once() -> None:
+    copy = Grant(plan_id=PLAN, access=Access.FULL, limits={"token_count": 5})
+    other = Grant(plan_id=OTHER, access=Access.FULL, limits={"token_count": 7})
+    assert combine([copy, copy, other, copy]).limits == {"token_count": 12}
+
+
 def test_one_without_a_limit_lifts_it() -> None:
-    capped = Grant(access=Access.FULL, limits={"token_count": 5, "cost_cents": 1})
-    free = Grant(access=Access.FULL, limits={"cost_cents": 2})
+    capped = Grant(plan_id=PLAN, access=Access.FULL, limits={"token_count": 5, "cost_cents": 1})
+    free = Grant(plan_id=OTHER, access=Access.FULL, limits={"cost_cents": 2})
     assert combine([capped, free]).limits == {"cost_cents": 3}
 
 
 def test_without_access_it_brings_nothing() -> None:
     ended = Grant(
+        plan_id=PLAN,
         access=Access.NONE,
         features={"support": True},
         limits={"token_count": 5},
         current_period_end=NOW,
     )
-    seen = combine([ended, Grant(access=Access.GRACE, limits={"token_count": 1})])
+    seen = combine([ended, Grant(plan_id=OTHER, access=Access.GRACE, limits={"token_count": 1})])
     assert (seen.access, seen.features, seen.limits) == (Access.GRACE, {}, {"token_count": 1})
     assert seen.resets_at is None
 
 
 def test_the_first_one_that_has_a_feature_says_what_it_is() -> None:
-    first = Grant(access=Access.FULL, features={"support": "by phone"})
-    second = Grant(access=Access.FULL, features={"support": "by mail", "export": True})
+    first = Grant(plan_id=PLAN, access=Access.FULL, features={"support": "by phone"})
+    second = Grant(
+        plan_id=OTHER, access=Access.FULL, features={"support": "by mail", "export": True}
+    )
     assert combine([first, second]).features == {"support": "by phone", "export": True}
 
 
 GRANTS = st.builds(
     Grant,
+    plan_id=st.uuids(),
     access=st.sampled_from(Access),
     limits=st.dictionaries(st.sampled_from("abc"), st.integers(0, 100)),
     current_period_end=st.none() | st.sampled_from([NOW, LATER]),

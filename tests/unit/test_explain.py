@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.explain import Explanation, Facts, RecoveryFacts, explain
+from domain.parked import ParkedStep
 from domain.retries import CLOSED, RetryStatus
 from domain.subscriptions import Access, SubscriptionStatus
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SOON = NOW + timedelta(days=3)
 LATER = NOW + timedelta(days=14)
+PARKED = ParkedStep(step="sync", code="provider_rejected", message="no such price.", since=NOW)
 
 
 def explained(
@@ -35,13 +37,13 @@ def all_words(told: Explanation) -> str:
 
 @pytest.mark.parametrize("status", SubscriptionStatus)
 @pytest.mark.parametrize("access", Access)
-@pytest.mark.parametrize("parked_reason", [None, "Stripe refused the price."])
+@pytest.mark.parametrize("parked", [(), (PARKED,)])
 def test_there_is_always_a_reason_and_something_next(
     status: SubscriptionStatus,
     access: Access,
-    parked_reason: str | None,
+    parked: tuple[ParkedStep, ...],
 ) -> None:
-    told = explained(status, access, parked_reason=parked_reason)
+    told = explained(status, access, parked=parked)
     assert (told.subscription_status, told.access) == (status, access)
     assert told.because
     assert told.next
@@ -131,6 +133,6 @@ def test_a_debt_that_was_given_up() -> None:
 
 
 def test_a_parked_one_says_who_has_to_act() -> None:
-    told = explained(SubscriptionStatus.ACTIVE, Access.FULL, parked_reason="no such price.")
+    told = explained(SubscriptionStatus.ACTIVE, Access.FULL, parked=(PARKED,))
     assert "no such price." in all_words(told)
     assert "Support looks into it" in all_words(told)

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from domain import ids
 from domain.api_keys import digest, make_api_key, shown_prefix
 from domain.billing import EventNote, SubscriptionCommand, SubscriptionOrder, SubscriptionRequest
+from domain.declines import NOT_CHARGED_CODES
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
 from domain.mails import write_mail
 from domain.messages import Duration, format_duration
@@ -18,17 +19,19 @@ from domain.notes import (
     note_of_command,
     note_of_grace_end,
     note_of_hint,
+    note_of_last_resort,
     note_of_status,
     notes_of_report,
 )
 from domain.retries import ChargeResult, LastResort, RetryStatus
-from domain.retry_messages import ChargeOutcome, LastResortOrder, RetryReport
+from domain.retry_messages import ChargeOutcome, LastResortOrder, MailOrder, RetryReport
 from domain.seen import UnpaidInvoice
 from domain.subscriptions import CommandKind, SubscriptionStatus
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DURATION = TypeAdapter(Duration)
 S = SubscriptionStatus
+CHARGED = frozenset({ChargeResult.SUCCEEDED, ChargeResult.FAILED})
 
 
 @pytest.mark.parametrize(
@@ -145,35 +148,57 @@ def test_a_charge_is_a_note(result: ChargeResult, code: str | None, kind: str) -
     assert (code or ".") in note.summary
 
 
-def test_a_last_resort_is_a_note_beside_the_charge_before_it() -> None:
+@pytest.mark.parametrize("result", set(ChargeResult) - {*CHARGED})
+def test_what_was_not_charged_is_no_charge(result: ChargeResult) -> None:
+    assert notes_of_report(report(attempt=2, outcome=ChargeOutcome(result=result))) == ()
+
+
+def test_a_last_resort_is_a_note_of_what_was_done() -> None:
     order = LastResortOrder(stripe_invoice_id="in_1", last_resort=LastResort.CANCEL)
     outcome = ChargeOutcome(result=ChargeResult.FAILED, decline_code="do_not_honor")
     notes = notes_of_report(report(last_resort=order, attempt=3, outcome=outcome))
-    assert [note.kind for note in notes] == ["retry_failed", "last_resort"]
-    assert [note.kind for note in notes_of_report(report(last_resort=order))] == ["last_resort"]
+    assert [note.kind for note in notes] == ["retry_failed"]  # not done yet
+    done = note_of_last_resort(order, is_invoice_only=False)
+    assert (done.kind, "cancel" in done.summary) == ("last_resort", True)
+    assert "cancel" not in note_of_last_resort(order, is_invoice_only=True).summary
 
 
 @pytest.mark.parametrize("status", list(RetryStatus))
 @pytest.mark.parametrize("link", [None, "https://pay.example/in_1"])
 @pytest.mark.parametrize("next_attempt_at", [None, NOW])
-def test_mails_are_written_for_news_only(
+@pytest.mark.parametrize("decline_code", [None, "lost_card", *sorted(NOT_CHARGED_CODES)])
+@pytest.mark.parametrize("amount_paid_cents", [0, 2_900])
+def test_mails_are_written_for_facts_only(
     status: RetryStatus,
     link: str | None,
     next_attempt_at: datetime | None,
+    decline_code: str | None,
+    amount_paid_cents: int,
 ) -> None:
-    mail = write_mail(status, next_attempt_at, link)
-    is_news = status in {
-        RetryStatus.WAITING,
-        RetryStatus.WAITING_PAYMENT_METHOD,
-        RetryStatus.WAITING_AUTHENTICATION,
-        RetryStatus.RECOVERED,
-        RetryStatus.EXHAUSTED,
-    }
+    mail = write_mail(
+        MailOrder(
+            message_key="k",
+            user_id=UUID(int=1),
+            retry_status=status,
+            next_attempt_at=next_attempt_at,
+            link=link,
+            decline_code=decline_code,
+            amount_paid_cents=amount_paid_cents,
+        ),
+    )
+    asked = {RetryStatus.WAITING_PAYMENT_METHOD, RetryStatus.WAITING_AUTHENTICATION}
+    is_news = status in {*asked, RetryStatus.EXHAUSTED}
+    is_news |= status is RetryStatus.WAITING and decline_code is not None
+    is_news |= status is RetryStatus.RECOVERED and amount_paid_cents > 0
     assert (mail is not None) == is_news
-    if mail is not None and link is not None and status is not RetryStatus.RECOVERED:
-        assert link in mail.text
-    if mail is not None and status is RetryStatus.WAITING:
+    if mail is None:
+        return
+    has_link = link is not None and status in {*asked, RetryStatus.WAITING}
+    assert ((link or "https://") in mail.text) == has_link
+    if status is RetryStatus.WAITING:
         assert ("23 November 2026" in mail.text) == (next_attempt_at is not None)
+    if decline_code in NOT_CHARGED_CODES and status in {*asked, RetryStatus.EXHAUSTED}:
+        assert "Your payment failed" not in mail.text
 
 
 def test_an_order_tells_the_web_ui_what_it_is_about() -> None:
@@ -197,11 +222,11 @@ def test_an_order_tells_the_web_ui_what_it_is_about() -> None:
         )
     ]
     assert said == [
-        "look at Stripe: again",
+        "read at Stripe: again",
         "create at Stripe",
         "cancel_now",
         "last resort: pause",
-        "look at Stripe: evt_1, retry_paid",
+        "read at Stripe: evt_1, retry_paid",
     ]
 
 
@@ -210,6 +235,7 @@ def test_the_subscriptions_card_goes_before_the_customers() -> None:
         stripe_invoice_id="in_1",
         invoice_status="open",
         amount_cents=2_900,
+        amount_paid_cents=0,
         currency_code="usd",
         customer_card_id="pm_customer",
     )

@@ -13,6 +13,7 @@ from domain.payments import (
     PAYMENT_QUEUE,
     PAYMENT_WORKFLOW,
     REFUND_UPDATE,
+    RETRY_PARKED_UPDATE,
     PaymentCommandKind,
     PaymentOrder,
     PaymentStatus,
@@ -44,7 +45,11 @@ def test_every_command_is_allowed_or_refused_with_the_status(
     status: S,
     command: PaymentCommandKind,
 ) -> None:
-    allowed = OPEN if command is PaymentCommandKind.CANCEL else REFUNDABLE
+    allowed = {
+        PaymentCommandKind.CANCEL: OPEN,
+        PaymentCommandKind.REFUND: REFUNDABLE,
+        PaymentCommandKind.RETRY_PARKED: set(S),
+    }[command]
     said = refusal(status, command)
     assert (said is None) == (status in allowed)
     assert said is None or str(status) in said
@@ -109,6 +114,6 @@ def test_nobody_asked_means_expired() -> None:
 def test_the_names_by_which_others_call_it_are_its_own() -> None:
     definition = workflow._Definition.must_from_class(PaymentWorkflow)
     assert definition.name == PAYMENT_WORKFLOW
-    assert {REFUND_UPDATE, CANCEL_UPDATE} == set(definition.updates)
+    assert {REFUND_UPDATE, CANCEL_UPDATE, RETRY_PARKED_UPDATE} == set(definition.updates)
     assert set(definition.signals) == {PAYMENT_HINT}
     assert PAYMENT_QUEUE == BILLING

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from domain.declines import LIMIT_REACHED, DeclineClass, classify
+from domain import declines
+from domain.declines import (
+    CLASSES,
+    LIMIT_REACHED,
+    NOT_CHARGED_CODES,
+    DeclineClass,
+    classify,
+    is_card_lost,
+)
 from domain.retries import (
     CARD_ATTEMPT_LIMIT,
     CLOSED,
@@ -215,3 +223,68 @@ def test_n_waits_are_n_retries_no_closer_than_the_policy_says(
         )
     gaps = [after - before for before, after in pairwise(tried_at)]
     assert gaps == [timedelta(days=days) for days in waits]
+
+
+def test_a_customer_has_time_to_respond_whatever_the_grace() -> None:
+    policy = RetryPolicy(grace=timedelta(), time_to_respond=2 * DAY)
+    fresh = Recovery(waits_from=NOW, grace_ends_at=NOW)
+    asked = after_charge(
+        fresh, AttemptTrigger.MANUAL, ChargeResult.FAILED, ("lost_card", None), NOW + DAY
+    )
+    assert asked.asked_at == NOW + DAY
+    assert next_step(policy, asked).at == NOW + 3 * DAY
+    again = after_charge(
+        asked, AttemptTrigger.NEW_CARD, ChargeResult.FAILED, ("stolen_card", None), NOW + 2 * DAY
+    )
+    assert again.asked_at == asked.asked_at  # still the same request
+    soft = after_charge(asked, AttemptTrigger.NEW_CARD, ChargeResult.FAILED, SOFT, NOW + 2 * DAY)
+    assert soft.asked_at is None
+
+
+@pytest.mark.parametrize("reason", sorted(NOT_CHARGED_CODES))
+def test_what_was_not_charged_uses_up_no_try_and_asks_for_a_card(reason: str) -> None:
+    after = after_charge(
+        FRESH, AttemptTrigger.SCHEDULED, ChargeResult.NOT_CHARGED, (reason, None), NOW + DAY
+    )
+    assert (after.attempt_count, after.waits_from) == (0, NOW)
+    assert next_step(POLICY, after).retry_status is RetryStatus.WAITING_PAYMENT_METHOD
+
+
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [
+        (ChargeResult.ALREADY_PAID, RetryStatus.RECOVERED),
+        (ChargeResult.WRITTEN_OFF, RetryStatus.WRITTEN_OFF),
+        (ChargeResult.GONE, RetryStatus.CANCELED),
+    ],
+)
+def test_what_others_did_to_the_invoice_ends_it(result: ChargeResult, status: RetryStatus) -> None:
+    after = after_charge(FRESH, AttemptTrigger.SCHEDULED, result, (None, None), NOW)
+    assert (after.retry_status, after.attempt_count) == (status, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "advice", "expected"),
+    [
+        ("lost_card", None, True),
+        ("stolen_card", "do_not_try_again", True),
+        ("generic_decline", "do_not_try_again", True),
+        ("lost_card", "try_again_later", False),
+        ("expired_card", "confirm_card_data", False),
+        ("expired_card", None, False),
+        ("incorrect_cvc", None, False),
+        ("insufficient_funds", None, False),
+        ("authentication_required", None, False),
+        (None, None, False),
+        *[(code, None, False) for code in sorted(NOT_CHARGED_CODES)],
+    ],
+)
+def test_only_a_card_that_is_lost_stays_refused_when_it_is_added_again(
+    code: str | None, advice: str | None, expected: bool
+) -> None:
+    assert is_card_lost(code, advice) is expected
+
+
+def test_every_code_has_one_class() -> None:
+    listed = [code for codes in declines._BY_CLASS.values() for code in codes]
+    assert len(listed) == len(set(listed)) == len(CLASSES)

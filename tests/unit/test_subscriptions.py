@@ -26,7 +26,6 @@ OWING = {S.PAST_DUE, S.UNPAID}
 def test_a_live_subscription_can_be_canceled(status: S) -> None:
     decision = decide(status, CommandKind.CANCEL_NOW)
     assert (decision.next_status, decision.refusal) == (S.CANCELED, None)
-    assert decision.effects == (Effect.STOP_RECOVERIES, Effect.FINISH)
 
 
 @pytest.mark.parametrize("status", LIVE)
@@ -35,8 +34,17 @@ def test_a_live_subscription_keeps_its_status_with_another_card(status: S) -> No
     assert (decision.next_status, decision.effects, decision.refusal) == (status, (), None)
 
 
-@pytest.mark.parametrize(("status", "command"), list(product(sorted(FINAL), CommandKind)))
-def test_an_ended_subscription_refuses_everything(status: S, command: CommandKind) -> None:
+@pytest.mark.parametrize("status", S)
+def test_parked_steps_can_be_tried_again_in_every_status(status: S) -> None:
+    decision = decide(status, CommandKind.RETRY_PARKED)
+    assert (decision.next_status, decision.refusal) == (status, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "command"),
+    list(product(sorted(FINAL), set(CommandKind) - {CommandKind.RETRY_PARKED})),
+)
+def test_an_ended_subscription_refuses_everything_else(status: S, command: CommandKind) -> None:
     decision = decide(status, command)
     assert decision.refusal is not None
     assert status in decision.refusal
@@ -48,12 +56,12 @@ def test_what_stripe_says_is_followed(status: S, seen: S) -> None:
     decision = follow(status, seen)
     if status in FINAL and seen not in FINAL:
         assert decision.next_status is status  # a stale read revives nobody
-        assert decision.effects == (Effect.FINISH,)
+        assert decision.effects == ()
+        ours = follow(status, seen, is_ended_by_us=True)
+        assert (ours.next_status, ours.effects) == (status, (Effect.CANCEL_AT_STRIPE,))
         return
     assert decision.next_status is seen
     assert (Effect.START_GRACE in decision.effects) == (seen in OWING and status not in OWING)
-    assert (Effect.RECOVER in decision.effects) == (seen in OWING)
-    assert (Effect.STOP_RECOVERIES in decision.effects) == (seen in FINAL)
     leaves_debt = status in OWING and seen not in OWING
     assert (Effect.CLEAR_GRACE in decision.effects) == (leaves_debt or seen in FINAL)
 
@@ -74,5 +82,10 @@ def test_what_stripe_says_is_followed(status: S, seen: S) -> None:
     ],
 )
 def test_access(status: S, grace_ends_at: datetime | None, expected: Access) -> None:
-    assert access(status, grace_ends_at, False, NOW) is expected
-    assert access(status, grace_ends_at, True, NOW) is Access.NONE
+    assert access(status, grace_ends_at, False, True, NOW) is expected
+    assert access(status, grace_ends_at, True, True, NOW) is Access.NONE
+
+
+def test_past_due_without_an_open_invoice_has_at_least_grace() -> None:
+    assert access(S.PAST_DUE, NOW, False, False, NOW) is Access.GRACE
+    assert access(S.PAST_DUE, NOW, True, False, NOW) is Access.NONE

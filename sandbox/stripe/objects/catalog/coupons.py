@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from sandbox.stripe import errors
+from sandbox.stripe import amounts, errors
 from sandbox.stripe.params import (
     PAGE,
     Choice,
@@ -88,6 +88,8 @@ def _check(session: Session, params: dict[str, Any]) -> None:
         raise errors.bad_parameter(
             "Must provide percent_off or amount_off.", code="parameter_missing", param="percent_off"
         )
+    if params.get("currency"):
+        amounts.check_currency(params["currency"].lower())
     if has_amount and not params.get("currency"):
         raise errors.bad_parameter(
             "You must pass currency when passing amount_off",

@@ -4,7 +4,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from sandbox.stripe import errors
+from sandbox.stripe import amounts, errors
 from sandbox.stripe.objects.catalog import product_shape
 from sandbox.stripe.params import (
     PAGE,
@@ -17,6 +17,7 @@ from sandbox.stripe.params import (
     Metadata,
     Param,
     Range,
+    Recurring,
     Text,
 )
 from sandbox.stripe.routing import Route
@@ -26,8 +27,8 @@ _INTERVAL: dict[str, Param] = {
     "interval": Choice(("day", "week", "month", "year")),
     "interval_count": Integer(minimum=1),
 }
-PLAIN_RECURRING = Group(_INTERVAL, required=("interval",))
-_RECURRING = Group(
+PLAIN_RECURRING = Recurring(_INTERVAL, required=("interval",))
+_RECURRING = Recurring(
     {**_INTERVAL, "meter": Text(), "usage_type": Choice(("licensed", "metered"))},
     required=("interval",),
 )
@@ -108,6 +109,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         raise errors.bad_parameter(
             "Missing required param: product.", code="parameter_missing", param="product"
         )
+    amounts.check_currency(params["currency"].lower())
     recurring = _recurring(session, params.get("recurring"))
     exact = _exact_amount(params)
     price_id = new_id("price")

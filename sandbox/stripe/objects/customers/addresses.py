@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe.params import Group, Param, Text
+from sandbox.stripe.params import Email, Group, Param, Text
 from sandbox.stripe.session import Object
 
 _LINES = ("city", "country", "line1", "line2", "postal_code", "state")
@@ -19,7 +19,7 @@ SHIPPING = Group(
 )
 BILLING: dict[str, Param] = {
     "address": ADDRESS,
-    "email": Text(),
+    "email": Email(),
     "name": Text(),
     "phone": Text(),
     "tax_id": Text(),

@@ -7,6 +7,7 @@ from sandbox.stripe.objects.customers import addresses, customer_balance, paymen
 from sandbox.stripe.params import (
     PAGE,
     Choice,
+    Email,
     Group,
     Integer,
     Many,
@@ -26,7 +27,10 @@ _SHIPPING = Group(
 )
 _MAX_ON_CLOCK = 3
 _FIELDS: dict[str, Param] = {
-    **{name: Text() for name in _TEXTS},
+    "description": Text(),
+    "email": Email(),
+    "name": Text(256),
+    "phone": Text(20),
     "address": Unsettable(addresses.ADDRESS),
     "balance": Integer(),
     "invoice_prefix": Text(max_length=12),

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.stripe import cards, declines, errors
+from sandbox.stripe import cards, declines, errors, method_types
 from sandbox.stripe.objects.customers import payment_methods
 from sandbox.stripe.objects.customers.addresses import BILLING, NO_BILLING, billing
 from sandbox.stripe.params import PAGE, Choice, Group, Integer, Metadata, Param, Text
@@ -104,7 +104,7 @@ def update(session: Session, params: dict[str, Any], method_id: str) -> Object:
         changes["allow_redisplay"] = params["allow_redisplay"]
     if "billing_details" in params:
         changes["billing_details"] = billing(method["billing_details"], params["billing_details"])
-    if "card" in params:
+    if "card" in params and "card" in method:
         card = method["card"] | params["card"]
         month, year = _expiry(session, card["exp_month"], card["exp_year"])
         changes["card"] = card | {"exp_month": month, "exp_year": year}
@@ -136,7 +136,7 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
     if not params.get("customer"):
         return {"object": "list", "data": [], "has_more": False, "url": "/v1/payment_methods"}
     session.get("customer", params["customer"], param="customer")
-    filters = {"customer": params["customer"]} | _redisplay(params)
+    filters = {"customer": params["customer"]} | _chosen(params)
     return page_of(session, "payment_method", "/v1/payment_methods", params, filters)
 
 
@@ -144,13 +144,12 @@ def list_of_customer(session: Session, params: dict[str, Any], customer_id: str)
     """GET /v1/customers/{id}/payment_methods."""
     session.get("customer", customer_id)
     url = f"/v1/customers/{customer_id}/payment_methods"
-    filters = {"customer": customer_id} | _redisplay(params)
+    filters = {"customer": customer_id} | _chosen(params)
     return page_of(session, "payment_method", url, params, filters)
 
 
-def _redisplay(params: dict[str, Any]) -> dict[str, Any]:
-    wanted = params.get("allow_redisplay")
-    return {"allow_redisplay": wanted} if wanted else {}
+def _chosen(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: params[name] for name in ("allow_redisplay", "type") if params.get(name)}
 
 
 def retrieve_of_customer(
@@ -164,7 +163,7 @@ def retrieve_of_customer(
     return shown(method)
 
 
-_OF_TYPE = {**PAGE, "allow_redisplay": _BOTH["allow_redisplay"], "type": Choice(("card",))}
+_OF_TYPE = {**PAGE, "allow_redisplay": _BOTH["allow_redisplay"], "type": Choice(method_types.TYPES)}
 ROUTES = (
     Route("POST", "/v1/payment_methods", create, _CREATE),
     Route("GET", "/v1/payment_methods", list_all, Group({**_OF_TYPE, "customer": Text()})),

@@ -1,10 +1,11 @@
 """Payment methods: cards that answer by script, and who may use them."""
 
 import hashlib
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.stripe import cards, declines, errors
+from sandbox.stripe import cards, declines, errors, method_types
 from sandbox.stripe.cards import TestCard
 from sandbox.stripe.objects.customers.addresses import NO_BILLING
 from sandbox.stripe.session import Object, Session, new_id, shown
@@ -48,6 +49,17 @@ def make(
     )
 
 
+def make_other(session: Session, kind: str, script: tuple[str, ...]) -> Object:
+    """Create a payment method that is no card; it answers by script, too."""
+    details = dict(method_types.OTHERS[kind])
+    if "fingerprint" in details:
+        details["fingerprint"] = secrets.token_hex(8)
+    fields: dict[str, Any] = {"type": kind, kind: details}
+    made = make(session, TestCard(script=script), **fields)
+    del made["card"]
+    return session.change(made, {}, is_announced=False)
+
+
 def _card(card: TestCard, exp_month: int, exp_year: int) -> Object:
     fingerprint = hashlib.sha256(f"{card.brand}{card.number}".encode()).hexdigest()
     checks: Object = {
@@ -76,7 +88,9 @@ def _card(card: TestCard, exp_month: int, exp_year: int) -> Object:
 def is_expired(session: Session, method: Object) -> bool:
     """Say whether a card's last month is over."""
     today = datetime.fromtimestamp(session.default_now, UTC)
-    card = method["card"]
+    card = method.get("card")
+    if card is None:
+        return False
     return (card["exp_year"], card["exp_month"]) < (today.year, today.month)
 
 
@@ -164,6 +178,8 @@ def forget(session: Session, method: Object) -> Object:
 def renew(session: Session, method_id: str, changes: dict[str, Any]) -> Object:
     """Let a card's bank, and no one else, change its number's end or its expiry."""
     method = session.get("payment_method", method_id)
+    if "card" not in method:
+        raise errors.invalid_request("Only cards are renewed.")
     before = {"card": {name: method["card"][name] for name in changes}}
     card = method["card"] | changes
     session.change(method, {"card": card}, is_announced=False)

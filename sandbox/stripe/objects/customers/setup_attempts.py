@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sandbox.stripe import method_types
 from sandbox.stripe.objects.payments.charge_shape import card_details
 from sandbox.stripe.params import PAGE, Group, Range, Text
 from sandbox.stripe.routing import Route
@@ -15,10 +16,7 @@ _SHOWN_OF_CARD = (
 
 def note(session: Session, intent: Object, method: Object, *, is_authenticated: bool) -> None:
     """Write down how an intent's confirmation went, by the intent's status."""
-    card = card_details(method, is_authenticated=is_authenticated)["card"]
-    kept = {name: card[name] for name in _SHOWN_OF_CARD}
-    if kept["three_d_secure"]:
-        kept["three_d_secure"].pop("exemption_indicator")
+    details = _details(method, is_authenticated=is_authenticated)
     status = intent["status"]
     attempt = session.create(
         {
@@ -32,7 +30,7 @@ def note(session: Session, intent: Object, method: Object, *, is_authenticated: 
             "livemode": False,
             "on_behalf_of": None,
             "payment_method": method["id"],
-            "payment_method_details": {"card": kept, "type": "card"},
+            "payment_method_details": details,
             "setup_error": intent["last_setup_error"],
             "setup_intent": intent["id"],
             "status": "failed" if status == "requires_payment_method" else status,
@@ -40,6 +38,16 @@ def note(session: Session, intent: Object, method: Object, *, is_authenticated: 
         }
     )
     session.change(intent, {"latest_attempt": attempt["id"]}, is_announced=False)
+
+
+def _details(method: Object, *, is_authenticated: bool) -> Object:
+    if "card" not in method:
+        return method_types.set_up(method["type"])
+    card = card_details(method, is_authenticated=is_authenticated)["card"]
+    kept = {name: card[name] for name in _SHOWN_OF_CARD}
+    if kept["three_d_secure"]:
+        kept["three_d_secure"].pop("exemption_indicator")
+    return {"card": kept, "type": "card"}
 
 
 def list_all(session: Session, params: dict[str, Any]) -> Object:

@@ -1,6 +1,7 @@
 """The parameters of Checkout sessions."""
 
 from sandbox.stripe import method_types
+from sandbox.stripe.objects.catalog import prices
 from sandbox.stripe.objects.customers.addresses import SHIPPING
 from sandbox.stripe.objects.hosted.checkout_looks import INVOICE_CREATION, LOOKS
 from sandbox.stripe.objects.subscriptions import subscription_params
@@ -9,6 +10,7 @@ from sandbox.stripe.params import (
     Boolean,
     Choice,
     Decimals,
+    Email,
     Group,
     Integer,
     Many,
@@ -31,13 +33,7 @@ _PRICE_DATA = Group(
             },
             ("name",),
         ),
-        "recurring": Group(
-            {
-                "interval": Choice(("day", "week", "month", "year")),
-                "interval_count": Integer(minimum=1),
-            },
-            required=("interval",),
-        ),
+        "recurring": prices.PLAIN_RECURRING,
         "tax_behavior": Choice(("exclusive", "inclusive", "unspecified")),
         "unit_amount": Integer(minimum=0),
         "unit_amount_decimal": Decimals(),
@@ -81,7 +77,7 @@ _PAYMENT_INTENT_DATA = Group(
         "capture_method": Choice(("automatic", "automatic_async", "manual")),
         "description": Text(),
         "metadata": Metadata(),
-        "receipt_email": Text(),
+        "receipt_email": Email(),
         "setup_future_usage": Choice(("off_session", "on_session")),
         "shipping": SHIPPING,
         "statement_descriptor": Text(max_length=22),
@@ -98,7 +94,7 @@ CREATE = Group(
         "currency": Text(),
         "customer": Text(),
         "customer_creation": Choice(("always", "if_required")),
-        "customer_email": Text(),
+        "customer_email": Email(),
         "discounts": Many(Group({"coupon": Text(), "promotion_code": Text()})),
         "expires_at": Integer(),
         "invoice_creation": INVOICE_CREATION,

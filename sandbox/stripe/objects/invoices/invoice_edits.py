@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe import errors
+from sandbox.stripe import amounts, errors
 from sandbox.stripe.objects.catalog import reductions
 from sandbox.stripe.objects.customers import customer_currency
 from sandbox.stripe.objects.customers.customers import own_method
@@ -23,6 +23,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     """
     customer = session.get("customer", params["customer"], param="customer")
     currency = (params.get("currency") or customer["currency"] or "usd").lower()
+    amounts.check_currency(currency)
     subscription = None
     if params.get("subscription"):
         subscription = session.get("subscription", params["subscription"], param="subscription")
@@ -120,6 +121,10 @@ def put_on(session: Session, invoice: Object, items: list[Object]) -> None:
             f"The currency of the invoice item doesn't match the invoice's currency: "
             f"`{invoice['currency']}`.",
             param="currency",
+        )
+    if len(invoice["lines"]["data"]) + len(items) > invoice_items.MOST:
+        raise errors.invalid_request(
+            f"An invoice can have up to {invoice_items.MOST} invoice items."
         )
     lines = [*invoice["lines"]["data"], *invoice_items.take(session, items, invoice["id"])]
     fill(session, invoice, lines)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Any
 
-from sandbox.stripe import errors
+from sandbox.stripe import amounts, errors
 from sandbox.stripe.currencies import rounded
 from sandbox.stripe.objects.catalog import prices, reductions
 from sandbox.stripe.objects.customers import customer_currency
@@ -82,6 +82,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         invoice = session.get("invoice", params["invoice"], param="invoice")
     default = invoice["currency"] if invoice else customer["currency"]
     terms = priced(session, params, (params.get("currency") or default or "usd").lower())
+    amounts.check_currency(terms["currency"])
     if invoice is None:
         customer_currency.check(session, customer["id"], terms["currency"])
     fields = {name: params[name] for name in ("discountable", "period") if name in params}

@@ -6,6 +6,9 @@ from sandbox.stripe.objects.invoices import invoice_lines
 from sandbox.stripe.objects.invoices.prorations import Proration
 from sandbox.stripe.session import Object, Session, new_id
 
+MOST = 250
+"""How many invoice items one invoice has; the others wait for the next."""
+
 
 def make(
     session: Session,
@@ -114,7 +117,8 @@ def pending(
         subscription_id: Of the invoice: it takes this one's items and those of none.
     """
     waiting = session.find("invoiceitem", customer=customer_id, currency=currency, _is_pending=1)
-    return [item for item in reversed(waiting) if subscription_of(item) in {None, subscription_id}]
+    own = [item for item in reversed(waiting) if subscription_of(item) in {None, subscription_id}]
+    return own[:MOST]
 
 
 def subscription_of(item: Object) -> str | None:

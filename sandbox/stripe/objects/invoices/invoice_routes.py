@@ -78,7 +78,12 @@ _PAYMENTS = Group(
         "created": Range(),
         "invoice": Text(),
         "payment": Group(
-            {"payment_intent": Text(), "type": Choice(("payment_intent",))}, required=("type",)
+            {
+                "payment_intent": Text(),
+                "payment_record": Text(),
+                "type": Choice(("payment_intent", "payment_record")),
+            },
+            required=("type",),
         ),
         "status": Choice(("canceled", "open", "paid")),
     }
@@ -213,9 +218,8 @@ def retrieve_payment(session: Session, _params: dict[str, Any], payment_id: str)
 def list_payments(session: Session, params: dict[str, Any]) -> Object:
     """GET /v1/invoice_payments."""
     filters = {name: params[name] for name in ("invoice", "status") if params.get(name)}
-    intent_id = params.get("payment", {}).get("payment_intent")
-    if intent_id:
-        filters["payment.payment_intent"] = intent_id
+    wanted = params.get("payment", {})
+    filters |= {f"payment.{name}": value for name, value in wanted.items() if value}
     return page_of(session, "invoice_payment", "/v1/invoice_payments", params, filters)
 
 

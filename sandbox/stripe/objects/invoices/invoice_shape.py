@@ -152,6 +152,21 @@ def of_subscription(subscription: Object, proration_date: int | None = None) -> 
     }
 
 
+def payment_by_record(session: Session, invoice: Object, record: Object) -> Object:
+    """Return the link between an invoice and a payment that was made elsewhere."""
+    value = record["amount_guaranteed"]["value"]
+    times = {"canceled_at": None, "paid_at": session.now}
+    return {
+        **payment(session, invoice, record),
+        "amount_paid": value,
+        "amount_requested": value,
+        "is_default": False,
+        "payment": {"payment_record": record["id"], "type": "payment_record"},
+        "status": "paid",
+        "status_transitions": times,
+    }
+
+
 def payment(session: Session, invoice: Object, intent: Object) -> Object:
     """Return the link between an invoice and its payment intent."""
     return {

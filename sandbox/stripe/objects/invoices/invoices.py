@@ -63,7 +63,7 @@ def finalize(session: Session, invoice: Object) -> Object:
 
 def payment_of(session: Session, invoice: Object) -> tuple[Object, Object] | None:
     """Return an invoice's default payment and its intent, if it has one."""
-    for payment in session.find("invoice_payment", invoice=invoice["id"]):
+    for payment in session.find("invoice_payment", invoice=invoice["id"], is_default=1):
         return payment, session.get("payment_intent", payment["payment"]["payment_intent"])
     return None
 
@@ -141,7 +141,8 @@ def _mark_paid(session: Session, invoice: Object, *, is_out_of_band: bool = Fals
     if found and not is_out_of_band:
         payment, _ = found
         times = payment["status_transitions"] | {"paid_at": session.now}
-        paid = {"status": "paid", "amount_paid": invoice["amount_due"], "status_transitions": times}
+        amount = payment["amount_requested"]
+        paid = {"status": "paid", "amount_paid": amount, "status_transitions": times}
         session.change(payment, paid, is_announced=False)
         session.emit("invoice_payment.paid", payment)
         changes["attempt_count"] = max(1, invoice["attempt_count"])
@@ -234,7 +235,23 @@ def pay_out_of_band(session: Session, invoice: Object) -> Object:
     found = payment_of(session, invoice)
     if found and found[1]["status"] in intents.OPEN:
         intents.cancel(session, found[1], "automatic")
+        times = found[0]["status_transitions"] | {"canceled_at": session.now}
+        gone = {"status": "canceled", "status_transitions": times}
+        session.change(found[0], gone, is_announced=False)
     return _mark_paid(session, invoice, is_out_of_band=True)
+
+
+def take_elsewhere(session: Session, invoice: Object, amount: int) -> Object:
+    """Count what was paid elsewhere; once nothing remains the invoice is paid."""
+    remaining = invoice["amount_remaining"] - amount
+    if not remaining:
+        return pay_out_of_band(session, invoice)
+    found = payment_of(session, invoice)
+    if found:
+        session.change(found[1], {"amount": remaining}, is_announced=False)
+        session.change(found[0], {"amount_requested": remaining}, is_announced=False)
+    paid = invoice["amount_paid"] + amount
+    return session.change(invoice, {"amount_paid": paid, "amount_remaining": remaining})
 
 
 def void(session: Session, invoice: Object) -> Object:

@@ -18,7 +18,7 @@ _CREATE = Group(
     {
         "event_name": Text(100),
         "identifier": Text(100),
-        "payload": Metadata(),
+        "payload": Metadata(is_limited=False),
         "timestamp": Integer(),
     },
     required=("event_name", "payload"),
@@ -44,18 +44,18 @@ _SUMMARIES = Group(
 
 
 def create(session: Session, params: dict[str, Any]) -> Object:
-    """POST /v1/billing/meter_events: what Stripe would report afterwards is refused at once."""
+    """POST /v1/billing/meter_events: what cannot be counted is taken, and told of afterwards."""
     meter = meters.active(session, params["event_name"])
     if meter is None:
         raise errors.invalid_request(
-            f"No active meter found for event name {params['event_name']}.", param="event_name"
+            f'No active meter found for event name "{params["event_name"]}".', param="event_name"
         )
     payload = params["payload"] or {}
-    key = meter["customer_mapping"]["event_payload_key"]
-    customer = session.get("customer", payload.get(key, ""), param=f"payload[{key}]")
-    value = _value(meter, payload)
+    customer_id, value, problem = _reading(session, meter, payload)
     timestamp = params.get("timestamp", session.now)
-    _check_time(session, timestamp)
+    # Reason: whose clock an event goes by is known by its customer alone.
+    if customer_id:
+        _check_time(session, timestamp)
     identifier = params.get("identifier") or new_id("event")
     _check_new(session, identifier)
     body: Object = {
@@ -67,13 +67,15 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         "livemode": False,
         "payload": payload,
         "timestamp": timestamp,
-        "_customer": customer["id"],
+        "_customer": customer_id,
+        "_error": problem,
         "_is_canceled": False,
         "_taken_at": session.default_now,
         "_value": value,
     }
     session.create(body)
-    late_usage.renew_drafts(session, customer["id"])
+    if customer_id:
+        late_usage.renew_drafts(session, customer_id)
     return _without_id(body)
 
 
@@ -82,31 +84,42 @@ def _without_id(event: Object) -> Object:
     return {name: value for name, value in shown(event).items() if name != "id"}
 
 
-def _value(meter: Object, payload: dict[str, str]) -> str:
+def _reading(
+    session: Session, meter: Object, payload: dict[str, str]
+) -> tuple[str | None, str, str | None]:
+    """Return whose usage an event tells of and how much, or why it cannot be counted."""
+    key = meter["customer_mapping"]["event_payload_key"]
+    if not payload.get(key):
+        return None, "0", "meter_event_no_customer_defined"
+    customer = session.store.get(payload[key])
+    if customer is None or customer["object"] != "customer" or customer.get("deleted"):
+        return None, "0", "meter_event_customer_not_found"
+    session.get("customer", customer["id"])
     if meter["default_aggregation"]["formula"] == "count":
-        return "1"
-    key = meter["value_settings"]["event_payload_key"]
-    value = payload.get(key, "")
-    if not _VALUE.fullmatch(value):
-        raise errors.invalid_request(
-            f"The payload's {key} must be a number.",
-            code="meter_event_invalid_value" if key in payload else "meter_event_value_not_found",
-            param=f"payload[{key}]",
-        )
-    return value
+        return customer["id"], "1", None
+    value = payload.get(meter["value_settings"]["event_payload_key"])
+    if value is None or not _VALUE.fullmatch(value):
+        missing = "meter_event_value_not_found"
+        return None, "0", missing if value is None else "meter_event_invalid_value"
+    return customer["id"], value, None
+
+
+def unread(session: Session) -> list[Object]:
+    """Return the events that could not be counted, oldest first, and why."""
+    found = [event for event in session.find(meter_usage.EVENT)[::-1] if event["_error"]]
+    names = ("event_name", "identifier", "payload")
+    return [{**{n: event[n] for n in names}, "code": event["_error"]} for event in found]
 
 
 def _check_time(session: Session, timestamp: int) -> None:
     if timestamp < session.now - _OLDEST:
         raise errors.invalid_request(
             "The timestamp must be within the past 35 days.",
-            code="timestamp_too_far_in_past",
             param="timestamp",
         )
     if timestamp > session.now + _AHEAD:
         raise errors.invalid_request(
             "The timestamp must be at most 5 minutes in the future.",
-            code="timestamp_in_future",
             param="timestamp",
         )
 
@@ -126,14 +139,16 @@ def adjust(session: Session, params: dict[str, Any]) -> Object:
     if not found:
         raise errors.missing("meter event", identifier, param="cancel[identifier]")
     event = found[0]
-    session.get("customer", event["_customer"])
+    if event["_customer"]:
+        session.get("customer", event["_customer"])
     if event["_is_canceled"] or event["_taken_at"] <= session.default_now - DAY:
         raise errors.invalid_request(
             "Only an event of the last 24 hours can be canceled, and only once.",
             param="cancel[identifier]",
         )
     session.change(event, {"_is_canceled": True}, is_announced=False)
-    late_usage.renew_drafts(session, event["_customer"])
+    if event["_customer"]:
+        late_usage.renew_drafts(session, event["_customer"])
     return {
         "object": "billing.meter_event_adjustment",
         "cancel": {"identifier": identifier},

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe import declines
+from sandbox.stripe import declines, method_types
 from sandbox.stripe.session import Object, Session, new_id
 
 _SCORES = {"normal": 20, "elevated": 70, "blocked": 95}
@@ -100,7 +100,9 @@ def _outcome(failure: dict[str, Any], risk: str) -> Object:
 
 
 def card_details(method: Object, *, is_authenticated: bool, amount: int | None = None) -> Object:
-    """Return a card as charges show it."""
+    """Return a card, or another payment method, as charges show it."""
+    if "card" not in method:
+        return method_types.charged(method)
     card = method["card"]
     secure: Object = {
         "authentication_flow": "challenge",

@@ -90,7 +90,8 @@ def _accept(session: Session, intent: Object, charge: Object, **changes: Any) ->
 
 def _authorize(session: Session, intent: Object, charge: Object) -> None:
     lapses_at = session.default_now + AUTHORIZATION_LIFETIME
-    charge["payment_method_details"]["card"]["capture_before"] = lapses_at
+    details = charge["payment_method_details"]
+    details[details["type"]] = details[details["type"]] | {"capture_before": lapses_at}
     session.create(charge, event="charge.succeeded")
     amount = intent["amount"]
     _accept(session, intent, charge, status="requires_capture", amount_capturable=amount)
@@ -151,7 +152,7 @@ def _decline(session: Session, intent: Object, method: Object, outcome: str) -> 
     failure = declines.failure_of(outcome) | {
         "charge": charge["id"],
         "payment_method": shown(method),
-        "payment_method_type": "card",
+        "payment_method_type": method["type"],
     }
     session.change(
         intent,

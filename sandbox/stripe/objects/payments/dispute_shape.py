@@ -1,5 +1,6 @@
 """What disputes look like."""
 
+from sandbox.stripe import errors
 from sandbox.stripe.session import Object, Session, new_id
 
 DAY = 86_400
@@ -27,6 +28,8 @@ _NETWORK_REASONS = {
 
 def dispute(session: Session, charge: Object, *, reason: str, is_inquiry: bool) -> Object:
     """Return a dispute that nobody has answered yet; an inquiry takes no money."""
+    if "card" not in charge["payment_method_details"]:
+        raise errors.invalid_request("This sandbox has disputes of card payments only.")
     brand = charge["payment_method_details"]["card"]["brand"]
     code = _NETWORK_REASONS.get((reason, brand))
     if is_inquiry and code:

@@ -11,6 +11,7 @@ from sandbox.stripe.params import (
     PAGE,
     Boolean,
     Choice,
+    Email,
     Group,
     Integer,
     Many,
@@ -33,7 +34,7 @@ _FIELDS: dict[str, Param] = {
     "payment_method_options": Group(
         {"card": Group({"request_three_d_secure": Choice(("any", "automatic", "challenge"))})}
     ),
-    "receipt_email": Text(),
+    "receipt_email": Email(),
     "setup_future_usage": Choice(("off_session", "on_session")),
     "shipping": SHIPPING,
 }

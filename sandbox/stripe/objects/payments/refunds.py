@@ -6,7 +6,7 @@ from sandbox.stripe import cards, errors
 from sandbox.stripe.objects.payments import balance, disputes
 from sandbox.stripe.params import PAGE, Choice, Group, Integer, Metadata, Range, Text
 from sandbox.stripe.routing import Route
-from sandbox.stripe.session import Object, Session, merged, new_id, page_of, shown
+from sandbox.stripe.session import Object, Session, former, merged, new_id, page_of, shown
 
 SECONDS_TO_SETTLE = 60
 _REASONS = ("duplicate", "fraudulent", "requested_by_customer")
@@ -40,7 +40,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
     session.create(refund, event="refund.created")
     before = {name: charge[name] for name in ("amount_refunded", "refunded")}
     _count(session, charge, amount)
-    session.emit("charge.refunded", charge, previous=before)
+    session.emit("charge.refunded", charge, previous=former(before, charge))
     if ways in {cards.REFUND_WAITS, cards.REFUND_FAILS}:
         session.schedule(
             "settle_refund", refund["id"], session.default_now + SECONDS_TO_SETTLE, is_payment=True
@@ -116,7 +116,8 @@ def _amount(session: Session, charge: Object, wanted: int | None) -> int:
 def release(session: Session, charge: Object, amount: int) -> Object:
     """Let go of money that was held and not taken: a refund that moves no balance."""
     refund = _body(session, charge, amount) | {"_ways": None}
-    refund["destination_details"]["card"]["type"] = "reversal"
+    if "destination_details" in refund:
+        refund["destination_details"]["card"]["type"] = "reversal"
     return session.create(refund)
 
 
@@ -131,14 +132,7 @@ def _body(session: Session, charge: Object, amount: int) -> Object:
         "currency": charge["currency"],
         "customer": charge["customer"],
         "customer_account": None,
-        "destination_details": {
-            "card": {
-                "reference_status": "pending",
-                "reference_type": "acquirer_reference_number",
-                "type": "refund",
-            },
-            "type": "card",
-        },
+        **_destination(charge["payment_method_details"]["type"]),
         "metadata": {},
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
@@ -148,6 +142,14 @@ def _body(session: Session, charge: Object, amount: int) -> Object:
         "status": "succeeded",
         "transfer_reversal": None,
     }
+
+
+def _destination(kind: str) -> Object:
+    if kind != "card":
+        return {}
+    reference = {"reference_status": "pending", "reference_type": "acquirer_reference_number"}
+    card = {**reference, "type": "refund"}
+    return {"destination_details": {"card": card, "type": "card"}}
 
 
 def _record(session: Session, refund: Object, outcome: str) -> None:
@@ -200,7 +202,7 @@ def _announce(session: Session, refund: Object, changes: dict[str, Any]) -> None
     """Save changes, under both names that Stripe tells of them."""
     before = {name: refund.get(name) for name in changes}
     session.change(refund, changes)
-    session.emit("charge.refund.updated", refund, previous=before)
+    session.emit("charge.refund.updated", refund, previous=former(before, refund))
 
 
 def retrieve(session: Session, _params: dict[str, Any], refund_id: str) -> Object:

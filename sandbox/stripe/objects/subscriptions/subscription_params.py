@@ -1,6 +1,6 @@
 """The parameters of the calls on subscriptions and their items."""
 
-from sandbox.stripe.objects.catalog import reductions
+from sandbox.stripe.objects.catalog import prices, reductions
 from sandbox.stripe.objects.invoices.invoice_item_routes import PRICE_DATA
 from sandbox.stripe.params import (
     PAGE,
@@ -44,13 +44,7 @@ RECURRING_PRICE_DATA = Group(
     {
         "currency": Text(),
         "product": Text(),
-        "recurring": Group(
-            {
-                "interval": Choice(("day", "week", "month", "year")),
-                "interval_count": Integer(minimum=1),
-            },
-            required=("interval",),
-        ),
+        "recurring": prices.PLAIN_RECURRING,
         "tax_behavior": Choice(("exclusive", "inclusive", "unspecified")),
         "unit_amount": Integer(minimum=0),
     },
@@ -80,7 +74,7 @@ _BOTH: dict[str, Param] = {
     "collection_method": Choice(("charge_automatically", "send_invoice")),
     "days_until_due": Integer(minimum=0),
     "default_payment_method": Text(),
-    "description": Text(),
+    "description": Text(500),
     "discounts": reductions.WISHES,
     "metadata": Metadata(),
     "off_session": Boolean(),

@@ -128,6 +128,10 @@ def _trial_end(session: Session, params: dict[str, Any]) -> int | None:
         return None
     if trial_end is not None and trial_end <= session.now:
         raise errors.invalid_request("Invalid timestamp: must be in the future", param="trial_end")
+    if trial_end is not None and trial_end > period_end(session.now, "year", 2):
+        raise errors.invalid_request(
+            "Invalid timestamp: a trial can be at most two years long", param="trial_end"
+        )
     days = params.get("trial_period_days") or 0
     return trial_end or (session.now + days * periods.DAY if days else None)
 

@@ -47,12 +47,12 @@ def list_all(session: Session, params: dict[str, Any]) -> Object:
             code="parameters_exclusive",
             param="types",
         )
+    bounds: dict[str, int] = params.get("created", {})
     types = [params["type"]] if params.get("type") else params.get("types", [])
     rows, has_more = session.store.events(
         types,
-        params.get("created", {}),
+        bounds | {"gte": max(bounds.get("gte", 0), _oldest(session))},
         params,
-        since=_oldest(session),
         is_delivered=params.get("delivery_success"),
     )
     data = [_as_of_now(session, row) for row in rows]

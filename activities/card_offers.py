@@ -1,0 +1,50 @@
+"""Offers of a new default card to the unpaid invoices of its owner."""
+
+from adapters.stripe.invoices import StripeInvoices
+from database.card_offers import CardOfferRepository
+from database.session import Sessions
+
+
+class CardOffers:
+    """Notes which card a customer has set while invoices were unpaid.
+
+    Their payment retries may not have begun yet: whoever begins one finds the note.
+    """
+
+    def __init__(self, invoices: StripeInvoices, sessions: Sessions) -> None:
+        self._invoices = invoices
+        self._sessions = sessions
+
+    async def offer(self, stripe_customer_id: str, card_id: str) -> tuple[str, ...]:
+        """Note that a card is being set, before Stripe is asked to.
+
+        Stripe tells of the change too, and must find it offered already.
+
+        Returns:
+            The invoices that it is offered to.
+
+        Raises:
+            ApplicationError: Stripe is down.
+        """
+        owed = tuple(await self._invoices.list_owed_of(stripe_customer_id))
+        async with self._sessions.begin() as session:
+            await CardOfferRepository(session).offer(owed, card_id)
+        return owed
+
+    async def offer_if_new(self, stripe_customer_id: str, card_id: str) -> tuple[str, ...]:
+        """Note that a card was set at Stripe, where that is not known yet.
+
+        Returns:
+            The invoices that it was not offered to before.
+
+        Raises:
+            ApplicationError: Stripe is down.
+        """
+        owed = tuple(await self._invoices.list_owed_of(stripe_customer_id))
+        async with self._sessions.begin() as session:
+            return await CardOfferRepository(session).offer_if_new(owed, card_id)
+
+    async def withdraw(self, stripe_invoice_ids: tuple[str, ...], card_id: str) -> None:
+        """Note that Stripe refused to set a card."""
+        async with self._sessions.begin() as session:
+            await CardOfferRepository(session).withdraw(stripe_invoice_ids, card_id)

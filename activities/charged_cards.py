@@ -1,0 +1,59 @@
+"""Which card an unpaid invoice is charged to."""
+
+from adapters.stripe.cards import StripeCards
+from adapters.stripe.subscriptions import StripeSubscriptions
+from domain.errors import NotFoundError, ProviderRejectedError
+from domain.ids import charge_key
+from domain.retries import AttemptTrigger
+from domain.retry_messages import ChargeOrder
+from domain.seen import ChargeableSeen, UnpaidInvoice
+from services.stripe_idempotency import post_once
+
+
+class ChargedCards:
+    """Chooses the card of a charge, and replaces the failed one where it stood."""
+
+    def __init__(self, cards: StripeCards, subscriptions: StripeSubscriptions) -> None:
+        self._cards = cards
+        self._subscriptions = subscriptions
+
+    async def choose(self, order: ChargeOrder, invoice: UnpaidInvoice) -> ChargeableSeen | None:
+        """Return what is to be charged; None if there is nothing, or it was removed at Stripe.
+
+        Raises:
+            ApplicationError: Stripe is down.
+        """
+        card_id = order.stripe_payment_method_id or invoice.card_id
+        if card_id is None:
+            return None
+        try:
+            card = await self._cards.chargeable(card_id)
+        except (NotFoundError, ProviderRejectedError):
+            return None
+        return card if card.stripe_customer_id is not None else None
+
+    async def replace_failed(
+        self,
+        order: ChargeOrder,
+        invoice: UnpaidInvoice,
+        card: ChargeableSeen,
+    ) -> None:
+        """Make a new card the subscription's own; the customer's default was set already.
+
+        Raises:
+            ApplicationError: Stripe refused, or is down.
+        """
+        stripe_id, card_id = order.stripe_subscription_id, card.stripe_payment_method_id
+        is_new = order.trigger is AttemptTrigger.NEW_CARD
+        if not is_new or invoice.subscription_card_id in {None, card_id}:
+            return
+
+        async def post(key: str) -> bool:
+            await self._subscriptions.use_card(stripe_id, card_id, key)
+            return True
+
+        async def find() -> bool | None:
+            return await self._subscriptions.default_card(stripe_id) == card_id or None
+
+        key = f"{charge_key(order.stripe_invoice_id, order.attempt)}:card"
+        await post_once(key, post, find, is_repeated=order.is_repeated)

@@ -1,0 +1,71 @@
+"""Stripe's small job of following what was changed of a customer there."""
+
+from temporalio import activity
+
+from activities.card_offers import CardOffers
+from adapters.stripe.customers import StripeCustomers
+from database.payment_methods import PaymentMethodRepository
+from database.session import Sessions
+from database.users import UserRepository
+from database.webhook_events import WebhookEventRepository
+from domain.errands import ErrandResult, StripeErrand
+from domain.errors import InvalidInputError, NotFoundError
+from domain.seen import CustomerSeen
+from domain.webhooks import new_default_card
+
+
+class CustomerSyncActivities:
+    """A user's customer at Stripe, followed here."""
+
+    def __init__(
+        self,
+        customers: StripeCustomers,
+        offers: CardOffers,
+        sessions: Sessions,
+    ) -> None:
+        self._customers = customers
+        self._offers = offers
+        self._sessions = sessions
+
+    @activity.defn
+    async def sync_customer(self, errand: StripeErrand) -> ErrandResult:
+        """Follow what was changed of a customer at Stripe: cards, the default card, deletion.
+
+        Args:
+            errand: With the user, their customer, and the events that told of it.
+
+        Returns:
+            The payment retries to which a new default card is offered.
+
+        Raises:
+            ApplicationError: Stripe is down.
+        """
+        user_id, customer_id = errand.user_id, errand.stripe_customer_id
+        if user_id is None or customer_id is None:
+            raise InvalidInputError("this operation needs a user and a customer")
+        async with self._sessions.begin() as session:
+            count = await UserRepository(session).begin_customer_sync(user_id)
+            bodies = await WebhookEventRepository(session).bodies_of(errand.stripe_event_ids)
+        seen = await self._read(customer_id)
+        async with self._sessions.begin() as session:
+            users, methods = UserRepository(session), PaymentMethodRepository(session)
+            # Reason: one that began later has read newer facts, and writes them.
+            if await users.is_last_customer_sync(user_id, customer_id, count):
+                if seen.is_deleted:
+                    await users.forget_customer(user_id, customer_id)
+                await methods.follow(user_id, seen)
+        told = {new_default_card(body) for body in bodies}
+        offered: tuple[str, ...] = ()
+        if seen.default_card_id is not None and seen.default_card_id in told:
+            offered = await self._offers.offer_if_new(customer_id, seen.default_card_id)
+        return ErrandResult(
+            resource_id=errand.resource_id,
+            stripe_payment_method_id=seen.default_card_id,
+            retried_stripe_invoice_ids=offered,
+        )
+
+    async def _read(self, stripe_customer_id: str) -> CustomerSeen:
+        try:
+            return await self._customers.read(stripe_customer_id)
+        except NotFoundError:
+            return CustomerSeen(stripe_customer_id=stripe_customer_id, is_deleted=True)

@@ -1,0 +1,126 @@
+"""Cards, and whatever else can be charged, at Stripe."""
+
+import stripe
+
+from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.reading import field, object_id, required
+from domain.errors import ConflictError, InvalidInputError, NotFoundError
+from domain.seen import CardSeen, ChargeableSeen
+
+
+class StripeCards:
+    """What the product needs of payment methods, and no more."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._client = client
+
+    async def attach(
+        self,
+        stripe_payment_method_id: str,
+        stripe_customer_id: str,
+        key: str,
+    ) -> CardSeen:
+        """Attach a card.
+
+        Raises:
+            InvalidInputError: It is no card (`unsupported_payment_method`).
+            ApplicationError: See `translate_stripe_errors`.
+        """
+        with translate_stripe_errors():
+            attached = await self._client.v1.payment_methods.attach_async(
+                stripe_payment_method_id,
+                {"customer": stripe_customer_id},
+                {"idempotency_key": key},
+            )
+        return card_seen(attached)
+
+    async def attached(self, stripe_payment_method_id: str, stripe_customer_id: str) -> CardSeen:
+        """Return a card that is attached to this customer, or say what it is instead.
+
+        Raises:
+            InvalidInputError: It is no card (`unsupported_payment_method`).
+            NotFoundError: It belongs to somebody else.
+            ConflictError: It is attached to nobody (`payment_method_unusable`).
+            ApplicationError: See `translate_stripe_errors`.
+        """
+        with translate_stripe_errors():
+            found = await self._client.v1.payment_methods.retrieve_async(stripe_payment_method_id)
+        owner = object_id(field(found, "customer"))
+        if owner is None:
+            message = "this card was detached or used before, and cannot be attached again"
+            raise ConflictError(message, "payment_method_unusable")
+        if owner != stripe_customer_id:
+            raise NotFoundError("there is no such payment method")
+        return card_seen(found)
+
+    async def use_card(
+        self,
+        stripe_customer_id: str,
+        stripe_payment_method_id: str,
+        key: str,
+    ) -> None:
+        """Make a card the customer's default for invoices."""
+        with translate_stripe_errors():
+            await self._client.v1.customers.update_async(
+                stripe_customer_id,
+                {"invoice_settings": {"default_payment_method": stripe_payment_method_id}},
+                {"idempotency_key": key},
+            )
+
+    async def default_card(self, stripe_customer_id: str) -> str | None:
+        """Return the payment method that a customer's invoices are charged to."""
+        with translate_stripe_errors():
+            found = await self._client.v1.customers.retrieve_async(stripe_customer_id)
+        return object_id(field(found, "invoice_settings.default_payment_method"))
+
+    async def detach(self, stripe_payment_method_id: str, key: str) -> None:
+        """Detach a card from its customer."""
+        with translate_stripe_errors():
+            await self._client.v1.payment_methods.detach_async(
+                stripe_payment_method_id,
+                {},
+                {"idempotency_key": key},
+            )
+
+    async def is_detached(self, stripe_payment_method_id: str) -> bool:
+        """Tell whether a payment method is nobody's, or gone."""
+        try:
+            found = await self.chargeable(stripe_payment_method_id)
+        except NotFoundError:
+            return True
+        return found.stripe_customer_id is None
+
+    async def chargeable(self, stripe_payment_method_id: str) -> ChargeableSeen:
+        """Return a payment method of any type.
+
+        Raises:
+            NotFoundError: Stripe does not know it.
+            ApplicationError: See `translate_stripe_errors`.
+        """
+        with translate_stripe_errors():
+            found = await self._client.v1.payment_methods.retrieve_async(stripe_payment_method_id)
+        kind = field(found, "type") or "card"
+        return ChargeableSeen(
+            stripe_payment_method_id=required(found, "id"),
+            stripe_customer_id=object_id(field(found, "customer")),
+            fingerprint=field(found, f"{kind}.fingerprint") or required(found, "id"),
+        )
+
+
+def card_seen(found: stripe.PaymentMethod) -> CardSeen:
+    """Return what the product sees of a card.
+
+    Raises:
+        InvalidInputError: It is no card (`unsupported_payment_method`).
+    """
+    card = field(found, "card")
+    if card is None:
+        raise InvalidInputError("only cards are supported", "unsupported_payment_method")
+    return CardSeen(
+        stripe_payment_method_id=required(found, "id"),
+        brand=field(card, "brand") or "unknown",
+        last4=field(card, "last4") or "",
+        exp_month=field(card, "exp_month") or 0,
+        exp_year=field(card, "exp_year") or 0,
+        fingerprint=field(card, "fingerprint"),
+    )

@@ -1,0 +1,98 @@
+"""The invoices of a subscription, read as far as they may have changed."""
+
+from collections.abc import Sequence
+
+import stripe
+
+from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.reading import required
+from adapters.stripe.seen import invoice_seen, is_period_line, shows_period
+from domain.errors import NotFoundError
+from domain.seen import InvoiceSeen, KnownInvoices
+
+# Reason: more than one period's invoices, and little to read again and again.
+INVOICE_PAGE_SIZE = 12
+LINE_PAGE_SIZE = 100
+
+
+class SubscriptionInvoices:
+    """Reads what is new of a subscription's invoices."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._client = client
+
+    async def read(
+        self,
+        stripe_subscription_id: str,
+        known: KnownInvoices,
+    ) -> tuple[Sequence[InvoiceSeen], Sequence[str]]:
+        """Return all invoices that may have changed since we looked last.
+
+        Args:
+            stripe_subscription_id: Whose.
+            known: What we know already.
+
+        Returns:
+            The invoices, and the ids of known drafts that were deleted.
+
+        Raises:
+            ApplicationError: See `translate_stripe_errors`.
+        """
+        invoices = await self._invoices(stripe_subscription_id, known)
+        seen_ids = {invoice.stripe_invoice_id for invoice in invoices}
+        deleted: list[str] = []
+        for stripe_invoice_id in sorted(known.unsettled - seen_ids):
+            invoice = await self._invoice(stripe_invoice_id)
+            if invoice is None:
+                deleted.append(stripe_invoice_id)
+            else:
+                invoices.append(invoice)
+        return invoices, deleted
+
+    async def _invoices(
+        self,
+        stripe_subscription_id: str,
+        known: KnownInvoices,
+    ) -> list[InvoiceSeen]:
+        """Return invoices, newest first, down to one that cannot change any more."""
+        invoices: list[InvoiceSeen] = []
+        with translate_stripe_errors():
+            page = await self._client.v1.invoices.list_async(
+                {
+                    "subscription": stripe_subscription_id,
+                    "limit": INVOICE_PAGE_SIZE,
+                    "expand": ["data.payments"],
+                },
+            )
+            while True:
+                invoices += [await self._seen(found) for found in page.data]
+                # Reason: what is older than a settled one was read when that one was.
+                is_enough = any(each.stripe_invoice_id in known.settled for each in invoices)
+                if is_enough or not page.has_more:
+                    return invoices
+                page = await page.next_page_async()
+
+    async def _invoice(self, stripe_invoice_id: str) -> InvoiceSeen | None:
+        """Return one invoice; None if it was deleted, as drafts can be."""
+        try:
+            with translate_stripe_errors():
+                found = await self._client.v1.invoices.retrieve_async(
+                    stripe_invoice_id,
+                    {"expand": ["payments"]},
+                )
+                return await self._seen(found)
+        except NotFoundError:
+            return None
+
+    async def _seen(self, found: stripe.Invoice) -> InvoiceSeen:
+        """Read one invoice, and more of its lines if the first ten do not tell its period."""
+        if shows_period(found):
+            return invoice_seen(found)
+        page = await self._client.v1.invoices.line_items.list_async(
+            required(found, "id"),
+            {"limit": LINE_PAGE_SIZE},
+        )
+        async for line in page.auto_paging_iter():
+            if is_period_line(line):
+                return invoice_seen(found, [line])
+        return invoice_seen(found)

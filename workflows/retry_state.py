@@ -1,0 +1,91 @@
+"""What a payment retry knows, and what it still has to do."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.retries import CLOSED, AttemptTrigger, Recovery, RetryStatus, with_request
+    from domain.retry_messages import ChargeOrder, RetryStart
+
+
+class RetryState:
+    """Where one payment retry stands, and what it owes; it travels over continue-as-new."""
+
+    def __init__(self, start: RetryStart) -> None:
+        self.recovery = start.recovery or _fresh(start)
+        self.attempt = start.attempt
+        self.charge = start.charge
+        self.is_opened = start.recovery is not None
+        self.is_refresh_owed = start.is_refresh_owed
+        self._offered_card_id = start.offered_card_id
+        self._start = start
+
+    def move(self, **changes: object) -> None:
+        """Change what is known."""
+        self.recovery = self.recovery.model_copy(update=changes)
+
+    def is_closed(self) -> bool:
+        """Whether there is nothing more to collect, as far as is known."""
+        is_reopening = self.is_refresh_owed or not self.is_opened
+        return self.recovery.retry_status in CLOSED and not is_reopening
+
+    def is_owing(self) -> bool:
+        """Whether a step is to be taken before anything else."""
+        return not self.is_opened or self.is_refresh_owed or self.charge is not None
+
+    def owe_charge(self, trigger: AttemptTrigger, card_id: str | None = None) -> None:
+        """Owe one charge; another card goes before a charge that could not be made."""
+        if self.charge is not None and trigger is not AttemptTrigger.NEW_CARD:
+            return
+        self.attempt += 1
+        self.charge = ChargeOrder(
+            payment_retry_id=self._start.payment_retry_id,
+            stripe_subscription_id=self._start.stripe_subscription_id,
+            stripe_invoice_id=self._start.stripe_invoice_id,
+            attempt=self.attempt,
+            trigger=trigger,
+            attempted_at=workflow.now(),
+            stripe_payment_method_id=card_id,
+        )
+
+    def try_card(self, card_id: str | None) -> None:
+        """Owe a charge of another card; while a newer invoice goes first, after that."""
+        if self.recovery.retry_status is RetryStatus.PAUSED:
+            self._offered_card_id = card_id
+        elif not self.is_closed():
+            self.owe_charge(AttemptTrigger.NEW_CARD, card_id)
+
+    def stop(self) -> None:
+        """End without another charge."""
+        self.charge, self.is_refresh_owed, self.is_opened = None, False, True
+        if self.recovery.retry_status not in CLOSED:
+            self.move(retry_status=RetryStatus.CANCELED)
+
+    def resume(self) -> None:
+        """Go on where it was suspended; with another card, if one was set meanwhile."""
+        card_id, self._offered_card_id = self._offered_card_id, None
+        self.move(retry_status=RetryStatus.WAITING, asked_at=None)
+        self.recovery = with_request(self.recovery, workflow.now())
+        if card_id is not None:
+            self.owe_charge(AttemptTrigger.NEW_CARD, card_id)
+
+    def carried(self, link: str | None, mailed_keys: tuple[str, ...]) -> RetryStart:
+        """Return what the next run needs of this one."""
+        carried = {
+            "recovery": self.recovery if self.is_opened else None,
+            "attempt": self.attempt,
+            "charge": self.charge,
+            "offered_card_id": self._offered_card_id,
+            "is_refresh_owed": self.is_refresh_owed,
+            "link": link,
+            "mailed_keys": mailed_keys,
+        }
+        return self._start.model_copy(update=carried)
+
+
+def _fresh(start: RetryStart) -> Recovery:
+    status = RetryStatus.PAUSED if start.is_suspended else RetryStatus.WAITING
+    return Recovery(
+        retry_status=status,
+        waits_from=workflow.now(),
+        grace_ends_at=start.grace_ends_at,
+    )

@@ -1,0 +1,63 @@
+"""Takes the steps of a workflow, and parks what cannot be taken."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from domain.parked import ParkedStep, pause_after
+    from workflows.canceling import StepInterruptedError
+    from workflows.owed_steps import parked_step
+
+Answer = TypeVar("Answer")
+
+
+class StepAttempts:
+    """How often the present step was tried, and until when it rests."""
+
+    def __init__(self, show: Callable[[ParkedStep | None], Awaitable[None]]) -> None:
+        self.rests_until: datetime | None = None
+        self._show = show
+        self._try_count = 0
+        self._parked: ParkedStep | None = None
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the step was tried before and may have been done."""
+        return self._try_count > 0
+
+    def wake(self) -> None:
+        """Take a parked step again at once."""
+        self.rests_until = None
+
+    async def take(self, name: str, call: Coroutine[Any, Any, Answer]) -> Answer | None:
+        """Take a step; one that cannot be taken is parked, and rests.
+
+        Returns:
+            What it answers; None if it was called off or parked.
+        """
+        try:
+            answer = await call
+        except StepInterruptedError:
+            self._try_count += 1
+            return None
+        except ActivityError as error:
+            await self._park(name, error)
+            return None
+        self._try_count, self.rests_until = 0, None
+        if self._parked is not None:
+            self._parked = None
+            await self._show(None)
+        return answer
+
+    async def _park(self, name: str, error: ActivityError) -> None:
+        now, known = workflow.now(), self._parked
+        self._try_count += 1
+        self.rests_until = now + pause_after(self._try_count)
+        since = known.since if known is not None and known.step == name else now
+        self._parked = parked_step(name, error, since)
+        workflow.logger.error("step parked", extra={"step": name, "code": self._parked.code})
+        await self._show(self._parked)
