@@ -22,4 +22,4 @@ USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "deploy/healthcheck.py", "http://127.0.0.1:8000/health"]
-CMD ["uvicorn", "api.app:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "5", "--limit-concurrency", "1000"]
+CMD ["python", "-m", "api", "--host", "0.0.0.0", "--port", "8000"]

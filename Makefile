@@ -8,6 +8,9 @@ DCLINT_VERSION := 3.1.0
 DCLINT := node_modules/dclint/bin/dclint.cjs
 STRIPE_CLI_VERSION := 1.52.0
 STRIPE_CLI := node_modules/@stripe/cli/bin/shim.js
+DJSTRIPE := .venv-djstripe
+DJSTRIPE_LOCK := tests/clients/djstripe/requirements.lock
+BETTER_AUTH := tests/clients/better_auth
 PLANTED := tests/gates/planted/docker-compose.yml
 
 IS_SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -17,6 +20,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 # Most tests wait for servers most of the time: three processes of them, each with servers of its own,
 # keep two cores busy. `make test PARALLEL=` runs them one after the other.
 PARALLEL ?= --numprocesses 3 --dist loadscope --no-loadscope-reorder
+# What needs a client that somebody else wrote has a target of its own.
+FAST := not soak and not stripe_cli and not client
 # What hangs is to fail, and to say where.
 LIMIT := --timeout 180
 
@@ -27,7 +32,8 @@ CODE := $(wildcard $(ROOMS) tests *.py)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test soak campaign mutants cover check format lint types imports house containers stripe-cli lock
+.PHONY: help install up demo test soak campaign mutants cover check format lint types imports house containers stripe-cli \
+	dj-stripe better-auth lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,7 +62,7 @@ demo: $(STAMP) ## show the main job from end to end (ARGS=--keep leaves it runni
 	@$(BIN)/python cli.py demo $(ARGS)
 
 test: $(STAMP) ## run the tests; no network, no Docker (ARGS="-k name")
-	@$(BIN)/python -m pytest -m "not soak and not stripe_cli" $(LIMIT) $(PARALLEL) $(ARGS)
+	@$(BIN)/python -m pytest -m "$(FAST)" $(LIMIT) $(PARALLEL) $(ARGS)
 
 soak: $(STAMP) ## run the long measures
 	@$(BIN)/python -m pytest -m soak $(ARGS)
@@ -72,11 +78,11 @@ cover: $(STAMP) ## run the tests and hold them to the coverage goals (Python 3.1
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
 		echo "error: coverage is measured on 3.12 or newer: make cover VENV=.venv-3.12 PYTHON=python3.12" >&2; \
 		exit 1; }
-	@$(BIN)/python -m pytest -m "not soak and not stripe_cli" $(LIMIT) --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -m "$(FAST)" $(LIMIT) --cov --cov-report= $(ARGS)
 	@$(BIN)/python -m coverage report --skip-covered --fail-under=85
 	@$(BIN)/python -m coverage report --include='domain/*' --fail-under=100
 
-check: format lint types imports house containers stripe-cli ## all gates: format, lint, types, imports, house rules, containers, Stripe's CLI
+check: format lint types imports house containers stripe-cli dj-stripe better-auth ## all gates: format, lint, types, imports, house rules, containers, others' clients
 
 format: $(STAMP)
 	@echo "== format: ruff format --check"
@@ -124,13 +130,43 @@ stripe-cli: $(STAMP)
 		echo "npm is not here: Stripe's triggers are not run (CI does it with Stripe's CLI)"; \
 	fi
 
+dj-stripe: $(STAMP) $(DJSTRIPE)/.installed
+	@echo "== dj-stripe: its sync and its webhook view against the sandbox"
+	@$(BIN)/python -m pytest -q -m client $(LIMIT) tests/clients/test_djstripe.py $(ARGS)
+
+$(DJSTRIPE)/.installed: $(DJSTRIPE_LOCK) | $(STAMP)
+	@echo "Installing dj-stripe into $(DJSTRIPE)"
+	@$(BIN)/python -m venv --clear $(DJSTRIPE)
+	@$(DJSTRIPE)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
+		-r $(DJSTRIPE_LOCK)
+	@touch $@
+
+better-auth: $(STAMP)
+	@echo "== better-auth: a shop with Better Auth's Stripe plugin against the sandbox"
+	@if command -v npm >/dev/null; then \
+		$(MAKE) --silent --no-print-directory $(BETTER_AUTH)/node_modules/.installed || exit 1; \
+		$(BIN)/python -m pytest -q -m client $(LIMIT) tests/clients/test_better_auth.py $(ARGS); \
+	elif [ "$(CI)" = true ]; then \
+		echo "error: npm is needed for Better Auth, and CI checks everything" >&2; exit 1; \
+	else \
+		echo "npm is not here: Better Auth's plugin is not run (CI does it)"; \
+	fi
+
+# Reason: package.json pins all packages, also those that others need; npm's own lock would name hosts.
+$(BETTER_AUTH)/node_modules/.installed: $(BETTER_AUTH)/package.json
+	@echo "Installing Better Auth into $(BETTER_AUTH)/node_modules"
+	@npm install --prefix $(BETTER_AUTH) --silent --no-package-lock --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 # Reason: without a package.json npm takes away what it is not told to install.
 $(DCLINT) $(STRIPE_CLI):
 	@echo "Installing dclint $(DCLINT_VERSION) and Stripe's CLI $(STRIPE_CLI_VERSION) into node_modules"
 	@npm install --silent --no-save --no-package-lock --no-audit --no-fund \
 		dclint@$(DCLINT_VERSION) @stripe/cli@$(STRIPE_CLI_VERSION) && test -e $@
 
-lock: ## compile requirements.lock from pyproject.toml (needs uv)
+lock: ## compile the locks (needs uv)
 	@command -v uv >/dev/null || { echo "error: uv is needed to lock" >&2; exit 1; }
 	uv pip compile pyproject.toml --group embedded --group dev --universal --generate-hashes \
 		--no-header --no-annotate --python-version 3.11 --output-file requirements.lock --quiet
+	uv pip compile $(dir $(DJSTRIPE_LOCK))requirements.in --universal --generate-hashes \
+		--no-header --no-annotate --python-version 3.11 --output-file $(DJSTRIPE_LOCK) --quiet

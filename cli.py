@@ -109,24 +109,36 @@ StackOption = Annotated[
 
 @admin_app.command("create")
 def create_admin(
-    email: Annotated[str, typer.Option(help="Who; an existing user is promoted.")],
+    email: Annotated[str, typer.Option(help="Who.")],
     password_stdin: Annotated[
         bool,
         typer.Option("--password-stdin", help="Read the password from standard input."),
     ] = False,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote",
+            help="Make an existing user an administrator: with a new password, without old keys.",
+        ),
+    ] = False,
     stack: StackOption = None,
 ) -> None:
-    """Make an administrator, and print a new API key of theirs: once, for it is kept nowhere."""
+    """Make an administrator, and print a new API key of theirs: once, for it is kept nowhere.
+
+    Whoever signed up with the address first may be anybody. So an existing user is only promoted by
+    --promote, which takes away all that they had to get in with.
+    """
     from commands.admin import create_admin as create  # noqa: PLC0415
     from domain.errors import ApplicationError  # noqa: PLC0415
 
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     try:
-        made = asyncio.run(create(_settings(stack), email, password))
+        made = asyncio.run(create(_settings(stack), email, password, is_promoted=promote))
     except ApplicationError as error:
         _refuse([error.message])
-    verb = "promoted" if made.is_promoted else "created"
-    typer.echo(f"{made.email} {verb}; the API key, shown only now:", err=True)
+    if made.password is not None:
+        typer.echo(f"the new password, shown only now: {made.password}", err=True)
+    typer.echo(f"{made.email} {made.what}; the API key, shown only now:", err=True)
     typer.echo(made.api_key)
 
 
@@ -138,7 +150,7 @@ def doctor(stack: StackOption = None) -> None:
     from commands.doctor import examine, show  # noqa: PLC0415
     from commands.place import find_stack, read_stack  # noqa: PLC0415
 
-    settings = _settings(stack, exit_code=1)
+    settings = _settings(stack, exit_code=1, is_serving=True)
     place = find_stack(stack, _environ())
     facts = read_stack(place) if place else None
     findings = asyncio.run(examine(settings, facts))
@@ -193,17 +205,23 @@ def _environ() -> dict[str, str]:
     return {**dotenv, **os.environ}
 
 
-def _settings(stack: Path | None, exit_code: int = 2) -> "Settings":
+def _settings(
+    stack: Path | None,
+    exit_code: int = 2,
+    *,
+    is_serving: bool = False,
+) -> "Settings":
     """Return the settings of the environment, or of a running stack if there are none."""
     from pydantic import ValidationError  # noqa: PLC0415
 
     from commands.place import PlaceError, find_stack, lines_of, settings_of_stack  # noqa: PLC0415
-    from config import Settings  # noqa: PLC0415
+    from config import ServingSettings, Settings  # noqa: PLC0415
 
     environ = _environ()
+    kind = ServingSettings if is_serving else Settings
     try:
         place = find_stack(stack, environ)
-        return Settings(**settings_of_stack(place, environ)) if place else Settings()
+        return kind(**settings_of_stack(place, environ)) if place else kind()
     except PlaceError as error:
         _refuse(list(map(str, error.args)), exit_code)
     except ValidationError as error:

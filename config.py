@@ -4,11 +4,25 @@ Only `worker.py`, `cli.py` and `api/app.py` construct `Settings`.
 """
 
 from decimal import Decimal
+from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_STRIPE_ITSELF = "https://api.stripe.com"
+_SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - known to everybody
+
+
+class MailSecurity(StrEnum):
+    """How the connection to the mail server is encrypted."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
 
 
 class TemporalSettings(BaseModel):
@@ -26,10 +40,24 @@ class StripeSettings(BaseModel):
 
     api_key: SecretStr = SecretStr("sk_test_sandbox")
     api_base: str | None = Field(default=None, description="None means Stripe itself.")
-    webhook_secret: SecretStr = SecretStr("whsec_sandbox")
+    webhook_secret: SecretStr = SecretStr(_SANDBOX_SECRET)
     previous_webhook_secret: SecretStr | None = None
     is_live: bool = False
     calls_per_second: float = Field(default=80.0, gt=0)
+
+    @property
+    def is_stripe_itself(self) -> bool:
+        """Whether calls go to Stripe, and not to a stand-in."""
+        host = urlsplit(self.api_base or _STRIPE_ITSELF).hostname or ""
+        return host == "stripe.com" or host.endswith(".stripe.com")
+
+    @property
+    def has_known_secret(self) -> bool:
+        """Whether anybody could sign events, for a secret is missing or published."""
+        previous = self.previous_webhook_secret
+        secrets = [self.webhook_secret, *([previous] if previous else [])]
+        values = [secret.get_secret_value() for secret in secrets]
+        return not values[0] or _SANDBOX_SECRET in values
 
     @model_validator(mode="after")
     def _refuse_live_key_by_accident(self) -> Self:
@@ -46,8 +74,28 @@ class MailSettings(BaseModel):
     smtp_port: int = 8441
     username: str | None = None
     password: SecretStr | None = None
-    is_tls: bool = False
+    tls: MailSecurity = Field(
+        default=MailSecurity.NONE,
+        description="`starttls` (port 587) and `implicit` (port 465) are never done without.",
+    )
     sender: str = "billing@perdure.example"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_old_name(cls, given: Any) -> Any:
+        old = given.get("is_tls") if isinstance(given, dict) else None
+        if old not in {None, ""}:
+            raise ValueError("MAIL__IS_TLS is now MAIL__TLS: none, starttls or implicit")
+        return given
+
+    @model_validator(mode="after")
+    def _refuse_credentials_in_clear(self) -> Self:
+        is_secret = bool(self.username) or bool(self.password)
+        if is_secret and self.tls is MailSecurity.NONE and not _is_loopback(self.smtp_host):
+            raise ValueError(
+                "MAIL__USERNAME and MAIL__PASSWORD need MAIL__TLS=starttls or implicit"
+            )
+        return self
 
 
 class _Given(BaseModel):
@@ -118,6 +166,8 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="ignore",
         frozen=True,
+        # Reason: what is refused ends up in a log.
+        hide_input_in_errors=True,
     )
 
     database_url: str = Field(description="postgresql://user:password@host:port/name")
@@ -139,5 +189,36 @@ class Settings(BaseSettings):
         default=True,
         description="Card numbers are refused in names and ids, and masked in free text.",
     )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins whose pages may call the API, e.g. https://app.example."
+    )
+    status_host: str = "127.0.0.1"
+    status_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Where a process shows its metrics, and a worker its health; None: nowhere.",
+    )
     log_level: str = "INFO"
     database_pool_size: int = Field(default=10, gt=0)
+
+
+class ServingSettings(Settings):
+    """What API and worker start with: they refuse what would let strangers in."""
+
+    @model_validator(mode="after")
+    def _refuse_known_webhook_secret(self) -> Self:
+        if self.stripe.is_stripe_itself and self.stripe.has_known_secret:
+            message = (
+                "with Stripe's own address STRIPE__WEBHOOK_SECRET must be given, "
+                "and must not be the sandbox's, which everybody knows"
+            )
+            raise ValueError(message)
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -169,6 +169,19 @@ def forget_dead_processes(folder: str) -> None:
 
 # Reason: a line a request, of ours and to others, says nothing that metrics do not.
 CHATTY = ("uvicorn.access", "httpx", "httpx2", "stripe", "aiosmtplib")
+# How uvicorn logs the opening of a WebSocket: with its query, where tickets are.
+_HANDSHAKE = '%s - "WebSocket %s"'
+# What must be in no log, wherever it came from.
+_SECRETS = re.compile(
+    r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+"  # tokens and tickets
+    r"|whsec_[\w+/=-]{8,}"
+    r"|\b[srp]k_(?:test|live)_\w+|\b(?:pk|perdure)_[\w-]{30,}"  # Stripe's keys, and ours
+    r"|(?<=_secret_)\w{6,}"
+    r"|\$argon2\w*\$[^\s\"']+"
+    r"|(?<=://)[^\s:/@\"]+:[^\s/@\"]+(?=@)"  # users and passwords in addresses
+    r"|(?<=[?&]ticket=)[^&\s\"]+|(?<=Bearer )[^\s\"']+"
+)
+_HIDDEN = "[hidden]"
 
 
 def configure_logging(level: str) -> None:
@@ -214,6 +227,7 @@ def configure_logging(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
     if level.upper() != "DEBUG":
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -250,4 +264,9 @@ def _lift(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _to_json(event: EventDict, **_: object) -> str:
     """Render a line; what JSON does not know is written as its text, and never an error."""
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    line = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return _SECRETS.sub(_HIDDEN, line)
+
+
+def _is_no_handshake(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(_HANDSHAKE)

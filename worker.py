@@ -67,6 +67,7 @@ from adapters.llm.models import Models, open_models
 from adapters.llm.prices import Prices
 from adapters.mail import Mailer
 from adapters.pages import PageFetcher
+from adapters.status_server import Page, Pages, serving_status
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.client import open_client
@@ -76,10 +77,10 @@ from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
-from config import Settings
+from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.routing import ModelNames
-from observability import configure_logging, make_runtime
+from observability import METRICS_CONTENT_TYPE, configure_logging, make_runtime, render_metrics
 from workflows.agent_run import AgentRunWorkflow
 from workflows.ingest_document import IngestDocumentWorkflow
 from workflows.payment import PaymentWorkflow
@@ -262,7 +263,7 @@ def make_mailer(settings: Settings) -> Mailer:
         # Reason: an empty variable means the same as none; a server without AUTH refuses a name.
         username=mail.username or None,
         password=mail.password.get_secret_value() if mail.username and mail.password else None,
-        is_tls=mail.is_tls,
+        security=mail.tls,
     )
 
 
@@ -415,9 +416,26 @@ async def connect(settings: Settings) -> Client:
     )
 
 
+def _pages(client: Client) -> Pages:
+    """Make what a worker shows on its port for monitoring."""
+
+    async def health() -> Page:
+        return Page(b'{"status":"ok"}')
+
+    async def ready() -> Page:
+        if await client.service_client.check_health():
+            return Page(b'{"status":"ready"}')
+        return Page(b'{"status":"down"}', status=503)
+
+    async def metrics() -> Page:
+        return Page(render_metrics(), METRICS_CONTENT_TYPE)
+
+    return {"/health": health, "/health/ready": ready, "/metrics": metrics}
+
+
 async def main(queues: Sequence[str]) -> None:
     """Serve until SIGTERM or SIGINT, then let running activities finish."""
-    settings = Settings()
+    settings = ServingSettings()
     configure_logging(settings.log_level)
     engine = make_engine(settings.database_url, settings.database_pool_size)
     stop = asyncio.Event()
@@ -427,7 +445,8 @@ async def main(queues: Sequence[str]) -> None:
         client = await connect(settings)
         async with running_workers(client, settings, make_sessions(engine), queues):
             log.info("worker_ready", queues=list(queues))
-            await stop.wait()
+            async with serving_status(settings.status_host, settings.status_port, _pages(client)):
+                await stop.wait()
     finally:
         await engine.dispose()
 

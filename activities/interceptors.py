@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.exceptions import TemporalError
@@ -46,40 +47,59 @@ class _Inbound(ActivityInboundInterceptor):
         beating = asyncio.create_task(_beat(info))
         try:
             return await self.next.execute_activity(input)
-        except DATABASE_DOWN as error:
-            # Reason: its own words quote statements and what was to be stored.
-            log.warning("database_down", error=type(error).__name__)
-            message = "the database is not to be reached"
-            raise TemporalApplicationError(message, type="database_unavailable") from None
-        except _REFUSED as error:
-            # Reason: the same here; and no retry makes a value fit that does not.
-            log.error("database_refused", error=type(error).__name__)  # noqa: TRY400 - as above
-            message = "the database cannot store this"
-            raise TemporalApplicationError(
-                message, type=DatabaseRefusedError.code, non_retryable=True
-            ) from None
-        except ApplicationError as error:
-            raise TemporalApplicationError(
+        except TemporalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the workflow hears of it
+            raise _failure(error, info.attempt) from _shown(error)
+        finally:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+
+
+def _failure(error: Exception, attempt: int) -> TemporalApplicationError:
+    """Return what the workflow hears of an error, and whether it is worth another try."""
+    is_last = attempt >= UNEXPECTED_ATTEMPTS
+    match error:
+        case ApplicationError():
+            return TemporalApplicationError(
                 error.message,
                 error.details,
                 type=error.error_code,
                 non_retryable=not error.is_retryable,
                 next_retry_delay=_wait_of(error),
-            ) from error
-        except TemporalError:
-            raise
-        except Exception as error:
-            log.exception("activity_failed", attempt=info.attempt)
+            )
+        case _ if isinstance(error, DATABASE_DOWN):
+            # Reason: its own words quote statements and what was to be stored.
+            log.warning("database_down", error=type(error).__name__)
+            message, code, is_last = (
+                "the database is not to be reached",
+                "database_unavailable",
+                False,
+            )
+        case _ if isinstance(error, _REFUSED):
+            # Reason: the same here; and no retry makes a value fit that does not.
+            log.error("database_refused", error=type(error).__name__)
+            message, code, is_last = (
+                "the database cannot store this",
+                DatabaseRefusedError.code,
+                True,
+            )
+        case SQLAlchemyError():
+            # Reason: for the same one. What a failure says is in the history for a month.
+            log.error("database_error", error=type(error).__name__, exc_info=error)
+            message, code = "the database refused a statement", "database_error"
+        case _:
+            log.error("activity_failed", attempt=attempt, exc_info=error)
             # Reason: its own words may quote what no history may hold; the log has them.
-            raise TemporalApplicationError(
-                f"something unexpected went wrong ({type(error).__name__})",
-                type=ApplicationError.code,
-                non_retryable=info.attempt >= UNEXPECTED_ATTEMPTS,
-            ) from None
-        finally:
-            beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await beating
+            message = f"something unexpected went wrong ({type(error).__name__})"
+            code = ApplicationError.code
+    return TemporalApplicationError(message, type=code, non_retryable=is_last)
+
+
+def _shown(error: Exception) -> Exception | None:
+    """Return the cause that a history may hold."""
+    return error if isinstance(error, ApplicationError) else None
 
 
 def _wait_of(error: ApplicationError) -> timedelta | None:

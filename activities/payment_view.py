@@ -62,7 +62,11 @@ class PaymentView:
         is_paid = status_of_intent(seen) is PaymentStatus.SUCCEEDED
         refunds = await self.refunds.list(stripe_payment_intent_id) if is_paid else ()
         async with self.sessions.begin() as session:
-            row = _found(await PaymentRepository(session).lock(payment_id))
+            payments = PaymentRepository(session)
+            row = _found(await payments.lock(payment_id))
+            if row.stripe_payment_intent_id is None:
+                await payments.lock_intent(stripe_payment_intent_id)
+                await payments.deliver_awaiting(stripe_payment_intent_id)
             row.stripe_payment_intent_id = seen.stripe_payment_intent_id
             row.refunded_cents = await RefundRepository(session).follow(row, refunds)
             before = PaymentStatus(row.payment_status)

@@ -8,6 +8,7 @@ from domain.errors import UnavailableError
 from domain.mails import Mail
 
 SEND_TIMEOUT_SECONDS = 15.0
+NONE, STARTTLS, IMPLICIT = "none", "starttls", "implicit"
 
 
 class Mailer:
@@ -21,10 +22,10 @@ class Mailer:
         *,
         username: str | None = None,
         password: str | None = None,
-        is_tls: bool = False,
+        security: str = NONE,
     ) -> None:
         self._host, self._port, self._sender = host, port, sender
-        self._username, self._password, self._is_tls = username, password, is_tls
+        self._username, self._password, self._security = username, password, security
 
     async def send(self, to: str, mail: Mail, message_key: str) -> None:
         """Hand a mail to the server.
@@ -48,7 +49,9 @@ class Mailer:
                 port=self._port,
                 username=self._username,
                 password=self._password,
-                use_tls=self._is_tls,
+                use_tls=self._security == IMPLICIT,
+                # Reason: None would mean "if the server offers it", and else in clear.
+                start_tls=self._security == STARTTLS,
                 timeout=SEND_TIMEOUT_SECONDS,
             )
         except (aiosmtplib.SMTPException, OSError) as error:

@@ -1,16 +1,17 @@
 """Composition root of the API: settings -> engine, clients -> routes."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from adapters.health import ModelsHealth
+from adapters.status_server import serving_status
 from adapters.stripe.client import StripeHealth, open_client
 from adapters.stripe.setup_intents import StripeSetupIntents
 from api import streaming
@@ -18,8 +19,10 @@ from api.dispatcher import Dispatcher
 from api.errors import install_error_handlers
 from api.http_methods import HeadMiddleware
 from api.inbox import Inbox
-from api.middleware import RequestContextMiddleware
+from api.middleware import REQUEST_ID, RequestContextMiddleware
+from api.monitoring import make_pages, make_probes
 from api.openapi import PREFIX, describe_api
+from api.readiness import Readiness
 from api.request_limits import DOCUMENT_BYTES, WEBHOOK_BYTES, BodyLimitMiddleware
 from api.routes import (
     admin,
@@ -46,7 +49,9 @@ from api.routes import (
 )
 from api.run_feed import RunFeed
 from api.shelves import open_shelves
-from config import Settings
+from api.streaming.watchers import Watchers
+from api.subscription_feed import SubscriptionFeed
+from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from observability import configure_logging, make_runtime
 
@@ -81,7 +86,7 @@ _VERSIONED = (
 
 def create_app() -> FastAPI:
     """Make the app as uvicorn runs it, from the environment."""
-    settings = Settings()
+    settings = ServingSettings()
     configure_logging(settings.log_level)
 
     @asynccontextmanager
@@ -140,6 +145,15 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, limits=_body_limits(settings))
+    if settings.cors_origins:
+        # Reason: credentials come in headers that a page sets itself; cookies there are none.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["Location", "Retry-After", REQUEST_ID],
+        )
     app.add_middleware(RequestContextMiddleware)
     install_error_handlers(app)
     for module in _VERSIONED:
@@ -155,35 +169,42 @@ def _body_limits(settings: Settings) -> dict[str, int]:
     return {f"{PREFIX}/documents": document_bytes, f"{PREFIX}/webhooks/": WEBHOOK_BYTES}
 
 
+def _build_routes(app: FastAPI) -> None:
+    # Reason: FastAPI builds included routes at the first request, and serves nothing meanwhile.
+    place = {"type": "http", "method": "GET", "path": "/", "root_path": ""}
+    for route in app.router.routes:
+        route.matches(place)
+
+
 @asynccontextmanager
 async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
     key, api_base = settings.stripe.api_key.get_secret_value(), settings.stripe.api_base
-    llm = settings.llm
     async with (
         connect() as (temporal, sessions),
         open_client(key, api_base) as stripe,
         open_shelves(settings, sessions) as shelves,
+        serving_status(settings.status_host, settings.status_port, make_pages(sessions)),
     ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         feed = RunFeed(sessions, settings.database_url)
+        subscription_feed, watchers = SubscriptionFeed(sessions), Watchers(sessions)
         app.state.settings = settings
         app.state.temporal = temporal
         app.state.sessions = sessions
         app.state.shelves = shelves
-        app.state.stripe_health = StripeHealth(stripe)
+        probes = make_probes(settings, sessions, temporal, StripeHealth(stripe))
+        app.state.readiness = Readiness(probes)
         app.state.setup_intents = StripeSetupIntents(stripe)
-        app.state.models_health = ModelsHealth(
-            llm.provider, llm.base_url, llm.api_key.get_secret_value()
-        )
         app.state.inbox = inbox
         app.state.dispatcher = dispatcher
         app.state.run_feed = feed
-        await inbox.start()
-        await dispatcher.start()
-        await feed.start()
-        try:
+        app.state.subscription_feed = subscription_feed
+        app.state.watchers = watchers
+        _build_routes(app)
+        # Reason: they stop in the opposite order.
+        parts = (dispatcher, inbox, feed, subscription_feed, watchers)
+        async with AsyncExitStack() as started:
+            for part in parts:
+                await part.start()
+                started.push_async_callback(part.stop)
             yield
-        finally:
-            await feed.stop()
-            await inbox.stop()
-            await dispatcher.stop()

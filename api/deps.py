@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 from temporalio.client import Client
 
 from adapters.stripe.setup_intents import StripeSetupIntents
-from api.tokens import read_token
+from api.tokens import password_mark, read_token
 from config import Settings
 from database.api_keys import ApiKeyRepository
 from database.models import User
@@ -54,10 +54,17 @@ SetupIntentsDep = Annotated[StripeSetupIntents, Depends(get_setup_intents)]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks."""
+    """Who asks.
+
+    Args:
+        user_id: Which user.
+        role: What they may see.
+        api_key_id: The key that they showed, or with which their ticket was made.
+    """
 
     user_id: UUID
     role: Role
+    api_key_id: UUID | None = None
 
     @property
     def scope(self) -> UUID | None:
@@ -98,17 +105,21 @@ async def authenticate(
         UnauthorizedError: Nothing valid came, or the user was deactivated.
     """
     user: User | None = None
+    api_key_id: UUID | None = None
     if token:
-        user_id = read_token(token, settings.auth.jwt_secret.get_secret_value())
+        facts = read_token(token, settings.auth.jwt_secret.get_secret_value())
         async with sessions() as session:
-            user = await UserRepository(session).get(user_id)
+            user = await UserRepository(session).get(facts.user_id)
+        # Reason: a password that was reset takes along what was got with the old one.
+        if user and facts.password_mark not in {None, password_mark(user.password_hash)}:
+            user = None
     elif api_key:
         async with sessions() as session:
-            user = await ApiKeyRepository(session).owner(api_key)
+            user, api_key_id = await ApiKeyRepository(session).owner(api_key) or (None, None)
     if user is None or not user.is_active:
         raise UnauthorizedError("a valid bearer token or API key is needed")
     bind_contextvars(user_id=str(user.user_id))
-    return Caller(user.user_id, cast("Role", user.role))
+    return Caller(user.user_id, cast("Role", user.role), api_key_id)
 
 
 async def check_credentials(request: Request, *, is_needed: bool) -> Caller | None:

@@ -8,26 +8,20 @@ signalled and not marked is signalled again, which a mailbox absorbs.
 import asyncio
 from asyncio import Event, Semaphore, Task
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
 import structlog
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import TemporalError
 
-from api.errors import from_temporal
+from api.event_bodies import read_event
+from api.event_signals import can_pass, is_temporal_down, send_hint
 from database.models import WebhookEvent
-from database.session import DATABASE_DOWN, Sessions
+from database.session import DATABASE_DOWN, Sessions, is_passing
 from database.webhook_events import unpacked
 from database.webhook_inbox import WebhookInboxRepository
-from domain.billing import SubscriptionStart
-from domain.ids import payment_workflow_id, subscription_workflow_id
-from domain.payments import PaymentStart
 from domain.webhooks import (
     Handler,
     Owner,
@@ -39,20 +33,14 @@ from domain.webhooks import (
     type_label,
 )
 from observability import WEBHOOK_EVENTS, WEBHOOK_LAG
-from workflows.payment import PaymentWorkflow
-from workflows.queues import BILLING
-from workflows.search_attributes import starting_attributes
-from workflows.subscription import SubscriptionWorkflow
 
 BATCH_SIZE = 200
 LEASE = timedelta(seconds=10)
 POLL_SECONDS = 1.0
 CALLS_AT_ONCE = 16
-RPC_TIMEOUT = timedelta(seconds=5)
-# Reason: `rpc_timeout` does not cover the connecting of a lazy client.
-CALL_SECONDS = 6.0
-# What a call raises: a lazy client that cannot connect raises RuntimeError.
-_CALL_FAILED = (TemporalError, RuntimeError, OSError, TimeoutError)
+# How often an event may fail by its own fault; its pauses are then six minutes in all.
+MOST_ATTEMPTS = 12
+WORDS_LENGTH = 500
 
 log = structlog.get_logger(__name__)
 
@@ -132,128 +120,131 @@ class _Batch:
         self._sessions = sessions
         self._temporal = temporal
         self._calls = Semaphore(CALLS_AT_ONCE)
-        self._outage: str | None = None
+        self._outage: Exception | None = None
 
     async def deliver(self, events: Events) -> None:
-        """Settle each event, or leave it for a later attempt."""
-        by_owner = await self._sort(events)
-        ends = await asyncio.gather(
-            *[self._hand_on(owner, theirs) for owner, theirs in by_owner.items()],
-            return_exceptions=True,
-        )
+        """Settle each event, or leave it for a later attempt.
+
+        Raises:
+            OperationalError: The database is down; the errors of `DATABASE_DOWN`.
+        """
+        try:
+            by_owner = await self._sort(events)
+        except Exception as error:  # noqa: BLE001 - one event must not hold up the others
+            if len(events) == 1:
+                await self._put_off(events, error, is_passing=is_passing(error))
+                return
+            log.warning("webhook_batch_failed", count=len(events), error=_words(error))
+            for event in events:
+                await self.deliver([event])
+            return
+        handing_on = [self._hand_on(owner, theirs) for owner, theirs in by_owner.items()]
+        ends = await asyncio.gather(*handing_on, return_exceptions=True)
         for end in ends:
             if end is not None:
                 raise end
 
     async def _sort(self, events: Events) -> dict[Owner, list[WebhookEvent]]:
-        """Group events by their owner, and settle those that have none."""
+        """Group events by their owner, and settle those that have none or cannot be read."""
         references: dict[UUID, Reference | None] = {}
-        failed: dict[UUID, str] = {}
+        failed: list[tuple[WebhookEvent, str]] = []
         for event in events:
             try:
                 references[event.webhook_event_id] = _reference(event)
-            except (ValueError, RuntimeError) as error:
-                failed[event.webhook_event_id] = f"{type(error).__name__}: {error}"
+            except Exception as error:  # noqa: BLE001 - what cannot be read today never can
+                failed.append((event, _words(error)))
         async with self._sessions.begin() as session:
             inbox = WebhookInboxRepository(session)
             named = {reference for reference in references.values() if reference}
+            await inbox.lock_intents({each.awaited_id for each in named if each.awaited_id})
             owners = await inbox.owners(named) if named else ()
             by_owner, ownerless = _group(events, references, owners)
-            for event_id, text in failed.items():
-                await inbox.settle([event_id], WebhookEventStatus.FAILED, error=text)
+            for event in ownerless:
+                reference = references[event.webhook_event_id]
+                if reference and reference.awaited_id:
+                    await inbox.await_payment(event.webhook_event_id, reference.awaited_id)
+            for event, text in failed:
+                await inbox.settle(_ids([event]), WebhookEventStatus.FAILED, error=text)
             if ownerless:
                 await inbox.settle(_ids(ownerless), WebhookEventStatus.IGNORED)
         _count(ownerless, "ignored")
-        _count([event for event in events if event.webhook_event_id in failed], "failed")
-        for event_id, text in failed.items():
-            log.error("webhook_event_failed", webhook_event_id=str(event_id), error=text)
+        _tell_failures(failed)
         return by_owner
 
     async def _hand_on(self, owner: Owner, events: Events) -> None:
         """Signal one workflow, and mark its events or put them off."""
         async with self._calls:
             error = self._outage or await self._signal(owner, events)
-        async with self._sessions.begin() as session:
-            inbox = WebhookInboxRepository(session)
-            if error is not None:
-                await inbox.postpone(_ids(events), error)
-                return
-            await inbox.settle(_ids(events), WebhookEventStatus.DELIVERED, owner=owner)
+        if error is not None:
+            await self._put_off(events, error, is_passing=can_pass(error))
+            return
+        try:
+            async with self._sessions.begin() as session:
+                inbox = WebhookInboxRepository(session)
+                await inbox.settle(_ids(events), WebhookEventStatus.DELIVERED, owner=owner)
+        except Exception as failure:  # noqa: BLE001 - one owner must not hold up the others
+            await self._put_off(events, failure, is_passing=is_passing(failure))
+            return
         _count(events, "delivered")
         now = datetime.now(UTC)
         for event in events:
             WEBHOOK_LAG.observe(max((now - event.received_at).total_seconds(), 0))
 
-    async def _signal(self, owner: Owner, events: Events) -> str | None:
-        """Send one hint, starting the workflow if need be; return what went wrong, or None."""
-        target = _target(owner)
+    async def _signal(self, owner: Owner, events: Events) -> Exception | None:
+        """Send one hint; return what went wrong, or None."""
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                await self._temporal.start_workflow(
-                    target.run,
-                    target.start,
-                    id=target.workflow_id,
-                    task_queue=BILLING,
-                    start_signal=owner.handler,
-                    start_signal_args=[[event.stripe_event_id for event in events]],
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    search_attributes=starting_attributes(
-                        user_id=owner.user_id,
-                        subscription_id=target.subscription_id,
-                    ),
-                    static_summary="woken by Stripe's events",
-                    rpc_timeout=RPC_TIMEOUT,
-                )
-        except _CALL_FAILED as error:
-            text = f"{type(error).__name__}: {error}"
-            log.warning("webhook_delivery_failed", workflow_id=target.workflow_id, error=text)
-            if _is_outage(error):
-                self._outage = text
-            return text
+            await send_hint(self._temporal, owner, [event.stripe_event_id for event in events])
+        except Exception as error:  # noqa: BLE001 - whatever it is, others' events go on
+            log.warning("webhook_delivery_failed", owner_id=str(owner.our_id), error=_words(error))
+            if is_temporal_down(error):
+                self._outage = error
+            return error
         return None
 
-
-class _Target(NamedTuple):
-    """The workflow that hears of an owner's events."""
-
-    run: Callable[..., Awaitable[Any]]
-    start: SubscriptionStart | PaymentStart
-    workflow_id: str
-    subscription_id: UUID | None = None
-
-
-def _target(owner: Owner) -> _Target:
-    if owner.handler is Handler.PAYMENT_HINT:
-        return _Target(
-            PaymentWorkflow.run,
-            PaymentStart(payment_id=owner.our_id),
-            payment_workflow_id(owner.our_id),
-        )
-    return _Target(
-        SubscriptionWorkflow.run,
-        SubscriptionStart(subscription_id=owner.our_id),
-        subscription_workflow_id(owner.our_id),
-        owner.our_id,
-    )
+    async def _put_off(self, events: Events, error: Exception, *, is_passing: bool) -> None:
+        """Try again later; give up what failed often enough, and for a reason of its own."""
+        text = _words(error)
+        hopeless = [] if is_passing else [event for event in events if _is_hopeless(event, text)]
+        later = [event for event in events if event not in hopeless]
+        async with self._sessions.begin() as session:
+            inbox = WebhookInboxRepository(session)
+            if later:
+                await inbox.postpone(_ids(later), text)
+            if hopeless:
+                await inbox.settle(_ids(hopeless), WebhookEventStatus.FAILED, error=text)
+        _tell_failures([(event, text) for event in hopeless])
 
 
-def _is_outage(error: Exception) -> bool:
-    """Tell whether all other calls would fail too."""
-    is_timeout = isinstance(error, TimeoutError)
-    return is_timeout or from_temporal(error).error_code == "temporal_unavailable"
+def _is_hopeless(event: WebhookEvent, text: str) -> bool:
+    """Tell whether an event has failed often enough, and the last time for the same reason.
+
+    Reason: `attempt_count` also counts the attempts of an outage, after which the first failure of
+    another kind must not be the end.
+    """
+    is_same = (event.last_error or "").partition(":")[0] == text.partition(":")[0]
+    return is_same and event.attempt_count >= MOST_ATTEMPTS
+
+
+def _tell_failures(failed: Sequence[tuple[WebhookEvent, str]]) -> None:
+    _count([event for event, _ in failed], "failed")
+    for event, text in failed:
+        log.error("webhook_event_failed", webhook_event_id=str(event.webhook_event_id), error=text)
+
+
+def _words(error: Exception) -> str:
+    """Return what went wrong, in a text that PostgreSQL can store."""
+    text = f"{type(error).__name__}: {error}".replace("\0", "\\0")
+    return text.encode(errors="backslashreplace").decode()[:WORDS_LENGTH]
 
 
 def _reference(event: WebhookEvent) -> Reference | None:
     """Read which subscription or payment an event is about; None if it is for nobody.
 
     Raises:
-        ValueError: The body is no JSON object.
+        ValueError: The body is no JSON object, or names an object by what is no id.
         RuntimeError: The body cannot be decompressed.
     """
-    body = orjson.loads(unpacked(event.body))
-    if not isinstance(body, dict):
-        raise ValueError("the body is no object")  # noqa: TRY004 - like any other bad body
+    body = read_event(unpacked(event.body))
     if handler_of(event.event_type) is Handler.IGNORED:
         return None
     return reference_of(body)

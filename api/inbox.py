@@ -5,6 +5,7 @@ from asyncio import Future, Queue, QueueFull, Task
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from api.event_bodies import EventNames
 from database.session import DATABASE_DOWN, Sessions
 from database.webhook_inbox import IncomingEvent, WebhookInboxRepository
 from domain.errors import UnavailableError
@@ -41,12 +42,11 @@ class Inbox:
             batcher.cancel()
         await asyncio.gather(*self._batchers, return_exceptions=True)
 
-    async def put(self, stripe_event_id: str, event_type: str, body: bytes) -> None:
+    async def put(self, names: EventNames, body: bytes) -> None:
         """Store an event; one that is there already counts as stored.
 
         Args:
-            stripe_event_id: Stripe's id of it.
-            event_type: Stripe's name of what happened.
+            names: What it is stored under, and why it is stored as failed, if it is.
             body: The event as it came.
 
         Raises:
@@ -56,7 +56,7 @@ class Inbox:
         stored: Future[None] = asyncio.get_running_loop().create_future()
         try:
             self._queue.put_nowait(
-                _Waiting(IncomingEvent(stripe_event_id, event_type, body), stored),
+                _Waiting(IncomingEvent(*names[:2], body, names.flaw), stored),
             )
         except QueueFull as error:
             message = "more events are waiting than can be written"

@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+from time import monotonic
 from uuid import uuid4
 
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from api.errors import InternalError, from_application
 from domain.card_numbers import has_card_number
@@ -31,7 +32,7 @@ class RequestContextMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         given = HTTPConnection(scope).headers.get(REQUEST_ID, "")
@@ -39,11 +40,36 @@ class RequestContextMiddleware:
         request_id = given if is_good else uuid4().hex
         clear_contextvars()
         bind_contextvars(request_id=request_id)
+        began, status = monotonic(), 0
+
+        async def send_noted(message: Message) -> None:
+            nonlocal status
+            status = _status(message) or status
+            await send(message)
+
+        serve = self._serve_http if scope["type"] == "http" else self._app
+        try:
+            await serve(scope, receive, send_noted)
+        finally:
+            log.info(
+                "request",
+                method=scope.get("method", "WEBSOCKET"),
+                route=_template(scope),
+                status=status,
+                duration_ms=round((monotonic() - began) * 1_000, 1),
+            )
+
+    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_started = False
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = get_contextvars()["request_id"]
+                headers["X-Content-Type-Options"] = "nosniff"
+                if scope["path"].startswith("/api/"):
+                    # Reason: it is somebody's own, and some of it is tokens, keys and tickets.
+                    headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         async def send_in_time(message: Message) -> None:
@@ -57,11 +83,32 @@ class RequestContextMiddleware:
             async with asyncio.timeout(ANSWER_SECONDS) as limit:
                 await self._app(scope, receive, send_in_time)
         except Exception as error:  # the last net: what nobody foresaw is logged and answered
-            log.exception("internal_error", method=scope["method"], path=scope["path"])
+            log.exception("internal_error", method=scope["method"], route=_template(scope))
             if is_started:
                 raise
             answer = from_application(_answer(error))
             await answer(scope, receive, send_named)
+
+
+def _status(message: Message) -> int | None:
+    """Return the status that a message gives; of a WebSocket 101, and later its closing code."""
+    match message["type"]:
+        case "http.response.start" | "websocket.http.response.start":
+            return int(message["status"])
+        case "websocket.accept":
+            return 101
+        case "websocket.close":
+            return int(message.get("code", 1000))
+        case _:
+            return None
+
+
+def _template(scope: Scope) -> str:
+    """Return the path with the names of its parameters, not their values; never the query."""
+    if "path_params" not in scope:
+        return "unknown"
+    names = {str(value): f"{{{name}}}" for name, value in scope["path_params"].items()}
+    return "/".join(names.get(part, part) for part in scope["path"].split("/"))
 
 
 def _answer(error: Exception) -> ApplicationError:

@@ -20,7 +20,7 @@ from adapters.health import ModelsHealth, ping_chroma, ping_smtp
 from adapters.llm.prices import Prices
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
-from config import Settings
+from config import MailSecurity, Settings
 from database.session import make_engine
 from domain.errors import ApplicationError, UnavailableError
 from domain.llm import TokenUsage
@@ -29,7 +29,6 @@ from workflows.search_attributes import ALL
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 10.0
-_SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - known to everybody
 
 
 class Finding(NamedTuple):
@@ -178,8 +177,7 @@ async def check_webhook_secret(settings: Settings) -> str:
         UnwellError: Stripe itself is to sign with the sandbox's secret.
     """
     stripe = settings.stripe
-    is_known = stripe.webhook_secret.get_secret_value() == _SANDBOX_SECRET
-    if is_known and stripe.api_base is None:
+    if stripe.has_known_secret and stripe.is_stripe_itself:
         raise UnwellError("STRIPE__WEBHOOK_SECRET is the sandbox's, which everybody knows")
     return "set"
 
@@ -256,7 +254,7 @@ async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:
     mail = settings.mail
     address = f"{mail.smtp_host}:{mail.smtp_port}"
     try:
-        await ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.is_tls)
+        await ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.tls is MailSecurity.IMPLICIT)
     except OSError as error:
         raise UnwellError(f"{address} does not answer as a mail server") from error
     return address

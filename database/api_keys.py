@@ -1,5 +1,6 @@
 """Long-lived credentials; only their digests are kept."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -58,17 +59,27 @@ class ApiKeyRepository:
             .on_conflict_do_nothing(index_elements=[ApiKey.key_sha256]),
         )
 
-    async def owner(self, api_key: str) -> User | None:
-        """Return the active user of a key that was not revoked, or None.
+    async def owner(self, api_key: str) -> tuple[User, UUID] | None:
+        """Return the active user of a key that was not revoked, and the key's id; or None.
 
         The lookup goes by the digest, so its time tells nothing about the key.
         """
-        return await self._session.scalar(
-            select(User)
+        found = await self._session.execute(
+            select(User, ApiKey.api_key_id)
             .join(ApiKey, ApiKey.user_id == User.user_id)
             .where(ApiKey.key_sha256 == digest(api_key), ApiKey.revoked_at.is_(None))
             .where(User.is_active),
         )
+        row = found.one_or_none()
+        return None if row is None else (row[0], row[1])
+
+    async def not_revoked(self, api_key_ids: Collection[UUID | None]) -> set[UUID]:
+        """Return those of these keys that are still good."""
+        statement = select(ApiKey.api_key_id).where(
+            ApiKey.api_key_id.in_(api_key_ids),
+            ApiKey.revoked_at.is_(None),
+        )
+        return set(await self._session.scalars(statement))
 
     async def list(self, user_id: UUID, limit: int, cursor: str | None) -> Page[ApiKey]:
         """Return a user's keys that were not revoked, newest first."""
@@ -95,3 +106,12 @@ class ApiKeyRepository:
         if user_id is not None:
             statement = statement.where(ApiKey.user_id == user_id)
         return await self._session.scalar(statement) is not None
+
+
+async def revoke_all_keys(session: AsyncSession, user_id: UUID) -> None:
+    """Revoke every key of a user for good."""
+    await session.execute(
+        update(ApiKey)
+        .where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=func.now()),
+    )

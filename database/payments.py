@@ -35,7 +35,6 @@ class PaymentRepository:
         Returns:
             The payment's id.
         """
-        # Reason: an event that finds no payment and this row must not miss each other.
         await self.lock_intent(seen.stripe_payment_intent_id)
         statement = (
             insert(Payment)
@@ -53,7 +52,7 @@ class PaymentRepository:
         )
         stored = await self._session.scalar(statement)
         if stored is not None:
-            await self._deliver_awaiting(seen.stripe_payment_intent_id)
+            await self.deliver_awaiting(seen.stripe_payment_intent_id)
             return stored
         known = select(Payment.payment_id).where(
             Payment.stripe_payment_intent_id == seen.stripe_payment_intent_id,
@@ -61,7 +60,10 @@ class PaymentRepository:
         return (await self._session.execute(known)).scalar_one()
 
     async def lock_intent(self, stripe_payment_intent_id: str) -> None:
-        """Let nobody else store or look for this intent's payment until the transaction ends."""
+        """Let nobody else store or look for this intent's payment until the transaction ends.
+
+        So an event that finds no payment, and the payment's row, do not miss each other.
+        """
         await self._session.execute(
             select(func.pg_advisory_xact_lock(func.hashtext(stripe_payment_intent_id))),
         )
@@ -75,7 +77,8 @@ class PaymentRepository:
         )
         return await self._session.scalar(statement) is not None
 
-    async def _deliver_awaiting(self, stripe_payment_intent_id: str) -> None:
+    async def deliver_awaiting(self, stripe_payment_intent_id: str) -> None:
+        """Let events about an intent be delivered that came before its payment was known."""
         await self._session.execute(
             update(WebhookEvent)
             .where(

@@ -1,5 +1,6 @@
 """The engine, and the sessions made from it."""
 
+from sqlalchemy import ExceptionContext, event
 from sqlalchemy.exc import (
     DataError,
     IntegrityError,
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+Session = AsyncSession
 Sessions = async_sessionmaker[AsyncSession]
 
 # What the database raises while it is down or not to be reached; trying again later can help.
@@ -23,6 +25,25 @@ DATABASE_DOWN: tuple[type[Exception], ...] = (OperationalError, InterfaceError, 
 UNSTORABLE: type[Exception] = DataError
 # All that it raises for what it can never do; trying again does not help.
 DATABASE_REFUSED: tuple[type[Exception], ...] = (DataError, IntegrityError, ProgrammingError)
+# Classes of PostgreSQL's codes that say something about its state, and nothing about our statement:
+# connection, rollback, resources, locks, an operator's intervention, the system.
+_PASSING_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
+
+
+def is_passing(error: Exception) -> bool:
+    """Tell whether the same statement may succeed later.
+
+    Args:
+        error: Anything that was raised.
+
+    Returns:
+        False for what is wrong with the statement or its values, and for what is no error of
+        the database.
+    """
+    if not isinstance(error, DATABASE_DOWN):
+        return False
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return code is None or code[:2] in _PASSING_CLASSES
 
 
 def sqlalchemy_url(database_url: str) -> str:
@@ -43,14 +64,25 @@ def make_engine(database_url: str, pool_size: int = 10) -> AsyncEngine:
     Returns:
         An engine; dispose of it at the end.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         sqlalchemy_url(database_url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
+        # Reason: parameters are addresses, password hashes and texts, and errors go into logs.
+        hide_parameters=True,
         connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
     )
+    event.listen(engine.sync_engine, "handle_error", _cut_details)
+    return engine
+
+
+def _cut_details(context: ExceptionContext) -> None:
+    """Keep only the first line of what PostgreSQL says: its details quote whole rows."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args:
+            error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:

@@ -1,10 +1,22 @@
 """All SQL about what happened to subscriptions. Never commits: the caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Select,
+    Uuid,
+    column,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from database.models import SubscriptionEvent
 from database.subscriptions import SubscriptionRepository
@@ -56,13 +68,45 @@ class SubscriptionEventRepository:
         limit: int,
     ) -> Sequence[SubscriptionEvent]:
         """Return events with a number above `after`, oldest first."""
-        statement = (
-            select(SubscriptionEvent)
-            .where(
-                SubscriptionEvent.subscription_id == subscription_id,
-                SubscriptionEvent.seq > after,
-            )
-            .order_by(SubscriptionEvent.seq)
-            .limit(limit)
+        return await self.list_many({subscription_id: after}, limit)
+
+    async def list_many(
+        self,
+        after: Mapping[UUID, int],
+        limit: int,
+    ) -> Sequence[SubscriptionEvent]:
+        """Return the next events of several subscriptions, each one's oldest first.
+
+        Args:
+            after: Behind which number to begin, by subscription.
+            limit: Events of one subscription at the most.
+        """
+        return (await self._session.scalars(_following(after, limit))).all()
+
+
+def _following(after: Mapping[UUID, int], limit: int) -> Select[SubscriptionEvent]:
+    """Select the next events of each subscription: one short walk along the key of each."""
+    wanted = (
+        func.unnest(
+            literal(list(after), ARRAY(Uuid)),
+            literal(list(after.values()), ARRAY(BigInteger)),
         )
-        return (await self._session.scalars(statement)).all()
+        .table_valued(column("subscription_id", Uuid), column("after", BigInteger))
+        .render_derived(name="wanted")
+    )
+    walk = (
+        select(SubscriptionEvent)
+        .where(
+            SubscriptionEvent.subscription_id == wanted.c.subscription_id,
+            SubscriptionEvent.seq > wanted.c.after,
+        )
+        .order_by(SubscriptionEvent.seq)
+        .limit(limit)
+        .lateral("walk")
+    )
+    found = aliased(SubscriptionEvent, walk)
+    return (
+        select(found)
+        .select_from(wanted.join(walk, true()))
+        .order_by(found.subscription_id, found.seq)
+    )

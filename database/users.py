@@ -1,5 +1,6 @@
 """Accounts."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.api_keys import ApiKeyRepository
 from database.models import User
+from domain.errors import ConflictError
 
 ADMIN = "admin"
 USER = "user"
@@ -111,6 +113,13 @@ class UserRepository:
             .values(stripe_customer_id=None),
         )
 
+    async def active_roles(self, user_ids: Collection[UUID]) -> dict[UUID, str]:
+        """Return the roles of those of these users who are active."""
+        statement = select(User.user_id, User.role).where(
+            User.user_id.in_(user_ids), User.is_active
+        )
+        return {row.user_id: row.role for row in await self._session.execute(statement)}
+
     async def set_customer(self, user_id: UUID, stripe_customer_id: str) -> None:
         """Remember a user's customer at Stripe."""
         await self._session.execute(
@@ -125,16 +134,17 @@ async def ensure_admin(session: AsyncSession, email: str, api_key: str) -> None:
 
     Args:
         session: The caller owns the transaction.
-        email: Whose address to use; an existing user is made an administrator.
+        email: Whose address to use.
         api_key: The key; one that was revoked stays so.
+
+    Raises:
+        ConflictError: The address has an account that is no administrator's; it may be anybody's.
     """
-    written = await session.scalars(
-        insert(User)
-        .values(email=email.lower(), role=ADMIN)
-        .on_conflict_do_update(
-            index_elements=[User.email],
-            set_={"role": ADMIN, "is_active": True},
-        )
-        .returning(User),
+    await session.execute(
+        insert(User).values(email=email.lower(), role=ADMIN).on_conflict_do_nothing(),
     )
-    await ApiKeyRepository(session).ensure(written.one().user_id, "bootstrap", api_key)
+    user = await UserRepository(session).get_by_email(email)
+    if user is None or user.role != ADMIN:
+        raise ConflictError(f"{email} has an account that is no administrator's")
+    user.is_active = True
+    await ApiKeyRepository(session).ensure(user.user_id, "bootstrap", api_key)

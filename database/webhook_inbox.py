@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from database.models import Payment, Subscription, WebhookEvent
+from database.models import Payment, Subscription, User, WebhookEvent
+from database.payments import PaymentRepository
 from database.webhook_events import packed
 from domain.webhooks import Handler, Owner, Reference, WebhookEventStatus
 
@@ -20,11 +21,19 @@ _RECEIVED = WebhookEvent.webhook_event_status == WebhookEventStatus.RECEIVED
 
 
 class IncomingEvent(NamedTuple):
-    """An event as it came in."""
+    """An event as it came in.
+
+    Args:
+        stripe_event_id: What it is stored under.
+        event_type: What happened.
+        body: The event as it came.
+        flaw: Why it can never be processed: it is stored as failed; None if it can.
+    """
 
     stripe_event_id: str
     event_type: str
     body: bytes
+    flaw: str | None = None
 
 
 _OwnerColumns = tuple[
@@ -44,6 +53,11 @@ _OWNERS: dict[Handler, _OwnerColumns] = {
         Payment.user_id,
         Payment.stripe_payment_intent_id,
     ),
+    Handler.CUSTOMER: (
+        User.user_id,
+        User.user_id,
+        User.stripe_customer_id,
+    ),
 }
 
 
@@ -55,15 +69,9 @@ class WebhookInboxRepository:
 
     async def add(self, events: Sequence[IncomingEvent]) -> None:
         """Store events, in one round trip; those that are there already stay as they are."""
-        rows = [
-            {
-                "stripe_event_id": event.stripe_event_id,
-                "event_type": event.event_type,
-                "body": packed(event.body),
-            }
-            # Reason: in one order everywhere, or two batches with the same events block each other.
-            for event in sorted(events)
-        ]
+        # Reason: in one order everywhere, or two batches with the same events block each other.
+        ordered = sorted(events, key=lambda event: event.stripe_event_id)
+        rows = [_row(event) for event in ordered]
         connection = await self._session.connection()
         await connection.execute(insert(_TABLE).on_conflict_do_nothing(), rows)
 
@@ -113,6 +121,21 @@ class WebhookInboxRepository:
             for row in await self._session.execute(statement)
         ]
 
+    async def lock_intents(self, stripe_payment_intent_ids: Collection[str]) -> None:
+        """Let nobody else store these intents' payments until the transaction ends."""
+        # Reason: a payment's row and an event that finds none must not miss each other.
+        for intent_id in sorted(stripe_payment_intent_ids):
+            await PaymentRepository(self._session).lock_intent(intent_id)
+
+    async def await_payment(self, webhook_event_id: UUID, stripe_payment_intent_id: str) -> None:
+        """Put an event aside until there is a payment of ours for its intent."""
+        await self._update(
+            [webhook_event_id],
+            webhook_event_status=WebhookEventStatus.IGNORED,
+            awaited_stripe_id=stripe_payment_intent_id,
+            **_ids_of(None),
+        )
+
     async def settle(
         self,
         webhook_event_ids: Collection[UUID],
@@ -149,10 +172,23 @@ class WebhookInboxRepository:
         )
 
 
+def _row(event: IncomingEvent) -> dict[str, object]:
+    status = WebhookEventStatus.FAILED if event.flaw else WebhookEventStatus.RECEIVED
+    return {
+        "stripe_event_id": event.stripe_event_id,
+        "event_type": event.event_type,
+        "body": packed(event.body),
+        "webhook_event_status": status,
+        "last_error": event.flaw,
+    }
+
+
+_COLUMNS = {Handler.HINT: "subscription_id", Handler.PAYMENT_HINT: "payment_id"}
+
+
 def _ids_of(owner: Owner | None) -> dict[str, UUID | None]:
     """Return whose event it is, by column; nobody's if it was redelivered in vain."""
     ids: dict[str, UUID | None] = {"subscription_id": None, "payment_id": None}
-    if owner is not None:
-        is_payment = owner.handler is Handler.PAYMENT_HINT
-        ids["payment_id" if is_payment else "subscription_id"] = owner.our_id
+    if owner is not None and owner.handler in _COLUMNS:
+        ids[_COLUMNS[owner.handler]] = owner.our_id
     return ids

@@ -3,8 +3,9 @@
 import hashlib
 import secrets
 
-PREFIX = "pk_"
-SHOWN_LENGTH = 10
+# Reason: `pk_` would be taken for a publishable key of Stripe by whoever scans for secrets.
+PREFIX = "perdure_"
+SHOWN_LENGTH = 14
 
 
 def make_api_key() -> str:

@@ -10,6 +10,7 @@ ApplicationError
 ├── ConflictError               409
 │   └── IllegalCommandError     409  the state is in `details`
 ├── InvalidInputError           422
+├── TooManyRequestsError        429  this caller has enough under way
 ├── PaymentRefusedError         402
 │   └── CardDeclinedError       402  the issuer said no
 ├── EntitlementRequiredError    402  no subscription gives access
@@ -98,6 +99,13 @@ class InvalidInputError(ApplicationError):
 
     code = "invalid_input"
     http_status = 422
+
+
+class TooManyRequestsError(ApplicationError):
+    """The caller has as much under way as one may have."""
+
+    code = "too_many_requests"
+    http_status = 429
 
 
 class PaymentRefusedError(ApplicationError):

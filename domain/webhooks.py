@@ -108,6 +108,11 @@ class Reference(Frozen):
     stripe_id: str | None = None
     our_id: UUID | None = None
 
+    @property
+    def awaited_id(self) -> str | None:
+        """The payment intent that an event waits for, while no payment of ours has it."""
+        return self.stripe_id if self.handler is Handler.PAYMENT_HINT else None
+
 
 class Owner(Frozen):
     """A subscription, a payment, or a user, that an event may belong to, as our tables know it."""
@@ -140,6 +145,9 @@ def reference_of(event: Mapping[str, Any]) -> Reference | None:
 
     Returns:
         How it names it; None if it is about something else.
+
+    Raises:
+        ValueError: It names it by what is no id, and cannot be stored.
     """
     found = _mapping(_mapping(event.get("data")).get("object"))
     metadata = found.get("metadata")
@@ -222,6 +230,8 @@ def _reference(handler: Handler, stripe_id: object, metadata: object) -> Referen
     if isinstance(stripe_id, Mapping):  # expanded
         stripe_id = stripe_id.get("id")
     theirs = stripe_id if isinstance(stripe_id, str) else None
+    if theirs is not None and not theirs.isprintable():
+        raise ValueError("the event names an object by what is no id")
     ours = _uuid(_mapping(metadata).get(_OUR_NAMES[handler]))
     if theirs is None and ours is None:
         return None

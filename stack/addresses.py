@@ -28,6 +28,8 @@ class Addresses:
     stripe: str
     llm: str
     mail: str
+    metrics: str
+    worker: str
 
 
 def outside_parts(environ: Mapping[str, str]) -> frozenset[str]:
@@ -82,6 +84,8 @@ def find_addresses(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -
         stripe=_stripe_address(environ, ports),
         llm=_llm_address(environ, ports),
         mail=_mail_address(environ, ports),
+        metrics=f"http://{HOST}:{ports.metrics}",
+        worker=f"http://{HOST}:{ports.worker}",
     )
 
 

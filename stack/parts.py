@@ -161,11 +161,12 @@ def _stripe(plan: Plan) -> Part:
     command = [sys.executable, "-m", "sandbox.stripe", "--host", HOST]
     command += ["--port", str(plan.ports.stripe), "--data", plan.folder("stripe")]
     command += ["--webhook-url", f"{plan.addresses.api}/api/v1/webhooks/stripe"]
-    command += ["--webhook-secret", plan.product_environment["STRIPE__WEBHOOK_SECRET"]]
+    # Reason: everybody on this machine may read command lines.
+    secret = {"STRIPE_SANDBOX_WEBHOOK_SECRET": plan.product_environment["STRIPE__WEBHOOK_SECRET"]}
     return Part(
         name="stripe",
         command=command,
-        environment=plan.quiet_environment,
+        environment={**plan.quiet_environment, **secret},
         working_folder=str(plan.project),
         ports=plan.listening("stripe"),
         probe=http_probe(plan.ports.stripe, "/_sandbox/health"),
@@ -214,8 +215,9 @@ def _worker(plan: Plan) -> Part:
     return Part(
         name="worker",
         command=[sys.executable, "worker.py"],
-        environment=plan.product_environment,
+        environment={**plan.product_environment, "STATUS_PORT": str(plan.ports.worker)},
         working_folder=str(plan.project),
+        ports=plan.listening("worker"),
         needs=("migrate",),
         ready_words="worker_ready",
         stop_timeout_seconds=3.0,
@@ -224,17 +226,16 @@ def _worker(plan: Plan) -> Part:
 
 
 def _api(plan: Plan) -> Part:
-    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory"]
-    command += ["--host", HOST, "--port", str(plan.ports.api), "--no-access-log"]
-    command += ["--timeout-graceful-shutdown", "1", "--limit-concurrency", "1000"]
+    command = [sys.executable, "-m", "api", "--host", HOST, "--port", str(plan.ports.api)]
+    command += ["--graceful-seconds", "1"]
     return Part(
         name="api",
         command=command,
-        environment=plan.product_environment,
+        environment={**plan.product_environment, "STATUS_PORT": str(plan.ports.metrics)},
         working_folder=str(plan.project),
-        ports=plan.listening("api"),
+        ports=plan.listening("api", "metrics"),
         needs=("migrate", "chroma", "stripe", "llm", "mail"),
-        probe=http_probe(plan.ports.api, "/health/ready"),
+        probe=http_probe(plan.ports.api, "/health/ready", '"status":"ready"'),
         stop_timeout_seconds=1.5,
         on_exit=lambda pid: _forget_gauges(plan.data.metrics, pid),
     )

@@ -26,6 +26,8 @@ class Ports:
     mail: int = 8440
     smtp: int = 8441
     postgres: int = 8450
+    metrics: int = 9464
+    worker: int = 9465
 
 
 def variable_name(name: str) -> str:

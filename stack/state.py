@@ -15,7 +15,7 @@ class Secrets:
     """Made once for a data folder, so that tokens and passwords outlive a restart."""
 
     jwt_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48))
-    admin_api_key: str = field(default_factory=lambda: f"pk_{secrets.token_urlsafe(32)}")
+    admin_api_key: str = field(default_factory=lambda: f"perdure_{secrets.token_urlsafe(32)}")
     stripe_webhook_secret: str = field(default_factory=lambda: f"whsec_{secrets.token_urlsafe(32)}")
     postgres_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 

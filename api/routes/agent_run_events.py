@@ -1,29 +1,30 @@
 """What happens to a run of an agent, as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Annotated, Any
-from uuid import UUID
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Header, Path, Query
 from fastapi.responses import StreamingResponse
-from starlette.requests import Request
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from api.deps import Caller, SessionsDep, SettingsDep
+from api.deps import SessionsDep
 from api.routing import ApiRouter
-from api.run_feed import RunFeed, StreamMessage
 from api.schemas.common import SEQ_MAX, problems
+from api.stream_feed import Messages, StreamMessage
 from api.streaming import sockets
 from api.streaming.agent_runs import RunFeedDep, find_run
-from api.streaming.tickets import identify
-from database.run_events import WatchedRun
+from api.streaming.tickets import IdentifyDep, Visitor
+from api.streaming.watchers import Watcher, WatchersDep
 from database.session import DATABASE_DOWN
 
 # Reason: proxies cut connections that say nothing for half a minute or more.
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = ": keep-alive\n\n"
+# How long a revocation may go unnoticed, besides the time that it takes to learn of it.
+TICK_SECONDS = 1.0
 
 # In OpenAPI before 3.2, the schema of a stream describes each of its events.
 _EVENTS: dict[int | str, dict[str, Any]] = {
@@ -53,9 +54,17 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncGenerator[str, None]) -> None:
+    def __init__(self, content: AsyncGenerator[str, None], leave: Callable[[], None]) -> None:
         super().__init__(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._content = content
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send all, and be counted no longer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
 
     async def stream_response(self, send: Send) -> None:
         """Send all; a client that takes nothing any more is dropped."""
@@ -71,30 +80,23 @@ class EventStream(StreamingResponse):
                 await super().stream_response(send_in_time)
 
 
-async def _watcher(
-    request: Request,
-    sessions: SessionsDep,
-    settings: SettingsDep,
-    ticket: Annotated[
-        str | None,
-        Query(max_length=2_000, description="For browsers; of `POST auth/ticket`."),
-    ] = None,
-) -> Caller:
-    return await identify(request, sessions, settings, ticket)
+async def _visitor(identify: IdentifyDep) -> Visitor:
+    return await identify()
 
 
 @router.get(
     "/{agent_run_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=_EVENTS | problems(401, 404, 422, 503),
+    responses=_EVENTS | problems(401, 404, 422, 429, 503),
     openapi_extra={"security": [{"OAuth2PasswordBearer": []}, {"APIKeyHeader": []}]},
 )
 async def stream_agent_run_events(
-    agent_run_id: UUID,
-    caller: Annotated[Caller, Depends(_watcher)],
+    agent_run_id: Annotated[str, Path(max_length=100)],
+    visitor: Annotated[Visitor, Depends(_visitor)],
     sessions: SessionsDep,
     feed: RunFeedDep,
+    watchers: WatchersDep,
     after: Annotated[int, Query(ge=0, le=SEQ_MAX, description="Only what came later.")] = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=SEQ_MAX)] = None,
 ) -> EventStream:
@@ -103,14 +105,35 @@ async def stream_agent_run_events(
     `id` is the number, `event` the kind, and `data` the message as the WebSocket sends it. `done`
     comes last: close an `EventSource` then, or it asks again. `Last-Event-ID` beats `after`.
     """
-    run = await find_run(sessions, agent_run_id, caller)
-    return EventStream(_lines(feed, run, after if last_event_id is None else last_event_id))
+    run = await find_run(sessions, agent_run_id, visitor.caller)
+    await visitor.enter(sessions, run.agent_run_id)
+    batches = feed.follow(run, after if last_event_id is None else last_event_id, TICK_SECONDS)
+
+    async def lines(watcher: Watcher) -> AsyncGenerator[str, None]:
+        async with aclosing(_lines(batches, watcher)) as told:
+            async for line in told:
+                yield line
+        if not watcher.revoked.is_set():
+            await visitor.leave_for_good(sessions)
+
+    watcher = watchers.enter(visitor.caller)
+    return EventStream(lines(watcher), partial(watchers.leave, watcher))
 
 
-async def _lines(feed: RunFeed, run: WatchedRun, after: int) -> AsyncGenerator[str, None]:
-    async with aclosing(feed.follow(run, after, KEEP_ALIVE_SECONDS)) as batches:
+async def _lines(
+    following: AsyncGenerator[Messages, None],
+    watcher: Watcher,
+) -> AsyncGenerator[str, None]:
+    """Render what is told, until its end or until the credential is revoked."""
+    clock = asyncio.get_running_loop()
+    spoke_at = clock.time()
+    async with aclosing(following) as batches:
         async for batch in batches:
-            yield "".join(_event(message) for message in batch) or KEEP_ALIVE
+            if watcher.revoked.is_set():
+                return
+            if batch or clock.time() - spoke_at >= KEEP_ALIVE_SECONDS:
+                yield "".join(_event(message) for message in batch) or KEEP_ALIVE
+                spoke_at = clock.time()
 
 
 def _event(message: StreamMessage) -> str:

@@ -30,5 +30,6 @@ async def create_token(
     if user is None or not is_known or not user.is_active:
         raise UnauthorizedError("no such user, or a wrong password", "invalid_credentials")
     ttl_seconds = settings.auth.token_ttl_seconds
-    token = make_token(user.user_id, settings.auth.jwt_secret.get_secret_value(), ttl_seconds)
+    secret = settings.auth.jwt_secret.get_secret_value()
+    token = make_token(user.user_id, secret, ttl_seconds, user.password_hash)
     return TokenOut(access_token=token, expires_in=ttl_seconds)

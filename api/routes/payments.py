@@ -12,7 +12,13 @@ from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
 from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
-from api.schemas.payments import NewPayment, NewRefund, PaymentDetailOut, PaymentOut
+from api.schemas.payments import (
+    CancelPaymentRequest,
+    NewPayment,
+    NewRefund,
+    PaymentDetailOut,
+    PaymentOut,
+)
 from api.starting import start_payment
 from database.models import Payment
 from database.payment_methods import PaymentMethodRepository
@@ -110,8 +116,9 @@ async def cancel_payment(
     sessions: SessionsDep,
     temporal: TemporalDep,
     once: OnceDep,
+    body: CancelPaymentRequest | None = None,  # noqa: ARG001 - `now` is the one mode there is
 ) -> JSONResponse:
-    """Call a payment off that its owner has not authenticated yet."""
+    """Cancel a payment that is not made yet; what is charged all the same is paid back."""
 
     async def work(claim: Claim) -> PaymentDetailOut:
         await PaymentDesk(temporal).cancel(payment.payment_id, claim.command_id)

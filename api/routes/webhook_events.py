@@ -9,6 +9,7 @@ from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
+from pydantic_core import to_json
 
 from api.deps import AdminDep, PagingDep, SessionsDep
 from api.dispatcher import Dispatcher
@@ -63,12 +64,7 @@ class WebhookEventDetail(WebhookEventView):
     @classmethod
     def of(cls, row: WebhookEvent) -> Self:
         """Show a row with its body."""
-        try:
-            event = orjson.loads(unpacked(row.body))
-        except (ValueError, RuntimeError):
-            event = None
-        seen = cls.model_validate(row)
-        return seen.model_copy(update={"event": event if isinstance(event, dict) else None})
+        return cls.model_validate(row).model_copy(update={"event": _shown(row.body)})
 
 
 @router.get("", responses=problems(401, 403, 422, 503))
@@ -123,6 +119,16 @@ async def redeliver_webhook_event(
         return WebhookEventView.model_validate(_found(row))
 
     return await once.run(caller.user_id, work)
+
+
+def _shown(body: bytes) -> dict[str, Any] | None:
+    try:
+        event = orjson.loads(unpacked(body))
+        # Reason: what is nested too deeply can be read, and cannot be written again.
+        to_json(event)
+    except (ValueError, RuntimeError):
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _found(row: WebhookEvent | None) -> WebhookEvent:

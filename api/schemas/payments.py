@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -115,6 +115,14 @@ class NewPayment(Input):
         description="Where the customer comes back to from 3-D Secure.",
     )
     user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+
+
+class CancelPaymentRequest(Input):
+    """When to cancel a payment."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "now"}]})
+
+    mode: Literal["now"] = Field(default="now", description="As for a subscription.")
 
 
 class NewRefund(Input):

@@ -8,15 +8,18 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, WebSocket
 from starlette.requests import HTTPConnection
 
-from api.deps import Caller, SessionsDep, SettingsDep
+from api.deps import Caller, SessionsDep
 from api.lookup import found
 from api.run_feed import RunFeed
 from api.schemas.common import SEQ_MAX
 from api.streaming import sockets
-from api.streaming.tickets import identify
+from api.streaming.tickets import IdentifyDep, Visitor
+from api.streaming.watchers import Watcher, WatchersDep
 from database.run_events import RunEventRepository, WatchedRun
 from database.session import Sessions
 from domain.errors import NotFoundError
+
+IDLE_SECONDS = 15.0
 
 router = APIRouter()
 
@@ -29,14 +32,14 @@ def get_run_feed(connection: HTTPConnection) -> RunFeed:
 RunFeedDep = Annotated[RunFeed, Depends(get_run_feed)]
 
 
-async def find_run(sessions: Sessions, agent_run_id: UUID | str, caller: Caller) -> WatchedRun:
+async def find_run(sessions: Sessions, agent_run_id: str, caller: Caller) -> WatchedRun:
     """Return the run that a caller wants to watch.
 
     Raises:
         NotFoundError: There is none of this caller.
     """
     try:
-        wanted = UUID(str(agent_run_id))
+        wanted = UUID(agent_run_id)
     except ValueError as error:
         raise NotFoundError("there is no such agent run") from error
     async with sessions() as session:
@@ -49,25 +52,29 @@ async def stream_agent_run(
     websocket: WebSocket,
     agent_run_id: str,
     sessions: SessionsDep,
-    settings: SettingsDep,
     feed: RunFeedDep,
+    watchers: WatchersDep,
+    identify: IdentifyDep,
     after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
-    ticket: Annotated[str | None, Query(max_length=2_000)] = None,
 ) -> None:
     """Send a run's events with a number above `after`, and go on until its end."""
-    async with sockets.accepted(websocket):
-        caller = await identify(websocket, sessions, settings, ticket)
-        run = await find_run(sessions, agent_run_id, caller)
-        await sockets.serve(websocket, _send_all(websocket, feed, run, after))
+
+    async def stream(visitor: Visitor, watcher: Watcher) -> None:
+        run = await find_run(sessions, agent_run_id, visitor.caller)
+        await visitor.enter(sessions, run.agent_run_id)
+        if await sockets.serve(websocket, watcher, _send_all(websocket, feed, run, after)):
+            await visitor.leave_for_good(sessions)
+
+    await sockets.admit(websocket, watchers, identify, stream)
 
 
 async def _send_all(websocket: WebSocket, feed: RunFeed, run: WatchedRun, after: int) -> None:
-    """Send messages in order.
+    """Send messages in order, and close the socket after the last one.
 
     Raises:
         TimeoutError: The client takes nothing any more.
     """
-    async with aclosing(feed.follow(run, after)) as batches:
+    async with aclosing(feed.follow(run, after, IDLE_SECONDS)) as batches:
         async for batch in batches:
             async with asyncio.timeout(sockets.SEND_SECONDS):
                 for message in batch:

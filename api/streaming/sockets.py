@@ -1,15 +1,18 @@
 """What all WebSockets have in common: how they are served, and how they end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
+from api.errors import from_application
+from api.streaming.tickets import Identify, Visitor
+from api.streaming.watchers import Watcher, Watchers
 from database.session import DATABASE_DOWN
-from domain.errors import NotFoundError, UnauthorizedError
+from domain.errors import NotFoundError, TooManyRequestsError, UnauthorizedError
 
 # How long a client may take nothing before it is dropped.
 SEND_SECONDS = 20.0
@@ -24,13 +27,30 @@ CLOSE_NOT_FOUND = 4404
 _TRY_AGAIN: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_DOWN)
 
 
-@asynccontextmanager
-async def accepted(websocket: WebSocket) -> AsyncIterator[None]:
-    """Open a socket, and close it with the code of what goes wrong inside."""
-    # Reason: a socket refused before it was accepted shows browsers no code but 1006.
-    await websocket.accept()
+Stream = Callable[[Visitor, Watcher], Awaitable[None]]
+
+
+async def admit(
+    websocket: WebSocket,
+    watchers: Watchers,
+    identify: Identify,
+    stream: Stream,
+) -> None:
+    """Open a socket for a stream, and close it with the code of what goes wrong.
+
+    Args:
+        websocket: Not accepted yet.
+        watchers: Counts it; one too many is answered with 429 instead of an upgrade.
+        identify: Finds out who it is.
+        stream: What to do with the open socket.
+    """
     try:
-        yield
+        visitor = await identify()
+        with watchers.watching(visitor.caller) as watcher:
+            await websocket.accept()
+            await stream(visitor, watcher)
+    except TooManyRequestsError as error:
+        await websocket.send_denial_response(from_application(error))
     except UnauthorizedError as error:
         await close(websocket, CLOSE_UNAUTHENTICATED, error.message)
     except NotFoundError as error:
@@ -39,26 +59,46 @@ async def accepted(websocket: WebSocket) -> AsyncIterator[None]:
         await close(websocket, CLOSE_TRY_AGAIN, "try again, from the last number that you have")
 
 
-async def serve(websocket: WebSocket, sending_all: Coroutine[Any, Any, None]) -> None:
-    """Send until the client leaves or all is told; neither leaves a task behind."""
+async def serve(
+    websocket: WebSocket,
+    watcher: Watcher,
+    sending_all: Coroutine[Any, Any, None],
+) -> bool:
+    """Send until the client leaves or all is told; neither leaves a task behind.
+
+    Returns:
+        Whether all was told.
+
+    Raises:
+        UnauthorizedError: The client's credential was revoked.
+    """
     sending = asyncio.create_task(sending_all)
     leaving = asyncio.create_task(_until_gone(websocket))
+    revoking = asyncio.create_task(_until_revoked(watcher))
+    tasks = {sending, leaving, revoking}
     try:
-        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if revoking.done():
+            await revoking
         if sending.done():
             with suppress(WebSocketDisconnect, RuntimeError):
                 await sending
+                return True
+        return False
     finally:
-        sending.cancel()
-        leaving.cancel()
-        await asyncio.gather(sending, leaving, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def close(websocket: WebSocket, code: int, reason: str) -> None:
     """Close a socket that may be gone already."""
-    if websocket.application_state is WebSocketState.CONNECTED:
-        # Reason: a client that takes nothing takes no closing frame either.
-        with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+    # Reason: a client that takes nothing takes no closing frame either.
+    with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+        if websocket.application_state is WebSocketState.CONNECTING:
+            # Reason: a socket refused before it was accepted shows browsers no code but 1006.
+            await websocket.accept()
+        if websocket.application_state is WebSocketState.CONNECTED:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await websocket.close(code, reason)
 
@@ -67,3 +107,8 @@ async def _until_gone(websocket: WebSocket) -> None:
     with suppress(WebSocketDisconnect, RuntimeError):
         while True:
             await websocket.receive()
+
+
+async def _until_revoked(watcher: Watcher) -> None:
+    await watcher.revoked.wait()
+    raise UnauthorizedError("the credential was revoked")

@@ -1,30 +1,44 @@
 """What happens to a subscription."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Annotated, Any
+from contextlib import aclosing, suppress
+from typing import Annotated, NamedTuple, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Query, WebSocket
+from fastapi import APIRouter, Depends, Query, WebSocket
+from starlette.requests import HTTPConnection
 
-from api.deps import Caller, SessionsDep, SettingsDep
+from api.deps import Caller, SessionsDep
 from api.schemas.common import SEQ_MAX
-from api.streaming.sockets import CLOSE_DONE, SEND_SECONDS, accepted, close, serve
-from api.streaming.tickets import identify
-from database.models import SubscriptionEvent
+from api.streaming.sockets import CLOSE_DONE, SEND_SECONDS, admit, close, serve
+from api.streaming.tickets import IdentifyDep, Visitor
+from api.streaming.watchers import Watcher, WatchersDep
+from api.subscription_feed import SubscriptionFeed
 from database.session import Sessions
-from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError
 from domain.subscriptions import FINAL
 
-POLL_SECONDS = 0.2
 # How long a subscription that has ended stays silent before its stream ends.
 LINGER_SECONDS = 1.0
-BATCH_SIZE = 200
 
 router = APIRouter()
+
+
+class _Watched(NamedTuple):
+    """A subscription as its stream begins."""
+
+    subscription_id: UUID
+    last_event_seq: int
+    is_final: bool
+
+
+def get_subscription_feed(connection: HTTPConnection) -> SubscriptionFeed:
+    """Return the process's one feed."""
+    return cast("SubscriptionFeed", connection.app.state.subscription_feed)
+
+
+SubscriptionFeedDep = Annotated[SubscriptionFeed, Depends(get_subscription_feed)]
 
 
 @router.websocket("/ws/subscriptions/{subscription_id}")
@@ -32,20 +46,24 @@ async def stream_subscription(
     websocket: WebSocket,
     subscription_id: str,
     sessions: SessionsDep,
-    settings: SettingsDep,
+    feed: SubscriptionFeedDep,
+    watchers: WatchersDep,
+    identify: IdentifyDep,
     after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
-    ticket: Annotated[str | None, Query(max_length=2_000)] = None,
 ) -> None:
     """Send a subscription's events with a number above `after`, and go on as they happen."""
-    async with accepted(websocket):
-        caller = await identify(websocket, sessions, settings, ticket)
-        is_final = await _find(sessions, subscription_id, caller)
-        wanted = UUID(subscription_id)
-        await serve(websocket, _send_all(websocket, sessions, wanted, after, is_final=is_final))
+
+    async def stream(visitor: Visitor, watcher: Watcher) -> None:
+        watched = await _find(sessions, subscription_id, visitor.caller)
+        await visitor.enter(sessions, watched.subscription_id)
+        if await serve(websocket, watcher, _send_all(websocket, feed, watched, after)):
+            await visitor.leave_for_good(sessions)
+
+    await admit(websocket, watchers, identify, stream)
 
 
-async def _find(sessions: Sessions, subscription_id: str, caller: Caller) -> bool:
-    """Return whether the subscription has ended.
+async def _find(sessions: Sessions, subscription_id: str, caller: Caller) -> _Watched:
+    """Return the subscription that a caller wants to watch.
 
     Raises:
         NotFoundError: There is none of this caller.
@@ -55,57 +73,29 @@ async def _find(sessions: Sessions, subscription_id: str, caller: Caller) -> boo
             wanted = UUID(subscription_id)
             row = await SubscriptionRepository(session).get(wanted, caller.scope)
         if row is not None:
-            return row.subscription_status in FINAL
+            return _Watched(wanted, row.last_event_seq, row.subscription_status in FINAL)
     raise NotFoundError("there is no such subscription")
 
 
 async def _send_all(
     websocket: WebSocket,
-    sessions: Sessions,
-    subscription_id: UUID,
+    feed: SubscriptionFeed,
+    watched: _Watched,
     after: int,
-    *,
-    is_final: bool,
 ) -> None:
     """Send events in order; numbers have no gap, because they are taken under the row's lock.
 
     Raises:
         TimeoutError: The client takes nothing any more.
     """
-    silent_seconds = 0.0
-    while not is_final or silent_seconds < LINGER_SECONDS:
-        # Reason: a poll is one indexed read that mostly finds nothing, and few people watch their
-        # own billing. NOTIFY would cost every writer a global lock at commit and us a connection
-        # that has to be watched, to save 100 ms on events that are minutes apart.
-        events = await _read(sessions, subscription_id, after)
-        for event in events:
+    is_final = watched.is_final
+    following = feed.follow(watched.subscription_id, watched.last_event_seq, after, LINGER_SECONDS)
+    async with aclosing(following) as batches:
+        async for batch in batches:
+            if is_final and not batch:
+                break
             async with asyncio.timeout(SEND_SECONDS):
-                await websocket.send_json(_message(event))
-            after = event.seq
-            is_final = is_final or _ends(event)
-        silent_seconds = 0.0 if events else silent_seconds + POLL_SECONDS
-        if len(events) < BATCH_SIZE:
-            await asyncio.sleep(POLL_SECONDS)
+                for message in batch:
+                    await websocket.send_text(message.body)
+            is_final = is_final or any(message.is_final for message in batch)
     await close(websocket, CLOSE_DONE, "the subscription has ended")
-
-
-async def _read(
-    sessions: Sessions,
-    subscription_id: UUID,
-    after: int,
-) -> Sequence[SubscriptionEvent]:
-    async with sessions() as session:
-        return await SubscriptionEventRepository(session).list(subscription_id, after, BATCH_SIZE)
-
-
-def _message(event: SubscriptionEvent) -> dict[str, Any]:
-    return {
-        "seq": event.seq,
-        "kind": event.kind,
-        "data": {**event.event_data, "summary": event.summary},
-        "created_at": event.occurred_at.isoformat(),
-    }
-
-
-def _ends(event: SubscriptionEvent) -> bool:
-    return event.kind == "status_changed" and event.event_data.get("to") in FINAL

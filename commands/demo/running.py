@@ -42,8 +42,8 @@ _OURS_ALONE = dict.fromkeys(
         "EMBEDDINGS__BASE_URL",
     ),
     "",
-) | dict.fromkeys(("TEMPORAL__IS_TLS", "STRIPE__IS_LIVE", "MAIL__IS_TLS"), "false")
-_OURS_ALONE |= {"LLM__PROVIDER": "openai", "LLM__MODEL": "gpt-4.1"}
+) | dict.fromkeys(("TEMPORAL__IS_TLS", "STRIPE__IS_LIVE"), "false")
+_OURS_ALONE |= {"LLM__PROVIDER": "openai", "LLM__MODEL": "gpt-4.1", "MAIL__TLS": "none"}
 # The stand-in for mail knows nobody, and an empty name is a name; an empty price is none.
 _NOT_OURS = {
     "MAIL__USERNAME",

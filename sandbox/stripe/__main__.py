@@ -21,7 +21,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--data", type=Path, required=True, help="folder of its database; made if missing"
     )
     parser.add_argument("--webhook-url", help="where events are posted; none: nothing is sent")
-    parser.add_argument("--webhook-secret", help="secret that signs them, whsec_...")
+    parser.add_argument(
+        "--webhook-secret",
+        default=os.environ.get("STRIPE_SANDBOX_WEBHOOK_SECRET"),
+        help="secret that signs them, whsec_...; in STRIPE_SANDBOX_WEBHOOK_SECRET no list of "
+        "processes shows it",
+    )
     parser.add_argument(
         "--check",
         action="store_true",
@@ -31,7 +36,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     options = parser.parse_args(argv)
     if options.webhook_url and not options.webhook_secret:
-        parser.error("--webhook-url needs --webhook-secret")
+        parser.error("--webhook-url needs --webhook-secret or STRIPE_SANDBOX_WEBHOOK_SECRET")
     return options
 
 

@@ -1,29 +1,27 @@
 """One API request from arrival to answer: log, key, faults, work in one transaction, webhooks."""
 
 import asyncio
-import base64
 import functools
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from sandbox.stripe import errors, forms, versions
+from sandbox.stripe import access, errors, forms, versions
+from sandbox.stripe.access import Key
 from sandbox.stripe.checks import Passing
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.expand import expand
 from sandbox.stripe.fault_answers import fault_error, is_as_documented, sent_body
 from sandbox.stripe.faults import ApiFault
-from sandbox.stripe.idempotency import IdempotencyKeys, fingerprint
+from sandbox.stripe.idempotency import IdempotencyKeys, Saved, fingerprint
 from sandbox.stripe.request_log import RequestLog
 from sandbox.stripe.routing import Route, Router
 from sandbox.stripe.session import Session, new_id
 
-_TEST_KEY = re.compile(r"(sk|rk)_test_\w+")
 log = logging.getLogger("sandbox.stripe.api")
 
 
@@ -44,11 +42,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back; a dropped one is never sent."""
+    """What goes back; a dropped one is never sent.
+
+    Attributes:
+        original: The request whose work it tells of, where that can be asked for by a key.
+    """
 
     status: int
     body: bytes
     request_id: str
+    original: str | None = None
     is_replayed: bool = False
     is_dropped: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -60,10 +63,16 @@ class Work:
     """A request whose route is known."""
 
     asked: Asked
+    key: Key
     route: Route
     ids: list[str]
     request_id: str
     fault: ApiFault | None
+
+    @property
+    def original(self) -> str | None:
+        """What its answer and each replay of it name as the request; reads are not replayed."""
+        return self.request_id if self.asked.method == "POST" else None
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -89,16 +98,17 @@ class Api:
         try:
             asked = Asked(method, path, forms.decode(encoded), headers)
             seq = self._log.arrive(method, path, asked.params, headers)
-            _authorize(headers)
+            key = access.key_of(headers)
             version = versions.asked_for(headers)
             asked = replace(asked, params=versions.modern(method, path, asked.params, version))
             self._engine.limit.take()
             found = self._router.find(method, path)
             if found is None:
                 raise errors.unknown_route(method, path)
-            passing = Passing(method, found[0].pattern, asked.params)
+            passing = Passing(method, found[0].pattern, asked.params, key.is_publishable)
+            key.check(method, found[0].pattern)
             fault = self._log.meet(seq, method, path, asked.params, headers)
-            answer = await self._with_key(asked, *found, request_id, fault)
+            answer = await self._with_key(Work(asked, key, *found, request_id, fault))
             answer = replace(answer, body=sent_body(fault, answer.body), fault=fault)
         except ApiError as error:
             answer = _refusal(error, request_id)
@@ -112,15 +122,12 @@ class Api:
         )
         return answer
 
-    async def _with_key(
-        self, asked: Asked, route: Route, ids: list[str], request_id: str, fault: ApiFault | None
-    ) -> Answer:
-        work = Work(asked, route, ids, request_id, fault)
+    async def _with_key(self, work: Work) -> Answer:
+        asked, fault = work.asked, work.fault
         if asked.key:
             saved = self._keys.begin(asked.key, work.fingerprint, int(self._engine.clock.now()))
             if saved:
-                is_dropped = bool(fault and (fault.drop or fault.drop_before))
-                return Answer(saved.status, saved.body, request_id, True, is_dropped)
+                return _replay(work, saved)
         try:
             if fault and fault.delay_seconds:
                 await asyncio.sleep(fault.delay_seconds)
@@ -161,7 +168,9 @@ class Api:
     def _refuse(self, work: Work, fault: ApiFault) -> Answer:
         """Answer what a fault says, with nothing done."""
         error = fault_error(fault.before or 500, fault)
-        answer = replace(_refusal(error, work.request_id), is_dropped=fault.drop_before)
+        answer = replace(
+            _refusal(error, work.request_id), original=work.original, is_dropped=fault.drop_before
+        )
         if error.is_saved:
             self._save(work, self._engine.session(), answer)
         return answer
@@ -169,13 +178,15 @@ class Api:
     def _save(self, work: Work, session: Session, answer: Answer) -> None:
         key = work.asked.key
         if key:
-            self._keys.save(key, work.fingerprint, session.default_now, answer.status, answer.body)
+            saved = Saved(answer.status, answer.body, work.request_id)
+            self._keys.save(key, work.fingerprint, session.default_now, saved)
 
 
 def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
     failure: ApiError | None = None
     body: Any = None
     try:
+        work.key.check_secret(session, work.route.pattern, work.ids, params)
         body = work.route.handler(session, params, *work.ids)
         expand(session, body, params.get("expand") or [])
     except ApiError as error:
@@ -187,6 +198,18 @@ def _carry_out(session: Session, work: Work, params: dict[str, Any]) -> Answer:
     return _answer(failure, body, work)
 
 
+def _replay(work: Work, saved: Saved) -> Answer:
+    fault = work.fault
+    return Answer(
+        saved.status,
+        saved.body,
+        work.request_id,
+        saved.request_id,
+        is_replayed=True,
+        is_dropped=bool(fault and (fault.drop or fault.drop_before)),
+    )
+
+
 def _refusal(error: ApiError, request_id: str) -> Answer:
     body = orjson.dumps(error.body(request_id))
     return Answer(error.status, body, request_id, headers=error.headers)
@@ -195,25 +218,8 @@ def _refusal(error: ApiError, request_id: str) -> Answer:
 def _answer(failure: ApiError | None, body: Any, work: Work) -> Answer:
     is_dropped = bool(work.fault and work.fault.drop)
     status = failure.status if failure else 200
-    payload = orjson.dumps(failure.body(work.request_id) if failure else body)
-    return Answer(status, payload, work.request_id, is_dropped=is_dropped)
-
-
-def _authorize(headers: Mapping[str, str]) -> None:
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    if not scheme:
-        raise errors.unauthorized(
-            "You did not provide an API key. Send it as `Authorization: Bearer YOUR_SECRET_KEY`."
-        )
-    key = given.strip()
-    if scheme.lower() == "basic":
-        try:
-            key = base64.b64decode(key, validate=True).decode().partition(":")[0]
-        except ValueError:
-            key = ""
-    elif scheme.lower() != "bearer":
-        key = ""
-    if not _TEST_KEY.fullmatch(key):
-        raise errors.unauthorized(
-            f"Invalid API key provided: {key[:8]}***. The sandbox takes any sk_test_ or rk_test_."
-        )
+    payload = orjson.dumps(work.key.view(failure.body(work.request_id) if failure else body))
+    headers = failure.headers if failure else {}
+    return Answer(
+        status, payload, work.request_id, work.original, is_dropped=is_dropped, headers=headers
+    )

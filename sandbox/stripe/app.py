@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,7 +24,7 @@ from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.fault_controls import FaultControls
 from sandbox.stripe.faults import Faults
-from sandbox.stripe.objects.catalog import coupons, prices, products, promotion_codes
+from sandbox.stripe.objects.catalog import coupons, plans, prices, products, promotion_codes
 from sandbox.stripe.objects.customers import (
     customer_balance,
     customer_deletion,
@@ -56,7 +57,14 @@ from sandbox.stripe.objects.payments import (
 )
 from sandbox.stripe.objects.schedules import schedules
 from sandbox.stripe.objects.subscriptions import subscription_items, subscriptions
-from sandbox.stripe.objects.system import events, test_clocks, webhook_endpoints
+from sandbox.stripe.objects.system import (
+    account,
+    events,
+    none,
+    search,
+    test_clocks,
+    webhook_endpoints,
+)
 from sandbox.stripe.pages import Pages
 from sandbox.stripe.payment_controls import PaymentControls
 from sandbox.stripe.routing import Router
@@ -64,6 +72,7 @@ from sandbox.stripe.store import Database, Store
 from sandbox.stripe.webhooks import Targets, Webhooks
 
 ROUTES = (
+    *account.ROUTES,
     *checkout_sessions.ROUTES,
     *coupons.ROUTES,
     *credit_notes.ROUTES,
@@ -80,10 +89,12 @@ ROUTES = (
     *payment_records.ROUTES,
     *meter_events.ROUTES,
     *meters.ROUTES,
+    *none.ROUTES,
     *payment_intents.ROUTES,
     *payment_method_routes.ROUTES,
     *payment_pages.ROUTES,
     *previews.ROUTES,
+    *plans.ROUTES,
     *portal_configurations.ROUTES,
     *portal_sessions.ROUTES,
     *prices.ROUTES,
@@ -91,6 +102,7 @@ ROUTES = (
     *promotion_codes.ROUTES,
     *refunds.ROUTES,
     *schedules.ROUTES,
+    *search.ROUTES,
     *setup_attempts.ROUTES,
     *setup_intents.ROUTES,
     *subscription_items.ROUTES,
@@ -122,10 +134,16 @@ class DroppedResponse(Response):
         await asyncio.sleep(0.01)
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: Answer, key: str | None) -> Response:
     if answer.is_dropped:
         return DroppedResponse()
     headers = {"Request-Id": answer.request_id, "Stripe-Version": API_VERSION}
+    if answer.original:
+        # Reason: who sends no key is given one, which nobody can have used before.
+        headers["Idempotency-Key"] = key or str(uuid4())
+        headers["Original-Request"] = answer.original
+        if answer.status < 500:
+            headers["Stripe-Should-Retry"] = "false"
     headers |= answer.headers
     if answer.is_replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -170,7 +188,8 @@ def build(options: Options) -> Starlette:
         if request.url.path == "/":
             return Response(b'{"status":"ok"}', media_type="application/json")
         headers = request.headers
-        return _response(await api.handle(request.method, request.url.path, encoded, headers))
+        given = await api.handle(request.method, request.url.path, encoded, headers)
+        return _response(given, headers.get("idempotency-key"))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -11,8 +11,10 @@ from starlette.routing import Route
 from sandbox.stripe.control_routes import Control, answered, control_routes
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.faults import FaultPlan
+from sandbox.stripe.objects.hosted import portal_configurations
 from sandbox.stripe.objects.invoices import retries
 from sandbox.stripe.objects.meters import meter_events
+from sandbox.stripe.session import shown
 
 
 class Advance(BaseModel):
@@ -51,6 +53,7 @@ class Controls:
             ("GET", "meter-errors", self._meter_errors),
             ("POST", "retries", self._retries),
             ("POST", "clock/advance", self._advance),
+            ("POST", "portal-settings", self._save_portal),
             ("POST", "reset", self._reset),
         ]
         return control_routes(table)
@@ -102,6 +105,9 @@ class Controls:
         wanted = Advance.model_validate_json(await request.body())
         await self._engine.scheduler.advance(wanted.seconds)
         return answered({"now": self._engine.clock.now()})
+
+    async def _save_portal(self, _request: Request) -> Response:
+        return answered(shown(await self._engine.carry_out(portal_configurations.save_default)))
 
     async def _reset(self, _request: Request) -> Response:
         async with self._engine.writer:

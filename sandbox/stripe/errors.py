@@ -104,6 +104,18 @@ def unauthorized(message: str) -> ApiError:
     return ApiError(401, "invalid_request_error", message, is_saved=False)
 
 
+def no_access(key: str, account_id: str) -> ApiError:
+    """Return a 403 for an account that a key cannot act for."""
+    return ApiError(
+        403,
+        "invalid_request_error",
+        f"The provided key '{key[:8]}***' does not have access to account '{account_id}' (or that "
+        "account does not exist). Application access may have been revoked.",
+        is_saved=False,
+        code="account_invalid",
+    )
+
+
 def card_error(failure: dict[str, Any], **objects: Any) -> ApiError:
     """Return a 402 made of an intent's `last_payment_error`; the failed attempt stays on record."""
     fields: dict[str, Any] = {

@@ -15,10 +15,11 @@ LONGEST = 255
 
 @dataclass(frozen=True)
 class Saved:
-    """An answer that was given before."""
+    """An answer that was given before, and to which request."""
 
     status: int
     body: bytes
+    request_id: str
 
 
 def fingerprint(method: str, path: str, params: dict[str, Any]) -> str:
@@ -61,7 +62,7 @@ class IdempotencyKeys:
                 is_saved=False,
             )
         if row:
-            return Saved(row["status"], row["body"].encode())
+            return Saved(row["status"], row["body"].encode(), row["request_id"])
         if key in self._in_flight:
             raise ApiError(
                 409,
@@ -73,15 +74,16 @@ class IdempotencyKeys:
         self._in_flight.add(key)
         return None
 
-    def save(self, key: str, asked: str, now: int, status: int, body: bytes) -> None:
+    def save(self, key: str, asked: str, now: int, answer: Saved) -> None:
         """Keep an answer, in the transaction of the work itself."""
         self._store.db.insert(
             "idempotency",
             {
                 "key": key,
                 "fingerprint": asked,
-                "status": status,
-                "body": body.decode(),
+                "status": answer.status,
+                "body": answer.body.decode(),
+                "request_id": answer.request_id,
                 "created": now,
             },
         )

@@ -48,4 +48,6 @@ def exceeded(code: str = "rate_limit") -> ApiError:
         code=code,
     )
     error.headers["Stripe-Rate-Limited-Reason"] = "resource-specific" if is_lock else "global-rate"
+    if is_lock:
+        error.headers["Stripe-Should-Retry"] = "true"
     return error

@@ -24,7 +24,7 @@ CREATE INDEX IF NOT EXISTS deliveries_by_time ON deliveries (next_at, seq);
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event_id);
 CREATE TABLE IF NOT EXISTS idempotency (
   key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL,
-  created INTEGER NOT NULL);
+  request_id TEXT NOT NULL, created INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS requests (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, method TEXT NOT NULL, path TEXT NOT NULL,
   params TEXT NOT NULL, idempotency_key TEXT, status INTEGER, replayed INTEGER NOT NULL DEFAULT 0,
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE INDEX IF NOT EXISTS jobs_by_time ON jobs (clock, due_at, seq);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value REAL NOT NULL);
 """
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 TABLES = (
     "objects", "events", "deliveries", "idempotency", "requests", "ledger", "jobs", "settings",
 )  # fmt: skip

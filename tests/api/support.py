@@ -21,6 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 from websockets.asyncio.client import ClientConnection, connect
 
 from adapters.tls import trusted
+from api.server import SERVER_OPTIONS
 from api.tokens import make_token
 from config import Settings
 from database.models import Plan, Subscription, User
@@ -115,10 +116,9 @@ async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         app,
         host="127.0.0.1",
         port=0,
-        log_config=None,
-        ws="websockets-sansio",
         # Reason: a client that takes nothing would hold up the end of the tests for ever.
         timeout_graceful_shutdown=2,
+        **SERVER_OPTIONS,
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
@@ -121,6 +122,12 @@ async def test_the_environment_makes_the_same_app(
     monkeypatch.setenv("AUTH__JWT_SECRET", "x" * 32)
     monkeypatch.setenv("TEMPORAL__ADDRESS", f"127.0.0.1:{free_port()}")
     monkeypatch.setattr("api.app.configure_logging", lambda level: None)
+    monkeypatch.setenv("STRIPE__API_BASE", "https://api.stripe.com")
+    with pytest.raises(ValidationError, match="STRIPE__WEBHOOK_SECRET") as refused:
+        create_app()
+    assert "xxx" not in str(refused.value)
+    assert "postgres" not in str(refused.value)
+    monkeypatch.setenv("STRIPE__API_BASE", settings.stripe.api_base or "")
     made = create_app()
     assert made.openapi().keys() == app.openapi().keys()
     async with made.router.lifespan_context(made), client(made) as http:
@@ -188,3 +195,25 @@ async def test_without_a_database_everything_is_503(
     for reply in replies:
         problem(reply, 503, "database_unavailable")
         assert int(reply.headers["retry-after"]) > 0
+
+
+async def test_other_origins_are_let_in_by_a_setting_alone(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> None:
+    ours, theirs = "https://app.example", "https://evil.example"
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+    allowed = "access-control-allow-origin"
+    for origins, let_in in (((), set()), ((ours,), {ours})):
+        app = build_app(settings.model_copy(update={"cors_origins": origins}), dev_server, sessions)
+        async with client(app) as http:
+            for origin in (ours, theirs):
+                head = {"Origin": origin}
+                for reply in (
+                    await http.options(f"{API}/agent-runs", headers=head | asked),
+                    await http.get("/health", headers=head),
+                ):
+                    expected = origin if origin in let_in else None
+                    assert reply.headers.get(allowed) == expected
+                    assert "access-control-allow-credentials" not in reply.headers

@@ -6,16 +6,18 @@ No app of this file is there for longer than its test: its dispatcher would deli
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api.app import build_app
-from api.dispatcher import Dispatcher
+from api.dispatcher import MOST_ATTEMPTS, Dispatcher
+from api.event_bodies import EventNames
 from api.inbox import Inbox
 from config import Settings
 from database.models import WebhookEvent
@@ -94,10 +96,80 @@ async def test_an_unreadable_event_fails_alone(sessions: Sessions, temporal: Cli
     assert await hints(temporal, subscription_id) == [[good["id"]]]
 
 
+@asynccontextmanager
+async def stumbling_block(sessions: Sessions, stripe_event_id: str) -> AsyncIterator[None]:
+    """Make the database refuse that an event is said to be nobody's."""
+    async with sessions.begin() as session:
+        await session.execute(
+            text(
+                "create function stumble() returns trigger language plpgsql as $$ begin "
+                f"if new.stripe_event_id = '{stripe_event_id}' and "
+                "new.webhook_event_status = 'ignored' then raise exception 'stumbled'; end if; "
+                "return new; end $$",
+            ),
+        )
+        await session.execute(
+            text(
+                "create trigger stumble before update on webhook_events "
+                "for each row execute function stumble()",
+            ),
+        )
+    try:
+        yield
+    finally:
+        async with sessions.begin() as session:
+            await session.execute(text("drop function stumble cascade"))
+
+
+async def test_an_event_that_nobody_foresaw_fails_alone_and_not_for_ever(
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    subscription_id = await add_subscription(sessions, await add_user(sessions))
+    before, after = (stripe_event(subscription_id=subscription_id) for _ in range(2))
+    poison = stripe_event("customer.updated")
+    await put(sessions, before, poison, after)
+    dispatcher = Dispatcher(sessions, temporal)
+    async with stumbling_block(sessions, poison["id"]):
+        await dispatcher.turn()
+        for event in (before, after):
+            row = await settled(sessions, event["id"])
+            assert (row.webhook_event_status, row.attempt_count) == ("delivered", 1)
+        for attempt_count in range(1, MOST_ATTEMPTS):
+            waiting = await row_of(sessions, poison["id"])
+            assert waiting is not None
+            assert waiting.webhook_event_status == WebhookEventStatus.RECEIVED
+            assert waiting.attempt_count == attempt_count
+            assert "stumbled" in (waiting.last_error or "")
+            await make_due(sessions, [poison["id"]])
+            await dispatcher.turn()
+        row = await settled(sessions, poison["id"])
+        assert (row.webhook_event_status, row.attempt_count) == ("failed", MOST_ATTEMPTS)
+
+
+async def test_a_failure_of_another_kind_after_an_outage_is_not_the_end(
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    event = stripe_event("customer.updated")
+    await put(sessions, event)
+    async with sessions.begin() as session:
+        await session.execute(
+            update(WebhookEvent)
+            .where(WebhookEvent.stripe_event_id == event["id"])
+            .values(attempt_count=MOST_ATTEMPTS + 7, last_error="TimeoutError: "),
+        )
+    async with stumbling_block(sessions, event["id"]):
+        await Dispatcher(sessions, temporal).turn()
+        row = await row_of(sessions, event["id"])
+        assert row is not None
+        assert row.webhook_event_status == WebhookEventStatus.RECEIVED
+
+
 async def test_a_row_that_cannot_be_written_fails_alone(sessions: Sessions) -> None:
     inbox = Inbox(sessions)
     ids = [f"evt_{uuid4().hex}" for _ in range(30)]
-    puts = [inbox.put(each, "x", b"{}") for each in [*ids, "evt_\x00"]]
+    puts = [inbox.put(EventNames(each, "x"), b"{}") for each in [*ids, "evt_\x00"]]
     waiting = asyncio.gather(*puts, return_exceptions=True)
     await asyncio.sleep(0)  # all of them wait when writing begins, so they share a batch
     await inbox.start()

@@ -1,6 +1,7 @@
 """Alive, ready and counted; with real sockets on the other side."""
 
 import asyncio
+import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -11,11 +12,12 @@ from temporalio.client import Client
 
 from adapters.health import ModelsHealth, ping_chroma, ping_smtp, run_probes
 from api.app import build_app
+from api.readiness import KEPT_BAD_SECONDS
 from config import MailSettings, Settings
-from database.session import Sessions
+from database.session import Sessions, make_engine, make_sessions
 from domain.errors import ProviderRejectedError, UnavailableError
 from tests.api.support import eventually, served
-from tests.conftest import Outside
+from tests.conftest import Outside, free_port
 
 Answer = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 NOBODY = "http://127.0.0.1:9"
@@ -156,18 +158,18 @@ async def test_ready_names_who_is_down(
 
             async def ready() -> httpx.Response | None:
                 reply = await http.get("/health/ready")
-                return reply if reply.status_code == 200 else None
+                return reply if reply.json()["status"] == "ready" else None
 
             seen = (await eventually(ready)).json()
             names = {"database", "temporal", "chroma", "stripe", "llm", "mail"}
-            assert seen["status"] == "ok"
+            assert seen["status"] == "ready"
             assert {name: check["status"] for name, check in seen["checks"].items()} == (
                 dict.fromkeys(names, "ok")
             )
         without_chroma = all_up.model_copy(update={"chroma_url": NOBODY})
         async with served(build_app(without_chroma, dev_server, sessions)) as http:
             reply = await http.get("/health/ready")
-            assert (reply.status_code, reply.json()["status"]) == (503, "down")
+            assert (reply.status_code, reply.json()["status"]) == (200, "degraded")
             chroma = reply.json()["checks"]["chroma"]
             assert (chroma["status"], chroma["detail"]) == ("down", "ConnectError")
             assert (await http.get("/health")).json() == {"status": "ok"}
@@ -189,18 +191,54 @@ METRICS = (
 )
 
 
-async def test_metrics_have_their_names(
+async def test_metrics_are_on_a_port_of_their_own(
     settings: Settings,
     dev_server: Client,
     sessions: Sessions,
 ) -> None:
-    app = build_app(settings, dev_server, sessions)
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://api") as http,
-    ):
-        reply = await http.get("/metrics")
+    port = free_port()
+    app = build_app(settings.model_copy(update={"status_port": port}), dev_server, sessions)
+    async with served(app) as http, httpx.AsyncClient() as monitor:
+        assert (await http.get("/metrics")).status_code == 404
+        reply = await monitor.get(f"http://127.0.0.1:{port}/metrics")
+        assert (await monitor.get(f"http://127.0.0.1:{port}/docs")).status_code == 404
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "server" not in reply.headers
     lacking = [name for name in METRICS if f"# TYPE {name}" not in reply.text]
     assert lacking == []
+
+
+async def test_asking_for_readiness_costs_the_others_nothing(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> None:
+    calls = 0
+
+    async def count(reader: StreamReader, writer: StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        await http_answer("200 OK")(reader, writer)
+
+    async with other_side(count) as chroma:
+        counted = settings.model_copy(update={"chroma_url": f"http://127.0.0.1:{chroma}"})
+        async with served(build_app(counted, dev_server, sessions)) as http:
+            began = time.monotonic()
+            for _ in range(10):
+                replies = await asyncio.gather(*[http.get("/health/ready") for _ in range(10)])
+                assert {reply.status_code for reply in replies} == {200}
+            seconds = time.monotonic() - began
+    assert 1 <= calls <= 1 + seconds / KEPT_BAD_SECONDS
+
+
+async def test_only_the_database_takes_the_api_out_of_rotation(
+    settings: Settings,
+    dev_server: Client,
+) -> None:
+    engine = make_engine("postgresql://nobody:x@127.0.0.1:9/x")
+    gone = settings.model_copy(update={"database_url": "postgresql://nobody:x@127.0.0.1:9/x"})
+    async with served(build_app(gone, dev_server, make_sessions(engine))) as http:
+        reply = await http.get("/health/ready")
+    assert (reply.status_code, reply.json()["status"]) == (503, "down")
+    assert reply.json()["checks"]["database"]["status"] == "down"
+    await engine.dispose()

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from adapters.stripe.client import open_client
+from config import Settings
 from tests.api.conftest import API, Person, problem
 
 pytestmark = pytest.mark.usefixtures("workers")
@@ -72,6 +74,39 @@ async def test_others_do_not_see_it(user: Person, other: Person, card: MakeCard)
     assert (await other.get("payment-methods"))["items"] == []
     problem(await other.post(f"{path}/default"), 404, "not_found")
     problem(await other.http.delete(f"{API}/{path}"), 404, "not_found")
+
+
+async def test_a_card_of_somebody_else_is_not_to_be_had(
+    user: Person,
+    other: Person,
+    card: MakeCard,
+) -> None:
+    mine, theirs = await card("ok"), await card("ok")
+    assert (await user.post("payment-methods", stripe_payment_method_id=mine)).status_code == 201
+    made = (await other.post("payment-methods", stripe_payment_method_id=theirs)).json()
+    taken = await user.post("payment-methods", stripe_payment_method_id=theirs)
+    problem(taken, 404, "not_found")
+
+    path = f"{API}/payment-methods/{made['payment_method_id']}"
+    assert (await other.http.delete(path)).status_code == 204
+    for person in (user, other):
+        again = await person.post("payment-methods", stripe_payment_method_id=theirs)
+        problem(again, 409, "payment_method_unusable")
+
+
+async def test_a_card_that_was_detached_at_stripe_has_a_code(
+    settings: Settings,
+    user: Person,
+    card: MakeCard,
+) -> None:
+    made = (await user.post("payment-methods", stripe_payment_method_id=await card("ok"))).json()
+    key = settings.stripe.api_key.get_secret_value()
+    async with open_client(key, settings.stripe.api_base) as client:
+        await client.v1.payment_methods.detach_async(made["stripe_payment_method_id"])
+    path = f"payment-methods/{made['payment_method_id']}"
+    problem(await user.post(f"{path}/default"), 409, "payment_method_unusable")
+    assert (await user.http.delete(f"{API}/{path}")).status_code == 204
+    assert (await user.get("payment-methods"))["items"] == []
 
 
 async def test_an_administrator_acts_for_a_user(

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from activities.run_stream import RunStream
-from api import run_feed
+from api import run_feed, stream_feed
 from api.app import build_app
 from api.routes import agent_run_events
 from api.streaming import sockets as served_sockets
@@ -203,7 +203,7 @@ async def test_a_stream_that_breaks_again_and_again_has_no_gap(
     agent_run_id = await add_run(sessions, user_id)
     headers = bearer(settings, user_id)
     # More than the feed keeps in memory.
-    count = run_feed.KEPT_COUNT + 100
+    count = stream_feed.KEPT_COUNT + 100
 
     async def write() -> None:
         for number in range(0, count, 4):
@@ -254,7 +254,7 @@ async def test_nobody_watches_unknown(
     assert seqs(await sent_events(http, agent_run_id, bearer(settings, admin_id))) == [1]
 
 
-async def test_a_ticket_opens_one_stream_once(
+async def test_a_ticket_ends_with_its_stream(
     http: httpx.AsyncClient,
     settings: Settings,
     sessions: Sessions,
@@ -276,17 +276,40 @@ async def test_a_ticket_opens_one_stream_once(
     assert (await http.get(address, params={"ticket": second})).status_code == 401
 
 
-async def test_fifty_sockets_cost_one_read_a_notice(
+async def test_a_browser_comes_again_with_its_ticket(
     http: httpx.AsyncClient,
     settings: Settings,
     sessions: Sessions,
 ) -> None:
     user_id = await add_user(sessions)
-    agent_run_id = await add_run(sessions, user_id)
+    agent_run_id, other_id = [await add_run(sessions, user_id) for _ in range(2)]
+    await append(sessions, agent_run_id, *[step(number) for number in range(3)])
+    reply = await http.post("/api/v1/auth/ticket", headers=bearer(settings, user_id))
+    ticket = reply.json()["ticket"]
+    heads: list[dict[str, str]] = [{}, {"Last-Event-ID": "1"}, {"Last-Event-ID": "2"}]
+    for number, head in enumerate(heads, 1):
+        async with listen(http, agent_run_id, head, ticket=ticket) as answer:
+            assert (await anext(messages_of(answer)))["seq"] == number
+    address = f"/api/v1/agent-runs/{other_id}/events"
+    assert (await http.get(address, params={"ticket": ticket})).status_code == 401
+    assert await close_code(socket(http, other_id, ticket=ticket)) == 4401
+
+
+async def test_fifty_sockets_cost_one_read_a_notice(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    sessions: Sessions,
+) -> None:
+    agent_run_id = await add_run(sessions, await add_user(sessions))
     await append(sessions, agent_run_id, step(0))
-    headers, notice_count = bearer(settings, user_id), 10
+    admins = [bearer(settings, await add_user(sessions, "admin")) for _ in range(5)]
+    notice_count = 10
     opened = await asyncio.gather(
-        *[socket(http, agent_run_id, headers).__aenter__() for _ in range(50)],
+        *[
+            socket(http, agent_run_id, admin).__aenter__()
+            for admin in admins
+            for _ in range(50 // len(admins))
+        ],
     )
     for connection in opened:
         await receive(connection, 1)

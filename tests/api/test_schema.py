@@ -26,7 +26,7 @@ from tests.conftest import Measure
 SCHEMATHESIS = Path(sys.prefix) / "bin/schemathesis"
 SEED = 11
 # How many resources a sample plays, and how long; the soak plays all of them.
-SAMPLE_TAGS, SAMPLE_SECONDS, SOAK_SECONDS = 4, 9, 130
+SAMPLE_TAGS, SAMPLE_SECONDS, SOAK_SECONDS = 4, 9, 420
 
 CONFIG = """
 continue-on-failure = true

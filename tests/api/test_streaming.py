@@ -159,7 +159,7 @@ async def test_nobody_listens_unknown(
         assert len(await receive(connection, 1)) == 1
 
 
-async def test_a_ticket_opens_one_socket_once(
+async def test_a_ticket_is_good_for_the_stream_that_it_opened(
     http: httpx.AsyncClient,
     settings: Settings,
     sessions: Sessions,
@@ -170,8 +170,16 @@ async def test_a_ticket_opens_one_socket_once(
     reply = await http.post("/api/v1/auth/ticket", headers=bearer(settings, user_id))
     assert (reply.status_code, reply.json()["expires_in"]) == (200, 60)
     ticket = reply.json()["ticket"]
-    async with socket(http, subscription_id, ticket=ticket) as connection:
+    other_id = await add_subscription(sessions, user_id)
+    for _ in range(2):
+        async with socket(http, subscription_id, ticket=ticket) as connection:
+            await receive(connection, 1)
+        assert await close_code(socket(http, other_id, ticket=ticket)) == 4401
+    await append(sessions, subscription_id, note(2, to="canceled"))
+    async with socket(http, subscription_id, ticket=ticket, after=1) as connection:
         await receive(connection, 1)
+        with pytest.raises(ConnectionClosed):
+            await receive(connection, 1)
     assert await close_code(socket(http, subscription_id, ticket=ticket)) == 4401
     assert (await http.post("/api/v1/auth/ticket")).status_code == 401
     # A ticket travels in addresses, and so in logs: it must be good for nothing else.

@@ -1,6 +1,7 @@
 """Signing up, logging in, keys, and who may do what."""
 
 import asyncio
+import time
 from uuid import uuid4
 
 import httpx
@@ -105,6 +106,22 @@ async def test_forged_and_expired_tokens_are_refused(
         problem(reply, 401, "unauthorized")
 
 
+@pytest.mark.parametrize(("seconds", "status"), [(20, 200), (120, 401)])
+async def test_clocks_may_differ_a_little(
+    settings: Settings,
+    stranger: httpx.AsyncClient,
+    user: Person,
+    seconds: int,
+    status: int,
+) -> None:
+    secret, now = settings.auth.jwt_secret.get_secret_value(), int(time.time())
+    early = {"sub": str(user.user_id), "iat": now + seconds, "exp": now + 3_600}
+    late = {"sub": str(user.user_id), "iat": now - 3_600, "exp": now - seconds}
+    for claims in (early, late):
+        headers = {"Authorization": f"Bearer {jwt.encode(claims, secret, algorithm='HS256')}"}
+        assert (await stranger.get(f"{API}/users/me", headers=headers)).status_code == status
+
+
 async def test_a_deactivated_user_is_out_at_once(
     user: Person,
     stranger: httpx.AsyncClient,
@@ -190,14 +207,17 @@ async def test_a_key_is_shown_once_and_works_until_revoked(
     assert (made.status_code, again.status_code) == (201, 201)
     assert made.json()["api_key_id"] == again.json()["api_key_id"]
     api_key = made.json()["api_key"]
-    assert api_key.startswith("pk_")
-    assert len(api_key) == 46
+    assert api_key.startswith("perdure_")
+    assert len(api_key) == len("perdure_") + 43
+    assert made.headers["cache-control"] == "no-store"
+    assert made.headers["x-content-type-options"] == "nosniff"
+    assert "server" not in made.headers
     assert again.json()["api_key"] is None
     headers = {"X-API-Key": api_key}
     me = await stranger.get(f"{API}/users/me", headers=headers)
     assert me.json()["user_id"] == str(user.user_id)
     (seen,) = (await user.get("api-keys"))["items"]
-    assert seen["key_prefix"] == api_key[:10]
+    assert seen["key_prefix"] == api_key[:14]
     assert "api_key" not in seen
 
     path = f"{API}/api-keys/{seen['api_key_id']}"

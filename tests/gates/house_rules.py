@@ -218,9 +218,11 @@ def unwatched_rooms(root: Path) -> Violations:
 
 def hosts_in_locks(root: Path) -> Violations:
     """Find locks that say where packages come from, and locks of other tools."""
-    for number, line in enumerate((root / "requirements.lock").read_text().splitlines(), start=1):
-        if HOST_IN_LOCK.search(line):
-            yield f"requirements.lock:{number}: a lock names no host"
+    own = root / "requirements.lock"
+    for lock in (own, *sorted((root / "tests").glob("clients/*/requirements.lock"))):
+        for number, line in enumerate(lock.read_text().splitlines(), start=1):
+            if HOST_IN_LOCK.search(line):
+                yield f"{lock.relative_to(root)}:{number}: a lock names no host"
     for name in FOREIGN_LOCKS:
         if (root / name).exists():
             yield f"{name}: requirements.lock is the only lock"

@@ -53,11 +53,16 @@ def test_a_tidy_house_breaks_nothing(house: Path) -> None:
         ("attic/__init__.py", "", "attic is a room that no gate knows"),
         ("requirements.lock", "--index-url https://host.example/simple\n", "lock:1: a lock names"),
         ("requirements.lock", "ruff @ https://host.example/ruff.whl\n", "lock:1: a lock names"),
+        (
+            "tests/clients/one/requirements.lock",
+            "ruff @ https://host.example/ruff.whl\n",
+            "requirements.lock:1: a lock names",
+        ),
         ("package-lock.json", "{}\n", "package-lock.json: requirements.lock is the only lock"),
     ],
 )
 def test_a_broken_rule_is_named(house: Path, path: str, code: str, complaint: str) -> None:
-    (house / path).parent.mkdir(exist_ok=True)
+    (house / path).parent.mkdir(parents=True, exist_ok=True)
     (house / path).write_text(code)
 
     assert any(complaint in found for found in house_rules.violations(house))

@@ -1,5 +1,6 @@
 """The Makefile says in one line what is missing, and the gates of the containers can fail."""
 
+import json
 import os
 import re
 import shutil
@@ -95,7 +96,7 @@ def test_help_is_the_default_and_lists_the_targets() -> None:
         assert f"make {target} " in shown
 
 
-@pytest.mark.parametrize("target", ["containers", "stripe-cli"])
+@pytest.mark.parametrize("target", ["containers", "stripe-cli", "better-auth"])
 def test_without_npm_the_rest_is_still_checked(
     clone: Path, path_without_npm: str, target: str
 ) -> None:
@@ -106,13 +107,24 @@ def test_without_npm_the_rest_is_still_checked(
 
 
 @pytest.mark.parametrize(
-    ("target", "tool"), [("containers", "dclint"), ("stripe-cli", "Stripe's CLI")]
+    ("target", "tool"),
+    [("containers", "dclint"), ("stripe-cli", "Stripe's CLI"), ("better-auth", "Better Auth")],
 )
 def test_without_npm_ci_fails(clone: Path, path_without_npm: str, target: str, tool: str) -> None:
     checked = run("make", target, cwd=clone, env={"PATH": path_without_npm, "CI": "true"})
 
     assert checked.returncode != 0
     assert f"npm is needed for {tool}" in checked.stderr
+
+
+def test_others_clients_are_pinned() -> None:
+    clients = ROOT / "tests" / "clients"
+    package = json.loads((clients / "better_auth" / "package.json").read_text())
+    versions = [*package["dependencies"].values(), *package["overrides"]["better-call"].values()]
+    assert [version for version in versions if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []
+    wanted = (clients / "djstripe" / "requirements.in").read_text().split()
+    locked = (clients / "djstripe" / "requirements.lock").read_text()
+    assert all(f"{name} \\\n    --hash=sha256:" in locked for name in wanted)
 
 
 def test_a_dclint_that_overlooks_the_planted_file_is_noticed(

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+import traceback
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import RetryPolicy
@@ -15,6 +17,7 @@ from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.interceptors import ActivityInterceptor
+from database.models import User
 from database.session import Sessions
 from domain.errors import ProviderRejectedError, ProviderUnavailableError
 
@@ -94,6 +97,22 @@ class OneActivity:
                 # Reason: without an asked-for wait the next try would come at once.
                 retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=10)),
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                result_type=int,
+            ),
+        )
+
+
+@workflow.defn
+class OneTry:
+    """Calls an activity by name, once."""
+
+    @workflow.run
+    async def run(self, name: str) -> int:
+        return int(
+            await workflow.execute_activity(
+                name,
+                start_to_close_timeout=timedelta(seconds=60),
+                retry_policy=RetryPolicy(maximum_attempts=1),
                 result_type=int,
             ),
         )
@@ -179,3 +198,49 @@ async def test_a_cancel_is_one(dev_server: Client) -> None:
             await running.result()
     assert isinstance(caught.value.cause, CancelledError)
     assert trouble.was_told_to_stop
+
+
+async def test_what_the_database_refuses_is_told_without_what_was_to_be_stored(
+    dev_server: Client,
+    sessions: Sessions,
+) -> None:
+    secret, queue = f"$argon2id${uuid4().hex}", str(uuid4())
+
+    @activity.defn
+    async def sign_up() -> int:
+        async with sessions.begin() as session:
+            session.add(User(email=None, password_hash=secret, role="user"))
+        return 0
+
+    async with Worker(
+        dev_server,
+        task_queue=queue,
+        workflows=[OneTry],
+        activities=[sign_up],
+        interceptors=[ActivityInterceptor()],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        handle = await dev_server.start_workflow(
+            OneTry.run, "sign_up", id=str(uuid4()), task_queue=queue
+        )
+        with pytest.raises(WorkflowFailureError) as caught:
+            await handle.result()
+    assert isinstance(caught.value.cause, ActivityError)
+    assert isinstance(caught.value.cause.cause, TemporalApplicationError)
+    assert caught.value.cause.cause.type == "database_error"
+    assert secret not in (await handle.fetch_history()).to_json()
+
+
+@pytest.mark.parametrize("odd", [{"email": None}, {"email": "a\0b"}])
+async def test_an_error_of_the_database_quotes_nothing(
+    sessions: Sessions,
+    odd: dict[str, str | None],
+) -> None:
+    secret = uuid4().hex
+    values = {"email": f"{secret}@example.com", "password_hash": secret, "role": "user"} | odd
+    with pytest.raises(SQLAlchemyError) as caught:
+        async with sessions.begin() as session:
+            session.add(User(**values))
+    told = "".join(traceback.format_exception(caught.value))
+    assert "INSERT INTO users" in told
+    assert secret not in told

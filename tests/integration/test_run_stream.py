@@ -225,7 +225,7 @@ async def test_watchers_outlast_an_outage(
     feed = RunFeed(shaky, relay.database_url)
     await feed.start()
     try:
-        async with asyncio.timeout(100), aclosing(feed.follow(run, 0)) as batches:
+        async with asyncio.timeout(100), aclosing(feed.follow(run, 0, 15)) as batches:
             await append(sessions, agent_run_id, step(1))
             assert [message.seq for message in await anext(batches)] == [1]
             relay.cut()

@@ -71,6 +71,6 @@ def _wish(_session: Session, _params: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    app.ROUTES = (*map(_plant, app.ROUTES), Route("POST", "/v1/wishes", _wish))  # type: ignore[assignment]
+    app.ROUTES = (*map(_plant, app.ROUTES), Route("POST", "/v1/wishes", _wish))
     jobs.JOBS["trial_will_end"] = _stumble  # type: ignore[index]
     command.main()

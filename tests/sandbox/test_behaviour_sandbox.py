@@ -118,3 +118,117 @@ def test_declines_come_with_advice(decline: str, advice: str, shop: Shop, sandbo
         sandbox.api.payment_intents.create(wanted)
     assert declined.value.error is not None
     assert declined.value.error.advice_code == advice
+
+
+def test_a_portal_session_needs_saved_settings(own: Sandbox) -> None:
+    customer = own.api.customers.create({"name": "Eve"}).id
+    with pytest.raises(stripe.InvalidRequestError, match="default configuration has not been"):
+        own.api.billing_portal.sessions.create({"customer": customer})
+    saved = own.control("portal-settings")["id"]
+    opened = own.api.billing_portal.sessions.create({"customer": customer})
+    assert opened.configuration == saved
+
+
+def browser(sandbox: Sandbox) -> Any:
+    """Return the API as a browser has it, with a publishable key."""
+    bases: Any = {"api": sandbox.url}
+    return stripe.StripeClient("pk_test_browser", base_addresses=bases, max_network_retries=0).v1
+
+
+CARD: Any = {
+    "type": "card",
+    "card": {"number": "4242424242424242", "exp_month": 12, "exp_year": 2040, "cvc": "123"},
+}
+
+
+def test_a_browser_confirms_with_the_client_secret(sandbox: Sandbox) -> None:
+    api = browser(sandbox)
+    ways: Any = {"allowed_payment_method_types": ["card"]}
+    card = api.payment_methods.create(CARD).id
+    intent = sandbox.api.payment_intents.create({"amount": 900, "currency": "usd", **ways})
+    secret = {"client_secret": intent.client_secret}
+    assert api.payment_intents.confirm(intent.id, {**secret, "payment_method": card}).status == (
+        "succeeded"
+    )
+    kept = sandbox.api.setup_intents.create(ways)
+    secret = {"client_secret": kept.client_secret}
+    card = api.payment_methods.create(CARD).id
+    assert api.setup_intents.confirm(kept.id, {**secret, "payment_method": card}).status == (
+        "succeeded"
+    )
+
+
+def test_a_browser_sees_a_part_of_the_intent_only(sandbox: Sandbox) -> None:
+    customer = sandbox.api.customers.create({"name": "Eve"}).id
+    wanted: Any = {"amount": 900, "currency": "usd", "metadata": {"margin": "40"}}
+    intent = sandbox.api.payment_intents.create({**wanted, "customer": customer})
+    secret = {"client_secret": intent.client_secret}
+    seen = browser(sandbox).payment_intents.retrieve(intent.id, secret).to_dict()
+    assert (seen["amount"], seen["status"]) == (900, "requires_payment_method")
+    assert seen.keys().isdisjoint({"customer", "latest_charge", "metadata"})
+    declined = {
+        **secret,
+        "payment_method": "pm_card_chargeDeclined",
+        "return_url": "https://x.test",
+    }
+    with pytest.raises(stripe.CardError) as refusal:
+        browser(sandbox).payment_intents.confirm(intent.id, declined)
+    assert refusal.value.error is not None
+    assert refusal.value.error.payment_intent is not None
+    assert "metadata" not in refusal.value.error.payment_intent.to_dict()
+
+
+@pytest.mark.parametrize("kind", ["payment_intent", "setup_intent"])
+def test_a_browser_needs_the_right_client_secret(kind: str, sandbox: Sandbox) -> None:
+    given: Any = {"payment_intent": {"amount": 900, "currency": "usd"}, "setup_intent": {}}
+    intent = getattr(sandbox.api, f"{kind}s").create(given[kind])
+    other = getattr(sandbox.api, f"{kind}s").create(given[kind])
+    calls = getattr(browser(sandbox), f"{kind}s")
+    for call in (calls.retrieve, calls.confirm):
+        with pytest.raises(stripe.InvalidRequestError) as refusal:
+            call(intent.id)
+        assert (refusal.value.code, refusal.value.param) == ("parameter_missing", "client_secret")
+        with pytest.raises(stripe.InvalidRequestError, match="does not match") as refusal:
+            call(intent.id, {"client_secret": other.client_secret})
+        assert refusal.value.code == f"{kind}_invalid_parameter"
+
+
+def test_a_browser_can_do_nothing_else(sandbox: Sandbox) -> None:
+    api = browser(sandbox)
+    calls: list[Any] = [
+        api.customers.list,
+        lambda: api.customers.create({"name": "Eve"}),
+        lambda: api.payment_intents.create({"amount": 900, "currency": "usd"}),
+        lambda: api.payment_intents.cancel("pi_1"),
+        api.payment_methods.list,
+        api.accounts.retrieve_current,
+    ]
+    for call in calls:
+        with pytest.raises(stripe.PermissionError) as refusal:
+            call()
+        assert refusal.value.http_status == 403
+        assert refusal.value.error is not None
+        assert refusal.value.error.code == "secret_key_required"
+
+
+def test_a_lock_asks_for_another_try(sandbox: Sandbox) -> None:
+    held = {"match": "POST /v1/customers", "times": 1, "before": 429, "code": "lock_timeout"}
+    sandbox.control("faults", api=[held])
+    answer = create(sandbox, uuid4().hex)
+    assert (answer.status_code, answer.headers["stripe-should-retry"]) == (429, "true")
+
+
+def test_what_nothing_can_make_has_an_empty_list(sandbox: Sandbox) -> None:
+    for path in ("payouts", "tax_rates", "tax_ids", "radar/early_fraud_warnings", "reviews"):
+        listed = sandbox.http.get(f"/v1/{path}", headers=HEADERS)
+        assert listed.json() == {
+            "object": "list",
+            "data": [],
+            "has_more": False,
+            "url": f"/v1/{path}",
+        }
+        missing = sandbox.http.get(f"/v1/{path}/x_1", headers=HEADERS)
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "resource_missing")
+    for path in ("products/{}/features", "customers/{}/sources", "customers/{}/tax_ids"):
+        unknown = sandbox.http.get(f"/v1/{path.format('x_1')}", headers=HEADERS)
+        assert unknown.status_code == 404

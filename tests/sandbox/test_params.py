@@ -10,6 +10,7 @@ from typing_extensions import is_typeddict
 
 from sandbox.stripe import params
 from sandbox.stripe.app import ROUTES
+from sandbox.stripe.checks import methods
 from sandbox.stripe.routing import Route
 
 NAMES = {
@@ -169,9 +170,15 @@ def _arms(known: Any) -> Iterator[Any]:
 
 
 def named(route: Route) -> Any:
-    return attrgetter(NAMES[f"{route.method} {route.pattern}"])(stripe.params)
+    name = NAMES.get(f"{route.method} {route.pattern}")
+    if name is not None:
+        return attrgetter(name)(stripe.params)
+    found = methods.find(route.method, route.pattern)
+    assert found is not None
+    return found.params
 
 
+FROM_BROWSERS = [".client_secret: unknown"]  # in Stripe's OpenAPI document, not in stripe-python
 UNDOCUMENTED = ("/v1/payment_pages/",)  # Stripe's CLI uses them, stripe-python does not
 WITH_PARAMS = [
     route for route in ROUTES if route.params.fields and not route.pattern.startswith(UNDOCUMENTED)
@@ -181,7 +188,7 @@ WITH_PARAMS = [
 @pytest.mark.parametrize("route", WITH_PARAMS, ids=lambda r: f"{r.method} {r.pattern}")
 def test_parameters_are_stripes(route: Route) -> None:
     declared = named(route)
-    assert list(strangers(route.params, declared, "")) == []
+    assert list(strangers(route.params, declared, "")) in ([], FROM_BROWSERS)
     assert declared.__required_keys__ <= set(route.params.required)
 
 

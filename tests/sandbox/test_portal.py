@@ -48,11 +48,12 @@ def test_configurations(shop: Shop, sandbox: Sandbox) -> None:
 
 def test_sessions(shop: Shop, sandbox: Sandbox) -> None:
     shop.give_card("ok")
+    default = sandbox.control("portal-settings")
     started, api = shop.subscribe(), sandbox.api.billing_portal.sessions
     made = api.create(
         {"customer": shop.customer, "return_url": "https://x.example", "expand": ["configuration"]}
     )
-    assert (made.configuration.is_default, made.flow) == (True, None)
+    assert (made.configuration.id, made.flow) == (default["id"], None)
     assert made.url.startswith(f"{sandbox.url}/p/session/")
     flow = {"type": "subscription_cancel", "subscription_cancel": {"subscription": started.id}}
     after = {"type": "redirect", "redirect": {"return_url": "https://y.example"}}
@@ -72,3 +73,12 @@ def test_sessions(shop: Shop, sandbox: Sandbox) -> None:
             api.create({"customer": customer, "flow_data": wanted})
     told = sandbox.api.events.list({"type": "billing_portal.session.created", "limit": 1}).data
     assert told[0].data.object.id == again.id
+
+
+def test_settings_are_saved_once(sandbox: Sandbox) -> None:
+    saved = sandbox.control("portal-settings")
+    assert sandbox.control("portal-settings")["id"] == saved["id"]
+    listed = sandbox.api.billing_portal.configurations.list({"is_default": True}).data
+    assert [configuration.id for configuration in listed] == [saved["id"]]
+    assert saved["features"]["subscription_cancel"]["enabled"] is True
+    assert saved["features"]["subscription_update"]["enabled"] is False

@@ -11,7 +11,7 @@ from sandbox.stripe.checks import methods
 from sandbox.stripe.checks.readings import JSON
 from sandbox.stripe.checks.referee import request_findings, response_findings
 from sandbox.stripe.checks.types import checker
-from tests.sandbox import servers
+from tests.sandbox import expandable, servers
 from tests.sandbox.conftest import Shop, open_shop
 from tests.sandbox.servers import Sandbox
 
@@ -188,3 +188,9 @@ def test_what_fails_in_a_route_or_a_job_is_noted(planted: Sandbox) -> None:
     noted = {item["place"]: item["finding"] for item in planted.see("deviations")["items"]}
     for place in ("GET /v1/coupons", "job trial_will_end"):
         assert noted[place] == "failed: RuntimeError('stumbled')"
+
+
+def test_the_table_of_what_can_be_expanded_is_up_to_date() -> None:
+    assert expandable.TABLE.read_text() == expandable.render(), (
+        "python -m tests.sandbox.expandable writes it anew"
+    )

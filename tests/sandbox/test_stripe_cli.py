@@ -37,6 +37,7 @@ pytestmark = [
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A sandbox for the CLI alone."""
     sandbox = servers.start(tmp_path_factory.mktemp("cli"))
+    sandbox.control("portal-settings")
     yield sandbox
     sandbox.stop()
 

@@ -19,7 +19,7 @@ def test_secrets_are_made_once_and_kept_private(tmp_path: Path) -> None:
     first = data.secrets()
     assert data.secrets() == first
     assert _mode(data.root / "secrets.json") == 0o600
-    assert first.admin_api_key.startswith("pk_")
+    assert first.admin_api_key.startswith("perdure_")
     assert first.stripe_webhook_secret.startswith("whsec_")
     assert len(first.jwt_secret) >= 32
     data.close()

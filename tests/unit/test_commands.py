@@ -39,11 +39,14 @@ from config import (
     StripeSettings,
     TemporalSettings,
 )
+from database.models import User
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
+from database.users import ensure_admin
+from domain.api_keys import make_api_key
 from domain.billing import EventNote
-from domain.errors import InvalidInputError, UnavailableError
+from domain.errors import ConflictError, InvalidInputError, UnavailableError
 from tests.api.support import add_subscription, add_user, served
 from tests.conftest import PROJECT
 
@@ -199,13 +202,13 @@ def test_wrong_settings_are_named_as_variables_and_not_quoted(
     assert "hidden" not in "".join(lines)
 
 
-async def test_an_administrator_is_made_then_promoted(
+async def test_an_administrator_is_made_and_gets_more_keys(
     settings: Settings, http: httpx.AsyncClient
 ) -> None:
     email = f"Root-{uuid4().hex}@example.com"
     made = await create_admin(settings, email, None)
     again = await create_admin(settings, email, "correct horse")
-    assert (made.is_promoted, again.is_promoted) == (False, True)
+    assert (made.what, again.what) == ("created", "has one more key")
     assert made.email == email.lower()
     assert made.api_key != again.api_key
     for key in (made.api_key, again.api_key):
@@ -213,6 +216,45 @@ async def test_an_administrator_is_made_then_promoted(
         assert me.json()["role"] == "admin"
     form = {"username": email, "password": "correct horse"}
     assert (await http.post(f"{API}/auth/token", data=form)).status_code == 200
+
+
+@pytest.mark.parametrize("password", [None, "a new password of the operator"])
+async def test_whoever_signed_up_first_is_not_promoted_along(
+    settings: Settings, http: httpx.AsyncClient, password: str | None
+) -> None:
+    email, old = f"ops-{uuid4().hex}@example.com", "password of a stranger"
+    me = f"{API}/users/me"
+    await http.post(f"{API}/users", json={"email": email, "password": old})
+    form = {"username": email, "password": old}
+    token = (await http.post(f"{API}/auth/token", data=form)).json()["access_token"]
+    login = {"Authorization": f"Bearer {token}"}
+    reply = await http.post(f"{API}/api-keys", json={"name": "x"}, headers=login)
+    key = {"X-API-Key": reply.json()["api_key"]}
+
+    with pytest.raises(ConflictError, match="--promote"):
+        await create_admin(settings, email, password)
+    for head in (login, key):
+        assert (await http.get(me, headers=head)).json()["role"] == "user"
+
+    made = await create_admin(settings, email, password, is_promoted=True)
+    assert made.what == "promoted"
+    assert (made.password is None) == (password is not None)
+    for head in (login, key):
+        assert (await http.get(me, headers=head)).status_code == 401
+    assert (await http.post(f"{API}/auth/token", data=form)).status_code == 401
+    new = {"username": email, "password": password or made.password or ""}
+    assert (await http.post(f"{API}/auth/token", data=new)).status_code == 200
+    mine = {"X-API-Key": made.api_key}
+    assert (await http.get(me, headers=mine)).json()["role"] == "admin"
+
+
+async def test_the_first_key_makes_nobody_else_an_administrator(sessions: Sessions) -> None:
+    email = f"admin-{uuid4().hex}@example.com"
+    async with sessions.begin() as session:
+        session.add(User(email=email, role="user"))
+    with pytest.raises(ConflictError):
+        async with sessions.begin() as session:
+            await ensure_admin(session, email, make_api_key())
 
 
 async def test_what_makes_no_administrator(settings: Settings) -> None:
@@ -443,6 +485,6 @@ def test_an_administrator_from_the_command_line(database_url: str) -> None:
     environ = {"DATABASE_URL": database_url, "AUTH__JWT_SECRET": "x" * 32}
     told = cli("admin", "create", "--email", f"{uuid4().hex}@example.com", **environ)
     assert told.returncode == 0
-    assert told.stdout.startswith("pk_")
+    assert told.stdout.startswith("perdure_")
     assert told.stdout.count("\n") == 1
     assert "created; the API key, shown only now" in told.stderr

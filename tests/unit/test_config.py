@@ -1,9 +1,19 @@
 """Settings as an environment gives them."""
 
-import pytest
-from pydantic import BaseModel
+from typing import Any
 
-from config import DocumentSettings, EmbeddingsSettings, LLMSettings, Settings
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from config import (
+    DocumentSettings,
+    EmbeddingsSettings,
+    LLMSettings,
+    MailSettings,
+    ServingSettings,
+    Settings,
+    StripeSettings,
+)
 
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,3 +32,68 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.llm == LLMSettings()
     assert settings.embeddings == EmbeddingsSettings()
     assert settings.documents == DocumentSettings()
+
+
+SIGNED = {"webhook_secret": "whsec_" + "x" * 32}
+
+
+@pytest.mark.parametrize(
+    ("stripe", "is_refused"),
+    [
+        ({}, True),
+        ({"webhook_secret": "whsec_sandbox"}, True),
+        ({"webhook_secret": ""}, True),
+        ({"api_base": ""}, True),
+        ({"api_base": "https://api.stripe.com"}, True),
+        ({"api_base": "https://API.Stripe.com/"}, True),
+        (SIGNED | {"previous_webhook_secret": "whsec_sandbox"}, True),
+        (SIGNED, False),
+        (SIGNED | {"api_base": "https://api.stripe.com"}, False),
+        ({"api_base": "http://127.0.0.1:8420"}, False),
+        ({"api_base": "http://stripe.com.example:8420"}, False),
+    ],
+)
+def test_stripe_itself_needs_a_secret_of_its_own(
+    stripe: dict[str, str],
+    is_refused: bool,
+) -> None:
+    given: dict[str, Any] = {
+        "_env_file": None,
+        "database_url": "postgresql://somewhere",
+        "auth": {"jwt_secret": "x" * 32},
+        "stripe": StripeSettings(**stripe),
+    }
+    Settings(**given)  # commands that serve nobody go on
+    if not is_refused:
+        ServingSettings(**given)
+        return
+    with pytest.raises(ValidationError, match="STRIPE__WEBHOOK_SECRET"):
+        ServingSettings(**given)
+
+
+@pytest.mark.parametrize(
+    ("mail", "is_refused"),
+    [
+        ({"smtp_host": "mail.example", "username": "u", "password": "p"}, True),
+        ({"smtp_host": "mail.example", "password": "p"}, True),
+        ({"smtp_host": "10.0.0.1", "username": "u", "tls": "none"}, True),
+        ({"smtp_host": "mail.example", "username": "u", "is_tls": "true"}, True),
+        ({"smtp_host": "mail.example", "username": "u", "tls": "opportunistic"}, True),
+        ({"smtp_host": "mail.example", "username": "u", "tls": "starttls"}, False),
+        ({"smtp_host": "mail.example", "username": "u", "tls": "implicit"}, False),
+        ({"smtp_host": "mail.example"}, False),
+        ({"smtp_host": "mail.example", "username": "", "password": ""}, False),
+        ({"smtp_host": "127.0.0.1", "username": "u"}, False),
+        ({"smtp_host": "::1", "username": "u"}, False),
+        ({"smtp_host": "localhost", "username": "u"}, False),
+    ],
+)
+def test_credentials_never_go_in_clear(
+    mail: dict[str, str],
+    is_refused: bool,
+) -> None:
+    if not is_refused:
+        MailSettings.model_validate(mail)
+        return
+    with pytest.raises(ValidationError):
+        MailSettings.model_validate(mail)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
@@ -52,3 +53,25 @@ async def test_what_nobody_foresaw_is_a_problem(http: httpx.AsyncClient) -> None
 
 async def test_a_stream_may_last_longer(http: httpx.AsyncClient) -> None:
     assert (await http.get("/streams")).text == "xxxx"
+
+
+async def test_a_line_names_the_route_and_not_what_was_in_it() -> None:
+    app = FastAPI()
+    app.add_middleware(middleware.RequestContextMiddleware)
+
+    @app.get("/things/{thing_id}/parts/{part_id}")
+    async def part(thing_id: str, part_id: int) -> str:
+        return f"{thing_id} {part_id}"
+
+    wanted = "/things/secret/parts/7?token=secret"
+    transport = httpx.ASGITransport(app)
+    with structlog.testing.capture_logs() as lines:
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+            assert (await client.get(wanted)).status_code == 200
+            assert (await client.get("/secret")).status_code == 404
+    seen = [(line["event"], line["route"], line["status"]) for line in lines]
+    assert seen == [
+        ("request", "/things/{thing_id}/parts/{part_id}", 200),
+        ("request", "unknown", 404),
+    ]
+    assert "secret" not in str(lines)

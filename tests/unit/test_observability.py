@@ -125,3 +125,33 @@ kept = observability.make_runtime()
 print([c.laddr for c in psutil.Process().net_connections() if c.status == "LISTEN"])
 """
     assert run(code).stdout.strip() == "[]"
+
+
+SECRETS = (
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+    "whsec_Zm9vYmFyZm9v",
+    "sk_test_51abcdef",
+    "rk_live_51abcdef",
+    "perdure_" + "x" * 43,
+    "pi_1_secret_Abc123456",
+    "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g",
+    "postgresql://perdure:hunter2hunter2@127.0.0.1:5432/perdure",
+)
+LOG = (
+    "import logging, structlog, observability as o;"
+    "o.configure_logging('INFO');"
+    "[structlog.get_logger('x').info('said', what=each, deep=[{'in': each}]) for each in SECRETS];"
+    "[logging.getLogger('y').warning('said %s', each) for each in SECRETS];"
+    "logging.getLogger('uvicorn.error').info('%s - \"WebSocket %s\" [accepted]', 'a', '/?x=tell')"
+)
+
+
+def test_no_line_has_a_secret() -> None:
+    told = run(LOG.replace("SECRETS", repr(SECRETS))).stderr
+    lines = [json.loads(line) for line in told.splitlines()]
+    assert len(lines) == 2 * len(SECRETS)
+    for secret in SECRETS:
+        assert secret not in told
+    assert "hunter2" not in told
+    assert "tell" not in told
+    assert "127.0.0.1:5432/perdure" in told

@@ -6,11 +6,17 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Passing:
-    """A request that passes; without a pattern no route was found for it."""
+    """A request that passes; without a pattern no route was found for it.
+
+    Attributes:
+        is_from_browser: Whether the key is publishable: then the answer shows a part of its object
+            only, and the call may bear the secret of that object, which the SDK does not know.
+    """
 
     verb: str
     pattern: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    is_from_browser: bool = False
 
 
 class Referee(Protocol):

@@ -205,6 +205,11 @@ ROUTES = (
     Route("GET", "/v1/setup_intents", list_all, _LIST),
     Route("GET", "/v1/setup_intents/{id}", retrieve, Group({"client_secret": Text()})),
     Route("POST", "/v1/setup_intents/{id}", update, Group(_UPDATE)),
-    Route("POST", "/v1/setup_intents/{id}/confirm", confirm, Group(_CONFIRM)),
+    Route(
+        "POST",
+        "/v1/setup_intents/{id}/confirm",
+        confirm,
+        Group({**_CONFIRM, "client_secret": Text()}),
+    ),
     Route("POST", "/v1/setup_intents/{id}/cancel", cancel, _CANCEL),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sandbox.stripe import errors
 from sandbox.stripe.params import (
     PAGE,
     Boolean,
@@ -120,7 +121,7 @@ def _make(session: Session, params: dict[str, Any], *, is_default: bool = False)
         "name": params.get("name"),
         "updated": session.now,
     }
-    # Reason: the default one has been there all along; only its first use makes it here.
+    # Reason: what is done in the Dashboard is told to nobody here.
     return session.create(body, event=None if is_default else f"{KIND}.created")
 
 
@@ -142,12 +143,31 @@ def _login_page(session: Session, configuration_id: str, params: dict[str, Any])
 
 
 def default(session: Session) -> Object:
-    """Return the configuration of sessions that name none."""
+    """Return the configuration of sessions that name none.
+
+    Raises:
+        ApiError: If nobody has saved the portal's settings yet.
+    """
+    found = session.find(KIND, is_default=1)
+    if not found:
+        raise errors.invalid_request(
+            "No configuration provided and your test mode default configuration has not been "
+            "created. Provide a configuration or create your default by saving your customer "
+            "portal settings in test mode at "
+            "https://dashboard.stripe.com/test/settings/billing/portal."
+        )
+    return found[0]
+
+
+def save_default(session: Session) -> Object:
+    """Do what saving the portal's settings in the Dashboard does: make the default once."""
     found = session.find(KIND, is_default=1)
     if found:
         return found[0]
-    allowed = {"invoice_history": {"enabled": True}, "payment_method_update": {"enabled": True}}
-    return _make(session, {"features": allowed}, is_default=True)
+    names = ("invoice_history", "payment_method_update", "subscription_cancel")
+    return _make(
+        session, {"features": {name: {"enabled": True} for name in names}}, is_default=True
+    )
 
 
 def retrieve(session: Session, _params: dict[str, Any], configuration_id: str) -> Object:

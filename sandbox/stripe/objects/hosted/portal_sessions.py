@@ -58,7 +58,7 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         "created": session.now,
         "customer": customer["id"],
         "customer_account": None,
-        "flow": _flow(session, params),
+        "flow": _flow(session, params, configuration),
         "livemode": False,
         "locale": None,
         "on_behalf_of": None,
@@ -79,7 +79,7 @@ def _configuration(session: Session, params: dict[str, Any]) -> Object:
     return found
 
 
-def _flow(session: Session, params: dict[str, Any]) -> Object | None:
+def _flow(session: Session, params: dict[str, Any], configuration: Object) -> Object | None:
     given = params.get("flow_data")
     if not given:
         return None
@@ -98,6 +98,7 @@ def _flow(session: Session, params: dict[str, Any]) -> Object | None:
     subscription = session.get("subscription", given[kind]["subscription"], param=path)
     if subscription["customer"] != params["customer"]:
         raise errors.invalid_request("The subscription is another customer's.", param=path)
+    _check_possible(kind, subscription, configuration, path)
     for number, item in enumerate(given[kind].get("items", [])):
         if item.get("price"):
             param = f"flow_data[{kind}][items][{number}][price]"
@@ -106,6 +107,24 @@ def _flow(session: Session, params: dict[str, Any]) -> Object | None:
     blank = {"subscription_cancel": {"retention": None}, "subscription_update": {}}
     flow[kind] = {**blank.get(kind, {"discounts": None}), **given[kind]}
     return flow
+
+
+def _check_possible(kind: str, subscription: Object, configuration: Object, param: str) -> None:
+    """Refuse a flow that the portal would not let its customer through."""
+    name, done = "subscription_update", "updated"
+    if kind == "subscription_cancel":
+        name, done = kind, "canceled"
+    if not configuration["features"][name]["enabled"]:
+        raise errors.invalid_request(
+            f"This subscription cannot be {done} because the {name.replace('_', ' ')} feature in "
+            "the portal configuration is disabled.",
+            param=param,
+        )
+    if kind == "subscription_cancel" and subscription["cancel_at"] is not None:
+        raise errors.invalid_request(
+            f"The subscription {subscription['id']} is already set to be canceled at period end.",
+            param=param,
+        )
 
 
 ROUTES = (Route("POST", "/v1/billing_portal/sessions", create, _CREATE),)

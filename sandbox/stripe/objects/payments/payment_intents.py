@@ -269,7 +269,12 @@ ROUTES = (
     ),
     Route("GET", "/v1/payment_intents/{id}", retrieve, Group({"client_secret": Text()})),
     Route("POST", "/v1/payment_intents/{id}", update, Group(_UPDATE)),
-    Route("POST", "/v1/payment_intents/{id}/confirm", confirm, Group(_CONFIRM)),
+    Route(
+        "POST",
+        "/v1/payment_intents/{id}/confirm",
+        confirm,
+        Group({**_CONFIRM, "client_secret": Text()}),
+    ),
     Route("POST", "/v1/payment_intents/{id}/capture", capture, _CAPTURE),
     Route("POST", "/v1/payment_intents/{id}/cancel", cancel, _CANCEL),
 )

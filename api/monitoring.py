@@ -1,0 +1,60 @@
+"""What the API asks its dependencies, and what it tells those who monitor it."""
+
+from contextlib import suppress
+
+from temporalio.client import Client
+
+from adapters.health import ModelsHealth, Probe, ping_chroma, ping_smtp
+from adapters.status_server import Page, Pages
+from adapters.stripe.client import StripeHealth
+from api.routes.health import DATABASE
+from config import MailSecurity, Settings
+from database.agent_runs import AgentRunRepository
+from database.quiet import ping
+from database.session import DATABASE_DOWN, Sessions
+from domain.errors import UnavailableError
+from observability import ACTIVE_AGENTS, METRICS_CONTENT_TYPE, render_metrics
+
+
+def make_probes(
+    settings: Settings,
+    sessions: Sessions,
+    temporal: Client,
+    stripe: StripeHealth,
+) -> dict[str, Probe]:
+    """Make one small question for each dependency, by its name."""
+    mail, llm = settings.mail, settings.llm
+    is_implicit = mail.tls is MailSecurity.IMPLICIT
+    models = ModelsHealth(llm.provider, llm.base_url, llm.api_key.get_secret_value())
+    return {
+        DATABASE: lambda: _ping_database(sessions),
+        "temporal": lambda: _ping_temporal(temporal),
+        "chroma": lambda: ping_chroma(settings.chroma_url),
+        "stripe": stripe.ping,
+        "llm": models.ping,
+        "mail": lambda: ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=is_implicit),
+    }
+
+
+def make_pages(sessions: Sessions) -> Pages:
+    """Make what the API shows on its port for monitoring."""
+
+    async def metrics() -> Page:
+        # Reason: a run begins in one process and may end in another; the table knows how many
+        # there are. While it is down, the other counts are of all the more interest.
+        with suppress(*DATABASE_DOWN):
+            async with sessions() as session:
+                ACTIVE_AGENTS.set(await AgentRunRepository(session).active_count())
+        return Page(render_metrics(), METRICS_CONTENT_TYPE)
+
+    return {"/metrics": metrics}
+
+
+async def _ping_database(sessions: Sessions) -> None:
+    async with sessions() as session:
+        await ping(session)
+
+
+async def _ping_temporal(temporal: Client) -> None:
+    if not await temporal.service_client.check_health():
+        raise UnavailableError("Temporal is not serving", "temporal_unavailable")
