@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -28,10 +29,16 @@ AT_ONCE = 24
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=LONGEST_MINUTES - 6)
+    parser.add_argument("--minutes", type=float, default=LONGEST_MINUTES - 8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="play one lifecycle, as a failure printed it")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="lifecycles side by side")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=Patience().calm,
+        help="for how many seconds a life may take to be as it must, once Stripe is well",
+    )
     parser.add_argument("--stack", type=Path, help="the stack.json of a stack that runs")
     return parser.parse_args()
 
@@ -74,9 +81,15 @@ async def campaign(given: argparse.Namespace, facts: Json) -> Outcome:
                 f" {sum(len(v.found) for v in outcome.violations)} violated"
             )
             bar.update(task, completed=time.monotonic() - begun, description=said)
+            if not console.is_terminal and outcome.life_count % 20 == 0:
+                _tell(said)
 
         played = Campaign(
-            outside, await make_plans(outside), patience=Patience(), tell=_tell, advance=advance
+            outside,
+            await make_plans(outside),
+            patience=Patience(calm=given.patience),
+            tell=_tell,
+            advance=advance,
         )
         outcome = played.outcome
         if given.only:
@@ -98,6 +111,8 @@ def _tell(line: str) -> None:
 def main() -> int:
     """Play the campaign, and say what it came to."""
     given = arguments()
+    # Reason: whoever ends the campaign ends its stack too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with running(given.stack) as facts:
         outcome = asyncio.run(campaign(given, facts))
     _tell(outcome.summary())

@@ -20,7 +20,7 @@ from tests.campaign.stories import POLICIES, STORIES, WEBHOOKS
 
 SCHEDULE: Json = {"schedules": {"default": ["4s", "4s"]}, "grace": "7d"}
 QUIET_SECONDS = 180
-_GIVE_UP_SECONDS = 400
+_GIVE_UP_SECONDS = 300
 
 
 async def make_plans(outside: Outside) -> Plans:
@@ -67,7 +67,7 @@ class Outcome:
     reached: Reached = field(default_factory=Reached)
     violations: list[Violation] = field(default_factory=list)
     life_count: int = 0
-    unmet_count: int = 0
+    unmet: Counter[str] = field(default_factory=Counter)
 
     @property
     def last_line(self) -> str:
@@ -90,7 +90,9 @@ class Outcome:
         lines += ["", "answers: " + ", ".join(f"{a} {n}" for a, n in sorted(answers.items()))]
         broken = Counter(f.partition(":")[0] for v in self.violations for f in v.found)
         lines += [f"{name}: {count} times" for name, count in broken.most_common()]
-        lines.append(f"{self.life_count} lifecycles; {self.unmet_count} faults met no call")
+        most = ", ".join(f"{name} {count}" for name, count in self.unmet.most_common(12))
+        lines.append(f"faults that met no call: {self.unmet.total()} ({most})")
+        lines.append(f"{self.life_count} lifecycles")
         return "\n".join(lines)
 
 
@@ -155,10 +157,11 @@ class Campaign:
         seen = await life.collect()
         covered = cells_of(seen)
         self.outcome.covered |= covered
-        self.outcome.reached.add(spec.order.story, calls_of(seen))
+        self.outcome.reached.add(spec.order.way, calls_of(seen))
         met = {(answer, phase) for _, answer, phase in covered}
-        missed = [cell for cell in spec.cells if (cell.answer, cell.phase) not in met]
-        self.outcome.unmet_count += len(missed)
+        for cell in spec.cells:
+            if (cell.answer, cell.phase) not in met:
+                self.outcome.unmet[f"{cell.phase}: {cell.call or 'any'}"] += 1
 
     async def end(self) -> None:
         """Wait until the whole product is quiet."""

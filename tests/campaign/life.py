@@ -18,6 +18,9 @@ from tests.campaign.invariants import ALWAYS, ENDED, ONCE_QUIET, broken
 from tests.campaign.outside import Caller, Json, Outside, OutsideError, until
 from tests.campaign.phases import Phase
 
+_IDLE = (Phase.ACTIVE, Phase.RECOVERED, Phase.REFUND)
+"""Phases in which nobody may have a reason to call Stripe."""
+_DWELL_SECONDS = 5
 HOUR, DAY = 3_600, 86_400
 PRODUCT = "Stripe/"
 """What is in the User-Agent of the product's calls, and in nobody else's."""
@@ -102,7 +105,8 @@ class Life:
         self.caller = await self.outside.customer(self.email)
 
     async def enter(self, phase: Phase) -> None:
-        """Begin a phase, with the faults that belong to it."""
+        """Begin a phase, with the faults that belong to it, once the last one's had their time."""
+        await self._dwell()
         self.phase = phase
         faults = []
         for cell in self.cells:
@@ -115,6 +119,23 @@ class Life:
             customer_email=self.email, api=faults, webhooks=self.webhooks,
         )  # fmt: skip
         self.told.marks.append((time.time(), phase))
+
+    async def _dwell(self) -> None:
+        """Give the faults of a phase time to meet a call, and the product a reason to call."""
+        labels = {f"{cell.answer}@{cell.phase}" for cell in self.cells if cell.phase is self.phase}
+        if not labels or not self.told.marks or self.is_calm:
+            return
+        found = await self.stripe_subscription() if self.phase in _IDLE else None
+        if found:
+            path = f"/subscriptions/{found['id']}"
+            await self.outside.stripe.call("POST", path, metadata={"note": self.phase.value})
+
+        async def are_met() -> bool:
+            rows = await self.outside.sandbox.log(customer_email=self.email)
+            return labels <= {row["fault"] for row in rows}
+
+        with suppress(OutsideError):
+            await until("the faults", are_met, _DWELL_SECONDS)
 
     async def calm(self) -> None:
         """Clear the faults."""
@@ -195,12 +216,15 @@ class Life:
         card = await self.outside.sandbox.card(*script)
         for _ in range(4):
             body: Json = {"stripe_payment_method_id": card, "is_default": is_default}
+            # Reason: it may be charged before its attaching is answered.
+            given_at = time.time()
             made = await self.command("give card", "payment-methods", **body)
             if made:
-                self.told.cards.append((time.time(), card))
+                self.told.cards.append((given_at, card))
                 return str(made["payment_method_id"])
             await self.calm()
-        raise StoryError("a card is not taken")
+        said = [word.status for word in self.told.words if word.name == "give card"]
+        raise StoryError(f"a card is not taken: {said}")
 
     async def subscribe(self) -> None:
         """Start the subscription."""
@@ -211,7 +235,8 @@ class Life:
                 self.subscription_id = made["subscription_id"]
                 return
             await self.calm()
-        raise StoryError("no subscription is made")
+        said = [word.status for word in self.told.words if word.name == "subscribe"]
+        raise StoryError(f"no subscription is made: {said}")
 
     async def view(self) -> Json:
         """Return the subscription as the product shows it."""
@@ -291,11 +316,13 @@ class Life:
 
     async def finish(self) -> list[str]:
         """Clear all faults, check, cancel what still lives, check again."""
+        await self._dwell()
         await self.calm()
         found = await self.settled(is_over=False)
         if not found and self.subscription_id and await self._is_alive():
             await self.enter(Phase.CANCEL)
             await self.cancel()
+            await self._dwell()
             await self.calm()
             found = await self.settled(is_over=True)
         return found
@@ -306,6 +333,7 @@ class Life:
     async def settled(self, *, is_over: bool) -> list[str]:
         """Return what is wrong once the product has had its time."""
         deadline = time.monotonic() + self.patience.calm
+        unpark_at = time.monotonic() + self.patience.calm / 3
         calm_count = 0
         while True:
             seen = await self.collect(is_over=is_over)
@@ -315,7 +343,7 @@ class Life:
             calm_count = 0 if found else calm_count + 1
             if calm_count >= 2 or is_final or time.monotonic() > deadline:
                 return found
-            if late and time.monotonic() > deadline - self.patience.calm * 0.6:
+            if late and time.monotonic() > unpark_at:
                 await self.unpark()
             await asyncio.sleep(1.5)
 
@@ -325,7 +353,8 @@ class Life:
         seen = Evidence(
             self.email, self.plans.policies[self.policy], self.told, log=log, is_over=is_over
         )
-        await asyncio.gather(self._collect_stripe(seen), self._collect_views(seen))
+        await self._collect_views(seen)
+        await self._collect_stripe(seen)
         seen.mails = await self.outside.mails(self.email)
         seen.pending_webhooks = await self.outside.sandbox.pending(self.email)
         seen.problems += self.problems
@@ -339,6 +368,12 @@ class Life:
             seen.ledger += await self.outside.sandbox.ledger(customer)
             seen.customer = await stripe.get(f"/customers/{customer}")
             if seen.customer.get("deleted"):
+                # Reason: no list shows what was a deleted customer's.
+                for view in seen.views:
+                    found = await stripe.call(
+                        "GET", f"/subscriptions/{view['stripe_subscription_id']}"
+                    )
+                    seen.subscriptions += [found.json()] if found.is_success else []
                 continue
             seen.subscriptions += await stripe.all(
                 "/subscriptions", customer=customer, status="all"

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -28,7 +28,16 @@ DECLINES = (
     "testmode_decline", "transaction_not_allowed", "try_again_later",
     "withdrawal_count_limit_exceeded",
 )  # fmt: skip
-_BASE = ("recover", "last_resort", "lost_card", "challenge", "hasty", "payments", "cards")
+_BASE = (
+    "recover",
+    "last_resort",
+    "older_debt",
+    "lost_card",
+    "challenge",
+    "hasty",
+    "payments",
+    "cards",
+)
 _PHASES = {
     "recover": (
         Phase.START, Phase.ACTIVE, Phase.PAST_DUE, Phase.WAIT_1, Phase.WAIT_2, Phase.RECOVERED,
@@ -37,6 +46,7 @@ _PHASES = {
     "last_resort": (
         Phase.START, Phase.PAST_DUE, Phase.WAIT_1, Phase.WAIT_2, Phase.LAST_RESORT,
     ),
+    "older_debt": (Phase.ACTIVE, Phase.PAST_DUE, Phase.WAIT_1, Phase.RECOVERED, Phase.CANCEL),
     "lost_card": (Phase.PAST_DUE, Phase.ASKED, Phase.RECOVERED, Phase.CANCEL),
     "challenge": (Phase.PAST_DUE, Phase.ASKED, Phase.CANCEL),
     "declined_start": (Phase.START, Phase.ACTIVE),
@@ -86,14 +96,14 @@ class Spec:
 
 @dataclass
 class Reached:
-    """Which calls were seen in which phase of which story."""
+    """Which calls were seen in which phase of which way to live."""
 
     calls: dict[tuple[str, Phase], set[Call]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, story: str, found: Iterable[tuple[Phase, Call]]) -> None:
+    def add(self, way: str, found: Iterable[tuple[Phase, Call]]) -> None:
         """Learn from a lifecycle."""
         for phase, call in found:
-            self.calls[story, phase].add(call)
+            self.calls[way, phase].add(call)
 
 
 class Planner:
@@ -104,7 +114,7 @@ class Planner:
         self._dice = random.Random(seed)  # noqa: S311 - no secrets
         self._covered = covered
         self._reached = reached
-        self._planned: set[Cell] = set()
+        self._planned: Counter[Cell] = Counter()
 
     def first(self) -> Iterator[Spec]:
         """Yield each story once without any trouble."""
@@ -128,8 +138,8 @@ class Planner:
         meanwhile, hooks = self._meanwhile(), self._hooks()
         while True:
             for source, most in (
-                (plain, 4), (codes, 2), (plain, 4), (meanwhile, 1), (plain, 4), (codes, 2),
-                (plain, 4), (hooks, 2),
+                (plain, 8), (codes, 3), (plain, 8), (meanwhile, 2), (plain, 8), (codes, 3),
+                (plain, 8), (hooks, 3),
             ):  # fmt: skip
                 yield next(source), most
 
@@ -160,22 +170,23 @@ class Planner:
 
     def _hooks(self) -> Iterator[Order]:
         names = [name for name in WEBHOOKS if name != "prompt"]
-        stories = ("recover", "last_resort", "lost_card", "payments", "cards")
+        stories = ("recover", "last_resort", "older_debt", "lost_card", "payments", "cards")
         return self._shuffled([Order(s, webhooks=n) for s in stories for n in names])
 
     def _cells(self, order: Order, number: int) -> tuple[Cell, ...]:
         """Draw answers to calls that this story makes, those first that nobody has had."""
         chosen: list[Cell] = []
-        phases = list(_PHASES[order.story])
-        for phase in self._dice.sample(phases, min(number, len(phases))):
-            cell = self._cell(order.story, phase)
-            if cell is not None:
+        for phase in self._dice.choices(_PHASES[order.story], k=number):
+            cell = self._cell(order.way, phase)
+            # Reason: of two faults of one call in one phase the second one rarely has its turn.
+            taken = {(each.phase, each.call) for each in chosen}
+            if cell is not None and (cell.phase, cell.call) not in taken:
                 chosen.append(cell)
-                self._planned.add(cell)
+                self._planned[cell] += 1
         return tuple(sorted(chosen, key=lambda cell: list(Phase).index(cell.phase)))
 
-    def _cell(self, story: str, phase: Phase) -> Cell | None:
-        calls = sorted(self._reached.calls[story, phase])
+    def _cell(self, way: str, phase: Phase) -> Cell | None:
+        calls = sorted(self._reached.calls[way, phase])
         if not calls:
             answer = self._dice.choice([a for a in ANSWERS if not a.is_slow])
             return Cell(phase, answer.name, None, self._dice.randrange(4))
@@ -185,8 +196,10 @@ class Planner:
             for answer in ANSWERS
             if answer.suits(call.method)
             for cell in [Cell(phase, answer.name, call)]
-            if (call, answer.name, phase) not in self._covered and cell not in self._planned
+            if (call, answer.name, phase) not in self._covered
         ]
+        least = min((self._planned[cell] for cell in fresh), default=0)
+        fresh = [cell for cell in fresh if self._planned[cell] == least]
         quick = [cell for cell in fresh if not BY_NAME[cell.answer].is_slow]
         if fresh and (not quick or self._dice.random() < 0.06):
             return self._dice.choice(fresh)

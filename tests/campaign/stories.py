@@ -45,6 +45,11 @@ class Order:
     meanwhile: tuple[str, Phase] = ("nothing", Phase.ACTIVE)
     webhooks: str = "prompt"
 
+    @property
+    def way(self) -> str:
+        """Return what decides which calls are made."""
+        return f"{self.story}, {self.policy}"
+
 
 Story = Callable[[Life, Order], Awaitable[None]]
 WEBHOOKS: dict[str, Json] = {
@@ -164,6 +169,23 @@ async def last_resort(life: Life, order: Order) -> None:
         await life.reach_status(*ENDED)
 
 
+async def older_debt(life: Life, order: Order) -> None:
+    """A renewal fails; before its retry the next one comes, and is paid or fails too."""
+    second = life.dice.choice(("ok", order.decline))
+    await _begin(life, order, "ok", order.decline, second, order.decline, "ok")
+    await _turn(life, order, Phase.PAST_DUE)
+    await life.pass_time(MONTH)
+    await life.pass_time(MONTH)
+    await _turn(life, order, Phase.WAIT_1)
+
+    async def is_collected() -> bool:
+        rows = await life.caller.items("payment-retries")
+        return bool(rows) and all(row["retry_status"] in (*_OVER, *ASKING) for row in rows)
+
+    await life.reach("an end of all payment retries", is_collected)
+    await _turn(life, order, Phase.RECOVERED)
+
+
 async def lost_card(life: Life, order: Order) -> None:
     """The card is refused for good; another one is given."""
     await _begin(life, order, "ok", "lost_card")
@@ -203,6 +225,7 @@ async def declined_start(life: Life, order: Order) -> None:
     await life.sign_up()
     await life.give_card(order.decline, "ok")
     await life.subscribe()
+    await life.reach("the subscription at Stripe", life.stripe_subscription)
     await life.reach_status("incomplete", "active", *ENDED)
     await _turn(life, order, Phase.ACTIVE)
     way = life.dice.choice(("pay", "cancel", "leave"))
@@ -270,6 +293,7 @@ STORIES: dict[str, Story] = {
     for story in (
         recover,
         last_resort,
+        older_debt,
         lost_card,
         challenge,
         declined_start,

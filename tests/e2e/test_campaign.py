@@ -3,6 +3,8 @@
 import time
 from itertools import islice
 
+import pytest
+
 from tests.campaign.campaign import Campaign, Outcome, make_plans
 from tests.campaign.life import Patience
 from tests.campaign.outside import Outside
@@ -12,11 +14,12 @@ from tests.e2e.running import RunningStack
 
 SEED = 11
 LIFE_COUNT = 20
-# Reason: these only end hangs; the campaign itself is stricter.
-PATIENCE = Patience(trouble=8, calm=120, cancel=120)
+# Reason: these only end hangs; a life needs a few seconds, and the campaign itself is stricter.
+PATIENCE = Patience(trouble=8, calm=45, cancel=45)
 LONGEST_SECONDS = 100
 
 
+@pytest.mark.timeout(600)
 async def test_a_sample_of_the_campaign(stack: RunningStack, measure: Measure) -> None:
     outside, told = Outside(stack.facts), list[str]()
     try:

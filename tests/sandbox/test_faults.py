@@ -1,5 +1,6 @@
 """Faults of single customers, what Stripe can answer, and what the log says of both."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -73,7 +74,7 @@ def test_every_request_about_a_customer_is_theirs(shop: Shop, sandbox: Sandbox) 
     api = sandbox.api
     intent = api.invoices.retrieve(invoice, {"expand": ["payments"]}).payments.data[0]
     refund = api.refunds.create({"payment_intent": intent.payment.payment_intent, "amount": 1})
-    calls = [
+    calls: list[Callable[[], Any]] = [
         lambda: api.customers.retrieve(customer),
         lambda: api.customers.list({"email": address}),
         lambda: api.subscriptions.retrieve(started.id),

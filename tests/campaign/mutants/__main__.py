@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[2]
-_MINUTES, _SEED = "2", "11"
+_MINUTES, _SEED, _PATIENCE = "2", "11", "30"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def play(mutant: Mutant) -> list[str]:
         apply(mutant, folder)
         only = mutant.line("Play")
         how = ["--only", only] if only else ["--minutes", _MINUTES, "--seed", _SEED]
-        command = [sys.executable, "-m", "tests.campaign", *how]
+        command = [sys.executable, "-m", "tests.campaign", "--patience", _PATIENCE, *how]
         done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
         return mutant.caught_by(done.stdout) if done.returncode == 1 else []
 
