@@ -158,10 +158,10 @@ class StripeSubscriptions:
                 },
             )
             while True:
-                invoices += [await self._seen(found) for found in page.data]
+                invoices += [await self._seen(found) for found in required(page, "data")]
                 # Reason: what is older than a settled one was read when that one was.
                 is_enough = any(each.stripe_invoice_id in known.settled for each in invoices)
-                if is_enough or not page.has_more:
+                if is_enough or not field(page, "has_more"):
                     return invoices
                 page = await page.next_page_async()
 
