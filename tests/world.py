@@ -153,7 +153,7 @@ class World:
         return str(reply.json()["id"])
 
     async def errand(self, kind: ErrandKind, **what: Any) -> ErrandResult:
-        errand = StripeErrand(errand_id=uuid4(), resource_id=uuid4(), kind=kind, **what)
+        errand = StripeErrand(errand_id=uuid4(), kind=kind, **{"resource_id": uuid4(), **what})
         with self.env.auto_time_skipping_disabled():
             return await self.env.client.execute_workflow(
                 StripeErrandWorkflow.run,
