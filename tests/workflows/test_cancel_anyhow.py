@@ -1,4 +1,4 @@
-"""A cancel arrives in every phase, whatever Stripe did before; and what is owed is not forgotten."""
+"""A cancel arrives in every phase, whatever Stripe did; and what is owed is not forgotten."""
 
 import asyncio
 from datetime import timedelta
@@ -7,11 +7,10 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
-from temporalio.client import WorkflowUpdateFailedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import PaymentAttempt, User
-from domain.billing import SubscriptionRequest, SubscriptionStart
+from domain.billing import SubscriptionCommand, SubscriptionRequest, SubscriptionStart
 from domain.errands import ErrandKind
 from domain.ids import subscription_workflow_id
 from domain.retries import CARD_ATTEMPT_LIMIT, RetryPolicy
@@ -35,11 +34,20 @@ TROUBLE: dict[str, dict[str, Any]] = {
 
 async def cancel_in_time(customer: Customer) -> None:
     """Cancel; whoever waits longer than the API does fails with the hang that this would be."""
+    command = SubscriptionCommand(command_id=uuid4(), kind=CommandKind.CANCEL_NOW)
     # Reason: ten times what it may take, as the machine may be busy; a mailbox that is held up
     # never answers.
     with customer.world.env.auto_time_skipping_disabled():
         async with asyncio.timeout(10 * CANCEL_SECONDS):
-            state = await customer.command(CommandKind.CANCEL_NOW)
+            while True:
+                try:
+                    state = await customer.mailbox.execute_update(
+                        SubscriptionWorkflow.command, command, id=str(command.command_id)
+                    )
+                    break
+                except RPCError as error:  # the test server ends a call that waits for long
+                    if error.status is not RPCStatusCode.CANCELLED:
+                        raise
     assert state.subscription_status == "canceled"
 
 
@@ -87,7 +95,7 @@ async def test_a_retry_in_trouble_is_taken_up_again(world: World, trouble: dict[
 
 async def test_a_cancel_in_the_waits_of_a_last_resort(world: World) -> None:
     customer, _ = await fail_renewal(world, "generic_decline", policy=ONE_TRY)
-    await break_down(world, {"match": "DELETE /v1/subscriptions/*", "times": 1, "before": 400})
+    await break_down(world, {"match": "DELETE /v1/subscriptions/*", "before": 400})
     await world.env.sleep(DAY + HOUR / 60)
     for _ in range(300):
         if (await customer.row()).parked_data:
@@ -95,6 +103,7 @@ async def test_a_cancel_in_the_waits_of_a_last_resort(world: World) -> None:
         await asyncio.sleep(0.1)
     (step,) = (await customer.row()).parked_data
     assert step["parked"]["step"] == "last_resort"
+    await break_down(world)
     await cancel_in_time(customer)
     await world.settle()
     assert (await customer.row()).parked_data == []
@@ -103,12 +112,14 @@ async def test_a_cancel_in_the_waits_of_a_last_resort(world: World) -> None:
 
 async def test_a_last_resort_is_not_forgotten_with_its_mailbox(world: World) -> None:
     customer, retry = await fail_renewal(world, "generic_decline", policy=ONE_TRY)
-    await break_down(world, {"match": "DELETE /v1/subscriptions/*", "times": 1, "before": 400})
+    await break_down(world, {"match": "DELETE /v1/subscriptions/*", "before": 400})
     await world.env.sleep(DAY + HOUR / 60)
     for _ in range(300):
         if (await customer.row()).parked_data:
             break
         await asyncio.sleep(0.1)
+    assert (await customer.row()).parked_data
+    await break_down(world)
     await customer.mailbox.terminate("as an operator may do")
     await world.hint(customer.subscription_id, ["evt_1"])
     await world.step(HOUR)
@@ -193,10 +204,7 @@ async def test_created_after_its_cancel_was_answered(world: World, delay_seconds
     )
     world.customers.append(customer)
     await wait_for_call(world, "POST", "/v1/subscriptions", None)
-    try:
-        await cancel_in_time(customer)
-    except (WorkflowUpdateFailedError, RPCError) as error:
-        raise AssertionError("the cancel was refused") from error
+    await cancel_in_time(customer)
     await asyncio.sleep(max(0, delay_seconds - 10))
     for _ in range(4):
         await world.step(HOUR)

@@ -400,10 +400,9 @@ async def test_a_payment_canceled_while_its_answer_is_late(world: World) -> None
     await break_down(world, {"match": "POST /v1/payment_intents", "times": 1, "delay_seconds": 3})
     payer = await start_paying(world, "ok")
     await wait_for_call(world, "POST", "/v1/payment_intents", None)
-    with world.env.auto_time_skipping_disabled():
-        # Whatever is answered: the money comes back.
-        with suppress(ApplicationError):
-            await payer.desk.cancel(payer.payment_id, payer.payment_id)
+    # Whatever is answered: the money comes back.
+    with world.env.auto_time_skipping_disabled(), suppress(ApplicationError):
+        await payer.desk.cancel(payer.payment_id, payer.payment_id)
     await payer.ends()
     charges, refunds = await payer.ledger("charge"), await payer.ledger("refund")
     charged = sum(amount for outcome, amount in charges if outcome == "succeeded")
