@@ -157,13 +157,13 @@ class World:
     last_seen: str | None = None
     standing: list[tuple[int, int]] = field(default_factory=list)
 
-    async def card(self, *script: str) -> str:
+    async def card(self, *script: object) -> str:
         body = {"script": list(script or ("ok",))}
         reply = await self.http.post("/_sandbox/payment-methods", json=body)
         return str(reply.json()["id"])
 
     async def errand(self, kind: ErrandKind, **what: Any) -> ErrandResult:
-        errand = StripeErrand(errand_id=uuid4(), resource_id=uuid4(), kind=kind, **what)
+        errand = StripeErrand(errand_id=uuid4(), kind=kind, **{"resource_id": uuid4(), **what})
         with self.env.auto_time_skipping_disabled():
             return await self.env.client.execute_workflow(
                 StripeErrandWorkflow.run,
@@ -227,6 +227,14 @@ class World:
 
     async def _deliver(self) -> bool:
         """Tell the mailboxes what is new at Stripe; whether anything was."""
+        hints = await self.news_by_subscription()
+        for customer in self.customers:
+            if ids := hints.get(str(customer.subscription_id)):
+                await self.hint(customer.subscription_id, ids)
+        return bool(hints)
+
+    async def news_by_subscription(self) -> dict[str, list[str]]:
+        """Return the events that were not seen yet, by the subscription that they are about."""
         hints: dict[str, list[str]] = {}
         for event in await self._news():
             found = event["data"]["object"]
@@ -234,17 +242,18 @@ class World:
             owner = (details.get("metadata") or {}).get("subscription_id")
             if owner:
                 hints.setdefault(owner, []).append(event["id"])
-        for customer in self.customers:
-            if ids := hints.get(str(customer.subscription_id)):
-                await self.env.client.start_workflow(
-                    SubscriptionWorkflow.run,
-                    SubscriptionStart(subscription_id=customer.subscription_id),
-                    id=subscription_workflow_id(customer.subscription_id),
-                    task_queue=BILLING,
-                    start_signal="hint",
-                    start_signal_args=[ids],
-                )
-        return bool(hints)
+        return hints
+
+    async def hint(self, subscription_id: UUID, event_ids: list[str]) -> None:
+        """Do what the dispatcher does."""
+        await self.env.client.start_workflow(
+            SubscriptionWorkflow.run,
+            SubscriptionStart(subscription_id=subscription_id),
+            id=subscription_workflow_id(subscription_id),
+            task_queue=BILLING,
+            start_signal="hint",
+            start_signal_args=[event_ids],
+        )
 
     async def _news(self) -> list[Any]:
         """Return the events that were not seen yet, oldest first."""

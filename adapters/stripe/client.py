@@ -15,13 +15,14 @@ from typing import Any
 import stripe
 import structlog
 
-from adapters.stripe.reading import field
+from adapters.stripe.reading import code_of_failure, field
 from domain.errors import (
     ApplicationError,
     CardDeclinedError,
     NotFoundError,
     ProviderRejectedError,
     ProviderUnavailableError,
+    UnreadableAnswerError,
 )
 from observability import STRIPE_ERRORS
 
@@ -35,6 +36,8 @@ _OUTAGES = (
     stripe.AuthenticationError,
     stripe.PermissionError,
 )
+# Whatever status they come with, these say that something else is under way.
+_BUSY_CODES = frozenset({"idempotency_key_in_use", "lock_timeout", "rate_limit"})
 _KEY_REFUSED = (stripe.AuthenticationError, stripe.PermissionError)
 
 
@@ -73,11 +76,15 @@ def translate_stripe_errors() -> Iterator[None]:
         ProviderUnavailableError: An outage; trying again can help, the outcome may be unknown.
         NotFoundError: Stripe does not know the object.
         ProviderRejectedError: Stripe refuses the request as it is.
+        UnreadableAnswerError: The answer has not even the shape that the SDK goes by.
     """
     try:
         yield
     except stripe.StripeError as error:
         raise _translated(error) from error
+    except (AttributeError, KeyError, TypeError) as error:
+        # Reason: the SDK itself fails at a list that lacks its entries.
+        raise UnreadableAnswerError(f"Stripe's answer cannot be read: {error}") from error
 
 
 def _translated(error: stripe.StripeError) -> ApplicationError:
@@ -88,9 +95,9 @@ def _translated(error: stripe.StripeError) -> ApplicationError:
         "is_replayed": _header(error, "idempotent-replayed") == "true",
     }
     message = str(error.user_message or error)
-    if isinstance(error, stripe.CardError):
+    if isinstance(error, stripe.CardError) and said is not None:
         STRIPE_ERRORS.labels("decline").inc()
-        return CardDeclinedError(message, details=details | _decline_of(said, details))
+        return CardDeclinedError(message, details=details | _decline_of(said))
     if _is_outage(error):
         return _outage(error, details)
     STRIPE_ERRORS.labels("rejection").inc()
@@ -100,19 +107,22 @@ def _translated(error: stripe.StripeError) -> ApplicationError:
     return ProviderRejectedError(message, details=details)
 
 
-def _decline_of(said: object, details: dict[str, Any]) -> dict[str, Any]:
+def _decline_of(said: object) -> dict[str, Any]:
     return {
-        "decline_code": field(said, "decline_code") or details["stripe_code"],
+        "decline_code": code_of_failure(said),
         "advice_code": field(said, "advice_code"),
         "stripe_payment_intent_id": field(said, "payment_intent.id"),
     }
 
 
 def _is_outage(error: stripe.StripeError) -> bool:
-    if isinstance(error, _OUTAGES) or error.http_status is None:
+    status, said = error.http_status, field(error.json_body, "error")
+    if isinstance(error, _OUTAGES) or status is None or said is None:
+        # Reason: without an error of Stripe's it is something between us that has answered.
         return True
-    # Reason: 409 says that the same key is in flight. Below 400 the body was not Stripe's.
-    return error.http_status < 400 or error.http_status in {408, 409} or error.http_status >= 500
+    # Reason: 409 says that the same key is in flight, 424 that somebody behind Stripe is down.
+    is_busy = status in {408, 409, 424} or field(said, "code") in _BUSY_CODES
+    return is_busy or status < 400 or status >= 500
 
 
 def _outage(error: stripe.StripeError, details: dict[str, Any]) -> ProviderUnavailableError:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import stripe
 
 from adapters.stripe.client import translate_stripe_errors
-from adapters.stripe.reading import required
+from adapters.stripe.reading import field, required
 from adapters.stripe.seen import invoice_seen, is_period_line, shows_period
 from domain.errors import NotFoundError
 from domain.seen import InvoiceSeen, KnownInvoices
@@ -65,10 +65,10 @@ class SubscriptionInvoices:
                 },
             )
             while True:
-                invoices += [await self._seen(found) for found in page.data]
+                invoices += [await self._seen(found) for found in required(page, "data")]
                 # Reason: what is older than a settled one was read when that one was.
                 is_enough = any(each.stripe_invoice_id in known.settled for each in invoices)
-                if is_enough or not page.has_more:
+                if is_enough or not field(page, "has_more"):
                     return invoices
                 page = await page.next_page_async()
 

@@ -1,0 +1,1 @@
+"""Adapters, held against everything that their other side may answer."""

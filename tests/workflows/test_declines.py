@@ -1,0 +1,202 @@
+"""Every decline code of Stripe's list, from the renewal that it fails to the last resort."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from api.routes.subscriptions import explain_subscription
+from domain.declines import CLASSES
+from domain.payments import PAYMENT_HINT, PaymentStatus
+from domain.retries import RetryPolicy
+from sandbox.stripe.declines import CHECK, DECLINES, LATER, NEVER
+from tests.conftest import Outside
+from tests.crowd import Crowd, Member, Standing
+from tests.payers import start_paying
+from tests.world import World
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+POLICY = RetryPolicy(schedules={"default": (DAY,)}, grace=4 * DAY, time_to_respond=DAY)
+SOFT, HARD, ASKS = "waiting", "waiting_payment_method", "waiting_authentication"
+SUBJECTS = {
+    SOFT: "Your payment failed",
+    HARD: "Please add another card",
+    ASKS: "Please confirm your payment",
+}
+# What Stripe's pages say of codes without advice: the customer needs another card, or new data.
+OTHER_CARD = frozenset(
+    {
+        "card_not_supported", "currency_not_supported", "do_not_try_again", "expired_card",
+        "fraudulent", "incorrect_address", "incorrect_cvc", "incorrect_number", "incorrect_pin",
+        "incorrect_zip", "invalid_account", "invalid_cvc", "invalid_expiry_month",
+        "invalid_expiry_year", "invalid_number", "invalid_pin", "lost_card",
+        "merchant_blacklist", "new_account_information_available", "not_permitted",
+        "offline_pin_required", "online_or_offline_pin_required", "pickup_card",
+        "pin_try_exceeded", "restricted_card", "revocation_of_all_authorizations",
+        "revocation_of_authorization", "security_violation", "stolen_card",
+        "stop_payment_order", "test_mode_live_card", "testmode_decline",
+        "transaction_not_allowed",
+    },
+)  # fmt: skip
+AUTHENTICATION = frozenset(
+    {
+        "authentication_required",
+        "authentication_not_handled",
+        "mobile_device_authentication_required",
+    },
+)
+NOTHING = {
+    "advice_code": None,
+    "decline_code": None,
+    "network_advice_code": None,
+    "network_decline_code": None,
+}
+NEVER_AGAIN = frozenset({NEVER, CHECK})
+
+
+def scripts() -> dict[str, tuple[object, str]]:
+    """Return what each card answers to its renewal, and where that leads."""
+    made: dict[str, tuple[object, str]] = {}
+    for code, decline in DECLINES.items():
+        made[code] = (code, status_after(code, decline.advice_code))
+        if decline.advice_code is not None:
+            made[f"{code} without advice"] = (f"{code}:none", status_after(code, None))
+        if decline.has_decline_code and code != "authentication_required":
+            # Then the error's own code is all that is known, and it is as common as can be.
+            told = {"decline": code, **NOTHING}
+            made[f"{code} without a word"] = (told, status_after(decline.code, None))
+    for advice in (LATER, NEVER, CHECK):
+        for code in ("insufficient_funds", "generic_decline", "expired_card"):
+            name = f"{code}:{advice}"
+            made[name] = (name, status_after(code, advice))
+    return made
+
+
+def status_after(code: str, advice: str | None) -> str:
+    if advice in NEVER_AGAIN:
+        return HARD
+    if code in AUTHENTICATION:
+        return ASKS
+    return HARD if code in OTHER_CARD and advice != LATER else SOFT
+
+
+def test_every_code_that_an_issuer_can_give_has_its_class() -> None:
+    assert set(DECLINES) <= set(CLASSES)
+    assert set(CLASSES) >= OTHER_CARD | AUTHENTICATION
+
+
+async def mails_of(outside: Outside, member: Member) -> list[dict[str, Any]]:
+    async with httpx.AsyncClient(base_url=outside.mail, timeout=100) as http:
+        found = await http.get("/_sandbox/mails", params={"to": member.email})
+    mails: list[dict[str, Any]] = found.json()["items"]
+    return mails
+
+
+async def check_failure(
+    world: World, outside: Outside, member: Member, standing: Standing, status: str
+) -> None:
+    """Check what is shown and told of a renewal that was declined just now."""
+    assert (standing.retry.retry_status, standing.retry.parked_data) == (status, []), member.name
+    assert (standing.retry.next_attempt_at is not None) is (status == SOFT), member.name
+    assert standing.subscription.parked_data == [], member.name
+    mails = await mails_of(outside, member)
+    assert [mail["subject"] for mail in mails] == [SUBJECTS[status]], member.name
+    assert "again on" in mails[0]["text"] or status != SOFT
+    told = await explain_subscription(standing.subscription, world.sessions)
+    assert told.access == "grace"
+    reasons = " ".join(told.because)
+    assert str(standing.retry.decline_code).replace("_", " ") in reasons, (member.name, reasons)
+    assert told.next, member.name
+
+
+def sample(every: dict[str, tuple[object, str]]) -> dict[str, tuple[object, str]]:
+    """Return each code as Stripe gives it, and of the other ways to word it each fifth."""
+    others = [name for name in every if name not in DECLINES]
+    return {name: every[name] for name in [*DECLINES, *others[::5]][::7]}
+
+
+async def play(world: World, outside: Outside, expected: dict[str, tuple[object, str]]) -> None:
+    """Fail everybody's renewal, and follow them to the end."""
+    crowd = Crowd(world, {name: ("ok", told) for name, (told, _) in expected.items()})
+    await crowd.sign_up()
+    await crowd.subscribe(POLICY)
+    await crowd.reaches("active", lambda _, now: now.subscription.subscription_status == "active")
+    await crowd.pass_time(7 * DAY + 2 * HOUR)
+    await crowd.pass_time(HOUR)
+
+    failed = await crowd.reaches(
+        "failed",
+        lambda member, now: (
+            bool(now.retries)
+            and now.retry.retry_status == expected[member.name][1]
+            and now.subscription.subscription_status == "past_due"
+        ),
+    )
+    for member in crowd.members:
+        status = expected[member.name][1]
+        await check_failure(world, outside, member, failed[member.name], status)
+
+    await crowd.pass_time(DAY + HOUR)
+    await crowd.reaches(
+        "the last resort of soft declines",
+        lambda member, now: (
+            (now.subscription.subscription_status == "canceled")
+            is (expected[member.name][1] == SOFT)
+        ),
+    )
+    await crowd.pass_time(3 * DAY)
+    ended = await crowd.reaches(
+        "the end", lambda _, now: now.subscription.subscription_status == "canceled"
+    )
+    charges = await crowd.charges()
+    for member in crowd.members:
+        retry = ended[member.name].retry
+        is_soft = expected[member.name][1] == SOFT
+        assert (retry.retry_status, retry.attempt_count) == ("exhausted", int(is_soft))
+        outcomes = [outcome for outcome, _ in charges[member.name]]
+        assert outcomes == ["succeeded", "failed", *["failed"] * is_soft], member.name
+        assert ended[member.name].subscription.parked_data == []
+        last = (await mails_of(outside, member))[-1]
+        assert last["subject"] == "We could not collect your payment"
+        assert "http" not in last["text"], "no link to pay what has ended"
+
+
+async def test_each_decline_code_on_a_renewal(
+    world: World, outside: Outside, measure: Callable[[str], None]
+) -> None:
+    expected = sample(scripts())
+    began = time.monotonic()
+    await play(world, outside, expected)
+    measure(f"declined renewals: {len(expected)} in {time.monotonic() - began:.1f} s")
+
+
+@pytest.mark.soak
+async def test_each_way_to_word_each_decline_code(world: World, outside: Outside) -> None:
+    await play(world, outside, scripts())
+
+
+async def test_each_decline_code_on_a_one_off_payment(world: World) -> None:
+    for code, decline in DECLINES.items():
+        if code == "authentication_required":
+            continue  # on session it is a challenge
+        payer = await start_paying(world, code)
+        row = await payer.reaches(PaymentStatus.FAILED)
+        assert row.decline_code == (code if decline.has_decline_code else decline.code)
+        assert (row.next_action_url, row.parked_data) == (None, [])
+        assert await payer.ledger("charge") == [("failed", 2_500)]
+        await payer.ends()
+
+
+async def test_a_failed_authentication_fails_a_one_off_payment(world: World) -> None:
+    payer = await start_paying(world, "authentication_required")
+    waiting = await payer.reaches(PaymentStatus.REQUIRES_ACTION)
+    path = f"/_sandbox/3ds/{waiting.stripe_payment_intent_id}"
+    (await world.http.post(path, json={"outcome": "failed"})).raise_for_status()
+    await payer.handle.signal(PAYMENT_HINT, ["evt_1"])
+    row = await payer.reaches(PaymentStatus.FAILED)
+    assert row.decline_code == "payment_intent_authentication_failure"
+    assert row.next_action_url is None
+    await payer.ends()

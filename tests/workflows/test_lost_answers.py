@@ -1,0 +1,197 @@
+"""Each kind of POST loses its first answer in each way, and has exactly one effect."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from database.models import PaymentMethod, User
+from domain.errands import ErrandKind, PlanRequest
+from domain.payments import PaymentStatus
+from domain.retries import LastResort, RetryPolicy
+from domain.subscriptions import CommandKind
+from tests.payers import start_paying
+from tests.world import STRIPE_HEADERS, Customer, World
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+POSTS = (
+    "POST /v1/products",
+    "POST /v1/products/{id}",
+    "POST /v1/prices",
+    "POST /v1/customers",
+    "POST /v1/customers/{id}",
+    "POST /v1/payment_methods/{id}/attach",
+    "POST /v1/payment_methods/{id}/detach",
+    "POST /v1/setup_intents",
+    "POST /v1/subscriptions",
+    "POST /v1/subscriptions/{id}",
+    "POST /v1/subscriptions/{id}/pause",
+    "POST /v1/invoices/{id}",
+    "POST /v1/invoices/{id}/pay",
+    "POST /v1/invoices/{id}/void",
+    "POST /v1/invoices/{id}/finalize",
+    "POST /v1/invoices/{id}/mark_uncollectible",
+    "POST /v1/payment_intents",
+    "POST /v1/payment_intents/{id}/cancel",
+    "POST /v1/refunds",
+)
+WAYS: dict[str, dict[str, Any]] = {
+    "saved 500, done": {"after": 500},
+    "saved 500, not done": {"before": 500, "saved": True},
+    "dropped, done": {"drop": True},
+    "dropped, not done": {"drop_before": True},
+}
+
+
+async def lose_first_answers(world: World, way: dict[str, Any]) -> None:
+    """Let the first answer to each kind of POST get lost."""
+    api = [{"match": match, "times": 1, "label": match, **way} for match in POSTS]
+    (await world.http.post("/_sandbox/faults", json={"api": api})).raise_for_status()
+
+
+async def stripe(world: World, path: str, **params: Any) -> Any:
+    """Read something at Stripe."""
+    reply = await world.http.get(f"/v1/{path}", params=params, headers=STRIPE_HEADERS)
+    return reply.raise_for_status().json()
+
+
+async def customer_id(world: World, user_id: UUID) -> str:
+    async with world.sessions() as session:
+        user = await session.get_one(User, user_id)
+    assert user.stripe_customer_id is not None
+    return user.stripe_customer_id
+
+
+async def pause_in_the_end(world: World) -> Customer:
+    """Change the card, fail the renewal and its retry, pause, and let a card be removed."""
+    policy = RetryPolicy(schedules={"default": (DAY,)}, last_resort=LastResort.PAUSE)
+    customer = await world.subscribe("ok", policy=policy, interval="week")
+    card = await customer.add_card("insufficient_funds")
+    await customer.command(CommandKind.CHANGE_PAYMENT_METHOD, card)
+    await world.settle()
+    await world.step(9 * DAY)
+    row = await customer.row()
+    assert (row.subscription_status, row.parked_data) == ("paused", [])
+    (retry,) = await customer.retries()
+    assert (retry.retry_status, retry.attempt_count, retry.parked_data) == ("exhausted", 1, [])
+    assert [charge["outcome"] for charge in await customer.charges()] == [
+        "succeeded",
+        "failed",
+        "failed",
+    ]
+    invoice = await stripe(world, f"invoices/{retry.stripe_invoice_id}")
+    assert (invoice["status"], invoice["auto_advance"]) == ("void", False)
+    await customer.command(CommandKind.CANCEL_NOW)
+    async with world.sessions() as session:
+        rows = list(
+            await session.scalars(
+                select(PaymentMethod).where(PaymentMethod.user_id == customer.user_id)
+            )
+        )
+    assert len(rows) == 2
+    for known in rows:
+        await world.errand(
+            ErrandKind.DETACH_PAYMENT_METHOD,
+            resource_id=known.payment_method_id,
+            user_id=customer.user_id,
+            stripe_payment_method_id=known.stripe_payment_method_id,
+        )
+    await world.errand(ErrandKind.CREATE_SETUP_INTENT, user_id=customer.user_id)
+    await world.errand(
+        ErrandKind.CHANGE_PLAN, resource_id=row.plan_id, plan=PlanRequest(name="Better")
+    )
+    stripe_id = await customer_id(world, customer.user_id)
+    assert (await stripe(world, "payment_methods", customer=stripe_id, type="card"))["data"] == []
+    assert len((await stripe(world, "setup_intents", customer=stripe_id))["data"]) == 1
+    return customer
+
+
+async def mark_uncollectible(world: World) -> Customer:
+    policy = RetryPolicy(schedules={"default": (DAY,)}, last_resort=LastResort.MARK_UNCOLLECTIBLE)
+    customer = await world.subscribe("ok", "generic_decline", policy=policy, interval="week")
+    await world.step(9 * DAY)
+    row = await customer.row()
+    assert (row.subscription_status, row.parked_data) == ("canceled", [])
+    (retry,) = await customer.retries()
+    invoice = await stripe(world, f"invoices/{retry.stripe_invoice_id}")
+    assert invoice["status"] == "uncollectible"
+    return customer
+
+
+async def cancel_with_a_draft(world: World) -> Customer:
+    customer = await world.subscribe("ok", interval="week")
+    end = (await customer.row()).current_period_end
+    while (await customer.row()).current_period_end == end:
+        await world.step(HOUR / 2 if end is None else 7 * DAY + HOUR / 2)
+    state = await customer.command(CommandKind.CANCEL_NOW)
+    assert state.subscription_status == "canceled"
+    stripe_id = (await customer.row()).stripe_subscription_id
+    invoices = (await stripe(world, "invoices", subscription=stripe_id))["data"]
+    assert [invoice["status"] for invoice in invoices] == ["void", "paid"]
+    assert [charge["outcome"] for charge in await customer.charges()] == ["succeeded"]
+    return customer
+
+
+async def pay_and_pay_back(world: World) -> None:
+    payer = await start_paying(world, "ok")
+    await payer.reaches(PaymentStatus.SUCCEEDED)
+    await payer.ends()
+    await payer.desk.refund(payer.order(400))
+    row = await payer.reaches(PaymentStatus.PARTIALLY_REFUNDED)
+    assert row.refunded_cents == 400
+    assert await payer.ledger("charge") == [("succeeded", 2_500)]
+    assert await payer.ledger("refund") == [("succeeded", 400)]
+    await payer.ends()
+    waiting = await start_paying(world, "authentication_required")
+    await waiting.reaches(PaymentStatus.REQUIRES_ACTION)
+    await waiting.desk.cancel(waiting.payment_id, waiting.payment_id)
+    row = await waiting.reaches(PaymentStatus.CANCELED)
+    intent = await stripe(world, f"payment_intents/{row.stripe_payment_intent_id}")
+    assert intent["status"] == "canceled"
+    await waiting.ends()
+    for one in (payer, waiting):
+        paid = await one.row()
+        assert paid is not None
+        stripe_id = await customer_id(world, paid.user_id)
+        intents = (await stripe(world, "payment_intents", customer=stripe_id))["data"]
+        assert len(intents) == 1
+
+
+async def requests(world: World) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = (await world.http.get("/_sandbox/requests")).json()["items"]
+    return items
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(way, id=name, marks=[] if "500" in name else pytest.mark.soak)
+        for name, way in WAYS.items()
+    ],
+)
+async def test_each_post_has_one_effect_whatever_is_lost(world: World, way: dict[str, Any]) -> None:
+    before = (await requests(world))[-1:]
+    await lose_first_answers(world, way)
+    customers = [await cancel_with_a_draft(world)]
+    await lose_first_answers(world, way)
+    customers += [await pause_in_the_end(world), await mark_uncollectible(world)]
+    await pay_and_pay_back(world)
+    await world.http.post("/_sandbox/faults", json={})
+
+    new = [row for row in await requests(world) if not before or row["seq"] > before[0]["seq"]]
+    assert {row["fault"] for row in new} >= set(POSTS), "each kind of POST has lost an answer"
+    for customer in customers:
+        stripe_id = await customer_id(world, customer.user_id)
+        made = await stripe(world, "subscriptions", customer=stripe_id, status="all")
+        assert len(made["data"]) == 1
+        tries = Counter(charge["idempotency_key"] for charge in await customer.charges())
+        assert set(tries.values()) == {1}
+        email = f"{customer.user_id.hex}@example.com"
+        assert len((await stripe(world, "customers", email=email))["data"]) == 1
+    by_us = [row for row in new if row["method"] == "POST" and row["path"].startswith("/v1/")]
+    keys = [row["idempotency_key"] for row in by_us if row["idempotency_key"] is not None]
+    assert keys
+    assert all(key.rpartition(":")[2].isdigit() for key in keys)
