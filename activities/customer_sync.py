@@ -9,8 +9,7 @@ from database.session import Sessions
 from database.users import UserRepository
 from database.webhook_events import WebhookEventRepository
 from domain.errands import ErrandResult, StripeErrand
-from domain.errors import InvalidInputError, NotFoundError
-from domain.seen import CustomerSeen
+from domain.errors import InvalidInputError
 from domain.webhooks import new_default_card
 
 
@@ -46,7 +45,9 @@ class CustomerSyncActivities:
         async with self._sessions.begin() as session:
             count = await UserRepository(session).begin_customer_sync(user_id)
             bodies = await WebhookEventRepository(session).bodies_of(errand.stripe_event_ids)
-        seen = await self._read(customer_id)
+        # Reason: Stripe answers for deleted customers too; a 404 says that the key is another
+        # account's, and forgets nobody's cards.
+        seen = await self._customers.read(customer_id)
         async with self._sessions.begin() as session:
             users, methods = UserRepository(session), PaymentMethodRepository(session)
             # Reason: one that began later has read newer facts, and writes them.
@@ -63,9 +64,3 @@ class CustomerSyncActivities:
             stripe_payment_method_id=seen.default_card_id,
             retried_stripe_invoice_ids=offered,
         )
-
-    async def _read(self, stripe_customer_id: str) -> CustomerSeen:
-        try:
-            return await self._customers.read(stripe_customer_id)
-        except NotFoundError:
-            return CustomerSeen(stripe_customer_id=stripe_customer_id, is_deleted=True)

@@ -13,12 +13,14 @@ import httpx
 import stripe
 from starlette.applications import Starlette
 
+from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.client import StripeHealth
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
+from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.billing import SubscriptionRequest
 from domain.errands import PlanRequest
@@ -124,12 +126,14 @@ class Adapters:
             max_network_retries=0,
             http_client=http_client,
         )
+        self.cards = StripeCards(client)
         self.catalog = StripeCatalog(client)
         self.customers = StripeCustomers(client)
         self.health = StripeHealth(client)
         self.invoices = StripeInvoices(client)
         self.payments = StripePayments(client)
         self.refunds = StripeRefunds(client)
+        self.setup_intents = StripeSetupIntents(client)
         self.subscriptions = StripeSubscriptions(client)
 
 
@@ -261,22 +265,22 @@ async def _record_customers(shop: Shop) -> None:
         )
     )
     card = await shop.card("ok")
-    await shop.record("attach", lambda to: to.customers.attach(card, made, "attach:1"))
-    await shop.record("attached", lambda to: to.customers.attached(card, made))
-    await shop.record("use card", lambda to: to.customers.use_card(made, card, "use:1"))
+    await shop.record("attach", lambda to: to.cards.attach(card, made, "attach:1"))
+    await shop.record("attached", lambda to: to.cards.attached(card, made))
+    await shop.record("use card", lambda to: to.cards.use_card(made, card, "use:1"))
     await shop.record("found customer", lambda to: to.customers.find(user_id, "a@x.example"))
     await shop.record("read customer", lambda to: to.customers.read(made))
-    await shop.record("default card", lambda to: to.customers.default_card(made))
-    await shop.record("chargeable", lambda to: to.customers.chargeable(card))
+    await shop.record("default card", lambda to: to.cards.default_card(made))
+    await shop.record("chargeable", lambda to: to.cards.chargeable(card))
     intent = str(
-        await shop.record("set-up", lambda to: to.customers.create_setup_intent(made, user_id, "s"))
+        await shop.record("set-up", lambda to: to.setup_intents.create(made, user_id, "s"))
     )
-    await shop.record("found set-up", lambda to: to.customers.find_setup_intent(made, user_id))
-    await shop.record("set-up secret", lambda to: to.customers.client_secret(intent))
-    await shop.record("detach", lambda to: to.customers.detach(card, "detach:1"))
+    await shop.record("found set-up", lambda to: to.setup_intents.find(made, user_id))
+    await shop.record("set-up secret", lambda to: to.setup_intents.client_secret(intent))
+    await shop.record("detach", lambda to: to.cards.detach(card, "detach:1"))
     await shop.http.delete(f"/v1/customers/{made}", headers=HEADERS)
     await shop.record("deleted customer", lambda to: to.customers.read(made))
-    await shop.record("deleted default card", lambda to: to.customers.default_card(made))
+    await shop.record("deleted default card", lambda to: to.cards.default_card(made))
 
 
 async def _record_payments(shop: Shop) -> None:

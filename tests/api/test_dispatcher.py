@@ -63,7 +63,7 @@ async def test_one_signal_for_all_events_of_a_subscription(
     mine = [stripe_event(subscription_id=unnamed, stripe_subscription_id="sub_n") for _ in "abc"]
     other = stripe_event(stripe_subscription_id=theirs)
     foreign = stripe_event(subscription_id=uuid4(), stripe_subscription_id="sub_of_somebody_else")
-    unrelated = stripe_event("customer.updated", subscription_id=unnamed)
+    unrelated = stripe_event("product.updated", subscription_id=unnamed)
     await put(sessions, *mine, other, foreign, unrelated)
     await Dispatcher(sessions, temporal).turn()
     assert [sorted(sent) for sent in await hints(temporal, unnamed)] == [

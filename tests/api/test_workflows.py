@@ -53,6 +53,7 @@ from tests.api.support import (
 from tests.streams import add_run, finish
 
 QUEUE = "workflows-under-test"
+PARKED = [{"step": "create", "code": "test", "message": "Parked by a test."}]
 
 
 @workflow.defn(sandboxed=False)
@@ -317,7 +318,7 @@ async def close_all(sessions: Sessions) -> None:
         await session.execute(update(Payment).values(payment_status="failed", **ago))
         await session.execute(update(Refund).values(refund_status="failed"))
         await session.execute(update(PaymentRetry).values(retry_status="recovered", **ago))
-        await session.execute(update(Subscription).values(parked_reason="test", **ago))
+        await session.execute(update(Subscription).values(parked_data=PARKED, **ago))
         await session.execute(update(WebhookEvent).values(**settled))
         await session.execute(update(IdempotencyKey).values(answer_status_code=200))
 
@@ -337,7 +338,7 @@ async def test_open_work_is_counted(sessions: Sessions) -> None:
     async with sessions.begin() as session:  # leave nothing open behind
         await session.execute(update(PaymentRetry).values(retry_status="recovered"))
         theirs = Subscription.stripe_subscription_id.is_(None)
-        await session.execute(update(Subscription).where(theirs).values(parked_reason="test"))
+        await session.execute(update(Subscription).where(theirs).values(parked_data=PARKED))
     assert await counts(sessions) == OpenWork(before.inbox_count, 0, 0, before.run_count)
 
 

@@ -162,7 +162,7 @@ def audit(subscribed: Subscribed) -> End:
     assert set(world.stripe.event_ids()) <= received, "what Stripe had taken is in the inbox"
     told = [event["data"].get("stripe_event_id") for event in subscribed.events]
     assert set(Counter(filter(None, told)).values()) == {1}, "each event is told once"
-    assert now["parked_reason"] is None
+    assert not now["is_parked"]
     assert "parked" not in {event["kind"] for event in subscribed.events}
     return _end(subscribed, now, charges)
 

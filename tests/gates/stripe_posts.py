@@ -6,6 +6,7 @@ that `post_once` gives to it.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ ADAPTERS = PROJECT / "adapters" / "stripe"
 CALLERS = ("activities", "services", "api", "commands")
 READS = ("retrieve_async", "list_async", "search_async")
 # A DELETE takes no key at Stripe, and can be repeated.
-DELETES = ("v1.subscriptions.cancel_async",)
+DELETES = ("v1.subscriptions.cancel_async", "v1.webhook_endpoints.delete_async")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -26,7 +27,8 @@ def posting_methods(folder: Path = ADAPTERS) -> dict[str, set[str]]:
         for owner in ast.walk(ast.parse(path.read_text())):
             if isinstance(owner, ast.ClassDef) and owner.name.startswith("Stripe"):
                 names = {each.name for each in _functions(owner) if any(_posts(each))}
-                found[owner.name.removeprefix("Stripe").lower()] = names
+                word = re.sub(r"(?<!^)(?=[A-Z])", "_", owner.name.removeprefix("Stripe")).lower()
+                found[word] = names
     return {word: names for word, names in found.items() if names}
 
 

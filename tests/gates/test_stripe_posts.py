@@ -31,7 +31,9 @@ def test_all_kinds_of_posts_are_known() -> None:
     methods = stripe_posts.posting_methods()
     assert {"pay", "void", "finalize", "mark_uncollectible"} <= methods["invoices"]
     assert {"create", "pause", "use_card"} <= methods["subscriptions"]
-    assert {"create", "attach", "detach", "use_card"} <= methods["customers"]
+    assert methods["customers"] == {"create"}
+    assert methods["cards"] == {"attach", "detach", "use_card"}
+    assert methods["setup_intents"] == {"create"}
     assert methods["payments"] == {"pay", "cancel"}
     assert methods["refunds"] == {"create"}
     assert {"create_product", "create_price"} <= methods["catalog"]

@@ -16,7 +16,7 @@ from domain.errors import ApplicationError
 from domain.ids import subscription_workflow_id
 from domain.payments import PaymentStatus
 from domain.retries import LastResort, OlderInvoices, RetryPolicy
-from domain.subscriptions import CommandKind, access
+from domain.subscriptions import CommandKind, SubscriptionStatus, access
 from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal, retry_now
 from tests.world import STRIPE_HEADERS, Customer, World
@@ -29,8 +29,14 @@ ONE_TRY = RetryPolicy(schedules={"default": (DAY,)}, grace=4 * DAY, time_to_resp
 
 async def at_stripe(world: World, method: str, path: str, **params: Any) -> Any:
     """Do something at Stripe, as in its Dashboard."""
-    sent = {"data" if method == "POST" else "params": params}
-    reply = await world.http.request(method, f"/v1/{path}", headers=STRIPE_HEADERS, **sent)
+    is_post = method == "POST"
+    reply = await world.http.request(
+        method,
+        f"/v1/{path}",
+        headers=STRIPE_HEADERS,
+        data=params if is_post else None,
+        params=None if is_post else params,
+    )
     return reply.raise_for_status().json()
 
 
@@ -50,7 +56,8 @@ async def card_id(customer: Customer) -> str:
 async def access_of(customer: Customer) -> str:
     row = await customer.row()
     now = await customer.world.env.get_current_time()
-    return access(row.subscription_status, row.grace_ends_at, row.is_written_off, row.is_owing, now)
+    status = SubscriptionStatus(row.subscription_status)
+    return access(status, row.grace_ends_at, row.is_written_off, row.is_owing, now)
 
 
 async def outcomes(customer: Customer) -> list[str]:
