@@ -11,6 +11,7 @@ import pytest
 from domain.errors import (
     ApplicationError,
     CardDeclinedError,
+    ConflictError,
     InvalidInputError,
     NotFoundError,
     UnreadableAnswerError,
@@ -66,6 +67,8 @@ def is_fine(scene: Scene, said: object, place: Place, change: Change) -> bool:
         return not place.is_optional or place.path[-1] in INDISPENSABLE
     if isinstance(said, NotFoundError):  # nothing was recorded for a customer that is there
         return place.path == ("deleted",)
+    if isinstance(said, ConflictError):  # what has no `customer` is attached to nobody
+        return place.path == ("customer",)
     if isinstance(said, InvalidInputError):  # what has no `card` is none
         return "card" in place.path
     return isinstance(said, CardDeclinedError) and is_declined(scene)
@@ -143,7 +146,9 @@ async def test_without_all_that_may_be_absent(
         if scene.name == "deleted customer" and strip is without_optional:
             continue  # without the word `deleted` it is not deleted, and leads to more questions
         said = await theatre.play(scene, *map(strip, scene.answers))
-        is_no_card = isinstance(said, InvalidInputError) and strip is without_optional
+        is_no_card = (
+            isinstance(said, InvalidInputError | ConflictError) and strip is without_optional
+        )
         is_no = isinstance(said, CardDeclinedError) and is_declined(scene)
         is_secret = (
             isinstance(said, UnreadableAnswerError) and said.details["field"] in INDISPENSABLE
