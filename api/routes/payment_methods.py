@@ -110,7 +110,7 @@ async def list_payment_methods(
 
 
 @router.delete(
-    "/{payment_method_id}",
+    "/{payment_method_id:uuid}",
     status_code=204,
     responses=problems(401, 404, 422, 502, 503),
 )

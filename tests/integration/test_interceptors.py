@@ -255,7 +255,7 @@ async def test_what_the_database_refuses_is_told_without_what_was_to_be_stored(
             await handle.result()
     assert isinstance(caught.value.cause, ActivityError)
     assert isinstance(caught.value.cause.cause, TemporalApplicationError)
-    assert caught.value.cause.cause.type == "database_error"
+    assert caught.value.cause.cause.type == "database_refused"
     assert secret not in (await handle.fetch_history()).to_json()
 
 
