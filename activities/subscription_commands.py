@@ -10,6 +10,7 @@ from database.subscriptions import SubscriptionRepository
 from domain.billing import Refreshed, SubscriptionOrder
 from domain.errors import NotFoundError
 from domain.ids import command_key, subscription_workflow_id
+from domain.notes import note_of_status
 from domain.subscriptions import SubscriptionStatus
 from services.stripe_idempotency import post_once
 
@@ -84,15 +85,19 @@ class SubscriptionCommandActivities:
             row = await SubscriptionRepository(session).lock(order.subscription_id)
             if row is None:
                 raise NotFoundError("there is no such subscription")
+            before, after = SubscriptionStatus(row.subscription_status), SubscriptionStatus.CANCELED
+            notes, seq = list(order.notes), row.last_event_seq
+            if before is not after:
+                notes.append(note_of_status(before, after, seq, order.summary))
             row.stripe_subscription_id = stripe_id
-            row.subscription_status = SubscriptionStatus.CANCELED
+            row.subscription_status = after
             row.canceled_at = row.canceled_at or order.at
             row.grace_ends_at, row.next_action_url = None, None
             row.is_ended_by_us, row.is_owing = True, False
             row.parked_data = dump_parked(order.parked)
             await InvoiceRepository(session).mark(voided, "void")
             events = SubscriptionEventRepository(session)
-            await events.append(order.subscription_id, order.notes)
+            await events.append(order.subscription_id, notes)
             latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
             return Refreshed(state=await state_of(session, row, latest))
 
