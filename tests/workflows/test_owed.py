@@ -16,7 +16,7 @@ from domain.errors import ApplicationError
 from domain.ids import subscription_workflow_id
 from domain.payments import PaymentStatus
 from domain.retries import LastResort, OlderInvoices, RetryPolicy
-from domain.subscriptions import CommandKind, access
+from domain.subscriptions import CommandKind, SubscriptionStatus, access
 from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal, retry_now
 from tests.world import STRIPE_HEADERS, Customer, World
@@ -29,7 +29,7 @@ ONE_TRY = RetryPolicy(schedules={"default": (DAY,)}, grace=4 * DAY, time_to_resp
 
 async def at_stripe(world: World, method: str, path: str, **params: Any) -> Any:
     """Do something at Stripe, as in its Dashboard."""
-    sent = {"data" if method == "POST" else "params": params}
+    sent: dict[str, Any] = {"data" if method == "POST" else "params": params}
     reply = await world.http.request(method, f"/v1/{path}", headers=STRIPE_HEADERS, **sent)
     return reply.raise_for_status().json()
 
