@@ -50,7 +50,8 @@ async def card_id(customer: Customer) -> str:
 async def access_of(customer: Customer) -> str:
     row = await customer.row()
     now = await customer.world.env.get_current_time()
-    return access(row.subscription_status, row.grace_ends_at, row.is_written_off, row.is_owing, now)
+    status = SubscriptionStatus(row.subscription_status)
+    return access(status, row.grace_ends_at, row.is_written_off, row.is_owing, now)
 
 
 async def outcomes(customer: Customer) -> list[str]:
@@ -93,7 +94,15 @@ async def close_out_of_band(world: World, stripe_invoice_id: str) -> None:
     await at_stripe(world, "POST", f"invoices/{stripe_invoice_id}/pay", paid_out_of_band="true")
 
 
-@pytest.mark.parametrize("close", [close_paid, close_void, close_uncollectible, close_out_of_band])
+@pytest.mark.parametrize(
+    "close",
+    [
+        close_paid,
+        pytest.param(close_void, marks=pytest.mark.soak),
+        pytest.param(close_uncollectible, marks=pytest.mark.soak),
+        pytest.param(close_out_of_band, marks=pytest.mark.soak),
+    ],
+)
 @pytest.mark.parametrize("older_invoices", [OlderInvoices.COLLECT, OlderInvoices.VOID])
 async def test_the_older_invoice_is_woken_however_the_newer_is_closed(
     world: World, close: Any, older_invoices: OlderInvoices
@@ -244,7 +253,9 @@ async def test_a_wrong_key_is_no_decline(world: World) -> None:
     assert (after or 0) == (refused or 0) + 3
 
 
-@pytest.mark.parametrize("status", [401, 403, 400, 500])
+@pytest.mark.parametrize(
+    "status", [403, 400, *(pytest.param(other, marks=pytest.mark.soak) for other in (401, 500))]
+)
 async def test_a_last_resort_that_is_refused_is_done_later(world: World, status: int) -> None:
     customer, retry = await fail_renewal(world, "insufficient_funds", policy=ONE_TRY)
     await break_down(world, {"match": "DELETE /v1/subscriptions/*", "times": 2, "before": status})
