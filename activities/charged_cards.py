@@ -2,7 +2,6 @@
 
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.subscriptions import StripeSubscriptions
-from domain.errors import NotFoundError, ProviderRejectedError
 from domain.ids import charge_key
 from domain.retries import AttemptTrigger
 from domain.retry_messages import ChargeOrder
@@ -21,15 +20,13 @@ class ChargedCards:
         """Return what is to be charged; None if there is nothing, or it was removed at Stripe.
 
         Raises:
+            NotFoundError: Stripe does not know it; what was removed is known, and nobody's.
             ApplicationError: Stripe is down.
         """
         card_id = order.stripe_payment_method_id or invoice.card_id
         if card_id is None:
             return None
-        try:
-            card = await self._cards.chargeable(card_id)
-        except (NotFoundError, ProviderRejectedError):
-            return None
+        card = await self._cards.chargeable(card_id)
         return card if card.stripe_customer_id is not None else None
 
     async def replace_failed(

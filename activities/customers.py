@@ -52,18 +52,14 @@ class StripeCustomerOf:
         try:
             return await call(customer_id)
         except (NotFoundError, ProviderRejectedError):
-            if not await self._is_deleted(customer_id):
+            # Reason: Stripe answers for deleted customers too. A 404 says that the key is another
+            # account's, where a new customer would be a stranger.
+            if not (await self._customers.read(customer_id)).is_deleted:
                 raise
         user = await self._user()
         # Reason: the first key would answer with the deleted customer for a day.
         key = f"customer-{self._user_id}:after:{customer_id}"
         return await call(await self._make(user, key))
-
-    async def _is_deleted(self, stripe_customer_id: str) -> bool:
-        try:
-            return (await self._customers.read(stripe_customer_id)).is_deleted
-        except NotFoundError:
-            return True
 
     async def _make(self, user: User, key: str) -> str:
         async def find() -> str | None:

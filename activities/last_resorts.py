@@ -6,7 +6,7 @@ from activities.payment_desk import PaymentDesk
 from activities.subscription_desk import SubscriptionDesk
 from database.subscriptions import SubscriptionRepository
 from domain.billing import Refreshed, SubscriptionOrder
-from domain.errors import IllegalCommandError, NotFoundError
+from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
 from domain.ids import late_refund_id, payment_retry_workflow_id
 from domain.notes import note_of_last_resort
 from domain.payments import RefundOrder
@@ -44,7 +44,7 @@ class LastResortActivities:
         if wanted is None:
             raise NotFoundError("there is no last resort to carry out")
         status = await self._desk.invoices.status(wanted.stripe_invoice_id)
-        is_marked = status == "uncollectible" and await self._is_marked_by_us(order)
+        is_marked = status == "uncollectible" and await self._is_marked_by_us(order, wanted)
         if status != "open" and not is_marked:
             return await self._desk.look(order, stripe_id)  # paid, or closed by support
         seen = await self._desk.subscriptions.status(stripe_id)
@@ -104,9 +104,14 @@ class LastResortActivities:
                 await self._payments.refund(refund)
             except IllegalCommandError:
                 continue  # somebody has paid it back, or disputes it
+            except InvalidInputError as error:
+                if error.error_code != "refund_exceeds_payment":
+                    raise  # else a refund of all that was left is on its way
         return await self._desk.look(order, await self._desk.stripe_id(order))
 
-    async def _is_marked_by_us(self, order: SubscriptionOrder) -> bool:
+    async def _is_marked_by_us(self, order: SubscriptionOrder, wanted: LastResortOrder) -> bool:
+        if wanted.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
+            return False  # support has given it up
         row = await self._desk.row(order)
         return row.is_written_off or order.is_repeated or is_later_try()
 

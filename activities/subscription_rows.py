@@ -79,7 +79,11 @@ async def _insert(
     await UserRepository(session).lock(request.user_id)
     repository = SubscriptionRepository(session)
     if not request.is_stackable:
-        live = await repository.live_of_plan(request.user_id, request.plan_id)
+        live = await repository.live_of_plan(
+            request.user_id,
+            request.plan_id,
+            order.subscription_id,
+        )
         if live is not None:
             raise already_subscribed(live)
     fingerprint = request.card_fingerprint if request.is_trial_once_per_card else None

@@ -24,6 +24,7 @@ class Buyer:
 
 async def resolve_subscription(
     sessions: Sessions,
+    subscription_id: UUID,
     buyer: Buyer,
     wanted: NewSubscription,
 ) -> tuple[SubscriptionRequest, Plan]:
@@ -48,7 +49,7 @@ async def resolve_subscription(
             card = await cards.get(wanted.payment_method_id, buyer.user_id)
             chosen = found(card, "payment method")
         subscriptions = SubscriptionRepository(session)
-        live = await subscriptions.live_of_plan(buyer.user_id, plan.plan_id)
+        live = await subscriptions.live_of_plan(buyer.user_id, plan.plan_id, subscription_id)
         billed_in = await subscriptions.live_currency(buyer.user_id)
     if live is not None and not plan.is_stackable:
         # Reason: a courtesy. The row is written with the user locked, and asks again.

@@ -59,7 +59,7 @@ async def start_subscription(
         OutcomePendingError: No row was committed within 5 s; the start goes on.
     """
     if await _read(sessions, subscription_id) is None:
-        request, plan = await resolve_subscription(sessions, buyer, wanted)
+        request, plan = await resolve_subscription(sessions, subscription_id, buyer, wanted)
         await start_once(
             temporal,
             SubscriptionWorkflow.run,

@@ -44,11 +44,18 @@ class SubscriptionRepository:
             .values(is_ended_by_us=True),
         )
 
-    async def live_of_plan(self, user_id: UUID, plan_id: UUID) -> UUID | None:
-        """Return a user's subscription of a plan that has not ended, if there is one."""
+    async def live_of_plan(self, user_id: UUID, plan_id: UUID, besides: UUID) -> UUID | None:
+        """Return a user's other subscription of a plan that has not ended, if there is one.
+
+        Args:
+            user_id: Whose.
+            plan_id: Of which plan.
+            besides: The one that is being made: a twin of its request may have written its row.
+        """
         statement = select(Subscription.subscription_id).where(
             Subscription.user_id == user_id,
             Subscription.plan_id == plan_id,
+            Subscription.subscription_id != besides,
             Subscription.subscription_status.not_in(FINAL),
         )
         return await self._session.scalar(statement.limit(1))

@@ -3,10 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from api.schemas.subscriptions import NewSubscription
+from api.selling import Buyer, resolve_subscription
+from database.models import Subscription
+from database.session import Sessions
+from domain.errors import ConflictError
 from tests.api.conftest import Person, make_plan, problem, until
+from tests.api.support import add_subscription
 
 pytestmark = pytest.mark.usefixtures("workers")
 MakeCard = Callable[..., Awaitable[str]]
@@ -49,6 +56,21 @@ async def test_a_plan_is_had_once_until_it_ends(
     assert body["details"] == {"subscription_id": made["subscription_id"]}
     await cancel(user, made)
     await subscribe(user, plan)
+
+
+async def test_a_row_of_the_same_request_does_not_refuse_it(
+    user: Person, sessions: Sessions
+) -> None:
+    """A second try of the request may find the row that the first one has written meanwhile."""
+    buyer = Buyer(user_id=user.user_id, is_admin=False)
+    row_id = await add_subscription(sessions, user.user_id)
+    async with sessions() as session:
+        row = await session.get_one(Subscription, row_id)
+    wanted = NewSubscription(plan_id=row.plan_id)
+    request, _ = await resolve_subscription(sessions, row_id, buyer, wanted)
+    assert request.plan_id == row.plan_id
+    with pytest.raises(ConflictError):
+        await resolve_subscription(sessions, uuid4(), buyer, wanted)
 
 
 async def test_of_twins_in_parallel_one_subscribes(

@@ -265,6 +265,29 @@ async def test_a_last_resort_that_is_refused_is_done_later(world: World, status:
     assert retry.retry_status == "exhausted"
 
 
+@pytest.mark.parametrize("last_resort", [LastResort.CANCEL, LastResort.PAUSE])
+async def test_what_support_writes_off_meanwhile_ends_nobody(
+    world: World, last_resort: LastResort
+) -> None:
+    """A last resort was refused at first; before its next try support gives the invoice up."""
+    policy = ONE_TRY.model_copy(update={"last_resort": last_resort})
+    customer, retry = await fail_renewal(world, "insufficient_funds", policy=policy)
+    await break_down(
+        world,
+        {"match": "DELETE /v1/subscriptions/*", "before": 400},
+        {"match": "POST /v1/subscriptions/*/pause", "before": 400},
+    )
+    await world.step(DAY + HOUR)
+    assert (await customer.row()).parked_data
+    await close_uncollectible(world, retry.stripe_invoice_id)
+    await break_down(world)
+    await world.step(3 * HOUR)
+    row = await customer.row()
+    assert (row.subscription_status, row.parked_data) == ("active", [])
+    found = await at_stripe(world, "GET", f"subscriptions/{row.stripe_subscription_id}")
+    assert found["status"] == "active"
+
+
 async def test_retries_go_on_when_stripe_refuses_the_cancel(world: World) -> None:
     customer, _ = await fail_renewal(world, "insufficient_funds", "ok", policy=ONE_TRY)
     await break_down(world, {"match": "DELETE /v1/subscriptions/*", "times": 1, "before": 400})
