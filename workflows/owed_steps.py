@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from domain.billing import ONLY_WHILE_ALIVE, OwedStep, StepKind, SubscriptionOrder
     from domain.parked import ParkedStep, pause_after
+    from workflows.failures import failure_of
 
 
 class OwedSteps:
@@ -84,18 +85,14 @@ class OwedSteps:
 
 def parked_step(step: str, error: ActivityError, since: datetime) -> ParkedStep:
     """Return what is shown of a step that could not be taken."""
-    cause = error.cause
-    if not isinstance(cause, ApplicationError):
-        return ParkedStep(step=step, code="step_failed", message=str(cause), since=since)
-    details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
-    release = cause.details[1] if len(cause.details) > 1 else None
+    failure = failure_of(error)
     return ParkedStep(
         step=step,
-        code=cause.type or "step_failed",
-        message=cause.message,
+        code=failure.code or "step_failed",
+        message=failure.message,
         since=since,
-        details=details,
-        release=release if isinstance(release, str) else None,
+        details=failure.details,
+        release=failure.release,
     )
 
 

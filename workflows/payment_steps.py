@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.payments import (
@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         RefundOrder,
     )
     from workflows.canceling import StepInterruptedError, run_interruptible
+    from workflows.failures import failure_of
     from workflows.owed_steps import parked_step
     from workflows.payment_box import PaymentBox
     from workflows.search_attributes import STATUS
@@ -166,9 +167,7 @@ class PaymentSteps:
 
 def _is_refunded(error: ActivityError) -> bool:
     """Tell whether there is nothing left to pay back, or the bank does it."""
-    cause = error.cause
-    codes = {IllegalCommandError.code, "refund_exceeds_payment"}
-    return isinstance(cause, ApplicationError) and cause.type in codes
+    return failure_of(error).code in {IllegalCommandError.code, "refund_exceeds_payment"}
 
 
 def _render(state: PaymentState, parked: ParkedStep | None) -> str:

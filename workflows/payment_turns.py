@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.payments import PaymentCancelActivities, PaymentRowActivities
@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         refusal,
     )
     from workflows.canceling import StepInterruptedError, run_interruptible
+    from workflows.failures import failure_of
     from workflows.payment_box import PaymentBox, PaymentCommand
     from workflows.payment_steps import PaymentStep, PaymentSteps
     from workflows.search_attributes import USER_ID
@@ -140,12 +141,9 @@ class PaymentTurns:
 
 
 def _answer_of(error: ActivityError) -> PaymentAnswer:
-    cause = error.cause
-    if not isinstance(cause, ApplicationError):
-        return PaymentAnswer(error_code="command_failed", message=str(cause or error))
-    details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+    failure = failure_of(error)
     return PaymentAnswer(
-        error_code=cause.type or "command_failed",
-        message=cause.message,
-        details=details,
+        error_code=failure.code or "command_failed",
+        message=failure.message,
+        details=failure.details,
     )

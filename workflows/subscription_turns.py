@@ -1,7 +1,7 @@
 """What `SubscriptionWorkflow` does with what it takes out of its mailbox."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.subscription_commands import SubscriptionCommandActivities as Commands
@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.notes import note_of_command
     from domain.subscriptions import CommandKind
     from workflows.canceling import StepInterruptedError, run_interruptible
+    from workflows.failures import failure_of
     from workflows.mailbox import Mailbox
     from workflows.subscription_standing import Step, SubscriptionStanding
     from workflows.subscription_steps import SubscriptionSteps
@@ -138,12 +139,9 @@ class SubscriptionTurns:
 
 
 def _answer_of(error: ActivityError) -> CommandAnswer:
-    cause = error.cause
-    if not isinstance(cause, ApplicationError):
-        return CommandAnswer(error_code="command_failed", message=str(cause or error))
-    details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+    failure = failure_of(error)
     return CommandAnswer(
-        error_code=cause.type or "command_failed",
-        message=cause.message,
-        details=details,
+        error_code=failure.code or "command_failed",
+        message=failure.message,
+        details=failure.details,
     )
