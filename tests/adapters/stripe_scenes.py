@@ -415,6 +415,11 @@ async def _record_renewals(shop: Shop) -> None:
         invoice_id = found.json()["latest_invoice"]
         await shop.record(f"{name}: subscription", _read(subscription["id"]))
         await shop.record(f"{name}: invoice", _read_invoice(invoice_id))
+    await _record_collection(shop, made, scripts)
+
+
+async def _record_collection(shop: Shop, made: dict[str, Body], scripts: dict[str, object]) -> None:
+    """Record what is done about invoices of renewals that failed."""
     owing = made["declined"]
     found = await shop.http.get(f"/v1/subscriptions/{owing['id']}", headers=HEADERS)
     invoice_id = found.json()["latest_invoice"]

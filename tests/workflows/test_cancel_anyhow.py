@@ -10,15 +10,20 @@ from sqlalchemy import func, select
 from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import PaymentAttempt, User
-from domain.billing import SubscriptionCommand, SubscriptionRequest, SubscriptionStart
+from domain.billing import SubscriptionCommand
 from domain.errands import ErrandKind
-from domain.ids import subscription_workflow_id
 from domain.retries import CARD_ATTEMPT_LIMIT, RetryPolicy
 from domain.subscriptions import CommandKind
-from tests.workflows.test_owed import ONE_TRY, at_stripe, break_down, outcomes, wait_for_call
+from tests.workflows.test_owed import (
+    ONE_TRY,
+    at_stripe,
+    break_down,
+    outcomes,
+    start_another,
+    wait_for_call,
+)
 from tests.workflows.test_recovery import fail_renewal, retry_now
 from tests.world import Customer, World
-from workflows.queues import BILLING
 from workflows.subscription import SubscriptionWorkflow
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -185,23 +190,9 @@ async def default_card(customer: Customer) -> str:
 async def test_created_after_its_cancel_was_answered(world: World, delay_seconds: int) -> None:
     """Stripe commits late: the cancel is answered, and what is made all the same is undone."""
     first = await world.subscribe("ok")
-    plan = await first.row()
-    customer = Customer(world, first.user_id, uuid4())
     late = {"match": "POST /v1/subscriptions", "times": 1, "delay_seconds": delay_seconds}
     await break_down(world, late)
-    request = SubscriptionRequest(
-        user_id=customer.user_id,
-        plan_id=plan.plan_id,
-        stripe_price_id=str(plan.stripe_price_id),
-        has_card=True,
-        is_stackable=True,
-    )
-    await world.env.client.start_workflow(
-        SubscriptionWorkflow.run,
-        SubscriptionStart(subscription_id=customer.subscription_id, request=request),
-        id=subscription_workflow_id(customer.subscription_id),
-        task_queue=BILLING,
-    )
+    customer = await start_another(first)
     world.customers.append(customer)
     await wait_for_call(world, "POST", "/v1/subscriptions", None)
     await cancel_in_time(customer)

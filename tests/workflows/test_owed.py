@@ -371,24 +371,29 @@ async def test_more_than_twelve_invoices(world: World) -> None:
     assert (row.subscription_status, row.parked_data) == ("active", [])
 
 
-async def test_canceled_while_it_could_not_be_created(world: World) -> None:
-    customer = await world.subscribe("ok")
-    plan = await customer.row()
-    broken = Customer(world, customer.user_id, uuid4())
-    await break_down(world, {"match": "POST /v1/subscriptions", "before": 503})
+async def start_another(first: Customer) -> Customer:
+    """Start another subscription of a customer's plan, and do not wait for it."""
+    another, row = Customer(first.world, first.user_id, uuid4()), await first.row()
     request = SubscriptionRequest(
-        user_id=customer.user_id,
-        plan_id=plan.plan_id,
-        stripe_price_id=str(plan.stripe_price_id),
+        user_id=first.user_id,
+        plan_id=row.plan_id,
+        stripe_price_id=str(row.stripe_price_id),
         has_card=True,
         is_stackable=True,
     )
-    await world.env.client.start_workflow(
+    await first.world.env.client.start_workflow(
         SubscriptionWorkflow.run,
-        SubscriptionStart(subscription_id=broken.subscription_id, request=request),
-        id=subscription_workflow_id(broken.subscription_id),
+        SubscriptionStart(subscription_id=another.subscription_id, request=request),
+        id=subscription_workflow_id(another.subscription_id),
         task_queue=BILLING,
     )
+    return another
+
+
+async def test_canceled_while_it_could_not_be_created(world: World) -> None:
+    customer = await world.subscribe("ok")
+    await break_down(world, {"match": "POST /v1/subscriptions", "before": 503})
+    broken = await start_another(customer)
     await wait_for_call(world, "POST", "/v1/subscriptions", 503)
     with world.env.auto_time_skipping_disabled():
         state = await broken.command(CommandKind.CANCEL_NOW)
