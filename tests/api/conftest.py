@@ -17,7 +17,6 @@ from api.tokens import make_token
 from config import Settings
 from database.session import Sessions
 from database.users import ensure_admin
-from tests.api.support import idle_server, served
 
 API = "/api/v1"
 PASSWORD = "correct horse battery staple"
@@ -84,24 +83,6 @@ async def app(
     app = build_app(settings, dev_server, sessions)
     async with app.router.lifespan_context(app):
         yield app
-
-
-@pytest.fixture(scope="module")
-async def temporal() -> AsyncIterator[Client]:
-    """A Temporal server without workers; a module that needs the common one overrides this."""
-    async with idle_server() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-async def http(
-    settings: Settings,
-    temporal: Client,
-    sessions: Sessions,
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an app that is served on a port of its own, as in production."""
-    async with served(build_app(settings, temporal, sessions)) as client:
-        yield client
 
 
 @pytest.fixture

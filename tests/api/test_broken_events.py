@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 from temporalio.client import Client
 
+from api.app import build_app
 from api.event_bodies import name_event
 from config import Settings
 from database.models import WebhookEvent
@@ -21,6 +22,8 @@ from tests.api.support import (
     add_user,
     bearer,
     eventually,
+    idle_server,
+    served,
     signed,
     stripe_event,
 )
@@ -86,6 +89,22 @@ def broken_bodies() -> list[bytes]:
             )
             bodies.append(named.replace("ODD", odd).encode())
     return [*bodies, *NO_EVENTS]
+
+
+@pytest.fixture(scope="module")
+async def temporal() -> AsyncIterator[Client]:
+    async with idle_server() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def http(
+    settings: Settings,
+    temporal: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, temporal, sessions)) as client:
+        yield client
 
 
 @pytest.fixture

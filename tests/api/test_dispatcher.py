@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import func, select, text, update
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -34,6 +35,12 @@ from tests.api.support import (
     stripe_event,
 )
 from tests.conftest import free_port
+
+
+@pytest.fixture(scope="module")
+async def temporal() -> AsyncIterator[Client]:
+    async with idle_server() as client:
+        yield client
 
 
 async def make_due(sessions: Sessions, stripe_event_ids: Sequence[str]) -> None:

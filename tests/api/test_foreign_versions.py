@@ -1,5 +1,6 @@
 """Events in the shapes of other API versions: read, counted, told."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,8 +10,10 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import select
 from structlog.testing import capture_logs
+from temporalio.client import Client
 
 from adapters.stripe.setup import PINNED_VERSION
+from api.app import build_app
 from api.foreign_versions import KNOWN_VERSION_COUNT, OTHERS, ForeignVersions
 from config import Settings
 from database.models import WebhookEvent
@@ -20,7 +23,9 @@ from tests.api.support import (
     add_subscription,
     add_user,
     eventually,
+    idle_server,
     send_event,
+    served,
 )
 
 
@@ -64,6 +69,20 @@ def test_the_versions_that_are_counted_one_by_one_are_few() -> None:
     assert logged == [*names[:KNOWN_VERSION_COUNT], OTHERS]
     assert count_of(OTHERS) == before + 2 * KNOWN_VERSION_COUNT
     assert told(versions, written_in(names[-1])) == []
+
+
+@pytest.fixture(scope="module")
+async def temporal() -> AsyncIterator[Client]:
+    async with idle_server() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def http(
+    settings: Settings, temporal: Client, sessions: Sessions
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, temporal, sessions)) as client:
+        yield client
 
 
 def before_basil(stripe_id: str, our_id: UUID) -> dict[str, Any]:

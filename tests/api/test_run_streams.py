@@ -33,8 +33,13 @@ MAX_P95_MS = 150
 
 
 @pytest.fixture(scope="module")
-def temporal(dev_server: Client) -> Client:
-    return dev_server
+async def http(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, dev_server, sessions)) as client:
+        yield client
 
 
 def socket(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,11 +17,12 @@ from temporalio.client import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api import subscription_feed
+from api.app import build_app
 from api.streaming.watchers import STREAMS_PER_USER
 from config import Settings
 from database.models import User
 from database.session import Sessions
-from tests.api.support import add_subscription, add_user, bearer, eventually, socket_to
+from tests.api.support import add_subscription, add_user, bearer, eventually, served, socket_to
 from tests.api.test_streaming import append, note, receive
 from tests.conftest import Measure
 from tests.streams import add_run, step
@@ -32,8 +33,13 @@ REQUEST_COUNT = 60
 
 
 @pytest.fixture(scope="module")
-def temporal(dev_server: Client) -> Client:
-    return dev_server
+async def http(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, dev_server, sessions)) as client:
+        yield client
 
 
 async def test_one_stream_too_many_is_429_before_the_upgrade(

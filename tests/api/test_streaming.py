@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,18 +16,24 @@ from temporalio.client import Client
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from api.app import build_app
 from config import Settings
 from database.models import Subscription
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
 from domain.billing import EventNote
-from tests.api.support import add_subscription, add_user, bearer, eventually, socket_to
+from tests.api.support import add_subscription, add_user, bearer, eventually, served, socket_to
 
 
 @pytest.fixture(scope="module")
-def temporal(dev_server: Client) -> Client:
-    return dev_server
+async def http(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, dev_server, sessions)) as client:
+        yield client
 
 
 def socket(

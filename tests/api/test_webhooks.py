@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from tests.api.support import (
     add_user,
     bearer,
     eventually,
+    idle_server,
     send_event,
     served,
     signed,
@@ -34,6 +35,22 @@ from tests.api.support import (
 from tests.conftest import own_database
 
 URL = "/api/v1/webhooks/stripe"
+
+
+@pytest.fixture(scope="module")
+async def temporal() -> AsyncIterator[Client]:
+    async with idle_server() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def http(
+    settings: Settings,
+    temporal: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, temporal, sessions)) as client:
+        yield client
 
 
 async def count_rows(sessions: Sessions) -> int:

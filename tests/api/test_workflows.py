@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from temporalio import workflow
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
+from api.app import build_app
 from api.routes import admin as admin_routes
 from api.routes import workflows as workflow_routes
 from api.routes.admin import TOUCHED_WITHIN, _is_busy
@@ -43,7 +45,9 @@ from tests.api.support import (
     add_user,
     bearer,
     eventually,
+    idle_server,
     send_event,
+    served,
     stripe_event,
 )
 from tests.streams import add_run, finish
@@ -60,6 +64,22 @@ class Waiting:
     async def run(self) -> None:
         workflow.set_current_details("waits for nothing")
         await workflow.wait_condition(lambda: False)
+
+
+@pytest.fixture(scope="module")
+async def temporal() -> AsyncIterator[Client]:
+    async with idle_server() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def http(
+    settings: Settings,
+    temporal: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, temporal, sessions)) as client:
+        yield client
 
 
 async def start(temporal: Client, workflow_id: str) -> str:
