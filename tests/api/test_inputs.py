@@ -77,6 +77,16 @@ async def test_nul_is_422_in_every_path_and_query(app: FastAPI, admin: Person) -
         problem(reply, 422, "invalid_input")
 
 
+async def test_every_path_refuses_methods_that_it_has_not(app: FastAPI, admin: Person) -> None:
+    answered = {}
+    for path, calls in app.openapi()["paths"].items():
+        for method in {"get", "post", "put", "patch", "delete"} - calls.keys():
+            if path.startswith(API):
+                reply = await admin.http.request(method, filled(path), json={})
+                answered[method, path] = reply.status_code
+    assert {call: status for call, status in answered.items() if status != 405} == {}
+
+
 async def test_unknown_query_parameters_are_422_and_named(app: FastAPI, admin: Person) -> None:
     for path, calls in app.openapi()["paths"].items():
         if not path.startswith(API) or path in UNCHECKED:
