@@ -121,6 +121,7 @@ def test_a_new_subscription_can_be_previewed(shop: Shop, sandbox: Sandbox) -> No
 def test_the_nearest_renewal_is_a_customers_next_invoice(shop: Shop, sandbox: Sandbox) -> None:
     shop.give_card("ok")
     shop.subscribe()
+    sandbox.advance(seconds=10)
     weekly = shop.subscribe(items=[{"price": price_of(shop, 900, interval="week")}])
     seen = sandbox.api.invoices.create_preview({"customer": shop.customer})
     assert seen.parent.subscription_details.subscription == weekly.id

@@ -134,7 +134,7 @@ def _next_due(session: Session, customer_id: str) -> Object:
     ]
     if not running:
         raise _nothing(customer_id)
-    return min(running, key=periods.period_of)
+    return min(running, key=lambda subscription: periods.period_of(subscription)[1])
 
 
 def _of_change(session: Session, subscription: Object, details: dict[str, Any]) -> Object | None:
