@@ -83,7 +83,8 @@ async def test_a_cancel_does_not_queue_behind_a_look_in_trouble(
 @pytest.mark.parametrize("trouble", TROUBLE.values(), ids=TROUBLE.keys())
 async def test_a_retry_in_trouble_is_taken_up_again(world: World, trouble: dict[str, Any]) -> None:
     """The invoice cannot be taken over from Stripe at first: no word of a decline, and it heals."""
-    customer = await world.subscribe("ok", "insufficient_funds", "ok", policy=ONE_TRY)
+    script = ("insufficient_funds", "ok")
+    customer = await world.subscribe("ok", *script, policy=ONE_TRY, interval="week")
     await break_down(
         world,
         {"match": "POST /v1/invoices/*", "times": 2, **trouble},

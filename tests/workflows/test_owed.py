@@ -307,6 +307,8 @@ async def test_a_draft_takes_nobody_s_access(world: World) -> None:
     policy = RetryPolicy(schedules={"default": (30 * DAY,)}, grace=2 * DAY)
     customer, retry = await fail_renewal(world, "insufficient_funds", "ok", policy=policy)
     end = (await customer.row()).current_period_end
+    assert end is not None
+    await world.step(end - await world.env.get_current_time() - HOUR)
     while (await customer.row()).current_period_end == end:
         await world.step(HOUR / 2)
     assert await access_of(customer) == "none"
