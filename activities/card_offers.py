@@ -34,15 +34,19 @@ class CardOffers:
     async def offer_if_new(self, stripe_customer_id: str, card_id: str) -> tuple[str, ...]:
         """Note that a card was set at Stripe, where that is not known yet.
 
+        An event may be older than the failure: the card that failed last is not offered.
+
         Returns:
             The invoices that it was not offered to before.
 
         Raises:
             ApplicationError: Stripe is down.
         """
-        owed = tuple(await self._invoices.list_owed_of(stripe_customer_id))
+        owed = await self._invoices.list_owed_of(stripe_customer_id)
+        unpaid = [await self._invoices.read(stripe_invoice_id) for stripe_invoice_id in owed]
+        ids = [each.stripe_invoice_id for each in unpaid if each.failed_card_id != card_id]
         async with self._sessions.begin() as session:
-            return await CardOfferRepository(session).offer_if_new(owed, card_id)
+            return await CardOfferRepository(session).offer_if_new(ids, card_id)
 
     async def withdraw(self, stripe_invoice_ids: tuple[str, ...], card_id: str) -> None:
         """Note that Stripe refused to set a card."""

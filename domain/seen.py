@@ -107,7 +107,7 @@ class UnpaidInvoice(Frozen):
         customer_card_id: The customer's default card.
         stripe_payment_intent_id: The intent of its charges; None before the first.
         latest_charge_id: The last charge that was tried.
-        failed_card_id: The card of the last failure.
+        failed_card_id: The card of the last failure, or of a challenge that waits.
         decline_code: Why the last charge failed; None if it did not.
         advice_code: Stripe's advice about it.
     """

@@ -146,10 +146,17 @@ def _unpaid(found: stripe.Invoice) -> UnpaidInvoice:
         ),
         stripe_payment_intent_id=object_id(intent),
         latest_charge_id=object_id(field(intent, "latest_charge")),
-        failed_card_id=object_id(field(failure, "payment_method")),
+        failed_card_id=_failed_card_id(intent, failure),
         decline_code=_decline_code(intent, failure),
         advice_code=field(failure, "advice_code"),
     )
+
+
+def _failed_card_id(intent: object, failure: object) -> str | None:
+    # Reason: the card of a challenge that waits stands in the intent, it has not failed yet.
+    if field(intent, "status") == "requires_action":
+        return object_id(field(intent, "payment_method"))
+    return object_id(field(failure, "payment_method"))
 
 
 def _decline_code(intent: object, failure: object) -> str | None:

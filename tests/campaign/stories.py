@@ -164,8 +164,9 @@ async def last_resort(life: Life, order: Order) -> None:
         return
     await _tries(life, 3)
     await _turn(life, order, Phase.LAST_RESORT)
-    await life.reach_retry(*_OVER)
-    if order.policy == "cancel":
+    retry = await life.reach_retry(*_OVER)
+    # Reason: whoever pays on Stripe's page meanwhile goes on.
+    if order.policy == "cancel" and retry["retry_status"] == "exhausted":
         await life.reach_status(*ENDED)
 
 
