@@ -61,6 +61,11 @@ class Crowd:
         self.world = world
         self.members = [Member(name, script, uuid4(), uuid4()) for name, script in scripts.items()]
 
+    @property
+    def addresses(self) -> list[str]:
+        """Return everybody's e-mail address."""
+        return [member.email for member in self.members]
+
     async def sign_up(self) -> None:
         """Make users with cards."""
         async with self.world.sessions.begin() as session:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from api.routes.subscriptions import explain_subscription
+from database.models import PaymentRetry, Subscription
 from domain.declines import CLASSES
 from domain.payments import PAYMENT_HINT, PaymentStatus
 from domain.retries import RetryPolicy
 from sandbox.stripe.declines import CHECK, DECLINES, LATER, NEVER
 from tests.conftest import Outside
-from tests.crowd import Crowd, Member, Standing
+from tests.crowd import Crowd
 from tests.payers import start_paying
 from tests.world import World
 
@@ -56,6 +57,7 @@ NOTHING = {
     "network_decline_code": None,
 }
 PARTS = 12
+CUSTOMER_COUNT = 4
 NEVER_AGAIN = frozenset({NEVER, CHECK})
 
 
@@ -91,13 +93,14 @@ def test_every_code_that_an_issuer_can_give_has_its_class() -> None:
 
 
 Mails = dict[str, list[dict[str, Any]]]
+Seen = tuple[Subscription, PaymentRetry]
 
 
-async def mails_of(outside: Outside, members: list[Member], count: int) -> Mails:
+async def mails_of(outside: Outside, addresses: Sequence[str], count: int) -> Mails:
     """Return everybody's mails, by address, once everybody has so many; oldest first."""
     async with httpx.AsyncClient(base_url=outside.mail, timeout=100) as http, asyncio.timeout(150):
         while True:
-            by_address: Mails = {member.email: [] for member in members}
+            by_address: Mails = {address: [] for address in addresses}
             for mail in (await http.get("/_sandbox/mails")).json()["items"]:
                 if mail["to"] in by_address:
                     by_address[mail["to"]].append(mail)
@@ -106,20 +109,27 @@ async def mails_of(outside: Outside, members: list[Member], count: int) -> Mails
             await asyncio.sleep(0.3)
 
 
-async def check_failure(
-    world: World, mails: list[dict[str, Any]], member: Member, standing: Standing, status: str
-) -> None:
-    """Check what is shown and told of a renewal that was declined just now."""
-    assert (standing.retry.retry_status, standing.retry.parked_data) == (status, []), member.name
-    assert (standing.retry.next_attempt_at is not None) is (status == SOFT), member.name
-    assert standing.subscription.parked_data == [], member.name
-    assert [mail["subject"] for mail in mails] == [SUBJECTS[status]], member.name
-    assert "again on" in mails[0]["text"] or status != SOFT
-    told = await explain_subscription(standing.subscription, world.sessions)
-    assert told.access == "grace"
-    reasons = " ".join(told.because)
-    assert str(standing.retry.decline_code).replace("_", " ") in reasons, (member.name, reasons)
-    assert told.next, member.name
+async def check_failure(world: World, told: list[Any], name: str, seen: Seen, status: str) -> None:
+    """Check what is shown and told of a renewal that was declined just now.
+
+    Args:
+        world: Where it was.
+        told: The customer's mails, oldest first; the last one is about it.
+        name: How the decline was worded.
+        seen: The subscription and the payment retry of the invoice.
+        status: What the retry is to be.
+    """
+    subscription, retry = seen
+    assert (retry.retry_status, retry.parked_data) == (status, []), name
+    assert (retry.next_attempt_at is not None) is (status == SOFT), name
+    assert subscription.parked_data == [], name
+    assert told[-1]["subject"] == SUBJECTS[status], name
+    assert "again on" in told[-1]["text"] or status != SOFT
+    explained = await explain_subscription(subscription, world.sessions)
+    assert explained.access == "grace"
+    reasons = " ".join(explained.because)
+    assert str(retry.decline_code).replace("_", " ") in reasons, (name, reasons)
+    assert explained.next, name
 
 
 def sample(every: dict[str, tuple[object, str]]) -> dict[str, tuple[object, str]]:
@@ -148,11 +158,13 @@ async def play(world: World, outside: Outside, expected: dict[str, tuple[object,
             and now.subscription.subscription_status == "past_due"
         ),
     )
-    mails = await mails_of(outside, crowd.members, 1)
+    mails = await mails_of(outside, crowd.addresses, 1)
     for member in crowd.members:
         status = expected[member.name][1]
-        told = mails[member.email]
-        await check_failure(world, told, member, failed[member.name], status)
+        told, standing = mails[member.email], failed[member.name]
+        assert len(told) == 1, member.name
+        seen = standing.subscription, standing.retry
+        await check_failure(world, told, member.name, seen, status)
 
     await crowd.pass_time(DAY + HOUR)
     await crowd.reaches(
@@ -167,7 +179,7 @@ async def play(world: World, outside: Outside, expected: dict[str, tuple[object,
         "the end", lambda _, now: now.subscription.subscription_status == "canceled"
     )
     charges = await crowd.charges()
-    mails = await mails_of(outside, crowd.members, 2)
+    mails = await mails_of(outside, crowd.addresses, 2)
     for member in crowd.members:
         retry = ended[member.name].retry
         is_soft = expected[member.name][1] == SOFT
@@ -183,10 +195,32 @@ async def play(world: World, outside: Outside, expected: dict[str, tuple[object,
 async def test_each_decline_code_on_a_renewal(
     world: World, outside: Outside, measure: Callable[[str], None]
 ) -> None:
-    expected = sample(scripts())
+    """A few customers whose renewals are declined day by day, each in another way."""
     began = time.monotonic()
-    await play(world, outside, expected)
-    measure(f"declined renewals: {len(expected)} in {time.monotonic() - began:.1f} s")
+    shares = [list(DECLINES)[start::CUSTOMER_COUNT] for start in range(CUSTOMER_COUNT)]
+    days = max(len(share) for share in shares)
+    policy = RetryPolicy(schedules={"default": (2 * days * DAY,)}, grace=4 * days * DAY)
+    customers = [
+        await world.subscribe("ok", *share, policy=policy, interval="day") for share in shares
+    ]
+    addresses = [f"{customer.user_id.hex}@example.com" for customer in customers]
+    await world.step(2 * HOUR)
+    for day in range(days):
+        await world.step(DAY)
+        due = [address for address, share in zip(addresses, shares, strict=True) if share[day:]]
+        mails = await mails_of(outside, due, day + 1)
+        for customer, share, address in zip(customers, shares, addresses, strict=True):
+            for code in share[day : day + 1]:
+                newest, *older = await customer.retries()
+                assert {retry.retry_status for retry in older} <= {"paused"}, code
+                seen = await customer.row(), newest
+                status = status_after(code, DECLINES[code].advice_code)
+                await check_failure(world, mails[address], code, seen, status)
+    measure(f"declined renewals: {len(DECLINES)} codes in {time.monotonic() - began:.1f} s")
+
+
+async def test_a_few_of_each_class_to_the_end(world: World, outside: Outside) -> None:
+    await play(world, outside, sample(scripts()))
 
 
 @pytest.mark.soak
