@@ -191,6 +191,7 @@ def _build_billing(outside: Outside) -> Activities:
             commands.change_payment_method,
             last_resorts.carry_out_last_resort,
             last_resorts.void_invoices,
+            last_resorts.void_all_invoices,
             last_resorts.refund_payments,
             retry.open_retry,
             charges.charge_invoice,

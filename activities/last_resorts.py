@@ -82,6 +82,23 @@ class LastResortActivities:
         return await self._desk.look(order, await self._desk.stripe_id(order))
 
     @activity.defn
+    async def void_all_invoices(self, order: SubscriptionOrder) -> Refreshed:
+        """Void all that is still open of a subscription that was canceled.
+
+        Args:
+            order: Of which subscription.
+
+        Returns:
+            The subscription as it is now.
+
+        Raises:
+            ApplicationError: Stripe refused, or is down.
+        """
+        stripe_id = await self._desk.stripe_id(order)
+        await self._desk.void_all(stripe_id, _key(stripe_id, "void_all"))
+        return await self._desk.look(order, stripe_id)
+
+    @activity.defn
     async def refund_payments(self, order: SubscriptionOrder) -> Refreshed:
         """Pay back what was paid for a subscription that we had ended.
 

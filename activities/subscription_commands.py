@@ -1,5 +1,6 @@
 """What persons ask of a subscription, carried out at Stripe."""
 
+import structlog
 from temporalio import activity
 
 from activities.subscription_desk import SubscriptionDesk
@@ -13,6 +14,8 @@ from domain.ids import command_key, subscription_workflow_id
 from domain.notes import note_of_status
 from domain.subscriptions import SubscriptionStatus
 from services.stripe_idempotency import post_once
+
+log = structlog.get_logger(__name__)
 
 
 class SubscriptionCommandActivities:
@@ -34,18 +37,20 @@ class SubscriptionCommandActivities:
             order: With the command; without one, it was canceled before Stripe made it.
 
         Returns:
-            The subscription as it is now; a look at Stripe is still to follow.
+            The subscription as it is now, and whether invoices are still to be voided; a look at
+            Stripe is still to follow.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
         row = await self._desk.row(order)
         stripe_id = row.stripe_subscription_id or await self._desk.find(row)
-        voided: list[str] = []
+        voided: list[str] | None = []
         if stripe_id is not None:
             await self._desk.subscriptions.cancel(stripe_id)
-            voided = await self._desk.void_all(stripe_id, _key(order, "cancel"))
-        return await self._write_end(order, stripe_id, voided)
+            voided = await self._void_all(stripe_id, _key(order, "cancel"))
+        ended = await self._write_end(order, stripe_id, voided or [])
+        return ended.model_copy(update={"has_open_invoices": voided is None})
 
     @activity.defn
     async def change_payment_method(self, order: SubscriptionOrder) -> Refreshed:
@@ -74,6 +79,15 @@ class SubscriptionCommandActivities:
 
         await post_once(_key(order, "card"), post, find)
         return await self._desk.look(order, stripe_id)
+
+    async def _void_all(self, stripe_id: str, key: str) -> list[str] | None:
+        """Void what is open of a canceled subscription; None if that is still to be done."""
+        try:
+            return await self._desk.void_all(stripe_id, key)
+        except Exception as error:  # noqa: BLE001 - whatever it is, canceled is canceled
+            # Reason: nothing else would void them; the step that follows shows what is in the way.
+            log.warning("invoices of a canceled subscription are open", error=str(error))
+            return None
 
     async def _write_end(
         self,

@@ -65,6 +65,7 @@ class StepKind(StrEnum):
     SYNC = "sync"
     LAST_RESORT = "last_resort"
     VOID_OLDER = "void_older_invoices"
+    VOID_ALL = "void_all_invoices"
     CANCEL_AT_STRIPE = "cancel_at_stripe"
     REFUND = "refund"
 
@@ -212,6 +213,7 @@ class Refreshed(Frozen):
         owed_stripe_invoice_ids: What payment retries collect, oldest first.
         has_newer_settled: A renewal that is newer than all of these is closed, in whatever way.
         refund_payment_ids: What was paid for nothing and is to be paid back.
+        has_open_invoices: It was canceled, and what is unpaid could not be voided yet.
         policy: How to collect what is owed.
     """
 
@@ -220,4 +222,5 @@ class Refreshed(Frozen):
     owed_stripe_invoice_ids: tuple[str, ...] = ()
     has_newer_settled: bool = False
     refund_payment_ids: tuple[UUID, ...] = ()
+    has_open_invoices: bool = False
     policy: VersionedPolicy = VersionedPolicy()

@@ -83,6 +83,8 @@ class SubscriptionStanding:
             await self._follow_debts(refreshed)
         if Effect.CANCEL_AT_STRIPE in refreshed.effects:
             self.owed.add(StepKind.CANCEL_AT_STRIPE, self.order())
+        if refreshed.has_open_invoices:
+            self.owed.add(StepKind.VOID_ALL, self.order())
         if refreshed.refund_payment_ids:
             order = self.order(payment_ids=refreshed.refund_payment_ids)
             self.owed.add(StepKind.REFUND, order)

@@ -22,6 +22,7 @@ STEPS: dict[StepKind, Step] = {
     StepKind.SYNC: SubscriptionActivities.refresh_subscription,
     StepKind.LAST_RESORT: LastResortActivities.carry_out_last_resort,
     StepKind.VOID_OLDER: LastResortActivities.void_invoices,
+    StepKind.VOID_ALL: LastResortActivities.void_all_invoices,
     StepKind.CANCEL_AT_STRIPE: SubscriptionCommandActivities.cancel_subscription,
     StepKind.REFUND: LastResortActivities.refund_payments,
 }

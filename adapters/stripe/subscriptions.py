@@ -12,6 +12,7 @@ from adapters.stripe.subscription_invoices import SubscriptionInvoices
 from domain.billing import SubscriptionRequest
 from domain.errors import NotFoundError
 from domain.seen import KnownInvoices, SubscriptionSeen
+from domain.subscriptions import FINAL
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams
@@ -101,6 +102,10 @@ class StripeSubscriptions:
         """Cancel at once; one that is canceled already is success.
 
         A DELETE needs no idempotency key: it can be repeated.
+
+        Raises:
+            NotFoundError: Stripe does not know it, or says so though it is alive.
+            ApplicationError: See `translate_stripe_errors`.
         """
         try:
             with translate_stripe_errors():
@@ -108,8 +113,11 @@ class StripeSubscriptions:
                     stripe_subscription_id,
                     {"invoice_now": False, "prorate": False},
                 )
-        except NotFoundError:  # what Stripe says of a canceled one
-            return
+        except NotFoundError:
+            # Reason: Stripe says so of a canceled one, and to another account's key of any.
+            seen = await self.status(stripe_subscription_id)
+            if seen.subscription_status not in FINAL:
+                raise
 
     async def pause(self, stripe_subscription_id: str, key: str) -> None:
         """Pause until somebody resumes."""

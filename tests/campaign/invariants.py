@@ -183,6 +183,22 @@ def a_new_card_is_charged(seen: Evidence) -> Violations:
             yield f"{invoice['id']} was not charged on the card that was given for it"
 
 
+def a_card_tried_as_new_is_new(seen: Evidence) -> Violations:
+    """A try of a new card follows a card that was given after the failure."""
+    for retry in seen.retries:
+        failed = seen.tried(invoice=retry["stripe_invoice_id"], outcome="failed")
+        tries = [each for each in retry["attempts"] if each["trigger"] == "new_card"]
+        since = failed[0]["wall_time"] if failed else 0.0
+        given = [
+            word
+            for word in seen.told.words
+            if word.name == "give card" and word.answered_at > since
+        ]
+        if len(tries) > len(given):
+            count = f"{len(tries)} tries of new cards, {len(given)} given"
+            yield f"{count} since {retry['stripe_invoice_id']} failed"
+
+
 # -- access and the view -------------------------------------------------------------------------
 
 
@@ -411,11 +427,22 @@ def every_call_is_in_the_catalogue(seen: Evidence) -> Violations:
             yield f"the catalogue lacks {template_of(row['method'], row['path'])}"
 
 
+def every_post_is_numbered(seen: Evidence) -> Violations:
+    """Each POST carries a key of ours, with its number."""
+    for row in seen.log:
+        key = row.get("idempotency_key") or ""
+        is_posted = "Stripe/" in (row.get("user_agent") or "") and row["method"] == "POST"
+        if is_posted and not re.search(r":[1-9]$", key):
+            yield f"POST {row['path']} has the key {key or 'of nobody'}"
+
+
 ALWAYS: tuple[Invariant, ...] = (
     one_charge_per_attempt,
     one_payment_per_invoice,
     one_subscription_per_order,
     no_dead_card_is_charged,
+    a_card_tried_as_new_is_new,
+    every_post_is_numbered,
     every_command_is_answered,
     every_mail_has_its_fact,
     every_call_is_in_the_catalogue,

@@ -39,7 +39,7 @@ def request(method: str, path: str, at: float, **more: Any) -> Json:
     row = {
         "method": method, "path": path, "wall_time": at, "status": 200, "fault": None,
         "user_agent": "Stripe/v1 PythonBindings", "decline_code": None, "error_code": None,
-        "replayed": False,
+        "replayed": False, "idempotency_key": "k:1" if method == "POST" else None,
     }  # fmt: skip
     return row | more
 
@@ -256,6 +256,22 @@ def _(seen: Evidence) -> None:
 def _(seen: Evidence) -> None:
     owing(seen)
     seen.told.cards.append((FAILED + 5, "pm_2"))
+
+
+@plant("a_card_tried_as_new_is_new", "1 tries of new cards, 0 given since in_2 failed")
+def _(seen: Evidence) -> None:
+    seen.told.words.append(Word("give card", START - 2, START - 1, 201))
+    seen.retries[0]["attempts"] = [{"trigger": "new_card", "outcome": "succeeded"}]
+
+
+@plant("every_post_is_numbered", "POST /v1/refunds has the key of nobody")
+def _(seen: Evidence) -> None:
+    seen.log.append(request("POST", "/v1/refunds", PAID, idempotency_key=None))
+
+
+@plant("every_post_is_numbered", "POST /v1/refunds has the key 7f3c")
+def with_a_random_key(seen: Evidence) -> None:
+    seen.log.append(request("POST", "/v1/refunds", PAID, idempotency_key="7f3c"))
 
 
 @plant("access_is_what_the_objects_say", "sub_1 is active: access none")

@@ -80,6 +80,31 @@ async def test_a_cancel_does_not_queue_behind_a_look_in_trouble(
     assert (await customer.row()).parked_data == []
 
 
+@pytest.mark.parametrize(
+    ("call", "trouble", "parked"),
+    [
+        ("POST /v1/invoices/*/void", "refusals", ["void_all_invoices"]),
+        ("POST /v1/invoices/*/void", "an outage", []),
+        ("GET /v1/invoices", "other words", []),
+    ],
+)
+async def test_what_a_cancel_leaves_open_is_voided_later(
+    world: World, call: str, trouble: str, parked: list[str]
+) -> None:
+    """Stripe cancels, and then does not void: the cancel is answered, and the rest is owed."""
+    customer, _ = await fail_renewal(world, "lost_card", policy=ONE_TRY)
+    await break_down(world, {"match": call, **TROUBLE[trouble]})
+    await cancel_in_time(customer)
+    await asyncio.sleep(1)
+    rows = (await customer.row()).parked_data
+    assert [step["parked"]["step"] for step in rows] == parked
+    await break_down(world)
+    assert await invoices_of(customer) == ["open", "paid"]
+    await world.step(HOUR)
+    assert (await customer.row()).parked_data == []
+    assert await invoices_of(customer) == ["void", "paid"]
+
+
 @pytest.mark.parametrize("trouble", TROUBLE.values(), ids=TROUBLE.keys())
 async def test_a_retry_in_trouble_is_taken_up_again(world: World, trouble: dict[str, Any]) -> None:
     """The invoice cannot be taken over from Stripe at first: no word of a decline, and it heals."""

@@ -8,6 +8,7 @@ from temporalio.client import WorkflowFailureError
 
 from database.models import PaymentMethod, User
 from domain.errands import ErrandKind
+from domain.subscriptions import CommandKind
 from tests.workflows.test_owed import HOUR, ONE_TRY, at_stripe, break_down, card_id, outcomes
 from tests.workflows.test_recovery import fail_renewal
 from tests.world import DAY, Customer, World
@@ -74,3 +75,25 @@ async def test_a_card_that_is_not_found_is_charged_later(world: World) -> None:
     (retry,) = await customer.retries()
     assert (retry.retry_status, retry.attempt_count) == ("recovered", 1)
     assert await outcomes(customer) == ["succeeded", "failed", "succeeded"]
+
+
+@pytest.mark.parametrize("is_asked", [True, False], ids=["by the customer", "as last resort"])
+async def test_a_subscription_that_is_not_found_is_not_canceled(
+    world: World, is_asked: bool
+) -> None:
+    """It is shown as canceled, and its invoice is void, only once it has ended at Stripe."""
+    customer, _ = await fail_renewal(world, "insufficient_funds", policy=ONE_TRY)
+    await break_down(world, {"match": "DELETE /v1/subscriptions/*", "times": 1, "before": 404})
+    if is_asked:
+        with pytest.raises(AssertionError, match="stripe_resource_missing"):
+            await customer.command(CommandKind.CANCEL_NOW)
+        assert (await customer.row()).subscription_status == "past_due"
+        await customer.command(CommandKind.CANCEL_NOW)
+    await world.step(DAY + HOUR)
+    await world.step(HOUR)
+    stripe_id = (await customer.row()).stripe_subscription_id
+    found = await at_stripe(world, "GET", f"subscriptions/{stripe_id}")
+    assert found["status"] == (await customer.row()).subscription_status == "canceled"
+    assert (await customer.row()).parked_data == []
+    listed = await at_stripe(world, "GET", "invoices", subscription=stripe_id)
+    assert [invoice["status"] for invoice in listed["data"]] == ["void", "paid"]
