@@ -1,7 +1,8 @@
 """The calls that routes make to Temporal, bounded in time and with our own errors."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -49,7 +50,7 @@ async def start_once(
     Raises:
         ApplicationError: Temporal is not to be reached.
     """
-    try:
+    with _starting():
         await temporal.start_workflow(
             run,
             argument,
@@ -61,6 +62,40 @@ async def start_once(
             static_summary=summary,
             rpc_timeout=CALL_TIMEOUT,
         )
+
+
+async def start_again(
+    temporal: Client,
+    run: Callable[..., Awaitable[Any]],
+    argument: Any,
+    *,
+    workflow_id: str,
+    search_attributes: TypedSearchAttributes,
+) -> None:
+    """Start a workflow of billing's again that was ended by force; one that runs stays.
+
+    Raises:
+        ApplicationError: Temporal is not to be reached.
+    """
+    with _starting():
+        await temporal.start_workflow(
+            run,
+            argument,
+            id=workflow_id,
+            task_queue=BILLING,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            search_attributes=search_attributes,
+            static_summary="started again by a command",
+            rpc_timeout=CALL_TIMEOUT,
+        )
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Take a workflow that has started already for success, and raise our own errors."""
+    try:
+        yield
     except WorkflowAlreadyStartedError:
         return
     except RPCError as error:

@@ -25,7 +25,7 @@ from api.schemas.subscriptions import (
 )
 from api.selling import Buyer
 from api.starting import start_subscription
-from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
+from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
 from database.invoices import InvoiceRepository
 from database.models import Subscription, SubscriptionEvent
 from database.payment_methods import PaymentMethodRepository
@@ -33,13 +33,13 @@ from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
-from domain.billing import OwedStep, SubscriptionCommand
+from domain.billing import OwedStep, SubscriptionCommand, SubscriptionStart
 from domain.errors import (
     IllegalCommandError,
-    UnavailableError,
 )
 from domain.explain import Explanation, Facts, RecoveryFacts, explain
 from domain.subscriptions import CommandKind, SubscriptionStatus, decide
+from workflows.search_attributes import starting_attributes
 from workflows.subscription import SubscriptionWorkflow
 
 router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
@@ -250,22 +250,24 @@ async def _send(
 ) -> SubscriptionOut:
     """Send a command to the mailbox, and return the subscription as it then is."""
     handle = temporal.get_workflow_handle_for(SubscriptionWorkflow.run, subscription.workflow_id)
+    update = SubscriptionWorkflow.command
     try:
-        await send_update(
-            handle,
-            SubscriptionWorkflow.command,
-            command,
-            command.command_id,
-            within,
-        )
+        await send_update(handle, update, command, command.command_id, within)
     except WorkflowEndedError as error:
         row = await _read(sessions, subscription.subscription_id, None)
         decision = decide(SubscriptionStatus(row.subscription_status), command.kind)
-        if decision.refusal is None:
-            message = "the subscription's workflow does not run just now"
-            raise UnavailableError(message, "workflow_missing") from error
-        state = {"subscription_status": row.subscription_status}
-        raise IllegalCommandError(decision.refusal, details=state) from error
+        if decision.refusal is not None:
+            state = {"subscription_status": row.subscription_status}
+            raise IllegalCommandError(decision.refusal, details=state) from error
+        # Reason: it was ended by force; where it stands, and what it owes, is in the row.
+        await start_again(
+            temporal,
+            SubscriptionWorkflow.run,
+            SubscriptionStart(subscription_id=row.subscription_id),
+            workflow_id=row.workflow_id,
+            search_attributes=starting_attributes(row.user_id, row.subscription_id),
+        )
+        await send_update(handle, update, command, command.command_id, within)
     row = await _read(sessions, subscription.subscription_id, None)
     return SubscriptionOut.of(row, now())
 

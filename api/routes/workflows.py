@@ -181,7 +181,7 @@ async def terminate_workflow(
     settings: SettingsDep,
     once: OnceDep,
 ) -> JSONResponse:
-    """End an execution by force, without any of its clean-up; events start a mailbox again."""
+    """End an execution by force, without clean-up; events and commands start a mailbox again."""
 
     async def work(_: Claim) -> WorkflowView:
         handle = temporal.get_workflow_handle(workflow_id)

@@ -94,7 +94,7 @@ async def test_what_started_before_is_not_started_again(dev_server: Client, queu
         assert (await handle.describe()).run_id == first.run_id
 
 
-async def test_a_mailbox_that_was_ended_by_force_is_missing(
+async def test_a_command_starts_a_mailbox_again_that_was_ended_by_force(
     workers: Client,
     admin: Person,
     user: Person,
@@ -103,5 +103,8 @@ async def test_a_mailbox_that_was_ended_by_force_is_missing(
     made = (await user.post("subscriptions", plan_id=plan["plan_id"])).json()
     await workers.get_workflow_handle(made["workflow_id"]).terminate()
     path = f"subscriptions/{made['subscription_id']}"
-    problem(await user.post(f"{path}/cancel", mode="now"), 503, "workflow_missing")
-    assert (await admin.http.get(f"{API}/{path}")).status_code == 200
+    canceled = (await user.post(f"{path}/cancel", mode="now")).json()
+    assert canceled["subscription_status"] == "canceled"
+    shown = (await admin.http.get(f"{API}/{path}")).json()
+    assert shown["subscription_status"] == "canceled"
+    problem(await user.post(f"{path}/cancel", mode="now"), 409, "illegal_command")
