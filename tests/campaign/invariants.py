@@ -340,10 +340,11 @@ def every_mail_has_its_fact(seen: Evidence) -> Violations:
         kind, subject = kind_of_mail(mail), mail["subject"]
         if kind == "":
             yield f"a mail that nobody knows: {subject!r}"
-        elif kind == "paid" and not any(
-            r["outcome"] == "succeeded" for r in _renewals(seen, before)
-        ):
+        elif kind == "paid" and not _is_paid(seen, before):
             yield f"{subject!r}, and nothing was paid"
+        elif kind == "card" and "no card" in mail["text"]:
+            if not {"detach card", "delete customer"} & set(seen.told.by_hand):
+                yield f"{subject!r}, as if there were none"
         elif kind in {"failed", "card", "confirm"} and not failed and not _is_asked(seen):
             yield f"{subject!r}, and no charge had failed"
         elif kind == "gave_up" and not any(is_ours(row) for row in failed):
@@ -353,6 +354,11 @@ def every_mail_has_its_fact(seen: Evidence) -> Violations:
     gave_up = [mail for mail in seen.mails if kind_of_mail(mail) == "gave_up"]
     if len(gave_up) > len(seen.invoices):
         yield f"{len(gave_up)} mails of the end for {len(seen.invoices)} invoices"
+
+
+def _is_paid(seen: Evidence, rows: list[Json]) -> bool:
+    is_charged = any(row["outcome"] == "succeeded" for row in _renewals(seen, rows))
+    return is_charged or "pay out of band" in seen.told.by_hand
 
 
 def _renewals(seen: Evidence, rows: list[Json]) -> list[Json]:

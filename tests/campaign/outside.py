@@ -1,8 +1,10 @@
 """Everybody around the product: its users, Stripe's Dashboard, the controls and the mail sink."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -141,9 +143,13 @@ class Caller:
     async def once(
         self, method: str, path: str, *, key: str | None = None, **options: Any
     ) -> httpx.Response:
-        """Send one request."""
+        """Send one request; a read again, if its idle connection was closed just then."""
         headers = self._headers | ({"Idempotency-Key": key} if key else {})
-        return await self._http.request(method, f"{API}/{path}", headers=headers, **options)
+        send = partial(self._http.request, method, f"{API}/{path}", headers=headers, **options)
+        if method == "GET":
+            with contextlib.suppress(httpx.TransportError):
+                return await send()
+        return await send()
 
     async def get(self, path: str) -> Json:
         """Read something."""

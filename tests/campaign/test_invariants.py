@@ -366,6 +366,12 @@ def _(seen: Evidence) -> None:
     seen.mails[1]["received_at"] = FAILED + 5
 
 
+@plant("every_mail_has_its_fact", "as if there were none")
+def told_that_there_is_no_card(seen: Evidence) -> None:
+    mail = {"subject": "Please add another card", "text": "There is no card that we could charge."}
+    seen.mails.append(mail | {"received_at": PAID})
+
+
 @plant("every_mail_has_its_fact", "and we had tried nothing")
 def told_of_attempts_that_nobody_made(seen: Evidence) -> None:
     seen.mails[0]["subject"] = "We could not collect your payment"
