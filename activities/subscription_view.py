@@ -58,7 +58,7 @@ async def write_view(
         _set_grace(row, decision.effects, order.at + policy.policy.grace)
         row.is_written_off = _is_written_off(row, seen, written_off_invoice_id)
         row.parked_data = dump_parked(order.parked)
-        paid_for_nothing = await _put_invoices(session, row, seen, order.refunds_all)
+        paid_for_nothing = await _put_invoices(session, row, seen, order)
         notes = [*await _hints(session, order), *order.notes]
         after, seq = decision.next_status, row.last_event_seq
         if before is not after:
@@ -204,7 +204,7 @@ async def _put_invoices(
     session: AsyncSession,
     row: Subscription,
     seen: SubscriptionSeen,
-    refunds_all: bool,
+    order: SubscriptionOrder,
 ) -> list[UUID]:
     """Store invoices and what was paid for them; return what is to be paid back."""
     invoices, payments = InvoiceRepository(session), PaymentRepository(session)
@@ -214,7 +214,11 @@ async def _put_invoices(
     for invoice in seen.invoices:
         stored_id = await invoices.put(row.subscription_id, row.user_id, invoice)
         was_given_up = invoice.stripe_invoice_id in known.given_up
-        is_for_nothing = refunds_all or _is_paid_too_late(row, seen, invoice, was_given_up)
+        is_for_nothing = (
+            order.refunds_all
+            or invoice.stripe_invoice_id in order.refund_stripe_invoice_ids
+            or _is_paid_too_late(row, seen, invoice, was_given_up)
+        )
         for payment in invoice.payments:
             if payment.is_succeeded:
                 payment_id = await payments.put_succeeded(

@@ -88,6 +88,7 @@ class SubscriptionOrder(Frozen):
         void_stripe_invoice_ids: What to void, for `void_invoices`.
         payment_ids: What to pay back, for `refund_payments`.
         refunds_all: All that was paid is to be paid back: it was charged after a cancel.
+        refund_stripe_invoice_ids: What was charged while a cancel waited is to be paid back.
         is_repeated: An earlier activity has tried this and may have done it.
         parked: The steps that stay parked whatever comes of this one.
     """
@@ -102,6 +103,7 @@ class SubscriptionOrder(Frozen):
     void_stripe_invoice_ids: tuple[str, ...] = ()
     payment_ids: tuple[UUID, ...] = ()
     refunds_all: bool = False
+    refund_stripe_invoice_ids: tuple[str, ...] = ()
     is_repeated: bool = False
     parked: tuple["OwedStep", ...] = ()
 
@@ -142,6 +144,10 @@ class OwedStep(Frozen):
             "hint_ids": hint_ids[-_KEPT_HINT_COUNT:],
             "notes": (*self.order.notes, *order.notes),
             "refunds_all": self.order.refunds_all or order.refunds_all,
+            "refund_stripe_invoice_ids": (
+                *self.order.refund_stripe_invoice_ids,
+                *order.refund_stripe_invoice_ids,
+            ),
         }
         changed = self.order.model_copy(update=changes)
         return self.model_copy(update={"order": changed, "next_try_at": None})

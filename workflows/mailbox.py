@@ -14,7 +14,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.billing import CommandAnswer, SubscriptionCommand, SubscriptionStart
-    from domain.retries import CLOSED
+    from domain.retries import CLOSED, ChargeResult
     from domain.retry_messages import RetryReport
     from domain.subscriptions import CommandKind
 
@@ -54,6 +54,14 @@ class Mailbox:
         """Return the invoices whose payment retry has reported its end, read or unread."""
         closed = [report for report in self.reports if report.retry_status in CLOSED]
         return {report.stripe_invoice_id for report in closed}
+
+    def charged_invoice_ids(self) -> set[str]:
+        """Return the invoices that a payment retry has charged, of which nobody has read yet."""
+        return {
+            report.stripe_invoice_id
+            for report in self.reports
+            if report.outcome is not None and report.outcome.result is ChargeResult.SUCCEEDED
+        }
 
     async def ask(self, command: SubscriptionCommand) -> CommandAnswer:
         """Put a command in and wait for its answer; a repeat waits for the same one."""

@@ -98,8 +98,11 @@ class SubscriptionTurns:
         if command.kind is CommandKind.RETRY_PARKED:
             await self._steps.retry_parked()
             return CommandAnswer(state=standing.carried())
+        known, box = self._box.charged_invoice_ids(), self._box
         if command.kind is CommandKind.CANCEL_NOW:
-            await standing.recoveries.stop(self._box.closed_invoice_ids)
+            await standing.recoveries.stop(box.closed_invoice_ids)
+        # Reason: a charge that was in flight when the cancel came pays for nothing.
+        charged = box.charged_invoice_ids() - known
         try:
             await self._perform(command)
         except StepInterruptedError:
@@ -108,7 +111,7 @@ class SubscriptionTurns:
             # Reason: payment retries that were stopped for a cancel go on if there is none.
             standing.owed.add(StepKind.SYNC, standing.order())
             return _answer_of(error)
-        await self._follow_up(command)
+        await self._follow_up(command, charged)
         return CommandAnswer(state=standing.carried())
 
     async def _perform(self, command: SubscriptionCommand) -> None:
@@ -126,7 +129,7 @@ class SubscriptionTurns:
         )
         await self._standing.apply(refreshed)
 
-    async def _follow_up(self, command: SubscriptionCommand) -> None:
+    async def _follow_up(self, command: SubscriptionCommand, charged: set[str]) -> None:
         standing = self._standing
         standing.owed.wake()
         if command.stripe_payment_method_id is not None:
@@ -134,7 +137,10 @@ class SubscriptionTurns:
         is_made = standing.state is not None and standing.state.stripe_subscription_id is not None
         if command.kind is CommandKind.CANCEL_NOW and is_made:
             # Reason: what was charged while the cancel was waiting is paid back.
-            order = standing.order(refunds_all=self._steps.is_canceled_while_created)
+            order = standing.order(
+                refunds_all=self._steps.is_canceled_while_created,
+                refund_stripe_invoice_ids=tuple(sorted(charged)),
+            )
             standing.owed.add(StepKind.SYNC, order)
 
 

@@ -1,12 +1,14 @@
 """A cancel arrives in every phase, whatever Stripe did; and what is owed is not forgotten."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
+from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import PaymentAttempt, User
@@ -77,6 +79,24 @@ async def test_a_cancel_does_not_queue_behind_a_look_in_trouble(
     assert await outcomes(customer) == ["succeeded", "failed"]
     (retry,) = await customer.retries()
     assert retry.retry_status == "canceled"
+    assert (await customer.row()).parked_data == []
+
+
+async def test_a_charge_in_flight_when_the_cancel_comes_is_paid_back(world: World) -> None:
+    customer, retry = await fail_renewal(world, "insufficient_funds", "ok", policy=ONE_TRY)
+    path = f"/v1/invoices/{retry.stripe_invoice_id}/pay"
+    slow = {"delay_seconds": 1, "delay_after_seconds": 1}
+    await break_down(world, {"match": f"POST {path}", **slow})
+    with world.env.auto_time_skipping_disabled():
+        charging = asyncio.create_task(retry_now(customer, retry))
+        await wait_for_call(world, "POST", path, None)
+        await cancel_in_time(customer)
+        with suppress(WorkflowUpdateFailedError):
+            await charging
+    await break_down(world)
+    await world.step(HOUR)
+    rows = [(row["kind"], row["outcome"], row["amount"]) for row in await customer.charges()]
+    assert rows[-2:] == [("charge", "succeeded", 2_900), ("refund", "succeeded", 2_900)]
     assert (await customer.row()).parked_data == []
 
 
