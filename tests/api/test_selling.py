@@ -133,6 +133,24 @@ async def test_of_trials_in_parallel_a_card_has_one(
     assert sorted(each["subscription_status"] for each in made) == ["active", "trialing"]
 
 
+@pytest.mark.parametrize(
+    ("amount_cents", "quantity", "is_taken"),
+    [(99_999_999, 1, True), (99_999_999, 2, False), (100, 1_000_000, False), (0, 1_000_000, True)],
+)
+async def test_an_order_costs_no_more_than_stripe_charges(
+    admin: Person, user: Person, amount_cents: int, quantity: int, is_taken: bool
+) -> None:
+    plan = await make_plan(admin, amount_cents=amount_cents)
+    reply = await user.post("subscriptions", plan_id=plan["plan_id"], quantity=quantity)
+    if is_taken:
+        assert reply.status_code == 202, reply.text
+        return
+    body = problem(reply, 422, "invalid_input")
+    (error,) = body["details"]["errors"]
+    assert error["field"] == "body.quantity"
+    assert (await user.get("subscriptions"))["items"] == []
+
+
 async def test_a_refusal_is_the_same_for_the_same_key(
     user: Person, plan: dict[str, Any], card: MakeCard
 ) -> None:
