@@ -7,7 +7,7 @@ import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from dotenv import dotenv_values
@@ -173,12 +173,20 @@ def set_up_stripe(
     The endpoint gets the API version that this release reads, and exactly the event types that it
     handles. A new endpoint's secret is printed once: Stripe shows it only now.
     """
+    from commands.place import Place  # noqa: PLC0415
     from commands.stripe.setup import set_up_stripe as set_up  # noqa: PLC0415
     from domain.errors import ApplicationError  # noqa: PLC0415
 
     stripe = _settings(stack).stripe
+    changing = set_up(
+        stripe,
+        url,
+        typer.echo,
+        is_dry_run=dry_run,
+        is_old_removed=remove_old,
+        place=Place.of(stack, _facts(stack)),
+    )
     try:
-        changing = set_up(stripe, url, typer.echo, is_dry_run=dry_run, is_old_removed=remove_old)
         asyncio.run(changing)
     except ApplicationError as error:
         _refuse([error.message])
@@ -190,12 +198,9 @@ def doctor(stack: StackOption = None) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     from commands.doctor import examine, show  # noqa: PLC0415
-    from commands.place import find_stack, read_stack  # noqa: PLC0415
 
     settings = _settings(stack, exit_code=1, is_serving=True)
-    place = find_stack(stack, _environ())
-    facts = read_stack(place) if place else None
-    findings = asyncio.run(examine(settings, facts))
+    findings = asyncio.run(examine(settings, _facts(stack), stack))
     raise typer.Exit(show(Console(highlight=False, soft_wrap=True), findings))
 
 
@@ -245,6 +250,14 @@ def watch(
 def _environ() -> dict[str, str]:
     dotenv = {name: value for name, value in dotenv_values(PROJECT / ".env").items() if value}
     return {**dotenv, **os.environ}
+
+
+def _facts(stack: Path | None) -> dict[str, Any] | None:
+    """Return what the `stack.json` says that the settings come from; None if from none."""
+    from commands.place import find_stack, read_stack  # noqa: PLC0415
+
+    place = find_stack(stack, _environ())
+    return read_stack(place) if place else None
 
 
 def _settings(

@@ -5,6 +5,8 @@ from temporalio import activity
 
 from activities.subscription_view import dump_parked, state_of
 from database.invoices import InvoiceRepository
+from database.payment_methods import PaymentMethodRepository
+from database.plans import PlanRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
@@ -12,7 +14,7 @@ from database.users import UserRepository
 from domain.billing import SubscriptionOrder, SubscriptionRequest, SubscriptionState
 from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id
-from domain.selling import already_subscribed
+from domain.selling import already_subscribed, check_currency
 from domain.subscriptions import SubscriptionStatus
 
 
@@ -33,7 +35,8 @@ class SubscriptionRowActivities:
             What the row says; None if there is none and nothing was requested.
 
         Raises:
-            ConflictError: The user has a subscription of this plan already (`already_subscribed`).
+            ConflictError: The user has a subscription of this plan already (`already_subscribed`),
+                or is billed in another currency (`currency_mismatch`).
         """
         async with self._sessions.begin() as session:
             repository = SubscriptionRepository(session)
@@ -77,21 +80,9 @@ async def _insert(
 ) -> None:
     """Write the row by the rules of selling; two starts of one user wait for each other."""
     await UserRepository(session).lock(request.user_id)
-    repository = SubscriptionRepository(session)
-    if not request.is_stackable:
-        live = await repository.live_of_plan(
-            request.user_id,
-            request.plan_id,
-            order.subscription_id,
-        )
-        if live is not None:
-            raise already_subscribed(live)
-    fingerprint = request.card_fingerprint if request.is_trial_once_per_card else None
-    trial_days = request.trial_days
-    if trial_days and not request.is_trial_given:
-        had = await repository.has_had_trial(request.user_id, request.plan_id, fingerprint)
-        trial_days = 0 if had else trial_days
-    await repository.insert(
+    await _check(session, order, request)
+    trial_days = await _trial_days(session, request)
+    await SubscriptionRepository(session).insert(
         subscription_id=order.subscription_id,
         user_id=request.user_id,
         plan_id=request.plan_id,
@@ -102,3 +93,35 @@ async def _insert(
         subscription_status=SubscriptionStatus.INCOMPLETE,
         workflow_id=subscription_workflow_id(order.subscription_id),
     )
+
+
+async def _check(
+    session: AsyncSession,
+    order: SubscriptionOrder,
+    request: SubscriptionRequest,
+) -> None:
+    """Refuse what the user may not have beside what they have by now."""
+    repository = SubscriptionRepository(session)
+    if not request.is_stackable:
+        live = await repository.live_of_plan(
+            request.user_id,
+            request.plan_id,
+            order.subscription_id,
+        )
+        if live is not None:
+            raise already_subscribed(live)
+    plan = await PlanRepository(session).get(request.plan_id)
+    if plan is not None:
+        check_currency(plan.currency_code, await repository.live_currency(request.user_id))
+
+
+async def _trial_days(session: AsyncSession, request: SubscriptionRequest) -> int:
+    """Return how long the trial is; two starts with one card wait for each other too."""
+    if not request.trial_days or request.is_trial_given:
+        return request.trial_days
+    fingerprint = request.card_fingerprint if request.is_trial_once_per_card else None
+    if fingerprint is not None:
+        await PaymentMethodRepository(session).lock_card(fingerprint)
+    repository = SubscriptionRepository(session)
+    had = await repository.has_had_trial(request.user_id, request.plan_id, fingerprint)
+    return 0 if had else request.trial_days

@@ -44,6 +44,7 @@ _BY_CODE: dict[str, type[ApplicationError]] = {
     "args_digest_mismatch": errors.ConflictError,
     "busy": errors.UnavailableError,
     "conversation_busy": errors.ConflictError,
+    "currency_mismatch": errors.ConflictError,
     "not_at_stripe": errors.ConflictError,
     "payment_method_unusable": errors.ConflictError,
     "plan_code_taken": errors.ConflictError,

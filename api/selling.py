@@ -11,7 +11,7 @@ from database.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
 from domain.billing import SubscriptionRequest
-from domain.selling import already_subscribed, check_currency, check_trial
+from domain.selling import already_subscribed, check_currency, check_total, check_trial
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,13 @@ async def resolve_subscription(
         ConflictError: They have this plan already (`already_subscribed`), or are billed in another
             currency (`currency_mismatch`).
         ForbiddenError: Only an administrator gives such a trial (`admin_required`).
+        InvalidInputError: So many of the plan cost more than Stripe charges at once.
     """
     async with sessions() as session:
         known = await PlanRepository(session).get(wanted.plan_id)
         plan = found(known if known and known.is_active else None, "plan")
         check_trial(plan.trial_days, wanted.trial_days, is_admin=buyer.is_admin)
+        check_total(plan.amount_cents, wanted.quantity)
         cards = PaymentMethodRepository(session)
         chosen, default = None, await cards.default_of(buyer.user_id)
         if wanted.payment_method_id is not None:

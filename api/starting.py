@@ -56,6 +56,7 @@ async def start_subscription(
         ConflictError: The user has this plan already (`already_subscribed`), or is billed in
             another currency (`currency_mismatch`).
         ForbiddenError: Only an administrator gives such a trial.
+        InvalidInputError: So many of the plan cost more than Stripe charges at once.
         OutcomePendingError: No row was committed within 5 s; the start goes on.
     """
     if await _read(sessions, subscription_id) is None:

@@ -22,6 +22,7 @@ from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from commands.findings import DoubtError, Finding, UnwellError
 from commands.parked import check_parked_steps
+from commands.place import Place
 from commands.stripe.checks import check_endpoint, check_portal
 from config import MailSecurity, Settings
 from database.session import make_engine
@@ -37,23 +38,29 @@ PATIENCE_SECONDS = 10.0
 Check = Callable[[], Awaitable[str]]
 
 
-async def examine(settings: Settings, facts: dict[str, Any] | None = None) -> list[Finding]:
+async def examine(
+    settings: Settings,
+    facts: dict[str, Any] | None = None,
+    stack: Path | None = None,
+) -> list[Finding]:
     """Ask everything that the product needs.
 
     Args:
         settings: Which were understood already.
         facts: What `stack.json` says, if a running stack is examined.
+        stack: What the person named with --stack, if anything.
 
     Returns:
         One finding a check.
     """
+    place = Place.of(stack, facts)
     checks: dict[str, Check] = {
         "database": lambda: _database(settings),
         "Temporal": lambda: _temporal(settings),
         "Stripe": lambda: _stripe(settings),
         "webhook secret": lambda: check_webhook_secret(settings),
-        "webhook endpoint": lambda: check_endpoint(settings),
-        "customer portal": lambda: check_portal(settings),
+        "webhook endpoint": lambda: check_endpoint(settings, place),
+        "customer portal": lambda: check_portal(settings, place),
         "parked steps": lambda: check_parked_steps(settings),
         "Chroma": lambda: _chroma(settings),
         "models": lambda: _models(settings),

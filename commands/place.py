@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -27,6 +27,24 @@ _FACTS = (
     "admin_api_key",
     "stripe_webhook_secret",
 )
+
+
+class Place(NamedTuple):
+    """Where a command is called for.
+
+    Args:
+        stack: What the person named with --stack, if anything.
+        is_stripe_own: Whether Stripe is the stack's own stand-in, which was started with the
+            API's address and sends its events there by itself.
+    """
+
+    stack: Path | None = None
+    is_stripe_own: bool = False
+
+    @classmethod
+    def of(cls, stack: Path | None, facts: Mapping[str, Any] | None) -> "Place":
+        """Return the place of a stack, by what its `stack.json` says."""
+        return cls(stack, facts is not None and "stripe" in facts.get("pids", {}))
 
 
 class PlaceError(Exception):

@@ -101,3 +101,9 @@ class PaymentMethodRepository:
             .where(PaymentMethod.payment_method_id == payment_method_id)
             .values(is_default=False, detached_at=func.now()),
         )
+
+    async def lock_card(self, fingerprint: str) -> None:
+        """Let nobody else decide about a card, whoever owns it, until this transaction ends."""
+        await self._session.execute(
+            select(func.pg_advisory_xact_lock(func.hashtext(fingerprint))),
+        )

@@ -68,5 +68,3 @@ Duration = Annotated[
     BeforeValidator(parse_duration, json_schema_input_type=_DurationText),
     PlainSerializer(format_duration, return_type=str),
 ]
-
-CurrencyCode = Annotated[str, StringConstraints(pattern="^[a-z]{3}$", to_lower=True)]

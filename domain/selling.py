@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from domain.errors import ConflictError, ForbiddenError
+from domain.errors import ConflictError, ForbiddenError, InvalidInputError
+from domain.money import AMOUNT_MAX
 
 
 def already_subscribed(subscription_id: UUID) -> ConflictError:
@@ -30,6 +31,23 @@ def check_currency(plan_currency_code: str, billed_in: str | None) -> None:
             "currency_mismatch",
             {"currency_code": billed_in, "plan_currency_code": plan_currency_code},
         )
+
+
+def check_total(amount_cents: int, quantity: int) -> None:
+    """Check that an order costs no more than Stripe charges at once.
+
+    Args:
+        amount_cents: Of one, in minor units.
+        quantity: How many.
+
+    Raises:
+        InvalidInputError: It costs more.
+    """
+    if amount_cents * quantity > AMOUNT_MAX:
+        most = AMOUNT_MAX // amount_cents
+        message = f"of this plan {most} fit into one order: Stripe charges {AMOUNT_MAX} at the most"
+        faults = [{"field": "body.quantity", "message": message}]
+        raise InvalidInputError("the input is not valid", details={"errors": faults})
 
 
 def check_trial(of_plan: int, wanted: int | None, *, is_admin: bool) -> None:

@@ -151,7 +151,11 @@ async def change_payment_method(
     temporal: TemporalDep,
     once: OnceDep,
 ) -> JSONResponse:
-    """Pay with another card from now on. An unpaid invoice is tried on it at once."""
+    """Pay with another card from now on. An unpaid invoice is tried on it at once.
+
+    The first invoice is not: while the subscription is `incomplete`, the customer pays that one on
+    Stripe's page, at `next_action_url`.
+    """
 
     async def work(claim: Claim) -> SubscriptionOut:
         async with sessions() as session:

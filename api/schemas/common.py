@@ -15,13 +15,12 @@ from pydantic import (
 
 from api.card_guard import masked, refuse_card_number
 from database.paging import Page
+from domain.money import AMOUNT_MAX
 
 # The largest whole number that JSON carries everywhere without loss.
 COUNT_MAX = 2**53
 # What a number of an event can be.
 SEQ_MAX = 2**63 - 1
-# What Stripe takes at the most, in minor units.
-AMOUNT_MAX = 99_999_999
 
 # For what people write: card numbers in it are masked before it goes anywhere.
 MASKED = AfterValidator(masked)

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from api.schemas.common import MASKED, Amount, Input, Output, WebAddress
 from api.schemas.parked import Parkable, parked_facts
 from database.models import Payment, PaymentAttempt, PaymentRetry, Refund
-from domain.messages import CurrencyCode
+from domain.money import CurrencyCode
 from domain.payments import PaymentStatus, RefundStatus
 from domain.retries import AttemptTrigger, RetryStatus
 from domain.subscriptions import Access

@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 from api.schemas.common import (
-    AMOUNT_MAX,
     COUNT_MAX,
     MASKED,
     NO_CARD,
@@ -17,7 +16,8 @@ from api.schemas.common import (
     Output,
 )
 from database.models import Plan
-from domain.messages import CurrencyCode, Duration
+from domain.messages import Duration
+from domain.money import AMOUNT_MAX, CurrencyCode
 from domain.retries import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), NO_CARD]

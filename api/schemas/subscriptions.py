@@ -11,6 +11,7 @@ from api.schemas.common import WHOLE, Input, Output
 from api.schemas.parked import Parkable, parked_facts
 from api.schemas.plans import TrialDays
 from database.models import Subscription
+from domain.money import AMOUNT_MAX
 from domain.subscriptions import Access, SubscriptionStatus
 
 _EXAMPLE: dict[str, Any] = {
@@ -43,7 +44,10 @@ class NewSubscription(Input):
         default=None,
         description="Without it the default card pays.",
     )
-    quantity: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] = 1
+    quantity: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] = Field(
+        default=1,
+        description=f"Together they may cost {AMOUNT_MAX} minor units, as much as Stripe charges.",
+    )
     trial_days: TrialDays | None = Field(
         default=None,
         description="Without it the plan's, once per user. More than that is an administrator's.",

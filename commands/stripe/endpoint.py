@@ -1,8 +1,10 @@
 """Set up the webhook endpoint at Stripe."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from adapters.stripe.setup import PINNED_VERSION, StripeSetup
+from commands.stripe.advice import setup_command
 from commands.stripe.changes import Changes
 from domain.stripe_setup import WANTED_TYPES, EndpointMade, EndpointSnapshot
 from services.stripe_idempotency import post_once
@@ -16,10 +18,17 @@ _ANSWER_LOST = (
 class EndpointSetup:
     """The endpoint at one address; Stripe never changes an endpoint's API version."""
 
-    def __init__(self, stripe: StripeSetup, url: str, changes: Changes) -> None:
+    def __init__(
+        self,
+        stripe: StripeSetup,
+        url: str,
+        changes: Changes,
+        stack: Path | None,
+    ) -> None:
         self._stripe = stripe
         self._url = url
         self._changes = changes
+        self._stack = stack
 
     async def set_up(self, *, is_old_removed: bool) -> None:
         """Make or change the endpoint of the pinned version, and tell of those of other versions.
@@ -101,11 +110,11 @@ class EndpointSetup:
                 f"webhook endpoint {endpoint.endpoint_id} at the same address stays: it sends API "
                 f"version {_version(endpoint)}, and Stripe cannot change that",
             )
+        command = setup_command(self._url, self._stack, is_old_removed=True)
         self._changes.say(
             "  1. set STRIPE__PREVIOUS_WEBHOOK_SECRET to the secret in use, STRIPE__WEBHOOK_SECRET "
             "to that of the new endpoint, and start the API again\n"
-            "  2. then remove what is old: "
-            f"python cli.py stripe setup --url {self._url} --remove-old\n"
+            f"  2. then remove what is old: {command}\n"
             "  3. then unset STRIPE__PREVIOUS_WEBHOOK_SECRET",
         )
 

@@ -4,12 +4,16 @@ from urllib.parse import urlsplit
 
 from adapters.stripe.client import open_client
 from adapters.stripe.setup import StripeSetup
+from commands.place import Place
+from commands.stripe.advice import ANY_URL, SENDS_ITSELF
 from commands.stripe.changes import Changes, Say
 from commands.stripe.endpoint import EndpointSetup
 from commands.stripe.portal import PortalSetup
 from config import StripeSettings
 from domain.errors import InvalidInputError
 from domain.stripe_setup import WEBHOOK_PATH
+
+HERE = Place()
 
 
 async def set_up_stripe(
@@ -19,6 +23,7 @@ async def set_up_stripe(
     *,
     is_dry_run: bool = False,
     is_old_removed: bool = False,
+    place: Place = HERE,
 ) -> None:
     """Bring Stripe's side to what the product needs; a second time there is nothing to change.
 
@@ -28,16 +33,27 @@ async def set_up_stripe(
         say: Takes each line that tells what is changed.
         is_dry_run: Tell what would be changed, and change nothing.
         is_old_removed: Delete the endpoints of other API versions at this address.
+        place: What the command was called for.
 
     Raises:
-        InvalidInputError: Stripe cannot send to this address.
+        InvalidInputError: Stripe cannot send to this address, or is the stack's own stand-in.
         ApplicationError: Stripe refuses, or is down.
     """
     _check(url, is_stripe_itself=settings.is_stripe_itself)
+    if place.is_stripe_own:
+        raise InvalidInputError(
+            f"{settings.api_base} is the stack's own stand-in for Stripe and {SENDS_ITSELF}: with "
+            "an endpoint each would come twice",
+        )
+    if not settings.is_stripe_itself:
+        say(
+            f"{settings.api_base} is a stand-in for Stripe: if it was started with --webhook-url, "
+            "each event comes twice",
+        )
     changes = Changes(say, is_dry_run=is_dry_run)
     async with open_client(settings.api_key.get_secret_value(), settings.api_base) as client:
         stripe = StripeSetup(client)
-        await EndpointSetup(stripe, url, changes).set_up(is_old_removed=is_old_removed)
+        await EndpointSetup(stripe, url, changes, place.stack).set_up(is_old_removed=is_old_removed)
         await PortalSetup(stripe, changes).set_up()
     if changes.count == 0:
         say("nothing to change")
@@ -52,4 +68,4 @@ def _check(url: str, *, is_stripe_itself: bool) -> None:
     parts = urlsplit(url)
     schemes = {"https"} if is_stripe_itself else {"https", "http"}
     if parts.scheme not in schemes or not parts.hostname or not parts.path.endswith(WEBHOOK_PATH):
-        raise InvalidInputError(f"--url must be https://<your API>{WEBHOOK_PATH}")
+        raise InvalidInputError(f"--url must be {ANY_URL}")

@@ -322,7 +322,12 @@ async def test_bad_input_is_refused(user: Person, admin: Person, card: MakeCard)
     method = await attach(user, await card("ok"))
     body: dict[str, Any] = {"amount_cents": 100, "currency_code": "usd"}
     body["payment_method_id"] = method
-    for change in ({"amount_cents": 0}, {"currency_code": "dollars"}, {"colour": "red"}):
+    for change in (
+        {"amount_cents": 0},
+        {"currency_code": "dollars"},
+        {"currency_code": "xxx"},
+        {"colour": "red"},
+    ):
         problem(await user.post("payments", **body | change), 422, "invalid_input")
     problem(await user.post("payments", **body | {"payment_method_id": str(uuid4())}), 404, NONE)
     problem(await user.post("payments", **body | {"user_id": str(uuid4())}), 404, NONE)

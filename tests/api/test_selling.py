@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from activities.subscription_rows import SubscriptionRowActivities
+from activities.subscription_rows import _insert as insert_row
 from api.schemas.subscriptions import NewSubscription
 from api.selling import Buyer, resolve_subscription
 from database.models import Subscription
 from database.session import Sessions
+from domain.billing import SubscriptionOrder, SubscriptionRequest
 from domain.errors import ConflictError
 from tests.api.conftest import Person, make_plan, problem, until
 from tests.api.support import add_subscription
@@ -84,6 +88,67 @@ async def test_of_twins_in_parallel_one_subscribes(
     for reply in replies:
         if reply.status_code == 409:
             problem(reply, 409, "already_subscribed")
+
+
+async def test_of_two_currencies_in_parallel_one_is_billed(
+    admin: Person, user: Person, card: MakeCard
+) -> None:
+    await add_card(user, await card("ok"))
+    plans = [await make_plan(admin, currency_code=code) for code in ("usd", "eur") * 2]
+    replies = await asyncio.gather(
+        *[user.post("subscriptions", plan_id=plan["plan_id"]) for plan in plans]
+    )
+    taken = {
+        plan["currency_code"]
+        for plan, reply in zip(plans, replies, strict=True)
+        if reply.status_code == 202
+    }
+    assert len(taken) == 1, [reply.text for reply in replies]
+    for plan, reply in zip(plans, replies, strict=True):
+        if plan["currency_code"] not in taken:
+            body = problem(reply, 409, "currency_mismatch")
+            wanted = {"currency_code": taken.copy().pop()}
+            assert body["details"] == wanted | {"plan_currency_code": plan["currency_code"]}
+        else:
+            assert reply.status_code == 202, reply.text
+
+
+async def test_of_trials_in_parallel_a_user_has_one(
+    admin: Person, user: Person, card: MakeCard
+) -> None:
+    await add_card(user, await card("ok"))
+    plan = await make_plan(admin, is_stackable=True, trial_days=10)
+    made = await asyncio.gather(*[subscribe(user, plan) for _ in range(3)])
+    statuses = sorted(each["subscription_status"] for each in made)
+    assert statuses == ["active", "active", "trialing"]
+
+
+async def test_of_trials_in_parallel_a_card_has_one(
+    admin: Person, user: Person, other: Person
+) -> None:
+    plan = await make_plan(admin, trial_days=10, is_trial_once_per_card=True)
+    for person in (user, other):
+        await add_card(person, "pm_card_mastercard")
+    made = await asyncio.gather(*[subscribe(person, plan) for person in (user, other)])
+    assert sorted(each["subscription_status"] for each in made) == ["active", "trialing"]
+
+
+@pytest.mark.parametrize(
+    ("amount_cents", "quantity", "is_taken"),
+    [(99_999_999, 1, True), (99_999_999, 2, False), (100, 1_000_000, False), (0, 1_000_000, True)],
+)
+async def test_an_order_costs_no_more_than_stripe_charges(
+    admin: Person, user: Person, amount_cents: int, quantity: int, is_taken: bool
+) -> None:
+    plan = await make_plan(admin, amount_cents=amount_cents)
+    reply = await user.post("subscriptions", plan_id=plan["plan_id"], quantity=quantity)
+    if is_taken:
+        assert reply.status_code == 202, reply.text
+        return
+    body = problem(reply, 422, "invalid_input")
+    (error,) = body["details"]["errors"]
+    assert error["field"] == "body.quantity"
+    assert (await user.get("subscriptions"))["items"] == []
 
 
 async def test_a_refusal_is_the_same_for_the_same_key(
@@ -167,3 +232,36 @@ async def test_a_card_has_one_trial_if_the_plan_says_so(
     await subscribe(user, plan)
     made = await subscribe(other, plan)
     assert made["subscription_status"] == ("active" if is_once_per_card else "trialing")
+
+
+async def test_a_start_waits_for_another_one_with_the_same_card(
+    admin: Person, user: Person, other: Person, sessions: Sessions
+) -> None:
+    plan = await make_plan(admin, trial_days=10, is_trial_once_per_card=True)
+
+    def order(person: Person) -> SubscriptionOrder:
+        request = SubscriptionRequest(
+            user_id=person.user_id,
+            plan_id=UUID(plan["plan_id"]),
+            stripe_price_id=plan["stripe_price_id"],
+            trial_days=10,
+            is_trial_once_per_card=True,
+            has_card=True,
+            card_fingerprint=f"card of {user.email}",
+        )
+        return SubscriptionOrder(subscription_id=uuid4(), at=datetime.now(UTC), request=request)
+
+    first, second = order(user), order(other)
+    opening = SubscriptionRowActivities(sessions).open_subscription
+    async with sessions.begin() as session:
+        assert first.request is not None
+        await insert_row(session, first, first.request)
+        late = asyncio.create_task(opening(second))
+        done, _ = await asyncio.wait([late], timeout=0.5)
+        assert not done
+    await late
+    async with sessions() as session:
+        rows = [
+            await session.get_one(Subscription, each.subscription_id) for each in (first, second)
+        ]
+    assert [row.trial_days for row in rows] == [10, 0]

@@ -1,9 +1,12 @@
 """`stripe setup` and what the doctor says of it, with a Stripe of their own."""
 
+import json
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +16,8 @@ from pydantic import SecretStr
 from adapters.stripe.setup import PINNED_VERSION
 from adapters.tls import trusted
 from commands.findings import DoubtError, UnwellError
+from commands.place import _FACTS as STACK_FACTS
+from commands.place import Place
 from commands.stripe.checks import check_endpoint, check_portal, judge_endpoints, judge_portals
 from commands.stripe.setup import set_up_stripe
 from config import AuthSettings, Settings, StripeSettings
@@ -49,10 +54,16 @@ class Account:
         self.settings = StripeSettings(api_base=base)
         self._http = http
 
-    async def run(self, **options: bool) -> list[str]:
+    async def run(self, *, is_dry_run: bool = False, is_old_removed: bool = False) -> list[str]:
         """Run the command, and return what it says."""
         lines: list[str] = []
-        await set_up_stripe(self.settings, URL, lines.append, **options)
+        await set_up_stripe(
+            self.settings,
+            URL,
+            lines.append,
+            is_dry_run=is_dry_run,
+            is_old_removed=is_old_removed,
+        )
         return lines
 
     async def all(self, kind: str) -> list[dict[str, Any]]:
@@ -114,7 +125,8 @@ async def test_the_first_run_makes_all_of_it_and_the_second_nothing(account: Acc
 
 async def test_a_dry_run_tells_all_and_changes_nothing(account: Account) -> None:
     said = await account.run(is_dry_run=True)
-    assert [line.partition(": would be made")[1] for line in said] == [": would be made"] * 2
+    assert "if it was started with --webhook-url, each event comes twice" in said[0]
+    assert [line.partition(": would be made")[1] for line in said[1:]] == [": would be made"] * 2
     assert await account.all(ENDPOINTS) == await account.all(PORTALS) == []
     await account.run()
     (endpoint,) = await account.all(ENDPOINTS)
@@ -220,8 +232,9 @@ def settings_of(stripe: StripeSettings, public_url: str = "https://api.example.c
 
 async def test_the_doctor_reads_back_what_was_made(account: Account) -> None:
     ours = settings_of(account.settings)
-    assert "which sends to its own address" in await check_endpoint(ours)
-    assert "where nothing needs one" in await check_portal(ours)
+    for found in (await check_endpoint(ours), await check_portal(ours)):
+        assert found.startswith(f"none at {ours.stripe.api_base}")
+        assert "stripe setup" not in found
     await account.run()
     (endpoint,), (portal,) = await account.all(ENDPOINTS), await account.all(PORTALS)
     version = f"API version {PINNED_VERSION}, {len(WANTED_TYPES)} event types"
@@ -293,9 +306,95 @@ def test_an_endpoint_is_known_by_its_address_or_by_who_made_it() -> None:
     proxied = endpoint(3, url="https://example.com/hooks", is_ours=True)
     assert judge_endpoints([stranger, proxied], elsewhere).startswith("we_3 at")
     with pytest.raises(UnwellError, match="Stripe has no endpoint of ours: run `python"):
-        judge_endpoints([stranger], elsewhere)
+        judge_endpoints([stranger], ours)
     with pytest.raises(UnwellError, match="there is no configuration of ours: run `python"):
-        judge_portals([], elsewhere)
+        judge_portals([], ours)
+
+
+@pytest.mark.parametrize("stack", [None, Path("/tmp/a stack")])
+def test_what_the_doctor_advises_runs_as_it_is_written(stack: Path | None) -> None:
+    ours, place = settings_of(StripeSettings()), Place(stack)
+    old = endpoint(1, api_version=OLD_VERSION)
+    judges: list[Callable[[], str]] = [
+        lambda: judge_endpoints([], ours, place),
+        lambda: judge_endpoints([endpoint(1, is_enabled=False)], ours, place),
+        lambda: judge_endpoints([old, endpoint(2)], ours, place),
+        lambda: judge_portals([], ours, place),
+    ]
+    for judge in judges:
+        with pytest.raises((UnwellError, DoubtError)) as caught:
+            judge()
+        command = str(caught.value).split("`")[1]
+        words = shlex.split(command)
+        assert words[:6] == ["python", "cli.py", "stripe", "setup", "--url", URL]
+        assert [word for word in words[6:] if word != "--remove-old"] == (
+            ["--stack", str(stack)] if stack else []
+        )
+
+
+def test_where_stripe_cannot_send_the_doctor_names_no_address() -> None:
+    here = settings_of(StripeSettings(), "http://127.0.0.1:8000")
+    for judge in (judge_endpoints, judge_portals):
+        with pytest.raises(UnwellError) as caught:
+            judge([], here)
+        assert f"--url 'https://<your API>{WEBHOOK_PATH}'`" in str(caught.value)
+
+
+OWN = Place(is_stripe_own=True)
+
+
+async def test_a_stack_s_own_stripe_gets_no_endpoint(account: Account) -> None:
+    lines: list[str] = []
+    for is_dry_run in (False, True):
+        with pytest.raises(InvalidInputError, match="sends its events to the API by itself"):
+            await set_up_stripe(
+                account.settings, URL, lines.append, is_dry_run=is_dry_run, place=OWN
+            )
+    assert not lines
+    assert await account.all(ENDPOINTS) == await account.all(PORTALS) == []
+    ours = settings_of(account.settings)
+    assert "sends its events to the API by itself" in await check_endpoint(ours, OWN)
+    assert "where nothing needs one" in await check_portal(ours, OWN)
+
+
+async def test_an_endpoint_of_a_stack_s_own_stripe_is_one_too_many(account: Account) -> None:
+    await account.run()
+    (made,) = await account.all(ENDPOINTS)
+    ours = settings_of(account.settings)
+    with pytest.raises(DoubtError, match=f"^{made['id']} at {URL} is one too many") as caught:
+        await check_endpoint(ours, OWN)
+    # Reason: not every machine has curl.
+    *command, address, _, login = shlex.split(str(caught.value).split("`")[1])
+    assert command == ["curl", "-X", "DELETE"]
+    async with httpx.AsyncClient(verify=trusted(), auth=(login.rstrip(":"), "")) as http:
+        (await http.delete(address)).raise_for_status()
+    assert await account.all(ENDPOINTS) == []
+
+
+def test_the_command_line_knows_a_stack_s_own_stripe(account: Account, tmp_path: Path) -> None:
+    base = account.settings.api_base or ""
+    facts: dict[str, Any] = dict.fromkeys(STACK_FACTS, "http://127.0.0.1:9")
+    facts |= {"ready": True, "database_url": NOWHERE, "temporal": "127.0.0.1:9", "stripe": base}
+    facts |= {"stripe_webhook_secret": "whsec_x", "mail": "127.0.0.1:9"}
+    (tmp_path / "secrets.json").write_text(json.dumps({"jwt_secret": "x" * 32}))
+
+    def run(*words: str, **pids: list[int]) -> tuple[int, str]:
+        (tmp_path / "stack.json").write_text(json.dumps(facts | {"pids": pids}))
+        command = [sys.executable, "cli.py", *words, "--stack", str(tmp_path)]
+        told = subprocess.run(
+            command, cwd=PROJECT, env={"PATH": ""}, text=True, capture_output=True, check=False
+        )
+        return told.returncode, told.stdout + told.stderr
+
+    set_up = ("stripe", "setup", "--url", URL)
+    code, told = run(*set_up, stripe=[1])
+    assert (code, told.count("\n")) == (2, 1)
+    assert "sends its events to the API by itself" in told
+    _, told = run("doctor", stripe=[1])
+    assert "sends its events to the API by itself" in told
+    assert "stripe setup" not in told
+    code, told = run(*set_up)
+    assert code == 0, told
 
 
 def test_an_old_endpoint_beside_the_new_one_is_a_doubt() -> None:

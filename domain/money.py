@@ -1,0 +1,40 @@
+"""What Stripe charges: in which currencies, and how much at the most.
+
+The currencies are those of https://docs.stripe.com/currencies, for accounts of all countries.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+# In minor units, whatever the currency.
+AMOUNT_MAX = 99_999_999
+
+CURRENCY_CODES = (
+    "aed", "afn", "all", "amd", "ang", "aoa", "ars", "aud", "awg", "azn", "bam", "bbd", "bdt",
+    "bgn", "bhd", "bif", "bmd", "bnd", "bob", "brl", "bsd", "bwp", "byn", "bzd", "cad", "cdf",
+    "chf", "clp", "cny", "cop", "crc", "cve", "czk", "djf", "dkk", "dop", "dzd", "egp", "etb",
+    "eur", "fjd", "fkp", "gbp", "gel", "gip", "gmd", "gnf", "gtq", "gyd", "hkd", "hnl", "htg",
+    "huf", "idr", "ils", "inr", "isk", "jmd", "jod", "jpy", "kes", "kgs", "khr", "kmf", "krw",
+    "kwd", "kyd", "kzt", "lak", "lbp", "lkr", "lrd", "lsl", "mad", "mdl", "mga", "mkd", "mmk",
+    "mnt", "mop", "mur", "mvr", "mwk", "mxn", "myr", "mzn", "nad", "ngn", "nio", "nok", "npr",
+    "nzd", "omr", "pab", "pen", "pgk", "php", "pkr", "pln", "pyg", "qar", "ron", "rsd", "rub",
+    "rwf", "sar", "sbd", "scr", "sek", "sgd", "shp", "sle", "sos", "srd", "std", "szl", "thb",
+    "tjs", "tnd", "top", "try", "ttd", "twd", "tzs", "uah", "ugx", "usd", "uyu", "uzs", "vnd",
+    "vuv", "wst", "xaf", "xcd", "xcg", "xof", "xpf", "yer", "zar", "zmw",
+)  # fmt: skip
+_KNOWN = frozenset(CURRENCY_CODES)
+
+
+def _known(code: str) -> str:
+    if code not in _KNOWN:
+        raise ValueError("Stripe charges in no such currency; a code is like usd")
+    return code
+
+
+# Reason: an enum would do the same, and list all of them in every refusal.
+CurrencyCode = Annotated[
+    str,
+    AfterValidator(_known),
+    Field(json_schema_extra={"enum": list(CURRENCY_CODES)}),
+]

@@ -1,0 +1,31 @@
+"""What can be charged: in which currencies, and how much."""
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from domain.money import AMOUNT_MAX, CURRENCY_CODES, CurrencyCode
+from sandbox.stripe import amounts
+from sandbox.stripe.errors import ApiError
+
+CURRENCY = TypeAdapter(CurrencyCode)
+
+
+def test_what_is_taken_is_what_is_described() -> None:
+    described = CURRENCY.json_schema()
+    assert described == {"type": "string", "enum": sorted(CURRENCY_CODES)}
+    assert [CURRENCY.validate_python(code) for code in described["enum"]] == described["enum"]
+
+
+@pytest.mark.parametrize("code", ["xxx", "xau", "dem", "USD", " usd", "usd\n", "", "dollars", 5])
+def test_what_is_no_currency_is_refused_and_not_given_back(code: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CURRENCY.validate_python(code)
+    (error,) = caught.value.errors()
+    assert repr(code) not in error["msg"]
+
+
+def test_the_stand_in_charges_in_the_same_currencies_and_as_much() -> None:
+    assert set(CURRENCY_CODES) == amounts._CURRENCIES
+    amounts.check(AMOUNT_MAX, "usd")
+    with pytest.raises(ApiError):
+        amounts.check(AMOUNT_MAX + 1, "usd")
