@@ -1,5 +1,6 @@
 """The ways that a lifecycle can go. Each story enters its phases one after the other."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ SOFT = "insufficient_funds"
 WAITING = ("waiting", "charging")
 ASKING = ("waiting_payment_method", "waiting_authentication")
 ENDED = ("canceled", "incomplete_expired")
+_LOOK_COUNT = 10
 _OVER = ("recovered", "exhausted", "canceled", "written_off")
 
 POLICIES: dict[str, tuple[Json, Policy]] = {
@@ -165,9 +167,20 @@ async def last_resort(life: Life, order: Order) -> None:
     await _tries(life, 3)
     await _turn(life, order, Phase.LAST_RESORT)
     retry = await life.reach_retry(*_OVER)
+    if order.policy == "write off" and retry["retry_status"] == "exhausted":
+        await _stays_out(life)
     # Reason: whoever pays on Stripe's page meanwhile goes on.
     if order.policy == "cancel" and retry["retry_status"] == "exhausted":
         await life.reach_status(*ENDED)
+
+
+async def _stays_out(life: Life) -> None:
+    """Look for a while whether a write-off gives access, which makes it active at Stripe."""
+    for _ in range(_LOOK_COUNT):
+        if (await life.view())["access"] == "full":
+            life.problems.append("what was written off gives access")
+            return
+        await asyncio.sleep(0.5)
 
 
 async def older_debt(life: Life, order: Order) -> None:
