@@ -1,6 +1,6 @@
 """All SQL about invoices. Never commits: the caller owns the transaction."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -15,6 +15,7 @@ from domain.seen import InvoiceSeen, KnownInvoices
 # Reason: what was written off can still be paid; these two cannot change any more.
 _SETTLED = frozenset({"paid", "void"})
 _DELETED = "deleted"
+_NOT_FINALIZED = frozenset({"draft", _DELETED})
 _NOT_STORED = {"is_attempted", "is_charged_automatically", "paid_at", "payments"}
 
 
@@ -71,6 +72,27 @@ class InvoiceRepository:
             return None
         statement = select(Invoice.stripe_invoice_id).where(Invoice.invoice_id == invoice_id)
         return await self._session.scalar(statement)
+
+    async def newest_status(self, subscription_id: UUID) -> str | None:
+        """Return the status of a subscription's newest finalized invoice; None without one."""
+        statement = (
+            select(Invoice.invoice_status)
+            .where(
+                Invoice.subscription_id == subscription_id,
+                Invoice.invoice_status.not_in(_NOT_FINALIZED),
+            )
+            .order_by(Invoice.invoiced_at.desc(), Invoice.invoice_id.desc())
+        )
+        return await self._session.scalar(statement.limit(1))
+
+    async def list_open(self, subscription_id: UUID) -> Sequence[Invoice]:
+        """Return a subscription's open invoices, oldest first."""
+        statement = (
+            select(Invoice)
+            .where(Invoice.subscription_id == subscription_id, Invoice.invoice_status == "open")
+            .order_by(Invoice.invoiced_at, Invoice.invoice_id)
+        )
+        return (await self._session.scalars(statement)).all()
 
     async def list(self, subscription_id: UUID, limit: int, cursor: str | None) -> Page[Invoice]:
         """Return one page of a subscription's invoices, newest first."""

@@ -27,7 +27,7 @@ from api.selling import Buyer
 from api.starting import start_subscription
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
 from database.invoices import InvoiceRepository
-from database.models import Subscription, SubscriptionEvent
+from database.models import PaymentRetry, Subscription, SubscriptionEvent
 from database.payment_methods import PaymentMethodRepository
 from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
@@ -37,7 +37,9 @@ from domain.billing import OwedStep, SubscriptionCommand, SubscriptionStart
 from domain.errors import (
     IllegalCommandError,
 )
-from domain.explain import Explanation, Facts, RecoveryFacts, explain
+from domain.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
+from domain.parked import ParkedStep
+from domain.retries import RetryStatus
 from domain.subscriptions import CommandKind, SubscriptionStatus, decide
 from workflows.search_attributes import starting_attributes
 from workflows.subscription import SubscriptionWorkflow
@@ -54,7 +56,9 @@ async def get_own(
     return await _read(sessions, subscription_id, caller.scope)
 
 
-FACT_COLUMNS = Facts.model_fields.keys() - {"access", "is_price_foreign", "parked", "recoveries"}
+# What is no column of its own name: it is worked out, or read from other tables.
+_GATHERED = {"access", "parked", "newest_invoice_status", "open_invoices", "recoveries"}
+FACT_COLUMNS = Facts.model_fields.keys() - _GATHERED
 OwnDep = Annotated[Subscription, Depends(get_own)]
 
 
@@ -229,18 +233,26 @@ async def list_invoices(
 @router.get("/{subscription_id}/explain", responses=problems(401, 404, 422, 503))
 async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> Explanation:
     """Tell why the subscription is where it is, and what happens next."""
+    subscription_id = subscription.subscription_id
     async with sessions() as session:
-        repository = PaymentRetryRepository(session)
-        retries = await repository.list_open(subscription_id=subscription.subscription_id)
+        invoices = InvoiceRepository(session)
+        newest_invoice_status = await invoices.newest_status(subscription_id)
+        unpaid = await invoices.list_open(subscription_id)
+        retries = await PaymentRetryRepository(session).list_open(subscription_id=subscription_id)
     return explain(
         Facts(
             **{name: getattr(subscription, name) for name in FACT_COLUMNS},
             access=access_of(subscription, now()),
             parked=tuple(OwedStep.model_validate(step).parked for step in subscription.parked_data),
-            recoveries=tuple(
-                RecoveryFacts(**{name: getattr(retry, name) for name in RecoveryFacts.model_fields})
-                for retry in retries
+            newest_invoice_status=newest_invoice_status,
+            open_invoices=tuple(
+                OpenInvoice(
+                    stripe_invoice_id=invoice.stripe_invoice_id,
+                    hosted_invoice_url=invoice.hosted_invoice_url,
+                )
+                for invoice in unpaid
             ),
+            recoveries=tuple(_recovery(retry) for retry in retries),
         ),
     )
 
@@ -280,6 +292,17 @@ async def _read(sessions: Sessions, subscription_id: UUID, user_id: UUID | None)
     async with sessions() as session:
         row = await SubscriptionRepository(session).get(subscription_id, user_id)
     return found(row, "subscription")
+
+
+def _recovery(row: PaymentRetry) -> RecoveryFacts:
+    return RecoveryFacts(
+        stripe_invoice_id=row.stripe_invoice_id,
+        retry_status=RetryStatus(row.retry_status),
+        attempt_count=row.attempt_count,
+        next_attempt_at=row.next_attempt_at,
+        decline_code=row.decline_code,
+        parked=tuple(ParkedStep.model_validate(step) for step in row.parked_data),
+    )
 
 
 def _event(row: SubscriptionEvent) -> SubscriptionEventOut:

@@ -1,7 +1,7 @@
 """Subscribing, looking, canceling, and being told why."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from temporalio.client import Client
 from config import Settings
 from domain.ids import resource_id
 from tests.api.conftest import API, Person, make_plan, problem, until
+from tests.world import STRIPE_HEADERS
 from workflows.subscription import SubscriptionWorkflow
 
 pytestmark = pytest.mark.usefixtures("workers")
@@ -108,6 +109,113 @@ async def test_events_come_oldest_first_in_pages(
     for bad in ("echo-me", "-1", "9" * 30):
         reply = await user.http.get(f"{API}/{path}/events", params={"cursor": bad})
         problem(reply, 422, "invalid_cursor")
+
+
+async def test_a_renewal_without_a_card_is_promised_no_charge(
+    user: Person,
+    plan: dict[str, Any],
+    card: MakeCard,
+) -> None:
+    added = await add_card(user, await card("ok"))
+    made = await subscribe(user, plan)
+    path = f"subscriptions/{made['subscription_id']}"
+    seen = await wait_status(user, made["subscription_id"], "active")
+    gone = await user.http.delete(f"{API}/payment-methods/{added['payment_method_id']}")
+    assert gone.status_code == 204
+    told = await user.get(f"{path}/explain")
+    assert told["because"] == ["The latest finalized invoice is paid."]
+    assert told["next"] == [{"what": "The subscription renews.", "at": seen["current_period_end"]}]
+
+
+class Sent:
+    """A subscription on invoice terms, with a plan whose grace is over as soon as it begins."""
+
+    def __init__(self, user: Person, made: dict[str, Any], stripe: httpx.AsyncClient) -> None:
+        self._user = user
+        self._stripe = stripe
+        self._path = f"subscriptions/{made['subscription_id']}"
+        self._workflow_id = made["workflow_id"]
+
+    async def do(self, temporal: Client, call: str, **body: Any) -> None:
+        """Do something at Stripe, and let its mailbox look."""
+        if call.startswith("_sandbox"):
+            reply = await self._stripe.post(f"/{call}", json=body)
+        else:
+            reply = await self._stripe.post(f"/v1/{call}", data=body)
+        reply.raise_for_status()
+        mailbox = temporal.get_workflow_handle(self._workflow_id)
+        await mailbox.signal(SubscriptionWorkflow.hint, [f"evt_{uuid4().hex}"])
+
+    async def told_when(self, sentence: str) -> Any:
+        """Return what is told once this is said."""
+
+        async def read() -> Any:
+            told = await self._user.get(f"{self._path}/explain")
+            return told if sentence in told["because"] else None
+
+        return await until(read)
+
+    async def newest_invoice(self) -> Any:
+        """Return the newest invoice, as the API shows it."""
+        return (await self._user.get(f"{self._path}/invoices"))["items"][0]
+
+
+@pytest.fixture
+async def sent(
+    admin: Person,
+    user: Person,
+    card: MakeCard,
+    settings: Settings,
+    dev_server: Client,
+) -> AsyncIterator[Sent]:
+    """A subscription that was changed to invoice terms at Stripe."""
+    name = f"p-{uuid4().hex[:8]}"
+    policy = {"schedules": {"default": ["1h"]}, "grace": "0s", "last_resort": "cancel"}
+    await admin.http.put(f"{API}/retry-policies/{name}", json=policy)
+    await add_card(user, await card("ok"))
+    made = await subscribe(user, await make_plan(admin, retry_policy=name))
+    seen = await wait_status(user, made["subscription_id"], "active")
+    base = settings.stripe.api_base or ""
+    async with httpx.AsyncClient(base_url=base, headers=STRIPE_HEADERS, timeout=100) as stripe:
+        terms = {"collection_method": "send_invoice", "days_until_due": "10"}
+        made_sent = Sent(user, made, stripe)
+        await made_sent.do(dev_server, f"subscriptions/{seen['stripe_subscription_id']}", **terms)
+        yield made_sent
+
+
+@pytest.mark.parametrize(
+    ("closing", "is_what"),
+    [("void", "void"), ("mark_uncollectible", "marked uncollectible"), ("pay", "paid")],
+)
+async def test_who_is_on_invoice_terms_is_told_of_no_charge(
+    user: Person,
+    sent: Sent,
+    dev_server: Client,
+    closing: str,
+    is_what: str,
+) -> None:
+    """A renewal is sent, falls due, its grace ends, and somebody closes it at Stripe."""
+    await sent.do(dev_server, "_sandbox/clock/advance", seconds=32 * 86_400)
+    told = await sent.told_when("An invoice is not paid.")
+    invoice = await sent.newest_invoice()
+    assert (told["subscription_status"], invoice["invoice_status"]) == ("active", "open")
+    assert [each["what"] for each in told["next"]][1:] == ["The subscription renews."]
+    assert told["next"][0]["what"].startswith("The open invoice can be paid at http")
+
+    await sent.do(dev_server, "_sandbox/clock/advance", seconds=12 * 86_400)
+    told = await sent.told_when("The grace period has ended, and access with it.")
+    overdue = ["Stripe calls the subscription past due.", "An invoice is not paid."]
+    assert told["because"][:-1] == overdue
+    (coming,) = told["next"]
+    assert coming["what"].startswith("The open invoice can be paid at http")
+    assert (await user.get("payment-retries"))["items"] == []
+
+    extra = {"paid_out_of_band": "true"} if closing == "pay" else {}
+    await sent.do(dev_server, f"invoices/{invoice['stripe_invoice_id']}/{closing}", **extra)
+    reason = f"The latest finalized invoice is {is_what}."
+    told = await sent.told_when(reason)
+    assert (told["subscription_status"], told["because"]) == ("active", [reason])
+    assert [each["what"] for each in told["next"]] == ["The subscription renews."]
 
 
 async def test_twins_start_one_subscription(

@@ -1,18 +1,56 @@
-"""Every state can be told to a person: why, and what comes next."""
+"""Every state can be told to a person: why, and what comes next; and only what the rows show."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 
-from domain.explain import Explanation, Facts, RecoveryFacts, explain
+from domain.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
 from domain.parked import ParkedStep
 from domain.retries import CLOSED, RetryStatus
-from domain.subscriptions import Access, SubscriptionStatus
+from domain.subscriptions import FINAL, Access, SubscriptionStatus
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SOON = NOW + timedelta(days=3)
 LATER = NOW + timedelta(days=14)
 PARKED = ParkedStep(step="sync", code="provider_rejected", message="no such price.", since=NOW)
+PAGE = "https://pay.example/1"
+OPEN = OpenInvoice(stripe_invoice_id="in_1", hosted_invoice_url=PAGE)
+OWING: dict[str, object] = {"open_invoices": (OPEN,), "newest_invoice_status": "open"}
+
+NOT_PAID = "An invoice is not paid."
+PAY = (f"The open invoice can be paid at {PAGE}.", None)
+RENEWS = ("The subscription renews.", SOON)
+ENDS = "The subscription ends, as asked."
+STAYS = ("It stays paused until somebody resumes or cancels it.", None)
+OVER = ("It does not renew any more; to come back, start a new subscription.", None)
+FOLLOWED = ("What Stripe tells of it next is shown here.", None)
+AGAIN = (
+    "What could not be done is tried again by itself; an administrator can try it at once.",
+    None,
+)
+COULD_NOT = "A step could not be taken and is tried again later (sync): no such price."
+
+ACTIVE = (SubscriptionStatus.ACTIVE, Access.FULL)
+TRIALING = (SubscriptionStatus.TRIALING, Access.FULL)
+IN_GRACE = (SubscriptionStatus.PAST_DUE, Access.GRACE)
+AFTER_GRACE = (SubscriptionStatus.PAST_DUE, Access.NONE)
+UNPAID = (SubscriptionStatus.UNPAID, Access.NONE)
+PAUSED = (SubscriptionStatus.PAUSED, Access.NONE)
+CANCELED = (SubscriptionStatus.CANCELED, Access.NONE)
+INCOMPLETE = (SubscriptionStatus.INCOMPLETE, Access.NONE)
+EXPIRED = (SubscriptionStatus.INCOMPLETE_EXPIRED, Access.NONE)
+
+PAST_DUE = "Stripe calls the subscription past due."
+NONE_OPEN = "No finalized invoice is open."
+WRITTEN_OFF = "The debt was given up: there is no access."
+PAUSE = "The subscription is paused: it makes no new invoices meanwhile."
+CANCEL = "The subscription was canceled."
+GRACE_OVER = "The grace period has ended, and access with it."
+IF_OPEN = "If an invoice is still open then, access ends."
+TRIAL = "The trial is running."
+
+Told = tuple[tuple[SubscriptionStatus, Access], dict[str, object], list[str], list[object]]
 
 
 def explained(
@@ -35,45 +73,215 @@ def all_words(told: Explanation) -> str:
     return " ".join([*told.because, *[coming.what for coming in told.next]])
 
 
-@pytest.mark.parametrize("status", SubscriptionStatus)
-@pytest.mark.parametrize("access", Access)
-@pytest.mark.parametrize("parked", [(), (PARKED,)])
+def newest(status: str | None, **facts: object) -> dict[str, object]:
+    return {"newest_invoice_status": status, "current_period_end": SOON} | facts
+
+
+CASES: dict[str, Told] = {
+    "paid up": (
+        ACTIVE, newest("paid"), ["The latest finalized invoice is paid."], [RENEWS],
+    ),
+    "void": (
+        ACTIVE, newest("void"), ["The latest finalized invoice is void."], [RENEWS],
+    ),
+    "marked uncollectible by support": (
+        ACTIVE,
+        newest("uncollectible"),
+        ["The latest finalized invoice is marked uncollectible."],
+        [RENEWS],
+    ),
+    "on invoice terms": (
+        ACTIVE,
+        newest("open", open_invoices=(OPEN,)),
+        ["Stripe calls the subscription active.", NOT_PAID],
+        [PAY, RENEWS],
+    ),
+    "an open invoice without a page": (
+        ACTIVE,
+        newest("open", open_invoices=(OpenInvoice(stripe_invoice_id="in_1"),)),
+        ["Stripe calls the subscription active.", NOT_PAID],
+        [("The open invoice waits for its payment.", None), RENEWS],
+    ),
+    "only an older one is open": (
+        ACTIVE,
+        newest("paid", open_invoices=(OPEN,)),
+        ["The latest finalized invoice is paid.", NOT_PAID],
+        [PAY, RENEWS],
+    ),
+    "without a finalized invoice": (
+        ACTIVE, newest(None), ["Stripe calls the subscription active."], [RENEWS],
+    ),
+    "ends with the period": (
+        ACTIVE,
+        newest("paid", cancel_at=SOON),
+        ["The latest finalized invoice is paid."],
+        [(ENDS, SOON)],
+    ),
+    "ends in a later period": (
+        ACTIVE,
+        newest("paid", cancel_at=LATER),
+        ["The latest finalized invoice is paid."],
+        [RENEWS, (ENDS, LATER)],
+    ),
+    "active only because it was given up": (
+        (SubscriptionStatus.ACTIVE, Access.NONE),
+        newest("uncollectible", is_written_off=True),
+        ["The latest finalized invoice is marked uncollectible.", WRITTEN_OFF],
+        [FOLLOWED],
+    ),
+    "trial": (
+        TRIALING,
+        {"trial_end": SOON},
+        [TRIAL, NONE_OPEN],
+        [("The trial ends.", SOON)],
+    ),
+    "trial with something to pay": (
+        TRIALING,
+        OWING | {"trial_end": SOON},
+        [TRIAL, NOT_PAID],
+        [PAY, ("The trial ends.", SOON)],
+    ),
+    "trial that is the end": (
+        TRIALING,
+        {"trial_end": SOON, "cancel_at": SOON},
+        [TRIAL, NONE_OPEN],
+        [(ENDS, SOON)],
+    ),
+    "past due on invoice terms, in grace": (
+        IN_GRACE,
+        OWING | {"grace_ends_at": LATER},
+        [PAST_DUE, NOT_PAID, "Access goes on for a grace period while an invoice is not paid."],
+        [PAY, (IF_OPEN, LATER)],
+    ),
+    "past due on invoice terms, after grace": (
+        AFTER_GRACE, OWING | {"grace_ends_at": NOW}, [PAST_DUE, NOT_PAID, GRACE_OVER], [PAY],
+    ),
+    "past due with nothing open": (
+        IN_GRACE,
+        {"newest_invoice_status": "void", "grace_ends_at": NOW},
+        [PAST_DUE, NONE_OPEN, "Access goes on meanwhile."],
+        [FOLLOWED],
+    ),
+    "past due, and its end is planned": (
+        IN_GRACE,
+        OWING
+        | {
+            "grace_ends_at": LATER,
+            "cancel_at": SOON,
+            "recoveries": (recovery(RetryStatus.WAITING, next_attempt_at=LATER),),
+        },
+        [PAST_DUE, NOT_PAID, "Access goes on for a grace period while an invoice is not paid."],
+        [(ENDS, SOON)],
+    ),
+    "past due and given up": (
+        AFTER_GRACE,
+        {"newest_invoice_status": "uncollectible", "is_written_off": True},
+        [PAST_DUE, NONE_OPEN, WRITTEN_OFF],
+        [FOLLOWED],
+    ),
+    "unpaid": (
+        UNPAID, OWING, ["Stripe calls the subscription unpaid.", NOT_PAID], [PAY],
+    ),
+    "unpaid with nothing open": (
+        UNPAID, {}, ["Stripe calls the subscription unpaid.", NONE_OPEN], [FOLLOWED],
+    ),
+    "paused": (PAUSED, {}, [PAUSE], [STAYS]),
+    "paused and owing": (PAUSED, OWING, [PAUSE, NOT_PAID], [PAY, STAYS]),
+    "paused until its end": (PAUSED, {"cancel_at": SOON}, [PAUSE], [(ENDS, SOON)]),
+    "paused and given up": (
+        PAUSED, {"is_written_off": True}, [PAUSE, WRITTEN_OFF], [STAYS],
+    ),
+    "canceled": (CANCELED, {"cancel_at": NOW}, [CANCEL], [OVER]),
+    "canceled with an open invoice": (CANCELED, OWING, [CANCEL, NOT_PAID], [OVER]),
+    "canceled with a step to take": (
+        CANCELED, {"cancel_at": NOW, "parked": (PARKED,)}, [CANCEL, COULD_NOT], [AGAIN, OVER],
+    ),
+    "canceled and given up": (CANCELED, {"is_written_off": True}, [CANCEL, WRITTEN_OFF], [OVER]),
+    "not paid at first": (EXPIRED, {}, ["The first payment was not made."], [OVER]),
+    "being made": (
+        INCOMPLETE,
+        {"stripe_subscription_id": None},
+        ["The subscription is being made at Stripe."],
+        [("Stripe answers, and the status follows.", None)],
+    ),
+    "could not be made": (
+        INCOMPLETE,
+        {"stripe_subscription_id": None, "parked": (PARKED,)},
+        ["The subscription is being made at Stripe.", COULD_NOT],
+        [AGAIN, ("Stripe answers, and the status follows.", None)],
+    ),
+    "incomplete": (
+        INCOMPLETE,
+        OWING | {"next_action_url": PAGE},
+        ["The first payment has not come through yet."],
+        [(f"Pay the first invoice at {PAGE}; unpaid for 23 hours, it expires.", None)],
+    ),
+    "incomplete, and its end is planned": (
+        INCOMPLETE,
+        {"cancel_at": LATER},
+        ["The first payment has not come through yet."],
+        [("Pay the first invoice; unpaid for 23 hours, it expires.", None), (ENDS, LATER)],
+    ),
+    "a step could not be taken": (
+        ACTIVE,
+        newest("paid", parked=(PARKED,)),
+        ["The latest finalized invoice is paid.", COULD_NOT],
+        [AGAIN, RENEWS],
+    ),
+    "a step of its payment retry could not be taken": (
+        AFTER_GRACE,
+        OWING
+        | {
+            "recoveries": (
+                recovery(RetryStatus.WAITING, next_attempt_at=NOW, parked=(PARKED,)),
+            ),
+        },
+        [PAST_DUE, NOT_PAID, COULD_NOT, GRACE_OVER],
+        [AGAIN],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_told_is_what_the_rows_show(name: str) -> None:
+    (status, access), facts, because, coming = CASES[name]
+    told = explained(status, access, **facts)
+    assert list(told.because) == because
+    assert [(each.what, each.at) for each in told.next] == coming
+
+
+STATES = list(product(SubscriptionStatus, Access, [(), (PARKED,)], [(), (OPEN,)]))
+
+
+@pytest.mark.parametrize(("status", "access", "parked", "unpaid"), STATES)
+@pytest.mark.parametrize("newest_status", [None, "open", "paid", "void", "uncollectible"])
 def test_there_is_always_a_reason_and_something_next(
     status: SubscriptionStatus,
     access: Access,
     parked: tuple[ParkedStep, ...],
+    unpaid: tuple[OpenInvoice, ...],
+    newest_status: str | None,
 ) -> None:
-    told = explained(status, access, parked=parked)
+    facts = {"parked": parked, "open_invoices": unpaid, "newest_invoice_status": newest_status}
+    told = explained(status, access, **facts)
     assert (told.subscription_status, told.access) == (status, access)
     assert told.because
     assert told.next
-    assert all(what[0].isupper() and what.endswith(".") for what in told.because)
-    assert all(coming.what[0].isupper() and coming.what.endswith(".") for coming in told.next)
+    said = [*told.because, *[coming.what for coming in told.next]]
+    assert all(what[0].isupper() and what.endswith(".") for what in said)
+    is_said_paid = "The latest finalized invoice is paid." in told.because
+    assert is_said_paid is (status is SubscriptionStatus.ACTIVE and newest_status == "paid")
+    assert "charged" not in all_words(told), "without a payment retry nobody knows that"
 
 
-def test_a_start_that_stripe_has_not_answered() -> None:
-    told = explained(SubscriptionStatus.INCOMPLETE, stripe_subscription_id=None)
-    assert told.because == ("The subscription is being made at Stripe.",)
-    assert "Stripe answers" in told.next[0].what
-
-
-def test_an_incomplete_one_names_the_page_to_pay_at() -> None:
-    told = explained(SubscriptionStatus.INCOMPLETE, next_action_url="https://pay.example/1")
-    assert "https://pay.example/1" in told.next[0].what
-    assert "23 hours" in explained(SubscriptionStatus.INCOMPLETE).next[0].what
-
-
-def test_what_comes_by_itself_has_a_time() -> None:
-    active = explained(SubscriptionStatus.ACTIVE, Access.FULL, current_period_end=SOON)
-    assert [coming.at for coming in active.next] == [SOON]
-    trial = explained(SubscriptionStatus.TRIALING, Access.FULL, trial_end=LATER)
-    assert [coming.at for coming in trial.next] == [LATER]
-
-
-def test_a_planned_end_replaces_the_renewal() -> None:
-    facts = {"cancel_at": LATER, "current_period_end": SOON}
-    told = explained(SubscriptionStatus.ACTIVE, Access.FULL, **facts)
-    assert [(coming.at, "ends" in coming.what) for coming in told.next] == [(LATER, True)]
+@pytest.mark.parametrize("status", sorted(set(SubscriptionStatus) - FINAL))
+def test_nothing_is_promised_for_after_the_end(status: SubscriptionStatus) -> None:
+    times = {"current_period_end": LATER, "trial_end": LATER, "grace_ends_at": LATER}
+    waiting = recovery(RetryStatus.WAITING, next_attempt_at=LATER)
+    facts = OWING | times | {"recoveries": (waiting,), "cancel_at": SOON}
+    told = explained(status, Access.GRACE, **facts)
+    assert {coming.at for coming in told.next} <= {None, SOON}
+    assert ENDS in [coming.what for coming in told.next]
 
 
 def test_a_waiting_retry_in_grace() -> None:
@@ -83,56 +291,70 @@ def test_a_waiting_retry_in_grace() -> None:
         next_attempt_at=SOON,
         decline_code="insufficient_funds",
     )
-    told = explained(
-        SubscriptionStatus.PAST_DUE,
-        Access.GRACE,
-        grace_ends_at=LATER,
-        recoveries=(waiting,),
-    )
+    facts = OWING | {"grace_ends_at": LATER, "recoveries": (waiting,)}
+    told = explained(SubscriptionStatus.PAST_DUE, Access.GRACE, **facts)
     assert [coming.at for coming in told.next] == [SOON, LATER]
     assert "insufficient funds" in all_words(told)
     assert "so far: 2" in all_words(told)
     assert "grace period while" in all_words(told)
+    assert PAGE not in all_words(told), "its payment retry has the word"
 
 
-def test_grace_that_has_ended_or_was_not_computed_yet() -> None:
-    over = explained(SubscriptionStatus.PAST_DUE, Access.NONE, grace_ends_at=NOW)
-    assert "grace period has ended" in all_words(over)
-    unknown = explained(SubscriptionStatus.PAST_DUE, Access.GRACE)
-    assert "access ends" not in all_words(unknown)
-    assert "open invoice" in unknown.next[0].what
+def test_grace_that_was_not_computed_yet() -> None:
+    told = explained(SubscriptionStatus.PAST_DUE, Access.GRACE, **OWING)
+    assert "access ends" not in all_words(told)
+    assert told.next[0].what == PAY[0]
 
 
 @pytest.mark.parametrize(
-    ("status", "word"),
+    ("status", "at", "words"),
     [
-        (RetryStatus.WAITING_PAYMENT_METHOD, "add another one"),
-        (RetryStatus.WAITING_AUTHENTICATION, "confirm the payment"),
-        (RetryStatus.PAUSED, "older invoice waits"),
-        (RetryStatus.CHARGING, "being charged right now"),
-        (RetryStatus.WAITING, "charged again"),
+        (RetryStatus.WAITING_PAYMENT_METHOD, None, "waits for another card"),
+        (RetryStatus.WAITING_AUTHENTICATION, None, "confirm the payment"),
+        (RetryStatus.PAUSED, None, "older invoice waits"),
+        (RetryStatus.CHARGING, None, "A charge is being tried right now."),
+        (RetryStatus.WAITING, SOON, "The payment is tried again."),
+        (RetryStatus.WAITING, None, "A payment retry looks at the open invoice."),
     ],
 )
-def test_each_open_recovery_says_what_it_waits_for(status: RetryStatus, word: str) -> None:
-    told = explained(SubscriptionStatus.PAST_DUE, recoveries=(recovery(status),))
-    assert word in told.next[0].what
+def test_each_open_recovery_says_what_it_waits_for(
+    status: RetryStatus,
+    at: datetime | None,
+    words: str,
+) -> None:
+    known = recovery(status, next_attempt_at=at)
+    told = explained(SubscriptionStatus.PAST_DUE, recoveries=(known,))
+    assert words in told.next[0].what
+    assert told.next[0].at == at
+
+
+@pytest.mark.parametrize(
+    ("decline_code", "words"),
+    [
+        ("lost_card", "The last charge did not go through: lost card."),
+        ("authentication_required", "did not go through: authentication required."),
+        ("no_payment_method", "There was no card that could be charged."),
+        ("card_attempt_limit_reached", "tried as often as the card networks allow"),
+        ("card_refused_before", "It was not charged again: the card was refused before."),
+    ],
+)
+def test_what_was_not_charged_was_not_declined(decline_code: str, words: str) -> None:
+    waiting = recovery(RetryStatus.WAITING_PAYMENT_METHOD, decline_code=decline_code)
+    told = explained(SubscriptionStatus.PAST_DUE, Access.NONE, recoveries=(waiting,), **OWING)
+    assert words in " ".join(told.because)
 
 
 @pytest.mark.parametrize("status", sorted(CLOSED))
 def test_closed_recoveries_are_history(status: RetryStatus) -> None:
-    closed = recovery(status, decline_code="lost_card", attempt_count=4)
+    closed = recovery(status, decline_code="lost_card", attempt_count=4, parked=(PARKED,))
     told = explained(SubscriptionStatus.ACTIVE, Access.FULL, recoveries=(closed,))
     assert len(told.next) == 1
     assert "lost card" not in all_words(told)
+    assert "no such price" not in all_words(told)
 
 
-def test_a_debt_that_was_given_up() -> None:
-    told = explained(SubscriptionStatus.PAST_DUE, Access.NONE, is_written_off=True)
-    assert "given up" in all_words(told)
-    assert "grace" not in all_words(told)
-
-
-def test_a_parked_one_says_who_has_to_act() -> None:
-    told = explained(SubscriptionStatus.ACTIVE, Access.FULL, parked=(PARKED,))
-    assert "no such price." in all_words(told)
-    assert "Support looks into it" in all_words(told)
+@pytest.mark.parametrize("status", sorted(FINAL))
+def test_an_ended_one_is_not_collected(status: SubscriptionStatus) -> None:
+    waiting = recovery(RetryStatus.WAITING, next_attempt_at=SOON)
+    told = explained(status, Access.NONE, recoveries=(waiting,), **OWING)
+    assert [coming.at for coming in told.next] == [None]

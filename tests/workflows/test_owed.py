@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from temporalio.client import WorkflowUpdateFailedError
 
+from api.routes.subscriptions import explain_subscription
 from database.models import PaymentRetry, Subscription, User
 from domain.billing import SubscriptionRequest, SubscriptionStart
 from domain.errands import ErrandKind
@@ -332,6 +333,12 @@ async def test_what_is_sent_is_never_charged(world: World) -> None:
     assert await customer.retries() == []
     row = await customer.row()
     assert row.parked_data == []
+    told = await explain_subscription(row, world.sessions)
+    said = " ".join([*told.because, *[coming.what for coming in told.next]])
+    assert "An invoice is not paid." in told.because
+    assert "The open invoice can be paid at" in said
+    assert "charge" not in said
+    assert "tried" not in said
     await customer.add_card("ok")
     await world.settle()
     assert await outcomes(customer) == ["succeeded"]

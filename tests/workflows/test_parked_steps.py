@@ -268,6 +268,9 @@ async def test_a_parked_charge_of_a_payment_retry(
     (parked,) = shown["parked"]
     assert (parked["step"], parked["code"]) == ("charge", "provider_rejected")
     assert (shown["is_parked"], shown["attempt_count"]) == (True, 0), "nothing was charged"
+    told = await user.get(f"subscriptions/{customer.subscription_id}/explain")
+    assert "tried again later (charge)" in str(told["because"])
+    assert "The payment is tried again." not in [each["what"] for each in told["next"]]
     assert own_id in await people.listed("payment-retries", "payment_retry_id", is_parked=True)
     assert await people.gauge(ParkableResource.PAYMENT_RETRY) >= 1
     problem(await user.post(f"{path}/retry-parked"), 403, "admin_required")
