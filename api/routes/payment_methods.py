@@ -2,8 +2,8 @@
 
 from uuid import UUID, uuid4
 
-from fastapi import HTTPException
 from fastapi.responses import JSONResponse
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from api.deps import (
     CallerDep,
@@ -29,6 +29,14 @@ from database.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from domain.errands import ErrandKind, StripeErrand
 
+
+class CardConvertor(StringConvertor):
+    """The path of a card: any name but that of the setup intents, which nobody can delete."""
+
+    regex = "(?!setup-intent$)[^/]+"
+
+
+register_url_convertor("card", CardConvertor())
 router = ApiRouter(prefix="/payment-methods", tags=["payment-methods"])
 
 
@@ -97,13 +105,6 @@ async def create_setup_intent(
     return await once.run(caller.user_id, work, status=201, is_kept=False)
 
 
-@router.delete("/setup-intent", include_in_schema=False)
-async def refuse_delete_of_setup_intent() -> None:
-    """Refuse a method that this path has not."""
-    # Reason: the path of a card matches too, and would answer for a card of this name.
-    raise HTTPException(405, headers={"Allow": "POST"})
-
-
 @router.get("", responses=problems(401, 404, 422, 503))
 async def list_payment_methods(
     scope: ScopeDep,
@@ -118,7 +119,7 @@ async def list_payment_methods(
 
 
 @router.delete(
-    "/{payment_method_id}",
+    "/{payment_method_id:card}",
     status_code=204,
     responses=problems(401, 404, 422, 502, 503),
 )

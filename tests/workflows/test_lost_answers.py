@@ -128,6 +128,8 @@ async def cancel_with_a_draft(world: World) -> Customer:
         await world.step(HOUR / 2 if end is None else 7 * DAY + HOUR / 2)
     state = await customer.command(CommandKind.CANCEL_NOW)
     assert state.subscription_status == "canceled"
+    await world.step(HOUR)
+    assert (await customer.row()).parked_data == []
     stripe_id = (await customer.row()).stripe_subscription_id
     invoices = (await stripe(world, "invoices", subscription=stripe_id))["data"]
     assert [invoice["status"] for invoice in invoices] == ["void", "paid"]
