@@ -13,7 +13,7 @@ from tests.conftest import Measure
 from tests.e2e.running import RunningStack
 
 SEED = 11
-LIFE_COUNT = 8
+LIFE_COUNT = 6
 # Reason: these only end hangs; a life needs a few seconds, and the campaign itself is stricter.
 PATIENCE = Patience(trouble=8, calm=45, cancel=45)
 LONGEST_SECONDS = 100

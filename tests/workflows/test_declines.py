@@ -137,7 +137,7 @@ def sample(every: dict[str, tuple[object, str]]) -> dict[str, tuple[object, str]
     kept: dict[str, tuple[object, str]] = {}
     for status in SUBJECTS:
         names = [name for name, (_, expected) in every.items() if expected == status]
-        kept |= {name: every[name] for name in names[:: max(1, len(names) // 4)]}
+        kept |= {name: every[name] for name in names[:: max(1, len(names) // 2)]}
     return kept
 
 

@@ -101,8 +101,19 @@ async def close_out_of_band(world: World, stripe_invoice_id: str) -> None:
     await at_stripe(world, "POST", f"invoices/{stripe_invoice_id}/pay", paid_out_of_band="true")
 
 
-@pytest.mark.parametrize("close", [close_paid, close_void, close_uncollectible, close_out_of_band])
-@pytest.mark.parametrize("older_invoices", [OlderInvoices.COLLECT, OlderInvoices.VOID])
+@pytest.mark.parametrize(
+    ("older_invoices", "close"),
+    [
+        (OlderInvoices.COLLECT, close_paid),
+        (OlderInvoices.COLLECT, close_void),
+        (OlderInvoices.COLLECT, close_uncollectible),
+        (OlderInvoices.COLLECT, close_out_of_band),
+        (OlderInvoices.VOID, close_paid),
+        (OlderInvoices.VOID, close_uncollectible),
+        pytest.param(OlderInvoices.VOID, close_void, marks=pytest.mark.soak),
+        pytest.param(OlderInvoices.VOID, close_out_of_band, marks=pytest.mark.soak),
+    ],
+)
 async def test_the_older_invoice_is_woken_however_the_newer_is_closed(
     world: World, close: Any, older_invoices: OlderInvoices
 ) -> None:
