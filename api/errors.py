@@ -59,6 +59,9 @@ _DOWN = frozenset(
         RPCStatusCode.CANCELLED,
         RPCStatusCode.RESOURCE_EXHAUSTED,
         RPCStatusCode.ABORTED,
+        # Reason: what fails inside the server, such as its database, passes too.
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.UNKNOWN,
     },
 )
 # Reason: a lazy client that cannot connect raises a bare RuntimeError with this beginning.

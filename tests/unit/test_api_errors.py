@@ -66,6 +66,8 @@ def test_a_workflow_that_ended_first() -> None:
     [
         (RPCError("down", RPCStatusCode.UNAVAILABLE, b""), "temporal_unavailable"),
         (RPCError("slow", RPCStatusCode.DEADLINE_EXCEEDED, b""), "temporal_unavailable"),
+        (RPCError("its database", RPCStatusCode.UNKNOWN, b""), "temporal_unavailable"),
+        (RPCError("its fault", RPCStatusCode.INTERNAL, b""), "temporal_unavailable"),
         (RPCError("gone", RPCStatusCode.NOT_FOUND, b""), "not_found"),
         (RPCError("what", RPCStatusCode.INVALID_ARGUMENT, b""), "internal_error"),
         (WorkflowUpdateRPCTimeoutOrCancelledError(), "outcome_pending"),
