@@ -52,7 +52,7 @@ def choose_ports(environ: Mapping[str, str], *, is_auto: bool) -> Ports:
     given = {name: _given_port(environ, name) for name in names if environ.get(variable_name(name))}
     if is_auto:
         missing = [name for name in names if name not in given]
-        given |= dict(zip(missing, _free_ports(len(missing), given.values()), strict=True))
+        given |= dict(zip(missing, free_ports(len(missing), given.values()), strict=True))
     ports = Ports(**given)
     _refuse_twins(asdict(ports))
     return ports
@@ -93,7 +93,16 @@ def _refuse_twins(ports: Mapping[str, int]) -> None:
         owners[port] = name
 
 
-def _free_ports(count: int, taken: Iterable[int]) -> list[int]:
+def free_ports(count: int, taken: Iterable[int] = ()) -> list[int]:
+    """Choose ports that nobody listens on.
+
+    Args:
+        count: How many.
+        taken: Ports that must not be among them.
+
+    Raises:
+        StackError: None were found.
+    """
     # Reason: below the range of outgoing connections, so that none of those can sit on the port
     # while its server is being restarted.
     candidates = range(_LOWEST_AUTO_PORT, _ephemeral_start())

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -35,6 +34,7 @@ from config import (
     StripeSettings,
 )
 from database.session import Sessions, make_engine, make_sessions
+from stack.ports import free_ports
 from stack.system_user import find_account
 from worker import running_workers
 from workflows.search_attributes import register
@@ -63,9 +63,8 @@ class Outside(NamedTuple):
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    (port,) = free_ports(1)
+    return port
 
 
 def start_stand_in(module: str, data: Path, *options: str) -> subprocess.Popen[bytes]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import httpx
 import stripe
 
 from adapters.tls import trusted
+from stack.ports import free_ports
 from tests.checked import CHECK, settle
 
 ROOT = Path(__file__).parents[2]
@@ -28,9 +28,7 @@ UNCHECKED = {name: value for name, value in os.environ.items() if name != CHECK}
 
 def free_port() -> int:
     """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    (port,) = free_ports(1)
     return port
 
 
