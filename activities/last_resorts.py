@@ -7,7 +7,7 @@ from activities.subscription_desk import SubscriptionDesk
 from database.subscriptions import SubscriptionRepository
 from domain.billing import Refreshed, SubscriptionOrder
 from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
-from domain.ids import late_refund_id, payment_retry_workflow_id
+from domain.ids import late_refund_id, payment_retry_workflow_id, subscription_workflow_id
 from domain.notes import note_of_last_resort
 from domain.payments import RefundOrder
 from domain.retries import LastResort
@@ -95,7 +95,8 @@ class LastResortActivities:
             ApplicationError: Stripe refused, or is down.
         """
         stripe_id = await self._desk.stripe_id(order)
-        await self._desk.void_all(stripe_id, _key(stripe_id, "void_all"))
+        key = f"{subscription_workflow_id(order.subscription_id)}:void_all"
+        await self._desk.void_all(stripe_id, key)
         return await self._desk.look(order, stripe_id)
 
     @activity.defn
