@@ -3,6 +3,7 @@
 from adapters.stripe.invoices import StripeInvoices
 from database.card_offers import CardOfferRepository
 from database.session import Sessions
+from domain.errors import NotFoundError, ProviderRejectedError
 
 
 class CardOffers:
@@ -43,10 +44,16 @@ class CardOffers:
             ApplicationError: Stripe is down.
         """
         owed = await self._invoices.list_owed_of(stripe_customer_id)
-        unpaid = [await self._invoices.read(stripe_invoice_id) for stripe_invoice_id in owed]
-        ids = [each.stripe_invoice_id for each in unpaid if each.failed_card_id != card_id]
+        ids = [each for each in owed if await self._failed_card_id(each) != card_id]
         async with self._sessions.begin() as session:
             return await CardOfferRepository(session).offer_if_new(ids, card_id)
+
+    async def _failed_card_id(self, stripe_invoice_id: str) -> str | None:
+        try:
+            return (await self._invoices.read(stripe_invoice_id)).failed_card_id
+        except (NotFoundError, ProviderRejectedError):
+            # Reason: one refused read loses no card; the invoice is read again before a charge.
+            return None
 
     async def withdraw(self, stripe_invoice_ids: tuple[str, ...], card_id: str) -> None:
         """Note that Stripe refused to set a card."""

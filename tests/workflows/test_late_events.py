@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
+
 from database.models import User, WebhookEvent
 from database.webhook_events import packed
 from domain.errands import ErrandKind
 from domain.retries import RetryPolicy
-from tests.workflows.test_owed import at_stripe, card_id, outcomes
+from tests.workflows.test_owed import at_stripe, break_down, card_id, outcomes
 from tests.workflows.test_recovery import fail_renewal
 from tests.world import DAY, Customer, World
 
@@ -48,8 +50,11 @@ async def test_the_card_that_failed_is_not_charged_because_its_event_is_late(wor
     assert retry.retry_status == "waiting_authentication"
 
 
-async def test_another_card_that_was_set_at_stripe_is_charged_once(world: World) -> None:
-    customer, _ = await fail_renewal(world, "authentication_required", "ok", policy=PATIENT)
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_another_card_that_was_set_at_stripe_is_charged_once(
+    world: World, is_refused: bool
+) -> None:
+    customer, retry = await fail_renewal(world, "authentication_required", "ok", policy=PATIENT)
     failed = await card_id(customer)
     async with world.sessions() as session:
         known = (await session.get_one(User, customer.user_id)).stripe_customer_id
@@ -57,6 +62,9 @@ async def test_another_card_that_was_set_at_stripe_is_charged_once(world: World)
     await at_stripe(world, "POST", f"payment_methods/{other}/attach", customer=known)
     default = {"invoice_settings[default_payment_method]": other}
     await at_stripe(world, "POST", f"customers/{known}", **default)
+    if is_refused:
+        path = f"GET /v1/invoices/{retry.stripe_invoice_id}"
+        await break_down(world, {"match": path, "times": 1, "before": 400})
     await follow(customer)
     assert await outcomes(customer) == ["succeeded", "failed", "succeeded"]
     (retry,) = await customer.retries()
