@@ -123,7 +123,7 @@ class Strike:
         time.sleep(pause)
 
 
-# Ten moments on two paths.
+# Ten moments on two paths; the second one is told in `make soak`.
 ROUNDS: tuple[Mapping[Step, Sequence[Strike]], ...] = (
     {
         Step.FIRST_CARD: [Strike("temporal", When.IN_FLIGHT, ATTACH)],
@@ -150,7 +150,13 @@ def test_undisturbed(world: World, plan: Document) -> None:
     assert audit(tell(world, plan, no_trouble)) == EXPECTED
 
 
-@pytest.mark.parametrize("strikes", ROUNDS, ids=["first five", "last five"])
+@pytest.mark.parametrize(
+    "strikes",
+    [
+        pytest.param(ROUNDS[0], id="first five"),
+        pytest.param(ROUNDS[1], id="last five", marks=pytest.mark.soak),
+    ],
+)
 def test_killed(world: World, plan: Document, strikes: Mapping[Step, Sequence[Strike]]) -> None:
     @contextmanager
     def trouble(step: Step) -> Iterator[None]:
