@@ -76,7 +76,10 @@ class RequestContextMiddleware:
             nonlocal is_started
             if not is_started:
                 is_started = True
-                limit.reschedule(None)  # streams may last
+                # Reason: once the time is over the limit refuses to be moved, and an answer that
+                # comes all the same is to be given.
+                if not limit.expired():
+                    limit.reschedule(None)  # streams may last
             await send_named(message)
 
         try:

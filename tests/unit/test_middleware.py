@@ -22,6 +22,14 @@ async def http(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClie
     async def hangs() -> None:
         await asyncio.Event().wait()
 
+    @app.get("/is-late")
+    async def is_late() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:  # as Temporal's client does, which raises an error instead
+            return "late"
+        return ""
+
     @app.get("/breaks")
     async def breaks() -> None:
         raise ZeroDivisionError
@@ -43,6 +51,11 @@ async def test_what_hangs_is_answered_in_time(http: httpx.AsyncClient) -> None:
     reply = await http.get("/hangs")
     assert (reply.status_code, reply.json()["code"]) == (503, "outcome_pending")
     assert "retry-after" in reply.headers
+
+
+async def test_an_answer_that_comes_as_the_time_is_over_is_given(http: httpx.AsyncClient) -> None:
+    reply = await http.get("/is-late")
+    assert (reply.status_code, reply.json()) == (200, "late")
 
 
 async def test_what_nobody_foresaw_is_a_problem(http: httpx.AsyncClient) -> None:
