@@ -122,6 +122,12 @@ class LLMSettings(_Given):
         default=None, ge=0, description="Price of a model that no price list knows."
     )
     completion_cents_per_million: Decimal | None = Field(default=None, ge=0)
+    cached_cents_per_million: Decimal | None = Field(
+        default=None, ge=0, description="Of prompts from a cache; None: as other prompts."
+    )
+    cache_write_cents_per_million: Decimal | None = Field(
+        default=None, ge=0, description="Of prompts written to a cache; None: as other prompts."
+    )
     timeout_seconds: float = Field(default=120.0, gt=0, description="Longest silence of a stream.")
 
 

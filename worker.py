@@ -359,6 +359,8 @@ async def _outside(
         llm.provider,
         llm.prompt_cents_per_million,
         llm.completion_cents_per_million,
+        llm.cached_cents_per_million,
+        llm.cache_write_cents_per_million,
     )
     secret = llm.api_key.get_secret_value()
     async with (

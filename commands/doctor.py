@@ -198,6 +198,8 @@ async def _prices(settings: Settings) -> str:
         llm.provider,
         llm.prompt_cents_per_million,
         llm.completion_cents_per_million,
+        llm.cached_cents_per_million,
+        llm.cache_write_cents_per_million,
     )
     await prices.load()
     given = (llm.model, llm.small_model, llm.fallback_model)

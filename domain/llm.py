@@ -30,6 +30,7 @@ class FinishReason(StrEnum):
     STOP = "stop"
     TOOL_CALLS = "tool_calls"
     LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
     REFUSED = "refused"
 
 
@@ -51,14 +52,43 @@ class RequestedCall(Frozen):
     """A call that a model asked for.
 
     Args:
-        provider_call_id: The model's own id, which it may repeat.
+        provider_call_id: The model's own id, which it may repeat or leave empty; in a request, the
+            id that ties the call to its result.
         tool: The name as the model wrote it.
         arguments: JSON text as the model wrote it; it may be malformed.
+        parts: Other fields that the provider sent with the call and wants back.
     """
 
     provider_call_id: str
     tool: str
     arguments: str
+    parts: dict[str, Any] = {}
+
+
+class GivenCall(Frozen):
+    """What a provider sent with one call.
+
+    Args:
+        id: Its own id of the call; may be empty.
+        parts: Other fields of the call.
+    """
+
+    id: str = ""
+    parts: dict[str, Any] = {}
+
+
+class ProviderParts(Frozen):
+    """What a provider sent with an answer and wants back with it; no other model can read it.
+
+    Args:
+        model: Who wrote the answer.
+        parts: Fields of the message: reasoning, thinking blocks.
+        calls: One for each tool call of the message, in its order.
+    """
+
+    model: str
+    parts: dict[str, Any] = {}
+    calls: tuple[GivenCall, ...] = ()
 
 
 class ChatMessage(Frozen):
@@ -69,12 +99,14 @@ class ChatMessage(Frozen):
         content: Text; may be empty beside tool calls.
         tool_calls: What an assistant's message asked for.
         provider_call_id: Which call a tool's message answers.
+        provider: What the provider sent with an assistant's message.
     """
 
     role: Role
     content: str
     tool_calls: tuple[RequestedCall, ...] = ()
     provider_call_id: str | None = None
+    provider: ProviderParts | None = None
 
 
 class ModelRequest(Frozen):
@@ -96,10 +128,21 @@ class ModelRequest(Frozen):
 
 
 class TokenUsage(Frozen):
-    """What a provider says that a call used."""
+    """What a provider says that a call used.
+
+    Args:
+        prompt_tokens: All that was read, cached and written to a cache included.
+        completion_tokens: All that was written, reasoning included.
+        cached_prompt_tokens: Those of the prompt that came from a cache.
+        cache_write_tokens: Those of the prompt that were written to a cache.
+        reasoning_tokens: Those of the completion that were reasoning.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class ModelReply(Frozen):
@@ -110,9 +153,25 @@ class ModelReply(Frozen):
         tool_calls: What it asks for, in its order.
         finish_reason: Why it stopped.
         usage: As reported; None if the provider reported none.
+        parts: Fields beside the text that the provider wants back with this message.
+        has_call_as_text: Whether the text holds a call of an offered tool, which a server has not
+            recognised; no answer for a person.
     """
 
     text: str
     tool_calls: tuple[RequestedCall, ...] = ()
     finish_reason: FinishReason
     usage: TokenUsage | None = None
+    parts: dict[str, Any] = {}
+    has_call_as_text: bool = False
+
+    def provider_parts(self, model: str) -> ProviderParts:
+        """Return what has to go back with this answer.
+
+        Args:
+            model: Who wrote it.
+        """
+        calls = tuple(
+            GivenCall(id=call.provider_call_id, parts=call.parts) for call in self.tool_calls
+        )
+        return ProviderParts(model=model, parts=self.parts, calls=calls)

@@ -1,50 +1,28 @@
 """Anthropic's messages."""
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anthropic
-from anthropic.types import (
-    MessageDeltaUsage,
-    RawContentBlockDeltaEvent,
-    RawContentBlockStartEvent,
-    RawMessageStreamEvent,
-    Usage,
-)
 
-from adapters.llm.errors import BROKEN_CONNECTION, Fault, incomplete, translated
-from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress, arguments_of
-from domain.llm import (
-    ChatMessage,
-    FinishReason,
-    ModelReply,
-    ModelRequest,
-    RequestedCall,
-    Role,
-    TokenUsage,
+from adapters.llm.anthropic_answer import AnthropicAnswer
+from adapters.llm.errors import (
+    BROKEN_CONNECTION,
+    STATUSES,
+    Fault,
+    FaultError,
+    incomplete,
+    is_unsent,
+    translated,
+    unreadable,
 )
+from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress, arguments_of
+from adapters.llm.streams import bodies
+from domain.errors import ApplicationError
+from domain.llm import ChatMessage, ModelReply, ModelRequest, Role
 
 ANTHROPIC_URL = "https://api.anthropic.com"
-_FINISH_REASONS = {
-    "end_turn": FinishReason.STOP,
-    "stop_sequence": FinishReason.STOP,
-    "tool_use": FinishReason.TOOL_CALLS,
-    "max_tokens": FinishReason.LENGTH,
-    "model_context_window_exceeded": FinishReason.LENGTH,
-    "refusal": FinishReason.REFUSED,
-}
-# What an error within a stream would have been as a status.
-_STATUSES = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-}
 
 
 class AnthropicModels:
@@ -83,16 +61,31 @@ class AnthropicModels:
         progress: Progress,
     ) -> ModelReply:
         """Ask a model; see `ModelProvider`."""
-        incoming = Incoming(on_text, progress)
-        answer = _Answer(incoming)
+        incoming = Incoming(request, on_text, progress)
+        answer = AnthropicAnswer(incoming)
         with _our_errors(request.model, progress):
-            async with await self._client.messages.create(**_wire(request)) as events:
+            async with await self._post(request, progress) as events:
                 incoming.begin()
-                async for event in events:
-                    answer.take(event)
+                async for body in bodies(events):
+                    answer.take(body)
         if answer.finish_reason is None:
             raise incomplete(request.model, progress)
-        return incoming.reply(answer.finish_reason, answer.calls)
+        return incoming.reply(answer.finish_reason, answer.calls, answer.parts)
+
+    async def _post(
+        self,
+        request: ModelRequest,
+        progress: Progress,
+    ) -> anthropic.AsyncStream[object]:
+        progress.was_sent = True
+        # Reason: as plain objects; the SDK's classes fail on what servers really send.
+        return await self._client.post(
+            "/v1/messages",
+            cast_to=object,
+            body=_wire(request),
+            stream=True,
+            stream_cls=anthropic.AsyncStream[object],
+        )
 
 
 def _wire(request: ModelRequest) -> dict[str, Any]:
@@ -159,74 +152,6 @@ def _blocks(message: ChatMessage) -> list[dict[str, Any]]:
     return [*texts, *calls]
 
 
-class _Answer:
-    """What the events have said so far."""
-
-    def __init__(self, incoming: Incoming) -> None:
-        self._incoming = incoming
-        self._calls: dict[int, RequestedCall] = {}
-        self._inputs: dict[int, str] = {}
-        self.finish_reason: FinishReason | None = None
-
-    @property
-    def calls(self) -> tuple[RequestedCall, ...]:
-        return tuple(
-            call.model_copy(update={"arguments": self._inputs.get(index) or call.arguments})
-            for index, call in sorted(self._calls.items())
-        )
-
-    def take(self, event: RawMessageStreamEvent) -> None:
-        """Add what one event says."""
-        match event.type:
-            case "message_start":
-                self._take_usage(event.message.usage)
-            case "content_block_start":
-                self._take_block(event)
-            case "content_block_delta":
-                self._take_delta(event)
-            case "message_delta":
-                self._take_usage(event.usage)
-                if event.delta.stop_reason:
-                    self.finish_reason = _FINISH_REASONS.get(event.delta.stop_reason)
-            case _:
-                pass
-
-    def _take_usage(self, found: Usage | MessageDeltaUsage | None) -> None:
-        """Read the usage, which the last event counts in all; what it leaves out stays."""
-        if found is None:
-            return
-        known = self._incoming.progress.usage or TokenUsage()
-        prompt = (
-            (found.input_tokens or 0)
-            + (found.cache_creation_input_tokens or 0)
-            + (found.cache_read_input_tokens or 0)
-        )
-        self._incoming.progress.usage = TokenUsage(
-            prompt_tokens=max(known.prompt_tokens, prompt),
-            completion_tokens=max(known.completion_tokens, found.output_tokens or 0),
-        )
-
-    def _take_block(self, event: RawContentBlockStartEvent) -> None:
-        block = event.content_block
-        if block.type == "text":
-            self._incoming.add_text(block.text)
-        elif block.type == "tool_use":
-            self._incoming.count_piece()
-            self._calls[event.index] = RequestedCall(
-                provider_call_id=block.id,
-                tool=block.name,
-                arguments=json.dumps(block.input or {}),
-            )
-
-    def _take_delta(self, event: RawContentBlockDeltaEvent) -> None:
-        delta = event.delta
-        if delta.type == "text_delta":
-            self._incoming.add_text(delta.text)
-        elif delta.type == "input_json_delta":
-            self._incoming.count_piece()
-            self._inputs[event.index] = self._inputs.get(event.index, "") + delta.partial_json
-
-
 @contextmanager
 def _our_errors(model: str, progress: Progress) -> Iterator[None]:
     try:
@@ -235,17 +160,25 @@ def _our_errors(model: str, progress: Progress) -> Iterator[None]:
         status = error.status_code
         # Reason: an error within a stream comes with the status of the stream, which is 200.
         if status < 400:
-            status = _STATUSES.get(error.type or "", 500)
+            status = STATUSES.get(error.type or "", 500)
         fault = Fault(
             status,
             error.api_message or "",
             (error.error_code, error.type),
             error.response.headers,
         )
-    except (anthropic.APIConnectionError, *BROKEN_CONNECTION):
+    except FaultError as error:
+        fault = error.fault
+    except anthropic.APIConnectionError as error:
+        fault = Fault(was_sent=not is_unsent(error))
+    except BROKEN_CONNECTION:
         fault = Fault()
     except anthropic.APIError as error:
         fault = Fault(500, error.message)
+    except ApplicationError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever an SDK stumbles over is an answer of some shape
+        raise unreadable(model, progress) from None
     else:
         return
     raise translated(fault, model, progress) from None

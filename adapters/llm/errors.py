@@ -16,6 +16,7 @@ import anyio
 import httpx2
 
 from adapters.llm.port import Progress
+from adapters.llm.reading import a_text, an_object
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
 
 # What a connection can die of beneath an SDK that does not translate it.
@@ -27,7 +28,19 @@ BROKEN_CONNECTION = (
     JSONDecodeError,
     UnicodeDecodeError,
 )
+# What Anthropic's errors within a stream would have been as a status.
+STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+}
 _PASSING = frozenset({408, 409, 425})
+# A connection that broke, and gateways that have not waited for the model.
+_UNANSWERED = frozenset({None, 408, 499, 504, 524})
 _NO_ACCESS = frozenset({401, 402, 403})
 # Reason: OpenAI reports an empty account as a rate limit, and no waiting fills it.
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_error"})
@@ -51,12 +64,50 @@ class Fault:
         message: The provider's words; only looked at.
         codes: The provider's names of it.
         headers: Of the answer.
+        was_sent: Whether the request may have reached a model.
     """
 
     status: int | None = None
     message: str = ""
     codes: tuple[str | None, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    was_sent: bool = True
+
+
+def is_unsent(error: Exception) -> bool:
+    """Tell whether a request failed before anybody could read it.
+
+    Args:
+        error: A connection error of an SDK, which keeps what it comes from as its cause.
+    """
+    return isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+
+
+class FaultError(Exception):
+    """An error that a provider sent as the body of a success."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__()
+        self.fault = fault
+
+
+def refuse_error(body: Any) -> None:
+    """Raise the error that stands in a body, if one does.
+
+    Args:
+        body: What came with a success.
+
+    Raises:
+        FaultError: There is one.
+    """
+    found = an_object(body).get("error")
+    if not found:
+        return
+    error = an_object(found)
+    code, kind = error.get("code"), a_text(error.get("type"))
+    status = int(str(code)) if str(code).isdigit() else STATUSES.get(kind, 500)
+    message = a_text(error.get("message")) or a_text(found)
+    raise FaultError(Fault(status, message, (a_text(code), kind)))
 
 
 def translated(fault: Fault, model: str, progress: Progress) -> ApplicationError:
@@ -70,6 +121,7 @@ def translated(fault: Fault, model: str, progress: Progress) -> ApplicationError
     Returns:
         The error to raise, `from None`: Temporal would keep the cause's words in its history.
     """
+    progress.was_sent = progress.has_begun or (fault.was_sent and fault.status in _UNANSWERED)
     details = _details(fault, model, progress)
     names = {code for code in fault.codes if code}
     status = fault.status
@@ -117,6 +169,15 @@ def incomplete(model: str, progress: Progress) -> ProviderUnavailableError:
     return ProviderUnavailableError(
         "the model's answer broke off before its end",
         "model_stream_incomplete",
+        _so_far(model, progress),
+    )
+
+
+def unreadable(model: str, progress: Progress) -> ProviderRejectedError:
+    """Make the error of an answer that has no shape known to us."""
+    return ProviderRejectedError(
+        "the model's answer cannot be read",
+        "model_answer_unreadable",
         _so_far(model, progress),
     )
 

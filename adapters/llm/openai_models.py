@@ -3,34 +3,28 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
-from openai.types.chat import ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
 
-from adapters.llm.errors import BROKEN_CONNECTION, Fault, incomplete, translated
-from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress, arguments_of
-from domain.llm import (
-    ChatMessage,
-    FinishReason,
-    ModelReply,
-    ModelRequest,
-    RequestedCall,
-    TokenUsage,
+from adapters.llm.errors import (
+    BROKEN_CONNECTION,
+    Fault,
+    FaultError,
+    incomplete,
+    is_unsent,
+    translated,
+    unreadable,
 )
+from adapters.llm.openai_answer import OpenAIAnswer
+from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress, arguments_of
+from adapters.llm.streams import bodies
+from domain.errors import ApplicationError
+from domain.llm import ChatMessage, ModelReply, ModelRequest
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OPENAI_HOSTS = (".openai.com", ".openai.azure.com")
-_FINISH_REASONS = {
-    "stop": FinishReason.STOP,
-    "tool_calls": FinishReason.TOOL_CALLS,
-    "function_call": FinishReason.TOOL_CALLS,
-    "length": FinishReason.LENGTH,
-    "content_filter": FinishReason.REFUSED,
-}
 
 
 class OpenAIModels:
@@ -71,29 +65,46 @@ class OpenAIModels:
         progress: Progress,
     ) -> ModelReply:
         """Ask a model; see `ModelProvider`."""
-        incoming = Incoming(on_text, progress)
-        answer = _Answer(incoming)
+        incoming = Incoming(request, on_text, progress)
+        answer = OpenAIAnswer(incoming)
         with _our_errors(request.model, progress):
-            async with await self._open(request) as chunks:
+            async with await self._open(request, progress) as chunks:
                 incoming.begin()
-                async for chunk in chunks:
-                    answer.take(chunk)
+                async for body in bodies(chunks):
+                    answer.take(body)
         if answer.finish_reason is None:
             raise incomplete(request.model, progress)
-        return incoming.reply(answer.finish_reason, answer.calls)
+        return incoming.reply(answer.finish_reason, answer.calls, answer.parts)
 
-    async def _open(self, request: ModelRequest) -> openai.AsyncStream[ChatCompletionChunk]:
-        chunks: openai.AsyncStream[ChatCompletionChunk]
+    async def _open(
+        self,
+        request: ModelRequest,
+        progress: Progress,
+    ) -> openai.AsyncStream[object]:
         try:
-            chunks = await self._client.chat.completions.create(**self._wire(request))
+            return await self._post(request, progress)
         except openai.BadRequestError as error:
             if error.param != "temperature":
                 raise
             # Reason: reasoning models refuse every temperature; that call was free, and the next
             # ones of this model know.
             self._only_default_temperature.add(request.model)
-            chunks = await self._client.chat.completions.create(**self._wire(request))
-        return chunks
+            return await self._post(request, progress)
+
+    async def _post(
+        self,
+        request: ModelRequest,
+        progress: Progress,
+    ) -> openai.AsyncStream[object]:
+        progress.was_sent = True
+        # Reason: as plain objects; the SDK's classes fail on what servers really send.
+        return await self._client.post(
+            "/chat/completions",
+            cast_to=object,
+            body=self._wire(request),
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
 
     def _wire(self, request: ModelRequest) -> dict[str, Any]:
         wire: dict[str, Any] = {
@@ -144,77 +155,6 @@ def _message(message: ChatMessage) -> dict[str, Any]:
     return wire
 
 
-@dataclass
-class _Call:
-    """A call while it comes in."""
-
-    provider_call_id: str
-    tool: str = ""
-    arguments: str = ""
-
-
-class _Answer:
-    """What the chunks have said so far."""
-
-    def __init__(self, incoming: Incoming) -> None:
-        self._incoming = incoming
-        self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
-        self._has_refused = False
-        self._finish_reason: FinishReason | None = None
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        return FinishReason.REFUSED if self._has_refused else self._finish_reason
-
-    @property
-    def calls(self) -> tuple[RequestedCall, ...]:
-        return tuple(
-            RequestedCall(
-                provider_call_id=call.provider_call_id,
-                tool=call.tool,
-                arguments=call.arguments,
-            )
-            for call in self._calls
-        )
-
-    def take(self, chunk: ChatCompletionChunk) -> None:
-        """Add what one chunk says."""
-        if chunk.usage:
-            self._incoming.progress.usage = TokenUsage(
-                prompt_tokens=chunk.usage.prompt_tokens or 0,
-                completion_tokens=chunk.usage.completion_tokens or 0,
-            )
-        # Reason: the chunk with the usage has no choices; some servers send null instead.
-        for choice in chunk.choices or ():
-            if choice.delta:
-                self._take_delta(choice.delta)
-            if choice.finish_reason:
-                # Reason: one that we do not know (vLLM's `abort`) is no end of an answer.
-                self._finish_reason = _FINISH_REASONS.get(choice.finish_reason)
-
-    def _take_delta(self, delta: ChoiceDelta) -> None:
-        self._incoming.add_text(delta.content)
-        if delta.refusal:
-            self._has_refused = True
-            self._incoming.add_text(delta.refusal)
-        for piece in delta.tool_calls or ():
-            self._take_call(piece)
-
-    def _take_call(self, piece: ChoiceDeltaToolCall) -> None:
-        self._incoming.count_piece()
-        index = piece.index or 0
-        call = self._by_index.get(index)
-        # Reason: some servers give every call the index 0; a new id tells them apart.
-        if call is None or (piece.id and piece.id != call.provider_call_id):
-            call = _Call(piece.id or f"call_{len(self._calls)}")
-            self._calls.append(call)
-            self._by_index[index] = call
-        if piece.function:
-            call.tool = call.tool or piece.function.name or ""
-            call.arguments += piece.function.arguments or ""
-
-
 @contextmanager
 def _our_errors(model: str, progress: Progress) -> Iterator[None]:
     try:
@@ -226,12 +166,20 @@ def _our_errors(model: str, progress: Progress) -> Iterator[None]:
             (error.code, error.type),
             error.response.headers,
         )
-    except (openai.APIConnectionError, *BROKEN_CONNECTION):
+    except FaultError as error:
+        fault = error.fault
+    except openai.APIConnectionError as error:
+        fault = Fault(was_sent=not is_unsent(error))
+    except BROKEN_CONNECTION:
         fault = Fault()
     except openai.APIError as error:
         # Reason: an error within a stream has no status; vLLM gives it as its code.
         status = int(error.code) if error.code and error.code.isdigit() else 500
         fault = Fault(status, error.message, (error.code, error.type))
+    except ApplicationError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever an SDK stumbles over is an answer of some shape
+        raise unreadable(model, progress) from None
     else:
         return
     raise translated(fault, model, progress) from None

@@ -1,12 +1,14 @@
 """What every provider of models can do, and the pieces that all of them share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from domain.errors import InvalidInputError
 from domain.llm import FinishReason, ModelReply, ModelRequest, RequestedCall, TokenUsage
 from domain.repairs import read_arguments
+from domain.run_events import storable
+from domain.written_calls import has_call_as_text
 
 CONNECT_SECONDS = 5.0
 
@@ -19,14 +21,31 @@ class Progress:
 
     Args:
         has_begun: Whether the provider has begun to answer, so that the prompt is paid for.
-        token_count: Pieces of text and of tool calls that came; providers stream about a token in
-            each.
-        usage: What the provider reported so far, if anything.
+        token_count: Pieces of text, of reasoning and of tool calls that came.
+        usage: What the provider reported so far, if anything; final only if `is_final`.
+        was_sent: Whether the request may have reached a model: no connection that failed, no
+            refusal by status. If nothing was seen then, it may have cost its whole reservation.
+        is_final: Whether `usage` is the provider's last word on the whole answer.
+        pieces: All that was seen of the answer: text, visible reasoning, names and arguments of
+            tool calls.
     """
 
     has_begun: bool = False
     token_count: int = 0
     usage: TokenUsage | None = None
+    was_sent: bool = False
+    is_final: bool = False
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All that was seen of the answer, to be reckoned by `domain.tokens.worst_case`."""
+        return "".join(self.pieces)
+
+    def see(self, piece: str) -> None:
+        """Note a piece of the answer."""
+        self.token_count += 1
+        self.pieces.append(piece)
 
 
 class ModelProvider(Protocol):
@@ -52,7 +71,8 @@ class ModelProvider(Protocol):
             ProviderUnavailableError: Trying again can help: `model_unavailable`,
                 `model_rate_limited`, `model_stream_incomplete`.
             ProviderRejectedError: It cannot: `model_rejected`, `model_credentials`,
-                `model_not_found`, `model_context_too_long`.
+                `model_not_found`, `model_context_too_long` (with `limit_tokens` in `details` if
+                the provider names it), `model_request_too_large`, `model_answer_unreadable`.
         """
         ...
 
@@ -61,11 +81,13 @@ class Incoming:
     """An answer while it comes in.
 
     Args:
+        request: What was asked.
         on_text: Called with each piece of text.
         progress: Kept up to date.
     """
 
-    def __init__(self, on_text: OnText, progress: Progress) -> None:
+    def __init__(self, request: ModelRequest, on_text: OnText, progress: Progress) -> None:
+        self._request = request
         self._on_text = on_text
         self._pieces: list[str] = []
         self.progress = progress
@@ -74,30 +96,37 @@ class Incoming:
         """Note that the provider answers."""
         self.progress.has_begun = True
 
-    def add_text(self, piece: str | None) -> None:
+    def add_text(self, piece: str) -> None:
         """Take a piece of text; empty ones are no news."""
         if not piece:
             return
-        self.count_piece()
         # Reason: PostgreSQL stores neither NUL nor half of a surrogate pair.
         piece = piece.replace("\x00", "").encode("utf-8", "replace").decode()
+        self.progress.see(piece)
         self._pieces.append(piece)
         self._on_text(piece)
 
-    def count_piece(self) -> None:
-        """Note a piece, also one that is no text."""
-        self.progress.token_count += 1
+    def see(self, piece: str) -> None:
+        """Note a piece that is no text: reasoning, or a part of a tool call."""
+        self.progress.see(piece)
+
+    def report(self, usage: TokenUsage, *, is_final: bool) -> None:
+        """Take the provider's word on what the call has used so far."""
+        self.progress.usage = usage
+        self.progress.is_final = is_final
 
     def reply(
         self,
         finish_reason: FinishReason,
         calls: tuple[RequestedCall, ...],
+        parts: dict[str, Any],
     ) -> ModelReply:
         """Put the answer together.
 
         Args:
             finish_reason: As the provider said.
             calls: What the model asks for.
+            parts: What the provider wants back beside text and calls.
 
         Returns:
             The answer. Calls are kept only if the model came to its own end: arguments that a limit
@@ -108,11 +137,15 @@ class Incoming:
             finish_reason = FinishReason.TOOL_CALLS if calls else FinishReason.STOP
         else:
             calls = ()
+        text = "".join(self._pieces)
+        tools = [tool.name for tool in self._request.tools]
         return ModelReply(
-            text="".join(self._pieces),
+            text=text,
             tool_calls=calls,
             finish_reason=finish_reason,
             usage=self.progress.usage,
+            parts=storable(parts),
+            has_call_as_text=not calls and has_call_as_text(text, tools),
         )
 
 

@@ -25,6 +25,35 @@ class Cost(NamedTuple):
 UNPRICED = Cost(Decimal(0), is_priced=False)
 
 
+class OwnPrices(NamedTuple):
+    """Prices from the settings, in cents per million tokens; None means not given.
+
+    Args:
+        prompt: Of the prompt; 0 beside another one that is given.
+        completion: Likewise.
+        cached: Of the prompt's part that came from a cache; as the prompt if not given.
+        cache_write: Of its part that was written to a cache; likewise.
+    """
+
+    prompt: Decimal | None = None
+    completion: Decimal | None = None
+    cached: Decimal | None = None
+    cache_write: Decimal | None = None
+
+    def cents(self, usage: TokenUsage) -> Decimal:
+        """Return what these tokens cost."""
+        prompt = self.prompt or Decimal(0)
+        cached = prompt if self.cached is None else self.cached
+        cache_write = prompt if self.cache_write is None else self.cache_write
+        classes = usage.cached_prompt_tokens + usage.cache_write_tokens
+        return (
+            max(0, usage.prompt_tokens - classes) * prompt
+            + usage.cached_prompt_tokens * cached
+            + usage.cache_write_tokens * cache_write
+            + usage.completion_tokens * (self.completion or Decimal(0))
+        ) / MILLION
+
+
 class Prices:
     """The price list of a provider; it never asks the network.
 
@@ -33,6 +62,8 @@ class Prices:
         prompt_cents_per_million: Beats the list, for every model; a price left out is 0 beside
             one that is given.
         completion_cents_per_million: Likewise.
+        cached_cents_per_million: Of the prompt's part from a cache; left out, as the prompt.
+        cache_write_cents_per_million: Of its part written to a cache; left out, as the prompt.
     """
 
     def __init__(
@@ -40,13 +71,19 @@ class Prices:
         provider: str,
         prompt_cents_per_million: Decimal | None = None,
         completion_cents_per_million: Decimal | None = None,
+        cached_cents_per_million: Decimal | None = None,
+        cache_write_cents_per_million: Decimal | None = None,
     ) -> None:
         self._provider = provider
-        self._prompt = prompt_cents_per_million
-        self._completion = completion_cents_per_million
+        self._own = OwnPrices(
+            prompt_cents_per_million,
+            completion_cents_per_million,
+            cached_cents_per_million,
+            cache_write_cents_per_million,
+        )
 
     def cost(self, model: str, usage: TokenUsage) -> Cost:
-        """Say what these tokens cost.
+        """Say what these tokens cost, each class at its own price.
 
         Args:
             model: The provider's name of it.
@@ -55,22 +92,21 @@ class Prices:
         Returns:
             The cost, or 0 and a flag.
         """
-        if self._prompt is not None or self._completion is not None:
-            return Cost(
-                usage.prompt_tokens * (self._prompt or Decimal(0)) / MILLION
-                + usage.completion_tokens * (self._completion or Decimal(0)) / MILLION,
-                is_priced=True,
-            )
+        if self._own.prompt is not None or self._own.completion is not None:
+            return Cost(self._own.cents(usage), is_priced=True)
         # Reason: its tables take a quarter of a second to import; a process that asks no model,
         # or has its own price, shall start without them.
         from genai_prices import Usage, calc_price  # noqa: PLC0415
 
+        counted = Usage(
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            cache_read_tokens=usage.cached_prompt_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            output_reasoning_tokens=usage.reasoning_tokens,
+        )
         try:
-            found = calc_price(
-                Usage(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens),
-                model,
-                provider_id=self._provider,
-            )
+            found = calc_price(counted, model, provider_id=self._provider)
         except LookupError:
             return UNPRICED
         return Cost(found.total_price * CENTS_PER_DOLLAR, is_priced=True)

@@ -122,7 +122,14 @@ async def test_an_answer_comes_in_pieces_with_its_usage(
         prompt_tokens=log["prompt_tokens"],
         completion_tokens=log["completion_tokens"],
     )
-    assert progress == Progress(True, len(pieces), reply.usage)
+    assert progress == Progress(
+        has_begun=True,
+        token_count=len(pieces),
+        usage=reply.usage,
+        was_sent=True,
+        is_final=True,
+        pieces=pieces,
+    )
     assert metric(LLM_REQUESTS, model, "succeeded") == before[0] + 1
     assert metric(LLM_TOKENS, model, "completion") == before[1] + log["completion_tokens"]
     cost = Prices(provider).cost(model, reply.usage)
@@ -259,9 +266,12 @@ async def test_errors_become_ours_and_quote_nothing(
     before = metric(LLM_REQUESTS, MODELS[provider], code)
     quoting = {"message": f"bad key {SECRET} for {PROMPT}"} | item
     sandbox.script({"path": PATHS[provider], **quoting})
+    progress = Progress()
     with pytest.raises(kind) as caught:
-        await models.ask(request_of(provider), lambda _: None)
+        await models.ask(request_of(provider), lambda _: None, progress)
     error = caught.value
+    # Refused before it began costs nothing; a connection that broke may have.
+    assert progress.was_sent == (item.get("status", 408) == 408)
     assert error.error_code == code
     assert error.details["model"] == MODELS[provider]
     assert (error.details["has_begun"], error.details["received_token_count"]) == (False, 0)
@@ -312,19 +322,23 @@ async def test_a_connection_that_breaks_in_the_middle_tells_how_far_it_came(
 ) -> None:
     sandbox.script({"path": PATHS[provider], "token_count": 50, "disconnect_after": 4})
     pieces: list[str] = []
+    progress = Progress()
     with pytest.raises(ProviderUnavailableError) as caught:
-        await models.ask(request_of(provider), pieces.append)
+        await models.ask(request_of(provider), pieces.append, progress)
     assert caught.value.error_code == "model_unavailable"
     assert caught.value.details["received_token_count"] == len(pieces) == 4
+    assert (progress.was_sent, progress.is_final, progress.text) == (True, False, "".join(pieces))
     assert sandbox.last()["completion_tokens"] == 4
 
 
 async def test_nobody_there_is_said_soon(provider: str) -> None:
     url = f"http://127.0.0.1:{free_port()}/v1"
     async with open_models(provider, url, SECRET, 5, Prices(provider)) as models:
+        progress = Progress()
         with pytest.raises(ProviderUnavailableError) as caught:
-            await models.ask(request_of(provider), lambda _: None)
+            await models.ask(request_of(provider), lambda _: None, progress)
     assert caught.value.error_code == "model_unavailable"
+    assert not progress.was_sent
 
 
 @pytest.mark.parametrize("item", [{"delay_seconds": 30}, {"token_count": 9, "token_seconds": 30}])
@@ -336,8 +350,10 @@ async def test_silence_has_an_end(
     sandbox.script({"path": PATHS[provider], **item})
     url = f"{sandbox.url}/v1"
     async with open_models(provider, url, SECRET, 0.3, Prices(provider)) as models:
+        progress = Progress()
         with pytest.raises(ProviderUnavailableError) as caught:
-            await models.ask(request_of(provider), lambda _: None)
+            await models.ask(request_of(provider), lambda _: None, progress)
+    assert progress.was_sent
     assert caught.value.error_code == "model_unavailable"
     assert caught.value.details["has_begun"] == ("token_count" in item)
 

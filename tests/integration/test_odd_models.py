@@ -102,10 +102,21 @@ async def test_calls_that_all_have_the_index_zero_are_told_apart_by_their_ids() 
     assert reply.usage is None
 
 
-async def test_calls_without_ids_get_one() -> None:
-    calls = [call(0, None, "one", "{}"), call(1, "", "two", "{}")]
+@pytest.mark.parametrize("index", [0, 1, None])
+async def test_calls_without_ids_are_told_apart(index: int | None) -> None:
+    calls = [
+        call(0, None, "one", "{}"),
+        call(index, "", "one", '{"x"'),
+        call(index, "", "one", ": 1}"),
+    ]
+    calls.append(call(2 if index else index, None, "two", ""))
     reply = await ask("openai", Odd(STREAM + chunk(tool_calls=calls) + chunk("tool_calls") + DONE))
-    assert [found.provider_call_id for found in reply.tool_calls] == ["call_0", "call_1"]
+    assert [(found.tool, found.arguments) for found in reply.tool_calls] == [
+        ("one", "{}"),
+        ("one", '{"x": 1}'),
+        ("two", ""),
+    ]
+    assert {found.provider_call_id for found in reply.tool_calls} == {""}
 
 
 async def test_chunks_may_lack_anything() -> None:
@@ -189,9 +200,12 @@ async def test_anthropics_cached_prompt_is_paid_for_too() -> None:
     progress = Progress()
     text = STREAM + begun + block + whole + event("ping") + ended + STOP
     reply = await ask("anthropic", Odd(text), progress)
-    assert reply.usage == TokenUsage(prompt_tokens=36, completion_tokens=9)
+    assert reply.usage == TokenUsage(
+        prompt_tokens=36, completion_tokens=9, cached_prompt_tokens=30, cache_write_tokens=4
+    )
     assert (reply.text, reply.tool_calls[0].arguments) == ("Y", '{"x": 1}')
-    assert progress == Progress(has_begun=True, token_count=2, usage=reply.usage)
+    assert (progress.token_count, progress.text) == (2, 'Yone{"x": 1}')
+    assert progress.is_final
 
 
 @pytest.mark.parametrize("stop_reason", ["refusal", "max_tokens", "model_context_window_exceeded"])
@@ -261,3 +275,91 @@ async def test_who_refuses_a_temperature_is_asked_without_from_then_on() -> None
 )
 def test_the_limit_goes_by_the_name_that_the_server_heeds(url: str, name: str) -> None:
     assert limit_name(url) == name
+
+
+def counted(**usage: Any) -> str:
+    return f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected", "is_final"),
+    [
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 20,
+                "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 30},
+                "completion_tokens_details": {"reasoning_tokens": 15},
+            },
+            (100, 20, 60, 30, 15),
+            True,
+        ),
+        (
+            {"prompt_tokens": 100, "completion_tokens": 20, "prompt_cache_hit_tokens": 64},
+            (100, 20, 64, 0, 0),
+            True,
+        ),
+        # xAI: reasoning beside the completion; the total tells, and without one the sizes do.
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 120,
+                "total_tokens": 720,
+                "completion_tokens_details": {"reasoning_tokens": 500},
+            },
+            (100, 620, 0, 0, 500),
+            True,
+        ),
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 120,
+                "completion_tokens_details": {"reasoning_tokens": 500},
+            },
+            (100, 620, 0, 0, 500),
+            True,
+        ),
+        (
+            {"prompt_tokens": 7, "completion_tokens": None, "prompt_tokens_details": [1]},
+            (7, 0, 0, 0, 0),
+            False,
+        ),
+    ],
+)
+async def test_openais_classes_of_tokens(
+    usage: dict[str, Any], expected: tuple[int, ...], is_final: bool
+) -> None:
+    progress = Progress()
+    text = STREAM + chunk(content="Y") + chunk("stop") + counted(**usage) + DONE
+    reply = await ask("openai", Odd(text), progress)
+    assert reply.usage == TokenUsage(**dict(zip(TokenUsage.model_fields, expected, strict=True)))
+    assert progress.is_final == is_final
+
+
+@pytest.mark.parametrize("usage", ["many", [], {"prompt_tokens": None}, {"prompt_tokens": -1}])
+async def test_a_usage_that_counts_nothing_is_none(usage: Any) -> None:
+    progress = Progress()
+    count = f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n"
+    reply = await ask("openai", Odd(STREAM + chunk(content="Y") + chunk("stop") + count), progress)
+    assert reply.usage is None
+    assert not progress.is_final
+
+
+async def test_a_count_in_each_chunk_is_final_only_at_the_end() -> None:
+    """Some servers report a running count; a stream that breaks off leaves it unfinished."""
+    choice = {"index": 0, "delta": {"content": "Y"}, "finish_reason": None}
+    running = {"prompt_tokens": 9, "completion_tokens": 1}
+    said = f"data: {json.dumps({'choices': [choice], 'usage': running})}\n\n"
+    progress = Progress()
+    with pytest.raises(ApplicationError):
+        await ask("openai", Odd(STREAM + said), progress)
+    assert progress.usage == TokenUsage(prompt_tokens=9, completion_tokens=1)
+    assert not progress.is_final
+
+
+async def test_anthropics_first_count_is_not_final() -> None:
+    progress = Progress()
+    with pytest.raises(ApplicationError):
+        await ask("anthropic", Odd(STREAM + START), progress)
+    assert progress.usage == TokenUsage(prompt_tokens=7, completion_tokens=1)
+    assert (progress.was_sent, progress.has_begun, progress.is_final) == (True, True, False)

@@ -1,0 +1,176 @@
+"""The chunks of a chat completion, read as servers really write them."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters.llm.port import Incoming
+from adapters.llm.reading import Json, a_text, an_object, objects, texts
+from adapters.llm.usage import read_openai
+from domain.llm import FinishReason, RequestedCall
+
+_FINISH_REASONS = {
+    "stop": FinishReason.STOP,
+    "eos": FinishReason.STOP,
+    "eos_token": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+    "length": FinishReason.LENGTH,
+    "model_length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "content_filter": FinishReason.CONTENT_FILTER,
+}
+# DeepSeek, Kimi and older vLLM; newer vLLM, Groq and OpenRouter.
+REASONING = ("reasoning_content", "reasoning")
+# OpenRouter; Gemini.
+DETAILS, EXTRA = "reasoning_details", "extra_content"
+_OWN_FIELDS = frozenset({"id", "index", "type", "function"})
+
+
+@dataclass
+class _Call:
+    """A call while it comes in."""
+
+    id: str
+    tool: str = ""
+    arguments: str = ""
+    parts: Json = field(default_factory=dict)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments are a whole JSON value."""
+        try:
+            json.loads(self.arguments)
+        except ValueError:
+            return False
+        return True
+
+
+class OpenAIAnswer:
+    """What the chunks have said so far.
+
+    Args:
+        incoming: Gets what is said.
+    """
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self._has_refused = False
+        self._has_ended = False
+        self._finish_reason: FinishReason | None = None
+        self.parts: Json = {}
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the model stopped; None if it did not say so in a way that we know."""
+        return FinishReason.REFUSED if self._has_refused else self._finish_reason
+
+    @property
+    def calls(self) -> tuple[RequestedCall, ...]:
+        """What the model asks for."""
+        return tuple(
+            RequestedCall(
+                provider_call_id=call.id,
+                tool=call.tool,
+                arguments=call.arguments,
+                parts=call.parts,
+            )
+            for call in self._calls
+        )
+
+    def take(self, body: Any) -> None:
+        """Add what one chunk says, or a whole completion from a server that does not stream."""
+        chunk = an_object(body)
+        choices = objects(chunk.get("choices"))
+        for choice in choices:
+            self._take_message(an_object(choice.get("delta") or choice.get("message")))
+            if reason := a_text(choice.get("finish_reason")):
+                self._has_ended = True
+                # Reason: one that we do not know (vLLM's `abort`) is no end of an answer.
+                self._finish_reason = _FINISH_REASONS.get(reason.lower())
+        if reported := read_openai(chunk.get("usage")):
+            # Reason: some servers count in every chunk; the last count has no choices or an end.
+            is_last = self._has_ended or not choices
+            self._incoming.report(reported.usage, is_final=is_last and reported.is_whole)
+
+    def _take_message(self, message: Json) -> None:
+        self._take_reasoning(message)
+        self._take_content(message.get("content"))
+        if refusal := a_text(message.get("refusal")):
+            self._has_refused = True
+            self._incoming.add_text(refusal)
+        for piece in objects(message.get("tool_calls")):
+            self._take_call(piece)
+
+    def _take_content(self, content: Any) -> None:
+        if not isinstance(content, list):
+            self._incoming.add_text(texts(content))
+            return
+        for part in content:
+            thought = an_object(part).get("thinking") or an_object(part).get("reasoning")
+            if thought:
+                self._incoming.see(texts(thought))
+            else:
+                self._incoming.add_text(texts([part]))
+
+    def _take_reasoning(self, message: Json) -> None:
+        thoughts = {name: a_text(message.get(name)) for name in REASONING}
+        for name, thought in thoughts.items():
+            if thought:
+                self.parts[name] = self.parts.get(name, "") + thought
+        details = objects(message.get(DETAILS))
+        if details:
+            self.parts[DETAILS] = [*self.parts.get(DETAILS, []), *details]
+        if extra := an_object(message.get(EXTRA)):
+            self.parts[EXTRA] = self.parts.get(EXTRA, {}) | extra
+        # Reason: some servers say the same thought in two fields, and it is paid for once.
+        seen = next(filter(None, thoughts.values()), "") or texts(details)
+        if seen:
+            self._incoming.see(seen)
+
+    def _take_call(self, piece: Json) -> None:
+        function = an_object(piece.get("function"))
+        name, arguments = a_text(function.get("name")), _arguments(function.get("arguments"))
+        self._incoming.see(name + arguments)
+        call = self._call_of(piece, name, arguments)
+        call.tool = call.tool or name
+        call.arguments += arguments
+        call.parts |= {key: each for key, each in piece.items() if key not in _OWN_FIELDS}
+        if more := {key: each for key, each in function.items() if key not in _OWN_FUNCTION}:
+            call.parts["function"] = call.parts.get("function", {}) | more
+
+    def _call_of(self, piece: Json, name: str, arguments: str) -> _Call:
+        """Return the call that a piece belongs to, which begins with it if it is a new one."""
+        found, given = piece.get("index"), a_text(piece.get("id"))
+        index = found if isinstance(found, int) else 0
+        call = self._by_index.get(index)
+        # Reason: some servers give every call the index 0, and some of them no id either. A new id
+        # tells calls apart, or else a name where nothing is missing any more.
+        if (
+            call is None
+            or (given and given != call.id)
+            or (not given and _begins(call, name, arguments))
+        ):
+            call = _Call(given)
+            self._calls.append(call)
+            self._by_index[index] = call
+        return call
+
+
+_OWN_FUNCTION = frozenset({"name", "arguments"})
+
+
+def _begins(call: _Call, name: str, arguments: str) -> bool:
+    if not name or not call.tool:
+        return False
+    return name != call.tool or (bool(arguments) and call.is_whole)
+
+
+def _arguments(found: Any) -> str:
+    """Return arguments as JSON text: TGI and bridges to Ollama send an object, others null."""
+    if found is None or isinstance(found, str):
+        return found or ""
+    return json.dumps(found, ensure_ascii=False)

@@ -1,0 +1,44 @@
+"""What stands in a provider's JSON, whatever its shape: what has the wrong one counts as absent."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def an_object(value: Any) -> Json:
+    """Return a JSON object, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: Any) -> list[Json]:
+    """Return the objects of a list; an object alone counts as a list of one."""
+    if isinstance(value, dict):
+        return [value]
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def a_text(value: Any) -> str:
+    """Return a text, or an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def texts(value: Any) -> str:
+    """Return a text that may come as a list of texts, or of parts that have one."""
+    if isinstance(value, list):
+        return "".join(
+            a_text(part) or a_text(an_object(part).get("text") or an_object(part).get("content"))
+            for part in value
+        )
+    return a_text(value)
+
+
+def a_count(value: Any) -> int | None:
+    """Return a number of tokens; None if it is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value < 2**53 else None
+
+
+def count_of(value: Any) -> int:
+    """Return a number of tokens, 0 if there is none."""
+    return a_count(value) or 0
