@@ -43,6 +43,7 @@ from activities.documents import DocumentActivities
 from activities.interceptors import ActivityInterceptor
 from activities.last_resorts import LastResortActivities
 from activities.library import Library
+from activities.lost_runs import LostRuns
 from activities.mail import MailActivities
 from activities.passages import PassageStore
 from activities.payment_desk import PaymentDesk
@@ -145,6 +146,12 @@ class Outside:
     documents: DocumentActivities
 
 
+def build_lost_runs(outside: Outside) -> LostRuns:
+    """Wire what closes runs whose workflow has ended without them."""
+    endings = EndingActivities(outside.sessions, AgentMeans(outside.prices), outside.stream)
+    return LostRuns(outside.temporal, outside.sessions, endings)
+
+
 def build_activities(outside: Outside) -> Activities:
     """Wire every activity with what it needs.
 
@@ -229,7 +236,7 @@ def _build_agents(outside: Outside) -> Activities:
     means = AgentMeans(outside.prices)
     desk = AgentDeskActivities(sessions)
     endings = EndingActivities(sessions, means, stream)
-    line = LineActivities(outside.temporal, sessions, endings)
+    line = LineActivities(sessions, build_lost_runs(outside))
     approvals = ApprovalActivities(sessions)
     attempts = Attempts(sessions, outside.names, means)
     steps = StepActivities(sessions, outside.models, attempts, stream)
@@ -333,6 +340,8 @@ async def running_workers(
         if BILLING in queues:
             retrying = retry_parked_of_other_releases(client, sessions, release)
             await stack.enter_async_context(_beside(retrying))
+        if AGENTS in queues:
+            await stack.enter_async_context(_beside(build_lost_runs(outside).watch()))
         yield
 
 

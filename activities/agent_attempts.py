@@ -8,22 +8,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from activities.agent_context import Prompt, read_prompt
 from activities.agent_means import AgentMeans, Call, source_key
 from activities.agent_settlement import LOST, settle_lost
+from activities.model_windows import Windows
+from activities.step_failures import CIRCUIT_OPEN, TOO_LONG, failure_of
 from adapters.llm.port import Progress
+from agents.registry import find_agent
 from database.agent_runs import RunAtStep
 from database.run_events import RunEventRepository
 from database.session import Sessions
 from database.usage_records import UsageRepository
 from domain.agent_runs import StepOrder
 from domain.budgets import Reservation
-from domain.errors import UnavailableError
-from domain.llm import ModelReply, ModelRequest, TokenUsage
+from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
+from domain.llm import ModelRequest, TokenUsage
 from domain.routing import RATE_LIMITED, ModelNames, route
 from domain.run_events import RunEventKind, RunEventNote
+from domain.tokens import worst_case
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
 # Attempts that say nothing against the model.
 _NO_FAILURES = frozenset({SUCCEEDED, CANCELED, LOST, RATE_LIMITED, UnavailableError.code, None})
+# What an attempt ended with that is no reason for a failure of the run.
+_NO_CAUSES = _NO_FAILURES | {CIRCUIT_OPEN}
 
 
 class Attempt(NamedTuple):
@@ -32,7 +38,7 @@ class Attempt(NamedTuple):
     Args:
         order: Which step it is made at.
         number: Which one at the step, from 1.
-        has_earlier: Others were made at the step before it.
+        outcomes: How the earlier ones at the step ended, oldest first.
         conversation_id: Where its answer belongs.
         prompt: What the model gets to read.
         request: What is asked of it.
@@ -41,7 +47,7 @@ class Attempt(NamedTuple):
 
     order: StepOrder
     number: int
-    has_earlier: bool
+    outcomes: tuple[str, ...]
     conversation_id: UUID
     prompt: Prompt
     request: ModelRequest
@@ -60,13 +66,13 @@ class Attempts:
         self._sessions = sessions
         self._names = names
         self._means = means
+        self.windows = Windows()
 
     async def begin(
         self,
         session: AsyncSession,
         at_step: RunAtStep,
         order: StepOrder,
-        number: int,
     ) -> Attempt:
         """Read the prompt, choose the model, and reserve the worst case.
 
@@ -74,7 +80,6 @@ class Attempts:
             session: The caller's transaction.
             at_step: The run, and its attempts so far.
             order: Which step.
-            number: Which attempt at it, from 1.
 
         Returns:
             What to ask.
@@ -87,56 +92,68 @@ class Attempts:
         run, _, attempts = at_step
         await settle_lost(session, self._means, attempts)
         earlier = [record for record in attempts if record.step == order.step]
-        failure_count = sum(record.outcome not in _NO_FAILURES for record in earlier)
-        prompt = await read_prompt(session, run)
+        outcomes = tuple(record.outcome or LOST for record in earlier)
+        spec = find_agent(run.agent)
+        failure_count = sum(outcome not in _NO_FAILURES for outcome in outcomes)
+        model = route(self._names, spec.difficulty, failure_count)
+        room = self.windows.room(model, spec)
+        prompt = await read_prompt(session, run, room.prompt_tokens)
         call = Call(
             step=order.step,
-            attempt=number,
-            model=route(self._names, prompt.spec.difficulty, failure_count),
+            # Reason: Temporal counts anew after a reset, and no record is written over.
+            attempt=max((record.attempt or 0 for record in earlier), default=0) + 1,
+            model=model,
             prompt_tokens=prompt.token_count,
-            wanted_tokens=prompt.spec.max_answer_tokens,
+            wanted_tokens=room.answer_tokens,
         )
         reservation = await self._means.reserve(session, run, call)
-        facts = {"step": order.step, "attempt": number, "model": call.model}
+        facts = {"step": order.step, "attempt": call.attempt, "model": model}
         note = RunEventNote(kind=RunEventKind.STEP, data=facts)
         await RunEventRepository(session).append(run.agent_run_id, [note])
-        request = _request(call.model, prompt, reservation)
-        place = (order, number, bool(earlier), run.conversation_id)
+        request = _request(model, prompt, reservation)
+        place = (order, call.attempt, outcomes, run.conversation_id)
         return Attempt(*place, prompt, request, reservation)
 
     async def write_off(self, attempt: Attempt, progress: Progress, outcome: str) -> None:
         """Pay for an attempt that brought nothing.
-
-        A model that has begun to answer has read the prompt; whoever was cut off may have.
 
         Args:
             attempt: Which.
             progress: How far it came.
             outcome: `canceled`, or the error's code.
         """
-        used, is_guessed = TokenUsage(), False
-        if progress.usage is not None:
-            used = progress.usage
-        elif progress.has_begun or outcome == CANCELED:
-            used, is_guessed = _estimate(attempt, progress), True
+        used, is_guessed = booked(attempt, progress)
         async with self._sessions.begin() as session:
             await self._settle(session, attempt, used, outcome, is_estimated=is_guessed)
+
+    def failure_of(self, attempt: Attempt, error: ApplicationError) -> ApplicationError:
+        """Return what a step fails with: tried again if that can help, and with its first cause.
+
+        Args:
+            attempt: Which failed.
+            error: What it failed with.
+        """
+        model = attempt.request.model
+        if error.error_code == TOO_LONG:
+            sent = attempt.prompt.token_count + attempt.request.max_tokens
+            if self.windows.learn(model, error.details, sent):
+                error = ProviderUnavailableError(error.message, TOO_LONG, error.details)
+        causes = [outcome for outcome in attempt.outcomes if outcome not in _NO_CAUSES]
+        return failure_of(error, attempt.outcomes, causes)
 
     async def pay(
         self,
         session: AsyncSession,
         attempt: Attempt,
-        reply: ModelReply,
         progress: Progress,
     ) -> None:
         """Pay for an answer, within the caller's transaction.
 
         Attempts that broke off before it asked the same, so they read just as much.
         """
-        used = reply.usage or _estimate(attempt, progress)
-        is_guessed = reply.usage is None
+        used, is_guessed = booked(attempt, progress)
         await self._settle(session, attempt, used, SUCCEEDED, is_estimated=is_guessed)
-        if attempt.has_earlier and not is_guessed:
+        if attempt.outcomes and not is_guessed:
             await _mend_earlier(session, self._means, attempt, used)
 
     async def _settle(
@@ -186,8 +203,28 @@ def _request(model: str, prompt: Prompt, reservation: Reservation) -> ModelReque
     )
 
 
-def _estimate(attempt: Attempt, progress: Progress) -> TokenUsage:
-    return TokenUsage(
-        prompt_tokens=attempt.prompt.token_count,
-        completion_tokens=min(progress.token_count, attempt.reservation.max_tokens),
-    )
+def booked(attempt: Attempt, progress: Progress) -> tuple[TokenUsage, bool]:
+    """Return what an attempt is booked at, never less than what it used.
+
+    Args:
+        attempt: Which.
+        progress: How far it came.
+
+    Returns:
+        The usage, and whether it is estimated: at what was seen of the answer, and at the whole
+        reservation where nothing was seen of what may have been written.
+    """
+    reported = progress.usage or TokenUsage()
+    # Reason: some servers report nothing but zeros.
+    if progress.is_final and (reported.completion_tokens or not progress.text):
+        return reported, False
+    if not progress.was_sent:
+        return TokenUsage(), False
+    limit = attempt.reservation.max_tokens
+    seen = min(worst_case(progress.text), limit) if progress.text else limit
+    return reported.model_copy(
+        update={
+            "prompt_tokens": reported.prompt_tokens or attempt.prompt.token_count,
+            "completion_tokens": max(reported.completion_tokens, seen),
+        }
+    ), True

@@ -25,20 +25,23 @@ class Prompt(NamedTuple):
         messages: The system's first.
         tools: What it may call.
         token_count: All of it, at its worst case.
+        last_seq: The number of the newest message that was there to be read.
     """
 
     spec: AgentSpec
     messages: tuple[ChatMessage, ...]
     tools: tuple[ToolDefinition, ...]
     token_count: int
+    last_seq: int
 
 
-async def read_prompt(session: AsyncSession, run: AgentRun) -> Prompt:
+async def read_prompt(session: AsyncSession, run: AgentRun, token_limit: int) -> Prompt:
     """Put together what the model gets to read, from the rows alone.
 
     Args:
         session: Where to read.
         run: Which run; its prompt's version is pinned.
+        token_limit: What the model can read, at its worst case.
 
     Returns:
         The prompt.
@@ -58,9 +61,9 @@ async def read_prompt(session: AsyncSession, run: AgentRun) -> Prompt:
         passages=tuple(_shown(passage) for passage in passages_of(run)),
     )
     size_of_tools = worst_case_of_tools(tools)
-    messages = assemble(sources, spec.context_tokens - size_of_tools).messages
+    messages = assemble(sources, token_limit - size_of_tools).messages
     size = size_of_tools + sum(worst_case_of_message(message) for message in messages)
-    return Prompt(spec, messages, tools, size)
+    return Prompt(spec, messages, tools, size, rows[-1].seq if rows else 0)
 
 
 def passages_of(run: AgentRun) -> Sequence[CitedPassage]:

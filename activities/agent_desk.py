@@ -8,6 +8,8 @@ from temporalio import activity
 
 from activities.agent_admission import book_run, check_means
 from agents.guards import screen
+from agents.limits import check_message
+from agents.registry import find_agent
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
 from database.conversations import ConversationRepository
@@ -17,7 +19,7 @@ from database.session import Sessions
 from database.usage_records import UsageRepository
 from domain.agent_runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
 from domain.errors import ConflictError, IllegalCommandError, NotFoundError
-from domain.ids import agent_run_workflow_id
+from domain.ids import agent_run_workflow_id, message_key
 from domain.llm import Role
 from domain.run_events import RunEventKind, RunEventNote
 
@@ -82,6 +84,8 @@ class AgentDeskActivities:
 
         Raises:
             IllegalCommandError: The run is over.
+            InvalidInputError: The message is longer than what can be read with the input.
+            TooManyRequestsError: The model has to read what was said before first.
         """
         async with self._sessions.begin() as session:
             run = await _find(session, message.agent_run_id)
@@ -90,9 +94,14 @@ class AgentDeskActivities:
             if run.completed_at is not None:
                 state = {"run_status": run.run_status}
                 raise IllegalCommandError(f"the run is {run.run_status}", details=state)
-            is_new = await MessageRepository(session).add(
+            messages, key = MessageRepository(session), message_key(message.command_id)
+            if await messages.has(key):
+                return
+            unread = await messages.unread(run.agent_run_id)
+            check_message(message.content, unread, find_agent(run.agent), run.prompt_version)
+            is_new = await messages.add(
                 run.conversation_id,
-                f"message:{message.command_id}",
+                key,
                 Role.USER,
                 message.content,
                 agent_run_id=run.agent_run_id,

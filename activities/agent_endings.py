@@ -17,7 +17,7 @@ from database.messages import MessageRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
 from database.usage_records import UsageRepository
-from domain.agent_runs import Closed, RunEnd, RunStatus
+from domain.agent_runs import Closed, RunEnd, RunFinish, RunStatus
 from domain.citations import cite
 from domain.run_events import RunEventKind, RunEventNote
 from observability import AGENT_DURATION, AGENT_REQUESTS
@@ -67,10 +67,15 @@ class EndingActivities:
         attempts = await UsageRepository(session).of_run(run.agent_run_id)
         await settle_lost(session, self._means, attempts)
         await ToolCallRepository(session).expire_pending(run.agent_run_id)
-        output = await MessageRepository(session).last_answer(run.agent_run_id)
+        finish = _finish(run, end)
+        # Reason: what was written before a tool's call is no answer.
+        has_output = finish is not RunFinish.EMPTY
+        messages = MessageRepository(session)
+        output = await messages.last_answer(run.agent_run_id) if has_output else None
         is_complete = end.run_status is RunStatus.COMPLETED
         citations = cite(output or "", passages_of(run)) if is_complete else ()
-        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": end.run_status})
+        told = {"run_status": end.run_status, "finish_reason": finish}
+        done = RunEventNote(kind=RunEventKind.DONE, data=told)
         notes = [status_note(end.run_status), done]
         if end.error_code is not None:
             facts = {"code": end.error_code, "message": end.error_message}
@@ -79,9 +84,19 @@ class EndingActivities:
         values = {
             "run_status": end.run_status,
             "output": output,
+            "finish_reason": finish,
             "citations_data": [citation.model_dump(mode="json") for citation in citations],
             "error_code": end.error_code,
             "error_message": end.error_message,
             "completed_at": datetime.now(UTC),
         }
         await AgentRunRepository(session).change(run.agent_run_id, values)
+
+
+def _finish(run: AgentRun, end: RunEnd) -> RunFinish | None:
+    """Return why the model stopped, if the run ended with its answer."""
+    is_completed = end.run_status is RunStatus.COMPLETED
+    is_failed_answer = run.finish_reason is not None and end.error_code == run.finish_reason
+    if run.finish_reason is None or not (is_completed or is_failed_answer):
+        return None
+    return RunFinish(run.finish_reason)

@@ -1,29 +1,22 @@
 """The line of runs in a conversation: one after the other, whatever becomes of the one ahead."""
 
-from datetime import timedelta
-
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agent_desk import begin_run
-from activities.agent_endings import EndingActivities
+from activities.lost_runs import LostRuns
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
 from database.conversations import ConversationRepository
 from database.session import Sessions
-from domain.agent_runs import RunEnd, RunRequest, RunStatus, Turn
-
-RPC_TIMEOUT = timedelta(seconds=5)
+from domain.agent_runs import RunRequest, RunStatus, Turn
 
 
 class LineActivities:
     """Tells runs whether it is their turn."""
 
-    def __init__(self, client: Client, sessions: Sessions, endings: EndingActivities) -> None:
-        self._client = client
+    def __init__(self, sessions: Sessions, lost_runs: LostRuns) -> None:
         self._sessions = sessions
-        self._endings = endings
+        self._lost_runs = lost_runs
 
     @activity.defn
     async def take_turn(self, request: RunRequest) -> Turn:
@@ -38,15 +31,9 @@ class LineActivities:
             Whether it has begun.
         """
         while (ahead := await self._ahead(request)) is not None:
-            if await self._is_running(ahead.workflow_id):
+            if not await self._lost_runs.is_lost(ahead.workflow_id):
                 return Turn(is_now=False)
-            lost = RunEnd(
-                agent_run_id=ahead.agent_run_id,
-                run_status=RunStatus.FAILED,
-                error_code="workflow_terminated",
-                error_message="the run was ended from outside",
-            )
-            await self._endings.close_run(lost)
+            await self._lost_runs.close(ahead.agent_run_id)
         return Turn(is_now=True)
 
     async def _ahead(self, request: RunRequest) -> AgentRun | None:
@@ -60,13 +47,3 @@ class LineActivities:
             if first.run_status == RunStatus.QUEUED:
                 await begin_run(session, first, request)
             return None
-
-    async def _is_running(self, workflow_id: str) -> bool:
-        handle = self._client.get_workflow_handle(workflow_id)
-        try:
-            seen = await handle.describe(rpc_timeout=RPC_TIMEOUT)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            return False
-        return seen.status is WorkflowExecutionStatus.RUNNING

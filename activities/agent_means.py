@@ -113,6 +113,9 @@ class AgentMeans:
         values = {
             "prompt_token_count": used.prompt_tokens,
             "completion_token_count": used.completion_tokens,
+            "cached_prompt_token_count": used.cached_prompt_tokens,
+            "cache_write_token_count": used.cache_write_tokens,
+            "reasoning_token_count": used.reasoning_tokens,
             "cost_cents": cost.cents,
             "outcome": outcome,
             "is_priced": cost.is_priced,

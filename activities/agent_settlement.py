@@ -45,7 +45,9 @@ async def _estimate(session: AsyncSession, record: UsageRecord) -> TokenUsage:
         record.step or 0,
         record.attempt or 0,
     )
+    # Reason: where nothing was seen, anything may have been written.
+    written = worst_case(told) if told else record.reserved_completion_token_count
     return TokenUsage(
         prompt_tokens=record.reserved_prompt_token_count,
-        completion_tokens=min(worst_case(told), record.reserved_completion_token_count),
+        completion_tokens=min(written, record.reserved_completion_token_count),
     )

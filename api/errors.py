@@ -45,10 +45,12 @@ _BY_CODE: dict[str, type[ApplicationError]] = {
     "busy": errors.UnavailableError,
     "conversation_busy": errors.ConflictError,
     "currency_mismatch": errors.ConflictError,
+    "message_too_long": errors.InvalidInputError,
     "not_at_stripe": errors.ConflictError,
     "payment_method_unusable": errors.ConflictError,
     "plan_code_taken": errors.ConflictError,
     "stripe_resource_missing": errors.NotFoundError,
+    "too_many_messages": errors.TooManyRequestsError,
     "unknown_call": errors.ConflictError,
     "unsupported_payment_method": errors.InvalidInputError,
 }
@@ -141,6 +143,9 @@ def from_temporal(error: Exception) -> ApplicationError:
     if isinstance(error, RPCError):
         if error.status is RPCStatusCode.NOT_FOUND:
             return WorkflowEndedError("there is no such workflow, or not any more")
+        if error.status is RPCStatusCode.FAILED_PRECONDITION:
+            # Reason: so the server refuses an update above the number that one execution takes.
+            return errors.TooManyRequestsError("this workflow has taken as many commands as it can")
         is_down = error.status in _DOWN
     else:
         is_down = isinstance(error, RPCTimeoutOrCancelledError) or is_connect_failure(error)

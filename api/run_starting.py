@@ -11,6 +11,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import TemporalError
 
 from activities.agent_admission import check_means
+from agents.limits import check_input
 from agents.registry import find_agent
 from api.errors import from_temporal
 from api.lookup import found
@@ -52,6 +53,7 @@ async def start_run(
 
     Raises:
         NotFoundError: There is no such agent, or no such conversation of this user.
+        InvalidInputError: The input is longer than what the agent's model can read.
         EntitlementRequiredError: No subscription gives access, or its limits are used up.
         ConflictError: The conversation is busy, and the run was not to wait.
         OutcomePendingError: No row was committed within 5 s; the start goes on.
@@ -119,6 +121,7 @@ async def _resolve(
     wanted: NewAgentRun,
 ) -> tuple[RunRequest, Route]:
     spec = find_agent(wanted.agent)
+    check_input(wanted.input, spec, spec.prompt_version)
     async with sessions() as session:
         if wanted.conversation_id is not None:
             conversations = ConversationRepository(session)

@@ -52,6 +52,7 @@ class AgentRun(Base):
         JSONB, server_default=text("'[]'::jsonb")
     )
     passages_data: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    finish_reason: Mapped[str | None]
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     budget_token_count: Mapped[int | None]
@@ -226,6 +227,9 @@ class UsageRecord(Base):
     reserved_cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))
     prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
     completion_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    cached_prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    cache_write_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    reasoning_token_count: Mapped[int] = mapped_column(server_default=text("0"))
     cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))
     outcome: Mapped[str | None]
     is_priced: Mapped[bool] = mapped_column(server_default=text("true"))

@@ -103,6 +103,13 @@ class AgentRunRepository:
         )
         return (await self._session.scalars(statement)).all()
 
+    async def open_runs(self, workflow_ids: Sequence[str] | None) -> Sequence[AgentRun]:
+        """Return the runs that are not over, of these workflows; None is all of them."""
+        statement = select(AgentRun).where(AgentRun.completed_at.is_(None))
+        if workflow_ids is not None:
+            statement = statement.where(AgentRun.workflow_id.in_(workflow_ids))
+        return (await self._session.scalars(statement)).all()
+
     async def active_count(self) -> int:
         """Return how many runs are under way, waiting ones included."""
         statement = select(func.count()).where(

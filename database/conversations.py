@@ -11,7 +11,7 @@ from database.paging import Page, newest_first
 
 # Reason: to put a statement together takes longer than to carry it out, and steps need it.
 _LOCK = (
-    select(Conversation.conversation_id)
+    select(Conversation.last_message_seq)
     .where(Conversation.conversation_id == bindparam("conversation_id"))
     .with_for_update()
 )
@@ -39,9 +39,14 @@ class ConversationRepository:
             statement = statement.where(Conversation.user_id == user_id)
         return await self._session.scalar(statement)
 
-    async def lock(self, conversation_id: UUID) -> None:
-        """Let nobody else decide about this conversation until the transaction ends."""
-        await self._session.execute(_LOCK, {"conversation_id": conversation_id})
+    async def lock(self, conversation_id: UUID) -> int:
+        """Let nobody else decide about this conversation until the transaction ends.
+
+        Returns:
+            The number of its last message; 0 if it has none.
+        """
+        place = {"conversation_id": conversation_id}
+        return await self._session.scalar(_LOCK, place) or 0
 
     async def list(
         self,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 
 from database.agent_models import AgentRun, Conversation, Message
 from domain.llm import Role
+from domain.tokens import TOKENS_PER_MESSAGE, Unread, tokens_of_bytes
 
 
 def _add() -> Select[UUID]:
@@ -63,6 +64,23 @@ _ADD = _add()
 _READ_BY = _read_by()
 
 
+_MOVE_LATER = (
+    update(Message)
+    .where(
+        Message.conversation_id == bindparam("to_conversation_id"),
+        Message.seq > bindparam("after"),
+    )
+    .values(seq=Message.seq + bindparam("distance"))
+    .execution_options(synchronize_session=False)
+)
+_SET_LAST = (
+    update(Conversation)
+    .where(Conversation.conversation_id == bindparam("to_conversation_id"))
+    .values(last_message_seq=bindparam("last"))
+    .execution_options(synchronize_session=False)
+)
+
+
 class MessageRepository:
     """Reads and writes `messages` within one session."""
 
@@ -100,6 +118,27 @@ class MessageRepository:
         )
         return stored is not None
 
+    async def move_later(self, conversation_id: UUID, after: int, last: int) -> None:
+        """Make room behind a message: what follows it keeps its order and gets higher numbers.
+
+        Args:
+            conversation_id: Where, locked by the caller.
+            after: The next message that is added gets the number that follows this one.
+            last: The conversation's last number as it is.
+        """
+        place = {"to_conversation_id": conversation_id}
+        # Reason: the numbers are unique, row by row, so the new ones lie above all old ones.
+        await self._session.execute(
+            _MOVE_LATER, {**place, "after": after, "distance": last - after}
+        )
+        await self._session.execute(_SET_LAST, {**place, "last": after})
+
+    async def end_at(self, conversation_id: UUID, last: int) -> None:
+        """Set a conversation's last number after messages were moved."""
+        await self._session.execute(
+            _SET_LAST, {"to_conversation_id": conversation_id, "last": last}
+        )
+
     async def content_of(self, message_key: str) -> str | None:
         """Return the text of a message; None if there is none."""
         statement = select(Message.content).where(Message.message_key == message_key)
@@ -109,6 +148,24 @@ class MessageRepository:
         """Tell whether a message is stored."""
         known = select(exists().where(Message.message_key == message_key))
         return bool(await self._session.scalar(known))
+
+    async def unread(self, agent_run_id: UUID) -> Unread:
+        """Return how much a run's model has to read next: its input, and what is not answered."""
+        own = (Message.agent_run_id == agent_run_id, Message.role == Role.USER)
+        answered = select(func.max(Message.seq)).where(
+            Message.agent_run_id == agent_run_id,
+            Message.role == Role.ASSISTANT,
+        )
+        first = select(func.min(Message.seq)).where(*own).scalar_subquery()
+        is_next = (Message.seq > func.coalesce(answered.scalar_subquery(), 0)) | (
+            Message.seq == first
+        )
+        statement = select(func.octet_length(Message.content)).where(*own, is_next)
+        sizes = (await self._session.scalars(statement)).all()
+        return Unread(
+            message_count=len(sizes),
+            token_count=sum(tokens_of_bytes(size) + TOKENS_PER_MESSAGE for size in sizes),
+        )
 
     async def last_answer(self, agent_run_id: UUID) -> str | None:
         """Return the last text that the model wrote in a run; None if it wrote none."""

@@ -10,6 +10,11 @@ from pydantic import Field
 from domain.messages import Frozen
 
 ROTATE_AFTER = 1_000
+# So many messages may wait until the model reads them; more are refused.
+MAX_UNREAD_MESSAGES = 100
+TOO_MANY_MESSAGES = "too_many_messages"
+# The signal that tells a run that the one before it in the conversation is over.
+YOUR_TURN = "your_turn"
 
 
 class RunStatus(StrEnum):
@@ -27,6 +32,25 @@ class RunStatus(StrEnum):
 CLOSED = frozenset(
     {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED, RunStatus.BUDGET_EXCEEDED},
 )
+
+
+class RunFinish(StrEnum):
+    """Why the model stopped writing the answer of a run; only `stop` completes it."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    REFUSAL = "refusal"
+    EMPTY = "empty"
+
+
+# What is told of a run that failed because its answer is none, or not whole.
+FINISH_MESSAGES = {
+    RunFinish.LENGTH: "the answer is cut: it reached the length that the model may write",
+    RunFinish.CONTENT_FILTER: "the provider's content filter stopped the answer",
+    RunFinish.REFUSAL: "the model refused to answer",
+    RunFinish.EMPTY: "the model gave no answer",
+}
 
 
 class OnBusy(StrEnum):
@@ -80,13 +104,15 @@ class RunStart(Frozen):
     Args:
         request: What to do.
         route: How the graph goes.
-        step: The next step; more than 0 after a continue-as-new.
+        step: The next step, or the one whose calls wait for a decision.
+        is_resumed: The run goes on after a continue-as-new; it was admitted before.
         rotate_after: Events of history after which the run continues as new.
     """
 
     request: RunRequest
     route: Route = Route()
     step: int = 0
+    is_resumed: bool = False
     rotate_after: int = ROTATE_AFTER
 
 
@@ -111,11 +137,13 @@ class CallRef(Frozen):
         call_id: Ours.
         tool: Its name.
         expires_at: Until when somebody may approve it; None if nobody need.
+        is_decided: Somebody has decided, or the time was over, before the run continued as new.
     """
 
     call_id: UUID
     tool: str
     expires_at: datetime | None = None
+    is_decided: bool = False
 
 
 class StepReply(Frozen):
@@ -125,11 +153,13 @@ class StepReply(Frozen):
         calls: To be made before the next step; malformed ones are answered already.
         is_answer: The model asked for nothing more.
         is_cut_by_budget: The answer ends where the budget did.
+        finish: Why the model stopped, if this is the answer.
     """
 
     calls: tuple[CallRef, ...] = ()
     is_answer: bool
     is_cut_by_budget: bool = False
+    finish: RunFinish = RunFinish.STOP
 
 
 class ToolOrder(Frozen):

@@ -23,7 +23,8 @@ class BreakerRules(Frozen):
     """When to open, and for how long.
 
     Args:
-        failure_count: So many failures in a row open it.
+        failure_count: Failures of so many runs, with no success between them, open it. One run
+            that fails again and again says something of its request, not of the model.
         cool_down_seconds: So long it stays open; then one call tries.
         probe_seconds: So long others wait while that one call is under way.
     """
@@ -38,13 +39,13 @@ class Breaker(Frozen):
 
     Args:
         state: Whether calls go through.
-        failure_count: Failures in a row.
+        failed_runs: Whose calls have failed since the last success.
         opened_at: When it opened, in seconds of a clock that never goes back.
         is_probing: Whether the one call of a half-open breaker is under way.
     """
 
     state: BreakerState = BreakerState.CLOSED
-    failure_count: int = 0
+    failed_runs: frozenset[str] = frozenset()
     opened_at: float = 0.0
     is_probing: bool = False
 
@@ -79,22 +80,23 @@ def succeed() -> Breaker:
     return Breaker()
 
 
-def fail(breaker: Breaker, rules: BreakerRules, now: float) -> Breaker:
+def fail(breaker: Breaker, rules: BreakerRules, now: float, run: str) -> Breaker:
     """Take note of a failure.
 
     Args:
         breaker: As it is.
         rules: When to open, and for how long.
         now: Seconds of a clock that never goes back.
+        run: Whose call it was.
 
     Returns:
-        Open after too many failures in a row, or when the one call of a half-open breaker failed.
+        Open after failures of too many runs, or when the one call of a half-open breaker failed.
     """
-    failed = breaker.model_copy(update={"failure_count": breaker.failure_count + 1})
+    failed = breaker.model_copy(update={"failed_runs": breaker.failed_runs | {run}})
     # Reason: calls that began before it opened still fail; they do not make the wait longer.
     if breaker.state is BreakerState.OPEN:
         return failed
-    if breaker.state is BreakerState.CLOSED and failed.failure_count < rules.failure_count:
+    if breaker.state is BreakerState.CLOSED and len(failed.failed_runs) < rules.failure_count:
         return failed
     return failed.model_copy(
         update={"state": BreakerState.OPEN, "opened_at": now, "is_probing": False},

@@ -1,7 +1,7 @@
 """What a model gets to read, under a limit of tokens. Pure.
 
-In this order of worth: the system's prompt, the question, recent messages, relevant passages. A
-tool call is never parted from its results.
+In this order of worth: the system's prompt, the question, what the user has said since the model
+spoke last, recent messages, relevant passages. A tool call is never parted from its results.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from domain.errors import InvalidInputError
 from domain.llm import ChatMessage, Role
 from domain.messages import Frozen
-from domain.tokens import worst_case, worst_case_of_message
+from domain.tokens import BYTES_PER_TOKEN, TOKENS_PER_MESSAGE, worst_case, worst_case_of_message
+
+# Of a tool's result that is too long, its end is kept too: it closes the fence.
+CUT_MARK = "\n[... cut ...]\n"
+CUT_END_LENGTH = 64
 
 
 class NumberedPassage(Frozen):
@@ -78,22 +82,65 @@ def assemble(sources: Sources, token_limit: int) -> Context:
 
 
 def _keep(sources: Sources, room: int) -> list[Sequence[ChatMessage]]:
-    """Choose the question, and as many of the newest groups as there is room for."""
+    """Choose what must be read, and as many of the newest groups as there is room for."""
     groups = group(sources.messages)
-    asked = None if sources.question is None else sources.messages[sources.question]
-    pinned = next((messages for messages in reversed(groups) if messages[0] == asked), None)
-    room -= _size(pinned or ())
-    kept: list[Sequence[ChatMessage]] = []
-    for messages in reversed(groups):
-        size = 0 if messages is pinned else _size(messages)
-        if size > room:
+    kept = _pinned(sources, groups)
+    room -= sum(_size(groups[place]) for place in kept)
+    if not groups or room < 0:
+        raise _too_long()
+    for place in range(len(groups) - 1, -1, -1):
+        if place in kept:
+            continue
+        if place == len(groups) - 1 and _size(groups[place]) > room:
+            # Reason: what a tool has just brought was paid for; a part of it beats an error.
+            groups[place] = _cut_results(groups[place], room)
+        if (size := _size(groups[place])) > room:
             break
         room -= size
-        kept.insert(0, messages)
-    if not kept or room < 0:
-        raise InvalidInputError("this is more than the model can read at once", "context_too_long")
-    is_dropped = pinned is not None and all(messages is not pinned for messages in kept)
-    return [pinned, *kept] if pinned is not None and is_dropped else kept
+        kept.add(place)
+    chosen = [groups[place] for place in sorted(kept)]
+    # Reason: strict servers refuse a conversation that the assistant begins.
+    while chosen[0][0].role is Role.ASSISTANT and len(chosen) > 1:
+        chosen.pop(0)
+    return chosen
+
+
+def _pinned(sources: Sources, groups: Sequence[Sequence[ChatMessage]]) -> set[int]:
+    """Return which groups are never left out: the question, and what nobody has answered yet."""
+    heads = [messages[0] for messages in groups]
+    users = [place for place, head in enumerate(heads) if head.role is not Role.ASSISTANT]
+    said = [place for place, head in enumerate(heads) if head.role is Role.ASSISTANT]
+    unanswered = {place for place in users if place > (said[-1] if said else -1)}
+    if sources.question is None:
+        return unanswered | set(users[-1:])
+    asked = sources.messages[sources.question]
+    question = [place for place in users if heads[place] == asked]
+    return unanswered | set(users[-1:]) | set(question[-1:])
+
+
+def _cut_results(messages: Sequence[ChatMessage], room: int) -> Sequence[ChatMessage]:
+    """Shorten the results of tools until they fit, each to the same share."""
+    head, *results = messages
+    if not results:
+        raise _too_long()
+    share = (room - worst_case_of_message(head)) // len(results) - TOKENS_PER_MESSAGE
+    if share * BYTES_PER_TOKEN < 2 * (len(CUT_MARK) + CUT_END_LENGTH):
+        raise _too_long()
+    return (head, *(_cut_to(result, share) for result in results))
+
+
+def _cut_to(result: ChatMessage, tokens: int) -> ChatMessage:
+    """Take out the middle of a result."""
+    if worst_case(result.content) <= tokens:
+        return result
+    end = CUT_MARK + result.content[-CUT_END_LENGTH:]
+    size = tokens * BYTES_PER_TOKEN - len(end.encode())
+    beginning = result.content.encode()[: max(0, size)].decode(errors="ignore")
+    return result.model_copy(update={"content": beginning + end})
+
+
+def _too_long() -> InvalidInputError:
+    return InvalidInputError("this is more than the model can read at once", "context_too_long")
 
 
 def _size(messages: Sequence[ChatMessage]) -> int:
@@ -127,6 +174,7 @@ def _without_open_calls(head: ChatMessage, *results: ChatMessage) -> Sequence[Ch
     """Leave out calls that nobody answered: a run that was canceled leaves some behind."""
     answered = {result.provider_call_id for result in results}
     calls = tuple(call for call in head.tool_calls if call.provider_call_id in answered)
-    if head.tool_calls and not calls and not head.content:
+    # Reason: an answer of no words is one that strict servers refuse to read.
+    if head.role is Role.ASSISTANT and not calls and not head.content.strip():
         return ()
     return (head.model_copy(update={"tool_calls": calls}), *results)

@@ -102,3 +102,8 @@ def command_key(workflow_id: str, purpose: str, command: UUID | str) -> str:
 def late_refund_id(payment_id: UUID) -> UUID:
     """Return the id of the one refund of what was paid too late."""
     return derived_id("late-refund", payment_id)
+
+
+def message_key(command_id: UUID) -> str:
+    """Return what makes the message of a command one row."""
+    return f"message:{command_id}"

@@ -9,14 +9,32 @@ from collections.abc import Iterable
 from typing import Any
 
 from domain.llm import ChatMessage, ToolDefinition
+from domain.messages import Frozen
 
 BYTES_PER_TOKEN = 2
 TOKENS_PER_MESSAGE = 8
 
 
+class Unread(Frozen):
+    """What the model has to read at its next step: the input, and what it has not answered yet.
+
+    Args:
+        message_count: How many messages.
+        token_count: What they are reckoned at.
+    """
+
+    message_count: int = 0
+    token_count: int = 0
+
+
 def worst_case(text: str) -> int:
     """Return what a text's tokens are reckoned at."""
-    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+    return tokens_of_bytes(len(text.encode()))
+
+
+def tokens_of_bytes(size: int) -> int:
+    """Return what a text of this size in UTF-8 is reckoned at."""
+    return -(-size // BYTES_PER_TOKEN)
 
 
 def worst_case_of_message(message: ChatMessage) -> int:

@@ -11,14 +11,20 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.agent_runs import RunEnd, RunStart, RunStatus
+    from domain.agent_runs import (
+        FINISH_MESSAGES,
+        YOUR_TURN,
+        RunEnd,
+        RunFinish,
+        RunStart,
+        RunStatus,
+    )
     from domain.errors import BudgetExceededError, IllegalCommandError
     from domain.ids import agent_run_workflow_id
     from workflows.agent_desk import AgentDesk
     from workflows.agent_graph import Ending, GraphDriver
     from workflows.canceling import or_canceled
     from workflows.search_attributes import STATUS
-    from workflows.signals import YOUR_TURN
 
 Answer = TypeVar("Answer")
 
@@ -26,6 +32,7 @@ Answer = TypeVar("Answer")
 # time, for it may be days until a person has decided, and each look makes our history longer.
 TURN_CHECK = timedelta(minutes=1)
 LAST_TURN_CHECK = timedelta(hours=1)
+INTERNAL_ERROR = "internal_error"
 _OUT_OF_MEANS = frozenset({BudgetExceededError.code, "price_unknown"})
 
 
@@ -37,10 +44,12 @@ class RunCourse:
         self._desk = desk
         self._driver = driver
         self.status = RunStatus.QUEUED
-        self.has_turn = bool(start.step)
+        self._is_resumed = start.is_resumed or start.step > 0
+        self.has_turn = self._is_resumed
         self.is_called = False
         self.is_canceled = False
         self.is_closed = False
+        self.is_rotating = False
 
     async def open(self) -> None:
         """Be admitted, unless that was done by the run before.
@@ -48,7 +57,7 @@ class RunCourse:
         Raises:
             ApplicationError: The run was refused: no access, a limit, a busy conversation.
         """
-        if not self._start.step:
+        if not self._is_resumed:
             self.has_turn = (await passed_on(self._desk.open())).is_now
 
     async def work(self) -> RunEnd | None:
@@ -108,6 +117,7 @@ class RunCourse:
 
     async def _outcome(self, ending: Ending) -> RunEnd | None:
         if ending is Ending.ROTATE:
+            self.is_rotating = True
             # Reason: a cancel waits for us, and would wait for ever if we waited for it, too.
             await workflow.wait_condition(
                 lambda: self.is_canceled or workflow.all_handlers_finished(),
@@ -116,6 +126,8 @@ class RunCourse:
         if ending is Ending.CUT:
             message = "the answer ends where the budget did"
             return self._end(RunStatus.BUDGET_EXCEEDED, BudgetExceededError.code, message)
+        if (finish := self._driver.finish) is not RunFinish.STOP:
+            return self._end(RunStatus.FAILED, finish, FINISH_MESSAGES[finish])
         return self._end(RunStatus.COMPLETED)
 
     def _end(self, status: RunStatus, code: str | None = None, text: str | None = None) -> RunEnd:
@@ -138,7 +150,10 @@ def _reason(error: FailureError) -> tuple[RunStatus, str, str]:
     if cause is None:
         return RunStatus.FAILED, "step_timed_out", "a step did not end in time"
     status = RunStatus.BUDGET_EXCEEDED if cause.type in _OUT_OF_MEANS else RunStatus.FAILED
-    return status, cause.type or "internal_error", cause.message
+    if cause.type is None or cause.type == INTERNAL_ERROR:
+        # Reason: its own words name classes of Python's, which a customer cannot use.
+        return status, INTERNAL_ERROR, "something went wrong on our side"
+    return status, cause.type, cause.message
 
 
 def refused(status: RunStatus) -> ApplicationError:

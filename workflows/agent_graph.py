@@ -12,12 +12,12 @@ with workflow.unsafe.imports_passed_through():
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.types import Command
 
-    from domain.agent_runs import CallRef, RunStart
+    from domain.agent_runs import CallRef, RunFinish, RunStart
     from domain.approvals import Verdict
     from workflows.agent_desk import AgentDesk
     from workflows.agent_hands import AgentHands
     from workflows.canceling import or_canceled
-    from workflows.graphs.pipeline import NODES_PER_STEP, State, pipeline
+    from workflows.graphs.pipeline import NODES_PER_STEP, State, is_long, pipeline
 
 # Reason: types of our own have to be named, or a checkpoint that holds them cannot be read back.
 _SERDE = JsonPlusSerializer(allowed_msgpack_modules=[(CallRef.__module__, CallRef.__name__)])
@@ -41,11 +41,17 @@ class GraphDriver:
         self._decided: dict[UUID, Verdict] = {}
         self._message_count = self._stored_count = 0
         self.step = start.step
+        self.finish = RunFinish.STOP
         self.is_over = False
 
     def hear(self, verdict: Verdict) -> None:
         """Take note of a decision."""
         self._decided[verdict.call_id] = verdict
+
+    @property
+    def unstored_count(self) -> int:
+        """How many messages are not yet where a step reads them."""
+        return self._message_count - self._stored_count
 
     def expect_message(self) -> None:
         """Take note that the user says something more: the answer has to read it too."""
@@ -78,6 +84,7 @@ class GraphDriver:
                 return Ending.ROTATE
             if heard == self._message_count:
                 self.is_over = True
+                self.finish = RunFinish(state["finish"])
                 return Ending.ANSWERED
 
     async def finish_effects(self) -> None:
@@ -93,22 +100,31 @@ class GraphDriver:
         state: Any = await app.ainvoke({"step": self.step}, config)
         while "__interrupt__" in state:
             call: CallRef = state["__interrupt__"][0].value
-            await self._hear_about(call)
+            if not await self._hear_about(call):
+                return {"step": state["step"] - 1, "is_answered": False, "is_cut_by_budget": False}
             state = await app.ainvoke(Command(resume=True), config)
         done: State = state
         return done
 
-    async def _hear_about(self, call: CallRef) -> None:
-        """Wait for a decision about a call; after its time silence is a no."""
-        if call.call_id in self._decided or call.expires_at is None:
-            return
+    async def _hear_about(self, call: CallRef) -> bool:
+        """Wait for a decision about a call; after its time silence is a no.
+
+        Returns:
+            Whether it is decided; if not, the run is to continue as new, and then waits on.
+        """
+        if call.is_decided or call.expires_at is None or call.call_id in self._decided:
+            return True
+        rotate_after = self._start.rotate_after
         with suppress(TimeoutError):
             await or_canceled(
                 workflow.wait_condition(
-                    lambda: call.call_id in self._decided,
+                    lambda: call.call_id in self._decided or is_long(rotate_after),
                     timeout=max((call.expires_at - workflow.now()).total_seconds(), 0.001),
                     timeout_summary=f"approval of {call.tool}",
                 ),
             )
+            if call.call_id not in self._decided:
+                return False
         if call.call_id not in self._decided:
             self.hear(await self._desk.expire(call))
+        return True

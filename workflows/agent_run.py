@@ -1,14 +1,24 @@
 """One run of an agent: the durable shell around its graph."""
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.agent_runs import CancelRun, NewRunMessage, RunStart, RunStatus
+    from domain.agent_runs import (
+        MAX_UNREAD_MESSAGES,
+        TOO_MANY_MESSAGES,
+        YOUR_TURN,
+        CancelRun,
+        NewRunMessage,
+        RunStart,
+        RunStatus,
+    )
     from domain.approvals import ApprovalCommand, Verdict
     from workflows.agent_course import RunCourse, passed_on, refused, to_the_end
     from workflows.agent_desk import AgentDesk
     from workflows.agent_graph import GraphDriver
-    from workflows.signals import YOUR_TURN
+
+BUSY = "busy"
 
 
 @workflow.defn(name="AgentRunWorkflow")
@@ -39,7 +49,8 @@ class AgentRunWorkflow:
         await to_the_end(self._course, self._course.open())
         end = await to_the_end(self._course, self._course.work())
         if end is None:  # nobody waits for us, and there is no await before the next line
-            workflow.continue_as_new(start.model_copy(update={"step": self._driver.step}))
+            state = {"step": self._driver.step, "is_resumed": True}
+            workflow.continue_as_new(start.model_copy(update=state))
         await to_the_end(self._course, self._course.close(end))
         await workflow.wait_condition(workflow.all_handlers_finished)  # they see that we closed
         return end.run_status
@@ -62,6 +73,10 @@ class AgentRunWorkflow:
         self._driver.hear(verdict)
         return verdict
 
+    @decide.validator
+    def _may_decide(self, command: ApprovalCommand) -> None:
+        self._refuse_while_rotating()
+
     @workflow.update
     async def add_message(self, message: NewRunMessage) -> None:
         """Add what the user says while the run goes on, or is in line; the next step reads it.
@@ -83,6 +98,17 @@ class AgentRunWorkflow:
     def _may_add(self, message: NewRunMessage) -> None:
         if self._course.is_closed or self._course.is_canceled or self._driver.is_over:
             raise refused(self._course.status)
+        self._refuse_while_rotating()
+        if self._driver.unstored_count >= MAX_UNREAD_MESSAGES:
+            raise ApplicationError(
+                "the run has many messages that the model has not read yet; try again later",
+                type=TOO_MANY_MESSAGES,
+            )
+
+    def _refuse_while_rotating(self) -> None:
+        """Let a command wait for the next execution: more of them would put that off for ever."""
+        if self._course.is_rotating:
+            raise ApplicationError("the run continues as new, try again", type=BUSY)
 
     @workflow.update
     async def cancel(self, command: CancelRun) -> RunStatus:

@@ -1,4 +1,3 @@
 """Names of signals that are sent without importing their workflow, which would be a circle."""
 
 REPORT = "report"
-YOUR_TURN = "your_turn"

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 from adapters.llm.port import ModelProvider, OnText, Progress
 from adapters.llm.prices import Prices
@@ -42,6 +43,7 @@ class Models:
         request: ModelRequest,
         on_text: OnText,
         progress: Progress | None = None,
+        run: str | None = None,
     ) -> ModelReply:
         """Ask a model; cancelling the awaiting task closes the connection at once.
 
@@ -49,6 +51,7 @@ class Models:
             request: What to ask.
             on_text: Called with each piece of text as it comes.
             progress: Kept up to date: what there is to pay for, also if the call is cancelled.
+            run: Whose call it is; the breaker counts the failures of one run once.
 
         Returns:
             The whole answer.
@@ -68,7 +71,7 @@ class Models:
             reply = await self._provider.stream(request, on_text, progress or Progress())
         except ApplicationError as error:
             outcome = error.error_code
-            self._learn(model, error)
+            self._learn(model, error, run or uuid4().hex)
             raise
         except BaseException:
             # Reason: a cancelled call says nothing about the model, but its turn is over.
@@ -93,11 +96,11 @@ class Models:
             )
         self._set(model, breaker)
 
-    def _learn(self, model: str, error: ApplicationError) -> None:
+    def _learn(self, model: str, error: ApplicationError, run: str) -> None:
         breaker = self._breakers[model]
         is_silent = isinstance(error, ProviderRejectedError) or not is_failure(error.error_code)
-        learned = release(breaker) if is_silent else fail(breaker, self._rules, self._now())
-        self._set(model, learned)
+        failed = fail(breaker, self._rules, self._now(), run)
+        self._set(model, release(breaker) if is_silent else failed)
 
     def _set(self, model: str, breaker: Breaker) -> None:
         self._breakers[model] = breaker

@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
 from activities.agent_approvals import seen_of
+from agents.limits import check_message
+from agents.registry import find_agent
 from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
@@ -27,11 +29,13 @@ from api.schemas.common import Listing, Name, problems
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
+from database.messages import MessageRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
 from domain.agent_runs import CLOSED, CancelRun, NewRunMessage, RunStatus
 from domain.approvals import ApprovalCommand, decide
 from domain.errors import IllegalCommandError, UnavailableError
+from domain.ids import message_key
 from workflows.agent_run import AgentRunWorkflow
 
 
@@ -145,7 +149,7 @@ async def approve(
 @router.post(
     "/{agent_run_id}/messages",
     response_model=AgentRunOut,
-    responses=problems(401, 404, 409, 422, 503),
+    responses=problems(401, 404, 409, 422, 429, 503),
 )
 async def add_message(
     body: RunMessageIn,
@@ -158,6 +162,14 @@ async def add_message(
     """Say something more while the run goes on; its next step reads it."""
 
     async def work(claim: Claim) -> AgentRunOut:
+        async with sessions() as session:
+            messages = MessageRepository(session)
+            is_known = await messages.has(message_key(claim.command_id))
+            unread = await messages.unread(run.agent_run_id)
+        if not is_known:
+            # Reason: a refusal costs the workflow nothing here; it decides again, with the run
+            # locked.
+            check_message(body.content, unread, find_agent(run.agent), run.prompt_version)
         message = NewRunMessage(
             command_id=claim.command_id,
             agent_run_id=run.agent_run_id,

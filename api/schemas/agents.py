@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from agents.spec import Pattern
 from api.schemas.common import MASKED, Count, Input, Name, Output, Title
 from database.agent_models import AgentRun, Approval, Message, ToolCall, UsageRecord
-from domain.agent_runs import OnBusy, RunStatus, UsageTotal
+from domain.agent_runs import OnBusy, RunFinish, RunStatus, UsageTotal
 from domain.approvals import ApprovalStatus, Decision
 from domain.llm import Role
 
@@ -277,6 +277,7 @@ class AgentRunOut(Output):
                     "conversation_id": "0f7c…",
                     "run_status": "completed",
                     "output": "It leaves from platform 12 [1].",
+                    "finish_reason": "stop",
                     "citations": [{"document_id": "c0de…", "excerpt": "The night train…"}],
                     "pending_approvals": [],
                     "usage": {"prompt_tokens": 412, "completion_tokens": 11, "cost_cents": 0.0912},
@@ -297,6 +298,9 @@ class AgentRunOut(Output):
     conversation_id: UUID
     run_status: RunStatus
     output: str | None
+    finish_reason: RunFinish | None = Field(
+        description="Why the model stopped; all but `stop` are failures that keep what was written."
+    )
     citations: list[CitationOut]
     pending_approvals: list[PendingApprovalOut]
     usage: UsageOut
@@ -336,6 +340,9 @@ class ModelCallOut(Output):
     outcome: str | None = Field(description="Null while it is under way.")
     prompt_tokens: int
     completion_tokens: int
+    cached_prompt_tokens: int = Field(description="Of the prompt: read from a cache.")
+    cache_write_tokens: int = Field(description="Of the prompt: written to a cache.")
+    reasoning_tokens: int = Field(description="Of the completion: reasoning.")
     cost_cents: float
     is_priced: bool = Field(description="False: nobody knows what the model costs.")
     is_estimated: bool = Field(description="True: the model never told what it used.")
@@ -349,6 +356,9 @@ class ModelCallOut(Output):
             outcome=row.outcome,
             prompt_tokens=row.prompt_token_count,
             completion_tokens=row.completion_token_count,
+            cached_prompt_tokens=row.cached_prompt_token_count,
+            cache_write_tokens=row.cache_write_token_count,
+            reasoning_tokens=row.reasoning_token_count,
             cost_cents=float(row.cost_cents),
             is_priced=row.is_priced,
             is_estimated=row.is_estimated,
@@ -397,6 +407,9 @@ class StepOut(Output):
                             "outcome": "succeeded",
                             "prompt_tokens": 412,
                             "completion_tokens": 11,
+                            "cached_prompt_tokens": 0,
+                            "cache_write_tokens": 0,
+                            "reasoning_tokens": 0,
                             "cost_cents": 0.0912,
                             "is_priced": True,
                             "is_estimated": False,

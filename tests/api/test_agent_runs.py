@@ -369,7 +369,9 @@ async def test_a_budget_in_cents(customer: Person, model: Model) -> None:
 # --- trouble with the model
 
 
-async def test_failed_attempts_are_paid_for_to_the_token(customer: Person, model: Model) -> None:
+async def test_failed_attempts_are_paid_for_and_never_too_little(
+    customer: Person, model: Model
+) -> None:
     mark = f"what is the weather {uuid4().hex}"
     await model.script(
         {"status": 429, "retry_after": 1},
@@ -384,7 +386,7 @@ async def test_failed_attempts_are_paid_for_to_the_token(customer: Person, model
     assert [call["status"] for call in calls] == [429, 500, 200, 200]
     assert calls[1]["started_wall_time"] - calls[0]["started_wall_time"] >= 1
     assert run["usage"]["prompt_tokens"] == sum(call["prompt_tokens"] for call in calls)
-    assert run["usage"]["completion_tokens"] == sum(call["completion_tokens"] for call in calls)
+    told = [call["completion_tokens"] for call in calls]
     steps = await customer.get(f"agent-runs/{run['agent_run_id']}/steps")
     outcomes = [each["outcome"] for each in steps["items"][0]["model_calls"]]
     assert outcomes == [
@@ -393,6 +395,13 @@ async def test_failed_attempts_are_paid_for_to_the_token(customer: Person, model
         "model_stream_incomplete",
         "succeeded",
     ]
+    booked = [each["completion_tokens"] for each in steps["items"][0]["model_calls"]]
+    # What broke off was never counted by the provider: it is guessed from above.
+    assert booked[:2] == told[:2] == [0, 0]
+    assert told[2] <= booked[2] <= 3 * told[2]
+    assert booked[3] == told[3]
+    guessed = [each["is_estimated"] for each in steps["items"][0]["model_calls"]]
+    assert guessed == [False, False, True, False]
 
 
 async def test_malformed_tool_calls_are_repaired_or_named(customer: Person, model: Model) -> None:
@@ -427,7 +436,7 @@ async def test_no_answer_is_no_success(customer: Person, model: Model) -> None:
     call = {"name": "search_memory", "arguments": {"query": "x" * 400}}
     await model.script({"tool_calls": [call], "finish_reason": "length"}, match=mark)
     run = await ask(customer, mark)
-    assert (run["run_status"], run["error"]["code"]) == ("failed", "model_no_answer")
+    assert (run["run_status"], run["error"]["code"]) == ("failed", "length")
     (asked,) = await model.calls(mark)
     assert run["usage"]["completion_tokens"] == asked["completion_tokens"] > 0
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.context import NumberedPassage, Sources, assemble, group
+from domain.context import CUT_MARK, NumberedPassage, Sources, assemble, group
 from domain.errors import InvalidInputError
 from domain.llm import ChatMessage, RequestedCall, Role
 from domain.tokens import TOKENS_PER_MESSAGE, worst_case, worst_case_of_message
@@ -35,7 +35,7 @@ def result(call_id: str | None, text: str = "found") -> ChatMessage:
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[ChatMessage, ...]:
     """Draw messages with calls that are answered, answered late, or never; and stray results."""
-    messages: list[ChatMessage] = []
+    messages: list[ChatMessage] = [user(draw(TEXTS))]
     for number in range(draw(st.integers(1, 6))):
         messages.append(draw(PLAIN))
         ids = [f"{number}.{each}" for each in range(draw(st.integers(0, 3)))]
@@ -78,24 +78,35 @@ def open_ends(messages: Sequence[ChatMessage]) -> set[str | None]:
     return waiting | strays
 
 
+def unanswered(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Return what users have said since the model spoke last."""
+    groups = group(messages)
+    said = [place for place, each in enumerate(groups) if each[0].role is Role.ASSISTANT]
+    return [each[0] for each in groups[(said[-1] if said else -1) + 1 :]]
+
+
 @given(SOURCES, st.integers(0, 400))
-def test_it_never_exceeds_the_limit_and_always_holds_the_newest_group(
+def test_it_never_exceeds_the_limit_and_holds_what_nobody_has_answered(
     sources: Sources,
     limit: int,
 ) -> None:
-    groups = group(sources.messages)
-    assume(groups)
     frame = TOKENS_PER_MESSAGE + worst_case(sources.system)
+    users = [message for message in sources.messages if message.role is Role.USER]
+    newest = group(sources.messages)[-1]
+    needed = unanswered(sources.messages) or [users[-1], *newest]
     try:
         seen = assemble(sources, limit)
     except InvalidInputError:
-        assert frame + size_of(groups[-1]) > limit
+        assert frame + size_of(needed) > limit
         return
     first, *rest = seen.messages
     assert size_of(seen.messages) <= limit
     assert first.role is Role.SYSTEM
     assert first.content.startswith(sources.system)
-    assert rest[-len(groups[-1]) :] == list(groups[-1])
+    assert rest[0].role is Role.USER
+    assert users[-1] in rest
+    if expected := unanswered(sources.messages):
+        assert rest[-len(expected) :] == expected
     assert seen.dropped_message_count == len(sources.messages) - len(rest)
 
 
@@ -120,7 +131,7 @@ def test_groups_hold_each_message_once_and_keep_the_order(messages: Sequence[Cha
     assert [message for message in kept if message.role is Role.USER] == plain
     said = [message.content for message in messages if message.role is Role.ASSISTANT]
     heard = [message.content for message in kept if message.role is Role.ASSISTANT]
-    assert [text for text in heard if text] == [text for text in said if text]
+    assert [text for text in heard if text.strip()] == [text for text in said if text.strip()]
 
 
 @given(SOURCES)
@@ -152,7 +163,7 @@ def test_results_follow_their_call_and_what_the_user_wrote_meanwhile_comes_after
         ([result("a"), user("q")], [user("q")]),
         ([result(None), user("q")], [user("q")]),
         ([result("a"), says("", "a"), user("q")], [user("q")]),
-        ([user(""), says("")], [user(""), says("")]),
+        ([user(""), says("")], [user("")]),
     ],
 )
 def test_what_lacks_its_other_half_is_left_out(
@@ -167,7 +178,10 @@ def test_older_messages_go_first_and_with_their_results() -> None:
     sources = Sources(system="s", messages=(user("first"), *old, user("q")))
     needed = size_of([ChatMessage(role=Role.SYSTEM, content="s"), user("q")])
     with_old = needed + size_of(old)
-    assert assemble(sources, with_old).messages[1:] == (*old, user("q"))
+    everything = with_old + size_of([user("first")])
+    assert assemble(sources, everything).messages[1:] == (user("first"), *old, user("q"))
+    # The assistant does not begin a conversation: its turn goes with the question before it.
+    assert assemble(sources, with_old).messages[1:] == (user("q"),)
     assert assemble(sources, with_old - 1).messages[1:] == (user("q"),)
     assert assemble(sources, with_old - 1).dropped_message_count == 3
     with pytest.raises(InvalidInputError) as refused:
@@ -222,6 +236,37 @@ def test_the_question_stays_however_much_tools_have_brought() -> None:
     assert context.messages[1:] == (question, *more)
     assert context.dropped_message_count == 3
     with pytest.raises(InvalidInputError):
-        assemble(Sources(system="", messages=messages, question=1), 230)
-    without = assemble(Sources(system="", messages=messages), 300)
-    assert question not in without.messages
+        assemble(Sources(system="", messages=messages, question=1), 60)
+
+
+def test_what_a_tool_has_just_brought_is_cut_to_the_room_that_is_left() -> None:
+    """It was paid for; its end stays, for it closes the fence."""
+    long = f"<tool-result>{'x' * 4_000}</tool-result>"
+    messages = (user("q"), says("", "a", "b"), result("a", long), result("b", "short"))
+    seen = assemble(Sources(system="s", messages=messages, question=0), 600).messages
+    assert [message.role for message in seen[-3:]] == [Role.ASSISTANT, Role.TOOL, Role.TOOL]
+    assert seen[-2].content.startswith("<tool-result>xxx")
+    assert seen[-2].content.endswith("x</tool-result>")
+    assert CUT_MARK in seen[-2].content
+    assert seen[-1].content == "short"
+
+
+def test_what_was_said_while_the_model_spoke_is_never_left_out() -> None:
+    """Also if the answer before it, which is newer than the question, finds no room."""
+    late = user("Stop, I meant Spain. " * 20)
+    messages = (user("q " * 100), says("a " * 300), late)
+    room = size_of([ChatMessage(role=Role.SYSTEM, content="s"), messages[0], late])
+    assert assemble(Sources(system="s", messages=messages, question=0), room).messages[1:] == (
+        messages[0],
+        late,
+    )
+    with pytest.raises(InvalidInputError):
+        assemble(Sources(system="s", messages=messages, question=0), room - 1)
+
+
+def test_the_newest_of_the_user_s_words_stays_however_much_tools_have_brought() -> None:
+    late, more = user("only in Spain"), (says("", "b"), result("b", "y" * 300))
+    messages = (user("q"), says("", "a"), result("a", "x" * 300), late, says("hm", "c"))
+    messages = (*messages, result("c", "z" * 300), *more)
+    seen = assemble(Sources(system="s", messages=messages, question=0), 230).messages
+    assert seen[1:] == (user("q"), late, *more)

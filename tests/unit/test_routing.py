@@ -39,22 +39,29 @@ def test_a_rate_limit_does_not_speak_against_a_model() -> None:
 
 def opened(at: float = 100.0) -> Breaker:
     breaker = Breaker()
-    for _ in range(RULES.failure_count):
+    for number in range(RULES.failure_count):
         assert breaker.state is BreakerState.CLOSED
-        breaker = fail(breaker, RULES, at)
+        breaker = fail(breaker, RULES, at, f"run {number}")
     return breaker
 
 
-def test_failures_in_a_row_open_it() -> None:
+def test_failures_of_several_runs_in_a_row_open_it() -> None:
     assert opened().state is BreakerState.OPEN
-    breaker = fail(fail(Breaker(), RULES, 1), RULES, 2)
+    breaker = fail(fail(Breaker(), RULES, 1, "a"), RULES, 2, "b")
     assert breaker.state is BreakerState.CLOSED
     assert admit(breaker, RULES, 2) == (breaker, 0)
-    assert fail(succeed(), RULES, 3).state is BreakerState.CLOSED
+    assert fail(succeed(), RULES, 3, "c").state is BreakerState.CLOSED
+
+
+def test_one_run_that_fails_again_and_again_shuts_out_nobody() -> None:
+    breaker = Breaker()
+    for at in range(100):
+        breaker = fail(breaker, RULES, at, "odd")
+        assert breaker.state is BreakerState.CLOSED
 
 
 def test_what_says_nothing_changes_nothing() -> None:
-    breaker = fail(fail(Breaker(), RULES, 1), RULES, 2)
+    breaker = fail(fail(Breaker(), RULES, 1, "a"), RULES, 2, "b")
     assert release(breaker) == breaker
 
 
@@ -65,7 +72,7 @@ def test_open_it_says_how_long_to_wait() -> None:
 
 
 def test_calls_that_began_before_it_opened_do_not_prolong_the_wait() -> None:
-    breaker = fail(opened(at=100), RULES, 120)
+    breaker = fail(opened(at=100), RULES, 120, "late")
     assert admit(breaker, RULES, 120) == (breaker, 10)
 
 
@@ -81,7 +88,7 @@ def test_a_good_probe_closes_it() -> None:
 
 def test_a_bad_probe_opens_it_anew() -> None:
     probing, _ = admit(opened(at=100), RULES, 130)
-    breaker = fail(probing, RULES, 140)
+    breaker = fail(probing, RULES, 140, "probe")
     assert breaker.state is BreakerState.OPEN
     assert admit(breaker, RULES, 140) == (breaker, 30)
 
@@ -101,6 +108,10 @@ def test_it_never_stays_shut(story: list[tuple[str, float]]) -> None:
         breaker, wait = admit(breaker, RULES, now)
         assert 0 <= wait <= RULES.cool_down_seconds
         if wait == 0:
-            ends = {"good": succeed(), "bad": fail(breaker, RULES, now), "silent": release(breaker)}
+            ends = {
+                "good": succeed(),
+                "bad": fail(breaker, RULES, now, f"{now}"),
+                "silent": release(breaker),
+            }
             breaker = ends[outcome]
     assert admit(breaker, RULES, now + RULES.cool_down_seconds)[1] == 0

@@ -28,6 +28,7 @@ class State(TypedDict, total=False):
     calls: list[CallRef]
     is_answered: bool
     is_cut_by_budget: bool
+    finish: str
 
 
 class Pipeline:
@@ -66,6 +67,7 @@ class Pipeline:
             "calls": list(reply.calls),
             "is_answered": reply.is_answer,
             "is_cut_by_budget": reply.is_cut_by_budget,
+            "finish": reply.finish.value,
         }
 
     async def after_thinking(self, state: State) -> str:
@@ -95,8 +97,14 @@ class Pipeline:
 
     def _onward(self) -> str:
         """Think again, or let the run continue as new before its history grows too long."""
-        is_long = workflow.info().get_current_history_length() >= self._rotate_after
-        return END if is_long else "think"
+        return END if is_long(self._rotate_after) else "think"
+
+
+def is_long(rotate_after: int) -> bool:
+    """Tell whether a run should continue as new before its history grows too long."""
+    info = workflow.info()
+    has_many = info.get_current_history_length() >= rotate_after
+    return has_many or info.is_continue_as_new_suggested()
 
 
 def pipeline(hands: AgentHands, route: Route, rotate_after: int) -> StateGraph[Any]:
