@@ -8,13 +8,16 @@ time refuses the cancel of an activity that has just completed, and the workflow
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from temporalio.client import WorkflowHandle
 
+from api.temporal_calls import send_update
 from config import Settings
 from database.tool_calls import ToolCallRepository
-from domain.agent_runs import RunStatus
+from domain.agent_runs import NewRunMessage, RunStatus
 from domain.approvals import ApprovalCommand, Decision
 from domain.tool_calls import ToolCallStatus
 from tests.agent.support import Model, ended, keep, open_model, reach, refund_call, start_run
@@ -100,3 +103,57 @@ async def test_a_long_run_continues_as_new(
     began = (await last.fetch_history()).events[0].workflow_execution_started_event_attributes
     assert began.continued_execution_run_id
     await keep(last, histories / "agent-run-rotated.json")
+
+
+async def test_a_run_that_waits_continues_as_new(
+    world: World,
+    model: Model,
+    chroma_url: str,
+    histories: Path,
+) -> None:
+    """What was decided before stays decided, and what is said before and after is read."""
+    customer = await world.subscribe("ok")
+    mark = f"refund me twice {uuid4().hex}"
+    calls = [refund_call(uuid4())["tool_calls"][0] for _ in range(2)]
+    await model.script({"tool_calls": calls}, {"text": "No."}, match=mark)
+    handle = await start_run(world.env.client, customer.user_id, mark, rotate_after=40)
+    row = await reach(world.sessions, handle, RunStatus.WAITING_APPROVAL)
+    async with world.sessions() as session:
+        first, second = [
+            ApprovalCommand(
+                command_id=uuid4(),
+                agent_run_id=row.agent_run_id,
+                call_id=call.call_id,
+                args_sha256=approval.args_sha256,
+                decision=Decision.REJECT,
+                decided_by=customer.user_id,
+                role="admin",
+            )
+            for approval, call in await ToolCallRepository(session).pending([row.agent_run_id])
+        ]
+    await handle.execute_update(AgentRunWorkflow.decide, first)
+    begun = {(await handle.describe()).run_id}
+    notes = [f"note {number}" for number in range(12)]
+    for note in notes:
+        await say(handle, row.agent_run_id, note)
+        begun.add((await handle.describe()).run_id)
+    assert len(begun) >= 2, "it has not continued as new"
+    assert (await handle.fetch_history()).events[-1].event_id < 100
+    await send(handle, AgentRunWorkflow.decide, second, second.command_id)
+    row = await reach(world.sessions, handle, RunStatus.COMPLETED, RunStatus.FAILED)
+    assert (row.run_status, row.output) == (RunStatus.COMPLETED, "No.")
+    read = str((await model.calls(mark))[-1]["body"])
+    assert [note for note in notes if note not in read] == []
+    await keep(handle, histories / "agent-run-waited.json")
+
+
+async def say(handle: WorkflowHandle[Any, Any], agent_run_id: UUID, text: str) -> None:
+    message = NewRunMessage(command_id=uuid4(), agent_run_id=agent_run_id, content=text)
+    await send(handle, AgentRunWorkflow.add_message, message, message.command_id)
+
+
+async def send(
+    handle: WorkflowHandle[Any, Any], update: Any, argument: Any, command_id: UUID
+) -> None:
+    """Send a command as the API does: a run that is just continuing as new takes it a bit later."""
+    await send_update(handle, update, argument, command_id, timedelta(seconds=100))
