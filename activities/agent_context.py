@@ -13,7 +13,14 @@ from database.agent_models import AgentRun, Message
 from database.messages import MessageRepository
 from domain.citations import CitedPassage
 from domain.context import NumberedPassage, Sources, assemble
-from domain.llm import ChatMessage, RequestedCall, Role, ToolDefinition
+from domain.llm import (
+    ChatMessage,
+    GivenCall,
+    ProviderParts,
+    RequestedCall,
+    Role,
+    ToolDefinition,
+)
 from domain.tokens import worst_case_of_message, worst_case_of_tools
 
 
@@ -73,19 +80,25 @@ def passages_of(run: AgentRun) -> Sequence[CitedPassage]:
 
 def chat_message(row: Message) -> ChatMessage:
     """Return a stored message as models read it; calls carry our ids, which are unique."""
+    data = row.provider_data
+    provider = None if data is None else ProviderParts.model_validate(data)
+    given = provider.calls if provider else [GivenCall()] * len(row.tool_calls_data)
     calls = tuple(
         RequestedCall(
             provider_call_id=str(call["call_id"]),
             tool=call["tool"],
             arguments=call["arguments"],
+            given_id=theirs.id,
+            parts=theirs.parts,
         )
-        for call in row.tool_calls_data
+        for call, theirs in zip(row.tool_calls_data, given, strict=True)
     )
     return ChatMessage(
         role=Role(row.role),
         content=row.content,
         tool_calls=calls,
         provider_call_id=None if row.call_id is None else str(row.call_id),
+        provider=provider,
     )
 
 

@@ -263,17 +263,19 @@ async def _file(
     Returns:
         Whether it is new.
     """
-    messages, read = MessageRepository(session), answer.attempt.prompt.last_seq
+    attempt, reply = answer.attempt, answer.reply
+    messages, read = MessageRepository(session), attempt.prompt.last_seq
     distance = answer.last_seq - read
     if distance:
         await messages.move_later(run.conversation_id, read, answer.last_seq)
     is_new = await messages.add(
         run.conversation_id,
-        _message_key(answer.attempt.order),
+        _message_key(attempt.order),
         Role.ASSISTANT,
-        answer.reply.text,
+        reply.text,
         agent_run_id=run.agent_run_id,
         tool_calls=[call.stored for call in calls],
+        provider_data=reply.provider_parts(attempt.request.model).model_dump(mode="json"),
     )
     if distance:
         await messages.end_at(run.conversation_id, answer.last_seq + distance)

@@ -94,6 +94,7 @@ class Message(Base):
     tool_calls_data: Mapped[list[dict[str, Any]]] = mapped_column(
         JSONB, server_default=text("'[]'::jsonb")
     )
+    provider_data: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     call_id: Mapped[UUID | None]
     message_key: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime] = _created()

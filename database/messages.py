@@ -1,7 +1,7 @@
 """All SQL about what was said. Never commits: the caller owns the transaction."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, bindparam, exists, func, insert, select, union_all, update
@@ -31,6 +31,7 @@ def _add() -> Select[UUID]:
         Message.role,
         Message.content,
         Message.tool_calls_data,
+        Message.provider_data,
         Message.call_id,
         Message.message_key,
     )
@@ -81,6 +82,20 @@ _SET_LAST = (
 )
 
 
+class MoreOfMessage(TypedDict, total=False):
+    """What only some messages have.
+
+    Args:
+        tool_calls: What an assistant's message asks for.
+        provider_data: What the provider wants back with it; see `ProviderParts`.
+        call_id: Which call a tool's message answers.
+    """
+
+    tool_calls: Sequence[dict[str, Any]]
+    provider_data: dict[str, Any]
+    call_id: UUID | None
+
+
 class MessageRepository:
     """Reads and writes `messages` within one session."""
 
@@ -95,10 +110,17 @@ class MessageRepository:
         content: str,
         *,
         agent_run_id: UUID,
-        tool_calls: Sequence[dict[str, Any]] = (),
-        call_id: UUID | None = None,
+        **more: Unpack[MoreOfMessage],
     ) -> bool:
         """Add a message at the end, once per key.
+
+        Args:
+            conversation_id: Of which conversation.
+            message_key: Makes storing it twice one row.
+            role: Who speaks.
+            content: What was said.
+            agent_run_id: In which run.
+            more: What only some messages have.
 
         Returns:
             Whether it is new.
@@ -111,8 +133,9 @@ class MessageRepository:
                 "agent_run_id": agent_run_id,
                 "role": role,
                 "content": content,
-                "tool_calls_data": list(tool_calls),
-                "call_id": call_id,
+                "tool_calls_data": list(more.get("tool_calls", ())),
+                "provider_data": more.get("provider_data"),
+                "call_id": more.get("call_id"),
                 "message_key": message_key,
             },
         )

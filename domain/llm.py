@@ -57,12 +57,14 @@ class RequestedCall(Frozen):
         tool: The name as the model wrote it.
         arguments: JSON text as the model wrote it; it may be malformed.
         parts: Other fields that the provider sent with the call and wants back.
+        given_id: In a request, the id that the provider gave; empty if it gave none.
     """
 
     provider_call_id: str
     tool: str
     arguments: str
     parts: dict[str, Any] = {}
+    given_id: str = ""
 
 
 class GivenCall(Frozen):

@@ -40,8 +40,11 @@ def tokens_of_bytes(size: int) -> int:
 def worst_case_of_message(message: ChatMessage) -> int:
     """Return what a message is reckoned to add to a prompt."""
     calls = sum(worst_case(call.tool + call.arguments) for call in message.tool_calls)
+    given = [message.provider.parts] if message.provider else []
+    given += [call.parts for call in message.tool_calls]
+    parts = sum(worst_case(_text(each)) for each in given if each)
     count = TOKENS_PER_MESSAGE * (1 + len(message.tool_calls))
-    return worst_case(message.content) + calls + count
+    return worst_case(message.content) + calls + parts + count
 
 
 def worst_case_of_tools(tools: Iterable[ToolDefinition]) -> int:

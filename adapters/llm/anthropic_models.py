@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import anthropic
 
 from adapters.llm.anthropic_answer import AnthropicAnswer
+from adapters.llm.anthropic_request import wire_request
 from adapters.llm.errors import (
     BROKEN_CONNECTION,
     STATUSES,
@@ -17,10 +17,10 @@ from adapters.llm.errors import (
     translated,
     unreadable,
 )
-from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress, arguments_of
+from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
 from adapters.llm.streams import bodies
 from domain.errors import ApplicationError
-from domain.llm import ChatMessage, ModelReply, ModelRequest, Role
+from domain.llm import ModelReply, ModelRequest
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 
@@ -82,74 +82,10 @@ class AnthropicModels:
         return await self._client.post(
             "/v1/messages",
             cast_to=object,
-            body=_wire(request),
+            body=wire_request(request),
             stream=True,
             stream_cls=anthropic.AsyncStream[object],
         )
-
-
-def _wire(request: ModelRequest) -> dict[str, Any]:
-    # Reason: the temperature stays out; this SDK has given it up, and newer models refuse it.
-    wire: dict[str, Any] = {
-        "model": request.model,
-        "messages": _turns(request.messages),
-        "max_tokens": request.max_tokens,
-        "stream": True,
-    }
-    system = [
-        {"type": "text", "text": message.content}
-        for message in request.messages
-        if message.role is Role.SYSTEM and message.content.strip()
-    ]
-    if system:
-        wire["system"] = system
-    if request.tools:
-        wire["tools"] = [
-            {
-                "name": tool.name,
-                "description": tool.description,
-                "input_schema": tool.parameters,
-            }
-            for tool in request.tools
-        ]
-    return wire
-
-
-def _turns(messages: tuple[ChatMessage, ...]) -> list[dict[str, Any]]:
-    """Make turns of messages: user and assistant in alternation, tool results being the user's."""
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        if message.role is Role.SYSTEM or not (blocks := _blocks(message)):
-            continue
-        role = "assistant" if message.role is Role.ASSISTANT else "user"
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"].extend(blocks)
-        else:
-            turns.append({"role": role, "content": blocks})
-    return turns
-
-
-def _blocks(message: ChatMessage) -> list[dict[str, Any]]:
-    if message.role is Role.TOOL:
-        return [
-            {
-                "type": "tool_result",
-                "tool_use_id": message.provider_call_id,
-                "content": message.content,
-            },
-        ]
-    # Reason: a block of nothing but blanks is refused.
-    texts = [{"type": "text", "text": message.content}] if message.content.strip() else []
-    calls = [
-        {
-            "type": "tool_use",
-            "id": call.provider_call_id,
-            "name": call.tool,
-            "input": arguments_of(call),
-        }
-        for call in message.tool_calls
-    ]
-    return [*texts, *calls]
 
 
 @contextmanager

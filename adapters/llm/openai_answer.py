@@ -25,6 +25,7 @@ _FINISH_REASONS = {
 REASONING = ("reasoning_content", "reasoning")
 # OpenRouter; Gemini.
 DETAILS, EXTRA = "reasoning_details", "extra_content"
+REASONING_FIELDS = frozenset({*REASONING, DETAILS})
 _OWN_FIELDS = frozenset({"id", "index", "type", "function"})
 
 

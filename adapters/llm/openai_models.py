@@ -1,6 +1,5 @@
 """OpenAI's chat completions, and everything that speaks them: vLLM, Ollama, our stand-in."""
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -18,10 +17,11 @@ from adapters.llm.errors import (
     unreadable,
 )
 from adapters.llm.openai_answer import OpenAIAnswer
-from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress, arguments_of
+from adapters.llm.openai_messages import wire_messages
+from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
 from adapters.llm.streams import bodies
 from domain.errors import ApplicationError
-from domain.llm import ChatMessage, ModelReply, ModelRequest
+from domain.llm import ModelReply, ModelRequest
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OPENAI_HOSTS = (".openai.com", ".openai.azure.com")
@@ -109,7 +109,7 @@ class OpenAIModels:
     def _wire(self, request: ModelRequest) -> dict[str, Any]:
         wire: dict[str, Any] = {
             "model": request.model,
-            "messages": [_message(message) for message in request.messages],
+            "messages": wire_messages(request),
             "stream": True,
             "stream_options": {"include_usage": True},
             self._limit_name: request.max_tokens,
@@ -137,22 +137,6 @@ def limit_name(url: str) -> str:
     # once for certain.
     host = f".{urlsplit(url).hostname or ''}"
     return "max_completion_tokens" if host.endswith(_OPENAI_HOSTS) else "max_tokens"
-
-
-def _message(message: ChatMessage) -> dict[str, Any]:
-    wire: dict[str, Any] = {"role": message.role.value, "content": message.content}
-    if message.provider_call_id is not None:
-        wire["tool_call_id"] = message.provider_call_id
-    if message.tool_calls:
-        wire["tool_calls"] = [
-            {
-                "id": call.provider_call_id,
-                "type": "function",
-                "function": {"name": call.tool, "arguments": json.dumps(arguments_of(call))},
-            }
-            for call in message.tool_calls
-        ]
-    return wire
 
 
 @contextmanager

@@ -141,7 +141,9 @@ class Incoming:
         tools = [tool.name for tool in self._request.tools]
         return ModelReply(
             text=text,
-            tool_calls=calls,
+            tool_calls=tuple(
+                call.model_copy(update={"parts": storable(call.parts)}) for call in calls
+            ),
             finish_reason=finish_reason,
             usage=self.progress.usage,
             parts=storable(parts),

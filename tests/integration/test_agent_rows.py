@@ -8,15 +8,18 @@ import pytest
 from sqlalchemy import update
 
 from activities.agent_approvals import ApprovalActivities
+from activities.agent_context import chat_message
 from activities.agent_desk import AgentDeskActivities
 from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
+from database.messages import MessageRepository, MoreOfMessage
 from database.models import Plan, Subscription
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
 from domain.agent_runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
 from domain.approvals import ApprovalCommand, Decision
 from domain.errors import IllegalCommandError, NotFoundError
+from domain.llm import GivenCall, ProviderParts, Role
 from tests.api.support import add_subscription, add_user
 from tests.streams import add_run, append, finish, step
 
@@ -131,3 +134,35 @@ async def test_nothing_is_told_after_done(sessions: Sessions) -> None:
     with pytest.raises(IllegalCommandError) as caught:
         await AgentDeskActivities(sessions).add_run_message(message)
     assert caught.value.details == {"run_status": "completed"}
+
+
+async def test_what_a_provider_gave_is_kept_with_its_message(sessions: Sessions) -> None:
+    run_id = await add_run(sessions)
+    given = ProviderParts(
+        model="m",
+        parts={"reasoning_content": "Hm."},
+        calls=(GivenCall(id="abcDEF123", parts={"extra_content": {"x": 1}}),),
+    )
+    call = {"call_id": str(uuid4()), "tool": "search_memory", "arguments": "{}"}
+    async with sessions.begin() as session:
+        run = await session.get_one(AgentRun, run_id)
+        messages = MessageRepository(session)
+        rows: dict[str, MoreOfMessage] = {
+            "with": {"tool_calls": [call], "provider_data": given.model_dump(mode="json")},
+            "old": {"tool_calls": [call]},
+        }
+        for key, data in rows.items():
+            assert await messages.add(
+                run.conversation_id,
+                f"{run_id}:{key}",
+                Role.ASSISTANT,
+                "",
+                agent_run_id=run_id,
+                **data,
+            )
+        kept, old = map(chat_message, (await messages.read_by(run, 0))[-2:])
+    assert kept.provider == given
+    (asked,) = kept.tool_calls
+    assert (asked.provider_call_id, asked.given_id) == (call["call_id"], "abcDEF123")
+    assert asked.parts == {"extra_content": {"x": 1}}
+    assert (old.provider, old.tool_calls[0].given_id) == (None, "")

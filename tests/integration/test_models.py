@@ -168,10 +168,8 @@ async def test_the_request_is_said_in_the_providers_words(
         assert [message["role"] for message in body["messages"]] == roles
         asked = [call["function"]["arguments"] for call in body["messages"][2]["tool_calls"]]
         assert tuple(json.loads(arguments) for arguments in asked) == read
-        assert [message.get("tool_call_id") for message in body["messages"][3:5]] == [
-            "call_1",
-            "call_2",
-        ]
+        ids = [call["id"] for call in body["messages"][2]["tool_calls"]]
+        assert [message.get("tool_call_id") for message in body["messages"][3:5]] == ids
         assert body["tools"][0]["function"]["parameters"] == SEARCH.parameters
     else:
         assert [block["text"] for block in body["system"]] == ["Be brief.", "And be polite."]
@@ -179,7 +177,8 @@ async def test_the_request_is_said_in_the_providers_words(
         assert tuple(block["input"] for block in body["messages"][1]["content"]) == read
         results = body["messages"][2]["content"]
         assert [block["type"] for block in results] == ["tool_result", "tool_result", "text"]
-        assert [block["tool_use_id"] for block in results[:2]] == ["call_1", "call_2"]
+        ids = [block["id"] for block in body["messages"][1]["content"]]
+        assert [block["tool_use_id"] for block in results[:2]] == ids
         assert body["tools"][0]["input_schema"] == SEARCH.parameters
 
 

@@ -1,0 +1,48 @@
+"""A conversation in the words of OpenAI's chat completions."""
+
+import json
+from typing import Any
+
+from adapters.llm.openai_answer import EXTRA, REASONING_FIELDS
+from adapters.llm.port import arguments_of
+from adapters.llm.turns import own_parts, sent_ids, turns_of
+from domain.llm import ChatMessage, ModelRequest, ProviderParts, RequestedCall
+
+
+def wire_messages(request: ModelRequest) -> list[dict[str, Any]]:
+    """Return the messages of a request as they are sent.
+
+    Args:
+        request: What is asked.
+    """
+    ids = sent_ids(request)
+    return [_message(message, ids, own_parts(message, request)) for message in turns_of(request)]
+
+
+def _message(
+    message: ChatMessage,
+    ids: dict[str, str],
+    provider: ProviderParts | None,
+) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": message.role.value, "content": message.content}
+    if provider is not None:
+        # Reason: reasoning is wanted back beside the tool calls that came of it (DeepSeek, Kimi);
+        # beside an answer it is of no use, and some refuse it there.
+        wanted = {EXTRA, *REASONING_FIELDS} if message.tool_calls else {EXTRA}
+        wire |= {name: part for name, part in provider.parts.items() if name in wanted}
+    if message.provider_call_id is not None:
+        wire["tool_call_id"] = ids.get(message.provider_call_id, message.provider_call_id)
+    if message.tool_calls:
+        wire["tool_calls"] = [
+            _call(call, ids[call.provider_call_id], provider) for call in message.tool_calls
+        ]
+    return wire
+
+
+def _call(call: RequestedCall, id: str, provider: ProviderParts | None) -> dict[str, Any]:
+    parts = dict(call.parts) if provider is not None else {}
+    function = parts.pop("function", {}) | {
+        "name": call.tool,
+        "arguments": json.dumps(arguments_of(call)),
+    }
+    return parts | {"id": id, "type": "function", "function": function}
