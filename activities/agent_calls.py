@@ -11,6 +11,7 @@ import orjson
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from agents.guards import fence, screen_document, warning
 from agents.spec import AgentSpec
 from agents.tools import TOOLS
 from agents.tools.spec import ToolSpec
@@ -159,12 +160,18 @@ async def _answer(session: AsyncSession, run: AgentRun, call: CheckedCall) -> Ru
         run.conversation_id,
         f"tool-result:{call.call_id}",
         Role.TOOL,
-        orjson.dumps(result).decode(),
+        fenced_result(result),
         agent_run_id=run.agent_run_id,
         call_id=call.call_id,
     )
     facts = {"call_id": str(call.call_id), "tool": call.requested.tool, "result": result}
     return RunEventNote(kind=RunEventKind.TOOL_RESULT, data=facts)
+
+
+def fenced_result(result: dict[str, Any]) -> str:
+    """Render what came of a call for the model: fenced, and marked if it looks like orders."""
+    fenced = fence(orjson.dumps(result).decode(), "tool-result")
+    return f"{warning(screen_document(result))}\n{fenced}".lstrip()
 
 
 async def _ask_for_yes(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agents.guards import fence
+from agents.guards import fence_titled, warning
 from agents.registry import find_agent, prompt_text
 from agents.spec import AgentSpec
 from agents.tools import TOOLS
@@ -103,6 +103,6 @@ def chat_message(row: Message) -> ChatMessage:
 
 
 def _shown(passage: CitedPassage) -> NumberedPassage:
-    warning = f" (marked: {', '.join(passage.suspicions)})" if passage.suspicions else ""
-    text = f"[{passage.number}] {passage.title}{warning}\n{fence(passage.text, 'passage')}"
-    return NumberedPassage(number=passage.number, text=text)
+    material = fence_titled(passage.title, passage.text, "passage")
+    head = f"[{passage.number}] {warning(passage.suspicions)}".rstrip()
+    return NumberedPassage(number=passage.number, text=f"{head}\n{material}")

@@ -9,8 +9,10 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
+from activities.agent_calls import fenced_result
+from activities.look_ups import is_overdue
 from activities.tool_effects import Effect
-from agents.guards import fence, screen
+from agents.guards import screen_document
 from agents.tools import TOOLS
 from database.agent_models import AgentRun, Approval, ToolCall
 from database.agent_runs import AgentRunRepository
@@ -54,7 +56,8 @@ class ToolActivities:
             order: Which call; one that is complete is left alone.
 
         Raises:
-            UnavailableError: What the tool needs is down; its outcome is found out next time.
+            UnavailableError: What the tool needs is down; its outcome is found out next time. A
+                tool that only looks gives up after a while: that is its result.
         """
         asked = await self._read(order)
         if asked.call.completed_at is not None:
@@ -64,12 +67,12 @@ class ToolActivities:
             try:
                 effect = await self._make(asked)
             except ApplicationError as error:
-                if error.is_retryable:
+                if error.is_retryable and not _is_given_up(asked.call.tool):
                     raise
-                effect = Effect(
-                    ToolCallStatus.FAILED,
-                    {"code": error.error_code, "message": error.message},
-                )
+                # Reason: what is down has many names, and the model needs one.
+                code = UnavailableError.code if error.is_retryable else error.error_code
+                facts = {"code": code, "message": error.message}
+                effect = Effect(ToolCallStatus.FAILED, facts)
         await self._complete(asked, effect)
 
     async def _make(self, asked: Asked) -> Effect:
@@ -105,10 +108,20 @@ class ToolActivities:
                 values["business_key"] = None  # it had no effect: another call may have it
             await ToolCallRepository(session).change(call.call_id, values)
             if is_new:
-                facts = {"call_id": str(call.call_id), "tool": call.tool, "result": result}
+                facts = {
+                    "call_id": str(call.call_id),
+                    "tool": call.tool,
+                    "result": result,
+                    "suspicions": list(screen_document(result)),
+                }
                 note = RunEventNote(kind=RunEventKind.TOOL_RESULT, data=facts)
                 await RunEventRepository(session).append(run.agent_run_id, [note])
         TOOL_CALLS.labels(call.tool, effect.status).inc()
+
+
+def _is_given_up(tool: str) -> bool:
+    patience = TOOLS[tool].patience
+    return patience is not None and is_overdue(patience)
 
 
 def _without_yes(asked: Asked) -> Effect | None:
@@ -135,14 +148,11 @@ def _bounded(result: dict[str, Any], tool: str) -> dict[str, Any]:
 
 
 async def _add_result(session: AsyncSession, asked: Asked, result: dict[str, Any]) -> bool:
-    text = orjson.dumps(result).decode()
-    if screen(text):
-        text = fence(text, "tool-result")
     return await MessageRepository(session).add(
         asked.run.conversation_id,
         f"tool-result:{asked.call.call_id}",
         Role.TOOL,
-        text,
+        fenced_result(result),
         agent_run_id=asked.run.agent_run_id,
         call_id=asked.call.call_id,
     )

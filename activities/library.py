@@ -1,16 +1,24 @@
 """What agents can look up: passages of documents, and memories. Of one user, never across."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
 from adapters.chroma import Chroma, Entry, Found, Shelf
-from adapters.embeddings import Embedder
+from adapters.embeddings import Embedder, Vector
 from database.documents import DocumentRepository
 from database.session import Sessions
 from domain.documents import Memory, Passage
+from domain.errors import UnavailableError
 
 # Reason: what Chroma still has of documents that are deleted or not ready yet is left out after.
 SPARE_COUNT = 20
+# Reason: somebody waits for a search; what takes longer counts as down. A small model may have to
+# be loaded first.
+EMBED_SECONDS = 10.0
+SEARCH_SECONDS = 5.0
 
 
 class Library:
@@ -22,20 +30,47 @@ class Library:
         self._sessions = sessions
 
     async def search_documents(self, user_id: UUID, query: str, limit: int) -> list[Passage]:
+        """Find passages of a user's documents that are ready, the best first; see its two halves.
+
+        Raises:
+            UnavailableError: Chroma, or the embedding model, is down.
+        """
+        return await self.passages_near(user_id, await self.vector_of(query), limit)
+
+    async def search_memories(self, user_id: UUID, query: str, limit: int) -> list[Memory]:
+        """Find what an agent remembers of a user, the best first; see its two halves.
+
+        Raises:
+            UnavailableError: Chroma, or the embedding model, is down.
+        """
+        return await self.memories_near(user_id, await self.vector_of(query), limit)
+
+    async def vector_of(self, query: str) -> Vector:
+        """Return the vector of what somebody looks for.
+
+        Raises:
+            UnavailableError: The embedding model is down, or too slow to be waited for.
+            ProviderRejectedError: It refuses this text, however much it is shortened.
+        """
+        async with _within(EMBED_SECONDS, "the embedding model", "embeddings_unavailable"):
+            [vector] = await self._embedder.embed([query])
+        return vector
+
+    async def passages_near(self, user_id: UUID, vector: Vector, limit: int) -> list[Passage]:
         """Find passages of a user's documents that are ready.
 
         Args:
             user_id: Whose documents.
-            query: What to look for.
+            vector: Of what to look for.
             limit: Passages at the most.
 
         Returns:
             The passages, the best first.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, is down.
+            UnavailableError: Chroma is down, or too slow to be waited for.
         """
-        found = await self._search(Shelf.PASSAGES, user_id, query, limit + SPARE_COUNT)
+        found = await self._near(Shelf.PASSAGES, user_id, vector, limit + SPARE_COUNT)
         ids = {UUID(str(each.metadata["document_id"])) for each in found}
         async with self._sessions() as session:
             titles = await DocumentRepository(session).ready_titles(user_id, ids)
@@ -52,21 +87,21 @@ class Library:
         ]
         return passages[:limit]
 
-    async def search_memories(self, user_id: UUID, query: str, limit: int) -> list[Memory]:
+    async def memories_near(self, user_id: UUID, vector: Vector, limit: int) -> list[Memory]:
         """Find what an agent remembers of a user.
 
         Args:
             user_id: Whose memories.
-            query: What to look for.
+            vector: Of what to look for.
             limit: Memories at the most.
 
         Returns:
             The memories, the best first.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, is down.
+            UnavailableError: Chroma is down, or too slow to be waited for.
         """
-        found = await self._search(Shelf.MEMORIES, user_id, query, limit)
+        found = await self._near(Shelf.MEMORIES, user_id, vector, limit)
         return [read_memory(each, each.score) for each in found]
 
     async def remember(
@@ -100,9 +135,25 @@ class Library:
         entry = Entry(str(memory_id), vector, text, metadata)
         await self._chroma.put(Shelf.MEMORIES, self._embedder.model, [entry])
 
-    async def _search(self, shelf: Shelf, user_id: UUID, query: str, limit: int) -> list[Found]:
-        [vector] = await self._embedder.embed([query])
-        return await self._chroma.search(shelf, self._embedder.model, vector, str(user_id), limit)
+    async def _near(
+        self,
+        shelf: Shelf,
+        user_id: UUID,
+        vector: Vector,
+        limit: int,
+    ) -> list[Found]:
+        model = self._embedder.model
+        async with _within(SEARCH_SECONDS, "Chroma", "chroma_unavailable"):
+            return await self._chroma.search(shelf, model, vector, str(user_id), limit)
+
+
+@asynccontextmanager
+async def _within(seconds: float, what: str, code: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise UnavailableError(f"{what} does not answer in time", code) from error
 
 
 def read_memory(found: Found, score: float | None) -> Memory:

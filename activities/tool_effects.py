@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from activities.library import Library
+from activities.look_ups import CHROMA, EMBEDDINGS, LookUps
 from activities.payment_desk import PaymentDesk
 from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
 from agents.tools.search_memory import SEARCH_MEMORY, SearchMemory
@@ -33,8 +34,9 @@ class Effect(NamedTuple):
 class MemoryTool:
     """`search_memory`."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, sessions: Sessions) -> None:
         self._library = library
+        self._look_ups = LookUps(sessions)
 
     async def search(self, run: AgentRun, call: ToolCall) -> Effect:
         """Look into the memories of the run's owner, and of nobody else.
@@ -43,7 +45,10 @@ class MemoryTool:
             UnavailableError: Chroma does not answer.
         """
         wanted = SearchMemory.model_validate(call.arguments_data)
-        found = await self._library.search_memories(run.user_id, wanted.query, wanted.limit)
+        embedding = self._library.vector_of(wanted.query)
+        vector = await self._look_ups.wait(run.agent_run_id, call.tool, EMBEDDINGS, embedding)
+        searching = self._library.memories_near(run.user_id, vector, wanted.limit)
+        found = await self._look_ups.wait(run.agent_run_id, call.tool, CHROMA, searching)
         texts = [memory.text for memory in found]
         return Effect(ToolCallStatus.DONE, {"memories": texts})
 
@@ -96,6 +101,6 @@ def tool_effects(
 ) -> dict[str, Any]:
     """Return what each tool does, by its name."""
     return {
-        SEARCH_MEMORY.name: MemoryTool(library).search,
+        SEARCH_MEMORY.name: MemoryTool(library, sessions).search,
         REFUND_PAYMENT.name: RefundTool(desk, sessions).refund,
     }

@@ -3,7 +3,8 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 # What a reader does not see: zero-width, direction overrides, tags. The joiners of emoji and of
 # some scripts are left out here; they only do not hide words from the patterns.
@@ -43,7 +44,12 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
         ),
     }.items()
 }
+_HIDDEN_CHARACTERS = "hidden_characters"
 _LABEL = re.compile(r"[^a-z0-9_-]+")
+# Reason: a character may become 18 when it is normalized, and no other thread gets its turn within
+# one call of the standard library: a long text is looked through in pieces.
+_PIECE_LENGTH = 4_000
+_OVERLAP = 500
 
 
 def screen(text: str) -> tuple[str, ...]:
@@ -55,12 +61,23 @@ def screen(text: str) -> tuple[str, ...]:
     Returns:
         Names of patterns, in a fixed order; none if there is nothing suspicious.
     """
-    seen = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
-    plain = _SPACES.sub(" ", seen.casefold())
-    names = [name for name, pattern in _PATTERNS.items() if pattern.search(plain)]
-    if _HIDDEN.search(text):
-        names.append("hidden_characters")
-    return tuple(names)
+    found: set[str] = set()
+    for start in range(0, len(text), _PIECE_LENGTH):
+        found |= _names(text[max(0, start - _OVERLAP) : start + _PIECE_LENGTH])
+    return tuple(name for name in (*_PATTERNS, _HIDDEN_CHARACTERS) if name in found)
+
+
+def screen_document(document: Any) -> tuple[str, ...]:
+    """Name what in the texts and keys of a JSON document looks like orders to a model.
+
+    Reason: rendered as JSON, the end of a line is two letters, which hide words from the patterns.
+    """
+    return screen("\n".join(_texts(document)))
+
+
+def warning(suspicions: tuple[str, ...]) -> str:
+    """Return what a model is told of a text that looks like orders; empty if it does not."""
+    return f"(marked: {', '.join(suspicions)})" if suspicions else ""
 
 
 def fence(text: str, label: str) -> str:
@@ -77,3 +94,29 @@ def fence(text: str, label: str) -> str:
     # Reason: no text can be found that contains its own digest, so none can close this fence.
     mark = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:32]
     return f"<{name}-{mark}>\n{text}\n</{name}-{mark}>"
+
+
+def fence_titled(title: str, text: str, label: str) -> str:
+    """Put a text and its title, on one line, between marks: both come from the same hand."""
+    return fence(f"# {' '.join(title.split())}\n\n{text}", label)
+
+
+def _names(text: str) -> set[str]:
+    seen = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    plain = _SPACES.sub(" ", seen.casefold())
+    names = {name for name, pattern in _PATTERNS.items() if pattern.search(plain)}
+    return names | {_HIDDEN_CHARACTERS} if _HIDDEN.search(text) else names
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts and keys of a JSON document."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for key, each in value.items():
+                yield str(key)
+                yield from _texts(each)
+        case list() | tuple():
+            for each in value:
+                yield from _texts(each)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, exists, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, column, exists, func, select, true, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.agent_models import AgentRun, Message, UsageRecord
@@ -109,6 +109,26 @@ class AgentRunRepository:
         if workflow_ids is not None:
             statement = statement.where(AgentRun.workflow_id.in_(workflow_ids))
         return (await self._session.scalars(statement)).all()
+
+    async def passage_keys(self, conversation_id: UUID) -> dict[int, tuple[UUID, int | None]]:
+        """Return what the numbers of passages mean in a conversation: document and place in it."""
+        passages = func.jsonb_array_elements(AgentRun.passages_data).table_valued(
+            column("value", JSONB), name="passages"
+        )
+        passage = passages.c.value
+        key = (
+            passage["number"].as_integer(),
+            passage["document_id"].as_string(),
+            passage["chunk_index"].as_integer(),
+        )
+        statement = (
+            select(*key)
+            .select_from(AgentRun)
+            .join(passages, true())
+            .where(AgentRun.conversation_id == conversation_id)
+        )
+        rows = await self._session.execute(statement)
+        return {number: (UUID(document_id), index) for number, document_id, index in rows}
 
     async def active_count(self) -> int:
         """Return how many runs are under way, waiting ones included."""

@@ -1,5 +1,7 @@
 """Look into what earlier conversations have left behind."""
 
+from datetime import timedelta
+
 from pydantic import Field
 
 from agents.tools.spec import Arguments, ToolSpec
@@ -16,4 +18,5 @@ SEARCH_MEMORY = ToolSpec(
     name="search_memory",
     description="Search what this user and you said in earlier conversations.",
     arguments=SearchMemory,
+    patience=timedelta(seconds=15),
 )

@@ -27,6 +27,8 @@ class ToolSpec:
         approver_role: Whose yes every single call needs; None if it needs nobody's,
             because it only looks: a cancel does not wait for it.
         time_limit: How long one try may take.
+        patience: For how long it is tried while what it needs is down; then the model is told so.
+            None for ever: its outcome has to be found out.
         output_limit_bytes: What is longer is cut before the model sees it.
     """
 
@@ -35,6 +37,7 @@ class ToolSpec:
     arguments: type[Arguments]
     approver_role: str | None = None
     time_limit: timedelta = timedelta(seconds=30)
+    patience: timedelta | None = None
     output_limit_bytes: int = 16_000
 
     @cached_property

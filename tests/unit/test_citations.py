@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.citations import EXCERPT_LENGTH, CitedPassage, cite
+from domain.citations import EXCERPT_LENGTH, CitedPassage, cite, number_passages
+from domain.documents import Passage
 
 A, B = UUID(int=1), UUID(int=2)
 
@@ -59,3 +60,19 @@ def test_only_what_was_shown_is_ever_cited(noise: str, numbers: list[int]) -> No
     assert len(found) == len(set(found))
     assert set(found) <= {A, B}
     assert {1, 3} & set(numbers) == set() or A in found
+
+
+def found(document_id: UUID, index: int) -> Passage:
+    return Passage(document_id=document_id, title="t", chunk_index=index, text="x", score=1)
+
+
+def test_a_passage_that_was_shown_before_keeps_its_number() -> None:
+    known = {1: (A, 0), 2: (B, 0), 7: (B, 1)}
+    numbered = number_passages([found(B, 2), found(B, 0), found(A, 5)], known)
+    assert list(numbered) == [8, 2, 9]
+    assert [passage.chunk_index for passage in numbered.values()] == [2, 0, 5]
+    assert list(number_passages([found(A, 0), found(A, 1)], {})) == [1, 2]
+
+
+def test_numbers_of_older_releases_are_not_given_again() -> None:
+    assert list(number_passages([found(A, 0)], {1: (A, None), 4: (B, None)})) == [5]
