@@ -2,13 +2,15 @@
 
 import asyncio
 import importlib.util
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from domain.errors import ProviderRejectedError, UnavailableError
+from domain.errors import ApplicationError, ProviderRejectedError, UnavailableError
 
 BATCH_SIZE = 16
 # Reason: on one thread larger batches are no quicker, and take hundreds of megabytes meanwhile.
@@ -16,8 +18,22 @@ LOCAL_BATCH_SIZE = 4
 MODEL_TOKENS = 256
 LOCAL_MODEL = "all-MiniLM-L6-v2-onnx-int8"
 SERVER_TIMEOUT_SECONDS = 30.0
-# Reason: nobody knows the server's tokenizer; common ones take 3 letters or more for a token.
-LETTERS_PER_TOKEN = 3
+# Reason: nobody knows the server's tokenizer; common ones take 3 bytes or more for a token, as one
+# letter of Chinese has.
+BYTES_PER_TOKEN = 3
+# Reason: the small model's tokenizer takes a long word that it does not know for one piece, and
+# could be given a megabyte as one passage.
+LETTERS_PER_PIECE = 8
+# A text of no more letters is refused for another reason than its length.
+SHORT_LETTERS = 64
+_REFUSES_TEXT = frozenset({400, 413, 422})
+# Reason: a rate limit is exceeded, too.
+_REFUSES_ALL = frozenset({401, 403, 404, 429})
+# Reason: some servers have a 500 for it.
+_TOO_LONG = re.compile(
+    r"(?i)too (?:long|large)|too many tokens|context (?:length|size|window)|input length"
+    r"|(?:exceed|max|limit|longer).{0,40}\b(?:tokens?|length)\b"
+)
 
 Vector = list[float]
 
@@ -58,22 +74,28 @@ class LocalEmbedder:
 
     def __init__(self) -> None:
         self._turns = asyncio.Lock()
+        # Reason: a thread of its own, for the threads that all share may all be busy.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         self._loading = threading.Lock()
         self._loaded: _Loaded | None = None
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Return one vector for each text, in their order."""
         vectors: list[Vector] = []
+        loop = asyncio.get_running_loop()
         for batch in _batches(texts, LOCAL_BATCH_SIZE):
             # Reason: one batch at a time, in turn: a question waits for a batch, not a document.
             async with self._turns:
-                vectors += await asyncio.to_thread(self._run, batch)
+                vectors += await loop.run_in_executor(self._thread, self._run, batch)
         return vectors
 
     def count_pieces(self, words: Sequence[str]) -> list[int]:
         """Return how many word pieces each word is."""
         encoded = self._load().counter.encode_batch_fast(list(words), add_special_tokens=False)
-        return [len(each.ids) for each in encoded]
+        return [
+            max(len(each.ids), -(-len(word) // LETTERS_PER_PIECE))
+            for each, word in zip(encoded, words, strict=True)
+        ]
 
     def _run(self, texts: Sequence[str]) -> list[Vector]:
         loaded = self._load()
@@ -108,10 +130,31 @@ class ServerEmbedder:
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Return one vector for each text, in their order.
 
+        A text that is too long for the server's model is asked for again, shortened: its beginning
+        stands for all of it.
+
         Raises:
             UnavailableError: The server is down, or refuses everything.
-            ProviderRejectedError: The server refused these texts.
+            ProviderRejectedError: The server refused these texts, however short.
         """
+        vectors: list[Vector] = []
+        for batch in _batches(texts, BATCH_SIZE):
+            vectors += await self._embed(batch)
+        return vectors
+
+    async def _embed(self, texts: Sequence[str]) -> list[Vector]:
+        try:
+            return await self._ask(texts)
+        except ProviderRejectedError:
+            # Reason: a server does not say which text it refuses, nor does each say why.
+            if len(texts) > 1:
+                return [vector for text in texts for vector in await self._embed([text])]
+            [text] = texts
+            if len(text) <= SHORT_LETTERS:
+                raise
+        return await self._embed([text[: len(text) // 2]])
+
+    async def _ask(self, texts: Sequence[str]) -> list[Vector]:
         import openai  # noqa: PLC0415 - it costs half a second, and most run without it
 
         if self._client is None:
@@ -121,25 +164,19 @@ class ServerEmbedder:
                 max_retries=0,
                 timeout=SERVER_TIMEOUT_SECONDS,
             )
-        vectors: list[Vector] = []
-        for batch in _batches(texts, BATCH_SIZE):
-            try:
-                reply = await self._client.embeddings.create(
-                    model=self.model, input=list(batch), encoding_format="float"
-                )
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                message = "the embedding model refused this text"
-                raise ProviderRejectedError(message, "embeddings_rejected") from error
-            except openai.OpenAIError as error:
-                # Reason: a wrong key or model name is mended by an operator, not by giving up.
-                message = "the embedding model is not to be reached"
-                raise UnavailableError(message, "embeddings_unavailable") from error
-            vectors += [each.embedding for each in sorted(reply.data, key=lambda each: each.index)]
-        return vectors
+        try:
+            reply = await self._client.embeddings.create(
+                model=self.model, input=list(texts), encoding_format="float"
+            )
+        except openai.APIStatusError as error:
+            raise _refusal(error.status_code, error.message) from error
+        except openai.OpenAIError as error:
+            raise _unavailable() from error
+        return [each.embedding for each in sorted(reply.data, key=lambda each: each.index)]
 
     def count_pieces(self, words: Sequence[str]) -> list[int]:
-        """Return a generous guess."""
-        return [-(-len(word) // LETTERS_PER_TOKEN) for word in words]
+        """Return a generous guess, whatever the alphabet."""
+        return [-(-len(word.encode()) // BYTES_PER_TOKEN) for word in words]
 
     async def close(self) -> None:
         """Close the connections."""
@@ -167,6 +204,18 @@ async def open_embedder(base_url: str | None, api_key: str, model: str) -> Async
         yield server
     finally:
         await server.close()
+
+
+def _refusal(status: int, words: str) -> ApplicationError:
+    """Tell a refusal of these texts from one of everything."""
+    if status in _REFUSES_TEXT or (status not in _REFUSES_ALL and _TOO_LONG.search(words)):
+        return ProviderRejectedError("the embedding model refused this text", "embeddings_rejected")
+    return _unavailable()
+
+
+def _unavailable() -> UnavailableError:
+    # Reason: a wrong key or model name is mended by an operator, not by giving up.
+    return UnavailableError("the embedding model is not to be reached", "embeddings_unavailable")
 
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:

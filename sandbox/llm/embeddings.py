@@ -14,6 +14,8 @@ from sandbox.llm.tokens import count
 PATH = "/v1/embeddings"
 _DIMENSION_COUNT = 1536
 _DIMENSIONS = {"text-embedding-3-large": 3072}
+# As servers of small open models have them: whole texts only, in tokens.
+_WINDOWS = {"bge-small-en-v1.5": 512}
 _WORD = re.compile(r"\w+")
 
 
@@ -27,6 +29,7 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
     texts = _texts(body.get("input"))
     size = body.get("dimensions") or _DIMENSIONS.get(model, _DIMENSION_COUNT)
     is_base64 = body.get("encoding_format") == "base64"
+    _check_window(model, texts)
     vectors = [vector(text, size) for text in texts]
     data = [
         {"object": "embedding", "index": index, "embedding": _encoded(found, is_base64=is_base64)}
@@ -35,6 +38,15 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
     token_count = sum(map(count, texts))
     usage = {"prompt_tokens": token_count, "total_tokens": token_count}
     return {"object": "list", "data": data, "model": model, "usage": usage}
+
+
+def _check_window(model: str, texts: list[str]) -> None:
+    window, longest = _WINDOWS.get(model), max(map(count, texts))
+    if window is not None and longest > window:
+        raise BadRequestError(
+            f"This model's maximum context length is {window} tokens. However, you requested "
+            f"{longest} tokens in the input for embedding generation. Please reduce your input."
+        )
 
 
 def vector(text: str, size: int) -> list[float]:

@@ -1,14 +1,16 @@
 """What makes vectors: the small model here, and an OpenAI-compatible server."""
 
 import asyncio
+import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from adapters.embeddings import LocalEmbedder, open_embedder
+from adapters.embeddings import LocalEmbedder, ServerEmbedder, open_embedder
 from domain.documents import PASSAGE_PIECES, split_text
 from domain.errors import ProviderRejectedError, UnavailableError
 from tests.conftest import Measure, Outside
@@ -133,6 +135,7 @@ async def test_without_an_address_the_model_is_ours() -> None:
     [
         ("400 Bad Request", ProviderRejectedError),
         ("422 Unprocessable", ProviderRejectedError),
+        ("413 Content Too Large", ProviderRejectedError),
         ("401 Unauthorized", UnavailableError),
         ("429 Too Many Requests", UnavailableError),
         ("500 Oops", UnavailableError),
@@ -149,3 +152,49 @@ async def test_a_server_that_is_gone() -> None:
     async with open_embedder("http://127.0.0.1:1/v1", "k", "m") as embedder:
         with pytest.raises(UnavailableError):
             await embedder.embed(["x"])
+
+
+@pytest.mark.parametrize("letters", ["word ", "слово ", "中", "7 ", "\U0001f600"])
+async def test_what_is_too_long_for_a_server_is_shortened(outside: Outside, letters: str) -> None:
+    """A window of 512 tokens, as small open models have it; questions have 20,000 letters."""
+    long = (letters * 20_000)[:20_000]
+    async with open_embedder(f"{outside.llm}/v1", "sandbox", "bge-small-en-v1.5") as embedder:
+        short, vector, another = await embedder.embed(["short", long, "another"])
+        assert len(vector) == len(short) == len(another)
+        [alone] = await embedder.embed(["short"])
+        assert likeness(alone, short) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        ("500 Oops", "input is too large to process. increase the physical batch size", True),
+        ("500 Oops", "the input length exceeds the context length", True),
+        ("429 Later", "rate limit exceeded: too many requests", False),
+        ("503 Later", "overloaded", False),
+    ],
+)
+async def test_too_long_is_known_by_its_words(status: str, words: str, kind: bool) -> None:
+    body = json.dumps({"error": {"message": words}}).encode()
+    answer = reply(body, status, "application/json")
+    async with page(answer) as url, open_embedder(f"{url}/v1", "k", "m") as embedder:
+        with pytest.raises(ProviderRejectedError if kind else UnavailableError):
+            await embedder.embed(["x"])
+
+
+def test_pieces_are_counted_whatever_the_alphabet() -> None:
+    server = ServerEmbedder("http://127.0.0.1:1/v1", "k", "m")
+    assert server.count_pieces(["train", "поезд", "电车站"]) == [2, 4, 3]
+    assert sum(LocalEmbedder().count_pieces(["x" * 10_000])) >= 1_000
+
+
+async def test_others_do_not_keep_the_model_waiting() -> None:
+    """All threads that the process shares are busy: a text is embedded all the same."""
+    loop, is_over = asyncio.get_running_loop(), threading.Event()
+    busy = [loop.run_in_executor(None, is_over.wait) for _ in range(64)]
+    try:
+        async with asyncio.timeout(30):
+            await LocalEmbedder().embed(["x"])
+    finally:
+        is_over.set()
+        await asyncio.gather(*busy)
