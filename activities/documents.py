@@ -17,6 +17,10 @@ from domain.errors import InvalidInputError, UnavailableError
 
 # Reason: a page that nobody serves for so long is a reason to fail.
 FETCH_PATIENCE = timedelta(minutes=5)
+# Reason: an outage may last a night; a document that waits for ever is no better than a failed one.
+STORE_PATIENCE = timedelta(hours=6)
+# Reason: less than Temporal gives one try, so that it ends by its own error; the next one goes on.
+STORE_SECONDS = 25 * 60
 
 
 class DocumentActivities:
@@ -72,13 +76,22 @@ class DocumentActivities:
             What was stored.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, is down.
+            UnavailableError: Chroma, or the embedding model, is down, or others come first.
+            InvalidInputError: It makes too many passages, or has not been stored for long.
             ProviderRejectedError: One of them refuses this text; nothing of it stays stored.
         """
         row = await self._pending(start.document_id)
         if row is None or row.content is None:
             return IngestOutcome(document_id=start.document_id, chunk_count=0)
-        return await self._passages.store(row, row.content)
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                return await self._passages.store(row, row.content)
+        except (UnavailableError, TimeoutError) as error:
+            if datetime.now(UTC) - activity.info().scheduled_time >= STORE_PATIENCE:
+                raise _timed_out(error) from error
+            if isinstance(error, UnavailableError):
+                raise
+            raise UnavailableError("storing the document takes long", "document_slow") from error
 
     @activity.defn
     async def finish_document(self, outcome: IngestOutcome) -> None:
@@ -122,3 +135,10 @@ class DocumentActivities:
     async def _pending(self, document_id: UUID) -> Document | None:
         async with self._sessions() as session:
             return await DocumentRepository(session).get_pending(document_id)
+
+
+def _timed_out(error: UnavailableError | TimeoutError) -> InvalidInputError:
+    hours = STORE_PATIENCE // timedelta(hours=1)
+    why = f": {error.message}" if isinstance(error, UnavailableError) else ""
+    message = f"the document could not be stored within {hours} hours{why}"
+    return InvalidInputError(message, "document_timed_out")

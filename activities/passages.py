@@ -1,8 +1,13 @@
 """A document's passages in Chroma: cut, embedded, stored once, and taken away."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -13,14 +18,65 @@ from agents.guards import screen
 from database.agent_models import Document
 from database.documents import DocumentRepository
 from database.session import Sessions
-from domain.documents import PASSAGE_PIECES, Chunk, IngestOutcome, split_text
-from domain.errors import ApplicationError
+from domain.documents import (
+    PASSAGE_PIECES,
+    Chunk,
+    IngestOutcome,
+    check_passage_count,
+    split_text,
+)
+from domain.errors import ApplicationError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
 BATCH_SIZE = 16
 # Reason: a title tells what a passage is about, but a long one would leave no room for it.
 TITLE_PIECES = 48
+
+
+# Reason: what waits holds a place among the activities of this process, which look-ups need too.
+INGESTIONS_PER_USER = 3
+INGESTIONS_AT_ONCE = 24
+IN_LINE_SECONDS = 3.0
+
+Answer = TypeVar("Answer")
+
+
+class FairTurns:
+    """Shares the work between users: one piece of work of each at a time, in turn."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._counts: Counter[UUID] = Counter()
+        # Reason: cutting keeps one processor busy, so a second thread would make it no quicker.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="documents")
+
+    @contextmanager
+    def ingesting(self, user_id: UUID) -> Iterator[asyncio.Lock]:
+        """Count an ingestion while it is under way.
+
+        Yields:
+            What to hold for each piece of its work.
+
+        Raises:
+            UnavailableError: There are enough under way; it is in line.
+        """
+        is_full = self._counts.total() >= INGESTIONS_AT_ONCE
+        if is_full or self._counts[user_id] >= INGESTIONS_PER_USER:
+            message = "other documents come first"
+            wait = {"retry_after_seconds": IN_LINE_SECONDS}
+            raise UnavailableError(message, "document_in_line", wait)
+        self._counts[user_id] += 1
+        try:
+            yield self._locks.setdefault(user_id, asyncio.Lock())
+        finally:
+            self._counts[user_id] -= 1
+            if not self._counts[user_id]:
+                del self._counts[user_id]
+
+    async def compute(self, work: Callable[..., Answer], *given: object) -> Answer:
+        """Do what only computes beside the event loop, and beside the threads that all share."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
 
 
 class PassageStore:
@@ -30,6 +86,7 @@ class PassageStore:
         self._chroma = chroma
         self._embedder = embedder
         self._sessions = sessions
+        self._turns = FairTurns()
 
     async def store(self, row: Document, content: str) -> IngestOutcome:
         """Store a document's passages; those that are stored already are not embedded again.
@@ -42,19 +99,24 @@ class PassageStore:
             What is stored.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, is down.
+            UnavailableError: Chroma, or the embedding model, is down, or others come first.
+            InvalidInputError: It makes too many passages.
             ProviderRejectedError: One of them refuses this text; nothing of it stays stored.
         """
-        title, chunks = await asyncio.to_thread(_cut, row.title, content, self._embedder)
-        suspicions = await asyncio.to_thread(screen, f"{row.title}\n{content}")
-        if suspicions:
-            log.warning("document_suspicious", document_id=str(row.document_id), named=suspicions)
-        try:
-            await self._store_missing(row, title, chunks)
-        except ApplicationError as error:
-            if not error.is_retryable:
-                await self.remove(row.document_id)
-            raise
+        with self._turns.ingesting(row.user_id) as turn:
+            async with turn:
+                compute = self._turns.compute
+                title, chunks = await compute(_cut, row.title, content, self._embedder)
+                suspicions = await compute(screen, f"{row.title}\n{content}")
+            if suspicions:
+                facts = {"document_id": str(row.document_id), "named": suspicions}
+                log.warning("document_suspicious", **facts)
+            try:
+                await self._store_missing(row, title, chunks, turn)
+            except ApplicationError as error:
+                if not error.is_retryable:
+                    await self.remove(row.document_id)
+                raise
         return IngestOutcome(
             document_id=row.document_id,
             chunk_count=len(chunks),
@@ -69,7 +131,13 @@ class PassageStore:
         """
         await self._chroma.delete(Shelf.PASSAGES, of_document(document_id))
 
-    async def _store_missing(self, row: Document, title: str, chunks: Sequence[Chunk]) -> None:
+    async def _store_missing(
+        self,
+        row: Document,
+        title: str,
+        chunks: Sequence[Chunk],
+        turn: asyncio.Lock,
+    ) -> None:
         model, where = self._embedder.model, of_document(row.document_id)
         known = {entry.entry_id for entry in await self._chroma.list(Shelf.PASSAGES, where, model)}
         names = [(f"{row.document_id}:{index}", index) for index in range(len(chunks))]
@@ -80,7 +148,8 @@ class PassageStore:
                 return
             batch = missing[start : start + BATCH_SIZE]
             texts = [f"{title}\n\n{chunks[index].text}".strip() for _, index in batch]
-            vectors = await self._embedder.embed(texts)
+            async with turn:
+                vectors = await self._embedder.embed(texts)
             entries = [
                 Entry(name, vector, chunks[index].text, {**owner, "chunk_index": index})
                 for (name, index), vector in zip(batch, vectors, strict=True)
@@ -93,8 +162,14 @@ class PassageStore:
 
 
 def _cut(title: str, content: str, embedder: Embedder) -> tuple[str, list[Chunk]]:
-    """Return the title as far as it is embedded with each passage, and the passages."""
+    """Return the title as far as it is embedded with each passage, and the passages.
+
+    Raises:
+        InvalidInputError: There are too many.
+    """
     used = sum(embedder.count_pieces(title.split()))
     if used > TITLE_PIECES:
         title, used = "", 0
-    return title, split_text(content, embedder.count_pieces, PASSAGE_PIECES - used)
+    chunks = split_text(content, embedder.count_pieces, PASSAGE_PIECES - used)
+    check_passage_count(len(chunks))
+    return title, chunks

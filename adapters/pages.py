@@ -1,9 +1,13 @@
 """Text from the web, fetched so that nobody reaches into our own network with it."""
 
 import asyncio
+import codecs
 import ipaddress
 import socket
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from email.message import Message as MediaType
+from functools import partial
 
 import httpx
 
@@ -16,6 +20,20 @@ MAX_PORT = 65_535
 SILENCE_SECONDS = 10.0
 TOTAL_SECONDS = 45.0
 TEXT_TYPES = frozenset({"text/plain", "text/markdown", "text/x-markdown"})
+# Reason: a resolver may take long, and the threads that all share are not there to wait for it.
+LOOK_UPS_AT_ONCE = 16
+# What a text may begin with to say how it is encoded; the longer ones first.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# Python calls these encodings too, and some take very long.
+_NO_CHARSETS = frozenset(
+    {"idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined", "utf-7"}
+)
 _TRY_AGAIN = frozenset({408, 425, 429})
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Reason: behind these prefixes an address of version 4 is hidden, perhaps a private one.
@@ -28,6 +46,7 @@ class PageFetcher:
     def __init__(self, max_bytes: int, allowed_private_hosts: Collection[str] = ()) -> None:
         self._max_bytes = max_bytes
         self._allowed = frozenset(host.casefold() for host in allowed_private_hosts)
+        self._threads = ThreadPoolExecutor(LOOK_UPS_AT_ONCE, thread_name_prefix="resolver")
 
     async def fetch(self, url: str) -> str:
         """Fetch a text. Redirects are followed, each to an address that was looked at before.
@@ -47,8 +66,8 @@ class PageFetcher:
                 here = httpx.URL(url)
                 for _ in range(1 + MAX_REDIRECTS):
                     found = await self._visit(http, here)
-                    if isinstance(found, bytes):
-                        return _decode(found)
+                    if isinstance(found, str):
+                        return found
                     here = found
         except (httpx.TransportError, TimeoutError, socket.gaierror) as error:
             raise _unreachable("the document's server does not answer") from error
@@ -62,8 +81,8 @@ class PageFetcher:
         # Reason: a proxy would resolve the host again, and go where we did not look.
         return httpx.AsyncClient(verify=trusted(), timeout=SILENCE_SECONDS, trust_env=False)
 
-    async def _visit(self, http: httpx.AsyncClient, url: httpx.URL) -> bytes | httpx.URL:
-        """Return the body, or where a redirect leads."""
+    async def _visit(self, http: httpx.AsyncClient, url: httpx.URL) -> str | httpx.URL:
+        """Return the text, or where a redirect leads."""
         addresses = await self._look_up(url)
         for address in addresses[:-1]:
             try:
@@ -78,7 +97,8 @@ class PageFetcher:
             message = "only http and https addresses are fetched"
             raise InvalidInputError(message, "document_address_refused")
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        resolve = partial(socket.getaddrinfo, url.host, url.port, type=socket.SOCK_STREAM)
+        found = await loop.run_in_executor(self._threads, resolve)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         is_allowed = url.host.casefold() in self._allowed
         if not is_allowed and not all(map(is_public, addresses)):
@@ -91,7 +111,7 @@ class PageFetcher:
         http: httpx.AsyncClient,
         url: httpx.URL,
         address: str,
-    ) -> bytes | httpx.URL:
+    ) -> str | httpx.URL:
         # Reason: a name may resolve to something else the next time, so the address that was
         # looked at is connected to; the name stays for the certificate and for virtual hosts.
         request = http.build_request(
@@ -110,7 +130,7 @@ class PageFetcher:
                 body += part
                 if len(body) > self._max_bytes:
                     raise too_large(self._max_bytes)
-            return bytes(body)
+            return _decode(bytes(body), reply.headers["content-type"])
         finally:
             await reply.aclose()
 
@@ -140,11 +160,27 @@ def _check_reply(reply: httpx.Response) -> None:
         raise InvalidInputError(message, "document_type_unsupported")
 
 
-def _decode(body: bytes) -> str:
+def _decode(body: bytes, content_type: str) -> str:
+    """Read a text as its first bytes say, else as its header says, else as UTF-8."""
+    media = MediaType()
+    media["content-type"] = content_type
+    said = _known(media.get_content_charset()) or "utf-8"
+    charset = next((name for mark, name in _MARKS if body.startswith(mark)), said)
     try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInputError("the document is not UTF-8", "document_not_utf8") from error
+        return body.decode(charset)
+    except UnicodeError as error:
+        message = f"the document cannot be read as {charset.upper().removesuffix('-SIG')}"
+        raise InvalidInputError(message, "document_not_utf8") from error
+
+
+def _known(charset: str | None) -> str | None:
+    """Return a charset's name, unless it is unknown, or no charset at all."""
+    try:
+        name = codecs.lookup(charset or "").name
+        b" ".decode(name, "ignore")  # Reason: some codecs are of no text
+    except LookupError:
+        return None
+    return None if name in _NO_CHARSETS else name
 
 
 def _unreachable(message: str) -> UnavailableError:

@@ -14,6 +14,11 @@ PASSAGE_WORDS = 200
 # Reason: the small embedding model reads 256 word pieces; two of them mark begin and end.
 PASSAGE_PIECES = 254
 OVERLAP_WORDS = 20
+# Reason: a megabyte of prose makes about 900; the embedding model is there for everybody.
+MAX_PASSAGES = 3_000
+# Reason: a heading with a line says too little for a passage of its own; neighbours share one.
+SMALL_WORDS = 20
+BYTE_ORDER_MARK = "\ufeff"
 # Reason: headings above a passage tell what it is about, but must leave room for it.
 HEADING_PIECES = 48
 
@@ -112,7 +117,12 @@ def check_text(text: str, max_bytes: int) -> None:
         raise InvalidInputError("the document has no text", "document_empty")
     if "\0" in text:
         raise InvalidInputError("the document has NUL bytes: it is no text", "document_not_text")
-    if len(text.encode()) > max_bytes:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        message = "the document has half of a surrogate pair: it is no text"
+        raise InvalidInputError(message, "document_not_text") from error
+    if size > max_bytes:
         raise too_large(max_bytes)
 
 
@@ -120,6 +130,20 @@ def too_large(max_bytes: int) -> InvalidInputError:
     """Say that a document is too large."""
     message = f"the document is larger than {max_bytes} bytes"
     return InvalidInputError(message, "document_too_large")
+
+
+def check_passage_count(count: int) -> None:
+    """Refuse a document that makes more passages than one may have.
+
+    Raises:
+        InvalidInputError: With both numbers.
+    """
+    if count > MAX_PASSAGES:
+        raise InvalidInputError(
+            f"the document makes {count} passages; {MAX_PASSAGES} is the most",
+            "document_too_many_passages",
+            {"passage_count": count, "limit": MAX_PASSAGES},
+        )
 
 
 class _Heading(NamedTuple):
@@ -151,8 +175,8 @@ def split_text(
 ) -> list[Chunk]:
     """Cut plain text or Markdown into passages, along its headings and paragraphs.
 
-    Neighbours within a section overlap a little. Words stay whole; only what alone is longer than
-    a passage, such as text that knows no spaces, is cut within.
+    Small sections share a passage. Neighbours within a section overlap a little. Words stay whole;
+    only what alone is longer than a passage, such as text that knows no spaces, is cut within.
 
     Args:
         text: What to cut.
@@ -163,7 +187,7 @@ def split_text(
         The passages in order; none for a text without words.
     """
     chunks: list[Chunk] = []
-    for section in _sections(text):
+    for section in _merged(text, _sections(text)):
         most = max_pieces - (HEADING_PIECES if section.path else 0)
         words = _words(text, section, count_pieces, most)
         headings = section.above
@@ -193,6 +217,22 @@ def _sections(text: str) -> list[_Section]:
         whole = tuple(path.values())
         sections.append(_Section(start, end, heading.level, is_bare, above, whole))
     return sections
+
+
+def _merged(text: str, sections: Sequence[_Section]) -> list[_Section]:
+    """Join neighbours that are small, up to the length of a passage."""
+    merged: list[_Section] = []
+    joined = PASSAGE_WORDS  # how many words the last one has, if more may be joined to it
+    for section in sections:
+        count = len(text[section.start : section.end].split())
+        if count < SMALL_WORDS and joined + count <= PASSAGE_WORDS and merged:
+            first = merged.pop()
+            merged.append(first._replace(end=section.end, path=first.above))
+            joined += count
+        else:
+            merged.append(section)
+            joined = count if count < SMALL_WORDS else PASSAGE_WORDS
+    return merged
 
 
 def _headings(text: str) -> Iterator[_Heading]:

@@ -19,7 +19,7 @@ from config import Settings
 from database.agent_models import Document
 from database.documents import DocumentRepository
 from database.session import Sessions
-from domain.documents import DocumentStatus, IngestStart, check_text
+from domain.documents import BYTE_ORDER_MARK, DocumentStatus, IngestStart, check_text
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import ingest_workflow_id
 from workflows.ingest_document import IngestDocumentWorkflow
@@ -102,6 +102,8 @@ async def _insert(
     # What breaks in between is taken up by the same key: both ids come out the same.
     content, error = wanted.content, None
     if content is not None:
+        # Reason: it is no letter of the text, and would hide a heading behind it.
+        content = content.removeprefix(BYTE_ORDER_MARK)
         try:
             check_text(content, settings.documents.max_bytes)
             # Reason: a long text is looked through beside the event loop.

@@ -13,7 +13,7 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import ActivityEnvironment
 
-from activities.documents import FETCH_PATIENCE, DocumentActivities
+from activities.documents import FETCH_PATIENCE, STORE_PATIENCE, DocumentActivities
 from activities.library import Library
 from activities.passages import PassageStore
 from adapters.chroma import Chroma, Entry, Shelf, open_chroma
@@ -22,8 +22,13 @@ from adapters.pages import PageFetcher
 from database.agent_models import Document
 from database.documents import DocumentRepository
 from database.session import Sessions
-from domain.documents import IngestStart
-from domain.errors import InvalidInputError, ProviderRejectedError, UnavailableError
+from domain.documents import MAX_PASSAGES, SMALL_WORDS, IngestStart
+from domain.errors import (
+    ApplicationError,
+    InvalidInputError,
+    ProviderRejectedError,
+    UnavailableError,
+)
 from domain.ids import ingest_workflow_id, resource_id
 from tests.api.conftest import API, Person, problem, until
 from tests.conftest import ChromaServer
@@ -162,6 +167,80 @@ async def test_what_cannot_be_read_fails(
     assert await stored(chroma, document["document_id"]) == []
 
 
+async def test_too_many_passages_fail_by_name(user: Person, chroma: Chroma) -> None:
+    """Sections just too large to share a passage: a megabyte of them is too much for one."""
+    document = await ingest(user, content=f"# a\n{'b ' * SMALL_WORDS}\n" * 20_000)
+    assert (document["document_status"], document["chunk_count"]) == ("failed", 0)
+    assert document["error"]["code"] == "document_too_many_passages"
+    assert f"20000 passages; {MAX_PASSAGES} is the most" in document["error"]["message"]
+    assert await stored(chroma, document["document_id"]) == []
+
+
+async def test_a_byte_order_mark_hides_no_heading(user: Person, library: Library) -> None:
+    await ingest(user, content="\ufeff# Trams\nTrams are blue.")
+    [passage] = await library.search_documents(user.user_id, "tram colour", 1)
+    assert passage.text == "# Trams\nTrams are blue."
+
+
+async def test_users_take_turns(
+    user: Person, other: Person, chroma: Chroma, sessions: Sessions
+) -> None:
+    """Large documents of one user hold up another's by no more than a batch at a time."""
+    order: list[str] = []
+
+    class Noting(LocalEmbedder):
+        async def embed(self, texts: Sequence[str]) -> list[Vector]:
+            order.append(texts[0].split()[0])
+            return await super().embed(texts)
+
+    store = PassageStore(chroma, Noting(), sessions)
+
+    async def ingest_one(person: Person, title: str, count: int) -> None:
+        document_id, content = uuid4(), "word " * 200 * count
+        async with sessions.begin() as session:
+            values = row(document_id, content) | {"title": title}
+            await DocumentRepository(session).add(document_id, person.user_id, **values)
+        async with sessions() as session:
+            document = await session.get_one(Document, document_id)
+        await store.store(document, content)
+
+    mine = [asyncio.create_task(ingest_one(user, "large", 100)) for _ in range(3)]
+    async with asyncio.timeout(60):
+        while len(order) < 3:  # noqa: ASYNC110 - a list has no event
+            await asyncio.sleep(0.01)
+    with pytest.raises(UnavailableError) as caught:
+        await ingest_one(user, "fourth", 1)
+    assert caught.value.error_code == "document_in_line"
+    before = len(order)
+    await ingest_one(other, "small", 30)
+    assert order.count("small") == 3
+    assert len(order) - before <= 3 * 2 + 2
+    for task in mine:
+        task.cancel()
+    await asyncio.gather(*mine, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("age", "code"),
+    [(timedelta(0), "chroma_unavailable"), (STORE_PATIENCE, "document_timed_out")],
+)
+async def test_what_cannot_be_stored_for_long_fails(
+    user: Person, sessions: Sessions, age: timedelta, code: str
+) -> None:
+    document_id = uuid4()
+    async with sessions.begin() as session:
+        await DocumentRepository(session).add(document_id, user.user_id, **row(document_id))
+    async with open_chroma("http://localhost:1") as nowhere:
+        store = PassageStore(nowhere, LocalEmbedder(), sessions)
+        activities = DocumentActivities(store, PageFetcher(1), sessions, 1_000, is_masked=True)
+        env = ActivityEnvironment()
+        env.info = dataclasses.replace(env.info, scheduled_time=datetime.now(UTC) - age)
+        with pytest.raises(ApplicationError) as caught:
+            await env.run(activities.store_passages, IngestStart(document_id=document_id))
+    assert caught.value.error_code == code
+    assert caught.value.is_retryable == (not age)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -186,9 +265,20 @@ async def test_bad_input_is_refused(user: Person, body: dict[str, Any]) -> None:
     assert "echo" not in reply.text
 
 
-@pytest.mark.parametrize("raw", ['"a": NaN', '"a": 1e999', '"a": "\\ud800"'])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '"metadata": {"a": NaN}',
+        '"metadata": {"a": 1e999}',
+        '"metadata": {"a": "\\ud800"}',
+        '"metadata": {"\\udc00": 1}',
+        '"content": "half \\ud800 pair"',
+        '"title": "half \\udfff pair"',
+        '"\\ud800": 1',
+    ],
+)
 async def test_what_no_database_stores_is_refused(user: Person, raw: str) -> None:
-    body = f'{{"title": "x", "content": "x", "metadata": {{{raw}}}}}'
+    body = f'{{"title": "x", "content": "x", {raw}}}'
     headers = {"Content-Type": "application/json"}
     reply = await user.http.post(f"{API}/documents", content=body, headers=headers)
     problem(reply, 422, "invalid_input")

@@ -2,9 +2,12 @@
 
 import asyncio
 import gzip
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -65,13 +68,58 @@ async def test_text_is_fetched(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoding", "charset"),
+    [
+        ("utf-8-sig", None),
+        ("utf-16", None),
+        ("utf-32", None),
+        ("utf-16", "utf-8"),
+        ("utf-8-sig", "iso-8859-1"),
+        ("utf-16-le", "utf-16le"),
+        ("utf-16-be", "UTF-16BE"),
+        ("latin-1", "iso-8859-1"),
+        ("latin-1", '"ISO-8859-1"'),
+        ("cp1252", "windows-1252"),
+        ("utf-8", "nothing-known"),
+        ("utf-8", "punycode"),
+        ("utf-8", "base64"),
+    ],
+)
+async def test_a_text_is_read_by_its_mark_or_its_header(encoding: str, charset: str | None) -> None:
+    kind = f"text/plain; charset={charset}" if charset else "text/plain"
+    async with page(reply("# grün".encode(encoding), kind=kind)) as url:
+        assert await fetcher().fetch(url) == "# grün"
+
+
+async def test_slow_resolvers_keep_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+
+    def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+        is_over.wait()
+        return [(0, 0, 0, "", ("127.0.0.1", 1))]
+
+    monkeypatch.setattr(pages, "socket", SimpleNamespace(**vars(socket) | {"getaddrinfo": resolve}))
+    fetches = [asyncio.create_task(code_of("http://docs.example/x")) for _ in range(64)]
+    try:
+        async with asyncio.timeout(10):
+            await asyncio.sleep(0.1)
+            assert await asyncio.to_thread(lambda: 1) == 1
+    finally:
+        is_over.set()
+        await asyncio.gather(*fetches)
+
+
+@pytest.mark.parametrize(
     ("answer", "code"),
     [
         (reply(kind="text/html"), "document_type_unsupported"),
         (reply(kind="application/pdf"), "document_type_unsupported"),
         (reply(kind=""), "document_type_unsupported"),
         (reply(gzip.compress(b"x"), Content_Encoding="gzip"), "document_type_unsupported"),
-        (reply(b"\xff\xfe"), "document_not_utf8"),
+        (reply(b"\xff"), "document_not_utf8"),
+        (reply(b"\xff\xfe\x00\xd8"), "document_not_utf8"),
+        (reply("grün".encode("latin-1")), "document_not_utf8"),
+        (reply("grün".encode("latin-1"), kind="text/plain; charset=rot13"), "document_not_utf8"),
         (reply(b"x" * (MOST + 1)), "document_too_large"),
         (reply(status="404 Not Found"), "document_fetch_refused"),
         (reply(status="403 Forbidden"), "document_fetch_refused"),
@@ -167,10 +215,9 @@ async def test_the_address_that_was_looked_at_is_connected_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A name that resolves otherwise the second time changes nothing: it is asked once."""
-    loop = asyncio.get_running_loop()
     asked = []
 
-    async def resolve(host: str, port: int | None, **options: object) -> list[tuple[object, ...]]:
+    def resolve(host: str, port: int | None, **options: object) -> list[tuple[object, ...]]:
         asked.append(host)
         return [(0, 0, 0, "", ("127.0.0.1", port or 0))]
 
@@ -184,7 +231,7 @@ async def test_the_address_that_was_looked_at_is_connected_to(
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    monkeypatch.setattr(loop, "getaddrinfo", resolve)
+    monkeypatch.setattr(pages, "socket", SimpleNamespace(**vars(socket) | {"getaddrinfo": resolve}))
     async with server:
         assert await fetcher("docs.example").fetch(f"http://docs.example:{port}/x") == "there"
     assert asked == ["docs.example"]

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from domain.documents import (
     HEADING_PIECES,
+    MAX_PASSAGES,
     OVERLAP_WORDS,
     PASSAGE_WORDS,
+    SMALL_WORDS,
     Chunk,
+    check_passage_count,
     check_text,
     split_text,
 )
@@ -96,15 +99,43 @@ def test_a_passage_ends_with_a_paragraph_if_it_can() -> None:
 
 
 def test_headings_stay_with_their_text() -> None:
-    text = "intro\n\n# A\n\n## B\nbee\n### C\nsea\n## D\ndee\n# E\n```\n# no heading\n```\n"
+    intro, bee, sea, dee, no = (f"{name} " * SMALL_WORDS for name in ("in", "b", "c", "d", "# no"))
+    text = f"{intro}\n\n# A\n\n## B\n{bee}\n### C\n{sea}\n## D\n{dee}\n# E\n```\n{no}\n```\n"
     chunks = split_text(text, pieces)
     assert [(chunk.context, chunk.body) for chunk in chunks] == [
-        ("", "intro"),
-        ("", "# A\n\n## B\nbee"),
-        ("# A\n## B", "### C\nsea"),
-        ("# A", "## D\ndee"),
-        ("", "# E\n```\n# no heading\n```"),
+        ("", intro.strip()),
+        ("", f"# A\n\n## B\n{bee}".strip()),
+        ("# A\n## B", f"### C\n{sea}".strip()),
+        ("# A", f"## D\n{dee}".strip()),
+        ("", f"# E\n```\n{no}\n```"),
     ]
+
+
+def test_small_sections_share_a_passage() -> None:
+    large = "word " * SMALL_WORDS
+    text = f"intro\n# A\none\n## B\ntwo\n# C\n{large}\n## D\nthree\n## E\nfour\n"
+    assert [(chunk.context, chunk.body) for chunk in split_text(text, pieces)] == [
+        ("", "intro\n# A\none\n## B\ntwo"),
+        ("", f"# C\n{large}".strip()),
+        ("# C", "## D\nthree\n## E\nfour"),
+    ]
+
+
+@pytest.mark.parametrize("line", ["# a\n", "# a\nb\n", "# a\n\n## b\n", "- a\n\n"])
+def test_headings_make_no_more_passages_than_words(line: str) -> None:
+    """20 KB of them, and as many words without any heading."""
+    text = line * (20_000 // len(line))
+    plain = re.sub(r"\s+", " ", text.replace("#", "x"))
+    assert len(split_text(text, pieces)) <= len(split_text(plain, pieces)) <= 60
+
+
+def test_a_document_has_so_many_passages_at_the_most() -> None:
+    check_passage_count(MAX_PASSAGES)
+    with pytest.raises(InvalidInputError) as caught:
+        check_passage_count(MAX_PASSAGES + 1)
+    assert caught.value.error_code == "document_too_many_passages"
+    assert str(MAX_PASSAGES) in caught.value.message
+    assert str(MAX_PASSAGES + 1) in caught.value.message
 
 
 def test_later_passages_of_a_section_know_its_headings() -> None:
@@ -116,7 +147,7 @@ def test_later_passages_of_a_section_know_its_headings() -> None:
 
 
 def test_a_bare_heading_at_the_end_is_kept() -> None:
-    assert split_text("# A\n\n# B\n", pieces) == [Chunk("", "# A", 0), Chunk("", "# B", 5)]
+    assert split_text("# A\n\n# B\n", pieces) == [Chunk("", "# A\n\n# B", 0)]
 
 
 def test_a_heading_too_long_for_a_context_is_left_out_there() -> None:
@@ -139,6 +170,7 @@ def test_text_without_spaces_is_cut() -> None:
         (" \n", "document_empty"),
         ("a\0b", "document_not_text"),
         ("ü" * 6, "document_too_large"),
+        ("a\ud800b", "document_not_text"),
         ("ü" * 5, None),
     ],
 )
