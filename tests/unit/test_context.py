@@ -266,7 +266,7 @@ def test_what_was_said_while_the_model_spoke_is_never_left_out() -> None:
 
 def test_the_newest_of_the_user_s_words_stays_however_much_tools_have_brought() -> None:
     late, more = user("only in Spain"), (says("", "b"), result("b", "y" * 300))
-    messages = (user("q"), says("", "a"), result("a", "x" * 300), late, says("hm", "c"))
-    messages = (*messages, result("c", "z" * 300), *more)
+    earlier = (says("", "a"), result("a", "x" * 300), late, says("hm", "c"))
+    messages = (user("q"), *earlier, result("c", "z" * 300), *more)
     seen = assemble(Sources(system="s", messages=messages, question=0), 230).messages
     assert seen[1:] == (user("q"), late, *more)
