@@ -169,9 +169,9 @@ async def last_resort(life: Life, order: Order) -> None:
     retry = await life.reach_retry(*_OVER)
     if order.policy == "write off" and retry["retry_status"] == "exhausted":
         await _stays_out(life)
-    # Reason: whoever pays on Stripe's page meanwhile goes on.
     if order.policy == "cancel" and retry["retry_status"] == "exhausted":
-        await life.reach_status(*ENDED)
+        # Reason: whoever pays on Stripe's page before the cancel is carried out goes on.
+        await life.reach_status(*ENDED, *(["active"] if life.told.hosted else []))
 
 
 async def _stays_out(life: Life) -> None:
