@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.llm import anthropic_wire, openai_wire
-from sandbox.llm.exchange import Endpoint, Wire
+from sandbox.llm.endpoint import STRICT, Endpoint
+from sandbox.llm.exchange import Wire
 from sandbox.llm.script import Script
 from sandbox.llm.simple import SimpleRoutes
 from sandbox.llm.store import Store
@@ -35,6 +36,7 @@ class Controls:
             Route("/_sandbox/health", self._health),
             Route("/_sandbox/requests", self._requests),
             Route("/_sandbox/script", self._script, methods=["POST"]),
+            Route("/_sandbox/strict", self._strict, methods=["POST"]),
             Route("/_sandbox/reset", self._reset, methods=["POST"]),
         ]
 
@@ -51,6 +53,11 @@ class Controls:
             return JSONResponse(openai_wire.error(400, str(problem)), 400)
         self._store.queue([item.model_dump() for item in script.items])
         return JSONResponse({"waiting_count": self._store.waiting_count()})
+
+    async def _strict(self, request: Request) -> Response:
+        body = await request.json()
+        self._store.switch(STRICT, is_on=bool(body.get("is_on", True)))
+        return JSONResponse({"is_on": self._store.is_on(STRICT)})
 
     async def _reset(self, _request: Request) -> Response:
         self._store.erase()

@@ -85,6 +85,25 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """An error that is answered.
+
+    Args:
+        status: Of the answer.
+        message: The words of it.
+        code: The provider's name of it.
+        param: The parameter that it names.
+        is_flat: Whether it comes as vLLM's and Mistral's do, without `error` around it.
+    """
+
+    status: int
+    message: str
+    code: str | None = None
+    param: str | None = None
+    is_flat: bool = False
+
+
+@dataclass(frozen=True)
 class Usage:
     """What a call has cost so far."""
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from sandbox.llm import rules, tokens
-from sandbox.llm.conversation import Asked, BadRequestError, Step, Usage
+from sandbox.llm.conversation import Asked, Step, Usage
 from sandbox.llm.script import Item
-from sandbox.llm.store import Arrival, Store
+from sandbox.llm.store import Store
 from sandbox.serving import TRANSPORT
 
 """Scope entry by which a fault cuts the connection."""
@@ -60,6 +59,8 @@ class Progress:
     seq: int
     prompt_tokens: int
     completion_tokens: int = 0
+    piece_count: int = 0
+    piece_bytes: int = 0
     token_wall_times: list[float] = field(default_factory=list)
 
     @property
@@ -67,60 +68,46 @@ class Progress:
         """What it has cost so far."""
         return Usage(self.prompt_tokens, self.completion_tokens)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the log shows of it: what is billed, and what was streamed."""
+        names = ("completion_tokens", "piece_count", "piece_bytes")
+        return {name: getattr(self, name) for name in names}
 
-class Endpoint:
-    """The route of one provider's model calls."""
 
-    def __init__(self, wire: Wire, store: Store, token_seconds: float) -> None:
-        self._wire = wire
-        self._store = store
-        self._token_seconds = token_seconds
+@dataclass(frozen=True)
+class Setting:
+    """What an exchange needs to know.
 
-    async def answer(self, request: Request) -> ASGIApp:
-        """Read a request, take what is scripted for it, and begin to answer."""
-        raw = await request.body()
-        try:
-            body = orjson.loads(raw)
-        except orjson.JSONDecodeError as problem:
-            return self._refused(f"the body is no JSON: {problem}")
-        try:
-            asked = self._wire.read(body)
-        except BadRequestError as problem:
-            return self._refused(str(problem))
-        except (AttributeError, KeyError, TypeError) as problem:
-            return self._refused(f"the request has not the right shape: {problem!r}")
-        taken = self._store.take(self._wire.path, orjson.dumps(body).decode())
-        seq = self._store.log(
-            Arrival(self._wire.path, asked.model, body, asked.is_stream, taken is not None)
-        )
-        item = Item.model_validate(taken) if taken is not None else Item()
-        progress = Progress(seq, tokens.prompt_tokens(asked))
-        return Exchange(self._wire, self._store, asked, item, progress, self._token_seconds)
+    Args:
+        wire: How the provider is spoken to.
+        store: Where the call is logged.
+        asked: The request.
+        item: What is scripted for it.
+        progress: How far it has come.
+        token_seconds: How long a token takes.
+    """
 
-    def _refused(self, message: str) -> Response:
-        return JSONResponse(self._wire.error(400, message, None), 400)
+    wire: Wire
+    store: Store
+    asked: Asked
+    item: Item
+    progress: Progress
+    token_seconds: float
 
 
 class Exchange:
     """The answer to one model call."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        store: Store,
-        asked: Asked,
-        item: Item,
-        progress: Progress,
-        token_seconds: float,
-    ) -> None:
-        self._wire = wire
-        self._store = store
-        self._asked = asked
-        self._item = item
-        self._progress = progress
-        self._writer = wire.writer(progress.seq, asked)
-        scripted = item.token_seconds
-        self._token_seconds = token_seconds if scripted is None else scripted
+    def __init__(self, setting: Setting) -> None:
+        self._wire = setting.wire
+        self._store = setting.store
+        self._asked = setting.asked
+        self._item = setting.item
+        self._progress = setting.progress
+        self._writer = setting.wire.writer(setting.progress.seq, setting.asked)
+        scripted = setting.item.token_seconds
+        self._token_seconds = setting.token_seconds if scripted is None else scripted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer until all is said, or the client has gone."""
@@ -156,7 +143,7 @@ class Exchange:
         body = self._wire.error(status, item.message or f"ordered: {status}", item.code)
         self._end(status=status, is_complete=True)
         reply = JSONResponse(body, status, self._headers() | item.retry_headers())
-        await reply(scope, _never, send)
+        await reply(scope, never, send)
 
     async def _say(self, scope: Scope, send: Send) -> None:
         answer = self._item.answer() or rules.answer(self._asked)
@@ -166,8 +153,8 @@ class Exchange:
         reason = "length" if len(kept) < len(steps) else reason
         shown_reason = None if self._item.no_finish_reason else reason
         if self._asked.is_stream:
-            await _start(send, {"content-type": "text/event-stream", **self._headers()})
-            await _send(send, self._writer.opening(self._progress.usage))
+            await start(send, {"content-type": "text/event-stream", **self._headers()})
+            await send_parts(send, self._writer.opening(self._progress.usage))
         for step in kept:
             if not await self._token(step, send):
                 self._end()
@@ -176,21 +163,25 @@ class Exchange:
         self._end(finish_reason=shown_reason, is_complete=True)
         if self._asked.is_stream:
             ending = self._writer.closing(shown_reason, self._progress.usage)
-            await _send(send, ending, is_last=True)
+            await send_parts(send, ending, is_last=True)
         else:
             body = self._writer.whole(kept, shown_reason, self._progress.usage)
-            await JSONResponse(body, headers=self._headers())(scope, _never, send)
+            await JSONResponse(body, headers=self._headers())(scope, never, send)
 
     async def _token(self, step: Step, send: Send) -> bool:
         """Write one token; False once the connection is to be cut."""
         progress, item = self._progress, self._item
         await asyncio.sleep(self._token_seconds)
         progress.completion_tokens += 1
-        self._store.note(progress.seq, completion_tokens=progress.completion_tokens)
+        if self._asked.is_stream:
+            shown = step.head.name if step.head else step.piece
+            progress.piece_count += 1
+            progress.piece_bytes += len(shown.encode())
+        self._store.note(progress.seq, **progress.counts)
         if item.timed:
             progress.token_wall_times.append(time.time())
         if self._asked.is_stream:
-            await _send(send, self._writer.step(step))
+            await send_parts(send, self._writer.step(step))
         return progress.completion_tokens != item.disconnect_after
 
     def _headers(self) -> dict[str, str]:
@@ -208,15 +199,18 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _never() -> Any:
+async def never() -> Any:
+    """Receive nothing: the body was read already."""
     await asyncio.Event().wait()
 
 
-async def _start(send: Send, headers: dict[str, str]) -> None:
+async def start(send: Send, headers: dict[str, str]) -> None:
+    """Begin a response of any length."""
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": 200, "headers": encoded})
 
 
-async def _send(send: Send, parts: list[bytes], *, is_last: bool = False) -> None:
+async def send_parts(send: Send, parts: list[bytes], *, is_last: bool = False) -> None:
+    """Write to the connection."""
     body = b"".join(parts)
     await send({"type": "http.response.body", "body": body, "more_body": not is_last})

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sandbox.llm.behaviours import NAMES
 from sandbox.llm.conversation import Answer, Call
 from sandbox.llm.tokens import pieces
 
@@ -44,6 +45,16 @@ class Item(BaseModel):
     delay_seconds: float = Field(default=0, ge=0)
     disconnect_after: int | None = Field(default=None, ge=0)
     no_finish_reason: bool = False
+
+    behaviour: str | None = None
+    window: int = Field(default=8_192, ge=1)
+
+    @field_validator("behaviour")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and name not in NAMES:
+            raise ValueError(f"there is no behaviour {name}; there are: {', '.join(sorted(NAMES))}")
+        return name
 
     def answer(self) -> Answer | None:
         """Return the scripted answer; None leaves it to the rules."""

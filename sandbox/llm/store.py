@@ -15,11 +15,19 @@ CREATE TABLE IF NOT EXISTS requests (
   completion_tokens INTEGER NOT NULL DEFAULT 0, is_complete INTEGER NOT NULL DEFAULT 0,
   is_client_gone INTEGER NOT NULL DEFAULT 0, started_wall_time REAL NOT NULL, ended_wall_time REAL,
   scripted INTEGER NOT NULL, token_wall_times TEXT);
+CREATE TABLE IF NOT EXISTS switches (name TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS bodies (seq INTEGER PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS script (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT, match TEXT, item TEXT NOT NULL,
   left_count INTEGER NOT NULL);
 """
+# Columns that older files lack.
+_LATER_COLUMNS = {
+    "behaviour": "TEXT",
+    "refusal": "TEXT",
+    "piece_count": "INTEGER NOT NULL DEFAULT 0",
+    "piece_bytes": "INTEGER NOT NULL DEFAULT 0",
+}
 _FLAGS = ("is_stream", "is_complete", "is_client_gone", "scripted")
 _CALLS = "/v1/chat/completions", "/v1/messages"
 
@@ -43,6 +51,10 @@ class Store:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(SCHEMA)
+        known = {row["name"] for row in self._db.execute("PRAGMA table_info(requests)")}
+        for name, kind in _LATER_COLUMNS.items():
+            if name not in known:
+                self._db.execute(f"ALTER TABLE requests ADD COLUMN {name} {kind}")
 
     def close(self) -> None:
         """Close the file."""
@@ -112,6 +124,18 @@ class Store:
         item: dict[str, Any] = orjson.loads(row["item"])
         return item
 
+    def switch(self, name: str, *, is_on: bool) -> None:
+        """Turn something on or off for every request."""
+        if is_on:
+            self._db.execute("INSERT OR IGNORE INTO switches VALUES (?)", (name,))
+        else:
+            self._db.execute("DELETE FROM switches WHERE name = ?", (name,))
+
+    def is_on(self, name: str) -> bool:
+        """Tell whether something is turned on."""
+        found = self._db.execute("SELECT 1 FROM switches WHERE name = ?", (name,))
+        return found.fetchone() is not None
+
     def waiting_count(self) -> int:
         """Return how many scripted replies nobody has taken yet."""
         (found,) = self._db.execute("SELECT coalesce(sum(left_count), 0) FROM script").fetchone()
@@ -120,7 +144,7 @@ class Store:
     def erase(self) -> None:
         """Forget everything."""
         self._db.execute("BEGIN")
-        for table in ("requests", "bodies", "script"):
+        for table in ("requests", "bodies", "script", "switches"):
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names are constants
         self._db.execute("COMMIT")
 

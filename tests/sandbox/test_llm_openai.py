@@ -69,6 +69,10 @@ async def test_a_stream_has_one_token_a_delta_and_ends_with_its_usage(models: Mo
         "is_complete": True,
         "is_client_gone": False,
         "scripted": False,
+        "behaviour": None,
+        "refusal": None,
+        "piece_count": len(said),
+        "piece_bytes": len(NOTHING.encode()),
     }
 
 
