@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import anthropic
 
@@ -9,15 +10,18 @@ from adapters.llm.anthropic_answer import AnthropicAnswer
 from adapters.llm.anthropic_request import wire_request
 from adapters.llm.errors import (
     BROKEN_CONNECTION,
+    MALFORMED,
     STATUSES,
     Fault,
     FaultError,
     incomplete,
+    is_too_long,
     is_unsent,
     translated,
     unreadable,
 )
 from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.refusals import Refusals
 from adapters.llm.streams import bodies
 from domain.errors import ApplicationError
 from domain.llm import ModelReply, ModelRequest
@@ -34,6 +38,7 @@ class AnthropicModels:
 
     def __init__(self, client: anthropic.AsyncAnthropic) -> None:
         self._client = client
+        self._refusals = Refusals()
 
     @classmethod
     @asynccontextmanager
@@ -64,7 +69,7 @@ class AnthropicModels:
         incoming = Incoming(request, on_text, progress)
         answer = AnthropicAnswer(incoming)
         with _our_errors(request.model, progress):
-            async with await self._post(request, progress) as events:
+            async with await self._open(request, progress) as events:
                 incoming.begin()
                 async for body in bodies(events):
                     answer.take(body)
@@ -72,9 +77,27 @@ class AnthropicModels:
             raise incomplete(request.model, progress)
         return incoming.reply(answer.finish_reason, answer.calls, answer.parts)
 
-    async def _post(
+    async def _open(
         self,
         request: ModelRequest,
+        progress: Progress,
+    ) -> anthropic.AsyncStream[object]:
+        """Open the stream, asking again without what a refusal names: refusals are free."""
+        wire = wire_request(request)
+        while True:
+            sent = self._refusals.apply(request.model, wire)
+            try:
+                return await self._post(sent, progress)
+            except anthropic.APIStatusError as error:
+                fault = _fault_of(error)
+                if is_too_long(fault) or error.status_code not in MALFORMED:
+                    raise
+                if not self._refusals.learn(request.model, sent, fault.message, None):
+                    raise
+
+    async def _post(
+        self,
+        wire: dict[str, Any],
         progress: Progress,
     ) -> anthropic.AsyncStream[object]:
         progress.was_sent = True
@@ -82,10 +105,18 @@ class AnthropicModels:
         return await self._client.post(
             "/v1/messages",
             cast_to=object,
-            body=wire_request(request),
+            body=wire,
             stream=True,
             stream_cls=anthropic.AsyncStream[object],
         )
+
+
+def _fault_of(error: anthropic.APIStatusError) -> Fault:
+    # Reason: an error within a stream comes with the status of the stream, which is 200.
+    is_within = error.status_code < 400
+    status = STATUSES.get(error.type or "", 500) if is_within else error.status_code
+    words, codes = error.api_message or error.message, (error.error_code, error.type)
+    return Fault(status, words, codes, error.response.headers)
 
 
 @contextmanager
@@ -93,16 +124,7 @@ def _our_errors(model: str, progress: Progress) -> Iterator[None]:
     try:
         yield
     except anthropic.APIStatusError as error:
-        status = error.status_code
-        # Reason: an error within a stream comes with the status of the stream, which is 200.
-        if status < 400:
-            status = STATUSES.get(error.type or "", 500)
-        fault = Fault(
-            status,
-            error.api_message or "",
-            (error.error_code, error.type),
-            error.response.headers,
-        )
+        fault = _fault_of(error)
     except FaultError as error:
         fault = error.fault
     except anthropic.APIConnectionError as error:

@@ -1,6 +1,6 @@
 """Where the errors of model providers become ours.
 
-No word of theirs is passed on: they quote keys and prompts.
+No word of theirs is passed on, for they quote keys and prompts: operators find them in the log.
 """
 
 import math
@@ -14,10 +14,14 @@ from typing import Any
 
 import anyio
 import httpx2
+import structlog
 
+from adapters.llm.limits import find_rate, find_window, is_above_rate
 from adapters.llm.port import Progress
 from adapters.llm.reading import a_text, an_object
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
+
+log = structlog.get_logger(__name__)
 
 # What a connection can die of beneath an SDK that does not translate it.
 BROKEN_CONNECTION = (
@@ -41,16 +45,30 @@ STATUSES = {
 _PASSING = frozenset({408, 409, 425})
 # A connection that broke, and gateways that have not waited for the model.
 _UNANSWERED = frozenset({None, 408, 499, 504, 524})
+MALFORMED = frozenset({400, 422})
 _NO_ACCESS = frozenset({401, 402, 403})
 # Reason: OpenAI reports an empty account as a rate limit, and no waiting fills it.
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_error"})
 _TOO_LONG_CODES = frozenset(
     {"context_length_exceeded", "exceed_context_size_error", "request_too_large"},
 )
-# Reason: vLLM and Anthropic have no code for it, only words.
+# Reason: most have no code for it, only words.
 _TOO_LONG_WORDS = re.compile(
-    r"context (length|limit|window|size)|prompt is too long", re.IGNORECASE
+    r"context (length|limit|window|size)|prompt is too long|maximum (prompt|model) length"
+    r"|maximum number of tokens allowed|`max_new_tokens` must be <=|input tokens exceed"
+    r"|exceed_context_size",
+    re.IGNORECASE,
 )
+_NO_TOOLS = re.compile(
+    r"tool[ _]choice.{0,20} requires|enable-auto-tool-choice|not support (tool|function)"
+    r"|tool use is not supported|support tool use|tools? (is|are) not supported",
+    re.IGNORECASE,
+)
+_KEYS = re.compile(
+    r"(?i)\b(bearer\s|api[-_ ]?key['\"]?\s*[:=]\s*)['\"]?[\w.*-]{6,}"
+    r"|\b(sk|pk|rk|gsk|xai|key|hf|nvapi)[-_][\w*-]{4,}|\bAIza[\w-]{10,}|\b[A-Za-z0-9_-]{32,}\b",
+)
+_WORDS_LENGTH = 500
 _NAME = re.compile(r"[\w.:-]{1,64}")
 
 
@@ -123,45 +141,60 @@ def translated(fault: Fault, model: str, progress: Progress) -> ApplicationError
     """
     progress.was_sent = progress.has_begun or (fault.was_sent and fault.status in _UNANSWERED)
     details = _details(fault, model, progress)
-    names = {code for code in fault.codes if code}
-    status = fault.status
+    error = _refused(fault, details) or _unavailable(fault, details)
+    if fault.message:
+        log.warning(
+            "model_provider_words",
+            model=model,
+            error_code=error.error_code,
+            provider_status=fault.status,
+            words=_for_the_log(fault.message),
+        )
+    return error
+
+
+def _refused(fault: Fault, details: dict[str, Any]) -> ApplicationError | None:
+    """Return what no other attempt changes; None if waiting may help."""
+    names, status, words = {code for code in fault.codes if code}, fault.status, fault.message
+    text, code = "the provider refused the request", "model_rejected"
     if names & _NO_CREDIT or status in _NO_ACCESS:
-        return ProviderRejectedError(
-            "the provider refuses our credentials, or the account behind them",
-            "model_credentials",
-            details,
-        )
-    if _is_too_long(fault, names):
-        return ProviderRejectedError(
-            "the request is longer than the model can read",
-            "model_context_too_long",
-            details,
-        )
-    if status == 429:
-        return ProviderUnavailableError(
-            "the provider asks us to slow down",
-            "model_rate_limited",
-            details,
-        )
-    if status is None or status >= 500 or status in _PASSING:
-        return ProviderUnavailableError(
-            "the model's provider cannot be reached or fails",
-            "model_unavailable",
-            details,
-        )
-    if status == 404:
-        return ProviderRejectedError(
-            "the provider does not know this model",
-            "model_not_found",
-            details,
-        )
-    return ProviderRejectedError("the provider refused the request", "model_rejected", details)
+        text = "the provider refuses our credentials, or the account behind them"
+        code = "model_credentials"
+    elif is_above_rate(status, words):
+        text = "the request is larger than what the provider lets us use in a minute"
+        code, limit = "model_request_too_large", find_rate(words)
+        details |= {} if limit is None else {"limit_tokens": limit}
+    elif is_too_long(fault):
+        text, code = "the request is longer than the model can read", "model_context_too_long"
+        limit = find_window(words)
+        details |= {} if limit is None else {"limit_tokens": limit}
+    elif status is None or status == 429 or status >= 500 or status in _PASSING:
+        return None
+    elif _NO_TOOLS.search(words):
+        text, code = "the model or its server takes no tools", "model_without_tools"
+    elif status == 404:
+        text, code = "the provider does not know this model", "model_not_found"
+    return ProviderRejectedError(text, code, details)
 
 
-def _is_too_long(fault: Fault, names: set[str]) -> bool:
-    if fault.status == 413 or names & _TOO_LONG_CODES:
+def _unavailable(fault: Fault, details: dict[str, Any]) -> ProviderUnavailableError:
+    if fault.status == 429:
+        text, code = "the provider asks us to slow down", "model_rate_limited"
+    else:
+        text, code = "the model's provider cannot be reached or fails", "model_unavailable"
+    return ProviderUnavailableError(text, code, details)
+
+
+def is_too_long(fault: Fault) -> bool:
+    """Tell whether a request was refused for its length."""
+    if fault.status == 413 or {code for code in fault.codes if code} & _TOO_LONG_CODES:
         return True
-    return fault.status == 400 and _TOO_LONG_WORDS.search(fault.message) is not None
+    return fault.status in MALFORMED and _TOO_LONG_WORDS.search(fault.message) is not None
+
+
+def _for_the_log(words: str) -> str:
+    shown = _KEYS.sub("[key]", words)
+    return shown if len(shown) <= _WORDS_LENGTH else f"{shown[:_WORDS_LENGTH]}…"
 
 
 def incomplete(model: str, progress: Progress) -> ProviderUnavailableError:

@@ -9,9 +9,11 @@ import openai
 
 from adapters.llm.errors import (
     BROKEN_CONNECTION,
+    MALFORMED,
     Fault,
     FaultError,
     incomplete,
+    is_too_long,
     is_unsent,
     translated,
     unreadable,
@@ -19,6 +21,7 @@ from adapters.llm.errors import (
 from adapters.llm.openai_answer import OpenAIAnswer
 from adapters.llm.openai_messages import wire_messages
 from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.refusals import Refusals
 from adapters.llm.streams import bodies
 from domain.errors import ApplicationError
 from domain.llm import ModelReply, ModelRequest
@@ -38,7 +41,7 @@ class OpenAIModels:
     def __init__(self, client: openai.AsyncOpenAI, limit_name: str) -> None:
         self._client = client
         self._limit_name = limit_name
-        self._only_default_temperature: set[str] = set()
+        self._refusals = Refusals()
 
     @classmethod
     @asynccontextmanager
@@ -81,19 +84,23 @@ class OpenAIModels:
         request: ModelRequest,
         progress: Progress,
     ) -> openai.AsyncStream[object]:
-        try:
-            return await self._post(request, progress)
-        except openai.BadRequestError as error:
-            if error.param != "temperature":
-                raise
-            # Reason: reasoning models refuse every temperature; that call was free, and the next
-            # ones of this model know.
-            self._only_default_temperature.add(request.model)
-            return await self._post(request, progress)
+        """Open the stream, asking again without what a refusal names: refusals are free."""
+        wire = self._wire(request)
+        while True:
+            sent = self._refusals.apply(request.model, wire)
+            try:
+                return await self._post(sent, progress)
+            except openai.APIStatusError as error:
+                fault = _fault_of(error)
+                if is_too_long(fault) or error.status_code not in MALFORMED:
+                    raise
+                words = f"{error.message} {error.code or ''}"
+                if not self._refusals.learn(request.model, sent, words, error.param):
+                    raise
 
     async def _post(
         self,
-        request: ModelRequest,
+        wire: dict[str, Any],
         progress: Progress,
     ) -> openai.AsyncStream[object]:
         progress.was_sent = True
@@ -101,7 +108,7 @@ class OpenAIModels:
         return await self._client.post(
             "/chat/completions",
             cast_to=object,
-            body=self._wire(request),
+            body=wire,
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
@@ -113,9 +120,8 @@ class OpenAIModels:
             "stream": True,
             "stream_options": {"include_usage": True},
             self._limit_name: request.max_tokens,
+            "temperature": request.temperature,
         }
-        if request.model not in self._only_default_temperature:
-            wire["temperature"] = request.temperature
         if request.tools:
             wire["tools"] = [
                 {"type": "function", "function": tool.model_dump()} for tool in request.tools
@@ -139,17 +145,17 @@ def limit_name(url: str) -> str:
     return "max_completion_tokens" if host.endswith(_OPENAI_HOSTS) else "max_tokens"
 
 
+def _fault_of(error: openai.APIStatusError) -> Fault:
+    codes = (error.code, error.type)
+    return Fault(error.status_code, error.message, codes, error.response.headers)
+
+
 @contextmanager
 def _our_errors(model: str, progress: Progress) -> Iterator[None]:
     try:
         yield
     except openai.APIStatusError as error:
-        fault = Fault(
-            error.status_code,
-            error.message,
-            (error.code, error.type),
-            error.response.headers,
-        )
+        fault = _fault_of(error)
     except FaultError as error:
         fault = error.fault
     except openai.APIConnectionError as error:
