@@ -11,6 +11,7 @@ import orjson
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.tool_previews import expected_effect
 from agents.guards import fence, screen_document, warning
 from agents.spec import AgentSpec
 from agents.tools import TOOLS
@@ -181,10 +182,12 @@ async def _ask_for_yes(
     expires_at: datetime,
 ) -> RunEventNote:
     digest = args_digest(call.requested.tool, call.arguments)
+    effect = await expected_effect(session, run, call.requested.tool, call.arguments)
     values = {
         "call_id": call.call_id,
         "agent_run_id": run.agent_run_id,
         "args_sha256": digest,
+        "effect_data": effect,
         "approver_role": call.spec.approver_role if call.spec else None,
         "approval_status": ApprovalStatus.PENDING,
         "expires_at": expires_at,
@@ -195,6 +198,7 @@ async def _ask_for_yes(
         "tool": call.requested.tool,
         "arguments": call.arguments,
         "args_sha256": digest,
+        "effect": effect,
         "expires_at": expires_at.isoformat(),
     }
     return RunEventNote(kind=RunEventKind.APPROVAL_REQUESTED, data=facts)

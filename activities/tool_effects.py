@@ -13,7 +13,7 @@ from database.agent_models import AgentRun, ToolCall
 from database.payments import PaymentRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
-from domain.errors import NotFoundError
+from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import refund_id
 from domain.payments import RefundOrder, RefundStatus
 from domain.tool_calls import ToolCallStatus, refund_business_key
@@ -61,20 +61,26 @@ class RefundTool:
         self._sessions = sessions
 
     async def refund(self, run: AgentRun, call: ToolCall) -> Effect:
-        """Give money back, once per payment, amount and conversation.
+        """Give money back, once per payment, amount and conversation: as much as was shown.
 
         Raises:
             NotFoundError: The run's owner has no such payment.
+            InvalidInputError: There was nothing to refund when the yes was asked for.
             ApplicationError: It cannot be refunded, or the outcome is not known yet.
         """
         wanted = RefundPayment.model_validate(call.arguments_data)
         key = refund_business_key(wanted.payment_id, wanted.amount_cents, run.conversation_id)
         claimer_id = await self._claim(run, call, wanted.payment_id, key)
+        shown_cents = await self._shown_cents(claimer_id)
+        if shown_cents == 0:
+            message = "nothing was left to refund when the yes was asked for"
+            raise InvalidInputError(message, "refund_exceeds_payment", {"refundable_cents": 0})
         order = RefundOrder(
             payment_id=wanted.payment_id,
             # Reason: a call that comes second asks for the first one's refund, and gets that.
             refund_id=refund_id(key, claimer_id),
-            amount_cents=wanted.amount_cents,
+            # Reason: what is left may be more by now than the person has said yes to.
+            amount_cents=wanted.amount_cents or shown_cents,
             reason=wanted.reason,
             requested_by=run.user_id,
         )
@@ -92,6 +98,13 @@ class RefundTool:
                 raise NotFoundError("this user has no such payment", "unknown_payment")
             earlier = await ToolCallRepository(session).claim(call.call_id, key)
             return earlier.call_id if earlier else call.call_id
+
+    async def _shown_cents(self, call_id: UUID) -> int | None:
+        """Return what whoever said yes was shown; None for a call of an older release."""
+        async with self._sessions() as session:
+            approval = await ToolCallRepository(session).approval(call_id)
+        effect = approval.effect_data if approval else None
+        return int(effect["amount_cents"]) if effect else None
 
 
 def tool_effects(

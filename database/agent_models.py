@@ -154,7 +154,10 @@ class ToolCall(Base):
 
 
 class Approval(Base):
-    """A person's answer to one call with exactly these arguments; silence is a no."""
+    """A person's answer to one call with exactly these arguments; silence is a no.
+
+    `effect_data` is what the call would do, as the person was shown it.
+    """
 
     __tablename__ = "approvals"
 
@@ -163,6 +166,7 @@ class Approval(Base):
     agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
     args_sha256: Mapped[str]
     approver_role: Mapped[str]
+    effect_data: Mapped[dict[str, Any] | None]
     approval_status: Mapped[str]
     decided_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.user_id"))
     reason: Mapped[str | None]

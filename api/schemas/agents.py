@@ -224,6 +224,10 @@ class PendingApprovalOut(Output):
     tool: str
     arguments: dict[str, Any]
     args_sha256: str
+    effect: dict[str, Any] | None = Field(
+        description="What would happen, as far as it is known: a refund's `amount_cents`, also "
+        "where the arguments have none. No more than this is done.",
+    )
     approver_role: str
     expires_at: datetime
 
@@ -235,6 +239,7 @@ class PendingApprovalOut(Output):
             tool=call.tool,
             arguments=call.arguments_data,
             args_sha256=approval.args_sha256,
+            effect=approval.effect_data,
             approver_role=approval.approver_role,
             expires_at=approval.expires_at,
         )
