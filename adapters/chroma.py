@@ -162,8 +162,9 @@ class Chroma:
 
     async def _collections(self, shelf: Shelf, model: str | None = None) -> Sequence[str]:
         listed = await self._api.call("GET", "/collections")
-        prefix = _prefix(shelf, model) if model else f"{shelf}-"
-        return [each["id"] for each in listed if each["name"].startswith(prefix)]
+        # Reason: one model's name may be the beginning of another's.
+        own = re.compile(rf"{re.escape(_prefix(shelf, model))}\d+" if model else rf"{shelf}-.*")
+        return [each["id"] for each in listed if own.fullmatch(each["name"])]
 
 
 def _prefix(shelf: Shelf, model: str) -> str:
