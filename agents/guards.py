@@ -61,9 +61,11 @@ def screen(text: str) -> tuple[str, ...]:
     Returns:
         Names of patterns, in a fixed order; none if there is nothing suspicious.
     """
-    found: set[str] = set()
-    for start in range(0, len(text), _PIECE_LENGTH):
-        found |= _names(text[max(0, start - _OVERLAP) : start + _PIECE_LENGTH])
+    # Reason: no padding between two words may bring them into two pieces.
+    seen = _SPACES.sub(" ", _INVISIBLE.sub("", text))
+    found = {_HIDDEN_CHARACTERS} if _HIDDEN.search(text) else set()
+    for start in range(0, len(seen), _PIECE_LENGTH):
+        found |= _named(seen[max(0, start - _OVERLAP) : start + _PIECE_LENGTH])
     return tuple(name for name in (*_PATTERNS, _HIDDEN_CHARACTERS) if name in found)
 
 
@@ -101,11 +103,10 @@ def fence_titled(title: str, text: str, label: str) -> str:
     return fence(f"# {' '.join(title.split())}\n\n{text}", label)
 
 
-def _names(text: str) -> set[str]:
-    seen = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
-    plain = _SPACES.sub(" ", seen.casefold())
-    names = {name for name, pattern in _PATTERNS.items() if pattern.search(plain)}
-    return names | {_HIDDEN_CHARACTERS} if _HIDDEN.search(text) else names
+def _named(piece: str) -> set[str]:
+    # Reason: what is normalized may hold spaces that were none before.
+    plain = _SPACES.sub(" ", unicodedata.normalize("NFKC", piece).casefold())
+    return {name for name, pattern in _PATTERNS.items() if pattern.search(plain)}
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -118,7 +118,10 @@ def _words(kind: str, data: Data) -> str:
 
 def _step(data: Data) -> str:
     if "passages" in data:
-        return f"{data['step']}: {len(data['passages'])} passages"
+        why = f" ({data['skipped']['message']})" if "skipped" in data else ""
+        return f"{data['step']}: {len(data['passages'])} passages{why}"
+    if "waiting_for" in data:
+        return f"{data['step']}: waiting for {data['waiting_for']}"
     named = (f"{name} {data[name]}" for name in ("step", "attempt", "model") if name in data)
     return ", ".join(named)
 
@@ -133,7 +136,9 @@ def _result(data: Data) -> str:
 
 
 def _requested(data: Data) -> str:
-    return f"{_call(data)}, args_sha256 {data.get('args_sha256')}, until {data.get('expires_at')}"
+    effect = f", would do {json.dumps(data['effect'])}" if data.get("effect") else ""
+    until = f"args_sha256 {data.get('args_sha256')}, until {data.get('expires_at')}"
+    return f"{_call(data)}{effect}, {until}"
 
 
 def _decided(data: Data) -> str:

@@ -69,6 +69,7 @@ async def test_a_run_is_told_to_its_end(
         sessions,
         agent_run_id,
         note("status", run_status="running"),
+        note("step", step="retrieve", waiting_for="chroma"),
         note("step", step="retrieve", passages=[{"number": 1}, {"number": 2}]),
         note("step", step=1, attempt=1, model="gpt-4.1"),
         token("Half a"),
@@ -77,7 +78,13 @@ async def test_a_run_is_told_to_its_end(
         token("lo [b]:smile:\x1b[2J", 2),
         note("message", role="assistant", text="Hello", step=1, attempt=2),
         note("tool_call", **call),
-        note("approval_requested", **call, args_sha256=DIGEST, expires_at="2026-11-23T09:00:00Z"),
+        note(
+            "approval_requested",
+            **call,
+            args_sha256=DIGEST,
+            effect={"amount_cents": 700},
+            expires_at="2026-11-23T09:00:00Z",
+        ),
         note("approval_decided", call_id=call_id, decision="rejected", reason="too much"),
         note("tool_result", call_id=call_id, tool="refund_payment", result={"status": "rejected"}),
         note("message", role="user", text="thanks"),
@@ -95,21 +102,23 @@ async def test_a_run_is_told_to_its_end(
         assert await watching == 0
     told = printed(console)
     lines = told.splitlines()
-    assert "retrieve: 2 passages" in lines[1]
-    assert lines[3] == "Half a"
-    assert "step 1, attempt 2, model gpt-4.1" in lines[4]
-    assert lines[5] == "Hello [b]:smile:\N{REPLACEMENT CHARACTER}[2J"
-    assert lines[6].endswith("assistant: as above")
-    assert lines[7].endswith(f'refund_payment {{"reason": "[dim]é"}}, call_id {call_id}')
-    assert f"args_sha256 {DIGEST}, until 2026-11-23T09:00:00Z" in lines[8]
-    assert f"/api/v1/agent-runs/{agent_run_id}/approve" in lines[9]
-    body = json.loads(lines[11].split("-d '")[1].rstrip("'"))
+    assert "retrieve: waiting for chroma" in lines[1]
+    assert "retrieve: 2 passages" in lines[2]
+    assert lines[4] == "Half a"
+    assert "step 1, attempt 2, model gpt-4.1" in lines[5]
+    assert lines[6] == "Hello [b]:smile:\N{REPLACEMENT CHARACTER}[2J"
+    assert lines[7].endswith("assistant: as above")
+    assert lines[8].endswith(f'refund_payment {{"reason": "[dim]é"}}, call_id {call_id}')
+    assert 'would do {"amount_cents": 700}' in lines[9]
+    assert f"args_sha256 {DIGEST}, until 2026-11-23T09:00:00Z" in lines[9]
+    assert f"/api/v1/agent-runs/{agent_run_id}/approve" in lines[10]
+    body = json.loads(lines[12].split("-d '")[1].rstrip("'"))
     assert body == {"call_id": call_id, "args_sha256": DIGEST, "decision": "approve"}
-    assert f"rejected: too much, call_id {call_id}" in lines[12]
-    assert 'refund_payment {"status": "rejected"}' in lines[13]
-    assert lines[14].endswith("user: thanks")
-    assert lines[15].endswith("completed")
-    assert lines[16] == "the agent run has ended"
+    assert f"rejected: too much, call_id {call_id}" in lines[13]
+    assert 'refund_payment {"status": "rejected"}' in lines[14]
+    assert lines[15].endswith("user: thanks")
+    assert lines[16].endswith("completed")
+    assert lines[17] == "the agent run has ended"
 
 
 async def test_the_workflow_of_a_run_is_the_run_and_failure_is_one(
