@@ -1,9 +1,9 @@
 """What comes from outside reaches a model fenced and in time; numbers keep their meaning."""
 
+import asyncio
 import json
 import re
 import signal
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -184,13 +184,10 @@ async def test_a_run_tells_that_it_waits_and_goes_on_without_passages(
     customer: Person, model: Model, chroma_server: ChromaServer
 ) -> None:
     question = f"What is this about? {uuid4().hex}"
-    began = time.monotonic()
-    async with stopped(chroma_server):
+    async with stopped(chroma_server), asyncio.timeout(60):
         run = await ask(customer, question)
-        took = time.monotonic() - began
     assert run["run_status"] == "completed", run
     assert run["citations"] == []
-    assert took < 60
     steps = [each["data"] for each in await events(customer, run) if each["kind"] == "step"]
     assert {"step": "retrieve", "waiting_for": "chroma"} in steps
     (last,) = [step for step in steps if "passages" in step]
