@@ -120,8 +120,9 @@ async def test_what_a_cancel_leaves_open_is_voided_later(
     await asyncio.sleep(1)
     rows = (await customer.row()).parked_data
     assert [step["parked"]["step"] for step in rows] == parked
+    if not call.startswith("GET"):
+        assert await invoices_of(customer) == ["open", "paid"]
     await break_down(world)
-    assert await invoices_of(customer) == ["open", "paid"]
     await world.step(HOUR)
     assert (await customer.row()).parked_data == []
     assert await invoices_of(customer) == ["void", "paid"]
