@@ -193,14 +193,20 @@ def set_up_stripe(
 
 
 @app.command()
-def doctor(stack: StackOption = None) -> None:
+def doctor(
+    stack: StackOption = None,
+    paid: Annotated[
+        bool,
+        typer.Option("--paid", help="Also ask each model for one streamed tool call; that costs."),
+    ] = False,
+) -> None:
     """Check every setting and dependency; exit code 1 if something is wrong."""
     from rich.console import Console  # noqa: PLC0415
 
     from commands.doctor import examine, show  # noqa: PLC0415
 
     settings = _settings(stack, exit_code=1, is_serving=True)
-    findings = asyncio.run(examine(settings, _facts(stack), stack))
+    findings = asyncio.run(examine(settings, _facts(stack), stack, is_paid=paid))
     raise typer.Exit(show(Console(highlight=False, soft_wrap=True), findings))
 
 

@@ -81,7 +81,9 @@ class ModelsHealth:
         self._kept_seconds = 0.0 if api_key == _SANDBOX_KEY else MODELS_ARE_WELL_SECONDS
         self._well_until = 0.0
         if provider == "anthropic":
-            self.url = f"{(base_url or _ANTHROPIC_URL).rstrip('/')}/v1/models"
+            # Reason: one setting serves both providers, so its address may end in `/v1`.
+            base = (base_url or _ANTHROPIC_URL).rstrip("/").removesuffix("/v1")
+            self.url = f"{base}/v1/models"
             self._headers = {"x-api-key": api_key, "anthropic-version": _ANTHROPIC_VERSION}
         else:
             self.url = f"{(base_url or _OPENAI_URL).rstrip('/')}/models"

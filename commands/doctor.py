@@ -17,10 +17,10 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 
 from adapters.embeddings import open_embedder
 from adapters.health import ModelsHealth, ping_chroma, ping_smtp
-from adapters.llm.prices import Prices
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from commands.findings import DoubtError, Finding, UnwellError
+from commands.paid_checks import check_tool_calls, model_names, prices_of
 from commands.parked import check_parked_steps
 from commands.place import Place
 from commands.stripe.checks import check_endpoint, check_portal
@@ -33,6 +33,7 @@ from workflows.search_attributes import ALL
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 10.0
+PAID_PATIENCE_SECONDS = 180.0
 
 
 Check = Callable[[], Awaitable[str]]
@@ -42,6 +43,8 @@ async def examine(
     settings: Settings,
     facts: dict[str, Any] | None = None,
     stack: Path | None = None,
+    *,
+    is_paid: bool = False,
 ) -> list[Finding]:
     """Ask everything that the product needs.
 
@@ -49,6 +52,7 @@ async def examine(
         settings: Which were understood already.
         facts: What `stack.json` says, if a running stack is examined.
         stack: What the person named with --stack, if anything.
+        is_paid: Whether models may be asked for something that costs.
 
     Returns:
         One finding a check.
@@ -70,7 +74,11 @@ async def examine(
         "mail": lambda: _mail(settings, facts),
         "metrics": lambda: _metrics(settings),
     }
-    return list(await asyncio.gather(*[_ask(what, check) for what, check in checks.items()]))
+    asked = [_ask(what, check, PATIENCE_SECONDS) for what, check in checks.items()]
+    if is_paid:
+        patience = PAID_PATIENCE_SECONDS
+        asked.append(_ask("tool calls", lambda: check_tool_calls(settings), patience))
+    return list(await asyncio.gather(*asked))
 
 
 def show(console: Console, findings: list[Finding]) -> int:
@@ -97,14 +105,14 @@ def show(console: Console, findings: list[Finding]) -> int:
     return 1 if ill else 0
 
 
-async def _ask(what: str, check: Check) -> Finding:
+async def _ask(what: str, check: Check, patience_seconds: float) -> Finding:
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(patience_seconds):
             return Finding(what, is_well=True, detail=await check())
     except DoubtError as error:
         return Finding(what, is_well=True, detail=str(error), is_doubtful=True)
     except TimeoutError:
-        return Finding(what, is_well=False, detail=f"no answer within {PATIENCE_SECONDS:.0f} s")
+        return Finding(what, is_well=False, detail=f"no answer within {patience_seconds:.0f} s")
     except ApplicationError as error:
         return Finding(what, is_well=False, detail=" ".join(error.message.split()))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
@@ -193,17 +201,8 @@ async def _models(settings: Settings) -> str:
 
 
 async def _prices(settings: Settings) -> str:
-    llm = settings.llm
-    prices = Prices(
-        llm.provider,
-        llm.prompt_cents_per_million,
-        llm.completion_cents_per_million,
-        llm.cached_cents_per_million,
-        llm.cache_write_cents_per_million,
-    )
+    prices, names = prices_of(settings.llm), model_names(settings.llm)
     await prices.load()
-    given = (llm.model, llm.small_model, llm.fallback_model)
-    names = list(dict.fromkeys(name for name in given if name))
     unknown = [name for name in names if not prices.cost(name, TokenUsage()).is_priced]
     if unknown:
         raise DoubtError(

@@ -202,6 +202,18 @@ def one_chunk_no_usage(case: Case) -> Plan:
     return speech.plan
 
 
+@behaviour("call_without_usage")
+def call_without_usage(case: Case) -> Plan:
+    """A tool call, and no usage."""
+    if case.has_result:
+        return _answer(case, DONE)
+    tool, arguments = case.wish()
+    speech = case.speech()
+    speech.call(tool, orjson.dumps(arguments).decode(), "call_1")
+    speech.end(case.calls, usage=None)
+    return speech.plan
+
+
 @behaviour("running_usage")
 def running_usage(case: Case) -> Plan:
     """VLLM's continuous usage: each chunk counts what there is so far; then it breaks off."""

@@ -99,7 +99,9 @@ async def test_silence_is_not_waited_out() -> None:
     assert finding.latency_ms >= 199
 
 
-@pytest.mark.parametrize(("provider", "suffix"), [("openai", "/v1"), ("anthropic", "")])
+@pytest.mark.parametrize(
+    ("provider", "suffix"), [("openai", "/v1"), ("anthropic", ""), ("anthropic", "/v1/")]
+)
 async def test_models_are_asked_without_a_model_call(
     outside: Outside, provider: str, suffix: str
 ) -> None:
