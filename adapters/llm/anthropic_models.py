@@ -21,6 +21,7 @@ from adapters.llm.errors import (
     unreadable,
 )
 from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.reading import a_text
 from adapters.llm.refusals import Refusals
 from adapters.llm.streams import bodies
 from domain.errors import ApplicationError
@@ -114,8 +115,9 @@ class AnthropicModels:
 def _fault_of(error: anthropic.APIStatusError) -> Fault:
     # Reason: an error within a stream comes with the status of the stream, which is 200.
     is_within = error.status_code < 400
-    status = STATUSES.get(error.type or "", 500) if is_within else error.status_code
-    words, codes = error.api_message or error.message, (error.error_code, error.type)
+    codes = (a_text(error.error_code), a_text(error.type))
+    status = STATUSES.get(codes[1], 500) if is_within else error.status_code
+    words = a_text(error.api_message) or a_text(error.message)
     return Fault(status, words, codes, error.response.headers)
 
 
@@ -132,7 +134,7 @@ def _our_errors(model: str, progress: Progress) -> Iterator[None]:
     except BROKEN_CONNECTION:
         fault = Fault()
     except anthropic.APIError as error:
-        fault = Fault(500, error.message)
+        fault = Fault(500, a_text(error.message))
     except ApplicationError:
         raise
     except Exception:  # noqa: BLE001 - whatever an SDK stumbles over is an answer of some shape

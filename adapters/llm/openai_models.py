@@ -21,6 +21,7 @@ from adapters.llm.errors import (
 from adapters.llm.openai_answer import OpenAIAnswer
 from adapters.llm.openai_messages import wire_messages
 from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.reading import a_text
 from adapters.llm.refusals import Refusals
 from adapters.llm.streams import bodies
 from domain.errors import ApplicationError
@@ -94,7 +95,7 @@ class OpenAIModels:
                 fault = _fault_of(error)
                 if is_too_long(fault) or error.status_code not in MALFORMED:
                     raise
-                words = f"{error.message} {error.code or ''}"
+                words = f"{fault.message} {error.code or ''}"
                 if not self._refusals.learn(request.model, sent, words, error.param):
                     raise
 
@@ -146,8 +147,8 @@ def limit_name(url: str) -> str:
 
 
 def _fault_of(error: openai.APIStatusError) -> Fault:
-    codes = (error.code, error.type)
-    return Fault(error.status_code, error.message, codes, error.response.headers)
+    codes = (a_text(error.code), a_text(error.type))
+    return Fault(error.status_code, a_text(error.message), codes, error.response.headers)
 
 
 @contextmanager
@@ -165,7 +166,7 @@ def _our_errors(model: str, progress: Progress) -> Iterator[None]:
     except openai.APIError as error:
         # Reason: an error within a stream has no status; vLLM gives it as its code.
         status = int(error.code) if error.code and error.code.isdigit() else 500
-        fault = Fault(status, error.message, (error.code, error.type))
+        fault = Fault(status, a_text(error.message), (error.code, a_text(error.type)))
     except ApplicationError:
         raise
     except Exception:  # noqa: BLE001 - whatever an SDK stumbles over is an answer of some shape

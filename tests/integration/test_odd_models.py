@@ -13,7 +13,16 @@ from adapters.llm.openai_models import limit_name
 from adapters.llm.port import Progress
 from adapters.llm.prices import Prices
 from domain.errors import ApplicationError
-from domain.llm import ChatMessage, FinishReason, ModelReply, ModelRequest, Role, TokenUsage
+from domain.llm import (
+    ChatMessage,
+    FinishReason,
+    ModelReply,
+    ModelRequest,
+    ProviderParts,
+    RequestedCall,
+    Role,
+    TokenUsage,
+)
 
 REQUEST = ModelRequest(
     model="odd",
@@ -69,7 +78,7 @@ def event(kind: str, **facts: Any) -> str:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **facts})}\n\n"
 
 
-def plain(status: int, body: dict[str, Any], *headers: str) -> str:
+def plain(status: int, body: Any, *headers: str) -> str:
     text = json.dumps(body)
     lines = (f"HTTP/1.1 {status} Odd", "Content-Type: application/json", "Connection: close")
     return "\r\n".join([*lines, f"Content-Length: {len(text)}", *headers, "", text])
@@ -363,3 +372,60 @@ async def test_anthropics_first_count_is_not_final() -> None:
         await ask("anthropic", Odd(STREAM + START), progress)
     assert progress.usage == TokenUsage(prompt_tokens=7, completion_tokens=1)
     assert (progress.was_sent, progress.has_begun, progress.is_final) == (True, True, False)
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"message": "slow", "code": 429}, "model_rate_limited"),
+        ({"message": "no", "code": "400"}, "model_rejected"),
+        ({"message": "no", "type": "invalid_request_error"}, "model_rejected"),
+        ({"message": ["?"], "code": [1]}, "model_unavailable"),
+        ("boom", "model_unavailable"),
+    ],
+)
+async def test_an_error_may_come_as_a_success(provider: str, error: Any, code: str) -> None:
+    assert (await refusal(provider, Odd(plain(200, {"error": error})))).error_code == code
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize("body", ["[]", '"text"', "null", '{"choices": "none"}', '{"content": 1}'])
+async def test_a_body_of_another_shape_is_no_answer(provider: str, body: str) -> None:
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+    for said in (head + body, f"{STREAM}event: message_delta\ndata: {body}\n\n"):
+        error = await refusal(provider, Odd(said))
+        assert error.error_code == "model_stream_incomplete"
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+async def test_what_no_reader_can_take_is_named(provider: str) -> None:
+    deep = f"{STREAM}event: message_start\ndata: {'[' * 200_000}\n\n"
+    error = await refusal(provider, Odd(deep))
+    assert (error.error_code, error.is_retryable) == ("model_answer_unreadable", False)
+    assert error.__suppress_context__
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize("body", [["no"], {"error": "no"}, {"error": {"code": 7, "message": 8}}])
+async def test_a_refusal_of_any_shape_is_one(provider: str, body: Any) -> None:
+    assert (await refusal(provider, Odd(plain(400, body)))).error_code == "model_rejected"
+
+
+async def test_reasoning_that_is_refused_is_left_out() -> None:
+    call = RequestedCall(provider_call_id="ours", tool="f", arguments="{}", given_id="a")
+    given = ProviderParts(model="odd", parts={"reasoning_content": "Hm."})
+    history = (
+        *REQUEST.messages,
+        ChatMessage(role=Role.ASSISTANT, content="", tool_calls=(call,), provider=given),
+        ChatMessage(role=Role.TOOL, content="r", provider_call_id="ours"),
+    )
+    refused = plain(400, {"error": {"message": "messages.1.reasoning_content is not supported"}})
+    odd = Odd(refused, STREAM + chunk(content="Y") + chunk("stop") + DONE)
+    request = REQUEST.model_copy(update={"messages": history})
+    async with (
+        listening(odd) as url,
+        open_models("openai", url, "none", 5, Prices("openai")) as models,
+    ):
+        assert (await models.ask(request, lambda _: None)).text == "Y"
+    assert ["reasoning_content" in body["messages"][1] for body in odd.bodies] == [True, False]
