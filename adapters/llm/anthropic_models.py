@@ -95,6 +95,7 @@ class AnthropicModels:
                     raise
                 if not self._refusals.learn(request.model, sent, fault.message, None):
                     raise
+                progress.was_sent = False
 
     async def _post(
         self,

@@ -98,6 +98,7 @@ class OpenAIModels:
                 words = f"{fault.message} {error.code or ''}"
                 if not self._refusals.learn(request.model, sent, words, error.param):
                     raise
+                progress.was_sent = False
 
     async def _post(
         self,
