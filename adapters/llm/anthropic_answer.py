@@ -18,7 +18,7 @@ _FINISH_REASONS = {
     "refusal": FinishReason.REFUSED,
 }
 THINKING = "thinking"
-_THINKING_TYPES = frozenset({"thinking", "redacted_thinking"})
+THINKING_TYPES = frozenset({"thinking", "redacted_thinking"})
 _OWN_FIELDS = frozenset({"type", "id", "name", "input"})
 
 
@@ -96,7 +96,7 @@ class AnthropicAnswer:
             given = block.get("input")
             self._incoming.see(a_text(block.get("name")) + (json.dumps(given) if given else ""))
             self._calls[index] = block
-        elif kind in _THINKING_TYPES:
+        elif kind in THINKING_TYPES:
             self._see(a_text(block.get("thinking")))
             place = int(self._has_text) + len(self._calls)
             self._thinking[index] = {"place": place, "block": dict(block)}

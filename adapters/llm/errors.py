@@ -42,6 +42,7 @@ STATUSES = {
     "request_too_large": 413,
     "rate_limit_error": 429,
 }
+_UNCONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _PASSING = frozenset({408, 409, 425})
 # A connection that broke, and gateways that have not waited for the model.
 _UNANSWERED = frozenset({None, 408, 499, 504, 524})
@@ -98,7 +99,7 @@ def is_unsent(error: Exception) -> bool:
     Args:
         error: A connection error of an SDK, which keeps what it comes from as its cause.
     """
-    return isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+    return isinstance(error.__cause__, _UNCONNECTED)
 
 
 class FaultError(Exception):

@@ -62,7 +62,7 @@ class OpenAIAnswer:
         self._has_refused = False
         self._has_ended = False
         self._finish_reason: FinishReason | None = None
-        self.parts: Json = {}
+        self._parts: Json = {}
 
     @property
     def finish_reason(self) -> FinishReason | None:
@@ -81,6 +81,12 @@ class OpenAIAnswer:
             )
             for call in self._calls
         )
+
+    @property
+    def parts(self) -> Json:
+        """What goes back with the message; reasoning only beside the calls that came of it."""
+        unwanted = frozenset() if self._calls else REASONING_FIELDS
+        return {name: part for name, part in self._parts.items() if name not in unwanted}
 
     def take(self, body: Any) -> None:
         """Add what one chunk says, or a whole completion from a server that does not stream."""
@@ -121,12 +127,12 @@ class OpenAIAnswer:
         thoughts = {name: a_text(message.get(name)) for name in REASONING}
         for name, thought in thoughts.items():
             if thought:
-                self.parts[name] = self.parts.get(name, "") + thought
+                self._parts[name] = self._parts.get(name, "") + thought
         details = objects(message.get(DETAILS))
         if details:
-            self.parts[DETAILS] = [*self.parts.get(DETAILS, []), *details]
+            self._parts[DETAILS] = [*self._parts.get(DETAILS, []), *details]
         if extra := an_object(message.get(EXTRA)):
-            self.parts[EXTRA] = self.parts.get(EXTRA, {}) | extra
+            self._parts[EXTRA] = self._parts.get(EXTRA, {}) | extra
         # Reason: some servers say the same thought in two fields, and it is paid for once.
         seen = next(filter(None, thoughts.values()), "") or texts(details)
         if seen:

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
+from adapters.llm.anthropic_answer import THINKING_TYPES
 from adapters.llm.limits import find_output_limit
 from adapters.llm.reading import Json, an_object, objects
 from domain.errors import ProviderRejectedError
@@ -31,11 +32,18 @@ _OF_SCHEMAS = (
     "maxItems",
     "const",
 )
-_REFUSING = re.compile(
+_UNKNOWN = re.compile(
     r"unsupported|not support|n't support|unrecognized|unknown|unexpected|not permitted"
-    r"|not allowed|forbidden|deprecated|invalid|only .{0,60}(supported|allowed)|cannot find field",
+    r"|not allowed|forbidden|deprecated",
     re.IGNORECASE,
 )
+# Reason: `invalid` alone may mean a value, and a limit's value is no reason to give the limit up.
+_REFUSED = re.compile(
+    rf"{_UNKNOWN.pattern}|\binvalid\b|only .{{0,60}}(supported|allowed)|cannot find field",
+    re.IGNORECASE,
+)
+_THINKING = "blocks of thinking"
+_THINKING_WORDS = re.compile(r"`?thinking`? .{0,40}block|signature", re.IGNORECASE)
 _IN_SCHEMA = re.compile(r"schema|tool|function|parameters|STRING type", re.IGNORECASE)
 _NAMED_SCHEMAS = frozenset({"properties", "$defs", "definitions", "patternProperties"})
 # Mistral's order of roles: only the assistant speaks after a tool.
@@ -70,6 +78,8 @@ class Refusals:
         sent[self._limit_name(model, wire)] = min(limit, self._output_limits.get(model, limit))
         if gone := refused.intersection(_OF_MESSAGES):
             sent["messages"] = [_without(message, gone) for message in sent["messages"]]
+        if _THINKING in refused:
+            sent["messages"] = [_thoughtless(message) for message in sent["messages"]]
         if _BRIDGE in refused:
             sent["messages"] = _bridged(sent["messages"])
         if "tools" in sent and (gone := refused.intersection(_OF_SCHEMAS)):
@@ -117,7 +127,11 @@ def _named(sent: Json, words: str, param: str | None) -> str | None:
         return param
     if _TOOL_THEN_USER.search(words) and _bridged(sent["messages"]) != sent["messages"]:
         return _BRIDGE
-    if not _REFUSING.search(words):
+    if _THINKING_WORDS.search(words) and any(map(_has_thinking, sent["messages"])):
+        return _THINKING
+    if not _UNKNOWN.search(words):
+        optional = [name for name in optional if name not in LIMITS]
+    if not _REFUSED.search(words):
         return None
     inside = [name for name in _OF_MESSAGES if any(name in message for message in sent["messages"])]
     found = _first_named(words, [*optional, *inside])
@@ -137,6 +151,17 @@ def _first_named(words: str, names: list[str]) -> str | None:
 
 def _without(fields: Json, names: set[str]) -> Json:
     return {name: value for name, value in fields.items() if name not in names}
+
+
+def _has_thinking(message: Json) -> bool:
+    return _thoughtless(message) != message
+
+
+def _thoughtless(message: Json) -> Json:
+    if not isinstance(message["content"], list):
+        return message
+    kept = [block for block in message["content"] if block["type"] not in THINKING_TYPES]
+    return message | {"content": kept}
 
 
 def _plainer(tool: Json, keywords: set[str]) -> Json:

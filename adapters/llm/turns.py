@@ -8,6 +8,7 @@ from domain.llm import ChatMessage, ModelRequest, ProviderParts, RequestedCall, 
 
 # Nine letters or digits: Mistral takes no other ids, and everybody else takes these.
 ID_LENGTH = 9
+EARLIER = ChatMessage(role=Role.USER, content="(Earlier messages are left out.)")
 GO_ON = ChatMessage(role=Role.USER, content="Go on.")
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -19,7 +20,8 @@ def turns_of(request: ModelRequest) -> list[ChatMessage]:
         request: What is asked.
 
     Returns:
-        Its messages without empty ones of the assistant; the last one is not the assistant's.
+        Its messages without empty ones of the assistant; neither the first nor the last one is the
+        assistant's.
     """
     turns: list[ChatMessage] = []
     for message in request.messages:
@@ -31,6 +33,10 @@ def turns_of(request: ModelRequest) -> list[ChatMessage]:
             turns[-1] = _merged(turns[-1], message)
         else:
             turns.append(message)
+    first = next((place for place, each in enumerate(turns) if each.role is not Role.SYSTEM), None)
+    if first is not None and turns[first].role is Role.ASSISTANT:
+        # Reason: strict servers want a user to begin, and what is old is left out anywhere.
+        turns.insert(first, EARLIER)
     if turns and turns[-1].role is Role.ASSISTANT:
         # Reason: Claude 4.6 and Mistral refuse such a request, and others write on at that text.
         turns.append(GO_ON)

@@ -175,11 +175,13 @@ async def test_an_answer_in_one_chunk_without_usage_is_seen(talk: Any) -> None:
     assert reply.finish_reason is FinishReason.STOP
 
 
-async def test_visible_reasoning_is_seen(talk: Any) -> None:
+async def test_visible_reasoning_is_seen(talk: Any, provider: str) -> None:
     talking = talk("slow_reasoning", token_seconds=0)
     reply = await talking.ask()
     assert reply.text.strip() == "Forty-two."
     assert talking.progress.text.count("think") == 600
+    # Beside an answer it is of no use later, and shall take no room in a prompt.
+    assert (reply.parts == {}) == (provider == "openai")
     assert worst_case(talking.progress.text) >= talking.log()[0]["completion_tokens"]
 
 

@@ -156,6 +156,13 @@ def test_text_before_calls_joins_them_and_results_stay_apart() -> None:
     assert (turns[1].content, len(turns[1].tool_calls)) == ("Well.", 2)
 
 
+def test_a_user_begins_also_where_older_messages_are_left_out() -> None:
+    system = ChatMessage(role=Role.SYSTEM, content="Be brief.")
+    request = request_of(system, asked(("a", "1")), found("a"), user("And?"))
+    assert [each["role"] for each in wire_messages(request)][:3] == ["system", "user", "assistant"]
+    assert wire_request(request)["messages"][0]["role"] == "user"
+
+
 def test_a_request_never_ends_with_the_assistant() -> None:
     request = request_of(user("?"), said("Answer."))
     assert wire_messages(request)[-1]["role"] == "user"

@@ -429,3 +429,33 @@ async def test_reasoning_that_is_refused_is_left_out() -> None:
     ):
         assert (await models.ask(request, lambda _: None)).text == "Y"
     assert ["reasoning_content" in body["messages"][1] for body in odd.bodies] == [True, False]
+
+
+async def test_thinking_that_is_refused_is_left_out() -> None:
+    block = {"type": "thinking", "thinking": "Hm.", "signature": "old"}
+    parts = {"thinking": [{"place": 0, "block": block}]}
+    said = ChatMessage(
+        role=Role.ASSISTANT, content="Yes.", provider=ProviderParts(model="odd", parts=parts)
+    )
+    words = "messages.1.content.0: Invalid `signature` in `thinking` block"
+    refused = plain(400, {"error": {"type": "invalid_request_error", "message": words}})
+    ended = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 9})
+    odd = Odd(refused, STREAM + START + ended + STOP)
+    history = (*REQUEST.messages, said, *REQUEST.messages)
+    request = REQUEST.model_copy(update={"messages": history})
+    async with (
+        listening(odd) as url,
+        open_models("anthropic", url, "none", 5, Prices("anthropic")) as models,
+    ):
+        await models.ask(request, lambda _: None)
+    sent = [[block["type"] for block in body["messages"][1]["content"]] for body in odd.bodies]
+    assert sent == [["thinking", "text"], ["text"]]
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+async def test_a_limit_whose_value_is_wrong_is_not_given_up(provider: str) -> None:
+    words = "Invalid 'max_tokens': integer below minimum value."
+    error = {"type": "invalid_request_error", "message": words, "param": "max_tokens"}
+    odd = Odd(plain(400, {"error": error}))
+    assert (await refusal(provider, odd)).error_code == "model_rejected"
+    assert len(odd.bodies) == 1

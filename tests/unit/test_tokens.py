@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.llm import ChatMessage, RequestedCall, Role, ToolDefinition
+from domain.llm import ChatMessage, ProviderParts, RequestedCall, Role, ToolDefinition
 from domain.tokens import (
     TOKENS_PER_MESSAGE,
     worst_case,
@@ -38,6 +38,16 @@ def test_a_message_costs_its_text_its_calls_and_what_is_around_them() -> None:
     calling = ChatMessage(role=Role.ASSISTANT, content="", tool_calls=(call, call))
     assert worst_case_of_message(plain) == TOKENS_PER_MESSAGE + 2
     assert worst_case_of_message(calling) == 3 * TOKENS_PER_MESSAGE + 2 * 7
+
+
+def test_what_goes_back_to_a_provider_costs_too() -> None:
+    call = RequestedCall(provider_call_id="c", tool="f", arguments="{}", parts={"x": "y"})
+    given_parts = ProviderParts(model="m", parts={"reasoning_content": "a" * 100})
+    plain = ChatMessage(role=Role.ASSISTANT, content="", tool_calls=(call,))
+    full = plain.model_copy(update={"provider": given_parts})
+    assert worst_case_of_message(full) > worst_case_of_message(plain) + 50
+    bare = plain.model_copy(update={"tool_calls": (call.model_copy(update={"parts": {}}),)})
+    assert worst_case_of_message(plain) == worst_case_of_message(bare) + 5
 
 
 @given(st.dictionaries(TEXTS, TEXTS, max_size=3))
