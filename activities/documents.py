@@ -80,12 +80,9 @@ class DocumentActivities:
             InvalidInputError: It makes too many passages, or has not been stored for long.
             ProviderRejectedError: One of them refuses this text; nothing of it stays stored.
         """
-        row = await self._pending(start.document_id)
-        if row is None or row.content is None:
-            return IngestOutcome(document_id=start.document_id, chunk_count=0)
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                return await self._passages.store(row, row.content)
+                return await self._store(start.document_id)
         except (UnavailableError, TimeoutError) as error:
             if datetime.now(UTC) - activity.info().scheduled_time >= STORE_PATIENCE:
                 raise _timed_out(error) from error
@@ -131,6 +128,17 @@ class DocumentActivities:
                 error_code=failure.code,
                 error_message=failure.message,
             )
+
+    async def _store(self, document_id: UUID) -> IngestOutcome:
+        async with self._sessions() as session:
+            known = await DocumentRepository(session).get(document_id, None)
+        if known is not None:
+            # Reason: what is in line comes again often, and need not read a megabyte each time.
+            self._passages.turns.check(known.user_id)
+        row = await self._pending(document_id)
+        if row is None or row.content is None:
+            return IngestOutcome(document_id=document_id, chunk_count=0)
+        return await self._passages.store(row, row.content)
 
     async def _pending(self, document_id: UUID) -> Document | None:
         async with self._sessions() as session:

@@ -37,7 +37,6 @@ TITLE_PIECES = 48
 # Reason: what waits holds a place among the activities of this process, which look-ups need too.
 INGESTIONS_PER_USER = 3
 INGESTIONS_AT_ONCE = 24
-IN_LINE_SECONDS = 3.0
 
 Answer = TypeVar("Answer")
 
@@ -51,6 +50,16 @@ class FairTurns:
         # Reason: cutting keeps one processor busy, so a second thread would make it no quicker.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="documents")
 
+    def check(self, user_id: UUID) -> None:
+        """Let nothing begin while there is enough under way.
+
+        Raises:
+            UnavailableError: It is in line.
+        """
+        is_full = self._counts.total() >= INGESTIONS_AT_ONCE
+        if is_full or self._counts[user_id] >= INGESTIONS_PER_USER:
+            raise UnavailableError("other documents come first", "document_in_line")
+
     @contextmanager
     def ingesting(self, user_id: UUID) -> Iterator[asyncio.Lock]:
         """Count an ingestion while it is under way.
@@ -61,11 +70,7 @@ class FairTurns:
         Raises:
             UnavailableError: There are enough under way; it is in line.
         """
-        is_full = self._counts.total() >= INGESTIONS_AT_ONCE
-        if is_full or self._counts[user_id] >= INGESTIONS_PER_USER:
-            message = "other documents come first"
-            wait = {"retry_after_seconds": IN_LINE_SECONDS}
-            raise UnavailableError(message, "document_in_line", wait)
+        self.check(user_id)
         self._counts[user_id] += 1
         try:
             yield self._locks.setdefault(user_id, asyncio.Lock())
@@ -86,7 +91,7 @@ class PassageStore:
         self._chroma = chroma
         self._embedder = embedder
         self._sessions = sessions
-        self._turns = FairTurns()
+        self.turns = FairTurns()
 
     async def store(self, row: Document, content: str) -> IngestOutcome:
         """Store a document's passages; those that are stored already are not embedded again.
@@ -103,9 +108,9 @@ class PassageStore:
             InvalidInputError: It makes too many passages.
             ProviderRejectedError: One of them refuses this text; nothing of it stays stored.
         """
-        with self._turns.ingesting(row.user_id) as turn:
+        with self.turns.ingesting(row.user_id) as turn:
             async with turn:
-                compute = self._turns.compute
+                compute = self.turns.compute
                 title, chunks = await compute(_cut, row.title, content, self._embedder)
                 suspicions = await compute(screen, f"{row.title}\n{content}")
             if suspicions:

@@ -71,6 +71,12 @@ def test_limits_are_there_and_an_approver_is_a_role_that_callers_have(tool: Tool
     assert tool.approver_role is None or tool.approver_role in get_args(Role)
 
 
+@every_tool
+def test_only_what_just_looks_is_given_up(tool: ToolSpec) -> None:
+    """The outcome of an effect has to be found out, however long that takes."""
+    assert (tool.patience is None) == (tool.approver_role is not None)
+
+
 def test_every_tool_does_something() -> None:
     nothing: Any = None  # the effects keep their dependencies, and make no use of them yet
     assert tool_effects(nothing, nothing, nothing).keys() == TOOLS.keys()

@@ -279,17 +279,21 @@ async def test_a_ticket_ends_with_its_stream(
 async def test_a_browser_comes_again_with_its_ticket(
     http: httpx.AsyncClient,
     settings: Settings,
+    dev_server: Client,
     sessions: Sessions,
 ) -> None:
+    """Also if it comes to another process of the API."""
     user_id = await add_user(sessions)
     agent_run_id, other_id = [await add_run(sessions, user_id) for _ in range(2)]
     await append(sessions, agent_run_id, *[step(number) for number in range(3)])
     reply = await http.post("/api/v1/auth/ticket", headers=bearer(settings, user_id))
     ticket = reply.json()["ticket"]
     heads: list[dict[str, str]] = [{}, {"Last-Event-ID": "1"}, {"Last-Event-ID": "2"}]
-    for number, head in enumerate(heads, 1):
-        async with listen(http, agent_run_id, head, ticket=ticket) as answer:
-            assert (await anext(messages_of(answer)))["seq"] == number
+    async with served(build_app(settings, dev_server, sessions)) as another:
+        for number, head in enumerate(heads, 1):
+            place = another if number == 2 else http
+            async with listen(place, agent_run_id, head, ticket=ticket) as answer:
+                assert (await anext(messages_of(answer)))["seq"] == number
     address = f"/api/v1/agent-runs/{other_id}/events"
     assert (await http.get(address, params={"ticket": ticket})).status_code == 401
     assert await close_code(socket(http, other_id, ticket=ticket)) == 4401
