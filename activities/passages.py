@@ -37,6 +37,7 @@ TITLE_PIECES = 48
 # Reason: what waits holds a place among the activities of this process, which look-ups need too.
 INGESTIONS_PER_USER = 3
 INGESTIONS_AT_ONCE = 24
+CUTS_AT_ONCE = 4
 
 Answer = TypeVar("Answer")
 
@@ -47,8 +48,8 @@ class FairTurns:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._counts: Counter[UUID] = Counter()
-        # Reason: cutting keeps one processor busy, so a second thread would make it no quicker.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="documents")
+        # Reason: one user has one piece of work at a time, so a small document seldom waits here.
+        self._threads = ThreadPoolExecutor(CUTS_AT_ONCE, thread_name_prefix="documents")
 
     def check(self, user_id: UUID) -> None:
         """Let nothing begin while there is enough under way.
@@ -81,7 +82,7 @@ class FairTurns:
 
     async def compute(self, work: Callable[..., Answer], *given: object) -> Answer:
         """Do what only computes beside the event loop, and beside the threads that all share."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
 
 class PassageStore:
