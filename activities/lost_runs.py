@@ -51,14 +51,7 @@ class LostRuns:
         Raises:
             RPCError: Temporal does not answer.
         """
-        handle = self._client.get_workflow_handle(workflow_id)
-        try:
-            seen = await handle.describe(rpc_timeout=RPC_TIMEOUT)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            return True
-        return seen.status is not WorkflowExecutionStatus.RUNNING
+        return await is_lost(self._client, workflow_id)
 
     async def close(self, agent_run_id: UUID) -> None:
         """Write down that a run was ended from outside, and let the next one begin."""
@@ -118,3 +111,22 @@ class LostRuns:
         except RPCError as error:
             # Reason: it also asks by itself whether it is its turn.
             log.info("next_run_not_told", error=error.status.name)
+
+
+async def is_lost(client: Client, workflow_id: str) -> bool:
+    """Tell whether an open run's workflow does not run any more.
+
+    Args:
+        client: Where the workflows are.
+        workflow_id: The run's.
+
+    Raises:
+        RPCError: Temporal does not answer.
+    """
+    try:
+        seen = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return True
+    return seen.status is not WorkflowExecutionStatus.RUNNING

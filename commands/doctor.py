@@ -20,6 +20,7 @@ from adapters.health import ModelsHealth, ping_chroma, ping_smtp
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from commands.findings import DoubtError, Finding, UnwellError
+from commands.open_runs import check_open_runs
 from commands.paid_checks import check_tool_calls, model_names, prices_of
 from commands.parked import check_parked_steps
 from commands.place import Place
@@ -66,6 +67,7 @@ async def examine(
         "webhook endpoint": lambda: check_endpoint(settings, place),
         "customer portal": lambda: check_portal(settings, place),
         "parked steps": lambda: check_parked_steps(settings),
+        "agent runs": lambda: check_open_runs(settings),
         "Chroma": lambda: _chroma(settings),
         "models": lambda: _models(settings),
         "prices": lambda: _prices(settings),
