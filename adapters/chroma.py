@@ -1,9 +1,12 @@
 """Chroma, by its HTTP interface: importing its own client costs a second and 70 MB a process."""
 
+import asyncio
+import math
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from operator import mul
 from typing import Any, NamedTuple
 
 import httpx
@@ -13,6 +16,10 @@ from domain.errors import ProviderRejectedError, UnavailableError
 
 TIMEOUT_SECONDS = 10.0
 BATCH_SIZE = 500
+# Fewer than this show that a user has few texts, or that the index does not find them.
+FOUND_COUNT = 24
+# How many of one user's texts are compared one by one then.
+COMPARED_COUNT = 500
 _DATABASE = "/api/v2/tenants/default_tenant/databases/default_database"
 _ODD = re.compile(r"[^A-Za-z0-9]+")
 
@@ -105,15 +112,29 @@ class Chroma:
         collection = await self._collection(shelf, model, len(vector))
         body = {
             "query_embeddings": [vector],
-            "n_results": limit,
+            "n_results": max(limit, FOUND_COUNT),
             "where": {"user_id": user_id},
             "include": ["documents", "metadatas", "distances"],
         }
         reply = await self._api.call("POST", f"/collections/{collection}/query", body)
         scores = [1.0 - distance for distance in reply["distances"][0]]
-        return list(
+        found = list(
             map(Found, reply["ids"][0], reply["documents"][0], reply["metadatas"][0], scores)
         )
+        if len(found) >= FOUND_COUNT:
+            return found[:limit]
+        # Reason: an index in which somebody stores the same text very often finds no way to others'
+        # texts. Whoever has few is compared with all of them.
+        body = {
+            "where": {"user_id": user_id},
+            "limit": COMPARED_COUNT,
+            "include": ["documents", "metadatas", "embeddings"],
+        }
+        reply = await self._api.call("POST", f"/collections/{collection}/get", body)
+        known = {each.entry_id for each in found}
+        rest = await asyncio.to_thread(_compared, vector, reply)
+        found += [each for each in rest if each.entry_id not in known]
+        return sorted(found, key=lambda each: each.score, reverse=True)[:limit]
 
     async def list(
         self,
@@ -165,6 +186,16 @@ class Chroma:
         # Reason: one model's name may be the beginning of another's.
         own = re.compile(rf"{re.escape(_prefix(shelf, model))}\d+" if model else rf"{shelf}-.*")
         return [each["id"] for each in listed if own.fullmatch(each["name"])]
+
+
+def _compared(vector: Sequence[float], reply: Any) -> list[Found]:
+    """Score stored texts against a vector, one by one."""
+    length = math.hypot(*vector)
+    scores = [
+        sum(map(mul, vector, each)) / ((length * math.hypot(*each)) or 1.0)
+        for each in reply["embeddings"]
+    ]
+    return list(map(Found, reply["ids"], reply["documents"], reply["metadatas"], scores))
 
 
 def _prefix(shelf: Shelf, model: str) -> str:

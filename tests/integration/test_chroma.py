@@ -1,5 +1,6 @@
 """Chroma: what is stored under one model's name is not seen under another's."""
 
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -25,3 +26,31 @@ async def test_models_whose_names_begin_alike_are_two(
         assert len(await chroma.list(Shelf.PASSAGES, where)) == 2
         await chroma.delete(Shelf.PASSAGES, where)
         assert await chroma.list(Shelf.PASSAGES, where) == []
+
+
+async def test_nobody_is_hidden_by_what_somebody_else_stores_many_times(chroma_url: str) -> None:
+    """Many equal vectors make an index that finds no way to others; a search must not miss them."""
+    model, chance = f"m{uuid4().hex}", Random(7)  # noqa: S311 - no secret
+
+    def vector() -> list[float]:
+        return [chance.gauss(0, 1) for _ in range(384)]
+
+    same = vector()
+    others = {str(uuid4()): vector() for _ in range(20)}
+    async with open_chroma(chroma_url) as chroma:
+        for _ in range(10):
+            many = [Entry(str(uuid4()), same, "same", {"user_id": "many"}) for _ in range(200)]
+            await chroma.put(Shelf.PASSAGES, model, many)
+        for user_id, own in others.items():
+            entries = [
+                Entry(f"{user_id}:{name}", near, name, {"user_id": user_id})
+                for name, near in (("own", own), ("far", vector()))
+            ]
+            await chroma.put(Shelf.PASSAGES, model, entries)
+        for user_id, own in others.items():
+            for asked in (own, same):
+                found = await chroma.search(Shelf.PASSAGES, model, asked, user_id, 24)
+                assert {each.text for each in found} == {"own", "far"}
+            found = await chroma.search(Shelf.PASSAGES, model, own, user_id, 1)
+            assert [each.text for each in found] == ["own"]
+            assert found[0].score == pytest.approx(1, abs=1e-3)
