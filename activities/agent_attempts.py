@@ -220,8 +220,8 @@ def booked(attempt: Attempt, progress: Progress) -> tuple[TokenUsage, bool]:
         return reported, False
     if not progress.was_sent:
         return TokenUsage(), False
-    limit = attempt.reservation.max_tokens
-    seen = min(worst_case(progress.text), limit) if progress.text else limit
+    # Reason: a limit that a server does not keep is no limit of its bill.
+    seen = worst_case(progress.text) if progress.text else attempt.reservation.max_tokens
     return reported.model_copy(
         update={
             "prompt_tokens": reported.prompt_tokens or attempt.prompt.token_count,

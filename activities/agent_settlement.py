@@ -39,7 +39,7 @@ async def settle_lost(
 
 
 async def _estimate(session: AsyncSession, record: UsageRecord) -> TokenUsage:
-    """Guess from above, and never above the reservation."""
+    """Guess from above: at what was told, or at the whole reservation."""
     told = await RunEventRepository(session).told_text(
         record.agent_run_id,
         record.step or 0,
@@ -49,5 +49,5 @@ async def _estimate(session: AsyncSession, record: UsageRecord) -> TokenUsage:
     written = worst_case(told) if told else record.reserved_completion_token_count
     return TokenUsage(
         prompt_tokens=record.reserved_prompt_token_count,
-        completion_tokens=min(written, record.reserved_completion_token_count),
+        completion_tokens=written,
     )

@@ -11,7 +11,13 @@ TOO_LONG = "model_context_too_long"
 NO_ANSWER = "model_no_answer"
 CALL_AS_TEXT = "model_call_as_text"
 # Reason: each of these was paid for, and what is the same each time is not mended by time.
-_TRY_LIMITS = {"model_stream_incomplete": 3, CALL_AS_TEXT: 3, NO_ANSWER: 2, TOO_LONG: 4}
+_TRY_LIMITS = {
+    "model_stream_incomplete": 3,
+    "model_unanswered": 5,
+    CALL_AS_TEXT: 3,
+    NO_ANSWER: 2,
+    TOO_LONG: 4,
+}
 _FINISHES = {
     FinishReason.LENGTH: RunFinish.LENGTH,
     FinishReason.CONTENT_FILTER: RunFinish.CONTENT_FILTER,

@@ -25,7 +25,7 @@ from adapters.llm.reading import a_text
 from adapters.llm.refusals import Refusals
 from adapters.llm.streams import bodies
 from domain.errors import ApplicationError
-from domain.llm import ModelReply, ModelRequest
+from domain.llm import FinishReason, ModelReply, ModelRequest
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 
@@ -74,6 +74,8 @@ class AnthropicModels:
                 incoming.begin()
                 async for body in bodies(events):
                     answer.take(body)
+                    if incoming.is_overrun:
+                        return incoming.reply(FinishReason.LENGTH, (), {})
         if answer.finish_reason is None:
             raise incomplete(request.model, progress)
         return incoming.reply(answer.finish_reason, answer.calls, answer.parts)

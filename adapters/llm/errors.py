@@ -45,6 +45,7 @@ STATUSES = {
 _UNCONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _PASSING = frozenset({408, 409, 425})
 # A connection that broke, and gateways that have not waited for the model.
+_RATE_LIMITED = 429
 _UNANSWERED = frozenset({None, 408, 499, 504, 524})
 MALFORMED = frozenset({400, 422})
 _NO_ACCESS = frozenset({401, 402, 403})
@@ -140,9 +141,14 @@ def translated(fault: Fault, model: str, progress: Progress) -> ApplicationError
     Returns:
         The error to raise, `from None`: Temporal would keep the cause's words in its history.
     """
-    progress.was_sent = progress.has_begun or (fault.was_sent and fault.status in _UNANSWERED)
+    # Reason: a provider that says that it failed, and has written nothing, takes nothing for it.
+    has_written = progress.has_begun and bool(progress.text)
+    progress.was_sent = has_written or (fault.was_sent and fault.status in _UNANSWERED)
     details = _details(fault, model, progress)
-    error = _refused(fault, details) or _unavailable(fault, details)
+    error: ApplicationError | None = _refused(fault, details)
+    if error is None and fault.status != _RATE_LIMITED:
+        error = _unanswered(progress, details)
+    error = error or _unavailable(fault, details)
     if fault.message:
         log.warning(
             "model_provider_words",
@@ -176,6 +182,20 @@ def _refused(fault: Fault, details: dict[str, Any]) -> ApplicationError | None:
     elif status == 404:
         text, code = "the provider does not know this model", "model_not_found"
     return ProviderRejectedError(text, code, details)
+
+
+def _unanswered(
+    progress: Progress,
+    details: dict[str, Any],
+) -> ProviderUnavailableError | None:
+    """Return what may have been paid for, without a whole answer; None if nothing was."""
+    if progress.text:
+        text, code = "the model's answer broke off before its end", "model_stream_incomplete"
+    elif progress.was_sent:
+        text, code = "the model's provider took the request and gave no answer", "model_unanswered"
+    else:
+        return None
+    return ProviderUnavailableError(text, code, details)
 
 
 def _unavailable(fault: Fault, details: dict[str, Any]) -> ProviderUnavailableError:

@@ -25,7 +25,7 @@ from adapters.llm.reading import a_text
 from adapters.llm.refusals import Refusals
 from adapters.llm.streams import bodies
 from domain.errors import ApplicationError
-from domain.llm import ModelReply, ModelRequest
+from domain.llm import FinishReason, ModelReply, ModelRequest
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OPENAI_HOSTS = (".openai.com", ".openai.azure.com")
@@ -76,6 +76,8 @@ class OpenAIModels:
                 incoming.begin()
                 async for body in bodies(chunks):
                     answer.take(body)
+                    if incoming.is_overrun:
+                        return incoming.reply(FinishReason.LENGTH, (), {})
         if answer.finish_reason is None:
             raise incomplete(request.model, progress)
         return incoming.reply(answer.finish_reason, answer.calls, answer.parts)

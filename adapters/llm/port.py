@@ -11,6 +11,10 @@ from domain.run_events import storable
 from domain.written_calls import has_call_as_text
 
 CONNECT_SECONDS = 5.0
+# What a server may write past the limit that it was given, before its stream is closed.
+OVERRUN_PIECES = 2
+OVERRUN_BYTES = 32
+OVERRUN_SLACK = 1_024
 
 OnText = Callable[[str], None]
 
@@ -90,7 +94,18 @@ class Incoming:
         self._request = request
         self._on_text = on_text
         self._pieces: list[str] = []
+        self._byte_count = 0
         self.progress = progress
+
+    @property
+    def is_overrun(self) -> bool:
+        """Whether the server writes on far past the limit that it was given.
+
+        It would be paid for until the step's time is over, and then again.
+        """
+        limit, count = self._request.max_tokens, self.progress.token_count
+        most = OVERRUN_PIECES * limit + OVERRUN_SLACK
+        return count > most or self._byte_count > OVERRUN_BYTES * limit + OVERRUN_SLACK
 
     def begin(self) -> None:
         """Note that the provider answers."""
@@ -102,13 +117,14 @@ class Incoming:
             return
         # Reason: PostgreSQL stores neither NUL nor half of a surrogate pair.
         piece = piece.replace("\x00", "").encode("utf-8", "replace").decode()
-        self.progress.see(piece)
+        self.see(piece)
         self._pieces.append(piece)
         self._on_text(piece)
 
     def see(self, piece: str) -> None:
-        """Note a piece that is no text: reasoning, or a part of a tool call."""
+        """Note a piece of the answer, also one that is no text: reasoning, a part of a call."""
         self.progress.see(piece)
+        self._byte_count += len(piece.encode())
 
     def report(self, usage: TokenUsage, *, is_final: bool) -> None:
         """Take the provider's word on what the call has used so far."""

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from adapters.llm.models import Models, open_models
-from adapters.llm.port import Progress
+from adapters.llm.port import OVERRUN_PIECES, Progress
 from adapters.llm.prices import Prices
 from domain.errors import ApplicationError
 from domain.llm import (
@@ -148,8 +148,8 @@ async def test_odd_calls_are_calls(talk: Any, behaviour: str) -> None:
         ("no_finish", "model_stream_incomplete"),
         ("odd_finish", "model_stream_incomplete"),
         ("html_page", "model_stream_incomplete"),
-        ("broken", "model_unavailable"),
-        ("running_usage", "model_unavailable"),
+        ("broken", "model_stream_incomplete"),
+        ("running_usage", "model_stream_incomplete"),
     ],
 )
 async def test_broken_streams_are_never_answers(
@@ -191,7 +191,7 @@ async def test_silence_tells_that_it_was_sent(server: ModelServer, provider: str
     async with open_models(provider, url, "none", 0.3, Prices(provider)) as models:
         talking = Talk(server, models, "hidden_reasoning", token_seconds=0.1)
         error = await talking.refusal()
-    assert error.error_code == "model_unavailable"
+    assert error.error_code == "model_unanswered"
     assert (talking.progress.was_sent, talking.progress.text) == (True, "")
     assert not talking.progress.is_final
 
@@ -336,3 +336,13 @@ async def test_rejections_have_names(
     (said,) = [log for log in logs if log["event"] == "model_provider_words"]
     assert said["words"] != ""
     assert talking.log()[0]["refusal"] not in f"{error} {error.details}"
+
+
+async def test_a_server_that_writes_on_past_its_limit_is_cut_off(talk: Any) -> None:
+    """It is paid for once, as far as it wrote, and the answer is told to be cut."""
+    talking = talk("endless", token_seconds=0)
+    reply = await talking.ask()
+    assert reply.finish_reason is FinishReason.LENGTH
+    assert not talking.progress.is_final
+    limit = talking.log()[0]["body"].get("max_tokens")
+    assert limit is None or talking.progress.token_count <= OVERRUN_PIECES * limit + 2_000

@@ -233,8 +233,8 @@ async def test_calls_that_a_limit_has_cut_are_none(
         ({"status": 429}, ProviderUnavailableError, "model_rate_limited"),
         ({"status": 500}, ProviderUnavailableError, "model_unavailable"),
         ({"status": 529}, ProviderUnavailableError, "model_unavailable"),
-        ({"status": 408}, ProviderUnavailableError, "model_unavailable"),
-        ({"disconnect_after": 0}, ProviderUnavailableError, "model_unavailable"),
+        ({"status": 408}, ProviderUnavailableError, "model_unanswered"),
+        ({"disconnect_after": 0}, ProviderUnavailableError, "model_unanswered"),
         ({"status": 400}, ProviderRejectedError, "model_rejected"),
         ({"status": 422}, ProviderRejectedError, "model_rejected"),
         ({"status": 401}, ProviderRejectedError, "model_credentials"),
@@ -324,7 +324,7 @@ async def test_a_connection_that_breaks_in_the_middle_tells_how_far_it_came(
     progress = Progress()
     with pytest.raises(ProviderUnavailableError) as caught:
         await models.ask(request_of(provider), pieces.append, progress)
-    assert caught.value.error_code == "model_unavailable"
+    assert caught.value.error_code == "model_stream_incomplete"
     assert caught.value.details["received_token_count"] == len(pieces) == 4
     assert (progress.was_sent, progress.is_final, progress.text) == (True, False, "".join(pieces))
     assert sandbox.last()["completion_tokens"] == 4
@@ -353,7 +353,9 @@ async def test_silence_has_an_end(
         with pytest.raises(ProviderUnavailableError) as caught:
             await models.ask(request_of(provider), lambda _: None, progress)
     assert progress.was_sent
-    assert caught.value.error_code == "model_unavailable"
+    has_begun = bool(progress.text)
+    code = "model_stream_incomplete" if has_begun else "model_unanswered"
+    assert caught.value.error_code == code
     assert caught.value.details["has_begun"] == ("token_count" in item)
 
 

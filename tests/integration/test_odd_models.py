@@ -154,7 +154,7 @@ async def test_a_refusal_is_one() -> None:
     [
         (chunk(content="Y") + chunk("abort") + DONE, "model_stream_incomplete"),
         (chunk(content="Y"), "model_stream_incomplete"),
-        ('data: {"choices": [\n\n', "model_unavailable"),
+        ('data: {"choices": [\n\n', "model_unanswered"),
         ('data: {"error": {"message": "boom"}}\n\n', "model_unavailable"),
         ('data: {"error": {"message": "boom", "code": 400}}\n\n', "model_rejected"),
         ('data: {"error": {"message": "slow", "code": 429}}\n\n', "model_rate_limited"),
@@ -188,7 +188,7 @@ async def test_trouble_within_anthropics_stream(kind: str, code: str) -> None:
 
 async def test_garbage_within_anthropics_stream() -> None:
     error = await refusal("anthropic", Odd(f"{STREAM}{START}event: message_delta\ndata: {{\n\n"))
-    assert error.error_code == "model_unavailable"
+    assert error.error_code == "model_unanswered"
 
 
 async def test_anthropics_cached_prompt_is_paid_for_too() -> None:
