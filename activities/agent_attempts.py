@@ -15,7 +15,6 @@ from agents.registry import find_agent
 from database.agent_runs import RunAtStep
 from database.run_events import RunEventRepository
 from database.session import Sessions
-from database.usage_records import UsageRepository
 from domain.agent_runs import StepOrder
 from domain.budgets import Reservation
 from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
@@ -147,14 +146,9 @@ class Attempts:
         attempt: Attempt,
         progress: Progress,
     ) -> None:
-        """Pay for an answer, within the caller's transaction.
-
-        Attempts that broke off before it asked the same, so they read just as much.
-        """
+        """Pay for an answer, within the caller's transaction."""
         used, is_guessed = booked(attempt, progress)
         await self._settle(session, attempt, used, SUCCEEDED, is_estimated=is_guessed)
-        if attempt.outcomes and not is_guessed:
-            await _mend_earlier(session, self._means, attempt, used)
 
     async def _settle(
         self,
@@ -168,29 +162,6 @@ class Attempts:
         key, model = attempt.source_key, attempt.request.model
         await self._means.settle(
             session, key, model, used, outcome=outcome, is_estimated=is_estimated
-        )
-
-
-async def _mend_earlier(
-    session: AsyncSession,
-    means: AgentMeans,
-    attempt: Attempt,
-    used: TokenUsage,
-) -> None:
-    order = attempt.order
-    for earlier in await UsageRepository(session).of_step(order.agent_run_id, order.step):
-        if earlier.source_key == attempt.source_key or not earlier.is_estimated:
-            continue
-        await means.settle(
-            session,
-            earlier.source_key,
-            earlier.model or "",
-            TokenUsage(
-                prompt_tokens=used.prompt_tokens,
-                completion_tokens=earlier.completion_token_count,
-            ),
-            outcome=earlier.outcome or LOST,
-            is_estimated=True,
         )
 
 
@@ -220,8 +191,11 @@ def booked(attempt: Attempt, progress: Progress) -> tuple[TokenUsage, bool]:
         return reported, False
     if not progress.was_sent:
         return TokenUsage(), False
+    limit = attempt.reservation.max_tokens
+    seen = worst_case(progress.text) if progress.text else limit
     # Reason: a limit that a server does not keep is no limit of its bill.
-    seen = worst_case(progress.text) if progress.text else attempt.reservation.max_tokens
+    if progress.token_count <= limit:
+        seen = min(seen, limit)
     return reported.model_copy(
         update={
             "prompt_tokens": reported.prompt_tokens or attempt.prompt.token_count,

@@ -39,15 +39,13 @@ async def settle_lost(
 
 
 async def _estimate(session: AsyncSession, record: UsageRecord) -> TokenUsage:
-    """Guess from above: at what was told, or at the whole reservation."""
+    """Guess from above: what came after the last that was told, nobody knows."""
     told = await RunEventRepository(session).told_text(
         record.agent_run_id,
         record.step or 0,
         record.attempt or 0,
     )
-    # Reason: where nothing was seen, anything may have been written.
-    written = worst_case(told) if told else record.reserved_completion_token_count
     return TokenUsage(
         prompt_tokens=record.reserved_prompt_token_count,
-        completion_tokens=written,
+        completion_tokens=max(worst_case(told), record.reserved_completion_token_count),
     )
