@@ -31,9 +31,16 @@ def attempt() -> Attempt:
     return Attempt(order, 1, (), uuid4(), prompt, request, reservation)
 
 
-def progress(text: str = "", usage: TokenUsage | None = None, **facts: bool) -> Progress:
+def progress(
+    text: str = "",
+    usage: TokenUsage | None = None,
+    *,
+    was_sent: bool = False,
+    has_begun: bool = False,
+    is_final: bool = False,
+) -> Progress:
     """Make what was seen of an answer, a word a piece."""
-    made = Progress(usage=usage, **facts)
+    made = Progress(usage=usage, was_sent=was_sent, has_begun=has_begun, is_final=is_final)
     for word in text.split():
         made.see(f"{word} ")
     return made
