@@ -154,7 +154,8 @@ def _misplaced(seen: Evidence, run: RunSeen, call: Json, said: Said) -> Violatio
         if later["started_wall_time"] <= ended or start is None or place is None:
             continue
         if assistant_count(later["body"], start, place) <= before:
-            yield f"request {later['seq']}: {said.content!r} stands before the answer to {call['seq']}"
+            where = f"request {later['seq']}: {said.content!r}"
+            yield f"{where} stands before the answer to {call['seq']}"
 
 
 # -- how it ends ---------------------------------------------------------------------------------

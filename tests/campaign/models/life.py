@@ -108,7 +108,8 @@ class Talk:
                 return "asking"
             return "over" if await self.stand.has_ended(run.agent_run_id) else None
 
-        return await self._until(f"step {step} of {run.tag}", look) == "asking"
+        found: str | None = await self._until(f"step {step} of {run.tag}", look)
+        return found == "asking"
 
     async def wait_status(self, run: RunSeen, *statuses: str) -> None:
         """Wait until a run has one of these statuses, or is over."""
