@@ -33,10 +33,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo test soak campaign mutants cover check format lint types imports house containers stripe-cli \
-	dj-stripe better-auth lock
+	campaign-models dj-stripe better-auth lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## make .venv from requirements.lock
 
@@ -69,6 +69,9 @@ soak: $(STAMP) ## run the long measures
 
 campaign: $(STAMP) ## play billing against all that Stripe can answer, 40 minutes (ARGS="--minutes 10 --seed 7")
 	@$(BIN)/python -m tests.campaign $(ARGS)
+
+campaign-models: $(STAMP) ## play agents against all that models answer, 20 minutes (ARGS="--minutes 10 --seed 7")
+	@$(BIN)/python -m tests.campaign.models $(ARGS)
 
 mutants: $(STAMP) ## put mended faults back one by one: does the campaign see them? (ARGS=name)
 	@$(BIN)/python -m tests.campaign.mutants $(ARGS)

@@ -19,12 +19,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from tests.campaign.models.campaign import Campaign, Outcome
 from tests.campaign.models.oddities import PROVIDERS
 from tests.campaign.models.plan import Planner, Spec
-from tests.campaign.models.stand import Stand
+from tests.campaign.models.stand import PATIENCE_SECONDS, Stand
 from tests.campaign.outside import Json
 from tests.e2e.running import RunningStack
 
 MINUTES = 20.0
-WAVE_SIZE = 24
+WAVE_SIZE = 20
 
 
 def arguments() -> argparse.Namespace:
@@ -34,6 +34,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="play these lives, as a failure printed them")
     parser.add_argument("--wave", type=int, default=WAVE_SIZE, help="lives side by side in a stack")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        help="for how many seconds a run may go on",
+    )
     parser.add_argument(
         "--stack",
         action="append",
@@ -76,10 +82,11 @@ def stands(given: argparse.Namespace, providers: Sequence[str], stack: ExitStack
     for provider in providers:
         if known:
             if provider in known:
-                found.append(Stand(provider, partial(_read, Path(known[provider]))))
+                facts = partial(_read, Path(known[provider]))
+                found.append(Stand(provider, facts, given.patience))
             continue
         own = stack.enter_context(running(provider))
-        found.append(Stand(provider, lambda own=own: own.facts))  # type: ignore[misc]
+        found.append(Stand(provider, partial(getattr, own, "facts"), given.patience))
     return found
 
 

@@ -1,5 +1,6 @@
 """What a life left behind, wherever it can be read, for the invariants."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,9 +100,10 @@ class Evidence:
 
     def attempts(self, run: RunSeen) -> Iterator[tuple[Json, list[Json]]]:
         """Yield each attempt that the product has booked, with its calls in the stand-in's log."""
-        begins = [record["created_wall_time"] for record in run.usage]
         calls = self.calls_of(run)
-        for record, begin, end in zip(run.usage, begins, [*begins[1:], 1e12], strict=True):
+        ends = [record["created_wall_time"] for record in run.usage[1:]]
+        for record, end in zip(run.usage, [*ends, math.inf], strict=False):
+            begin = record["created_wall_time"]
             yield record, [c for c in calls if begin <= c["started_wall_time"] < end]
 
     def said_to(self, run: RunSeen) -> list[Said]:

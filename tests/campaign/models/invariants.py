@@ -64,12 +64,21 @@ def a_run_is_charged_for_all_its_calls(seen: Evidence) -> Violations:
 
 
 def exact_needs_the_last_word(seen: Evidence) -> Violations:
-    """Nothing that broke off is booked as exact."""
+    """What broke off is booked as exact only if it is exactly what was sent.
+
+    A call may be canceled between the provider's last count and the end of its stream.
+    """
     for run in seen.runs:
         for record, calls in seen.attempts(run):
-            is_broken = any(c["status"] == 200 and not c["is_complete"] for c in calls)
-            if is_broken and record["usage_status"] == _SETTLED and not record["is_estimated"]:
-                yield f"step {record['step']}, attempt {record['attempt']} is booked as exact"
+            paid = [call for call in calls if call["status"] == 200]
+            is_exact = record["usage_status"] == _SETTLED and not record["is_estimated"]
+            if not is_exact or all(call["is_complete"] for call in paid):
+                continue
+            for name in ("prompt", "completion"):
+                booked = record[f"{name}_token_count"]
+                if booked != sum(call[f"{name}_tokens"] for call in paid):
+                    where = f"step {record['step']}, attempt {record['attempt']}"
+                    yield f"{where}: {booked} {name} tokens are booked as exact"
 
 
 def no_hold_is_left(seen: Evidence) -> Violations:

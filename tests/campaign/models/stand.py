@@ -17,6 +17,7 @@ from tests.campaign.models.evidence import ENDED, Json
 from tests.campaign.outside import Caller, Outside, good, until
 
 AMOUNT_CENTS = 2_000
+PATIENCE_SECONDS = 150.0
 _CUSTOMER_COUNT = 4
 _SETTING_UP_SECONDS = 90.0
 _GATHER_SECONDS = 2.5
@@ -101,10 +102,14 @@ class Stand:
     Args:
         provider: Whose words its worker speaks.
         facts: Reads its `stack.json`.
+        patience: For how many seconds a run may go on.
     """
 
-    def __init__(self, provider: str, facts: Callable[[], Json]) -> None:
+    def __init__(
+        self, provider: str, facts: Callable[[], Json], patience: float = PATIENCE_SECONDS
+    ) -> None:
         self.provider = provider
+        self.patience = patience
         self._facts = facts
         known = facts()
         self.outside = Outside(known)

@@ -106,6 +106,7 @@ def shows_too_little(seen: Evidence) -> None:
 
 def broke_off(seen: Evidence) -> None:
     seen.calls[1]["is_complete"] = False
+    seen.runs[0].usage[1]["completion_token_count"] = 12
 
 
 def still_reserved(seen: Evidence) -> None:
@@ -249,6 +250,12 @@ def test_a_planted_violation_is_seen(name: str, plant: Callable[[Evidence], None
 
 def test_every_invariant_can_fail() -> None:
     assert {name for name, _ in PLANTED} == {each.__name__ for each in INVARIANTS}
+
+
+def test_canceled_after_the_last_count_may_be_exact() -> None:
+    seen = a_good_life()
+    seen.calls[1]["is_complete"] = False
+    assert broken(seen) == []
 
 
 def test_our_failures_are_no_violation() -> None:

@@ -3,6 +3,7 @@
 A mutant is a patch beside this file. Its text before the first `diff --git` says what it puts back,
 and may have these lines:
 
+    Campaign: models           which campaign plays against it (else the one for billing)
     Play: {"story": …}         the lifecycle to play, as a failure prints it (else two minutes)
     Caught-by: INVARIANT       which invariant has to see it (else any)
 """
@@ -30,6 +31,12 @@ class Mutant:
     def name(self) -> str:
         """Return the file's name without its end."""
         return self.path.stem
+
+    @property
+    def module(self) -> str:
+        """Return the campaign that plays against it."""
+        name = self.line("Campaign")
+        return "tests.campaign" if name is None else f"tests.campaign.{name}"
 
     def line(self, name: str) -> str | None:
         """Return what a line of its head says."""
@@ -74,7 +81,7 @@ def play(mutant: Mutant) -> list[str]:
         apply(mutant, folder)
         only = mutant.line("Play")
         how = ["--only", only] if only else ["--minutes", _MINUTES, "--seed", _SEED]
-        command = [sys.executable, "-m", "tests.campaign", "--patience", _PATIENCE, *how]
+        command = [sys.executable, "-m", mutant.module, "--patience", _PATIENCE, *how]
         done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
         return mutant.caught_by(done.stdout) if done.returncode == 1 else []
 
