@@ -17,7 +17,7 @@ from tests.campaign.models.invariants import broken
 from tests.campaign.models.life import FINE, Life, Talk
 from tests.campaign.models.plan import Spec, Step
 from tests.campaign.models.stand import Stand
-from tests.campaign.outside import OutsideError
+from tests.campaign.outside import OutsideError, good, until
 
 HEALTHY_SECONDS = 20.0
 _GIVE_UP_SECONDS = 240
@@ -142,17 +142,19 @@ class Campaign:
         await self._stand.script({"match": mark, "text": FINE, "repeat": 9})
         caller = self._stand.customers[-1].caller
         body = {"agent": "research", "input": f"Where is the {mark} bus?"}
-        begun, status = time.monotonic(), "not begun"
         reply = await caller.send("agent-runs", body, HEALTHY_SECONDS)
-        while reply is not None and time.monotonic() - begun < HEALTHY_SECONDS:
-            status = await self._stand.status(reply.json()["agent_run_id"])
-            if status not in {"queued", "running"}:
-                break
-            await asyncio.sleep(0.2)
-        if status != "completed":
-            seconds = time.monotonic() - begun
-            found = f"others_are_well: after {seconds:.0f} s a healthy run is {status}"
-            self._add(Violation(tuple(specs), mark, (found,)))
+        try:
+            await self._until_over(_id(reply))
+        except OutsideError as error:
+            self._add(Violation(tuple(specs), mark, (f"others_are_well: {error}",)))
+
+    async def _until_over(self, agent_run_id: str) -> None:
+        async def is_over() -> bool:
+            return await self._stand.has_ended(agent_run_id)
+
+        await until("a healthy run", is_over, HEALTHY_SECONDS, pause=0.2)
+        if (status := await self._stand.status(agent_run_id)) != "completed":
+            raise OutsideError(f"a healthy run is {status}")
 
     def _add(self, violation: Violation) -> None:
         self._outcome.violations.append(violation)
@@ -165,3 +167,9 @@ async def _lived(talk: Talk) -> None:
             await Life(talk, talk.seen.spec).play()
     except _TROUBLES as error:
         talk.seen.problems.append(f"the life stops: {type(error).__name__} {error}")
+
+
+def _id(reply: httpx.Response | None) -> str:
+    if reply is None:
+        raise OutsideError("no healthy run can be begun")
+    return str(good(reply)["agent_run_id"])
