@@ -1,6 +1,7 @@
 """Plays lives against stacks, wave by wave, and counts what they covered."""
 
 import asyncio
+import contextlib
 import shlex
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from tests.campaign.models.stand import Stand
 from tests.campaign.outside import OutsideError, good, until
 
 HEALTHY_SECONDS = 20.0
-_GIVE_UP_SECONDS = 240
+_GIVE_UP_SECONDS = 400
 # So many runs that fail at a model are reason to leave it alone, for so long.
 _FEW_FAILURES = 5
 _COOL_DOWN_SECONDS = 33.0
@@ -167,6 +168,8 @@ async def _lived(talk: Talk) -> None:
             await Life(talk, talk.seen.spec).play()
     except _TROUBLES as error:
         talk.seen.problems.append(f"the life stops: {type(error).__name__} {error}")
+        with contextlib.suppress(*_TROUBLES):
+            await talk.read()
 
 
 def _id(reply: httpx.Response | None) -> str:
