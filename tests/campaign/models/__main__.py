@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from tests.e2e.running import RunningStack
 
 MINUTES = 20.0
 WAVE_SIZE = 20
+_TELL_EVERY_SECONDS = 60
 
 
 def arguments() -> argparse.Namespace:
@@ -121,10 +123,12 @@ async def play(given: argparse.Namespace, stands: Sequence[Stand]) -> Outcome:
         task = bar.add_task("campaign", total=given.minutes * 60)
 
         async def advance() -> None:
-            while True:
+            for second in count():
                 said = f"{outcome.life_count} lives, {outcome.last_line}"
                 left = max(0.0, end - time.monotonic())
                 bar.update(task, completed=given.minutes * 60 - left, description=said)
+                if not console.is_terminal and second % _TELL_EVERY_SECONDS == 0:
+                    _tell(said)
                 await asyncio.sleep(1)
 
         showing = asyncio.create_task(advance())

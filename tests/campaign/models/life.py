@@ -20,7 +20,7 @@ _INTO_THE_ANSWER_SECONDS = 0.3
 _INTO_AN_ENDLESS_ANSWER_SECONDS = 4.0
 _MANY = 60
 # A kill is made for several lives at once, and has to find all of them in mid-answer.
-_SLOWER_FOR_A_KILL = 4
+_SLOWER_FOR_A_KILL = 6
 
 
 class Talk:
