@@ -42,13 +42,23 @@ def booked_is_what_was_sent(seen: Evidence) -> Violations:
     for run in seen.runs:
         for record, calls in seen.attempts(run):
             for name in ("prompt", "completion"):
-                sent = sum(call[f"{name}_tokens"] for call in calls if call["status"] == 200)
+                sent = sum(_sent(call, name) for call in calls)
                 booked = record[f"{name}_token_count"]
                 if booked < sent:
                     yield (
                         f"step {record['step']}, attempt {record['attempt']}"
                         f" ({record['outcome']}): {sent} {name} tokens sent, {booked} booked"
                     )
+
+
+def _sent(call: Json, name: str) -> int:
+    """Return what a call has cost, as far as its client could know."""
+    if call["status"] != 200:
+        return 0
+    tokens = int(call[f"{name}_tokens"])
+    oddity = BY_NAME.get(call["behaviour"])
+    is_partly_seen = name == "completion" and call["piece_count"] and not call["is_complete"]
+    return tokens - oddity.hidden_tokens if oddity and is_partly_seen else tokens
 
 
 def a_run_is_charged_for_all_its_calls(seen: Evidence) -> Violations:
@@ -58,7 +68,7 @@ def a_run_is_charged_for_all_its_calls(seen: Evidence) -> Violations:
         if usage is None:
             continue
         for name in ("prompt_tokens", "completion_tokens"):
-            sent = sum(call[name] for call in seen.calls_of(run) if call["status"] == 200)
+            sent = sum(_sent(call, name.removesuffix("_tokens")) for call in seen.calls_of(run))
             if usage[name] < sent:
                 yield f"{run.tag}: {sent} {name} sent, {usage[name]} shown"
 

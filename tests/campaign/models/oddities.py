@@ -23,6 +23,8 @@ class Oddity:
             only the same oddity is played beside it.
         is_endless: Whether it ends only when somebody cancels.
         window: How many tokens it reads.
+        hidden_tokens: How many tokens it is paid for and never shows: until the last count comes,
+            nobody who has seen a word of the answer can know of them.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Oddity:
     is_remembered: bool = False
     is_endless: bool = False
     window: int = 8_192
+    hidden_tokens: int = 0
 
 
 _O = (OPENAI,)
@@ -46,7 +49,7 @@ ODDITIES = (
     Oddity("model_length"),
     Oddity("one_chunk_no_usage"),
     Oddity("running_usage", call_limit=BAD_STREAM_LIMIT),
-    Oddity("xai_totals", _O),
+    Oddity("xai_totals", _O, hidden_tokens=500),
     Oddity("cached_prompt"),
     Oddity("whole_json", token_seconds=1.0),
     Oddity("html_page", token_seconds=1.0, call_limit=BAD_STREAM_LIMIT),
@@ -54,7 +57,7 @@ ODDITIES = (
     Oddity("slow", token_seconds=0.003),
     Oddity("endless", token_seconds=0.002, is_endless=True),
     Oddity("slow_reasoning", token_seconds=0.003),
-    Oddity("hidden_reasoning", token_seconds=0.001),
+    Oddity("hidden_reasoning", token_seconds=0.001, hidden_tokens=200),
     Oddity("cut_call"),
     Oddity("empty", token_seconds=0.5, call_limit=SILENCE_LIMIT),
     Oddity("empty_after_tool", token_seconds=0.2, call_limit=SILENCE_LIMIT),

@@ -38,7 +38,7 @@ def call(seq: int, messages: list[Json], **more: Any) -> Json:
     row = {
         "seq": seq, "body": {"messages": copy.deepcopy(messages)}, "status": 200, "refusal": None,
         "behaviour": None, "prompt_tokens": 100, "completion_tokens": 10, "is_complete": True,
-        "is_client_gone": False, "started_wall_time": 100.0 * seq,
+        "is_client_gone": False, "piece_count": 9, "started_wall_time": 100.0 * seq,
         "ended_wall_time": 100.0 * seq + 50,
     }  # fmt: skip
     return row | more
@@ -256,6 +256,16 @@ def test_canceled_after_the_last_count_may_be_exact() -> None:
     seen = a_good_life()
     seen.calls[1]["is_complete"] = False
     assert broken(seen) == []
+
+
+def test_what_nobody_can_see_is_known_with_the_last_count() -> None:
+    seen = a_good_life()
+    hidden = {"behaviour": "xai_totals", "completion_tokens": 510, "is_complete": False}
+    seen.calls[1].update(hidden)
+    seen.runs[0].usage[1]["is_estimated"] = True
+    assert broken(seen) == []
+    seen.calls[1]["is_complete"] = True
+    assert len(broken(seen)) == 2
 
 
 def test_our_failures_are_no_violation() -> None:
