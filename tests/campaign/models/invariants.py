@@ -105,9 +105,11 @@ def no_hold_is_left(seen: Evidence) -> Violations:
 def calls_are_bounded(seen: Evidence) -> Violations:
     """No step is paid for again and again; each kill of the worker may cost one more call."""
     for run in seen.runs:
-        asked, paid, odd = Counter[int](), Counter[int](), Counter[tuple[int, str]]()
+        asked, paid, odd = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
         for call in seen.calls_of(run):
-            step = step_of(call, run)
+            # Reason: an answer of no words is not read again, but a message after it is.
+            read = sum(place_of(call["body"], said.content) is not None for said in seen.said)
+            step = f"{step_of(call, run)}, {read} messages read,"
             asked[step] += 1
             paid[step] += call["status"] == 200
             if call["behaviour"] and call["status"] == 200 and not call["is_client_gone"]:
