@@ -33,6 +33,7 @@ class Prompt(NamedTuple):
         tools: What it may call.
         token_count: All of it, at its worst case.
         last_seq: The number of the newest message that was there to be read.
+        read_count: How many messages it holds that were added to the run.
     """
 
     spec: AgentSpec
@@ -40,6 +41,7 @@ class Prompt(NamedTuple):
     tools: tuple[ToolDefinition, ...]
     token_count: int
     last_seq: int
+    read_count: int
 
 
 async def read_prompt(session: AsyncSession, run: AgentRun, token_limit: int) -> Prompt:
@@ -70,7 +72,10 @@ async def read_prompt(session: AsyncSession, run: AgentRun, token_limit: int) ->
     size_of_tools = worst_case_of_tools(tools)
     messages = assemble(sources, token_limit - size_of_tools).messages
     size = size_of_tools + sum(worst_case_of_message(message) for message in messages)
-    return Prompt(spec, messages, tools, size, rows[-1].seq if rows else 0)
+    said = [rows[place] for place in own if rows[place].role == Role.USER]
+    last_seq = rows[-1].seq if rows else 0
+    # Reason: the first of them is the run's input.
+    return Prompt(spec, messages, tools, size, last_seq, max(0, len(said) - 1))
 
 
 def passages_of(run: AgentRun) -> Sequence[CitedPassage]:

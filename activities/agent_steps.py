@@ -248,7 +248,11 @@ async def _store(
         await AgentRunRepository(session).change(run.agent_run_id, values)
     is_cut = finish is RunFinish.LENGTH and attempt.reservation.is_cut
     return StepReply(
-        calls=entered.made, is_answer=not calls, is_cut_by_budget=is_cut, finish=finish
+        calls=entered.made,
+        is_answer=not calls,
+        is_cut_by_budget=is_cut,
+        finish=finish,
+        read_count=attempt.prompt.read_count,
     )
 
 

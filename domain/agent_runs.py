@@ -106,6 +106,7 @@ class RunStart(Frozen):
         route: How the graph goes.
         step: The next step, or the one whose calls wait for a decision.
         is_resumed: The run goes on after a continue-as-new; it was admitted before.
+        message_count: How many messages were added to the run before it continued as new.
         rotate_after: Events of history after which the run continues as new.
     """
 
@@ -113,6 +114,7 @@ class RunStart(Frozen):
     route: Route = Route()
     step: int = 0
     is_resumed: bool = False
+    message_count: int = 0
     rotate_after: int = ROTATE_AFTER
 
 
@@ -154,12 +156,15 @@ class StepReply(Frozen):
         is_answer: The model asked for nothing more.
         is_cut_by_budget: The answer ends where the budget did.
         finish: Why the model stopped, if this is the answer.
+        read_count: How many messages that were added to the run the model has read; None if that
+            is not known any more.
     """
 
     calls: tuple[CallRef, ...] = ()
     is_answer: bool
     is_cut_by_budget: bool = False
     finish: RunFinish = RunFinish.STOP
+    read_count: int | None = None
 
 
 class ToolOrder(Frozen):

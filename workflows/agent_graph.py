@@ -39,7 +39,7 @@ class GraphDriver:
         self._desk = desk
         self._hands = AgentHands(start.request.agent_run_id)
         self._decided: dict[UUID, Verdict] = {}
-        self._message_count = self._stored_count = 0
+        self.message_count = self._stored_count = start.message_count
         self.step = start.step
         self.finish = RunFinish.STOP
         self.is_over = False
@@ -51,15 +51,19 @@ class GraphDriver:
     @property
     def unstored_count(self) -> int:
         """How many messages are not yet where a step reads them."""
-        return self._message_count - self._stored_count
+        return self.message_count - self._stored_count
 
     def expect_message(self) -> None:
         """Take note that the user says something more: the answer has to read it too."""
-        self._message_count += 1
+        self.message_count += 1
 
     def find_message(self) -> None:
         """Take note that it is where the next step reads it."""
         self._stored_count += 1
+
+    def forget_message(self) -> None:
+        """Take note that it was refused."""
+        self.message_count -= 1
 
     async def drive(self) -> Ending:
         """Run the graph to its end.
@@ -73,8 +77,8 @@ class GraphDriver:
         """
         while True:
             # Reason: what the user has said by now has to be where the model reads it.
-            await workflow.wait_condition(lambda: self._stored_count == self._message_count)
-            heard = self._message_count
+            await workflow.wait_condition(lambda: self._stored_count == self.message_count)
+            heard = self.message_count
             state = await self._pass()
             self.step = state["step"]
             if state["is_cut_by_budget"]:
@@ -82,7 +86,9 @@ class GraphDriver:
                 return Ending.CUT
             if not state["is_answered"]:
                 return Ending.ROTATE
-            if heard == self._message_count:
+            read = state.get("read_count")
+            has_read_all = read is not None and read >= self.message_count
+            if has_read_all or heard >= self.message_count:
                 self.is_over = True
                 self.finish = RunFinish(state["finish"])
                 return Ending.ANSWERED

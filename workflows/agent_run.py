@@ -49,7 +49,11 @@ class AgentRunWorkflow:
         await to_the_end(self._course, self._course.open())
         end = await to_the_end(self._course, self._course.work())
         if end is None:  # nobody waits for us, and there is no await before the next line
-            state = {"step": self._driver.step, "is_resumed": True}
+            state = {
+                "step": self._driver.step,
+                "is_resumed": True,
+                "message_count": self._driver.message_count,
+            }
             workflow.continue_as_new(start.model_copy(update=state))
         await to_the_end(self._course, self._course.close(end))
         await workflow.wait_condition(workflow.all_handlers_finished)  # they see that we closed
@@ -91,8 +95,10 @@ class AgentRunWorkflow:
         try:
             await self._course.wait_in_line()
             await self._desk.add_message(message)
-        finally:
-            self._driver.find_message()
+        except BaseException:
+            self._driver.forget_message()
+            raise
+        self._driver.find_message()
 
     @add_message.validator
     def _may_add(self, message: NewRunMessage) -> None:

@@ -84,6 +84,22 @@ async def test_an_answer_is_filed_before_what_was_said_while_it_was_generated(
     assert numbers == sorted(set(numbers))
 
 
+async def test_a_message_that_a_later_step_has_read_costs_no_further_call(
+    customer: Person, model: Model
+) -> None:
+    mark = f"What is the capital of France? {uuid4().hex}"
+    search = {"name": "search_memory", "arguments": {"query": "capitals"}}
+    slow = {"text": "word " * 40, "tool_calls": [search], "token_seconds": 0.02}
+    await model.script(slow, {"text": "Madrid."}, {"text": "Too much."}, match=mark)
+    run = await start(customer, mark)
+    await asked(model, mark)
+    assert (await say(customer, run, "I meant Spain.")).status_code == 200
+    done = await wait(customer, run, *ENDED)
+    assert (done["run_status"], done["output"]) == ("completed", "Madrid.")
+    calls = await model.calls(mark)
+    assert ["I meant Spain." in str(call["body"]) for call in calls] == [False, True]
+
+
 async def test_what_does_not_fit_is_refused_with_its_size_and_the_limit(
     customer: Person, model: Model
 ) -> None:

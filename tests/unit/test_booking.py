@@ -23,7 +23,7 @@ FINAL = TokenUsage(prompt_tokens=20, completion_tokens=10, cached_prompt_tokens=
 def attempt() -> Attempt:
     messages = (ChatMessage(role=Role.USER, content="q"),)
     order = StepOrder(agent_run_id=uuid4(), step=0, at=datetime.now(UTC))
-    prompt = Prompt(find_agent("research"), messages, (), PROMPT, 1)
+    prompt = Prompt(find_agent("research"), messages, (), PROMPT, 1, 0)
     reservation = Reservation(
         max_tokens=LIMIT, token_count=PROMPT + LIMIT, cost_cents=Decimal(1), is_cut=False
     )

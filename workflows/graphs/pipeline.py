@@ -29,6 +29,7 @@ class State(TypedDict, total=False):
     is_answered: bool
     is_cut_by_budget: bool
     finish: str
+    read_count: int | None
 
 
 class Pipeline:
@@ -68,6 +69,7 @@ class Pipeline:
             "is_answered": reply.is_answer,
             "is_cut_by_budget": reply.is_cut_by_budget,
             "finish": reply.finish.value,
+            "read_count": reply.read_count,
         }
 
     async def after_thinking(self, state: State) -> str:
