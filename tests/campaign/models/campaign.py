@@ -14,7 +14,7 @@ import psycopg
 
 from tests.campaign.models.coverage import Cell, cells_of
 from tests.campaign.models.evidence import Evidence, Json
-from tests.campaign.models.invariants import broken
+from tests.campaign.models.invariants import broken, others_are_well
 from tests.campaign.models.life import FINE, Life, Talk
 from tests.campaign.models.plan import Spec, Step
 from tests.campaign.models.stand import Stand
@@ -144,18 +144,17 @@ class Campaign:
         caller = self._stand.customers[-1].caller
         body = {"agent": "research", "input": f"Where is the {mark} bus?"}
         reply = await caller.send("agent-runs", body, HEALTHY_SECONDS)
-        try:
-            await self._until_over(_id(reply))
-        except OutsideError as error:
-            self._add(Violation(tuple(specs), mark, (f"others_are_well: {error}",)))
+        status = "not begun" if reply is None else await self._status_in_time(good(reply))
+        if found := [f"others_are_well: {words}" for words in others_are_well(status)]:
+            self._add(Violation(tuple(specs), mark, tuple(found)))
 
-    async def _until_over(self, agent_run_id: str) -> None:
+    async def _status_in_time(self, run: Json) -> str:
         async def is_over() -> bool:
-            return await self._stand.has_ended(agent_run_id)
+            return await self._stand.has_ended(run["agent_run_id"])
 
-        await until("a healthy run", is_over, HEALTHY_SECONDS, pause=0.2)
-        if (status := await self._stand.status(agent_run_id)) != "completed":
-            raise OutsideError(f"a healthy run is {status}")
+        with contextlib.suppress(OutsideError):
+            await until("a healthy run", is_over, HEALTHY_SECONDS, pause=0.2)
+        return await self._stand.status(run["agent_run_id"])
 
     def _add(self, violation: Violation) -> None:
         self._outcome.violations.append(violation)
@@ -170,9 +169,3 @@ async def _lived(talk: Talk) -> None:
         talk.seen.problems.append(f"the life stops: {type(error).__name__} {error}")
         with contextlib.suppress(*_TROUBLES):
             await talk.read()
-
-
-def _id(reply: httpx.Response | None) -> str:
-    if reply is None:
-        raise OutsideError("no healthy run can be begun")
-    return str(good(reply)["agent_run_id"])

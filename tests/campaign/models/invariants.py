@@ -287,3 +287,13 @@ def broken(seen: Evidence) -> list[str]:
     """Return how a life violates the invariants, each with the name of one."""
     found = [f"{each.__name__}: {words}" for each in INVARIANTS for words in each(seen)]
     return list(dict.fromkeys(found))
+
+
+def others_are_well(status: str) -> Violations:
+    """Somebody else's run, with a model that is well, completes in time.
+
+    Args:
+        status: Of that run when its time was over.
+    """
+    if status != "completed":
+        yield f"a healthy run is {status}"

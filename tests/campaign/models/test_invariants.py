@@ -10,7 +10,7 @@ from sandbox.llm.behaviours import NAMES
 from tests.campaign.models import transcripts
 from tests.campaign.models.coverage import cells_of
 from tests.campaign.models.evidence import Evidence, RunSeen, Said
-from tests.campaign.models.invariants import INVARIANTS, broken
+from tests.campaign.models.invariants import INVARIANTS, broken, others_are_well
 from tests.campaign.models.oddities import ODDITIES, PROVIDERS
 from tests.campaign.models.plan import Meanwhile, Planner, Spec, Step, all_cells
 
@@ -246,6 +246,11 @@ def test_a_planted_violation_is_seen(name: str, plant: Callable[[Evidence], None
     seen = a_good_life()
     plant(seen)
     assert name in {found.partition(":")[0] for found in broken(seen)}
+
+
+def test_a_healthy_run_that_waits_is_seen() -> None:
+    assert not list(others_are_well("completed"))
+    assert list(others_are_well("running"))
 
 
 def test_every_invariant_can_fail() -> None:
