@@ -67,8 +67,20 @@ class Conversation:
             self.turns.append(kind.__name__.removeprefix("_"))
             await kind()
         await self._plain()
-        await self._talk.wait_ends()
+        await self._over()
         await self._talk.read()
+
+    async def _over(self) -> None:
+        """Wait until all runs are over; what waits for a person gets a no.
+
+        After a canceled run its question stands beside the next one, and may be answered, too.
+        """
+        talk = self._talk
+        for run in talk.seen.runs:
+            await talk.wait_status(run, "waiting_approval")
+            if not await talk.stand.has_ended(run.agent_run_id):
+                await talk.decide(run, "reject")
+                await talk.wait_status(run)
 
     def _kinds(self) -> list[Callable[[], Awaitable[None]]]:
         kinds: list[Callable[[], Awaitable[None]]] = [
@@ -80,11 +92,11 @@ class Conversation:
 
     async def _plain(self) -> None:
         await self._talk.begin(f"Where is the {self._talk.tag()} train?")
-        await self._talk.wait_ends()
+        await self._over()
 
     async def _tool(self) -> None:
         await self._talk.begin(f"Please search for the {self._talk.tag()} train.")
-        await self._talk.wait_ends()
+        await self._over()
 
     async def _slow(self, text: str) -> None:
         talk = self._talk
@@ -97,30 +109,30 @@ class Conversation:
     async def _canceled(self) -> None:
         await self._slow(f"Where is the {self._talk.tag()} tram?")
         await self._talk.cancel(self._talk.seen.runs[-1])
-        await self._talk.wait_ends()
+        await self._over()
 
     async def _canceled_tool(self) -> None:
         run = await self._talk.begin(f"Please search for the {self._talk.tag()} tram.")
         await self._talk.wait_asking(run, 0)
         await asyncio.sleep(self._dice.uniform(0.0, 0.5))
         await self._talk.cancel(run)
-        await self._talk.wait_ends()
+        await self._over()
 
     async def _message(self) -> None:
         await self._slow(f"Where is the {self._talk.tag()} ferry?")
         for _ in range(self._dice.randint(1, 2)):
             await self._talk.say(self._talk.seen.runs[-1])
-        await self._talk.wait_ends()
+        await self._over()
 
     async def _two_at_once(self) -> None:
         await self._slow(f"Where is the {self._talk.tag()} bus?")
         await self._talk.begin(f"And where is the {self._talk.tag()} taxi?")
-        await self._talk.wait_ends()
+        await self._over()
 
     async def _killed(self) -> None:
         await self._slow(f"Where is the {self._talk.tag()} boat?")
         await self._talk.stand.kill_worker()
-        await self._talk.wait_ends()
+        await self._over()
 
     async def _asked_to_refund(self) -> bool:
         """Ask for a refund that waits for a person; once in a conversation."""
@@ -139,23 +151,23 @@ class Conversation:
     async def _refund_approved(self) -> None:
         if await self._asked_to_refund():
             await self._talk.decide(self._talk.seen.runs[-1], "approve")
-            await self._talk.wait_ends()
+            await self._over()
 
     async def _refund_rejected(self) -> None:
         if await self._asked_to_refund():
             await self._talk.decide(self._talk.seen.runs[-1], "reject")
-            await self._talk.wait_ends()
+            await self._over()
 
     async def _refund_canceled(self) -> None:
         if await self._asked_to_refund():
             await self._talk.cancel(self._talk.seen.runs[-1])
-            await self._talk.wait_ends()
+            await self._over()
 
     async def _message_while_waiting(self) -> None:
         if await self._asked_to_refund():
             await self._talk.say(self._talk.seen.runs[-1])
             await self._talk.decide(self._talk.seen.runs[-1], "approve")
-            await self._talk.wait_ends()
+            await self._over()
 
 
 async def converse(
