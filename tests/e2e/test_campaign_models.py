@@ -56,7 +56,7 @@ async def test_a_sample_of_the_models_campaign(stand: Stand, measure: Measure) -
 
 @pytest.mark.timeout(600)
 async def test_strict_servers_accept_some_conversations(stand: Stand, measure: Measure) -> None:
-    accepted = await converse(stand, SEED, SAMPLE_COUNT, SAMPLE_COUNT, has_kills=False)
+    accepted = await converse(stand, SEED, SAMPLE_COUNT, SAMPLE_COUNT, is_long=False)
     measure(f"strict conversations, seed {SEED}: {accepted.last_line}")
     assert not accepted.found, "\n".join(accepted.found)
 
@@ -64,6 +64,6 @@ async def test_strict_servers_accept_some_conversations(stand: Stand, measure: M
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
 async def test_strict_servers_accept_all_conversations(stand: Stand, measure: Measure) -> None:
-    accepted = await converse(stand, SEED, CONVERSATION_COUNT, AT_ONCE, has_kills=True)
+    accepted = await converse(stand, SEED, CONVERSATION_COUNT, AT_ONCE, is_long=True)
     measure(f"strict conversations, seed {SEED}: {accepted.last_line}")
     assert not accepted.found, "\n".join(accepted.found)

@@ -16,7 +16,8 @@ from tests.campaign.models.stand import Stand
 from tests.campaign.outside import OutsideError
 
 _GIVE_UP_SECONDS = 600
-_FEWEST_TURNS, _MOST_TURNS = 3, 5
+MANY_TURNS = (3, 5)
+FEW_TURNS = (1, 3)
 _SLOW_TOKEN_SECONDS = 0.15
 _TROUBLES = (OutsideError, httpx.HTTPError, KeyError, TimeoutError, psycopg.Error)
 
@@ -48,20 +49,20 @@ class Conversation:
     Args:
         talk: With whom.
         seed: Of its turns.
-        has_kills: Whether the worker may be killed in it.
+        is_long: Whether it has many turns, and the worker may be killed in it.
     """
 
-    def __init__(self, talk: Talk, seed: str, *, has_kills: bool) -> None:
+    def __init__(self, talk: Talk, seed: str, *, is_long: bool) -> None:
         self._talk = talk
         self._dice = random.Random(seed)  # noqa: S311 - no secrets
         self._payment: Json | None = None
-        self._has_kills = has_kills
+        self._is_long = is_long
         self.turns: list[str] = []
 
     async def play(self) -> None:
         """Play all turns, one after the other, and read what they left behind."""
         kinds = self._kinds()
-        for number in range(self._dice.randint(_FEWEST_TURNS, _MOST_TURNS)):
+        for number in range(self._dice.randint(*(MANY_TURNS if self._is_long else FEW_TURNS))):
             # Reason: what is left open or canceled is worth most if something follows it.
             kind = self._dice.choice(kinds) if number else self._dice.choice(kinds[:-1])
             self.turns.append(kind.__name__.removeprefix("_"))
@@ -88,7 +89,7 @@ class Conversation:
             self._canceled_tool, self._refund_approved, self._refund_rejected,
             self._refund_canceled, self._message_while_waiting,
         ]  # fmt: skip
-        return [*kinds, self._killed] if self._has_kills else kinds
+        return [*kinds, self._killed] if self._is_long else kinds
 
     async def _plain(self) -> None:
         await self._talk.begin(f"Where is the {self._talk.tag()} train?")
@@ -170,9 +171,7 @@ class Conversation:
             await self._over()
 
 
-async def converse(
-    stand: Stand, seed: int, count: int, at_once: int, *, has_kills: bool
-) -> Accepted:
+async def converse(stand: Stand, seed: int, count: int, at_once: int, *, is_long: bool) -> Accepted:
     """Play conversations side by side, and hold every request of theirs against strict rules.
 
     Args:
@@ -180,7 +179,7 @@ async def converse(
         seed: Of all their turns.
         count: How many.
         at_once: How many side by side.
-        has_kills: Whether the worker may be killed.
+        is_long: Whether they have many turns, and the worker may be killed.
     """
     accepted, free = Accepted(), asyncio.Semaphore(at_once)
     pairs = []
@@ -188,7 +187,7 @@ async def converse(
         name = f"{seed}-{number}"
         spec = Spec(stand.provider, "strict", Step.FIRST, Meanwhile.NOTHING, name)
         talk = Talk(stand, stand.customers[number % len(stand.customers)], Evidence(spec))
-        pairs.append((talk, Conversation(talk, name, has_kills=has_kills)))
+        pairs.append((talk, Conversation(talk, name, is_long=is_long)))
 
     async def one(talk: Talk, conversation: Conversation) -> None:
         async with free:
