@@ -18,6 +18,7 @@ from tests.campaign.models.evidence import (
     assistant_count,
     place_of,
     step_of,
+    texts_of,
 )
 from tests.campaign.models.oddities import ANTHROPIC, BY_NAME, CALL_LIMIT
 
@@ -128,6 +129,16 @@ def every_request_is_a_transcript(seen: Evidence) -> Violations:
         is_anthropic = seen.spec.provider == ANTHROPIC
         for found in transcripts.problems(call["body"], is_anthropic=is_anthropic):
             yield f"request {call['seq']}: {found}"
+
+
+def every_request_has_news(seen: Evidence) -> Violations:
+    """A model is asked only about something new: a user's words, or what a tool has brought."""
+    words = [run.input for run in seen.runs] + [said.content for said in seen.said]
+    for call in seen.calls:
+        last = call["body"]["messages"][-1]
+        is_said = any(text in texts_of(last) for text in words)
+        if not is_said and not transcripts.results_of(last):
+            yield f"request {call['seq']} ends with {texts_of(last)[:40]!r}"
 
 
 def the_newest_words_are_read(seen: Evidence) -> Violations:
@@ -270,6 +281,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     no_hold_is_left,
     calls_are_bounded,
     every_request_is_a_transcript,
+    every_request_has_news,
     the_newest_words_are_read,
     what_was_taken_is_read,
     answers_come_before_later_words,

@@ -133,6 +133,12 @@ def two_users(seen: Evidence) -> None:
     seen.calls[2]["body"]["messages"].insert(1, {"role": "user", "content": "Before."})
 
 
+def asked_to_go_on(seen: Evidence) -> None:
+    answer = {"role": "assistant", "content": "Yes."}
+    go_on = {"role": "user", "content": "Go on."}
+    an_attempt_more(seen, call(4, [*AFTER_THE_NOTE, answer, go_on]))
+
+
 def input_is_dropped(seen: Evidence) -> None:
     seen.calls[1]["body"]["messages"][1]["content"] = "zz1a: the train was late."
 
@@ -213,6 +219,7 @@ PLANTED: list[tuple[str, Callable[[Evidence], None]]] = [
     ("calls_are_bounded", silence),
     ("calls_are_bounded", asked_nine_times),
     ("every_request_is_a_transcript", two_users),
+    ("every_request_has_news", asked_to_go_on),
     ("the_newest_words_are_read", input_is_dropped),
     ("the_newest_words_are_read", newest_is_dropped),
     ("what_was_taken_is_read", never_read),

@@ -49,7 +49,7 @@ def _pairs(messages: list[Json]) -> Iterator[str]:
     seen: set[str] = set()
     waiting: list[str] = []
     for message in messages:
-        results = _results(message)
+        results = results_of(message)
         for found in results:
             if found in waiting:
                 waiting.remove(found)
@@ -72,7 +72,8 @@ def _calls(message: Json) -> list[str]:
     return calls + [str(b.get("id") or "") for b in blocks if b.get("type") == "tool_use"]
 
 
-def _results(message: Json) -> list[str]:
+def results_of(message: Json) -> list[str]:
+    """Return the ids of the calls whose results stand in a message."""
     if message["role"] == "tool":
         return [str(message.get("tool_call_id"))]
     return [str(b["tool_use_id"]) for b in _blocks(message) if b.get("type") == "tool_result"]
