@@ -19,7 +19,8 @@ _INTO_THE_ANSWER_SECONDS = 0.3
 # Long enough for more words than the answer may have.
 _INTO_AN_ENDLESS_ANSWER_SECONDS = 4.0
 _MANY = 60
-# A kill is made for several lives at once, and has to find all of them in mid-answer.
+# A kill is made for several lives at once, and has to find all of them in mid-answer; what is asked
+# after it is answered quickly.
 _SLOWER_FOR_A_KILL = 6
 
 
@@ -239,9 +240,14 @@ class Life:
             arguments = {"payment_id": payment["payment_id"], "reason": "It was late."}
             call = {"name": "refund_payment", "arguments": arguments}
             items.append({"match": struck, "tool_calls": [call]})
-        odd = {"behaviour": spec.behaviour, "window": spec.oddity.window}
-        odd |= {"token_seconds": self._pace(), "repeat": 1 if spec.is_once else _MANY}
-        items.append({"match": struck} | odd)
+        odd = {"match": struck, "behaviour": spec.behaviour, "window": spec.oddity.window}
+        pace = spec.oddity.token_seconds
+        if spec.meanwhile is Meanwhile.KILL:
+            items.append(odd | {"token_seconds": pace * _SLOWER_FOR_A_KILL})
+        elif spec.is_once:
+            items.append(odd | {"token_seconds": self._pace()})
+        if not spec.is_once:
+            items.append(odd | {"token_seconds": self._pace(), "repeat": _MANY})
         if spec.is_once:
             items.append({"match": struck, "text": FINE, "repeat": _MANY})
         if struck_place:
@@ -249,11 +255,7 @@ class Life:
         return items
 
     def _pace(self) -> float:
+        """Return how long a token takes: no longer than it must, if nobody acts meanwhile."""
         pace = self._spec.oddity.token_seconds
-        match self._spec.meanwhile:
-            case Meanwhile.NOTHING | Meanwhile.REJECT:
-                return min(pace, 0.002)
-            case Meanwhile.KILL:
-                return pace * _SLOWER_FOR_A_KILL
-            case _:
-                return pace
+        is_idle = self._spec.meanwhile in {Meanwhile.NOTHING, Meanwhile.REJECT, Meanwhile.KILL}
+        return min(pace, 0.002) if is_idle else pace
