@@ -241,15 +241,13 @@ class Life:
             call = {"name": "refund_payment", "arguments": arguments}
             items.append({"match": struck, "tool_calls": [call]})
         odd = {"match": struck, "behaviour": spec.behaviour, "window": spec.oddity.window}
-        pace = spec.oddity.token_seconds
-        if spec.meanwhile is Meanwhile.KILL:
-            items.append(odd | {"token_seconds": pace * _SLOWER_FOR_A_KILL})
-        elif spec.is_once:
-            items.append(odd | {"token_seconds": self._pace()})
+        slow = spec.oddity.token_seconds * _SLOWER_FOR_A_KILL
+        pace = slow if spec.meanwhile is Meanwhile.KILL else self._pace()
+        items.append(odd | {"token_seconds": pace})
+        rest: Json = {"match": struck, "text": FINE}
         if not spec.is_once:
-            items.append(odd | {"token_seconds": self._pace(), "repeat": _MANY})
-        if spec.is_once:
-            items.append({"match": struck, "text": FINE, "repeat": _MANY})
+            rest = odd | {"token_seconds": self._pace()}
+        items.append(rest | {"repeat": _MANY})
         if struck_place:
             items.append({"match": tags[0], "text": FINE, "repeat": _MANY})
         return items
