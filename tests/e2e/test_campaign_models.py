@@ -39,7 +39,7 @@ LIVES = [
 @pytest.fixture
 async def stand(stack: RunningStack) -> AsyncIterator[Stand]:
     found = Stand(OPENAI, lambda: stack.facts)
-    await found.prepare(2)
+    await found.prepare(LIFE_COUNT + 1)
     yield found
     await found.close()
 

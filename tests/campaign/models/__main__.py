@@ -110,7 +110,7 @@ async def play(given: argparse.Namespace, stands: Sequence[Stand]) -> Outcome:
     )  # fmt: skip
 
     async def at(stand: Stand) -> None:
-        await stand.prepare()
+        await stand.prepare((len(only) or given.wave) + 1)
         campaign = Campaign(stand, outcome, _tell)
         if only:
             mine = [spec for spec in only if spec.provider == stand.provider]

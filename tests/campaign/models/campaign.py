@@ -13,7 +13,7 @@ import httpx
 import psycopg
 
 from tests.campaign.models.coverage import Cell, cells_of
-from tests.campaign.models.evidence import Evidence, Json
+from tests.campaign.models.evidence import Evidence, Json, has_text
 from tests.campaign.models.invariants import broken, others_are_well
 from tests.campaign.models.life import FINE, Life, Talk
 from tests.campaign.models.plan import Spec, Step
@@ -123,7 +123,8 @@ class Campaign:
 
     def _judge(self, talk: Talk, calls: list[Json], refunds: list[Json]) -> None:
         seen, outcome = talk.seen, self._outcome
-        seen.calls = [call for call in calls if talk.mark in str(call["body"]["messages"])]
+        # Reason: what a run has asked is remembered, and comes back to others by a tool.
+        seen.calls = [call for call in calls if has_text(call["body"], talk.mark)]
         intents = {run.payment_intent for run in seen.runs}
         seen.refunds = [row for row in refunds if row["payment_intent"] in intents]
         found, covered = broken(seen), cells_of(seen)

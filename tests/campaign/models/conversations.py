@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 import psycopg
 
-from tests.campaign.models.evidence import Evidence, Json
+from tests.campaign.models.evidence import Evidence, Json, has_text
 from tests.campaign.models.invariants import broken
 from tests.campaign.models.life import Talk
 from tests.campaign.models.plan import Meanwhile, Spec, Step
@@ -205,7 +205,7 @@ async def converse(stand: Stand, seed: int, count: int, at_once: int, *, is_long
     calls, refunds = await stand.log(), await stand.refunds()
     for talk, conversation in pairs:
         accepted.turns.append(conversation.turns)
-        talk.seen.calls = [c for c in calls if talk.mark in str(c["body"]["messages"])]
+        talk.seen.calls = [c for c in calls if has_text(c["body"], talk.mark)]
         intents = {run.payment_intent for run in talk.seen.runs}
         talk.seen.refunds = [row for row in refunds if row["payment_intent"] in intents]
         accepted.request_count += len(talk.seen.calls)

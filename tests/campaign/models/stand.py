@@ -18,7 +18,6 @@ from tests.campaign.outside import Caller, Outside, good, until
 
 AMOUNT_CENTS = 2_000
 PATIENCE_SECONDS = 150.0
-_CUSTOMER_COUNT = 4
 _SETTING_UP_SECONDS = 90.0
 _GATHER_SECONDS = 5.0
 _API = "/api/v1"
@@ -126,8 +125,13 @@ class Stand:
         await self._llm.aclose()
         await self.database.close()
 
-    async def prepare(self, count: int = _CUSTOMER_COUNT) -> None:
-        """Sign customers up; the last one is the healthy one, whom nothing odd ever meets."""
+    async def prepare(self, count: int) -> None:
+        """Sign customers up; the last one is the healthy one, whom nothing odd ever meets.
+
+        Args:
+            count: One more than lives are played side by side: what a customer's runs remember
+                holds their tags, to which the script of another life would answer.
+        """
         plan_id = await self._plan()
         self.customers = list(
             await asyncio.gather(*(self._customer(plan_id) for _ in range(count)))
