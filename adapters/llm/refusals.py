@@ -112,6 +112,8 @@ class Refusals:
         usual = next(name for name in wire if name in LIMITS)
         left = [name for name in (usual, *LIMITS) if name not in self._names[model]]
         if not left:
+            # Reason: one odd answer must not end every later run of this model; refusals are free.
+            self._names[model].difference_update(LIMITS)
             raise ProviderRejectedError(
                 "the provider takes no limit of what the model may write",
                 "model_limit_refused",

@@ -311,7 +311,8 @@ async def test_without_any_limit_no_call_is_made(talk: Any, provider: str) -> No
     assert [error.is_retryable for error in errors] == [False, False]
     if provider == "openai":
         assert {error.error_code for error in errors} == {"model_limit_refused"}
-        assert len(talking.log()) == 2
+        # Both names are tried anew each time: one odd answer does not end every later run.
+        assert len(talking.log()) == 4
 
 
 @pytest.mark.parametrize(
