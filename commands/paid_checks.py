@@ -37,7 +37,7 @@ _ADVICE = {
     "model_credentials": "the provider refuses the key or the account: look at LLM__API_KEY",
     "model_rate_limited": "the provider asks us to slow down: try again later",
     "model_unavailable": "the provider cannot be reached, breaks off or is silent for too long",
-    "model_stream_incomplete": "its stream ends without a finish reason that we know",
+    "model_stream_incomplete": "its stream breaks off, or ends without a finish reason",
     "model_limit_refused": "it takes neither max_tokens nor max_completion_tokens",
     "model_answer_unreadable": "its answer has a shape that we cannot read",
 }

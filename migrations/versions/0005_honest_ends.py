@@ -17,7 +17,7 @@ def upgrade() -> None:
     """Add columns with constant defaults, which rewrite no table."""
     op.add_column("agent_runs", sa.Column("finish_reason", sa.String(), nullable=True))
     for name in _COUNTS:
-        column = sa.Column(name, sa.Integer(), server_default=sa.text("0"), nullable=False)
+        column = sa.Column(name, sa.BigInteger(), server_default=sa.text("0"), nullable=False)
         op.add_column("usage_records", column)
 
 

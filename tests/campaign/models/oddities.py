@@ -48,6 +48,7 @@ ODDITIES = (
     Oddity("odd_finish", call_limit=BAD_STREAM_LIMIT),
     Oddity("model_length"),
     Oddity("one_chunk_no_usage"),
+    Oddity("call_without_usage"),
     Oddity("running_usage", call_limit=BAD_STREAM_LIMIT),
     Oddity("xai_totals", _O, hidden_tokens=500),
     Oddity("cached_prompt"),
