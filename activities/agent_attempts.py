@@ -25,8 +25,8 @@ from domain.tokens import worst_case
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
-# Attempts that say nothing against the model.
-_NO_FAILURES = frozenset({SUCCEEDED, CANCELED, LOST, RATE_LIMITED, UnavailableError.code, None})
+# Attempts that say nothing against the model; a prompt that was too long is sent shorter.
+_NO_FAILURES = frozenset({SUCCEEDED, CANCELED, LOST, RATE_LIMITED, TOO_LONG, UnavailableError.code})
 # What an attempt ended with that is no reason for a failure of the run.
 _NO_CAUSES = _NO_FAILURES | {CIRCUIT_OPEN}
 
@@ -65,7 +65,7 @@ class Attempts:
         self._sessions = sessions
         self._names = names
         self._means = means
-        self.windows = Windows()
+        self._windows = Windows()
 
     async def begin(
         self,
@@ -95,7 +95,7 @@ class Attempts:
         spec = find_agent(run.agent)
         failure_count = sum(outcome not in _NO_FAILURES for outcome in outcomes)
         model = route(self._names, spec.difficulty, failure_count)
-        room = self.windows.room(model, spec)
+        room = self._windows.room(model, spec)
         prompt = await read_prompt(session, run, room.prompt_tokens)
         call = Call(
             step=order.step,
@@ -135,7 +135,7 @@ class Attempts:
         model = attempt.request.model
         if error.error_code == TOO_LONG:
             sent = attempt.prompt.token_count + attempt.request.max_tokens
-            if self.windows.learn(model, error.details, sent):
+            if self._windows.learn(model, error.details, sent):
                 error = ProviderUnavailableError(error.message, TOO_LONG, error.details)
         causes = [outcome for outcome in attempt.outcomes if outcome not in _NO_CAUSES]
         return failure_of(error, attempt.outcomes, causes)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from uuid import UUID
 
 import structlog
@@ -31,6 +32,14 @@ _ENDED = (
 )
 
 
+class WorkflowState(Enum):
+    """How the workflow of an open run is found."""
+
+    RUNNING = auto()
+    ENDED = auto()
+    MISSING = auto()
+
+
 class LostRuns:
     """Finds and closes lost runs.
 
@@ -51,7 +60,7 @@ class LostRuns:
         Raises:
             RPCError: Temporal does not answer.
         """
-        return await is_lost(self._client, workflow_id)
+        return await state_of(self._client, workflow_id) is not WorkflowState.RUNNING
 
     async def close(self, agent_run_id: UUID) -> None:
         """Write down that a run was ended from outside, and let the next one begin."""
@@ -91,15 +100,9 @@ class LostRuns:
 
     async def _compare(self, runs: Iterable[AgentRun]) -> None:
         for run in runs:
-            try:
-                is_over = await has_ended(self._client, run.workflow_id)
-            except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
-                # Reason: a worker at the wrong server or namespace finds none of them, and must
-                # not end them all. The doctor tells of such runs.
-                is_over = False
-            if is_over:
+            # Reason: a worker at the wrong server or namespace finds none of them, and must not end
+            # them all. The doctor tells of such runs.
+            if await state_of(self._client, run.workflow_id) is WorkflowState.ENDED:
                 await self.close(run.agent_run_id)
 
     async def _ended_since(self, since: datetime) -> list[str]:
@@ -121,8 +124,8 @@ class LostRuns:
             log.info("next_run_not_told", error=error.status.name)
 
 
-async def is_lost(client: Client, workflow_id: str) -> bool:
-    """Tell whether an open run's workflow does not run any more, or is not there at all.
+async def state_of(client: Client, workflow_id: str) -> WorkflowState:
+    """Look up the workflow of an open run.
 
     Args:
         client: Where the workflows are.
@@ -132,22 +135,10 @@ async def is_lost(client: Client, workflow_id: str) -> bool:
         RPCError: Temporal does not answer.
     """
     try:
-        return await has_ended(client, workflow_id)
+        seen = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
-        return True
-
-
-async def has_ended(client: Client, workflow_id: str) -> bool:
-    """Tell whether an open run's workflow is there, and does not run any more.
-
-    Args:
-        client: Where the workflows are.
-        workflow_id: The run's.
-
-    Raises:
-        RPCError: Temporal does not answer, or has no such workflow.
-    """
-    seen = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
-    return seen.status is not WorkflowExecutionStatus.RUNNING
+        return WorkflowState.MISSING
+    is_running = seen.status is WorkflowExecutionStatus.RUNNING
+    return WorkflowState.RUNNING if is_running else WorkflowState.ENDED

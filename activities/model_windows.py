@@ -1,6 +1,7 @@
 """What models can read at once: as the agent's spec says, or less where a provider has said so."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from agents.spec import AgentSpec
@@ -9,6 +10,9 @@ from agents.spec import AgentSpec
 PROMPT_PART = 0.75
 # Nobody can work with less.
 MIN_TOKENS = 512
+# Reason: one odd refusal must not shorten every prompt until the worker is started again, and to
+# learn a window anew costs a refusal, which is free.
+LEARNED_FOR_SECONDS = 3_600.0
 
 
 class Room(NamedTuple):
@@ -18,11 +22,23 @@ class Room(NamedTuple):
     answer_tokens: int
 
 
-class Windows:
-    """The windows that providers' refusals have taught this process."""
+class _Learned(NamedTuple):
+    """A window in tokens, and until when it counts, in seconds of a clock that never goes back."""
 
-    def __init__(self) -> None:
-        self._limits: dict[str, int] = {}
+    limit: int
+    until: float
+
+
+class Windows:
+    """The windows that providers' refusals have taught this process.
+
+    Args:
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._learned: dict[str, _Learned] = {}
 
     def room(self, model: str, spec: AgentSpec) -> Room:
         """Return what one call of a model may read and write.
@@ -32,7 +48,7 @@ class Windows:
             spec: Whose call.
         """
         wanted = Room(spec.context_tokens, spec.max_answer_tokens)
-        if (limit := self._limits.get(model)) is None:
+        if (limit := self._limit(model)) is None:
             return wanted
         prompt = min(wanted.prompt_tokens, int(limit * PROMPT_PART))
         return Room(prompt, max(1, min(wanted.answer_tokens, limit - prompt)))
@@ -48,11 +64,17 @@ class Windows:
         Returns:
             Whether a shorter prompt is worth a try.
         """
-        known = self._limits.get(model, sent_tokens)
+        known = self._limit(model)
+        if known is not None and sent_tokens > known:
+            return True  # it was sent before another refusal taught us better
         named = details.get("limit_tokens")
         # Reason: a window that is not named, or one that was kept to and refused, is halved.
-        limit = named if isinstance(named, int) and named < known else known // 2
+        limit = named if isinstance(named, int) and named < sent_tokens else sent_tokens // 2
         if limit < MIN_TOKENS:
             return False
-        self._limits[model] = limit
+        self._learned[model] = _Learned(limit, self._clock() + LEARNED_FOR_SECONDS)
         return True
+
+    def _limit(self, model: str) -> int | None:
+        learned = self._learned.get(model)
+        return learned.limit if learned is not None and self._clock() < learned.until else None

@@ -60,8 +60,8 @@ def failure_of(
 
     Args:
         error: What the attempt failed with.
-        outcomes: How earlier attempts at the step ended, with this model.
-        causes: Those of them, with whichever model, that speak of a failure.
+        outcomes: How earlier attempts at the step ended.
+        causes: Those of them that speak of a failure.
     """
     code = error.error_code
     if code == CIRCUIT_OPEN and causes:

@@ -61,11 +61,15 @@ _DOWN = frozenset(
         RPCStatusCode.CANCELLED,
         RPCStatusCode.RESOURCE_EXHAUSTED,
         RPCStatusCode.ABORTED,
+        # Reason: such as a query while no worker polls.
+        RPCStatusCode.FAILED_PRECONDITION,
         # Reason: what fails inside the server, such as its database, passes too.
         RPCStatusCode.INTERNAL,
         RPCStatusCode.UNKNOWN,
     },
 )
+# What the server says to an update above the number that one execution takes.
+_UPDATE_LIMIT = "limit on the total number of distinct updates"
 # Reason: a lazy client that cannot connect raises a bare RuntimeError with this beginning.
 _NO_CONNECTION = "Failed client connect"
 # The type by which the server says that a workflow ended with an update still open.
@@ -143,8 +147,7 @@ def from_temporal(error: Exception) -> ApplicationError:
     if isinstance(error, RPCError):
         if error.status is RPCStatusCode.NOT_FOUND:
             return WorkflowEndedError("there is no such workflow, or not any more")
-        if error.status is RPCStatusCode.FAILED_PRECONDITION:
-            # Reason: so the server refuses an update above the number that one execution takes.
+        if _UPDATE_LIMIT in error.message:
             return errors.TooManyRequestsError("this workflow has taken as many commands as it can")
         is_down = error.status in _DOWN
     else:

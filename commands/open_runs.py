@@ -1,8 +1,11 @@
 """Compare open runs of agents with Temporal, for the doctor."""
 
-from activities.lost_runs import is_lost
+from collections.abc import Sequence
+
+from activities.lost_runs import WorkflowState, state_of
 from commands.findings import DoubtError
 from config import Settings
+from database.agent_models import AgentRun
 from database.agent_runs import AgentRunRepository
 from database.session import make_engine, make_sessions
 from worker import connect
@@ -21,7 +24,7 @@ async def check_open_runs(settings: Settings) -> str:
         How many are open.
 
     Raises:
-        DoubtError: Some have none: no worker closes them.
+        DoubtError: Some have none, or one that has ended.
         RuntimeError: Temporal is not to be reached.
     """
     engine = make_engine(settings.database_url)
@@ -33,10 +36,19 @@ async def check_open_runs(settings: Settings) -> str:
     if not runs:
         return "none is open"
     client = await connect(settings)
-    lost = [run for run in runs[:MOST_RUNS] if await is_lost(client, run.workflow_id)]
-    if not lost:
+    ended, missing = [], []
+    for run in runs[:MOST_RUNS]:
+        state = await state_of(client, run.workflow_id)
+        ended += [run] if state is WorkflowState.ENDED else []
+        missing += [run] if state is WorkflowState.MISSING else []
+    told = [
+        *_told(ended, "have a workflow that has ended: a worker that serves `agents` closes them"),
+        *_told(missing, "have no workflow at this address and namespace: cancel them"),
+    ]
+    if not told:
         return f"{len(runs)} open, each with its workflow"
-    raise DoubtError(
-        f"{len(lost)} of {len(runs)} open runs have no workflow any more, such as "
-        f"{lost[0].agent_run_id}: a worker that serves the queue `agents` closes them in seconds"
-    )
+    raise DoubtError("; ".join(told))
+
+
+def _told(runs: Sequence[AgentRun], what: str) -> list[str]:
+    return [f"{len(runs)} {what} (such as {runs[0].agent_run_id})"] if runs else []

@@ -47,7 +47,7 @@ class OwnPrices(NamedTuple):
         cache_write = prompt if self.cache_write is None else self.cache_write
         classes = usage.cached_prompt_tokens + usage.cache_write_tokens
         return (
-            max(0, usage.prompt_tokens - classes) * prompt
+            (usage.prompt_tokens - classes) * prompt
             + usage.cached_prompt_tokens * cached
             + usage.cache_write_tokens * cache_write
             + usage.completion_tokens * (self.completion or Decimal(0))
@@ -92,6 +92,7 @@ class Prices:
         Returns:
             The cost, or 0 and a flag.
         """
+        usage = _summed(usage)
         if self._own.prompt is not None or self._own.completion is not None:
             return Cost(self._own.cents(usage), is_priced=True)
         # Reason: its tables take a quarter of a second to import; a process that asks no model,
@@ -114,3 +115,16 @@ class Prices:
     async def load(self) -> None:
         """Read the list beside the event loop, so that the first question is as quick as others."""
         await asyncio.to_thread(self.cost, "gpt-4.1", TokenUsage())
+
+
+def _summed(usage: TokenUsage) -> TokenUsage:
+    """Return a usage whose classes are parts of its sums, which a provider's need not be."""
+    cached = min(usage.cached_prompt_tokens, usage.prompt_tokens)
+    written = min(usage.cache_write_tokens, usage.prompt_tokens - cached)
+    reasoning = min(usage.reasoning_tokens, usage.completion_tokens)
+    classes = {
+        "cached_prompt_tokens": cached,
+        "cache_write_tokens": written,
+        "reasoning_tokens": reasoning,
+    }
+    return usage.model_copy(update=classes)

@@ -95,3 +95,19 @@ def test_own_prices_are_by_class_too(given: tuple[int | None, ...], cents: str) 
     own = [None if price is None else Decimal(price) for price in given]
     usage = usage_of((2_000, 100, 600, 400, 50))
     assert Prices("openai", *own).cost("mine", usage) == (Decimal(cents), True)
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    "counts",
+    [(10, 5, 50, 0, 0), (10, 5, 0, 50, 0), (10, 5, 8, 8, 0), (10, 5, 0, 0, 50), (0, 0, 1, 1, 1)],
+)
+@pytest.mark.parametrize("own", [(), (Decimal(30), Decimal(200))], ids=["list", "own"])
+def test_classes_that_are_more_than_their_sum_are_priced_all_the_same(
+    provider: str, counts: tuple[int, int, int, int, int], own: tuple[Decimal, ...]
+) -> None:
+    """A report that does not add up must not fail the answer that it came with."""
+    model = {"openai": "gpt-4.1", "anthropic": "claude-sonnet-4-5"}[provider]
+    cost = Prices(provider, *own).cost(model, usage_of(counts))
+    assert cost.is_priced
+    assert cost.cents >= 0

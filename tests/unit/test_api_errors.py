@@ -95,3 +95,19 @@ def test_names_that_the_client_chose_are_not_given_back() -> None:
     told = [describe({**error, "loc": ("body", *error["loc"])}) for error in caught.value.errors()]
     assert [each["field"] for each in told] == ["body.numbers", "body"]
     assert "echo-me" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (
+            "The limit on the total number of distinct updates in this workflow has been reached",
+            429,
+            "too_many_requests",
+        ),
+        ("no poller seen for task queue recently, worker may be down", 503, "temporal_unavailable"),
+    ],
+)
+def test_a_failed_precondition_is_told_by_its_words(words: str, status: int, code: str) -> None:
+    seen = from_temporal(RPCError(words, RPCStatusCode.FAILED_PRECONDITION, b""))
+    assert (seen.http_status, seen.error_code) == (status, code)

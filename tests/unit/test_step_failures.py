@@ -2,7 +2,7 @@
 
 import pytest
 
-from activities.model_windows import Windows
+from activities.model_windows import LEARNED_FOR_SECONDS, MIN_TOKENS, Windows
 from activities.step_failures import CIRCUIT_OPEN, NO_ANSWER, check_answer, failure_of, finish_of
 from agents.registry import find_agent
 from domain.agent_runs import RunFinish
@@ -78,6 +78,32 @@ def test_a_window_is_learned_from_the_refusal() -> None:
     assert sum(windows.room("small", spec)) <= 4_096
     assert windows.learn("unnamed", {}, 17_024)
     assert sum(windows.room("unnamed", spec)) <= 8_512
-    for _ in range(20):
-        learned = windows.learn("unnamed", {}, 8_512)
-    assert not learned, "nobody can work with less"
+    sent = 8_512
+    while windows.learn("unnamed", {}, sent):
+        sent = sum(windows.room("unnamed", spec))
+        assert sent >= MIN_TOKENS, "nobody can work with less"
+
+
+def test_refusals_of_requests_that_were_under_way_teach_nothing_more() -> None:
+    """Twenty runs side by side meet the same window, and it is not halved twenty times."""
+    spec, windows = find_agent("research"), Windows()
+    sent = sum(windows.room("m", spec))
+    for details in ({"limit_tokens": 8_192}, {}):
+        windows = Windows()
+        assert windows.learn("m", details, sent)
+        room = windows.room("m", spec)
+        for _ in range(20):
+            assert windows.learn("m", details, sent), "a shorter one is worth a try"
+        assert windows.room("m", spec) == room
+
+
+def test_a_window_is_forgotten_after_a_while() -> None:
+    """What one odd refusal has taught does not shorten every prompt for ever."""
+    now = 0.0
+    spec, windows = find_agent("research"), Windows(lambda: now)
+    whole = windows.room("m", spec)
+    assert windows.learn("m", {"limit_tokens": 2_048}, sum(whole))
+    now = LEARNED_FOR_SECONDS - 1
+    assert windows.room("m", spec) != whole
+    now = LEARNED_FOR_SECONDS
+    assert windows.room("m", spec) == whole
