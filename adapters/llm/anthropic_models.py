@@ -1,31 +1,22 @@
 """Anthropic's messages."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anthropic
 
 from adapters.llm.anthropic_answer import AnthropicAnswer
 from adapters.llm.anthropic_request import wire_request
+from adapters.llm.asking import ask
 from adapters.llm.errors import (
-    BROKEN_CONNECTION,
-    MALFORMED,
     STATUSES,
     Fault,
-    FaultError,
-    incomplete,
-    is_too_long,
     is_unsent,
-    translated,
-    unreadable,
 )
 from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
-from adapters.llm.reading import a_text
+from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
-from adapters.llm.streams import bodies
-from domain.errors import ApplicationError
-from domain.llm import FinishReason, ModelReply, ModelRequest
+from domain.llm import ModelReply, ModelRequest
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 
@@ -67,52 +58,38 @@ class AnthropicModels:
         progress: Progress,
     ) -> ModelReply:
         """Ask a model; see `ModelProvider`."""
-        incoming = Incoming(request, on_text, progress)
-        answer = AnthropicAnswer(incoming)
-        with _our_errors(request.model, progress):
-            async with await self._open(request, progress) as events:
-                incoming.begin()
-                async for body in bodies(events):
-                    answer.take(body)
-                    if incoming.is_overrun:
-                        return incoming.reply(FinishReason.LENGTH, (), {})
-        if answer.finish_reason is None:
-            raise incomplete(request.model, progress)
-        return incoming.reply(answer.finish_reason, answer.calls, answer.parts)
+        return await ask(self, self._refusals, request, on_text, progress)
 
-    async def _open(
-        self,
-        request: ModelRequest,
-        progress: Progress,
-    ) -> anthropic.AsyncStream[object]:
-        """Open the stream, asking again without what a refusal names: refusals are free."""
-        wire = wire_request(request)
-        while True:
-            sent = self._refusals.apply(request.model, wire)
-            try:
-                return await self._post(sent, progress)
-            except anthropic.APIStatusError as error:
-                fault = _fault_of(error)
-                if is_too_long(fault) or error.status_code not in MALFORMED:
-                    raise
-                if not self._refusals.learn(request.model, sent, fault.message, None):
-                    raise
-                progress.was_sent = False
-
-    async def _post(
-        self,
-        wire: dict[str, Any],
-        progress: Progress,
-    ) -> anthropic.AsyncStream[object]:
-        progress.was_sent = True
+    async def post(self, body: Json) -> anthropic.AsyncStream[object]:
+        """Send a request, and return its stream as soon as there is one."""
         # Reason: as plain objects; the SDK's classes fail on what servers really send.
         return await self._client.post(
             "/v1/messages",
             cast_to=object,
-            body=wire,
+            body=body,
             stream=True,
             stream_cls=anthropic.AsyncStream[object],
         )
+
+    def request(self, request: ModelRequest) -> Json:
+        """Return a request as the provider takes it."""
+        return wire_request(request)
+
+    def answer(self, incoming: Incoming) -> AnthropicAnswer:
+        """Return what reads the bodies of a stream."""
+        return AnthropicAnswer(incoming)
+
+    def fault_of(self, error: Exception) -> Fault | None:
+        """Return what an error of the SDK stands for; None for any other error."""
+        match error:
+            case anthropic.APIStatusError():
+                return _fault_of(error)
+            case anthropic.APIConnectionError():
+                return Fault(was_sent=not is_unsent(error))
+            case anthropic.APIError():
+                return _fault_within(error)
+            case _:
+                return None
 
 
 def _fault_of(error: anthropic.APIStatusError) -> Fault:
@@ -124,24 +101,5 @@ def _fault_of(error: anthropic.APIStatusError) -> Fault:
     return Fault(status, words, codes, error.response.headers)
 
 
-@contextmanager
-def _our_errors(model: str, progress: Progress) -> Iterator[None]:
-    try:
-        yield
-    except anthropic.APIStatusError as error:
-        fault = _fault_of(error)
-    except FaultError as error:
-        fault = error.fault
-    except anthropic.APIConnectionError as error:
-        fault = Fault(was_sent=not is_unsent(error))
-    except BROKEN_CONNECTION:
-        fault = Fault()
-    except anthropic.APIError as error:
-        fault = Fault(500, a_text(error.message))
-    except ApplicationError:
-        raise
-    except Exception:  # noqa: BLE001 - whatever an SDK stumbles over is an answer of some shape
-        raise unreadable(model, progress) from None
-    else:
-        return
-    raise translated(fault, model, progress) from None
+def _fault_within(error: anthropic.APIError) -> Fault:
+    return Fault(500, a_text(error.message))

@@ -85,6 +85,7 @@ class Fault:
         codes: The provider's names of it.
         headers: Of the answer.
         was_sent: Whether the request may have reached a model.
+        param: The parameter that the provider names as the cause.
     """
 
     status: int | None = None
@@ -92,6 +93,7 @@ class Fault:
     codes: tuple[str | None, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     was_sent: bool = True
+    param: str | None = None
 
 
 def is_unsent(error: Exception) -> bool:

@@ -1,31 +1,22 @@
 """OpenAI's chat completions, and everything that speaks them: vLLM, Ollama, our stand-in."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import openai
 
+from adapters.llm.asking import ask
 from adapters.llm.errors import (
-    BROKEN_CONNECTION,
-    MALFORMED,
     Fault,
-    FaultError,
-    incomplete,
-    is_too_long,
     is_unsent,
-    translated,
-    unreadable,
 )
 from adapters.llm.openai_answer import OpenAIAnswer
 from adapters.llm.openai_messages import wire_messages
 from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
-from adapters.llm.reading import a_text
+from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
-from adapters.llm.streams import bodies
-from domain.errors import ApplicationError
-from domain.llm import FinishReason, ModelReply, ModelRequest
+from domain.llm import ModelReply, ModelRequest
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OPENAI_HOSTS = (".openai.com", ".openai.azure.com")
@@ -69,56 +60,38 @@ class OpenAIModels:
         progress: Progress,
     ) -> ModelReply:
         """Ask a model; see `ModelProvider`."""
-        incoming = Incoming(request, on_text, progress)
-        answer = OpenAIAnswer(incoming)
-        with _our_errors(request.model, progress):
-            async with await self._open(request, progress) as chunks:
-                incoming.begin()
-                async for body in bodies(chunks):
-                    answer.take(body)
-                    if incoming.is_overrun:
-                        return incoming.reply(FinishReason.LENGTH, (), {})
-        if answer.finish_reason is None:
-            raise incomplete(request.model, progress)
-        return incoming.reply(answer.finish_reason, answer.calls, answer.parts)
+        return await ask(self, self._refusals, request, on_text, progress)
 
-    async def _open(
-        self,
-        request: ModelRequest,
-        progress: Progress,
-    ) -> openai.AsyncStream[object]:
-        """Open the stream, asking again without what a refusal names: refusals are free."""
-        wire = self._wire(request)
-        while True:
-            sent = self._refusals.apply(request.model, wire)
-            try:
-                return await self._post(sent, progress)
-            except openai.APIStatusError as error:
-                fault = _fault_of(error)
-                if is_too_long(fault) or error.status_code not in MALFORMED:
-                    raise
-                words = f"{fault.message} {error.code or ''}"
-                if not self._refusals.learn(request.model, sent, words, error.param):
-                    raise
-                progress.was_sent = False
-
-    async def _post(
-        self,
-        wire: dict[str, Any],
-        progress: Progress,
-    ) -> openai.AsyncStream[object]:
-        progress.was_sent = True
+    async def post(self, body: Json) -> openai.AsyncStream[object]:
+        """Send a request, and return its stream as soon as there is one."""
         # Reason: as plain objects; the SDK's classes fail on what servers really send.
         return await self._client.post(
             "/chat/completions",
             cast_to=object,
-            body=wire,
+            body=body,
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
 
-    def _wire(self, request: ModelRequest) -> dict[str, Any]:
-        wire: dict[str, Any] = {
+    def answer(self, incoming: Incoming) -> OpenAIAnswer:
+        """Return what reads the bodies of a stream."""
+        return OpenAIAnswer(incoming)
+
+    def fault_of(self, error: Exception) -> Fault | None:
+        """Return what an error of the SDK stands for; None for any other error."""
+        match error:
+            case openai.APIStatusError():
+                return _fault_of(error)
+            case openai.APIConnectionError():
+                return Fault(was_sent=not is_unsent(error))
+            case openai.APIError():
+                return _fault_within(error)
+            case _:
+                return None
+
+    def request(self, request: ModelRequest) -> Json:
+        """Return a request as the provider takes it."""
+        wire: Json = {
             "model": request.model,
             "messages": wire_messages(request),
             "stream": True,
@@ -151,29 +124,11 @@ def limit_name(url: str) -> str:
 
 def _fault_of(error: openai.APIStatusError) -> Fault:
     codes = (a_text(error.code), a_text(error.type))
-    return Fault(error.status_code, a_text(error.message), codes, error.response.headers)
+    words, headers = a_text(error.message), error.response.headers
+    return Fault(error.status_code, words, codes, headers, param=error.param)
 
 
-@contextmanager
-def _our_errors(model: str, progress: Progress) -> Iterator[None]:
-    try:
-        yield
-    except openai.APIStatusError as error:
-        fault = _fault_of(error)
-    except FaultError as error:
-        fault = error.fault
-    except openai.APIConnectionError as error:
-        fault = Fault(was_sent=not is_unsent(error))
-    except BROKEN_CONNECTION:
-        fault = Fault()
-    except openai.APIError as error:
-        # Reason: an error within a stream has no status; vLLM gives it as its code.
-        status = int(error.code) if error.code and error.code.isdigit() else 500
-        fault = Fault(status, a_text(error.message), (error.code, a_text(error.type)))
-    except ApplicationError:
-        raise
-    except Exception:  # noqa: BLE001 - whatever an SDK stumbles over is an answer of some shape
-        raise unreadable(model, progress) from None
-    else:
-        return
-    raise translated(fault, model, progress) from None
+def _fault_within(error: openai.APIError) -> Fault:
+    # Reason: an error within a stream has no status; vLLM gives it as its code.
+    status = int(error.code) if error.code and error.code.isdigit() else 500
+    return Fault(status, a_text(error.message), (error.code, a_text(error.type)))
