@@ -17,8 +17,10 @@ from api.tokens import make_token
 from config import Settings
 from database.session import Sessions
 from database.users import ensure_admin
+from tests.agent.support import Model, open_model
 
 API = "/api/v1"
+MakeCard = Callable[..., Awaitable[str]]
 PASSWORD = "correct horse battery staple"
 
 
@@ -162,3 +164,41 @@ async def until(read: Callable[[], Awaitable[Any]], seconds: float = 100) -> Any
         while not (answer := await read()):  # noqa: ASYNC110 - what is asked has no event
             await asyncio.sleep(0.05)
     return answer
+
+
+async def subscribe(person: Person, admin: Person, card: MakeCard, **limits: int) -> None:
+    """Give somebody access, within these limits."""
+    plan = await make_plan(admin, limits=limits)
+    added = await person.post(
+        "payment-methods",
+        stripe_payment_method_id=await card("ok"),
+        is_default=True,
+    )
+    assert added.status_code == 201, added.text
+    made = (await person.post("subscriptions", plan_id=plan["plan_id"])).json()
+
+    async def is_active() -> bool:
+        seen = await person.get(f"subscriptions/{made['subscription_id']}")
+        return bool(seen["access"] == "full")
+
+    await until(is_active)
+
+
+@pytest.fixture
+async def model(settings: Settings) -> AsyncIterator[Model]:
+    """The models' stand-in."""
+    async with open_model(settings) as http:
+        yield Model(http)
+
+
+@pytest.fixture
+async def customer(
+    user: Person,
+    admin: Person,
+    card: MakeCard,
+    workers: Client,
+    chroma_url: str,
+) -> Person:
+    """Somebody with a subscription."""
+    await subscribe(user, admin, card)
+    return user

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -11,48 +10,9 @@ import pytest
 from temporalio.client import Client
 
 from config import Settings
-from tests.agent.support import Model, open_model
-from tests.api.conftest import Person, make_plan, problem, until
+from tests.agent.support import Model
+from tests.api.conftest import MakeCard, Person, problem, subscribe, until
 from tests.conftest import Measure
-
-MakeCard = Callable[..., Awaitable[str]]
-
-
-@pytest.fixture
-async def model(settings: Settings) -> AsyncIterator[Model]:
-    async with open_model(settings) as http:
-        yield Model(http)
-
-
-async def subscribe(person: Person, admin: Person, card: MakeCard, **limits: int) -> None:
-    """Give somebody access, within these limits."""
-    plan = await make_plan(admin, limits=limits)
-    added = await person.post(
-        "payment-methods",
-        stripe_payment_method_id=await card("ok"),
-        is_default=True,
-    )
-    assert added.status_code == 201, added.text
-    made = (await person.post("subscriptions", plan_id=plan["plan_id"])).json()
-
-    async def is_active() -> bool:
-        seen = await person.get(f"subscriptions/{made['subscription_id']}")
-        return bool(seen["access"] == "full")
-
-    await until(is_active)
-
-
-@pytest.fixture
-async def customer(
-    user: Person,
-    admin: Person,
-    card: MakeCard,
-    workers: Client,
-    chroma_url: str,
-) -> Person:
-    """Somebody with a subscription."""
-    await subscribe(user, admin, card)
-    return user
 
 
 async def start(person: Person, text: str, **more: Any) -> dict[str, Any]:

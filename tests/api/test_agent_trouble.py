@@ -1,57 +1,36 @@
 """Runs of agents that are interrupted, overtaken and fed with what nobody can store."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
 from temporalio.client import Client, WorkflowHandle
 
 from activities.agent_steps import known_reply
-from config import Settings
 from database.session import Sessions
 from domain.agent_runs import CancelRun, RunStatus, StepOrder, StepReply
 from tests.agent.support import (
     Model,
     ended,
     keep,
-    open_model,
     reach,
     refund_call,
     row_of,
     start_run,
 )
-from tests.api.conftest import Person, problem, until
+from tests.api.conftest import MakeCard, Person, problem, until
 from tests.api.test_agent_runs import (
     ENDED,
-    MakeCard,
     answer,
     events,
     pay,
     start,
-    subscribe,
     wait,
     wants_refund,
 )
 from tests.conftest import ChromaServer
 from workflows.agent_run import AgentRunWorkflow
-
-
-@pytest.fixture
-async def model(settings: Settings) -> AsyncIterator[Model]:
-    async with open_model(settings) as http:
-        yield Model(http)
-
-
-@pytest.fixture
-async def customer(
-    user: Person, admin: Person, card: MakeCard, workers: Client, chroma_url: str
-) -> Person:
-    """Somebody with a subscription."""
-    await subscribe(user, admin, card)
-    return user
 
 
 async def test_what_postgresql_cannot_store_is_refused(

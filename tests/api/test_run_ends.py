@@ -1,34 +1,17 @@
 """How runs end: each answer that is none, or not whole, has a name; nothing is paid for ever."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from temporalio.client import Client
 
-from config import Settings
-from tests.agent.support import Model, open_model
-from tests.api.conftest import Person, until
-from tests.api.test_agent_runs import MakeCard, ask, events, pay, subscribe, wants_refund
+from tests.agent.support import Model
+from tests.api.conftest import MakeCard, Person, until
+from tests.api.test_agent_runs import ask, events, pay, wants_refund
 
 SEARCH = {"tool_calls": [{"name": "search_memory", "arguments": {"query": "trains"}}]}
 HALF = {"text": "It is " + "very " * 20}
-
-
-@pytest.fixture
-async def model(settings: Settings) -> AsyncIterator[Model]:
-    async with open_model(settings) as http:
-        yield Model(http)
-
-
-@pytest.fixture
-async def customer(
-    user: Person, admin: Person, card: MakeCard, workers: Client, chroma_url: str
-) -> Person:
-    """Somebody with a subscription."""
-    await subscribe(user, admin, card)
-    return user
 
 
 @pytest.mark.parametrize(

@@ -1,45 +1,25 @@
 """What a user says while a run goes on: in order, never dropped, bounded."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from temporalio.client import Client
 
-from config import Settings
 from domain.agent_runs import MAX_UNREAD_MESSAGES
-from tests.agent.support import Model, open_model
-from tests.api.conftest import Person, problem, until
+from tests.agent.support import Model
+from tests.api.conftest import MakeCard, Person, problem, until
 from tests.api.test_agent_runs import (
     ENDED,
-    MakeCard,
     answer,
     pay,
     start,
-    subscribe,
     wait,
     wants_refund,
 )
 
 AT_ONCE = 8
 LETTERS_OF_THREE_BYTES = "\u4e2d"
-
-
-@pytest.fixture
-async def model(settings: Settings) -> AsyncIterator[Model]:
-    async with open_model(settings) as http:
-        yield Model(http)
-
-
-@pytest.fixture
-async def customer(
-    user: Person, admin: Person, card: MakeCard, workers: Client, chroma_url: str
-) -> Person:
-    """Somebody with a subscription."""
-    await subscribe(user, admin, card)
-    return user
 
 
 async def say(person: Person, run: dict[str, Any], text: str) -> Any:

@@ -404,6 +404,26 @@ async def test_entitlements_add_up(
     problem(reply, 404, "not_found")
 
 
+async def fail_renewal(
+    user: Person, made: dict[str, Any], settings: Settings, dev_server: Client
+) -> dict[str, Any]:
+    """Let a renewal fail, and return its payment retry once it waits for its next try."""
+    async with httpx.AsyncClient(base_url=settings.stripe.api_base or "", timeout=100) as sandbox:
+        await sandbox.post("/_sandbox/clock/advance", json={"seconds": 32 * 86_400})
+    mailbox = dev_server.get_workflow_handle(made["workflow_id"])
+    await mailbox.signal(SubscriptionWorkflow.hint, ["evt_by_hand"])
+    seen = await wait_status(user, made["subscription_id"], "past_due")
+    assert seen["access"] == "grace"
+
+    async def waiting() -> Any:
+        items = (await user.get("payment-retries"))["items"]
+        return items[0] if items and items[0]["next_attempt_at"] else None
+
+    retry: dict[str, Any] = await until(waiting)
+    assert retry["retry_status"] == "waiting"
+    return retry
+
+
 async def test_a_failed_renewal_is_retried_by_hand(
     admin: Person,
     user: Person,
@@ -420,19 +440,7 @@ async def test_a_failed_renewal_is_retried_by_hand(
     await add_card(user, await card(*declines))
     made = await subscribe(user, plan)
     await wait_status(user, made["subscription_id"], "active")
-    async with httpx.AsyncClient(base_url=settings.stripe.api_base or "", timeout=100) as sandbox:
-        await sandbox.post("/_sandbox/clock/advance", json={"seconds": 32 * 86_400})
-    mailbox = dev_server.get_workflow_handle(made["workflow_id"])
-    await mailbox.signal(SubscriptionWorkflow.hint, ["evt_by_hand"])
-    seen = await wait_status(user, made["subscription_id"], "past_due")
-    assert seen["access"] == "grace"
-
-    async def waiting() -> Any:
-        items = (await user.get("payment-retries"))["items"]
-        return items[0] if items and items[0]["next_attempt_at"] else None
-
-    retry = await until(waiting)
-    assert retry["retry_status"] == "waiting"
+    retry = await fail_renewal(user, made, settings, dev_server)
     path = f"payment-retries/{retry['payment_retry_id']}"
     assert retry["policy"] == {"name": name, "version": 1}
     assert (retry["attempt_count"], retry["attempts"]) == (0, [])

@@ -60,14 +60,10 @@ def token(text: str, attempt: int = 1) -> RunEventNote:
     return note("token", text=text, attempt=attempt, step=1)
 
 
-async def test_a_run_is_told_to_its_end(
-    http: httpx.AsyncClient, sessions: Sessions, key: str
-) -> None:
-    agent_run_id, call_id = await add_run(sessions), str(uuid4())
+def story(call_id: str) -> list[RunEventNote]:
+    """Return what the stream of a run tells, up to what the user says after a refused call."""
     call = {"call_id": call_id, "tool": "refund_payment", "arguments": {"reason": "[dim]é"}}
-    await append(
-        sessions,
-        agent_run_id,
+    return [
         note("status", run_status="running"),
         note("step", step="retrieve", waiting_for="chroma"),
         note("step", step="retrieve", passages=[{"number": 1}, {"number": 2}]),
@@ -88,7 +84,14 @@ async def test_a_run_is_told_to_its_end(
         note("approval_decided", call_id=call_id, decision="rejected", reason="too much"),
         note("tool_result", call_id=call_id, tool="refund_payment", result={"status": "rejected"}),
         note("message", role="user", text="thanks"),
-    )
+    ]
+
+
+async def test_a_run_is_told_to_its_end(
+    http: httpx.AsyncClient, sessions: Sessions, key: str
+) -> None:
+    agent_run_id, call_id = await add_run(sessions), str(uuid4())
+    await append(sessions, agent_run_id, *story(call_id))
     console = paper()
 
     async def is_thanked() -> bool:

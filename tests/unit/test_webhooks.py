@@ -35,13 +35,20 @@ def invoice(**details: Any) -> dict[str, Any]:
     return {"object": "invoice", "parent": {"subscription_details": details}}
 
 
-def older_shapes() -> list[tuple[dict[str, Any], Reference | None]]:
-    """Return objects as older API versions show them, by what moved since."""
+Shape = tuple[dict[str, Any], Reference | None]
+
+
+def older_shapes() -> list[Shape]:
+    """Return events as older API versions show their objects, by what moved since."""
+    invoices = [({"object": "invoice", **found}, named) for found, named in older_invoices()]
+    return [(event(found), named) for found, named in [*invoices, *older_others()]]
+
+
+def older_invoices() -> list[Shape]:
     ours = Reference(stripe_id="sub_1", our_id=OURS)
     line = {"type": "subscription", "metadata": METADATA}
     item = {"type": "invoiceitem", "metadata": {"subscription_id": str(uuid4())}}
-    paid = Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS)
-    shapes: list[tuple[dict[str, Any], Reference | None]] = [
+    return [
         # Invoices before 2025-03-31.basil: the subscription at the top.
         ({"subscription": "sub_1", "subscription_details": {"metadata": METADATA}}, ours),
         ({"subscription": {"id": "sub_1"}, "subscription_details": None}, ours_at_stripe()),
@@ -52,8 +59,12 @@ def older_shapes() -> list[tuple[dict[str, Any], Reference | None]]:
         ({"subscription": "sub_1", "lines": [line]}, ours_at_stripe()),
         ({"subscription": None, "lines": {"data": [line]}}, None),
     ]
-    invoices = [(event({"object": "invoice", **found}), named) for found, named in shapes]
-    others = [
+
+
+def older_others() -> list[Shape]:
+    ours = Reference(stripe_id="sub_1", our_id=OURS)
+    paid = Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS)
+    return [
         # The invoice of an intent and of a charge, and an intent's charges, were in themselves.
         ({"object": "payment_intent", "id": "pi_1", "invoice": "in_1", "metadata": {}}, None),
         (
@@ -85,7 +96,6 @@ def older_shapes() -> list[tuple[dict[str, Any], Reference | None]]:
             ours,
         ),
     ]
-    return invoices + [(event(found), named) for found, named in others]
 
 
 def ours_at_stripe() -> Reference:

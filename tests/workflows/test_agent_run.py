@@ -16,6 +16,7 @@ from temporalio.client import WorkflowHandle
 
 from api.temporal_calls import send_update
 from config import Settings
+from database.agent_models import AgentRun
 from database.tool_calls import ToolCallRepository
 from domain.agent_runs import NewRunMessage, RunStatus
 from domain.approvals import ApprovalCommand, Decision
@@ -32,6 +33,24 @@ SEARCH = {"name": "search_memory", "arguments": {"query": "trains"}}
 async def model(settings: Settings) -> AsyncIterator[Model]:
     async with open_model(settings) as http:
         yield Model(http)
+
+
+async def rejections(world: World, run: AgentRun) -> list[ApprovalCommand]:
+    """Return a no to each call of a run that waits for somebody's yes."""
+    async with world.sessions() as session:
+        pending = await ToolCallRepository(session).pending([run.agent_run_id])
+    return [
+        ApprovalCommand(
+            command_id=uuid4(),
+            agent_run_id=run.agent_run_id,
+            call_id=call.call_id,
+            args_sha256=approval.args_sha256,
+            decision=Decision.REJECT,
+            decided_by=run.user_id,
+            role="admin",
+        )
+        for approval, call in pending
+    ]
 
 
 async def test_silence_is_a_no(
@@ -67,17 +86,7 @@ async def test_a_decision_replays(
     await model.script(refund_call(uuid4()), {"text": "No."}, match=mark)
     handle = await start_run(world.env.client, customer.user_id, mark)
     row = await reach(world.sessions, handle, RunStatus.WAITING_APPROVAL)
-    async with world.sessions() as session:
-        ((approval, call),) = await ToolCallRepository(session).pending([row.agent_run_id])
-    command = ApprovalCommand(
-        command_id=uuid4(),
-        agent_run_id=row.agent_run_id,
-        call_id=call.call_id,
-        args_sha256=approval.args_sha256,
-        decision=Decision.REJECT,
-        decided_by=customer.user_id,
-        role="admin",
-    )
+    (command,) = await rejections(world, row)
     verdict = await handle.execute_update(AgentRunWorkflow.decide, command)
     assert verdict.approval_status == "rejected"
     assert (await handle.execute_update(AgentRunWorkflow.decide, command)) == verdict
@@ -118,19 +127,7 @@ async def test_a_run_that_waits_continues_as_new(
     await model.script({"tool_calls": calls}, {"text": "No."}, match=mark)
     handle = await start_run(world.env.client, customer.user_id, mark, rotate_after=40)
     row = await reach(world.sessions, handle, RunStatus.WAITING_APPROVAL)
-    async with world.sessions() as session:
-        first, second = [
-            ApprovalCommand(
-                command_id=uuid4(),
-                agent_run_id=row.agent_run_id,
-                call_id=call.call_id,
-                args_sha256=approval.args_sha256,
-                decision=Decision.REJECT,
-                decided_by=customer.user_id,
-                role="admin",
-            )
-            for approval, call in await ToolCallRepository(session).pending([row.agent_run_id])
-        ]
+    first, second = await rejections(world, row)
     await handle.execute_update(AgentRunWorkflow.decide, first)
     begun = {(await handle.describe()).run_id}
     notes = [f"note {number}" for number in range(12)]

@@ -126,6 +126,26 @@ async def test_a_hint_for_nobody_ends_without_a_trace(world: World) -> None:
     assert await start_by_hint(nobody, "evt_of_nobody") is None
 
 
+async def change_card(customer: Customer, card: str, number: int) -> SubscriptionState:
+    """Hint at an event and change the card, again as long as the mailbox is busy rotating."""
+    command = SubscriptionCommand(
+        command_id=uuid4(),
+        kind=CommandKind.CHANGE_PAYMENT_METHOD,
+        stripe_payment_method_id=card,
+    )
+    await customer.mailbox.signal(SubscriptionWorkflow.hint, [f"evt_{number}"])
+    for _ in range(100):
+        try:
+            return await customer.mailbox.execute_update(
+                SubscriptionWorkflow.command,
+                command,
+                id=str(command.command_id),
+            )
+        except (WorkflowUpdateFailedError, RPCError):
+            await asyncio.sleep(0.05)
+    raise TimeoutError(number)
+
+
 async def test_rotation_loses_neither_commands_nor_hints(world: World) -> None:
     """Interleave commands and hints with a rotation every few events; all are answered."""
     customer = await world.subscribe("ok")
@@ -145,28 +165,12 @@ async def test_rotation_loses_neither_commands_nor_hints(world: World) -> None:
         task_queue=BILLING,
     )
 
-    async def ask(number: int) -> SubscriptionState:
-        command = SubscriptionCommand(
-            command_id=uuid4(),
-            kind=CommandKind.CHANGE_PAYMENT_METHOD,
-            stripe_payment_method_id=card,
-        )
-        await customer.mailbox.signal(SubscriptionWorkflow.hint, [f"evt_{number}"])
-        for _ in range(100):
-            try:
-                return await customer.mailbox.execute_update(
-                    SubscriptionWorkflow.command,
-                    command,
-                    id=str(command.command_id),
-                )
-            except (WorkflowUpdateFailedError, RPCError):
-                await asyncio.sleep(0.05)  # busy: it rotates
-        raise TimeoutError(number)
-
     answers = [
         answer
         for batch in range(5)
-        for answer in await asyncio.gather(*(ask(batch * 4 + number) for number in range(4)))
+        for answer in await asyncio.gather(
+            *(change_card(customer, card, batch * 4 + number) for number in range(4))
+        )
     ]
 
     assert {answer.subscription_status for answer in answers} == {"active"}

@@ -1,0 +1,87 @@
+"""Runs that meet what nobody foresaw, and workflows that are not where they should be."""
+
+from datetime import UTC, datetime
+from typing import NoReturn
+from uuid import UUID, uuid4
+
+import pytest
+from temporalio.client import Client
+from temporalio.testing import ActivityEnvironment
+
+from activities.agent_attempts import Attempts
+from activities.agent_desk import AgentDeskActivities
+from activities.agent_endings import EndingActivities
+from activities.agent_means import AgentMeans
+from activities.agent_steps import StepActivities
+from activities.run_stream import RunStream
+from adapters.llm.models import Models
+from adapters.llm.port import OnText, Progress
+from adapters.llm.prices import Prices
+from commands.findings import DoubtError
+from commands.open_runs import check_open_runs
+from config import Settings
+from database.session import Sessions
+from database.usage_records import UsageRepository
+from domain.agent_runs import RunEnd, RunRequest, RunStatus, StepOrder
+from domain.errors import ApplicationError
+from domain.llm import ModelRequest
+from domain.routing import ModelNames
+from tests.api.conftest import Person
+from tests.unit.test_commands import reaching
+
+
+class DefectiveProvider:
+    """A provider whose code fails, after it has sent the request, with no error of ours."""
+
+    async def stream(self, request: ModelRequest, on_text: OnText, progress: Progress) -> NoReturn:
+        progress.was_sent = True
+        raise ZeroDivisionError
+
+
+@pytest.fixture
+async def run_id(customer: Person, sessions: Sessions) -> UUID:
+    """A run that is open and has no workflow."""
+    request = RunRequest(
+        agent_run_id=uuid4(),
+        user_id=customer.user_id,
+        agent="research",
+        prompt_version="v1",
+        input="hello",
+        conversation_id=uuid4(),
+    )
+    await ActivityEnvironment().run(AgentDeskActivities(sessions).open_run, request)
+    return request.agent_run_id
+
+
+async def test_what_nobody_foresaw_ends_a_run_at_once_and_is_paid_for(
+    customer: Person, sessions: Sessions, run_id: UUID
+) -> None:
+    prices, names = Prices("openai"), ModelNames(small="gpt-4.1", large="gpt-4.1")
+    means, env = AgentMeans(prices), ActivityEnvironment()
+    async with RunStream(sessions) as stream:
+        models, attempts = Models(DefectiveProvider(), prices), Attempts(sessions, names, means)
+        steps = StepActivities(sessions, models, attempts, stream)
+        order = StepOrder(agent_run_id=run_id, step=0, at=datetime.now(UTC))
+        with pytest.raises(ApplicationError) as caught:
+            await env.run(steps.think, order)
+        end = RunEnd(agent_run_id=run_id, run_status=RunStatus.FAILED)
+        await env.run(EndingActivities(sessions, means, stream).close_run, end)
+    assert (caught.value.error_code, caught.value.is_retryable) == ("internal_error", False)
+    assert "ZeroDivision" not in caught.value.message
+    async with sessions() as session:
+        (record,) = await UsageRepository(session).of_step(run_id, 0)
+    assert (record.usage_status, record.outcome) == ("settled", "internal_error")
+    assert record.completion_token_count == record.reserved_completion_token_count > 0
+    assert record.is_estimated
+
+
+async def test_a_run_whose_workflow_is_not_there_is_told_and_not_ended(
+    customer: Person, settings: Settings, sessions: Sessions, workers: Client, run_id: UUID
+) -> None:
+    """As from a worker at the wrong namespace, which must not end everybody's runs."""
+    with pytest.raises(DoubtError, match="no workflow at this address and namespace"):
+        await check_open_runs(reaching(settings, workers))
+    path = f"agent-runs/{run_id}"
+    assert (await customer.get(path))["run_status"] == "running"
+    canceled = await customer.post(f"{path}/cancel")
+    assert canceled.json()["run_status"] == "canceled", "the way out that the doctor names"
