@@ -21,6 +21,8 @@ with workflow.unsafe.imports_passed_through():
 
 # Reason: types of our own have to be named, or a checkpoint that holds them cannot be read back.
 _SERDE = JsonPlusSerializer(allowed_msgpack_modules=[(CallRef.__module__, CallRef.__name__)])
+# The patch by which a run that waits for a decision continues as new.
+WAITING_ROTATES = "a-waiting-run-continues-as-new"
 
 
 class Ending(Enum):
@@ -120,11 +122,17 @@ class GraphDriver:
         """
         if call.is_decided or call.expires_at is None or call.call_id in self._decided:
             return True
-        rotate_after = self._start.rotate_after
+        # Reason: runs that began before this was there have waited on with long histories.
+        can_rotate = workflow.patched(WAITING_ROTATES)
+
+        def is_long_by_now() -> bool:
+            is_suggested = workflow.info().is_continue_as_new_suggested()
+            return can_rotate and (is_suggested or is_long(self._start.rotate_after))
+
         with suppress(TimeoutError):
             await or_canceled(
                 workflow.wait_condition(
-                    lambda: call.call_id in self._decided or is_long(rotate_after),
+                    lambda: call.call_id in self._decided or is_long_by_now(),
                     timeout=max((call.expires_at - workflow.now()).total_seconds(), 0.001),
                     timeout_summary=f"approval of {call.tool}",
                 ),

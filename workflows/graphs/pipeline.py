@@ -104,9 +104,7 @@ class Pipeline:
 
 def is_long(rotate_after: int) -> bool:
     """Tell whether a run should continue as new before its history grows too long."""
-    info = workflow.info()
-    has_many = info.get_current_history_length() >= rotate_after
-    return has_many or info.is_continue_as_new_suggested()
+    return workflow.info().get_current_history_length() >= rotate_after
 
 
 def pipeline(hands: AgentHands, route: Route, rotate_after: int) -> StateGraph[Any]:
