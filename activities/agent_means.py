@@ -14,10 +14,10 @@ from activities.entitlements import standing_of
 from adapters.llm.prices import Prices
 from database.agent_models import AgentRun
 from database.usage_records import MODEL_CALL, RESERVED, UsageRepository
+from domain.base import Frozen
 from domain.budgets import Means, Price, Reservation, left, reserve, tighter
 from domain.ids import agent_run_workflow_id
 from domain.llm import TokenUsage
-from domain.messages import Frozen
 from domain.subscriptions import Access
 
 

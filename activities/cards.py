@@ -10,7 +10,6 @@ from adapters.stripe.cards import StripeCards
 from adapters.stripe.customers import StripeCustomers
 from database.payment_methods import PaymentMethodRepository
 from database.session import Sessions
-from domain.errands import ErrandResult, StripeErrand
 from domain.errors import (
     ConflictError,
     InvalidInputError,
@@ -19,6 +18,7 @@ from domain.errors import (
 )
 from domain.ids import errand_workflow_id
 from domain.seen import CardSeen
+from domain.stripe_operations import ErrandResult, StripeErrand
 from services.stripe_idempotency import post_once
 
 

@@ -7,9 +7,9 @@ from temporalio import activity
 from adapters.stripe.catalog import StripeCatalog
 from database.plans import PlanRepository
 from database.session import Sessions
-from domain.errands import ErrandResult, PlanRequest, StripeErrand
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import derived_id, errand_workflow_id
+from domain.stripe_operations import ErrandResult, PlanRequest, StripeErrand
 from services.stripe_idempotency import post_once
 
 COLUMNS = {"features": "features_data", "limits": "limits_data"}

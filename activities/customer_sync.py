@@ -8,9 +8,9 @@ from database.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.users import UserRepository
 from database.webhook_events import WebhookEventRepository
-from domain.errands import ErrandResult, StripeErrand
 from domain.errors import InvalidInputError
-from domain.webhooks import new_default_card
+from domain.stripe_operations import ErrandResult, StripeErrand
+from domain.webhooks.events import new_default_card
 
 
 class CustomerSyncActivities:

@@ -5,7 +5,7 @@ from temporalio import activity
 from adapters.mail import Mailer
 from database.session import Sessions
 from database.users import UserRepository
-from domain.mails import write_mail
+from domain.notifications import write_mail
 from domain.retry_messages import MailOrder
 
 

@@ -5,7 +5,7 @@ from email.message import EmailMessage
 import aiosmtplib
 
 from domain.errors import UnavailableError
-from domain.mails import Mail
+from domain.notifications import Mail
 
 SEND_TIMEOUT_SECONDS = 15.0
 NONE, STARTTLS, IMPLICIT = "none", "starttls", "implicit"

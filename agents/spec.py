@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.base import Duration
 from domain.llm import Difficulty
-from domain.messages import Duration
 
 
 class Pattern(StrEnum):

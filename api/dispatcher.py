@@ -22,7 +22,7 @@ from database.models import WebhookEvent
 from database.session import DATABASE_DOWN, Sessions, is_passing
 from database.webhook_events import unpacked
 from database.webhook_inbox import WebhookInboxRepository
-from domain.webhooks import (
+from domain.webhooks.events import (
     Handler,
     Owner,
     Reference,

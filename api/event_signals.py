@@ -12,7 +12,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.errors import from_temporal
 from domain.billing import SubscriptionStart
-from domain.errands import ErrandKind, StripeErrand
 from domain.ids import (
     derived_id,
     errand_workflow_id,
@@ -20,7 +19,8 @@ from domain.ids import (
     subscription_workflow_id,
 )
 from domain.payments import PaymentStart
-from domain.webhooks import Handler, Owner
+from domain.stripe_operations import ErrandKind, StripeErrand
+from domain.webhooks.events import Handler, Owner
 from workflows.payment import PaymentWorkflow
 from workflows.queues import BILLING
 from workflows.search_attributes import starting_attributes

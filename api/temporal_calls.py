@@ -18,9 +18,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import UpdateMethodMultiParam
 
 from api.errors import from_temporal, is_connect_failure
-from domain.errands import ErrandResult, StripeErrand
 from domain.errors import OutcomePendingError
 from domain.ids import errand_workflow_id
+from domain.stripe_operations import ErrandResult, StripeErrand
 from workflows.queues import BILLING
 from workflows.search_attributes import starting_attributes
 from workflows.stripe_errand import StripeErrandWorkflow

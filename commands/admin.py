@@ -15,7 +15,7 @@ from database.api_keys import revoke_all_keys
 from database.models import User
 from database.session import DATABASE_DOWN, make_engine, make_sessions
 from database.users import ADMIN, UserRepository, ensure_admin
-from domain.api_keys import make_api_key
+from domain.accounts import make_api_key
 from domain.errors import ConflictError, InvalidInputError, UnavailableError
 
 PASSWORD_BYTES = 18

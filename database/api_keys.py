@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import ApiKey, User
 from database.paging import Page, newest_first
-from domain.api_keys import digest, shown_prefix
+from domain.accounts import digest, shown_prefix
 
 
 class ApiKeyRepository:

@@ -12,7 +12,7 @@ from database.paging import Page, newest_first
 from domain.ids import payment_id
 from domain.payments import PaymentStatus
 from domain.seen import PaymentSeen
-from domain.webhooks import WebhookEventStatus
+from domain.webhooks.events import WebhookEventStatus
 
 
 class PaymentRepository:

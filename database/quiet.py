@@ -24,7 +24,7 @@ from domain.documents import DocumentStatus
 from domain.payments import PaymentStatus, RefundStatus
 from domain.retries import RetryStatus
 from domain.subscriptions import FINAL
-from domain.webhooks import WebhookEventStatus
+from domain.webhooks.events import WebhookEventStatus
 
 # Reason: nobody waits for an answer longer than this, and a row that was refused with 422 or 503
 # keeps none for ever.

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import WebhookEvent
 from database.paging import Page, newest_first
-from domain.webhooks import WebhookEventStatus
+from domain.webhooks.events import WebhookEventStatus
 
 
 def packed(body: bytes) -> bytes:

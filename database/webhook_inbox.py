@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from database.models import Payment, Subscription, User, WebhookEvent
 from database.payments import PaymentRepository
 from database.webhook_events import packed
-from domain.webhooks import Handler, Owner, Reference, WebhookEventStatus
+from domain.webhooks.events import Handler, Owner, Reference, WebhookEventStatus
 
 # Reason: an insert into the table, not the class, goes out as one pipelined `executemany`.
 _TABLE = cast("Table", WebhookEvent.__table__)

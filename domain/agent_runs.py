@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from domain.messages import Frozen
+from domain.base import Frozen
 
 ROTATE_AFTER = 1_000
 # So many messages may wait until the model reads them; more are refused.

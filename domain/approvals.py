@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from domain.base import Frozen
 from domain.errors import ConflictError, ForbiddenError
-from domain.messages import Frozen
 
 
 class Decision(StrEnum):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from domain.messages import Frozen
+from domain.base import Frozen
 from domain.parked import ParkedStep
 from domain.retries import RetryStatus, VersionedPolicy
 from domain.retry_messages import ROTATE_AFTER, LastResortOrder

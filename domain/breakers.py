@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from domain.messages import Frozen
+from domain.base import Frozen
 
 
 class BreakerState(StrEnum):

@@ -5,8 +5,8 @@ The run's own budget and what is left of the plan's limits hold together; the sm
 
 from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 
+from domain.base import Frozen
 from domain.errors import BudgetExceededError
-from domain.messages import Frozen
 
 # Fewer tokens than this are no answer: better to say that the budget is used up.
 MIN_COMPLETION_TOKENS = 16

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
+from domain.base import Frozen
 from domain.documents import Passage
-from domain.messages import Frozen
 
 _MARK = re.compile(r"\[(\d{1,6}(?:, ?\d{1,6})*)\]")
 EXCERPT_LENGTH = 300

@@ -6,9 +6,9 @@ spoke last, recent messages, relevant passages. A tool call is never parted from
 
 from collections.abc import Sequence
 
+from domain.base import Frozen
 from domain.errors import InvalidInputError
 from domain.llm import ChatMessage, Role
-from domain.messages import Frozen
 from domain.tokens import BYTES_PER_TOKEN, TOKENS_PER_MESSAGE, worst_case, worst_case_of_message
 
 # Of a tool's result that is too long, its end is kept too: it closes the fence.

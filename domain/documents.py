@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from domain.base import Frozen
 from domain.errors import InvalidInputError
-from domain.messages import Frozen
 
 PASSAGE_WORDS = 200
 # Reason: the small embedding model reads 256 word pieces; two of them mark begin and end.

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from domain.messages import Frozen
+from domain.base import Frozen
 from domain.subscriptions import Access
 
 _ORDER = (Access.FULL, Access.GRACE, Access.NONE)

@@ -7,8 +7,8 @@ will be a card: so nobody is told that a renewal is charged.
 from collections.abc import Iterator
 from datetime import datetime
 
+from domain.base import Frozen
 from domain.declines import CARD_REFUSED, LIMIT_REACHED, NO_CARD
-from domain.messages import Frozen
 from domain.parked import ParkedStep
 from domain.retries import CLOSED, RetryStatus
 from domain.subscriptions import FINAL, Access, SubscriptionStatus

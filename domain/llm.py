@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from domain.messages import Frozen
+from domain.base import Frozen
 
 
 class Role(StrEnum):

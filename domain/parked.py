@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from domain.messages import Frozen
+from domain.base import Frozen
 
 # Reason: what needs a person is not asked of Stripe every minute, and never forgotten.
 _PAUSES = (

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from domain.messages import Frozen
+from domain.base import Frozen
 from domain.parked import ParkedStep
 from domain.retry_messages import ROTATE_AFTER
 from domain.seen import IntentSeen

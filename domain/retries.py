@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from pydantic import Field, field_validator
 
+from domain.base import Duration, Frozen
 from domain.declines import CARD_REFUSED, DeclineClass, classify
-from domain.messages import Duration, Frozen
 
 # Reason: the card networks allow about this many retries of one card in 30 days (Visa: 15 to 20).
 CARD_ATTEMPT_LIMIT = 15

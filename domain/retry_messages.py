@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from domain.messages import Frozen
+from domain.base import Frozen
 from domain.parked import ParkedStep
 from domain.retries import (
     AttemptTrigger,

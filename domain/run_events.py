@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import field_validator
 
-from domain.messages import Frozen
+from domain.base import Frozen
 
 
 class RunEventKind(StrEnum):

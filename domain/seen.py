@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from domain.messages import Frozen
+from domain.base import Frozen
 from domain.subscriptions import SubscriptionStatus
 
 FIRST_INVOICE = "subscription_create"

@@ -7,7 +7,7 @@ and derive what has to happen here. Commands are *decided*: allowed, or refused 
 from datetime import datetime
 from enum import StrEnum
 
-from domain.messages import Frozen
+from domain.base import Frozen
 
 
 class SubscriptionStatus(StrEnum):

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from domain.base import Frozen
 from domain.llm import ChatMessage, ToolDefinition
-from domain.messages import Frozen
 
 BYTES_PER_TOKEN = 2
 TOKENS_PER_MESSAGE = 8

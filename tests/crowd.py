@@ -14,9 +14,9 @@ from database.models import PaymentRetry, Plan, Subscription, User
 from database.retry_policies import RetryPolicyRepository
 from database.users import UserRepository
 from domain.billing import SubscriptionRequest, SubscriptionStart
-from domain.errands import ErrandKind, PlanRequest
 from domain.ids import subscription_workflow_id
 from domain.retries import RetryPolicy
+from domain.stripe_operations import ErrandKind, PlanRequest
 from tests.world import World
 from workflows.queues import BILLING
 from workflows.subscription import SubscriptionWorkflow

@@ -11,7 +11,6 @@ from activities.payment_desk import PaymentDesk
 from database.models import Payment
 from database.payments import PaymentRepository
 from database.users import UserRepository
-from domain.errands import ErrandKind
 from domain.ids import payment_workflow_id
 from domain.payments import (
     PaymentRequest,
@@ -20,6 +19,7 @@ from domain.payments import (
     PaymentStatus,
     RefundOrder,
 )
+from domain.stripe_operations import ErrandKind
 from tests.world import World
 from workflows.payment import PaymentWorkflow
 from workflows.queues import BILLING

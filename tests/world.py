@@ -31,9 +31,9 @@ from domain.billing import (
     SubscriptionStart,
     SubscriptionState,
 )
-from domain.errands import ErrandKind, ErrandResult, PlanRequest, StripeErrand
 from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id
 from domain.retries import RetryPolicy
+from domain.stripe_operations import ErrandKind, ErrandResult, PlanRequest, StripeErrand
 from domain.subscriptions import FINAL, CommandKind, SubscriptionStatus
 from tests.checked import settle
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url

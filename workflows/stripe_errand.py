@@ -10,8 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.catalog import CatalogActivities
     from activities.customer_sync import CustomerSyncActivities
     from activities.setup_intents import SetupIntentActivities
-    from domain.errands import ErrandKind, ErrandResult, StripeErrand
     from domain.retry_messages import RetryCommandKind
+    from domain.stripe_operations import ErrandKind, ErrandResult, StripeErrand
     from workflows.recoveries import tell_payment_retry
     from workflows.timeouts import STRIPE_COMMAND
 

@@ -7,7 +7,7 @@ import stripe
 
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, required
-from domain.stripe_setup import (
+from domain.webhooks.endpoints import (
     MARK,
     MARK_NAME,
     WANTED_TYPES,

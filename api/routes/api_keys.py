@@ -10,7 +10,7 @@ from api.routing import ApiRouter
 from api.schemas.accounts import ApiKeyOut, MadeApiKey, NewApiKey
 from api.schemas.common import Listing, problems
 from database.api_keys import ApiKeyRepository
-from domain.api_keys import make_api_key
+from domain.accounts import make_api_key
 from domain.errors import NotFoundError
 
 router = ApiRouter(prefix="/api-keys", tags=["api-keys"])

@@ -27,7 +27,7 @@ from api.temporal_calls import run_errand
 from database.models import PaymentMethod
 from database.payment_methods import PaymentMethodRepository
 from database.session import Sessions
-from domain.errands import ErrandKind, StripeErrand
+from domain.stripe_operations import ErrandKind, StripeErrand
 
 
 class CardConvertor(StringConvertor):

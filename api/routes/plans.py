@@ -14,8 +14,8 @@ from api.temporal_calls import run_errand
 from database.plans import PlanRepository
 from database.retry_policies import RetryPolicyRepository
 from database.session import Sessions
-from domain.errands import ErrandKind, PlanRequest, StripeErrand
 from domain.errors import ConflictError, InvalidInputError
+from domain.stripe_operations import ErrandKind, PlanRequest, StripeErrand
 
 router = ApiRouter(prefix="/plans", tags=["plans"])
 

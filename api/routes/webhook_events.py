@@ -19,7 +19,7 @@ from api.schemas.common import NO_CARD, Listing, problems
 from database.models import WebhookEvent
 from database.webhook_events import WebhookEventRepository, unpacked
 from domain.errors import NotFoundError
-from domain.webhooks import WebhookEventStatus
+from domain.webhooks.events import WebhookEventStatus
 
 router = ApiRouter(prefix="/webhook-events", tags=["webhook-events"])
 

@@ -15,7 +15,7 @@ from api.request_limits import read_body
 from api.schemas.common import problems
 from config import StripeSettings
 from domain.errors import BadRequestError
-from domain.webhooks import type_label
+from domain.webhooks.events import type_label
 from observability import WEBHOOK_EVENTS
 
 _FOREIGN_VERSIONS = ForeignVersions()

@@ -16,7 +16,7 @@ from api.schemas.common import (
     Output,
 )
 from database.models import Plan
-from domain.messages import Duration
+from domain.base import Duration
 from domain.money import AMOUNT_MAX, CurrencyCode
 from domain.retries import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 

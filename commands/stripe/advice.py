@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from domain.stripe_setup import WEBHOOK_PATH
+from domain.webhooks.endpoints import WEBHOOK_PATH
 
 ANY_URL = f"https://<your API>{WEBHOOK_PATH}"
 SENDS_ITSELF = "sends its events to the API by itself"

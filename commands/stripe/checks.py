@@ -9,7 +9,7 @@ from commands.findings import DoubtError, UnwellError
 from commands.place import Place
 from commands.stripe.advice import ANY_URL, SENDS_ITSELF, setup_command
 from config import Settings
-from domain.stripe_setup import (
+from domain.webhooks.endpoints import (
     WEBHOOK_PATH,
     EndpointSnapshot,
     PortalSnapshot,

@@ -6,7 +6,7 @@ from pathlib import Path
 from adapters.stripe.setup import PINNED_VERSION, StripeSetup
 from commands.stripe.advice import setup_command
 from commands.stripe.changes import Changes
-from domain.stripe_setup import WANTED_TYPES, EndpointMade, EndpointSnapshot
+from domain.webhooks.endpoints import WANTED_TYPES, EndpointMade, EndpointSnapshot
 from services.stripe_idempotency import post_once
 
 _ANSWER_LOST = (

@@ -2,7 +2,7 @@
 
 from adapters.stripe.setup import StripeSetup
 from commands.stripe.changes import Changes
-from domain.stripe_setup import PORTAL_FEATURES, PortalSnapshot
+from domain.webhooks.endpoints import PORTAL_FEATURES, PortalSnapshot
 from services.stripe_idempotency import post_once
 
 

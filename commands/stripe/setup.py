@@ -11,7 +11,7 @@ from commands.stripe.endpoint import EndpointSetup
 from commands.stripe.portal import PortalSetup
 from config import StripeSettings
 from domain.errors import InvalidInputError
-from domain.stripe_setup import WEBHOOK_PATH
+from domain.webhooks.endpoints import WEBHOOK_PATH
 
 HERE = Place()
 

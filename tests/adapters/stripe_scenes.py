@@ -23,10 +23,10 @@ from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.billing import SubscriptionRequest
-from domain.errands import PlanRequest
 from domain.errors import CardDeclinedError
 from domain.payments import PaymentRequest, RefundOrder
 from domain.seen import KnownInvoices
+from domain.stripe_operations import PlanRequest
 from sandbox.stripe.app import Options, build
 
 BASE = "http://sandbox"

@@ -12,7 +12,7 @@ from database.models import WebhookEvent
 from database.session import Sessions
 from database.webhook_inbox import IncomingEvent, WebhookInboxRepository
 from domain.ids import subscription_workflow_id
-from domain.webhooks import WebhookEventStatus
+from domain.webhooks.events import WebhookEventStatus
 from tests.api.support import eventually
 
 

@@ -23,7 +23,7 @@ from config import Settings
 from database.models import WebhookEvent
 from database.session import DATABASE_DOWN, Sessions
 from database.webhook_inbox import IncomingEvent, WebhookInboxRepository
-from domain.webhooks import WebhookEventStatus
+from domain.webhooks.events import WebhookEventStatus
 from tests.api.events import hints, put, row_of, settled
 from tests.api.support import (
     add_subscription,

@@ -18,7 +18,7 @@ from api.foreign_versions import KNOWN_VERSION_COUNT, OTHERS, ForeignVersions
 from config import Settings
 from database.models import WebhookEvent
 from database.session import Sessions
-from domain.webhooks import WebhookEventStatus
+from domain.webhooks.events import WebhookEventStatus
 from tests.api.support import (
     add_subscription,
     add_user,

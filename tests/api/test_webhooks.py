@@ -19,7 +19,7 @@ from api.app import build_app
 from config import Settings
 from database.models import Base, WebhookEvent
 from database.session import Sessions, make_engine, make_sessions
-from domain.webhooks import WebhookEventStatus
+from domain.webhooks.events import WebhookEventStatus
 from tests.api.events import hints, settled
 from tests.api.support import (
     add_subscription,

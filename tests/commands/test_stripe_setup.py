@@ -22,7 +22,7 @@ from commands.stripe.checks import check_endpoint, check_portal, judge_endpoints
 from commands.stripe.setup import set_up_stripe
 from config import AuthSettings, Settings, StripeSettings
 from domain.errors import InvalidInputError, ProviderUnavailableError
-from domain.stripe_setup import WANTED_TYPES, WEBHOOK_PATH, EndpointSnapshot
+from domain.webhooks.endpoints import WANTED_TYPES, WEBHOOK_PATH, EndpointSnapshot
 from tests.checked import settle
 from tests.conftest import PROJECT, free_port, start_stand_in, wait_for_url
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.mail import IMPLICIT, NONE, STARTTLS, Mailer
 from domain.errors import UnavailableError
-from domain.mails import Mail
+from domain.notifications import Mail
 
 PASSWORD = "the password of the mail server"
 

@@ -15,12 +15,12 @@ from database.models import PaymentRetry
 from domain.agent_runs import RunStart
 from domain.billing import SubscriptionStart
 from domain.documents import IngestStart
-from domain.errands import ErrandKind, StripeErrand
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id
 from domain.payments import PaymentStart
 from domain.retries import RetryPolicy
 from domain.retry_messages import RetryStart
+from domain.stripe_operations import ErrandKind, StripeErrand
 from domain.subscriptions import CommandKind
 from tests.world import Customer, World
 from worker import WORKFLOWS

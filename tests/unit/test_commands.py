@@ -45,7 +45,7 @@ from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
 from database.users import ensure_admin
-from domain.api_keys import make_api_key
+from domain.accounts import make_api_key
 from domain.billing import EventNote
 from domain.errors import ConflictError, InvalidInputError, UnavailableError
 from tests.api.support import add_subscription, add_user, served

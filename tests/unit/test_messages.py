@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from domain import ids
-from domain.api_keys import digest, make_api_key, shown_prefix
+from domain.accounts import digest, make_api_key, shown_prefix
+from domain.base import Duration, format_duration
 from domain.billing import EventNote, SubscriptionCommand, SubscriptionOrder, SubscriptionRequest
 from domain.declines import NOT_CHARGED_CODES
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
-from domain.mails import write_mail
-from domain.messages import Duration, format_duration
 from domain.notes import (
     note_of_command,
     note_of_grace_end,
@@ -23,6 +22,7 @@ from domain.notes import (
     note_of_status,
     notes_of_report,
 )
+from domain.notifications import write_mail
 from domain.retries import ChargeResult, LastResort, RetryStatus
 from domain.retry_messages import ChargeOutcome, LastResortOrder, MailOrder, RetryReport
 from domain.seen import UnpaidInvoice

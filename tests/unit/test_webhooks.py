@@ -9,7 +9,7 @@ from temporalio import workflow
 
 from adapters.stripe.webhooks import TOLERANCE_SECONDS, verify_webhook
 from domain.errors import BadRequestError
-from domain.webhooks import (
+from domain.webhooks.events import (
     HANDLED_TYPES,
     Handler,
     Owner,

@@ -13,8 +13,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import PaymentAttempt, User
 from domain.billing import SubscriptionCommand
-from domain.errands import ErrandKind
 from domain.retries import CARD_ATTEMPT_LIMIT, RetryPolicy
+from domain.stripe_operations import ErrandKind
 from domain.subscriptions import CommandKind
 from tests.workflows.test_owed import (
     ONE_TRY,

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from database.models import PaymentMethod, User
-from domain.errands import ErrandKind, PlanRequest
 from domain.payments import PaymentStatus
 from domain.retries import LastResort, RetryPolicy
+from domain.stripe_operations import ErrandKind, PlanRequest
 from domain.subscriptions import CommandKind
 from tests.payers import start_paying
 from tests.world import STRIPE_HEADERS, Customer, World

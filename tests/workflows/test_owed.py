@@ -12,11 +12,11 @@ from temporalio.client import WorkflowUpdateFailedError
 from api.routes.subscriptions import explain_subscription
 from database.models import PaymentRetry, Subscription, User
 from domain.billing import SubscriptionRequest, SubscriptionStart
-from domain.errands import ErrandKind
 from domain.errors import ApplicationError
 from domain.ids import subscription_workflow_id
 from domain.payments import PaymentStatus
 from domain.retries import LastResort, OlderInvoices, RetryPolicy
+from domain.stripe_operations import ErrandKind
 from domain.subscriptions import CommandKind, SubscriptionStatus, access
 from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal, retry_now

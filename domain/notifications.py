@@ -1,7 +1,7 @@
 """What customers are told about a failed payment: in plain words, and only what did happen."""
 
+from domain.base import Frozen
 from domain.declines import LIMIT_REACHED, NO_CARD, NOT_CHARGED_CODES
-from domain.messages import Frozen
 from domain.retries import RetryStatus
 from domain.retry_messages import MailOrder
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from domain.messages import Frozen
+from domain.base import Frozen
 
 
 class ErrandKind(StrEnum):

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from domain.messages import Frozen
+from domain.base import Frozen
 from domain.payments import PAYMENT_HINT
 
 

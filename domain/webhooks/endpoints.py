@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from domain.messages import Frozen
-from domain.webhooks import HANDLED_TYPES, Handler
+from domain.base import Frozen
+from domain.webhooks.events import HANDLED_TYPES, Handler
 
 WEBHOOK_PATH = "/api/v1/webhooks/stripe"
 # By this metadata we know at Stripe what we made there.
