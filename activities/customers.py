@@ -5,9 +5,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from adapters.stripe.customers import StripeCustomers
+from database.accounts.users import UserRepository
 from database.models import User
 from database.session import Sessions
-from database.users import UserRepository
 from domain.errors import NotFoundError, ProviderRejectedError
 from services.stripe_idempotency import post_once
 

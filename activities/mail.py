@@ -3,8 +3,8 @@
 from temporalio import activity
 
 from adapters.mail import Mailer
+from database.accounts.users import UserRepository
 from database.session import Sessions
-from database.users import UserRepository
 from domain.notifications import write_mail
 from domain.retry_messages import MailOrder
 

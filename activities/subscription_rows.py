@@ -4,13 +4,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.subscription_view import dump_parked, state_of
+from database.accounts.users import UserRepository
 from database.invoices import InvoiceRepository
 from database.payment_methods import PaymentMethodRepository
 from database.plans import PlanRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
-from database.users import UserRepository
 from domain.billing import SubscriptionOrder, SubscriptionRequest, SubscriptionState
 from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id

@@ -13,10 +13,10 @@ from temporalio.client import Client
 from adapters.stripe.setup_intents import StripeSetupIntents
 from api.tokens import password_mark, read_token
 from config import Settings
-from database.api_keys import ApiKeyRepository
+from database.accounts.api_keys import ApiKeyRepository
+from database.accounts.users import ADMIN, UserRepository
 from database.models import User
 from database.session import Sessions
-from database.users import ADMIN, UserRepository
 from domain.errors import ForbiddenError, NotFoundError, UnauthorizedError
 
 Role = Literal["user", "admin"]

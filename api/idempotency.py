@@ -20,7 +20,7 @@ from api.card_guard import masked
 from api.deps import SessionsDep
 from api.errors import PROBLEM_TYPE, problem_body
 from api.schemas.common import NO_CARD
-from database.idempotency_keys import IdempotencyKeyRepository
+from database.accounts.idempotency_keys import IdempotencyKeyRepository
 from database.models import IdempotencyKey
 from database.session import Sessions
 from domain.errors import (

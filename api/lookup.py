@@ -5,8 +5,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from api.deps import Caller
+from database.accounts.users import UserRepository
 from database.session import Sessions
-from database.users import UserRepository
 from domain.errors import InvalidInputError, NotFoundError
 
 Row = TypeVar("Row")

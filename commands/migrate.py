@@ -6,8 +6,8 @@ from alembic import command
 from alembic.config import Config
 
 from config import Settings
+from database.accounts.users import ensure_admin
 from database.session import make_engine, make_sessions
-from database.users import ensure_admin
 from worker import connect
 from workflows.search_attributes import register
 

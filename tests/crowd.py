@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from temporalio.service import RPCError, RPCStatusCode
 
+from database.accounts.users import UserRepository
 from database.models import PaymentRetry, Plan, Subscription, User
 from database.retry_policies import RetryPolicyRepository
-from database.users import UserRepository
 from domain.billing import SubscriptionRequest, SubscriptionStart
 from domain.ids import subscription_workflow_id
 from domain.retries import RetryPolicy

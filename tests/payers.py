@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 from temporalio.client import WorkflowHandle
 
 from activities.payment_desk import PaymentDesk
+from database.accounts.users import UserRepository
 from database.models import Payment
 from database.payments import PaymentRepository
-from database.users import UserRepository
 from domain.ids import payment_workflow_id
 from domain.payments import (
     PaymentRequest,

@@ -18,13 +18,13 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from config import Settings
+from database.accounts.users import UserRepository
 from database.models import PaymentRetry, Plan, Subscription, SubscriptionEvent
 from database.payment_retries import PaymentRetryRepository
 from database.retry_policies import RetryPolicyRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
-from database.users import UserRepository
 from domain.billing import (
     SubscriptionCommand,
     SubscriptionRequest,

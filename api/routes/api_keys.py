@@ -9,7 +9,7 @@ from api.idempotency import Claim, OnceDep
 from api.routing import ApiRouter
 from api.schemas.accounts import ApiKeyOut, MadeApiKey, NewApiKey
 from api.schemas.common import Listing, problems
-from database.api_keys import ApiKeyRepository
+from database.accounts.api_keys import ApiKeyRepository
 from domain.accounts import make_api_key
 from domain.errors import NotFoundError
 

@@ -11,7 +11,7 @@ from api.routing import ApiRouter
 from api.schemas.accounts import TokenOut
 from api.schemas.common import problems
 from api.tokens import make_token
-from database.users import UserRepository
+from database.accounts.users import UserRepository
 from domain.errors import UnauthorizedError
 
 router = ApiRouter(prefix="/auth", tags=["auth"])

@@ -9,7 +9,7 @@ from api.passwords import hash_password
 from api.routing import ApiRouter
 from api.schemas.accounts import NewUser, UserOut
 from api.schemas.common import problems
-from database.users import ADMIN, UserRepository
+from database.accounts.users import ADMIN, UserRepository
 from domain.errors import ConflictError, ForbiddenError, InvalidInputError
 from domain.ids import derived_id
 

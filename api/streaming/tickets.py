@@ -17,10 +17,10 @@ from api.deps import Caller, CallerDep, SessionsDep, SettingsDep, authenticate
 from api.routing import ApiRouter
 from api.schemas.common import problems
 from config import Settings
-from database.api_keys import ApiKeyRepository
+from database.accounts.api_keys import ApiKeyRepository
+from database.accounts.tickets import TicketRepository
+from database.accounts.users import ADMIN, UserRepository
 from database.session import Sessions
-from database.tickets import TicketRepository
-from database.users import ADMIN, UserRepository
 from domain.errors import UnauthorizedError
 
 TICKET_TTL = timedelta(seconds=60)

@@ -13,9 +13,9 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from api.deps import Caller
-from database.api_keys import ApiKeyRepository
+from database.accounts.api_keys import ApiKeyRepository
+from database.accounts.users import ADMIN, UserRepository
 from database.session import DATABASE_DOWN, Sessions
-from database.users import ADMIN, UserRepository
 from domain.errors import TooManyRequestsError
 
 # In one API process, WebSockets and server-sent events together.

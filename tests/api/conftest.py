@@ -15,8 +15,8 @@ from adapters.tls import trusted
 from api.app import build_app
 from api.tokens import make_token
 from config import Settings
+from database.accounts.users import ensure_admin
 from database.session import Sessions
-from database.users import ensure_admin
 from tests.agent.support import Model, open_model
 
 API = "/api/v1"

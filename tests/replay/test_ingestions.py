@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client
 
+from database.accounts.users import UserRepository
 from database.documents import DocumentRepository
 from database.session import Sessions
-from database.users import UserRepository
 from domain.documents import IngestOutcome, IngestStart
 from domain.ids import ingest_workflow_id
 from tests.replay.test_replay import HISTORIES, keep

@@ -40,11 +40,11 @@ from config import (
     StripeSettings,
     TemporalSettings,
 )
+from database.accounts.users import ensure_admin
 from database.models import User
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
-from database.users import ensure_admin
 from domain.accounts import make_api_key
 from domain.billing import EventNote
 from domain.errors import ConflictError, InvalidInputError, UnavailableError

@@ -7,7 +7,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.api_keys import ApiKeyRepository
+from database.accounts.api_keys import ApiKeyRepository
 from database.models import User
 from domain.errors import ConflictError
 
