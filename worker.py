@@ -65,8 +65,8 @@ from activities.subscriptions import SubscriptionActivities
 from activities.tool_effects import tool_effects
 from adapters.chroma import open_chroma
 from adapters.embeddings import Embedder, open_embedder
-from adapters.llm.models import Models, open_models
-from adapters.llm.prices import Prices
+from adapters.llm.gateway import Models, open_models
+from adapters.llm.pricing import Prices
 from adapters.mail import Mailer
 from adapters.pages import PageFetcher
 from adapters.status_server import Page, Pages, serving_status
@@ -81,7 +81,7 @@ from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
-from domain.routing import ModelNames
+from domain.llm.routing import ModelNames
 from observability import METRICS_CONTENT_TYPE, configure_logging, make_runtime, render_metrics
 from services.releases import release_of, retry_parked_of_other_releases
 from workflows.agent_run import AgentRunWorkflow

@@ -10,7 +10,7 @@ from activities.agent_means import AgentMeans, Call, source_key
 from activities.agent_settlement import LOST, settle_lost
 from activities.model_windows import Windows
 from activities.step_failures import CIRCUIT_OPEN, TOO_LONG, failure_of
-from adapters.llm.port import Progress
+from adapters.llm.provider import Progress
 from agents.registry import find_agent
 from database.agent_runs import RunAtStep
 from database.run_events import RunEventRepository
@@ -18,10 +18,10 @@ from database.session import Sessions
 from domain.agent_runs import StepOrder
 from domain.budgets import Reservation
 from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
-from domain.llm import ModelRequest, TokenUsage
-from domain.routing import RATE_LIMITED, ModelNames, route
+from domain.llm.messages import ModelRequest, TokenUsage
+from domain.llm.routing import RATE_LIMITED, ModelNames, route
+from domain.llm.token_estimates import worst_case
 from domain.run_events import RunEventKind, RunEventNote
-from domain.tokens import worst_case
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"

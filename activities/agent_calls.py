@@ -24,8 +24,8 @@ from domain.agent_runs import CallRef, RunStatus, StepOrder
 from domain.approvals import ApprovalStatus, args_digest
 from domain.errors import InvalidInputError
 from domain.ids import call_id
-from domain.llm import RequestedCall, Role
-from domain.repairs import read_arguments
+from domain.llm.messages import RequestedCall, Role
+from domain.llm.tool_arguments import read_arguments
 from domain.run_events import RunEventKind, RunEventNote, storable
 from domain.tool_calls import ToolCallStatus
 

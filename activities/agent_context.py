@@ -13,7 +13,7 @@ from database.agent_models import AgentRun, Message
 from database.messages import MessageRepository
 from domain.citations import CitedPassage
 from domain.context import NumberedPassage, Sources, assemble
-from domain.llm import (
+from domain.llm.messages import (
     ChatMessage,
     GivenCall,
     ProviderParts,
@@ -21,7 +21,7 @@ from domain.llm import (
     Role,
     ToolDefinition,
 )
-from domain.tokens import worst_case_of_message, worst_case_of_tools
+from domain.llm.token_estimates import worst_case_of_message, worst_case_of_tools
 
 
 class Prompt(NamedTuple):

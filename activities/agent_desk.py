@@ -20,7 +20,7 @@ from database.usage_records import UsageRepository
 from domain.agent_runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
 from domain.errors import ConflictError, IllegalCommandError, NotFoundError
 from domain.ids import agent_run_workflow_id, message_key
-from domain.llm import Role
+from domain.llm.messages import Role
 from domain.run_events import RunEventKind, RunEventNote
 
 TITLE_LENGTH = 80

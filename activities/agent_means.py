@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.agent_admission import no_access, place_of
 from activities.entitlements import standing_of
-from adapters.llm.prices import Prices
+from adapters.llm.pricing import Prices
 from database.agent_models import AgentRun
 from database.usage_records import MODEL_CALL, RESERVED, UsageRepository
 from domain.base import Frozen
 from domain.budgets import Means, Price, Reservation, left, reserve, tighter
 from domain.ids import agent_run_workflow_id
-from domain.llm import TokenUsage
+from domain.llm.messages import TokenUsage
 from domain.subscriptions import Access
 
 

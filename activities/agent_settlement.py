@@ -8,8 +8,8 @@ from activities.agent_means import AgentMeans
 from database.agent_models import UsageRecord
 from database.run_events import RunEventRepository
 from database.usage_records import RESERVED
-from domain.llm import TokenUsage
-from domain.tokens import worst_case
+from domain.llm.messages import TokenUsage
+from domain.llm.token_estimates import worst_case
 
 LOST = "lost"
 

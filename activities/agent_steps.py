@@ -13,8 +13,8 @@ from activities.agent_attempts import CANCELED, SUCCEEDED, Attempt, Attempts
 from activities.agent_calls import CheckedCall, check, enter
 from activities.run_stream import RunStream
 from activities.step_failures import check_answer, finish_of
-from adapters.llm.models import Models
-from adapters.llm.port import Progress
+from adapters.llm.gateway import Models
+from adapters.llm.provider import Progress
 from agents.registry import find_agent
 from database.agent_models import AgentRun, Approval, ToolCall
 from database.agent_runs import AgentRunRepository, RunAtStep
@@ -28,7 +28,7 @@ from domain.agent_runs import CallRef, RunFinish, StepOrder, StepReply
 from domain.approvals import ApprovalStatus
 from domain.errors import ApplicationError, NotFoundError
 from domain.ids import agent_run_workflow_id
-from domain.llm import ModelReply, Role
+from domain.llm.messages import ModelReply, Role
 from domain.run_events import RunEventKind, RunEventNote
 
 log = structlog.get_logger(__name__)

@@ -23,7 +23,7 @@ from database.tool_calls import ToolCallRepository
 from domain.agent_runs import ToolOrder
 from domain.approvals import ApprovalStatus, args_digest
 from domain.errors import ApplicationError, NotFoundError, UnavailableError
-from domain.llm import Role
+from domain.llm.messages import Role
 from domain.run_events import RunEventKind, RunEventNote, storable
 from domain.tool_calls import ToolCallStatus
 from observability import TOOL_CALLS

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from domain.agent_runs import RunFinish
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
-from domain.llm import FinishReason, ModelReply
+from domain.llm.messages import FinishReason, ModelReply
 
 CIRCUIT_OPEN = "model_circuit_open"
 TOO_LONG = "model_context_too_long"

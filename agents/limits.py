@@ -7,7 +7,7 @@ from agents.spec import AgentSpec
 from agents.tools import TOOLS
 from domain.agent_runs import MAX_UNREAD_MESSAGES, TOO_MANY_MESSAGES
 from domain.errors import ApplicationError, InvalidInputError, TooManyRequestsError
-from domain.tokens import TOKENS_PER_MESSAGE, Unread, worst_case, worst_case_of_tools
+from domain.llm.token_estimates import TOKENS_PER_MESSAGE, Unread, worst_case, worst_case_of_tools
 
 # What the model has called last, and the results of it, find room beside what a user says.
 RESULT_TOKENS = 512

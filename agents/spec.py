@@ -6,7 +6,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.base import Duration
-from domain.llm import Difficulty
+from domain.llm.messages import Difficulty
 
 
 class Pattern(StrEnum):

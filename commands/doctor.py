@@ -28,7 +28,7 @@ from commands.stripe.checks import check_endpoint, check_portal
 from config import MailSecurity, Settings
 from database.session import make_engine
 from domain.errors import ApplicationError, UnavailableError
-from domain.llm import TokenUsage
+from domain.llm.messages import TokenUsage
 from worker import connect
 from workflows.search_attributes import ALL
 

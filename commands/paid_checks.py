@@ -1,12 +1,12 @@
 """Checks that cost something: one streamed tool call of each model."""
 
-from adapters.llm.models import Models, open_models
-from adapters.llm.port import Progress
-from adapters.llm.prices import Prices
+from adapters.llm.gateway import Models, open_models
+from adapters.llm.pricing import Prices
+from adapters.llm.provider import Progress
 from commands.findings import DoubtError, UnwellError
 from config import LLMSettings, Settings
 from domain.errors import ApplicationError
-from domain.llm import (
+from domain.llm.messages import (
     ChatMessage,
     FinishReason,
     ModelReply,

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from database.agent_models import AgentRun, Conversation, Message
-from domain.llm import Role
-from domain.tokens import TOKENS_PER_MESSAGE, Unread, tokens_of_bytes
+from domain.llm.messages import Role
+from domain.llm.token_estimates import TOKENS_PER_MESSAGE, Unread, tokens_of_bytes
 
 
 def _add() -> Select[UUID]:

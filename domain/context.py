@@ -8,8 +8,13 @@ from collections.abc import Sequence
 
 from domain.base import Frozen
 from domain.errors import InvalidInputError
-from domain.llm import ChatMessage, Role
-from domain.tokens import BYTES_PER_TOKEN, TOKENS_PER_MESSAGE, worst_case, worst_case_of_message
+from domain.llm.messages import ChatMessage, Role
+from domain.llm.token_estimates import (
+    BYTES_PER_TOKEN,
+    TOKENS_PER_MESSAGE,
+    worst_case,
+    worst_case_of_message,
+)
 
 # Of a tool's result that is too long, its end is kept too: it closes the fence.
 CUT_MARK = "\n[... cut ...]\n"

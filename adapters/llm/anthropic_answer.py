@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from adapters.llm.port import Incoming
+from adapters.llm.provider import Incoming
 from adapters.llm.reading import Json, a_count, a_text, an_object, objects
 from adapters.llm.usage import read_anthropic
-from domain.llm import FinishReason, RequestedCall
+from domain.llm.messages import FinishReason, RequestedCall
 
 # Reason: `pause_turn` is left out: the model has not ended, and only a server's own tools pause it.
 _FINISH_REASONS = {

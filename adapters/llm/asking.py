@@ -16,12 +16,12 @@ from adapters.llm.errors import (
     translated,
     unreadable,
 )
-from adapters.llm.port import Incoming, OnText, Progress
+from adapters.llm.provider import Incoming, OnText, Progress
 from adapters.llm.reading import Json
 from adapters.llm.refusals import Refusals
 from adapters.llm.streams import Stream, bodies
 from domain.errors import ApplicationError
-from domain.llm import FinishReason, ModelReply, ModelRequest, RequestedCall
+from domain.llm.messages import FinishReason, ModelReply, ModelRequest, RequestedCall
 
 log = structlog.get_logger(__name__)
 

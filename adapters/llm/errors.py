@@ -17,7 +17,7 @@ import httpx2
 import structlog
 
 from adapters.llm.limits import find_rate, find_window, is_above_rate
-from adapters.llm.port import Progress
+from adapters.llm.provider import Progress
 from adapters.llm.reading import a_text, an_object
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
 

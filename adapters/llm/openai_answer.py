@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.llm.port import Incoming
+from adapters.llm.provider import Incoming
 from adapters.llm.reading import Json, a_text, an_object, objects, texts
 from adapters.llm.usage import read_openai
-from domain.llm import FinishReason, RequestedCall
+from domain.llm.messages import FinishReason, RequestedCall
 
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from adapters.llm.openai_answer import EXTRA, REASONING_FIELDS
-from adapters.llm.port import arguments_of
+from adapters.llm.provider import arguments_of
 from adapters.llm.turns import own_parts, sent_ids, turns_of
-from domain.llm import ChatMessage, ModelRequest, ProviderParts, RequestedCall
+from domain.llm.messages import ChatMessage, ModelRequest, ProviderParts, RequestedCall
 
 
 def wire_messages(request: ModelRequest) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 
-from domain.llm import ChatMessage, ModelRequest, ProviderParts, RequestedCall, Role
+from domain.llm.messages import ChatMessage, ModelRequest, ProviderParts, RequestedCall, Role
 
 # Nine letters or digits: Mistral takes no other ids, and everybody else takes these.
 ID_LENGTH = 9

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from adapters.llm.reading import Json, a_count, an_object, count_of
-from domain.llm import TokenUsage
+from domain.llm.messages import TokenUsage
 
 
 class Reported(NamedTuple):

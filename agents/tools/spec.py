@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from domain.llm import ToolDefinition
+from domain.llm.messages import ToolDefinition
 
 
 class Arguments(BaseModel):

@@ -12,7 +12,7 @@ from api.schemas.common import MASKED, Count, Input, Name, Output, Title
 from database.agent_models import AgentRun, Approval, Message, ToolCall, UsageRecord
 from domain.agent_runs import OnBusy, RunFinish, RunStatus, UsageTotal
 from domain.approvals import ApprovalStatus, Decision
-from domain.llm import Role
+from domain.llm.messages import Role
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000), MASKED]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

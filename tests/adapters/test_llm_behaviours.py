@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import structlog
 
-from adapters.llm.models import Models, open_models
-from adapters.llm.port import OVERRUN_PIECES, Progress
-from adapters.llm.prices import Prices
+from adapters.llm.gateway import Models, open_models
+from adapters.llm.pricing import Prices
+from adapters.llm.provider import OVERRUN_PIECES, Progress
 from domain.errors import ApplicationError
-from domain.llm import (
+from domain.llm.messages import (
     ChatMessage,
     FinishReason,
     ModelReply,
@@ -20,7 +20,7 @@ from domain.llm import (
     Role,
     ToolDefinition,
 )
-from domain.tokens import worst_case
+from domain.llm.token_estimates import worst_case
 from tests.sandbox import llm_server
 from tests.sandbox.llm_server import ModelServer
 

@@ -4,7 +4,7 @@ import pytest
 
 from adapters.llm.errors import Fault, translated
 from adapters.llm.limits import find_output_limit, find_window, is_above_rate
-from adapters.llm.port import Progress
+from adapters.llm.provider import Progress
 
 
 @pytest.mark.parametrize(

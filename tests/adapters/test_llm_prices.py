@@ -22,8 +22,8 @@ from decimal import Decimal
 
 import pytest
 
-from adapters.llm.prices import Prices
-from domain.llm import TokenUsage
+from adapters.llm.pricing import Prices
+from domain.llm.messages import TokenUsage
 
 # Provider, model, (prompt, completion, cached, cache write, reasoning), cents.
 CASES = [

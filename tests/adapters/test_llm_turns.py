@@ -8,7 +8,7 @@ import pytest
 from adapters.llm.anthropic_request import wire_request
 from adapters.llm.openai_messages import wire_messages
 from adapters.llm.turns import turns_of
-from domain.llm import ChatMessage, ModelRequest, ProviderParts, RequestedCall, Role
+from domain.llm.messages import ChatMessage, ModelRequest, ProviderParts, RequestedCall, Role
 
 MODEL = "magistral"
 NINE = re.compile(r"[A-Za-z0-9]{9}")

@@ -14,9 +14,9 @@ from activities.agent_endings import EndingActivities
 from activities.agent_means import AgentMeans
 from activities.agent_steps import StepActivities
 from activities.run_stream import RunStream
-from adapters.llm.models import Models
-from adapters.llm.port import OnText, Progress
-from adapters.llm.prices import Prices
+from adapters.llm.gateway import Models
+from adapters.llm.pricing import Prices
+from adapters.llm.provider import OnText, Progress
 from commands.findings import DoubtError
 from commands.open_runs import check_open_runs
 from config import Settings
@@ -24,8 +24,8 @@ from database.session import Sessions
 from database.usage_records import UsageRepository
 from domain.agent_runs import RunEnd, RunRequest, RunStatus, StepOrder
 from domain.errors import ApplicationError
-from domain.llm import ModelRequest
-from domain.routing import ModelNames
+from domain.llm.messages import ModelRequest
+from domain.llm.routing import ModelNames
 from tests.api.conftest import Person
 from tests.unit.test_commands import reaching
 

@@ -19,7 +19,7 @@ from database.tool_calls import ToolCallRepository
 from domain.agent_runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
 from domain.approvals import ApprovalCommand, Decision
 from domain.errors import IllegalCommandError, NotFoundError
-from domain.llm import GivenCall, ProviderParts, Role
+from domain.llm.messages import GivenCall, ProviderParts, Role
 from tests.api.support import add_subscription, add_user
 from tests.streams import add_run, append, finish, step
 

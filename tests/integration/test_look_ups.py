@@ -22,7 +22,7 @@ from database.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agent_runs import StepOrder
 from domain.errors import UnavailableError
-from domain.llm import Role
+from domain.llm.messages import Role
 from tests.integration.test_pages import page, reply
 from tests.streams import add_run, finish
 

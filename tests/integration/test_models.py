@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.llm.models import Models, open_models
-from adapters.llm.port import Progress
-from adapters.llm.prices import Cost, Prices
+from adapters.llm.gateway import Models, open_models
+from adapters.llm.pricing import Cost, Prices
+from adapters.llm.provider import Progress
 from adapters.tls import trusted
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
-from domain.llm import (
+from domain.llm.messages import (
     ChatMessage,
     FinishReason,
     ModelRequest,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from adapters.llm.models import open_models
-from adapters.llm.openai_models import limit_name
-from adapters.llm.port import Progress
-from adapters.llm.prices import Prices
+from adapters.llm.gateway import open_models
+from adapters.llm.openai_provider import limit_name
+from adapters.llm.pricing import Prices
+from adapters.llm.provider import Progress
 from domain.errors import ApplicationError
-from domain.llm import (
+from domain.llm.messages import (
     ChatMessage,
     FinishReason,
     ModelReply,

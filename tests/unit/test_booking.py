@@ -8,11 +8,11 @@ import pytest
 
 from activities.agent_attempts import Attempt, booked
 from activities.agent_context import Prompt
-from adapters.llm.port import Progress
+from adapters.llm.provider import Progress
 from agents.registry import find_agent
 from domain.agent_runs import StepOrder
 from domain.budgets import Reservation
-from domain.llm import ChatMessage, ModelRequest, Role, TokenUsage
+from domain.llm.messages import ChatMessage, ModelRequest, Role, TokenUsage
 
 LIMIT = 100
 PROMPT = 400

@@ -18,7 +18,7 @@ from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from temporalio.client import Client
 
-from adapters.llm.prices import Prices
+from adapters.llm.pricing import Prices
 from agents import registry
 from api.app import build_app
 from commands.admin import create_admin

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from domain.context import CUT_MARK, NumberedPassage, Sources, assemble, group
 from domain.errors import InvalidInputError
-from domain.llm import ChatMessage, RequestedCall, Role
-from domain.tokens import TOKENS_PER_MESSAGE, worst_case, worst_case_of_message
+from domain.llm.messages import ChatMessage, RequestedCall, Role
+from domain.llm.token_estimates import TOKENS_PER_MESSAGE, worst_case, worst_case_of_message
 
 ROOMY = 100_000
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidInputError
-from domain.repairs import read_arguments
+from domain.llm.tool_arguments import read_arguments
 
 # What a database can keep: no NUL, no half of a surrogate pair.
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))

@@ -4,9 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.breakers import Breaker, BreakerRules, BreakerState, admit, fail, release, succeed
-from domain.llm import Difficulty
-from domain.routing import FAILURES_BEFORE_FALLBACK, ModelNames, is_failure, route
+from domain.llm.circuit_breaker import (
+    Breaker,
+    BreakerRules,
+    BreakerState,
+    admit,
+    fail,
+    release,
+    succeed,
+)
+from domain.llm.messages import Difficulty
+from domain.llm.routing import FAILURES_BEFORE_FALLBACK, ModelNames, is_failure, route
 
 NAMES = ModelNames(small="s", large="l", fallback="f")
 LONELY = ModelNames(small="s", large="l")

@@ -7,7 +7,7 @@ from activities.step_failures import CIRCUIT_OPEN, NO_ANSWER, check_answer, fail
 from agents.registry import find_agent
 from domain.agent_runs import RunFinish
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
-from domain.llm import FinishReason, ModelReply
+from domain.llm.messages import FinishReason, ModelReply
 
 INCOMPLETE = "model_stream_incomplete"
 

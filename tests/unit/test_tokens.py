@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.llm import ChatMessage, ProviderParts, RequestedCall, Role, ToolDefinition
-from domain.tokens import (
+from domain.llm.messages import ChatMessage, ProviderParts, RequestedCall, Role, ToolDefinition
+from domain.llm.token_estimates import (
     TOKENS_PER_MESSAGE,
     worst_case,
     worst_case_of_message,

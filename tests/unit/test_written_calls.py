@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.written_calls import has_call_as_text
+from domain.llm.calls_as_text import has_call_as_text
 
 TOOLS = ("search_memory", "refund_payment")
 

@@ -13,10 +13,10 @@ from adapters.llm.errors import (
     Fault,
     is_unsent,
 )
-from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.provider import CONNECT_SECONDS, Incoming, OnText, Progress
 from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
-from domain.llm import ModelReply, ModelRequest
+from domain.llm.messages import ModelReply, ModelRequest
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 

@@ -6,12 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from adapters.llm.port import ModelProvider, OnText, Progress
-from adapters.llm.prices import Prices
-from domain.breakers import Breaker, BreakerRules, BreakerState, admit, fail, release, succeed
+from adapters.llm.pricing import Prices
+from adapters.llm.provider import ModelProvider, OnText, Progress
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
-from domain.llm import ModelReply, ModelRequest, TokenUsage
-from domain.routing import is_failure
+from domain.llm.circuit_breaker import (
+    Breaker,
+    BreakerRules,
+    BreakerState,
+    admit,
+    fail,
+    release,
+    succeed,
+)
+from domain.llm.messages import ModelReply, ModelRequest, TokenUsage
+from domain.llm.routing import is_failure
 from observability import CIRCUIT_BREAKER_STATE, LLM_COST_CENTS, LLM_REQUESTS, LLM_TOKENS
 
 RULES = BreakerRules()
@@ -141,12 +149,12 @@ async def open_models(
     await prices.load()
     # Reason: each SDK takes a second to import, and a worker needs one of them.
     if provider == "anthropic":
-        from adapters.llm.anthropic_models import AnthropicModels  # noqa: PLC0415
+        from adapters.llm.anthropic_provider import AnthropicModels  # noqa: PLC0415
 
         async with AnthropicModels.opened(base_url, api_key, timeout_seconds) as anthropic:
             yield Models(anthropic, prices)
     else:
-        from adapters.llm.openai_models import OpenAIModels  # noqa: PLC0415
+        from adapters.llm.openai_provider import OpenAIModels  # noqa: PLC0415
 
         async with OpenAIModels.opened(base_url, api_key, timeout_seconds) as openai:
             yield Models(openai, prices)

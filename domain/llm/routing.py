@@ -1,7 +1,7 @@
 """Which model answers: by how difficult the step is, and by what went wrong so far."""
 
 from domain.base import Frozen
-from domain.llm import Difficulty
+from domain.llm.messages import Difficulty
 
 FAILURES_BEFORE_FALLBACK = 2
 

@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 from typing import NamedTuple
 
-from domain.llm import TokenUsage
+from domain.llm.messages import TokenUsage
 
 MILLION = 1_000_000
 CENTS_PER_DOLLAR = 100

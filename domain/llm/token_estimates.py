@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from domain.base import Frozen
-from domain.llm import ChatMessage, ToolDefinition
+from domain.llm.messages import ChatMessage, ToolDefinition
 
 BYTES_PER_TOKEN = 2
 TOKENS_PER_MESSAGE = 8

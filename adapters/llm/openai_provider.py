@@ -13,10 +13,10 @@ from adapters.llm.errors import (
 )
 from adapters.llm.openai_answer import OpenAIAnswer
 from adapters.llm.openai_messages import wire_messages
-from adapters.llm.port import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.provider import CONNECT_SECONDS, Incoming, OnText, Progress
 from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
-from domain.llm import ModelReply, ModelRequest
+from domain.llm.messages import ModelReply, ModelRequest
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OPENAI_HOSTS = (".openai.com", ".openai.azure.com")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from domain.errors import InvalidInputError
-from domain.llm import FinishReason, ModelReply, ModelRequest, RequestedCall, TokenUsage
-from domain.repairs import read_arguments
+from domain.llm.calls_as_text import has_call_as_text
+from domain.llm.messages import FinishReason, ModelReply, ModelRequest, RequestedCall, TokenUsage
+from domain.llm.tool_arguments import read_arguments
 from domain.run_events import storable
-from domain.written_calls import has_call_as_text
 
 CONNECT_SECONDS = 5.0
 # What a server may write past the limit that it was given, before its stream is closed.
@@ -43,7 +43,7 @@ class Progress:
 
     @property
     def text(self) -> str:
-        """All that was seen of the answer, to be reckoned by `domain.tokens.worst_case`."""
+        """All that was seen of the answer, to be reckoned by `domain.llm.token_estimates.worst_case`."""
         return "".join(self.pieces)
 
     def see(self, piece: str) -> None:
