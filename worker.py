@@ -34,7 +34,6 @@ from activities.agent_tools import ToolActivities
 from activities.attempt_book import AttemptBook
 from activities.card_offers import CardOffers
 from activities.cards import CardActivities
-from activities.catalog import CatalogActivities
 from activities.charged_cards import ChargedCards
 from activities.charges import ChargeActivities
 from activities.charging import Charging
@@ -53,6 +52,7 @@ from activities.payments import (
     PaymentCancelActivities,
     PaymentRowActivities,
 )
+from activities.plans import CatalogActivities
 from activities.refund_book import RefundBook
 from activities.refunds import RefundActivities
 from activities.retries import RetryActivities

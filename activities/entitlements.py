@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Subscription
-from database.plans import PlanRepository
+from database.plans.plans import PlanRepository
 from domain.entitlements import Entitlements, Grant, combine
 from domain.subscriptions import Access, SubscriptionStatus, access
 

@@ -10,7 +10,7 @@ from database.invoices import InvoiceRepository
 from database.models import Subscription
 from database.payment_retries import PaymentRetryRepository
 from database.payments import PaymentRepository
-from database.plans import PlanRepository
+from database.plans.plans import PlanRepository
 from database.retry_policies import RetryPolicyRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository

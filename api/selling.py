@@ -7,7 +7,7 @@ from api.lookup import found
 from api.schemas.subscriptions import NewSubscription
 from database.models import Plan
 from database.payment_methods import PaymentMethodRepository
-from database.plans import PlanRepository
+from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
 from domain.billing import SubscriptionRequest

@@ -7,8 +7,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.cards import CardActivities
-    from activities.catalog import CatalogActivities
     from activities.customer_sync import CustomerSyncActivities
+    from activities.plans import CatalogActivities
     from activities.setup_intents import SetupIntentActivities
     from domain.retry_messages import RetryCommandKind
     from domain.stripe_operations import ErrandKind, ErrandResult, StripeErrand

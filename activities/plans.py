@@ -5,7 +5,7 @@ from typing import Any
 from temporalio import activity
 
 from adapters.stripe.catalog import StripeCatalog
-from database.plans import PlanRepository
+from database.plans.plans import PlanRepository
 from database.session import Sessions
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import derived_id, errand_workflow_id
