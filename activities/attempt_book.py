@@ -8,9 +8,9 @@ from database.payment_attempts import PaymentAttemptRepository
 from database.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from domain.declines import CARD_REFUSED, LIMIT_REACHED, DeclineClass, classify, is_card_lost
+from domain.payments.snapshots import ChargeableSeen, UnpaidInvoice
 from domain.retries import CARD_ATTEMPT_LIMIT, AttemptTrigger
 from domain.retry_messages import ChargeOrder, ChargeOutcome
-from domain.seen import ChargeableSeen, UnpaidInvoice
 
 RESERVED = "reserved"
 

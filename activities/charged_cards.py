@@ -3,9 +3,9 @@
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.ids import charge_key
+from domain.payments.snapshots import ChargeableSeen, UnpaidInvoice
 from domain.retries import AttemptTrigger
 from domain.retry_messages import ChargeOrder
-from domain.seen import ChargeableSeen, UnpaidInvoice
 from services.stripe_idempotency import post_once
 
 

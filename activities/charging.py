@@ -14,9 +14,9 @@ from database.models import PaymentAttempt
 from domain.declines import NO_CARD
 from domain.errors import CardDeclinedError, NotFoundError, ProviderRejectedError
 from domain.ids import charge_key
+from domain.payments.snapshots import ChargeableSeen, UnpaidInvoice
 from domain.retries import ChargeResult, RetryStatus, status_of_invoice
 from domain.retry_messages import ChargeOrder, ChargeOutcome
-from domain.seen import ChargeableSeen, UnpaidInvoice
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
 from services.stripe_idempotency import finish, post_once
 

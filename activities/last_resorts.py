@@ -2,18 +2,18 @@
 
 from temporalio import activity
 
-from activities.payment_desk import PaymentDesk
 from activities.subscription_desk import SubscriptionDesk
 from database.subscriptions import SubscriptionRepository
 from domain.billing import Refreshed, SubscriptionOrder
 from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
 from domain.ids import late_refund_id, payment_retry_workflow_id, subscription_workflow_id
 from domain.notes import note_of_last_resort
-from domain.payments import RefundOrder
+from domain.payments.rules import RefundOrder
+from domain.payments.snapshots import SubscriptionSeen
 from domain.retries import LastResort
 from domain.retry_messages import LastResortOrder
-from domain.seen import SubscriptionSeen
 from domain.subscriptions import FINAL, SubscriptionStatus
+from services.payments.commands import PaymentDesk
 from services.stripe_idempotency import is_later_try, post_once
 
 _PAID_UP = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})

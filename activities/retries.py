@@ -12,6 +12,7 @@ from database.session import Sessions
 from domain.declines import NO_CARD
 from domain.errors import NotFoundError, ProviderRejectedError
 from domain.ids import payment_retry_workflow_id
+from domain.payments.snapshots import UnpaidInvoice
 from domain.retries import (
     CLOSED,
     AttemptTrigger,
@@ -22,7 +23,6 @@ from domain.retries import (
     with_request,
 )
 from domain.retry_messages import RetryOpened, RetryOrder, RetrySnapshot, RetryStart
-from domain.seen import UnpaidInvoice
 from services.stripe_idempotency import post_once
 
 

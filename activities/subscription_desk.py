@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from activities.customers import StripeCustomerOf
 from activities.subscription_view import write_view
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
@@ -13,7 +12,8 @@ from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
 from domain.billing import Refreshed, SubscriptionOrder
 from domain.errors import NotFoundError, ProviderRejectedError
-from domain.seen import SubscriptionSeen
+from domain.payments.snapshots import SubscriptionSeen
+from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
 
 

@@ -6,7 +6,7 @@ from temporalio import activity
 from activities.subscription_view import dump_parked, state_of
 from database.accounts.users import UserRepository
 from database.invoices import InvoiceRepository
-from database.payment_methods import PaymentMethodRepository
+from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository

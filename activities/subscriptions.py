@@ -2,13 +2,13 @@
 
 from temporalio import activity
 
-from activities.customers import StripeCustomerOf
 from activities.subscription_desk import SubscriptionDesk
 from activities.subscription_view import unchanged
 from database.subscriptions import SubscriptionRepository
 from domain.billing import Refreshed, SubscriptionOrder, SubscriptionRequest
 from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id
+from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
 
 

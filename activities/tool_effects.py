@@ -6,17 +6,17 @@ from uuid import UUID
 
 from activities.library import Library
 from activities.look_ups import CHROMA, EMBEDDINGS, LookUps
-from activities.payment_desk import PaymentDesk
 from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
 from agents.tools.search_memory import SEARCH_MEMORY, SearchMemory
 from database.agent_models import AgentRun, ToolCall
-from database.payments import PaymentRepository
+from database.payments.payments import PaymentRepository
 from database.session import Sessions
 from database.tool_calls import ToolCallRepository
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import refund_id
-from domain.payments import RefundOrder, RefundStatus
+from domain.payments.rules import RefundOrder, RefundStatus
 from domain.tool_calls import ToolCallStatus, refund_business_key
+from services.payments.commands import PaymentDesk
 
 
 class Effect(NamedTuple):

@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
 from database.agent_models import AgentRun
-from database.payments import PaymentRepository
-from database.refunds import RefundRepository
-from domain.payments import PaymentCommandKind, PaymentStatus, refundable_cents, refusal
+from database.payments.payments import PaymentRepository
+from database.payments.refunds import RefundRepository
+from domain.payments.rules import PaymentCommandKind, PaymentStatus, refundable_cents, refusal
 
 
 async def expected_effect(

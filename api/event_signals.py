@@ -18,10 +18,10 @@ from domain.ids import (
     payment_workflow_id,
     subscription_workflow_id,
 )
-from domain.payments import PaymentStart
+from domain.payments.rules import PaymentStart
 from domain.stripe_operations import ErrandKind, StripeErrand
 from domain.webhooks.events import Handler, Owner
-from workflows.payment import PaymentWorkflow
+from workflows.payments.payment import PaymentWorkflow
 from workflows.queues import BILLING
 from workflows.search_attributes import starting_attributes
 from workflows.stripe_errand import StripeErrandWorkflow

@@ -6,7 +6,7 @@ from uuid import UUID
 from api.lookup import found
 from api.schemas.subscriptions import NewSubscription
 from database.models import Plan
-from database.payment_methods import PaymentMethodRepository
+from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository

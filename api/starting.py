@@ -11,15 +11,15 @@ from api.schemas.subscriptions import NewSubscription
 from api.selling import Buyer, resolve_subscription
 from api.temporal_calls import raise_failure, start_once
 from database.models import Payment, Subscription
-from database.payments import PaymentRepository
+from database.payments.payments import PaymentRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
 from domain.billing import SubscriptionStart
 from domain.errors import OutcomePendingError
 from domain.ids import payment_workflow_id, subscription_workflow_id
-from domain.payments import PaymentRequest, PaymentStart, PaymentStatus
+from domain.payments.rules import PaymentRequest, PaymentStart, PaymentStatus
 from domain.subscriptions import SubscriptionStatus
-from workflows.payment import PaymentWorkflow
+from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes
 from workflows.subscription import SubscriptionWorkflow
 

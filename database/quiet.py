@@ -21,7 +21,7 @@ from database.models import (
 )
 from domain.agent_runs import RunStatus
 from domain.documents import DocumentStatus
-from domain.payments import PaymentStatus, RefundStatus
+from domain.payments.rules import PaymentStatus, RefundStatus
 from domain.retries import RetryStatus
 from domain.subscriptions import FINAL
 from domain.webhooks.events import WebhookEventStatus

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from database.models import Payment, Subscription, User, WebhookEvent
-from database.payments import PaymentRepository
+from database.payments.payments import PaymentRepository
 from database.webhook_events import packed
 from domain.webhooks.events import Handler, Owner, Reference, WebhookEventStatus
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from domain.errors import ConflictError, ForbiddenError, InvalidInputError
-from domain.money import AMOUNT_MAX
+from domain.payments.money import AMOUNT_MAX
 
 
 def already_subscribed(subscription_id: UUID) -> ConflictError:

@@ -7,12 +7,11 @@ from uuid import UUID, uuid4
 
 from temporalio.client import WorkflowHandle
 
-from activities.payment_desk import PaymentDesk
 from database.accounts.users import UserRepository
 from database.models import Payment
-from database.payments import PaymentRepository
+from database.payments.payments import PaymentRepository
 from domain.ids import payment_workflow_id
-from domain.payments import (
+from domain.payments.rules import (
     PaymentRequest,
     PaymentStart,
     PaymentState,
@@ -20,8 +19,9 @@ from domain.payments import (
     RefundOrder,
 )
 from domain.stripe_operations import ErrandKind
+from services.payments.commands import PaymentDesk
 from tests.world import World
-from workflows.payment import PaymentWorkflow
+from workflows.payments.payment import PaymentWorkflow
 from workflows.queues import BILLING
 
 

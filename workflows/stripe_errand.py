@@ -6,10 +6,10 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.cards import CardActivities
-    from activities.customer_sync import CustomerSyncActivities
+    from activities.payments.customer_sync import CustomerSyncActivities
+    from activities.payments.payment_methods import CardActivities
+    from activities.payments.setup_intents import SetupIntentActivities
     from activities.plans import CatalogActivities
-    from activities.setup_intents import SetupIntentActivities
     from domain.retry_messages import RetryCommandKind
     from domain.stripe_operations import ErrandKind, ErrandResult, StripeErrand
     from workflows.recoveries import tell_payment_retry

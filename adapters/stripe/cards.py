@@ -5,7 +5,7 @@ import stripe
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, object_id, required
 from domain.errors import ConflictError, InvalidInputError, NotFoundError
-from domain.seen import CardSeen, ChargeableSeen
+from domain.payments.snapshots import CardSeen, ChargeableSeen
 
 
 class StripeCards:

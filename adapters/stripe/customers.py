@@ -7,7 +7,7 @@ import stripe
 from adapters.stripe.cards import card_seen
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, object_id, required
-from domain.seen import CustomerSeen
+from domain.payments.snapshots import CustomerSeen
 
 PAGE_SIZE = 100
 

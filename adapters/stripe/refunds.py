@@ -6,8 +6,8 @@ import stripe
 
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, required
-from domain.payments import RefundOrder
-from domain.seen import RefundSeen
+from domain.payments.rules import RefundOrder
+from domain.payments.snapshots import RefundSeen
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams

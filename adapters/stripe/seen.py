@@ -14,7 +14,7 @@ from adapters.stripe.reading import (
     to_datetime,
     unreadable,
 )
-from domain.seen import InvoiceSeen, PaymentSeen, SubscriptionSeen
+from domain.payments.snapshots import InvoiceSeen, PaymentSeen, SubscriptionSeen
 from domain.subscriptions import SubscriptionStatus
 
 

@@ -11,7 +11,7 @@ from adapters.stripe.seen import subscription_seen
 from adapters.stripe.subscription_invoices import SubscriptionInvoices
 from domain.billing import SubscriptionRequest
 from domain.errors import NotFoundError
-from domain.seen import KnownInvoices, SubscriptionSeen
+from domain.payments.snapshots import KnownInvoices, SubscriptionSeen
 from domain.subscriptions import FINAL
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from api.schemas.cards import (
 from api.schemas.common import Listing, problems
 from api.temporal_calls import run_errand
 from database.models import PaymentMethod
-from database.payment_methods import PaymentMethodRepository
+from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from domain.stripe_operations import ErrandKind, StripeErrand
 

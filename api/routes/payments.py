@@ -6,7 +6,6 @@ from uuid import UUID
 from fastapi import Depends
 from fastapi.responses import JSONResponse
 
-from activities.payment_desk import PaymentDesk
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
@@ -21,11 +20,12 @@ from api.schemas.payments import (
 )
 from api.starting import start_payment
 from database.models import Payment
-from database.payment_methods import PaymentMethodRepository
-from database.payments import PaymentRepository
-from database.refunds import RefundRepository
+from database.payments.payment_methods import PaymentMethodRepository
+from database.payments.payments import PaymentRepository
+from database.payments.refunds import RefundRepository
 from database.session import Sessions
-from domain.payments import PaymentRequest, PaymentStatus, RefundOrder
+from domain.payments.rules import PaymentRequest, PaymentStatus, RefundOrder
+from services.payments.commands import PaymentDesk
 
 router = ApiRouter(prefix="/payments", tags=["payments"])
 

@@ -28,8 +28,8 @@ from api.starting import start_subscription
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
 from database.invoices import InvoiceRepository
 from database.models import PaymentRetry, Subscription, SubscriptionEvent
-from database.payment_methods import PaymentMethodRepository
 from database.payment_retries import PaymentRetryRepository
+from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository

@@ -24,7 +24,7 @@ from config import AuthSettings, TemporalSettings
 from database.agent_runs import AgentRunRepository
 from database.documents import DocumentRepository
 from database.payment_retries import PaymentRetryRepository
-from database.payments import PaymentRepository
+from database.payments.payments import PaymentRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository
 from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError

@@ -15,7 +15,7 @@ from pydantic import (
 
 from api.card_guard import masked, refuse_card_number
 from database.paging import Page
-from domain.money import AMOUNT_MAX
+from domain.payments.money import AMOUNT_MAX
 
 # The largest whole number that JSON carries everywhere without loss.
 COUNT_MAX = 2**53

@@ -11,7 +11,7 @@ from api.schemas.common import WHOLE, Input, Output
 from api.schemas.parked import Parkable, parked_facts
 from api.schemas.plans import TrialDays
 from database.models import Subscription
-from domain.money import AMOUNT_MAX
+from domain.payments.money import AMOUNT_MAX
 from domain.subscriptions import Access, SubscriptionStatus
 
 _EXAMPLE: dict[str, Any] = {

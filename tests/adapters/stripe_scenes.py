@@ -24,8 +24,8 @@ from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.billing import SubscriptionRequest
 from domain.errors import CardDeclinedError
-from domain.payments import PaymentRequest, RefundOrder
-from domain.seen import KnownInvoices
+from domain.payments.rules import PaymentRequest, RefundOrder
+from domain.payments.snapshots import KnownInvoices
 from domain.stripe_operations import PlanRequest
 from sandbox.stripe.app import Options, build
 

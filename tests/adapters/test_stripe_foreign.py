@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from domain.errors import InvalidInputError
-from domain.seen import ChargeableSeen, CustomerSeen, IntentSeen, SubscriptionSeen, UnpaidInvoice
+from domain.payments.snapshots import (
+    ChargeableSeen,
+    CustomerSeen,
+    IntentSeen,
+    SubscriptionSeen,
+    UnpaidInvoice,
+)
 from tests.adapters.stripe_scenes import Adapters, Answer, Replaying, Scene, open_shop, record_all
 
 CHARGE = {"type": "charge", "charge": "ch_1"}

@@ -12,14 +12,13 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from activities.payment_desk import PaymentDesk
 from adapters.tls import trusted
 from api.app import build_app
 from api.tokens import make_token
 from config import Settings
 from database.models import Payment
+from database.payments.refunds import RefundRepository
 from database.quiet import open_work, touched_workflow_ids
-from database.refunds import RefundRepository
 from database.session import Sessions
 from domain.errors import (
     ConflictError,
@@ -30,7 +29,8 @@ from domain.errors import (
     ProviderRejectedError,
 )
 from domain.ids import payment_workflow_id
-from domain.payments import PaymentStatus, RefundOrder, RefundStatus
+from domain.payments.rules import PaymentStatus, RefundOrder, RefundStatus
+from services.payments.commands import PaymentDesk
 from tests.api.conftest import API, Person, client, problem, until
 from tests.api.support import send_event
 from tests.conftest import free_port

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.payments import PAYMENT_HINT, PaymentStatus
+from domain.payments.rules import PAYMENT_HINT, PaymentStatus
 from tests.payers import start_paying
 from tests.replay.test_replay import HISTORIES, keep
 from tests.world import World

@@ -17,7 +17,7 @@ from domain.billing import SubscriptionStart
 from domain.documents import IngestStart
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id
-from domain.payments import PaymentStart
+from domain.payments.rules import PaymentStart
 from domain.retries import RetryPolicy
 from domain.retry_messages import RetryStart
 from domain.stripe_operations import ErrandKind, StripeErrand

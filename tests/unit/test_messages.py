@@ -23,9 +23,9 @@ from domain.notes import (
     notes_of_report,
 )
 from domain.notifications import write_mail
+from domain.payments.snapshots import UnpaidInvoice
 from domain.retries import ChargeResult, LastResort, RetryStatus
 from domain.retry_messages import ChargeOutcome, LastResortOrder, MailOrder, RetryReport
-from domain.seen import UnpaidInvoice
 from domain.subscriptions import CommandKind, SubscriptionStatus
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from domain.money import AMOUNT_MAX, CURRENCY_CODES, CurrencyCode
+from domain.payments.money import AMOUNT_MAX, CURRENCY_CODES, CurrencyCode
 from sandbox.stripe import amounts
 from sandbox.stripe.errors import ApiError
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from temporalio import workflow
 
-from domain.payments import (
+from domain.payments.rules import (
     CANCEL_UPDATE,
     OPEN,
     PAYMENT_HINT,
@@ -22,8 +22,8 @@ from domain.payments import (
     refusal,
     status_of_intent,
 )
-from domain.seen import IntentSeen
-from workflows.payment import PaymentWorkflow
+from domain.payments.snapshots import IntentSeen
+from workflows.payments.payment import PaymentWorkflow
 from workflows.queues import BILLING
 
 S = PaymentStatus

@@ -19,7 +19,7 @@ from domain.webhooks.events import (
     reference_of,
     type_label,
 )
-from workflows.payment import PaymentWorkflow
+from workflows.payments.payment import PaymentWorkflow
 from workflows.subscription import SubscriptionWorkflow
 
 OURS = UUID("6a0ee0c4-6a43-4b7b-9c6d-1f0a3c1b7a55")

@@ -12,7 +12,7 @@ import pytest
 from api.routes.subscriptions import explain_subscription
 from database.models import PaymentRetry, Subscription
 from domain.declines import CLASSES
-from domain.payments import PAYMENT_HINT, PaymentStatus
+from domain.payments.rules import PAYMENT_HINT, PaymentStatus
 from domain.retries import RetryPolicy
 from sandbox.stripe.declines import CHECK, DECLINES, LATER, NEVER
 from tests.conftest import Outside

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from database.models import PaymentMethod, User
-from domain.payments import PaymentStatus
+from domain.payments.rules import PaymentStatus
 from domain.retries import LastResort, RetryPolicy
 from domain.stripe_operations import ErrandKind, PlanRequest
 from domain.subscriptions import CommandKind

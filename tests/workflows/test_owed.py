@@ -14,7 +14,7 @@ from database.models import PaymentRetry, Subscription, User
 from domain.billing import SubscriptionRequest, SubscriptionStart
 from domain.errors import ApplicationError
 from domain.ids import subscription_workflow_id
-from domain.payments import PaymentStatus
+from domain.payments.rules import PaymentStatus
 from domain.retries import LastResort, OlderInvoices, RetryPolicy
 from domain.stripe_operations import ErrandKind
 from domain.subscriptions import CommandKind, SubscriptionStatus, access

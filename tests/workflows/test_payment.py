@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
-from domain.payments import ACTION_PERIOD, PAYMENT_HINT, PaymentStatus
+from domain.payments.rules import ACTION_PERIOD, PAYMENT_HINT, PaymentStatus
 from tests.payers import Payer, start_paying
 from tests.world import World
 

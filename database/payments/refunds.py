@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Payment, Refund
 from domain.ids import handmade_refund_id
-from domain.payments import OPEN_REFUNDS, RefundOrder, RefundStatus
-from domain.seen import RefundSeen
+from domain.payments.rules import OPEN_REFUNDS, RefundOrder, RefundStatus
+from domain.payments.snapshots import RefundSeen
 
 
 class RefundRepository:

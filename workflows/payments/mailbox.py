@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.payments import PaymentAnswer, PaymentCommandKind, RefundOrder
+    from domain.payments.rules import PaymentAnswer, PaymentCommandKind, RefundOrder
 
 
 class PaymentCommand(NamedTuple):

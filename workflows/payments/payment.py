@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain.errors import ConflictError
-    from domain.payments import (
+    from domain.payments.rules import (
         CANCEL_UPDATE,
         PAYMENT_HINT,
         PAYMENT_WORKFLOW,
@@ -26,8 +26,8 @@ with workflow.unsafe.imports_passed_through():
         RefundOrder,
         RefundResult,
     )
-    from workflows.payment_box import PaymentBox, PaymentCommand
-    from workflows.payment_turns import PaymentTurns
+    from workflows.payments.handlers import PaymentTurns
+    from workflows.payments.mailbox import PaymentBox, PaymentCommand
 
 Answer = TypeVar("Answer")
 

@@ -4,18 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from activities.customers import StripeCustomerOf
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
 from database.models import Payment
-from database.payments import PaymentRepository
-from database.refunds import RefundRepository
+from database.payments.payments import PaymentRepository
+from database.payments.refunds import RefundRepository
 from database.session import Sessions
 from domain.errors import NotFoundError
 from domain.parked import ParkedStep
-from domain.payments import PaymentState, PaymentStatus, follow, status_of_intent
+from domain.payments.rules import PaymentState, PaymentStatus, follow, status_of_intent
+from services.payments.customers import StripeCustomerOf
 
 
 @dataclass(frozen=True)

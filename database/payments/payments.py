@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import NOTHING_PARKED, Payment, Refund, WebhookEvent
 from database.paging import Page, newest_first
 from domain.ids import payment_id
-from domain.payments import PaymentStatus
-from domain.seen import PaymentSeen
+from domain.payments.rules import PaymentStatus
+from domain.payments.snapshots import PaymentSeen
 from domain.webhooks.events import WebhookEventStatus
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import PaymentMethod
 from database.paging import Page, newest_first
-from domain.seen import CardSeen, CustomerSeen
+from domain.payments.snapshots import CardSeen, CustomerSeen
 
 
 class PaymentMethodRepository:

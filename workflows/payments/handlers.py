@@ -8,10 +8,10 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payments import PaymentCancelActivities, PaymentRowActivities
-    from activities.refunds import RefundActivities
+    from activities.payments.payments import PaymentCancelActivities, PaymentRowActivities
+    from activities.payments.refunds import RefundActivities
     from domain.errors import IllegalCommandError, NotFoundError
-    from domain.payments import (
+    from domain.payments.rules import (
         ACTION_PERIOD,
         PaymentAnswer,
         PaymentCommandKind,
@@ -23,8 +23,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.canceling import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
-    from workflows.payment_box import PaymentBox, PaymentCommand
-    from workflows.payment_steps import PaymentStep, PaymentSteps
+    from workflows.payments.mailbox import PaymentBox, PaymentCommand
+    from workflows.payments.steps import PaymentStep, PaymentSteps
     from workflows.search_attributes import USER_ID
     from workflows.timeouts import RECORD, STRIPE_COMMAND
 

@@ -3,9 +3,8 @@
 import structlog
 from temporalio import activity
 
-from activities.payment_view import PaymentView, state_of
 from database.models import Payment
-from database.payments import PaymentRepository
+from database.payments.payments import PaymentRepository
 from database.session import Sessions
 from domain.errors import (
     CardDeclinedError,
@@ -14,7 +13,7 @@ from domain.errors import (
     ProviderRejectedError,
 )
 from domain.ids import command_key, payment_workflow_id
-from domain.payments import (
+from domain.payments.rules import (
     OPEN,
     PaymentOrder,
     PaymentRequest,
@@ -22,6 +21,7 @@ from domain.payments import (
     PaymentStatus,
 )
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
+from services.payments.stripe_sync import PaymentView, state_of
 from services.stripe_idempotency import finish, is_later_try, post_once
 
 log = structlog.get_logger(__name__)

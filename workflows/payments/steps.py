@@ -9,16 +9,16 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payments import (
+    from activities.payments.payments import (
         PaymentActivities,
         PaymentCancelActivities,
         PaymentRowActivities,
     )
-    from activities.refunds import RefundActivities
+    from activities.payments.refunds import RefundActivities
     from domain.errors import IllegalCommandError
     from domain.ids import late_refund_id
     from domain.parked import ParkedStep, pause_after
-    from domain.payments import (
+    from domain.payments.rules import (
         ACTION_PERIOD,
         OPEN,
         PaymentOrder,
@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.canceling import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
     from workflows.owed_steps import parked_step
-    from workflows.payment_box import PaymentBox
+    from workflows.payments.mailbox import PaymentBox
     from workflows.search_attributes import STATUS
     from workflows.timeouts import RECORD, STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
 

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from domain.base import Frozen
 from domain.parked import ParkedStep
+from domain.payments.snapshots import IntentSeen
 from domain.retry_messages import ROTATE_AFTER
-from domain.seen import IntentSeen
 
 # What others call the workflow, its updates and its queue by: they must not import it.
 PAYMENT_WORKFLOW = "PaymentWorkflow"

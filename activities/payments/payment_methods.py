@@ -5,10 +5,9 @@ from uuid import UUID
 from temporalio import activity
 
 from activities.card_offers import CardOffers
-from activities.customers import StripeCustomerOf
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.customers import StripeCustomers
-from database.payment_methods import PaymentMethodRepository
+from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from domain.errors import (
     ConflictError,
@@ -17,8 +16,9 @@ from domain.errors import (
     ProviderRejectedError,
 )
 from domain.ids import errand_workflow_id
-from domain.seen import CardSeen
+from domain.payments.snapshots import CardSeen
 from domain.stripe_operations import ErrandResult, StripeErrand
+from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
 
 

@@ -26,7 +26,7 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.ids import payment_workflow_id
-from domain.payments import (
+from domain.payments.rules import (
     CANCEL_UPDATE,
     PAYMENT_QUEUE,
     PAYMENT_WORKFLOW,

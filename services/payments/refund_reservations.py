@@ -2,10 +2,9 @@
 
 from typing import NamedTuple
 
-from activities.payment_view import state_of
 from database.models import Payment, Refund
-from database.payments import PaymentRepository
-from database.refunds import RefundRepository
+from database.payments.payments import PaymentRepository
+from database.payments.refunds import RefundRepository
 from database.session import Sessions
 from domain.errors import (
     ApplicationError,
@@ -15,7 +14,7 @@ from domain.errors import (
     NotFoundError,
     ProviderRejectedError,
 )
-from domain.payments import (
+from domain.payments.rules import (
     PaymentCommandKind,
     PaymentStatus,
     Refunded,
@@ -25,6 +24,7 @@ from domain.payments import (
     refundable_cents,
     refusal,
 )
+from services.payments.stripe_sync import state_of
 
 
 class Reserved(NamedTuple):

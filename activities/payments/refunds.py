@@ -7,10 +7,10 @@ earlier call for the same refund got lost, Stripe's refunds are read before anyt
 import structlog
 from temporalio import activity
 
-from activities.payment_view import PaymentView
-from activities.refund_book import RefundBook, Reserved
 from domain.errors import NotFoundError, ProviderRejectedError
-from domain.payments import Refunded, RefundOrder, RefundStatus
+from domain.payments.rules import Refunded, RefundOrder, RefundStatus
+from services.payments.refund_reservations import RefundBook, Reserved
+from services.payments.stripe_sync import PaymentView
 from services.stripe_idempotency import finish, post_once
 
 log = structlog.get_logger(__name__)

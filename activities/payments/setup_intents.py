@@ -2,13 +2,13 @@
 
 from temporalio import activity
 
-from activities.customers import StripeCustomerOf
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.setup_intents import StripeSetupIntents
 from database.session import Sessions
 from domain.errors import InvalidInputError
 from domain.ids import errand_workflow_id
 from domain.stripe_operations import ErrandResult, StripeErrand
+from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
 
 

@@ -5,7 +5,7 @@ from temporalio import activity
 from activities.card_offers import CardOffers
 from adapters.stripe.customers import StripeCustomers
 from database.accounts.users import UserRepository
-from database.payment_methods import PaymentMethodRepository
+from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.webhook_events import WebhookEventRepository
 from domain.errors import InvalidInputError
