@@ -31,11 +31,6 @@ from activities.agent_means import AgentMeans
 from activities.agent_retrieval import RetrievalActivities
 from activities.agent_steps import StepActivities
 from activities.agent_tools import ToolActivities
-from activities.attempt_book import AttemptBook
-from activities.card_offers import CardOffers
-from activities.charged_cards import ChargedCards
-from activities.charges import ChargeActivities
-from activities.charging import Charging
 from activities.documents import DocumentActivities
 from activities.interceptors import ActivityInterceptor
 from activities.last_resorts import LastResortActivities
@@ -43,6 +38,8 @@ from activities.library import Library
 from activities.lost_runs import LostRuns
 from activities.mail import MailActivities
 from activities.passages import PassageStore
+from activities.payment_retries.charges import ChargeActivities
+from activities.payment_retries.payment_retries import RetryActivities
 from activities.payments.customer_sync import CustomerSyncActivities
 from activities.payments.payment_methods import CardActivities
 from activities.payments.payments import (
@@ -53,7 +50,6 @@ from activities.payments.payments import (
 from activities.payments.refunds import RefundActivities
 from activities.payments.setup_intents import SetupIntentActivities
 from activities.plans import CatalogActivities
-from activities.retries import RetryActivities
 from activities.run_stream import RunStream
 from activities.subscription_commands import SubscriptionCommandActivities
 from activities.subscription_desk import SubscriptionDesk
@@ -80,13 +76,17 @@ from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.llm.routing import ModelNames
 from observability import METRICS_CONTENT_TYPE, configure_logging, make_runtime, render_metrics
+from services.payment_retries.attempt_reservations import AttemptBook
+from services.payment_retries.card_offers import CardOffers
+from services.payment_retries.charged_cards import ChargedCards
+from services.payment_retries.charging import Charging
 from services.payments.commands import PaymentDesk
 from services.payments.refund_reservations import RefundBook
 from services.payments.stripe_sync import PaymentView
 from services.releases import release_of, retry_parked_of_other_releases
 from workflows.agent_run import AgentRunWorkflow
 from workflows.ingest_document import IngestDocumentWorkflow
-from workflows.payment_retry import PaymentRetryWorkflow
+from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
 from workflows.queues import AGENTS, BILLING, MODELS, STRIPE, TOOLS
 from workflows.stripe_errand import StripeErrandWorkflow

@@ -8,10 +8,10 @@ from domain.billing import Refreshed, SubscriptionOrder
 from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
 from domain.ids import late_refund_id, payment_retry_workflow_id, subscription_workflow_id
 from domain.notes import note_of_last_resort
+from domain.payment_retries.lifecycle import LastResort
+from domain.payment_retries.messages import LastResortOrder
 from domain.payments.rules import RefundOrder
 from domain.payments.snapshots import SubscriptionSeen
-from domain.retries import LastResort
-from domain.retry_messages import LastResortOrder
 from domain.subscriptions import FINAL, SubscriptionStatus
 from services.payments.commands import PaymentDesk
 from services.stripe_idempotency import is_later_try, post_once

@@ -6,7 +6,7 @@ from adapters.mail import Mailer
 from database.accounts.users import UserRepository
 from database.session import Sessions
 from domain.notifications import write_mail
-from domain.retry_messages import MailOrder
+from domain.payment_retries.messages import MailOrder
 
 
 class MailActivities:

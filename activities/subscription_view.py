@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.invoices import InvoiceRepository
 from database.models import Subscription
-from database.payment_retries import PaymentRetryRepository
+from database.payment_retries.payment_retries import PaymentRetryRepository
+from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.payments.payments import PaymentRepository
 from database.plans.plans import PlanRepository
-from database.retry_policies import RetryPolicyRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
@@ -20,8 +20,8 @@ from domain.billing import EventNote, OwedStep, Refreshed, SubscriptionOrder, Su
 from domain.errors import NotFoundError
 from domain.ids import invoice_id
 from domain.notes import note_of_hint, note_of_status
+from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryStatus, VersionedPolicy
 from domain.payments.snapshots import COUNTING, RENEWAL, InvoiceSeen, SubscriptionSeen
-from domain.retries import DEFAULT_POLICY_NAME, RetryStatus, VersionedPolicy
 from domain.subscriptions import FINAL, Effect, SubscriptionStatus, follow
 
 

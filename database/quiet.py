@@ -21,8 +21,8 @@ from database.models import (
 )
 from domain.agent_runs import RunStatus
 from domain.documents import DocumentStatus
+from domain.payment_retries.lifecycle import RetryStatus
 from domain.payments.rules import PaymentStatus, RefundStatus
-from domain.retries import RetryStatus
 from domain.subscriptions import FINAL
 from domain.webhooks.events import WebhookEventStatus
 

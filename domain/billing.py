@@ -9,8 +9,8 @@ from pydantic import Field
 
 from domain.base import Frozen
 from domain.parked import ParkedStep
-from domain.retries import RetryStatus, VersionedPolicy
-from domain.retry_messages import ROTATE_AFTER, LastResortOrder
+from domain.payment_retries.lifecycle import RetryStatus, VersionedPolicy
+from domain.payment_retries.messages import ROTATE_AFTER, LastResortOrder
 from domain.subscriptions import CommandKind, Effect, SubscriptionStatus
 
 # Reason: hints only tell that something happened; a row of them more or less says nothing new.

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from domain.base import Frozen
-from domain.declines import CARD_REFUSED, LIMIT_REACHED, NO_CARD
 from domain.parked import ParkedStep
-from domain.retries import CLOSED, RetryStatus
+from domain.payment_retries.declines import CARD_REFUSED, LIMIT_REACHED, NO_CARD
+from domain.payment_retries.lifecycle import CLOSED, RetryStatus
 from domain.subscriptions import FINAL, Access, SubscriptionStatus
 
 

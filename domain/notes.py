@@ -4,8 +4,8 @@ from datetime import datetime
 
 from domain.billing import EventNote, SubscriptionCommand
 from domain.parked import ParkedStep
-from domain.retries import ChargeResult
-from domain.retry_messages import ChargeOutcome, LastResortOrder, RetryReport
+from domain.payment_retries.lifecycle import ChargeResult
+from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, RetryReport
 from domain.subscriptions import CommandKind, SubscriptionStatus
 
 _COMMANDS = {

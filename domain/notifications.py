@@ -1,9 +1,9 @@
 """What customers are told about a failed payment: in plain words, and only what did happen."""
 
 from domain.base import Frozen
-from domain.declines import LIMIT_REACHED, NO_CARD, NOT_CHARGED_CODES
-from domain.retries import RetryStatus
-from domain.retry_messages import MailOrder
+from domain.payment_retries.declines import LIMIT_REACHED, NO_CARD, NOT_CHARGED_CODES
+from domain.payment_retries.lifecycle import RetryStatus
+from domain.payment_retries.messages import MailOrder
 
 
 class Mail(Frozen):

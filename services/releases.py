@@ -19,8 +19,8 @@ from database.session import DATABASE_DOWN, Sessions
 from domain.billing import SubscriptionCommand
 from domain.ids import release_retry_id
 from domain.parked import ParkableResource
+from domain.payment_retries.messages import RetryNow
 from domain.payments.rules import RETRY_PARKED_UPDATE, CancelPayment
-from domain.retry_messages import RetryNow
 from domain.subscriptions import CommandKind
 
 log = structlog.get_logger(__name__)

@@ -12,10 +12,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.accounts.users import UserRepository
 from database.models import PaymentRetry, Plan, Subscription, User
-from database.retry_policies import RetryPolicyRepository
+from database.payment_retries.retry_policies import RetryPolicyRepository
 from domain.billing import SubscriptionRequest, SubscriptionStart
 from domain.ids import subscription_workflow_id
-from domain.retries import RetryPolicy
+from domain.payment_retries.lifecycle import RetryPolicy
 from domain.stripe_operations import ErrandKind, PlanRequest
 from tests.world import World
 from workflows.queues import BILLING

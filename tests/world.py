@@ -20,8 +20,8 @@ from temporalio.testing import WorkflowEnvironment
 from config import Settings
 from database.accounts.users import UserRepository
 from database.models import PaymentRetry, Plan, Subscription, SubscriptionEvent
-from database.payment_retries import PaymentRetryRepository
-from database.retry_policies import RetryPolicyRepository
+from database.payment_retries.payment_retries import PaymentRetryRepository
+from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
 from database.subscriptions import SubscriptionRepository
@@ -32,13 +32,13 @@ from domain.billing import (
     SubscriptionState,
 )
 from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id
-from domain.retries import RetryPolicy
+from domain.payment_retries.lifecycle import RetryPolicy
 from domain.stripe_operations import ErrandKind, ErrandResult, PlanRequest, StripeErrand
 from domain.subscriptions import FINAL, CommandKind, SubscriptionStatus
 from tests.checked import settle
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
 from worker import running_workers
-from workflows.payment_retry import PaymentRetryWorkflow
+from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.queues import BILLING
 from workflows.search_attributes import ALL, add
 from workflows.stripe_errand import StripeErrandWorkflow

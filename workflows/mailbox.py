@@ -14,8 +14,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.billing import CommandAnswer, SubscriptionCommand, SubscriptionStart
-    from domain.retries import CLOSED, ChargeResult
-    from domain.retry_messages import RetryReport
+    from domain.payment_retries.lifecycle import CLOSED, ChargeResult
+    from domain.payment_retries.messages import RetryReport
     from domain.subscriptions import CommandKind
 
 KEPT_ANSWER_COUNT = 100

@@ -12,9 +12,14 @@ from temporalio.workflow import ParentClosePolicy
 with workflow.unsafe.imports_passed_through():
     from domain.billing import Refreshed
     from domain.ids import payment_retry_id, payment_retry_workflow_id
-    from domain.retries import CLOSED, RetryStatus
-    from domain.retry_messages import RetryCommand, RetryCommandKind, RetryReport, RetryStart
-    from workflows.payment_retry import PaymentRetryWorkflow
+    from domain.payment_retries.lifecycle import CLOSED, RetryStatus
+    from domain.payment_retries.messages import (
+        RetryCommand,
+        RetryCommandKind,
+        RetryReport,
+        RetryStart,
+    )
+    from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
     from workflows.search_attributes import starting_attributes
 
 STOP_TIMEOUT = timedelta(seconds=15)

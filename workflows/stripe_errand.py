@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payment_methods import CardActivities
     from activities.payments.setup_intents import SetupIntentActivities
     from activities.plans import CatalogActivities
-    from domain.retry_messages import RetryCommandKind
+    from domain.payment_retries.messages import RetryCommandKind
     from domain.stripe_operations import ErrandKind, ErrandResult, StripeErrand
     from workflows.recoveries import tell_payment_retry
     from workflows.timeouts import STRIPE_COMMAND

@@ -12,9 +12,9 @@ with workflow.unsafe.imports_passed_through():
         SubscriptionStart,
         SubscriptionState,
     )
-    from domain.retry_messages import RetryReport
+    from domain.payment_retries.messages import RetryReport
     from workflows.mailbox import Mailbox
-    from workflows.signals import REPORT
+    from workflows.payment_retries.signals import REPORT
     from workflows.subscription_standing import SubscriptionStanding
     from workflows.subscription_turns import SubscriptionTurns
 

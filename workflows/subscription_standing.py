@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.errors import IllegalCommandError
     from domain.notes import note_of_parked
-    from domain.retries import OlderInvoices
+    from domain.payment_retries.lifecycle import OlderInvoices
     from domain.subscriptions import FINAL, Effect, decide
     from workflows.mailbox import Mailbox
     from workflows.owed_steps import OwedSteps

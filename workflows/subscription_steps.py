@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.subscriptions import SubscriptionActivities
     from domain.billing import OwedStep, StepKind
     from domain.notes import note_of_grace_end, notes_of_report
-    from domain.retry_messages import RetryReport
+    from domain.payment_retries.messages import RetryReport
     from workflows.canceling import StepInterruptedError, run_interruptible
     from workflows.mailbox import Mailbox
     from workflows.subscription_standing import Step, SubscriptionStanding

@@ -2,7 +2,6 @@
 
 from temporalio import activity
 
-from activities.card_offers import CardOffers
 from adapters.stripe.customers import StripeCustomers
 from database.accounts.users import UserRepository
 from database.payments.payment_methods import PaymentMethodRepository
@@ -11,6 +10,7 @@ from database.webhook_events import WebhookEventRepository
 from domain.errors import InvalidInputError
 from domain.stripe_operations import ErrandResult, StripeErrand
 from domain.webhooks.events import new_default_card
+from services.payment_retries.card_offers import CardOffers
 
 
 class CustomerSyncActivities:

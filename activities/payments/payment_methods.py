@@ -4,7 +4,6 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities.card_offers import CardOffers
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.customers import StripeCustomers
 from database.payments.payment_methods import PaymentMethodRepository
@@ -18,6 +17,7 @@ from domain.errors import (
 from domain.ids import errand_workflow_id
 from domain.payments.snapshots import CardSeen
 from domain.stripe_operations import ErrandResult, StripeErrand
+from services.payment_retries.card_offers import CardOffers
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
 

@@ -16,12 +16,12 @@ from api.schemas.common import Listing, problems
 from api.schemas.parked import parked_facts
 from api.schemas.payments import PaymentRetryOut
 from api.temporal_calls import send_update
-from database.payment_retries import PaymentRetryRepository
+from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from domain.errors import IllegalCommandError, UnavailableError
-from domain.retries import CLOSED, RetryStatus
-from domain.retry_messages import RetryNow, RetrySnapshot
-from workflows.payment_retry import PaymentRetryWorkflow
+from domain.payment_retries.lifecycle import CLOSED, RetryStatus
+from domain.payment_retries.messages import RetryNow, RetrySnapshot
+from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 
 router = ApiRouter(prefix="/payment-retries", tags=["payment-retries"])
 

@@ -11,8 +11,8 @@ from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.plans import NewPlan, PlanChange, PlanOut
 from api.temporal_calls import run_errand
+from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.plans.plans import PlanRepository
-from database.retry_policies import RetryPolicyRepository
 from database.session import Sessions
 from domain.errors import ConflictError, InvalidInputError
 from domain.stripe_operations import ErrandKind, PlanRequest, StripeErrand

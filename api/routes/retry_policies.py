@@ -9,7 +9,7 @@ from api.lookup import found
 from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.plans import POLICY_EXAMPLES, PolicyName, RetryPolicyIn, RetryPolicyOut
-from database.retry_policies import RetryPolicyRepository
+from database.payment_retries.retry_policies import RetryPolicyRepository
 
 router = ApiRouter(prefix="/retry-policies", tags=["retry-policies"])
 

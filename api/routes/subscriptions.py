@@ -28,7 +28,7 @@ from api.starting import start_subscription
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
 from database.invoices import InvoiceRepository
 from database.models import PaymentRetry, Subscription, SubscriptionEvent
-from database.payment_retries import PaymentRetryRepository
+from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.subscription_events import SubscriptionEventRepository
@@ -39,7 +39,7 @@ from domain.errors import (
 )
 from domain.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
 from domain.parked import ParkedStep
-from domain.retries import RetryStatus
+from domain.payment_retries.lifecycle import RetryStatus
 from domain.subscriptions import CommandKind, SubscriptionStatus, decide
 from workflows.search_attributes import starting_attributes
 from workflows.subscription import SubscriptionWorkflow

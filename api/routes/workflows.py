@@ -23,7 +23,7 @@ from api.schemas.common import MASKED, NO_CARD, Listing, problems
 from config import AuthSettings, TemporalSettings
 from database.agent_runs import AgentRunRepository
 from database.documents import DocumentRepository
-from database.payment_retries import PaymentRetryRepository
+from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payments.payments import PaymentRepository
 from database.session import Sessions
 from database.subscriptions import SubscriptionRepository

@@ -10,9 +10,9 @@ from pydantic import ConfigDict, Field, StringConstraints
 from api.schemas.common import MASKED, Amount, Input, Output, WebAddress
 from api.schemas.parked import Parkable, parked_facts
 from database.models import Payment, PaymentAttempt, PaymentRetry, Refund
+from domain.payment_retries.lifecycle import AttemptTrigger, RetryStatus
 from domain.payments.money import CurrencyCode
 from domain.payments.rules import PaymentStatus, RefundStatus
-from domain.retries import AttemptTrigger, RetryStatus
 from domain.subscriptions import Access
 
 PaymentText = Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED]

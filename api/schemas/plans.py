@@ -17,8 +17,8 @@ from api.schemas.common import (
 )
 from database.models import Plan
 from domain.base import Duration
+from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 from domain.payments.money import AMOUNT_MAX, CurrencyCode
-from domain.retries import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), NO_CARD]
 PolicyName = Annotated[

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from domain.base import Frozen
 from domain.parked import ParkedStep
+from domain.payment_retries.messages import ROTATE_AFTER
 from domain.payments.snapshots import IntentSeen
-from domain.retry_messages import ROTATE_AFTER
 
 # What others call the workflow, its updates and its queue by: they must not import it.
 PAYMENT_WORKFLOW = "PaymentWorkflow"

@@ -17,9 +17,9 @@ from domain.billing import SubscriptionStart
 from domain.documents import IngestStart
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id
+from domain.payment_retries.lifecycle import RetryPolicy
+from domain.payment_retries.messages import RetryStart
 from domain.payments.rules import PaymentStart
-from domain.retries import RetryPolicy
-from domain.retry_messages import RetryStart
 from domain.stripe_operations import ErrandKind, StripeErrand
 from domain.subscriptions import CommandKind
 from tests.world import Customer, World

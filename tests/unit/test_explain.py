@@ -7,7 +7,7 @@ import pytest
 
 from domain.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
 from domain.parked import ParkedStep
-from domain.retries import CLOSED, RetryStatus
+from domain.payment_retries.lifecycle import CLOSED, RetryStatus
 from domain.subscriptions import FINAL, Access, SubscriptionStatus
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

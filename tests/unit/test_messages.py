@@ -12,7 +12,6 @@ from domain import ids
 from domain.accounts import digest, make_api_key, shown_prefix
 from domain.base import Duration, format_duration
 from domain.billing import EventNote, SubscriptionCommand, SubscriptionOrder, SubscriptionRequest
-from domain.declines import NOT_CHARGED_CODES
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
 from domain.notes import (
     note_of_command,
@@ -23,9 +22,10 @@ from domain.notes import (
     notes_of_report,
 )
 from domain.notifications import write_mail
+from domain.payment_retries.declines import NOT_CHARGED_CODES
+from domain.payment_retries.lifecycle import ChargeResult, LastResort, RetryStatus
+from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, MailOrder, RetryReport
 from domain.payments.snapshots import UnpaidInvoice
-from domain.retries import ChargeResult, LastResort, RetryStatus
-from domain.retry_messages import ChargeOutcome, LastResortOrder, MailOrder, RetryReport
 from domain.subscriptions import CommandKind, SubscriptionStatus
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from domain import declines
-from domain.declines import (
+from domain.payment_retries import declines
+from domain.payment_retries.declines import (
     CLASSES,
     LIMIT_REACHED,
     NOT_CHARGED_CODES,
@@ -17,7 +17,7 @@ from domain.declines import (
     classify,
     is_card_lost,
 )
-from domain.retries import (
+from domain.payment_retries.lifecycle import (
     CARD_ATTEMPT_LIMIT,
     CLOSED,
     AttemptTrigger,

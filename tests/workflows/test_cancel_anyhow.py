@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import PaymentAttempt, User
 from domain.billing import SubscriptionCommand
-from domain.retries import CARD_ATTEMPT_LIMIT, RetryPolicy
+from domain.payment_retries.lifecycle import CARD_ATTEMPT_LIMIT, RetryPolicy
 from domain.stripe_operations import ErrandKind
 from domain.subscriptions import CommandKind
 from tests.workflows.test_owed import (

@@ -11,9 +11,9 @@ import pytest
 
 from api.routes.subscriptions import explain_subscription
 from database.models import PaymentRetry, Subscription
-from domain.declines import CLASSES
+from domain.payment_retries.declines import CLASSES
+from domain.payment_retries.lifecycle import RetryPolicy
 from domain.payments.rules import PAYMENT_HINT, PaymentStatus
-from domain.retries import RetryPolicy
 from sandbox.stripe.declines import CHECK, DECLINES, LATER, NEVER
 from tests.conftest import Outside
 from tests.crowd import Crowd

@@ -6,7 +6,7 @@ import pytest
 
 from database.models import User, WebhookEvent
 from database.webhook_events import packed
-from domain.retries import RetryPolicy
+from domain.payment_retries.lifecycle import RetryPolicy
 from domain.stripe_operations import ErrandKind
 from tests.workflows.test_owed import at_stripe, break_down, card_id, outcomes
 from tests.workflows.test_recovery import fail_renewal

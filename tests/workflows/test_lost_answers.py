@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from database.models import PaymentMethod, User
+from domain.payment_retries.lifecycle import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
-from domain.retries import LastResort, RetryPolicy
 from domain.stripe_operations import ErrandKind, PlanRequest
 from domain.subscriptions import CommandKind
 from tests.payers import start_paying

@@ -14,8 +14,8 @@ from database.models import PaymentRetry, Subscription, User
 from domain.billing import SubscriptionRequest, SubscriptionStart
 from domain.errors import ApplicationError
 from domain.ids import subscription_workflow_id
+from domain.payment_retries.lifecycle import LastResort, OlderInvoices, RetryPolicy
 from domain.payments.rules import PaymentStatus
-from domain.retries import LastResort, OlderInvoices, RetryPolicy
 from domain.stripe_operations import ErrandKind
 from domain.subscriptions import CommandKind, SubscriptionStatus, access
 from tests.payers import start_paying

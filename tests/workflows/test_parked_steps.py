@@ -18,8 +18,8 @@ from config import Settings
 from database.parked import count_parked
 from database.session import Sessions
 from domain.parked import ParkableResource
+from domain.payment_retries.lifecycle import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
-from domain.retries import LastResort, RetryPolicy
 from domain.subscriptions import CommandKind
 from services.releases import release_of, retry_parked_of_other_releases
 from tests.api.conftest import Person, client, problem

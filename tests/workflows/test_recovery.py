@@ -8,11 +8,11 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from database.models import PaymentRetry
-from domain.retries import LastResort, OlderInvoices, RetryPolicy
-from domain.retry_messages import RetryNow, RetrySnapshot
+from domain.payment_retries.lifecycle import LastResort, OlderInvoices, RetryPolicy
+from domain.payment_retries.messages import RetryNow, RetrySnapshot
 from domain.subscriptions import CommandKind
 from tests.world import Customer, World
-from workflows.payment_retry import PaymentRetryWorkflow
+from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 
 DAY = timedelta(days=1)
 

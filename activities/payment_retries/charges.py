@@ -2,11 +2,11 @@
 
 from temporalio import activity
 
-from activities.charging import Charging, state_of_invoice
 from adapters.stripe.invoices import StripeInvoices
 from domain.errors import NotFoundError
-from domain.retries import ChargeResult
-from domain.retry_messages import ChargeOrder, ChargeOutcome
+from domain.payment_retries.lifecycle import ChargeResult
+from domain.payment_retries.messages import ChargeOrder, ChargeOutcome
+from services.payment_retries.charging import Charging, state_of_invoice
 
 
 class ChargeActivities:

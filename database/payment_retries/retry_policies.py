@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from database.models import RetryPolicyVersion
 from database.paging import Page, encode_cursor, newest_first
-from domain.retries import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
+from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 
 BUILT_IN = VersionedPolicy()
 

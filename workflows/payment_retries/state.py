@@ -3,8 +3,14 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.retries import CLOSED, AttemptTrigger, Recovery, RetryStatus, with_request
-    from domain.retry_messages import ChargeOrder, RetryStart
+    from domain.payment_retries.lifecycle import (
+        CLOSED,
+        AttemptTrigger,
+        Recovery,
+        RetryStatus,
+        with_request,
+    )
+    from domain.payment_retries.messages import ChargeOrder, RetryStart
 
 
 class RetryState:

@@ -7,11 +7,11 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.charges import ChargeActivities
-    from activities.retries import RetryActivities
+    from activities.payment_retries.charges import ChargeActivities
+    from activities.payment_retries.payment_retries import RetryActivities
     from domain.ids import subscription_workflow_id
-    from domain.retries import RetryStatus
-    from domain.retry_messages import (
+    from domain.payment_retries.lifecycle import RetryStatus
+    from domain.payment_retries.messages import (
         ChargeOrder,
         ChargeOutcome,
         LastResortOrder,
@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
         RetryStart,
     )
     from workflows.canceling import run_interruptible
-    from workflows.signals import REPORT
+    from workflows.payment_retries.signals import REPORT
     from workflows.timeouts import RECORD, STRIPE_CALL
 
 

@@ -7,19 +7,19 @@ from uuid import UUID
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.retries import AttemptTrigger, NextStep, RetryStatus, next_step
-    from domain.retry_messages import (
+    from domain.payment_retries.lifecycle import AttemptTrigger, NextStep, RetryStatus, next_step
+    from domain.payment_retries.messages import (
         LastResortOrder,
         RetryCommand,
         RetryCommandKind,
         RetrySnapshot,
         RetryStart,
     )
-    from workflows.retry_board import RetryBoard
-    from workflows.retry_desk import RetryDesk
-    from workflows.retry_mail import RetryMail
-    from workflows.retry_state import RetryState
-    from workflows.retry_steps import RetrySteps
+    from workflows.payment_retries.activity_calls import RetryDesk
+    from workflows.payment_retries.emails import RetryMail
+    from workflows.payment_retries.progress import RetryBoard
+    from workflows.payment_retries.state import RetryState
+    from workflows.payment_retries.steps import RetrySteps
 
 
 class RetryTurns:

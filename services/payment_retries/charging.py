@@ -7,17 +7,17 @@ that call has charged, whatever Stripe remembers of its idempotency key.
 
 import structlog
 
-from activities.attempt_book import RESERVED, AttemptBook
-from activities.charged_cards import ChargedCards
 from adapters.stripe.invoices import StripeInvoices
 from database.models import PaymentAttempt
-from domain.declines import NO_CARD
 from domain.errors import CardDeclinedError, NotFoundError, ProviderRejectedError
 from domain.ids import charge_key
+from domain.payment_retries.declines import NO_CARD
+from domain.payment_retries.lifecycle import ChargeResult, RetryStatus, status_of_invoice
+from domain.payment_retries.messages import ChargeOrder, ChargeOutcome
 from domain.payments.snapshots import ChargeableSeen, UnpaidInvoice
-from domain.retries import ChargeResult, RetryStatus, status_of_invoice
-from domain.retry_messages import ChargeOrder, ChargeOutcome
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
+from services.payment_retries.attempt_reservations import RESERVED, AttemptBook
+from services.payment_retries.charged_cards import ChargedCards
 from services.stripe_idempotency import finish, post_once
 
 log = structlog.get_logger(__name__)

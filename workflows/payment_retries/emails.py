@@ -7,7 +7,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.mail import MailActivities
-    from domain.retry_messages import MailOrder, RetrySnapshot, RetryStart
+    from domain.payment_retries.messages import MailOrder, RetrySnapshot, RetryStart
     from workflows.timeouts import MAIL
 
 _KEPT_KEY_COUNT = 50

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import PaymentAttempt
-from domain.retries import CARD_ATTEMPT_WINDOW, AttemptTrigger, ChargeResult
+from domain.payment_retries.lifecycle import CARD_ATTEMPT_WINDOW, AttemptTrigger, ChargeResult
 
 
 class PaymentAttemptRepository:

@@ -1,7 +1,7 @@
 """Offers of a new default card to the unpaid invoices of its owner."""
 
 from adapters.stripe.invoices import StripeInvoices
-from database.card_offers import CardOfferRepository
+from database.payment_retries.card_offers import CardOfferRepository
 from database.session import Sessions
 from domain.errors import NotFoundError, ProviderRejectedError
 

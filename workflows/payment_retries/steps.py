@@ -4,11 +4,17 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.parked import ParkedStep
-    from domain.retries import CLOSED, AttemptTrigger, ChargeResult, RetryStatus, after_charge
-    from domain.retry_messages import ChargeOrder, ChargeOutcome, LastResortOrder
-    from workflows.retry_board import RetryBoard
-    from workflows.retry_desk import RetryDesk
-    from workflows.retry_state import RetryState
+    from domain.payment_retries.lifecycle import (
+        CLOSED,
+        AttemptTrigger,
+        ChargeResult,
+        RetryStatus,
+        after_charge,
+    )
+    from domain.payment_retries.messages import ChargeOrder, ChargeOutcome, LastResortOrder
+    from workflows.payment_retries.activity_calls import RetryDesk
+    from workflows.payment_retries.progress import RetryBoard
+    from workflows.payment_retries.state import RetryState
     from workflows.step_attempts import StepAttempts
 
 

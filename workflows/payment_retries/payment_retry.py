@@ -9,16 +9,16 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain.errors import IllegalCommandError
-    from domain.retries import RetryStatus
-    from domain.retry_messages import (
+    from domain.payment_retries.lifecycle import RetryStatus
+    from domain.payment_retries.messages import (
         RetryCommand,
         RetryCommandKind,
         RetryNow,
         RetrySnapshot,
         RetryStart,
     )
-    from workflows.retry_mail import RetryMail
-    from workflows.retry_turns import RetryTurns
+    from workflows.payment_retries.emails import RetryMail
+    from workflows.payment_retries.handlers import RetryTurns
 
 
 @workflow.defn(name="PaymentRetryWorkflow")

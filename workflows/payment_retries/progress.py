@@ -4,10 +4,10 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.parked import ParkedStep
-    from domain.retries import NextStep, Recovery
-    from domain.retry_messages import RetrySnapshot, RetryStart
-    from workflows.retry_desk import RetryDesk
-    from workflows.retry_mail import RetryMail
+    from domain.payment_retries.lifecycle import NextStep, Recovery
+    from domain.payment_retries.messages import RetrySnapshot, RetryStart
+    from workflows.payment_retries.activity_calls import RetryDesk
+    from workflows.payment_retries.emails import RetryMail
     from workflows.search_attributes import STATUS
 
 

@@ -2,15 +2,21 @@
 
 from typing import NamedTuple
 
-from database.card_offers import CardOfferRepository
 from database.models import PaymentAttempt
-from database.payment_attempts import PaymentAttemptRepository
-from database.payment_retries import PaymentRetryRepository
+from database.payment_retries.card_offers import CardOfferRepository
+from database.payment_retries.payment_attempts import PaymentAttemptRepository
+from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions
-from domain.declines import CARD_REFUSED, LIMIT_REACHED, DeclineClass, classify, is_card_lost
+from domain.payment_retries.declines import (
+    CARD_REFUSED,
+    LIMIT_REACHED,
+    DeclineClass,
+    classify,
+    is_card_lost,
+)
+from domain.payment_retries.lifecycle import CARD_ATTEMPT_LIMIT, AttemptTrigger
+from domain.payment_retries.messages import ChargeOrder, ChargeOutcome
 from domain.payments.snapshots import ChargeableSeen, UnpaidInvoice
-from domain.retries import CARD_ATTEMPT_LIMIT, AttemptTrigger
-from domain.retry_messages import ChargeOrder, ChargeOutcome
 
 RESERVED = "reserved"
 

@@ -4,16 +4,15 @@ from temporalio import activity
 
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.invoices import StripeInvoices
-from database.card_offers import CardOfferRepository
 from database.models import PaymentRetry
-from database.payment_attempts import PaymentAttemptRepository
-from database.payment_retries import PaymentRetryRepository
+from database.payment_retries.card_offers import CardOfferRepository
+from database.payment_retries.payment_attempts import PaymentAttemptRepository
+from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions
-from domain.declines import NO_CARD
 from domain.errors import NotFoundError, ProviderRejectedError
 from domain.ids import payment_retry_workflow_id
-from domain.payments.snapshots import UnpaidInvoice
-from domain.retries import (
+from domain.payment_retries.declines import NO_CARD
+from domain.payment_retries.lifecycle import (
     CLOSED,
     AttemptTrigger,
     ChargeResult,
@@ -22,7 +21,8 @@ from domain.retries import (
     status_of_invoice,
     with_request,
 )
-from domain.retry_messages import RetryOpened, RetryOrder, RetrySnapshot, RetryStart
+from domain.payment_retries.messages import RetryOpened, RetryOrder, RetrySnapshot, RetryStart
+from domain.payments.snapshots import UnpaidInvoice
 from services.stripe_idempotency import post_once
 
 

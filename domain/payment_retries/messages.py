@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.base import Frozen
 from domain.parked import ParkedStep
-from domain.retries import (
+from domain.payment_retries.lifecycle import (
     AttemptTrigger,
     ChargeResult,
     LastResort,

@@ -3,9 +3,9 @@
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.ids import charge_key
+from domain.payment_retries.lifecycle import AttemptTrigger
+from domain.payment_retries.messages import ChargeOrder
 from domain.payments.snapshots import ChargeableSeen, UnpaidInvoice
-from domain.retries import AttemptTrigger
-from domain.retry_messages import ChargeOrder
 from services.stripe_idempotency import post_once
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import NOTHING_PARKED, PaymentAttempt, PaymentRetry
 from database.paging import Page, newest_first
-from domain.retries import CLOSED, AttemptTrigger, ChargeResult, RetryStatus
-from domain.retry_messages import RetrySnapshot
+from domain.payment_retries.lifecycle import CLOSED, AttemptTrigger, ChargeResult, RetryStatus
+from domain.payment_retries.messages import RetrySnapshot
 
 # What the API shows: a reserved attempt that was never sent is none.
 TRIED = frozenset({"reserved", ChargeResult.SUCCEEDED, ChargeResult.FAILED})

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pydantic import Field, field_validator
 
 from domain.base import Duration, Frozen
-from domain.declines import CARD_REFUSED, DeclineClass, classify
+from domain.payment_retries.declines import CARD_REFUSED, DeclineClass, classify
 
 # Reason: the card networks allow about this many retries of one card in 30 days (Visa: 15 to 20).
 CARD_ATTEMPT_LIMIT = 15
