@@ -33,7 +33,6 @@ from activities.agent_steps import StepActivities
 from activities.agent_tools import ToolActivities
 from activities.documents import DocumentActivities
 from activities.interceptors import ActivityInterceptor
-from activities.last_resorts import LastResortActivities
 from activities.library import Library
 from activities.lost_runs import LostRuns
 from activities.mail import MailActivities
@@ -51,10 +50,10 @@ from activities.payments.refunds import RefundActivities
 from activities.payments.setup_intents import SetupIntentActivities
 from activities.plans import CatalogActivities
 from activities.run_stream import RunStream
-from activities.subscription_commands import SubscriptionCommandActivities
-from activities.subscription_desk import SubscriptionDesk
-from activities.subscription_rows import SubscriptionRowActivities
-from activities.subscriptions import SubscriptionActivities
+from activities.subscriptions.commands import SubscriptionCommandActivities
+from activities.subscriptions.last_resort import LastResortActivities
+from activities.subscriptions.rows import SubscriptionRowActivities
+from activities.subscriptions.subscriptions import SubscriptionActivities
 from activities.tool_effects import tool_effects
 from adapters.chroma import open_chroma
 from adapters.embeddings import Embedder, open_embedder
@@ -84,13 +83,14 @@ from services.payments.commands import PaymentDesk
 from services.payments.refund_reservations import RefundBook
 from services.payments.stripe_sync import PaymentView
 from services.releases import release_of, retry_parked_of_other_releases
+from services.subscriptions.stripe_sync import SubscriptionDesk
 from workflows.agent_run import AgentRunWorkflow
 from workflows.ingest_document import IngestDocumentWorkflow
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
 from workflows.queues import AGENTS, BILLING, MODELS, STRIPE, TOOLS
 from workflows.stripe_errand import StripeErrandWorkflow
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 log = structlog.get_logger(__name__)
 

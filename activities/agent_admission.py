@@ -5,15 +5,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.entitlements import Standing, standing_of
 from database.agent_models import AgentRun
 from database.usage_records import AGENT_RUN, SETTLED, UsageRepository
 from domain.agent_runs import UsageTotal
 from domain.budgets import Means
-from domain.entitlements import Entitlements
 from domain.errors import EntitlementRequiredError, LimitReachedError
 from domain.ids import agent_run_workflow_id
-from domain.subscriptions import Access
+from domain.subscriptions.entitlements import Entitlements
+from domain.subscriptions.lifecycle import Access
+from services.subscriptions.entitlements import Standing, standing_of
 
 _LIMITS = ("agent_run_count", "token_count", "cost_cents")
 

@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.agent_admission import no_access, place_of
-from activities.entitlements import standing_of
 from adapters.llm.pricing import Prices
 from database.agent_models import AgentRun
 from database.usage_records import MODEL_CALL, RESERVED, UsageRepository
@@ -18,7 +17,8 @@ from domain.base import Frozen
 from domain.budgets import Means, Price, Reservation, left, reserve, tighter
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import TokenUsage
-from domain.subscriptions import Access
+from domain.subscriptions.lifecycle import Access
+from services.subscriptions.entitlements import standing_of
 
 
 class Call(Frozen):

@@ -11,7 +11,6 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.errors import from_temporal
-from domain.billing import SubscriptionStart
 from domain.ids import (
     derived_id,
     errand_workflow_id,
@@ -20,12 +19,13 @@ from domain.ids import (
 )
 from domain.payments.rules import PaymentStart
 from domain.stripe_operations import ErrandKind, StripeErrand
+from domain.subscriptions.messages import SubscriptionStart
 from domain.webhooks.events import Handler, Owner
 from workflows.payments.payment import PaymentWorkflow
 from workflows.queues import BILLING
 from workflows.search_attributes import starting_attributes
 from workflows.stripe_errand import StripeErrandWorkflow
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=5)
 # Reason: `rpc_timeout` does not cover the connecting of a lazy client.

@@ -9,9 +9,14 @@ from database.models import Plan
 from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
-from database.subscriptions import SubscriptionRepository
-from domain.billing import SubscriptionRequest
-from domain.selling import already_subscribed, check_currency, check_total, check_trial
+from database.subscriptions.subscriptions import SubscriptionRepository
+from domain.subscriptions.messages import SubscriptionRequest
+from domain.subscriptions.selling import (
+    already_subscribed,
+    check_currency,
+    check_total,
+    check_trial,
+)
 
 
 @dataclass(frozen=True)

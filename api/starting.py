@@ -13,15 +13,15 @@ from api.temporal_calls import raise_failure, start_once
 from database.models import Payment, Subscription
 from database.payments.payments import PaymentRepository
 from database.session import Sessions
-from database.subscriptions import SubscriptionRepository
-from domain.billing import SubscriptionStart
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import OutcomePendingError
 from domain.ids import payment_workflow_id, subscription_workflow_id
 from domain.payments.rules import PaymentRequest, PaymentStart, PaymentStatus
-from domain.subscriptions import SubscriptionStatus
+from domain.subscriptions.lifecycle import SubscriptionStatus
+from domain.subscriptions.messages import SubscriptionStart
 from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 ROW_SECONDS = 5.0
 OUTCOME_SECONDS = 1.0

@@ -9,8 +9,8 @@ from uuid import UUID
 from api.stream_feed import Messages, Reader, StreamMessage, follow
 from database.models import SubscriptionEvent
 from database.session import Session, Sessions
-from database.subscription_events import SubscriptionEventRepository
-from domain.subscriptions import FINAL
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from domain.subscriptions.lifecycle import FINAL
 
 # Reason: one poll is one statement for all watchers, and with none there is no poll. NOTIFY would
 # cost every writer a global lock at commit, to save 100 ms on events that are minutes apart.

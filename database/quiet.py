@@ -23,7 +23,7 @@ from domain.agent_runs import RunStatus
 from domain.documents import DocumentStatus
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.payments.rules import PaymentStatus, RefundStatus
-from domain.subscriptions import FINAL
+from domain.subscriptions.lifecycle import FINAL
 from domain.webhooks.events import WebhookEventStatus
 
 # Reason: nobody waits for an answer longer than this, and a row that was refused with 422 or 503

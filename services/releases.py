@@ -16,12 +16,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.parked import ParkedRow, parked_by_other_releases
 from database.session import DATABASE_DOWN, Sessions
-from domain.billing import SubscriptionCommand
 from domain.ids import release_retry_id
 from domain.parked import ParkableResource
 from domain.payment_retries.messages import RetryNow
 from domain.payments.rules import RETRY_PARKED_UPDATE, CancelPayment
-from domain.subscriptions import CommandKind
+from domain.subscriptions.lifecycle import CommandKind
+from domain.subscriptions.messages import SubscriptionCommand
 
 log = structlog.get_logger(__name__)
 

@@ -13,13 +13,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from database.accounts.users import UserRepository
 from database.models import PaymentRetry, Plan, Subscription, User
 from database.payment_retries.retry_policies import RetryPolicyRepository
-from domain.billing import SubscriptionRequest, SubscriptionStart
 from domain.ids import subscription_workflow_id
 from domain.payment_retries.lifecycle import RetryPolicy
 from domain.stripe_operations import ErrandKind, PlanRequest
+from domain.subscriptions.messages import SubscriptionRequest, SubscriptionStart
 from tests.world import World
 from workflows.queues import BILLING
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 PATIENCE_SECONDS = 150
 PAUSE_SECONDS = 0.3

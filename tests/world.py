@@ -23,18 +23,18 @@ from database.models import PaymentRetry, Plan, Subscription, SubscriptionEvent
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.session import Sessions
-from database.subscription_events import SubscriptionEventRepository
-from database.subscriptions import SubscriptionRepository
-from domain.billing import (
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
+from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id
+from domain.payment_retries.lifecycle import RetryPolicy
+from domain.stripe_operations import ErrandKind, ErrandResult, PlanRequest, StripeErrand
+from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus
+from domain.subscriptions.messages import (
     SubscriptionCommand,
     SubscriptionRequest,
     SubscriptionStart,
     SubscriptionState,
 )
-from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id
-from domain.payment_retries.lifecycle import RetryPolicy
-from domain.stripe_operations import ErrandKind, ErrandResult, PlanRequest, StripeErrand
-from domain.subscriptions import FINAL, CommandKind, SubscriptionStatus
 from tests.checked import settle
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
 from worker import running_workers
@@ -42,7 +42,7 @@ from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.queues import BILLING
 from workflows.search_attributes import ALL, add
 from workflows.stripe_errand import StripeErrandWorkflow
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 DAY = timedelta(days=1)
 PAUSE_SECONDS = 0.02

@@ -13,10 +13,10 @@ from uuid import UUID
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.billing import CommandAnswer, SubscriptionCommand, SubscriptionStart
     from domain.payment_retries.lifecycle import CLOSED, ChargeResult
     from domain.payment_retries.messages import RetryReport
-    from domain.subscriptions import CommandKind
+    from domain.subscriptions.lifecycle import CommandKind
+    from domain.subscriptions.messages import CommandAnswer, SubscriptionCommand, SubscriptionStart
 
 KEPT_ANSWER_COUNT = 100
 

@@ -7,8 +7,13 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.billing import ONLY_WHILE_ALIVE, OwedStep, StepKind, SubscriptionOrder
     from domain.parked import ParkedStep, pause_after
+    from domain.subscriptions.messages import (
+        ONLY_WHILE_ALIVE,
+        OwedStep,
+        StepKind,
+        SubscriptionOrder,
+    )
     from workflows.failures import failure_of
 
 

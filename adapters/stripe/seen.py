@@ -15,7 +15,7 @@ from adapters.stripe.reading import (
     unreadable,
 )
 from domain.payments.snapshots import InvoiceSeen, PaymentSeen, SubscriptionSeen
-from domain.subscriptions import SubscriptionStatus
+from domain.subscriptions.lifecycle import SubscriptionStatus
 
 
 def subscription_seen(

@@ -9,10 +9,10 @@ from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, object_id, required
 from adapters.stripe.seen import subscription_seen
 from adapters.stripe.subscription_invoices import SubscriptionInvoices
-from domain.billing import SubscriptionRequest
 from domain.errors import NotFoundError
 from domain.payments.snapshots import KnownInvoices, SubscriptionSeen
-from domain.subscriptions import FINAL
+from domain.subscriptions.lifecycle import FINAL
+from domain.subscriptions.messages import SubscriptionRequest
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams

@@ -8,7 +8,6 @@ from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from activities.entitlements import access_of
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
 from api.idempotency import Claim, OnceDep
@@ -26,23 +25,24 @@ from api.schemas.subscriptions import (
 from api.selling import Buyer
 from api.starting import start_subscription
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
-from database.invoices import InvoiceRepository
 from database.models import PaymentRetry, Subscription, SubscriptionEvent
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
-from database.subscription_events import SubscriptionEventRepository
-from database.subscriptions import SubscriptionRepository
-from domain.billing import OwedStep, SubscriptionCommand, SubscriptionStart
+from database.subscriptions.invoices import InvoiceRepository
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import (
     IllegalCommandError,
 )
-from domain.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
 from domain.parked import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus
-from domain.subscriptions import CommandKind, SubscriptionStatus, decide
+from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
+from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
+from domain.subscriptions.messages import OwedStep, SubscriptionCommand, SubscriptionStart
+from services.subscriptions.entitlements import access_of
 from workflows.search_attributes import starting_attributes
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
 

@@ -26,7 +26,7 @@ from database.documents import DocumentRepository
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payments.payments import PaymentRepository
 from database.session import Sessions
-from database.subscriptions import SubscriptionRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
 from domain.ids import (
     agent_run_workflow_id,

@@ -13,7 +13,7 @@ from database.models import Payment, PaymentAttempt, PaymentRetry, Refund
 from domain.payment_retries.lifecycle import AttemptTrigger, RetryStatus
 from domain.payments.money import CurrencyCode
 from domain.payments.rules import PaymentStatus, RefundStatus
-from domain.subscriptions import Access
+from domain.subscriptions.lifecycle import Access
 
 PaymentText = Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED]
 

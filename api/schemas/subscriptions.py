@@ -6,13 +6,13 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from activities.entitlements import access_of
 from api.schemas.common import WHOLE, Input, Output
 from api.schemas.parked import Parkable, parked_facts
 from api.schemas.plans import TrialDays
 from database.models import Subscription
 from domain.payments.money import AMOUNT_MAX
-from domain.subscriptions import Access, SubscriptionStatus
+from domain.subscriptions.lifecycle import Access, SubscriptionStatus
+from services.subscriptions.entitlements import access_of
 
 _EXAMPLE: dict[str, Any] = {
     "subscription_id": "5b1e…",

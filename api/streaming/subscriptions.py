@@ -15,9 +15,9 @@ from api.streaming.tickets import IdentifyDep, Visitor
 from api.streaming.watchers import Watcher, WatchersDep
 from api.subscription_feed import SubscriptionFeed
 from database.session import Sessions
-from database.subscriptions import SubscriptionRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError
-from domain.subscriptions import FINAL
+from domain.subscriptions.lifecycle import FINAL
 
 # How long a subscription that has ended stays silent before its stream ends.
 LINGER_SECONDS = 1.0

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Plan, Subscription, User
 from database.paging import Page, newest_first
 from domain.errors import ConflictError
-from domain.subscriptions import FINAL
+from domain.subscriptions.lifecycle import FINAL
 
 # Reason: to put a statement together takes longer than to carry it out, and steps need it.
 _SUBSCRIBED = (

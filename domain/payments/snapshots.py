@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.base import Frozen
-from domain.subscriptions import SubscriptionStatus
+from domain.subscriptions.lifecycle import SubscriptionStatus
 
 FIRST_INVOICE = "subscription_create"
 RENEWAL = "subscription_cycle"

@@ -22,11 +22,11 @@ from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
-from domain.billing import SubscriptionRequest
 from domain.errors import CardDeclinedError
 from domain.payments.rules import PaymentRequest, RefundOrder
 from domain.payments.snapshots import KnownInvoices
 from domain.stripe_operations import PlanRequest
+from domain.subscriptions.messages import SubscriptionRequest
 from sandbox.stripe.app import Options, build
 
 BASE = "http://sandbox"

@@ -8,14 +8,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from activities.subscription_rows import SubscriptionRowActivities
-from activities.subscription_rows import _insert as insert_row
+from activities.subscriptions.rows import SubscriptionRowActivities
+from activities.subscriptions.rows import _insert as insert_row
 from api.schemas.subscriptions import NewSubscription
 from api.selling import Buyer, resolve_subscription
 from database.models import Subscription
 from database.session import Sessions
-from domain.billing import SubscriptionOrder, SubscriptionRequest
 from domain.errors import ConflictError
+from domain.subscriptions.messages import SubscriptionOrder, SubscriptionRequest
 from tests.api.conftest import Person, make_plan, problem, until
 from tests.api.support import add_subscription
 

@@ -20,9 +20,9 @@ from api.app import build_app
 from config import Settings
 from database.models import Subscription
 from database.session import Sessions
-from database.subscription_events import SubscriptionEventRepository
-from database.subscriptions import SubscriptionRepository
-from domain.billing import EventNote
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
+from domain.subscriptions.messages import EventNote
 from tests.api.support import add_subscription, add_user, bearer, eventually, served, socket_to
 
 

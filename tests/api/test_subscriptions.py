@@ -13,7 +13,7 @@ from config import Settings
 from domain.ids import resource_id
 from tests.api.conftest import API, Person, make_plan, problem, until
 from tests.world import STRIPE_HEADERS
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 pytestmark = pytest.mark.usefixtures("workers")
 MakeCard = Callable[..., Awaitable[str]]

@@ -13,7 +13,6 @@ from temporalio.client import WorkflowHandle
 from commands.replay import read_history, record, replay, replay_command
 from database.models import PaymentRetry
 from domain.agent_runs import RunStart
-from domain.billing import SubscriptionStart
 from domain.documents import IngestStart
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id
@@ -21,7 +20,8 @@ from domain.payment_retries.lifecycle import RetryPolicy
 from domain.payment_retries.messages import RetryStart
 from domain.payments.rules import PaymentStart
 from domain.stripe_operations import ErrandKind, StripeErrand
-from domain.subscriptions import CommandKind
+from domain.subscriptions.lifecycle import CommandKind
+from domain.subscriptions.messages import SubscriptionStart
 from tests.world import Customer, World
 from worker import WORKFLOWS
 from workflows.stripe_errand import StripeErrandWorkflow

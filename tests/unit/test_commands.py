@@ -43,11 +43,11 @@ from config import (
 from database.accounts.users import ensure_admin
 from database.models import User
 from database.session import Sessions
-from database.subscription_events import SubscriptionEventRepository
-from database.subscriptions import SubscriptionRepository
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.accounts import make_api_key
-from domain.billing import EventNote
 from domain.errors import ConflictError, InvalidInputError, UnavailableError
+from domain.subscriptions.messages import EventNote
 from tests.api.support import add_subscription, add_user, served
 from tests.conftest import PROJECT
 

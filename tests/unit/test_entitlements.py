@@ -7,8 +7,8 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.entitlements import Grant, combine
-from domain.subscriptions import Access
+from domain.subscriptions.entitlements import Grant, combine
+from domain.subscriptions.lifecycle import Access
 
 PLAN, OTHER = uuid4(), uuid4()
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -5,10 +5,10 @@ from itertools import product
 
 import pytest
 
-from domain.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
 from domain.parked import ParkedStep
 from domain.payment_retries.lifecycle import CLOSED, RetryStatus
-from domain.subscriptions import FINAL, Access, SubscriptionStatus
+from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
+from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SOON = NOW + timedelta(days=3)

@@ -11,9 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 from domain import ids
 from domain.accounts import digest, make_api_key, shown_prefix
 from domain.base import Duration, format_duration
-from domain.billing import EventNote, SubscriptionCommand, SubscriptionOrder, SubscriptionRequest
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
-from domain.notes import (
+from domain.notifications import write_mail
+from domain.payment_retries.declines import NOT_CHARGED_CODES
+from domain.payment_retries.lifecycle import ChargeResult, LastResort, RetryStatus
+from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, MailOrder, RetryReport
+from domain.payments.snapshots import UnpaidInvoice
+from domain.subscriptions.events import (
     note_of_command,
     note_of_grace_end,
     note_of_hint,
@@ -21,12 +25,13 @@ from domain.notes import (
     note_of_status,
     notes_of_report,
 )
-from domain.notifications import write_mail
-from domain.payment_retries.declines import NOT_CHARGED_CODES
-from domain.payment_retries.lifecycle import ChargeResult, LastResort, RetryStatus
-from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, MailOrder, RetryReport
-from domain.payments.snapshots import UnpaidInvoice
-from domain.subscriptions import CommandKind, SubscriptionStatus
+from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
+from domain.subscriptions.messages import (
+    EventNote,
+    SubscriptionCommand,
+    SubscriptionOrder,
+    SubscriptionRequest,
+)
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DURATION = TypeAdapter(Duration)

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from domain.subscriptions import (
+from domain.subscriptions.lifecycle import (
     FINAL,
     Access,
     CommandKind,

@@ -20,7 +20,7 @@ from domain.webhooks.events import (
     type_label,
 )
 from workflows.payments.payment import PaymentWorkflow
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 OURS = UUID("6a0ee0c4-6a43-4b7b-9c6d-1f0a3c1b7a55")
 METADATA = {"subscription_id": str(OURS)}

@@ -12,10 +12,10 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import PaymentAttempt, User
-from domain.billing import SubscriptionCommand
 from domain.payment_retries.lifecycle import CARD_ATTEMPT_LIMIT, RetryPolicy
 from domain.stripe_operations import ErrandKind
-from domain.subscriptions import CommandKind
+from domain.subscriptions.lifecycle import CommandKind
+from domain.subscriptions.messages import SubscriptionCommand
 from tests.workflows.test_owed import (
     ONE_TRY,
     at_stripe,
@@ -26,7 +26,7 @@ from tests.workflows.test_owed import (
 )
 from tests.workflows.test_recovery import fail_renewal, retry_now
 from tests.world import Customer, World
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 CANCEL_SECONDS = 20

@@ -12,7 +12,7 @@ from database.models import PaymentMethod, User
 from domain.payment_retries.lifecycle import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.stripe_operations import ErrandKind, PlanRequest
-from domain.subscriptions import CommandKind
+from domain.subscriptions.lifecycle import CommandKind
 from tests.payers import start_paying
 from tests.world import STRIPE_HEADERS, Customer, World
 

@@ -7,17 +7,17 @@ from uuid import uuid4
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
-from domain.billing import (
+from domain.ids import subscription_workflow_id
+from domain.subscriptions.lifecycle import CommandKind
+from domain.subscriptions.messages import (
     SubscriptionCommand,
     SubscriptionRequest,
     SubscriptionStart,
     SubscriptionState,
 )
-from domain.ids import subscription_workflow_id
-from domain.subscriptions import CommandKind
 from tests.world import Customer, World
 from workflows.queues import BILLING
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 
 async def start_by_hint(customer: Customer, *event_ids: str) -> SubscriptionState | None:

@@ -8,7 +8,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
 from database.models import PaymentMethod, User
 from domain.stripe_operations import ErrandKind
-from domain.subscriptions import CommandKind
+from domain.subscriptions.lifecycle import CommandKind
 from tests.workflows.test_owed import HOUR, ONE_TRY, at_stripe, break_down, card_id, outcomes
 from tests.workflows.test_recovery import fail_renewal
 from tests.world import DAY, Customer, World

@@ -11,18 +11,18 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from api.routes.subscriptions import explain_subscription
 from database.models import PaymentRetry, Subscription, User
-from domain.billing import SubscriptionRequest, SubscriptionStart
 from domain.errors import ApplicationError
 from domain.ids import subscription_workflow_id
 from domain.payment_retries.lifecycle import LastResort, OlderInvoices, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.stripe_operations import ErrandKind
-from domain.subscriptions import CommandKind, SubscriptionStatus, access
+from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, access
+from domain.subscriptions.messages import SubscriptionRequest, SubscriptionStart
 from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal, retry_now
 from tests.world import STRIPE_HEADERS, Customer, World
 from workflows.queues import BILLING
-from workflows.subscription import SubscriptionWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ONE_TRY = RetryPolicy(schedules={"default": (DAY,)}, grace=4 * DAY, time_to_respond=DAY)

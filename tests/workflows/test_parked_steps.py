@@ -20,7 +20,7 @@ from database.session import Sessions
 from domain.parked import ParkableResource
 from domain.payment_retries.lifecycle import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
-from domain.subscriptions import CommandKind
+from domain.subscriptions.lifecycle import CommandKind
 from services.releases import release_of, retry_parked_of_other_releases
 from tests.api.conftest import Person, client, problem
 from tests.api.support import add_user, bearer, eventually

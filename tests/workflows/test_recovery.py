@@ -10,7 +10,7 @@ from temporalio.service import RPCError
 from database.models import PaymentRetry
 from domain.payment_retries.lifecycle import LastResort, OlderInvoices, RetryPolicy
 from domain.payment_retries.messages import RetryNow, RetrySnapshot
-from domain.subscriptions import CommandKind
+from domain.subscriptions.lifecycle import CommandKind
 from tests.world import Customer, World
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 

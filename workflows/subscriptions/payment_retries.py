@@ -10,7 +10,6 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
-    from domain.billing import Refreshed
     from domain.ids import payment_retry_id, payment_retry_workflow_id
     from domain.payment_retries.lifecycle import CLOSED, RetryStatus
     from domain.payment_retries.messages import (
@@ -19,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         RetryReport,
         RetryStart,
     )
+    from domain.subscriptions.messages import Refreshed
     from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
     from workflows.search_attributes import starting_attributes
 

@@ -4,23 +4,23 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.subscription_commands import SubscriptionCommandActivities as Commands
-    from activities.subscription_rows import SubscriptionRowActivities
-    from domain.billing import (
+    from activities.subscriptions.commands import SubscriptionCommandActivities as Commands
+    from activities.subscriptions.rows import SubscriptionRowActivities
+    from domain.errors import NotFoundError
+    from domain.subscriptions.events import note_of_command
+    from domain.subscriptions.lifecycle import CommandKind
+    from domain.subscriptions.messages import (
         ONLY_WHILE_ALIVE,
         CommandAnswer,
         StepKind,
         SubscriptionCommand,
         SubscriptionStart,
     )
-    from domain.errors import NotFoundError
-    from domain.notes import note_of_command
-    from domain.subscriptions import CommandKind
     from workflows.canceling import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
     from workflows.mailbox import Mailbox
-    from workflows.subscription_standing import Step, SubscriptionStanding
-    from workflows.subscription_steps import SubscriptionSteps
+    from workflows.subscriptions.state import Step, SubscriptionStanding
+    from workflows.subscriptions.steps import SubscriptionSteps
     from workflows.timeouts import RECORD, STRIPE_COMMAND
 
 COMMANDS: dict[CommandKind, Step] = {

@@ -6,23 +6,29 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.invoices import InvoiceRepository
 from database.models import Subscription
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.payments.payments import PaymentRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
-from database.subscription_events import SubscriptionEventRepository
-from database.subscriptions import SubscriptionRepository
+from database.subscriptions.invoices import InvoiceRepository
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
 from database.webhook_events import WebhookEventRepository
-from domain.billing import EventNote, OwedStep, Refreshed, SubscriptionOrder, SubscriptionState
 from domain.errors import NotFoundError
 from domain.ids import invoice_id
-from domain.notes import note_of_hint, note_of_status
 from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryStatus, VersionedPolicy
 from domain.payments.snapshots import COUNTING, RENEWAL, InvoiceSeen, SubscriptionSeen
-from domain.subscriptions import FINAL, Effect, SubscriptionStatus, follow
+from domain.subscriptions.events import note_of_hint, note_of_status
+from domain.subscriptions.lifecycle import FINAL, Effect, SubscriptionStatus, follow
+from domain.subscriptions.messages import (
+    EventNote,
+    OwedStep,
+    Refreshed,
+    SubscriptionOrder,
+    SubscriptionState,
+)
 
 
 async def write_view(

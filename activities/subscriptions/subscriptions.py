@@ -2,14 +2,14 @@
 
 from temporalio import activity
 
-from activities.subscription_desk import SubscriptionDesk
-from activities.subscription_view import unchanged
-from database.subscriptions import SubscriptionRepository
-from domain.billing import Refreshed, SubscriptionOrder, SubscriptionRequest
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id
+from domain.subscriptions.messages import Refreshed, SubscriptionOrder, SubscriptionRequest
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
+from services.subscriptions.stripe_sync import SubscriptionDesk
+from services.subscriptions.view import unchanged
 
 
 class SubscriptionActivities:

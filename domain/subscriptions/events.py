@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from domain.billing import EventNote, SubscriptionCommand
 from domain.parked import ParkedStep
 from domain.payment_retries.lifecycle import ChargeResult
 from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, RetryReport
-from domain.subscriptions import CommandKind, SubscriptionStatus
+from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
+from domain.subscriptions.messages import EventNote, SubscriptionCommand
 
 _COMMANDS = {
     CommandKind.CANCEL_NOW: "Canceled at once, as asked.",

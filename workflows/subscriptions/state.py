@@ -8,8 +8,12 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.subscription_rows import SubscriptionRowActivities
-    from domain.billing import (
+    from activities.subscriptions.rows import SubscriptionRowActivities
+    from domain.errors import IllegalCommandError
+    from domain.payment_retries.lifecycle import OlderInvoices
+    from domain.subscriptions.events import note_of_parked
+    from domain.subscriptions.lifecycle import FINAL, Effect, decide
+    from domain.subscriptions.messages import (
         CommandAnswer,
         EventNote,
         OwedStep,
@@ -20,14 +24,10 @@ with workflow.unsafe.imports_passed_through():
         SubscriptionStart,
         SubscriptionState,
     )
-    from domain.errors import IllegalCommandError
-    from domain.notes import note_of_parked
-    from domain.payment_retries.lifecycle import OlderInvoices
-    from domain.subscriptions import FINAL, Effect, decide
     from workflows.mailbox import Mailbox
     from workflows.owed_steps import OwedSteps
-    from workflows.recoveries import Recoveries
     from workflows.search_attributes import STATUS
+    from workflows.subscriptions.payment_retries import Recoveries
     from workflows.timeouts import RECORD
 
 # Reason: a payment retry that waits for a card ends with grace, too; it speaks first.

@@ -6,17 +6,17 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.billing import (
+    from domain.payment_retries.messages import RetryReport
+    from domain.subscriptions.messages import (
         CommandAnswer,
         SubscriptionCommand,
         SubscriptionStart,
         SubscriptionState,
     )
-    from domain.payment_retries.messages import RetryReport
     from workflows.mailbox import Mailbox
     from workflows.payment_retries.signals import REPORT
-    from workflows.subscription_standing import SubscriptionStanding
-    from workflows.subscription_turns import SubscriptionTurns
+    from workflows.subscriptions.handlers import SubscriptionTurns
+    from workflows.subscriptions.state import SubscriptionStanding
 
 
 @workflow.defn(name="SubscriptionWorkflow")

@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from database.models import SubscriptionEvent
-from database.subscriptions import SubscriptionRepository
-from domain.billing import EventNote
+from database.subscriptions.subscriptions import SubscriptionRepository
+from domain.subscriptions.messages import EventNote
 
 
 class SubscriptionEventRepository:

@@ -3,17 +3,17 @@
 import structlog
 from temporalio import activity
 
-from activities.subscription_desk import SubscriptionDesk
-from activities.subscription_view import dump_parked, state_of
-from database.invoices import InvoiceRepository
-from database.subscription_events import SubscriptionEventRepository
-from database.subscriptions import SubscriptionRepository
-from domain.billing import Refreshed, SubscriptionOrder
+from database.subscriptions.invoices import InvoiceRepository
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError
 from domain.ids import command_key, subscription_workflow_id
-from domain.notes import note_of_status
-from domain.subscriptions import SubscriptionStatus
+from domain.subscriptions.events import note_of_status
+from domain.subscriptions.lifecycle import SubscriptionStatus
+from domain.subscriptions.messages import Refreshed, SubscriptionOrder
 from services.stripe_idempotency import post_once
+from services.subscriptions.stripe_sync import SubscriptionDesk
+from services.subscriptions.view import dump_parked, state_of
 
 log = structlog.get_logger(__name__)
 

@@ -2,19 +2,19 @@
 
 from temporalio import activity
 
-from activities.subscription_desk import SubscriptionDesk
-from database.subscriptions import SubscriptionRepository
-from domain.billing import Refreshed, SubscriptionOrder
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
 from domain.ids import late_refund_id, payment_retry_workflow_id, subscription_workflow_id
-from domain.notes import note_of_last_resort
 from domain.payment_retries.lifecycle import LastResort
 from domain.payment_retries.messages import LastResortOrder
 from domain.payments.rules import RefundOrder
 from domain.payments.snapshots import SubscriptionSeen
-from domain.subscriptions import FINAL, SubscriptionStatus
+from domain.subscriptions.events import note_of_last_resort
+from domain.subscriptions.lifecycle import FINAL, SubscriptionStatus
+from domain.subscriptions.messages import Refreshed, SubscriptionOrder
 from services.payments.commands import PaymentDesk
 from services.stripe_idempotency import is_later_try, post_once
+from services.subscriptions.stripe_sync import SubscriptionDesk
 
 _PAID_UP = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
 PAID_TOO_LATE = "paid after the subscription had ended"

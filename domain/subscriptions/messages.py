@@ -11,7 +11,7 @@ from domain.base import Frozen
 from domain.parked import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus, VersionedPolicy
 from domain.payment_retries.messages import ROTATE_AFTER, LastResortOrder
-from domain.subscriptions import CommandKind, Effect, SubscriptionStatus
+from domain.subscriptions.lifecycle import CommandKind, Effect, SubscriptionStatus
 
 # Reason: hints only tell that something happened; a row of them more or less says nothing new.
 _KEPT_HINT_COUNT = 200

@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 
-from activities.subscription_view import write_view
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.subscriptions import StripeSubscriptions
-from database.invoices import InvoiceRepository
 from database.models import Subscription
 from database.session import Sessions
-from database.subscriptions import SubscriptionRepository
-from domain.billing import Refreshed, SubscriptionOrder
+from database.subscriptions.invoices import InvoiceRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError, ProviderRejectedError
 from domain.payments.snapshots import SubscriptionSeen
+from domain.subscriptions.messages import Refreshed, SubscriptionOrder
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
+from services.subscriptions.view import write_view
 
 
 @dataclass(frozen=True)

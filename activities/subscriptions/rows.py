@@ -3,19 +3,19 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.subscription_view import dump_parked, state_of
 from database.accounts.users import UserRepository
-from database.invoices import InvoiceRepository
 from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
-from database.subscription_events import SubscriptionEventRepository
-from database.subscriptions import SubscriptionRepository
-from domain.billing import SubscriptionOrder, SubscriptionRequest, SubscriptionState
+from database.subscriptions.invoices import InvoiceRepository
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id
-from domain.selling import already_subscribed, check_currency
-from domain.subscriptions import SubscriptionStatus
+from domain.subscriptions.lifecycle import SubscriptionStatus
+from domain.subscriptions.messages import SubscriptionOrder, SubscriptionRequest, SubscriptionState
+from domain.subscriptions.selling import already_subscribed, check_currency
+from services.subscriptions.view import dump_parked, state_of
 
 
 class SubscriptionRowActivities:

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Subscription
 from database.plans.plans import PlanRepository
-from domain.entitlements import Entitlements, Grant, combine
-from domain.subscriptions import Access, SubscriptionStatus, access
+from domain.subscriptions.entitlements import Entitlements, Grant, combine
+from domain.subscriptions.lifecycle import Access, SubscriptionStatus, access
 
 
 class Standing(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.base import Frozen
-from domain.subscriptions import Access
+from domain.subscriptions.lifecycle import Access
 
 _ORDER = (Access.FULL, Access.GRACE, Access.NONE)
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import NOTHING_PARKED, Plan, Subscription
 from database.paging import Page, newest_first
-from domain.subscriptions import FINAL
+from domain.subscriptions.lifecycle import FINAL
 
 
 class SubscriptionRepository:

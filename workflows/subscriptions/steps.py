@@ -6,15 +6,15 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.last_resorts import LastResortActivities
-    from activities.subscription_commands import SubscriptionCommandActivities
-    from activities.subscriptions import SubscriptionActivities
-    from domain.billing import OwedStep, StepKind
-    from domain.notes import note_of_grace_end, notes_of_report
+    from activities.subscriptions.commands import SubscriptionCommandActivities
+    from activities.subscriptions.last_resort import LastResortActivities
+    from activities.subscriptions.subscriptions import SubscriptionActivities
     from domain.payment_retries.messages import RetryReport
+    from domain.subscriptions.events import note_of_grace_end, notes_of_report
+    from domain.subscriptions.messages import OwedStep, StepKind
     from workflows.canceling import StepInterruptedError, run_interruptible
     from workflows.mailbox import Mailbox
-    from workflows.subscription_standing import Step, SubscriptionStanding
+    from workflows.subscriptions.state import Step, SubscriptionStanding
     from workflows.timeouts import STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
 
 STEPS: dict[StepKind, Step] = {

@@ -11,7 +11,7 @@ from domain.base import Frozen
 from domain.parked import ParkedStep
 from domain.payment_retries.declines import CARD_REFUSED, LIMIT_REACHED, NO_CARD
 from domain.payment_retries.lifecycle import CLOSED, RetryStatus
-from domain.subscriptions import FINAL, Access, SubscriptionStatus
+from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus
 
 
 class OpenInvoice(Frozen):
