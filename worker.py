@@ -31,12 +31,10 @@ from activities.agent_means import AgentMeans
 from activities.agent_retrieval import RetrievalActivities
 from activities.agent_steps import StepActivities
 from activities.agent_tools import ToolActivities
-from activities.documents import DocumentActivities
 from activities.interceptors import ActivityInterceptor
-from activities.library import Library
+from activities.knowledge import DocumentActivities
 from activities.lost_runs import LostRuns
 from activities.mail import MailActivities
-from activities.passages import PassageStore
 from activities.payment_retries.charges import ChargeActivities
 from activities.payment_retries.payment_retries import RetryActivities
 from activities.payments.customer_sync import CustomerSyncActivities
@@ -75,6 +73,8 @@ from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.llm.routing import ModelNames
 from observability import METRICS_CONTENT_TYPE, configure_logging, make_runtime, render_metrics
+from services.knowledge.passages import PassageStore
+from services.knowledge.search import Library
 from services.payment_retries.attempt_reservations import AttemptBook
 from services.payment_retries.card_offers import CardOffers
 from services.payment_retries.charged_cards import ChargedCards
@@ -85,7 +85,7 @@ from services.payments.stripe_sync import PaymentView
 from services.releases import release_of, retry_parked_of_other_releases
 from services.subscriptions.stripe_sync import SubscriptionDesk
 from workflows.agent_run import AgentRunWorkflow
-from workflows.ingest_document import IngestDocumentWorkflow
+from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
 from workflows.queues import AGENTS, BILLING, MODELS, STRIPE, TOOLS

@@ -6,7 +6,6 @@ from typing import Any
 import structlog
 from temporalio import activity
 
-from activities.library import Library
 from activities.look_ups import CHROMA, EMBEDDINGS, LookUps, is_overdue
 from agents.guards import screen
 from agents.registry import find_agent
@@ -18,10 +17,11 @@ from database.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agent_runs import StepOrder
 from domain.citations import CitedPassage, number_passages
-from domain.documents import Passage
 from domain.errors import ApplicationError, NotFoundError
 from domain.ids import agent_run_workflow_id
+from domain.knowledge.documents import Passage
 from domain.run_events import RunEventKind, RunEventNote
+from services.knowledge.search import Library
 
 log = structlog.get_logger(__name__)
 

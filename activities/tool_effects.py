@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from activities.library import Library
 from activities.look_ups import CHROMA, EMBEDDINGS, LookUps
 from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
 from agents.tools.search_memory import SEARCH_MEMORY, SearchMemory
@@ -16,6 +15,7 @@ from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import refund_id
 from domain.payments.rules import RefundOrder, RefundStatus
 from domain.tool_calls import ToolCallStatus, refund_business_key
+from services.knowledge.search import Library
 from services.payments.commands import PaymentDesk
 
 

@@ -12,8 +12,8 @@ from functools import partial
 import httpx
 
 from adapters.tls import trusted
-from domain.documents import too_large
 from domain.errors import InvalidInputError, UnavailableError
+from domain.knowledge.documents import too_large
 
 MAX_REDIRECTS = 3
 MAX_PORT = 65_535

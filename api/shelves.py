@@ -7,12 +7,12 @@ from typing import Annotated, NamedTuple, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from activities.library import Library
-from activities.library_desk import LibraryDesk
 from adapters.chroma import open_chroma
 from adapters.embeddings import open_embedder
 from config import Settings
 from database.session import Sessions
+from services.knowledge.management import LibraryDesk
+from services.knowledge.search import Library
 
 
 class Shelves(NamedTuple):

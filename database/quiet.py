@@ -20,7 +20,7 @@ from database.models import (
     WebhookEvent,
 )
 from domain.agent_runs import RunStatus
-from domain.documents import DocumentStatus
+from domain.knowledge.documents import DocumentStatus
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.payments.rules import PaymentStatus, RefundStatus
 from domain.subscriptions.lifecycle import FINAL

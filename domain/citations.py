@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from domain.base import Frozen
-from domain.documents import Passage
+from domain.knowledge.documents import Passage
 
 _MARK = re.compile(r"\[(\d{1,6}(?:, ?\d{1,6})*)\]")
 EXCERPT_LENGTH = 300

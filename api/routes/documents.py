@@ -17,12 +17,12 @@ from api.shelves import ShelvesDep
 from api.temporal_calls import start_once
 from config import Settings
 from database.agent_models import Document
-from database.documents import DocumentRepository
+from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
-from domain.documents import BYTE_ORDER_MARK, DocumentStatus, IngestStart, check_text
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import ingest_workflow_id
-from workflows.ingest_document import IngestDocumentWorkflow
+from domain.knowledge.documents import BYTE_ORDER_MARK, DocumentStatus, IngestStart, check_text
+from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.queues import AGENTS
 from workflows.search_attributes import starting_attributes
 

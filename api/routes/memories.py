@@ -11,8 +11,8 @@ from api.routing import ApiRouter
 from api.schemas.common import MASKED, Listing, problems
 from api.schemas.documents import MemoryOut
 from api.shelves import ShelvesDep
-from domain.documents import Memory
 from domain.errors import NotFoundError
+from domain.knowledge.documents import Memory
 
 router = ApiRouter(prefix="/memories", tags=["memories"])
 

@@ -22,7 +22,7 @@ from api.routing import ApiRouter
 from api.schemas.common import MASKED, NO_CARD, Listing, problems
 from config import AuthSettings, TemporalSettings
 from database.agent_runs import AgentRunRepository
-from database.documents import DocumentRepository
+from database.knowledge.documents import DocumentRepository
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payments.payments import PaymentRepository
 from database.session import Sessions

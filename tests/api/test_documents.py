@@ -13,16 +13,13 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import ActivityEnvironment
 
-from activities.documents import FETCH_PATIENCE, STORE_PATIENCE, DocumentActivities
-from activities.library import Library
-from activities.passages import PassageStore
+from activities.knowledge import FETCH_PATIENCE, STORE_PATIENCE, DocumentActivities
 from adapters.chroma import Chroma, Entry, Shelf, open_chroma
 from adapters.embeddings import LocalEmbedder, Vector
 from adapters.pages import PageFetcher
 from database.agent_models import Document
-from database.documents import DocumentRepository
+from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
-from domain.documents import MAX_PASSAGES, SMALL_WORDS, IngestStart
 from domain.errors import (
     ApplicationError,
     InvalidInputError,
@@ -30,6 +27,9 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.ids import ingest_workflow_id, resource_id
+from domain.knowledge.documents import MAX_PASSAGES, SMALL_WORDS, IngestStart
+from services.knowledge.passages import PassageStore
+from services.knowledge.search import Library
 from tests.api.conftest import API, Person, problem, until
 from tests.conftest import ChromaServer
 from tests.integration.test_pages import page, redirect, reply

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from activities.library import Library
 from adapters.chroma import open_chroma
 from adapters.embeddings import LocalEmbedder
 from database.session import Sessions
+from services.knowledge.search import Library
 from tests.api.conftest import API, Person, problem
 
 THEN = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from adapters.embeddings import LocalEmbedder, ServerEmbedder, open_embedder
-from domain.documents import PASSAGE_PIECES, split_text
 from domain.errors import ProviderRejectedError, UnavailableError
+from domain.knowledge.documents import PASSAGE_PIECES, split_text
 from tests.conftest import Measure, Outside
 from tests.integration.test_pages import page, reply
 

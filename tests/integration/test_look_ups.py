@@ -12,7 +12,6 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import look_ups
 from activities.agent_retrieval import RetrievalActivities
-from activities.library import Library
 from activities.look_ups import PATIENCE, LookUps
 from adapters.chroma import open_chroma
 from adapters.embeddings import open_embedder
@@ -23,6 +22,7 @@ from database.session import Sessions
 from domain.agent_runs import StepOrder
 from domain.errors import UnavailableError
 from domain.llm.messages import Role
+from services.knowledge.search import Library
 from tests.integration.test_pages import page, reply
 from tests.streams import add_run, finish
 

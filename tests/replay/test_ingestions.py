@@ -7,12 +7,12 @@ import pytest
 from temporalio.client import Client
 
 from database.accounts.users import UserRepository
-from database.documents import DocumentRepository
+from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
-from domain.documents import IngestOutcome, IngestStart
 from domain.ids import ingest_workflow_id
+from domain.knowledge.documents import IngestOutcome, IngestStart
 from tests.replay.test_replay import HISTORIES, keep
-from workflows.ingest_document import IngestDocumentWorkflow
+from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.queues import AGENTS
 
 

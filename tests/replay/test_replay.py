@@ -13,9 +13,9 @@ from temporalio.client import WorkflowHandle
 from commands.replay import read_history, record, replay, replay_command
 from database.models import PaymentRetry
 from domain.agent_runs import RunStart
-from domain.documents import IngestStart
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id
+from domain.knowledge.documents import IngestStart
 from domain.payment_retries.lifecycle import RetryPolicy
 from domain.payment_retries.messages import RetryStart
 from domain.payments.rules import PaymentStart

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.citations import EXCERPT_LENGTH, CitedPassage, cite, number_passages
-from domain.documents import Passage
+from domain.knowledge.documents import Passage
 
 A, B = UUID(int=1), UUID(int=2)
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.documents import (
+from domain.errors import InvalidInputError
+from domain.knowledge.documents import (
     HEADING_PIECES,
     MAX_PASSAGES,
     OVERLAP_WORDS,
@@ -19,7 +20,6 @@ from domain.documents import (
     check_text,
     split_text,
 )
-from domain.errors import InvalidInputError
 
 ROOT = Path(__file__).parents[2]
 MOST = 100

@@ -11,21 +11,21 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from activities.library_desk import of_document
 from adapters.chroma import Chroma, Entry, Shelf
 from adapters.embeddings import Embedder
 from agents.guards import screen
 from database.agent_models import Document
-from database.documents import DocumentRepository
+from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
-from domain.documents import (
+from domain.errors import ApplicationError, UnavailableError
+from domain.knowledge.documents import (
     PASSAGE_PIECES,
     Chunk,
     IngestOutcome,
     check_passage_count,
     split_text,
 )
-from domain.errors import ApplicationError, UnavailableError
+from services.knowledge.management import of_document
 
 log = structlog.get_logger(__name__)
 

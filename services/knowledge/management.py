@@ -3,12 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-from activities.library import read_memory
 from adapters.chroma import Chroma, Shelf
-from database.documents import DocumentRepository
+from database.knowledge.documents import DocumentRepository
 from database.paging import Page, decode_cursor, encode_cursor
 from database.session import Sessions
-from domain.documents import Memory
+from domain.knowledge.documents import Memory
+from services.knowledge.search import read_memory
 
 
 class LibraryDesk:

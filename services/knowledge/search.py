@@ -8,10 +8,10 @@ from uuid import UUID
 
 from adapters.chroma import Chroma, Entry, Found, Shelf
 from adapters.embeddings import Embedder, Vector
-from database.documents import DocumentRepository
+from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
-from domain.documents import Memory, Passage
 from domain.errors import UnavailableError
+from domain.knowledge.documents import Memory, Passage
 
 # Reason: what Chroma still has of documents that are deleted or not ready yet is left out after.
 SPARE_COUNT = 20

@@ -6,14 +6,20 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities.passages import PassageStore
 from adapters.pages import PageFetcher
 from database.agent_models import Document
-from database.documents import DocumentRepository
+from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
 from domain.card_numbers import mask_card_numbers
-from domain.documents import DocumentStatus, IngestFailure, IngestOutcome, IngestStart, check_text
 from domain.errors import InvalidInputError, UnavailableError
+from domain.knowledge.documents import (
+    DocumentStatus,
+    IngestFailure,
+    IngestOutcome,
+    IngestStart,
+    check_text,
+)
+from services.knowledge.passages import PassageStore
 
 # Reason: a page that nobody serves for so long is a reason to fail.
 FETCH_PATIENCE = timedelta(minutes=5)

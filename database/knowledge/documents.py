@@ -11,7 +11,7 @@ from sqlalchemy.orm import defer
 
 from database.agent_models import Document
 from database.paging import Page, newest_first
-from domain.documents import DocumentStatus
+from domain.knowledge.documents import DocumentStatus
 
 # Reason: a content can be a megabyte, and only an ingestion reads it.
 _WITHOUT_CONTENT = defer(Document.content, raiseload=True)

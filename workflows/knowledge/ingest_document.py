@@ -6,8 +6,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.documents import DocumentActivities
-    from domain.documents import IngestFailure, IngestOutcome, IngestStart
+    from activities.knowledge import DocumentActivities
+    from domain.knowledge.documents import IngestFailure, IngestOutcome, IngestStart
     from workflows.queues import TOOLS
     from workflows.timeouts import PATIENT, RECORD, ActivityOptions
 
