@@ -22,18 +22,15 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.agent_approvals import ApprovalActivities
-from activities.agent_attempts import Attempts
-from activities.agent_desk import AgentDeskActivities
-from activities.agent_endings import EndingActivities
-from activities.agent_line import LineActivities
-from activities.agent_means import AgentMeans
-from activities.agent_retrieval import RetrievalActivities
-from activities.agent_steps import StepActivities
-from activities.agent_tools import ToolActivities
+from activities.agents.approvals import ApprovalActivities
+from activities.agents.completion import EndingActivities
+from activities.agents.conversation_queue import LineActivities
+from activities.agents.model_calls import StepActivities
+from activities.agents.retrieval import RetrievalActivities
+from activities.agents.runs import AgentDeskActivities
+from activities.agents.tool_calls import ToolActivities
 from activities.interceptors import ActivityInterceptor
 from activities.knowledge import DocumentActivities
-from activities.lost_runs import LostRuns
 from activities.mail import MailActivities
 from activities.payment_retries.charges import ChargeActivities
 from activities.payment_retries.payment_retries import RetryActivities
@@ -47,12 +44,10 @@ from activities.payments.payments import (
 from activities.payments.refunds import RefundActivities
 from activities.payments.setup_intents import SetupIntentActivities
 from activities.plans import CatalogActivities
-from activities.run_stream import RunStream
 from activities.subscriptions.commands import SubscriptionCommandActivities
 from activities.subscriptions.last_resort import LastResortActivities
 from activities.subscriptions.rows import SubscriptionRowActivities
 from activities.subscriptions.subscriptions import SubscriptionActivities
-from activities.tool_effects import tool_effects
 from adapters.chroma import open_chroma
 from adapters.embeddings import Embedder, open_embedder
 from adapters.llm.gateway import Models, open_models
@@ -73,6 +68,11 @@ from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.llm.routing import ModelNames
 from observability import METRICS_CONTENT_TYPE, configure_logging, make_runtime, render_metrics
+from services.agents.lost_runs import LostRuns
+from services.agents.model_attempts import Attempts
+from services.agents.token_stream import RunStream
+from services.agents.tools.effects import tool_effects
+from services.agents.usage import AgentMeans
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import Library
 from services.payment_retries.attempt_reservations import AttemptBook
@@ -84,7 +84,7 @@ from services.payments.refund_reservations import RefundBook
 from services.payments.stripe_sync import PaymentView
 from services.releases import release_of, retry_parked_of_other_releases
 from services.subscriptions.stripe_sync import SubscriptionDesk
-from workflows.agent_run import AgentRunWorkflow
+from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow

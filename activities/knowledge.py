@@ -7,7 +7,7 @@ from uuid import UUID
 from temporalio import activity
 
 from adapters.pages import PageFetcher
-from database.agent_models import Document
+from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
 from domain.card_numbers import mask_card_numbers

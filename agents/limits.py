@@ -5,7 +5,7 @@ from typing import Any
 from agents.registry import prompt_text
 from agents.spec import AgentSpec
 from agents.tools import TOOLS
-from domain.agent_runs import MAX_UNREAD_MESSAGES, TOO_MANY_MESSAGES
+from domain.agents.runs import MAX_UNREAD_MESSAGES, TOO_MANY_MESSAGES
 from domain.errors import ApplicationError, InvalidInputError, TooManyRequestsError
 from domain.llm.token_estimates import TOKENS_PER_MESSAGE, Unread, worst_case, worst_case_of_tools
 

@@ -9,7 +9,7 @@ from adapters.status_server import Page, Pages
 from adapters.stripe.client import StripeHealth
 from api.routes.health import DATABASE
 from config import MailSecurity, Settings
-from database.agent_runs import AgentRunRepository
+from database.agents.agent_runs import AgentRunRepository
 from database.parked import count_parked
 from database.quiet import ping
 from database.session import DATABASE_DOWN, Sessions

@@ -14,9 +14,9 @@ from uuid import UUID
 import structlog
 
 from api.stream_feed import Messages, Reader, StreamMessage, follow
-from database.agent_models import RunEvent
+from database.agents.models import RunEvent
+from database.agents.run_events import RUN_EVENTS_CHANNEL, RunEventRepository, WatchedRun
 from database.listener import listening
-from database.run_events import RUN_EVENTS_CHANNEL, RunEventRepository, WatchedRun
 from database.session import Session, Sessions
 from domain.errors import UnavailableError
 

@@ -11,11 +11,11 @@ from api.schemas.agents import (
     StepOut,
     ToolCallOut,
 )
-from database.agent_models import AgentRun
+from database.agents.models import AgentRun
+from database.agents.tool_calls import ToolCallRepository
+from database.agents.usage_records import UsageRepository
 from database.session import Sessions
-from database.tool_calls import ToolCallRepository
-from database.usage_records import UsageRepository
-from domain.agent_runs import UsageTotal
+from domain.agents.runs import UsageTotal
 
 
 async def read_run(sessions: Sessions, row: AgentRun) -> AgentRunOut:

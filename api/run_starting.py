@@ -10,21 +10,21 @@ from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import TemporalError
 
-from activities.agent_admission import check_means
 from agents.limits import check_input
 from agents.registry import find_agent
 from api.errors import from_temporal
 from api.lookup import found
 from api.schemas.agents import NewAgentRun
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, start_once
-from database.agent_models import AgentRun
-from database.agent_runs import AgentRunRepository
-from database.conversations import ConversationRepository
+from database.agents.agent_runs import AgentRunRepository
+from database.agents.conversations import ConversationRepository
+from database.agents.models import AgentRun
 from database.session import Sessions
-from domain.agent_runs import Budget, CancelRun, Route, RunRequest, RunStart
+from domain.agents.runs import Budget, CancelRun, Route, RunRequest, RunStart
 from domain.errors import OutcomePendingError
 from domain.ids import agent_run_workflow_id, derived_id
-from workflows.agent_run import AgentRunWorkflow
+from services.agents.admission import check_means
+from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.queues import AGENTS
 from workflows.search_attributes import starting_attributes
 

@@ -24,7 +24,7 @@ from uuid import UUID
 import structlog
 
 from database.session import DATABASE_DOWN, Session, Sessions
-from domain.run_events import RunEventKind
+from domain.agents.run_events import RunEventKind
 
 READ_SECONDS = 5.0
 BATCH_SIZE = 200

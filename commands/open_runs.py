@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from activities.lost_runs import WorkflowState, state_of
 from commands.findings import DoubtError
 from config import Settings
-from database.agent_models import AgentRun
-from database.agent_runs import AgentRunRepository
+from database.agents.agent_runs import AgentRunRepository
+from database.agents.models import AgentRun
 from database.session import make_engine, make_sessions
+from services.agents.lost_runs import WorkflowState, state_of
 from worker import connect
 
 # Reason: the doctor answers within seconds; a worker compares all of them.

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, select, text, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from database.agent_models import AgentRun, Document
+from database.agents.models import AgentRun, Document
 from database.models import (
     NOTHING_PARKED,
     IdempotencyKey,
@@ -19,7 +19,7 @@ from database.models import (
     Subscription,
     WebhookEvent,
 )
-from domain.agent_runs import RunStatus
+from domain.agents.runs import RunStatus
 from domain.knowledge.documents import DocumentStatus
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.payments.rules import PaymentStatus, RefundStatus

@@ -5,7 +5,8 @@ import os
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-from database import agent_models, models
+from database import models
+from database.agents import models as agent_models
 from database.session import sqlalchemy_url
 
 # Every table: the second file adds its own to the first one's.

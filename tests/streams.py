@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import make_url, update
 
-from database.agent_models import AgentRun, Conversation
+from database.agents.models import AgentRun, Conversation
+from database.agents.run_events import RunEventRepository
 from database.models import User
-from database.run_events import RunEventRepository
 from database.session import Sessions
-from domain.run_events import RunEventKind, RunEventNote
+from domain.agents.run_events import RunEventKind, RunEventNote
 
 
 async def add_run(sessions: Sessions, user_id: UUID | None = None) -> UUID:

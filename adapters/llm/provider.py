@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from domain.agents.run_events import storable
 from domain.errors import InvalidInputError
 from domain.llm.calls_as_text import has_call_as_text
 from domain.llm.messages import FinishReason, ModelReply, ModelRequest, RequestedCall, TokenUsage
 from domain.llm.tool_arguments import read_arguments
-from domain.run_events import storable
 
 CONNECT_SECONDS = 5.0
 # What a server may write past the limit that it was given, before its stream is closed.

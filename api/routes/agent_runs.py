@@ -8,7 +8,7 @@ from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from activities.agent_approvals import seen_of
+from activities.agents.approvals import seen_of
 from agents.limits import check_message
 from agents.registry import find_agent
 from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
@@ -27,16 +27,16 @@ from api.schemas.agents import (
 )
 from api.schemas.common import Listing, Name, problems
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
-from database.agent_models import AgentRun
-from database.agent_runs import AgentRunRepository
-from database.messages import MessageRepository
+from database.agents.agent_runs import AgentRunRepository
+from database.agents.messages import MessageRepository
+from database.agents.models import AgentRun
+from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
-from database.tool_calls import ToolCallRepository
-from domain.agent_runs import CLOSED, CancelRun, NewRunMessage, RunStatus
-from domain.approvals import ApprovalCommand, decide
+from domain.agents.approvals import ApprovalCommand, decide
+from domain.agents.runs import CLOSED, CancelRun, NewRunMessage, RunStatus
 from domain.errors import IllegalCommandError, UnavailableError
 from domain.ids import message_key
-from workflows.agent_run import AgentRunWorkflow
+from workflows.agents.agent_run import AgentRunWorkflow
 
 
 class WorkflowMissingError(UnavailableError):

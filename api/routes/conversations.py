@@ -10,8 +10,8 @@ from api.lookup import acting_for, found, read_seq
 from api.routing import ApiRouter
 from api.schemas.agents import ConversationOut, MessageOut, NewConversation
 from api.schemas.common import Listing, problems
-from database.conversations import ConversationRepository
-from database.messages import MessageRepository
+from database.agents.conversations import ConversationRepository
+from database.agents.messages import MessageRepository
 
 router = ApiRouter(prefix="/conversations", tags=["conversations"])
 

@@ -16,7 +16,7 @@ from api.schemas.documents import DocumentOut, NewDocument
 from api.shelves import ShelvesDep
 from api.temporal_calls import start_once
 from config import Settings
-from database.agent_models import Document
+from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
 from domain.errors import InvalidInputError, NotFoundError

@@ -7,7 +7,7 @@ from api.lookup import acting_for, now
 from api.routing import ApiRouter
 from api.schemas.common import problems
 from api.schemas.payments import EntitlementsOut, UsedOut
-from database.usage_records import UsageRepository
+from database.agents.usage_records import UsageRepository
 from services.subscriptions.entitlements import standing_of
 
 router = ApiRouter(prefix="/entitlements", tags=["entitlements"])

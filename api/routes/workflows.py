@@ -21,7 +21,7 @@ from api.idempotency import Claim, OnceDep
 from api.routing import ApiRouter
 from api.schemas.common import MASKED, NO_CARD, Listing, problems
 from config import AuthSettings, TemporalSettings
-from database.agent_runs import AgentRunRepository
+from database.agents.agent_runs import AgentRunRepository
 from database.knowledge.documents import DocumentRepository
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payments.payments import PaymentRepository

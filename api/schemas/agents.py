@@ -9,9 +9,9 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from agents.spec import Pattern
 from api.schemas.common import MASKED, Count, Input, Name, Output, Title
-from database.agent_models import AgentRun, Approval, Message, ToolCall, UsageRecord
-from domain.agent_runs import OnBusy, RunFinish, RunStatus, UsageTotal
-from domain.approvals import ApprovalStatus, Decision
+from database.agents.models import AgentRun, Approval, Message, ToolCall, UsageRecord
+from domain.agents.approvals import ApprovalStatus, Decision
+from domain.agents.runs import OnBusy, RunFinish, RunStatus, UsageTotal
 from domain.llm.messages import Role
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000), MASKED]

@@ -15,7 +15,7 @@ from api.schemas.common import SEQ_MAX
 from api.streaming import sockets
 from api.streaming.tickets import IdentifyDep, Visitor
 from api.streaming.watchers import Watcher, WatchersDep
-from database.run_events import RunEventRepository, WatchedRun
+from database.agents.run_events import RunEventRepository, WatchedRun
 from database.session import Sessions
 from domain.errors import NotFoundError
 

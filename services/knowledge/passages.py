@@ -14,7 +14,7 @@ import structlog
 from adapters.chroma import Chroma, Entry, Shelf
 from adapters.embeddings import Embedder
 from agents.guards import screen
-from database.agent_models import Document
+from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
 from domain.errors import ApplicationError, UnavailableError

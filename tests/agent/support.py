@@ -13,12 +13,12 @@ from temporalio.client import Client, WorkflowHandle
 from adapters.tls import trusted
 from commands.replay import read_history, record, replay
 from config import Settings
-from database.agent_models import AgentRun
-from database.agent_runs import AgentRunRepository
+from database.agents.agent_runs import AgentRunRepository
+from database.agents.models import AgentRun
 from database.session import Sessions
-from domain.agent_runs import Route, RunRequest, RunStart, RunStatus
+from domain.agents.runs import Route, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
-from workflows.agent_run import AgentRunWorkflow
+from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.queues import AGENTS
 
 

@@ -9,12 +9,12 @@ from uuid import UUID
 import pytest
 from pydantic import Field, ValidationError
 
-from activities.tool_effects import tool_effects
 from agents.tools import TOOLS
 from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
 from agents.tools.search_memory import SEARCH_MEMORY, SearchMemory
 from agents.tools.spec import Arguments, ToolSpec
 from api.deps import Role
+from services.agents.tools.effects import tool_effects
 
 PAYMENT = str(UUID(int=1))
 REFUND = {"payment_id": PAYMENT, "reason": "twice charged"}

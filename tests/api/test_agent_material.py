@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from config import Settings
+from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
-from database.tool_calls import ToolCallRepository
 from tests.agent.support import Model
 from tests.api.conftest import MakeCard, Person, until
 from tests.api.test_agent_runs import (

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from temporalio.client import Client, WorkflowHandle
 
-from activities.agent_steps import known_reply
+from activities.agents.model_calls import known_reply
 from database.session import Sessions
-from domain.agent_runs import CancelRun, RunStatus, StepOrder, StepReply
+from domain.agents.runs import CancelRun, RunStatus, StepOrder, StepReply
 from tests.agent.support import (
     Model,
     ended,
@@ -30,7 +30,7 @@ from tests.api.test_agent_runs import (
     wants_refund,
 )
 from tests.conftest import ChromaServer
-from workflows.agent_run import AgentRunWorkflow
+from workflows.agents.agent_run import AgentRunWorkflow
 
 
 async def test_what_postgresql_cannot_store_is_refused(

@@ -17,7 +17,7 @@ from activities.knowledge import FETCH_PATIENCE, STORE_PATIENCE, DocumentActivit
 from adapters.chroma import Chroma, Entry, Shelf, open_chroma
 from adapters.embeddings import LocalEmbedder, Vector
 from adapters.pages import PageFetcher
-from database.agent_models import Document
+from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
 from domain.errors import (

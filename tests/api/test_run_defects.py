@@ -8,24 +8,24 @@ import pytest
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
-from activities.agent_attempts import Attempts
-from activities.agent_desk import AgentDeskActivities
-from activities.agent_endings import EndingActivities
-from activities.agent_means import AgentMeans
-from activities.agent_steps import StepActivities
-from activities.run_stream import RunStream
+from activities.agents.completion import EndingActivities
+from activities.agents.model_calls import StepActivities
+from activities.agents.runs import AgentDeskActivities
 from adapters.llm.gateway import Models
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import OnText, Progress
 from commands.findings import DoubtError
 from commands.open_runs import check_open_runs
 from config import Settings
+from database.agents.usage_records import UsageRepository
 from database.session import Sessions
-from database.usage_records import UsageRepository
-from domain.agent_runs import RunEnd, RunRequest, RunStatus, StepOrder
+from domain.agents.runs import RunEnd, RunRequest, RunStatus, StepOrder
 from domain.errors import ApplicationError
 from domain.llm.messages import ModelRequest
 from domain.llm.routing import ModelNames
+from services.agents.model_attempts import Attempts
+from services.agents.token_stream import RunStream
+from services.agents.usage import AgentMeans
 from tests.api.conftest import Person
 from tests.unit.test_commands import reaching
 

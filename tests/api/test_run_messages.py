@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from temporalio.client import Client
 
-from domain.agent_runs import MAX_UNREAD_MESSAGES
+from domain.agents.runs import MAX_UNREAD_MESSAGES
 from tests.agent.support import Model
 from tests.api.conftest import MakeCard, Person, problem, until
 from tests.api.test_agent_runs import (

@@ -17,7 +17,6 @@ from temporalio.client import Client
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from activities.run_stream import RunStream
 from api import run_feed, stream_feed
 from api.app import build_app
 from api.routes import agent_run_events
@@ -25,6 +24,7 @@ from api.streaming import sockets as served_sockets
 from config import Settings
 from database.listener import APPLICATION_NAME
 from database.session import Sessions
+from services.agents.token_stream import RunStream
 from tests.api.support import add_user, bearer, eventually, served, socket_to
 from tests.conftest import Measure
 from tests.streams import add_run, append, finish, step

@@ -21,7 +21,7 @@ from api.routes import admin as admin_routes
 from api.routes import workflows as workflow_routes
 from api.routes.admin import TOUCHED_WITHIN, _is_busy
 from config import Settings
-from database.agent_models import AgentRun, Document
+from database.agents.models import AgentRun, Document
 from database.models import (
     IdempotencyKey,
     Payment,

@@ -19,7 +19,7 @@ from commands.admin import create_admin
 from commands.watch import Watch, WatchError, follow
 from config import Settings
 from database.session import Sessions
-from domain.run_events import RunEventKind, RunEventNote
+from domain.agents.run_events import RunEventKind, RunEventNote
 from tests.api.support import eventually, served
 from tests.conftest import PROJECT, free_port
 from tests.streams import add_run, append, finish

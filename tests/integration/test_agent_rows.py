@@ -7,19 +7,19 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import update
 
-from activities.agent_approvals import ApprovalActivities
-from activities.agent_context import chat_message
-from activities.agent_desk import AgentDeskActivities
-from database.agent_models import AgentRun
-from database.agent_runs import AgentRunRepository
-from database.messages import MessageRepository, MoreOfMessage
+from activities.agents.approvals import ApprovalActivities
+from activities.agents.runs import AgentDeskActivities
+from database.agents.agent_runs import AgentRunRepository
+from database.agents.messages import MessageRepository, MoreOfMessage
+from database.agents.models import AgentRun
+from database.agents.tool_calls import ToolCallRepository
 from database.models import Plan, Subscription
 from database.session import Sessions
-from database.tool_calls import ToolCallRepository
-from domain.agent_runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
-from domain.approvals import ApprovalCommand, Decision
+from domain.agents.approvals import ApprovalCommand, Decision
+from domain.agents.runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
 from domain.errors import IllegalCommandError, NotFoundError
 from domain.llm.messages import GivenCall, ProviderParts, Role
+from services.agents.prompts import chat_message
 from tests.api.support import add_subscription, add_user
 from tests.streams import add_run, append, finish, step
 

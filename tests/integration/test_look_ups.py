@@ -10,18 +10,18 @@ from uuid import UUID
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities import look_ups
-from activities.agent_retrieval import RetrievalActivities
-from activities.look_ups import PATIENCE, LookUps
+from activities.agents.retrieval import RetrievalActivities
 from adapters.chroma import open_chroma
 from adapters.embeddings import open_embedder
-from database.agent_models import AgentRun
-from database.messages import MessageRepository
-from database.run_events import RunEventRepository
+from database.agents.messages import MessageRepository
+from database.agents.models import AgentRun
+from database.agents.run_events import RunEventRepository
 from database.session import Sessions
-from domain.agent_runs import StepOrder
+from domain.agents.runs import StepOrder
 from domain.errors import UnavailableError
 from domain.llm.messages import Role
+from services.agents import look_ups
+from services.agents.look_ups import PATIENCE, LookUps
 from services.knowledge.search import Library
 from tests.integration.test_pages import page, reply
 from tests.streams import add_run, finish

@@ -11,13 +11,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from activities import run_stream
-from activities.run_stream import RunStream
 from api.run_feed import RunFeed
-from database.agent_models import RunEvent
-from database.run_events import RunEventRepository
+from database.agents.models import RunEvent
+from database.agents.run_events import RunEventRepository
 from database.session import Sessions, make_engine, make_sessions
 from domain.errors import NotFoundError, UnavailableError
+from services.agents import token_stream as run_stream
+from services.agents.token_stream import RunStream
 from tests.streams import Relay, add_run, append, finish, step
 
 
@@ -242,7 +242,7 @@ async def test_watchers_outlast_an_outage(
 WRITER = """
 import asyncio, sys
 from uuid import UUID
-from activities.run_stream import RunStream
+from services.agents.token_stream import RunStream
 from api.run_feed import RunFeed
 from database.session import make_engine, make_sessions
 

@@ -12,7 +12,7 @@ from temporalio.client import WorkflowHandle
 
 from commands.replay import read_history, record, replay, replay_command
 from database.models import PaymentRetry
-from domain.agent_runs import RunStart
+from domain.agents.runs import RunStart
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id
 from domain.knowledge.documents import IngestStart

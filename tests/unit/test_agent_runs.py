@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from domain.agent_runs import (
+from domain.agents.runs import (
     CLOSED,
     Budget,
     CallRef,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.approvals import (
+from domain.agents.approvals import (
     ApprovalCommand,
     ApprovalSeen,
     ApprovalStatus,

@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from activities.agent_attempts import Attempt, booked
-from activities.agent_context import Prompt
 from adapters.llm.provider import Progress
 from agents.registry import find_agent
-from domain.agent_runs import StepOrder
-from domain.budgets import Reservation
+from domain.agents.budgets import Reservation
+from domain.agents.runs import StepOrder
 from domain.llm.messages import ChatMessage, ModelRequest, Role, TokenUsage
+from services.agents.model_attempts import Attempt, booked
+from services.agents.prompts import Prompt
 
 LIMIT = 100
 PROMPT = 400

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.budgets import MIN_COMPLETION_TOKENS, Means, Price, left, reserve, tighter
+from domain.agents.budgets import MIN_COMPLETION_TOKENS, Means, Price, left, reserve, tighter
 from domain.errors import BudgetExceededError
 
 BOUNDLESS = Means()

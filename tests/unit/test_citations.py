@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.citations import EXCERPT_LENGTH, CitedPassage, cite, number_passages
+from domain.agents.citations import EXCERPT_LENGTH, CitedPassage, cite, number_passages
 from domain.knowledge.documents import Passage
 
 A, B = UUID(int=1), UUID(int=2)

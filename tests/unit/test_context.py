@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.context import CUT_MARK, NumberedPassage, Sources, assemble, group
+from domain.agents.context import CUT_MARK, NumberedPassage, Sources, assemble, group
 from domain.errors import InvalidInputError
 from domain.llm.messages import ChatMessage, RequestedCall, Role
 from domain.llm.token_estimates import TOKENS_PER_MESSAGE, worst_case, worst_case_of_message

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.agent_calls import fenced_result
 from agents.guards import fence, fence_titled, screen, screen_document
+from services.agents.tool_call_ledger import fenced_result
 
 MARK = re.compile(r"<([a-z0-9_-]+-[0-9a-f]{32})>\n(.*)\n</\1>", re.DOTALL)
 

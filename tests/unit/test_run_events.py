@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.run_events import RunEventKind, RunEventNote, storable
+from domain.agents.run_events import RunEventKind, RunEventNote, storable
 
 ANY_TEXT = st.text(st.characters(), max_size=20)
 SOUND_TEXT = st.text(

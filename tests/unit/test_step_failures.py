@@ -2,12 +2,18 @@
 
 import pytest
 
-from activities.model_windows import LEARNED_FOR_SECONDS, MIN_TOKENS, Windows
-from activities.step_failures import CIRCUIT_OPEN, NO_ANSWER, check_answer, failure_of, finish_of
 from agents.registry import find_agent
-from domain.agent_runs import RunFinish
+from domain.agents.runs import RunFinish
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
 from domain.llm.messages import FinishReason, ModelReply
+from services.agents.model_windows import LEARNED_FOR_SECONDS, MIN_TOKENS, Windows
+from services.agents.step_failures import (
+    CIRCUIT_OPEN,
+    NO_ANSWER,
+    check_answer,
+    failure_of,
+    finish_of,
+)
 
 INCOMPLETE = "model_stream_incomplete"
 

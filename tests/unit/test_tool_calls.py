@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.tool_calls import ToolCallStatus, refund_business_key
+from domain.agents.tool_calls import ToolCallStatus, refund_business_key
 
 REFUNDS = st.tuples(st.uuids(), st.none() | st.integers(1), st.uuids())
 

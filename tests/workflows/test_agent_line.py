@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from config import Settings
-from domain.agent_runs import Route, RunRequest, RunStart, RunStatus
+from domain.agents.runs import Route, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
 from tests.agent.support import (
     Model,
@@ -19,7 +19,7 @@ from tests.agent.support import (
     start_run,
 )
 from tests.world import World
-from workflows.agent_run import AgentRunWorkflow
+from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.queues import AGENTS
 
 MINUTE = timedelta(minutes=1)

@@ -16,14 +16,14 @@ from temporalio.client import WorkflowHandle
 
 from api.temporal_calls import send_update
 from config import Settings
-from database.agent_models import AgentRun
-from database.tool_calls import ToolCallRepository
-from domain.agent_runs import NewRunMessage, RunStatus
-from domain.approvals import ApprovalCommand, Decision
-from domain.tool_calls import ToolCallStatus
+from database.agents.models import AgentRun
+from database.agents.tool_calls import ToolCallRepository
+from domain.agents.approvals import ApprovalCommand, Decision
+from domain.agents.runs import NewRunMessage, RunStatus
+from domain.agents.tool_calls import ToolCallStatus
 from tests.agent.support import Model, ended, keep, open_model, reach, refund_call, start_run
 from tests.world import World
-from workflows.agent_run import AgentRunWorkflow
+from workflows.agents.agent_run import AgentRunWorkflow
 
 HOUR = timedelta(hours=1)
 SEARCH = {"name": "search_memory", "arguments": {"query": "trains"}}

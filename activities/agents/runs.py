@@ -1,0 +1,168 @@
+"""How a run begins and is told more: rows only, no outside system."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from agents.guards import screen
+from agents.limits import check_message
+from agents.registry import find_agent
+from database.agents.agent_runs import AgentRunRepository
+from database.agents.conversations import ConversationRepository
+from database.agents.messages import MessageRepository
+from database.agents.models import AgentRun
+from database.agents.run_events import RunEventRepository
+from database.agents.usage_records import UsageRepository
+from database.session import Sessions
+from domain.agents.run_events import RunEventKind, RunEventNote
+from domain.agents.runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
+from domain.errors import ConflictError, IllegalCommandError, NotFoundError
+from domain.ids import agent_run_workflow_id, message_key
+from domain.llm.messages import Role
+from services.agents.admission import book_run, check_means
+
+TITLE_LENGTH = 80
+
+
+class AgentDeskActivities:
+    """Opens runs."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    @activity.defn
+    async def open_run(self, request: RunRequest) -> Turn:
+        """Admit a run and write its row, or find the one that is there.
+
+        Args:
+            request: What is to run.
+
+        Returns:
+            Whether it may begin at once.
+
+        Raises:
+            EntitlementRequiredError: No subscription gives access; no row is left behind.
+            LimitReachedError: The plan's limits are used up; neither.
+            ConflictError: The conversation is busy, and the run was not to wait.
+        """
+        async with self._sessions.begin() as session:
+            runs, conversations = AgentRunRepository(session), ConversationRepository(session)
+            # Reason: an attempt that was given up may still be admitting the run.
+            await UsageRepository(session).lock_means(request.user_id)
+            known = await runs.get(request.agent_run_id, None)
+            if known is not None:
+                return Turn(is_now=known.run_status != RunStatus.QUEUED)
+            standing = await check_means(session, request.user_id, datetime.now(UTC))
+            title = request.input[:TITLE_LENGTH]
+            await conversations.put(request.conversation_id, request.user_id, title)
+            if await conversations.get(request.conversation_id, request.user_id) is None:
+                raise NotFoundError("there is no such conversation")
+            await conversations.lock(request.conversation_id)
+            is_busy = bool(await runs.open_ones(request.conversation_id))
+            if is_busy and request.on_busy is OnBusy.REJECT:
+                raise ConflictError(
+                    "another run of this conversation is not over yet",
+                    "conversation_busy",
+                )
+            booking = standing.booking or (None, None)
+            await runs.add(_columns(request, *booking))
+            run = await _find(session, request.agent_run_id)
+            await book_run(session, run)
+            await tell(session, run.agent_run_id, status_note(RunStatus.QUEUED))
+            if not is_busy:
+                await begin_run(session, run, request)
+            return Turn(is_now=not is_busy)
+
+    @activity.defn
+    async def add_run_message(self, message: NewRunMessage) -> None:
+        """Add what a user says while the run is going on; its next step reads it.
+
+        Args:
+            message: Which run, and what.
+
+        Raises:
+            IllegalCommandError: The run is over.
+            InvalidInputError: The message is longer than what can be read with the input.
+            TooManyRequestsError: The model has to read what was said before first.
+        """
+        async with self._sessions.begin() as session:
+            run = await _find(session, message.agent_run_id)
+            await ConversationRepository(session).lock(run.conversation_id)
+            await AgentRunRepository(session).lock(run.agent_run_id)
+            if run.completed_at is not None:
+                state = {"run_status": run.run_status}
+                raise IllegalCommandError(f"the run is {run.run_status}", details=state)
+            messages, key = MessageRepository(session), message_key(message.command_id)
+            if await messages.has(key):
+                return
+            unread = await messages.unread(run.agent_run_id)
+            check_message(message.content, unread, find_agent(run.agent), run.prompt_version)
+            is_new = await messages.add(
+                run.conversation_id,
+                key,
+                Role.USER,
+                message.content,
+                agent_run_id=run.agent_run_id,
+            )
+            if is_new:
+                note = _said(Role.USER, message.content)
+                await tell(session, run.agent_run_id, note)
+
+
+async def begin_run(session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
+    """Let a run begin, within the caller's transaction: its input is the first that it says."""
+    await MessageRepository(session).add(
+        request.conversation_id,
+        f"{agent_run_workflow_id(request.agent_run_id)}:input",
+        Role.USER,
+        request.input,
+        agent_run_id=request.agent_run_id,
+    )
+    values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
+    await AgentRunRepository(session).change(run.agent_run_id, values)
+    said = _said(Role.USER, request.input)
+    await tell(session, run.agent_run_id, status_note(RunStatus.RUNNING), said)
+
+
+async def _find(session: AsyncSession, agent_run_id: UUID) -> AgentRun:
+    run = await AgentRunRepository(session).get(agent_run_id, None)
+    if run is None:
+        raise NotFoundError("there is no such run")
+    return run
+
+
+def _columns(
+    request: RunRequest,
+    subscription_id: UUID | None,
+    period_start: datetime | None,
+) -> dict[str, object]:
+    return {
+        "agent_run_id": request.agent_run_id,
+        "user_id": request.user_id,
+        "conversation_id": request.conversation_id,
+        "agent": request.agent,
+        "prompt_version": request.prompt_version,
+        "run_status": RunStatus.QUEUED,
+        "budget_token_count": request.budget.token_count,
+        "budget_cost_cents": request.budget.cost_cents,
+        "subscription_id": subscription_id,
+        "period_start": period_start,
+        "workflow_id": agent_run_workflow_id(request.agent_run_id),
+    }
+
+
+async def tell(session: AsyncSession, agent_run_id: UUID, *notes: RunEventNote) -> None:
+    """Add to a run's stream, within the caller's transaction."""
+    await RunEventRepository(session).append(agent_run_id, notes)
+
+
+def status_note(status: RunStatus) -> RunEventNote:
+    """Make what the stream tells of a new status."""
+    return RunEventNote(kind=RunEventKind.STATUS, data={"run_status": status})
+
+
+def _said(role: Role, text: str) -> RunEventNote:
+    facts = {"role": role, "text": text, "suspicions": list(screen(text))}
+    return RunEventNote(kind=RunEventKind.MESSAGE, data=facts)

@@ -1,0 +1,156 @@
+"""All SQL about agents' runs. Never commits: the caller owns the transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import bindparam, column, exists, func, select, true, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.agents.models import AgentRun, Message, UsageRecord
+from database.paging import Page, newest_first
+from domain.agents.runs import RunStatus
+
+
+class RunAtStep(NamedTuple):
+    """A run as a step of it begins.
+
+    Args:
+        run: The run.
+        is_stored: The step's message is there already.
+        attempts: The records of all its attempts, oldest first.
+    """
+
+    run: AgentRun
+    is_stored: bool
+    attempts: Sequence[UsageRecord]
+
+
+# Reason: to put a statement together takes longer than to carry it out, and steps need these.
+_AT_STEP = (
+    select(
+        AgentRun,
+        exists().where(Message.message_key == bindparam("message_key")),
+        UsageRecord,
+    )
+    .outerjoin(
+        UsageRecord,
+        (UsageRecord.agent_run_id == AgentRun.agent_run_id) & UsageRecord.attempt.is_not(None),
+    )
+    .where(AgentRun.agent_run_id == bindparam("agent_run_id"))
+    .order_by(UsageRecord.step, UsageRecord.attempt)
+)
+_LOCK = (
+    select(AgentRun)
+    .where(AgentRun.agent_run_id == bindparam("agent_run_id"))
+    .with_for_update(key_share=True)
+    # Reason: a row that was read before the lock may be out of date.
+    .execution_options(populate_existing=True)
+)
+
+
+class AgentRunRepository:
+    """Reads and writes `agent_runs` within one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, values: Mapping[str, Any]) -> None:
+        """Store a new run."""
+        await self._session.execute(insert(AgentRun).values(**values))
+
+    async def get(self, agent_run_id: UUID, user_id: UUID | None) -> AgentRun | None:
+        """Return a run of this owner; None for anybody's."""
+        statement = select(AgentRun).where(AgentRun.agent_run_id == agent_run_id)
+        if user_id is not None:
+            statement = statement.where(AgentRun.user_id == user_id)
+        return await self._session.scalar(statement)
+
+    async def at_step(self, agent_run_id: UUID, message_key: str) -> RunAtStep | None:
+        """Return a run as a step of it begins; None if there is no such run."""
+        place = {"agent_run_id": agent_run_id, "message_key": message_key}
+        rows = (await self._session.execute(_AT_STEP, place)).all()
+        if not rows:
+            return None
+        attempts = [row[2] for row in rows if row[2] is not None]
+        return RunAtStep(run=rows[0][0], is_stored=rows[0][1], attempts=attempts)
+
+    async def lock(self, agent_run_id: UUID) -> AgentRun | None:
+        """Return a run, as it is now, that nobody else changes until the transaction ends.
+
+        Whoever also locks its conversation does that first, and its approvals after.
+        """
+        return await self._session.scalar(_LOCK, {"agent_run_id": agent_run_id})
+
+    async def change(self, agent_run_id: UUID, values: Mapping[str, Any]) -> None:
+        """Change some columns of a run."""
+        await self._session.execute(
+            update(AgentRun).where(AgentRun.agent_run_id == agent_run_id).values(**values),
+        )
+
+    async def open_ones(self, conversation_id: UUID) -> Sequence[AgentRun]:
+        """Return the runs of a conversation that are not over: one under way, then oldest first."""
+        statement = (
+            select(AgentRun)
+            .where(AgentRun.conversation_id == conversation_id, AgentRun.completed_at.is_(None))
+            # Reason: the time of creation is that of a transaction's begin, not of its turn.
+            .order_by(
+                AgentRun.started_at.asc().nulls_last(),
+                AgentRun.created_at,
+                AgentRun.agent_run_id,
+            )
+        )
+        return (await self._session.scalars(statement)).all()
+
+    async def open_runs(self, workflow_ids: Sequence[str] | None) -> Sequence[AgentRun]:
+        """Return the runs that are not over, of these workflows; None is all of them."""
+        statement = select(AgentRun).where(AgentRun.completed_at.is_(None))
+        if workflow_ids is not None:
+            statement = statement.where(AgentRun.workflow_id.in_(workflow_ids))
+        return (await self._session.scalars(statement)).all()
+
+    async def passage_keys(self, conversation_id: UUID) -> dict[int, tuple[UUID, int | None]]:
+        """Return what the numbers of passages mean in a conversation: document and place in it."""
+        passages = func.jsonb_array_elements(AgentRun.passages_data).table_valued(
+            column("value", JSONB), name="passages"
+        )
+        passage = passages.c.value
+        key = (
+            passage["number"].as_integer(),
+            passage["document_id"].as_string(),
+            passage["chunk_index"].as_integer(),
+        )
+        statement = (
+            select(*key)
+            .select_from(AgentRun)
+            .join(passages, true())
+            .where(AgentRun.conversation_id == conversation_id)
+        )
+        rows = await self._session.execute(statement)
+        return {number: (UUID(document_id), index) for number, document_id, index in rows}
+
+    async def active_count(self) -> int:
+        """Return how many runs are under way, waiting ones included."""
+        statement = select(func.count()).where(
+            AgentRun.completed_at.is_(None),
+            AgentRun.run_status != RunStatus.QUEUED,
+        )
+        return await self._session.scalar(statement) or 0
+
+    async def list(
+        self,
+        user_id: UUID | None,
+        filters: Mapping[str, Any],
+        limit: int,
+        cursor: str | None,
+    ) -> Page[AgentRun]:
+        """Return one page of runs, newest first; a filter that is None filters nothing."""
+        statement = select(AgentRun)
+        if user_id is not None:
+            statement = statement.where(AgentRun.user_id == user_id)
+        for name, value in filters.items():
+            if value is not None:
+                statement = statement.where(getattr(AgentRun, name) == value)
+        place = (AgentRun.created_at, AgentRun.agent_run_id)
+        return await newest_first(self._session, statement, place, limit, cursor)

@@ -1,0 +1,115 @@
+"""All SQL about tool calls and their approvals. Never commits: the caller owns the transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.agents.models import Approval, ToolCall
+from domain.agents.approvals import ApprovalStatus
+
+
+class ToolCallRepository:
+    """Reads and writes `tool_calls` and `approvals` within one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, values: Mapping[str, Any]) -> None:
+        """Store a call that a model asked for; one that is there stays as it is."""
+        await self._session.execute(insert(ToolCall).values(**values).on_conflict_do_nothing())
+
+    async def get(self, call_id: UUID) -> ToolCall | None:
+        """Return a call, or None."""
+        return await self._session.get(ToolCall, call_id)
+
+    async def change(self, call_id: UUID, values: Mapping[str, Any]) -> None:
+        """Change some columns of a call."""
+        await self._session.execute(
+            update(ToolCall).where(ToolCall.call_id == call_id).values(**values),
+        )
+
+    async def claim(self, call_id: UUID, business_key: str) -> ToolCall | None:
+        """Claim an effect that must be unique across runs.
+
+        Returns:
+            None if it is this call's now; else the call that has it.
+        """
+        try:
+            async with self._session.begin_nested():
+                await self.change(call_id, {"business_key": business_key})
+        except IntegrityError:
+            statement = select(ToolCall).where(ToolCall.business_key == business_key)
+            return (await self._session.scalars(statement)).one()
+        return None
+
+    async def of_run(self, agent_run_id: UUID) -> Sequence[ToolCall]:
+        """Return all calls of a run, in their order."""
+        statement = (
+            select(ToolCall)
+            .where(ToolCall.agent_run_id == agent_run_id)
+            .order_by(ToolCall.step, ToolCall.position)
+        )
+        return (await self._session.scalars(statement)).all()
+
+    async def of_step(self, agent_run_id: UUID, step: int) -> Sequence[ToolCall]:
+        """Return the calls of one step, in their order."""
+        return [call for call in await self.of_run(agent_run_id) if call.step == step]
+
+    async def add_approval(self, values: Mapping[str, Any]) -> None:
+        """Store that a call waits for somebody's yes; doing it twice changes nothing."""
+        await self._session.execute(insert(Approval).values(**values).on_conflict_do_nothing())
+
+    async def approval(self, call_id: UUID, *, is_locked: bool = False) -> Approval | None:
+        """Return the approval of a call; locked, nobody else decides it meanwhile."""
+        statement = select(Approval).where(Approval.call_id == call_id)
+        return await self._session.scalar(
+            statement.with_for_update() if is_locked else statement,
+        )
+
+    async def approvals(self, agent_run_id: UUID) -> Sequence[Approval]:
+        """Return all approvals of a run."""
+        statement = select(Approval).where(Approval.agent_run_id == agent_run_id)
+        return (await self._session.scalars(statement)).all()
+
+    async def decide(self, call_id: UUID, values: Mapping[str, Any]) -> None:
+        """Write down how an approval was decided."""
+        await self._session.execute(
+            update(Approval).where(Approval.call_id == call_id).values(**values),
+        )
+
+    async def expire_pending(self, agent_run_id: UUID) -> None:
+        """End all approvals of a run that nobody has decided."""
+        await self._session.execute(
+            update(Approval)
+            .where(
+                Approval.agent_run_id == agent_run_id,
+                Approval.approval_status == ApprovalStatus.PENDING,
+            )
+            .values(approval_status=ApprovalStatus.EXPIRED, decided_at=func.now()),
+        )
+
+    async def pending_count(self, agent_run_id: UUID) -> int:
+        """Return how many approvals of a run nobody has decided yet."""
+        statement = select(func.count()).where(
+            Approval.agent_run_id == agent_run_id,
+            Approval.approval_status == ApprovalStatus.PENDING,
+        )
+        return await self._session.scalar(statement) or 0
+
+    async def pending(self, agent_run_ids: Sequence[UUID]) -> Sequence[tuple[Approval, ToolCall]]:
+        """Return what waits for somebody's yes in these runs, oldest first."""
+        statement = (
+            select(Approval, ToolCall)
+            .join(ToolCall, ToolCall.call_id == Approval.call_id)
+            .where(
+                Approval.agent_run_id.in_(agent_run_ids),
+                Approval.approval_status == ApprovalStatus.PENDING,
+            )
+            .order_by(ToolCall.step, ToolCall.position)
+        )
+        return [(row[0], row[1]) for row in await self._session.execute(statement)]

@@ -1,0 +1,164 @@
+"""All SQL about what was used up. Never commits: the caller owns the transaction.
+
+A record that is `reserved` counts at its worst case, a `settled` one at what it really used.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, bindparam, case, func, select, true, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
+
+from database.agents.models import UsageRecord
+from database.models import User
+from domain.agents.budgets import Means
+from domain.agents.runs import UsageTotal
+
+RESERVED = "reserved"
+SETTLED = "settled"
+AGENT_RUN = "agent_run"
+MODEL_CALL = "model_call"
+
+Period = tuple[UUID, datetime]
+
+
+_IN_PERIODS = tuple_(UsageRecord.subscription_id, UsageRecord.period_start).in_(
+    bindparam("periods", expanding=True),
+)
+
+
+def _held(condition: ColumnElement[bool]) -> Select[Decimal | None, Decimal | None]:
+    """Select tokens and cents: what open records reserve, and settled ones used."""
+    is_open = UsageRecord.usage_status == RESERVED
+    used_tokens = UsageRecord.prompt_token_count + UsageRecord.completion_token_count
+    reserved_tokens = (
+        UsageRecord.reserved_prompt_token_count + UsageRecord.reserved_completion_token_count
+    )
+    tokens = case((is_open, reserved_tokens), else_=used_tokens)
+    cents = case((is_open, UsageRecord.reserved_cost_cents), else_=UsageRecord.cost_cents)
+    sums = func.sum(tokens).label("tokens"), func.sum(cents).label("cents")
+    return select(*sums).where(condition)
+
+
+# Reason: to put a statement together takes longer than to carry it out, and steps need these.
+_HELD_IN = _held(_IN_PERIODS)
+_BY_RUN = _held(UsageRecord.agent_run_id == bindparam("agent_run_id")).subquery("by_run")
+_IN_ALL = _HELD_IN.subquery("in_all")
+_HELD = select(_BY_RUN, _IN_ALL).select_from(_BY_RUN.join(_IN_ALL, true()))
+_ADD = insert(UsageRecord).on_conflict_do_nothing(index_elements=["source_key"])
+_SETTLE = (
+    update(UsageRecord)
+    .where(UsageRecord.source_key == bindparam("record"))
+    .values(
+        usage_status=SETTLED,
+        settled_at=func.now(),
+        prompt_token_count=bindparam("prompt_token_count"),
+        completion_token_count=bindparam("completion_token_count"),
+        cached_prompt_token_count=bindparam("cached_prompt_token_count"),
+        cache_write_token_count=bindparam("cache_write_token_count"),
+        reasoning_token_count=bindparam("reasoning_token_count"),
+        cost_cents=bindparam("cost_cents"),
+        outcome=bindparam("outcome"),
+        is_priced=bindparam("is_priced"),
+        is_estimated=bindparam("is_estimated"),
+    )
+    .execution_options(synchronize_session=False)
+)
+_OF_RUN = (
+    select(UsageRecord)
+    .where(UsageRecord.agent_run_id == bindparam("agent_run_id"))
+    .order_by(UsageRecord.step, UsageRecord.attempt)
+)
+_LOCK_MEANS = (
+    select(User.user_id)
+    .where(User.user_id == bindparam("user_id"))
+    # Reason: other rows refer to the user, and need not wait for us.
+    .with_for_update(key_share=True)
+)
+
+
+class UsageRepository:
+    """Reads and writes `usage_records` within one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def lock_means(self, user_id: UUID) -> None:
+        """Let nobody else decide about this user's means until the transaction ends."""
+        await self._session.execute(_LOCK_MEANS, {"user_id": user_id})
+
+    async def add(self, values: Mapping[str, Any]) -> None:
+        """Store a record; one with the same source is there already and stays as it is."""
+        await self._session.execute(_ADD, dict(values))
+
+    async def settle(self, source_key: str, values: Mapping[str, Any]) -> None:
+        """Write down what was really used."""
+        await self._session.execute(_SETTLE, {"record": source_key, **values})
+
+    async def of_step(self, agent_run_id: UUID, step: int) -> Sequence[UsageRecord]:
+        """Return the attempts at one step, oldest first."""
+        statement = (
+            select(UsageRecord)
+            .where(UsageRecord.agent_run_id == agent_run_id, UsageRecord.step == step)
+            .order_by(UsageRecord.attempt)
+        )
+        return (await self._session.scalars(statement)).all()
+
+    async def of_run(self, agent_run_id: UUID) -> Sequence[UsageRecord]:
+        """Return all records of a run, in the order of its steps and their attempts."""
+        return (await self._session.scalars(_OF_RUN, {"agent_run_id": agent_run_id})).all()
+
+    async def held(self, agent_run_id: UUID, periods: Sequence[Period]) -> tuple[Means, Means]:
+        """Return what is used up and held: by a run, and in these subscriptions' periods."""
+        place = {"agent_run_id": agent_run_id, "periods": periods}
+        row = (await self._session.execute(_HELD, place)).one()
+        return _means(*row[:2]), _means(*row[2:])
+
+    async def held_in(self, periods: Sequence[Period]) -> Means:
+        """Return what was used, and is held, in these subscriptions' periods."""
+        return _means(*(await self._session.execute(_HELD_IN, {"periods": periods})).one())
+
+    async def totals(self, agent_run_ids: Sequence[UUID]) -> dict[UUID, UsageTotal]:
+        """Return what runs have used up, by run; one that used nothing is left out."""
+        statement = (
+            select(UsageRecord.agent_run_id, *_sums())
+            .where(UsageRecord.agent_run_id.in_(agent_run_ids))
+            .group_by(UsageRecord.agent_run_id)
+        )
+        rows = await self._session.execute(statement)
+        return {row[0]: _total(row[1:]) for row in rows}
+
+    async def used_in(self, periods: Sequence[Period]) -> UsageTotal:
+        """Return what was used up in these subscriptions' periods."""
+        found = await self._session.execute(
+            select(*_sums()).where(_IN_PERIODS), {"periods": periods}
+        )
+        return _total(found.one())
+
+
+def _means(tokens: Decimal | None, cents: Decimal | None) -> Means:
+    return Means(token_count=int(tokens or 0), cost_cents=Decimal(cents or 0))
+
+
+def _sums() -> tuple[ColumnElement[Any], ...]:
+    is_run = UsageRecord.usage_kind == AGENT_RUN
+    return (
+        func.count().filter(is_run),
+        func.sum(UsageRecord.prompt_token_count),
+        func.sum(UsageRecord.completion_token_count),
+        func.sum(UsageRecord.cost_cents),
+    )
+
+
+def _total(row: Any) -> UsageTotal:
+    return UsageTotal(
+        agent_run_count=row[0] or 0,
+        prompt_token_count=int(row[1] or 0),
+        completion_token_count=int(row[2] or 0),
+        cost_cents=Decimal(row[3] or 0),
+    )

@@ -1,0 +1,83 @@
+"""Who may run agents: decided when a run begins, with its user locked."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.agents.models import AgentRun
+from database.agents.usage_records import AGENT_RUN, SETTLED, UsageRepository
+from domain.agents.budgets import Means
+from domain.agents.runs import UsageTotal
+from domain.errors import EntitlementRequiredError, LimitReachedError
+from domain.ids import agent_run_workflow_id
+from domain.subscriptions.entitlements import Entitlements
+from domain.subscriptions.lifecycle import Access
+from services.subscriptions.entitlements import Standing, standing_of
+
+_LIMITS = ("agent_run_count", "token_count", "cost_cents")
+
+
+async def check_means(session: AsyncSession, user_id: UUID, at: datetime) -> Standing:
+    """Tell whether a user may begin a run at this moment.
+
+    Raises:
+        EntitlementRequiredError: No subscription gives access.
+        LimitReachedError: The plans' limits are used up.
+    """
+    usage = UsageRepository(session)
+    standing = await standing_of(session, user_id, at)
+    used, held = await usage.used_in(standing.periods), await usage.held_in(standing.periods)
+    _refuse(standing.entitlements, used, held)
+    return standing
+
+
+async def book_run(session: AsyncSession, run: AgentRun) -> None:
+    """Count an admitted run, within the caller's transaction; doing it twice is once."""
+    values = place_of(run) | {
+        "usage_kind": AGENT_RUN,
+        "usage_status": SETTLED,
+        "source_key": f"{agent_run_workflow_id(run.agent_run_id)}:run",
+        "settled_at": datetime.now(UTC),
+    }
+    await UsageRepository(session).add(values)
+
+
+def place_of(run: AgentRun) -> dict[str, object]:
+    """Return on whom, and on which period, a run's usage is booked."""
+    return {
+        "user_id": run.user_id,
+        "agent_run_id": run.agent_run_id,
+        "subscription_id": run.subscription_id,
+        "period_start": run.period_start,
+    }
+
+
+def no_access() -> EntitlementRequiredError:
+    """Make the error that tells what to do."""
+    return EntitlementRequiredError(
+        "no subscription of yours gives access",
+        details={"do": "POST /api/v1/subscriptions"},
+    )
+
+
+def _refuse(entitlements: Entitlements, used: UsageTotal, held: Means) -> None:
+    if entitlements.access is Access.NONE:
+        raise no_access()
+    taken = {
+        "agent_run_count": used.agent_run_count,
+        "token_count": held.token_count or 0,
+        "cost_cents": held.cost_cents or 0,
+    }
+    for name in _LIMITS:
+        limit = entitlements.limits.get(name)
+        if limit is not None and taken[name] >= limit:
+            resets_at = entitlements.resets_at
+            raise LimitReachedError(
+                f"the plan's limit of {limit} ({name}) is used up in this period",
+                details={
+                    "limit": name,
+                    "limit_value": limit,
+                    "resets_at": resets_at.isoformat() if resets_at else None,
+                },
+            )

@@ -1,0 +1,144 @@
+"""Drives a run's graph from interrupt to interrupt, and hears what people decide meanwhile."""
+
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any
+from uuid import UUID
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+    from langgraph.types import Command
+
+    from domain.agents.approvals import Verdict
+    from domain.agents.runs import CallRef, RunFinish, RunStart
+    from workflows.agents.activity_calls import AgentDesk
+    from workflows.agents.graphs.pipeline import NODES_PER_STEP, State, is_long, pipeline
+    from workflows.agents.step_activity_calls import AgentHands
+    from workflows.canceling import or_canceled
+
+# Reason: types of our own have to be named, or a checkpoint that holds them cannot be read back.
+_SERDE = JsonPlusSerializer(allowed_msgpack_modules=[(CallRef.__module__, CallRef.__name__)])
+# The patch by which a run that waits for a decision continues as new.
+WAITING_ROTATES = "a-waiting-run-continues-as-new"
+
+
+class Ending(Enum):
+    """How the graph comes to its end."""
+
+    ANSWERED = auto()
+    CUT = auto()
+    ROTATE = auto()
+
+
+class GraphDriver:
+    """The graph of one run. Its checkpoints live in memory: Temporal keeps the state."""
+
+    def __init__(self, start: RunStart, desk: AgentDesk) -> None:
+        self._start = start
+        self._desk = desk
+        self._hands = AgentHands(start.request.agent_run_id)
+        self._decided: dict[UUID, Verdict] = {}
+        self.message_count = self._stored_count = start.message_count
+        self.step = start.step
+        self.finish = RunFinish.STOP
+        self.is_over = False
+
+    def hear(self, verdict: Verdict) -> None:
+        """Take note of a decision."""
+        self._decided[verdict.call_id] = verdict
+
+    @property
+    def unstored_count(self) -> int:
+        """How many messages are not yet where a step reads them."""
+        return self.message_count - self._stored_count
+
+    def expect_message(self) -> None:
+        """Take note that the user says something more: the answer has to read it too."""
+        self.message_count += 1
+
+    def find_message(self) -> None:
+        """Take note that it is where the next step reads it."""
+        self._stored_count += 1
+
+    def forget_message(self) -> None:
+        """Take note that it was refused."""
+        self.message_count -= 1
+
+    async def drive(self) -> Ending:
+        """Run the graph to its end.
+
+        Returns:
+            What kind of end it is; to rotate means that `step` is where to go on.
+
+        Raises:
+            ActivityError: A step failed for good.
+            ApplicationError: There is no answer within the steps allowed.
+        """
+        while True:
+            # Reason: what the user has said by now has to be where the model reads it.
+            await workflow.wait_condition(lambda: self._stored_count == self.message_count)
+            heard = self.message_count
+            state = await self._pass()
+            self.step = state["step"]
+            if state["is_cut_by_budget"]:
+                self.is_over = True
+                return Ending.CUT
+            if not state["is_answered"]:
+                return Ending.ROTATE
+            read = state.get("read_count")
+            has_read_all = read is not None and read >= self.message_count
+            if has_read_all or heard >= self.message_count:
+                self.is_over = True
+                self.finish = RunFinish(state["finish"])
+                return Ending.ANSWERED
+
+    async def finish_effects(self) -> None:
+        """Wait for what must not be left half done."""
+        await self._hands.finish_effects()
+
+    async def _pass(self) -> State:
+        """Go from the entry to an answer once, or to where the history has grown long."""
+        graph = pipeline(self._hands, self._start.route, self._start.rotate_after)
+        app = graph.compile(checkpointer=InMemorySaver(serde=_SERDE))
+        limit = NODES_PER_STEP * (self._start.route.max_step_count + 1)
+        config: Any = {"configurable": {"thread_id": str(self.step)}, "recursion_limit": limit}
+        state: Any = await app.ainvoke({"step": self.step}, config)
+        while "__interrupt__" in state:
+            call: CallRef = state["__interrupt__"][0].value
+            if not await self._hear_about(call):
+                return {"step": state["step"] - 1, "is_answered": False, "is_cut_by_budget": False}
+            state = await app.ainvoke(Command(resume=True), config)
+        done: State = state
+        return done
+
+    async def _hear_about(self, call: CallRef) -> bool:
+        """Wait for a decision about a call; after its time silence is a no.
+
+        Returns:
+            Whether it is decided; if not, the run is to continue as new, and then waits on.
+        """
+        if call.is_decided or call.expires_at is None or call.call_id in self._decided:
+            return True
+        # Reason: runs that began before this was there have waited on with long histories.
+        can_rotate = workflow.patched(WAITING_ROTATES)
+
+        def is_long_by_now() -> bool:
+            is_suggested = workflow.info().is_continue_as_new_suggested()
+            return can_rotate and (is_suggested or is_long(self._start.rotate_after))
+
+        with suppress(TimeoutError):
+            await or_canceled(
+                workflow.wait_condition(
+                    lambda: call.call_id in self._decided or is_long_by_now(),
+                    timeout=max((call.expires_at - workflow.now()).total_seconds(), 0.001),
+                    timeout_summary=f"approval of {call.tool}",
+                ),
+            )
+            if call.call_id not in self._decided:
+                return False
+        if call.call_id not in self._decided:
+            self.hear(await self._desk.expire(call))
+        return True
