@@ -31,7 +31,7 @@ from activities.agents.runs import AgentDeskActivities
 from activities.agents.tool_calls import ToolActivities
 from activities.interceptors import ActivityInterceptor
 from activities.knowledge import DocumentActivities
-from activities.mail import MailActivities
+from activities.notifications import MailActivities
 from activities.payment_retries.charges import ChargeActivities
 from activities.payment_retries.payment_retries import RetryActivities
 from activities.payments.customer_sync import CustomerSyncActivities
@@ -49,11 +49,10 @@ from activities.subscriptions.last_resort import LastResortActivities
 from activities.subscriptions.rows import SubscriptionRowActivities
 from activities.subscriptions.subscriptions import SubscriptionActivities
 from adapters.chroma import open_chroma
+from adapters.email import Mailer
 from adapters.embeddings import Embedder, open_embedder
 from adapters.llm.gateway import Models, open_models
 from adapters.llm.pricing import Prices
-from adapters.mail import Mailer
-from adapters.pages import PageFetcher
 from adapters.status_server import Page, Pages, serving_status
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
@@ -64,6 +63,7 @@ from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
+from adapters.web_fetcher import PageFetcher
 from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.llm.routing import ModelNames
@@ -88,9 +88,9 @@ from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
-from workflows.queues import AGENTS, BILLING, MODELS, STRIPE, TOOLS
-from workflows.stripe_errand import StripeErrandWorkflow
+from workflows.stripe_operation import StripeErrandWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
+from workflows.task_queues import AGENTS, BILLING, MODELS, STRIPE, TOOLS
 
 log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from temporalio import activity
 
-from adapters.pages import PageFetcher
+from adapters.web_fetcher import PageFetcher
 from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
 from database.session import Sessions

@@ -20,8 +20,8 @@ from api.event_bodies import read_event
 from api.event_signals import can_pass, is_temporal_down, send_hint
 from database.models import WebhookEvent
 from database.session import DATABASE_DOWN, Sessions, is_passing
-from database.webhook_events import unpacked
-from database.webhook_inbox import WebhookInboxRepository
+from database.webhooks.inbox import WebhookInboxRepository
+from database.webhooks.webhook_events import unpacked
 from domain.webhooks.events import (
     Handler,
     Owner,

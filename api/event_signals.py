@@ -22,10 +22,10 @@ from domain.stripe_operations import ErrandKind, StripeErrand
 from domain.subscriptions.messages import SubscriptionStart
 from domain.webhooks.events import Handler, Owner
 from workflows.payments.payment import PaymentWorkflow
-from workflows.queues import BILLING
 from workflows.search_attributes import starting_attributes
-from workflows.stripe_errand import StripeErrandWorkflow
+from workflows.stripe_operation import StripeErrandWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
+from workflows.task_queues import BILLING
 
 RPC_TIMEOUT = timedelta(seconds=5)
 # Reason: `rpc_timeout` does not cover the connecting of a lazy client.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from api.event_bodies import EventNames
 from database.session import DATABASE_DOWN, Sessions
-from database.webhook_inbox import IncomingEvent, WebhookInboxRepository
+from database.webhooks.inbox import IncomingEvent, WebhookInboxRepository
 from domain.errors import UnavailableError
 
 BATCH_SIZE = 128

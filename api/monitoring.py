@@ -10,8 +10,8 @@ from adapters.stripe.client import StripeHealth
 from api.routes.health import DATABASE
 from config import MailSecurity, Settings
 from database.agents.agent_runs import AgentRunRepository
-from database.parked import count_parked
-from database.quiet import ping
+from database.open_work import ping
+from database.parked_steps import count_parked
 from database.session import DATABASE_DOWN, Sessions
 from domain.errors import UnavailableError
 from observability import ACTIVE_AGENTS, METRICS_CONTENT_TYPE, PARKED_STEPS, render_metrics

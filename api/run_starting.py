@@ -25,8 +25,8 @@ from domain.errors import OutcomePendingError
 from domain.ids import agent_run_workflow_id, derived_id
 from services.agents.admission import check_means
 from workflows.agents.agent_run import AgentRunWorkflow
-from workflows.queues import AGENTS
 from workflows.search_attributes import starting_attributes
+from workflows.task_queues import AGENTS
 
 _FIRST_PAUSE_SECONDS = 0.015
 _LAST_PAUSE_SECONDS = 0.2

@@ -2,9 +2,9 @@
 
 from commands.findings import DoubtError
 from config import Settings
-from database.parked import count_parked
+from database.parked_steps import count_parked
 from database.session import make_engine, make_sessions
-from domain.parked import ParkableResource
+from domain.parked_steps import ParkableResource
 
 PAGE = "docs/parked-steps.md"
 _PLURALS = {

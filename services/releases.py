@@ -14,10 +14,10 @@ from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateS
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
-from database.parked import ParkedRow, parked_by_other_releases
+from database.parked_steps import ParkedRow, parked_by_other_releases
 from database.session import DATABASE_DOWN, Sessions
 from domain.ids import release_retry_id
-from domain.parked import ParkableResource
+from domain.parked_steps import ParkableResource
 from domain.payment_retries.messages import RetryNow
 from domain.payments.rules import RETRY_PARKED_UPDATE, CancelPayment
 from domain.subscriptions.lifecycle import CommandKind

@@ -18,8 +18,8 @@ from domain.payment_retries.lifecycle import RetryPolicy
 from domain.stripe_operations import ErrandKind, PlanRequest
 from domain.subscriptions.messages import SubscriptionRequest, SubscriptionStart
 from tests.world import World
-from workflows.queues import BILLING
 from workflows.subscriptions.subscription import SubscriptionWorkflow
+from workflows.task_queues import BILLING
 
 PATIENCE_SECONDS = 150
 PAUSE_SECONDS = 0.3

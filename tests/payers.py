@@ -22,7 +22,7 @@ from domain.stripe_operations import ErrandKind
 from services.payments.commands import PaymentDesk
 from tests.world import World
 from workflows.payments.payment import PaymentWorkflow
-from workflows.queues import BILLING
+from workflows.task_queues import BILLING
 
 
 @dataclass

@@ -39,10 +39,10 @@ from tests.checked import settle
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
 from worker import running_workers
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
-from workflows.queues import BILLING
 from workflows.search_attributes import ALL, add
-from workflows.stripe_errand import StripeErrandWorkflow
+from workflows.stripe_operation import StripeErrandWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
+from workflows.task_queues import BILLING
 
 DAY = timedelta(days=1)
 PAUSE_SECONDS = 0.02

@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.parked import ParkedStep, pause_after
+    from domain.parked_steps import ParkedStep, pause_after
     from domain.subscriptions.messages import (
         ONLY_WHILE_ALIVE,
         OwedStep,

@@ -8,8 +8,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.parked import ParkedStep, pause_after
-    from workflows.canceling import StepInterruptedError
+    from domain.parked_steps import ParkedStep, pause_after
+    from workflows.cancellation import StepInterruptedError
     from workflows.owed_steps import parked_step
 
 Answer = TypeVar("Answer")

@@ -6,7 +6,7 @@ from adapters.stripe.customers import StripeCustomers
 from database.accounts.users import UserRepository
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
-from database.webhook_events import WebhookEventRepository
+from database.webhooks.webhook_events import WebhookEventRepository
 from domain.errors import InvalidInputError
 from domain.stripe_operations import ErrandResult, StripeErrand
 from domain.webhooks.events import new_default_card

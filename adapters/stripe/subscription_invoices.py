@@ -6,7 +6,7 @@ import stripe
 
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, required
-from adapters.stripe.seen import invoice_seen, is_period_line, shows_period
+from adapters.stripe.snapshots import invoice_seen, is_period_line, shows_period
 from domain.errors import NotFoundError
 from domain.payments.snapshots import InvoiceSeen, KnownInvoices
 

@@ -7,7 +7,7 @@ import stripe
 
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, object_id, required
-from adapters.stripe.seen import subscription_seen
+from adapters.stripe.snapshots import subscription_seen
 from adapters.stripe.subscription_invoices import SubscriptionInvoices
 from domain.errors import NotFoundError
 from domain.payments.snapshots import KnownInvoices, SubscriptionSeen

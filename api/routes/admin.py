@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.deps import AdminDep, SessionsDep, TemporalDep
 from api.routing import ApiRouter
 from api.schemas.common import problems
-from database.quiet import open_work, touched_workflow_ids
+from database.open_work import open_work, touched_workflow_ids
 from database.session import Sessions
 
 RPC_TIMEOUT = timedelta(seconds=5)

@@ -23,8 +23,8 @@ from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import ingest_workflow_id
 from domain.knowledge.documents import BYTE_ORDER_MARK, DocumentStatus, IngestStart, check_text
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
-from workflows.queues import AGENTS
 from workflows.search_attributes import starting_attributes
+from workflows.task_queues import AGENTS
 
 router = ApiRouter(prefix="/documents", tags=["documents"])
 

@@ -35,7 +35,7 @@ from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import (
     IllegalCommandError,
 )
-from domain.parked import ParkedStep
+from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide

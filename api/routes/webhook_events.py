@@ -17,7 +17,7 @@ from api.idempotency import Claim, OnceDep
 from api.routing import ApiRouter
 from api.schemas.common import NO_CARD, Listing, problems
 from database.models import WebhookEvent
-from database.webhook_events import WebhookEventRepository, unpacked
+from database.webhooks.webhook_events import WebhookEventRepository, unpacked
 from domain.errors import NotFoundError
 from domain.webhooks.events import WebhookEventStatus
 

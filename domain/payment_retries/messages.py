@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.base import Frozen
-from domain.parked import ParkedStep
+from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import (
     AttemptTrigger,
     ChargeResult,

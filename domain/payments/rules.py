@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.base import Frozen
-from domain.parked import ParkedStep
+from domain.parked_steps import ParkedStep
 from domain.payment_retries.messages import ROTATE_AFTER
 from domain.payments.snapshots import IntentSeen
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from domain.parked import ParkedStep
+from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import ChargeResult
 from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, RetryReport
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from domain.base import Frozen
-from domain.parked import ParkedStep
+from domain.parked_steps import ParkedStep
 from domain.payment_retries.declines import CARD_REFUSED, LIMIT_REACHED, NO_CARD
 from domain.payment_retries.lifecycle import CLOSED, RetryStatus
 from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus

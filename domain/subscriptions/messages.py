@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.base import Frozen
-from domain.parked import ParkedStep
+from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus, VersionedPolicy
 from domain.payment_retries.messages import ROTATE_AFTER, LastResortOrder
 from domain.subscriptions.lifecycle import CommandKind, Effect, SubscriptionStatus

@@ -13,7 +13,7 @@ from database.payments.payments import PaymentRepository
 from database.payments.refunds import RefundRepository
 from database.session import Sessions
 from domain.errors import NotFoundError
-from domain.parked import ParkedStep
+from domain.parked_steps import ParkedStep
 from domain.payments.rules import PaymentState, PaymentStatus, follow, status_of_intent
 from services.payments.customers import StripeCustomerOf
 

@@ -15,7 +15,7 @@ from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from database.webhook_events import WebhookEventRepository
+from database.webhooks.webhook_events import WebhookEventRepository
 from domain.errors import NotFoundError
 from domain.ids import invoice_id
 from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryStatus, VersionedPolicy

@@ -19,7 +19,7 @@ from database.session import Sessions
 from domain.agents.runs import Route, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
 from workflows.agents.agent_run import AgentRunWorkflow
-from workflows.queues import AGENTS
+from workflows.task_queues import AGENTS
 
 
 @dataclass

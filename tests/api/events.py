@@ -10,7 +10,7 @@ from temporalio.service import RPCError
 
 from database.models import WebhookEvent
 from database.session import Sessions
-from database.webhook_inbox import IncomingEvent, WebhookInboxRepository
+from database.webhooks.inbox import IncomingEvent, WebhookInboxRepository
 from domain.ids import subscription_workflow_id
 from domain.webhooks.events import WebhookEventStatus
 from tests.api.support import eventually

@@ -22,7 +22,7 @@ from api.inbox import Inbox
 from config import Settings
 from database.models import WebhookEvent
 from database.session import DATABASE_DOWN, Sessions
-from database.webhook_inbox import IncomingEvent, WebhookInboxRepository
+from database.webhooks.inbox import IncomingEvent, WebhookInboxRepository
 from domain.webhooks.events import WebhookEventStatus
 from tests.api.events import hints, put, row_of, settled
 from tests.api.support import (

@@ -16,7 +16,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.knowledge import FETCH_PATIENCE, STORE_PATIENCE, DocumentActivities
 from adapters.chroma import Chroma, Entry, Shelf, open_chroma
 from adapters.embeddings import LocalEmbedder, Vector
-from adapters.pages import PageFetcher
+from adapters.web_fetcher import PageFetcher
 from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
 from database.session import Sessions

@@ -17,8 +17,8 @@ from api.app import build_app
 from api.tokens import make_token
 from config import Settings
 from database.models import Payment
+from database.open_work import open_work, touched_workflow_ids
 from database.payments.refunds import RefundRepository
-from database.quiet import open_work, touched_workflow_ids
 from database.session import Sessions
 from domain.errors import (
     ConflictError,

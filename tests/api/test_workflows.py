@@ -30,7 +30,7 @@ from database.models import (
     Subscription,
     WebhookEvent,
 )
-from database.quiet import OpenWork, open_work, touched_workflow_ids
+from database.open_work import OpenWork, open_work, touched_workflow_ids
 from database.session import Sessions
 from domain.ids import (
     agent_run_workflow_id,

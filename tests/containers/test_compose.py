@@ -17,7 +17,7 @@ from config import Settings
 from stack.ports import Ports
 from tests.conftest import own_database
 from tests.containers.conftest import ROOT, Services, interpolate
-from workflows.queues import BILLING
+from workflows.task_queues import BILLING
 
 PROCESSES = ("api", "worker", "migrate")
 ONE_SHOT = {"migrate", "temporal-namespace", "temporal-schema"}

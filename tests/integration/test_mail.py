@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.mail import IMPLICIT, NONE, STARTTLS, Mailer
+from adapters.email import IMPLICIT, NONE, STARTTLS, Mailer
 from domain.errors import UnavailableError
 from domain.notifications import Mail
 

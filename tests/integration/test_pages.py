@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from adapters import pages
-from adapters.pages import PageFetcher, is_public
+from adapters import web_fetcher as pages
 from adapters.tls import trusted
+from adapters.web_fetcher import PageFetcher, is_public
 from domain.errors import ApplicationError, InvalidInputError, UnavailableError
 
 MOST = 1_000

@@ -13,7 +13,7 @@ from domain.ids import ingest_workflow_id
 from domain.knowledge.documents import IngestOutcome, IngestStart
 from tests.replay.test_replay import HISTORIES, keep
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
-from workflows.queues import AGENTS
+from workflows.task_queues import AGENTS
 
 
 @pytest.mark.usefixtures("chroma_url")

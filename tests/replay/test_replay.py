@@ -24,7 +24,7 @@ from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionStart
 from tests.world import Customer, World
 from worker import WORKFLOWS
-from workflows.stripe_errand import StripeErrandWorkflow
+from workflows.stripe_operation import StripeErrandWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"
 COMMITTED = sorted(HISTORIES.glob("*.json"))

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from domain.parked import ParkedStep
+from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import CLOSED, RetryStatus
 from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
 from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus

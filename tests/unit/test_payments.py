@@ -24,7 +24,7 @@ from domain.payments.rules import (
 )
 from domain.payments.snapshots import IntentSeen
 from workflows.payments.payment import PaymentWorkflow
-from workflows.queues import BILLING
+from workflows.task_queues import BILLING
 
 S = PaymentStatus
 REFUNDABLE = {S.SUCCEEDED, S.PARTIALLY_REFUNDED}

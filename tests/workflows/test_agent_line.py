@@ -20,7 +20,7 @@ from tests.agent.support import (
 )
 from tests.world import World
 from workflows.agents.agent_run import AgentRunWorkflow
-from workflows.queues import AGENTS
+from workflows.task_queues import AGENTS
 
 MINUTE = timedelta(minutes=1)
 

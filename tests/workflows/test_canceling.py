@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workflows.canceling import or_canceled
+from workflows.cancellation import or_canceled
 
 
 async def stubborn(end: asyncio.Event) -> str:

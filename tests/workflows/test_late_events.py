@@ -5,7 +5,7 @@ import json
 import pytest
 
 from database.models import User, WebhookEvent
-from database.webhook_events import packed
+from database.webhooks.webhook_events import packed
 from domain.payment_retries.lifecycle import RetryPolicy
 from domain.stripe_operations import ErrandKind
 from tests.workflows.test_owed import at_stripe, break_down, card_id, outcomes

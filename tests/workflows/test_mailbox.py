@@ -16,8 +16,8 @@ from domain.subscriptions.messages import (
     SubscriptionState,
 )
 from tests.world import Customer, World
-from workflows.queues import BILLING
 from workflows.subscriptions.subscription import SubscriptionWorkflow
+from workflows.task_queues import BILLING
 
 
 async def start_by_hint(customer: Customer, *event_ids: str) -> SubscriptionState | None:

@@ -21,8 +21,8 @@ from domain.subscriptions.messages import SubscriptionRequest, SubscriptionStart
 from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal, retry_now
 from tests.world import STRIPE_HEADERS, Customer, World
-from workflows.queues import BILLING
 from workflows.subscriptions.subscription import SubscriptionWorkflow
+from workflows.task_queues import BILLING
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ONE_TRY = RetryPolicy(schedules={"default": (DAY,)}, grace=4 * DAY, time_to_respond=DAY)

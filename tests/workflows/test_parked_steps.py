@@ -15,9 +15,9 @@ from api.monitoring import make_pages
 from commands.findings import DoubtError
 from commands.parked import check_parked_steps
 from config import Settings
-from database.parked import count_parked
+from database.parked_steps import count_parked
 from database.session import Sessions
-from domain.parked import ParkableResource
+from domain.parked_steps import ParkableResource
 from domain.payment_retries.lifecycle import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.subscriptions.lifecycle import CommandKind
@@ -28,7 +28,7 @@ from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal
 from tests.world import Customer, World
 from worker import PROJECT, running_workers
-from workflows.queues import BILLING
+from workflows.task_queues import BILLING
 
 DAY = timedelta(days=1)
 READ = "GET /v1/subscriptions/*"

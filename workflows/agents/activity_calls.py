@@ -18,8 +18,8 @@ with workflow.unsafe.imports_passed_through():
         StepOrder,
         Turn,
     )
-    from workflows.canceling import or_canceled
-    from workflows.timeouts import LOOK_UP, RECORD
+    from workflows.activity_options import LOOK_UP, RECORD
+    from workflows.cancellation import or_canceled
 
 
 class AgentDesk:

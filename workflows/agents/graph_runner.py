@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.agents.activity_calls import AgentDesk
     from workflows.agents.graphs.pipeline import NODES_PER_STEP, State, is_long, pipeline
     from workflows.agents.step_activity_calls import AgentHands
-    from workflows.canceling import or_canceled
+    from workflows.cancellation import or_canceled
 
 # Reason: types of our own have to be named, or a checkpoint that holds them cannot be read back.
 _SERDE = JsonPlusSerializer(allowed_msgpack_modules=[(CallRef.__module__, CallRef.__name__)])

@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import agent_run_workflow_id
     from workflows.agents.activity_calls import AgentDesk
     from workflows.agents.graph_runner import Ending, GraphDriver
-    from workflows.canceling import or_canceled
+    from workflows.cancellation import or_canceled
     from workflows.search_attributes import STATUS
 
 Answer = TypeVar("Answer")

@@ -12,8 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.agents.retrieval import RetrievalActivities
     from activities.agents.tool_calls import ToolActivities
     from domain.agents.runs import CallRef, StepOrder, StepReply, ToolOrder
-    from workflows.canceling import or_canceled
-    from workflows.timeouts import LOOK_UP, MODEL_CALL, TOOL_CALL
+    from workflows.activity_options import LOOK_UP, MODEL_CALL, TOOL_CALL
+    from workflows.cancellation import or_canceled
 
 
 class AgentHands:

@@ -6,9 +6,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.mail import MailActivities
+    from activities.notifications import MailActivities
     from domain.payment_retries.messages import MailOrder, RetrySnapshot, RetryStart
-    from workflows.timeouts import MAIL
+    from workflows.activity_options import MAIL
 
 _KEPT_KEY_COUNT = 50
 

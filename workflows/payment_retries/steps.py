@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.parked import ParkedStep
+    from domain.parked_steps import ParkedStep
     from domain.payment_retries.lifecycle import (
         CLOSED,
         AttemptTrigger,

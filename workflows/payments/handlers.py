@@ -21,12 +21,12 @@ with workflow.unsafe.imports_passed_through():
         RefundOrder,
         refusal,
     )
-    from workflows.canceling import StepInterruptedError, run_interruptible
+    from workflows.activity_options import RECORD, STRIPE_COMMAND
+    from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
     from workflows.payments.mailbox import PaymentBox, PaymentCommand
     from workflows.payments.steps import PaymentStep, PaymentSteps
     from workflows.search_attributes import USER_ID
-    from workflows.timeouts import RECORD, STRIPE_COMMAND
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")

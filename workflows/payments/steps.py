@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.refunds import RefundActivities
     from domain.errors import IllegalCommandError
     from domain.ids import late_refund_id
-    from domain.parked import ParkedStep, pause_after
+    from domain.parked_steps import ParkedStep, pause_after
     from domain.payments.rules import (
         ACTION_PERIOD,
         OPEN,
@@ -27,12 +27,12 @@ with workflow.unsafe.imports_passed_through():
         Refunded,
         RefundOrder,
     )
-    from workflows.canceling import StepInterruptedError, run_interruptible
+    from workflows.activity_options import RECORD, STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
+    from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
     from workflows.owed_steps import parked_step
     from workflows.payments.mailbox import PaymentBox
     from workflows.search_attributes import STATUS
-    from workflows.timeouts import RECORD, STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
 
 PAID_TOO_LATE = "paid after it had been canceled"
 

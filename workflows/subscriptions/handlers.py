@@ -16,12 +16,12 @@ with workflow.unsafe.imports_passed_through():
         SubscriptionCommand,
         SubscriptionStart,
     )
-    from workflows.canceling import StepInterruptedError, run_interruptible
+    from workflows.activity_options import RECORD, STRIPE_COMMAND
+    from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
     from workflows.mailbox import Mailbox
     from workflows.subscriptions.state import Step, SubscriptionStanding
     from workflows.subscriptions.steps import SubscriptionSteps
-    from workflows.timeouts import RECORD, STRIPE_COMMAND
 
 COMMANDS: dict[CommandKind, Step] = {
     CommandKind.CANCEL_NOW: Commands.cancel_subscription,

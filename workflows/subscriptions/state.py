@@ -24,11 +24,11 @@ with workflow.unsafe.imports_passed_through():
         SubscriptionStart,
         SubscriptionState,
     )
+    from workflows.activity_options import RECORD
     from workflows.mailbox import Mailbox
     from workflows.owed_steps import OwedSteps
     from workflows.search_attributes import STATUS
     from workflows.subscriptions.payment_retries import Recoveries
-    from workflows.timeouts import RECORD
 
 # Reason: a payment retry that waits for a card ends with grace, too; it speaks first.
 AFTER_GRACE = timedelta(seconds=1)

@@ -12,10 +12,10 @@ with workflow.unsafe.imports_passed_through():
     from domain.payment_retries.messages import RetryReport
     from domain.subscriptions.events import note_of_grace_end, notes_of_report
     from domain.subscriptions.messages import OwedStep, StepKind
-    from workflows.canceling import StepInterruptedError, run_interruptible
+    from workflows.activity_options import STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
+    from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.mailbox import Mailbox
     from workflows.subscriptions.state import Step, SubscriptionStanding
-    from workflows.timeouts import STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
 
 STEPS: dict[StepKind, Step] = {
     StepKind.CREATE: SubscriptionActivities.create_subscription,

@@ -12,8 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.plans import CatalogActivities
     from domain.payment_retries.messages import RetryCommandKind
     from domain.stripe_operations import ErrandKind, ErrandResult, StripeErrand
+    from workflows.activity_options import STRIPE_COMMAND
     from workflows.subscriptions.payment_retries import tell_payment_retry
-    from workflows.timeouts import STRIPE_COMMAND
 
 Job = Callable[[Any, StripeErrand], Coroutine[Any, Any, ErrandResult]]
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import NOTHING_PARKED, Payment, PaymentRetry, Subscription
-from domain.parked import ParkableResource
+from domain.parked_steps import ParkableResource
 
 _Model = type[Subscription] | type[PaymentRetry] | type[Payment]
 _MODELS: Mapping[ParkableResource, _Model] = {

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from temporalio.common import RetryPolicy
 
-from workflows.queues import MODELS, STRIPE, TOOLS
+from workflows.task_queues import MODELS, STRIPE, TOOLS
 
 
 class ActivityOptions(TypedDict, total=False):

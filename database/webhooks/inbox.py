@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from database.models import Payment, Subscription, User, WebhookEvent
 from database.payments.payments import PaymentRepository
-from database.webhook_events import packed
+from database.webhooks.webhook_events import packed
 from domain.webhooks.events import Handler, Owner, Reference, WebhookEventStatus
 
 # Reason: an insert into the table, not the class, goes out as one pipelined `executemany`.

@@ -2,7 +2,7 @@
 
 from temporalio import activity
 
-from adapters.mail import Mailer
+from adapters.email import Mailer
 from database.accounts.users import UserRepository
 from database.session import Sessions
 from domain.notifications import write_mail

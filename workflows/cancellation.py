@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError, CancelledError, FailureError
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.timeouts import ActivityOptions
+    from workflows.activity_options import ActivityOptions
 
 Answer = TypeVar("Answer")
 Argument = TypeVar("Argument")
