@@ -15,15 +15,14 @@ from adapters.status_server import serving_status
 from adapters.stripe.client import StripeHealth, open_client
 from adapters.stripe.setup_intents import StripeSetupIntents
 from api import streaming
-from api.dispatcher import Dispatcher
 from api.errors import install_error_handlers
-from api.http_methods import HeadMiddleware
-from api.inbox import Inbox
-from api.middleware import REQUEST_ID, RequestContextMiddleware
+from api.http.body_limits import DOCUMENT_BYTES, WEBHOOK_BYTES, BodyLimitMiddleware
+from api.http.methods import HeadMiddleware
+from api.http.request_context import REQUEST_ID, RequestContextMiddleware
+from api.knowledge import open_shelves
 from api.monitoring import make_pages, make_probes
 from api.openapi import PREFIX, describe_api
 from api.readiness import Readiness
-from api.request_limits import DOCUMENT_BYTES, WEBHOOK_BYTES, BodyLimitMiddleware
 from api.routes import (
     admin,
     agent_run_events,
@@ -47,10 +46,11 @@ from api.routes import (
     webhooks,
     workflows,
 )
-from api.run_feed import RunFeed
-from api.shelves import open_shelves
+from api.streaming.run_feed import RunFeed
+from api.streaming.subscription_feed import SubscriptionFeed
 from api.streaming.watchers import Watchers
-from api.subscription_feed import SubscriptionFeed
+from api.webhooks.dispatcher import Dispatcher
+from api.webhooks.inbox import Inbox
 from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from observability import configure_logging, make_runtime
@@ -138,7 +138,7 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
         lifespan=partial(_run, settings, connect),
         # Reason: a redirect would lead to wherever the request's own Host header says.
         redirect_slashes=False,
-        # Reason: a body without a media type is read as JSON; `api/routing.py` refuses others.
+        # Reason: a body without a media type is read as JSON; `api/http/routing.py` refuses others.
         strict_content_type=False,
     )
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 from temporalio.client import Client
 
 from adapters.stripe.setup_intents import StripeSetupIntents
-from api.tokens import password_mark, read_token
+from api.auth.tokens import password_mark, read_token
 from config import Settings
 from database.accounts.api_keys import ApiKeyRepository
 from database.accounts.users import ADMIN, UserRepository

@@ -21,7 +21,7 @@ from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.http_methods import allowed_methods
+from api.http.methods import allowed_methods
 from database.session import DATABASE_DOWN, DATABASE_REFUSED, UNSTORABLE
 from domain import errors
 from domain.card_numbers import has_card_number

@@ -16,9 +16,9 @@ from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from api.card_guard import masked
 from api.deps import SessionsDep
 from api.errors import PROBLEM_TYPE, problem_body
+from api.http.card_guard import masked
 from api.schemas.common import NO_CARD
 from database.accounts.idempotency_keys import IdempotencyKeyRepository
 from database.models import IdempotencyKey

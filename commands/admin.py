@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import ArgumentError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from api.passwords import hash_password
+from api.auth.passwords import hash_password
 from api.schemas.accounts import Password
 from api.schemas.common import Email
 from config import Settings

@@ -8,7 +8,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.deps import AdminDep, SessionsDep, TemporalDep
-from api.routing import ApiRouter
+from api.http.routing import ApiRouter
 from api.schemas.common import problems
 from database.open_work import open_work, touched_workflow_ids
 from database.session import Sessions

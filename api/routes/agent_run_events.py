@@ -10,13 +10,13 @@ from fastapi import Depends, Header, Path, Query
 from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from api.auth.tickets import IdentifyDep, Visitor
 from api.deps import SessionsDep
-from api.routing import ApiRouter
+from api.http.routing import ApiRouter
 from api.schemas.common import SEQ_MAX, problems
-from api.stream_feed import Messages, StreamMessage
 from api.streaming import sockets
 from api.streaming.agent_runs import RunFeedDep, find_run
-from api.streaming.tickets import IdentifyDep, Visitor
+from api.streaming.feed import Messages, StreamMessage
 from api.streaming.watchers import Watcher, WatchersDep
 from database.session import DATABASE_DOWN
 

@@ -13,11 +13,10 @@ from agents.limits import check_message
 from agents.registry import find_agent
 from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
-from api.routing import ApiRouter
-from api.run_reading import read_run, read_runs, read_steps
-from api.run_starting import cancel_lost_run, start_run
+from api.queries.agent_runs import read_run, read_runs, read_steps
 from api.schemas.agents import (
     AgentRunOut,
     ApprovalIn,
@@ -26,6 +25,7 @@ from api.schemas.agents import (
     StepOut,
 )
 from api.schemas.common import Listing, Name, problems
+from api.starters.agent_runs import cancel_lost_run, start_run
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository

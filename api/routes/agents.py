@@ -4,7 +4,7 @@ from agents.registry import all_agents, prompt_text, prompt_versions
 from agents.spec import AgentSpec
 from agents.tools import TOOLS
 from api.deps import CallerDep
-from api.routing import ApiRouter
+from api.http.routing import ApiRouter
 from api.schemas.agents import AgentOut, PromptOut, ToolOut
 from api.schemas.common import Listing, problems
 

@@ -5,8 +5,8 @@ from uuid import UUID
 from fastapi.responses import JSONResponse
 
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
-from api.routing import ApiRouter
 from api.schemas.accounts import ApiKeyOut, MadeApiKey, NewApiKey
 from api.schemas.common import Listing, problems
 from database.accounts.api_keys import ApiKeyRepository

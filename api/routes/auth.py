@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.security import OAuth2PasswordRequestForm
 
+from api.auth.passwords import verify_password
+from api.auth.tokens import make_token
 from api.deps import SessionsDep, SettingsDep
-from api.passwords import verify_password
-from api.routing import ApiRouter
+from api.http.routing import ApiRouter
 from api.schemas.accounts import TokenOut
 from api.schemas.common import problems
-from api.tokens import make_token
 from database.accounts.users import UserRepository
 from domain.errors import UnauthorizedError
 

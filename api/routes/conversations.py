@@ -5,9 +5,9 @@ from uuid import UUID
 from fastapi.responses import JSONResponse
 
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, read_seq
-from api.routing import ApiRouter
 from api.schemas.agents import ConversationOut, MessageOut, NewConversation
 from api.schemas.common import Listing, problems
 from database.agents.conversations import ConversationRepository

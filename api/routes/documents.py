@@ -6,14 +6,14 @@ from uuid import UUID
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from api.card_guard import masked
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
+from api.http.card_guard import masked
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
+from api.knowledge import ShelvesDep
 from api.lookup import acting_for, found
-from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.documents import DocumentOut, NewDocument
-from api.shelves import ShelvesDep
 from api.temporal_calls import start_once
 from config import Settings
 from database.agents.models import Document

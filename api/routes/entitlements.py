@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from api.deps import CallerDep, SessionsDep
+from api.http.routing import ApiRouter
 from api.lookup import acting_for, now
-from api.routing import ApiRouter
 from api.schemas.common import problems
 from api.schemas.payments import EntitlementsOut, UsedOut
 from database.agents.usage_records import UsageRepository

@@ -6,11 +6,11 @@ from uuid import UUID
 from fastapi import Query
 
 from api.deps import CallerDep, PagingDep, SessionsDep
+from api.http.routing import ApiRouter
+from api.knowledge import ShelvesDep
 from api.lookup import acting_for
-from api.routing import ApiRouter
 from api.schemas.common import MASKED, Listing, problems
 from api.schemas.documents import MemoryOut
-from api.shelves import ShelvesDep
 from domain.errors import NotFoundError
 from domain.knowledge.documents import Memory
 

@@ -13,16 +13,16 @@ from api.deps import (
     SetupIntentsDep,
     TemporalDep,
 )
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
-from api.routing import ApiRouter
-from api.schemas.cards import (
+from api.schemas.common import Listing, problems
+from api.schemas.payment_methods import (
     NewPaymentMethod,
     PaymentMethodOut,
     SetupIntentOut,
     SetupIntentRequest,
 )
-from api.schemas.common import Listing, problems
 from api.temporal_calls import run_errand
 from database.models import PaymentMethod
 from database.payments.payment_methods import PaymentMethodRepository

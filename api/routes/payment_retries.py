@@ -9,9 +9,9 @@ from temporalio.workflow import UpdateMethodMultiParam
 
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import found
-from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.parked import parked_facts
 from api.schemas.payments import PaymentRetryOut

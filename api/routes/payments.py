@@ -7,9 +7,9 @@ from fastapi import Depends
 from fastapi.responses import JSONResponse
 
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
-from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.payments import (
     CancelPaymentRequest,
@@ -18,7 +18,7 @@ from api.schemas.payments import (
     PaymentDetailOut,
     PaymentOut,
 )
-from api.starting import start_payment
+from api.starters.subscriptions import start_payment
 from database.models import Payment
 from database.payments.payment_methods import PaymentMethodRepository
 from database.payments.payments import PaymentRepository

@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 from fastapi.responses import JSONResponse
 
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import found
-from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.plans import NewPlan, PlanChange, PlanOut
 from api.temporal_calls import run_errand

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import Body
 
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep
+from api.http.routing import ApiRouter
 from api.lookup import found
-from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.plans import POLICY_EXAMPLES, PolicyName, RetryPolicyIn, RetryPolicyOut
 from database.payment_retries.retry_policies import RetryPolicyRepository

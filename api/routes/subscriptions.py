@@ -10,9 +10,9 @@ from temporalio.client import Client
 
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.errors import WorkflowEndedError
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, now, read_seq
-from api.routing import ApiRouter
 from api.schemas.common import Listing, problems
 from api.schemas.subscriptions import (
     Cancel,
@@ -22,8 +22,8 @@ from api.schemas.subscriptions import (
     SubscriptionEventOut,
     SubscriptionOut,
 )
-from api.selling import Buyer
-from api.starting import start_subscription
+from api.starters.selling import Buyer
+from api.starters.subscriptions import start_subscription
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
 from database.models import PaymentRetry, Subscription, SubscriptionEvent
 from database.payment_retries.payment_retries import PaymentRetryRepository

@@ -2,11 +2,11 @@
 
 from fastapi.responses import JSONResponse
 
+from api.auth.passwords import hash_password
 from api.deps import Caller, CallerDep, MaybeCallerDep, SessionsDep
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import found
-from api.passwords import hash_password
-from api.routing import ApiRouter
 from api.schemas.accounts import NewUser, UserOut
 from api.schemas.common import problems
 from database.accounts.users import ADMIN, UserRepository

@@ -12,10 +12,10 @@ from pydantic.config import JsonDict
 from pydantic_core import to_json
 
 from api.deps import AdminDep, PagingDep, SessionsDep
-from api.dispatcher import Dispatcher
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
-from api.routing import ApiRouter
 from api.schemas.common import NO_CARD, Listing, problems
+from api.webhooks.dispatcher import Dispatcher
 from database.models import WebhookEvent
 from database.webhooks.webhook_events import WebhookEventRepository, unpacked
 from domain.errors import NotFoundError

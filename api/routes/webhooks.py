@@ -7,12 +7,12 @@ from pydantic import BaseModel, ConfigDict
 
 from adapters.stripe.webhooks import verify_webhook
 from api.deps import SettingsDep
-from api.dispatcher import Dispatcher
-from api.event_bodies import name_event
-from api.foreign_versions import ForeignVersions
-from api.inbox import Inbox
-from api.request_limits import read_body
+from api.http.body_limits import read_body
 from api.schemas.common import problems
+from api.webhooks.dispatcher import Dispatcher
+from api.webhooks.event_bodies import name_event
+from api.webhooks.foreign_versions import ForeignVersions
+from api.webhooks.inbox import Inbox
 from config import StripeSettings
 from domain.errors import BadRequestError
 from domain.webhooks.events import type_label

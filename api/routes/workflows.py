@@ -17,8 +17,8 @@ from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
+from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
-from api.routing import ApiRouter
 from api.schemas.common import MASKED, NO_CARD, Listing, problems
 from config import AuthSettings, TemporalSettings
 from database.agents.agent_runs import AgentRunRepository

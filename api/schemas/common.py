@@ -13,7 +13,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from api.card_guard import masked, refuse_card_number
+from api.http.card_guard import masked, refuse_card_number
 from database.paging import Page
 from domain.payments.money import AMOUNT_MAX
 
@@ -33,7 +33,7 @@ def _without_card_number(address: HttpUrl) -> HttpUrl:
     return address
 
 
-# NUL and half surrogates need no pattern here: `api/routing.py` looks at all text.
+# NUL and half surrogates need no pattern here: `api/http/routing.py` looks at all text.
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),

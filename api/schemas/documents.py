@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from api.card_guard import masked_number
+from api.http.card_guard import masked_number
 from api.schemas.common import COUNT_MAX, NO_CARD, Input, Output, Title, WebAddress
 from database.agents.models import Document
 from domain.knowledge.documents import DocumentStatus, Memory

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.streaming import agent_runs, subscriptions, tickets
+from api.auth import tickets
+from api.streaming import agent_runs, subscriptions
 
 router = APIRouter(tags=["streams"])
 for _module in (tickets, subscriptions, agent_runs):

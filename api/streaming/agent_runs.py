@@ -8,12 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, WebSocket
 from starlette.requests import HTTPConnection
 
+from api.auth.tickets import IdentifyDep, Visitor
 from api.deps import Caller, SessionsDep
 from api.lookup import found
-from api.run_feed import RunFeed
 from api.schemas.common import SEQ_MAX
 from api.streaming import sockets
-from api.streaming.tickets import IdentifyDep, Visitor
+from api.streaming.run_feed import RunFeed
 from api.streaming.watchers import Watcher, WatchersDep
 from database.agents.run_events import RunEventRepository, WatchedRun
 from database.session import Sessions

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
+from api.auth.tickets import Identify, Visitor
 from api.errors import from_application
-from api.streaming.tickets import Identify, Visitor
 from api.streaming.watchers import Watcher, Watchers
 from database.session import DATABASE_DOWN
 from domain.errors import NotFoundError, TooManyRequestsError, UnauthorizedError

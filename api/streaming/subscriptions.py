@@ -8,12 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, WebSocket
 from starlette.requests import HTTPConnection
 
+from api.auth.tickets import IdentifyDep, Visitor
 from api.deps import Caller, SessionsDep
 from api.schemas.common import SEQ_MAX
 from api.streaming.sockets import CLOSE_DONE, SEND_SECONDS, admit, close, serve
-from api.streaming.tickets import IdentifyDep, Visitor
+from api.streaming.subscription_feed import SubscriptionFeed
 from api.streaming.watchers import Watcher, WatchersDep
-from api.subscription_feed import SubscriptionFeed
 from database.session import Sessions
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError

@@ -13,7 +13,7 @@ from temporalio.client import Client
 
 from adapters.tls import trusted
 from api.app import build_app
-from api.tokens import make_token
+from api.auth.tokens import make_token
 from config import Settings
 from database.accounts.users import ensure_admin
 from database.session import Sessions

@@ -21,8 +21,8 @@ from temporalio.testing import WorkflowEnvironment
 from websockets.asyncio.client import ClientConnection, connect
 
 from adapters.tls import trusted
+from api.auth.tokens import make_token
 from api.server import SERVER_OPTIONS
-from api.tokens import make_token
 from config import Settings
 from database.models import Plan, Subscription, User
 from database.session import Sessions

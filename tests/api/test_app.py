@@ -14,7 +14,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from api.app import build_app, create_app
-from api.tokens import make_token
+from api.auth.tokens import make_token
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
 from tests.api.conftest import API, Person, client, problem

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from temporalio.client import Client
 
 from api.app import build_app
-from api.event_bodies import name_event
+from api.webhooks.event_bodies import name_event
 from config import Settings
 from database.models import WebhookEvent
 from database.session import Sessions

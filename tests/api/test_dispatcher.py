@@ -16,9 +16,9 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api.app import build_app
-from api.dispatcher import MOST_ATTEMPTS, Dispatcher
-from api.event_bodies import EventNames
-from api.inbox import Inbox
+from api.webhooks.dispatcher import MOST_ATTEMPTS, Dispatcher
+from api.webhooks.event_bodies import EventNames
+from api.webhooks.inbox import Inbox
 from config import Settings
 from database.models import WebhookEvent
 from database.session import DATABASE_DOWN, Sessions

@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 from adapters.stripe.setup import PINNED_VERSION
 from api.app import build_app
-from api.foreign_versions import KNOWN_VERSION_COUNT, OTHERS, ForeignVersions
+from api.webhooks.foreign_versions import KNOWN_VERSION_COUNT, OTHERS, ForeignVersions
 from config import Settings
 from database.models import WebhookEvent
 from database.session import Sessions

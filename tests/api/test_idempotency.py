@@ -7,8 +7,8 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import func, select
 
+from api.http.body_limits import PayloadTooLargeError
 from api.idempotency import Claim, Once
-from api.request_limits import PayloadTooLargeError
 from database.models import ApiKey, IdempotencyKey
 from database.session import Sessions
 from domain.errors import (

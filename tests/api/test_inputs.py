@@ -15,7 +15,7 @@ from sqlalchemy import text
 from temporalio.client import Client
 
 from api.app import build_app
-from api.routing import ApiRoute
+from api.http.routing import ApiRoute
 from config import Settings
 from database.session import Sessions
 from tests.api.conftest import API, Person, client, problem

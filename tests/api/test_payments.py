@@ -14,7 +14,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from adapters.tls import trusted
 from api.app import build_app
-from api.tokens import make_token
+from api.auth.tokens import make_token
 from config import Settings
 from database.models import Payment
 from database.open_work import open_work, touched_workflow_ids

@@ -17,9 +17,10 @@ from temporalio.client import Client
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from api import run_feed, stream_feed
 from api.app import build_app
 from api.routes import agent_run_events
+from api.streaming import feed as stream_feed
+from api.streaming import run_feed
 from api.streaming import sockets as served_sockets
 from config import Settings
 from database.listener import APPLICATION_NAME

@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 from temporalio.client import Client
 
-from api.tokens import make_token
+from api.auth.tokens import make_token
 from config import Settings
 from tests.api.conftest import Person, client, make_plan, until
 from tests.api.support import send_event, served, stripe_event

@@ -11,7 +11,7 @@ import pytest
 from activities.subscriptions.rows import SubscriptionRowActivities
 from activities.subscriptions.rows import _insert as insert_row
 from api.schemas.subscriptions import NewSubscription
-from api.selling import Buyer, resolve_subscription
+from api.starters.selling import Buyer, resolve_subscription
 from database.models import Subscription
 from database.session import Sessions
 from domain.errors import ConflictError

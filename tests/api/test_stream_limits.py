@@ -16,8 +16,8 @@ from sqlalchemy import event, update
 from temporalio.client import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from api import subscription_feed
 from api.app import build_app
+from api.streaming import subscription_feed
 from api.streaming.watchers import STREAMS_PER_USER
 from config import Settings
 from database.models import User

@@ -9,7 +9,7 @@ import jwt
 import pytest
 from sqlalchemy import update
 
-from api.passwords import verify_password
+from api.auth.passwords import verify_password
 from config import Settings
 from database.models import User
 from database.session import Sessions

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.run_feed import RunFeed
+from api.streaming.run_feed import RunFeed
 from database.agents.models import RunEvent
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions, make_engine, make_sessions
@@ -243,7 +243,7 @@ WRITER = """
 import asyncio, sys
 from uuid import UUID
 from services.agents.token_stream import RunStream
-from api.run_feed import RunFeed
+from api.streaming.run_feed import RunFeed
 from database.session import make_engine, make_sessions
 
 async def main(database_url, agent_run_id, attempt):

@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
-from api import middleware
+from api.http import request_context as middleware
 
 
 @pytest.fixture

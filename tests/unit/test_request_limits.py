@@ -8,9 +8,9 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
-from api import request_limits
 from api.errors import install_error_handlers
-from api.request_limits import BodyLimitMiddleware, read_body
+from api.http import body_limits as request_limits
+from api.http.body_limits import BodyLimitMiddleware, read_body
 from tests.api.support import served
 
 LIMIT = 100_000

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from structlog.contextvars import bind_contextvars
 
 from api.deps import Caller, CallerDep, SessionsDep, SettingsDep, authenticate
-from api.routing import ApiRouter
+from api.http.routing import ApiRouter
 from api.schemas.common import problems
 from config import Settings
 from database.accounts.api_keys import ApiKeyRepository

@@ -6,7 +6,7 @@ from asyncio import Task
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from uuid import UUID
 
-from api.stream_feed import Messages, Reader, StreamMessage, follow
+from api.streaming.feed import Messages, Reader, StreamMessage, follow
 from database.models import SubscriptionEvent
 from database.session import Session, Sessions
 from database.subscriptions.subscription_events import SubscriptionEventRepository

@@ -5,7 +5,7 @@ from asyncio import Future, Queue, QueueFull, Task
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from api.event_bodies import EventNames
+from api.webhooks.event_bodies import EventNames
 from database.session import DATABASE_DOWN, Sessions
 from database.webhooks.inbox import IncomingEvent, WebhookInboxRepository
 from domain.errors import UnavailableError

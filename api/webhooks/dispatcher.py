@@ -16,8 +16,8 @@ from uuid import UUID
 import structlog
 from temporalio.client import Client
 
-from api.event_bodies import read_event
-from api.event_signals import can_pass, is_temporal_down, send_hint
+from api.webhooks.event_bodies import read_event
+from api.webhooks.signals import can_pass, is_temporal_down, send_hint
 from database.models import WebhookEvent
 from database.session import DATABASE_DOWN, Sessions, is_passing
 from database.webhooks.inbox import WebhookInboxRepository

@@ -8,7 +8,7 @@ from uuid import UUID
 from temporalio.client import Client
 
 from api.schemas.subscriptions import NewSubscription
-from api.selling import Buyer, resolve_subscription
+from api.starters.selling import Buyer, resolve_subscription
 from api.temporal_calls import raise_failure, start_once
 from database.models import Payment, Subscription
 from database.payments.payments import PaymentRepository

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from api.stream_feed import Messages, Reader, StreamMessage, follow
+from api.streaming.feed import Messages, Reader, StreamMessage, follow
 from database.agents.models import RunEvent
 from database.agents.run_events import RUN_EVENTS_CHANNEL, RunEventRepository, WatchedRun
 from database.listener import listening

@@ -18,10 +18,10 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from api.card_guard import guard_card_numbers
 from api.deps import check_credentials, get_admin, get_caller, get_maybe_caller
 from api.errors import MAX_FAULT_COUNT, named
-from api.request_limits import read_body
+from api.http.body_limits import read_body
+from api.http.card_guard import guard_card_numbers
 from domain.errors import ApplicationError, InvalidInputError
 
 # Reason: a megabyte of empty lists takes a fifth of a second to parse, in which nothing else is
