@@ -7,8 +7,8 @@ from uuid import UUID
 from temporalio import activity
 
 from adapters.web_fetcher import PageFetcher
-from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
+from database.knowledge.models import Document
 from database.session import Sessions
 from domain.card_numbers import mask_card_numbers
 from domain.errors import InvalidInputError, UnavailableError

@@ -14,8 +14,8 @@ from adapters.stripe.setup_intents import StripeSetupIntents
 from api.auth.tokens import password_mark, read_token
 from config import Settings
 from database.accounts.api_keys import ApiKeyRepository
+from database.accounts.models import User
 from database.accounts.users import ADMIN, UserRepository
-from database.models import User
 from database.session import Sessions
 from domain.errors import ForbiddenError, NotFoundError, UnauthorizedError
 

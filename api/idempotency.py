@@ -21,7 +21,7 @@ from api.errors import PROBLEM_TYPE, problem_body
 from api.http.card_guard import masked
 from api.schemas.common import NO_CARD
 from database.accounts.idempotency_keys import IdempotencyKeyRepository
-from database.models import IdempotencyKey
+from database.accounts.models import IdempotencyKey
 from database.session import Sessions
 from domain.errors import (
     ApplicationError,

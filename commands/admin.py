@@ -12,8 +12,8 @@ from api.schemas.accounts import Password
 from api.schemas.common import Email
 from config import Settings
 from database.accounts.api_keys import revoke_all_keys
+from database.accounts.models import User
 from database.accounts.users import ADMIN, UserRepository, ensure_admin
-from database.models import User
 from database.session import DATABASE_DOWN, make_engine, make_sessions
 from domain.accounts import make_api_key
 from domain.errors import ConflictError, InvalidInputError, UnavailableError

@@ -9,16 +9,14 @@ from sqlalchemy import ColumnElement, func, select, text, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from database.agents.models import AgentRun, Document
-from database.models import (
-    NOTHING_PARKED,
-    IdempotencyKey,
-    Payment,
-    PaymentRetry,
-    Refund,
-    Subscription,
-    WebhookEvent,
-)
+from database.accounts.models import IdempotencyKey
+from database.agents.models import AgentRun
+from database.base import NOTHING_PARKED
+from database.knowledge.models import Document
+from database.payment_retries.models import PaymentRetry
+from database.payments.models import Payment, Refund
+from database.subscriptions.models import Subscription
+from database.webhooks.models import WebhookEvent
 from domain.agents.runs import RunStatus
 from domain.knowledge.documents import DocumentStatus
 from domain.payment_retries.lifecycle import RetryStatus

@@ -9,7 +9,10 @@ from sqlalchemy import ColumnElement, DateTime, TableValuedAlias, column, exists
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import NOTHING_PARKED, Payment, PaymentRetry, Subscription
+from database.base import NOTHING_PARKED
+from database.payment_retries.models import PaymentRetry
+from database.payments.models import Payment
+from database.subscriptions.models import Subscription
 from domain.parked_steps import ParkableResource
 
 _Model = type[Subscription] | type[PaymentRetry] | type[Payment]

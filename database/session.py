@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+# Reason: a foreign key names its table, which has to be known when the first statement is made.
+import database.tables  # noqa: F401
+
 Session = AsyncSession
 Sessions = async_sessionmaker[AsyncSession]
 

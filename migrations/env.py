@@ -5,13 +5,9 @@ import os
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-from database import models
-from database.agents import models as agent_models
 from database.session import sqlalchemy_url
+from database.tables import METADATA
 
-# Every table: the second file adds its own to the first one's.
-METADATA = models.Base.metadata
-assert agent_models.AgentRun.metadata is METADATA  # noqa: S101
 # Reason: a migration must fail rather than make every customer wait behind its lock.
 LOCK_TIMEOUT = "5s"
 

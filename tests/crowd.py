@@ -10,9 +10,12 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from temporalio.service import RPCError, RPCStatusCode
 
+from database.accounts.models import User
 from database.accounts.users import UserRepository
-from database.models import PaymentRetry, Plan, Subscription, User
+from database.payment_retries.models import PaymentRetry
 from database.payment_retries.retry_policies import RetryPolicyRepository
+from database.plans.models import Plan
+from database.subscriptions.models import Subscription
 from domain.ids import subscription_workflow_id
 from domain.payment_retries.lifecycle import RetryPolicy
 from domain.stripe_operations import ErrandKind, PlanRequest

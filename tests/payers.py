@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from temporalio.client import WorkflowHandle
 
 from database.accounts.users import UserRepository
-from database.models import Payment
+from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
 from domain.ids import payment_workflow_id
 from domain.payments.rules import (

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import make_url, update
 
+from database.accounts.models import User
 from database.agents.models import AgentRun, Conversation
 from database.agents.run_events import RunEventRepository
-from database.models import User
 from database.session import Sessions
 from domain.agents.run_events import RunEventKind, RunEventNote
 

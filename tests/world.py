@@ -19,10 +19,12 @@ from temporalio.testing import WorkflowEnvironment
 
 from config import Settings
 from database.accounts.users import UserRepository
-from database.models import PaymentRetry, Plan, Subscription, SubscriptionEvent
+from database.payment_retries.models import PaymentRetry
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payment_retries.retry_policies import RetryPolicyRepository
+from database.plans.models import Plan
 from database.session import Sessions
+from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id

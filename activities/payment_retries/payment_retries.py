@@ -4,8 +4,8 @@ from temporalio import activity
 
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.invoices import StripeInvoices
-from database.models import PaymentRetry
 from database.payment_retries.card_offers import CardOfferRepository
+from database.payment_retries.models import PaymentRetry
 from database.payment_retries.payment_attempts import PaymentAttemptRepository
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions

@@ -3,7 +3,7 @@
 import structlog
 from temporalio import activity
 
-from database.models import Payment
+from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
 from database.session import Sessions
 from domain.errors import (

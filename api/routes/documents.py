@@ -16,8 +16,8 @@ from api.schemas.common import Listing, problems
 from api.schemas.documents import DocumentOut, NewDocument
 from api.temporal_calls import start_once
 from config import Settings
-from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
+from database.knowledge.models import Document
 from database.session import Sessions
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import ingest_workflow_id

@@ -24,7 +24,7 @@ from api.schemas.payment_methods import (
     SetupIntentRequest,
 )
 from api.temporal_calls import run_errand
-from database.models import PaymentMethod
+from database.payments.models import PaymentMethod
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from domain.stripe_operations import ErrandKind, StripeErrand

@@ -19,7 +19,7 @@ from api.schemas.payments import (
     PaymentOut,
 )
 from api.starters.subscriptions import start_payment
-from database.models import Payment
+from database.payments.models import Payment
 from database.payments.payment_methods import PaymentMethodRepository
 from database.payments.payments import PaymentRepository
 from database.payments.refunds import RefundRepository

@@ -25,11 +25,12 @@ from api.schemas.subscriptions import (
 from api.starters.selling import Buyer
 from api.starters.subscriptions import start_subscription
 from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
-from database.models import PaymentRetry, Subscription, SubscriptionEvent
+from database.payment_retries.models import PaymentRetry
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
+from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import (

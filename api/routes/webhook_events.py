@@ -16,7 +16,7 @@ from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.schemas.common import NO_CARD, Listing, problems
 from api.webhooks.dispatcher import Dispatcher
-from database.models import WebhookEvent
+from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import WebhookEventRepository, unpacked
 from domain.errors import NotFoundError
 from domain.webhooks.events import WebhookEventStatus

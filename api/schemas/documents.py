@@ -16,7 +16,7 @@ from pydantic import (
 
 from api.http.card_guard import masked_number
 from api.schemas.common import COUNT_MAX, NO_CARD, Input, Output, Title, WebAddress
-from database.agents.models import Document
+from database.knowledge.models import Document
 from domain.knowledge.documents import DocumentStatus, Memory
 
 MAX_URL_LENGTH = 2_000

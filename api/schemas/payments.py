@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from api.schemas.common import MASKED, Amount, Input, Output, WebAddress
 from api.schemas.parked import Parkable, parked_facts
-from database.models import Payment, PaymentAttempt, PaymentRetry, Refund
+from database.payment_retries.models import PaymentAttempt, PaymentRetry
+from database.payments.models import Payment, Refund
 from domain.payment_retries.lifecycle import AttemptTrigger, RetryStatus
 from domain.payments.money import CurrencyCode
 from domain.payments.rules import PaymentStatus, RefundStatus

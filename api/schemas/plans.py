@@ -15,7 +15,7 @@ from api.schemas.common import (
     Name,
     Output,
 )
-from database.models import Plan
+from database.plans.models import Plan
 from domain.base import Duration
 from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 from domain.payments.money import AMOUNT_MAX, CurrencyCode

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from api.schemas.common import WHOLE, Input, Output
 from api.schemas.parked import Parkable, parked_facts
 from api.schemas.plans import TrialDays
-from database.models import Subscription
+from database.subscriptions.models import Subscription
 from domain.payments.money import AMOUNT_MAX
 from domain.subscriptions.lifecycle import Access, SubscriptionStatus
 from services.subscriptions.entitlements import access_of

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from api.lookup import found
 from api.schemas.subscriptions import NewSubscription
-from database.models import Plan
 from database.payments.payment_methods import PaymentMethodRepository
+from database.plans.models import Plan
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions.subscriptions import SubscriptionRepository

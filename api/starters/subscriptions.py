@@ -10,9 +10,10 @@ from temporalio.client import Client
 from api.schemas.subscriptions import NewSubscription
 from api.starters.selling import Buyer, resolve_subscription
 from api.temporal_calls import raise_failure, start_once
-from database.models import Payment, Subscription
+from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
 from database.session import Sessions
+from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import OutcomePendingError
 from domain.ids import payment_workflow_id, subscription_workflow_id

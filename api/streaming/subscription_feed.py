@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from uuid import UUID
 
 from api.streaming.feed import Messages, Reader, StreamMessage, follow
-from database.models import SubscriptionEvent
 from database.session import Session, Sessions
+from database.subscriptions.models import SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from domain.subscriptions.lifecycle import FINAL
 

@@ -18,9 +18,9 @@ from temporalio.client import Client
 
 from api.webhooks.event_bodies import read_event
 from api.webhooks.signals import can_pass, is_temporal_down, send_hint
-from database.models import WebhookEvent
 from database.session import DATABASE_DOWN, Sessions, is_passing
 from database.webhooks.inbox import WebhookInboxRepository
+from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import unpacked
 from domain.webhooks.events import (
     Handler,

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import ApiKey, User
+from database.accounts.models import ApiKey, User
 from database.paging import Page, newest_first
 from domain.accounts import digest, shown_prefix
 

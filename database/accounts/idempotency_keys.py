@@ -7,7 +7,7 @@ from sqlalchemy import delete, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import IdempotencyKey
+from database.accounts.models import IdempotencyKey
 
 
 class IdempotencyKeyRepository:

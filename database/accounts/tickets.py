@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import IdempotencyKey
+from database.accounts.models import IdempotencyKey
 
 # Reason: "bound at most once for each triple, in all processes, and forgotten after a while" is
 # what `idempotency_keys` is for. The answer is filled in: a used ticket is no open command.

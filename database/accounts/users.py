@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.accounts.api_keys import ApiKeyRepository
-from database.models import User
+from database.accounts.models import User
 from domain.errors import ConflictError
 
 ADMIN = "admin"

@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKey, Index, Numeric, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from database.models import Base, _created, _id
+from database.base import Base, created_column, id_column
 
 # Reason: one token of a small model costs less than a millionth of a cent's hundredth.
 _CENTS = Numeric(20, 8)
@@ -20,11 +20,11 @@ class Conversation(Base):
 
     __tablename__ = "conversations"
 
-    conversation_id: Mapped[UUID] = _id()
+    conversation_id: Mapped[UUID] = id_column()
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
     title: Mapped[str | None]
     last_message_seq: Mapped[int] = mapped_column(server_default=text("0"))
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created_column()
 
     __table_args__ = (
         Index(None, "user_id", "created_at", "conversation_id"),
@@ -41,7 +41,7 @@ class AgentRun(Base):
 
     __tablename__ = "agent_runs"
 
-    agent_run_id: Mapped[UUID] = _id()
+    agent_run_id: Mapped[UUID] = id_column()
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.conversation_id"))
     agent: Mapped[str]
@@ -63,7 +63,7 @@ class AgentRun(Base):
     period_start: Mapped[datetime | None]
     last_event_seq: Mapped[int] = mapped_column(server_default=text("0"))
     workflow_id: Mapped[str]
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created_column()
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
 
@@ -85,7 +85,7 @@ class Message(Base):
 
     __tablename__ = "messages"
 
-    message_id: Mapped[UUID] = _id()
+    message_id: Mapped[UUID] = id_column()
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.conversation_id"))
     agent_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
     seq: Mapped[int]
@@ -97,7 +97,7 @@ class Message(Base):
     provider_data: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     call_id: Mapped[UUID | None]
     message_key: Mapped[str] = mapped_column(unique=True)
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created_column()
 
     __table_args__ = (
         UniqueConstraint("conversation_id", "seq"),
@@ -139,7 +139,7 @@ class ToolCall(Base):
     tool_call_status: Mapped[str]
     business_key: Mapped[str | None]
     result_data: Mapped[dict[str, Any] | None]
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created_column()
     completed_at: Mapped[datetime | None]
 
     __table_args__ = (
@@ -161,7 +161,7 @@ class Approval(Base):
 
     __tablename__ = "approvals"
 
-    approval_id: Mapped[UUID] = _id()
+    approval_id: Mapped[UUID] = id_column()
     call_id: Mapped[UUID] = mapped_column(ForeignKey("tool_calls.call_id"), unique=True)
     agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
     args_sha256: Mapped[str]
@@ -171,37 +171,10 @@ class Approval(Base):
     decided_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.user_id"))
     reason: Mapped[str | None]
     expires_at: Mapped[datetime]
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created_column()
     decided_at: Mapped[datetime | None]
 
     __table_args__ = (Index(None, "agent_run_id", "created_at"),)
-
-
-class Document(Base):
-    """A customer's document; its passages lie in Chroma."""
-
-    __tablename__ = "documents"
-
-    document_id: Mapped[UUID] = _id()
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
-    title: Mapped[str]
-    source_url: Mapped[str | None]
-    content: Mapped[str | None]
-    metadata_data: Mapped[dict[str, Any]]
-    document_status: Mapped[str]
-    chunk_count: Mapped[int] = mapped_column(server_default=text("0"))
-    is_suspicious: Mapped[bool] = mapped_column(server_default=text("false"))
-    error_code: Mapped[str | None]
-    error_message: Mapped[str | None]
-    workflow_id: Mapped[str]
-    created_at: Mapped[datetime] = _created()
-    ingested_at: Mapped[datetime | None]
-    deleted_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        Index(None, "user_id", "created_at", "document_id"),
-        Index(None, "created_at", "document_id"),
-    )
 
 
 class UsageRecord(Base):
@@ -214,7 +187,7 @@ class UsageRecord(Base):
 
     __tablename__ = "usage_records"
 
-    usage_record_id: Mapped[UUID] = _id()
+    usage_record_id: Mapped[UUID] = id_column()
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
     agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
     subscription_id: Mapped[UUID | None] = mapped_column(
@@ -239,7 +212,7 @@ class UsageRecord(Base):
     outcome: Mapped[str | None]
     is_priced: Mapped[bool] = mapped_column(server_default=text("true"))
     is_estimated: Mapped[bool] = mapped_column(server_default=text("false"))
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created_column()
     settled_at: Mapped[datetime | None]
 
     __table_args__ = (

@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
+from database.accounts.models import User
 from database.agents.models import UsageRecord
-from database.models import User
 from domain.agents.budgets import Means
 from domain.agents.runs import UsageTotal
 

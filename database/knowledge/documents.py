@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
-from database.agents.models import Document
+from database.knowledge.models import Document
 from database.paging import Page, newest_first
 from domain.knowledge.documents import DocumentStatus
 

@@ -6,7 +6,7 @@ from sqlalchemy import delete, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import CardOffer
+from database.payment_retries.models import CardOffer
 
 
 class CardOfferRepository:

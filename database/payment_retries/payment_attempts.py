@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import PaymentAttempt
+from database.payment_retries.models import PaymentAttempt
 from domain.payment_retries.lifecycle import CARD_ATTEMPT_WINDOW, AttemptTrigger, ChargeResult
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import NOTHING_PARKED, PaymentAttempt, PaymentRetry
+from database.base import NOTHING_PARKED
 from database.paging import Page, newest_first
+from database.payment_retries.models import PaymentAttempt, PaymentRetry
 from domain.payment_retries.lifecycle import CLOSED, AttemptTrigger, ChargeResult, RetryStatus
 from domain.payment_retries.messages import RetrySnapshot
 

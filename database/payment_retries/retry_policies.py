@@ -7,8 +7,8 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from database.models import RetryPolicyVersion
 from database.paging import Page, encode_cursor, newest_first
+from database.payment_retries.models import RetryPolicyVersion
 from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 
 BUILT_IN = VersionedPolicy()

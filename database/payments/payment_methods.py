@@ -6,8 +6,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import PaymentMethod
 from database.paging import Page, newest_first
+from database.payments.models import PaymentMethod
 from domain.payments.snapshots import CardSeen, CustomerSeen
 
 

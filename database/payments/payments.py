@@ -7,8 +7,10 @@ from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import NOTHING_PARKED, Payment, Refund, WebhookEvent
+from database.base import NOTHING_PARKED
 from database.paging import Page, newest_first
+from database.payments.models import Payment, Refund
+from database.webhooks.models import WebhookEvent
 from domain.ids import payment_id
 from domain.payments.rules import PaymentStatus
 from domain.payments.snapshots import PaymentSeen

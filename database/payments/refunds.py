@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Payment, Refund
+from database.payments.models import Payment, Refund
 from domain.ids import handmade_refund_id
 from domain.payments.rules import OPEN_REFUNDS, RefundOrder, RefundStatus
 from domain.payments.snapshots import RefundSeen

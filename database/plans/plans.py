@@ -9,8 +9,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Plan, Subscription, User
+from database.accounts.models import User
 from database.paging import Page, newest_first
+from database.plans.models import Plan
+from database.subscriptions.models import Subscription
 from domain.errors import ConflictError
 from domain.subscriptions.lifecycle import FINAL
 

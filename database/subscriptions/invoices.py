@@ -7,8 +7,8 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Invoice
 from database.paging import Page, newest_first
+from database.subscriptions.models import Invoice
 from domain.ids import invoice_id
 from domain.payments.snapshots import InvoiceSeen, KnownInvoices
 

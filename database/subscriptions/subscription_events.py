@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from database.models import SubscriptionEvent
+from database.subscriptions.models import SubscriptionEvent
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.subscriptions.messages import EventNote
 

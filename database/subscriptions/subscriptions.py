@@ -8,8 +8,10 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import NOTHING_PARKED, Plan, Subscription
+from database.base import NOTHING_PARKED
 from database.paging import Page, newest_first
+from database.plans.models import Plan
+from database.subscriptions.models import Subscription
 from domain.subscriptions.lifecycle import FINAL
 
 

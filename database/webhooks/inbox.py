@@ -10,8 +10,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from database.models import Payment, Subscription, User, WebhookEvent
+from database.accounts.models import User
+from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
+from database.subscriptions.models import Subscription
+from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import packed
 from domain.webhooks.events import Handler, Owner, Reference, WebhookEventStatus
 

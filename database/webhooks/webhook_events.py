@@ -9,8 +9,8 @@ import orjson
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import WebhookEvent
 from database.paging import Page, newest_first
+from database.webhooks.models import WebhookEvent
 from domain.webhooks.events import WebhookEventStatus
 
 

@@ -14,8 +14,8 @@ import structlog
 from adapters.chroma import Chroma, Entry, Shelf
 from adapters.embeddings import Embedder
 from agents.guards import screen
-from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
+from database.knowledge.models import Document
 from database.session import Sessions
 from domain.errors import ApplicationError, UnavailableError
 from domain.knowledge.documents import (

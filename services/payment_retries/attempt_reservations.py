@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from database.models import PaymentAttempt
 from database.payment_retries.card_offers import CardOfferRepository
+from database.payment_retries.models import PaymentAttempt
 from database.payment_retries.payment_attempts import PaymentAttemptRepository
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions

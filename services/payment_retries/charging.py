@@ -8,7 +8,7 @@ that call has charged, whatever Stripe remembers of its idempotency key.
 import structlog
 
 from adapters.stripe.invoices import StripeInvoices
-from database.models import PaymentAttempt
+from database.payment_retries.models import PaymentAttempt
 from domain.errors import CardDeclinedError, NotFoundError, ProviderRejectedError
 from domain.ids import charge_key
 from domain.payment_retries.declines import NO_CARD

@@ -5,8 +5,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from adapters.stripe.customers import StripeCustomers
+from database.accounts.models import User
 from database.accounts.users import UserRepository
-from database.models import User
 from database.session import Sessions
 from domain.errors import NotFoundError, ProviderRejectedError
 from services.stripe_idempotency import post_once

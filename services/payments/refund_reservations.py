@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from database.models import Payment, Refund
+from database.payments.models import Payment, Refund
 from database.payments.payments import PaymentRepository
 from database.payments.refunds import RefundRepository
 from database.session import Sessions

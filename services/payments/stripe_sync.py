@@ -8,7 +8,7 @@ from adapters.stripe.cards import StripeCards
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
-from database.models import Payment
+from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
 from database.payments.refunds import RefundRepository
 from database.session import Sessions

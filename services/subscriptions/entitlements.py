@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Subscription
 from database.plans.plans import PlanRepository
+from database.subscriptions.models import Subscription
 from domain.subscriptions.entitlements import Entitlements, Grant, combine
 from domain.subscriptions.lifecycle import Access, SubscriptionStatus, access
 

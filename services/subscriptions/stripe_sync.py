@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.subscriptions import StripeSubscriptions
-from database.models import Subscription
 from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
+from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError, ProviderRejectedError
 from domain.payments.snapshots import SubscriptionSeen

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Subscription
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.payments.payments import PaymentRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
+from database.subscriptions.models import Subscription
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
 from database.webhooks.webhook_events import WebhookEventRepository

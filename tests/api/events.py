@@ -8,9 +8,9 @@ from sqlalchemy import select
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
 
-from database.models import WebhookEvent
 from database.session import Sessions
 from database.webhooks.inbox import IncomingEvent, WebhookInboxRepository
+from database.webhooks.models import WebhookEvent
 from domain.ids import subscription_workflow_id
 from domain.webhooks.events import WebhookEventStatus
 from tests.api.support import eventually

@@ -24,8 +24,10 @@ from adapters.tls import trusted
 from api.auth.tokens import make_token
 from api.server import SERVER_OPTIONS
 from config import Settings
-from database.models import Plan, Subscription, User
+from database.accounts.models import User
+from database.plans.models import Plan
 from database.session import Sessions
+from database.subscriptions.models import Subscription
 from domain.ids import subscription_workflow_id
 from workflows.search_attributes import register
 

@@ -14,8 +14,8 @@ from temporalio.client import Client
 from api.app import build_app
 from api.webhooks.event_bodies import name_event
 from config import Settings
-from database.models import WebhookEvent
 from database.session import Sessions
+from database.webhooks.models import WebhookEvent
 from tests.api.events import hints, settled
 from tests.api.support import (
     add_subscription,

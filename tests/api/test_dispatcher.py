@@ -20,9 +20,9 @@ from api.webhooks.dispatcher import MOST_ATTEMPTS, Dispatcher
 from api.webhooks.event_bodies import EventNames
 from api.webhooks.inbox import Inbox
 from config import Settings
-from database.models import WebhookEvent
 from database.session import DATABASE_DOWN, Sessions
 from database.webhooks.inbox import IncomingEvent, WebhookInboxRepository
+from database.webhooks.models import WebhookEvent
 from domain.webhooks.events import WebhookEventStatus
 from tests.api.events import hints, put, row_of, settled
 from tests.api.support import (

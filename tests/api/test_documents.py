@@ -17,8 +17,8 @@ from activities.knowledge import FETCH_PATIENCE, STORE_PATIENCE, DocumentActivit
 from adapters.chroma import Chroma, Entry, Shelf, open_chroma
 from adapters.embeddings import LocalEmbedder, Vector
 from adapters.web_fetcher import PageFetcher
-from database.agents.models import Document
 from database.knowledge.documents import DocumentRepository
+from database.knowledge.models import Document
 from database.session import Sessions
 from domain.errors import (
     ApplicationError,

@@ -16,8 +16,8 @@ from adapters.stripe.setup import PINNED_VERSION
 from api.app import build_app
 from api.webhooks.foreign_versions import KNOWN_VERSION_COUNT, OTHERS, ForeignVersions
 from config import Settings
-from database.models import WebhookEvent
 from database.session import Sessions
+from database.webhooks.models import WebhookEvent
 from domain.webhooks.events import WebhookEventStatus
 from tests.api.support import (
     add_subscription,

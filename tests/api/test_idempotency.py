@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from api.http.body_limits import PayloadTooLargeError
 from api.idempotency import Claim, Once
-from database.models import ApiKey, IdempotencyKey
+from database.accounts.models import ApiKey, IdempotencyKey
 from database.session import Sessions
 from domain.errors import (
     ApplicationError,

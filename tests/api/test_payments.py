@@ -16,8 +16,8 @@ from adapters.tls import trusted
 from api.app import build_app
 from api.auth.tokens import make_token
 from config import Settings
-from database.models import Payment
 from database.open_work import open_work, touched_workflow_ids
+from database.payments.models import Payment
 from database.payments.refunds import RefundRepository
 from database.session import Sessions
 from domain.errors import (

@@ -12,8 +12,8 @@ from activities.subscriptions.rows import SubscriptionRowActivities
 from activities.subscriptions.rows import _insert as insert_row
 from api.schemas.subscriptions import NewSubscription
 from api.starters.selling import Buyer, resolve_subscription
-from database.models import Subscription
 from database.session import Sessions
+from database.subscriptions.models import Subscription
 from domain.errors import ConflictError
 from domain.subscriptions.messages import SubscriptionOrder, SubscriptionRequest
 from tests.api.conftest import Person, make_plan, problem, until

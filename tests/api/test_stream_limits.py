@@ -20,7 +20,7 @@ from api.app import build_app
 from api.streaming import subscription_feed
 from api.streaming.watchers import STREAMS_PER_USER
 from config import Settings
-from database.models import User
+from database.accounts.models import User
 from database.session import Sessions
 from tests.api.support import add_subscription, add_user, bearer, eventually, served, socket_to
 from tests.api.test_streaming import append, note, receive

@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed
 
 from api.app import build_app
 from config import Settings
-from database.models import Subscription
 from database.session import Sessions
+from database.subscriptions.models import Subscription
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.subscriptions.messages import EventNote

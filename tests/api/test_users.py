@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from api.auth.passwords import verify_password
 from config import Settings
-from database.models import User
+from database.accounts.models import User
 from database.session import Sessions
 from tests.api.conftest import API, PASSWORD, Person, problem
 

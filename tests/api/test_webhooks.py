@@ -17,8 +17,9 @@ from temporalio.client import Client
 
 from api.app import build_app
 from config import Settings
-from database.models import Base, WebhookEvent
+from database.base import Base
 from database.session import Sessions, make_engine, make_sessions
+from database.webhooks.models import WebhookEvent
 from domain.webhooks.events import WebhookEventStatus
 from tests.api.events import hints, settled
 from tests.api.support import (

@@ -21,17 +21,15 @@ from api.routes import admin as admin_routes
 from api.routes import workflows as workflow_routes
 from api.routes.admin import TOUCHED_WITHIN, _is_busy
 from config import Settings
-from database.agents.models import AgentRun, Document
-from database.models import (
-    IdempotencyKey,
-    Payment,
-    PaymentRetry,
-    Refund,
-    Subscription,
-    WebhookEvent,
-)
+from database.accounts.models import IdempotencyKey
+from database.agents.models import AgentRun
+from database.knowledge.models import Document
 from database.open_work import OpenWork, open_work, touched_workflow_ids
+from database.payment_retries.models import PaymentRetry
+from database.payments.models import Payment, Refund
 from database.session import Sessions
+from database.subscriptions.models import Subscription
+from database.webhooks.models import WebhookEvent
 from domain.ids import (
     agent_run_workflow_id,
     ingest_workflow_id,

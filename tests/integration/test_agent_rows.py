@@ -13,8 +13,9 @@ from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository, MoreOfMessage
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
-from database.models import Plan, Subscription
+from database.plans.models import Plan
 from database.session import Sessions
+from database.subscriptions.models import Subscription
 from domain.agents.approvals import ApprovalCommand, Decision
 from domain.agents.runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
 from domain.errors import IllegalCommandError, NotFoundError

@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.interceptors import UNEXPECTED_ATTEMPTS, ActivityInterceptor
-from database.models import User
+from database.accounts.models import User
 from database.session import Sessions
 from domain.errors import ProviderRejectedError, ProviderUnavailableError
 from workflows.owed_steps import parked_step

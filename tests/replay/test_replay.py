@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.client import WorkflowHandle
 
 from commands.replay import read_history, record, replay, replay_command
-from database.models import PaymentRetry
+from database.payment_retries.models import PaymentRetry
 from domain.agents.runs import RunStart
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id

@@ -40,8 +40,8 @@ from config import (
     StripeSettings,
     TemporalSettings,
 )
+from database.accounts.models import User
 from database.accounts.users import ensure_admin
-from database.models import User
 from database.session import Sessions
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository

@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from database.models import PaymentAttempt, User
+from database.accounts.models import User
+from database.payment_retries.models import PaymentAttempt
 from domain.payment_retries.lifecycle import CARD_ATTEMPT_LIMIT, RetryPolicy
 from domain.stripe_operations import ErrandKind
 from domain.subscriptions.lifecycle import CommandKind

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from api.routes.subscriptions import explain_subscription
-from database.models import PaymentRetry, Subscription
+from database.payment_retries.models import PaymentRetry
+from database.subscriptions.models import Subscription
 from domain.payment_retries.declines import CLASSES
 from domain.payment_retries.lifecycle import RetryPolicy
 from domain.payments.rules import PAYMENT_HINT, PaymentStatus

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from database.models import User, WebhookEvent
+from database.accounts.models import User
+from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import packed
 from domain.payment_retries.lifecycle import RetryPolicy
 from domain.stripe_operations import ErrandKind

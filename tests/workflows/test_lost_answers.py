@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from database.models import PaymentMethod, User
+from database.accounts.models import User
+from database.payments.models import PaymentMethod
 from domain.payment_retries.lifecycle import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.stripe_operations import ErrandKind, PlanRequest

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import select
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
-from database.models import PaymentMethod, User
+from database.accounts.models import User
+from database.payments.models import PaymentMethod
 from domain.stripe_operations import ErrandKind
 from domain.subscriptions.lifecycle import CommandKind
 from tests.workflows.test_owed import HOUR, ONE_TRY, at_stripe, break_down, card_id, outcomes

@@ -10,7 +10,9 @@ from prometheus_client import REGISTRY
 from temporalio.client import WorkflowUpdateFailedError
 
 from api.routes.subscriptions import explain_subscription
-from database.models import PaymentRetry, Subscription, User
+from database.accounts.models import User
+from database.payment_retries.models import PaymentRetry
+from database.subscriptions.models import Subscription
 from domain.errors import ApplicationError
 from domain.ids import subscription_workflow_id
 from domain.payment_retries.lifecycle import LastResort, OlderInvoices, RetryPolicy

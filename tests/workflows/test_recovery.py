@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
-from database.models import PaymentRetry
+from database.payment_retries.models import PaymentRetry
 from domain.payment_retries.lifecycle import LastResort, OlderInvoices, RetryPolicy
 from domain.payment_retries.messages import RetryNow, RetrySnapshot
 from domain.subscriptions.lifecycle import CommandKind

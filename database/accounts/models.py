@@ -1,0 +1,68 @@
+"""Tables of accounts. Columns, constraints and indexes only; no behaviour."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from database.base import Base, created_column, id_column
+
+
+class User(Base):
+    """Somebody with an account."""
+
+    __tablename__ = "users"
+
+    user_id: Mapped[UUID] = id_column()
+    email: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str | None]
+    password_hash: Mapped[str | None]
+    role: Mapped[str] = mapped_column(server_default="user")
+    external_id: Mapped[str | None] = mapped_column(unique=True)
+    stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
+    # Counts the reads of the customer at Stripe: only the one that began last is written.
+    customer_sync_count: Mapped[int] = mapped_column(server_default=text("0"))
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime] = created_column()
+
+
+class ApiKey(Base):
+    """A long-lived credential; only its digest is kept."""
+
+    __tablename__ = "api_keys"
+
+    api_key_id: Mapped[UUID] = id_column()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id", ondelete="CASCADE"))
+    name: Mapped[str]
+    key_prefix: Mapped[str]
+    key_sha256: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = created_column()
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "user_id", "created_at", "api_key_id"),)
+
+
+class IdempotencyKey(Base):
+    """One POST with an `Idempotency-Key`; kept 90 days."""
+
+    __tablename__ = "idempotency_keys"
+
+    idempotency_key_id: Mapped[UUID] = id_column()
+    caller_id: Mapped[UUID]
+    path: Mapped[str]
+    key: Mapped[str]
+    body_sha256: Mapped[str]
+    resource_id: Mapped[UUID]
+    answer_status_code: Mapped[int | None]
+    answer_data: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+    __table_args__ = (UniqueConstraint("caller_id", "path", "key"),)

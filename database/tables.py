@@ -1,0 +1,14 @@
+"""Imports every table, so that `Base.metadata` knows all of them."""
+
+from database.accounts import models as accounts
+from database.agents import models as agents
+from database.base import Base
+from database.knowledge import models as knowledge
+from database.payment_retries import models as payment_retries
+from database.payments import models as payments
+from database.plans import models as plans
+from database.subscriptions import models as subscriptions
+from database.webhooks import models as webhooks
+
+METADATA = Base.metadata
+AREAS = (accounts, agents, knowledge, payment_retries, payments, plans, subscriptions, webhooks)
