@@ -35,19 +35,17 @@ from activities.notifications import MailActivities
 from activities.payment_retries.charges import ChargeActivities
 from activities.payment_retries.payment_retries import RetryActivities
 from activities.payments.customer_sync import CustomerSyncActivities
-from activities.payments.payment_methods import CardActivities
+from activities.payments.payment_methods import CardActivities, SetupIntentActivities
 from activities.payments.payments import (
     PaymentActivities,
     PaymentCancelActivities,
     PaymentRowActivities,
 )
 from activities.payments.refunds import RefundActivities
-from activities.payments.setup_intents import SetupIntentActivities
 from activities.plans import CatalogActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
 from activities.subscriptions.last_resort import LastResortActivities
-from activities.subscriptions.rows import SubscriptionRowActivities
-from activities.subscriptions.subscriptions import SubscriptionActivities
+from activities.subscriptions.subscriptions import SubscriptionActivities, SubscriptionRowActivities
 from adapters.chroma import open_chroma
 from adapters.email import Mailer
 from adapters.embeddings import Embedder, open_embedder
@@ -67,6 +65,7 @@ from adapters.web_fetcher import PageFetcher
 from config import ServingSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.llm.routing import ModelNames
+from domain.workflow_names import AGENTS, BILLING, MODELS, STRIPE, TOOLS
 from observability import METRICS_CONTENT_TYPE, configure_logging, make_runtime, render_metrics
 from services.agents.lost_runs import LostRuns
 from services.agents.model_attempts import Attempts
@@ -90,7 +89,6 @@ from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
 from workflows.stripe_operation import StripeErrandWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
-from workflows.task_queues import AGENTS, BILLING, MODELS, STRIPE, TOOLS
 
 log = structlog.get_logger(__name__)
 

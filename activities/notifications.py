@@ -5,8 +5,7 @@ from temporalio import activity
 from adapters.email import Mailer
 from database.accounts.users import UserRepository
 from database.session import Sessions
-from domain.notifications import write_mail
-from domain.payment_retries.messages import MailOrder
+from domain.notifications import MailOrder, write_mail
 
 
 class MailActivities:

@@ -9,7 +9,8 @@ from database.plans.plans import PlanRepository
 from database.session import Sessions
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import derived_id, errand_workflow_id
-from domain.stripe_operations import ErrandResult, PlanRequest, StripeErrand
+from domain.plans import PlanRequest
+from domain.stripe_operations import ErrandResult, StripeErrand
 from services.stripe_idempotency import post_once
 
 COLUMNS = {"features": "features_data", "limits": "limits_data"}

@@ -21,9 +21,9 @@ from api.errors import from_temporal, is_connect_failure
 from domain.errors import OutcomePendingError
 from domain.ids import errand_workflow_id
 from domain.stripe_operations import ErrandResult, StripeErrand
+from domain.workflow_names import BILLING
 from workflows.search_attributes import starting_attributes
 from workflows.stripe_operation import StripeErrandWorkflow
-from workflows.task_queues import BILLING
 
 CALL_TIMEOUT = timedelta(seconds=5)
 CANCEL_TIMEOUT = timedelta(seconds=20)

@@ -1,9 +1,33 @@
 """What customers are told about a failed payment: in plain words, and only what did happen."""
 
+from datetime import datetime
+from uuid import UUID
+
 from domain.base import Frozen
 from domain.payment_retries.declines import LIMIT_REACHED, NO_CARD, NOT_CHARGED_CODES
 from domain.payment_retries.lifecycle import RetryStatus
-from domain.payment_retries.messages import MailOrder
+
+
+class MailOrder(Frozen):
+    """Argument of `send_mail`: what a payment retry has to tell its customer.
+
+    Args:
+        message_key: Makes the message id: the same news is one mail, however often it is sent.
+        user_id: To whom.
+        retry_status: The news.
+        next_attempt_at: When the card is tried again.
+        link: Where the customer can pay or authenticate.
+        decline_code: Why the last charge failed, or was not made; None if none was tried.
+        amount_paid_cents: What was paid, in minor units.
+    """
+
+    message_key: str
+    user_id: UUID
+    retry_status: RetryStatus
+    next_attempt_at: datetime | None = None
+    link: str | None = None
+    decline_code: str | None = None
+    amount_paid_cents: int = 0
 
 
 class Mail(Frozen):

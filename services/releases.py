@@ -19,9 +19,10 @@ from database.session import DATABASE_DOWN, Sessions
 from domain.ids import release_retry_id
 from domain.parked_steps import ParkableResource
 from domain.payment_retries.messages import RetryNow
-from domain.payments.rules import RETRY_PARKED_UPDATE, CancelPayment
+from domain.payments.messages import CancelPayment
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionCommand
+from domain.workflow_names import RETRY_PARKED_UPDATE
 
 log = structlog.get_logger(__name__)
 

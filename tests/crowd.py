@@ -17,12 +17,13 @@ from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.plans.models import Plan
 from database.subscriptions.models import Subscription
 from domain.ids import subscription_workflow_id
-from domain.payment_retries.lifecycle import RetryPolicy
-from domain.stripe_operations import ErrandKind, PlanRequest
+from domain.payment_retries.policy import RetryPolicy
+from domain.plans import PlanRequest
+from domain.stripe_operations import ErrandKind
 from domain.subscriptions.messages import SubscriptionRequest, SubscriptionStart
+from domain.workflow_names import BILLING
 from tests.world import World
 from workflows.subscriptions.subscription import SubscriptionWorkflow
-from workflows.task_queues import BILLING
 
 PATIENCE_SECONDS = 150
 PAUSE_SECONDS = 0.3

@@ -11,18 +11,13 @@ from database.accounts.users import UserRepository
 from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
 from domain.ids import payment_workflow_id
-from domain.payments.rules import (
-    PaymentRequest,
-    PaymentStart,
-    PaymentState,
-    PaymentStatus,
-    RefundOrder,
-)
+from domain.payments.messages import PaymentRequest, PaymentStart, PaymentState, RefundOrder
+from domain.payments.rules import PaymentStatus
 from domain.stripe_operations import ErrandKind
+from domain.workflow_names import BILLING
 from services.payments.commands import PaymentDesk
 from tests.world import World
 from workflows.payments.payment import PaymentWorkflow
-from workflows.task_queues import BILLING
 
 
 @dataclass

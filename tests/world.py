@@ -28,8 +28,9 @@ from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id
-from domain.payment_retries.lifecycle import RetryPolicy
-from domain.stripe_operations import ErrandKind, ErrandResult, PlanRequest, StripeErrand
+from domain.payment_retries.policy import RetryPolicy
+from domain.plans import PlanRequest
+from domain.stripe_operations import ErrandKind, ErrandResult, StripeErrand
 from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import (
     SubscriptionCommand,
@@ -37,6 +38,7 @@ from domain.subscriptions.messages import (
     SubscriptionStart,
     SubscriptionState,
 )
+from domain.workflow_names import BILLING
 from tests.checked import settle
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
 from worker import running_workers
@@ -44,7 +46,6 @@ from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.search_attributes import ALL, add
 from workflows.stripe_operation import StripeErrandWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
-from workflows.task_queues import BILLING
 
 DAY = timedelta(days=1)
 PAUSE_SECONDS = 0.02

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from temporalio.common import RetryPolicy
 
-from workflows.task_queues import MODELS, STRIPE, TOOLS
+from domain.workflow_names import MODELS, STRIPE, TOOLS
 
 
 class ActivityOptions(TypedDict, total=False):

@@ -7,8 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.payments.customer_sync import CustomerSyncActivities
-    from activities.payments.payment_methods import CardActivities
-    from activities.payments.setup_intents import SetupIntentActivities
+    from activities.payments.payment_methods import CardActivities, SetupIntentActivities
     from activities.plans import CatalogActivities
     from domain.payment_retries.messages import RetryCommandKind
     from domain.stripe_operations import ErrandKind, ErrandResult, StripeErrand

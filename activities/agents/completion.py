@@ -18,9 +18,8 @@ from domain.agents.run_events import RunEventKind, RunEventNote
 from domain.agents.runs import Closed, RunEnd, RunFinish, RunStatus
 from observability import AGENT_DURATION, AGENT_REQUESTS
 from services.agents.prompts import passages_of
-from services.agents.settlement import settle_lost
 from services.agents.token_stream import RunStream
-from services.agents.usage import AgentMeans
+from services.agents.usage import AgentMeans, settle_lost
 
 
 class EndingActivities:

@@ -22,7 +22,7 @@ from domain.payment_retries.lifecycle import (
     with_request,
 )
 from domain.payment_retries.messages import RetryOpened, RetryOrder, RetrySnapshot, RetryStart
-from domain.payments.snapshots import UnpaidInvoice
+from domain.payment_retries.snapshots import UnpaidInvoice
 from services.stripe_idempotency import post_once
 
 

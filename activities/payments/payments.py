@@ -13,13 +13,8 @@ from domain.errors import (
     ProviderRejectedError,
 )
 from domain.ids import command_key, payment_workflow_id
-from domain.payments.rules import (
-    OPEN,
-    PaymentOrder,
-    PaymentRequest,
-    PaymentState,
-    PaymentStatus,
-)
+from domain.payments.messages import PaymentOrder, PaymentRequest, PaymentState
+from domain.payments.rules import OPEN, PaymentStatus
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
 from services.payments.stripe_sync import PaymentView, state_of
 from services.stripe_idempotency import finish, is_later_try, post_once

@@ -8,7 +8,8 @@ import structlog
 from temporalio import activity
 
 from domain.errors import NotFoundError, ProviderRejectedError
-from domain.payments.rules import Refunded, RefundOrder, RefundStatus
+from domain.payments.messages import Refunded, RefundOrder
+from domain.payments.rules import RefundStatus
 from services.payments.refund_reservations import RefundBook, Reserved
 from services.payments.stripe_sync import PaymentView
 from services.stripe_idempotency import finish, post_once

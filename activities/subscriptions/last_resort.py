@@ -5,13 +5,13 @@ from temporalio import activity
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
 from domain.ids import late_refund_id, payment_retry_workflow_id, subscription_workflow_id
-from domain.payment_retries.lifecycle import LastResort
 from domain.payment_retries.messages import LastResortOrder
-from domain.payments.rules import RefundOrder
-from domain.payments.snapshots import SubscriptionSeen
+from domain.payment_retries.policy import LastResort
+from domain.payments.messages import RefundOrder
 from domain.subscriptions.events import note_of_last_resort
 from domain.subscriptions.lifecycle import FINAL, SubscriptionStatus
 from domain.subscriptions.messages import Refreshed, SubscriptionOrder
+from domain.subscriptions.snapshots import SubscriptionSeen
 from services.payments.commands import PaymentDesk
 from services.stripe_idempotency import is_later_try, post_once
 from services.subscriptions.stripe_sync import SubscriptionDesk

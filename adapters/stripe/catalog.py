@@ -8,7 +8,7 @@ import stripe
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, required
 from domain.errors import NotFoundError
-from domain.stripe_operations import PlanRequest
+from domain.plans import PlanRequest
 
 PAGE_SIZE = 100
 

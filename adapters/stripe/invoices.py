@@ -7,7 +7,7 @@ import stripe
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import code_of_failure, entries, field, object_id, required
 from domain.payment_retries.declines import AUTHENTICATION_REQUIRED
-from domain.payments.snapshots import UnpaidInvoice
+from domain.payment_retries.snapshots import UnpaidInvoice
 
 READ = [
     "customer",

@@ -8,7 +8,7 @@ import stripe
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import code_of_failure, field, metadata_id, required
 from domain.errors import CardDeclinedError
-from domain.payments.rules import PaymentRequest
+from domain.payments.messages import PaymentRequest
 from domain.payments.snapshots import IntentSeen
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import stripe
 
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, required
-from domain.payments.rules import RefundOrder
+from domain.payments.messages import RefundOrder
 from domain.payments.snapshots import RefundSeen
 
 if TYPE_CHECKING:

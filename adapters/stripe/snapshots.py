@@ -14,8 +14,9 @@ from adapters.stripe.reading import (
     to_datetime,
     unreadable,
 )
-from domain.payments.snapshots import InvoiceSeen, PaymentSeen, SubscriptionSeen
+from domain.payments.snapshots import PaymentSeen
 from domain.subscriptions.lifecycle import SubscriptionStatus
+from domain.subscriptions.snapshots import InvoiceSeen, SubscriptionSeen
 
 
 def subscription_seen(

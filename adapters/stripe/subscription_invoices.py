@@ -8,7 +8,7 @@ from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, required
 from adapters.stripe.snapshots import invoice_seen, is_period_line, shows_period
 from domain.errors import NotFoundError
-from domain.payments.snapshots import InvoiceSeen, KnownInvoices
+from domain.subscriptions.snapshots import InvoiceSeen, KnownInvoices
 
 # Reason: more than one period's invoices, and little to read again and again.
 INVOICE_PAGE_SIZE = 12

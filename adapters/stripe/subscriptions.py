@@ -10,9 +10,9 @@ from adapters.stripe.reading import field, metadata_id, object_id, required
 from adapters.stripe.snapshots import subscription_seen
 from adapters.stripe.subscription_invoices import SubscriptionInvoices
 from domain.errors import NotFoundError
-from domain.payments.snapshots import KnownInvoices, SubscriptionSeen
 from domain.subscriptions.lifecycle import FINAL
 from domain.subscriptions.messages import SubscriptionRequest
+from domain.subscriptions.snapshots import KnownInvoices, SubscriptionSeen
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams

@@ -22,9 +22,9 @@ from database.session import Sessions
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import ingest_workflow_id
 from domain.knowledge.documents import BYTE_ORDER_MARK, DocumentStatus, IngestStart, check_text
+from domain.workflow_names import AGENTS
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.search_attributes import starting_attributes
-from workflows.task_queues import AGENTS
 
 router = ApiRouter(prefix="/documents", tags=["documents"])
 

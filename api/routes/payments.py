@@ -24,7 +24,8 @@ from database.payments.payment_methods import PaymentMethodRepository
 from database.payments.payments import PaymentRepository
 from database.payments.refunds import RefundRepository
 from database.session import Sessions
-from domain.payments.rules import PaymentRequest, PaymentStatus, RefundOrder
+from domain.payments.messages import PaymentRequest, RefundOrder
+from domain.payments.rules import PaymentStatus
 from services.payments.commands import PaymentDesk
 
 router = ApiRouter(prefix="/payments", tags=["payments"])

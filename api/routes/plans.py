@@ -15,7 +15,8 @@ from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from domain.errors import ConflictError, InvalidInputError
-from domain.stripe_operations import ErrandKind, PlanRequest, StripeErrand
+from domain.plans import PlanRequest
+from domain.stripe_operations import ErrandKind, StripeErrand
 
 router = ApiRouter(prefix="/plans", tags=["plans"])
 

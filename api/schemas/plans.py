@@ -17,7 +17,7 @@ from api.schemas.common import (
 )
 from database.plans.models import Plan
 from domain.base import Duration
-from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
+from domain.payment_retries.policy import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 from domain.payments.money import AMOUNT_MAX, CurrencyCode
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), NO_CARD]

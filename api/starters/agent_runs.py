@@ -23,10 +23,10 @@ from database.session import Sessions
 from domain.agents.runs import Budget, CancelRun, Route, RunRequest, RunStart
 from domain.errors import OutcomePendingError
 from domain.ids import agent_run_workflow_id, derived_id
+from domain.workflow_names import AGENTS
 from services.agents.admission import check_means
 from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.search_attributes import starting_attributes
-from workflows.task_queues import AGENTS
 
 _FIRST_PAUSE_SECONDS = 0.015
 _LAST_PAUSE_SECONDS = 0.2

@@ -17,7 +17,8 @@ from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import OutcomePendingError
 from domain.ids import payment_workflow_id, subscription_workflow_id
-from domain.payments.rules import PaymentRequest, PaymentStart, PaymentStatus
+from domain.payments.messages import PaymentRequest, PaymentStart
+from domain.payments.rules import PaymentStatus
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionStart
 from workflows.payments.payment import PaymentWorkflow

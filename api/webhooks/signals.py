@@ -17,15 +17,15 @@ from domain.ids import (
     payment_workflow_id,
     subscription_workflow_id,
 )
-from domain.payments.rules import PaymentStart
+from domain.payments.messages import PaymentStart
 from domain.stripe_operations import ErrandKind, StripeErrand
 from domain.subscriptions.messages import SubscriptionStart
 from domain.webhooks.events import Handler, Owner
+from domain.workflow_names import BILLING
 from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes
 from workflows.stripe_operation import StripeErrandWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
-from workflows.task_queues import BILLING
 
 RPC_TIMEOUT = timedelta(seconds=5)
 # Reason: `rpc_timeout` does not cover the connecting of a lazy client.

@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.payment_retries.models import PaymentAttempt
-from domain.payment_retries.lifecycle import CARD_ATTEMPT_WINDOW, AttemptTrigger, ChargeResult
+from domain.payment_retries.lifecycle import AttemptTrigger, ChargeResult
+from domain.payment_retries.policy import CARD_ATTEMPT_WINDOW
 
 
 class PaymentAttemptRepository:

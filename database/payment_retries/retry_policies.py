@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from database.paging import Page, encode_cursor, newest_first
 from database.payment_retries.models import RetryPolicyVersion
-from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
+from domain.payment_retries.policy import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 
 BUILT_IN = VersionedPolicy()
 

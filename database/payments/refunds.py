@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.payments.models import Payment, Refund
 from domain.ids import handmade_refund_id
-from domain.payments.rules import OPEN_REFUNDS, RefundOrder, RefundStatus
+from domain.payments.messages import RefundOrder
+from domain.payments.rules import OPEN_REFUNDS, RefundStatus
 from domain.payments.snapshots import RefundSeen
 
 

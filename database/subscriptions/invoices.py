@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.paging import Page, newest_first
 from database.subscriptions.models import Invoice
 from domain.ids import invoice_id
-from domain.payments.snapshots import InvoiceSeen, KnownInvoices
+from domain.subscriptions.snapshots import InvoiceSeen, KnownInvoices
 
 # Reason: what was written off can still be paid; these two cannot change any more.
 _SETTLED = frozenset({"paid", "void"})

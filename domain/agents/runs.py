@@ -13,8 +13,6 @@ ROTATE_AFTER = 1_000
 # So many messages may wait until the model reads them; more are refused.
 MAX_UNREAD_MESSAGES = 100
 TOO_MANY_MESSAGES = "too_many_messages"
-# The signal that tells a run that the one before it in the conversation is over.
-YOUR_TURN = "your_turn"
 
 
 class RunStatus(StrEnum):

@@ -6,16 +6,9 @@ from uuid import UUID
 
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
-from domain.payment_retries.lifecycle import (
-    AttemptTrigger,
-    ChargeResult,
-    LastResort,
-    Recovery,
-    RetryStatus,
-    VersionedPolicy,
-)
-
-ROTATE_AFTER = 1_500
+from domain.payment_retries.lifecycle import AttemptTrigger, ChargeResult, Recovery, RetryStatus
+from domain.payment_retries.policy import LastResort, VersionedPolicy
+from domain.workflow_names import ROTATE_AFTER
 
 
 class LastResortOrder(Frozen):
@@ -193,25 +186,3 @@ class RetryCommand(Frozen):
     kind: RetryCommandKind
     command_id: UUID | None = None
     stripe_payment_method_id: str | None = None
-
-
-class MailOrder(Frozen):
-    """Argument of `send_mail`: what a payment retry has to tell its customer.
-
-    Args:
-        message_key: Makes the message id: the same news is one mail, however often it is sent.
-        user_id: To whom.
-        retry_status: The news.
-        next_attempt_at: When the card is tried again.
-        link: Where the customer can pay or authenticate.
-        decline_code: Why the last charge failed, or was not made; None if none was tried.
-        amount_paid_cents: What was paid, in minor units.
-    """
-
-    message_key: str
-    user_id: UUID
-    retry_status: RetryStatus
-    next_attempt_at: datetime | None = None
-    link: str | None = None
-    decline_code: str | None = None
-    amount_paid_cents: int = 0

@@ -9,9 +9,11 @@ from pydantic import Field
 
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
-from domain.payment_retries.lifecycle import RetryStatus, VersionedPolicy
-from domain.payment_retries.messages import ROTATE_AFTER, LastResortOrder
+from domain.payment_retries.lifecycle import RetryStatus
+from domain.payment_retries.messages import LastResortOrder
+from domain.payment_retries.policy import VersionedPolicy
 from domain.subscriptions.lifecycle import CommandKind, Effect, SubscriptionStatus
+from domain.workflow_names import ROTATE_AFTER
 
 # Reason: hints only tell that something happened; a row of them more or less says nothing new.
 _KEPT_HINT_COUNT = 200

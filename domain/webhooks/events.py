@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.base import Frozen
-from domain.payments.rules import PAYMENT_HINT
+from domain.workflow_names import PAYMENT_HINT
 
 
 class Handler(StrEnum):

@@ -15,8 +15,9 @@ from activities.agents.completion import EndingActivities
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.session import DATABASE_DOWN, Sessions
-from domain.agents.runs import YOUR_TURN, RunEnd, RunStatus
+from domain.agents.runs import RunEnd, RunStatus
 from domain.ids import agent_run_workflow_id
+from domain.workflow_names import YOUR_TURN
 
 log = structlog.get_logger(__name__)
 

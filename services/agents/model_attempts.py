@@ -19,9 +19,8 @@ from domain.llm.routing import RATE_LIMITED, ModelNames, route
 from domain.llm.token_estimates import worst_case
 from services.agents.model_windows import Windows
 from services.agents.prompts import Prompt, read_prompt
-from services.agents.settlement import LOST, settle_lost
 from services.agents.step_failures import CIRCUIT_OPEN, TOO_LONG, failure_of
-from services.agents.usage import AgentMeans, Call, source_key
+from services.agents.usage import LOST, AgentMeans, Call, settle_lost, source_key
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"

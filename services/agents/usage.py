@@ -3,6 +3,7 @@
 A user's row is locked while it is decided, so that calls side by side cannot spend the same rest.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -10,14 +11,17 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.llm.pricing import Prices
-from database.agents.models import AgentRun
+from database.agents.models import AgentRun, UsageRecord
+from database.agents.run_events import RunEventRepository
 from database.agents.usage_records import MODEL_CALL, RESERVED, UsageRepository
 from domain.agents.budgets import Means, Price, Reservation, left, reserve, tighter
 from domain.base import Frozen
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import TokenUsage
+from domain.llm.token_estimates import worst_case
 from domain.subscriptions.lifecycle import Access
 from services.agents.admission import no_access, place_of
+from services.agents.usage import AgentMeans
 from services.subscriptions.entitlements import standing_of
 
 
@@ -147,4 +151,44 @@ def _means(limits: dict[str, int]) -> Means:
     return Means(
         token_count=limits.get("token_count"),
         cost_cents=None if cents is None else Decimal(cents),
+    )
+
+
+LOST = "lost"
+
+
+async def settle_lost(
+    session: AsyncSession,
+    means: AgentMeans,
+    records: Iterable[UsageRecord],
+) -> None:
+    """Settle those attempts that are open by what their stream has told, within the transaction.
+
+    Args:
+        session: The caller's transaction.
+        means: Knows the prices.
+        records: Attempts of a run; none of them is under way any more.
+    """
+    for record in records:
+        if record.usage_status == RESERVED:
+            await means.settle(
+                session,
+                record.source_key,
+                record.model or "",
+                await _estimate(session, record),
+                outcome=LOST,
+                is_estimated=True,
+            )
+
+
+async def _estimate(session: AsyncSession, record: UsageRecord) -> TokenUsage:
+    """Guess from above: what came after the last that was told, nobody knows."""
+    told = await RunEventRepository(session).told_text(
+        record.agent_run_id,
+        record.step or 0,
+        record.attempt or 0,
+    )
+    return TokenUsage(
+        prompt_tokens=record.reserved_prompt_token_count,
+        completion_tokens=max(worst_case(told), record.reserved_completion_token_count),
     )

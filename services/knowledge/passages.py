@@ -18,13 +18,8 @@ from database.knowledge.documents import DocumentRepository
 from database.knowledge.models import Document
 from database.session import Sessions
 from domain.errors import ApplicationError, UnavailableError
-from domain.knowledge.documents import (
-    PASSAGE_PIECES,
-    Chunk,
-    IngestOutcome,
-    check_passage_count,
-    split_text,
-)
+from domain.knowledge.chunking import PASSAGE_PIECES, Chunk, check_passage_count, split_text
+from domain.knowledge.documents import IngestOutcome
 from services.knowledge.management import of_document
 
 log = structlog.get_logger(__name__)

@@ -14,9 +14,11 @@ from domain.payment_retries.declines import (
     classify,
     is_card_lost,
 )
-from domain.payment_retries.lifecycle import CARD_ATTEMPT_LIMIT, AttemptTrigger
+from domain.payment_retries.lifecycle import AttemptTrigger
 from domain.payment_retries.messages import ChargeOrder, ChargeOutcome
-from domain.payments.snapshots import ChargeableSeen, UnpaidInvoice
+from domain.payment_retries.policy import CARD_ATTEMPT_LIMIT
+from domain.payment_retries.snapshots import UnpaidInvoice
+from domain.payments.snapshots import ChargeableSeen
 
 RESERVED = "reserved"
 

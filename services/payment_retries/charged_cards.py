@@ -5,7 +5,8 @@ from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.ids import charge_key
 from domain.payment_retries.lifecycle import AttemptTrigger
 from domain.payment_retries.messages import ChargeOrder
-from domain.payments.snapshots import ChargeableSeen, UnpaidInvoice
+from domain.payment_retries.snapshots import UnpaidInvoice
+from domain.payments.snapshots import ChargeableSeen
 from services.stripe_idempotency import post_once
 
 

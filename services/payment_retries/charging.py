@@ -14,7 +14,8 @@ from domain.ids import charge_key
 from domain.payment_retries.declines import NO_CARD
 from domain.payment_retries.lifecycle import ChargeResult, RetryStatus, status_of_invoice
 from domain.payment_retries.messages import ChargeOrder, ChargeOutcome
-from domain.payments.snapshots import ChargeableSeen, UnpaidInvoice
+from domain.payment_retries.snapshots import UnpaidInvoice
+from domain.payments.snapshots import ChargeableSeen
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
 from services.payment_retries.attempt_reservations import RESERVED, AttemptBook
 from services.payment_retries.charged_cards import ChargedCards

@@ -26,17 +26,19 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.ids import payment_workflow_id
-from domain.payments.rules import (
-    CANCEL_UPDATE,
-    PAYMENT_QUEUE,
-    PAYMENT_WORKFLOW,
-    REFUND_UPDATE,
-    RETRY_PARKED_UPDATE,
+from domain.payments.messages import (
     CancelPayment,
     PaymentStart,
     PaymentState,
     RefundOrder,
     RefundResult,
+)
+from domain.workflow_names import (
+    BILLING,
+    CANCEL_UPDATE,
+    PAYMENT_WORKFLOW,
+    REFUND_UPDATE,
+    RETRY_PARKED_UPDATE,
 )
 
 ANSWER_WITHIN = timedelta(seconds=5)
@@ -163,7 +165,7 @@ class PaymentDesk:
             PAYMENT_WORKFLOW,
             PaymentStart(payment_id=payment_id),
             id=payment_workflow_id(payment_id),
-            task_queue=PAYMENT_QUEUE,
+            task_queue=BILLING,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"woken to {update}",

@@ -14,12 +14,10 @@ from domain.errors import (
     NotFoundError,
     ProviderRejectedError,
 )
+from domain.payments.messages import Refunded, RefundOrder, RefundResult
 from domain.payments.rules import (
     PaymentCommandKind,
     PaymentStatus,
-    Refunded,
-    RefundOrder,
-    RefundResult,
     RefundStatus,
     refundable_cents,
     refusal,

@@ -14,7 +14,8 @@ from database.payments.refunds import RefundRepository
 from database.session import Sessions
 from domain.errors import NotFoundError
 from domain.parked_steps import ParkedStep
-from domain.payments.rules import PaymentState, PaymentStatus, follow, status_of_intent
+from domain.payments.messages import PaymentState
+from domain.payments.rules import PaymentStatus, follow, status_of_intent
 from services.payments.customers import StripeCustomerOf
 
 

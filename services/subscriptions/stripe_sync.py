@@ -10,8 +10,8 @@ from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError, ProviderRejectedError
-from domain.payments.snapshots import SubscriptionSeen
 from domain.subscriptions.messages import Refreshed, SubscriptionOrder
+from domain.subscriptions.snapshots import SubscriptionSeen
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
 from services.subscriptions.view import write_view

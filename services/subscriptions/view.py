@@ -18,8 +18,8 @@ from database.subscriptions.subscriptions import SubscriptionRepository
 from database.webhooks.webhook_events import WebhookEventRepository
 from domain.errors import NotFoundError
 from domain.ids import invoice_id
-from domain.payment_retries.lifecycle import DEFAULT_POLICY_NAME, RetryStatus, VersionedPolicy
-from domain.payments.snapshots import COUNTING, RENEWAL, InvoiceSeen, SubscriptionSeen
+from domain.payment_retries.lifecycle import RetryStatus
+from domain.payment_retries.policy import DEFAULT_POLICY_NAME, VersionedPolicy
 from domain.subscriptions.events import note_of_hint, note_of_status
 from domain.subscriptions.lifecycle import FINAL, Effect, SubscriptionStatus, follow
 from domain.subscriptions.messages import (
@@ -29,6 +29,7 @@ from domain.subscriptions.messages import (
     SubscriptionOrder,
     SubscriptionState,
 )
+from domain.subscriptions.snapshots import COUNTING, RENEWAL, InvoiceSeen, SubscriptionSeen
 
 
 async def write_view(

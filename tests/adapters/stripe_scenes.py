@@ -23,10 +23,10 @@ from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.errors import CardDeclinedError
-from domain.payments.rules import PaymentRequest, RefundOrder
-from domain.payments.snapshots import KnownInvoices
-from domain.stripe_operations import PlanRequest
+from domain.payments.messages import PaymentRequest, RefundOrder
+from domain.plans import PlanRequest
 from domain.subscriptions.messages import SubscriptionRequest
+from domain.subscriptions.snapshots import KnownInvoices
 from sandbox.stripe.app import Options, build
 
 BASE = "http://sandbox"

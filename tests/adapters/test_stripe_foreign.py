@@ -7,13 +7,9 @@ from typing import Any
 import pytest
 
 from domain.errors import InvalidInputError
-from domain.payments.snapshots import (
-    ChargeableSeen,
-    CustomerSeen,
-    IntentSeen,
-    SubscriptionSeen,
-    UnpaidInvoice,
-)
+from domain.payment_retries.snapshots import UnpaidInvoice
+from domain.payments.snapshots import ChargeableSeen, CustomerSeen, IntentSeen
+from domain.subscriptions.snapshots import SubscriptionSeen
 from tests.adapters.stripe_scenes import Adapters, Answer, Replaying, Scene, open_shop, record_all
 
 CHARGE = {"type": "charge", "charge": "ch_1"}

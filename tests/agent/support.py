@@ -18,8 +18,8 @@ from database.agents.models import AgentRun
 from database.session import Sessions
 from domain.agents.runs import Route, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
+from domain.workflow_names import AGENTS
 from workflows.agents.agent_run import AgentRunWorkflow
-from workflows.task_queues import AGENTS
 
 
 @dataclass

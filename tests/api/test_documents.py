@@ -27,7 +27,8 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.ids import ingest_workflow_id, resource_id
-from domain.knowledge.documents import MAX_PASSAGES, SMALL_WORDS, IngestStart
+from domain.knowledge.chunking import MAX_PASSAGES, SMALL_WORDS
+from domain.knowledge.documents import IngestStart
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import Library
 from tests.api.conftest import API, Person, problem, until

@@ -29,7 +29,8 @@ from domain.errors import (
     ProviderRejectedError,
 )
 from domain.ids import payment_workflow_id
-from domain.payments.rules import PaymentStatus, RefundOrder, RefundStatus
+from domain.payments.messages import RefundOrder
+from domain.payments.rules import PaymentStatus, RefundStatus
 from services.payments.commands import PaymentDesk
 from tests.api.conftest import API, Person, client, problem, until
 from tests.api.support import send_event

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from activities.subscriptions.rows import SubscriptionRowActivities
-from activities.subscriptions.rows import _insert as insert_row
+from activities.subscriptions.subscriptions import SubscriptionRowActivities
+from activities.subscriptions.subscriptions import _insert as insert_row
 from api.schemas.subscriptions import NewSubscription
 from api.starters.selling import Buyer, resolve_subscription
 from database.session import Sessions

@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from sqlalchemy import make_url
 
 from config import Settings
+from domain.workflow_names import BILLING
 from stack.ports import Ports
 from tests.conftest import own_database
 from tests.containers.conftest import ROOT, Services, interpolate
-from workflows.task_queues import BILLING
 
 PROCESSES = ("api", "worker", "migrate")
 ONE_SHOT = {"migrate", "temporal-namespace", "temporal-schema"}

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.embeddings import LocalEmbedder, ServerEmbedder, open_embedder
 from domain.errors import ProviderRejectedError, UnavailableError
-from domain.knowledge.documents import PASSAGE_PIECES, split_text
+from domain.knowledge.chunking import PASSAGE_PIECES, split_text
 from tests.conftest import Measure, Outside
 from tests.integration.test_pages import page, reply
 

@@ -11,9 +11,9 @@ from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
 from domain.ids import ingest_workflow_id
 from domain.knowledge.documents import IngestOutcome, IngestStart
+from domain.workflow_names import AGENTS
 from tests.replay.test_replay import HISTORIES, keep
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
-from workflows.task_queues import AGENTS
 
 
 @pytest.mark.usefixtures("chroma_url")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.payments.rules import PAYMENT_HINT, PaymentStatus
+from domain.payments.rules import PaymentStatus
+from domain.workflow_names import PAYMENT_HINT
 from tests.payers import start_paying
 from tests.replay.test_replay import HISTORIES, keep
 from tests.world import World

@@ -16,9 +16,9 @@ from domain.agents.runs import RunStart
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import errand_workflow_id
 from domain.knowledge.documents import IngestStart
-from domain.payment_retries.lifecycle import RetryPolicy
 from domain.payment_retries.messages import RetryStart
-from domain.payments.rules import PaymentStart
+from domain.payment_retries.policy import RetryPolicy
+from domain.payments.messages import PaymentStart
 from domain.stripe_operations import ErrandKind, StripeErrand
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionStart

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import InvalidInputError
-from domain.knowledge.documents import (
+from domain.knowledge.chunking import (
     HEADING_PIECES,
     MAX_PASSAGES,
     OVERLAP_WORDS,
@@ -17,9 +17,9 @@ from domain.knowledge.documents import (
     SMALL_WORDS,
     Chunk,
     check_passage_count,
-    check_text,
     split_text,
 )
+from domain.knowledge.documents import check_text
 
 ROOT = Path(__file__).parents[2]
 MOST = 100

@@ -12,11 +12,12 @@ from domain import ids
 from domain.accounts import digest, make_api_key, shown_prefix
 from domain.base import Duration, format_duration
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
-from domain.notifications import write_mail
+from domain.notifications import MailOrder, write_mail
 from domain.payment_retries.declines import NOT_CHARGED_CODES
-from domain.payment_retries.lifecycle import ChargeResult, LastResort, RetryStatus
-from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, MailOrder, RetryReport
-from domain.payments.snapshots import UnpaidInvoice
+from domain.payment_retries.lifecycle import ChargeResult, RetryStatus
+from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, RetryReport
+from domain.payment_retries.policy import LastResort
+from domain.payment_retries.snapshots import UnpaidInvoice
 from domain.subscriptions.events import (
     note_of_command,
     note_of_grace_end,

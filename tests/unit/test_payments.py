@@ -6,16 +6,10 @@ from uuid import uuid4
 import pytest
 from temporalio import workflow
 
+from domain.payments.messages import PaymentOrder
 from domain.payments.rules import (
-    CANCEL_UPDATE,
     OPEN,
-    PAYMENT_HINT,
-    PAYMENT_QUEUE,
-    PAYMENT_WORKFLOW,
-    REFUND_UPDATE,
-    RETRY_PARKED_UPDATE,
     PaymentCommandKind,
-    PaymentOrder,
     PaymentStatus,
     follow,
     refundable_cents,
@@ -23,8 +17,15 @@ from domain.payments.rules import (
     status_of_intent,
 )
 from domain.payments.snapshots import IntentSeen
+from domain.workflow_names import (
+    BILLING,
+    CANCEL_UPDATE,
+    PAYMENT_HINT,
+    PAYMENT_WORKFLOW,
+    REFUND_UPDATE,
+    RETRY_PARKED_UPDATE,
+)
 from workflows.payments.payment import PaymentWorkflow
-from workflows.task_queues import BILLING
 
 S = PaymentStatus
 REFUNDABLE = {S.SUCCEEDED, S.PARTIALLY_REFUNDED}
@@ -116,4 +117,3 @@ def test_the_names_by_which_others_call_it_are_its_own() -> None:
     assert definition.name == PAYMENT_WORKFLOW
     assert {REFUND_UPDATE, CANCEL_UPDATE, RETRY_PARKED_UPDATE} == set(definition.updates)
     assert set(definition.signals) == {PAYMENT_HINT}
-    assert PAYMENT_QUEUE == BILLING

@@ -18,18 +18,17 @@ from domain.payment_retries.declines import (
     is_card_lost,
 )
 from domain.payment_retries.lifecycle import (
-    CARD_ATTEMPT_LIMIT,
     CLOSED,
     AttemptTrigger,
     ChargeResult,
     NextStep,
     Recovery,
-    RetryPolicy,
     RetryStatus,
     after_charge,
     next_step,
     status_of_invoice,
 )
+from domain.payment_retries.policy import CARD_ATTEMPT_LIMIT, RetryPolicy
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -9,6 +9,7 @@ import pytest
 from config import Settings
 from domain.agents.runs import Route, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
+from domain.workflow_names import AGENTS
 from tests.agent.support import (
     Model,
     ended,
@@ -20,7 +21,6 @@ from tests.agent.support import (
 )
 from tests.world import World
 from workflows.agents.agent_run import AgentRunWorkflow
-from workflows.task_queues import AGENTS
 
 MINUTE = timedelta(minutes=1)
 

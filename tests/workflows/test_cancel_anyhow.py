@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.accounts.models import User
 from database.payment_retries.models import PaymentAttempt
-from domain.payment_retries.lifecycle import CARD_ATTEMPT_LIMIT, RetryPolicy
+from domain.payment_retries.policy import CARD_ATTEMPT_LIMIT, RetryPolicy
 from domain.stripe_operations import ErrandKind
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionCommand

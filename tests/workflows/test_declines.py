@@ -13,8 +13,9 @@ from api.routes.subscriptions import explain_subscription
 from database.payment_retries.models import PaymentRetry
 from database.subscriptions.models import Subscription
 from domain.payment_retries.declines import CLASSES
-from domain.payment_retries.lifecycle import RetryPolicy
-from domain.payments.rules import PAYMENT_HINT, PaymentStatus
+from domain.payment_retries.policy import RetryPolicy
+from domain.payments.rules import PaymentStatus
+from domain.workflow_names import PAYMENT_HINT
 from sandbox.stripe.declines import CHECK, DECLINES, LATER, NEVER
 from tests.conftest import Outside
 from tests.crowd import Crowd

@@ -7,7 +7,7 @@ import pytest
 from database.accounts.models import User
 from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import packed
-from domain.payment_retries.lifecycle import RetryPolicy
+from domain.payment_retries.policy import RetryPolicy
 from domain.stripe_operations import ErrandKind
 from tests.workflows.test_owed import at_stripe, break_down, card_id, outcomes
 from tests.workflows.test_recovery import fail_renewal

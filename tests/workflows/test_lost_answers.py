@@ -10,9 +10,10 @@ from sqlalchemy import select
 
 from database.accounts.models import User
 from database.payments.models import PaymentMethod
-from domain.payment_retries.lifecycle import LastResort, RetryPolicy
+from domain.payment_retries.policy import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
-from domain.stripe_operations import ErrandKind, PlanRequest
+from domain.plans import PlanRequest
+from domain.stripe_operations import ErrandKind
 from domain.subscriptions.lifecycle import CommandKind
 from tests.payers import start_paying
 from tests.world import STRIPE_HEADERS, Customer, World

@@ -15,9 +15,9 @@ from domain.subscriptions.messages import (
     SubscriptionStart,
     SubscriptionState,
 )
+from domain.workflow_names import BILLING
 from tests.world import Customer, World
 from workflows.subscriptions.subscription import SubscriptionWorkflow
-from workflows.task_queues import BILLING
 
 
 async def start_by_hint(customer: Customer, *event_ids: str) -> SubscriptionState | None:

@@ -15,16 +15,16 @@ from database.payment_retries.models import PaymentRetry
 from database.subscriptions.models import Subscription
 from domain.errors import ApplicationError
 from domain.ids import subscription_workflow_id
-from domain.payment_retries.lifecycle import LastResort, OlderInvoices, RetryPolicy
+from domain.payment_retries.policy import LastResort, OlderInvoices, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.stripe_operations import ErrandKind
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, access
 from domain.subscriptions.messages import SubscriptionRequest, SubscriptionStart
+from domain.workflow_names import BILLING
 from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal, retry_now
 from tests.world import STRIPE_HEADERS, Customer, World
 from workflows.subscriptions.subscription import SubscriptionWorkflow
-from workflows.task_queues import BILLING
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ONE_TRY = RetryPolicy(schedules={"default": (DAY,)}, grace=4 * DAY, time_to_respond=DAY)

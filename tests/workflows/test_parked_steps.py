@@ -18,9 +18,10 @@ from config import Settings
 from database.parked_steps import count_parked
 from database.session import Sessions
 from domain.parked_steps import ParkableResource
-from domain.payment_retries.lifecycle import LastResort, RetryPolicy
+from domain.payment_retries.policy import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.subscriptions.lifecycle import CommandKind
+from domain.workflow_names import BILLING
 from services.releases import release_of, retry_parked_of_other_releases
 from tests.api.conftest import Person, client, problem
 from tests.api.support import add_user, bearer, eventually
@@ -28,7 +29,6 @@ from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal
 from tests.world import Customer, World
 from worker import PROJECT, running_workers
-from workflows.task_queues import BILLING
 
 DAY = timedelta(days=1)
 READ = "GET /v1/subscriptions/*"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
-from domain.payments.rules import ACTION_PERIOD, PAYMENT_HINT, PaymentStatus
+from domain.payments.rules import ACTION_PERIOD, PaymentStatus
+from domain.workflow_names import PAYMENT_HINT
 from tests.payers import Payer, start_paying
 from tests.world import World
 

@@ -8,8 +8,8 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from database.payment_retries.models import PaymentRetry
-from domain.payment_retries.lifecycle import LastResort, OlderInvoices, RetryPolicy
 from domain.payment_retries.messages import RetryNow, RetrySnapshot
+from domain.payment_retries.policy import LastResort, OlderInvoices, RetryPolicy
 from domain.subscriptions.lifecycle import CommandKind
 from tests.world import Customer, World
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow

@@ -8,12 +8,12 @@ with workflow.unsafe.imports_passed_through():
     from domain.agents.runs import (
         MAX_UNREAD_MESSAGES,
         TOO_MANY_MESSAGES,
-        YOUR_TURN,
         CancelRun,
         NewRunMessage,
         RunStart,
         RunStatus,
     )
+    from domain.workflow_names import YOUR_TURN
     from workflows.agents.activity_calls import AgentDesk
     from workflows.agents.graph_runner import GraphDriver
     from workflows.agents.lifecycle import RunCourse, passed_on, refused, to_the_end

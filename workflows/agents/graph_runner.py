@@ -14,9 +14,8 @@ with workflow.unsafe.imports_passed_through():
 
     from domain.agents.approvals import Verdict
     from domain.agents.runs import CallRef, RunFinish, RunStart
-    from workflows.agents.activity_calls import AgentDesk
+    from workflows.agents.activity_calls import AgentDesk, AgentHands
     from workflows.agents.graphs.pipeline import NODES_PER_STEP, State, is_long, pipeline
-    from workflows.agents.step_activity_calls import AgentHands
     from workflows.cancellation import or_canceled
 
 # Reason: types of our own have to be named, or a checkpoint that holds them cannot be read back.

@@ -11,16 +11,10 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.agents.runs import (
-        FINISH_MESSAGES,
-        YOUR_TURN,
-        RunEnd,
-        RunFinish,
-        RunStart,
-        RunStatus,
-    )
+    from domain.agents.runs import FINISH_MESSAGES, RunEnd, RunFinish, RunStart, RunStatus
     from domain.errors import BudgetExceededError, IllegalCommandError
     from domain.ids import agent_run_workflow_id
+    from domain.workflow_names import YOUR_TURN
     from workflows.agents.activity_calls import AgentDesk
     from workflows.agents.graph_runner import Ending, GraphDriver
     from workflows.cancellation import or_canceled

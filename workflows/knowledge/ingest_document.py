@@ -8,8 +8,8 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.knowledge import DocumentActivities
     from domain.knowledge.documents import IngestFailure, IngestOutcome, IngestStart
+    from domain.workflow_names import TOOLS
     from workflows.activity_options import PATIENT, RECORD, ActivityOptions
-    from workflows.task_queues import TOOLS
 
 FETCH: ActivityOptions = {
     "task_queue": TOOLS,

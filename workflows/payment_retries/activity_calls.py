@@ -21,9 +21,9 @@ with workflow.unsafe.imports_passed_through():
         RetrySnapshot,
         RetryStart,
     )
+    from domain.workflow_names import REPORT
     from workflows.activity_options import RECORD, STRIPE_CALL
     from workflows.cancellation import run_interruptible
-    from workflows.payment_retries.signals import REPORT
 
 
 class RetryDesk:

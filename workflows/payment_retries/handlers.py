@@ -16,8 +16,7 @@ with workflow.unsafe.imports_passed_through():
         RetryStart,
     )
     from workflows.payment_retries.activity_calls import RetryDesk
-    from workflows.payment_retries.emails import RetryMail
-    from workflows.payment_retries.progress import RetryBoard
+    from workflows.payment_retries.progress import RetryBoard, RetryMail
     from workflows.payment_retries.state import RetryState
     from workflows.payment_retries.steps import RetrySteps
 

@@ -17,8 +17,8 @@ with workflow.unsafe.imports_passed_through():
         RetrySnapshot,
         RetryStart,
     )
-    from workflows.payment_retries.emails import RetryMail
     from workflows.payment_retries.handlers import RetryTurns
+    from workflows.payment_retries.progress import RetryMail
 
 
 @workflow.defn(name="PaymentRetryWorkflow")

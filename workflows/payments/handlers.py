@@ -11,16 +11,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payments import PaymentCancelActivities, PaymentRowActivities
     from activities.payments.refunds import RefundActivities
     from domain.errors import IllegalCommandError, NotFoundError
-    from domain.payments.rules import (
-        ACTION_PERIOD,
-        PaymentAnswer,
-        PaymentCommandKind,
-        PaymentStart,
-        PaymentState,
-        PaymentStatus,
-        RefundOrder,
-        refusal,
-    )
+    from domain.payments.messages import PaymentAnswer, PaymentStart, PaymentState, RefundOrder
+    from domain.payments.rules import ACTION_PERIOD, PaymentCommandKind, PaymentStatus, refusal
     from workflows.activity_options import RECORD, STRIPE_COMMAND
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of

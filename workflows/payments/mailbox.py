@@ -12,7 +12,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.payments.rules import PaymentAnswer, PaymentCommandKind, RefundOrder
+    from domain.payments.messages import PaymentAnswer, RefundOrder
+    from domain.payments.rules import PaymentCommandKind
 
 
 class PaymentCommand(NamedTuple):

@@ -13,18 +13,20 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain.errors import ConflictError
-    from domain.payments.rules import (
+    from domain.payments.messages import (
+        CancelPayment,
+        PaymentStart,
+        PaymentState,
+        RefundOrder,
+        RefundResult,
+    )
+    from domain.payments.rules import PaymentCommandKind
+    from domain.workflow_names import (
         CANCEL_UPDATE,
         PAYMENT_HINT,
         PAYMENT_WORKFLOW,
         REFUND_UPDATE,
         RETRY_PARKED_UPDATE,
-        CancelPayment,
-        PaymentCommandKind,
-        PaymentStart,
-        PaymentState,
-        RefundOrder,
-        RefundResult,
     )
     from workflows.payments.handlers import PaymentTurns
     from workflows.payments.mailbox import PaymentBox, PaymentCommand

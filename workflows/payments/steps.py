@@ -18,15 +18,14 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import IllegalCommandError
     from domain.ids import late_refund_id
     from domain.parked_steps import ParkedStep, pause_after
-    from domain.payments.rules import (
-        ACTION_PERIOD,
-        OPEN,
+    from domain.payments.messages import (
         PaymentOrder,
         PaymentStart,
         PaymentState,
         Refunded,
         RefundOrder,
     )
+    from domain.payments.rules import ACTION_PERIOD, OPEN
     from workflows.activity_options import RECORD, STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of

@@ -5,7 +5,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.commands import SubscriptionCommandActivities as Commands
-    from activities.subscriptions.rows import SubscriptionRowActivities
+    from activities.subscriptions.subscriptions import SubscriptionRowActivities
     from domain.errors import NotFoundError
     from domain.subscriptions.events import note_of_command
     from domain.subscriptions.lifecycle import CommandKind

@@ -8,9 +8,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.subscriptions.rows import SubscriptionRowActivities
+    from activities.subscriptions.subscriptions import SubscriptionRowActivities
     from domain.errors import IllegalCommandError
-    from domain.payment_retries.lifecycle import OlderInvoices
+    from domain.payment_retries.policy import OlderInvoices
     from domain.subscriptions.events import note_of_parked
     from domain.subscriptions.lifecycle import FINAL, Effect, decide
     from domain.subscriptions.messages import (

@@ -13,8 +13,8 @@ with workflow.unsafe.imports_passed_through():
         SubscriptionStart,
         SubscriptionState,
     )
+    from domain.workflow_names import REPORT
     from workflows.mailbox import Mailbox
-    from workflows.payment_retries.signals import REPORT
     from workflows.subscriptions.handlers import SubscriptionTurns
     from workflows.subscriptions.state import SubscriptionStanding
 

@@ -13,7 +13,8 @@ from database.session import Sessions
 from domain.agents.tool_calls import ToolCallStatus, refund_business_key
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import refund_id
-from domain.payments.rules import RefundOrder, RefundStatus
+from domain.payments.messages import RefundOrder
+from domain.payments.rules import RefundStatus
 from services.agents.look_ups import CHROMA, EMBEDDINGS, LookUps
 from services.knowledge.search import Library
 from services.payments.commands import PaymentDesk

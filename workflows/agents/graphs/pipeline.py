@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from langgraph.types import interrupt
 
     from domain.agents.runs import CallRef, Route
-    from workflows.agents.step_activity_calls import AgentHands
+    from workflows.agents.activity_calls import AgentHands
 
 STEP_LIMIT = "step_limit_reached"
 # LangGraph's own count of nodes visited is no limit of ours: steps are counted below.

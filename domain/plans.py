@@ -1,0 +1,23 @@
+"""Plans: what can be subscribed to."""
+
+from typing import Any
+
+from domain.base import Frozen
+
+
+class PlanRequest(Frozen):
+    """A plan to be made or changed; on a change, None leaves a field as it is."""
+
+    code: str | None = None
+    name: str | None = None
+    amount_cents: int | None = None
+    currency_code: str | None = None
+    interval: str | None = None
+    interval_count: int | None = None
+    trial_days: int | None = None
+    features: dict[str, Any] | None = None
+    limits: dict[str, int] | None = None
+    retry_policy: str | None = None
+    is_active: bool | None = None
+    is_stackable: bool | None = None
+    is_trial_once_per_card: bool | None = None
