@@ -21,7 +21,6 @@ from domain.llm.messages import TokenUsage
 from domain.llm.token_estimates import worst_case
 from domain.subscriptions.lifecycle import Access
 from services.agents.admission import no_access, place_of
-from services.agents.usage import AgentMeans
 from services.subscriptions.entitlements import standing_of
 
 

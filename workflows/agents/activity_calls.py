@@ -8,22 +8,13 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.agents.model_calls import StepActivities
-    from activities.agents.retrieval import RetrievalActivities
-    from activities.agents.tool_calls import ToolActivities
-    from domain.agents.runs import CallRef, StepOrder, StepReply, ToolOrder
-    from workflows.activity_options import LOOK_UP, MODEL_CALL, TOOL_CALL
-    from workflows.cancellation import or_canceled
-
-
-from temporalio import workflow
-
-with workflow.unsafe.imports_passed_through():
     from activities.agents.approvals import ApprovalActivities
     from activities.agents.completion import EndingActivities
     from activities.agents.conversation_queue import LineActivities
+    from activities.agents.model_calls import StepActivities
     from activities.agents.retrieval import RetrievalActivities
     from activities.agents.runs import AgentDeskActivities
+    from activities.agents.tool_calls import ToolActivities
     from domain.agents.approvals import ApprovalCommand, ExpiryOrder, Verdict
     from domain.agents.runs import (
         CallRef,
@@ -32,9 +23,11 @@ with workflow.unsafe.imports_passed_through():
         RunEnd,
         RunRequest,
         StepOrder,
+        StepReply,
+        ToolOrder,
         Turn,
     )
-    from workflows.activity_options import LOOK_UP, RECORD
+    from workflows.activity_options import LOOK_UP, MODEL_CALL, RECORD, TOOL_CALL
     from workflows.cancellation import or_canceled
 
 
