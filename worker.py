@@ -69,6 +69,7 @@ from domain.workflow_names import AGENTS, BILLING, MODELS, STRIPE, TOOLS
 from observability import METRICS_CONTENT_TYPE, configure_logging, make_runtime, render_metrics
 from services.agents.lost_runs import LostRuns
 from services.agents.model_attempts import Attempts
+from services.agents.run_closing import RunClosing
 from services.agents.token_stream import RunStream
 from services.agents.tools.effects import tool_effects
 from services.agents.usage import AgentMeans
@@ -146,8 +147,8 @@ class Outside:
 
 def build_lost_runs(outside: Outside) -> LostRuns:
     """Wire what closes runs whose workflow has ended without them."""
-    endings = EndingActivities(outside.sessions, AgentMeans(outside.prices), outside.stream)
-    return LostRuns(outside.temporal, outside.sessions, endings)
+    closing = RunClosing(outside.sessions, AgentMeans(outside.prices), outside.stream)
+    return LostRuns(outside.temporal, outside.sessions, closing)
 
 
 def build_activities(outside: Outside) -> Activities:
@@ -233,7 +234,7 @@ def _build_agents(outside: Outside) -> Activities:
     sessions, stream, documents = outside.sessions, outside.stream, outside.documents
     means = AgentMeans(outside.prices)
     desk = AgentDeskActivities(sessions)
-    endings = EndingActivities(sessions, means, stream)
+    endings = EndingActivities(RunClosing(sessions, means, stream))
     line = LineActivities(sessions, build_lost_runs(outside))
     approvals = ApprovalActivities(sessions)
     attempts = Attempts(sessions, outside.names, means)

@@ -14,7 +14,6 @@ from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
 from domain.agents.approvals import (
     ApprovalCommand,
-    ApprovalSeen,
     ApprovalStatus,
     ExpiryOrder,
     Verdict,
@@ -22,6 +21,7 @@ from domain.agents.approvals import (
 )
 from domain.agents.run_events import RunEventKind, RunEventNote
 from domain.agents.runs import RunStatus
+from services.agents.approvals import seen_of
 
 
 class ApprovalActivities:
@@ -74,16 +74,6 @@ class ApprovalActivities:
                 status = ApprovalStatus.EXPIRED
                 await _close(session, row, status, {})
             return Verdict(call_id=order.call_id, approval_status=status)
-
-
-def seen_of(row: Approval) -> ApprovalSeen:
-    """Return what the rules need of an approval's row."""
-    return ApprovalSeen(
-        approval_status=ApprovalStatus(row.approval_status),
-        args_sha256=row.args_sha256,
-        approver_role=row.approver_role,
-        expires_at=row.expires_at,
-    )
 
 
 async def _locked(session: AsyncSession, agent_run_id: UUID, call_id: UUID) -> Approval | None:

@@ -1,34 +1,16 @@
-"""How a run ends: what is open is settled, and `done` is the last that its stream tells."""
+"""Closes a run when its workflow ends."""
 
-from datetime import UTC, datetime
-
-from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.agents.runs import status_note, tell
-from database.agents.agent_runs import AgentRunRepository
-from database.agents.conversations import ConversationRepository
-from database.agents.messages import MessageRepository
-from database.agents.models import AgentRun
-from database.agents.tool_calls import ToolCallRepository
-from database.agents.usage_records import UsageRepository
-from database.session import Sessions
-from domain.agents.citations import cite
-from domain.agents.run_events import RunEventKind, RunEventNote
-from domain.agents.runs import Closed, RunEnd, RunFinish, RunStatus
-from observability import AGENT_DURATION, AGENT_REQUESTS
-from services.agents.prompts import passages_of
-from services.agents.token_stream import RunStream
-from services.agents.usage import AgentMeans, settle_lost
+from domain.agents.runs import Closed, RunEnd
+from services.agents.run_closing import RunClosing
 
 
 class EndingActivities:
     """Closes runs."""
 
-    def __init__(self, sessions: Sessions, means: AgentMeans, stream: RunStream) -> None:
-        self._sessions = sessions
-        self._means = means
-        self._stream = stream
+    def __init__(self, closing: RunClosing) -> None:
+        self._closing = closing
 
     @activity.defn
     async def close_run(self, end: RunEnd) -> Closed:
@@ -40,62 +22,4 @@ class EndingActivities:
         Returns:
             Who is next in the conversation.
         """
-        await self._stream.drain(end.agent_run_id)
-        async with self._sessions.begin() as session:
-            runs = AgentRunRepository(session)
-            run = await runs.get(end.agent_run_id, None)
-            if run is None:
-                return Closed()  # it was refused before it had a row
-            await ConversationRepository(session).lock(run.conversation_id)
-            await runs.lock(run.agent_run_id)
-            is_first = run.completed_at is None
-            if is_first:
-                await self._end(session, run, end)
-            waiting = [
-                row.agent_run_id
-                for row in await runs.open_ones(run.conversation_id)
-                if row.agent_run_id != run.agent_run_id
-            ]
-        if is_first:
-            AGENT_REQUESTS.labels(run.agent, end.run_status).inc()
-            age = datetime.now(UTC) - run.created_at
-            AGENT_DURATION.labels(run.agent).observe(age.total_seconds())
-        return Closed(next_agent_run_id=waiting[0] if waiting else None)
-
-    async def _end(self, session: AsyncSession, run: AgentRun, end: RunEnd) -> None:
-        attempts = await UsageRepository(session).of_run(run.agent_run_id)
-        await settle_lost(session, self._means, attempts)
-        await ToolCallRepository(session).expire_pending(run.agent_run_id)
-        finish = _finish(run, end)
-        # Reason: what was written before a tool's call is no answer.
-        has_output = finish is not RunFinish.EMPTY
-        messages = MessageRepository(session)
-        output = await messages.last_answer(run.agent_run_id) if has_output else None
-        is_complete = end.run_status is RunStatus.COMPLETED
-        citations = cite(output or "", passages_of(run)) if is_complete else ()
-        told = {"run_status": end.run_status, "finish_reason": finish}
-        done = RunEventNote(kind=RunEventKind.DONE, data=told)
-        notes = [status_note(end.run_status), done]
-        if end.error_code is not None:
-            facts = {"code": end.error_code, "message": end.error_message}
-            notes.insert(0, RunEventNote(kind=RunEventKind.ERROR, data=facts))
-        await tell(session, run.agent_run_id, *notes)
-        values = {
-            "run_status": end.run_status,
-            "output": output,
-            "finish_reason": finish,
-            "citations_data": [citation.model_dump(mode="json") for citation in citations],
-            "error_code": end.error_code,
-            "error_message": end.error_message,
-            "completed_at": datetime.now(UTC),
-        }
-        await AgentRunRepository(session).change(run.agent_run_id, values)
-
-
-def _finish(run: AgentRun, end: RunEnd) -> RunFinish | None:
-    """Return why the model stopped, if the run ended with its answer."""
-    is_completed = end.run_status is RunStatus.COMPLETED
-    is_failed_answer = run.finish_reason is not None and end.error_code == run.finish_reason
-    if run.finish_reason is None or not (is_completed or is_failed_answer):
-        return None
-    return RunFinish(run.finish_reason)
+        return await self._closing.close(end)

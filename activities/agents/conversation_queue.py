@@ -2,13 +2,13 @@
 
 from temporalio import activity
 
-from activities.agents.runs import begin_run
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.conversations import ConversationRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
 from domain.agents.runs import RunRequest, RunStatus, Turn
 from services.agents.lost_runs import LostRuns
+from services.agents.run_records import begin_run
 
 
 class LineActivities:

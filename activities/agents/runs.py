@@ -6,22 +6,20 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from agents.guards import screen
 from agents.limits import check_message
 from agents.registry import find_agent
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
-from database.agents.run_events import RunEventRepository
 from database.agents.usage_records import UsageRepository
 from database.session import Sessions
-from domain.agents.run_events import RunEventKind, RunEventNote
 from domain.agents.runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
 from domain.errors import ConflictError, IllegalCommandError, NotFoundError
 from domain.ids import agent_run_workflow_id, message_key
 from domain.llm.messages import Role
 from services.agents.admission import book_run, check_means
+from services.agents.run_records import _said, begin_run, status_note, tell
 
 TITLE_LENGTH = 80
 
@@ -111,21 +109,6 @@ class AgentDeskActivities:
                 await tell(session, run.agent_run_id, note)
 
 
-async def begin_run(session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
-    """Let a run begin, within the caller's transaction: its input is the first that it says."""
-    await MessageRepository(session).add(
-        request.conversation_id,
-        f"{agent_run_workflow_id(request.agent_run_id)}:input",
-        Role.USER,
-        request.input,
-        agent_run_id=request.agent_run_id,
-    )
-    values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
-    await AgentRunRepository(session).change(run.agent_run_id, values)
-    said = _said(Role.USER, request.input)
-    await tell(session, run.agent_run_id, status_note(RunStatus.RUNNING), said)
-
-
 async def _find(session: AsyncSession, agent_run_id: UUID) -> AgentRun:
     run = await AgentRunRepository(session).get(agent_run_id, None)
     if run is None:
@@ -151,18 +134,3 @@ def _columns(
         "period_start": period_start,
         "workflow_id": agent_run_workflow_id(request.agent_run_id),
     }
-
-
-async def tell(session: AsyncSession, agent_run_id: UUID, *notes: RunEventNote) -> None:
-    """Add to a run's stream, within the caller's transaction."""
-    await RunEventRepository(session).append(agent_run_id, notes)
-
-
-def status_note(status: RunStatus) -> RunEventNote:
-    """Make what the stream tells of a new status."""
-    return RunEventNote(kind=RunEventKind.STATUS, data={"run_status": status})
-
-
-def _said(role: Role, text: str) -> RunEventNote:
-    facts = {"role": role, "text": text, "suspicions": list(screen(text))}
-    return RunEventNote(kind=RunEventKind.MESSAGE, data=facts)

@@ -43,7 +43,7 @@ class Progress:
 
     @property
     def text(self) -> str:
-        """All that was seen of the answer, to be reckoned by `domain.llm.token_estimates.worst_case`."""
+        """All that was seen of the answer; `worst_case` reckons its tokens."""
         return "".join(self.pieces)
 
     def see(self, piece: str) -> None:

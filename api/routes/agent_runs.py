@@ -8,7 +8,6 @@ from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from activities.agents.approvals import seen_of
 from agents.limits import check_message
 from agents.registry import find_agent
 from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
@@ -36,6 +35,7 @@ from domain.agents.approvals import ApprovalCommand, decide
 from domain.agents.runs import CLOSED, CancelRun, NewRunMessage, RunStatus
 from domain.errors import IllegalCommandError, UnavailableError
 from domain.ids import message_key
+from services.agents.approvals import seen_of
 from workflows.agents.agent_run import AgentRunWorkflow
 
 

@@ -11,13 +11,13 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.agents.completion import EndingActivities
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.session import DATABASE_DOWN, Sessions
 from domain.agents.runs import RunEnd, RunStatus
 from domain.ids import agent_run_workflow_id
 from domain.workflow_names import YOUR_TURN
+from services.agents.run_closing import RunClosing
 
 log = structlog.get_logger(__name__)
 
@@ -47,13 +47,13 @@ class LostRuns:
     Args:
         client: Where the workflows are.
         sessions: Where the runs' rows are.
-        endings: Closes a run.
+        closing: Closes a run.
     """
 
-    def __init__(self, client: Client, sessions: Sessions, endings: EndingActivities) -> None:
+    def __init__(self, client: Client, sessions: Sessions, closing: RunClosing) -> None:
         self._client = client
         self._sessions = sessions
-        self._endings = endings
+        self._closing = closing
 
     async def is_lost(self, workflow_id: str) -> bool:
         """Tell whether an open run's workflow does not run any more.
@@ -71,7 +71,7 @@ class LostRuns:
             error_code="workflow_terminated",
             error_message="the run was ended from outside",
         )
-        closed = await self._endings.close_run(lost)
+        closed = await self._closing.close(lost)
         log.warning("lost_run_closed", agent_run_id=str(agent_run_id))
         if closed.next_agent_run_id is not None:
             await self._call_up(closed.next_agent_run_id)

@@ -24,6 +24,7 @@ from domain.errors import ApplicationError
 from domain.llm.messages import ModelRequest
 from domain.llm.routing import ModelNames
 from services.agents.model_attempts import Attempts
+from services.agents.run_closing import RunClosing
 from services.agents.token_stream import RunStream
 from services.agents.usage import AgentMeans
 from tests.api.conftest import Person
@@ -65,7 +66,7 @@ async def test_what_nobody_foresaw_ends_a_run_at_once_and_is_paid_for(
         with pytest.raises(ApplicationError) as caught:
             await env.run(steps.think, order)
         end = RunEnd(agent_run_id=run_id, run_status=RunStatus.FAILED)
-        await env.run(EndingActivities(sessions, means, stream).close_run, end)
+        await env.run(EndingActivities(RunClosing(sessions, means, stream)).close_run, end)
     assert (caught.value.error_code, caught.value.is_retryable) == ("internal_error", False)
     assert "ZeroDivision" not in caught.value.message
     async with sessions() as session:

@@ -18,7 +18,6 @@ from domain.payments.rules import (
 )
 from domain.payments.snapshots import IntentSeen
 from domain.workflow_names import (
-    BILLING,
     CANCEL_UPDATE,
     PAYMENT_HINT,
     PAYMENT_WORKFLOW,

@@ -1,0 +1,17 @@
+"""Approvals as their readers see them."""
+
+from database.agents.models import Approval
+from domain.agents.approvals import (
+    ApprovalSeen,
+    ApprovalStatus,
+)
+
+
+def seen_of(row: Approval) -> ApprovalSeen:
+    """Return what the rules need of an approval's row."""
+    return ApprovalSeen(
+        approval_status=ApprovalStatus(row.approval_status),
+        args_sha256=row.args_sha256,
+        approver_role=row.approver_role,
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,46 @@
+"""Writes what happens to a run into its rows and its stream."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agents.guards import screen
+from database.agents.agent_runs import AgentRunRepository
+from database.agents.messages import MessageRepository
+from database.agents.models import AgentRun
+from database.agents.run_events import RunEventRepository
+from domain.agents.run_events import RunEventKind, RunEventNote
+from domain.agents.runs import RunRequest, RunStatus
+from domain.ids import agent_run_workflow_id
+from domain.llm.messages import Role
+
+
+async def begin_run(session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
+    """Let a run begin, within the caller's transaction: its input is the first that it says."""
+    await MessageRepository(session).add(
+        request.conversation_id,
+        f"{agent_run_workflow_id(request.agent_run_id)}:input",
+        Role.USER,
+        request.input,
+        agent_run_id=request.agent_run_id,
+    )
+    values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
+    await AgentRunRepository(session).change(run.agent_run_id, values)
+    said = _said(Role.USER, request.input)
+    await tell(session, run.agent_run_id, status_note(RunStatus.RUNNING), said)
+
+
+async def tell(session: AsyncSession, agent_run_id: UUID, *notes: RunEventNote) -> None:
+    """Add to a run's stream, within the caller's transaction."""
+    await RunEventRepository(session).append(agent_run_id, notes)
+
+
+def status_note(status: RunStatus) -> RunEventNote:
+    """Make what the stream tells of a new status."""
+    return RunEventNote(kind=RunEventKind.STATUS, data={"run_status": status})
+
+
+def _said(role: Role, text: str) -> RunEventNote:
+    facts = {"role": role, "text": text, "suspicions": list(screen(text))}
+    return RunEventNote(kind=RunEventKind.MESSAGE, data=facts)
