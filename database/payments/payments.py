@@ -1,20 +1,29 @@
 """All SQL about payments. Never commits: the caller owns the transaction."""
 
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.base import NOTHING_PARKED
 from database.paging import Page, newest_first
 from database.payments.models import Payment, Refund
-from database.webhooks.models import WebhookEvent
 from domain.ids import payment_id
 from domain.payments.rules import PaymentStatus
 from domain.payments.snapshots import PaymentSeen
-from domain.webhooks.events import WebhookEventStatus
+
+
+class StoredPayment(NamedTuple):
+    """A payment of an invoice, and whether it has just become known.
+
+    Events about it may have come before; they are delivered by
+    `WebhookInboxRepository.deliver_awaiting`, in the same transaction.
+    """
+
+    payment_id: UUID
+    is_new: bool
 
 
 class PaymentRepository:
@@ -29,14 +38,8 @@ class PaymentRepository:
         invoice_id: UUID,
         currency_code: str,
         seen: PaymentSeen,
-    ) -> UUID:
-        """Store a successful charge of an invoice; one that is stored stays as it is.
-
-        Events about it that came before this row are delivered once this transaction is through.
-
-        Returns:
-            The payment's id.
-        """
+    ) -> StoredPayment:
+        """Store a successful charge of an invoice; one that is stored stays as it is."""
         await self.lock_intent(seen.stripe_payment_intent_id)
         statement = (
             insert(Payment)
@@ -54,12 +57,12 @@ class PaymentRepository:
         )
         stored = await self._session.scalar(statement)
         if stored is not None:
-            await self.deliver_awaiting(seen.stripe_payment_intent_id)
-            return stored
+            return StoredPayment(stored, is_new=True)
         known = select(Payment.payment_id).where(
             Payment.stripe_payment_intent_id == seen.stripe_payment_intent_id,
         )
-        return (await self._session.execute(known)).scalar_one()
+        known_id = (await self._session.execute(known)).scalar_one()
+        return StoredPayment(known_id, is_new=False)
 
     async def lock_intent(self, stripe_payment_intent_id: str) -> None:
         """Let nobody else store or look for this intent's payment until the transaction ends.
@@ -78,21 +81,6 @@ class PaymentRepository:
             ~exists().where(Refund.payment_id == payment_id),
         )
         return await self._session.scalar(statement) is not None
-
-    async def deliver_awaiting(self, stripe_payment_intent_id: str) -> None:
-        """Let events about an intent be delivered that came before its payment was known."""
-        await self._session.execute(
-            update(WebhookEvent)
-            .where(
-                WebhookEvent.awaited_stripe_id == stripe_payment_intent_id,
-                WebhookEvent.webhook_event_status == WebhookEventStatus.IGNORED,
-            )
-            .values(
-                webhook_event_status=WebhookEventStatus.RECEIVED,
-                awaited_stripe_id=None,
-                next_attempt_at=func.now(),
-            ),
-        )
 
     async def insert(self, **values: Any) -> None:
         """Store a new payment; one that is stored stays as it is."""

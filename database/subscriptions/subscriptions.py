@@ -1,18 +1,35 @@
 """All SQL about subscriptions. Never commits: the caller owns the transaction."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from database.accounts.models import User
 from database.base import NOTHING_PARKED
 from database.paging import Page, newest_first
 from database.plans.models import Plan
 from database.subscriptions.models import Subscription
 from domain.subscriptions.lifecycle import FINAL
+
+# Reason: to put a statement together takes longer than to carry it out, and steps need it.
+_SUBSCRIBED = (
+    select(Subscription, Plan)
+    .select_from(User)
+    .outerjoin(
+        Subscription,
+        (Subscription.user_id == User.user_id) & Subscription.subscription_status.not_in(FINAL),
+    )
+    .outerjoin(Plan, Plan.plan_id == Subscription.plan_id)
+    .where(User.user_id == bindparam("user_id"))
+    .order_by(Subscription.created_at.desc())
+)
+# Reason: other rows refer to the user, and need not wait for us.
+_SUBSCRIBED_OF_LOCKED = _SUBSCRIBED.with_for_update(of=User, key_share=True)
 
 
 class SubscriptionRepository:
@@ -26,6 +43,22 @@ class SubscriptionRepository:
         await self._session.execute(
             insert(Subscription).values(**values).on_conflict_do_nothing(),
         )
+
+    async def with_plans(
+        self,
+        user_id: UUID,
+        *,
+        locks_user: bool = False,
+    ) -> Sequence[tuple[Subscription, Plan]]:
+        """Return a user's subscriptions that have not ended, with their plans, newest first.
+
+        Args:
+            user_id: Whose.
+            locks_user: Nobody else decides about this user's means until the transaction ends.
+        """
+        statement = _SUBSCRIBED_OF_LOCKED if locks_user else _SUBSCRIBED
+        rows = await self._session.execute(statement, {"user_id": user_id})
+        return [(row[0], row[1]) for row in rows if row[0] is not None]
 
     async def note_creation(self, subscription_id: UUID, at: datetime) -> None:
         """Note that Stripe is asked to make a subscription; the first time stays."""

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.plans.plans import PlanRepository
 from database.subscriptions.models import Subscription
+from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.subscriptions.entitlements import Entitlements, Grant, combine
 from domain.subscriptions.lifecycle import Access, SubscriptionStatus, access
 
@@ -45,7 +45,7 @@ async def standing_of(
         What they may use at that moment.
     """
     grants, periods = [], []
-    found = await PlanRepository(session).subscribed(user_id, locks_user=locks_user)
+    found = await SubscriptionRepository(session).with_plans(user_id, locks_user=locks_user)
     for subscription, plan in found:
         grant = Grant(
             plan_id=plan.plan_id,

@@ -15,6 +15,7 @@ from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
+from database.webhooks.inbox import WebhookInboxRepository
 from database.webhooks.webhook_events import WebhookEventRepository
 from domain.errors import NotFoundError
 from domain.ids import invoice_id
@@ -215,6 +216,7 @@ async def _put_invoices(
 ) -> list[UUID]:
     """Store invoices and what was paid for them; return what is to be paid back."""
     invoices, payments = InvoiceRepository(session), PaymentRepository(session)
+    inbox = WebhookInboxRepository(session)
     known = await invoices.known(row.subscription_id)
     await invoices.mark_deleted(seen.deleted_invoice_ids)
     paid_for_nothing: list[UUID] = []
@@ -228,14 +230,16 @@ async def _put_invoices(
         )
         for payment in invoice.payments:
             if payment.is_succeeded:
-                payment_id = await payments.put_succeeded(
+                stored = await payments.put_succeeded(
                     row.user_id,
                     stored_id,
                     invoice.currency_code,
                     payment,
                 )
-                if is_for_nothing and await payments.is_refundable(payment_id):
-                    paid_for_nothing.append(payment_id)
+                if stored.is_new:
+                    await inbox.deliver_awaiting(payment.stripe_payment_intent_id)
+                if is_for_nothing and await payments.is_refundable(stored.payment_id):
+                    paid_for_nothing.append(stored.payment_id)
     return paid_for_nothing
 
 
