@@ -25,7 +25,7 @@ FAST := not soak and not stripe_cli and not client
 # What hangs is to fail, and to say where; on a busy machine the longest test takes ten times as long.
 LIMIT := --timeout 600
 
-ROOMS := domain agents workflows activities services adapters database api commands stack sandbox migrations deploy
+ROOMS := domain agents workflows activities services adapters database bootstrap api commands stack sandbox migrations deploy
 CODE := $(wildcard $(ROOMS) tests *.py)
 
 # Reason: the tests start many processes, and without bytecode each would compile all modules anew.

@@ -9,7 +9,6 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from adapters.status_server import serving_status
 from adapters.stripe.client import StripeHealth, open_client
@@ -51,9 +50,10 @@ from api.streaming.subscription_feed import SubscriptionFeed
 from api.streaming.watchers import Watchers
 from api.webhooks.dispatcher import Dispatcher
 from api.webhooks.inbox import Inbox
+from bootstrap.clients import connect_temporal, open_sessions
 from config import ServingSettings, Settings
-from database.session import Sessions, make_engine, make_sessions
-from observability import configure_logging, make_runtime
+from database.session import Sessions
+from observability import configure_logging
 
 GZIP_FROM_BYTES = 1_024
 
@@ -91,22 +91,10 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Resources]:
-        engine = make_engine(settings.database_url, settings.database_pool_size)
-        key = settings.temporal.api_key
-        temporal = await Client.connect(
-            settings.temporal.address,
-            namespace=settings.temporal.namespace,
-            api_key=key.get_secret_value() if key else None,
-            tls=settings.temporal.is_tls,
-            data_converter=pydantic_data_converter,
-            runtime=make_runtime(),
-            # Reason: the API starts, and takes webhooks, while Temporal is down.
-            lazy=True,
-        )
-        try:
-            yield temporal, make_sessions(engine)
-        finally:
-            await engine.dispose()
+        # Reason: the API starts, and takes webhooks, while Temporal is down.
+        temporal = await connect_temporal(settings, is_lazy=True)
+        async with open_sessions(settings) as sessions:
+            yield temporal, sessions
 
     return _assemble(settings, connect)
 

@@ -1,7 +1,7 @@
 """The one place where errors become HTTP: RFC 9457 problem documents."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,69 +11,20 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from temporalio.client import (
-    RPCTimeoutOrCancelledError,
-    WorkflowFailureError,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
-)
-from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.exceptions import TemporalError
-from temporalio.service import RPCError, RPCStatusCode
 
+from adapters.temporal.errors import from_temporal
 from api.http.methods import allowed_methods
 from database.session import DATABASE_DOWN, DATABASE_REFUSED, UNSTORABLE
 from domain import errors
 from domain.card_numbers import has_card_number
-from domain.errors import ApplicationError
+from domain.errors import ApplicationError, InternalError
 
 log = structlog.get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 
-# What a failure's type stands for: the code of a class, or one that an activity gave it.
-_BY_CODE: dict[str, type[ApplicationError]] = {
-    kind.code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, ApplicationError)
-} | {
-    "already_subscribed": errors.ConflictError,
-    "approval_closed": errors.ConflictError,
-    "approver_required": errors.ForbiddenError,
-    "args_digest_mismatch": errors.ConflictError,
-    "busy": errors.UnavailableError,
-    "conversation_busy": errors.ConflictError,
-    "currency_mismatch": errors.ConflictError,
-    "message_too_long": errors.InvalidInputError,
-    "not_at_stripe": errors.ConflictError,
-    "payment_method_unusable": errors.ConflictError,
-    "plan_code_taken": errors.ConflictError,
-    "stripe_resource_missing": errors.NotFoundError,
-    "too_many_messages": errors.TooManyRequestsError,
-    "unknown_call": errors.ConflictError,
-    "unsupported_payment_method": errors.InvalidInputError,
-}
-_DOWN = frozenset(
-    {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.ABORTED,
-        # Reason: such as a query while no worker polls.
-        RPCStatusCode.FAILED_PRECONDITION,
-        # Reason: what fails inside the server, such as its database, passes too.
-        RPCStatusCode.INTERNAL,
-        RPCStatusCode.UNKNOWN,
-    },
-)
-# What the server says to an update above the number that one execution takes.
-_UPDATE_LIMIT = "limit on the total number of distinct updates"
-# Reason: a lazy client that cannot connect raises a bare RuntimeError with this beginning.
-_NO_CONNECTION = "Failed client connect"
-# The type by which the server says that a workflow ended with an update still open.
-_ENDED_FIRST = "AcceptedUpdateCompletedWorkflow"
 # Messages that quote a part of what was sent; only their beginning is given back.
 _QUOTING = frozenset({"uuid_parsing", "json_invalid", "datetime_parsing", "url_parsing"})
 # An error about a field whose name the client made up.
@@ -82,14 +33,6 @@ _UNKNOWN_FIELD = "extra_forbidden"
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
 # How many faults of one body are told.
 MAX_FAULT_COUNT = 20
-
-
-class InternalError(ApplicationError):
-    """Something went wrong that nobody foresaw; the log has its trace."""
-
-
-class WorkflowEndedError(errors.NotFoundError):
-    """There is no such workflow, or it has ended and answers no more."""
 
 
 def problem_body(
@@ -129,55 +72,6 @@ def from_application(error: ApplicationError) -> JSONResponse:
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return problem(error.http_status, error.error_code, error.message, error.details, headers)
-
-
-def from_temporal(error: Exception) -> ApplicationError:
-    """Translate what a Temporal client raises.
-
-    Args:
-        error: A failed workflow or update, or a call that did not get through.
-
-    Returns:
-        The error that it stands for; `internal_error` if nobody foresaw it.
-    """
-    if isinstance(error, WorkflowUpdateFailedError | WorkflowFailureError):
-        return _from_failure(error)
-    if isinstance(error, WorkflowUpdateRPCTimeoutOrCancelledError):
-        return errors.OutcomePendingError("the command goes on; the same key gets its answer")
-    if isinstance(error, RPCError):
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return WorkflowEndedError("there is no such workflow, or not any more")
-        if _UPDATE_LIMIT in error.message:
-            return errors.TooManyRequestsError("this workflow has taken as many commands as it can")
-        is_down = error.status in _DOWN
-    else:
-        is_down = isinstance(error, RPCTimeoutOrCancelledError) or is_connect_failure(error)
-    if is_down:
-        return errors.UnavailableError("Temporal is not to be reached", "temporal_unavailable")
-    return InternalError("something went wrong on our side")
-
-
-def is_connect_failure(error: BaseException) -> bool:
-    """Tell whether this is a Temporal client that could not connect."""
-    return isinstance(error, RuntimeError) and str(error).startswith(_NO_CONNECTION)
-
-
-def _from_failure(error: BaseException) -> ApplicationError:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, TemporalApplicationError):
-        cause = cause.__cause__
-    if cause is None or cause.type is None:
-        return InternalError("something went wrong on our side")
-    if cause.type == _ENDED_FIRST:
-        return WorkflowEndedError("the workflow ended before it answered")
-    kind = _BY_CODE.get(cause.type)
-    if kind is None:
-        return InternalError("something went wrong on our side")
-    return kind(cause.message, cause.type, _facts(cause.details))
-
-
-def _facts(details: Sequence[Any]) -> dict[str, Any]:
-    return dict(details[0]) if details and isinstance(details[0], Mapping) else {}
 
 
 def describe(error: Mapping[str, Any]) -> dict[str, str]:

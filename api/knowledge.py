@@ -7,8 +7,7 @@ from typing import Annotated, NamedTuple, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from adapters.chroma import open_chroma
-from adapters.embeddings import open_embedder
+from bootstrap.clients import open_knowledge
 from config import Settings
 from database.session import Sessions
 from services.knowledge.management import LibraryDesk
@@ -33,12 +32,7 @@ async def open_shelves(settings: Settings, sessions: Sessions) -> AsyncIterator[
     Yields:
         What the routes need.
     """
-    given = settings.embeddings
-    key = given.api_key.get_secret_value()
-    async with (
-        open_chroma(settings.chroma_url) as chroma,
-        open_embedder(given.base_url, key, given.model) as embedder,
-    ):
+    async with open_knowledge(settings) as (chroma, embedder):
         yield Shelves(Library(chroma, embedder, sessions), LibraryDesk(chroma, sessions))
 
 

@@ -19,6 +19,7 @@ from adapters.embeddings import open_embedder
 from adapters.health import ModelsHealth, ping_chroma, ping_smtp
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
+from bootstrap.clients import connect_temporal
 from commands.findings import DoubtError, Finding, UnwellError
 from commands.open_runs import check_open_runs
 from commands.paid_checks import check_tool_calls, model_names, prices_of
@@ -29,8 +30,7 @@ from config import MailSecurity, Settings
 from database.session import make_engine
 from domain.errors import ApplicationError, UnavailableError
 from domain.llm.messages import TokenUsage
-from worker import connect
-from workflows.search_attributes import ALL
+from workflows.search_attributes import NAMES
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 10.0
@@ -141,13 +141,13 @@ async def _database(settings: Settings) -> str:
 async def _temporal(settings: Settings) -> str:
     temporal = settings.temporal
     try:
-        client = await connect(settings)
+        client = await connect_temporal(settings)
     except RuntimeError as error:
         raise UnwellError(f"{temporal.address} does not answer") from error
     known = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=temporal.namespace),
     )
-    missing = [key.name for key in ALL if key.name not in known.custom_attributes]
+    missing = [name for name in NAMES if name not in known.custom_attributes]
     if missing:
         names = ", ".join(missing)
         raise UnwellError(f"search attributes are missing ({names}): run `python cli.py migrate`")

@@ -5,11 +5,12 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from adapters.temporal.search_attributes import register
+from bootstrap.clients import connect_temporal
 from config import Settings
 from database.accounts.users import ensure_admin
 from database.session import make_engine, make_sessions
-from worker import connect
-from workflows.search_attributes import register
+from workflows.search_attributes import NAMES
 
 PROJECT = Path(__file__).resolve().parent.parent
 ADMIN_EMAIL = "admin@perdure.example"
@@ -36,7 +37,7 @@ async def prepare(settings: Settings, admin_api_key: str | None) -> None:
     Raises:
         RuntimeError: Temporal cannot be reached.
     """
-    await register(await connect(settings))
+    await register(await connect_temporal(settings), NAMES)
     if admin_api_key is None:
         return
     engine = make_engine(settings.database_url)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from bootstrap.clients import connect_temporal
 from commands.findings import DoubtError
 from config import Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.session import make_engine, make_sessions
 from services.agents.lost_runs import WorkflowState, state_of
-from worker import connect
 
 # Reason: the doctor answers within seconds; a worker compares all of them.
 MOST_RUNS = 200
@@ -35,7 +35,7 @@ async def check_open_runs(settings: Settings) -> str:
         await engine.dispose()
     if not runs:
         return "none is open"
-    client = await connect(settings)
+    client = await connect_temporal(settings)
     ended, missing = [], []
     for run in runs[:MOST_RUNS]:
         state = await state_of(client, run.workflow_id)

@@ -11,17 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
+from adapters.temporal.client import connect
+from bootstrap.workers import workflow_runner
 from commands.place import PlaceError, find_temporal
 from commands.replay_words import culprit_type, say_difference
 from config import TemporalSettings
 from domain.errors import InvalidInputError, NotFoundError
-from worker import WORKFLOWS, workflow_runner
+from workflows.registry import WORKFLOWS
 
 RECORDER = "recorder"
 _STARTED = "workflowExecutionStartedEventAttributes"
@@ -133,12 +135,11 @@ async def fetch_history(temporal: TemporalSettings, workflow_id: str) -> Workflo
         NotFoundError: There is no such workflow.
         RuntimeError: Temporal cannot be reached.
     """
-    client = await Client.connect(
+    client = await connect(
         temporal.address,
-        namespace=temporal.namespace,
-        api_key=temporal.api_key.get_secret_value() if temporal.api_key else None,
-        tls=temporal.is_tls,
-        data_converter=pydantic_data_converter,
+        temporal.namespace,
+        temporal.api_key.get_secret_value() if temporal.api_key else None,
+        is_tls=temporal.is_tls,
     )
     try:
         return await client.get_workflow_handle(workflow_id).fetch_history()

@@ -7,6 +7,7 @@ ApplicationError
 ├── UnauthorizedError           401
 ├── ForbiddenError              403
 ├── NotFoundError               404
+│   └── WorkflowEndedError      404  it answers no more
 ├── ConflictError               409
 │   └── IllegalCommandError     409  the state is in `details`
 ├── InvalidInputError           422
@@ -18,6 +19,7 @@ ApplicationError
 │   └── BudgetExceededError     402  a run's budget does not suffice
 ├── ProviderRejectedError       502  the provider refused our request for good
 ├── UnreadableAnswerError       502  the provider's answer has a shape that we cannot read
+├── InternalError               500  a defect; the log has its trace
 ├── DatabaseRefusedError        500  a value or a statement that the database can never take
 └── UnavailableError            503  try again
     ├── OutcomePendingError     503  the command goes on; the same key gets its answer
@@ -178,3 +180,11 @@ class ProviderUnavailableError(UnavailableError):
     """A provider is down, or its answer was lost and the outcome is unknown."""
 
     code = "provider_unavailable"
+
+
+class InternalError(ApplicationError):
+    """A defect of this service; the log has its trace."""
+
+
+class WorkflowEndedError(NotFoundError):
+    """There is no such workflow, or it has ended and answers no more."""

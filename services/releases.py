@@ -36,6 +36,7 @@ _SOURCES = (
     "activities",
     "adapters",
     "agents",
+    "bootstrap",
     "database",
     "domain",
     "services",

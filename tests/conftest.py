@@ -23,7 +23,9 @@ from temporalio.testing import WorkflowEnvironment
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from adapters.temporal.search_attributes import register
 from adapters.tls import trusted
+from bootstrap.workers import running_workers
 from commands.migrate import migrate_database
 from config import (
     AuthSettings,
@@ -36,8 +38,7 @@ from config import (
 from database.session import Sessions, make_engine, make_sessions
 from stack.ports import free_ports
 from stack.system_user import find_account
-from worker import running_workers
-from workflows.search_attributes import register
+from workflows.search_attributes import NAMES
 
 pytest_plugins = ("tests.checked", "tests.world")
 
@@ -237,7 +238,7 @@ async def dev_server() -> AsyncIterator[Client]:
         dev_server_extra_args=polls,
         dev_server_log_level="error",
     ) as env:
-        await register(env.client)
+        await register(env.client, NAMES)
         yield env.client
 
 

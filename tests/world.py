@@ -17,6 +17,8 @@ from temporalio.client import WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from adapters.temporal.search_attributes import add
+from bootstrap.workers import running_workers
 from config import Settings
 from database.accounts.users import UserRepository
 from database.payment_retries.models import PaymentRetry
@@ -41,9 +43,8 @@ from domain.subscriptions.messages import (
 from domain.workflow_names import BILLING
 from tests.checked import settle
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
-from worker import running_workers
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
-from workflows.search_attributes import ALL, add
+from workflows.search_attributes import NAMES
 from workflows.stripe_operation import StripeErrandWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
@@ -374,7 +375,7 @@ async def endless_world(
                 test_server_existing_path=str(Path(sys.prefix) / "bin" / "temporal-test-server"),
             ),
         )
-        await add(env.client, [key.name for key in ALL])
+        await add(env.client, NAMES)
         await stack.enter_async_context(running_workers(env.client, ours, sessions))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=own_stripe, timeout=100))
         yield World(env, http, sessions)

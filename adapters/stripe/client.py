@@ -40,6 +40,9 @@ _OUTAGES = (
 _BUSY_CODES = frozenset({"idempotency_key_in_use", "lock_timeout", "rate_limit"})
 _KEY_REFUSED = (stripe.AuthenticationError, stripe.PermissionError)
 
+# What the adapters of Stripe are made with.
+Connection = stripe.StripeClient
+
 
 @asynccontextmanager
 async def open_client(

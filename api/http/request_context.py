@@ -11,9 +11,9 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-from api.errors import InternalError, from_application
+from api.errors import from_application
 from domain.card_numbers import has_card_number
-from domain.errors import ApplicationError, OutcomePendingError
+from domain.errors import ApplicationError, InternalError, OutcomePendingError
 
 log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
+from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
 from agents.limits import check_message
 from agents.registry import find_agent
 from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
-from api.errors import WorkflowEndedError
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
@@ -25,7 +25,6 @@ from api.schemas.agents import (
 )
 from api.schemas.common import Listing, Name, problems
 from api.starters.agent_runs import cancel_lost_run, start_run
-from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
@@ -33,7 +32,7 @@ from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
 from domain.agents.approvals import ApprovalCommand, decide
 from domain.agents.runs import CLOSED, CancelRun, NewRunMessage, RunStatus
-from domain.errors import IllegalCommandError, UnavailableError
+from domain.errors import IllegalCommandError, UnavailableError, WorkflowEndedError
 from domain.ids import message_key
 from services.agents.approvals import seen_of
 from workflows.agents.agent_run import AgentRunWorkflow

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
+from adapters.temporal.calls import start_once
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
 from api.http.card_guard import masked
 from api.http.routing import ApiRouter
@@ -14,7 +15,6 @@ from api.knowledge import ShelvesDep
 from api.lookup import acting_for, found
 from api.schemas.common import Listing, problems
 from api.schemas.documents import DocumentOut, NewDocument
-from api.temporal_calls import start_once
 from config import Settings
 from database.knowledge.documents import DocumentRepository
 from database.knowledge.models import Document

@@ -23,7 +23,7 @@ from api.schemas.payment_methods import (
     SetupIntentOut,
     SetupIntentRequest,
 )
-from api.temporal_calls import run_errand
+from api.starters.stripe_operations import run_errand
 from database.payments.models import PaymentMethod
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions

@@ -7,18 +7,17 @@ from fastapi.responses import JSONResponse
 from temporalio.client import Client
 from temporalio.workflow import UpdateMethodMultiParam
 
+from adapters.temporal.calls import send_update
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
-from api.errors import WorkflowEndedError
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import found
 from api.schemas.common import Listing, problems
 from api.schemas.parked import parked_facts
 from api.schemas.payments import PaymentRetryOut
-from api.temporal_calls import send_update
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions
-from domain.errors import IllegalCommandError, UnavailableError
+from domain.errors import IllegalCommandError, UnavailableError, WorkflowEndedError
 from domain.payment_retries.lifecycle import CLOSED, RetryStatus
 from domain.payment_retries.messages import RetryNow, RetrySnapshot
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow

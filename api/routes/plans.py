@@ -10,7 +10,7 @@ from api.idempotency import Claim, OnceDep
 from api.lookup import found
 from api.schemas.common import Listing, problems
 from api.schemas.plans import NewPlan, PlanChange, PlanOut
-from api.temporal_calls import run_errand
+from api.starters.stripe_operations import run_errand
 from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions

@@ -8,8 +8,8 @@ from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
+from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
-from api.errors import WorkflowEndedError
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, now, read_seq
@@ -24,7 +24,6 @@ from api.schemas.subscriptions import (
 )
 from api.starters.selling import Buyer
 from api.starters.subscriptions import start_subscription
-from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
 from database.payment_retries.models import PaymentRetry
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payments.payment_methods import PaymentMethodRepository
@@ -35,6 +34,7 @@ from database.subscriptions.subscription_events import SubscriptionEventReposito
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import (
     IllegalCommandError,
+    WorkflowEndedError,
 )
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus

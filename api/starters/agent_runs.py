@@ -1,7 +1,6 @@
 """Starting a run: look everything up, start its workflow, wait for its row or its refusal."""
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,12 +9,17 @@ from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import TemporalError
 
+from adapters.temporal.calls import (
+    CALL_TIMEOUT,
+    CANCEL_TIMEOUT,
+    start_once,
+    update_with_start,
+)
+from adapters.temporal.errors import from_temporal
 from agents.limits import check_input
 from agents.registry import find_agent
-from api.errors import from_temporal
 from api.lookup import found
 from api.schemas.agents import NewAgentRun
-from api.temporal_calls import CALL_TIMEOUT, CANCEL_TIMEOUT, start_once
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.conversations import ConversationRepository
 from database.agents.models import AgentRun
@@ -88,30 +92,28 @@ async def cancel_lost_run(temporal: Client, run: AgentRun, command: CancelRun) -
         input="",
         conversation_id=run.conversation_id,
     )
-    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-        AgentRunWorkflow.run,
-        # Reason: with a step behind it, it opens nothing; the cancel comes before its next one.
-        RunStart(request=request, step=1),
-        id=run.workflow_id,
-        task_queue=AGENTS,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        static_summary="taken up to be canceled",
-        search_attributes=starting_attributes(user_id=run.user_id),
-    )
-    try:
-        await temporal.execute_update_with_start_workflow(
-            AgentRunWorkflow.cancel,
-            command,
-            id=str(command.command_id),
-            start_workflow_operation=start,
-            rpc_timeout=CANCEL_TIMEOUT,
+
+    def make_start() -> WithStartWorkflowOperation[Any, Any]:
+        return WithStartWorkflowOperation(
+            AgentRunWorkflow.run,
+            # Reason: with a step behind it, it opens nothing; the cancel comes before its next one.
+            RunStart(request=request, step=1),
+            id=run.workflow_id,
+            task_queue=AGENTS,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary="taken up to be canceled",
+            search_attributes=starting_attributes(user_id=run.user_id),
         )
-    except TemporalError as error:
-        # Reason: the SDK keeps a failed start in a future too, which complains if nobody looks.
-        with suppress(TemporalError, asyncio.CancelledError):
-            await start.workflow_handle()
-        raise from_temporal(error) from error
+
+    await update_with_start(
+        temporal,
+        AgentRunWorkflow.cancel,
+        command,
+        command.command_id,
+        make_start,
+        within=CANCEL_TIMEOUT,
+    )
 
 
 async def _resolve(

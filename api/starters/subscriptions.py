@@ -7,9 +7,9 @@ from uuid import UUID
 
 from temporalio.client import Client
 
+from adapters.temporal.calls import raise_failure, start_once
 from api.schemas.subscriptions import NewSubscription
 from api.starters.selling import Buyer, resolve_subscription
-from api.temporal_calls import raise_failure, start_once
 from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
 from database.session import Sessions

@@ -10,7 +10,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.errors import from_temporal
+from adapters.temporal.errors import from_temporal
 from domain.ids import (
     derived_id,
     errand_workflow_id,

@@ -1,30 +1,15 @@
 """Where others ask for something to be done about a payment: the API, and an agent's tool."""
 
-import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError as TemporalApplicationError
-from temporalio.exceptions import TemporalError
-from temporalio.service import RPCError, RPCStatusCode
 
-from domain.errors import (
-    ApplicationError,
-    ConflictError,
-    IllegalCommandError,
-    InvalidInputError,
-    NotFoundError,
-    OutcomePendingError,
-    ProviderRejectedError,
-    ProviderUnavailableError,
-    UnavailableError,
-)
+from adapters.temporal.calls import update_with_start
 from domain.ids import payment_workflow_id
 from domain.payments.messages import (
     CancelPayment,
@@ -42,29 +27,8 @@ from domain.workflow_names import (
 )
 
 ANSWER_WITHIN = timedelta(seconds=5)
-PAUSE_SECONDS = 0.1
-_PENDING = "this takes longer than usual and goes on; asking again gets its answer"
 
 Answer = TypeVar("Answer")
-
-# What the workflow refuses with, by the code that it gives.
-_KINDS: Mapping[str, type[ApplicationError]] = {
-    kind.code: kind
-    for kind in (
-        ConflictError,
-        IllegalCommandError,
-        InvalidInputError,
-        NotFoundError,
-        ProviderRejectedError,
-        ProviderUnavailableError,
-    )
-} | {
-    "refund_exceeds_payment": InvalidInputError,
-    "stripe_resource_missing": NotFoundError,
-}
-# The workflow ended, or continues as new, just when it was asked: the next run answers.
-_ASK_AGAIN = frozenset({"AcceptedUpdateCompletedWorkflow", "busy"})
-_LATE = frozenset({RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
 
 
 @dataclass(frozen=True)
@@ -141,69 +105,24 @@ class PaymentDesk:
         update_id: UUID,
         answer: type[Answer],
     ) -> Answer:
-        try:
-            async with asyncio.timeout(self.answer_within.total_seconds()):
-                while True:
-                    try:
-                        return await self._send(payment_id, update, argument, update_id, answer)
-                    except TemporalError as error:
-                        if not _should_ask_again(error):
-                            raise _translated(error) from error
-                    await asyncio.sleep(PAUSE_SECONDS)
-        except TimeoutError as error:
-            raise OutcomePendingError(_PENDING) from error
-
-    async def _send(
-        self,
-        payment_id: UUID,
-        update: str,
-        argument: Any,
-        update_id: UUID,
-        answer: type[Answer],
-    ) -> Answer:
-        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-            PAYMENT_WORKFLOW,
-            PaymentStart(payment_id=payment_id),
-            id=payment_workflow_id(payment_id),
-            task_queue=BILLING,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary=f"woken to {update}",
+        return await update_with_start(
+            self.client,
+            update,
+            argument,
+            update_id,
+            partial(_start, payment_id, update),
+            answer_type=answer,
+            within=self.answer_within,
         )
-        try:
-            done: Answer = await self.client.execute_update_with_start_workflow(
-                update,
-                argument,
-                id=str(update_id),
-                start_workflow_operation=start,
-                result_type=answer,
-                rpc_timeout=self.answer_within,
-            )
-        except TemporalError:
-            # Reason: the SDK keeps a failed start in a future too, which complains if nobody looks.
-            with suppress(TemporalError, asyncio.CancelledError):
-                await start.workflow_handle()
-            raise
-        return done
 
 
-def _should_ask_again(error: TemporalError) -> bool:
-    if isinstance(error, WorkflowUpdateFailedError):
-        cause = error.cause
-        return isinstance(cause, TemporalApplicationError) and cause.type in _ASK_AGAIN
-    return isinstance(error, RPCError) and error.status in {
-        RPCStatusCode.ABORTED,
-        RPCStatusCode.NOT_FOUND,
-    }
-
-
-def _translated(error: TemporalError) -> ApplicationError:
-    if isinstance(error, WorkflowUpdateFailedError):
-        cause = error.cause
-        if isinstance(cause, TemporalApplicationError) and (kind := _KINDS.get(cause.type or "")):
-            details = cause.details[0] if cause.details else None
-            return kind(cause.message, cause.type, details)
-        return ApplicationError("something went wrong on our side")
-    if isinstance(error, RPCError) and error.status not in _LATE:
-        return UnavailableError("Temporal is not to be reached", "temporal_unavailable")
-    return OutcomePendingError(_PENDING)
+def _start(payment_id: UUID, update: str) -> WithStartWorkflowOperation[Any, Any]:
+    return WithStartWorkflowOperation(
+        PAYMENT_WORKFLOW,
+        PaymentStart(payment_id=payment_id),
+        id=payment_workflow_id(payment_id),
+        task_queue=BILLING,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        static_summary=f"woken to {update}",
+    )

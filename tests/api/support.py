@@ -20,6 +20,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from websockets.asyncio.client import ClientConnection, connect
 
+from adapters.temporal.search_attributes import register
 from adapters.tls import trusted
 from api.auth.tokens import make_token
 from api.server import SERVER_OPTIONS
@@ -29,7 +30,7 @@ from database.plans.models import Plan
 from database.session import Sessions
 from database.subscriptions.models import Subscription
 from domain.ids import subscription_workflow_id
-from workflows.search_attributes import register
+from workflows.search_attributes import NAMES
 
 
 async def add_user(sessions: Sessions, role: str = "user") -> UUID:
@@ -148,7 +149,7 @@ async def idle_server(port: int | None = None) -> AsyncIterator[Client]:
         dev_server_existing_path=str(Path(sys.prefix) / "bin" / "temporal"),
         dev_server_log_level="error",
     ) as env:
-        await register(env.client)
+        await register(env.client, NAMES)
         yield env.client
 
 

@@ -15,11 +15,12 @@ from temporalio.worker import Worker
 
 from api.app import build_app, create_app
 from api.auth.tokens import make_token
+from bootstrap.workers import workflow_runner
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
 from tests.api.conftest import API, Person, client, problem
 from tests.conftest import free_port
-from worker import WORKFLOWS, workflow_runner
+from workflows.registry import WORKFLOWS
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 
@@ -166,13 +167,13 @@ async def test_what_takes_too_long_goes_on_and_the_same_key_gets_its_answer(
     user: Person,
 ) -> None:
     queue = f"late-{uuid4().hex[:8]}"
-    monkeypatch.setattr("api.temporal_calls.BILLING", queue)
-    monkeypatch.setattr("api.temporal_calls.CALL_TIMEOUT", timedelta(seconds=0.3))
+    monkeypatch.setattr("adapters.temporal.calls.BILLING", queue)
+    monkeypatch.setattr("adapters.temporal.calls.CALL_TIMEOUT", timedelta(seconds=0.3))
     body = {"stripe_payment_method_id": "pm_card_visa"}
     for _ in range(2):
         reply = await user.post("payment-methods", key="k", **body)
         assert "same key" in problem(reply, 503, "outcome_pending")["detail"]
-    monkeypatch.setattr("api.temporal_calls.CALL_TIMEOUT", timedelta(seconds=100))
+    monkeypatch.setattr("adapters.temporal.calls.CALL_TIMEOUT", timedelta(seconds=100))
     runner = workflow_runner(is_sandboxed=True)
     async with Worker(workers, task_queue=queue, workflows=WORKFLOWS, workflow_runner=runner):
         reply = await user.post("payment-methods", key="k", **body)

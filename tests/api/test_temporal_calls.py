@@ -11,7 +11,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from api.temporal_calls import send_update, start_once
+from adapters.temporal.calls import send_update, start_once
 from domain.errors import OutcomePendingError
 from tests.api.conftest import API, Person, problem
 from workflows.search_attributes import starting_attributes
@@ -64,7 +64,7 @@ async def started(client: Client, workflow_id: str) -> WorkflowHandle[Any, Any]:
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"rotating-{uuid4().hex[:8]}"
-    monkeypatch.setattr("api.temporal_calls.BILLING", name)
+    monkeypatch.setattr("adapters.temporal.calls.BILLING", name)
     return name
 
 

@@ -13,12 +13,12 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
+from bootstrap.workers import STICKY_TIMEOUT, workflow_runner
 from sandbox.llm.tokens import pieces
 from tests.conftest import Measure
 from tests.e2e.agents import ENDED, Asker, audit_stream, audit_usage
 from tests.e2e.bare import QUEUE, BareWorkflow, Order, bare
 from tests.e2e.client import Document, World
-from worker import STICKY_TIMEOUT, workflow_runner
 
 SEED = 2026
 TRY_COUNT = 3

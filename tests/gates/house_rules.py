@@ -14,6 +14,8 @@ from pathlib import Path
 MAX_FUNCTION_LINES = 50
 MAX_CLASS_LINES = 100
 MAX_FILE_LINES = 1_000
+MAX_PRODUCT_FILE_LINES = 300
+MAX_FOLDER_FILES = 12
 
 ROOMS = (
     "domain",
@@ -23,11 +25,14 @@ ROOMS = (
     "services",
     "adapters",
     "database",
+    "bootstrap",
     "api",
     "commands",
     "stack",
     "sandbox",
 )
+# The layers that are divided into areas.
+DIVIDED = ("domain", "database", "services", "activities", "workflows")
 # Reason: their length is the length of a story, or of a list of columns.
 SIZE_EXEMPT = ("tests", "migrations")
 # What a room may import beside the standard library and itself.
@@ -53,8 +58,10 @@ def sources(root: Path) -> Iterator[Path]:
 
 def oversized(path: Path, text: str, tree: ast.Module) -> Violations:
     """Find files, classes and functions that should be several."""
-    if (length := text.count("\n")) > MAX_FILE_LINES:
-        yield f"{path}: {length} lines, at most {MAX_FILE_LINES} are allowed in a file"
+    is_product = path.parts[0] not in (*SIZE_EXEMPT, "sandbox")
+    most = MAX_PRODUCT_FILE_LINES if is_product else MAX_FILE_LINES
+    if (length := text.count("\n")) > most:
+        yield f"{path}: {length} lines, at most {most} are allowed in a file"
     if path.parts[0] in SIZE_EXEMPT:
         return
     rows = text.split("\n")
@@ -202,6 +209,32 @@ def _is_limit(node: ast.Compare, moments: set[str], durations: set[str]) -> bool
     return False
 
 
+def misplaced_classes(path: Path, tree: ast.Module) -> Violations:
+    """Find public classes of `activities/` that have no activity: they are services."""
+    if path.parts[0] != "activities" or path.name == "interceptors.py":
+        return
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
+            continue
+        methods = [part for part in node.body if isinstance(part, _FUNCTIONS)]
+        if not any("defn" in _names(mark) for each in methods for mark in each.decorator_list):
+            yield f"{path}:{node.lineno}: {node.name} has no activity: it belongs to services/"
+
+
+def folders(root: Path) -> Violations:
+    """Find folders of a divided layer that are no area, and those with too many files."""
+    config = tomllib.loads((root / "pyproject.toml").read_text())
+    areas = set(config["tool"]["perdure"]["areas"])
+    for layer in DIVIDED:
+        for folder in sorted({path.parent for path in (root / layer).rglob("*.py")}):
+            place = folder.relative_to(root)
+            if len(place.parts) > 1 and place.parts[1] not in areas:
+                yield f"{place}: {place.parts[1]} is no area; [tool.perdure] in pyproject.toml has them"
+            count = sum(path.name != "__init__.py" for path in folder.glob("*.py"))
+            if count > MAX_FOLDER_FILES:
+                yield f"{place}: {count} files, at most {MAX_FOLDER_FILES} fit in a folder"
+
+
 def unwatched_rooms(root: Path) -> Violations:
     """Find rooms that import-linter does not look at."""
     config = tomllib.loads((root / "pyproject.toml").read_text())
@@ -232,6 +265,7 @@ def violations(root: Path) -> Violations:
     """Yield everything under the root that breaks a rule."""
     yield from unwatched_rooms(root)
     yield from hosts_in_locks(root)
+    yield from folders(root)
     for path in sources(root):
         text = (root / path).read_text()
         tree = ast.parse(text, filename=str(path))
@@ -239,6 +273,7 @@ def violations(root: Path) -> Violations:
         yield from forbidden_imports(path, tree)
         yield from settings_inside(path, tree)
         yield from timed_assertions(path, tree)
+        yield from misplaced_classes(path, tree)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from domain.stripe_operations import ErrandKind, StripeErrand
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionStart
 from tests.world import Customer, World
-from worker import WORKFLOWS
+from workflows.registry import WORKFLOWS
 from workflows.stripe_operation import StripeErrandWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"

@@ -11,7 +11,9 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.service import RPCStatusCode
 
-from api.errors import WorkflowEndedError, describe, from_temporal, is_connect_failure
+from adapters.temporal.errors import from_temporal, is_connect_failure
+from api.errors import describe
+from domain.errors import WorkflowEndedError
 
 
 def failed(type: str | None, *details: object) -> TemporalApplicationError:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from temporalio.client import WorkflowHandle
 
-from api.temporal_calls import send_update
+from adapters.temporal.calls import send_update
 from config import Settings
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository

@@ -12,6 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api.app import build_app
 from api.monitoring import make_pages
+from bootstrap.workers import PROJECT, running_workers
 from commands.findings import DoubtError
 from commands.parked import check_parked_steps
 from config import Settings
@@ -28,7 +29,6 @@ from tests.api.support import add_user, bearer, eventually
 from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal
 from tests.world import Customer, World
-from worker import PROJECT, running_workers
 
 DAY = timedelta(days=1)
 READ = "GET /v1/subscriptions/*"

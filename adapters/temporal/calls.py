@@ -1,35 +1,42 @@
-"""The calls that routes make to Temporal, bounded in time and with our own errors."""
+"""Calls Temporal: starts workflows once and sends updates, bounded in time, with our own errors."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
 from temporalio.common import (
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
+from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import UpdateMethodMultiParam
 
-from api.errors import from_temporal, is_connect_failure
+from adapters.temporal.errors import ENDED_FIRST, from_temporal, is_connect_failure
 from domain.errors import OutcomePendingError
-from domain.ids import errand_workflow_id
-from domain.stripe_operations import ErrandResult, StripeErrand
 from domain.workflow_names import BILLING
-from workflows.search_attributes import starting_attributes
-from workflows.stripe_operation import StripeErrandWorkflow
 
 CALL_TIMEOUT = timedelta(seconds=5)
 CANCEL_TIMEOUT = timedelta(seconds=20)
 _BUSY = "busy"
-_BUSY_PAUSE_SECONDS = 0.1
-_PENDING = "this takes longer than usual and goes on; the same key gets its answer"
+_PAUSE_SECONDS = 0.1
+# The workflow ended, or continues as new, just when it was asked: the next run answers.
+_ASK_AGAIN = frozenset({ENDED_FIRST, _BUSY})
+_NEXT_RUN = frozenset({RPCStatusCode.ABORTED, RPCStatusCode.NOT_FOUND})
+_LATE = frozenset({RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
+PENDING = "this takes longer than usual and goes on; the same key gets its answer"
 
 Argument = TypeVar("Argument")
 Answer = TypeVar("Answer")
@@ -123,32 +130,6 @@ async def raise_failure(temporal: Client, workflow_id: str) -> None:
         raise from_temporal(error) from error
 
 
-async def run_errand(temporal: Client, errand: StripeErrand, summary: str) -> ErrandResult:
-    """Have one of Stripe's small jobs done, and wait for it.
-
-    Raises:
-        OutcomePendingError: It takes longer than 5 s; it goes on.
-        ApplicationError: Stripe refused it, or something is down.
-    """
-    workflow_id = errand_workflow_id(errand.errand_id)
-    try:
-        async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
-            await start_once(
-                temporal,
-                StripeErrandWorkflow.run,
-                errand,
-                workflow_id=workflow_id,
-                summary=summary,
-                search_attributes=starting_attributes(user_id=errand.user_id),
-            )
-            handle = temporal.get_workflow_handle_for(StripeErrandWorkflow.run, workflow_id)
-            return await handle.result(rpc_timeout=CALL_TIMEOUT)
-    except TimeoutError as error:
-        raise OutcomePendingError(_PENDING) from error
-    except TemporalError as error:
-        raise from_temporal(error) from error
-
-
 async def send_update(
     handle: WorkflowHandle[Any, Any],
     update: UpdateMethodMultiParam[[Any, Argument], Answer],
@@ -169,7 +150,7 @@ async def send_update(
     while True:
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
-            raise OutcomePendingError(_PENDING)
+            raise OutcomePendingError(PENDING)
         try:
             answer: Answer = await handle.execute_update(
                 update,
@@ -181,10 +162,74 @@ async def send_update(
             translated = from_temporal(error)
             if translated.error_code != _BUSY:
                 raise translated from error
-            await asyncio.sleep(_BUSY_PAUSE_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)
         except RuntimeError as error:
             if not is_connect_failure(error):
                 raise
             raise from_temporal(error) from error
         else:
             return answer
+
+
+async def update_with_start(
+    client: Client,
+    update: Any,
+    argument: Any,
+    command_id: UUID,
+    make_start: Callable[[], WithStartWorkflowOperation[Any, Any]],
+    *,
+    answer_type: type[Answer] | None = None,
+    within: timedelta = CALL_TIMEOUT,
+) -> Answer:
+    """Send an update to a workflow, which is started if it does not run, and wait for its answer.
+
+    Args:
+        client: Where the workflow runs, or is to.
+        update: The update's name, or its method.
+        argument: What the update takes.
+        command_id: The same for the same command.
+        make_start: Makes the start; an operation of the SDK serves one try only.
+        answer_type: What the answer is read into, where the update is given by its name.
+        within: How long to wait for the answer.
+
+    Raises:
+        OutcomePendingError: There is no answer in time; the command goes on.
+        ApplicationError: The command was refused, or Temporal is not to be reached.
+    """
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            while True:
+                start = make_start()
+                try:
+                    answer: Answer = await client.execute_update_with_start_workflow(
+                        update,
+                        argument,
+                        id=str(command_id),
+                        start_workflow_operation=start,
+                        result_type=answer_type,
+                        rpc_timeout=within,
+                    )
+                except TemporalError as error:
+                    # Reason: the SDK keeps a failed start in a future too, which complains if
+                    # nobody looks.
+                    with suppress(TemporalError, asyncio.CancelledError):
+                        await start.workflow_handle()
+                    if not _should_ask_again(error):
+                        raise
+                else:
+                    return answer
+                await asyncio.sleep(_PAUSE_SECONDS)
+    except TimeoutError as error:
+        raise OutcomePendingError(PENDING) from error
+    except RPCError as error:
+        late = error.status in _LATE
+        raise (OutcomePendingError(PENDING) if late else from_temporal(error)) from error
+    except TemporalError as error:
+        raise from_temporal(error) from error
+
+
+def _should_ask_again(error: TemporalError) -> bool:
+    if isinstance(error, WorkflowUpdateFailedError):
+        cause = error.cause
+        return isinstance(cause, TemporalApplicationError) and cause.type in _ASK_AGAIN
+    return isinstance(error, RPCError) and error.status in _NEXT_RUN

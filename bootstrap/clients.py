@@ -1,0 +1,71 @@
+"""Opens clients from the settings: Temporal, the database, mail, Chroma and embeddings."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from temporalio.client import Client
+
+from adapters.chroma import Chroma, open_chroma
+from adapters.email import Mailer
+from adapters.embeddings import Embedder, open_embedder
+from adapters.temporal.client import connect
+from config import Settings
+from database.session import Sessions, make_engine, make_sessions
+from observability import make_runtime
+
+
+async def connect_temporal(settings: Settings, *, is_lazy: bool = False) -> Client:
+    """Connect to Temporal.
+
+    Args:
+        settings: Where it is, and how to log in.
+        is_lazy: Whether the first call connects; so a process can start while Temporal is down.
+
+    Raises:
+        RuntimeError: Temporal cannot be reached.
+    """
+    temporal = settings.temporal
+    return await connect(
+        temporal.address,
+        temporal.namespace,
+        temporal.api_key.get_secret_value() if temporal.api_key else None,
+        is_tls=temporal.is_tls,
+        is_lazy=is_lazy,
+        runtime=make_runtime(),
+    )
+
+
+@asynccontextmanager
+async def open_sessions(settings: Settings) -> AsyncIterator[Sessions]:
+    """Open a pool of connections to the database, and close it at the end."""
+    engine = make_engine(settings.database_url, settings.database_pool_size)
+    try:
+        yield make_sessions(engine)
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def open_knowledge(settings: Settings) -> AsyncIterator[tuple[Chroma, Embedder]]:
+    """Open Chroma and the embedder; nothing is connected or loaded before its first use."""
+    given = settings.embeddings
+    key = given.api_key.get_secret_value()
+    async with (
+        open_chroma(settings.chroma_url) as chroma,
+        open_embedder(given.base_url, key, given.model) as embedder,
+    ):
+        yield chroma, embedder
+
+
+def make_mailer(settings: Settings) -> Mailer:
+    """Make the mailer that the settings describe."""
+    mail = settings.mail
+    return Mailer(
+        mail.smtp_host,
+        mail.smtp_port,
+        mail.sender,
+        # Reason: an empty variable means the same as none; a server without AUTH refuses a name.
+        username=mail.username or None,
+        password=mail.password.get_secret_value() if mail.username and mail.password else None,
+        security=mail.tls,
+    )

@@ -1,0 +1,92 @@
+"""Opens the outside systems that activities use, and what several activities share."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio.client import Client
+
+from activities.knowledge import DocumentActivities
+from adapters.email import Mailer
+from adapters.llm.gateway import Models, open_models
+from adapters.llm.pricing import Prices
+from adapters.stripe.client import Connection, open_client
+from adapters.web_fetcher import PageFetcher
+from bootstrap.clients import make_mailer, open_knowledge
+from config import Settings
+from database.session import Sessions
+from domain.llm.routing import ModelNames
+from services.agents.token_stream import RunStream
+from services.knowledge.passages import PassageStore
+from services.knowledge.search import Library
+
+# Activities by task queue.
+Activities = dict[str, list[Callable[..., Any]]]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Clients of the outside systems, and what several activities share."""
+
+    temporal: Client
+    stripe: Connection
+    mailer: Mailer
+    sessions: Sessions
+    stream: RunStream
+    models: Models
+    names: ModelNames
+    prices: Prices
+    library: Library
+    documents: DocumentActivities
+
+
+@asynccontextmanager
+async def open_resources(
+    client: Client,
+    settings: Settings,
+    sessions: Sessions,
+) -> AsyncIterator[Resources]:
+    """Open the clients of outside systems; they are closed after the workers that use them."""
+    key, llm = settings.stripe.api_key.get_secret_value(), settings.llm
+    prices = Prices(
+        llm.provider,
+        llm.prompt_cents_per_million,
+        llm.completion_cents_per_million,
+        llm.cached_cents_per_million,
+        llm.cache_write_cents_per_million,
+    )
+    secret = llm.api_key.get_secret_value()
+    async with (
+        open_client(key, settings.stripe.api_base) as stripe,
+        open_models(llm.provider, llm.base_url, secret, llm.timeout_seconds, prices) as models,
+        open_knowledge(settings) as (chroma, embedder),
+        RunStream(sessions) as stream,
+    ):
+        yield Resources(
+            temporal=client,
+            stripe=stripe,
+            mailer=make_mailer(settings),
+            sessions=sessions,
+            stream=stream,
+            models=models,
+            names=ModelNames(
+                small=llm.small_model or llm.model,
+                large=llm.model,
+                fallback=llm.fallback_model,
+            ),
+            prices=prices,
+            library=Library(chroma, embedder, sessions),
+            documents=_documents(settings, PassageStore(chroma, embedder, sessions), sessions),
+        )
+
+
+def _documents(
+    settings: Settings,
+    passages: PassageStore,
+    sessions: Sessions,
+) -> DocumentActivities:
+    limits = settings.documents
+    fetcher = PageFetcher(limits.max_bytes, limits.allowed_private_hosts)
+    is_masked = settings.is_card_number_guard_on
+    return DocumentActivities(passages, fetcher, sessions, limits.max_bytes, is_masked=is_masked)

@@ -1,0 +1,148 @@
+"""Runs workers: one for each task queue, with its activities and workflows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.interceptors import ActivityInterceptor
+from bootstrap.agents import agent_activities, build_lost_runs
+from bootstrap.billing import billing_activities
+from bootstrap.resources import Activities, Resources, open_resources
+from config import Settings
+from database.session import Sessions
+from domain.workflow_names import AGENTS, BILLING, MODELS, STRIPE, TOOLS
+from services.releases import release_of, retry_parked_of_other_releases
+from workflows.registry import WORKFLOWS
+
+PROJECT = Path(__file__).resolve().parent.parent
+QUEUES = (BILLING, STRIPE, AGENTS, MODELS, TOOLS)
+# What waits for outside systems serves activities only: it must not hold up any workflow.
+_ACTIVITIES_ONLY = frozenset({STRIPE, MODELS, TOOLS})
+PASSED_THROUGH = (
+    "domain",
+    "agents",
+    "pydantic",
+    "pydantic_core",
+    "activities",
+    "services",
+    "adapters",
+    "database",
+    # What a LangGraph graph needs to run as workflow code.
+    "langchain_core",
+    "langgraph",
+    "langsmith",
+    "numpy",
+)
+STICKY_TIMEOUT = timedelta(seconds=1)
+GRACEFUL_SECONDS = 2
+HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
+
+
+def build_activities(resources: Resources) -> Activities:
+    """Wire every activity with what it needs.
+
+    Args:
+        resources: What they use.
+
+    Returns:
+        Activities by task queue.
+    """
+    return billing_activities(resources) | agent_activities(resources)
+
+
+def workflow_runner(is_sandboxed: bool) -> WorkflowRunner:
+    """Make the runner; ours and pydantic's modules are deterministic and pass through.
+
+    Args:
+        is_sandboxed: Whether to pay for the sandbox, which tests always do.
+
+    Returns:
+        A runner for workers and for replays.
+    """
+    if not is_sandboxed:
+        return UnsandboxedWorkflowRunner()
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    return SandboxedWorkflowRunner(restrictions=restrictions)
+
+
+@asynccontextmanager
+async def running_workers(
+    client: Client,
+    settings: Settings,
+    sessions: Sessions,
+    queues: Sequence[str] = QUEUES,
+    release: str | None = None,
+) -> AsyncIterator[None]:
+    """Serve task queues, one worker each; tests use this too, so they run what production runs.
+
+    Args:
+        client: Connected with `pydantic_data_converter`.
+        settings: Where the outside systems are, and the tuning.
+        sessions: The database.
+        queues: Which queues to serve.
+        release: Name of the release that runs; a digest of its source files by default.
+
+    Yields:
+        While the workers run; on the way out activities get a moment to finish.
+    """
+    release = release or release_of(PROJECT)
+    async with AsyncExitStack() as stack:
+        resources = await stack.enter_async_context(open_resources(client, settings, sessions))
+        activities = build_activities(resources)
+        for queue in queues:
+            worker = _worker(client, settings, queue, activities[queue], release)
+            await stack.enter_async_context(worker)
+        if BILLING in queues:
+            retrying = retry_parked_of_other_releases(client, sessions, release)
+            await stack.enter_async_context(_beside(retrying))
+        if AGENTS in queues:
+            await stack.enter_async_context(_beside(build_lost_runs(resources).watch()))
+        yield
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let something run beside; it is called off at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _worker(
+    client: Client,
+    settings: Settings,
+    queue: str,
+    activities: list[Callable[..., Any]],
+    release: str,
+) -> Worker:
+    tuning, is_stripe = settings.worker, queue == STRIPE
+    limit = settings.stripe.calls_per_second if is_stripe else None
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=() if queue in _ACTIVITIES_ONLY else WORKFLOWS,
+        activities=activities,
+        interceptors=[ActivityInterceptor(release)],
+        workflow_runner=workflow_runner(tuning.is_sandboxed),
+        max_cached_workflows=tuning.cached_workflow_count,
+        max_concurrent_activities=tuning.concurrent_activity_count,
+        max_concurrent_workflow_tasks=tuning.concurrent_workflow_task_count,
+        max_task_queue_activities_per_second=limit,
+        # Reason: after a crash the default keeps work on the dead worker's queue for 10 s.
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
+        # Reason: a cancel comes back with a heartbeat, and a model's socket is to close at once.
+        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        # Reason: an activity that starts eagerly would slip past the queue's rate limit.
+        disable_eager_activity_execution=True,
+    )
