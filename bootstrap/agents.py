@@ -10,7 +10,7 @@ from activities.agents.tool_calls import ToolActivities
 from bootstrap.resources import Activities, Resources
 from domain.workflow_names import AGENTS, MODELS, TOOLS
 from services.agents.lost_runs import LostRuns
-from services.agents.model_attempts import Attempts
+from services.agents.model_calls.attempts import Attempts
 from services.agents.run_closing import RunClosing
 from services.agents.tools.effects import tool_effects
 from services.agents.usage import AgentMeans

@@ -106,11 +106,9 @@ class Customer:
         async with self.world.sessions() as session:
             page = await PaymentRetryRepository(session).list(
                 None,
-                self.subscription_id,
-                None,
-                None,
                 50,
                 None,
+                {"subscription_id": self.subscription_id},
             )
         return list(page.items)
 

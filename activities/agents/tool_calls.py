@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +13,7 @@ from agents.guards import screen_document
 from agents.tools import TOOLS
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository
-from database.agents.models import AgentRun, Approval, ToolCall
+from database.agents.models import AgentRun, ToolCall
 from database.agents.run_events import RunEventRepository
 from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
@@ -25,18 +25,10 @@ from domain.errors import ApplicationError, NotFoundError, UnavailableError
 from domain.llm.messages import Role
 from observability import TOOL_CALLS
 from services.agents.look_ups import is_overdue
-from services.agents.tool_call_ledger import fenced_result
+from services.agents.tool_call_ledger import Asked, fenced_result
 from services.agents.tools.effects import Effect
 
 Tool = Callable[[AgentRun, ToolCall], Awaitable[Effect]]
-
-
-class Asked(NamedTuple):
-    """A call, whose run it is, and what a person said to it."""
-
-    run: AgentRun
-    call: ToolCall
-    approval: Approval | None
 
 
 class ToolActivities:

@@ -188,9 +188,9 @@ async def update_with_start(
         update: The update's name, or its method.
         argument: What the update takes.
         command_id: The same for the same command.
-        make_start: Makes the start; an operation of the SDK serves one try only.
+        make_start: Makes the start; one operation of the SDK serves one try only.
         answer_type: What the answer is read into, where the update is given by its name.
-        within: How long to wait for the answer.
+        within: How long to wait.
 
     Raises:
         OutcomePendingError: There is no answer in time; the command goes on.
@@ -210,10 +210,7 @@ async def update_with_start(
                         rpc_timeout=within,
                     )
                 except TemporalError as error:
-                    # Reason: the SDK keeps a failed start in a future too, which complains if
-                    # nobody looks.
-                    with suppress(TemporalError, asyncio.CancelledError):
-                        await start.workflow_handle()
+                    await _consume(start)
                     if not _should_ask_again(error):
                         raise
                 else:
@@ -222,10 +219,16 @@ async def update_with_start(
     except TimeoutError as error:
         raise OutcomePendingError(PENDING) from error
     except RPCError as error:
-        late = error.status in _LATE
-        raise (OutcomePendingError(PENDING) if late else from_temporal(error)) from error
+        is_late = error.status in _LATE
+        raise (OutcomePendingError(PENDING) if is_late else from_temporal(error)) from error
     except TemporalError as error:
         raise from_temporal(error) from error
+
+
+async def _consume(start: WithStartWorkflowOperation[Any, Any]) -> None:
+    # Reason: the SDK keeps a failed start in a future too, which complains if nobody looks.
+    with suppress(TemporalError, asyncio.CancelledError):
+        await start.workflow_handle()
 
 
 def _should_ask_again(error: TemporalError) -> bool:

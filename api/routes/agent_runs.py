@@ -95,9 +95,9 @@ async def list_agent_runs(
     async with sessions() as session:
         page = await AgentRunRepository(session).list(
             scope,
-            filters,
             paging.limit,
             paging.cursor,
+            filters,
         )
     items = await read_runs(sessions, page.items)
     return Listing[AgentRunOut](items=items, next_cursor=page.next_cursor)

@@ -66,9 +66,9 @@ async def list_documents(
     async with sessions() as session:
         page = await DocumentRepository(session).list(
             scope,
-            document_status,
             paging.limit,
             paging.cursor,
+            {"document_status": document_status},
         )
     return Listing[DocumentOut].of(page, DocumentOut.of)
 

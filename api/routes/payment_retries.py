@@ -39,11 +39,10 @@ async def list_payment_retries(
         repository = PaymentRetryRepository(session)
         page = await repository.list(
             scope,
-            subscription_id,
-            retry_status,
-            is_parked,
             paging.limit,
             paging.cursor,
+            {"subscription_id": subscription_id, "retry_status": retry_status},
+            is_parked=is_parked,
         )
         attempts = await repository.attempts([row.payment_retry_id for row in page.items])
     return Listing[PaymentRetryOut].of(

@@ -92,10 +92,10 @@ async def list_payments(
     async with sessions() as session:
         page = await PaymentRepository(session).list(
             scope,
-            payment_status,
-            is_parked,
             paging.limit,
             paging.cursor,
+            {"payment_status": payment_status},
+            is_parked=is_parked,
         )
     return Listing[PaymentOut].of(page, PaymentOut.of)
 

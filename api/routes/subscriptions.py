@@ -103,10 +103,10 @@ async def list_subscriptions(
     async with sessions() as session:
         page = await SubscriptionRepository(session).list(
             scope,
-            subscription_status,
-            is_parked,
             paging.limit,
             paging.cursor,
+            {"subscription_status": subscription_status},
+            is_parked=is_parked,
         )
     at = now()
     return Listing[SubscriptionOut].of(page, lambda row: SubscriptionOut.of(row, at))

@@ -6,10 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, column, exists, func, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.agents.models import AgentRun, Message, UsageRecord
-from database.paging import Page, newest_first
+from database.repository import OwnedRepository
 from domain.agents.runs import RunStatus
 
 
@@ -50,22 +49,14 @@ _LOCK = (
 )
 
 
-class AgentRunRepository:
+class AgentRunRepository(OwnedRepository[AgentRun]):
     """Reads and writes `agent_runs` within one session."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    key = AgentRun.agent_run_id
 
     async def add(self, values: Mapping[str, Any]) -> None:
         """Store a new run."""
         await self._session.execute(insert(AgentRun).values(**values))
-
-    async def get(self, agent_run_id: UUID, user_id: UUID | None) -> AgentRun | None:
-        """Return a run of this owner; None for anybody's."""
-        statement = select(AgentRun).where(AgentRun.agent_run_id == agent_run_id)
-        if user_id is not None:
-            statement = statement.where(AgentRun.user_id == user_id)
-        return await self._session.scalar(statement)
 
     async def at_step(self, agent_run_id: UUID, message_key: str) -> RunAtStep | None:
         """Return a run as a step of it begins; None if there is no such run."""
@@ -137,20 +128,3 @@ class AgentRunRepository:
             AgentRun.run_status != RunStatus.QUEUED,
         )
         return await self._session.scalar(statement) or 0
-
-    async def list(
-        self,
-        user_id: UUID | None,
-        filters: Mapping[str, Any],
-        limit: int,
-        cursor: str | None,
-    ) -> Page[AgentRun]:
-        """Return one page of runs, newest first; a filter that is None filters nothing."""
-        statement = select(AgentRun)
-        if user_id is not None:
-            statement = statement.where(AgentRun.user_id == user_id)
-        for name, value in filters.items():
-            if value is not None:
-                statement = statement.where(getattr(AgentRun, name) == value)
-        place = (AgentRun.created_at, AgentRun.agent_run_id)
-        return await newest_first(self._session, statement, place, limit, cursor)

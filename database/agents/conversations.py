@@ -4,10 +4,9 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.agents.models import Conversation
-from database.paging import Page, newest_first
+from database.repository import OwnedRepository
 
 # Reason: to put a statement together takes longer than to carry it out, and steps need it.
 _LOCK = (
@@ -17,11 +16,10 @@ _LOCK = (
 )
 
 
-class ConversationRepository:
+class ConversationRepository(OwnedRepository[Conversation]):
     """Reads and writes `conversations` within one session."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    key = Conversation.conversation_id
 
     async def put(self, conversation_id: UUID, user_id: UUID, title: str | None) -> None:
         """Store a conversation; one that is there stays as it is."""
@@ -32,13 +30,6 @@ class ConversationRepository:
         )
         await self._session.execute(statement.on_conflict_do_nothing())
 
-    async def get(self, conversation_id: UUID, user_id: UUID | None) -> Conversation | None:
-        """Return a conversation of this owner; None for anybody's."""
-        statement = select(Conversation).where(Conversation.conversation_id == conversation_id)
-        if user_id is not None:
-            statement = statement.where(Conversation.user_id == user_id)
-        return await self._session.scalar(statement)
-
     async def lock(self, conversation_id: UUID) -> int:
         """Let nobody else decide about this conversation until the transaction ends.
 
@@ -47,16 +38,3 @@ class ConversationRepository:
         """
         place = {"conversation_id": conversation_id}
         return await self._session.scalar(_LOCK, place) or 0
-
-    async def list(
-        self,
-        user_id: UUID | None,
-        limit: int,
-        cursor: str | None,
-    ) -> Page[Conversation]:
-        """Return one page of conversations, newest first; None is anybody's."""
-        statement = select(Conversation)
-        if user_id is not None:
-            statement = statement.where(Conversation.user_id == user_id)
-        place = (Conversation.created_at, Conversation.conversation_id)
-        return await newest_first(self._session, statement, place, limit, cursor)

@@ -4,24 +4,26 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Update, func, or_, select, update
+from sqlalchemy import Select, Update, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from database.knowledge.models import Document
-from database.paging import Page, newest_first
+from database.repository import OwnedRepository
 from domain.knowledge.documents import DocumentStatus
 
 # Reason: a content can be a megabyte, and only an ingestion reads it.
 _WITHOUT_CONTENT = defer(Document.content, raiseload=True)
 
 
-class DocumentRepository:
+class DocumentRepository(OwnedRepository[Document]):
     """Reads and writes `documents` within one session; deleted ones are not seen."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    key = Document.document_id
+
+    def _all(self) -> Select[Document]:
+        live = select(Document).where(Document.deleted_at.is_(None))
+        return live.options(_WITHOUT_CONTENT)
 
     async def add(self, document_id: UUID, user_id: UUID, **values: Any) -> None:
         """Store a new document; one that is stored stays as it is."""
@@ -29,16 +31,6 @@ class DocumentRepository:
         await self._session.execute(
             statement.on_conflict_do_nothing(index_elements=["document_id"]),
         )
-
-    async def get(self, document_id: UUID, user_id: UUID | None) -> Document | None:
-        """Return a document of this owner, without its content; None for anybody's."""
-        statement = select(Document).where(
-            Document.document_id == document_id,
-            Document.deleted_at.is_(None),
-        )
-        if user_id is not None:
-            statement = statement.where(Document.user_id == user_id)
-        return await self._session.scalar(statement.options(_WITHOUT_CONTENT))
 
     async def get_pending(self, document_id: UUID) -> Document | None:
         """Return a document that is to be ingested, with its content."""
@@ -49,22 +41,6 @@ class DocumentRepository:
                 Document.deleted_at.is_(None),
             ),
         )
-
-    async def list(
-        self,
-        user_id: UUID | None,
-        document_status: str | None,
-        limit: int,
-        cursor: str | None,
-    ) -> Page[Document]:
-        """Return one page of documents without their contents, newest first; None lists all."""
-        statement = select(Document).where(Document.deleted_at.is_(None)).options(_WITHOUT_CONTENT)
-        if user_id is not None:
-            statement = statement.where(Document.user_id == user_id)
-        if document_status is not None:
-            statement = statement.where(Document.document_status == document_status)
-        place = (Document.created_at, Document.document_id)
-        return await newest_first(self._session, statement, place, limit, cursor)
 
     async def ready_titles(
         self,

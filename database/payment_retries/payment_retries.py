@@ -7,11 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.base import NOTHING_PARKED
-from database.paging import Page, newest_first
 from database.payment_retries.models import PaymentAttempt, PaymentRetry
+from database.repository import OwnedRepository
 from domain.payment_retries.lifecycle import CLOSED, AttemptTrigger, ChargeResult, RetryStatus
 from domain.payment_retries.messages import RetrySnapshot
 
@@ -19,11 +17,10 @@ from domain.payment_retries.messages import RetrySnapshot
 TRIED = frozenset({"reserved", ChargeResult.SUCCEEDED, ChargeResult.FAILED})
 
 
-class PaymentRetryRepository:
+class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
     """Reads and writes `payment_retries` within one session."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    key = PaymentRetry.payment_retry_id
 
     async def open(self, values: Mapping[str, Any]) -> PaymentRetry:
         """Store a new payment retry, or open a closed one again; return its row."""
@@ -55,37 +52,6 @@ class PaymentRetryRepository:
             .where(PaymentRetry.payment_retry_id == payment_retry_id)
             .values(retry_status=RetryStatus.CHARGING, next_attempt_at=None),
         )
-
-    async def get(self, payment_retry_id: UUID, user_id: UUID | None) -> PaymentRetry | None:
-        """Return a recovery of this owner; None for anybody's."""
-        statement = select(PaymentRetry).where(PaymentRetry.payment_retry_id == payment_retry_id)
-        if user_id is not None:
-            statement = statement.where(PaymentRetry.user_id == user_id)
-        return await self._session.scalar(statement)
-
-    async def list(
-        self,
-        user_id: UUID | None,
-        subscription_id: UUID | None,
-        retry_status: str | None,
-        is_parked: bool | None,
-        limit: int,
-        cursor: str | None,
-    ) -> Page[PaymentRetry]:
-        """Return one page of recoveries, newest first; None filters nothing."""
-        statement = select(PaymentRetry)
-        if user_id is not None:
-            statement = statement.where(PaymentRetry.user_id == user_id)
-        if subscription_id is not None:
-            statement = statement.where(PaymentRetry.subscription_id == subscription_id)
-        if retry_status is not None:
-            statement = statement.where(PaymentRetry.retry_status == retry_status)
-        if is_parked is not None:
-            parked = PaymentRetry.parked_data
-            is_wanted = parked != NOTHING_PARKED if is_parked else parked == NOTHING_PARKED
-            statement = statement.where(is_wanted)
-        place = (PaymentRetry.created_at, PaymentRetry.payment_retry_id)
-        return await newest_first(self._session, statement, place, limit, cursor)
 
     async def list_open(
         self,

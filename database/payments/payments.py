@@ -5,11 +5,9 @@ from uuid import UUID
 
 from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.base import NOTHING_PARKED
-from database.paging import Page, newest_first
 from database.payments.models import Payment, Refund
+from database.repository import OwnedRepository
 from domain.ids import payment_id
 from domain.payments.rules import PaymentStatus
 from domain.payments.snapshots import PaymentSeen
@@ -19,18 +17,17 @@ class StoredPayment(NamedTuple):
     """A payment of an invoice, and whether it has just become known.
 
     Events about it may have come before; they are delivered by
-    `WebhookInboxRepository.deliver_awaiting`, in the same transaction.
+    `database.webhooks.inbox.deliver_awaiting`, in the same transaction.
     """
 
     payment_id: UUID
     is_new: bool
 
 
-class PaymentRepository:
+class PaymentRepository(OwnedRepository[Payment]):
     """Reads and writes `payments` within one session."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    key = Payment.payment_id
 
     async def put_succeeded(
         self,
@@ -92,31 +89,3 @@ class PaymentRepository:
     async def lock(self, payment_id: UUID) -> Payment | None:
         """Return a payment, which nobody else changes or refunds until the transaction ends."""
         return await self._session.get(Payment, payment_id, with_for_update=True)
-
-    async def get(self, payment_id: UUID, user_id: UUID | None) -> Payment | None:
-        """Return a payment of this owner; None for anybody's."""
-        statement = select(Payment).where(Payment.payment_id == payment_id)
-        if user_id is not None:
-            statement = statement.where(Payment.user_id == user_id)
-        return await self._session.scalar(statement)
-
-    async def list(
-        self,
-        user_id: UUID | None,
-        payment_status: str | None,
-        is_parked: bool | None,
-        limit: int,
-        cursor: str | None,
-    ) -> Page[Payment]:
-        """Return one page of payments, newest first; None filters nothing."""
-        statement = select(Payment)
-        if user_id is not None:
-            statement = statement.where(Payment.user_id == user_id)
-        if payment_status is not None:
-            statement = statement.where(Payment.payment_status == payment_status)
-        if is_parked is not None:
-            parked = Payment.parked_data
-            is_wanted = parked != NOTHING_PARKED if is_parked else parked == NOTHING_PARKED
-            statement = statement.where(is_wanted)
-        place = (Payment.created_at, Payment.payment_id)
-        return await newest_first(self._session, statement, place, limit, cursor)

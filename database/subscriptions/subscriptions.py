@@ -7,12 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.accounts.models import User
-from database.base import NOTHING_PARKED
-from database.paging import Page, newest_first
 from database.plans.models import Plan
+from database.repository import OwnedRepository
 from database.subscriptions.models import Subscription
 from domain.subscriptions.lifecycle import FINAL
 
@@ -32,11 +30,10 @@ _SUBSCRIBED = (
 _SUBSCRIBED_OF_LOCKED = _SUBSCRIBED.with_for_update(of=User, key_share=True)
 
 
-class SubscriptionRepository:
+class SubscriptionRepository(OwnedRepository[Subscription]):
     """Reads and writes `subscriptions` within one session."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    key = Subscription.subscription_id
 
     async def insert(self, **values: Any) -> None:
         """Store a new subscription; one that is there already stays as it is."""
@@ -133,42 +130,6 @@ class SubscriptionRepository:
     async def lock(self, subscription_id: UUID) -> Subscription | None:
         """Return a row that nobody else can write until this transaction ends."""
         return await self._session.get(Subscription, subscription_id, with_for_update=True)
-
-    async def get(self, subscription_id: UUID, user_id: UUID | None) -> Subscription | None:
-        """Return a subscription.
-
-        Args:
-            subscription_id: Which.
-            user_id: Whose it must be; None for anybody's.
-
-        Returns:
-            The row, or None if there is none for this owner.
-        """
-        statement = select(Subscription).where(Subscription.subscription_id == subscription_id)
-        if user_id is not None:
-            statement = statement.where(Subscription.user_id == user_id)
-        return await self._session.scalar(statement)
-
-    async def list(
-        self,
-        user_id: UUID | None,
-        subscription_status: str | None,
-        is_parked: bool | None,
-        limit: int,
-        cursor: str | None,
-    ) -> Page[Subscription]:
-        """Return one page of subscriptions, newest first; None filters nothing."""
-        statement = select(Subscription)
-        if user_id is not None:
-            statement = statement.where(Subscription.user_id == user_id)
-        if subscription_status is not None:
-            statement = statement.where(Subscription.subscription_status == subscription_status)
-        if is_parked is not None:
-            parked = Subscription.parked_data
-            is_wanted = parked != NOTHING_PARKED if is_parked else parked == NOTHING_PARKED
-            statement = statement.where(is_wanted)
-        place = (Subscription.created_at, Subscription.subscription_id)
-        return await newest_first(self._session, statement, place, limit, cursor)
 
     async def retry_policy_name(self, subscription_id: UUID) -> str | None:
         """Return the name of the retry policy of the subscription's plan."""

@@ -139,21 +139,6 @@ class WebhookInboxRepository:
             **_ids_of(None),
         )
 
-    async def deliver_awaiting(self, stripe_payment_intent_id: str) -> None:
-        """Let events about an intent be delivered that came before its payment was known."""
-        await self._session.execute(
-            update(WebhookEvent)
-            .where(
-                WebhookEvent.awaited_stripe_id == stripe_payment_intent_id,
-                WebhookEvent.webhook_event_status == WebhookEventStatus.IGNORED,
-            )
-            .values(
-                webhook_event_status=WebhookEventStatus.RECEIVED,
-                awaited_stripe_id=None,
-                next_attempt_at=func.now(),
-            ),
-        )
-
     async def settle(
         self,
         webhook_event_ids: Collection[UUID],
@@ -188,6 +173,22 @@ class WebhookInboxRepository:
             .values(**values)
             .execution_options(synchronize_session=False),
         )
+
+
+async def deliver_awaiting(session: AsyncSession, stripe_payment_intent_id: str) -> None:
+    """Let events about an intent be delivered that came before its payment was known."""
+    await session.execute(
+        update(WebhookEvent)
+        .where(
+            WebhookEvent.awaited_stripe_id == stripe_payment_intent_id,
+            WebhookEvent.webhook_event_status == WebhookEventStatus.IGNORED,
+        )
+        .values(
+            webhook_event_status=WebhookEventStatus.RECEIVED,
+            awaited_stripe_id=None,
+            next_attempt_at=func.now(),
+        ),
+    )
 
 
 def _row(event: IncomingEvent) -> dict[str, object]:

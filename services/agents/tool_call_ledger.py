@@ -17,7 +17,7 @@ from agents.tools import TOOLS
 from agents.tools.spec import ToolSpec
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository
-from database.agents.models import AgentRun
+from database.agents.models import AgentRun, Approval, ToolCall
 from database.agents.tool_calls import ToolCallRepository
 from domain.agents.approvals import ApprovalStatus, args_digest
 from domain.agents.run_events import RunEventKind, RunEventNote, storable
@@ -221,3 +221,11 @@ def _named(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_input=False)[:_MAX_NAMED_ERRORS]
     named = (f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in found)
     return f"wrong arguments: {'; '.join(named)}"
+
+
+class Asked(NamedTuple):
+    """A call, whose run it is, and what a person said to it."""
+
+    run: AgentRun
+    call: ToolCall
+    approval: Approval | None

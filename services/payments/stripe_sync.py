@@ -12,7 +12,7 @@ from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
 from database.payments.refunds import RefundRepository
 from database.session import Sessions
-from database.webhooks.inbox import WebhookInboxRepository
+from database.webhooks.inbox import deliver_awaiting
 from domain.errors import NotFoundError
 from domain.parked_steps import ParkedStep
 from domain.payments.messages import PaymentState
@@ -68,7 +68,7 @@ class PaymentView:
             row = _found(await payments.lock(payment_id))
             if row.stripe_payment_intent_id is None:
                 await payments.lock_intent(stripe_payment_intent_id)
-                await WebhookInboxRepository(session).deliver_awaiting(stripe_payment_intent_id)
+                await deliver_awaiting(session, stripe_payment_intent_id)
             row.stripe_payment_intent_id = seen.stripe_payment_intent_id
             row.refunded_cents = await RefundRepository(session).follow(row, refunds)
             before = PaymentStatus(row.payment_status)

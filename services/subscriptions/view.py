@@ -15,7 +15,7 @@ from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from database.webhooks.inbox import WebhookInboxRepository
+from database.webhooks.inbox import deliver_awaiting
 from database.webhooks.webhook_events import WebhookEventRepository
 from domain.errors import NotFoundError
 from domain.ids import invoice_id
@@ -216,7 +216,6 @@ async def _put_invoices(
 ) -> list[UUID]:
     """Store invoices and what was paid for them; return what is to be paid back."""
     invoices, payments = InvoiceRepository(session), PaymentRepository(session)
-    inbox = WebhookInboxRepository(session)
     known = await invoices.known(row.subscription_id)
     await invoices.mark_deleted(seen.deleted_invoice_ids)
     paid_for_nothing: list[UUID] = []
@@ -237,7 +236,7 @@ async def _put_invoices(
                     payment,
                 )
                 if stored.is_new:
-                    await inbox.deliver_awaiting(payment.stripe_payment_intent_id)
+                    await deliver_awaiting(session, payment.stripe_payment_intent_id)
                 if is_for_nothing and await payments.is_refundable(stored.payment_id):
                     paid_for_nothing.append(stored.payment_id)
     return paid_for_nothing

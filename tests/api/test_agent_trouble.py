@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from temporalio.client import Client, WorkflowHandle
 
-from activities.agents.model_calls import known_reply
 from database.session import Sessions
 from domain.agents.runs import CancelRun, RunStatus, StepOrder, StepReply
+from services.agents.model_calls.answers import known_reply
 from tests.agent.support import (
     Model,
     ended,

@@ -23,7 +23,7 @@ from domain.agents.runs import RunEnd, RunRequest, RunStatus, StepOrder
 from domain.errors import ApplicationError
 from domain.llm.messages import ModelRequest
 from domain.llm.routing import ModelNames
-from services.agents.model_attempts import Attempts
+from services.agents.model_calls.attempts import Attempts
 from services.agents.run_closing import RunClosing
 from services.agents.token_stream import RunStream
 from services.agents.usage import AgentMeans

@@ -229,7 +229,7 @@ def folders(root: Path) -> Violations:
         for folder in sorted({path.parent for path in (root / layer).rglob("*.py")}):
             place = folder.relative_to(root)
             if len(place.parts) > 1 and place.parts[1] not in areas:
-                yield f"{place}: {place.parts[1]} is no area; [tool.perdure] in pyproject.toml has them"
+                yield f"{place}: {place.parts[1]} is no area of pyproject.toml"
             count = sum(path.name != "__init__.py" for path in folder.glob("*.py"))
             if count > MAX_FOLDER_FILES:
                 yield f"{place}: {count} files, at most {MAX_FOLDER_FILES} fit in a folder"

@@ -11,7 +11,7 @@ from agents.registry import find_agent
 from domain.agents.budgets import Reservation
 from domain.agents.runs import StepOrder
 from domain.llm.messages import ChatMessage, ModelRequest, Role, TokenUsage
-from services.agents.model_attempts import Attempt, booked
+from services.agents.model_calls.attempts import Attempt, booked
 from services.agents.prompts import Prompt
 
 LIMIT = 100

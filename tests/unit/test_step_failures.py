@@ -6,14 +6,14 @@ from agents.registry import find_agent
 from domain.agents.runs import RunFinish
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
 from domain.llm.messages import FinishReason, ModelReply
-from services.agents.model_windows import LEARNED_FOR_SECONDS, MIN_TOKENS, Windows
-from services.agents.step_failures import (
+from services.agents.model_calls.failures import (
     CIRCUIT_OPEN,
     NO_ANSWER,
     check_answer,
     failure_of,
     finish_of,
 )
+from services.agents.model_calls.windows import LEARNED_FOR_SECONDS, MIN_TOKENS, Windows
 
 INCOMPLETE = "model_stream_incomplete"
 

@@ -17,9 +17,9 @@ from domain.errors import ApplicationError, ProviderUnavailableError, Unavailabl
 from domain.llm.messages import ModelRequest, TokenUsage
 from domain.llm.routing import RATE_LIMITED, ModelNames, route
 from domain.llm.token_estimates import worst_case
-from services.agents.model_windows import Windows
+from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
+from services.agents.model_calls.windows import Windows
 from services.agents.prompts import Prompt, read_prompt
-from services.agents.step_failures import CIRCUIT_OPEN, TOO_LONG, failure_of
 from services.agents.usage import LOST, AgentMeans, Call, settle_lost, source_key
 
 SUCCEEDED = "succeeded"
