@@ -1,4 +1,4 @@
-"""Perdure's command line: every command hands over to the room that does the work."""
+"""Perdure's command line: every command hands over to the package that does the work."""
 
 import asyncio
 import contextlib
@@ -7,13 +7,11 @@ import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from dotenv import dotenv_values
 
-if TYPE_CHECKING:
-    from config import Settings
+from commands.settings import StackOption, read_environ, read_settings, refuse, stack_facts
 
 PROJECT = Path(__file__).resolve().parent
 
@@ -44,9 +42,7 @@ def up(
     """Start the whole stack on this machine, and keep it running until Ctrl-C."""
     from stack.up import up as run_stack  # noqa: PLC0415
 
-    dotenv = {name: value for name, value in dotenv_values(PROJECT / ".env").items() if value}
-    environ = {**dotenv, **os.environ}
-    raise typer.Exit(run_stack(PROJECT, data, environ, is_auto=ports is PortChoice.AUTO))
+    raise typer.Exit(run_stack(PROJECT, data, read_environ(), is_auto=ports is PortChoice.AUTO))
 
 
 @app.command()
@@ -81,7 +77,7 @@ def replay(
     from commands.replay import replay_command  # noqa: PLC0415
 
     kept = PROJECT / "tests" / "replay" / "histories" / f"{record}.json" if record else None
-    raise typer.Exit(asyncio.run(replay_command(target, stack, kept, _environ())))
+    raise typer.Exit(asyncio.run(replay_command(target, stack, kept, read_environ())))
 
 
 @app.command()
@@ -100,11 +96,6 @@ def demo(
 
 admin_app = typer.Typer(help="Administrators.", no_args_is_help=True)
 app.add_typer(admin_app, name="admin")
-
-StackOption = Annotated[
-    Path | None,
-    typer.Option(help="stack.json of a running stack, or its folder."),
-]
 
 
 @admin_app.command("create")
@@ -133,9 +124,9 @@ def create_admin(
 
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     try:
-        made = asyncio.run(create(_settings(stack), email, password, is_promoted=promote))
+        made = asyncio.run(create(read_settings(stack), email, password, is_promoted=promote))
     except ApplicationError as error:
-        _refuse([error.message])
+        refuse([error.message])
     if made.password is not None:
         typer.echo(f"the new password, shown only now: {made.password}", err=True)
     typer.echo(f"{made.email} {made.what}; the API key, shown only now:", err=True)
@@ -177,19 +168,19 @@ def set_up_stripe(
     from commands.stripe.setup import set_up_stripe as set_up  # noqa: PLC0415
     from domain.errors import ApplicationError  # noqa: PLC0415
 
-    stripe = _settings(stack).stripe
+    stripe = read_settings(stack).stripe
     changing = set_up(
         stripe,
         url,
         typer.echo,
         is_dry_run=dry_run,
         is_old_removed=remove_old,
-        place=Place.of(stack, _facts(stack)),
+        place=Place.of(stack, stack_facts(stack)),
     )
     try:
         asyncio.run(changing)
     except ApplicationError as error:
-        _refuse([error.message])
+        refuse([error.message])
 
 
 @app.command()
@@ -205,8 +196,8 @@ def doctor(
 
     from commands.doctor import examine, show  # noqa: PLC0415
 
-    settings = _settings(stack, exit_code=1, is_serving=True)
-    findings = asyncio.run(examine(settings, _facts(stack), stack, is_paid=paid))
+    settings = read_settings(stack, exit_code=1, is_serving=True)
+    findings = asyncio.run(examine(settings, stack_facts(stack), stack, is_paid=paid))
     raise typer.Exit(show(Console(highlight=False, soft_wrap=True), findings))
 
 
@@ -243,56 +234,14 @@ def watch(
             facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
             api, api_key = facts["api"], facts["admin_api_key"]
     except PlaceError as error:
-        _refuse(list(map(str, error.args)))
+        refuse(list(map(str, error.args)))
     seen = Watch(api, api_key or "", target, after)
     try:
         raise typer.Exit(asyncio.run(follow(seen, console)))
     except WatchError as error:
-        _refuse([str(error)])
+        refuse([str(error)])
     except KeyboardInterrupt:
         console.print(f"\n[dim]go on with --after {seen.after}[/]")
-
-
-def _environ() -> dict[str, str]:
-    dotenv = {name: value for name, value in dotenv_values(PROJECT / ".env").items() if value}
-    return {**dotenv, **os.environ}
-
-
-def _facts(stack: Path | None) -> dict[str, Any] | None:
-    """Return what the `stack.json` says that the settings come from; None if from none."""
-    from commands.place import find_stack, read_stack  # noqa: PLC0415
-
-    place = find_stack(stack, _environ())
-    return read_stack(place) if place else None
-
-
-def _settings(
-    stack: Path | None,
-    exit_code: int = 2,
-    *,
-    is_serving: bool = False,
-) -> "Settings":
-    """Return the settings of the environment, or of a running stack if there are none."""
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    from commands.place import PlaceError, find_stack, lines_of, settings_of_stack  # noqa: PLC0415
-    from config import ServingSettings, Settings  # noqa: PLC0415
-
-    environ = _environ()
-    kind = ServingSettings if is_serving else Settings
-    try:
-        place = find_stack(stack, environ)
-        return kind(**settings_of_stack(place, environ)) if place else kind()
-    except PlaceError as error:
-        _refuse(list(map(str, error.args)), exit_code)
-    except ValidationError as error:
-        _refuse(lines_of(error, Settings), exit_code)
-
-
-def _refuse(lines: list[str], exit_code: int = 2) -> NoReturn:
-    for line in lines:
-        typer.echo(f"error: {line}", err=True)
-    raise typer.Exit(exit_code)
 
 
 def main() -> None:

@@ -189,7 +189,7 @@ async def update_with_start(
         argument: What the update takes.
         command_id: The same for the same command.
         make_start: Makes the start; one operation of the SDK serves one try only.
-        answer_type: What the answer is read into, where the update is given by its name.
+        answer_type: What the answer is read into; needed with a name.
         within: How long to wait.
 
     Raises:
@@ -218,11 +218,9 @@ async def update_with_start(
                 await asyncio.sleep(_PAUSE_SECONDS)
     except TimeoutError as error:
         raise OutcomePendingError(PENDING) from error
-    except RPCError as error:
-        is_late = error.status in _LATE
-        raise (OutcomePendingError(PENDING) if is_late else from_temporal(error)) from error
     except TemporalError as error:
-        raise from_temporal(error) from error
+        is_late = isinstance(error, RPCError) and error.status in _LATE
+        raise (OutcomePendingError(PENDING) if is_late else from_temporal(error)) from error
 
 
 async def _consume(start: WithStartWorkflowOperation[Any, Any]) -> None:

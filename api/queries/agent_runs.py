@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from api.schemas.agents import (
+from api.schemas.agent_runs import (
     AgentRunOut,
     ModelCallOut,
     PendingApprovalOut,

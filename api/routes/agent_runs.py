@@ -16,13 +16,7 @@ from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found
 from api.queries.agent_runs import read_run, read_runs, read_steps
-from api.schemas.agents import (
-    AgentRunOut,
-    ApprovalIn,
-    NewAgentRun,
-    RunMessageIn,
-    StepOut,
-)
+from api.schemas.agent_runs import AgentRunOut, ApprovalIn, NewAgentRun, RunMessageIn, StepOut
 from api.schemas.common import Listing, Name, problems
 from api.starters.agent_runs import cancel_lost_run, start_run
 from database.agents.agent_runs import AgentRunRepository

@@ -8,8 +8,8 @@ from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, read_seq
-from api.schemas.agents import ConversationOut, MessageOut, NewConversation
 from api.schemas.common import Listing, problems
+from api.schemas.conversations import ConversationOut, MessageOut, NewConversation
 from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
 

@@ -6,7 +6,7 @@ from api.deps import CallerDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.lookup import acting_for, now
 from api.schemas.common import problems
-from api.schemas.payments import EntitlementsOut, UsedOut
+from api.schemas.entitlements import EntitlementsOut, UsedOut
 from database.agents.usage_records import UsageRepository
 from services.subscriptions.entitlements import standing_of
 

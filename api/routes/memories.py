@@ -10,7 +10,7 @@ from api.http.routing import ApiRouter
 from api.knowledge import ShelvesDep
 from api.lookup import acting_for
 from api.schemas.common import MASKED, Listing, problems
-from api.schemas.documents import MemoryOut
+from api.schemas.memories import MemoryOut
 from domain.errors import NotFoundError
 from domain.knowledge.documents import Memory
 

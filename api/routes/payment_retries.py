@@ -14,7 +14,7 @@ from api.idempotency import Claim, OnceDep
 from api.lookup import found
 from api.schemas.common import Listing, problems
 from api.schemas.parked import parked_facts
-from api.schemas.payments import PaymentRetryOut
+from api.schemas.payment_retries import PaymentRetryOut
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from domain.errors import IllegalCommandError, UnavailableError, WorkflowEndedError

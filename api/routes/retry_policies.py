@@ -8,7 +8,7 @@ from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.lookup import found
 from api.schemas.common import Listing, problems
-from api.schemas.plans import POLICY_EXAMPLES, PolicyName, RetryPolicyIn, RetryPolicyOut
+from api.schemas.retry_policies import POLICY_EXAMPLES, PolicyName, RetryPolicyIn, RetryPolicyOut
 from database.payment_retries.retry_policies import RetryPolicyRepository
 
 router = ApiRouter(prefix="/retry-policies", tags=["retry-policies"])

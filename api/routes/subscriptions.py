@@ -1,22 +1,17 @@
 """Subscriptions: starting, looking, and what can be asked of them."""
 
-from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends
 from fastapi.responses import JSONResponse
-from temporalio.client import Client
 
-from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
-from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
+from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, OnceDep
 from api.lookup import acting_for, found, now, read_seq
 from api.schemas.common import Listing, problems
 from api.schemas.subscriptions import (
-    Cancel,
-    ChangePaymentMethod,
     InvoiceOut,
     NewSubscription,
     SubscriptionEventOut,
@@ -26,24 +21,17 @@ from api.starters.selling import Buyer
 from api.starters.subscriptions import start_subscription
 from database.payment_retries.models import PaymentRetry
 from database.payment_retries.payment_retries import PaymentRetryRepository
-from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.errors import (
-    IllegalCommandError,
-    WorkflowEndedError,
-)
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
-from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
-from domain.subscriptions.messages import OwedStep, SubscriptionCommand, SubscriptionStart
+from domain.subscriptions.lifecycle import SubscriptionStatus
+from domain.subscriptions.messages import OwedStep
 from services.subscriptions.entitlements import access_of
-from workflows.search_attributes import starting_attributes
-from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
 
@@ -54,7 +42,7 @@ async def get_own(
     sessions: SessionsDep,
 ) -> Subscription:
     """Return the subscription in the path, or answer 404 if it is not the caller's."""
-    return await _read(sessions, subscription_id, caller.scope)
+    return await read_subscription(sessions, subscription_id, caller.scope)
 
 
 # What is no column of its own name: it is worked out, or read from other tables.
@@ -118,85 +106,6 @@ async def get_subscription(subscription: OwnDep) -> SubscriptionOut:
     return SubscriptionOut.of(subscription, now())
 
 
-@router.post(
-    "/{subscription_id}/cancel",
-    response_model=SubscriptionOut,
-    responses=problems(401, 404, 409, 422, 502, 503),
-)
-async def cancel_subscription(
-    body: Cancel,  # noqa: ARG001 - `now` is the one mode there is
-    subscription: OwnDep,
-    caller: CallerDep,
-    sessions: SessionsDep,
-    temporal: TemporalDep,
-    once: OnceDep,
-) -> JSONResponse:
-    """Cancel at once: retries stop, the open invoice is voided, access ends.
-
-    Canceling at the end of the period is not offered yet.
-    """
-
-    async def work(claim: Claim) -> SubscriptionOut:
-        command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.CANCEL_NOW)
-        return await _send(temporal, sessions, subscription, command, CANCEL_TIMEOUT)
-
-    return await once.run(caller.user_id, work)
-
-
-@router.post(
-    "/{subscription_id}/payment-method",
-    response_model=SubscriptionOut,
-    responses=problems(401, 402, 404, 409, 422, 502, 503),
-)
-async def change_payment_method(
-    body: ChangePaymentMethod,
-    subscription: OwnDep,
-    caller: CallerDep,
-    sessions: SessionsDep,
-    temporal: TemporalDep,
-    once: OnceDep,
-) -> JSONResponse:
-    """Pay with another card from now on. An unpaid invoice is tried on it at once.
-
-    The first invoice is not: while the subscription is `incomplete`, the customer pays that one on
-    Stripe's page, at `next_action_url`.
-    """
-
-    async def work(claim: Claim) -> SubscriptionOut:
-        async with sessions() as session:
-            cards = PaymentMethodRepository(session)
-            row = await cards.get(body.payment_method_id, subscription.user_id)
-        command = SubscriptionCommand(
-            command_id=claim.command_id,
-            kind=CommandKind.CHANGE_PAYMENT_METHOD,
-            stripe_payment_method_id=found(row, "payment method").stripe_payment_method_id,
-        )
-        return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
-
-    return await once.run(caller.user_id, work)
-
-
-@router.post(
-    "/{subscription_id}/retry-parked",
-    response_model=SubscriptionOut,
-    responses=problems(401, 403, 404, 409, 422, 502, 503),
-)
-async def retry_parked(
-    admin: AdminDep,
-    subscription: OwnDep,
-    sessions: SessionsDep,
-    temporal: TemporalDep,
-    once: OnceDep,
-) -> JSONResponse:
-    """Take parked steps again at once. Administrators only."""
-
-    async def work(claim: Claim) -> SubscriptionOut:
-        command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.RETRY_PARKED)
-        return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
-
-    return await once.run(admin.user_id, work)
-
-
 @router.get("/{subscription_id}/events", responses=problems(401, 404, 422, 503))
 async def list_events(
     subscription: OwnDep,
@@ -258,38 +167,12 @@ async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> E
     )
 
 
-async def _send(
-    temporal: Client,
+async def read_subscription(
     sessions: Sessions,
-    subscription: Subscription,
-    command: SubscriptionCommand,
-    within: timedelta,
-) -> SubscriptionOut:
-    """Send a command to the mailbox, and return the subscription as it then is."""
-    handle = temporal.get_workflow_handle_for(SubscriptionWorkflow.run, subscription.workflow_id)
-    update = SubscriptionWorkflow.command
-    try:
-        await send_update(handle, update, command, command.command_id, within)
-    except WorkflowEndedError as error:
-        row = await _read(sessions, subscription.subscription_id, None)
-        decision = decide(SubscriptionStatus(row.subscription_status), command.kind)
-        if decision.refusal is not None:
-            state = {"subscription_status": row.subscription_status}
-            raise IllegalCommandError(decision.refusal, details=state) from error
-        # Reason: it was ended by force; where it stands, and what it owes, is in the row.
-        await start_again(
-            temporal,
-            SubscriptionWorkflow.run,
-            SubscriptionStart(subscription_id=row.subscription_id),
-            workflow_id=row.workflow_id,
-            search_attributes=starting_attributes(row.user_id, row.subscription_id),
-        )
-        await send_update(handle, update, command, command.command_id, within)
-    row = await _read(sessions, subscription.subscription_id, None)
-    return SubscriptionOut.of(row, now())
-
-
-async def _read(sessions: Sessions, subscription_id: UUID, user_id: UUID | None) -> Subscription:
+    subscription_id: UUID,
+    user_id: UUID | None,
+) -> Subscription:
+    """Return a subscription of this owner; None for anybody's."""
     async with sessions() as session:
         row = await SubscriptionRepository(session).get(subscription_id, user_id)
     return found(row, "subscription")

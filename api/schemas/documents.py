@@ -17,7 +17,7 @@ from pydantic import (
 from api.http.card_guard import masked_number
 from api.schemas.common import COUNT_MAX, NO_CARD, Input, Output, Title, WebAddress
 from database.knowledge.models import Document
-from domain.knowledge.documents import DocumentStatus, Memory
+from domain.knowledge.documents import DocumentStatus
 
 MAX_URL_LENGTH = 2_000
 
@@ -125,20 +125,3 @@ class DocumentOut(Output):
             created_at=row.created_at,
             ingested_at=row.ingested_at,
         )
-
-
-class MemoryOut(Output, Memory):
-    """Something that an agent remembers of a user."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "memory_id": "a1b2…",
-                    "text": "They travel with a dog.",
-                    "created_at": "2026-11-02T10:00:00Z",
-                    "score": 0.71,
-                },
-            ],
-        },
-    )

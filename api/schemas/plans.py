@@ -15,17 +15,12 @@ from api.schemas.common import (
     Name,
     Output,
 )
+from api.schemas.retry_policies import PolicyName
 from database.plans.models import Plan
-from domain.base import Duration
-from domain.payment_retries.policy import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
+from domain.payment_retries.policy import DEFAULT_POLICY_NAME
 from domain.payments.money import AMOUNT_MAX, CurrencyCode
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), NO_CARD]
-PolicyName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), NO_CARD
-]
-# Of a decline code, a class of them, or `default`.
-DeclineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$"), NO_CARD]
 Price = Annotated[int, Field(ge=0, le=AMOUNT_MAX), WHOLE]
 TrialDays = Annotated[int, Field(ge=0, le=730), WHOLE]
 FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=100), NO_CARD]
@@ -45,12 +40,6 @@ _EXAMPLE: dict[str, Any] = {
     "features": {"priority_support": True},
     "limits": {"agent_run_count": 500},
     "retry_policy": "default",
-}
-_POLICY: dict[str, Any] = {
-    "schedules": {"default": ["1d", "3d", "5d", "7d"], "insufficient_funds": ["3d", "7d"]},
-    "grace": "14d",
-    "time_to_respond": "3d",
-    "last_resort": "cancel",
 }
 
 
@@ -135,34 +124,3 @@ class PlanOut(Output):
         """Render a plan's row."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         return cls(**facts, features=row.features_data, limits=row.limits_data)
-
-
-class RetryPolicyIn(RetryPolicy):
-    """A new version of a retry policy."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_POLICY]})
-
-    schedules: dict[DeclineName, tuple[Duration, ...]] = Field(
-        default=RetryPolicy().schedules,
-        max_length=100,
-    )
-
-
-class RetryPolicyOut(RetryPolicy):
-    """One version of a retry policy."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "default", "version": 1, **_POLICY}]},
-    )
-
-    name: str
-    version: int
-
-    @classmethod
-    def of(cls, versioned: VersionedPolicy) -> "RetryPolicyOut":
-        """Render a version."""
-        facts = {name: getattr(versioned.policy, name) for name in RetryPolicy.model_fields}
-        return cls(name=versioned.name, version=versioned.version, **facts)
-
-
-POLICY_EXAMPLES = {"patient": {"summary": "Two weeks of patience", "value": _POLICY}}

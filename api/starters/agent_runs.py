@@ -19,7 +19,7 @@ from adapters.temporal.errors import from_temporal
 from agents.limits import check_input
 from agents.registry import find_agent
 from api.lookup import found
-from api.schemas.agents import NewAgentRun
+from api.schemas.agent_runs import NewAgentRun
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.conversations import ConversationRepository
 from database.agents.models import AgentRun

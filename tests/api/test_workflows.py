@@ -17,8 +17,8 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
 from api.app import build_app
+from api.queries import workflows as workflow_queries
 from api.routes import admin as admin_routes
-from api.routes import workflows as workflow_routes
 from api.routes.admin import TOUCHED_WITHIN, _is_busy
 from config import Settings
 from database.accounts.models import IdempotencyKey
@@ -188,7 +188,7 @@ async def test_others_workflows_do_not_exist(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Reason: no worker serves these workflows, so every look waits for their details in vain.
-    monkeypatch.setattr(workflow_routes, "DETAILS_TIMEOUT", timedelta(milliseconds=50))
+    monkeypatch.setattr(workflow_queries, "DETAILS_TIMEOUT", timedelta(milliseconds=50))
     retry = await add_retry(sessions)
     mailbox_id = subscription_workflow_id(retry.subscription_id)
     errand_id = f"stripe-errand-{uuid4()}"

@@ -8,7 +8,12 @@ import pytest
 
 from tests.gates import house_rules
 
-PYPROJECT = '[tool.importlinter]\nroot_packages = ["domain", "workflows", "api"]\n'
+PYPROJECT = """
+[tool.perdure]
+areas = ["plans"]
+[tool.importlinter]
+root_packages = ["domain", "workflows", "activities", "api"]
+"""
 LONG_BODY = "    value = 1\n" * house_rules.MAX_FUNCTION_LINES
 MANY_FIELDS = "    value: int = 1\n" * house_rules.MAX_CLASS_LINES
 
@@ -19,7 +24,7 @@ def house(tmp_path: Path) -> Path:
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     (tmp_path / "requirements.lock").write_text("ruff==1.0 \\\n    --hash=sha256:00\n")
     (tmp_path / "worker.py").write_text("from config import Settings\n\nSettings()\n")
-    for room in ("domain", "workflows", "api"):
+    for room in ("domain", "workflows", "activities", "api"):
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").touch()
     (tmp_path / "domain/rules.py").write_text("import enum\nimport pydantic\nimport domain.other\n")
@@ -41,7 +46,10 @@ def test_a_tidy_house_breaks_nothing(house: Path) -> None:
             "routes.py:2: long has 51 lines",
         ),
         ("api/shapes.py", f"class Wide:\n{MANY_FIELDS}", "shapes.py:1: Wide has 101 lines"),
-        ("worker.py", "import sys\n" * 1_001, "worker.py: 1001 lines"),
+        ("worker.py", "import sys\n" * 301, "worker.py: 301 lines"),
+        ("sandbox/server.py", "import sys\n" * 1_001, "server.py: 1001 lines"),
+        ("domain/attic/rules.py", "", "domain/attic: attic is no area"),
+        ("activities/plans.py", "class Plans:\n    pass\n", "plans.py:1: Plans has no activity"),
         ("tests/test_long.py", "import sys\n" * 1_001, "test_long.py: 1001 lines"),
         ("domain/rules.py", "from requests import get\n", "domain may not import requests"),
         ("domain/rules.py", "import config\n", "domain may not import config"),
@@ -128,3 +136,24 @@ def test_the_script_fails_when_a_rule_is_broken(house: Path) -> None:
 
     assert (tidy.returncode, broken.returncode) == (0, 1)
     assert "uv.lock" in broken.stderr
+
+
+def test_a_folder_holds_no_more_files_than_can_be_taken_in(house: Path) -> None:
+    (house / "domain/plans").mkdir()
+    for number in range(house_rules.MAX_FOLDER_FILES):
+        (house / f"domain/plans/rule_{number}.py").touch()
+    (house / "domain/plans/__init__.py").touch()
+    assert list(house_rules.violations(house)) == []
+
+    (house / "domain/plans/one_more.py").touch()
+    assert list(house_rules.violations(house)) == [
+        "domain/plans: 13 files, at most 12 fit in a folder"
+    ]
+
+
+def test_classes_with_activities_and_private_ones_belong_to_activities(house: Path) -> None:
+    (house / "activities/plans.py").write_text(
+        "class Plans:\n    @activity.defn\n    async def create_plan(self) -> None: ...\n"
+        "class _Row:\n    pass\n",
+    )
+    assert list(house_rules.violations(house)) == []

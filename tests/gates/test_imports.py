@@ -30,6 +30,14 @@ PLANTED = [
     ("edges", {"api/planted.py": "import stack"}),
     ("edges", {"activities/planted.py": "import worker"}),
     ("edges", {"workflows/planted.py": "import commands"}),
+    ("layers", {"workflows/planted.py": "import bootstrap"}),
+    ("areas", {"domain/accounts.py": "import domain.plans", "domain/plans.py": ""}),
+    ("areas", {"database/payments.py": "import database.webhooks", "database/webhooks.py": ""}),
+    ("areas", {"services/payments.py": "import services.subscriptions"}),
+    ("areas", {"workflows/knowledge.py": "import workflows.subscriptions"}),
+    ("activity-areas", {"activities/payments/planted.py": "import activities.subscriptions"}),
+    ("api-needs-no-activity", {"api/planted.py": "import activities"}),
+    ("adapters-apart", {"adapters/stripe/planted.py": "import adapters.llm"}),
     ("no-sandbox", {"activities/planted.py": "from sandbox import stripe"}),
     (
         "no-sandbox",
@@ -45,6 +53,13 @@ def empty_house(tmp_path: Path) -> Path:
     for room in LINTER["root_packages"]:
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").touch()
+    # Reason: a contract about areas or adapters is an error where they are not there at all.
+    named = {name for each in LINTER["contracts"] for name in each.get("modules", ())}
+    named |= {"services.subscriptions", "workflows.subscriptions"}
+    for name in named:
+        folder = tmp_path / name.replace(".", "/")
+        folder.mkdir()
+        (folder / "__init__.py").touch()
     return tmp_path
 
 

@@ -51,6 +51,11 @@ async def lock_run(session: AsyncSession, attempt: Attempt) -> tuple[int, AgentR
 
 
 async def find_step(session: AsyncSession, order: StepOrder) -> RunAtStep:
+    """Return a run as one of its steps finds it.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
     found = await AgentRunRepository(session).at_step(order.agent_run_id, _message_key(order))
     if found is None:
         raise NotFoundError("there is no such run")
@@ -98,6 +103,17 @@ async def store_answer(
     answer: Answer,
     told: Sequence[RunEventNote],
 ) -> StepReply:
+    """Store an answer with its calls and its events, in the caller's transaction.
+
+    Args:
+        session: The caller's.
+        run: Locked, with its conversation.
+        answer: What came.
+        told: What its stream has not stored yet.
+
+    Returns:
+        The calls to be made, or that this is the answer.
+    """
     attempt, reply = answer.attempt, answer.reply
     if run.completed_at is not None:
         return StepReply(is_answer=True)  # the run was ended while we were asking

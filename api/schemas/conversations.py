@@ -1,0 +1,78 @@
+"""Conversations and their messages on the wire."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.common import Input, Output, Title
+from database.agents.models import Message
+from domain.llm.messages import Role
+
+
+class NewConversation(Input):
+    """Begins a conversation."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trains"}]})
+
+    title: Title | None = None
+    user_id: UUID | None = Field(default=None, description="For administrators: whose it is.")
+
+
+class ConversationOut(Output):
+    """A transcript that runs add to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "conversation_id": "0f7c…",
+                    "user_id": "5b1e…",
+                    "title": "Trains",
+                    "created_at": "2026-11-23T09:00:00Z",
+                }
+            ]
+        }
+    )
+
+    conversation_id: UUID
+    user_id: UUID
+    title: str | None
+    created_at: datetime
+
+
+class MessageOut(Output):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "message_id": "77aa…",
+                    "seq": 2,
+                    "role": "assistant",
+                    "content": "It leaves from platform 12 [1].",
+                    "tool_calls": [],
+                    "call_id": None,
+                    "agent_run_id": "3c2d…",
+                    "created_at": "2026-11-23T09:00:02Z",
+                }
+            ]
+        }
+    )
+
+    message_id: UUID
+    seq: int
+    role: Role
+    content: str
+    tool_calls: list[dict[str, Any]]
+    call_id: UUID | None
+    agent_run_id: UUID | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: Message) -> "MessageOut":
+        """Render a message's row."""
+        facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
+        return cls(**facts, tool_calls=row.tool_calls_data)

@@ -1,0 +1,25 @@
+"""What agents remember, on the wire."""
+
+from pydantic import (
+    ConfigDict,
+)
+
+from api.schemas.common import Output
+from domain.knowledge.documents import Memory
+
+
+class MemoryOut(Output, Memory):
+    """Something that an agent remembers of a user."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "memory_id": "a1b2…",
+                    "text": "They travel with a dog.",
+                    "created_at": "2026-11-02T10:00:00Z",
+                    "score": 0.71,
+                },
+            ],
+        },
+    )
