@@ -5,7 +5,7 @@ from temporalio import activity
 from adapters.email import Mailer
 from database.accounts.users import UserRepository
 from database.session import Sessions
-from domain.notifications import MailOrder, write_mail
+from domain.notifications import EmailInput, write_mail
 
 
 class MailActivities:
@@ -16,7 +16,7 @@ class MailActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def send_mail(self, order: MailOrder) -> None:
+    async def send_mail(self, order: EmailInput) -> None:
         """Send one piece of news; the same news always has the same message id.
 
         Args:

@@ -8,9 +8,9 @@ from adapters.stripe.catalog import StripeCatalog
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from domain.errors import InvalidInputError, NotFoundError
-from domain.ids import derived_id, errand_workflow_id
+from domain.ids import derived_id, stripe_operation_workflow_id
 from domain.plans import PlanRequest
-from domain.stripe_operations import ErrandResult, StripeErrand
+from domain.stripe_operations import StripeOperation, StripeOperationResult
 from services.stripe_idempotency import post_once
 
 COLUMNS = {"features": "features_data", "limits": "limits_data"}
@@ -25,7 +25,7 @@ class CatalogActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def create_plan(self, errand: StripeErrand) -> ErrandResult:
+    async def create_plan(self, errand: StripeOperation) -> StripeOperationResult:
         """Make product and price at Stripe, then the plan here.
 
         Args:
@@ -38,16 +38,16 @@ class CatalogActivities:
             ConflictError: Another plan has this code.
             ApplicationError: Stripe refused, or is down.
         """
-        plan, key = _plan(errand), errand_workflow_id(errand.errand_id)
+        plan, key = _plan(errand), stripe_operation_workflow_id(errand.errand_id)
         product_id = await self._product(errand, plan, key)
         price_id = await self._price(product_id, errand, plan, key)
         ids = {"stripe_product_id": product_id, "stripe_price_id": price_id}
         async with self._sessions.begin() as session:
             await PlanRepository(session).put(errand.resource_id, _values(plan) | ids)
-        return ErrandResult(resource_id=errand.resource_id)
+        return StripeOperationResult(resource_id=errand.resource_id)
 
     @activity.defn
-    async def change_plan(self, errand: StripeErrand) -> ErrandResult:
+    async def change_plan(self, errand: StripeOperation) -> StripeOperationResult:
         """Change a plan; another amount is another price, and subscriptions keep the one they have.
 
         Args:
@@ -59,7 +59,7 @@ class CatalogActivities:
         Raises:
             ApplicationError: There is no such plan, Stripe refused, or is down.
         """
-        change, key = _plan(errand), errand_workflow_id(errand.errand_id)
+        change, key = _plan(errand), stripe_operation_workflow_id(errand.errand_id)
         async with self._sessions() as session:
             row = await PlanRepository(session).get(errand.resource_id)
         if row is None:
@@ -79,9 +79,9 @@ class CatalogActivities:
             )
         async with self._sessions.begin() as session:
             await PlanRepository(session).change(errand.resource_id, values)
-        return ErrandResult(resource_id=errand.resource_id)
+        return StripeOperationResult(resource_id=errand.resource_id)
 
-    async def _product(self, errand: StripeErrand, plan: PlanRequest, key: str) -> str:
+    async def _product(self, errand: StripeOperation, plan: PlanRequest, key: str) -> str:
         async def post(numbered: str) -> str:
             return await self._catalog.create_product(
                 errand.resource_id,
@@ -97,7 +97,7 @@ class CatalogActivities:
     async def _price(
         self,
         stripe_product_id: str,
-        errand: StripeErrand,
+        errand: StripeOperation,
         plan: PlanRequest,
         key: str,
     ) -> str:
@@ -125,7 +125,7 @@ class CatalogActivities:
         await post_once(key, post, find)
 
 
-def _plan(errand: StripeErrand) -> PlanRequest:
+def _plan(errand: StripeOperation) -> PlanRequest:
     if errand.plan is None:
         raise InvalidInputError("this errand needs a plan")
     return errand.plan

@@ -27,7 +27,7 @@ Metadata = Mapping[str, str | int]
 Where = Mapping[str, Any]
 
 
-class Shelf(StrEnum):
+class ChromaCollection(StrEnum):
     """What kind of text a collection holds."""
 
     PASSAGES = "passages"
@@ -77,7 +77,7 @@ class Chroma:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._api = _Api(http)
 
-    async def put(self, shelf: Shelf, model: str, entries: Sequence[Entry]) -> None:
+    async def put(self, shelf: ChromaCollection, model: str, entries: Sequence[Entry]) -> None:
         """Store texts of one model; those whose ids are there already are replaced.
 
         Raises:
@@ -98,7 +98,7 @@ class Chroma:
 
     async def search(
         self,
-        shelf: Shelf,
+        shelf: ChromaCollection,
         model: str,
         vector: Sequence[float],
         user_id: str,
@@ -138,7 +138,7 @@ class Chroma:
 
     async def list(
         self,
-        shelf: Shelf,
+        shelf: ChromaCollection,
         where: Where,
         model: str | None = None,
         *,
@@ -167,7 +167,7 @@ class Chroma:
             found += map(Found, reply["ids"], texts, reply["metadatas"])
         return found
 
-    async def delete(self, shelf: Shelf, where: Where) -> None:
+    async def delete(self, shelf: ChromaCollection, where: Where) -> None:
         """Remove all that fits, of any model.
 
         Raises:
@@ -176,12 +176,14 @@ class Chroma:
         for collection in await self._collections(shelf):
             await self._api.call("POST", f"/collections/{collection}/delete", where)
 
-    async def _collection(self, shelf: Shelf, model: str, dimension: int) -> str:
+    async def _collection(self, shelf: ChromaCollection, model: str, dimension: int) -> str:
         name = f"{_prefix(shelf, model)}{dimension}"
         body = {"name": name, "get_or_create": True, "configuration": {"hnsw": {"space": "cosine"}}}
         return str((await self._api.call("POST", "/collections", body))["id"])
 
-    async def _collections(self, shelf: Shelf, model: str | None = None) -> Sequence[str]:
+    async def _collections(
+        self, shelf: ChromaCollection, model: str | None = None
+    ) -> Sequence[str]:
         listed = await self._api.call("GET", "/collections")
         # Reason: one model's name may be the beginning of another's.
         own = re.compile(rf"{re.escape(_prefix(shelf, model))}\d+" if model else rf"{shelf}-.*")
@@ -198,7 +200,7 @@ def _compared(vector: Sequence[float], reply: Any) -> list[Found]:
     return list(map(Found, reply["ids"], reply["documents"], reply["metadatas"], scores))
 
 
-def _prefix(shelf: Shelf, model: str) -> str:
+def _prefix(shelf: ChromaCollection, model: str) -> str:
     return f"{shelf}-{_ODD.sub('-', model).strip('-')}-"
 
 

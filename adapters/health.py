@@ -20,7 +20,7 @@ _ANTHROPIC_VERSION = "2023-06-01"
 _SANDBOX_KEY = "sandbox"
 
 
-class Finding(NamedTuple):
+class HealthResult(NamedTuple):
     """How one dependency answered."""
 
     is_up: bool
@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 async def run_probes(
     probes: Mapping[str, Probe],
     timeout_seconds: float = TIMEOUT_SECONDS,
-) -> dict[str, Finding]:
+) -> dict[str, HealthResult]:
     """Ask all at once.
 
     Args:
@@ -45,7 +45,7 @@ async def run_probes(
     return dict(zip(probes, findings, strict=True))
 
 
-async def _ask(probe: Probe, timeout_seconds: float) -> Finding:
+async def _ask(probe: Probe, timeout_seconds: float) -> HealthResult:
     started = monotonic()
     detail = None
     try:
@@ -58,7 +58,7 @@ async def _ask(probe: Probe, timeout_seconds: float) -> Finding:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         # Reason: only the kind, because messages quote addresses and this page is open to all.
         detail = type(error).__name__
-    return Finding(detail is None, round((monotonic() - started) * 1_000, 1), detail)
+    return HealthResult(detail is None, round((monotonic() - started) * 1_000, 1), detail)
 
 
 async def ping_chroma(url: str) -> None:

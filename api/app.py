@@ -18,7 +18,7 @@ from api.errors import install_error_handlers
 from api.http.body_limits import DOCUMENT_BYTES, WEBHOOK_BYTES, BodyLimitMiddleware
 from api.http.methods import HeadMiddleware
 from api.http.request_context import REQUEST_ID, RequestContextMiddleware
-from api.knowledge import open_shelves
+from api.knowledge import open_api_knowledge
 from api.monitoring import make_pages, make_probes
 from api.openapi import PREFIX, describe_api
 from api.readiness import Readiness
@@ -172,7 +172,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
     async with (
         connect() as (temporal, sessions),
         open_client(key, api_base) as stripe,
-        open_shelves(settings, sessions) as shelves,
+        open_api_knowledge(settings, sessions) as shelves,
         serving_status(settings.status_host, settings.status_port, make_pages(sessions)),
     ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)

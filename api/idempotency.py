@@ -56,7 +56,7 @@ Work = Callable[[Claim], Awaitable[BaseModel]]
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotentRequest:
     """One POST, which `run` does at most once under its key."""
 
     sessions: Sessions
@@ -151,7 +151,7 @@ class Once:
         return JSONResponse(data, status, headers=headers, media_type=media_type)
 
 
-async def get_once(
+async def get_idempotent_request(
     request: Request,
     sessions: SessionsDep,
     idempotency_key: Annotated[
@@ -163,12 +163,12 @@ async def get_once(
             description="Makes sending this again safe: same key and body, same answer.",
         ),
     ] = None,
-) -> Once:
+) -> IdempotentRequest:
     """Return the POST at hand."""
-    return Once(sessions, request.url.path, idempotency_key, await request.body())
+    return IdempotentRequest(sessions, request.url.path, idempotency_key, await request.body())
 
 
-OnceDep = Annotated[Once, Depends(get_once)]
+IdempotentDep = Annotated[IdempotentRequest, Depends(get_idempotent_request)]
 
 
 def _document(error: ApplicationError) -> dict[str, Any]:

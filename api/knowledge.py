@@ -10,19 +10,19 @@ from starlette.requests import HTTPConnection
 from bootstrap.clients import open_knowledge
 from config import Settings
 from database.session import Sessions
-from services.knowledge.management import LibraryDesk
-from services.knowledge.search import Library
+from services.knowledge.management import KnowledgeManager
+from services.knowledge.search import KnowledgeSearch
 
 
-class Shelves(NamedTuple):
+class Knowledge(NamedTuple):
     """Searches load the embedding model; the desk's work does not."""
 
-    library: Library
-    desk: LibraryDesk
+    library: KnowledgeSearch
+    desk: KnowledgeManager
 
 
 @asynccontextmanager
-async def open_shelves(settings: Settings, sessions: Sessions) -> AsyncIterator[Shelves]:
+async def open_api_knowledge(settings: Settings, sessions: Sessions) -> AsyncIterator[Knowledge]:
     """Open connections to Chroma and to what embeds; nothing is loaded before it is needed.
 
     Args:
@@ -33,12 +33,14 @@ async def open_shelves(settings: Settings, sessions: Sessions) -> AsyncIterator[
         What the routes need.
     """
     async with open_knowledge(settings) as (chroma, embedder):
-        yield Shelves(Library(chroma, embedder, sessions), LibraryDesk(chroma, sessions))
+        yield Knowledge(
+            KnowledgeSearch(chroma, embedder, sessions), KnowledgeManager(chroma, sessions)
+        )
 
 
-def get_shelves(connection: HTTPConnection) -> Shelves:
+def get_knowledge(connection: HTTPConnection) -> Knowledge:
     """Return the process's shelves."""
-    return cast("Shelves", connection.app.state.shelves)
+    return cast("Knowledge", connection.app.state.shelves)
 
 
-ShelvesDep = Annotated[Shelves, Depends(get_shelves)]
+KnowledgeDep = Annotated[Knowledge, Depends(get_knowledge)]

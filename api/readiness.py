@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from time import monotonic
 
-from adapters.health import Finding, Probe, run_probes
+from adapters.health import HealthResult, Probe, run_probes
 
-Findings = Mapping[str, Finding]
+Findings = Mapping[str, HealthResult]
 
 KEPT_SECONDS = 5.0
 # Reason: what is not well is waited for, by `make up` too.

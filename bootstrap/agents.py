@@ -1,40 +1,40 @@
 """Wires the activities of agents and of their knowledge, by task queue."""
 
 from activities.agents.approvals import ApprovalActivities
-from activities.agents.completion import EndingActivities
-from activities.agents.conversation_queue import LineActivities
+from activities.agents.completion import RunClosingActivities
+from activities.agents.conversation_queue import ConversationQueueActivities
 from activities.agents.model_calls import StepActivities
 from activities.agents.retrieval import RetrievalActivities
-from activities.agents.runs import AgentDeskActivities
+from activities.agents.runs import RunActivities
 from activities.agents.tool_calls import ToolActivities
 from bootstrap.resources import Activities, Resources
 from domain.workflow_names import AGENTS, MODELS, TOOLS
 from services.agents.lost_runs import LostRuns
-from services.agents.model_calls.attempts import Attempts
+from services.agents.model_calls.attempts import ModelAttempts
 from services.agents.run_closing import RunClosing
 from services.agents.tools.effects import tool_effects
-from services.agents.usage import AgentMeans
-from services.payments.commands import PaymentDesk
+from services.agents.usage import UsageMeter
+from services.payments.commands import PaymentCommands
 
 
 def build_lost_runs(resources: Resources) -> LostRuns:
     """Wire what closes runs whose workflow has ended without them."""
-    closing = RunClosing(resources.sessions, AgentMeans(resources.prices), resources.stream)
+    closing = RunClosing(resources.sessions, UsageMeter(resources.prices), resources.stream)
     return LostRuns(resources.temporal, resources.sessions, closing)
 
 
 def agent_activities(resources: Resources) -> Activities:
     """Wire the activities of agents and documents."""
     sessions, stream, documents = resources.sessions, resources.stream, resources.documents
-    means = AgentMeans(resources.prices)
-    desk = AgentDeskActivities(sessions)
-    endings = EndingActivities(RunClosing(sessions, means, stream))
-    line = LineActivities(sessions, build_lost_runs(resources))
+    means = UsageMeter(resources.prices)
+    desk = RunActivities(sessions)
+    endings = RunClosingActivities(RunClosing(sessions, means, stream))
+    line = ConversationQueueActivities(sessions, build_lost_runs(resources))
     approvals = ApprovalActivities(sessions)
-    attempts = Attempts(sessions, resources.names, means)
+    attempts = ModelAttempts(sessions, resources.names, means)
     steps = StepActivities(sessions, resources.models, attempts, stream)
     retrieval = RetrievalActivities(resources.library, sessions)
-    effects = tool_effects(resources.library, PaymentDesk(resources.temporal), sessions)
+    effects = tool_effects(resources.library, PaymentCommands(resources.temporal), sessions)
     tools = ToolActivities(effects, sessions)
     return {
         AGENTS: [

@@ -25,14 +25,14 @@ from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from bootstrap.resources import Activities, Resources
 from domain.workflow_names import BILLING, STRIPE
-from services.payment_retries.attempt_reservations import AttemptBook
+from services.payment_retries.attempt_reservations import AttemptReservations
 from services.payment_retries.card_offers import CardOffers
 from services.payment_retries.charged_cards import ChargedCards
 from services.payment_retries.charging import Charging
-from services.payments.commands import PaymentDesk
-from services.payments.refund_reservations import RefundBook
-from services.payments.stripe_sync import PaymentView
-from services.subscriptions.stripe_sync import SubscriptionDesk
+from services.payments.commands import PaymentCommands
+from services.payments.refund_reservations import RefundReservations
+from services.payments.stripe_sync import PaymentSync
+from services.subscriptions.stripe_sync import SubscriptionSync
 
 
 def billing_activities(resources: Resources) -> Activities:
@@ -40,15 +40,15 @@ def billing_activities(resources: Resources) -> Activities:
     stripe, sessions = resources.stripe, resources.sessions
     subscriptions, invoices = StripeSubscriptions(stripe), StripeInvoices(stripe)
     customers = StripeCustomers(stripe)
-    desk = SubscriptionDesk(subscriptions, invoices, customers, sessions)
+    desk = SubscriptionSync(subscriptions, invoices, customers, sessions)
     subscription = SubscriptionActivities(desk)
     rows = SubscriptionRowActivities(sessions)
     commands = SubscriptionCommandActivities(desk)
-    last_resorts = LastResortActivities(desk, PaymentDesk(resources.temporal))
+    last_resorts = LastResortActivities(desk, PaymentCommands(resources.temporal))
     stripe_cards, offers = StripeCards(stripe), CardOffers(invoices, sessions)
     retry = RetryActivities(invoices, stripe_cards, sessions)
     charged = ChargedCards(stripe_cards, subscriptions)
-    charges = ChargeActivities(Charging(invoices, charged, AttemptBook(sessions)), invoices)
+    charges = ChargeActivities(Charging(invoices, charged, AttemptReservations(sessions)), invoices)
     cards = CardActivities(stripe_cards, customers, offers, sessions)
     customer = CustomerSyncActivities(customers, offers, sessions)
     setups = SetupIntentActivities(StripeSetupIntents(stripe), customers, sessions)
@@ -90,7 +90,7 @@ def billing_activities(resources: Resources) -> Activities:
 def _build_payments(resources: Resources) -> Activities:
     customers, sessions = StripeCustomers(resources.stripe), resources.sessions
     payments, refunds = StripePayments(resources.stripe), StripeRefunds(resources.stripe)
-    view = PaymentView(payments, refunds, customers, StripeCards(resources.stripe), sessions)
+    view = PaymentSync(payments, refunds, customers, StripeCards(resources.stripe), sessions)
     payment, rows = PaymentActivities(view), PaymentRowActivities(sessions, view)
     return {
         BILLING: [rows.open_payment, rows.park_payment],
@@ -98,6 +98,6 @@ def _build_payments(resources: Resources) -> Activities:
             payment.pay,
             payment.look_at_payment,
             PaymentCancelActivities(view).cancel_payment,
-            RefundActivities(view, RefundBook(sessions)).refund_payment,
+            RefundActivities(view, RefundReservations(sessions)).refund_payment,
         ],
     }

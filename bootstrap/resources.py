@@ -19,7 +19,7 @@ from database.session import Sessions
 from domain.llm.routing import ModelNames
 from services.agents.token_stream import RunStream
 from services.knowledge.passages import PassageStore
-from services.knowledge.search import Library
+from services.knowledge.search import KnowledgeSearch
 
 # Activities by task queue.
 Activities = dict[str, list[Callable[..., Any]]]
@@ -37,7 +37,7 @@ class Resources:
     models: Models
     names: ModelNames
     prices: Prices
-    library: Library
+    library: KnowledgeSearch
     documents: DocumentActivities
 
 
@@ -76,7 +76,7 @@ async def open_resources(
                 fallback=llm.fallback_model,
             ),
             prices=prices,
-            library=Library(chroma, embedder, sessions),
+            library=KnowledgeSearch(chroma, embedder, sessions),
             documents=_documents(settings, PassageStore(chroma, embedder, sessions), sessions),
         )
 

@@ -20,7 +20,7 @@ from adapters.health import ModelsHealth, ping_chroma, ping_smtp
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from bootstrap.clients import connect_temporal
-from commands.findings import DoubtError, Finding, UnwellError
+from commands.findings import CheckResult, DoubtError, UnwellError
 from commands.open_runs import check_open_runs
 from commands.paid_checks import check_tool_calls, model_names, prices_of
 from commands.parked import check_parked_steps
@@ -46,7 +46,7 @@ async def examine(
     stack: Path | None = None,
     *,
     is_paid: bool = False,
-) -> list[Finding]:
+) -> list[CheckResult]:
     """Ask everything that the product needs.
 
     Args:
@@ -83,7 +83,7 @@ async def examine(
     return list(await asyncio.gather(*asked))
 
 
-def show(console: Console, findings: list[Finding]) -> int:
+def show(console: Console, findings: list[CheckResult]) -> int:
     """Print the findings as a table.
 
     Args:
@@ -107,19 +107,19 @@ def show(console: Console, findings: list[Finding]) -> int:
     return 1 if ill else 0
 
 
-async def _ask(what: str, check: Check, patience_seconds: float) -> Finding:
+async def _ask(what: str, check: Check, patience_seconds: float) -> CheckResult:
     try:
         async with asyncio.timeout(patience_seconds):
-            return Finding(what, is_well=True, detail=await check())
+            return CheckResult(what, is_well=True, detail=await check())
     except DoubtError as error:
-        return Finding(what, is_well=True, detail=str(error), is_doubtful=True)
+        return CheckResult(what, is_well=True, detail=str(error), is_doubtful=True)
     except TimeoutError:
-        return Finding(what, is_well=False, detail=f"no answer within {patience_seconds:.0f} s")
+        return CheckResult(what, is_well=False, detail=f"no answer within {patience_seconds:.0f} s")
     except ApplicationError as error:
-        return Finding(what, is_well=False, detail=" ".join(error.message.split()))
+        return CheckResult(what, is_well=False, detail=" ".join(error.message.split()))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         words = str(error).strip().splitlines() or [type(error).__name__]
-        return Finding(what, is_well=False, detail=words[0])
+        return CheckResult(what, is_well=False, detail=words[0])
 
 
 async def _database(settings: Settings) -> str:

@@ -27,11 +27,11 @@ from workflows.registry import WORKFLOWS
 
 RECORDER = "recorder"
 _STARTED = "workflowExecutionStartedEventAttributes"
-# Reason: the verdict is ours to tell; the SDK would print it first, in Rust.
+# Reason: the result is ours to tell; the SDK would print it first, in Rust.
 _QUIET = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
 
 
-class Verdict(NamedTuple):
+class ReplayResult(NamedTuple):
     """What a replay found.
 
     Args:
@@ -51,7 +51,7 @@ async def replay_command(
     kept: Path | None,
     environ: Mapping[str, str],
 ) -> int:
-    """Replay a workflow or a file, and print the verdict.
+    """Replay a workflow or a file, and print the result.
 
     Args:
         target: A workflow id, or a file's path.
@@ -63,20 +63,20 @@ async def replay_command(
         0 if it replays, 1 if it differs, 2 if there is no such history.
     """
     console = Console(soft_wrap=True)
-    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the verdict is ours to tell
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the result is ours to tell
     try:
         history = await _find(target, stack, environ)
-        verdict = await replay(history)
+        result = await replay(history)
     except (NotFoundError, InvalidInputError) as error:
         console.print(f"[red]{escape(error.message)}[/]")
         return 2
     except RuntimeError as error:
         console.print(f"[red]Temporal cannot be reached: {escape(str(error))}[/]")
         return 2
-    about = f"{verdict.workflow_type}, {verdict.event_count} events"
-    if verdict.difference is not None:
+    about = f"{result.workflow_type}, {result.event_count} events"
+    if result.difference is not None:
         console.print(
-            f"[red]{about}: today's code would go another way:\n{escape(verdict.difference)}[/]"
+            f"[red]{about}: today's code would go another way:\n{escape(result.difference)}[/]"
         )
         return 1
     if kept is not None:
@@ -151,7 +151,7 @@ async def fetch_history(temporal: TemporalSettings, workflow_id: str) -> Workflo
         raise
 
 
-async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLOWS) -> Verdict:
+async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLOWS) -> ReplayResult:
     """Replay a history in the sandbox.
 
     Args:
@@ -159,7 +159,7 @@ async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLO
         workflows: The code to try; today's registry unless a test plants another.
 
     Returns:
-        The verdict.
+        The result.
 
     Raises:
         InvalidInputError: No workflow of ours has this history's type.
@@ -175,7 +175,7 @@ async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLO
     if failure is not None:
         at = await _find_culprit(history, workflows, failure)
         difference = say_difference(history, failure, at)
-    return Verdict(workflow_type, len(document["events"]), difference)
+    return ReplayResult(workflow_type, len(document["events"]), difference)
 
 
 async def _failure(history: WorkflowHistory, workflows: tuple[type, ...]) -> Exception | None:

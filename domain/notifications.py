@@ -8,7 +8,7 @@ from domain.payment_retries.declines import LIMIT_REACHED, NO_CARD, NOT_CHARGED_
 from domain.payment_retries.lifecycle import RetryStatus
 
 
-class MailOrder(Frozen):
+class EmailInput(Frozen):
     """Argument of `send_mail`: what a payment retry has to tell its customer.
 
     Args:
@@ -37,7 +37,7 @@ class Mail(Frozen):
     text: str
 
 
-def write_mail(news: MailOrder) -> Mail | None:
+def write_mail(news: EmailInput) -> Mail | None:
     """Write the mail that belongs to a payment retry's new status.
 
     Args:
@@ -63,7 +63,7 @@ def write_mail(news: MailOrder) -> Mail | None:
     return None
 
 
-def _waiting(news: MailOrder, where: str) -> Mail | None:
+def _waiting(news: EmailInput, where: str) -> Mail | None:
     if news.decline_code is None:
         return None  # nothing was tried that could have failed
     when = f" We try again on {news.next_attempt_at:%d %B %Y}." if news.next_attempt_at else ""
@@ -78,7 +78,7 @@ def _why_another_card(decline_code: str | None) -> str:
     return "Your card was declined and will not be tried again."
 
 
-def _exhausted(news: MailOrder) -> str:
+def _exhausted(news: EmailInput) -> str:
     if news.decline_code is None or news.decline_code in NOT_CHARGED_CODES:
         return "We could not collect your payment, and do not try again."
     return "Your payment failed, and we do not try again."

@@ -7,7 +7,7 @@ from domain.base import Frozen
 from domain.plans import PlanRequest
 
 
-class ErrandKind(StrEnum):
+class StripeOperationKind(StrEnum):
     """Stripe's small jobs."""
 
     ATTACH_PAYMENT_METHOD = "attach_payment_method"
@@ -19,7 +19,7 @@ class ErrandKind(StrEnum):
     SYNC_CUSTOMER = "sync_customer"
 
 
-class StripeErrand(Frozen):
+class StripeOperation(Frozen):
     """Argument of `StripeErrandWorkflow.run`.
 
     Args:
@@ -35,7 +35,7 @@ class StripeErrand(Frozen):
     """
 
     errand_id: UUID
-    kind: ErrandKind
+    kind: StripeOperationKind
     resource_id: UUID
     user_id: UUID | None = None
     stripe_customer_id: str | None = None
@@ -45,7 +45,7 @@ class StripeErrand(Frozen):
     plan: PlanRequest | None = None
 
 
-class ErrandResult(Frozen):
+class StripeOperationResult(Frozen):
     """Answer of `StripeErrandWorkflow`.
 
     Args:

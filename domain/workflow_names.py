@@ -22,4 +22,4 @@ REPORT = "report"
 YOUR_TURN = "your_turn"
 
 # After so many events of a history a workflow of billing continues as new.
-ROTATE_AFTER = 1_500
+CONTINUE_AS_NEW_AFTER = 1_500

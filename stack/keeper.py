@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from stack.errors import StackError
-from stack.log_prefix import LogBook
+from stack.log_prefix import LogRouter
 from stack.part import Part
 from stack.process import describe_exit, spawn
 
@@ -19,11 +19,11 @@ _LONGEST_DELAY_SECONDS = 1.0
 Say = Callable[[str], None]
 
 
-class Keeper:
+class ServiceRunner:
     """Starts a part once its needs are met, and starts it again whenever it dies."""
 
     def __init__(
-        self, part: Part, logs: LogBook, say: Say, on_spawn: Callable[[str, int], None]
+        self, part: Part, logs: LogRouter, say: Say, on_spawn: Callable[[str, int], None]
     ) -> None:
         self.part = part
         self.ready = asyncio.Event()

@@ -99,7 +99,7 @@ class PartLog(asyncio.Protocol):
             self.terminal.say(f"{self._prefix} {text}")
 
 
-class LogBook:
+class LogRouter:
     """The logs of all parts, each with one pipe for all of its lives."""
 
     def __init__(self, folder: Path, terminal: Terminal) -> None:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from stack.errors import StackError
-from stack.keeper import Keeper, Say
-from stack.log_prefix import LogBook
+from stack.keeper import Say, ServiceRunner
+from stack.log_prefix import LogRouter
 from stack.part import Part
 
 _START_TIMEOUT_SECONDS = 120.0
@@ -17,7 +17,7 @@ class Supervisor:
     """Holds one keeper a part."""
 
     def __init__(
-        self, parts: Sequence[Part], logs: LogBook, say: Say, on_change: Callable[[], None]
+        self, parts: Sequence[Part], logs: LogRouter, say: Say, on_change: Callable[[], None]
     ) -> None:
         """Take the parts, in the order of need.
 
@@ -31,7 +31,9 @@ class Supervisor:
         self._logs = logs
         self._say = say
         self._on_change = on_change
-        self._keepers = {part.name: Keeper(part, logs, say, self._note_pid) for part in parts}
+        self._keepers = {
+            part.name: ServiceRunner(part, logs, say, self._note_pid) for part in parts
+        }
         self._tasks: dict[asyncio.Task[None], str] = {}
 
     async def start(self) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from stack.addresses import find_addresses, outside_parts
 from stack.errors import StackError
-from stack.log_prefix import LogBook, Terminal
+from stack.log_prefix import LogRouter, Terminal
 from stack.part import Part
 from stack.parts import Plan, build_parts
 from stack.ports import choose_ports, is_free, taken_port_message
@@ -82,7 +82,7 @@ async def _work(plan: Plan, terminal: Terminal) -> None:
             write_private_json(plan.data.stack_file, _facts(plan, supervisor.pids))
 
     is_ready = False
-    logs = LogBook(plan.data.logs, terminal)
+    logs = LogRouter(plan.data.logs, terminal)
     parts = build_parts(plan)
     await _wait_for_free_ports(parts)
     supervisor = Supervisor(parts, logs, say, publish)

@@ -19,7 +19,7 @@ from database.subscriptions.models import Subscription
 from domain.ids import subscription_workflow_id
 from domain.payment_retries.policy import RetryPolicy
 from domain.plans import PlanRequest
-from domain.stripe_operations import ErrandKind
+from domain.stripe_operations import StripeOperationKind
 from domain.subscriptions.messages import SubscriptionRequest, SubscriptionStart
 from domain.workflow_names import BILLING
 from tests.world import World
@@ -94,7 +94,7 @@ class Crowd:
             limits={},
             retry_policy=name,
         )
-        made = await self.world.errand(ErrandKind.CREATE_PLAN, plan=plan)
+        made = await self.world.errand(StripeOperationKind.CREATE_PLAN, plan=plan)
         async with self.world.sessions() as session:
             row = await session.get_one(Plan, made.resource_id)
 
@@ -205,7 +205,7 @@ class Crowd:
 
     async def _add_card(self, member: Member) -> None:
         made = await self.world.errand(
-            ErrandKind.ATTACH_PAYMENT_METHOD,
+            StripeOperationKind.ATTACH_PAYMENT_METHOD,
             user_id=member.user_id,
             stripe_payment_method_id=await self.world.card(*member.script),
             is_default=True,

@@ -11,11 +11,11 @@ from database.accounts.users import UserRepository
 from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
 from domain.ids import payment_workflow_id
-from domain.payments.messages import PaymentRequest, PaymentStart, PaymentState, RefundOrder
+from domain.payments.messages import PaymentRequest, PaymentStart, PaymentState, RefundInput
 from domain.payments.rules import PaymentStatus
-from domain.stripe_operations import ErrandKind
+from domain.stripe_operations import StripeOperationKind
 from domain.workflow_names import BILLING
-from services.payments.commands import PaymentDesk
+from services.payments.commands import PaymentCommands
 from tests.world import World
 from workflows.payments.payment import PaymentWorkflow
 
@@ -33,8 +33,8 @@ class Payer:
         return self.world.env.client.get_workflow_handle_for(PaymentWorkflow.run, workflow_id)
 
     @property
-    def desk(self) -> PaymentDesk:
-        return PaymentDesk(self.world.env.client)
+    def desk(self) -> PaymentCommands:
+        return PaymentCommands(self.world.env.client)
 
     async def row(self) -> Payment | None:
         async with self.world.sessions() as session:
@@ -52,8 +52,8 @@ class Payer:
         with self.world.env.auto_time_skipping_disabled():
             await self.handle.result()
 
-    def order(self, amount_cents: int | None = None) -> RefundOrder:
-        return RefundOrder(
+    def order(self, amount_cents: int | None = None) -> RefundInput:
+        return RefundInput(
             payment_id=self.payment_id,
             refund_id=uuid4(),
             amount_cents=amount_cents,
@@ -80,7 +80,7 @@ async def start_paying(world: World, *script: str, rotate_after: int = 1_500) ->
     async with world.sessions.begin() as session:
         await UserRepository(session).add(user_id, f"{user_id.hex}@example.com")
     attached = await world.errand(
-        ErrandKind.ATTACH_PAYMENT_METHOD,
+        StripeOperationKind.ATTACH_PAYMENT_METHOD,
         user_id=user_id,
         stripe_payment_method_id=await world.card(*script),
     )

@@ -13,7 +13,7 @@ from database.accounts.models import User
 from database.agents.models import AgentRun, Conversation
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions
-from domain.agents.run_events import RunEventKind, RunEventNote
+from domain.agents.run_events import NewRunEvent, RunEventKind
 
 
 async def add_run(sessions: Sessions, user_id: UUID | None = None) -> UUID:
@@ -39,11 +39,11 @@ async def add_run(sessions: Sessions, user_id: UUID | None = None) -> UUID:
     return agent_run_id
 
 
-def step(number: int, **data: Any) -> RunEventNote:
-    return RunEventNote(kind=RunEventKind.STEP, data={"number": number, **data})
+def step(number: int, **data: Any) -> NewRunEvent:
+    return NewRunEvent(kind=RunEventKind.STEP, data={"number": number, **data})
 
 
-async def append(sessions: Sessions, agent_run_id: UUID, *notes: RunEventNote) -> int:
+async def append(sessions: Sessions, agent_run_id: UUID, *notes: NewRunEvent) -> int:
     async with sessions.begin() as session:
         return await RunEventRepository(session).append(agent_run_id, notes)
 
@@ -51,7 +51,7 @@ async def append(sessions: Sessions, agent_run_id: UUID, *notes: RunEventNote) -
 async def finish(sessions: Sessions, agent_run_id: UUID, run_status: str = "completed") -> int:
     """End a run as its workflow does: `done` and the time in one transaction."""
     async with sessions.begin() as session:
-        done = RunEventNote(kind=RunEventKind.DONE, data={"run_status": run_status})
+        done = NewRunEvent(kind=RunEventKind.DONE, data={"run_status": run_status})
         last = await RunEventRepository(session).append(agent_run_id, [done])
         await session.execute(
             update(AgentRun)

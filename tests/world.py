@@ -29,10 +29,14 @@ from database.session import Sessions
 from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.ids import errand_workflow_id, payment_retry_workflow_id, subscription_workflow_id
+from domain.ids import (
+    payment_retry_workflow_id,
+    stripe_operation_workflow_id,
+    subscription_workflow_id,
+)
 from domain.payment_retries.policy import RetryPolicy
 from domain.plans import PlanRequest
-from domain.stripe_operations import ErrandKind, ErrandResult, StripeErrand
+from domain.stripe_operations import StripeOperation, StripeOperationKind, StripeOperationResult
 from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import (
     SubscriptionCommand,
@@ -127,7 +131,7 @@ class Customer:
     async def add_card(self, *script: str) -> str:
         """Attach a card as the new default, and return Stripe's id."""
         result = await self.world.errand(
-            ErrandKind.ATTACH_PAYMENT_METHOD,
+            StripeOperationKind.ATTACH_PAYMENT_METHOD,
             user_id=self.user_id,
             stripe_payment_method_id=await self.world.card(*script),
             is_default=True,
@@ -164,13 +168,13 @@ class World:
         reply = await self.http.post("/_sandbox/payment-methods", json=body)
         return str(reply.json()["id"])
 
-    async def errand(self, kind: ErrandKind, **what: Any) -> ErrandResult:
-        errand = StripeErrand(errand_id=uuid4(), kind=kind, **{"resource_id": uuid4(), **what})
+    async def errand(self, kind: StripeOperationKind, **what: Any) -> StripeOperationResult:
+        errand = StripeOperation(errand_id=uuid4(), kind=kind, **{"resource_id": uuid4(), **what})
         with self.env.auto_time_skipping_disabled():
             return await self.env.client.execute_workflow(
                 StripeErrandWorkflow.run,
                 errand,
-                id=errand_workflow_id(errand.errand_id),
+                id=stripe_operation_workflow_id(errand.errand_id),
                 task_queue=BILLING,
             )
 
@@ -184,7 +188,7 @@ class World:
             name = f"policy-{user_id.hex}"
             await RetryPolicyRepository(session).put(name, policy or RetryPolicy())
         customer = Customer(self, user_id, subscription_id)
-        made = await self.errand(ErrandKind.CREATE_PLAN, plan=_plan(name, **plan))
+        made = await self.errand(StripeOperationKind.CREATE_PLAN, plan=_plan(name, **plan))
         if script:
             await customer.add_card(*script)
         async with self.sessions() as session:

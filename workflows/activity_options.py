@@ -50,7 +50,7 @@ MAIL: ActivityOptions = {
     "retry_policy": PATIENT,
 }
 
-# Reason: whoever waits for an answer wants to hear that there is none, rather than wait for ever.
+# Reason: a caller that waits is better told that there is no answer than left waiting.
 _SOON = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
     maximum_interval=timedelta(seconds=20),

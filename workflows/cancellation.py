@@ -20,7 +20,7 @@ Argument = TypeVar("Argument")
 FINISH_TIMEOUT = timedelta(seconds=15)
 
 
-async def or_canceled(asked: Coroutine[Any, Any, Answer]) -> Answer:
+async def await_cancellable(asked: Coroutine[Any, Any, Answer]) -> Answer:
     """Wait for something; whoever is canceled meanwhile is canceled, however that ends.
 
     Args:

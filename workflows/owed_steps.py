@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
         ONLY_WHILE_ALIVE,
         OwedStep,
         StepKind,
-        SubscriptionOrder,
+        SubscriptionInput,
     )
     from workflows.failures import failure_of
 
@@ -27,7 +27,7 @@ class OwedSteps:
         """Return all steps."""
         return iter(self._steps)
 
-    def add(self, kind: StepKind, order: SubscriptionOrder) -> None:
+    def add(self, kind: StepKind, order: SubscriptionInput) -> None:
         """Owe a step; a second look at Stripe is one with the first, and makes it due."""
         for index, step in enumerate(self._steps):
             if kind is StepKind.SYNC and step.kind is kind:
@@ -101,7 +101,7 @@ def parked_step(step: str, error: ActivityError, since: datetime) -> ParkedStep:
     )
 
 
-def _subject(order: SubscriptionOrder) -> tuple[object, ...]:
+def _subject(order: SubscriptionInput) -> tuple[object, ...]:
     """Return what a step is about: two steps of one kind and subject are one."""
     invoice_id = order.last_resort.stripe_invoice_id if order.last_resort else None
     return invoice_id, order.void_stripe_invoice_ids, order.payment_ids

@@ -10,20 +10,20 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payment_methods import CardActivities, SetupIntentActivities
     from activities.plans import CatalogActivities
     from domain.payment_retries.messages import RetryCommandKind
-    from domain.stripe_operations import ErrandKind, ErrandResult, StripeErrand
+    from domain.stripe_operations import StripeOperation, StripeOperationKind, StripeOperationResult
     from workflows.activity_options import STRIPE_COMMAND
     from workflows.subscriptions.payment_retries import tell_payment_retry
 
-Job = Callable[[Any, StripeErrand], Coroutine[Any, Any, ErrandResult]]
+Job = Callable[[Any, StripeOperation], Coroutine[Any, Any, StripeOperationResult]]
 
-_ACTIVITIES: dict[ErrandKind, Job] = {
-    ErrandKind.ATTACH_PAYMENT_METHOD: CardActivities.attach_payment_method,
-    ErrandKind.SET_DEFAULT_PAYMENT_METHOD: CardActivities.set_default_payment_method,
-    ErrandKind.DETACH_PAYMENT_METHOD: CardActivities.detach_payment_method,
-    ErrandKind.CREATE_SETUP_INTENT: SetupIntentActivities.create_setup_intent,
-    ErrandKind.CREATE_PLAN: CatalogActivities.create_plan,
-    ErrandKind.CHANGE_PLAN: CatalogActivities.change_plan,
-    ErrandKind.SYNC_CUSTOMER: CustomerSyncActivities.sync_customer,
+_ACTIVITIES: dict[StripeOperationKind, Job] = {
+    StripeOperationKind.ATTACH_PAYMENT_METHOD: CardActivities.attach_payment_method,
+    StripeOperationKind.SET_DEFAULT_PAYMENT_METHOD: CardActivities.set_default_payment_method,
+    StripeOperationKind.DETACH_PAYMENT_METHOD: CardActivities.detach_payment_method,
+    StripeOperationKind.CREATE_SETUP_INTENT: SetupIntentActivities.create_setup_intent,
+    StripeOperationKind.CREATE_PLAN: CatalogActivities.create_plan,
+    StripeOperationKind.CHANGE_PLAN: CatalogActivities.change_plan,
+    StripeOperationKind.SYNC_CUSTOMER: CustomerSyncActivities.sync_customer,
 }
 
 
@@ -32,7 +32,7 @@ class StripeErrandWorkflow:
     """One execution per job; its id is `stripe-errand-{errand_id}`."""
 
     @workflow.run
-    async def run(self, errand: StripeErrand) -> ErrandResult:
+    async def run(self, errand: StripeOperation) -> StripeOperationResult:
         """Do the job, then offer a new default card to every payment retry of its owner.
 
         Args:

@@ -14,14 +14,14 @@ from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
 from domain.agents.approvals import (
     ApprovalCommand,
+    ApprovalResult,
     ApprovalStatus,
-    ExpiryOrder,
-    Verdict,
+    ExpiryInput,
     decide,
 )
-from domain.agents.run_events import RunEventKind, RunEventNote
+from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import RunStatus
-from services.agents.approvals import seen_of
+from services.agents.approvals import approval_snapshot
 
 
 class ApprovalActivities:
@@ -31,7 +31,7 @@ class ApprovalActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def decide_approval(self, command: ApprovalCommand) -> Verdict:
+    async def decide_approval(self, command: ApprovalCommand) -> ApprovalResult:
         """Decide one call; the same decision again changes nothing.
 
         Args:
@@ -46,17 +46,17 @@ class ApprovalActivities:
         """
         async with self._sessions.begin() as session:
             row = await _locked(session, command.agent_run_id, command.call_id)
-            seen = None if row is None else seen_of(row)
+            seen = None if row is None else approval_snapshot(row)
             status = decide(seen, command, command.at or datetime.now(UTC))
             if row is None or status is None:
                 decided = seen.approval_status if seen else ApprovalStatus.PENDING
-                return Verdict(call_id=command.call_id, approval_status=decided)
+                return ApprovalResult(call_id=command.call_id, approval_status=decided)
             values = {"decided_by": command.decided_by, "reason": command.reason}
             await _close(session, row, status, values)
-            return Verdict(call_id=command.call_id, approval_status=status)
+            return ApprovalResult(call_id=command.call_id, approval_status=status)
 
     @activity.defn
-    async def expire_approval(self, order: ExpiryOrder) -> Verdict:
+    async def expire_approval(self, order: ExpiryInput) -> ApprovalResult:
         """End an approval whose time is over, unless somebody was quicker.
 
         Args:
@@ -68,12 +68,12 @@ class ApprovalActivities:
         async with self._sessions.begin() as session:
             row = await _locked(session, order.agent_run_id, order.call_id)
             if row is None:
-                return Verdict(call_id=order.call_id, approval_status=ApprovalStatus.EXPIRED)
+                return ApprovalResult(call_id=order.call_id, approval_status=ApprovalStatus.EXPIRED)
             status = ApprovalStatus(row.approval_status)
             if status is ApprovalStatus.PENDING:
                 status = ApprovalStatus.EXPIRED
                 await _close(session, row, status, {})
-            return Verdict(call_id=order.call_id, approval_status=status)
+            return ApprovalResult(call_id=order.call_id, approval_status=status)
 
 
 async def _locked(session: AsyncSession, agent_run_id: UUID, call_id: UUID) -> Approval | None:
@@ -97,9 +97,9 @@ async def _close(
     )
     reason = values.get("reason")
     facts = {"call_id": str(row.call_id), "decision": status, "reason": reason}
-    notes = [RunEventNote(kind=RunEventKind.APPROVAL_DECIDED, data=facts)]
+    notes = [NewRunEvent(kind=RunEventKind.APPROVAL_DECIDED, data=facts)]
     if not await calls.pending_count(row.agent_run_id):
         running = {"run_status": RunStatus.RUNNING}
         await AgentRunRepository(session).change(row.agent_run_id, running)
-        notes.append(RunEventNote(kind=RunEventKind.STATUS, data=running))
+        notes.append(NewRunEvent(kind=RunEventKind.STATUS, data=running))
     await RunEventRepository(session).append(row.agent_run_id, notes)

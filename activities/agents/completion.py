@@ -2,18 +2,18 @@
 
 from temporalio import activity
 
-from domain.agents.runs import Closed, RunEnd
+from domain.agents.runs import RunClosed, RunEnd
 from services.agents.run_closing import RunClosing
 
 
-class EndingActivities:
+class RunClosingActivities:
     """Closes runs."""
 
     def __init__(self, closing: RunClosing) -> None:
         self._closing = closing
 
     @activity.defn
-    async def close_run(self, end: RunEnd) -> Closed:
+    async def close_run(self, end: RunEnd) -> RunClosed:
         """Write down how a run ended; `done` is the last that its stream tells.
 
         Args:

@@ -6,12 +6,12 @@ from database.agents.agent_runs import AgentRunRepository
 from database.agents.conversations import ConversationRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
-from domain.agents.runs import RunRequest, RunStatus, Turn
+from domain.agents.runs import QueuePosition, RunRequest, RunStatus
 from services.agents.lost_runs import LostRuns
 from services.agents.run_records import begin_run
 
 
-class LineActivities:
+class ConversationQueueActivities:
     """Tells runs whether it is their turn."""
 
     def __init__(self, sessions: Sessions, lost_runs: LostRuns) -> None:
@@ -19,7 +19,7 @@ class LineActivities:
         self._lost_runs = lost_runs
 
     @activity.defn
-    async def take_turn(self, request: RunRequest) -> Turn:
+    async def take_turn(self, request: RunRequest) -> QueuePosition:
         """Begin, if all runs ahead of it in the conversation are over.
 
         One that is not over, but has no workflow any more, is ended here: somebody terminated it.
@@ -32,9 +32,9 @@ class LineActivities:
         """
         while (ahead := await self._ahead(request)) is not None:
             if not await self._lost_runs.is_lost(ahead.workflow_id):
-                return Turn(is_now=False)
+                return QueuePosition(is_now=False)
             await self._lost_runs.close(ahead.agent_run_id)
-        return Turn(is_now=True)
+        return QueuePosition(is_now=True)
 
     async def _ahead(self, request: RunRequest) -> AgentRun | None:
         """Begin, or return who is ahead."""

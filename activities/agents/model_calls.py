@@ -8,7 +8,7 @@ from temporalio import activity
 from adapters.llm.gateway import Models
 from adapters.llm.provider import Progress
 from database.session import Sessions
-from domain.agents.runs import StepOrder, StepReply
+from domain.agents.runs import StepInput, StepReply
 from domain.errors import ApplicationError
 from domain.llm.messages import ModelReply
 from services.agents.model_calls.answers import (
@@ -18,7 +18,7 @@ from services.agents.model_calls.answers import (
     lock_run,
     store_answer,
 )
-from services.agents.model_calls.attempts import CANCELED, Attempt, Attempts
+from services.agents.model_calls.attempts import CANCELED, Attempt, ModelAttempts
 from services.agents.model_calls.failures import check_answer
 from services.agents.server_clock import ServerClock
 from services.agents.token_stream import RunStream
@@ -33,7 +33,7 @@ class StepActivities:
         self,
         sessions: Sessions,
         models: Models,
-        attempts: Attempts,
+        attempts: ModelAttempts,
         stream: RunStream,
     ) -> None:
         self._sessions = sessions
@@ -42,7 +42,7 @@ class StepActivities:
         self._stream = stream
 
     @activity.defn
-    async def think(self, order: StepOrder) -> StepReply:
+    async def think(self, order: StepInput) -> StepReply:
         """Ask the model once, stream what it writes, and store what it wants.
 
         Args:

@@ -15,13 +15,13 @@ from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agents.citations import CitedPassage, number_passages
-from domain.agents.run_events import RunEventKind, RunEventNote
-from domain.agents.runs import StepOrder
+from domain.agents.run_events import NewRunEvent, RunEventKind
+from domain.agents.runs import StepInput
 from domain.errors import ApplicationError, NotFoundError
 from domain.ids import agent_run_workflow_id
 from domain.knowledge.documents import Passage
 from services.agents.look_ups import CHROMA, EMBEDDINGS, LookUps, is_overdue
-from services.knowledge.search import Library
+from services.knowledge.search import KnowledgeSearch
 
 log = structlog.get_logger(__name__)
 
@@ -31,13 +31,13 @@ RETRIEVE = "retrieve"
 class RetrievalActivities:
     """Looks into a user's documents, and adds to a user's memories."""
 
-    def __init__(self, library: Library, sessions: Sessions) -> None:
+    def __init__(self, library: KnowledgeSearch, sessions: Sessions) -> None:
         self._library = library
         self._sessions = sessions
         self._look_ups = LookUps(sessions)
 
     @activity.defn
-    async def retrieve(self, order: StepOrder) -> int:
+    async def retrieve(self, order: StepInput) -> int:
         """Find the passages that answer a run's question, and keep them with the run.
 
         What cannot be searched after some tries, or at all, has no passages: the run goes on
@@ -94,12 +94,12 @@ class RetrievalActivities:
             passages = _cited(number_passages(found, known))
             kept = [passage.model_dump(mode="json") for passage in passages]
             await runs.change(run.agent_run_id, {"passages_data": kept})
-            note = RunEventNote(kind=RunEventKind.STEP, data=_told(passages, why))
+            note = NewRunEvent(kind=RunEventKind.STEP, data=_told(passages, why))
             await RunEventRepository(session).append(run.agent_run_id, [note])
         return len(kept)
 
     @activity.defn
-    async def remember_run(self, order: StepOrder) -> None:
+    async def remember_run(self, order: StepInput) -> None:
         """Keep a run's question and answer among its user's memories.
 
         Args:

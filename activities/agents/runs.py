@@ -14,24 +14,24 @@ from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.usage_records import UsageRepository
 from database.session import Sessions
-from domain.agents.runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
+from domain.agents.runs import NewRunMessage, OnBusy, QueuePosition, RunRequest, RunStatus
 from domain.errors import ConflictError, IllegalCommandError, NotFoundError
 from domain.ids import agent_run_workflow_id, message_key
 from domain.llm.messages import Role
-from services.agents.admission import book_run, check_means
-from services.agents.run_records import _said, begin_run, status_note, tell
+from services.agents.admission import check_allowance, record_run
+from services.agents.run_records import _said, append_run_events, begin_run, run_status_event
 
 TITLE_LENGTH = 80
 
 
-class AgentDeskActivities:
+class RunActivities:
     """Opens runs."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     @activity.defn
-    async def open_run(self, request: RunRequest) -> Turn:
+    async def open_run(self, request: RunRequest) -> QueuePosition:
         """Admit a run and write its row, or find the one that is there.
 
         Args:
@@ -48,11 +48,11 @@ class AgentDeskActivities:
         async with self._sessions.begin() as session:
             runs, conversations = AgentRunRepository(session), ConversationRepository(session)
             # Reason: an attempt that was given up may still be admitting the run.
-            await UsageRepository(session).lock_means(request.user_id)
+            await UsageRepository(session).lock_user_usage(request.user_id)
             known = await runs.get(request.agent_run_id, None)
             if known is not None:
-                return Turn(is_now=known.run_status != RunStatus.QUEUED)
-            standing = await check_means(session, request.user_id, datetime.now(UTC))
+                return QueuePosition(is_now=known.run_status != RunStatus.QUEUED)
+            standing = await check_allowance(session, request.user_id, datetime.now(UTC))
             title = request.input[:TITLE_LENGTH]
             await conversations.put(request.conversation_id, request.user_id, title)
             if await conversations.get(request.conversation_id, request.user_id) is None:
@@ -67,11 +67,11 @@ class AgentDeskActivities:
             booking = standing.booking or (None, None)
             await runs.add(_columns(request, *booking))
             run = await _find(session, request.agent_run_id)
-            await book_run(session, run)
-            await tell(session, run.agent_run_id, status_note(RunStatus.QUEUED))
+            await record_run(session, run)
+            await append_run_events(session, run.agent_run_id, run_status_event(RunStatus.QUEUED))
             if not is_busy:
                 await begin_run(session, run, request)
-            return Turn(is_now=not is_busy)
+            return QueuePosition(is_now=not is_busy)
 
     @activity.defn
     async def add_run_message(self, message: NewRunMessage) -> None:
@@ -106,7 +106,7 @@ class AgentDeskActivities:
             )
             if is_new:
                 note = _said(Role.USER, message.content)
-                await tell(session, run.agent_run_id, note)
+                await append_run_events(session, run.agent_run_id, note)
 
 
 async def _find(session: AsyncSession, agent_run_id: UUID) -> AgentRun:

@@ -18,14 +18,14 @@ from database.agents.run_events import RunEventRepository
 from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
 from domain.agents.approvals import ApprovalStatus, args_digest
-from domain.agents.run_events import RunEventKind, RunEventNote, storable
-from domain.agents.runs import ToolOrder
+from domain.agents.run_events import NewRunEvent, RunEventKind, storable
+from domain.agents.runs import ToolCallInput
 from domain.agents.tool_calls import ToolCallStatus
 from domain.errors import ApplicationError, NotFoundError, UnavailableError
 from domain.llm.messages import Role
 from observability import TOOL_CALLS
 from services.agents.look_ups import is_overdue
-from services.agents.tool_call_ledger import Asked, fenced_result
+from services.agents.tool_call_ledger import ToolCallContext, fenced_result
 from services.agents.tools.effects import Effect
 
 Tool = Callable[[AgentRun, ToolCall], Awaitable[Effect]]
@@ -39,7 +39,7 @@ class ToolActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def run_tool(self, order: ToolOrder) -> None:
+    async def run_tool(self, order: ToolCallInput) -> None:
         """Make a call, and give its result to the model as a message.
 
         A refusal, by a person or by the tool, is a result too: the model reads it and goes on.
@@ -67,7 +67,7 @@ class ToolActivities:
                 effect = Effect(ToolCallStatus.FAILED, facts)
         await self._complete(asked, effect)
 
-    async def _make(self, asked: Asked) -> Effect:
+    async def _make(self, asked: ToolCallContext) -> Effect:
         """Let the tool do it, within the time that its spec allows for one try."""
         tool = asked.call.tool
         try:
@@ -76,7 +76,7 @@ class ToolActivities:
         except TimeoutError as error:
             raise UnavailableError(f"{tool} does not answer in time") from error
 
-    async def _read(self, order: ToolOrder) -> Asked:
+    async def _read(self, order: ToolCallInput) -> ToolCallContext:
         async with self._sessions() as session:
             calls = ToolCallRepository(session)
             call = await calls.get(order.call_id)
@@ -84,9 +84,9 @@ class ToolActivities:
             approval = await calls.approval(order.call_id)
         if call is None or run is None or call.agent_run_id != run.agent_run_id:
             raise NotFoundError("there is no such tool call")
-        return Asked(run, call, approval)
+        return ToolCallContext(run, call, approval)
 
-    async def _complete(self, asked: Asked, effect: Effect) -> None:
+    async def _complete(self, asked: ToolCallContext, effect: Effect) -> None:
         run, call = asked.run, asked.call
         result = _bounded(storable({"status": effect.status, **effect.result}), call.tool)
         async with self._sessions.begin() as session:
@@ -106,7 +106,7 @@ class ToolActivities:
                     "result": result,
                     "suspicions": list(screen_document(result)),
                 }
-                note = RunEventNote(kind=RunEventKind.TOOL_RESULT, data=facts)
+                note = NewRunEvent(kind=RunEventKind.TOOL_RESULT, data=facts)
                 await RunEventRepository(session).append(run.agent_run_id, [note])
         TOOL_CALLS.labels(call.tool, effect.status).inc()
 
@@ -116,7 +116,7 @@ def _is_given_up(tool: str) -> bool:
     return patience is not None and is_overdue(patience)
 
 
-def _without_yes(asked: Asked) -> Effect | None:
+def _without_yes(asked: ToolCallContext) -> Effect | None:
     """Refuse a call that needs somebody's yes and has none; one yes serves these arguments only."""
     call, approval = asked.call, asked.approval
     if TOOLS[call.tool].approver_role is None:
@@ -139,7 +139,9 @@ def _bounded(result: dict[str, Any], tool: str) -> dict[str, Any]:
     return {"status": result["status"], "cut": document[:limit].decode(errors="ignore")}
 
 
-async def _add_result(session: AsyncSession, asked: Asked, result: dict[str, Any]) -> bool:
+async def _add_result(
+    session: AsyncSession, asked: ToolCallContext, result: dict[str, Any]
+) -> bool:
     return await MessageRepository(session).add(
         asked.run.conversation_id,
         f"tool-result:{asked.call.call_id}",

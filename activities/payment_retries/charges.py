@@ -5,7 +5,7 @@ from temporalio import activity
 from adapters.stripe.invoices import StripeInvoices
 from domain.errors import NotFoundError
 from domain.payment_retries.lifecycle import ChargeResult
-from domain.payment_retries.messages import ChargeOrder, ChargeOutcome
+from domain.payment_retries.messages import ChargeInput, ChargeOutcome
 from services.payment_retries.charging import Charging, state_of_invoice
 
 
@@ -17,7 +17,7 @@ class ChargeActivities:
         self._invoices = invoices
 
     @activity.defn
-    async def charge_invoice(self, order: ChargeOrder) -> ChargeOutcome:
+    async def charge_invoice(self, order: ChargeInput) -> ChargeOutcome:
         """Charge an invoice once per attempt, however often Temporal retries this.
 
         Args:

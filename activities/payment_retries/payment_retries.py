@@ -21,7 +21,7 @@ from domain.payment_retries.lifecycle import (
     status_of_invoice,
     with_request,
 )
-from domain.payment_retries.messages import RetryOpened, RetryOrder, RetrySnapshot, RetryStart
+from domain.payment_retries.messages import OpenRetryInput, RetryOpened, RetrySnapshot, RetryStart
 from domain.payment_retries.snapshots import UnpaidInvoice
 from services.stripe_idempotency import post_once
 
@@ -40,7 +40,7 @@ class RetryActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def open_retry(self, order: RetryOrder) -> RetryOpened:
+    async def open_retry(self, order: OpenRetryInput) -> RetryOpened:
         """Take an invoice over from Stripe and record Stripe's own first charge.
 
         The row comes first: it shows the payment retry also while Stripe cannot be asked.
@@ -86,7 +86,7 @@ class RetryActivities:
         async with self._sessions.begin() as session:
             await PaymentRetryRepository(session).save(snapshot)
 
-    async def _stop_collection(self, order: RetryOrder) -> None:
+    async def _stop_collection(self, order: OpenRetryInput) -> None:
         stripe_invoice_id = order.start.stripe_invoice_id
         key = f"{payment_retry_workflow_id(stripe_invoice_id)}:auto_advance"
 
@@ -155,7 +155,7 @@ def _row_of(start: RetryStart) -> dict[str, object]:
     }
 
 
-def _recovery_of(order: RetryOrder, row: PaymentRetry, invoice: UnpaidInvoice) -> Recovery:
+def _recovery_of(order: OpenRetryInput, row: PaymentRetry, invoice: UnpaidInvoice) -> Recovery:
     """Return where a payment retry stands, also one that begins again."""
     status = status_of_invoice(invoice.invoice_status)
     if status not in CLOSED and not invoice.is_charged_automatically:

@@ -8,7 +8,7 @@ from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.webhooks.webhook_events import WebhookEventRepository
 from domain.errors import InvalidInputError
-from domain.stripe_operations import ErrandResult, StripeErrand
+from domain.stripe_operations import StripeOperation, StripeOperationResult
 from domain.webhooks.events import new_default_card
 from services.payment_retries.card_offers import CardOffers
 
@@ -27,7 +27,7 @@ class CustomerSyncActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def sync_customer(self, errand: StripeErrand) -> ErrandResult:
+    async def sync_customer(self, errand: StripeOperation) -> StripeOperationResult:
         """Follow what was changed of a customer at Stripe: cards, the default card, deletion.
 
         Args:
@@ -59,7 +59,7 @@ class CustomerSyncActivities:
         offered: tuple[str, ...] = ()
         if seen.default_card_id is not None and seen.default_card_id in told:
             offered = await self._offers.offer_if_new(customer_id, seen.default_card_id)
-        return ErrandResult(
+        return StripeOperationResult(
             resource_id=errand.resource_id,
             stripe_payment_method_id=seen.default_card_id,
             retried_stripe_invoice_ids=offered,

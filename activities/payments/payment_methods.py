@@ -15,9 +15,9 @@ from domain.errors import (
     NotFoundError,
     ProviderRejectedError,
 )
-from domain.ids import errand_workflow_id
-from domain.payments.snapshots import CardSeen
-from domain.stripe_operations import ErrandResult, StripeErrand
+from domain.ids import stripe_operation_workflow_id
+from domain.payments.snapshots import CardSnapshot
+from domain.stripe_operations import StripeOperation, StripeOperationResult
 from services.payment_retries.card_offers import CardOffers
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
@@ -39,7 +39,7 @@ class CardActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def attach_payment_method(self, errand: StripeErrand) -> ErrandResult:
+    async def attach_payment_method(self, errand: StripeOperation) -> StripeOperationResult:
         """Attach a card to the user's customer, and make it the default if asked.
 
         Args:
@@ -54,7 +54,7 @@ class CardActivities:
         user_id, card_id = _user_and_card(errand)
         owner = StripeCustomerOf(user_id, self._customers, self._sessions)
 
-        async def attach(stripe_customer_id: str) -> tuple[str, CardSeen]:
+        async def attach(stripe_customer_id: str) -> tuple[str, CardSnapshot]:
             return stripe_customer_id, await self._attach(errand, card_id, stripe_customer_id)
 
         customer_id, card = await owner.use(attach)
@@ -67,14 +67,14 @@ class CardActivities:
             row_id = await methods.put(errand.resource_id, user_id, card)
             if errand.is_default:
                 await methods.make_default(row_id, user_id)
-        return ErrandResult(
+        return StripeOperationResult(
             resource_id=row_id,
             stripe_payment_method_id=card_id,
             retried_stripe_invoice_ids=offered,
         )
 
     @activity.defn
-    async def set_default_payment_method(self, errand: StripeErrand) -> ErrandResult:
+    async def set_default_payment_method(self, errand: StripeOperation) -> StripeOperationResult:
         """Make a card the default of its owner, at Stripe first.
 
         Args:
@@ -91,14 +91,14 @@ class CardActivities:
         offered = await self._make_default(errand, customer_id, card_id)
         async with self._sessions.begin() as session:
             await PaymentMethodRepository(session).make_default(errand.resource_id, user_id)
-        return ErrandResult(
+        return StripeOperationResult(
             resource_id=errand.resource_id,
             stripe_payment_method_id=card_id,
             retried_stripe_invoice_ids=offered,
         )
 
     @activity.defn
-    async def detach_payment_method(self, errand: StripeErrand) -> ErrandResult:
+    async def detach_payment_method(self, errand: StripeOperation) -> StripeOperationResult:
         """Detach a card, at Stripe first.
 
         Args:
@@ -120,30 +120,30 @@ class CardActivities:
             return await self._cards.is_detached(card_id) or None
 
         try:
-            await post_once(f"{errand_workflow_id(errand.errand_id)}:detach", post, find)
+            await post_once(f"{stripe_operation_workflow_id(errand.errand_id)}:detach", post, find)
         except (NotFoundError, ProviderRejectedError):
             if not await self._cards.is_detached(card_id):
                 raise
         async with self._sessions.begin() as session:
             await PaymentMethodRepository(session).detach(errand.resource_id)
-        return ErrandResult(resource_id=errand.resource_id)
+        return StripeOperationResult(resource_id=errand.resource_id)
 
     async def _attach(
         self,
-        errand: StripeErrand,
+        errand: StripeOperation,
         card_id: str,
         stripe_customer_id: str,
-    ) -> CardSeen:
-        async def post(key: str) -> CardSeen:
+    ) -> CardSnapshot:
+        async def post(key: str) -> CardSnapshot:
             return await self._cards.attach(card_id, stripe_customer_id, key)
 
-        async def find() -> CardSeen | None:
+        async def find() -> CardSnapshot | None:
             try:
                 return await self._cards.attached(card_id, stripe_customer_id)
             except (ConflictError, NotFoundError):
                 return None
 
-        key = f"{errand_workflow_id(errand.errand_id)}:attach:{stripe_customer_id}"
+        key = f"{stripe_operation_workflow_id(errand.errand_id)}:attach:{stripe_customer_id}"
         try:
             return await post_once(key, post, find)
         except (NotFoundError, ProviderRejectedError) as error:
@@ -154,7 +154,7 @@ class CardActivities:
 
     async def _make_default(
         self,
-        errand: StripeErrand,
+        errand: StripeOperation,
         customer_id: str,
         card_id: str,
     ) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ class CardActivities:
 
         offered = await self._offers.offer(customer_id, card_id)
         try:
-            await post_once(f"{errand_workflow_id(errand.errand_id)}:default", post, find)
+            await post_once(f"{stripe_operation_workflow_id(errand.errand_id)}:default", post, find)
         except (NotFoundError, ProviderRejectedError):
             await self._offers.withdraw(offered, card_id)
             # Reason: says what it is if it is not theirs; else Stripe's own words count.
@@ -178,7 +178,7 @@ class CardActivities:
         return offered
 
 
-def _user_and_card(errand: StripeErrand) -> tuple[UUID, str]:
+def _user_and_card(errand: StripeOperation) -> tuple[UUID, str]:
     if errand.user_id is None or errand.stripe_payment_method_id is None:
         raise InvalidInputError("this operation needs a user and a card")
     return errand.user_id, errand.stripe_payment_method_id
@@ -198,7 +198,7 @@ class SetupIntentActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def create_setup_intent(self, errand: StripeErrand) -> ErrandResult:
+    async def create_setup_intent(self, errand: StripeOperation) -> StripeOperationResult:
         """Prepare the saving of a card in a browser.
 
         Args:
@@ -228,8 +228,8 @@ class SetupIntentActivities:
                     errand.errand_id,
                 )
 
-            key = f"{errand_workflow_id(errand.errand_id)}:setup:{stripe_customer_id}"
+            key = f"{stripe_operation_workflow_id(errand.errand_id)}:setup:{stripe_customer_id}"
             return await post_once(key, post, find)
 
         made = await owner.use(create)
-        return ErrandResult(resource_id=errand.resource_id, stripe_setup_intent_id=made)
+        return StripeOperationResult(resource_id=errand.resource_id, stripe_setup_intent_id=made)

@@ -13,10 +13,10 @@ from domain.errors import (
     ProviderRejectedError,
 )
 from domain.ids import command_key, payment_workflow_id
-from domain.payments.messages import PaymentOrder, PaymentRequest, PaymentState
+from domain.payments.messages import PaymentInput, PaymentRequest, PaymentState
 from domain.payments.rules import OPEN, PaymentStatus
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
-from services.payments.stripe_sync import PaymentView, state_of
+from services.payments.stripe_sync import PaymentSync, state_of
 from services.stripe_idempotency import finish, is_later_try, post_once
 
 log = structlog.get_logger(__name__)
@@ -30,12 +30,12 @@ _FINAL_CODES = frozenset({"amount_too_large", "amount_too_small", "invalid_charg
 class PaymentRowActivities:
     """Creates a payment's row, and shows its parked step there."""
 
-    def __init__(self, sessions: Sessions, view: PaymentView) -> None:
+    def __init__(self, sessions: Sessions, view: PaymentSync) -> None:
         self._sessions = sessions
         self._view = view
 
     @activity.defn
-    async def open_payment(self, order: PaymentOrder) -> PaymentState | None:
+    async def open_payment(self, order: PaymentInput) -> PaymentState | None:
         """Write the row before anything is asked of Stripe, or find the one that is there.
 
         Args:
@@ -64,7 +64,7 @@ class PaymentRowActivities:
             return state_of(row)
 
     @activity.defn
-    async def park_payment(self, order: PaymentOrder) -> PaymentState:
+    async def park_payment(self, order: PaymentInput) -> PaymentState:
         """Show which step is parked.
 
         Args:
@@ -82,11 +82,11 @@ class PaymentRowActivities:
 class PaymentActivities:
     """A payment at Stripe and its row here, brought to agree."""
 
-    def __init__(self, view: PaymentView) -> None:
+    def __init__(self, view: PaymentSync) -> None:
         self._view = view
 
     @activity.defn
-    async def pay(self, order: PaymentOrder) -> PaymentState:
+    async def pay(self, order: PaymentInput) -> PaymentState:
         """Charge the card once, however often this is tried.
 
         Args:
@@ -124,7 +124,7 @@ class PaymentActivities:
         return state
 
     @activity.defn
-    async def look_at_payment(self, order: PaymentOrder) -> PaymentState:
+    async def look_at_payment(self, order: PaymentInput) -> PaymentState:
         """Bring the row up to what Stripe says.
 
         Args:
@@ -181,11 +181,11 @@ class PaymentActivities:
 class PaymentCancelActivities:
     """Payments canceled, at Stripe first."""
 
-    def __init__(self, view: PaymentView) -> None:
+    def __init__(self, view: PaymentSync) -> None:
         self._view = view
 
     @activity.defn
-    async def cancel_payment(self, order: PaymentOrder) -> PaymentState:
+    async def cancel_payment(self, order: PaymentInput) -> PaymentState:
         """Cancel a payment, unless it was made meanwhile.
 
         Args:

@@ -8,10 +8,10 @@ import structlog
 from temporalio import activity
 
 from domain.errors import NotFoundError, ProviderRejectedError
-from domain.payments.messages import Refunded, RefundOrder
+from domain.payments.messages import RefundInput, RefundOutcome
 from domain.payments.rules import RefundStatus
-from services.payments.refund_reservations import RefundBook, Reserved
-from services.payments.stripe_sync import PaymentView
+from services.payments.refund_reservations import RefundReservation, RefundReservations
+from services.payments.stripe_sync import PaymentSync
 from services.stripe_idempotency import finish, post_once
 
 log = structlog.get_logger(__name__)
@@ -20,12 +20,12 @@ log = structlog.get_logger(__name__)
 class RefundActivities:
     """Refunds, each made once."""
 
-    def __init__(self, view: PaymentView, book: RefundBook) -> None:
+    def __init__(self, view: PaymentSync, book: RefundReservations) -> None:
         self._view = view
         self._book = book
 
     @activity.defn
-    async def refund_payment(self, order: RefundOrder) -> Refunded:
+    async def refund_payment(self, order: RefundInput) -> RefundOutcome:
         """Pay back once per refund id, however often this is tried.
 
         Args:
@@ -60,7 +60,7 @@ class RefundActivities:
         await self._view.look(order.payment_id, intent_id)
         return await self._book.made(order)
 
-    async def _send(self, order: RefundOrder, reserved: Reserved) -> None:
+    async def _send(self, order: RefundInput, reserved: RefundReservation) -> None:
         intent_id, amount_cents = reserved.stripe_payment_intent_id, reserved.refund.amount_cents
 
         async def post(key: str) -> bool:
@@ -72,6 +72,6 @@ class RefundActivities:
 
         await post_once(f"refund-{order.refund_id}", post, find)
 
-    async def _is_made(self, order: RefundOrder, stripe_payment_intent_id: str) -> bool:
+    async def _is_made(self, order: RefundInput, stripe_payment_intent_id: str) -> bool:
         seen = await self._view.refunds.list(stripe_payment_intent_id)
         return any(each.refund_id == order.refund_id for each in seen)

@@ -8,11 +8,11 @@ from database.subscriptions.subscription_events import SubscriptionEventReposito
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError
 from domain.ids import command_key, subscription_workflow_id
-from domain.subscriptions.events import note_of_status
+from domain.subscriptions.events import status_event
 from domain.subscriptions.lifecycle import SubscriptionStatus
-from domain.subscriptions.messages import Refreshed, SubscriptionOrder
+from domain.subscriptions.messages import SubscriptionInput, SyncResult
 from services.stripe_idempotency import post_once
-from services.subscriptions.stripe_sync import SubscriptionDesk
+from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of
 
 log = structlog.get_logger(__name__)
@@ -24,11 +24,11 @@ class SubscriptionCommandActivities:
     Without the command's id an older answer of the same purpose would be replayed.
     """
 
-    def __init__(self, desk: SubscriptionDesk) -> None:
+    def __init__(self, desk: SubscriptionSync) -> None:
         self._desk = desk
 
     @activity.defn
-    async def cancel_subscription(self, order: SubscriptionOrder) -> Refreshed:
+    async def cancel_subscription(self, order: SubscriptionInput) -> SyncResult:
         """Cancel at once, and void all that is still open.
 
         It reads as little as it can: whatever shape a subscription has, its customer can leave.
@@ -53,7 +53,7 @@ class SubscriptionCommandActivities:
         return ended.model_copy(update={"has_open_invoices": voided is None})
 
     @activity.defn
-    async def change_payment_method(self, order: SubscriptionOrder) -> Refreshed:
+    async def change_payment_method(self, order: SubscriptionInput) -> SyncResult:
         """Make another card the subscription's own.
 
         Args:
@@ -91,10 +91,10 @@ class SubscriptionCommandActivities:
 
     async def _write_end(
         self,
-        order: SubscriptionOrder,
+        order: SubscriptionInput,
         stripe_id: str | None,
         voided: list[str],
-    ) -> Refreshed:
+    ) -> SyncResult:
         async with self._desk.sessions.begin() as session:
             row = await SubscriptionRepository(session).lock(order.subscription_id)
             if row is None:
@@ -102,7 +102,7 @@ class SubscriptionCommandActivities:
             before, after = SubscriptionStatus(row.subscription_status), SubscriptionStatus.CANCELED
             notes, seq = list(order.notes), row.last_event_seq
             if before is not after:
-                notes.append(note_of_status(before, after, seq, order.summary))
+                notes.append(status_event(before, after, seq, order.summary))
             row.stripe_subscription_id = stripe_id
             row.subscription_status = after
             row.canceled_at = row.canceled_at or order.at
@@ -113,9 +113,9 @@ class SubscriptionCommandActivities:
             events = SubscriptionEventRepository(session)
             await events.append(order.subscription_id, notes)
             latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
-            return Refreshed(state=await state_of(session, row, latest))
+            return SyncResult(state=await state_of(session, row, latest))
 
 
-def _key(order: SubscriptionOrder, purpose: str) -> str:
+def _key(order: SubscriptionInput, purpose: str) -> str:
     workflow_id = subscription_workflow_id(order.subscription_id)
     return command_key(workflow_id, purpose, order.command.command_id if order.command else "")

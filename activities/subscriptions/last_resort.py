@@ -5,16 +5,16 @@ from temporalio import activity
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
 from domain.ids import late_refund_id, payment_retry_workflow_id, subscription_workflow_id
-from domain.payment_retries.messages import LastResortOrder
+from domain.payment_retries.messages import LastResortInput
 from domain.payment_retries.policy import LastResort
-from domain.payments.messages import RefundOrder
-from domain.subscriptions.events import note_of_last_resort
+from domain.payments.messages import RefundInput
+from domain.subscriptions.events import last_resort_event
 from domain.subscriptions.lifecycle import FINAL, SubscriptionStatus
-from domain.subscriptions.messages import Refreshed, SubscriptionOrder
-from domain.subscriptions.snapshots import SubscriptionSeen
-from services.payments.commands import PaymentDesk
+from domain.subscriptions.messages import SubscriptionInput, SyncResult
+from domain.subscriptions.snapshots import SubscriptionSnapshot
+from services.payments.commands import PaymentCommands
 from services.stripe_idempotency import is_later_try, post_once
-from services.subscriptions.stripe_sync import SubscriptionDesk
+from services.subscriptions.stripe_sync import SubscriptionSync
 
 _PAID_UP = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
 PAID_TOO_LATE = "paid after the subscription had ended"
@@ -23,12 +23,12 @@ PAID_TOO_LATE = "paid after the subscription had ended"
 class LastResortActivities:
     """Gives up invoices, and the subscriptions that they belong to, as the policy says."""
 
-    def __init__(self, desk: SubscriptionDesk, payments: PaymentDesk) -> None:
+    def __init__(self, desk: SubscriptionSync, payments: PaymentCommands) -> None:
         self._desk = desk
         self._payments = payments
 
     @activity.defn
-    async def carry_out_last_resort(self, order: SubscriptionOrder) -> Refreshed:
+    async def carry_out_last_resort(self, order: SubscriptionInput) -> SyncResult:
         """Do what the policy says when all retries have failed; asks the present state first.
 
         Args:
@@ -50,7 +50,7 @@ class LastResortActivities:
         seen = await self._desk.subscriptions.status(stripe_id)
         # Reason: marked uncollectible by us, it only looks as if it were paid up.
         is_invoice_only = seen.subscription_status in _PAID_UP and not is_marked
-        note = note_of_last_resort(wanted, is_invoice_only=is_invoice_only)
+        note = last_resort_event(wanted, is_invoice_only=is_invoice_only)
         order = order.model_copy(update={"notes": (*order.notes, note)})
         written_off = None
         if wanted.last_resort is LastResort.MARK_UNCOLLECTIBLE:
@@ -65,7 +65,7 @@ class LastResortActivities:
         return await self._desk.look(order, stripe_id, written_off_invoice_id=written_off)
 
     @activity.defn
-    async def void_invoices(self, order: SubscriptionOrder) -> Refreshed:
+    async def void_invoices(self, order: SubscriptionInput) -> SyncResult:
         """Void older invoices that the policy gives up once a newer one is closed.
 
         Args:
@@ -82,7 +82,7 @@ class LastResortActivities:
         return await self._desk.look(order, await self._desk.stripe_id(order))
 
     @activity.defn
-    async def void_all_invoices(self, order: SubscriptionOrder) -> Refreshed:
+    async def void_all_invoices(self, order: SubscriptionInput) -> SyncResult:
         """Void all that is still open of a subscription that was canceled.
 
         Args:
@@ -100,7 +100,7 @@ class LastResortActivities:
         return await self._desk.look(order, stripe_id)
 
     @activity.defn
-    async def refund_payments(self, order: SubscriptionOrder) -> Refreshed:
+    async def refund_payments(self, order: SubscriptionInput) -> SyncResult:
         """Pay back what was paid for a subscription that we had ended.
 
         Args:
@@ -113,7 +113,7 @@ class LastResortActivities:
             ApplicationError: Stripe refused, or the answer is late.
         """
         for payment_id in order.payment_ids:
-            refund = RefundOrder(
+            refund = RefundInput(
                 payment_id=payment_id,
                 refund_id=late_refund_id(payment_id),
                 reason=PAID_TOO_LATE,
@@ -127,13 +127,13 @@ class LastResortActivities:
                     raise  # else a refund of all that was left is on its way
         return await self._desk.look(order, await self._desk.stripe_id(order))
 
-    async def _is_marked_by_us(self, order: SubscriptionOrder, wanted: LastResortOrder) -> bool:
+    async def _is_marked_by_us(self, order: SubscriptionInput, wanted: LastResortInput) -> bool:
         if wanted.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
             return False  # support has given it up
         row = await self._desk.row(order)
         return row.is_written_off or order.is_repeated or is_later_try()
 
-    async def _mark_uncollectible(self, wanted: LastResortOrder) -> None:
+    async def _mark_uncollectible(self, wanted: LastResortInput) -> None:
         async def post(key: str) -> str:
             await self._desk.invoices.mark_uncollectible(wanted.stripe_invoice_id, key)
             return "uncollectible"
@@ -146,15 +146,15 @@ class LastResortActivities:
         status = await self._desk.invoices.status(stripe_invoice_id)
         return None if status == "open" else status
 
-    async def _give_up_invoice(self, wanted: LastResortOrder) -> None:
+    async def _give_up_invoice(self, wanted: LastResortInput) -> None:
         if wanted.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
             await self._desk.void(wanted.stripe_invoice_id, _key(wanted.stripe_invoice_id, "void"))
 
     async def _end(
         self,
-        order: SubscriptionOrder,
-        wanted: LastResortOrder,
-        seen: SubscriptionSeen,
+        order: SubscriptionInput,
+        wanted: LastResortInput,
+        seen: SubscriptionSnapshot,
     ) -> None:
         end, stripe_id = wanted.last_resort, seen.stripe_subscription_id
         if end is LastResort.MARK_UNCOLLECTIBLE:

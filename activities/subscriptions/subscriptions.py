@@ -14,26 +14,26 @@ from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.messages import (
-    Refreshed,
-    SubscriptionOrder,
+    SubscriptionInput,
     SubscriptionRequest,
     SubscriptionState,
+    SyncResult,
 )
 from domain.subscriptions.selling import already_subscribed, check_currency
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
-from services.subscriptions.stripe_sync import SubscriptionDesk
+from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of, unchanged
 
 
 class SubscriptionActivities:
     """A subscription at Stripe and its view here, brought to agree."""
 
-    def __init__(self, desk: SubscriptionDesk) -> None:
+    def __init__(self, desk: SubscriptionSync) -> None:
         self._desk = desk
 
     @activity.defn
-    async def create_subscription(self, order: SubscriptionOrder) -> Refreshed:
+    async def create_subscription(self, order: SubscriptionInput) -> SyncResult:
         """Create the subscription at Stripe once, however often this is tried.
 
         Args:
@@ -60,7 +60,7 @@ class SubscriptionActivities:
         return await self._desk.look(order, stripe_id)
 
     @activity.defn
-    async def refresh_subscription(self, order: SubscriptionOrder) -> Refreshed:
+    async def refresh_subscription(self, order: SubscriptionInput) -> SyncResult:
         """Look at Stripe and bring the view up to date.
 
         Args:
@@ -80,7 +80,7 @@ class SubscriptionActivities:
 
     async def _create(
         self,
-        order: SubscriptionOrder,
+        order: SubscriptionInput,
         request: SubscriptionRequest,
         stripe_customer_id: str,
     ) -> str:
@@ -112,7 +112,7 @@ class SubscriptionRowActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def open_subscription(self, order: SubscriptionOrder) -> SubscriptionState | None:
+    async def open_subscription(self, order: SubscriptionInput) -> SubscriptionState | None:
         """Write the row before anything is asked of Stripe, or find the one that is there.
 
         Args:
@@ -137,7 +137,7 @@ class SubscriptionRowActivities:
             return await state_of(session, row, latest)
 
     @activity.defn
-    async def park_subscription(self, order: SubscriptionOrder) -> SubscriptionState:
+    async def park_subscription(self, order: SubscriptionInput) -> SubscriptionState:
         """Show which steps are parked.
 
         Args:
@@ -162,7 +162,7 @@ class SubscriptionRowActivities:
 
 async def _insert(
     session: AsyncSession,
-    order: SubscriptionOrder,
+    order: SubscriptionInput,
     request: SubscriptionRequest,
 ) -> None:
     """Write the row by the rules of selling; two starts of one user wait for each other."""
@@ -184,7 +184,7 @@ async def _insert(
 
 async def _check(
     session: AsyncSession,
-    order: SubscriptionOrder,
+    order: SubscriptionInput,
     request: SubscriptionRequest,
 ) -> None:
     """Refuse what the user may not have beside what they have by now."""

@@ -10,7 +10,7 @@ from adapters.llm.anthropic_request import wire_request
 from adapters.llm.asking import ask
 from adapters.llm.errors import (
     STATUSES,
-    Fault,
+    ProviderFault,
     is_unsent,
 )
 from adapters.llm.provider import CONNECT_SECONDS, Incoming, OnText, Progress
@@ -79,27 +79,27 @@ class AnthropicModels:
         """Return what reads the bodies of a stream."""
         return AnthropicAnswer(incoming)
 
-    def fault_of(self, error: Exception) -> Fault | None:
+    def fault_of(self, error: Exception) -> ProviderFault | None:
         """Return what an error of the SDK stands for; None for any other error."""
         match error:
             case anthropic.APIStatusError():
                 return _fault_of(error)
             case anthropic.APIConnectionError():
-                return Fault(was_sent=not is_unsent(error))
+                return ProviderFault(was_sent=not is_unsent(error))
             case anthropic.APIError():
                 return _fault_within(error)
             case _:
                 return None
 
 
-def _fault_of(error: anthropic.APIStatusError) -> Fault:
+def _fault_of(error: anthropic.APIStatusError) -> ProviderFault:
     # Reason: an error within a stream comes with the status of the stream, which is 200.
     is_within = error.status_code < 400
     codes = (a_text(error.error_code), a_text(error.type))
     status = STATUSES.get(codes[1], 500) if is_within else error.status_code
     words = a_text(error.api_message) or a_text(error.message)
-    return Fault(status, words, codes, error.response.headers)
+    return ProviderFault(status, words, codes, error.response.headers)
 
 
-def _fault_within(error: anthropic.APIError) -> Fault:
-    return Fault(500, a_text(error.message))
+def _fault_within(error: anthropic.APIError) -> ProviderFault:
+    return ProviderFault(500, a_text(error.message))

@@ -9,8 +9,8 @@ import structlog
 from adapters.llm.errors import (
     BROKEN_CONNECTION,
     MALFORMED,
-    Fault,
-    FaultError,
+    ProviderFault,
+    ProviderFaultError,
     incomplete,
     is_too_long,
     translated,
@@ -64,7 +64,7 @@ class Wire(Protocol):
         """Return what reads the bodies of a stream."""
         ...
 
-    def fault_of(self, error: Exception) -> Fault | None:
+    def fault_of(self, error: Exception) -> ProviderFault | None:
         """Return what an error of the SDK stands for; None for any other error."""
         ...
 
@@ -134,7 +134,7 @@ def _our_errors(wire: Wire, model: str, progress: Progress) -> Iterator[None]:
         yield
     except ApplicationError:
         raise
-    except FaultError as error:
+    except ProviderFaultError as error:
         fault = error.fault
     except Exception as error:
         found = wire.fault_of(error)
@@ -142,7 +142,7 @@ def _our_errors(wire: Wire, model: str, progress: Progress) -> Iterator[None]:
             # Reason: whatever an SDK stumbles over is an answer of some shape; the log has it.
             log.exception("model_answer_unreadable", model=model)
             raise unreadable(model, progress) from None
-        fault = found or Fault()
+        fault = found or ProviderFault()
     else:
         return
     raise translated(fault, model, progress) from None

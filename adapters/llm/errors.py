@@ -75,7 +75,7 @@ _NAME = re.compile(r"[\w.:-]{1,64}")
 
 
 @dataclass(frozen=True)
-class Fault:
+class ProviderFault:
     """What a provider answered instead of an answer.
 
     Args:
@@ -105,10 +105,10 @@ def is_unsent(error: Exception) -> bool:
     return isinstance(error.__cause__, _UNCONNECTED)
 
 
-class FaultError(Exception):
+class ProviderFaultError(Exception):
     """An error that a provider sent as the body of a success."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: ProviderFault) -> None:
         super().__init__()
         self.fault = fault
 
@@ -120,7 +120,7 @@ def refuse_error(body: Any) -> None:
         body: What came with a success.
 
     Raises:
-        FaultError: There is one.
+        ProviderFaultError: There is one.
     """
     found = an_object(body).get("error")
     if not found:
@@ -129,10 +129,10 @@ def refuse_error(body: Any) -> None:
     code, kind = error.get("code"), a_text(error.get("type"))
     status = int(str(code)) if str(code).isdigit() else STATUSES.get(kind, 500)
     message = a_text(error.get("message")) or a_text(found)
-    raise FaultError(Fault(status, message, (a_text(code), kind)))
+    raise ProviderFaultError(ProviderFault(status, message, (a_text(code), kind)))
 
 
-def translated(fault: Fault, model: str, progress: Progress) -> ApplicationError:
+def translated(fault: ProviderFault, model: str, progress: Progress) -> ApplicationError:
     """Make our error of a provider's.
 
     Args:
@@ -162,7 +162,7 @@ def translated(fault: Fault, model: str, progress: Progress) -> ApplicationError
     return error
 
 
-def _refused(fault: Fault, details: dict[str, Any]) -> ApplicationError | None:
+def _refused(fault: ProviderFault, details: dict[str, Any]) -> ApplicationError | None:
     """Return what no other attempt changes; None if waiting may help."""
     names, status, words = {code for code in fault.codes if code}, fault.status, fault.message
     text, code = "the provider refused the request", "model_rejected"
@@ -200,7 +200,7 @@ def _unanswered(
     return ProviderUnavailableError(text, code, details)
 
 
-def _unavailable(fault: Fault, details: dict[str, Any]) -> ProviderUnavailableError:
+def _unavailable(fault: ProviderFault, details: dict[str, Any]) -> ProviderUnavailableError:
     if fault.status == 429:
         text, code = "the provider asks us to slow down", "model_rate_limited"
     else:
@@ -208,7 +208,7 @@ def _unavailable(fault: Fault, details: dict[str, Any]) -> ProviderUnavailableEr
     return ProviderUnavailableError(text, code, details)
 
 
-def is_too_long(fault: Fault) -> bool:
+def is_too_long(fault: ProviderFault) -> bool:
     """Tell whether a request was refused for its length."""
     if fault.status == 413 or {code for code in fault.codes if code} & _TOO_LONG_CODES:
         return True
@@ -246,7 +246,7 @@ def _so_far(model: str, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _details(fault: Fault, model: str, progress: Progress) -> dict[str, Any]:
+def _details(fault: ProviderFault, model: str, progress: Progress) -> dict[str, Any]:
     details = _so_far(model, progress)
     if fault.status is not None:
         details["provider_status"] = fault.status

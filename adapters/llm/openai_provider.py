@@ -8,7 +8,7 @@ import openai
 
 from adapters.llm.asking import ask
 from adapters.llm.errors import (
-    Fault,
+    ProviderFault,
     is_unsent,
 )
 from adapters.llm.openai_answer import OpenAIAnswer
@@ -77,13 +77,13 @@ class OpenAIModels:
         """Return what reads the bodies of a stream."""
         return OpenAIAnswer(incoming)
 
-    def fault_of(self, error: Exception) -> Fault | None:
+    def fault_of(self, error: Exception) -> ProviderFault | None:
         """Return what an error of the SDK stands for; None for any other error."""
         match error:
             case openai.APIStatusError():
                 return _fault_of(error)
             case openai.APIConnectionError():
-                return Fault(was_sent=not is_unsent(error))
+                return ProviderFault(was_sent=not is_unsent(error))
             case openai.APIError():
                 return _fault_within(error)
             case _:
@@ -122,13 +122,13 @@ def limit_name(url: str) -> str:
     return "max_completion_tokens" if host.endswith(_OPENAI_HOSTS) else "max_tokens"
 
 
-def _fault_of(error: openai.APIStatusError) -> Fault:
+def _fault_of(error: openai.APIStatusError) -> ProviderFault:
     codes = (a_text(error.code), a_text(error.type))
     words, headers = a_text(error.message), error.response.headers
-    return Fault(error.status_code, words, codes, headers, param=error.param)
+    return ProviderFault(error.status_code, words, codes, headers, param=error.param)
 
 
-def _fault_within(error: openai.APIError) -> Fault:
+def _fault_within(error: openai.APIError) -> ProviderFault:
     # Reason: an error within a stream has no status; vLLM gives it as its code.
     status = int(error.code) if error.code and error.code.isdigit() else 500
-    return Fault(status, a_text(error.message), (error.code, a_text(error.type)))
+    return ProviderFault(status, a_text(error.message), (error.code, a_text(error.type)))

@@ -29,7 +29,7 @@ async def bodies(stream: Stream) -> AsyncIterator[object]:
         The body of each event; the only one of an answer that does not stream.
 
     Raises:
-        FaultError: The only one is an error.
+        ProviderFaultError: The only one is an error.
     """
     kind = stream.response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":

@@ -5,7 +5,7 @@ import stripe
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, object_id, required
 from domain.errors import ConflictError, InvalidInputError, NotFoundError
-from domain.payments.snapshots import CardSeen, ChargeableSeen
+from domain.payments.snapshots import CardSnapshot, ChargeableSnapshot
 
 
 class StripeCards:
@@ -19,7 +19,7 @@ class StripeCards:
         stripe_payment_method_id: str,
         stripe_customer_id: str,
         key: str,
-    ) -> CardSeen:
+    ) -> CardSnapshot:
         """Attach a card.
 
         Raises:
@@ -32,9 +32,11 @@ class StripeCards:
                 {"customer": stripe_customer_id},
                 {"idempotency_key": key},
             )
-        return card_seen(attached)
+        return card_snapshot(attached)
 
-    async def attached(self, stripe_payment_method_id: str, stripe_customer_id: str) -> CardSeen:
+    async def attached(
+        self, stripe_payment_method_id: str, stripe_customer_id: str
+    ) -> CardSnapshot:
         """Return a card that is attached to this customer, or say what it is instead.
 
         Raises:
@@ -51,7 +53,7 @@ class StripeCards:
             raise ConflictError(message, "payment_method_unusable")
         if owner != stripe_customer_id:
             raise NotFoundError("there is no such payment method")
-        return card_seen(found)
+        return card_snapshot(found)
 
     async def use_card(
         self,
@@ -90,7 +92,7 @@ class StripeCards:
             return True
         return found.stripe_customer_id is None
 
-    async def chargeable(self, stripe_payment_method_id: str) -> ChargeableSeen:
+    async def chargeable(self, stripe_payment_method_id: str) -> ChargeableSnapshot:
         """Return a payment method of any type.
 
         Raises:
@@ -100,14 +102,14 @@ class StripeCards:
         with translate_stripe_errors():
             found = await self._client.v1.payment_methods.retrieve_async(stripe_payment_method_id)
         kind = field(found, "type") or "card"
-        return ChargeableSeen(
+        return ChargeableSnapshot(
             stripe_payment_method_id=required(found, "id"),
             stripe_customer_id=object_id(field(found, "customer")),
             fingerprint=field(found, f"{kind}.fingerprint") or required(found, "id"),
         )
 
 
-def card_seen(found: stripe.PaymentMethod) -> CardSeen:
+def card_snapshot(found: stripe.PaymentMethod) -> CardSnapshot:
     """Return what the product sees of a card.
 
     Raises:
@@ -116,7 +118,7 @@ def card_seen(found: stripe.PaymentMethod) -> CardSeen:
     card = field(found, "card")
     if card is None:
         raise InvalidInputError("only cards are supported", "unsupported_payment_method")
-    return CardSeen(
+    return CardSnapshot(
         stripe_payment_method_id=required(found, "id"),
         brand=field(card, "brand") or "unknown",
         last4=field(card, "last4") or "",

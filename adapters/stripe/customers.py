@@ -4,10 +4,10 @@ from uuid import UUID
 
 import stripe
 
-from adapters.stripe.cards import card_seen
+from adapters.stripe.cards import card_snapshot
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, object_id, required
-from domain.payments.snapshots import CustomerSeen
+from domain.payments.snapshots import CustomerSnapshot
 
 PAGE_SIZE = 100
 
@@ -36,7 +36,7 @@ class StripeCustomers:
             )
         return str(required(made, "id"))
 
-    async def read(self, stripe_customer_id: str) -> CustomerSeen:
+    async def read(self, stripe_customer_id: str) -> CustomerSnapshot:
         """Return a customer with the cards that are attached.
 
         Raises:
@@ -46,13 +46,13 @@ class StripeCustomers:
         with translate_stripe_errors():
             found = await self._client.v1.customers.retrieve_async(stripe_customer_id)
             if field(found, "deleted"):
-                return CustomerSeen(stripe_customer_id=stripe_customer_id, is_deleted=True)
+                return CustomerSnapshot(stripe_customer_id=stripe_customer_id, is_deleted=True)
             page = await self._client.v1.customers.payment_methods.list_async(
                 stripe_customer_id,
                 {"type": "card", "limit": PAGE_SIZE},
             )
-            cards = [card_seen(card) async for card in page.auto_paging_iter()]
-        return CustomerSeen(
+            cards = [card_snapshot(card) async for card in page.auto_paging_iter()]
+        return CustomerSnapshot(
             stripe_customer_id=stripe_customer_id,
             currency_code=field(found, "currency"),
             default_card_id=object_id(field(found, "invoice_settings.default_payment_method")),

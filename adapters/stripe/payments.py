@@ -9,7 +9,7 @@ from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import code_of_failure, field, metadata_id, required
 from domain.errors import CardDeclinedError
 from domain.payments.messages import PaymentRequest
-from domain.payments.snapshots import IntentSeen
+from domain.payments.snapshots import IntentSnapshot
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams
@@ -80,7 +80,7 @@ class StripePayments:
                     return str(required(found, "id"))
         return None
 
-    async def read(self, stripe_payment_intent_id: str) -> IntentSeen:
+    async def read(self, stripe_payment_intent_id: str) -> IntentSnapshot:
         """Return an intent.
 
         Raises:
@@ -88,7 +88,7 @@ class StripePayments:
         """
         with translate_stripe_errors():
             found = await self._client.v1.payment_intents.retrieve_async(stripe_payment_intent_id)
-        return _intent_seen(found)
+        return _intent_snapshot(found)
 
     async def cancel(self, stripe_payment_intent_id: str, is_expired: bool, key: str) -> None:
         """Cancel an intent.
@@ -104,9 +104,9 @@ class StripePayments:
             )
 
 
-def _intent_seen(found: stripe.PaymentIntent) -> IntentSeen:
+def _intent_snapshot(found: stripe.PaymentIntent) -> IntentSnapshot:
     failure = field(found, "last_payment_error")
-    return IntentSeen(
+    return IntentSnapshot(
         stripe_payment_intent_id=required(found, "id"),
         intent_status=required(found, "status"),
         amount_cents=field(found, "amount") or 0,

@@ -6,8 +6,8 @@ import stripe
 
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, required
-from domain.payments.messages import RefundOrder
-from domain.payments.snapshots import RefundSeen
+from domain.payments.messages import RefundInput
+from domain.payments.snapshots import RefundSnapshot
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
@@ -26,7 +26,7 @@ class StripeRefunds:
     async def create(
         self,
         stripe_payment_intent_id: str,
-        order: RefundOrder,
+        order: RefundInput,
         amount_cents: int,
         key: str,
     ) -> None:
@@ -55,17 +55,17 @@ class StripeRefunds:
         with translate_stripe_errors():
             await self._client.v1.refunds.create_async(params, {"idempotency_key": key})
 
-    async def list(self, stripe_payment_intent_id: str) -> tuple[RefundSeen, ...]:
+    async def list(self, stripe_payment_intent_id: str) -> tuple[RefundSnapshot, ...]:
         """Return a payment's refunds, newest first."""
         with translate_stripe_errors():
             page = await self._client.v1.refunds.list_async(
                 {"payment_intent": stripe_payment_intent_id, "limit": _LIMIT},
             )
-            return tuple([_refund_seen(found) async for found in page.auto_paging_iter()])
+            return tuple([_refund_snapshot(found) async for found in page.auto_paging_iter()])
 
 
-def _refund_seen(found: stripe.Refund) -> RefundSeen:
-    return RefundSeen(
+def _refund_snapshot(found: stripe.Refund) -> RefundSnapshot:
+    return RefundSnapshot(
         stripe_refund_id=required(found, "id"),
         refund_id=metadata_id(found, "refund_id"),
         amount_cents=field(found, "amount") or 0,

@@ -39,7 +39,7 @@ class StripeSetup:
         """Return all webhook endpoints of the account."""
         with translate_stripe_errors():
             page = await self._client.v1.webhook_endpoints.list_async({"limit": PAGE_SIZE})
-            return [_endpoint_seen(found) async for found in page.auto_paging_iter()]
+            return [_endpoint_snapshot(found) async for found in page.auto_paging_iter()]
 
     async def make_endpoint(self, url: str, key: str) -> EndpointMade:
         """Make an endpoint of the pinned version that is told of what the product handles.
@@ -87,7 +87,7 @@ class StripeSetup:
             page = await self._client.v1.billing_portal.configurations.list_async(
                 {"limit": PAGE_SIZE},
             )
-            return [_portal_seen(found) async for found in page.auto_paging_iter()]
+            return [_portal_snapshot(found) async for found in page.auto_paging_iter()]
 
     async def make_portal(self, key: str) -> str:
         """Make a configuration with what the product needs, and return its id."""
@@ -108,7 +108,7 @@ class StripeSetup:
             )
 
 
-def _endpoint_seen(found: object) -> EndpointSnapshot:
+def _endpoint_snapshot(found: object) -> EndpointSnapshot:
     return EndpointSnapshot(
         endpoint_id=required(found, "id"),
         url=field(found, "url") or "",
@@ -119,7 +119,7 @@ def _endpoint_seen(found: object) -> EndpointSnapshot:
     )
 
 
-def _portal_seen(found: object) -> PortalSnapshot:
+def _portal_snapshot(found: object) -> PortalSnapshot:
     offered = {
         name
         for name, wanted in _PORTAL.items()

@@ -14,16 +14,16 @@ from adapters.stripe.reading import (
     to_datetime,
     unreadable,
 )
-from domain.payments.snapshots import PaymentSeen
+from domain.payments.snapshots import PaymentSnapshot
 from domain.subscriptions.lifecycle import SubscriptionStatus
-from domain.subscriptions.snapshots import InvoiceSeen, SubscriptionSeen
+from domain.subscriptions.snapshots import InvoiceSnapshot, SubscriptionSnapshot
 
 
-def subscription_seen(
+def subscription_snapshot(
     found: stripe.Subscription,
-    invoices: Iterable[InvoiceSeen] = (),
+    invoices: Iterable[InvoiceSnapshot] = (),
     deleted_invoice_ids: Iterable[str] = (),
-) -> SubscriptionSeen:
+) -> SubscriptionSnapshot:
     """Return what the product sees of a subscription.
 
     One with several items is shown by its first; one that is billed by use has no quantity.
@@ -33,7 +33,7 @@ def subscription_seen(
     """
     items = entries(found, "items")
     item = items[0] if items else None
-    return SubscriptionSeen(
+    return SubscriptionSnapshot(
         stripe_subscription_id=required(found, "id"),
         stripe_customer_id=object_id(field(found, "customer")) or "",
         subscription_status=_status(found),
@@ -52,7 +52,7 @@ def subscription_seen(
     )
 
 
-def invoice_seen(found: stripe.Invoice, more_lines: Iterable[object] = ()) -> InvoiceSeen:
+def invoice_snapshot(found: stripe.Invoice, more_lines: Iterable[object] = ()) -> InvoiceSnapshot:
     """Return what the product sees of an invoice; its payments must be expanded.
 
     Args:
@@ -63,7 +63,7 @@ def invoice_seen(found: stripe.Invoice, more_lines: Iterable[object] = ()) -> In
         UnreadableAnswerError: It has no id.
     """
     start, end = period_of(found, [*entries(found, "lines"), *more_lines])
-    return InvoiceSeen(
+    return InvoiceSnapshot(
         stripe_invoice_id=required(found, "id"),
         invoice_status=field(found, "status") or "draft",
         billing_reason=field(found, "billing_reason"),
@@ -110,12 +110,12 @@ def period_of(found: stripe.Invoice, lines: Iterable[object]) -> tuple[datetime,
     return required_time(owner, f"{prefix}start"), required_time(owner, f"{prefix}end")
 
 
-def _payments(found: stripe.Invoice) -> Iterator[PaymentSeen]:
+def _payments(found: stripe.Invoice) -> Iterator[PaymentSnapshot]:
     for entry in entries(found, "payments"):
         # Reason: what was paid out of band is a payment record, and has no intent.
         intent_id = object_id(field(entry, "payment.payment_intent"))
         if intent_id is not None:
-            yield PaymentSeen(
+            yield PaymentSnapshot(
                 stripe_payment_intent_id=intent_id,
                 amount_cents=field(entry, "amount_paid") or field(entry, "amount_requested") or 0,
                 is_succeeded=field(entry, "status") == "paid",

@@ -6,9 +6,9 @@ import stripe
 
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, required
-from adapters.stripe.snapshots import invoice_seen, is_period_line, shows_period
+from adapters.stripe.snapshots import invoice_snapshot, is_period_line, shows_period
 from domain.errors import NotFoundError
-from domain.subscriptions.snapshots import InvoiceSeen, KnownInvoices
+from domain.subscriptions.snapshots import InvoiceSnapshot, KnownInvoices
 
 # Reason: more than one period's invoices, and little to read again and again.
 INVOICE_PAGE_SIZE = 12
@@ -25,7 +25,7 @@ class SubscriptionInvoices:
         self,
         stripe_subscription_id: str,
         known: KnownInvoices,
-    ) -> tuple[Sequence[InvoiceSeen], Sequence[str]]:
+    ) -> tuple[Sequence[InvoiceSnapshot], Sequence[str]]:
         """Return all invoices that may have changed since we looked last.
 
         Args:
@@ -53,9 +53,9 @@ class SubscriptionInvoices:
         self,
         stripe_subscription_id: str,
         known: KnownInvoices,
-    ) -> list[InvoiceSeen]:
+    ) -> list[InvoiceSnapshot]:
         """Return invoices, newest first, down to one that cannot change any more."""
-        invoices: list[InvoiceSeen] = []
+        invoices: list[InvoiceSnapshot] = []
         with translate_stripe_errors():
             page = await self._client.v1.invoices.list_async(
                 {
@@ -72,7 +72,7 @@ class SubscriptionInvoices:
                     return invoices
                 page = await page.next_page_async()
 
-    async def _invoice(self, stripe_invoice_id: str) -> InvoiceSeen | None:
+    async def _invoice(self, stripe_invoice_id: str) -> InvoiceSnapshot | None:
         """Return one invoice; None if it was deleted, as drafts can be."""
         try:
             with translate_stripe_errors():
@@ -84,15 +84,15 @@ class SubscriptionInvoices:
         except NotFoundError:
             return None
 
-    async def _seen(self, found: stripe.Invoice) -> InvoiceSeen:
+    async def _seen(self, found: stripe.Invoice) -> InvoiceSnapshot:
         """Read one invoice, and more of its lines if the first ten do not tell its period."""
         if shows_period(found):
-            return invoice_seen(found)
+            return invoice_snapshot(found)
         page = await self._client.v1.invoices.line_items.list_async(
             required(found, "id"),
             {"limit": LINE_PAGE_SIZE},
         )
         async for line in page.auto_paging_iter():
             if is_period_line(line):
-                return invoice_seen(found, [line])
-        return invoice_seen(found)
+                return invoice_snapshot(found, [line])
+        return invoice_snapshot(found)

@@ -7,12 +7,12 @@ import stripe
 
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, object_id, required
-from adapters.stripe.snapshots import subscription_seen
+from adapters.stripe.snapshots import subscription_snapshot
 from adapters.stripe.subscription_invoices import SubscriptionInvoices
 from domain.errors import NotFoundError
 from domain.subscriptions.lifecycle import FINAL
 from domain.subscriptions.messages import SubscriptionRequest
-from domain.subscriptions.snapshots import KnownInvoices, SubscriptionSeen
+from domain.subscriptions.snapshots import KnownInvoices, SubscriptionSnapshot
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams
@@ -67,7 +67,7 @@ class StripeSubscriptions:
                     return str(required(found, "id"))
         return None
 
-    async def read(self, stripe_subscription_id: str, known: KnownInvoices) -> SubscriptionSeen:
+    async def read(self, stripe_subscription_id: str, known: KnownInvoices) -> SubscriptionSnapshot:
         """Return a subscription with all invoices that may have changed since we looked last.
 
         Args:
@@ -80,9 +80,9 @@ class StripeSubscriptions:
         with translate_stripe_errors():
             found = await self._client.v1.subscriptions.retrieve_async(stripe_subscription_id)
         invoices, deleted = await self._invoices.read(stripe_subscription_id, known)
-        return subscription_seen(found, invoices, deleted)
+        return subscription_snapshot(found, invoices, deleted)
 
-    async def status(self, stripe_subscription_id: str) -> SubscriptionSeen:
+    async def status(self, stripe_subscription_id: str) -> SubscriptionSnapshot:
         """Return a subscription without its invoices.
 
         Raises:
@@ -90,7 +90,7 @@ class StripeSubscriptions:
         """
         with translate_stripe_errors():
             found = await self._client.v1.subscriptions.retrieve_async(stripe_subscription_id)
-        return subscription_seen(found)
+        return subscription_snapshot(found)
 
     async def default_card(self, stripe_subscription_id: str) -> str | None:
         """Return the subscription's own payment method, if it has one."""

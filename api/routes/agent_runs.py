@@ -13,7 +13,7 @@ from agents.limits import check_message
 from agents.registry import find_agent
 from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.lookup import acting_for, found
 from api.queries.agent_runs import read_run, read_runs, read_steps
 from api.schemas.agent_runs import AgentRunOut, ApprovalIn, NewAgentRun, RunMessageIn, StepOut
@@ -28,7 +28,7 @@ from domain.agents.approvals import ApprovalCommand, decide
 from domain.agents.runs import CLOSED, CancelRun, NewRunMessage, RunStatus
 from domain.errors import IllegalCommandError, UnavailableError, WorkflowEndedError
 from domain.ids import message_key
-from services.agents.approvals import seen_of
+from services.agents.approvals import approval_snapshot
 from workflows.agents.agent_run import AgentRunWorkflow
 
 
@@ -60,7 +60,7 @@ async def create_agent_run(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Start a run. Follow it by its stream, or read it again.
 
@@ -120,7 +120,7 @@ async def approve(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Decide a call that waits for somebody's yes; the same decision again changes nothing."""
 
@@ -129,7 +129,7 @@ async def approve(
         async with sessions() as session:
             approval = await ToolCallRepository(session).approval(body.call_id)
         is_ours = approval is not None and approval.agent_run_id == run.agent_run_id
-        seen = seen_of(approval) if approval is not None and is_ours else None
+        seen = approval_snapshot(approval) if approval is not None and is_ours else None
         if decide(seen, command, datetime.now(UTC)) is None:
             return await _now(sessions, run)
         update = AgentRunWorkflow.decide
@@ -150,7 +150,7 @@ async def add_message(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Say something more while the run goes on; its next step reads it."""
 
@@ -185,7 +185,7 @@ async def cancel_agent_run(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """End a run: a model's call at once, a tool's effect once it is complete."""
 

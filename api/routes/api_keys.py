@@ -6,7 +6,7 @@ from fastapi.responses import JSONResponse
 
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.schemas.accounts import ApiKeyOut, MadeApiKey, NewApiKey
 from api.schemas.common import Listing, problems
 from database.accounts.api_keys import ApiKeyRepository
@@ -26,7 +26,7 @@ async def create_api_key(
     body: NewApiKey,
     caller: CallerDep,
     sessions: SessionsDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Make a key with the caller's own rights. It is shown this once: only a digest is kept."""
 

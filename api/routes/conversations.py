@@ -6,7 +6,7 @@ from fastapi.responses import JSONResponse
 
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.lookup import acting_for, found, read_seq
 from api.schemas.common import Listing, problems
 from api.schemas.conversations import ConversationOut, MessageOut, NewConversation
@@ -25,7 +25,7 @@ router = ApiRouter(prefix="/conversations", tags=["conversations"])
 async def create_conversation(
     caller: CallerDep,
     sessions: SessionsDep,
-    once: OnceDep,
+    once: IdempotentDep,
     body: NewConversation | None = None,
 ) -> JSONResponse:
     """Begin a conversation; a run that names none begins one, too."""

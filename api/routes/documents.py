@@ -10,8 +10,8 @@ from adapters.temporal.calls import start_once
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
 from api.http.card_guard import masked
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
-from api.knowledge import ShelvesDep
+from api.idempotency import Claim, IdempotentDep
+from api.knowledge import KnowledgeDep
 from api.lookup import acting_for, found
 from api.schemas.common import Listing, problems
 from api.schemas.documents import DocumentOut, NewDocument
@@ -41,7 +41,7 @@ async def ingest_document(
     settings: SettingsDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Take in a text. It becomes `ready`, or `failed` with the reason."""
     user_id = await acting_for(sessions, caller, body.user_id)
@@ -84,7 +84,7 @@ async def get_document(
 
 
 @router.delete("/{document_id}", status_code=204, responses=problems(401, 404, 422, 503))
-async def delete_document(document_id: UUID, caller: CallerDep, shelves: ShelvesDep) -> None:
+async def delete_document(document_id: UUID, caller: CallerDep, shelves: KnowledgeDep) -> None:
     """Delete a document, its passages and its content. After a 503, delete it again."""
     if not await shelves.desk.delete_document(document_id, caller.scope):
         raise NotFoundError("there is no such document")

@@ -8,7 +8,7 @@ from api.lookup import acting_for, now
 from api.schemas.common import problems
 from api.schemas.entitlements import EntitlementsOut, UsedOut
 from database.agents.usage_records import UsageRepository
-from services.subscriptions.entitlements import standing_of
+from services.subscriptions.entitlements import user_entitlements
 
 router = ApiRouter(prefix="/entitlements", tags=["entitlements"])
 
@@ -25,7 +25,7 @@ async def get_entitlements(
     """
     owner_id = await acting_for(sessions, caller, user_id)
     async with sessions() as session:
-        standing = await standing_of(session, owner_id, now())
+        standing = await user_entitlements(session, owner_id, now())
         total = await UsageRepository(session).used_in(standing.periods)
     used = UsedOut(
         agent_run_count=total.agent_run_count,

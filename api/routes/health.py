@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
 
-from adapters.health import Finding
+from adapters.health import HealthResult
 from api.readiness import Readiness
 
 DATABASE = "database"
@@ -74,7 +74,7 @@ async def get_readiness(connection: HTTPConnection, response: Response) -> Readi
     return ReadinessOut(status="ready" if is_ready else "degraded", checks=checks)
 
 
-def _check(finding: Finding) -> Check:
+def _check(finding: HealthResult) -> Check:
     return Check(
         status="ok" if finding.is_up else "down",
         latency_ms=finding.latency_ms,

@@ -7,7 +7,7 @@ from fastapi import Query
 
 from api.deps import CallerDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
-from api.knowledge import ShelvesDep
+from api.knowledge import KnowledgeDep
 from api.lookup import acting_for
 from api.schemas.common import MASKED, Listing, problems
 from api.schemas.memories import MemoryOut
@@ -21,7 +21,7 @@ router = ApiRouter(prefix="/memories", tags=["memories"])
 async def list_memories(
     caller: CallerDep,
     sessions: SessionsDep,
-    shelves: ShelvesDep,
+    shelves: KnowledgeDep,
     paging: PagingDep,
     query: Annotated[
         Annotated[str, MASKED] | None,
@@ -39,7 +39,7 @@ async def list_memories(
 
 
 @router.delete("/{memory_id}", status_code=204, responses=problems(401, 404, 422, 503))
-async def delete_memory(memory_id: UUID, caller: CallerDep, shelves: ShelvesDep) -> None:
+async def delete_memory(memory_id: UUID, caller: CallerDep, shelves: KnowledgeDep) -> None:
     """Delete a memory."""
     if not await shelves.desk.forget_memory(memory_id, caller.scope):
         raise NotFoundError("there is no such memory")

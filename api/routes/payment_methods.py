@@ -14,7 +14,7 @@ from api.deps import (
     TemporalDep,
 )
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.lookup import acting_for, found
 from api.schemas.common import Listing, problems
 from api.schemas.payment_methods import (
@@ -23,11 +23,11 @@ from api.schemas.payment_methods import (
     SetupIntentOut,
     SetupIntentRequest,
 )
-from api.starters.stripe_operations import run_errand
+from api.starters.stripe_operations import run_operation
 from database.payments.models import PaymentMethod
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
-from domain.stripe_operations import ErrandKind, StripeErrand
+from domain.stripe_operations import StripeOperation, StripeOperationKind
 
 
 class CardConvertor(StringConvertor):
@@ -51,21 +51,21 @@ async def attach_payment_method(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Attach a card. A default card is also tried on every open payment retry, at once."""
     user_id = await acting_for(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> PaymentMethodOut:
-        errand = StripeErrand(
+        errand = StripeOperation(
             errand_id=claim.resource_id,
-            kind=ErrandKind.ATTACH_PAYMENT_METHOD,
+            kind=StripeOperationKind.ATTACH_PAYMENT_METHOD,
             resource_id=claim.resource_id,
             user_id=user_id,
             stripe_payment_method_id=body.stripe_payment_method_id,
             is_default=body.is_default,
         )
-        done = await run_errand(temporal, errand, "attach a card")
+        done = await run_operation(temporal, errand, "attach a card")
         row = await _read(sessions, done.resource_id, user_id)
         return PaymentMethodOut.model_validate(row)
 
@@ -82,7 +82,7 @@ async def create_setup_intent(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
     setup_intents: SetupIntentsDep,
     body: SetupIntentRequest | None = None,
 ) -> JSONResponse:
@@ -90,13 +90,13 @@ async def create_setup_intent(
     user_id = await acting_for(sessions, caller, body.user_id if body else None)
 
     async def work(claim: Claim) -> SetupIntentOut:
-        errand = StripeErrand(
+        errand = StripeOperation(
             errand_id=claim.resource_id,
-            kind=ErrandKind.CREATE_SETUP_INTENT,
+            kind=StripeOperationKind.CREATE_SETUP_INTENT,
             resource_id=claim.resource_id,
             user_id=user_id,
         )
-        done = await run_errand(temporal, errand, "prepare taking a card")
+        done = await run_operation(temporal, errand, "prepare taking a card")
         # Reason: read at Stripe, so that the secret is in no history.
         secret = await setup_intents.client_secret(done.stripe_setup_intent_id or "")
         return SetupIntentOut(setup_intent_id=done.resource_id, client_secret=secret)
@@ -131,8 +131,8 @@ async def detach_payment_method(
 ) -> None:
     """Detach a card."""
     row = await _read(sessions, payment_method_id, caller.scope)
-    errand = _about(row, uuid4(), ErrandKind.DETACH_PAYMENT_METHOD)
-    await run_errand(temporal, errand, "detach a card")
+    errand = _about(row, uuid4(), StripeOperationKind.DETACH_PAYMENT_METHOD)
+    await run_operation(temporal, errand, "detach a card")
 
 
 @router.post(
@@ -145,28 +145,28 @@ async def make_default(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Make a card the default one. It is also tried on every open payment retry, at once."""
     row = await _read(sessions, payment_method_id, caller.scope)
 
     async def work(claim: Claim) -> PaymentMethodOut:
-        errand = _about(row, claim.command_id, ErrandKind.SET_DEFAULT_PAYMENT_METHOD)
-        await run_errand(temporal, errand, "make a card the default")
+        errand = _about(row, claim.command_id, StripeOperationKind.SET_DEFAULT_PAYMENT_METHOD)
+        await run_operation(temporal, errand, "make a card the default")
         changed = await _read(sessions, payment_method_id, caller.scope)
         return PaymentMethodOut.model_validate(changed)
 
     return await once.run(caller.user_id, work)
 
 
-def _about(row: PaymentMethod, errand_id: UUID, kind: ErrandKind) -> StripeErrand:
-    return StripeErrand(
+def _about(row: PaymentMethod, errand_id: UUID, kind: StripeOperationKind) -> StripeOperation:
+    return StripeOperation(
         errand_id=errand_id,
         kind=kind,
         resource_id=row.payment_method_id,
         user_id=row.user_id,
         stripe_payment_method_id=row.stripe_payment_method_id,
-        is_default=kind is ErrandKind.SET_DEFAULT_PAYMENT_METHOD,
+        is_default=kind is StripeOperationKind.SET_DEFAULT_PAYMENT_METHOD,
     )
 
 

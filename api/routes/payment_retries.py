@@ -10,7 +10,7 @@ from temporalio.workflow import UpdateMethodMultiParam
 from adapters.temporal.calls import send_update
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.lookup import found
 from api.schemas.common import Listing, problems
 from api.schemas.parked import parked_facts
@@ -71,7 +71,7 @@ async def retry_now(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Charge at once, beside the schedule. A declined charge is a 200 too: see `attempts`."""
     known = await _read(sessions, payment_retry_id, caller.scope)
@@ -92,7 +92,7 @@ async def retry_parked(
     admin: AdminDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Take a parked step again at once. Administrators only."""
     known = await _read(sessions, payment_retry_id, None)

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.lookup import acting_for, found
 from api.schemas.common import Listing, problems
 from api.schemas.payments import (
@@ -24,9 +24,9 @@ from database.payments.payment_methods import PaymentMethodRepository
 from database.payments.payments import PaymentRepository
 from database.payments.refunds import RefundRepository
 from database.session import Sessions
-from domain.payments.messages import PaymentRequest, RefundOrder
+from domain.payments.messages import PaymentRequest, RefundInput
 from domain.payments.rules import PaymentStatus
-from services.payments.commands import PaymentDesk
+from services.payments.commands import PaymentCommands
 
 router = ApiRouter(prefix="/payments", tags=["payments"])
 
@@ -53,7 +53,7 @@ async def create_payment(
     sessions: SessionsDep,
     settings: SettingsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Charge a card now.
 
@@ -116,13 +116,13 @@ async def cancel_payment(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
     body: CancelPaymentRequest | None = None,  # noqa: ARG001 - `now` is the one mode there is
 ) -> JSONResponse:
     """Cancel a payment that is not made yet; what is charged all the same is paid back."""
 
     async def work(claim: Claim) -> PaymentDetailOut:
-        await PaymentDesk(temporal).cancel(payment.payment_id, claim.command_id)
+        await PaymentCommands(temporal).cancel(payment.payment_id, claim.command_id)
         return await _detail(sessions, payment.payment_id)
 
     return await once.run(caller.user_id, work)
@@ -139,19 +139,19 @@ async def refund_payment(
     payment: OwnDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Pay back, in full or in part; also what an invoice has charged."""
 
     async def work(claim: Claim) -> PaymentDetailOut:
-        order = RefundOrder(
+        order = RefundInput(
             payment_id=payment.payment_id,
             refund_id=claim.command_id,
             amount_cents=body.amount_cents,
             reason=body.reason,
             requested_by=admin.user_id,
         )
-        await PaymentDesk(temporal).refund(order)
+        await PaymentCommands(temporal).refund(order)
         return await _detail(sessions, payment.payment_id)
 
     return await once.run(admin.user_id, work)
@@ -167,12 +167,12 @@ async def retry_parked(
     payment: OwnDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Take a parked step again at once. Administrators only."""
 
     async def work(claim: Claim) -> PaymentDetailOut:
-        await PaymentDesk(temporal).retry_parked(payment.payment_id, claim.command_id)
+        await PaymentCommands(temporal).retry_parked(payment.payment_id, claim.command_id)
         return await _detail(sessions, payment.payment_id)
 
     return await once.run(admin.user_id, work)

@@ -6,17 +6,17 @@ from fastapi.responses import JSONResponse
 
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.lookup import found
 from api.schemas.common import Listing, problems
 from api.schemas.plans import NewPlan, PlanChange, PlanOut
-from api.starters.stripe_operations import run_errand
+from api.starters.stripe_operations import run_operation
 from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from domain.errors import ConflictError, InvalidInputError
 from domain.plans import PlanRequest
-from domain.stripe_operations import ErrandKind, StripeErrand
+from domain.stripe_operations import StripeOperation, StripeOperationKind
 
 router = ApiRouter(prefix="/plans", tags=["plans"])
 
@@ -55,7 +55,7 @@ async def create_plan(
     caller: AdminDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Make a plan, with its product and price at Stripe. Administrators only."""
     await _check_policy(sessions, body.retry_policy)
@@ -65,13 +65,13 @@ async def create_plan(
             taken = await PlanRepository(session).get_by_code(body.code)
         if taken is not None and taken.plan_id != claim.resource_id:
             raise ConflictError("there is a plan with this code already", "plan_code_taken")
-        errand = StripeErrand(
+        errand = StripeOperation(
             errand_id=claim.resource_id,
-            kind=ErrandKind.CREATE_PLAN,
+            kind=StripeOperationKind.CREATE_PLAN,
             resource_id=claim.resource_id,
             plan=PlanRequest(**body.model_dump()),
         )
-        await run_errand(temporal, errand, f"make plan {body.code}")
+        await run_operation(temporal, errand, f"make plan {body.code}")
         return await _read(sessions, claim.resource_id)
 
     return await once.run(caller.user_id, work, status=201, location="plan_id")
@@ -89,13 +89,13 @@ async def change_plan(
     plan = await _read(sessions, plan_id)
     if body.retry_policy is not None:
         await _check_policy(sessions, body.retry_policy)
-    errand = StripeErrand(
+    errand = StripeOperation(
         errand_id=uuid4(),
-        kind=ErrandKind.CHANGE_PLAN,
+        kind=StripeOperationKind.CHANGE_PLAN,
         resource_id=plan_id,
         plan=PlanRequest(**body.model_dump()),
     )
-    await run_errand(temporal, errand, f"change plan {plan.code}")
+    await run_operation(temporal, errand, f"change plan {plan.code}")
     return await _read(sessions, plan_id)
 
 

@@ -8,7 +8,7 @@ from temporalio.client import Client
 from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
 from api.deps import AdminDep, CallerDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.lookup import found, now
 from api.routes.subscriptions import OwnDep, read_subscription
 from api.schemas.common import problems
@@ -43,7 +43,7 @@ async def cancel_subscription(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Cancel at once: retries stop, the open invoice is voided, access ends.
 
@@ -68,7 +68,7 @@ async def change_payment_method(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Pay with another card from now on. An unpaid invoice is tried on it at once.
 
@@ -100,7 +100,7 @@ async def retry_parked(
     subscription: OwnDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Take parked steps again at once. Administrators only."""
 

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.lookup import acting_for, found, now, read_seq
 from api.schemas.common import Listing, problems
 from api.schemas.subscriptions import (
@@ -62,7 +62,7 @@ async def create_subscription(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Subscribe. With a card it is charged at once.
 

@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 from api.auth.passwords import hash_password
 from api.deps import Caller, CallerDep, MaybeCallerDep, SessionsDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.lookup import found
 from api.schemas.accounts import NewUser, UserOut
 from api.schemas.common import problems
@@ -26,7 +26,7 @@ async def create_user(
     body: NewUser,
     caller: MaybeCallerDep,
     sessions: SessionsDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Sign up.
 

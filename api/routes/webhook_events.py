@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from api.deps import AdminDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.schemas.common import NO_CARD, Listing, problems
 from api.webhooks.dispatcher import Dispatcher
 from database.webhooks.models import WebhookEvent
@@ -108,7 +108,7 @@ async def redeliver_webhook_event(
     caller: AdminDep,
     sessions: SessionsDep,
     request: Request,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """Deliver an event once more, whatever became of it; a mailbox just looks again."""
 

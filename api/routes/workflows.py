@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, OnceDep
+from api.idempotency import Claim, IdempotentDep
 from api.queries.workflows import (
     QUERY_NAMES,
     RPC_TIMEOUT,
@@ -103,7 +103,7 @@ async def terminate_workflow(
     caller: AdminDep,
     temporal: TemporalDep,
     settings: SettingsDep,
-    once: OnceDep,
+    once: IdempotentDep,
 ) -> JSONResponse:
     """End an execution by force, without clean-up; events and commands start a mailbox again."""
 

@@ -28,7 +28,7 @@ from domain.agents.runs import Budget, CancelRun, Route, RunRequest, RunStart
 from domain.errors import OutcomePendingError
 from domain.ids import agent_run_workflow_id, derived_id
 from domain.workflow_names import AGENTS
-from services.agents.admission import check_means
+from services.agents.admission import check_allowance
 from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.search_attributes import starting_attributes
 
@@ -129,7 +129,7 @@ async def _resolve(
             conversations = ConversationRepository(session)
             found(await conversations.get(wanted.conversation_id, user_id), "conversation")
         # Reason: a courtesy that spares us a workflow; it decides again, with the user locked.
-        await check_means(session, user_id, datetime.now(UTC))
+        await check_allowance(session, user_id, datetime.now(UTC))
     request = RunRequest(
         agent_run_id=agent_run_id,
         user_id=user_id,

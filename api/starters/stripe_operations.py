@@ -8,20 +8,22 @@ from temporalio.exceptions import TemporalError
 from adapters.temporal.calls import CALL_TIMEOUT, PENDING, start_once
 from adapters.temporal.errors import from_temporal
 from domain.errors import OutcomePendingError
-from domain.ids import errand_workflow_id
-from domain.stripe_operations import ErrandResult, StripeErrand
+from domain.ids import stripe_operation_workflow_id
+from domain.stripe_operations import StripeOperation, StripeOperationResult
 from workflows.search_attributes import starting_attributes
 from workflows.stripe_operation import StripeErrandWorkflow
 
 
-async def run_errand(temporal: Client, errand: StripeErrand, summary: str) -> ErrandResult:
+async def run_operation(
+    temporal: Client, errand: StripeOperation, summary: str
+) -> StripeOperationResult:
     """Have one of Stripe's small jobs done, and wait for it.
 
     Raises:
         OutcomePendingError: It takes longer than 5 s; it goes on.
         ApplicationError: Stripe refused it, or something is down.
     """
-    workflow_id = errand_workflow_id(errand.errand_id)
+    workflow_id = stripe_operation_workflow_id(errand.errand_id)
     try:
         async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
             await start_once(

@@ -13,12 +13,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from adapters.temporal.errors import from_temporal
 from domain.ids import (
     derived_id,
-    errand_workflow_id,
     payment_workflow_id,
+    stripe_operation_workflow_id,
     subscription_workflow_id,
 )
 from domain.payments.messages import PaymentStart
-from domain.stripe_operations import ErrandKind, StripeErrand
+from domain.stripe_operations import StripeOperation, StripeOperationKind
 from domain.subscriptions.messages import SubscriptionStart
 from domain.webhooks.events import Handler, Owner
 from domain.workflow_names import BILLING
@@ -98,9 +98,9 @@ async def _start_customer_sync(
     stripe_event_ids: Sequence[str],
 ) -> None:
     errand_id = derived_id("customer-sync", owner.our_id, *sorted(stripe_event_ids))
-    errand = StripeErrand(
+    errand = StripeOperation(
         errand_id=errand_id,
-        kind=ErrandKind.SYNC_CUSTOMER,
+        kind=StripeOperationKind.SYNC_CUSTOMER,
         resource_id=owner.our_id,
         user_id=owner.our_id,
         stripe_customer_id=owner.stripe_id,
@@ -110,7 +110,7 @@ async def _start_customer_sync(
         await temporal.start_workflow(
             StripeErrandWorkflow.run,
             errand,
-            id=errand_workflow_id(errand_id),
+            id=stripe_operation_workflow_id(errand_id),
             task_queue=BILLING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

@@ -27,14 +27,14 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from database.agents.models import AgentRun, RunEvent
-from domain.agents.run_events import RunEventKind, RunEventNote
+from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.errors import NotFoundError
 
 RUN_EVENTS_CHANNEL = "run_events"
 # Reason: NOTIFY takes less than 8,000 bytes, and an id with its comma has 37.
 RUNS_PER_NOTIFY = 200
 
-Notes = Sequence[RunEventNote]
+Notes = Sequence[NewRunEvent]
 
 
 class WatchedRun(NamedTuple):
@@ -164,7 +164,7 @@ class RunEventRepository:
             last |= {row.agent_run_id: row.last_event_seq for row in rows}
         return last
 
-    async def holds(self, agent_run_id: UUID, seq: int, note: RunEventNote) -> bool:
+    async def holds(self, agent_run_id: UUID, seq: int, note: NewRunEvent) -> bool:
         """Tell whether an event was stored, once no other transaction is about to do so."""
         await self._session.execute(
             select(AgentRun.agent_run_id)

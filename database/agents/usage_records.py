@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from database.accounts.models import User
 from database.agents.models import UsageRecord
-from domain.agents.budgets import Means
+from domain.agents.budgets import Allowance
 from domain.agents.runs import UsageTotal
 
 RESERVED = "reserved"
@@ -88,7 +88,7 @@ class UsageRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def lock_means(self, user_id: UUID) -> None:
+    async def lock_user_usage(self, user_id: UUID) -> None:
         """Let nobody else decide about this user's means until the transaction ends."""
         await self._session.execute(_LOCK_MEANS, {"user_id": user_id})
 
@@ -113,13 +113,15 @@ class UsageRepository:
         """Return all records of a run, in the order of its steps and their attempts."""
         return (await self._session.scalars(_OF_RUN, {"agent_run_id": agent_run_id})).all()
 
-    async def held(self, agent_run_id: UUID, periods: Sequence[Period]) -> tuple[Means, Means]:
+    async def held(
+        self, agent_run_id: UUID, periods: Sequence[Period]
+    ) -> tuple[Allowance, Allowance]:
         """Return what is used up and held: by a run, and in these subscriptions' periods."""
         place = {"agent_run_id": agent_run_id, "periods": periods}
         row = (await self._session.execute(_HELD, place)).one()
         return _means(*row[:2]), _means(*row[2:])
 
-    async def held_in(self, periods: Sequence[Period]) -> Means:
+    async def held_in(self, periods: Sequence[Period]) -> Allowance:
         """Return what was used, and is held, in these subscriptions' periods."""
         return _means(*(await self._session.execute(_HELD_IN, {"periods": periods})).one())
 
@@ -141,8 +143,8 @@ class UsageRepository:
         return _total(found.one())
 
 
-def _means(tokens: Decimal | None, cents: Decimal | None) -> Means:
-    return Means(token_count=int(tokens or 0), cost_cents=Decimal(cents or 0))
+def _means(tokens: Decimal | None, cents: Decimal | None) -> Allowance:
+    return Allowance(token_count=int(tokens or 0), cost_cents=Decimal(cents or 0))
 
 
 def _sums() -> tuple[ColumnElement[Any], ...]:

@@ -70,7 +70,7 @@ class DocumentRepository(OwnedRepository[Document]):
         )
         return await self._has_changed(statement.values(**values))
 
-    async def bury(self, document_id: UUID, user_id: UUID | None) -> bool:
+    async def soft_delete(self, document_id: UUID, user_id: UUID | None) -> bool:
         """Mark a document of this owner as deleted; nobody sees it any more.
 
         Returns:
@@ -83,7 +83,7 @@ class DocumentRepository(OwnedRepository[Document]):
         gone_at = func.coalesce(Document.deleted_at, func.now())
         return await self._has_changed(statement.values(deleted_at=gone_at))
 
-    async def erase(self, document_id: UUID) -> None:
+    async def purge_content(self, document_id: UUID) -> None:
         """Remove a deleted document's content."""
         statement = _of(document_id).where(Document.deleted_at.is_not(None))
         await self._session.execute(statement.values(content=None))

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from database.payments.models import PaymentMethod
 from database.repository import OwnedRepository
-from domain.payments.snapshots import CardSeen, CustomerSeen
+from domain.payments.snapshots import CardSnapshot, CustomerSnapshot
 
 
 class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
@@ -18,7 +18,7 @@ class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
     def _all(self) -> Select[PaymentMethod]:
         return select(PaymentMethod).where(PaymentMethod.detached_at.is_(None))
 
-    async def put(self, payment_method_id: UUID, user_id: UUID, card: CardSeen) -> UUID:
+    async def put(self, payment_method_id: UUID, user_id: UUID, card: CardSnapshot) -> UUID:
         """Store a card, or the fact that it was attached again.
 
         Returns:
@@ -41,7 +41,7 @@ class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
             .values(is_default=PaymentMethod.payment_method_id == payment_method_id),
         )
 
-    async def follow(self, user_id: UUID, customer: CustomerSeen) -> None:
+    async def follow(self, user_id: UUID, customer: CustomerSnapshot) -> None:
         """Bring a user's cards up to what Stripe shows of their customer."""
         cards = customer.cards
         attached = [card.stripe_payment_method_id for card in cards]

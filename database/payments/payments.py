@@ -10,7 +10,7 @@ from database.payments.models import Payment, Refund
 from database.repository import OwnedRepository
 from domain.ids import payment_id
 from domain.payments.rules import PaymentStatus
-from domain.payments.snapshots import PaymentSeen
+from domain.payments.snapshots import PaymentSnapshot
 
 
 class StoredPayment(NamedTuple):
@@ -34,7 +34,7 @@ class PaymentRepository(OwnedRepository[Payment]):
         user_id: UUID,
         invoice_id: UUID,
         currency_code: str,
-        seen: PaymentSeen,
+        seen: PaymentSnapshot,
     ) -> StoredPayment:
         """Store a successful charge of an invoice; one that is stored stays as it is."""
         await self.lock_intent(seen.stripe_payment_intent_id)

@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.payments.models import Payment, Refund
 from domain.ids import handmade_refund_id
-from domain.payments.messages import RefundOrder
+from domain.payments.messages import RefundInput
 from domain.payments.rules import OPEN_REFUNDS, RefundStatus
-from domain.payments.snapshots import RefundSeen
+from domain.payments.snapshots import RefundSnapshot
 
 
 class RefundRepository:
@@ -37,7 +37,7 @@ class RefundRepository:
         )
         return int(await self._session.scalar(statement) or 0)
 
-    async def reserve(self, payment: Payment, order: RefundOrder, amount_cents: int) -> Refund:
+    async def reserve(self, payment: Payment, order: RefundInput, amount_cents: int) -> Refund:
         """Take note of a refund before Stripe is asked for it."""
         row = Refund(
             refund_id=order.refund_id,
@@ -51,7 +51,7 @@ class RefundRepository:
         await self._session.flush()
         return row
 
-    async def follow(self, payment: Payment, refunds: Sequence[RefundSeen]) -> int:
+    async def follow(self, payment: Payment, refunds: Sequence[RefundSnapshot]) -> int:
         """Bring a payment's refunds up to what Stripe says, also those that were made by hand.
 
         Returns:
@@ -80,7 +80,7 @@ class RefundRepository:
         return int(await self._session.scalar(statement) or 0)
 
 
-def _made_by_hand(payment: Payment, seen: RefundSeen) -> Refund:
+def _made_by_hand(payment: Payment, seen: RefundSnapshot) -> Refund:
     return Refund(
         refund_id=handmade_refund_id(seen.stripe_refund_id),
         payment_id=payment.payment_id,

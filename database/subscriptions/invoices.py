@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.paging import Page, newest_first
 from database.subscriptions.models import Invoice
 from domain.ids import invoice_id
-from domain.subscriptions.snapshots import InvoiceSeen, KnownInvoices
+from domain.subscriptions.snapshots import InvoiceSnapshot, KnownInvoices
 
 # Reason: what was written off can still be paid; these two cannot change any more.
 _SETTLED = frozenset({"paid", "void"})
@@ -25,7 +25,7 @@ class InvoiceRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def put(self, subscription_id: UUID, user_id: UUID, seen: InvoiceSeen) -> UUID:
+    async def put(self, subscription_id: UUID, user_id: UUID, seen: InvoiceSnapshot) -> UUID:
         """Store an invoice as Stripe shows it now, and return its id here."""
         values = seen.model_dump(exclude=_NOT_STORED)
         statement = insert(Invoice).values(

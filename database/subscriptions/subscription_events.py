@@ -20,7 +20,7 @@ from sqlalchemy.orm import aliased
 
 from database.subscriptions.models import SubscriptionEvent
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.subscriptions.messages import EventNote
+from domain.subscriptions.messages import NewSubscriptionEvent
 
 
 class SubscriptionEventRepository:
@@ -29,7 +29,7 @@ class SubscriptionEventRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def append(self, subscription_id: UUID, notes: Sequence[EventNote]) -> None:
+    async def append(self, subscription_id: UUID, notes: Sequence[NewSubscriptionEvent]) -> None:
         """Store what happened, leaving out what was told before.
 
         Args:

@@ -60,7 +60,7 @@ class ApprovalCommand(Frozen):
     at: datetime | None = None
 
 
-class ApprovalSeen(Frozen):
+class ApprovalSnapshot(Frozen):
     """An approval as its row says."""
 
     approval_status: ApprovalStatus
@@ -69,7 +69,7 @@ class ApprovalSeen(Frozen):
     expires_at: datetime
 
 
-class ExpiryOrder(Frozen):
+class ExpiryInput(Frozen):
     """Argument of the activity that ends an approval nobody gave."""
 
     agent_run_id: UUID
@@ -77,7 +77,7 @@ class ExpiryOrder(Frozen):
     at: datetime
 
 
-class Verdict(Frozen):
+class ApprovalResult(Frozen):
     """How an approval was decided."""
 
     call_id: UUID
@@ -93,7 +93,7 @@ def args_digest(tool: str, arguments: Mapping[str, Any]) -> str:
 
 
 def decide(
-    seen: ApprovalSeen | None,
+    seen: ApprovalSnapshot | None,
     command: ApprovalCommand,
     at: datetime,
 ) -> ApprovalStatus | None:

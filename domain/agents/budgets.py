@@ -1,6 +1,6 @@
 """What a run may still use up: reserved at the worst case before a call, settled after. Pure.
 
-The run's own budget and what is left of the plan's limits hold together; the smaller one counts.
+The run's own budget and what remains of the plan's limits hold together; the smaller one counts.
 """
 
 from decimal import ROUND_FLOOR, Context, Decimal, localcontext
@@ -14,8 +14,8 @@ MIN_COMPLETION_TOKENS = 16
 _EXACT = Context(prec=60, rounding=ROUND_FLOOR)
 
 
-class Means(Frozen):
-    """What is left; None means without bound."""
+class Allowance(Frozen):
+    """What remains; None means without bound."""
 
     token_count: int | None = None
     cost_cents: Decimal | None = None
@@ -33,7 +33,7 @@ class Reservation(Frozen):
     """The worst case of one call.
 
     Args:
-        max_tokens: What the model may write; cut to what is left.
+        max_tokens: What the model may write; cut to what remains.
         token_count: Prompt and completion at the most.
         cost_cents: What they cost at the most.
         is_cut: The model would have been allowed to write more.
@@ -45,28 +45,28 @@ class Reservation(Frozen):
     is_cut: bool
 
 
-def left(limit: Means, used: Means) -> Means:
+def remaining(limit: Allowance, used: Allowance) -> Allowance:
     """Subtract what is used or held from what is allowed; no limit leaves no bound."""
     tokens = limit.token_count
     cents = limit.cost_cents
-    return Means(
+    return Allowance(
         token_count=None if tokens is None else max(0, tokens - (used.token_count or 0)),
         cost_cents=None if cents is None else max(Decimal(0), cents - (used.cost_cents or 0)),
     )
 
 
-def tighter(one: Means, other: Means) -> Means:
+def stricter(one: Allowance, other: Allowance) -> Allowance:
     """Put two bounds together: the smaller one counts."""
     tokens = [each.token_count for each in (one, other) if each.token_count is not None]
     cents = [each.cost_cents for each in (one, other) if each.cost_cents is not None]
-    return Means(token_count=min(tokens, default=None), cost_cents=min(cents, default=None))
+    return Allowance(token_count=min(tokens, default=None), cost_cents=min(cents, default=None))
 
 
-def reserve(means: Means, price: Price, prompt_tokens: int, wanted_tokens: int) -> Reservation:
+def reserve(means: Allowance, price: Price, prompt_tokens: int, wanted_tokens: int) -> Reservation:
     """Reserve one call of a model.
 
     Args:
-        means: What is left.
+        means: What remains.
         price: Of the model.
         prompt_tokens: The prompt at the most.
         wanted_tokens: What the model would be allowed to write.
@@ -88,7 +88,7 @@ def reserve(means: Means, price: Price, prompt_tokens: int, wanted_tokens: int) 
         cost = prompt_tokens * price.prompt_cents + max_tokens * price.completion_cents
     if max_tokens < min(MIN_COMPLETION_TOKENS, wanted_tokens):
         raise BudgetExceededError(
-            "what is left of the budget does not suffice for the next step",
+            "what remains of the budget is not enough for the next step",
             details={"token_count_left": means.token_count},
         )
     return Reservation(
@@ -99,7 +99,7 @@ def reserve(means: Means, price: Price, prompt_tokens: int, wanted_tokens: int) 
     )
 
 
-def _affordable(means: Means, price: Price, prompt_tokens: int, wanted_tokens: int) -> int:
+def _affordable(means: Allowance, price: Price, prompt_tokens: int, wanted_tokens: int) -> int:
     """Return how many tokens may be written; below 0 if the prompt alone is too much."""
     bounds = [wanted_tokens]
     if means.token_count is not None:

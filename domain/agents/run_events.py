@@ -23,7 +23,7 @@ class RunEventKind(StrEnum):
     DONE = "done"
 
 
-class RunEventNote(Frozen):
+class NewRunEvent(Frozen):
     """Something that happened, not numbered yet.
 
     Args:

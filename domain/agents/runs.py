@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain.base import Frozen
 
-ROTATE_AFTER = 1_000
+CONTINUE_AS_NEW_AFTER = 1_000
 # So many messages may wait until the model reads them; more are refused.
 MAX_UNREAD_MESSAGES = 100
 TOO_MANY_MESSAGES = "too_many_messages"
@@ -113,10 +113,10 @@ class RunStart(Frozen):
     step: int = 0
     is_resumed: bool = False
     message_count: int = 0
-    rotate_after: int = ROTATE_AFTER
+    rotate_after: int = CONTINUE_AS_NEW_AFTER
 
 
-class StepOrder(Frozen):
+class StepInput(Frozen):
     """Argument of the activities of a step.
 
     Args:
@@ -165,7 +165,7 @@ class StepReply(Frozen):
     read_count: int | None = None
 
 
-class ToolOrder(Frozen):
+class ToolCallInput(Frozen):
     """Argument of the activity that makes a tool call.
 
     Args:
@@ -200,13 +200,13 @@ class RunEnd(Frozen):
     error_message: str | None = None
 
 
-class Turn(Frozen):
+class QueuePosition(Frozen):
     """Whether a run may begin: not while an older one of its conversation is open."""
 
     is_now: bool
 
 
-class Closed(Frozen):
+class RunClosed(Frozen):
     """What closing a run brought: who is next in its conversation."""
 
     next_agent_run_id: UUID | None = None

@@ -8,10 +8,10 @@ from domain.base import Frozen
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import AttemptTrigger, ChargeResult, Recovery, RetryStatus
 from domain.payment_retries.policy import LastResort, VersionedPolicy
-from domain.workflow_names import ROTATE_AFTER
+from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
 
-class LastResortOrder(Frozen):
+class LastResortInput(Frozen):
     """What a payment retry asks of the mailbox, having tried all else."""
 
     stripe_invoice_id: str
@@ -19,7 +19,7 @@ class LastResortOrder(Frozen):
     after_uncollectible: LastResort = LastResort.CANCEL
 
 
-class ChargeOrder(Frozen):
+class ChargeInput(Frozen):
     """Argument of `charge_invoice`: one attempt, the same on every activity retry of it.
 
     Args:
@@ -68,15 +68,15 @@ class RetryStart(Frozen):
     is_suspended: bool = False
     recovery: Recovery | None = None
     attempt: int = 0
-    charge: ChargeOrder | None = None
+    charge: ChargeInput | None = None
     offered_card_id: str | None = None
     is_refresh_owed: bool = False
     link: str | None = None
     mailed_keys: tuple[str, ...] = ()
-    rotate_after: int = ROTATE_AFTER
+    rotate_after: int = CONTINUE_AS_NEW_AFTER
 
 
-class RetryOrder(Frozen):
+class OpenRetryInput(Frozen):
     """Argument of `open_retry`.
 
     Args:
@@ -154,7 +154,7 @@ class RetryReport(Frozen):
     retry_status: RetryStatus
     attempt: int | None = None
     outcome: ChargeOutcome | None = None
-    last_resort: LastResortOrder | None = None
+    last_resort: LastResortInput | None = None
 
 
 class RetryNow(Frozen):

@@ -9,7 +9,7 @@ from pydantic import Field
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
 from domain.payments.rules import PaymentStatus, RefundStatus
-from domain.workflow_names import ROTATE_AFTER
+from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
 
 class PaymentRequest(Frozen):
@@ -64,10 +64,10 @@ class PaymentStart(Frozen):
     payment_id: UUID
     request: PaymentRequest | None = None
     expires_at: datetime | None = None
-    rotate_after: int = ROTATE_AFTER
+    rotate_after: int = CONTINUE_AS_NEW_AFTER
 
 
-class PaymentOrder(Frozen):
+class PaymentInput(Frozen):
     """Argument of the activities about one payment.
 
     Args:
@@ -99,7 +99,7 @@ class CancelPayment(Frozen):
     command_id: UUID
 
 
-class RefundOrder(Frozen):
+class RefundInput(Frozen):
     """Argument of the `refund` update; `refund_id` is also the update's id.
 
     Args:
@@ -128,7 +128,7 @@ class RefundResult(Frozen):
     stripe_refund_id: str
 
 
-class Refunded(Frozen):
+class RefundOutcome(Frozen):
     """A refund, and the payment as it is after it."""
 
     refund: RefundResult

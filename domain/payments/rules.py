@@ -6,7 +6,7 @@ Stripe holds the truth about money, so a payment's status is *followed*; command
 from datetime import timedelta
 from enum import StrEnum
 
-from domain.payments.snapshots import IntentSeen
+from domain.payments.snapshots import IntentSnapshot
 
 # How long the customer may take to authenticate.
 ACTION_PERIOD = timedelta(hours=23)
@@ -82,7 +82,7 @@ def refundable_cents(amount_cents: int, refunded_cents: int, pending_cents: int)
     return max(0, amount_cents - refunded_cents - pending_cents)
 
 
-def status_of_intent(seen: IntentSeen) -> PaymentStatus:
+def status_of_intent(seen: IntentSnapshot) -> PaymentStatus:
     """Follow a payment intent, whatever was refunded of it."""
     match seen.intent_status:
         case "succeeded":
@@ -97,7 +97,7 @@ def status_of_intent(seen: IntentSeen) -> PaymentStatus:
             return PaymentStatus.PENDING
 
 
-def follow(before: PaymentStatus, seen: IntentSeen, refunded_cents: int) -> PaymentStatus:
+def follow(before: PaymentStatus, seen: IntentSnapshot, refunded_cents: int) -> PaymentStatus:
     """Follow what Stripe says of a payment.
 
     Args:

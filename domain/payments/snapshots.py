@@ -5,7 +5,7 @@ from uuid import UUID
 from domain.base import Frozen
 
 
-class PaymentSeen(Frozen):
+class PaymentSnapshot(Frozen):
     """One payment intent of an invoice, as Stripe shows it."""
 
     stripe_payment_intent_id: str
@@ -13,7 +13,7 @@ class PaymentSeen(Frozen):
     is_succeeded: bool
 
 
-class CardSeen(Frozen):
+class CardSnapshot(Frozen):
     """A card as Stripe shows it; never its number.
 
     Args:
@@ -29,7 +29,7 @@ class CardSeen(Frozen):
     fingerprint: str | None = None
 
 
-class ChargeableSeen(Frozen):
+class ChargeableSnapshot(Frozen):
     """What can be charged: a card or any other payment method, attached to a customer.
 
     Args:
@@ -43,7 +43,7 @@ class ChargeableSeen(Frozen):
     fingerprint: str
 
 
-class CustomerSeen(Frozen):
+class CustomerSnapshot(Frozen):
     """A customer as Stripe shows it.
 
     Args:
@@ -58,10 +58,10 @@ class CustomerSeen(Frozen):
     is_deleted: bool = False
     currency_code: str | None = None
     default_card_id: str | None = None
-    cards: tuple[CardSeen, ...] = ()
+    cards: tuple[CardSnapshot, ...] = ()
 
 
-class RefundSeen(Frozen):
+class RefundSnapshot(Frozen):
     """A refund as Stripe shows it.
 
     Args:
@@ -81,7 +81,7 @@ class RefundSeen(Frozen):
     failure_code: str | None
 
 
-class IntentSeen(Frozen):
+class IntentSnapshot(Frozen):
     """A payment intent as Stripe shows it."""
 
     stripe_payment_intent_id: str

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import ChargeResult
-from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, RetryReport
+from domain.payment_retries.messages import ChargeOutcome, LastResortInput, RetryReport
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
-from domain.subscriptions.messages import EventNote, SubscriptionCommand
+from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionCommand
 
 _COMMANDS = {
     CommandKind.CANCEL_NOW: "Canceled at once, as asked.",
@@ -15,18 +15,18 @@ _COMMANDS = {
 }
 
 
-def note_of_command(command: SubscriptionCommand) -> EventNote:
+def command_event(command: SubscriptionCommand) -> NewSubscriptionEvent:
     """Tell that a command was carried out."""
-    return EventNote(
+    return NewSubscriptionEvent(
         source_key=f"command:{command.command_id}",
         kind=command.kind,
         summary=_COMMANDS[command.kind],
     )
 
 
-def note_of_grace_end(ended_at: datetime) -> EventNote:
+def grace_end_event(ended_at: datetime) -> NewSubscriptionEvent:
     """Tell that access ended because grace did."""
-    return EventNote(
+    return NewSubscriptionEvent(
         source_key=f"grace:{ended_at.isoformat()}",
         kind="grace_ended",
         summary="The grace period has ended, and access with it.",
@@ -34,9 +34,9 @@ def note_of_grace_end(ended_at: datetime) -> EventNote:
     )
 
 
-def note_of_hint(stripe_event_id: str, event_type: str) -> EventNote:
+def hint_event(stripe_event_id: str, event_type: str) -> NewSubscriptionEvent:
     """Tell that Stripe told us something."""
-    return EventNote(
+    return NewSubscriptionEvent(
         source_key=stripe_event_id,
         kind=event_type,
         summary=f"Stripe reported {event_type}.",
@@ -44,9 +44,9 @@ def note_of_hint(stripe_event_id: str, event_type: str) -> EventNote:
     )
 
 
-def note_of_parked(parked: ParkedStep, at: datetime) -> EventNote:
+def parked_event(parked: ParkedStep, at: datetime) -> NewSubscriptionEvent:
     """Tell that a step could not be taken and waits for a person."""
-    return EventNote(
+    return NewSubscriptionEvent(
         source_key=f"parked:{parked.step}:{at.isoformat()}",
         kind="parked",
         summary=f"A step could not be taken and is tried again later: {parked.step}.",
@@ -54,12 +54,12 @@ def note_of_parked(parked: ParkedStep, at: datetime) -> EventNote:
     )
 
 
-def note_of_status(
+def status_event(
     before: SubscriptionStatus,
     after: SubscriptionStatus,
     seq: int,
     reason: str,
-) -> EventNote:
+) -> NewSubscriptionEvent:
     """Tell that the status changed.
 
     Args:
@@ -68,7 +68,7 @@ def note_of_status(
         seq: Number of the last event before this one; makes the change unlike any other.
         reason: What made us see it.
     """
-    return EventNote(
+    return NewSubscriptionEvent(
         source_key=f"status:{seq}:{after}",
         kind="status_changed",
         summary=f"The subscription is {after}; it was {before}.",
@@ -76,7 +76,7 @@ def note_of_status(
     )
 
 
-def notes_of_report(report: RetryReport) -> tuple[EventNote, ...]:
+def report_events(report: RetryReport) -> tuple[NewSubscriptionEvent, ...]:
     """Tell what a payment retry charged, if it charged anything."""
     outcome = report.outcome
     if outcome is None or outcome.result not in {ChargeResult.SUCCEEDED, ChargeResult.FAILED}:
@@ -86,10 +86,10 @@ def notes_of_report(report: RetryReport) -> tuple[EventNote, ...]:
         "retry_status": report.retry_status,
         "attempt": str(report.attempt),
     }
-    return (_note_of_charge(outcome, f"retry:{report.stripe_invoice_id}:{report.attempt}", about),)
+    return (_charge_event(outcome, f"retry:{report.stripe_invoice_id}:{report.attempt}", about),)
 
 
-def note_of_last_resort(wanted: LastResortOrder, *, is_invoice_only: bool) -> EventNote:
+def last_resort_event(wanted: LastResortInput, *, is_invoice_only: bool) -> NewSubscriptionEvent:
     """Tell that all retries have failed, and what was done then.
 
     Args:
@@ -99,7 +99,7 @@ def note_of_last_resort(wanted: LastResortOrder, *, is_invoice_only: bool) -> Ev
     summary = f"All retries have failed: {wanted.last_resort}, as the policy says."
     if is_invoice_only:
         summary = "All retries of an older invoice have failed, and it was given up."
-    return EventNote(
+    return NewSubscriptionEvent(
         source_key=f"retry:{wanted.stripe_invoice_id}:last_resort",
         kind="last_resort",
         summary=summary,
@@ -107,12 +107,12 @@ def note_of_last_resort(wanted: LastResortOrder, *, is_invoice_only: bool) -> Ev
     )
 
 
-def _note_of_charge(outcome: ChargeOutcome, key: str, about: dict[str, str]) -> EventNote:
+def _charge_event(outcome: ChargeOutcome, key: str, about: dict[str, str]) -> NewSubscriptionEvent:
     if outcome.result is ChargeResult.SUCCEEDED:
         summary = "A retry was paid."
-        return EventNote(source_key=key, kind="retry_paid", summary=summary, data=about)
+        return NewSubscriptionEvent(source_key=key, kind="retry_paid", summary=summary, data=about)
     decline_code = outcome.decline_code or "unknown reason"
-    return EventNote(
+    return NewSubscriptionEvent(
         source_key=key,
         kind="retry_failed",
         summary=f"A retry failed: {decline_code}.",

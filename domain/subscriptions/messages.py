@@ -10,10 +10,10 @@ from pydantic import Field
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus
-from domain.payment_retries.messages import LastResortOrder
+from domain.payment_retries.messages import LastResortInput
 from domain.payment_retries.policy import VersionedPolicy
 from domain.subscriptions.lifecycle import CommandKind, Effect, SubscriptionStatus
-from domain.workflow_names import ROTATE_AFTER
+from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
 # Reason: hints only tell that something happened; a row of them more or less says nothing new.
 _KEPT_HINT_COUNT = 200
@@ -51,7 +51,7 @@ class SubscriptionCommand(Frozen):
     stripe_payment_method_id: str | None = None
 
 
-class EventNote(Frozen):
+class NewSubscriptionEvent(Frozen):
     """Something that happened to a subscription, told once per `source_key`."""
 
     source_key: str
@@ -76,7 +76,7 @@ class StepKind(StrEnum):
 ONLY_WHILE_ALIVE = frozenset({StepKind.CREATE, StepKind.VOID_OLDER})
 
 
-class SubscriptionOrder(Frozen):
+class SubscriptionInput(Frozen):
     """Argument of the activities that bring a subscription and its view up to date.
 
     Args:
@@ -99,9 +99,9 @@ class SubscriptionOrder(Frozen):
     at: datetime
     request: SubscriptionRequest | None = None
     command: SubscriptionCommand | None = None
-    last_resort: LastResortOrder | None = None
+    last_resort: LastResortInput | None = None
     hint_ids: tuple[str, ...] = ()
-    notes: tuple[EventNote, ...] = ()
+    notes: tuple[NewSubscriptionEvent, ...] = ()
     void_stripe_invoice_ids: tuple[str, ...] = ()
     payment_ids: tuple[UUID, ...] = ()
     refunds_all: bool = False
@@ -134,12 +134,12 @@ class OwedStep(Frozen):
     """
 
     kind: StepKind
-    order: SubscriptionOrder
+    order: SubscriptionInput
     try_count: int = 0
     next_try_at: datetime | None = None
     parked: ParkedStep | None = None
 
-    def merged(self, order: SubscriptionOrder) -> "OwedStep":
+    def merged(self, order: SubscriptionInput) -> "OwedStep":
         """Return this step with what another look at Stripe would have told."""
         hint_ids = tuple(dict.fromkeys([*self.order.hint_ids, *order.hint_ids]))
         changes = {
@@ -209,10 +209,10 @@ class SubscriptionStart(Frozen):
     hint_ids: tuple[str, ...] = ()
     answers: dict[UUID, CommandAnswer] = {}
     grace_told: datetime | None = None
-    rotate_after: int = ROTATE_AFTER
+    rotate_after: int = CONTINUE_AS_NEW_AFTER
 
 
-class Refreshed(Frozen):
+class SyncResult(Frozen):
     """What one look at Stripe brought.
 
     Args:

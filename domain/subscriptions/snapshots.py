@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from domain.base import Frozen
-from domain.payments.snapshots import PaymentSeen
+from domain.payments.snapshots import PaymentSnapshot
 from domain.subscriptions.lifecycle import SubscriptionStatus
 
 FIRST_INVOICE = "subscription_create"
@@ -12,7 +12,7 @@ RENEWAL = "subscription_cycle"
 COUNTING = frozenset({"open", "paid", "uncollectible"})
 
 
-class InvoiceSeen(Frozen):
+class InvoiceSnapshot(Frozen):
     """An invoice as Stripe shows it; times are Stripe's."""
 
     stripe_invoice_id: str
@@ -28,7 +28,7 @@ class InvoiceSeen(Frozen):
     paid_at: datetime | None = None
     is_attempted: bool
     hosted_invoice_url: str | None = None
-    payments: tuple[PaymentSeen, ...] = ()
+    payments: tuple[PaymentSnapshot, ...] = ()
 
     @property
     def is_owed(self) -> bool:
@@ -59,7 +59,7 @@ class KnownInvoices(Frozen):
     given_up: frozenset[str] = frozenset()
 
 
-class SubscriptionSeen(Frozen):
+class SubscriptionSnapshot(Frozen):
     """A subscription and its invoices as Stripe shows them; times are Stripe's.
 
     Args:
@@ -80,5 +80,5 @@ class SubscriptionSeen(Frozen):
     canceled_at: datetime | None = None
     ended_at: datetime | None = None
     latest_stripe_invoice_id: str | None = None
-    invoices: tuple[InvoiceSeen, ...] = ()
+    invoices: tuple[InvoiceSnapshot, ...] = ()
     deleted_invoice_ids: tuple[str, ...] = ()

@@ -7,18 +7,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.agents.models import AgentRun
 from database.agents.usage_records import AGENT_RUN, SETTLED, UsageRepository
-from domain.agents.budgets import Means
+from domain.agents.budgets import Allowance
 from domain.agents.runs import UsageTotal
 from domain.errors import EntitlementRequiredError, LimitReachedError
 from domain.ids import agent_run_workflow_id
 from domain.subscriptions.entitlements import Entitlements
 from domain.subscriptions.lifecycle import Access
-from services.subscriptions.entitlements import Standing, standing_of
+from services.subscriptions.entitlements import UserEntitlements, user_entitlements
 
 _LIMITS = ("agent_run_count", "token_count", "cost_cents")
 
 
-async def check_means(session: AsyncSession, user_id: UUID, at: datetime) -> Standing:
+async def check_allowance(session: AsyncSession, user_id: UUID, at: datetime) -> UserEntitlements:
     """Tell whether a user may begin a run at this moment.
 
     Raises:
@@ -26,13 +26,13 @@ async def check_means(session: AsyncSession, user_id: UUID, at: datetime) -> Sta
         LimitReachedError: The plans' limits are used up.
     """
     usage = UsageRepository(session)
-    standing = await standing_of(session, user_id, at)
+    standing = await user_entitlements(session, user_id, at)
     used, held = await usage.used_in(standing.periods), await usage.held_in(standing.periods)
     _refuse(standing.entitlements, used, held)
     return standing
 
 
-async def book_run(session: AsyncSession, run: AgentRun) -> None:
+async def record_run(session: AsyncSession, run: AgentRun) -> None:
     """Count an admitted run, within the caller's transaction; doing it twice is once."""
     values = place_of(run) | {
         "usage_kind": AGENT_RUN,
@@ -61,7 +61,7 @@ def no_access() -> EntitlementRequiredError:
     )
 
 
-def _refuse(entitlements: Entitlements, used: UsageTotal, held: Means) -> None:
+def _refuse(entitlements: Entitlements, used: UsageTotal, held: Allowance) -> None:
     if entitlements.access is Access.NONE:
         raise no_access()
     taken = {

@@ -2,14 +2,14 @@
 
 from database.agents.models import Approval
 from domain.agents.approvals import (
-    ApprovalSeen,
+    ApprovalSnapshot,
     ApprovalStatus,
 )
 
 
-def seen_of(row: Approval) -> ApprovalSeen:
+def approval_snapshot(row: Approval) -> ApprovalSnapshot:
     """Return what the rules need of an approval's row."""
-    return ApprovalSeen(
+    return ApprovalSnapshot(
         approval_status=ApprovalStatus(row.approval_status),
         args_sha256=row.args_sha256,
         approver_role=row.approver_role,

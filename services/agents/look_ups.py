@@ -10,7 +10,7 @@ from temporalio import activity
 
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions
-from domain.agents.run_events import RunEventKind, RunEventNote
+from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.errors import UnavailableError
 
 # Reason: with the pauses between its tries, a look-up is over after some 20 seconds.
@@ -58,7 +58,7 @@ class LookUps:
 
     async def tell(self, agent_run_id: UUID, facts: dict[str, Any]) -> None:
         """Tell on a run's stream where it is; one that is over takes nothing more."""
-        note = RunEventNote(kind=RunEventKind.STEP, data=facts)
+        note = NewRunEvent(kind=RunEventKind.STEP, data=facts)
         async with self._sessions.begin() as session:
             await RunEventRepository(session).append_many({agent_run_id: [note]})
 

@@ -12,24 +12,24 @@ from database.agents.tool_calls import ToolCallRepository
 from database.agents.usage_records import UsageRepository
 from database.session import Sessions
 from domain.agents.citations import cite
-from domain.agents.run_events import RunEventKind, RunEventNote
-from domain.agents.runs import Closed, RunEnd, RunFinish, RunStatus
+from domain.agents.run_events import NewRunEvent, RunEventKind
+from domain.agents.runs import RunClosed, RunEnd, RunFinish, RunStatus
 from observability import AGENT_DURATION, AGENT_REQUESTS
 from services.agents.prompts import passages_of
-from services.agents.run_records import status_note, tell
+from services.agents.run_records import append_run_events, run_status_event
 from services.agents.token_stream import RunStream
-from services.agents.usage import AgentMeans, settle_lost
+from services.agents.usage import UsageMeter, settle_lost
 
 
 class RunClosing:
     """Closes runs."""
 
-    def __init__(self, sessions: Sessions, means: AgentMeans, stream: RunStream) -> None:
+    def __init__(self, sessions: Sessions, means: UsageMeter, stream: RunStream) -> None:
         self._sessions = sessions
         self._means = means
         self._stream = stream
 
-    async def close(self, end: RunEnd) -> Closed:
+    async def close(self, end: RunEnd) -> RunClosed:
         """Write down how a run ended; `done` is the last that its stream tells.
 
         Args:
@@ -43,7 +43,7 @@ class RunClosing:
             runs = AgentRunRepository(session)
             run = await runs.get(end.agent_run_id, None)
             if run is None:
-                return Closed()  # it was refused before it had a row
+                return RunClosed()  # it was refused before it had a row
             await ConversationRepository(session).lock(run.conversation_id)
             await runs.lock(run.agent_run_id)
             is_first = run.completed_at is None
@@ -58,7 +58,7 @@ class RunClosing:
             AGENT_REQUESTS.labels(run.agent, end.run_status).inc()
             age = datetime.now(UTC) - run.created_at
             AGENT_DURATION.labels(run.agent).observe(age.total_seconds())
-        return Closed(next_agent_run_id=waiting[0] if waiting else None)
+        return RunClosed(next_agent_run_id=waiting[0] if waiting else None)
 
     async def _end(self, session: AsyncSession, run: AgentRun, end: RunEnd) -> None:
         attempts = await UsageRepository(session).of_run(run.agent_run_id)
@@ -72,12 +72,12 @@ class RunClosing:
         is_complete = end.run_status is RunStatus.COMPLETED
         citations = cite(output or "", passages_of(run)) if is_complete else ()
         told = {"run_status": end.run_status, "finish_reason": finish}
-        done = RunEventNote(kind=RunEventKind.DONE, data=told)
-        notes = [status_note(end.run_status), done]
+        done = NewRunEvent(kind=RunEventKind.DONE, data=told)
+        notes = [run_status_event(end.run_status), done]
         if end.error_code is not None:
             facts = {"code": end.error_code, "message": end.error_message}
-            notes.insert(0, RunEventNote(kind=RunEventKind.ERROR, data=facts))
-        await tell(session, run.agent_run_id, *notes)
+            notes.insert(0, NewRunEvent(kind=RunEventKind.ERROR, data=facts))
+        await append_run_events(session, run.agent_run_id, *notes)
         values = {
             "run_status": end.run_status,
             "output": output,

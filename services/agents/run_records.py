@@ -10,7 +10,7 @@ from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
-from domain.agents.run_events import RunEventKind, RunEventNote
+from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import RunRequest, RunStatus
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import Role
@@ -28,19 +28,19 @@ async def begin_run(session: AsyncSession, run: AgentRun, request: RunRequest) -
     values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
     await AgentRunRepository(session).change(run.agent_run_id, values)
     said = _said(Role.USER, request.input)
-    await tell(session, run.agent_run_id, status_note(RunStatus.RUNNING), said)
+    await append_run_events(session, run.agent_run_id, run_status_event(RunStatus.RUNNING), said)
 
 
-async def tell(session: AsyncSession, agent_run_id: UUID, *notes: RunEventNote) -> None:
+async def append_run_events(session: AsyncSession, agent_run_id: UUID, *notes: NewRunEvent) -> None:
     """Add to a run's stream, within the caller's transaction."""
     await RunEventRepository(session).append(agent_run_id, notes)
 
 
-def status_note(status: RunStatus) -> RunEventNote:
+def run_status_event(status: RunStatus) -> NewRunEvent:
     """Make what the stream tells of a new status."""
-    return RunEventNote(kind=RunEventKind.STATUS, data={"run_status": status})
+    return NewRunEvent(kind=RunEventKind.STATUS, data={"run_status": status})
 
 
-def _said(role: Role, text: str) -> RunEventNote:
+def _said(role: Role, text: str) -> NewRunEvent:
     facts = {"role": role, "text": text, "suspicions": list(screen(text))}
-    return RunEventNote(kind=RunEventKind.MESSAGE, data=facts)
+    return NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)

@@ -13,7 +13,7 @@ import structlog
 
 from database.agents.run_events import RunEventRepository
 from database.session import DATABASE_DOWN, Sessions
-from domain.agents.run_events import RunEventKind, RunEventNote
+from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.errors import UnavailableError
 
 # No more than one transaction within this time.
@@ -43,7 +43,7 @@ class _Waiting:
     """What is not committed yet: a batch that is being written, and what came since, by run."""
 
     def __init__(self) -> None:
-        self.batch: dict[UUID, list[RunEventNote]] = {}
+        self.batch: dict[UUID, list[NewRunEvent]] = {}
         self._tokens: dict[UUID, list[_Token]] = defaultdict(list)
         self._character_counts: Counter[UUID] = Counter()
 
@@ -64,7 +64,7 @@ class _Waiting:
         self._tokens[agent_run_id].append(token)
         self._character_counts[agent_run_id] = count
 
-    def hand_over(self, agent_run_id: UUID) -> list[RunEventNote]:
+    def hand_over(self, agent_run_id: UUID) -> list[NewRunEvent]:
         """Return what came for a run, and is in no batch, and forget it."""
         del self._character_counts[agent_run_id]
         return _joined(self._tokens.pop(agent_run_id, []))
@@ -77,10 +77,10 @@ class _Waiting:
             self._character_counts.clear()
 
 
-def _joined(tokens: Sequence[_Token]) -> list[RunEventNote]:
+def _joined(tokens: Sequence[_Token]) -> list[NewRunEvent]:
     """Join neighbours of one attempt: fewer rows, and the same text."""
     return [
-        RunEventNote(
+        NewRunEvent(
             kind=RunEventKind.TOKEN,
             data={
                 "text": "".join(token.text for token in neighbours),
@@ -97,7 +97,7 @@ class _Mark(NamedTuple):
 
     agent_run_id: UUID
     seq: int
-    note: RunEventNote
+    note: NewRunEvent
 
 
 class _Writer:
@@ -246,7 +246,7 @@ class RunStream:
         """
         await self._until(lambda: agent_run_id not in self._waiting)
 
-    async def take(self, agent_run_id: UUID) -> list[RunEventNote]:
+    async def take(self, agent_run_id: UUID) -> list[NewRunEvent]:
         """Hand over what waits for a run, once all before it is committed.
 
         Args:
@@ -261,7 +261,7 @@ class RunStream:
         await self._until(lambda: agent_run_id not in self._waiting.batch)
         return self._waiting.hand_over(agent_run_id)
 
-    def put_back(self, agent_run_id: UUID, notes: Iterable[RunEventNote]) -> None:
+    def put_back(self, agent_run_id: UUID, notes: Iterable[NewRunEvent]) -> None:
         """Take back what `take` handed over and the caller could not store."""
         for note in notes:
             self.put_token(agent_run_id, **note.data)

@@ -20,8 +20,8 @@ from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun, Approval, ToolCall
 from database.agents.tool_calls import ToolCallRepository
 from domain.agents.approvals import ApprovalStatus, args_digest
-from domain.agents.run_events import RunEventKind, RunEventNote, storable
-from domain.agents.runs import CallRef, RunStatus, StepOrder
+from domain.agents.run_events import NewRunEvent, RunEventKind, storable
+from domain.agents.runs import CallRef, RunStatus, StepInput
 from domain.agents.tool_calls import ToolCallStatus
 from domain.errors import InvalidInputError
 from domain.ids import call_id
@@ -61,14 +61,14 @@ class CheckedCall(NamedTuple):
         }
 
 
-class Entered(NamedTuple):
+class LedgerEntries(NamedTuple):
     """What became of a step's calls: those that can be made, and what the stream tells."""
 
     made: tuple[CallRef, ...]
-    notes: list[RunEventNote]
+    notes: list[NewRunEvent]
 
 
-def check(order: StepOrder, agent: AgentSpec, position: int, asked: RequestedCall) -> CheckedCall:
+def check(order: StepInput, agent: AgentSpec, position: int, asked: RequestedCall) -> CheckedCall:
     """Read one call, and tell what is wrong with it.
 
     Args:
@@ -94,10 +94,10 @@ def check(order: StepOrder, agent: AgentSpec, position: int, asked: RequestedCal
 async def enter(
     session: AsyncSession,
     run: AgentRun,
-    order: StepOrder,
+    order: StepInput,
     agent: AgentSpec,
     calls: list[CheckedCall],
-) -> Entered:
+) -> LedgerEntries:
     """Enter a step's calls into the ledger, with the approvals that they need.
 
     Args:
@@ -112,7 +112,7 @@ async def enter(
     """
     expires_at = order.at + agent.approval_ttl
     made: list[CallRef] = []
-    notes: list[RunEventNote] = []
+    notes: list[NewRunEvent] = []
     for position, call in enumerate(calls):
         await _enter_one(session, run, order.step, position, call)
         notes.append(_asked(call))
@@ -127,8 +127,8 @@ async def enter(
     if any(ref.expires_at for ref in made):
         waiting = {"run_status": RunStatus.WAITING_APPROVAL}
         await AgentRunRepository(session).change(run.agent_run_id, waiting)
-        notes.append(RunEventNote(kind=RunEventKind.STATUS, data=waiting))
-    return Entered(tuple(made), notes)
+        notes.append(NewRunEvent(kind=RunEventKind.STATUS, data=waiting))
+    return LedgerEntries(tuple(made), notes)
 
 
 async def _enter_one(
@@ -155,7 +155,7 @@ async def _enter_one(
     await ToolCallRepository(session).add(values)
 
 
-async def _answer(session: AsyncSession, run: AgentRun, call: CheckedCall) -> RunEventNote:
+async def _answer(session: AsyncSession, run: AgentRun, call: CheckedCall) -> NewRunEvent:
     result = _refusal(call)
     await MessageRepository(session).add(
         run.conversation_id,
@@ -166,7 +166,7 @@ async def _answer(session: AsyncSession, run: AgentRun, call: CheckedCall) -> Ru
         call_id=call.call_id,
     )
     facts = {"call_id": str(call.call_id), "tool": call.requested.tool, "result": result}
-    return RunEventNote(kind=RunEventKind.TOOL_RESULT, data=facts)
+    return NewRunEvent(kind=RunEventKind.TOOL_RESULT, data=facts)
 
 
 def fenced_result(result: dict[str, Any]) -> str:
@@ -180,7 +180,7 @@ async def _ask_for_yes(
     run: AgentRun,
     call: CheckedCall,
     expires_at: datetime,
-) -> RunEventNote:
+) -> NewRunEvent:
     digest = args_digest(call.requested.tool, call.arguments)
     effect = await expected_effect(session, run, call.requested.tool, call.arguments)
     values = {
@@ -201,16 +201,16 @@ async def _ask_for_yes(
         "effect": effect,
         "expires_at": expires_at.isoformat(),
     }
-    return RunEventNote(kind=RunEventKind.APPROVAL_REQUESTED, data=facts)
+    return NewRunEvent(kind=RunEventKind.APPROVAL_REQUESTED, data=facts)
 
 
-def _asked(call: CheckedCall) -> RunEventNote:
+def _asked(call: CheckedCall) -> NewRunEvent:
     facts = {
         "call_id": str(call.call_id),
         "tool": call.requested.tool,
         "arguments": call.arguments,
     }
-    return RunEventNote(kind=RunEventKind.TOOL_CALL, data=facts)
+    return NewRunEvent(kind=RunEventKind.TOOL_CALL, data=facts)
 
 
 def _refusal(call: CheckedCall) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def _named(error: ValidationError) -> str:
     return f"wrong arguments: {'; '.join(named)}"
 
 
-class Asked(NamedTuple):
+class ToolCallContext(NamedTuple):
     """A call, whose run it is, and what a person said to it."""
 
     run: AgentRun

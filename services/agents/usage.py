@@ -14,14 +14,14 @@ from adapters.llm.pricing import Prices
 from database.agents.models import AgentRun, UsageRecord
 from database.agents.run_events import RunEventRepository
 from database.agents.usage_records import MODEL_CALL, RESERVED, UsageRepository
-from domain.agents.budgets import Means, Price, Reservation, left, reserve, tighter
+from domain.agents.budgets import Allowance, Price, Reservation, remaining, reserve, stricter
 from domain.base import Frozen
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import TokenUsage
 from domain.llm.token_estimates import worst_case
 from domain.subscriptions.lifecycle import Access
 from services.agents.admission import no_access, place_of
-from services.subscriptions.entitlements import standing_of
+from services.subscriptions.entitlements import user_entitlements
 
 
 class Call(Frozen):
@@ -42,7 +42,7 @@ class Call(Frozen):
     wanted_tokens: int
 
 
-class AgentMeans:
+class UsageMeter:
     """Reservation and settlement."""
 
     def __init__(self, prices: Prices) -> None:
@@ -64,10 +64,10 @@ class AgentMeans:
             EntitlementRequiredError: Access has ended meanwhile.
         """
         usage = UsageRepository(session)
-        standing = await standing_of(session, run.user_id, datetime.now(UTC), locks_user=True)
+        standing = await user_entitlements(session, run.user_id, datetime.now(UTC), locks_user=True)
         if standing.entitlements.access is Access.NONE:
             raise no_access()
-        budget = Means(
+        budget = Allowance(
             token_count=run.budget_token_count,
             cost_cents=None if run.budget_cost_cents is None else Decimal(run.budget_cost_cents),
         )
@@ -76,7 +76,7 @@ class AgentMeans:
             # Reason: it is booked on the period that it was admitted in, also once that is over.
             periods[run.subscription_id] = run.period_start
         by_run, in_periods = await usage.held(run.agent_run_id, sorted(periods.items()))
-        means = tighter(left(budget, by_run), left(_means(limits), in_periods))
+        means = stricter(remaining(budget, by_run), remaining(_means(limits), in_periods))
         reservation = reserve(means, self.price(call), call.prompt_tokens, call.wanted_tokens)
         values = place_of(run) | {
             "usage_kind": MODEL_CALL,
@@ -145,9 +145,9 @@ def source_key(agent_run_id: UUID, step: int, attempt: int) -> str:
     return f"{agent_run_workflow_id(agent_run_id)}:{step}:{attempt}"
 
 
-def _means(limits: dict[str, int]) -> Means:
+def _means(limits: dict[str, int]) -> Allowance:
     cents = limits.get("cost_cents")
-    return Means(
+    return Allowance(
         token_count=limits.get("token_count"),
         cost_cents=None if cents is None else Decimal(cents),
     )
@@ -158,7 +158,7 @@ LOST = "lost"
 
 async def settle_lost(
     session: AsyncSession,
-    means: AgentMeans,
+    means: UsageMeter,
     records: Iterable[UsageRecord],
 ) -> None:
     """Settle those attempts that are open by what their stream has told, within the transaction.
@@ -166,7 +166,7 @@ async def settle_lost(
     Args:
         session: The caller's transaction.
         means: Knows the prices.
-        records: Attempts of a run; none of them is under way any more.
+        records: ModelAttempts of a run; none of them is under way any more.
     """
     for record in records:
         if record.usage_status == RESERVED:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from adapters.chroma import Chroma, Shelf
+from adapters.chroma import Chroma, ChromaCollection
 from database.knowledge.documents import DocumentRepository
 from database.paging import Page, decode_cursor, encode_cursor
 from database.session import Sessions
@@ -11,7 +11,7 @@ from domain.knowledge.documents import Memory
 from services.knowledge.search import read_memory
 
 
-class LibraryDesk:
+class KnowledgeManager:
     """Needs no embedding model."""
 
     def __init__(self, chroma: Chroma, sessions: Sessions) -> None:
@@ -34,11 +34,11 @@ class LibraryDesk:
             UnavailableError: Chroma is down.
         """
         async with self._sessions.begin() as session:
-            if not await DocumentRepository(session).bury(document_id, user_id):
+            if not await DocumentRepository(session).soft_delete(document_id, user_id):
                 return False
-        await self._chroma.delete(Shelf.PASSAGES, of_document(document_id))
+        await self._chroma.delete(ChromaCollection.PASSAGES, of_document(document_id))
         async with self._sessions.begin() as session:
-            await DocumentRepository(session).erase(document_id)
+            await DocumentRepository(session).purge_content(document_id)
         return True
 
     async def list_memories(self, user_id: UUID, limit: int, cursor: str | None) -> Page[Memory]:
@@ -58,7 +58,10 @@ class LibraryDesk:
         """
         # Reason: Chroma orders nothing; all of a user's dates and ids are less than one long text.
         where = {"where": {"user_id": str(user_id)}}
-        known = [read_memory(each, None) for each in await self._chroma.list(Shelf.MEMORIES, where)]
+        known = [
+            read_memory(each, None)
+            for each in await self._chroma.list(ChromaCollection.MEMORIES, where)
+        ]
         known.sort(key=_place, reverse=True)
         if cursor is not None:
             before = decode_cursor(cursor)
@@ -67,7 +70,7 @@ class LibraryDesk:
         if not page:
             return Page([], None)
         ids = {"ids": [str(each.memory_id) for each in page]}
-        found = await self._chroma.list(Shelf.MEMORIES, ids, has_text=True)
+        found = await self._chroma.list(ChromaCollection.MEMORIES, ids, has_text=True)
         texts = {each.entry_id: read_memory(each, None) for each in found}
         # Reason: what was taken away in between is not there any more.
         items = [texts[key] for each in page if (key := str(each.memory_id)) in texts]
@@ -87,10 +90,13 @@ class LibraryDesk:
             UnavailableError: Chroma is down.
         """
         ids = {"ids": [str(memory_id)]}
-        owners = {each.metadata["user_id"] for each in await self._chroma.list(Shelf.MEMORIES, ids)}
+        owners = {
+            each.metadata["user_id"]
+            for each in await self._chroma.list(ChromaCollection.MEMORIES, ids)
+        }
         if not owners or (user_id is not None and owners != {str(user_id)}):
             return False
-        await self._chroma.delete(Shelf.MEMORIES, ids)
+        await self._chroma.delete(ChromaCollection.MEMORIES, ids)
         return True
 
 

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from adapters.chroma import Chroma, Entry, Shelf
+from adapters.chroma import Chroma, ChromaCollection, Entry
 from adapters.embeddings import Embedder
 from agents.guards import screen
 from database.knowledge.documents import DocumentRepository
@@ -130,7 +130,7 @@ class PassageStore:
         Raises:
             UnavailableError: Chroma is down.
         """
-        await self._chroma.delete(Shelf.PASSAGES, of_document(document_id))
+        await self._chroma.delete(ChromaCollection.PASSAGES, of_document(document_id))
 
     async def _store_missing(
         self,
@@ -140,7 +140,10 @@ class PassageStore:
         turn: asyncio.Lock,
     ) -> None:
         model, where = self._embedder.model, of_document(row.document_id)
-        known = {entry.entry_id for entry in await self._chroma.list(Shelf.PASSAGES, where, model)}
+        known = {
+            entry.entry_id
+            for entry in await self._chroma.list(ChromaCollection.PASSAGES, where, model)
+        }
         names = [(f"{row.document_id}:{index}", index) for index in range(len(chunks))]
         missing = [(name, index) for name, index in names if name not in known]
         owner = {"user_id": str(row.user_id), "document_id": str(row.document_id)}
@@ -155,7 +158,7 @@ class PassageStore:
                 Entry(name, vector, chunks[index].text, {**owner, "chunk_index": index})
                 for (name, index), vector in zip(batch, vectors, strict=True)
             ]
-            await self._chroma.put(Shelf.PASSAGES, model, entries)
+            await self._chroma.put(ChromaCollection.PASSAGES, model, entries)
 
     async def _is_deleted(self, document_id: UUID) -> bool:
         async with self._sessions() as session:

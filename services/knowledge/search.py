@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
-from adapters.chroma import Chroma, Entry, Found, Shelf
+from adapters.chroma import Chroma, ChromaCollection, Entry, Found
 from adapters.embeddings import Embedder, Vector
 from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
@@ -21,7 +21,7 @@ EMBED_SECONDS = 10.0
 SEARCH_SECONDS = 5.0
 
 
-class Library:
+class KnowledgeSearch:
     """Searches by meaning; PostgreSQL has the last word on which documents there are."""
 
     def __init__(self, chroma: Chroma, embedder: Embedder, sessions: Sessions) -> None:
@@ -70,7 +70,7 @@ class Library:
         Raises:
             UnavailableError: Chroma is down, or too slow to be waited for.
         """
-        found = await self._near(Shelf.PASSAGES, user_id, vector, limit + SPARE_COUNT)
+        found = await self._near(ChromaCollection.PASSAGES, user_id, vector, limit + SPARE_COUNT)
         ids = {UUID(str(each.metadata["document_id"])) for each in found}
         async with self._sessions() as session:
             titles = await DocumentRepository(session).ready_titles(user_id, ids)
@@ -101,7 +101,7 @@ class Library:
         Raises:
             UnavailableError: Chroma is down, or too slow to be waited for.
         """
-        found = await self._near(Shelf.MEMORIES, user_id, vector, limit)
+        found = await self._near(ChromaCollection.MEMORIES, user_id, vector, limit)
         return [read_memory(each, each.score) for each in found]
 
     async def remember(
@@ -133,11 +133,11 @@ class Library:
         if agent_run_id is not None:
             metadata["agent_run_id"] = str(agent_run_id)
         entry = Entry(str(memory_id), vector, text, metadata)
-        await self._chroma.put(Shelf.MEMORIES, self._embedder.model, [entry])
+        await self._chroma.put(ChromaCollection.MEMORIES, self._embedder.model, [entry])
 
     async def _near(
         self,
-        shelf: Shelf,
+        shelf: ChromaCollection,
         user_id: UUID,
         vector: Vector,
         limit: int,

@@ -15,15 +15,15 @@ from domain.payment_retries.declines import (
     is_card_lost,
 )
 from domain.payment_retries.lifecycle import AttemptTrigger
-from domain.payment_retries.messages import ChargeOrder, ChargeOutcome
+from domain.payment_retries.messages import ChargeInput, ChargeOutcome
 from domain.payment_retries.policy import CARD_ATTEMPT_LIMIT
 from domain.payment_retries.snapshots import UnpaidInvoice
-from domain.payments.snapshots import ChargeableSeen
+from domain.payments.snapshots import ChargeableSnapshot
 
 RESERVED = "reserved"
 
 
-class Reserved(NamedTuple):
+class AttemptReservation(NamedTuple):
     """An attempt as it stands in our database before Stripe is asked.
 
     Args:
@@ -35,13 +35,13 @@ class Reserved(NamedTuple):
     refusal: str | None
 
 
-class AttemptBook:
-    """Attempts, counted per card over all invoices."""
+class AttemptReservations:
+    """ModelAttempts, counted per card over all invoices."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def find(self, order: ChargeOrder) -> PaymentAttempt | None:
+    async def find(self, order: ChargeInput) -> PaymentAttempt | None:
         """Return what an earlier call has reserved for an attempt."""
         async with self._sessions() as session:
             attempts = PaymentAttemptRepository(session)
@@ -49,10 +49,10 @@ class AttemptBook:
 
     async def reserve(
         self,
-        order: ChargeOrder,
+        order: ChargeInput,
         invoice: UnpaidInvoice,
-        card: ChargeableSeen,
-    ) -> Reserved:
+        card: ChargeableSnapshot,
+    ) -> AttemptReservation:
         """Reserve an attempt before it is made, unless its card may not be charged.
 
         Args:
@@ -79,10 +79,10 @@ class AttemptBook:
             await PaymentRetryRepository(session).show_charging(order.payment_retry_id)
             count = await attempts.count_of_card(card.fingerprint, order.attempted_at)
         if last is not None and _is_refused(last, card):
-            return Reserved(attempt, CARD_REFUSED)
-        return Reserved(attempt, LIMIT_REACHED if count > CARD_ATTEMPT_LIMIT else None)
+            return AttemptReservation(attempt, CARD_REFUSED)
+        return AttemptReservation(attempt, LIMIT_REACHED if count > CARD_ATTEMPT_LIMIT else None)
 
-    async def settle(self, order: ChargeOrder, outcome: ChargeOutcome) -> None:
+    async def settle(self, order: ChargeInput, outcome: ChargeOutcome) -> None:
         """Record how an attempt ended.
 
         Args:
@@ -101,7 +101,7 @@ class AttemptBook:
             if order.trigger is AttemptTrigger.NEW_CARD:
                 await CardOfferRepository(session).note_try(order.stripe_invoice_id)
 
-    async def release(self, order: ChargeOrder) -> None:
+    async def release(self, order: ChargeInput) -> None:
         """Forget an attempt that was not made."""
         async with self._sessions.begin() as session:
             attempts = PaymentAttemptRepository(session)
@@ -110,7 +110,7 @@ class AttemptBook:
                 await CardOfferRepository(session).note_try(order.stripe_invoice_id)
 
 
-def _is_refused(last: PaymentAttempt, card: ChargeableSeen) -> bool:
+def _is_refused(last: PaymentAttempt, card: ChargeableSnapshot) -> bool:
     """Tell whether a card's latest decline forbids to charge it again."""
     is_same = last.stripe_payment_method_id == card.stripe_payment_method_id
     is_hard = classify(last.decline_code, last.advice_code) is DeclineClass.HARD

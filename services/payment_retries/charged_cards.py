@@ -4,9 +4,9 @@ from adapters.stripe.cards import StripeCards
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.ids import charge_key
 from domain.payment_retries.lifecycle import AttemptTrigger
-from domain.payment_retries.messages import ChargeOrder
+from domain.payment_retries.messages import ChargeInput
 from domain.payment_retries.snapshots import UnpaidInvoice
-from domain.payments.snapshots import ChargeableSeen
+from domain.payments.snapshots import ChargeableSnapshot
 from services.stripe_idempotency import post_once
 
 
@@ -17,7 +17,7 @@ class ChargedCards:
         self._cards = cards
         self._subscriptions = subscriptions
 
-    async def choose(self, order: ChargeOrder, invoice: UnpaidInvoice) -> ChargeableSeen | None:
+    async def choose(self, order: ChargeInput, invoice: UnpaidInvoice) -> ChargeableSnapshot | None:
         """Return what is to be charged; None if there is nothing, or it was removed at Stripe.
 
         Raises:
@@ -32,9 +32,9 @@ class ChargedCards:
 
     async def replace_failed(
         self,
-        order: ChargeOrder,
+        order: ChargeInput,
         invoice: UnpaidInvoice,
-        card: ChargeableSeen,
+        card: ChargeableSnapshot,
     ) -> None:
         """Make a new card the subscription's own; the customer's default was set already.
 

@@ -13,11 +13,11 @@ from domain.errors import CardDeclinedError, NotFoundError, ProviderRejectedErro
 from domain.ids import charge_key
 from domain.payment_retries.declines import NO_CARD
 from domain.payment_retries.lifecycle import ChargeResult, RetryStatus, status_of_invoice
-from domain.payment_retries.messages import ChargeOrder, ChargeOutcome
+from domain.payment_retries.messages import ChargeInput, ChargeOutcome
 from domain.payment_retries.snapshots import UnpaidInvoice
-from domain.payments.snapshots import ChargeableSeen
+from domain.payments.snapshots import ChargeableSnapshot
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
-from services.payment_retries.attempt_reservations import RESERVED, AttemptBook
+from services.payment_retries.attempt_reservations import RESERVED, AttemptReservations
 from services.payment_retries.charged_cards import ChargedCards
 from services.stripe_idempotency import finish, post_once
 
@@ -38,13 +38,13 @@ class Charging:
         self,
         invoices: StripeInvoices,
         cards: ChargedCards,
-        book: AttemptBook,
+        book: AttemptReservations,
     ) -> None:
         self._invoices = invoices
         self._cards = cards
         self._book = book
 
-    async def charge(self, order: ChargeOrder) -> ChargeOutcome:
+    async def charge(self, order: ChargeInput) -> ChargeOutcome:
         """Make one attempt come to its one end.
 
         Args:
@@ -79,10 +79,10 @@ class Charging:
 
     async def _pay(
         self,
-        order: ChargeOrder,
+        order: ChargeInput,
         invoice: UnpaidInvoice,
         attempt: PaymentAttempt,
-        card: ChargeableSeen,
+        card: ChargeableSnapshot,
     ) -> ChargeOutcome:
         """Send the charge and settle it, in one piece that nobody cuts off."""
 
@@ -109,7 +109,7 @@ class Charging:
 
     async def _settle(
         self,
-        order: ChargeOrder,
+        order: ChargeInput,
         outcome: ChargeOutcome,
         invoice: UnpaidInvoice,
     ) -> ChargeOutcome:
@@ -127,7 +127,7 @@ class Charging:
 
     async def _not_charged(
         self,
-        order: ChargeOrder,
+        order: ChargeInput,
         reason: str,
         invoice: UnpaidInvoice,
     ) -> ChargeOutcome:

@@ -15,7 +15,7 @@ from domain.payments.messages import (
     CancelPayment,
     PaymentStart,
     PaymentState,
-    RefundOrder,
+    RefundInput,
     RefundResult,
 )
 from domain.workflow_names import (
@@ -32,13 +32,13 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class PaymentDesk:
+class PaymentCommands:
     """Sends commands to payments' workflows, and starts those that have ended or never ran."""
 
     client: Client
     answer_within: timedelta = ANSWER_WITHIN
 
-    async def refund(self, order: RefundOrder) -> RefundResult:
+    async def refund(self, order: RefundInput) -> RefundResult:
         """Pay back, once per `refund_id`.
 
         Args:

@@ -14,7 +14,7 @@ from domain.errors import (
     NotFoundError,
     ProviderRejectedError,
 )
-from domain.payments.messages import Refunded, RefundOrder, RefundResult
+from domain.payments.messages import RefundInput, RefundOutcome, RefundResult
 from domain.payments.rules import (
     PaymentCommandKind,
     PaymentStatus,
@@ -25,7 +25,7 @@ from domain.payments.rules import (
 from services.payments.stripe_sync import state_of
 
 
-class Reserved(NamedTuple):
+class RefundReservation(NamedTuple):
     """A refund as it stands in our database before Stripe is asked."""
 
     refund: Refund
@@ -33,13 +33,13 @@ class Reserved(NamedTuple):
     is_new: bool
 
 
-class RefundBook:
+class RefundReservations:
     """Refunds as we know them; together they never exceed their payment."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def reserve(self, order: RefundOrder) -> Reserved:
+    async def reserve(self, order: RefundInput) -> RefundReservation:
         """Take note of a refund before it is made, or find the note of an earlier call.
 
         Raises:
@@ -60,7 +60,7 @@ class RefundBook:
                 pending = await refunds.pending_cents(payment.payment_id)
                 refund = await refunds.reserve(payment, order, _allowed(order, payment, pending))
             intent_id = payment.stripe_payment_intent_id or ""
-            return Reserved(refund, intent_id, is_new=known is None)
+            return RefundReservation(refund, intent_id, is_new=known is None)
 
     async def fail(self, refund: Refund, why: ApplicationError) -> None:
         """Take note that Stripe refused."""
@@ -69,7 +69,7 @@ class RefundBook:
             row.refund_status = RefundStatus.FAILED
             row.failure_code = why.details.get("stripe_code") or why.error_code
 
-    async def made(self, order: RefundOrder) -> Refunded:
+    async def made(self, order: RefundInput) -> RefundOutcome:
         """Return a refund that Stripe has made, and its payment."""
         async with self._sessions() as session:
             payment = await session.get_one(Payment, order.payment_id)
@@ -84,9 +84,9 @@ class RefundBook:
             refund_status=RefundStatus(refund.refund_status),
             stripe_refund_id=refund.stripe_refund_id,
         )
-        return Refunded(refund=result, state=state_of(payment))
+        return RefundOutcome(refund=result, state=state_of(payment))
 
-    async def why_refused(self, order: RefundOrder) -> ApplicationError:
+    async def why_refused(self, order: RefundInput) -> ApplicationError:
         """Return our reason if, by what we know now, we would refuse too; else Stripe's."""
         async with self._sessions() as session:
             payment = await session.get_one(Payment, order.payment_id)
@@ -100,7 +100,7 @@ class RefundBook:
         return ProviderRejectedError("Stripe refused the refund", details=details)
 
 
-def _allowed(order: RefundOrder, payment: Payment, pending_cents: int) -> int:
+def _allowed(order: RefundInput, payment: Payment, pending_cents: int) -> int:
     """Return how much is to be paid back, if that much is left."""
     status = PaymentStatus(payment.payment_status)
     if (reason := refusal(status, PaymentCommandKind.REFUND)) is not None:

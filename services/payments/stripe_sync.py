@@ -21,7 +21,7 @@ from services.payments.customers import StripeCustomerOf
 
 
 @dataclass(frozen=True)
-class PaymentView:
+class PaymentSync:
     """Stripe's side and our side of payments."""
 
     payments: StripePayments

@@ -12,7 +12,7 @@ from domain.subscriptions.entitlements import Entitlements, Grant, combine
 from domain.subscriptions.lifecycle import Access, SubscriptionStatus, access
 
 
-class Standing(NamedTuple):
+class UserEntitlements(NamedTuple):
     """What a customer may use, and the periods in which the use is counted.
 
     Args:
@@ -26,13 +26,13 @@ class Standing(NamedTuple):
     booking: tuple[UUID, datetime] | None
 
 
-async def standing_of(
+async def user_entitlements(
     session: AsyncSession,
     user_id: UUID,
     at: datetime,
     *,
     locks_user: bool = False,
-) -> Standing:
+) -> UserEntitlements:
     """Look a customer up.
 
     Args:
@@ -59,7 +59,7 @@ async def standing_of(
         if grant.access is not Access.NONE and begin is not None and end is not None:
             periods.append((end, subscription.subscription_id, begin))
     ordered = tuple((subscription_id, begin) for _, subscription_id, begin in sorted(periods))
-    return Standing(combine(grants), ordered, ordered[0] if ordered else None)
+    return UserEntitlements(combine(grants), ordered, ordered[0] if ordered else None)
 
 
 def access_of(row: Subscription, now: datetime) -> Access:

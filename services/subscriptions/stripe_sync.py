@@ -10,15 +10,15 @@ from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError, ProviderRejectedError
-from domain.subscriptions.messages import Refreshed, SubscriptionOrder
-from domain.subscriptions.snapshots import SubscriptionSeen
+from domain.subscriptions.messages import SubscriptionInput, SyncResult
+from domain.subscriptions.snapshots import SubscriptionSnapshot
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
 from services.subscriptions.view import write_view
 
 
 @dataclass(frozen=True)
-class SubscriptionDesk:
+class SubscriptionSync:
     """Stripe's side and our side of subscriptions."""
 
     subscriptions: StripeSubscriptions
@@ -26,7 +26,7 @@ class SubscriptionDesk:
     customers: StripeCustomers
     sessions: Sessions
 
-    async def row(self, order: SubscriptionOrder) -> Subscription:
+    async def row(self, order: SubscriptionInput) -> Subscription:
         """Return the order's row.
 
         Raises:
@@ -38,7 +38,7 @@ class SubscriptionDesk:
             raise NotFoundError("there is no such subscription")
         return row
 
-    async def stripe_id(self, order: SubscriptionOrder) -> str:
+    async def stripe_id(self, order: SubscriptionInput) -> str:
         """Return Stripe's id of the order's subscription, also if no answer ever told it.
 
         Raises:
@@ -110,11 +110,11 @@ class SubscriptionDesk:
 
     async def look(
         self,
-        order: SubscriptionOrder,
+        order: SubscriptionInput,
         stripe_subscription_id: str,
         *,
         written_off_invoice_id: str | None = None,
-    ) -> Refreshed:
+    ) -> SyncResult:
         """Read the subscription from Stripe and write its view.
 
         Raises:
@@ -128,7 +128,9 @@ class SubscriptionDesk:
             written_off_invoice_id=written_off_invoice_id,
         )
 
-    async def read(self, order: SubscriptionOrder, stripe_subscription_id: str) -> SubscriptionSeen:
+    async def read(
+        self, order: SubscriptionInput, stripe_subscription_id: str
+    ) -> SubscriptionSnapshot:
         """Read the subscription from Stripe, with what may have changed of its invoices."""
         async with self.sessions() as session:
             known = await InvoiceRepository(session).known(order.subscription_id)

@@ -21,25 +21,25 @@ from domain.errors import NotFoundError
 from domain.ids import invoice_id
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.payment_retries.policy import DEFAULT_POLICY_NAME, VersionedPolicy
-from domain.subscriptions.events import note_of_hint, note_of_status
+from domain.subscriptions.events import hint_event, status_event
 from domain.subscriptions.lifecycle import FINAL, Effect, SubscriptionStatus, follow
 from domain.subscriptions.messages import (
-    EventNote,
+    NewSubscriptionEvent,
     OwedStep,
-    Refreshed,
-    SubscriptionOrder,
+    SubscriptionInput,
     SubscriptionState,
+    SyncResult,
 )
-from domain.subscriptions.snapshots import COUNTING, RENEWAL, InvoiceSeen, SubscriptionSeen
+from domain.subscriptions.snapshots import COUNTING, RENEWAL, InvoiceSnapshot, SubscriptionSnapshot
 
 
 async def write_view(
     sessions: Sessions,
-    order: SubscriptionOrder,
-    seen: SubscriptionSeen,
+    order: SubscriptionInput,
+    seen: SubscriptionSnapshot,
     *,
     written_off_invoice_id: str | None = None,
-) -> Refreshed:
+) -> SyncResult:
     """Bring the view up to what Stripe says.
 
     Args:
@@ -70,10 +70,10 @@ async def write_view(
         notes = [*await _hints(session, order), *order.notes]
         after, seq = decision.next_status, row.last_event_seq
         if before is not after:
-            notes.append(note_of_status(before, after, seq, order.summary))
+            notes.append(status_event(before, after, seq, order.summary))
         await SubscriptionEventRepository(session).append(order.subscription_id, notes)
         state = await state_of(session, row, seen.latest_stripe_invoice_id)
-    return Refreshed(
+    return SyncResult(
         state=state,
         effects=decision.effects,
         owed_stripe_invoice_ids=_owed(seen),
@@ -83,7 +83,7 @@ async def write_view(
     )
 
 
-async def unchanged(sessions: Sessions, order: SubscriptionOrder) -> Refreshed:
+async def unchanged(sessions: Sessions, order: SubscriptionInput) -> SyncResult:
     """Note what happened to a subscription of which Stripe knows nothing yet.
 
     Raises:
@@ -96,7 +96,7 @@ async def unchanged(sessions: Sessions, order: SubscriptionOrder) -> Refreshed:
         row.parked_data = dump_parked(order.parked)
         notes = [*await _hints(session, order), *order.notes]
         await SubscriptionEventRepository(session).append(order.subscription_id, notes)
-        return Refreshed(state=await state_of(session, row, None))
+        return SyncResult(state=await state_of(session, row, None))
 
 
 async def state_of(
@@ -136,7 +136,7 @@ def dump_parked(parked: Sequence[OwedStep]) -> list[dict[str, object]]:
     return [step.model_dump(mode="json") for step in parked]
 
 
-def _update(row: Subscription, seen: SubscriptionSeen, status: SubscriptionStatus) -> None:
+def _update(row: Subscription, seen: SubscriptionSnapshot, status: SubscriptionStatus) -> None:
     row.subscription_status = status
     if status not in FINAL:
         row.is_ended_by_us = False  # whatever was to end it has not
@@ -168,7 +168,9 @@ def _set_grace(row: Subscription, effects: Collection[Effect], ends_at: datetime
         row.grace_ends_at = None
 
 
-async def _follow_plan(session: AsyncSession, row: Subscription, seen: SubscriptionSeen) -> None:
+async def _follow_plan(
+    session: AsyncSession, row: Subscription, seen: SubscriptionSnapshot
+) -> None:
     """Follow a change of price made at Stripe: a plan's prices all belong to its product."""
     if seen.stripe_price_id == row.stripe_price_id:
         return
@@ -181,7 +183,7 @@ async def _follow_plan(session: AsyncSession, row: Subscription, seen: Subscript
 
 def _is_written_off(
     row: Subscription,
-    seen: SubscriptionSeen,
+    seen: SubscriptionSnapshot,
     written_off_invoice_id: str | None,
 ) -> bool:
     """Tell whether the debt is given up: by Stripe's own rule the newest invoice decides."""
@@ -190,15 +192,15 @@ def _is_written_off(
     return is_ours and newest is not None and newest.invoice_status == "uncollectible"
 
 
-def _newest_counting(seen: SubscriptionSeen) -> InvoiceSeen | None:
+def _newest_counting(seen: SubscriptionSnapshot) -> InvoiceSnapshot | None:
     return next((each for each in seen.invoices if each.invoice_status in COUNTING), None)
 
 
-def _owed(seen: SubscriptionSeen) -> tuple[str, ...]:
+def _owed(seen: SubscriptionSnapshot) -> tuple[str, ...]:
     return tuple(each.stripe_invoice_id for each in reversed(seen.invoices) if each.is_owed)
 
 
-def _has_newer_settled(seen: SubscriptionSeen) -> bool:
+def _has_newer_settled(seen: SubscriptionSnapshot) -> bool:
     """Tell whether a renewal that was finalized after all that is owed is closed by now."""
     for invoice in seen.invoices:
         if invoice.is_owed:
@@ -211,8 +213,8 @@ def _has_newer_settled(seen: SubscriptionSeen) -> bool:
 async def _put_invoices(
     session: AsyncSession,
     row: Subscription,
-    seen: SubscriptionSeen,
-    order: SubscriptionOrder,
+    seen: SubscriptionSnapshot,
+    order: SubscriptionInput,
 ) -> list[UUID]:
     """Store invoices and what was paid for them; return what is to be paid back."""
     invoices, payments = InvoiceRepository(session), PaymentRepository(session)
@@ -244,8 +246,8 @@ async def _put_invoices(
 
 def _is_paid_too_late(
     row: Subscription,
-    seen: SubscriptionSeen,
-    invoice: InvoiceSeen,
+    seen: SubscriptionSnapshot,
+    invoice: InvoiceSnapshot,
     was_given_up: bool,
 ) -> bool:
     """Tell whether an invoice was paid, and brings no access any more, because of what we did."""
@@ -257,6 +259,6 @@ def _is_paid_too_late(
     return row.is_ended_by_us and seen.ended_at is not None and invoice.paid_at > seen.ended_at
 
 
-async def _hints(session: AsyncSession, order: SubscriptionOrder) -> list[EventNote]:
+async def _hints(session: AsyncSession, order: SubscriptionInput) -> list[NewSubscriptionEvent]:
     types = await WebhookEventRepository(session).types_of(order.hint_ids)
-    return [note_of_hint(hint_id, types.get(hint_id, "event")) for hint_id in order.hint_ids]
+    return [hint_event(hint_id, types.get(hint_id, "event")) for hint_id in order.hint_ids]

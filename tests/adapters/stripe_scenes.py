@@ -23,7 +23,7 @@ from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.errors import CardDeclinedError
-from domain.payments.messages import PaymentRequest, RefundOrder
+from domain.payments.messages import PaymentRequest, RefundInput
 from domain.plans import PlanRequest
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.snapshots import KnownInvoices
@@ -321,7 +321,7 @@ async def _record_challenge(shop: Shop, intent: str) -> None:
 
 
 async def _record_refunds(shop: Shop, intent: str, payment_id: UUID) -> None:
-    order = RefundOrder(payment_id=payment_id, refund_id=uuid4(), reason="duplicate")
+    order = RefundInput(payment_id=payment_id, refund_id=uuid4(), reason="duplicate")
     await shop.record("refund", lambda to: to.refunds.create(intent, order, 100, "r:1"))
     await shop.record("refunds", lambda to: to.refunds.list(intent))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.llm.errors import Fault, translated
+from adapters.llm.errors import ProviderFault, translated
 from adapters.llm.limits import find_output_limit, find_window, is_above_rate
 from adapters.llm.provider import Progress
 
@@ -26,7 +26,7 @@ from adapters.llm.provider import Progress
 )
 def test_a_window_is_read_from_words(words: str, limit: int | None) -> None:
     assert find_window(words) == limit
-    error = translated(Fault(400, words), "m", Progress())
+    error = translated(ProviderFault(400, words), "m", Progress())
     is_long = error.error_code == "model_context_too_long"
     assert is_long == (limit is not None)
     assert error.details.get("limit_tokens") == limit
@@ -73,7 +73,7 @@ def test_only_a_request_above_the_limit_is_hopeless(status: int, words: str, cod
 )
 def test_no_key_and_no_long_text_is_logged(key: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = f"Incorrect API key provided: {key}. " + "word " * 400
-    error = translated(Fault(401, words), "m", Progress())
+    error = translated(ProviderFault(401, words), "m", Progress())
     logged = capsys.readouterr().out
     assert "Incorrect API key provided" in logged
     assert key.removeprefix("Bearer ") not in logged

@@ -8,8 +8,8 @@ import pytest
 
 from domain.errors import InvalidInputError
 from domain.payment_retries.snapshots import UnpaidInvoice
-from domain.payments.snapshots import ChargeableSeen, CustomerSeen, IntentSeen
-from domain.subscriptions.snapshots import SubscriptionSeen
+from domain.payments.snapshots import ChargeableSnapshot, CustomerSnapshot, IntentSnapshot
+from domain.subscriptions.snapshots import SubscriptionSnapshot
 from tests.adapters.stripe_scenes import Adapters, Answer, Replaying, Scene, open_shop, record_all
 
 CHARGE = {"type": "charge", "charge": "ch_1"}
@@ -37,10 +37,10 @@ def altered(scene: Scene, number: int = 0, **changes: Any) -> Answer:
     return Answer(answer.method, answer.path, answer.status, {**answer.body, **changes})
 
 
-async def read_with(scene: Scene, invoice: dict[str, Any]) -> SubscriptionSeen:
+async def read_with(scene: Scene, invoice: dict[str, Any]) -> SubscriptionSnapshot:
     """Read a subscription again whose first invoice looks otherwise."""
     listed = {**scene.answers[1].body, "data": [invoice]}
-    seen: SubscriptionSeen = await play(scene, scene.answers[0], altered(scene, 1, **listed))
+    seen: SubscriptionSnapshot = await play(scene, scene.answers[0], altered(scene, 1, **listed))
     return seen
 
 
@@ -74,7 +74,7 @@ async def test_other_payment_methods_can_be_charged_and_are_no_cards(
     body = {key: value for key, value in scene.answers[0].body.items() if key != "card"}
     other = {**body, "type": kind, kind: {}}
     answer = Answer("GET", scene.answers[0].path, 200, other)
-    seen: ChargeableSeen = await play(scene, answer)
+    seen: ChargeableSnapshot = await play(scene, answer)
     assert (seen.fingerprint, seen.stripe_customer_id) == (other["id"], other["customer"])
     known = Answer("GET", scene.answers[0].path, 200, {**other, kind: {"fingerprint": "f"}})
     assert (await play(scene, known)).fingerprint == "f"
@@ -98,7 +98,7 @@ async def test_other_payment_methods_can_be_charged_and_are_no_cards(
 )
 async def test_other_actions(scenes: dict[str, Scene], action: dict[str, Any] | None) -> None:
     scene = scenes["read payment challenged"]
-    seen: IntentSeen = await play(scene, altered(scene, next_action=action))
+    seen: IntentSnapshot = await play(scene, altered(scene, next_action=action))
     assert (seen.intent_status, seen.next_action_url) == ("requires_action", None)
 
 
@@ -107,9 +107,11 @@ async def test_deleted_customers(scenes: dict[str, Scene]) -> None:
     gone = {"id": "cus_1", "object": "customer", "deleted": True}
     unpaid: UnpaidInvoice = await play(scene, altered(scene, customer=gone))
     assert unpaid.customer_card_id is None
-    shown: SubscriptionSeen = await play(scenes["status"], altered(scenes["status"], customer=gone))
+    shown: SubscriptionSnapshot = await play(
+        scenes["status"], altered(scenes["status"], customer=gone)
+    )
     assert shown.stripe_customer_id == "cus_1"
-    read: CustomerSeen = await play(scenes["deleted customer"])
+    read: CustomerSnapshot = await play(scenes["deleted customer"])
     assert read.is_deleted
     assert await play(scenes["deleted default card"]) is None
 
@@ -119,7 +121,7 @@ async def test_deleted_customers(scenes: dict[str, Scene]) -> None:
     [("metered", 1), ("several items", 2), ("metered and flat", 1), ("sent", 1)],
 )
 async def test_items_of_other_kinds(scenes: dict[str, Scene], name: str, quantity: int) -> None:
-    seen: SubscriptionSeen = await play(scenes[name])
+    seen: SubscriptionSnapshot = await play(scenes[name])
     assert seen.quantity == quantity
     assert seen.current_period_end is not None
     assert not any(invoice.is_owed for invoice in seen.invoices if name == "sent")
@@ -128,7 +130,7 @@ async def test_items_of_other_kinds(scenes: dict[str, Scene], name: str, quantit
 @pytest.mark.parametrize("items", [None, {}, {"object": "list", "data": []}])
 async def test_no_items(scenes: dict[str, Scene], items: dict[str, Any] | None) -> None:
     scene = scenes["status"]
-    seen: SubscriptionSeen = await play(scene, altered(scene, items=items))
+    seen: SubscriptionSnapshot = await play(scene, altered(scene, items=items))
     assert (seen.quantity, seen.stripe_price_id, seen.current_period_end) == (1, None, None)
 
 
@@ -168,7 +170,7 @@ async def test_more_than_ten_lines(scenes: dict[str, Scene]) -> None:
     )
     path = f"/v1/invoices/{invoice['id']}/lines"
     page = {"object": "list", "data": [*one_off * 10, *own], "has_more": False, "url": path}
-    seen: SubscriptionSeen = await play(
+    seen: SubscriptionSnapshot = await play(
         scene, scene.answers[0], listed, Answer("GET", path, 200, page)
     )
     start = int(seen.invoices[0].period_start.timestamp())

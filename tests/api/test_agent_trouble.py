@@ -8,7 +8,7 @@ from uuid import uuid4
 from temporalio.client import Client, WorkflowHandle
 
 from database.session import Sessions
-from domain.agents.runs import CancelRun, RunStatus, StepOrder, StepReply
+from domain.agents.runs import CancelRun, RunStatus, StepInput, StepReply
 from services.agents.model_calls.answers import known_reply
 from tests.agent.support import (
     Model,
@@ -173,7 +173,7 @@ async def test_a_cut_answer_stays_cut_if_its_step_is_asked_for_again(
         mark = f"tell me everything {uuid4().hex}"
         await model.script({"text": "word " * 900, "token_seconds": 0}, match=mark)
         run = await wait(customer, await start(customer, mark, **more), *ENDED)
-        order = StepOrder(agent_run_id=run["agent_run_id"], step=0, at=datetime.now(UTC))
+        order = StepInput(agent_run_id=run["agent_run_id"], step=0, at=datetime.now(UTC))
         async with sessions() as session:
             known = await known_reply(session, order)
         assert known == StepReply(is_answer=True, is_cut_by_budget=is_cut)

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 
 from api.http.body_limits import PayloadTooLargeError
-from api.idempotency import Claim, Once
+from api.idempotency import Claim, IdempotentRequest
 from database.accounts.models import ApiKey, IdempotencyKey
 from database.session import Sessions
 from domain.errors import (
@@ -94,7 +94,7 @@ async def test_only_final_answers_are_kept(
             raise kind("no", "some_code") from (ValueError() if is_of_workflow else None)
         return Answer(done=len(ids))
 
-    once = Once(sessions, "/probe", "k", b"{}")
+    once = IdempotentRequest(sessions, "/probe", "k", b"{}")
     with pytest.raises(kind):
         await once.run(caller_id, work)
     again = await once.run(caller_id, work)
@@ -105,7 +105,7 @@ async def test_only_final_answers_are_kept(
     else:
         assert (again.status_code, again.body) == (200, b'{"done":2}')
         assert ids[0] == ids[1]
-    other = Once(sessions, "/probe", "k", b'{"other": 1}')
+    other = IdempotentRequest(sessions, "/probe", "k", b'{"other": 1}')
     with pytest.raises(ConflictError, match="another body"):
         await other.run(caller_id, work)
 
@@ -123,8 +123,8 @@ async def test_what_left_nothing_behind_frees_its_key(
         return Answer(done=1)
 
     with pytest.raises(kind):
-        await Once(sessions, "/probe", "k", b"{}").run(caller_id, refuse)
-    better = Once(sessions, "/probe", "k", b'{"better": 1}')
+        await IdempotentRequest(sessions, "/probe", "k", b"{}").run(caller_id, refuse)
+    better = IdempotentRequest(sessions, "/probe", "k", b'{"better": 1}')
     assert (await better.run(caller_id, work)).status_code == 200
 
 

@@ -9,7 +9,7 @@ import pytest
 from adapters.chroma import open_chroma
 from adapters.embeddings import LocalEmbedder
 from database.session import Sessions
-from services.knowledge.search import Library
+from services.knowledge.search import KnowledgeSearch
 from tests.api.conftest import API, Person, problem
 
 THEN = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -17,13 +17,13 @@ TEXTS = ("They travel with a dog.", "They pay by card.", "They live in Lisbon.")
 
 
 @pytest.fixture(scope="module")
-async def library(chroma_url: str, sessions: Sessions) -> AsyncIterator[Library]:
+async def library(chroma_url: str, sessions: Sessions) -> AsyncIterator[KnowledgeSearch]:
     async with open_chroma(chroma_url) as chroma:
-        yield Library(chroma, LocalEmbedder(), sessions)
+        yield KnowledgeSearch(chroma, LocalEmbedder(), sessions)
 
 
 @pytest.fixture
-async def memories(library: Library, user: Person) -> list[UUID]:
+async def memories(library: KnowledgeSearch, user: Person) -> list[UUID]:
     ids = []
     for number, text in enumerate(TEXTS):
         memory_id = uuid4()
@@ -48,7 +48,7 @@ async def test_the_newest_come_first(user: Person, memories: list[UUID]) -> None
 
 
 async def test_a_query_ranks_by_meaning(
-    user: Person, memories: list[UUID], library: Library
+    user: Person, memories: list[UUID], library: KnowledgeSearch
 ) -> None:
     found = await user.get("memories", query="Which town is their home?", limit=2)
     assert found["items"][0]["text"] == TEXTS[2]
@@ -59,7 +59,7 @@ async def test_a_query_ranks_by_meaning(
 
 
 async def test_never_across_users(
-    user: Person, other: Person, admin: Person, memories: list[UUID], library: Library
+    user: Person, other: Person, admin: Person, memories: list[UUID], library: KnowledgeSearch
 ) -> None:
     assert (await other.get("memories"))["items"] == []
     assert (await other.get("memories", query="dog"))["items"] == []

@@ -29,9 +29,9 @@ from domain.errors import (
     ProviderRejectedError,
 )
 from domain.ids import payment_workflow_id
-from domain.payments.messages import RefundOrder
+from domain.payments.messages import RefundInput
 from domain.payments.rules import PaymentStatus, RefundStatus
-from services.payments.commands import PaymentDesk
+from services.payments.commands import PaymentCommands
 from tests.api.conftest import API, Person, client, problem, until
 from tests.api.support import send_event
 from tests.conftest import free_port
@@ -97,8 +97,8 @@ async def stripe(settings: Settings) -> AsyncIterator[Stripe]:
 
 
 @pytest.fixture
-def desk(workers: Client) -> PaymentDesk:
-    return PaymentDesk(workers, answer_within=timedelta(seconds=15))
+def desk(workers: Client) -> PaymentCommands:
+    return PaymentCommands(workers, answer_within=timedelta(seconds=15))
 
 
 async def attach(person: Person, name: str) -> str:
@@ -137,8 +137,8 @@ async def ended(temporal: Client, payment: dict[str, Any]) -> None:
     await handle.result()
 
 
-def order(payment: dict[str, Any], amount_cents: int | None = None) -> RefundOrder:
-    return RefundOrder(
+def order(payment: dict[str, Any], amount_cents: int | None = None) -> RefundInput:
+    return RefundInput(
         payment_id=UUID(payment["payment_id"]),
         refund_id=uuid4(),
         amount_cents=amount_cents,
@@ -360,7 +360,7 @@ async def test_twins_with_one_refund_id_are_one_refund(
     user: Person,
     card: MakeCard,
     stripe: Stripe,
-    desk: PaymentDesk,
+    desk: PaymentCommands,
     workers: Client,
 ) -> None:
     payment = await paid(user, card)
@@ -378,7 +378,7 @@ async def test_refunds_in_parallel_never_exceed_the_payment(
     user: Person,
     card: MakeCard,
     stripe: Stripe,
-    desk: PaymentDesk,
+    desk: PaymentCommands,
 ) -> None:
     payment = await paid(user, card)
     wanted = [order(payment, 1_000) for _ in range(4)]
@@ -394,7 +394,7 @@ async def test_a_lost_answer_refunds_once(
     user: Person,
     card: MakeCard,
     stripe: Stripe,
-    desk: PaymentDesk,
+    desk: PaymentCommands,
     fault: dict[str, Any],
 ) -> None:
     payment = await paid(user, card)
@@ -409,7 +409,7 @@ async def test_a_lost_answer_refunds_once(
 async def test_the_desk_raises_what_it_was_refused_with(
     user: Person,
     card: MakeCard,
-    desk: PaymentDesk,
+    desk: PaymentCommands,
 ) -> None:
     payment = await paid(user, card)
     with pytest.raises(NotFoundError):
@@ -429,7 +429,7 @@ async def test_what_stripe_refuses_is_no_refund(
     user: Person,
     card: MakeCard,
     stripe: Stripe,
-    desk: PaymentDesk,
+    desk: PaymentCommands,
 ) -> None:
     """Somebody has refunded by hand, and the news has not come yet."""
     payment = await paid(user, card)
@@ -449,7 +449,7 @@ async def test_a_refusal_without_a_reason_of_ours_is_told(
     user: Person,
     card: MakeCard,
     stripe: Stripe,
-    desk: PaymentDesk,
+    desk: PaymentCommands,
 ) -> None:
     payment = await paid(user, card)
     await stripe.break_down(match="POST /v1/refunds", times=1, before=400)
@@ -539,11 +539,11 @@ async def test_an_answer_that_is_late_goes_on(
     card: MakeCard,
     stripe: Stripe,
     workers: Client,
-    desk: PaymentDesk,
+    desk: PaymentCommands,
 ) -> None:
     payment = await paid(user, card)
     await stripe.break_down(match="POST /v1/refunds", times=1, delay_seconds=0.8)
-    hasty, wanted = PaymentDesk(workers, answer_within=timedelta(seconds=0.3)), order(payment)
+    hasty, wanted = PaymentCommands(workers, answer_within=timedelta(seconds=0.3)), order(payment)
     with pytest.raises(OutcomePendingError):
         await hasty.refund(wanted)
     made = await desk.refund(wanted)
@@ -561,9 +561,9 @@ async def test_a_late_answer_is_503_and_the_same_key_gets_it(
     payment = await paid(user, card)
     path = f"payments/{payment['payment_id']}/refund"
     await stripe.break_down(match="POST /v1/refunds", times=1, delay_seconds=0.6)
-    hasty = partial(PaymentDesk, answer_within=timedelta(seconds=0.3))
+    hasty = partial(PaymentCommands, answer_within=timedelta(seconds=0.3))
     with monkeypatch.context() as patch:
-        patch.setattr("api.routes.payments.PaymentDesk", hasty)
+        patch.setattr("api.routes.payments.PaymentCommands", hasty)
         late = await admin.post(path, key="k", amount_cents=600, reason="x")
     problem(late, 503, "outcome_pending")
     reply = await admin.post(path, key="k", amount_cents=600, reason="x")

@@ -8,9 +8,9 @@ import pytest
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
-from activities.agents.completion import EndingActivities
+from activities.agents.completion import RunClosingActivities
 from activities.agents.model_calls import StepActivities
-from activities.agents.runs import AgentDeskActivities
+from activities.agents.runs import RunActivities
 from adapters.llm.gateway import Models
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import OnText, Progress
@@ -19,14 +19,14 @@ from commands.open_runs import check_open_runs
 from config import Settings
 from database.agents.usage_records import UsageRepository
 from database.session import Sessions
-from domain.agents.runs import RunEnd, RunRequest, RunStatus, StepOrder
+from domain.agents.runs import RunEnd, RunRequest, RunStatus, StepInput
 from domain.errors import ApplicationError
 from domain.llm.messages import ModelRequest
 from domain.llm.routing import ModelNames
-from services.agents.model_calls.attempts import Attempts
+from services.agents.model_calls.attempts import ModelAttempts
 from services.agents.run_closing import RunClosing
 from services.agents.token_stream import RunStream
-from services.agents.usage import AgentMeans
+from services.agents.usage import UsageMeter
 from tests.api.conftest import Person
 from tests.unit.test_commands import reaching
 
@@ -50,7 +50,7 @@ async def run_id(customer: Person, sessions: Sessions) -> UUID:
         input="hello",
         conversation_id=uuid4(),
     )
-    await ActivityEnvironment().run(AgentDeskActivities(sessions).open_run, request)
+    await ActivityEnvironment().run(RunActivities(sessions).open_run, request)
     return request.agent_run_id
 
 
@@ -58,15 +58,18 @@ async def test_what_nobody_foresaw_ends_a_run_at_once_and_is_paid_for(
     customer: Person, sessions: Sessions, run_id: UUID
 ) -> None:
     prices, names = Prices("openai"), ModelNames(small="gpt-4.1", large="gpt-4.1")
-    means, env = AgentMeans(prices), ActivityEnvironment()
+    means, env = UsageMeter(prices), ActivityEnvironment()
     async with RunStream(sessions) as stream:
-        models, attempts = Models(DefectiveProvider(), prices), Attempts(sessions, names, means)
+        models, attempts = (
+            Models(DefectiveProvider(), prices),
+            ModelAttempts(sessions, names, means),
+        )
         steps = StepActivities(sessions, models, attempts, stream)
-        order = StepOrder(agent_run_id=run_id, step=0, at=datetime.now(UTC))
+        order = StepInput(agent_run_id=run_id, step=0, at=datetime.now(UTC))
         with pytest.raises(ApplicationError) as caught:
             await env.run(steps.think, order)
         end = RunEnd(agent_run_id=run_id, run_status=RunStatus.FAILED)
-        await env.run(EndingActivities(RunClosing(sessions, means, stream)).close_run, end)
+        await env.run(RunClosingActivities(RunClosing(sessions, means, stream)).close_run, end)
     assert (caught.value.error_code, caught.value.is_retryable) == ("internal_error", False)
     assert "ZeroDivision" not in caught.value.message
     async with sessions() as session:

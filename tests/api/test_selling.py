@@ -15,7 +15,7 @@ from api.starters.selling import Buyer, resolve_subscription
 from database.session import Sessions
 from database.subscriptions.models import Subscription
 from domain.errors import ConflictError
-from domain.subscriptions.messages import SubscriptionOrder, SubscriptionRequest
+from domain.subscriptions.messages import SubscriptionInput, SubscriptionRequest
 from tests.api.conftest import Person, make_plan, problem, until
 from tests.api.support import add_subscription
 
@@ -239,7 +239,7 @@ async def test_a_start_waits_for_another_one_with_the_same_card(
 ) -> None:
     plan = await make_plan(admin, trial_days=10, is_trial_once_per_card=True)
 
-    def order(person: Person) -> SubscriptionOrder:
+    def order(person: Person) -> SubscriptionInput:
         request = SubscriptionRequest(
             user_id=person.user_id,
             plan_id=UUID(plan["plan_id"]),
@@ -249,7 +249,7 @@ async def test_a_start_waits_for_another_one_with_the_same_card(
             has_card=True,
             card_fingerprint=f"card of {user.email}",
         )
-        return SubscriptionOrder(subscription_id=uuid4(), at=datetime.now(UTC), request=request)
+        return SubscriptionInput(subscription_id=uuid4(), at=datetime.now(UTC), request=request)
 
     first, second = order(user), order(other)
     opening = SubscriptionRowActivities(sessions).open_subscription

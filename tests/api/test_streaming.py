@@ -22,7 +22,7 @@ from database.session import Sessions
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.subscriptions.messages import EventNote
+from domain.subscriptions.messages import NewSubscriptionEvent
 from tests.api.support import add_subscription, add_user, bearer, eventually, served, socket_to
 
 
@@ -45,15 +45,17 @@ def socket(
     return socket_to(http, f"subscriptions/{subscription_id}", headers, **params)
 
 
-async def append(sessions: Sessions, subscription_id: UUID, *notes: EventNote) -> None:
+async def append(sessions: Sessions, subscription_id: UUID, *notes: NewSubscriptionEvent) -> None:
     async with sessions.begin() as session:
         await SubscriptionRepository(session).lock(subscription_id)
         await SubscriptionEventRepository(session).append(subscription_id, notes)
 
 
-def note(number: object, **data: Any) -> EventNote:
+def note(number: object, **data: Any) -> NewSubscriptionEvent:
     kind = "status_changed" if "to" in data else "command"
-    return EventNote(kind=kind, summary=f"event {number}", data=data, source_key=str(uuid4()))
+    return NewSubscriptionEvent(
+        kind=kind, summary=f"event {number}", data=data, source_key=str(uuid4())
+    )
 
 
 async def receive(connection: ClientConnection, count: int) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from commands.admin import create_admin
 from commands.watch import Watch, WatchError, follow
 from config import Settings
 from database.session import Sessions
-from domain.agents.run_events import RunEventKind, RunEventNote
+from domain.agents.run_events import NewRunEvent, RunEventKind
 from tests.api.support import eventually, served
 from tests.conftest import PROJECT, free_port
 from tests.streams import add_run, append, finish
@@ -52,15 +52,15 @@ def printed(console: Console) -> str:
     return console.file.getvalue()
 
 
-def note(kind: str, **data: object) -> RunEventNote:
-    return RunEventNote(kind=RunEventKind(kind), data=data)
+def note(kind: str, **data: object) -> NewRunEvent:
+    return NewRunEvent(kind=RunEventKind(kind), data=data)
 
 
-def token(text: str, attempt: int = 1) -> RunEventNote:
+def token(text: str, attempt: int = 1) -> NewRunEvent:
     return note("token", text=text, attempt=attempt, step=1)
 
 
-def story(call_id: str) -> list[RunEventNote]:
+def story(call_id: str) -> list[NewRunEvent]:
     """Return what the stream of a run tells, up to what the user says after a refused call."""
     call = {"call_id": call_id, "tool": "refund_payment", "arguments": {"reason": "[dim]é"}}
     return [

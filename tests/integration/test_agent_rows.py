@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from activities.agents.approvals import ApprovalActivities
-from activities.agents.runs import AgentDeskActivities
+from activities.agents.runs import RunActivities
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository, MoreOfMessage
 from database.agents.models import AgentRun
@@ -17,7 +17,7 @@ from database.plans.models import Plan
 from database.session import Sessions
 from database.subscriptions.models import Subscription
 from domain.agents.approvals import ApprovalCommand, Decision
-from domain.agents.runs import NewRunMessage, OnBusy, RunRequest, RunStatus, Turn
+from domain.agents.runs import NewRunMessage, OnBusy, QueuePosition, RunRequest, RunStatus
 from domain.errors import IllegalCommandError, NotFoundError
 from domain.llm.messages import GivenCall, ProviderParts, Role
 from services.agents.prompts import chat_message
@@ -103,17 +103,17 @@ async def test_the_last_of_two_yeses_at_once_sets_the_run_going(sessions: Sessio
 
 async def test_a_run_opened_twice_at_once_is_admitted_once(sessions: Sessions) -> None:
     """The second attempt must not be refused for what the first has taken."""
-    desk = AgentDeskActivities(sessions)
+    desk = RunActivities(sessions)
     for limits, on_busy in (({"agent_run_count": 1}, OnBusy.ENQUEUE), ({}, OnBusy.REJECT)):
         for _ in range(3):
             wanted = request(await customer(sessions, **limits), on_busy=on_busy)
             turns = await asyncio.gather(*[desk.open_run(wanted) for _ in range(3)])
-            assert turns == [Turn(is_now=True)] * 3
+            assert turns == [QueuePosition(is_now=True)] * 3
 
 
 async def test_a_run_under_way_is_before_older_ones_that_wait(sessions: Sessions) -> None:
     """Which transaction began first says nothing about which run was let in first."""
-    desk, user_id = AgentDeskActivities(sessions), await customer(sessions)
+    desk, user_id = RunActivities(sessions), await customer(sessions)
     first = request(user_id)
     second = request(user_id, first.conversation_id)
     assert (await desk.open_run(first)).is_now
@@ -133,7 +133,7 @@ async def test_nothing_is_told_after_done(sessions: Sessions) -> None:
         await append(sessions, run_id, step(1))
     message = NewRunMessage(command_id=uuid4(), agent_run_id=run_id, content="too late")
     with pytest.raises(IllegalCommandError) as caught:
-        await AgentDeskActivities(sessions).add_run_message(message)
+        await RunActivities(sessions).add_run_message(message)
     assert caught.value.details == {"run_status": "completed"}
 
 

@@ -17,12 +17,12 @@ from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions
-from domain.agents.runs import StepOrder
+from domain.agents.runs import StepInput
 from domain.errors import UnavailableError
 from domain.llm.messages import Role
 from services.agents import look_ups
 from services.agents.look_ups import PATIENCE, LookUps
-from services.knowledge.search import Library
+from services.knowledge.search import KnowledgeSearch
 from tests.integration.test_pages import page, reply
 from tests.streams import add_run, finish
 
@@ -83,10 +83,10 @@ async def retrieve(sessions: Sessions, run_id: UUID, embedder_url: str, age: tim
         open_chroma("http://127.0.0.1:1") as nowhere,
         open_embedder(f"{embedder_url}/v1", "k", "m") as embedder,
     ):
-        activities = RetrievalActivities(Library(nowhere, embedder, sessions), sessions)
+        activities = RetrievalActivities(KnowledgeSearch(nowhere, embedder, sessions), sessions)
         env = ActivityEnvironment()
         env.info = dataclasses.replace(env.info, scheduled_time=datetime.now(UTC) - age)
-        order = StepOrder(agent_run_id=run_id, step=0, at=datetime.now(UTC))
+        order = StepInput(agent_run_id=run_id, step=0, at=datetime.now(UTC))
         found: int = await env.run(activities.retrieve, order)
         return found
 

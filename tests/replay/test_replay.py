@@ -14,12 +14,12 @@ from commands.replay import read_history, record, replay, replay_command
 from database.payment_retries.models import PaymentRetry
 from domain.agents.runs import RunStart
 from domain.errors import InvalidInputError, NotFoundError
-from domain.ids import errand_workflow_id
+from domain.ids import stripe_operation_workflow_id
 from domain.knowledge.documents import IngestStart
 from domain.payment_retries.messages import RetryStart
 from domain.payment_retries.policy import RetryPolicy
 from domain.payments.messages import PaymentStart
-from domain.stripe_operations import ErrandKind, StripeErrand
+from domain.stripe_operations import StripeOperation, StripeOperationKind
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionStart
 from tests.world import Customer, World
@@ -79,7 +79,7 @@ class ChangedRetry:
 @workflow.defn(name="StripeErrandWorkflow", sandboxed=False)
 class ChangedErrand:
     @workflow.run
-    async def run(self, errand: StripeErrand) -> None:
+    async def run(self, errand: StripeOperation) -> None:
         await workflow.sleep(1)
 
 
@@ -261,10 +261,10 @@ async def test_what_happens_now_can_be_recorded_and_replayed(
     await world.step(3 * DAY)
     await keep(customer.first_mailbox, folder / "subscription-grace-ended.json")
 
-    errand = StripeErrand(
+    errand = StripeOperation(
         errand_id=uuid4(),
         resource_id=uuid4(),
-        kind=ErrandKind.ATTACH_PAYMENT_METHOD,
+        kind=StripeOperationKind.ATTACH_PAYMENT_METHOD,
         user_id=customer.user_id,
         stripe_payment_method_id=await world.card("ok"),
         is_default=True,
@@ -272,7 +272,7 @@ async def test_what_happens_now_can_be_recorded_and_replayed(
     handle = await world.env.client.start_workflow(
         StripeErrandWorkflow.run,
         errand,
-        id=errand_workflow_id(errand.errand_id),
+        id=stripe_operation_workflow_id(errand.errand_id),
         task_queue="billing",
     )
     with world.env.auto_time_skipping_disabled():

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stack.addresses import find_addresses
-from stack.log_prefix import LogBook, Terminal
+from stack.log_prefix import LogRouter, Terminal
 from stack.part import Part
 from stack.parts import Plan, build_parts
 from stack.ports import choose_ports
@@ -73,7 +73,7 @@ def script(name: str, code: str, needs: tuple[str, ...] = (), *, is_job: bool) -
 class Running:
     """A supervisor, and what it said."""
 
-    def __init__(self, parts: Sequence[Part], logs: LogBook) -> None:
+    def __init__(self, parts: Sequence[Part], logs: LogRouter) -> None:
         self.said: list[str] = []
         self.changes: list[dict[str, int]] = []
         self.supervisor = Supervisor(
@@ -91,7 +91,7 @@ async def supervised(folder: Path, parts: Sequence[Part]) -> AsyncIterator[Runni
     """Make a supervisor, not yet started, and stop it at the end."""
     terminal = Terminal()
     folder.mkdir(exist_ok=True)
-    logs = LogBook(folder, terminal)
+    logs = LogRouter(folder, terminal)
     running = Running([replace(part, is_quiet=True) for part in parts], logs)
     try:
         yield running

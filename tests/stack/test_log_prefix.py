@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from stack.log_prefix import LogBook, Terminal
+from stack.log_prefix import LogRouter, Terminal
 
 
 async def test_lines_reach_terminal_and_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal()
-    logs = LogBook(tmp_path, terminal)
+    logs = LogRouter(tmp_path, terminal)
     pen = await logs.pen("api", is_quiet=False)
     os.write(pen, b"first\nsec")
     os.write(pen, "ond é\nlast".encode())
@@ -33,7 +33,7 @@ async def test_a_quiet_part_only_fills_its_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal()
-    logs = LogBook(tmp_path, terminal)
+    logs = LogRouter(tmp_path, terminal)
     os.write(await logs.pen("chroma", is_quiet=True), b"advertisement\n")
     await logs.close()
     terminal.close()
@@ -43,7 +43,7 @@ async def test_a_quiet_part_only_fills_its_file(
 
 async def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
     terminal = Terminal()
-    logs = LogBook(tmp_path, terminal)
+    logs = LogRouter(tmp_path, terminal)
     pen = await logs.pen("worker", is_quiet=True)
     for _ in range(3):
         os.write(pen, b"x" * 40_000)
@@ -58,7 +58,7 @@ async def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
 async def test_the_last_run_is_kept(tmp_path: Path) -> None:
     terminal = Terminal()
     for text in (b"one\n", b"two\n"):
-        logs = LogBook(tmp_path, terminal)
+        logs = LogRouter(tmp_path, terminal)
         os.write(await logs.pen("api", is_quiet=True), text)
         await logs.close()
     terminal.close()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.agents.approvals import (
     ApprovalCommand,
-    ApprovalSeen,
+    ApprovalSnapshot,
     ApprovalStatus,
     Decision,
     args_digest,
@@ -33,8 +33,8 @@ APPROVE, REJECT = Decision
 PENDING, APPROVED, REJECTED, EXPIRED = ApprovalStatus
 
 
-def seen(status: ApprovalStatus) -> ApprovalSeen:
-    return ApprovalSeen(
+def seen(status: ApprovalStatus) -> ApprovalSnapshot:
+    return ApprovalSnapshot(
         approval_status=status,
         args_sha256=SHOWN,
         approver_role="admin",
@@ -55,7 +55,7 @@ def says(decision: Decision, role: str = "admin", digest: str = SHOWN) -> Approv
 
 
 def outcome(
-    found: ApprovalSeen | None,
+    found: ApprovalSnapshot | None,
     command: ApprovalCommand,
     at: datetime,
 ) -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ import pytest
 from adapters.llm.provider import Progress
 from agents.registry import find_agent
 from domain.agents.budgets import Reservation
-from domain.agents.runs import StepOrder
+from domain.agents.runs import StepInput
 from domain.llm.messages import ChatMessage, ModelRequest, Role, TokenUsage
 from services.agents.model_calls.attempts import Attempt, booked
 from services.agents.prompts import Prompt
@@ -22,7 +22,7 @@ FINAL = TokenUsage(prompt_tokens=20, completion_tokens=10, cached_prompt_tokens=
 
 def attempt() -> Attempt:
     messages = (ChatMessage(role=Role.USER, content="q"),)
-    order = StepOrder(agent_run_id=uuid4(), step=0, at=datetime.now(UTC))
+    order = StepInput(agent_run_id=uuid4(), step=0, at=datetime.now(UTC))
     prompt = Prompt(find_agent("research"), messages, (), PROMPT, 1, 0)
     reservation = Reservation(
         max_tokens=LIMIT, token_count=PROMPT + LIMIT, cost_cents=Decimal(1), is_cut=False

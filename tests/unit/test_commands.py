@@ -23,7 +23,7 @@ from agents import registry
 from api.app import build_app
 from commands.admin import create_admin
 from commands.doctor import check_webhook_secret, examine, show
-from commands.findings import Finding, UnwellError
+from commands.findings import CheckResult, UnwellError
 from commands.place import (
     PlaceError,
     find_stack,
@@ -47,7 +47,7 @@ from database.subscriptions.subscription_events import SubscriptionEventReposito
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.accounts import make_api_key
 from domain.errors import ConflictError, InvalidInputError, UnavailableError
-from domain.subscriptions.messages import EventNote
+from domain.subscriptions.messages import NewSubscriptionEvent
 from tests.api.support import add_subscription, add_user, served
 from tests.conftest import PROJECT
 
@@ -349,24 +349,27 @@ async def test_the_doctor_asks_a_stack_for_its_mail(
 ) -> None:
     facts = {"api": str(http.base_url), "mail": "http://127.0.0.1:8440"}
     found = {each.what: each for each in await examine(reaching(settings, dev_server), facts)}
-    assert found["mail"] == Finding(
+    assert found["mail"] == CheckResult(
         "mail", is_well=True, detail="http://127.0.0.1:8440, reached by the API"
     )
 
 
 def test_the_doctor_leaves_with_one_if_anything_is_wrong() -> None:
-    well, ill = Finding("a", is_well=True, detail=""), Finding("b", is_well=False, detail="[x]")
+    well, ill = (
+        CheckResult("a", is_well=True, detail=""),
+        CheckResult("b", is_well=False, detail="[x]"),
+    )
     console = Console(record=True, quiet=True)
     assert show(console, [well]) == 0
     assert show(console, [well, ill]) == 1
-    doubtful = Finding("c", is_well=True, detail="", is_doubtful=True)
+    doubtful = CheckResult("c", is_well=True, detail="", is_doubtful=True)
     paper = Console(file=io.StringIO(), width=80)
     assert show(paper, [well, doubtful]) == 0
     assert isinstance(paper.file, io.StringIO)
     assert "look at: c\nall is well" in paper.file.getvalue()
 
 
-async def found_with(settings: Settings, **changes: object) -> dict[str, Finding]:
+async def found_with(settings: Settings, **changes: object) -> dict[str, CheckResult]:
     """Return what the doctor finds where nothing answers but what the changes name."""
     away = Settings(_env_file=None, database_url=NOWHERE, auth=settings.auth)
     away = away.model_copy(
@@ -416,15 +419,15 @@ async def test_the_doctor_reads_the_agents_specs(
     assert agents.detail.startswith("odd.toml is no agent's spec")
 
 
-async def append(sessions: Sessions, subscription_id: UUID, *notes: EventNote) -> None:
+async def append(sessions: Sessions, subscription_id: UUID, *notes: NewSubscriptionEvent) -> None:
     async with sessions.begin() as session:
         await SubscriptionRepository(session).lock(subscription_id)
         await SubscriptionEventRepository(session).append(subscription_id, notes)
 
 
-def note(summary: str, **data: str) -> EventNote:
+def note(summary: str, **data: str) -> NewSubscriptionEvent:
     kind = "status_changed" if data else "command"
-    return EventNote(kind=kind, summary=summary, data=data, source_key=uuid4().hex)
+    return NewSubscriptionEvent(kind=kind, summary=summary, data=data, source_key=uuid4().hex)
 
 
 async def test_the_watch_follows_to_the_end(

@@ -12,25 +12,25 @@ from domain import ids
 from domain.accounts import digest, make_api_key, shown_prefix
 from domain.base import Duration, format_duration
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
-from domain.notifications import MailOrder, write_mail
+from domain.notifications import EmailInput, write_mail
 from domain.payment_retries.declines import NOT_CHARGED_CODES
 from domain.payment_retries.lifecycle import ChargeResult, RetryStatus
-from domain.payment_retries.messages import ChargeOutcome, LastResortOrder, RetryReport
+from domain.payment_retries.messages import ChargeOutcome, LastResortInput, RetryReport
 from domain.payment_retries.policy import LastResort
 from domain.payment_retries.snapshots import UnpaidInvoice
 from domain.subscriptions.events import (
-    note_of_command,
-    note_of_grace_end,
-    note_of_hint,
-    note_of_last_resort,
-    note_of_status,
-    notes_of_report,
+    command_event,
+    grace_end_event,
+    hint_event,
+    last_resort_event,
+    report_events,
+    status_event,
 )
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import (
-    EventNote,
+    NewSubscriptionEvent,
     SubscriptionCommand,
-    SubscriptionOrder,
+    SubscriptionInput,
     SubscriptionRequest,
 )
 
@@ -103,7 +103,7 @@ def test_keys_name_workflow_purpose_and_command() -> None:
         f"subscription-{subscription_id}:cancel:{command_id}"
     )
     assert ids.charge_key("in_1", 3) == "payment-retry-in_1:charge:3"
-    assert ids.errand_workflow_id(command_id) == f"stripe-errand-{command_id}"
+    assert ids.stripe_operation_workflow_id(command_id) == f"stripe-errand-{command_id}"
 
 
 def test_errors_carry_code_status_and_details() -> None:
@@ -116,17 +116,17 @@ def test_errors_carry_code_status_and_details() -> None:
 
 @pytest.mark.parametrize("kind", list(CommandKind))
 def test_every_command_has_a_sentence(kind: CommandKind) -> None:
-    note = note_of_command(SubscriptionCommand(command_id=UUID(int=1), kind=kind))
+    note = command_event(SubscriptionCommand(command_id=UUID(int=1), kind=kind))
     assert (note.kind, note.source_key) == (kind, f"command:{UUID(int=1)}")
     assert note.summary.endswith(".")
 
 
 def test_notes_of_status_grace_and_hints() -> None:
-    note = note_of_status(S.ACTIVE, S.PAST_DUE, 4, "invoice.payment_failed")
+    note = status_event(S.ACTIVE, S.PAST_DUE, 4, "invoice.payment_failed")
     assert note.data == {"from": "active", "to": "past_due", "reason": "invoice.payment_failed"}
     assert note.source_key == "status:4:past_due"
-    assert note_of_grace_end(NOW).kind == "grace_ended"
-    assert note_of_hint("evt_1", "invoice.paid").source_key == "evt_1"
+    assert grace_end_event(NOW).kind == "grace_ended"
+    assert hint_event("evt_1", "invoice.paid").source_key == "evt_1"
 
 
 def report(**what: object) -> RetryReport:
@@ -136,7 +136,7 @@ def report(**what: object) -> RetryReport:
 
 
 def test_a_report_without_news_is_no_note() -> None:
-    assert notes_of_report(report()) == ()
+    assert report_events(report()) == ()
 
 
 @pytest.mark.parametrize(
@@ -149,24 +149,24 @@ def test_a_report_without_news_is_no_note() -> None:
 )
 def test_a_charge_is_a_note(result: ChargeResult, code: str | None, kind: str) -> None:
     outcome = ChargeOutcome(result=result, decline_code=code)
-    (note,) = notes_of_report(report(attempt=2, outcome=outcome))
+    (note,) = report_events(report(attempt=2, outcome=outcome))
     assert (note.kind, note.source_key) == (kind, "retry:in_1:2")
     assert (code or ".") in note.summary
 
 
 @pytest.mark.parametrize("result", sorted(set(ChargeResult) - CHARGED))
 def test_what_was_not_charged_is_no_charge(result: ChargeResult) -> None:
-    assert notes_of_report(report(attempt=2, outcome=ChargeOutcome(result=result))) == ()
+    assert report_events(report(attempt=2, outcome=ChargeOutcome(result=result))) == ()
 
 
 def test_a_last_resort_is_a_note_of_what_was_done() -> None:
-    order = LastResortOrder(stripe_invoice_id="in_1", last_resort=LastResort.CANCEL)
+    order = LastResortInput(stripe_invoice_id="in_1", last_resort=LastResort.CANCEL)
     outcome = ChargeOutcome(result=ChargeResult.FAILED, decline_code="do_not_honor")
-    notes = notes_of_report(report(last_resort=order, attempt=3, outcome=outcome))
+    notes = report_events(report(last_resort=order, attempt=3, outcome=outcome))
     assert [note.kind for note in notes] == ["retry_failed"]  # not done yet
-    done = note_of_last_resort(order, is_invoice_only=False)
+    done = last_resort_event(order, is_invoice_only=False)
     assert (done.kind, "cancel" in done.summary) == ("last_resort", True)
-    assert "cancel" not in note_of_last_resort(order, is_invoice_only=True).summary
+    assert "cancel" not in last_resort_event(order, is_invoice_only=True).summary
 
 
 @pytest.mark.parametrize("status", list(RetryStatus))
@@ -182,7 +182,7 @@ def test_mails_are_written_for_facts_only(
     amount_paid_cents: int,
 ) -> None:
     mail = write_mail(
-        MailOrder(
+        EmailInput(
             message_key="k",
             user_id=UUID(int=1),
             retry_status=status,
@@ -208,15 +208,15 @@ def test_mails_are_written_for_facts_only(
 
 
 def test_an_order_tells_the_web_ui_what_it_is_about() -> None:
-    base = SubscriptionOrder(subscription_id=UUID(int=1), at=NOW)
+    base = SubscriptionInput(subscription_id=UUID(int=1), at=NOW)
     request = SubscriptionRequest(
         user_id=UUID(int=2),
         plan_id=UUID(int=3),
         stripe_price_id="price_1",
     )
     command = SubscriptionCommand(command_id=UUID(int=4), kind=CommandKind.CANCEL_NOW)
-    resort = LastResortOrder(stripe_invoice_id="in_1", last_resort=LastResort.PAUSE)
-    note = EventNote(source_key="k", kind="retry_paid", summary="Paid.")
+    resort = LastResortInput(stripe_invoice_id="in_1", last_resort=LastResort.PAUSE)
+    note = NewSubscriptionEvent(source_key="k", kind="retry_paid", summary="Paid.")
     said = [
         order.summary
         for order in (

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from temporalio import workflow
 
-from domain.payments.messages import PaymentOrder
+from domain.payments.messages import PaymentInput
 from domain.payments.rules import (
     OPEN,
     PaymentCommandKind,
@@ -16,7 +16,7 @@ from domain.payments.rules import (
     refusal,
     status_of_intent,
 )
-from domain.payments.snapshots import IntentSeen
+from domain.payments.snapshots import IntentSnapshot
 from domain.workflow_names import (
     CANCEL_UPDATE,
     PAYMENT_HINT,
@@ -31,8 +31,8 @@ REFUNDABLE = {S.SUCCEEDED, S.PARTIALLY_REFUNDED}
 PAID = [S.SUCCEEDED, S.PARTIALLY_REFUNDED, S.REFUNDED, S.DISPUTED]
 
 
-def seen(intent_status: str, decline_code: str | None = None) -> IntentSeen:
-    return IntentSeen(
+def seen(intent_status: str, decline_code: str | None = None) -> IntentSnapshot:
+    return IntentSnapshot(
         stripe_payment_intent_id="pi_1",
         intent_status=intent_status,
         amount_cents=1_000,
@@ -87,7 +87,7 @@ def test_what_is_left_counts_what_is_on_its_way(
         (seen("a status of tomorrow"), S.PENDING),
     ],
 )
-def test_an_intent_is_followed(intent: IntentSeen, status: S) -> None:
+def test_an_intent_is_followed(intent: IntentSnapshot, status: S) -> None:
     assert status_of_intent(intent) is status
     assert follow(S.PENDING, intent, 0) is status
 
@@ -107,8 +107,8 @@ def test_a_stale_read_takes_no_success_back(before: S) -> None:
 
 
 def test_nobody_asked_means_expired() -> None:
-    assert PaymentOrder(payment_id=uuid4()).is_expired
-    assert not PaymentOrder(payment_id=uuid4(), command_id=uuid4()).is_expired
+    assert PaymentInput(payment_id=uuid4()).is_expired
+    assert not PaymentInput(payment_id=uuid4(), command_id=uuid4()).is_expired
 
 
 def test_the_names_by_which_others_call_it_are_its_own() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.agents.run_events import RunEventKind, RunEventNote, storable
+from domain.agents.run_events import NewRunEvent, RunEventKind, storable
 
 ANY_TEXT = st.text(st.characters(), max_size=20)
 SOUND_TEXT = st.text(
@@ -56,7 +56,7 @@ def test_only_what_is_broken_is_replaced(text: str, stored: str) -> None:
 
 
 def test_a_note_holds_what_is_storable() -> None:
-    note = RunEventNote(kind=RunEventKind.TOKEN, data={"text": "\ud83d", "attempt": 1})
+    note = NewRunEvent(kind=RunEventKind.TOKEN, data={"text": "\ud83d", "attempt": 1})
     assert note.data == {"text": "\ufffd", "attempt": 1}
 
 

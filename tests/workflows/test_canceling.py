@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workflows.cancellation import or_canceled
+from workflows.cancellation import await_cancellable
 
 
 async def stubborn(end: asyncio.Event) -> str:
@@ -41,7 +41,7 @@ async def test_a_cancel_arrives(
     async def work() -> None:
         nonlocal went_on
         with suppress(TimeoutError):
-            await or_canceled(asked(end))
+            await await_cancellable(asked(end))
         went_on = True
 
     task = asyncio.ensure_future(work())
@@ -64,7 +64,7 @@ async def test_who_is_not_canceled_hears_how_it_ended(error: type[Exception] | N
         return "done"
 
     if error is None:
-        assert await or_canceled(asked()) == "done"
+        assert await await_cancellable(asked()) == "done"
     else:
         with pytest.raises(error):
-            await or_canceled(asked())
+            await await_cancellable(asked())

@@ -8,7 +8,7 @@ from database.accounts.models import User
 from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import packed
 from domain.payment_retries.policy import RetryPolicy
-from domain.stripe_operations import ErrandKind
+from domain.stripe_operations import StripeOperationKind
 from tests.workflows.test_owed import at_stripe, break_down, card_id, outcomes
 from tests.workflows.test_recovery import fail_renewal
 from tests.world import DAY, Customer, World
@@ -34,7 +34,7 @@ async def follow(customer: Customer) -> None:
             WebhookEvent(stripe_event_id=told["id"], event_type="customer.updated", body=body)
         )
     await world.errand(
-        ErrandKind.SYNC_CUSTOMER,
+        StripeOperationKind.SYNC_CUSTOMER,
         user_id=customer.user_id,
         resource_id=customer.user_id,
         stripe_customer_id=known,

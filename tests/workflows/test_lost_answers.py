@@ -13,7 +13,7 @@ from database.payments.models import PaymentMethod
 from domain.payment_retries.policy import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.plans import PlanRequest
-from domain.stripe_operations import ErrandKind
+from domain.stripe_operations import StripeOperationKind
 from domain.subscriptions.lifecycle import CommandKind
 from tests.payers import start_paying
 from tests.world import STRIPE_HEADERS, Customer, World
@@ -96,14 +96,14 @@ async def pause_in_the_end(world: World) -> Customer:
     assert len(rows) == 2
     for known in rows:
         await world.errand(
-            ErrandKind.DETACH_PAYMENT_METHOD,
+            StripeOperationKind.DETACH_PAYMENT_METHOD,
             resource_id=known.payment_method_id,
             user_id=customer.user_id,
             stripe_payment_method_id=known.stripe_payment_method_id,
         )
-    await world.errand(ErrandKind.CREATE_SETUP_INTENT, user_id=customer.user_id)
+    await world.errand(StripeOperationKind.CREATE_SETUP_INTENT, user_id=customer.user_id)
     await world.errand(
-        ErrandKind.CHANGE_PLAN, resource_id=row.plan_id, plan=PlanRequest(name="Better")
+        StripeOperationKind.CHANGE_PLAN, resource_id=row.plan_id, plan=PlanRequest(name="Better")
     )
     stripe_id = await customer_id(world, customer.user_id)
     assert (await stripe(world, "payment_methods", customer=stripe_id, type="card"))["data"] == []

@@ -9,56 +9,56 @@ from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.agents.approvals import ApprovalActivities
-    from activities.agents.completion import EndingActivities
-    from activities.agents.conversation_queue import LineActivities
+    from activities.agents.completion import RunClosingActivities
+    from activities.agents.conversation_queue import ConversationQueueActivities
     from activities.agents.model_calls import StepActivities
     from activities.agents.retrieval import RetrievalActivities
-    from activities.agents.runs import AgentDeskActivities
+    from activities.agents.runs import RunActivities
     from activities.agents.tool_calls import ToolActivities
-    from domain.agents.approvals import ApprovalCommand, ExpiryOrder, Verdict
+    from domain.agents.approvals import ApprovalCommand, ApprovalResult, ExpiryInput
     from domain.agents.runs import (
         CallRef,
-        Closed,
         NewRunMessage,
+        QueuePosition,
+        RunClosed,
         RunEnd,
         RunRequest,
-        StepOrder,
+        StepInput,
         StepReply,
-        ToolOrder,
-        Turn,
+        ToolCallInput,
     )
     from workflows.activity_options import LOOK_UP, MODEL_CALL, RECORD, TOOL_CALL
-    from workflows.cancellation import or_canceled
+    from workflows.cancellation import await_cancellable
 
 
-class AgentDesk:
+class RunActivityCalls:
     """Everything that one run asks of others; only ids go out and come back."""
 
     def __init__(self, request: RunRequest) -> None:
         self._request = request
         self._agent_run_id = request.agent_run_id
 
-    async def open(self) -> Turn:
+    async def open(self) -> QueuePosition:
         """Write the row, or learn that the run is refused."""
         return await workflow.execute_activity_method(
-            AgentDeskActivities.open_run,
+            RunActivities.open_run,
             self._request,
             **RECORD,
             summary="admit",
         )
 
-    async def take_turn(self) -> Turn:
+    async def take_turn(self) -> QueuePosition:
         """Begin, if it is our turn in the conversation."""
-        return await or_canceled(
+        return await await_cancellable(
             workflow.execute_activity_method(
-                LineActivities.take_turn,
+                ConversationQueueActivities.take_turn,
                 self._request,
                 **RECORD,
                 summary="our turn?",
             ),
         )
 
-    async def decide(self, command: ApprovalCommand) -> Verdict:
+    async def decide(self, command: ApprovalCommand) -> ApprovalResult:
         """Write down what a person decided."""
         return await workflow.execute_activity_method(
             ApprovalActivities.decide_approval,
@@ -67,14 +67,14 @@ class AgentDesk:
             summary=f"{command.decision} {command.call_id}",
         )
 
-    async def expire(self, call: CallRef) -> Verdict:
+    async def expire(self, call: CallRef) -> ApprovalResult:
         """Write down that nobody decided."""
-        order = ExpiryOrder(
+        order = ExpiryInput(
             agent_run_id=self._agent_run_id,
             call_id=call.call_id,
             at=workflow.now(),
         )
-        return await or_canceled(
+        return await await_cancellable(
             workflow.execute_activity_method(
                 ApprovalActivities.expire_approval,
                 order,
@@ -86,16 +86,16 @@ class AgentDesk:
     async def add_message(self, message: NewRunMessage) -> None:
         """Add what the user says meanwhile."""
         await workflow.execute_activity_method(
-            AgentDeskActivities.add_run_message,
+            RunActivities.add_run_message,
             message,
             **RECORD,
             summary="the user adds a message",
         )
 
-    async def close(self, end: RunEnd) -> Closed:
+    async def close(self, end: RunEnd) -> RunClosed:
         """Write down how the run ended."""
         return await workflow.execute_activity_method(
-            EndingActivities.close_run,
+            RunClosingActivities.close_run,
             end,
             **RECORD,
             summary=end.run_status,
@@ -105,13 +105,13 @@ class AgentDesk:
         """Keep question and answer among the user's memories; news that can wait, and get lost."""
         await workflow.execute_activity_method(
             RetrievalActivities.remember_run,
-            StepOrder(agent_run_id=self._agent_run_id, step=0, at=workflow.now()),
+            StepInput(agent_run_id=self._agent_run_id, step=0, at=workflow.now()),
             **LOOK_UP,
             summary="remember",
         )
 
 
-class AgentHands:
+class StepActivityCalls:
     """The activities of one run's steps; only ids go out and come back."""
 
     def __init__(self, agent_run_id: UUID) -> None:
@@ -120,7 +120,7 @@ class AgentHands:
 
     async def retrieve(self) -> None:
         """Find the passages that answer the question."""
-        await or_canceled(
+        await await_cancellable(
             workflow.execute_activity_method(
                 RetrievalActivities.retrieve,
                 self._order(0),
@@ -131,7 +131,7 @@ class AgentHands:
 
     async def think(self, step: int) -> StepReply:
         """Ask the model once."""
-        return await or_canceled(
+        return await await_cancellable(
             workflow.execute_activity_method(
                 StepActivities.think,
                 self._order(step),
@@ -143,7 +143,7 @@ class AgentHands:
 
     async def run_tool(self, call: CallRef) -> None:
         """Make a call; one that somebody said yes to is seen to its end even if we are canceled."""
-        order = ToolOrder(agent_run_id=self._agent_run_id, call_id=call.call_id)
+        order = ToolCallInput(agent_run_id=self._agent_run_id, call_id=call.call_id)
         making = workflow.execute_activity_method(
             ToolActivities.run_tool,
             order,
@@ -151,7 +151,7 @@ class AgentHands:
             summary=call.tool,
         )
         if call.expires_at is None:  # it only looks, perhaps at what is down for hours
-            await or_canceled(making)
+            await await_cancellable(making)
             return
         effect = asyncio.ensure_future(making)
         self._effects.add(effect)
@@ -164,5 +164,5 @@ class AgentHands:
             with suppress(FailureError):
                 await effect
 
-    def _order(self, step: int) -> StepOrder:
-        return StepOrder(agent_run_id=self._agent_run_id, step=step, at=workflow.now())
+    def _order(self, step: int) -> StepInput:
+        return StepInput(agent_run_id=self._agent_run_id, step=step, at=workflow.now())

@@ -4,7 +4,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.agents.approvals import ApprovalCommand, Verdict
+    from domain.agents.approvals import ApprovalCommand, ApprovalResult
     from domain.agents.runs import (
         MAX_UNREAD_MESSAGES,
         TOO_MANY_MESSAGES,
@@ -14,9 +14,14 @@ with workflow.unsafe.imports_passed_through():
         RunStatus,
     )
     from domain.workflow_names import YOUR_TURN
-    from workflows.agents.activity_calls import AgentDesk
-    from workflows.agents.graph_runner import GraphDriver
-    from workflows.agents.lifecycle import RunCourse, passed_on, refused, to_the_end
+    from workflows.agents.activity_calls import RunActivityCalls
+    from workflows.agents.graph_runner import GraphRunner
+    from workflows.agents.lifecycle import (
+        RunLifecycle,
+        refused,
+        run_shielded,
+        unwrap_activity_error,
+    )
 
 BUSY = "busy"
 
@@ -32,13 +37,13 @@ class AgentRunWorkflow:
     @workflow.init
     def __init__(self, start: RunStart) -> None:
         self._start = start
-        self._desk = AgentDesk(start.request)
-        self._driver = GraphDriver(start, self._desk)
-        self._course = RunCourse(start, self._desk, self._driver)
+        self._calls = RunActivityCalls(start.request)
+        self._runner = GraphRunner(start, self._calls)
+        self._lifecycle = RunLifecycle(start, self._calls, self._runner)
 
     @workflow.run
     async def run(self, start: RunStart) -> RunStatus:
-        """Wait for the conversation, drive the graph to its end, and write down how it ended.
+        """Wait for the conversation, run the graph to its end, and write down how it ended.
 
         Args:
             start: What to do, or where the run before stood.
@@ -46,21 +51,21 @@ class AgentRunWorkflow:
         Raises:
             ApplicationError: The run was refused: no access, a limit, a busy conversation.
         """
-        await to_the_end(self._course, self._course.open())
-        end = await to_the_end(self._course, self._course.work())
+        await run_shielded(self._lifecycle, self._lifecycle.open())
+        end = await run_shielded(self._lifecycle, self._lifecycle.work())
         if end is None:  # nobody waits for us, and there is no await before the next line
             state = {
-                "step": self._driver.step,
+                "step": self._runner.step,
                 "is_resumed": True,
-                "message_count": self._driver.message_count,
+                "message_count": self._runner.message_count,
             }
             workflow.continue_as_new(start.model_copy(update=state))
-        await to_the_end(self._course, self._course.close(end))
+        await run_shielded(self._lifecycle, self._lifecycle.close(end))
         await workflow.wait_condition(workflow.all_handlers_finished)  # they see that we closed
         return end.run_status
 
     @workflow.update
-    async def decide(self, command: ApprovalCommand) -> Verdict:
+    async def decide(self, command: ApprovalCommand) -> ApprovalResult:
         """Decide a call that waits for somebody's yes.
 
         Args:
@@ -73,8 +78,8 @@ class AgentRunWorkflow:
             ApplicationError: Not this person, other arguments, too late, or decided otherwise.
         """
         dated = command.model_copy(update={"at": workflow.now()})
-        verdict = await passed_on(self._desk.decide(dated))
-        self._driver.hear(verdict)
+        verdict = await unwrap_activity_error(self._calls.decide(dated))
+        self._runner.on_decision(verdict)
         return verdict
 
     @decide.validator
@@ -91,21 +96,21 @@ class AgentRunWorkflow:
         Raises:
             ApplicationError: The run is over.
         """
-        self._driver.expect_message()
+        self._runner.expect_message()
         try:
-            await self._course.wait_in_line()
-            await self._desk.add_message(message)
+            await self._lifecycle.wait_in_line()
+            await self._calls.add_message(message)
         except BaseException:
-            self._driver.forget_message()
+            self._runner.forget_message()
             raise
-        self._driver.find_message()
+        self._runner.find_message()
 
     @add_message.validator
     def _may_add(self, message: NewRunMessage) -> None:
-        if self._course.is_closed or self._course.is_canceled or self._driver.is_over:
-            raise refused(self._course.status)
+        if self._lifecycle.is_closed or self._lifecycle.is_canceled or self._runner.is_over:
+            raise refused(self._lifecycle.status)
         self._refuse_while_rotating()
-        if self._driver.unstored_count >= MAX_UNREAD_MESSAGES:
+        if self._runner.unstored_count >= MAX_UNREAD_MESSAGES:
             raise ApplicationError(
                 "the run has many messages that the model has not read yet; try again later",
                 type=TOO_MANY_MESSAGES,
@@ -113,7 +118,7 @@ class AgentRunWorkflow:
 
     def _refuse_while_rotating(self) -> None:
         """Let a command wait for the next execution: more of them would put that off for ever."""
-        if self._course.is_rotating:
+        if self._lifecycle.is_continuing:
             raise ApplicationError("the run continues as new, try again", type=BUSY)
 
     @workflow.update
@@ -126,21 +131,21 @@ class AgentRunWorkflow:
         Returns:
             How the run ended, which may be otherwise if it was just ending.
         """
-        self._course.is_canceled = True
-        await workflow.wait_condition(lambda: self._course.is_closed)
-        return self._course.status
+        self._lifecycle.is_canceled = True
+        await workflow.wait_condition(lambda: self._lifecycle.is_closed)
+        return self._lifecycle.status
 
     @cancel.validator
     def _may_cancel(self, command: CancelRun) -> None:
-        if self._course.is_closed:
-            raise refused(self._course.status)
+        if self._lifecycle.is_closed:
+            raise refused(self._lifecycle.status)
 
     @workflow.signal(name=YOUR_TURN)
     def your_turn(self) -> None:
         """The run before us in the conversation is over."""
-        self._course.is_called = True
+        self._lifecycle.is_called = True
 
     @workflow.query
     def view(self) -> RunStatus:
         """Return the status without touching history."""
-        return self._course.status
+        return self._lifecycle.status

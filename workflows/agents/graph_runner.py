@@ -12,40 +12,40 @@ with workflow.unsafe.imports_passed_through():
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.types import Command
 
-    from domain.agents.approvals import Verdict
+    from domain.agents.approvals import ApprovalResult
     from domain.agents.runs import CallRef, RunFinish, RunStart
-    from workflows.agents.activity_calls import AgentDesk, AgentHands
+    from workflows.agents.activity_calls import RunActivityCalls, StepActivityCalls
     from workflows.agents.graphs.pipeline import NODES_PER_STEP, State, is_long, pipeline
-    from workflows.cancellation import or_canceled
+    from workflows.cancellation import await_cancellable
 
 # Reason: types of our own have to be named, or a checkpoint that holds them cannot be read back.
 _SERDE = JsonPlusSerializer(allowed_msgpack_modules=[(CallRef.__module__, CallRef.__name__)])
 # The patch by which a run that waits for a decision continues as new.
-WAITING_ROTATES = "a-waiting-run-continues-as-new"
+WAITING_RUN_CONTINUES = "a-waiting-run-continues-as-new"
 
 
-class Ending(Enum):
+class GraphOutcome(Enum):
     """How the graph comes to its end."""
 
     ANSWERED = auto()
-    CUT = auto()
-    ROTATE = auto()
+    BUDGET_EXCEEDED = auto()
+    CONTINUE_AS_NEW = auto()
 
 
-class GraphDriver:
+class GraphRunner:
     """The graph of one run. Its checkpoints live in memory: Temporal keeps the state."""
 
-    def __init__(self, start: RunStart, desk: AgentDesk) -> None:
+    def __init__(self, start: RunStart, calls: RunActivityCalls) -> None:
         self._start = start
-        self._desk = desk
-        self._hands = AgentHands(start.request.agent_run_id)
-        self._decided: dict[UUID, Verdict] = {}
+        self._calls = calls
+        self._step_calls = StepActivityCalls(start.request.agent_run_id)
+        self._decided: dict[UUID, ApprovalResult] = {}
         self.message_count = self._stored_count = start.message_count
         self.step = start.step
         self.finish = RunFinish.STOP
         self.is_over = False
 
-    def hear(self, verdict: Verdict) -> None:
+    def on_decision(self, verdict: ApprovalResult) -> None:
         """Take note of a decision."""
         self._decided[verdict.call_id] = verdict
 
@@ -66,7 +66,7 @@ class GraphDriver:
         """Take note that it was refused."""
         self.message_count -= 1
 
-    async def drive(self) -> Ending:
+    async def run(self) -> GraphOutcome:
         """Run the graph to its end.
 
         Returns:
@@ -80,40 +80,40 @@ class GraphDriver:
             # Reason: what the user has said by now has to be where the model reads it.
             await workflow.wait_condition(lambda: self._stored_count == self.message_count)
             heard = self.message_count
-            state = await self._pass()
+            state = await self._run_once()
             self.step = state["step"]
             if state["is_cut_by_budget"]:
                 self.is_over = True
-                return Ending.CUT
+                return GraphOutcome.BUDGET_EXCEEDED
             if not state["is_answered"]:
-                return Ending.ROTATE
+                return GraphOutcome.CONTINUE_AS_NEW
             read = state.get("read_count")
             has_read_all = read is not None and read >= self.message_count
             if has_read_all or heard >= self.message_count:
                 self.is_over = True
                 self.finish = RunFinish(state["finish"])
-                return Ending.ANSWERED
+                return GraphOutcome.ANSWERED
 
     async def finish_effects(self) -> None:
         """Wait for what must not be left half done."""
-        await self._hands.finish_effects()
+        await self._step_calls.finish_effects()
 
-    async def _pass(self) -> State:
+    async def _run_once(self) -> State:
         """Go from the entry to an answer once, or to where the history has grown long."""
-        graph = pipeline(self._hands, self._start.route, self._start.rotate_after)
+        graph = pipeline(self._step_calls, self._start.route, self._start.rotate_after)
         app = graph.compile(checkpointer=InMemorySaver(serde=_SERDE))
         limit = NODES_PER_STEP * (self._start.route.max_step_count + 1)
         config: Any = {"configurable": {"thread_id": str(self.step)}, "recursion_limit": limit}
         state: Any = await app.ainvoke({"step": self.step}, config)
         while "__interrupt__" in state:
             call: CallRef = state["__interrupt__"][0].value
-            if not await self._hear_about(call):
+            if not await self._await_decision(call):
                 return {"step": state["step"] - 1, "is_answered": False, "is_cut_by_budget": False}
             state = await app.ainvoke(Command(resume=True), config)
         done: State = state
         return done
 
-    async def _hear_about(self, call: CallRef) -> bool:
+    async def _await_decision(self, call: CallRef) -> bool:
         """Wait for a decision about a call; after its time silence is a no.
 
         Returns:
@@ -122,14 +122,14 @@ class GraphDriver:
         if call.is_decided or call.expires_at is None or call.call_id in self._decided:
             return True
         # Reason: runs that began before this was there have waited on with long histories.
-        can_rotate = workflow.patched(WAITING_ROTATES)
+        can_continue = workflow.patched(WAITING_RUN_CONTINUES)
 
         def is_long_by_now() -> bool:
             is_suggested = workflow.info().is_continue_as_new_suggested()
-            return can_rotate and (is_suggested or is_long(self._start.rotate_after))
+            return can_continue and (is_suggested or is_long(self._start.rotate_after))
 
         with suppress(TimeoutError):
-            await or_canceled(
+            await await_cancellable(
                 workflow.wait_condition(
                     lambda: call.call_id in self._decided or is_long_by_now(),
                     timeout=max((call.expires_at - workflow.now()).total_seconds(), 0.001),
@@ -139,5 +139,5 @@ class GraphDriver:
             if call.call_id not in self._decided:
                 return False
         if call.call_id not in self._decided:
-            self.hear(await self._desk.expire(call))
+            self.on_decision(await self._calls.expire(call))
         return True

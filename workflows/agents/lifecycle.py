@@ -1,4 +1,4 @@
-"""The course of one run: admitted, in line, at work, over."""
+"""The lifecycle of one run: admitted, in line, at work, over."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
@@ -15,35 +15,35 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import BudgetExceededError, IllegalCommandError
     from domain.ids import agent_run_workflow_id
     from domain.workflow_names import YOUR_TURN
-    from workflows.agents.activity_calls import AgentDesk
-    from workflows.agents.graph_runner import Ending, GraphDriver
-    from workflows.cancellation import or_canceled
+    from workflows.agents.activity_calls import RunActivityCalls
+    from workflows.agents.graph_runner import GraphOutcome, GraphRunner
+    from workflows.cancellation import await_cancellable
     from workflows.search_attributes import STATUS
 
 Answer = TypeVar("Answer")
 
 # How long a run in line waits before it looks whether the one ahead is still there: longer each
 # time, for it may be days until a person has decided, and each look makes our history longer.
-TURN_CHECK = timedelta(minutes=1)
-LAST_TURN_CHECK = timedelta(hours=1)
+QUEUE_CHECK = timedelta(minutes=1)
+LAST_QUEUE_CHECK = timedelta(hours=1)
 INTERNAL_ERROR = "internal_error"
-_OUT_OF_MEANS = frozenset({BudgetExceededError.code, "price_unknown"})
+_OUT_OF_BUDGET = frozenset({BudgetExceededError.code, "price_unknown"})
 
 
-class RunCourse:
+class RunLifecycle:
     """What `AgentRunWorkflow` does, one thing after the other."""
 
-    def __init__(self, start: RunStart, desk: AgentDesk, driver: GraphDriver) -> None:
+    def __init__(self, start: RunStart, calls: RunActivityCalls, runner: GraphRunner) -> None:
         self._start = start
-        self._desk = desk
-        self._driver = driver
+        self._calls = calls
+        self._runner = runner
         self.status = RunStatus.QUEUED
         self._is_resumed = start.is_resumed or start.step > 0
-        self.has_turn = self._is_resumed
+        self.is_first = self._is_resumed
         self.is_called = False
         self.is_canceled = False
         self.is_closed = False
-        self.is_rotating = False
+        self.is_continuing = False
 
     async def open(self) -> None:
         """Be admitted, unless that was done by the run before.
@@ -52,7 +52,7 @@ class RunCourse:
             ApplicationError: The run was refused: no access, a limit, a busy conversation.
         """
         if not self._is_resumed:
-            self.has_turn = (await passed_on(self._desk.open())).is_now
+            self.is_first = (await unwrap_activity_error(self._calls.open())).is_now
 
     async def work(self) -> RunEnd | None:
         """Let the graph run until it ends, or somebody ends it.
@@ -66,7 +66,7 @@ class RunCourse:
             work.cancel()
             with suppress(asyncio.CancelledError, FailureError):
                 await work
-            await self._driver.finish_effects()
+            await self._runner.finish_effects()
             return self._end(RunStatus.CANCELED)
         try:
             return await self._outcome(await work)
@@ -75,29 +75,29 @@ class RunCourse:
 
     async def close(self, end: RunEnd) -> None:
         """Write down how the run ended, and let the next one of the conversation begin."""
-        closed = await self._desk.close(end)
+        closed = await self._calls.close(end)
         self.is_closed = True
         self._show(end.run_status)
         if closed.next_agent_run_id is not None:
-            await _call_up(closed.next_agent_run_id)
+            await _run_next(closed.next_agent_run_id)
         if end.run_status is RunStatus.COMPLETED:
             with suppress(ActivityError):
-                await self._desk.remember()
+                await self._calls.remember()
 
-    async def _go(self) -> Ending:
-        self._show(RunStatus.RUNNING if self.has_turn else RunStatus.QUEUED)
-        pause = TURN_CHECK
-        while not self.has_turn:
+    async def _go(self) -> GraphOutcome:
+        self._show(RunStatus.RUNNING if self.is_first else RunStatus.QUEUED)
+        pause = QUEUE_CHECK
+        while not self.is_first:
             turn = workflow.wait_condition(
                 lambda: self.is_called, timeout=pause, timeout_summary="our turn?"
             )
             with suppress(TimeoutError):
-                await or_canceled(turn)
-            self.is_called, pause = False, min(2 * pause, LAST_TURN_CHECK)
-            self.has_turn = (await self._desk.take_turn()).is_now
-            if self.has_turn:
+                await await_cancellable(turn)
+            self.is_called, pause = False, min(2 * pause, LAST_QUEUE_CHECK)
+            self.is_first = (await self._calls.take_turn()).is_now
+            if self.is_first:
                 self._show(RunStatus.RUNNING)
-        return await self._driver.drive()
+        return await self._runner.run()
 
     async def wait_in_line(self) -> None:
         """Wait for our turn: what is said to a run in line comes after what it was begun with.
@@ -105,22 +105,22 @@ class RunCourse:
         Raises:
             ApplicationError: The run came to its end before.
         """
-        await workflow.wait_condition(lambda: self.has_turn or self.is_canceled or self.is_closed)
-        if not self.has_turn:
+        await workflow.wait_condition(lambda: self.is_first or self.is_canceled or self.is_closed)
+        if not self.is_first:
             raise refused(RunStatus.CANCELED if self.is_canceled else self.status)
 
-    async def _outcome(self, ending: Ending) -> RunEnd | None:
-        if ending is Ending.ROTATE:
-            self.is_rotating = True
+    async def _outcome(self, ending: GraphOutcome) -> RunEnd | None:
+        if ending is GraphOutcome.CONTINUE_AS_NEW:
+            self.is_continuing = True
             # Reason: a cancel waits for us, and would wait for ever if we waited for it, too.
             await workflow.wait_condition(
                 lambda: self.is_canceled or workflow.all_handlers_finished(),
             )
             return self._end(RunStatus.CANCELED) if self.is_canceled else None
-        if ending is Ending.CUT:
+        if ending is GraphOutcome.BUDGET_EXCEEDED:
             message = "the answer ends where the budget did"
             return self._end(RunStatus.BUDGET_EXCEEDED, BudgetExceededError.code, message)
-        if (finish := self._driver.finish) is not RunFinish.STOP:
+        if (finish := self._runner.finish) is not RunFinish.STOP:
             return self._end(RunStatus.FAILED, finish, FINISH_MESSAGES[finish])
         return self._end(RunStatus.COMPLETED)
 
@@ -143,7 +143,7 @@ def _reason(error: FailureError) -> tuple[RunStatus, str, str]:
         cause = cause.__cause__
     if cause is None:
         return RunStatus.FAILED, "step_timed_out", "a step did not end in time"
-    status = RunStatus.BUDGET_EXCEEDED if cause.type in _OUT_OF_MEANS else RunStatus.FAILED
+    status = RunStatus.BUDGET_EXCEEDED if cause.type in _OUT_OF_BUDGET else RunStatus.FAILED
     if cause.type is None or cause.type == INTERNAL_ERROR:
         # Reason: its own words name classes of Python's, which a customer cannot use.
         return status, INTERNAL_ERROR, "something went wrong on our side"
@@ -159,14 +159,14 @@ def refused(status: RunStatus) -> ApplicationError:
     )
 
 
-async def _call_up(agent_run_id: UUID) -> None:
+async def _run_next(agent_run_id: UUID) -> None:
     waiting = workflow.get_external_workflow_handle(agent_run_workflow_id(agent_run_id))
-    # Reason: one that has just ended needs no turn; one that did not hear asks by itself.
+    # Reason: one that has just ended needs no turn; one that was not reached asks by itself.
     with suppress(FailureError):
         await waiting.signal(YOUR_TURN)
 
 
-async def to_the_end(course: RunCourse, part: Coroutine[Any, Any, Answer]) -> Answer:
+async def run_shielded(lifecycle: RunLifecycle, part: Coroutine[Any, Any, Answer]) -> Answer:
     """See a part of a run to its end.
 
     Temporal's own cancel, as from its Web UI, ends the run as ours does: it is written down.
@@ -175,11 +175,11 @@ async def to_the_end(course: RunCourse, part: Coroutine[Any, Any, Answer]) -> An
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        course.is_canceled = True
+        lifecycle.is_canceled = True
         return await task
 
 
-async def passed_on(asked: Awaitable[Answer]) -> Answer:
+async def unwrap_activity_error(asked: Awaitable[Answer]) -> Answer:
     """Wait for an activity; what it refuses with is refused to whoever asked us.
 
     Raises:

@@ -12,11 +12,11 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import subscription_workflow_id
     from domain.payment_retries.lifecycle import RetryStatus
     from domain.payment_retries.messages import (
-        ChargeOrder,
+        ChargeInput,
         ChargeOutcome,
-        LastResortOrder,
+        LastResortInput,
+        OpenRetryInput,
         RetryOpened,
-        RetryOrder,
         RetryReport,
         RetrySnapshot,
         RetryStart,
@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.cancellation import run_interruptible
 
 
-class RetryDesk:
+class RetryActivityCalls:
     """Everything that one payment retry asks of others; a stop ends its calls to Stripe."""
 
     def __init__(self, start: RetryStart, is_stopped: Callable[[], bool]) -> None:
@@ -35,7 +35,7 @@ class RetryDesk:
 
     async def open(self, is_repeated: bool) -> RetryOpened:
         """Take the invoice over from Stripe."""
-        order = RetryOrder(start=self._start, at=workflow.now(), is_repeated=is_repeated)
+        order = OpenRetryInput(start=self._start, at=workflow.now(), is_repeated=is_repeated)
         return await run_interruptible(
             RetryActivities.open_retry,
             order,
@@ -63,7 +63,7 @@ class RetryDesk:
             self._is_stopped,
         )
 
-    async def charge(self, order: ChargeOrder) -> ChargeOutcome:
+    async def charge(self, order: ChargeInput) -> ChargeOutcome:
         """Charge; a charge in flight comes to its end, whoever stops us."""
         return await run_interruptible(
             ChargeActivities.charge_invoice,
@@ -78,7 +78,7 @@ class RetryDesk:
         retry_status: RetryStatus,
         attempt: int | None,
         outcome: ChargeOutcome | None,
-        last_resort: LastResortOrder | None,
+        last_resort: LastResortInput | None,
     ) -> None:
         """Tell the mailbox that this payment retry belongs to."""
         report = RetryReport(

@@ -9,31 +9,31 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain.payment_retries.lifecycle import AttemptTrigger, NextStep, RetryStatus, next_step
     from domain.payment_retries.messages import (
-        LastResortOrder,
+        LastResortInput,
         RetryCommand,
         RetryCommandKind,
         RetrySnapshot,
         RetryStart,
     )
-    from workflows.payment_retries.activity_calls import RetryDesk
-    from workflows.payment_retries.progress import RetryBoard, RetryMail
+    from workflows.payment_retries.activity_calls import RetryActivityCalls
+    from workflows.payment_retries.progress import RetryEmails, RetryProgress
     from workflows.payment_retries.state import RetryState
     from workflows.payment_retries.steps import RetrySteps
 
 
-class RetryTurns:
+class RetryHandlers:
     """One thing after the other: commands, what is owed, and what the schedule says."""
 
-    def __init__(self, start: RetryStart, mail: RetryMail) -> None:
+    def __init__(self, start: RetryStart, emails: RetryEmails) -> None:
         self.commands: deque[RetryCommand] = deque()
         self.answered: set[UUID] = set()
         self._start = start
-        desk = RetryDesk(start, self._is_stopped)
-        self._board = RetryBoard(start, desk, mail)
+        calls = RetryActivityCalls(start, self._is_stopped)
+        self._progress = RetryProgress(start, calls, emails)
         self._state = RetryState(start)
-        self._steps = RetrySteps(self._state, desk, self._board)
+        self._steps = RetrySteps(self._state, calls, self._progress)
         self._waiting: set[UUID] = set()
-        self._last_resort: LastResortOrder | None = None
+        self._last_resort: LastResortInput | None = None
 
     @property
     def retry_status(self) -> RetryStatus:
@@ -41,7 +41,7 @@ class RetryTurns:
         return self._state.recovery.retry_status
 
     def put(self, command: RetryCommand) -> None:
-        """Put a command into the box, once; to stop goes before all others."""
+        """Put a command into the mailbox, once; to stop goes before all others."""
         if command.kind is RetryCommandKind.STOP:
             self.commands.appendleft(command)
         elif command not in self.commands:
@@ -73,25 +73,25 @@ class RetryTurns:
     async def close(self) -> None:
         """Show and report how it ended."""
         step = NextStep(retry_status=self.retry_status)
-        await self._board.show(step, self._state.recovery, self._state.attempt)
+        await self._progress.show(step, self._state.recovery, self._state.attempt)
         last_resort, self._last_resort = self._last_resort, None
         await self._steps.report_end(last_resort)
         self._answer()
 
     def snapshot(self) -> RetrySnapshot:
         """Return what the row shows."""
-        return self._board.snapshot(self._state.recovery)
+        return self._progress.snapshot(self._state.recovery)
 
     def carried(self, mailed_keys: tuple[str, ...]) -> RetryStart:
         """Return what the next run needs of this one."""
-        return self._state.carried(self._board.link, mailed_keys)
+        return self._state.carried(self._progress.link, mailed_keys)
 
     async def _follow_schedule(self, now: datetime) -> datetime | None:
         state = self._state
         step = next_step(self._start.policy.policy, state.recovery)
         if step.at is None or step.at > now:
             state.move(retry_status=step.retry_status)
-            await self._board.show(step, state.recovery, state.attempt)
+            await self._progress.show(step, state.recovery, state.attempt)
             self._answer()
             return step.at
         if step.action is NextStep.Action.CHARGE:
@@ -103,7 +103,7 @@ class RetryTurns:
     def _exhaust(self) -> None:
         """End, and ask the mailbox for the policy's last resort."""
         policy = self._start.policy.policy
-        self._last_resort = LastResortOrder(
+        self._last_resort = LastResortInput(
             stripe_invoice_id=self._start.stripe_invoice_id,
             last_resort=policy.last_resort,
             after_uncollectible=policy.after_uncollectible,

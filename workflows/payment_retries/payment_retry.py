@@ -17,23 +17,23 @@ with workflow.unsafe.imports_passed_through():
         RetrySnapshot,
         RetryStart,
     )
-    from workflows.payment_retries.handlers import RetryTurns
-    from workflows.payment_retries.progress import RetryMail
+    from workflows.payment_retries.handlers import RetryHandlers
+    from workflows.payment_retries.progress import RetryEmails
 
 
 @workflow.defn(name="PaymentRetryWorkflow")
 class PaymentRetryWorkflow:
     """One execution per unpaid invoice; its id is `payment-retry-{stripe_invoice_id}`.
 
-    Commands go into a box that only `run` empties: a charge in flight comes to its end first. No
+    Commands go into a mailbox that only `run` empties: a charge in flight is finished first. No
     error ends it: a step that cannot be taken is parked, and tried again.
     """
 
     @workflow.init
     def __init__(self, start: RetryStart) -> None:
         self._start = start
-        self._mail = RetryMail(start)
-        self._turns = RetryTurns(start, self._mail)
+        self._emails = RetryEmails(start)
+        self._handlers = RetryHandlers(start, self._emails)
 
     @workflow.run
     async def run(self, start: RetryStart) -> RetryStatus:
@@ -46,37 +46,37 @@ class PaymentRetryWorkflow:
             How it ended.
         """
         while True:
-            while not self._turns.is_closed():
-                await self._wait_until(await self._turns.handle_next())
-            await self._turns.close()
-            await workflow.wait_condition(lambda: bool(self._turns.commands) or self._is_idle())
-            if not self._turns.commands:
-                return self._turns.retry_status
+            while not self._handlers.is_closed():
+                await self._wait_until(await self._handlers.handle_next())
+            await self._handlers.close()
+            await workflow.wait_condition(lambda: bool(self._handlers.commands) or self._is_idle())
+            if not self._handlers.commands:
+                return self._handlers.retry_status
 
     async def _wait_until(self, at: datetime | None) -> None:
-        if self._turns.commands or (at is not None and at <= workflow.now()):
+        if self._handlers.commands or (at is not None and at <= workflow.now()):
             return
         if workflow.info().get_current_history_length() >= self._start.rotate_after:
-            await self._rotate()
+            await self._continue_as_new()
         with suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: bool(self._turns.commands),
+                lambda: bool(self._handlers.commands),
                 timeout=None if at is None else at - workflow.now(),
                 timeout_summary="next step",
             )
 
-    async def _rotate(self) -> None:
-        await workflow.wait_condition(lambda: bool(self._turns.commands) or self._is_idle())
-        if not self._turns.commands:  # no await between this and the next line
-            workflow.continue_as_new(self._turns.carried(self._mail.mailed_keys))
+    async def _continue_as_new(self) -> None:
+        await workflow.wait_condition(lambda: bool(self._handlers.commands) or self._is_idle())
+        if not self._handlers.commands:  # no await between this and the next line
+            workflow.continue_as_new(self._handlers.carried(self._emails.mailed_keys))
 
     def _is_idle(self) -> bool:
-        return self._mail.is_done() and workflow.all_handlers_finished()
+        return self._emails.is_done() and workflow.all_handlers_finished()
 
     @workflow.signal
     def command(self, command: RetryCommand) -> None:
-        """Put a command into the box."""
-        self._turns.put(command)
+        """Put a command into the mailbox."""
+        self._handlers.put(command)
 
     @workflow.update
     async def retry_now(self, command: RetryNow) -> RetrySnapshot:
@@ -96,8 +96,8 @@ class PaymentRetryWorkflow:
 
     @retry_now.validator
     def _validate_retry(self, command: RetryNow) -> None:
-        status = self._turns.retry_status
-        if self._turns.is_closed() or status is RetryStatus.PAUSED:
+        status = self._handlers.retry_status
+        if self._handlers.is_closed() or status is RetryStatus.PAUSED:
             raise ApplicationError(
                 f"the payment retry is {status}",
                 {"retry_status": status},
@@ -118,10 +118,10 @@ class PaymentRetryWorkflow:
         return self.view()
 
     async def _ask(self, kind: RetryCommandKind, command_id: UUID) -> None:
-        self._turns.put(RetryCommand(kind=kind, command_id=command_id))
-        await workflow.wait_condition(lambda: command_id in self._turns.answered)
+        self._handlers.put(RetryCommand(kind=kind, command_id=command_id))
+        await workflow.wait_condition(lambda: command_id in self._handlers.answered)
 
     @workflow.query
     def view(self) -> RetrySnapshot:
         """Return where the payment retry stands, without touching history."""
-        return self._turns.snapshot()
+        return self._handlers.snapshot()

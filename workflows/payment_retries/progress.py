@@ -1,4 +1,4 @@
-"""What others see of a payment retry: its row, the Web UI, and mail to the customer."""
+"""What others see of a payment retry: its row, the Web UI, and email to the customer."""
 
 import asyncio
 
@@ -7,18 +7,18 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.notifications import MailActivities
-    from domain.notifications import MailOrder
+    from domain.notifications import EmailInput
     from domain.parked_steps import ParkedStep
     from domain.payment_retries.lifecycle import NextStep, Recovery
     from domain.payment_retries.messages import RetrySnapshot, RetryStart
     from workflows.activity_options import MAIL
-    from workflows.payment_retries.activity_calls import RetryDesk
+    from workflows.payment_retries.activity_calls import RetryActivityCalls
     from workflows.search_attributes import STATUS
 
 _KEPT_KEY_COUNT = 50
 
 
-class RetryMail:
+class RetryEmails:
     """Mails that are being sent, and those that were."""
 
     def __init__(self, start: RetryStart) -> None:
@@ -38,7 +38,7 @@ class RetryMail:
         if key in self.mailed_keys:
             return
         self.mailed_keys = (*self.mailed_keys, key)[-_KEPT_KEY_COUNT:]
-        order = MailOrder(
+        order = EmailInput(
             message_key=key,
             user_id=self._start.user_id,
             retry_status=snapshot.retry_status,
@@ -54,28 +54,28 @@ class RetryMail:
         return all(task.done() for task in self._sending)
 
 
-async def _send(order: MailOrder) -> None:
+async def _send(order: EmailInput) -> None:
     try:
         await workflow.execute_activity_method(
             MailActivities.send_mail,
             order,
             **MAIL,
-            summary=f"mail: {order.retry_status}",
+            summary=f"email: {order.retry_status}",
         )
     except ActivityError:
-        workflow.logger.warning("a mail was given up", extra={"key": order.message_key})
+        workflow.logger.warning("an email was given up", extra={"key": order.message_key})
 
 
-class RetryBoard:
+class RetryProgress:
     """Shows each next step once."""
 
-    def __init__(self, start: RetryStart, desk: RetryDesk, mail: RetryMail) -> None:
+    def __init__(self, start: RetryStart, calls: RetryActivityCalls, emails: RetryEmails) -> None:
         self.link = start.link
         self.amount_paid_cents = 0
         self.parked: ParkedStep | None = None
-        self._mail = mail
+        self._emails = emails
         self._payment_retry_id = start.payment_retry_id
-        self._desk = desk
+        self._calls = calls
         self._step: NextStep | None = None
         self._is_saved = True
 
@@ -100,7 +100,7 @@ class RetryBoard:
         await self._save(snapshot)
         if is_news:
             workflow.upsert_search_attributes([STATUS.value_set(snapshot.retry_status)])
-            self._mail.send(snapshot, attempt, self.link, self.amount_paid_cents)
+            self._emails.send(snapshot, attempt, self.link, self.amount_paid_cents)
 
     async def show_parked(self, parked: ParkedStep | None, recovery: Recovery | None) -> None:
         """Show a step that could not be taken; None takes it away with what is shown next."""
@@ -121,7 +121,7 @@ class RetryBoard:
         )
 
     async def _save(self, snapshot: RetrySnapshot) -> None:
-        await self._desk.save(snapshot)
+        await self._calls.save(snapshot)
         self._is_saved = True
         workflow.set_current_details(_render(snapshot))
 

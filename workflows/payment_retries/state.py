@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
         RetryStatus,
         with_request,
     )
-    from domain.payment_retries.messages import ChargeOrder, RetryStart
+    from domain.payment_retries.messages import ChargeInput, RetryStart
 
 
 class RetryState:
@@ -43,7 +43,7 @@ class RetryState:
         if self.charge is not None and trigger is not AttemptTrigger.NEW_CARD:
             return
         self.attempt += 1
-        self.charge = ChargeOrder(
+        self.charge = ChargeInput(
             payment_retry_id=self._start.payment_retry_id,
             stripe_subscription_id=self._start.stripe_subscription_id,
             stripe_invoice_id=self._start.stripe_invoice_id,

@@ -11,9 +11,9 @@ with workflow.unsafe.imports_passed_through():
         RetryStatus,
         after_charge,
     )
-    from domain.payment_retries.messages import ChargeOrder, ChargeOutcome, LastResortOrder
-    from workflows.payment_retries.activity_calls import RetryDesk
-    from workflows.payment_retries.progress import RetryBoard
+    from domain.payment_retries.messages import ChargeInput, ChargeOutcome, LastResortInput
+    from workflows.payment_retries.activity_calls import RetryActivityCalls
+    from workflows.payment_retries.progress import RetryProgress
     from workflows.payment_retries.state import RetryState
     from workflows.step_attempts import StepAttempts
 
@@ -21,9 +21,11 @@ with workflow.unsafe.imports_passed_through():
 class RetrySteps:
     """Takes what a payment retry owes, one step at a time."""
 
-    def __init__(self, state: RetryState, desk: RetryDesk, board: RetryBoard) -> None:
+    def __init__(
+        self, state: RetryState, calls: RetryActivityCalls, progress: RetryProgress
+    ) -> None:
         self.attempts = StepAttempts(self._show_parked)
-        self._state, self._desk, self._board = state, desk, board
+        self._state, self._calls, self._progress = state, calls, progress
         self._last_outcome: ChargeOutcome | None = None
 
     async def run_owed(self) -> None:
@@ -36,30 +38,30 @@ class RetrySteps:
         elif state.charge is not None:
             await self._pay(state.charge)
 
-    async def report_end(self, last_resort: LastResortOrder | None) -> None:
+    async def report_end(self, last_resort: LastResortInput | None) -> None:
         """Tell the mailbox how it ended, and what is asked of it now."""
         outcome, self._last_outcome = self._last_outcome, None
         await self._report(outcome, last_resort)
 
     async def _open(self) -> None:
         state = self._state
-        opened = await self.attempts.take("open", self._desk.open(self.attempts.is_repeated))
+        opened = await self.attempts.take("open", self._calls.open(self.attempts.is_repeated))
         if opened is None:
             return
         state.is_opened = True
         state.recovery, state.attempt = opened.recovery, opened.attempt
-        self._board.link = opened.link or self._board.link
-        self._board.amount_paid_cents = opened.amount_paid_cents
+        self._progress.link = opened.link or self._progress.link
+        self._progress.amount_paid_cents = opened.amount_paid_cents
         if opened.offered_card_id is not None:
             state.try_card(opened.offered_card_id)
 
     async def _refresh(self) -> None:
         state = self._state
-        outcome = await self.attempts.take("refresh", self._desk.refresh())
+        outcome = await self.attempts.take("refresh", self._calls.refresh())
         if outcome is None:
             return
         state.is_refresh_owed = False
-        self._board.amount_paid_cents = outcome.amount_paid_cents
+        self._progress.amount_paid_cents = outcome.amount_paid_cents
         if outcome.result is not ChargeResult.FAILED:
             state.charge = None
             self._take(outcome, AttemptTrigger.INITIAL)
@@ -67,16 +69,16 @@ class RetrySteps:
             state.is_opened = False  # its end did not settle the invoice: begin again
             state.move(retry_status=RetryStatus.WAITING)
 
-    async def _pay(self, order: ChargeOrder) -> None:
+    async def _pay(self, order: ChargeInput) -> None:
         state = self._state
-        self._board.show_charging(order.attempt, order.trigger)
+        self._progress.show_charging(order.attempt, order.trigger)
         repeated = order.model_copy(update={"is_repeated": self.attempts.is_repeated})
-        outcome = await self.attempts.take("charge", self._desk.charge(repeated))
+        outcome = await self.attempts.take("charge", self._calls.charge(repeated))
         if outcome is None:
             return
         state.charge = None
-        self._board.link = outcome.next_action_url or self._board.link
-        self._board.amount_paid_cents = outcome.amount_paid_cents
+        self._progress.link = outcome.next_action_url or self._progress.link
+        self._progress.amount_paid_cents = outcome.amount_paid_cents
         self._take(outcome, order.trigger)
         if state.recovery.retry_status in CLOSED:
             self._last_outcome = outcome
@@ -95,11 +97,11 @@ class RetrySteps:
     async def _report(
         self,
         outcome: ChargeOutcome | None,
-        last_resort: LastResortOrder | None = None,
+        last_resort: LastResortInput | None = None,
     ) -> None:
         attempt = self._state.attempt if outcome else None
         status = self._state.recovery.retry_status
-        await self._desk.report(status, attempt, outcome, last_resort)
+        await self._calls.report(status, attempt, outcome, last_resort)
 
     async def _show_parked(self, parked: ParkedStep | None) -> None:
-        await self._board.show_parked(parked, self._state.recovery)
+        await self._progress.show_parked(parked, self._state.recovery)

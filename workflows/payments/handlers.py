@@ -1,4 +1,4 @@
-"""What `PaymentWorkflow` does with what it takes out of its box."""
+"""What `PaymentWorkflow` does with what it takes out of its mailbox."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -11,12 +11,12 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payments import PaymentCancelActivities, PaymentRowActivities
     from activities.payments.refunds import RefundActivities
     from domain.errors import IllegalCommandError, NotFoundError
-    from domain.payments.messages import PaymentAnswer, PaymentStart, PaymentState, RefundOrder
+    from domain.payments.messages import PaymentAnswer, PaymentStart, PaymentState, RefundInput
     from domain.payments.rules import ACTION_PERIOD, PaymentCommandKind, PaymentStatus, refusal
     from workflows.activity_options import RECORD, STRIPE_COMMAND
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
-    from workflows.payments.mailbox import PaymentBox, PaymentCommand
+    from workflows.payments.mailbox import PaymentCommand, PaymentMailbox
     from workflows.payments.steps import PaymentStep, PaymentSteps
     from workflows.search_attributes import USER_ID
 
@@ -26,13 +26,13 @@ Result = TypeVar("Result")
 SUMMARY_LIMIT = 200
 
 
-class PaymentTurns:
+class PaymentHandlers:
     """One thing after the other: commands first, then hints, then what is owed."""
 
-    def __init__(self, start: PaymentStart, box: PaymentBox) -> None:
-        self.steps = PaymentSteps(start, box)
+    def __init__(self, start: PaymentStart, mailbox: PaymentMailbox) -> None:
+        self.steps = PaymentSteps(start, mailbox)
         self._start = start
-        self._box = box
+        self._mailbox = mailbox
 
     async def open(self) -> None:
         """Write the row, or find it, and owe the charge that was not made yet."""
@@ -61,9 +61,9 @@ class PaymentTurns:
             Whether there was anything.
         """
         steps, due_at = self.steps, self.steps.next_at()
-        if self._box.commands:
-            self._box.answer(await self._execute(self._box.commands[0]))
-        elif self._box.take_hint():
+        if self._mailbox.commands:
+            self._mailbox.answer(await self._execute(self._mailbox.commands[0]))
+        elif self._mailbox.take_hint():
             if steps.state is not None:
                 steps.owe(PaymentStep.SYNC)
         elif due_at is None or due_at > workflow.now():
@@ -95,7 +95,7 @@ class PaymentTurns:
         except StepInterruptedError:
             return PaymentAnswer(error_code="busy", message="another command goes first")
 
-    async def _refund(self, order: RefundOrder) -> PaymentAnswer:
+    async def _refund(self, order: RefundInput) -> PaymentAnswer:
         # Reason: the activity decides, under the row's lock; an earlier run may have made it.
         summary = f"refund {order.amount_cents or 'all that is left'}: {order.reason}"
         made = await self._run(RefundActivities.refund_payment, order, summary[:SUMMARY_LIMIT])

@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.payments.messages import PaymentAnswer, RefundOrder
+    from domain.payments.messages import PaymentAnswer, RefundInput
     from domain.payments.rules import PaymentCommandKind
 
 
@@ -27,10 +27,10 @@ class PaymentCommand(NamedTuple):
 
     command_id: UUID
     kind: PaymentCommandKind
-    refund: RefundOrder | None = None
+    refund: RefundInput | None = None
 
 
-class PaymentBox:
+class PaymentMailbox:
     """What waits to be done, and what was answered."""
 
     def __init__(self) -> None:

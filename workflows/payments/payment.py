@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
         CancelPayment,
         PaymentStart,
         PaymentState,
-        RefundOrder,
+        RefundInput,
         RefundResult,
     )
     from domain.payments.rules import PaymentCommandKind
@@ -28,8 +28,8 @@ with workflow.unsafe.imports_passed_through():
         REFUND_UPDATE,
         RETRY_PARKED_UPDATE,
     )
-    from workflows.payments.handlers import PaymentTurns
-    from workflows.payments.mailbox import PaymentBox, PaymentCommand
+    from workflows.payments.handlers import PaymentHandlers
+    from workflows.payments.mailbox import PaymentCommand, PaymentMailbox
 
 Answer = TypeVar("Answer")
 
@@ -41,12 +41,12 @@ class PaymentWorkflow:
     @workflow.init
     def __init__(self, start: PaymentStart) -> None:
         self._start = start
-        self._box = PaymentBox()
-        self._turns = PaymentTurns(start, self._box)
+        self._mailbox = PaymentMailbox()
+        self._handlers = PaymentHandlers(start, self._mailbox)
 
     @workflow.run
     async def run(self, start: PaymentStart) -> PaymentState | None:
-        """Pay if that was asked for, then take out of the box until nobody wants anything.
+        """Pay if that was asked for, then take out of the mailbox until nobody wants anything.
 
         Args:
             start: What to pay; or only which payment somebody asks about.
@@ -55,38 +55,38 @@ class PaymentWorkflow:
             The payment; None if there is no such payment.
         """
         try:
-            await self._turns.open()
-            while not (self._turns.is_over() and await self._box.is_quiet()):
-                await self._turn()
+            await self._handlers.open()
+            while not (self._handlers.is_over() and await self._mailbox.is_quiet()):
+                await self._handle_next()
         except asyncio.CancelledError:
-            while not await self._box.is_quiet():  # nobody may be left waiting at the end
-                await self._turns.handle_next()
+            while not await self._mailbox.is_quiet():  # nobody may be left waiting at the end
+                await self._handlers.handle_next()
             raise
-        return self._turns.steps.state
+        return self._handlers.steps.state
 
-    async def _turn(self) -> None:
-        if await self._turns.handle_next():
+    async def _handle_next(self) -> None:
+        if await self._handlers.handle_next():
             return
         if workflow.info().get_current_history_length() >= self._start.rotate_after:
-            await self._rotate()
+            await self._continue_as_new()
         else:
             await self._sleep()
 
     async def _sleep(self) -> None:
-        due_at, has_mail = self._turns.steps.next_at(), self._box.has_mail
+        due_at, has_mail = self._handlers.steps.next_at(), self._mailbox.has_mail
         left = None if due_at is None else due_at - workflow.now()
         with suppress(TimeoutError):
             await workflow.wait_condition(has_mail, timeout=left, timeout_summary="time to pay")
 
-    async def _rotate(self) -> None:
-        is_owing = self._turns.steps.is_owing()
-        if await self._box.is_quiet():  # no await between this and the next line
+    async def _continue_as_new(self) -> None:
+        is_owing = self._handlers.steps.is_owing()
+        if await self._mailbox.is_quiet():  # no await between this and the next line
             request = self._start.request if is_owing else None
-            carried = {"request": request, "expires_at": self._turns.steps.expires_at}
+            carried = {"request": request, "expires_at": self._handlers.steps.expires_at}
             workflow.continue_as_new(self._start.model_copy(update=carried))
 
     @workflow.update(name=REFUND_UPDATE)
-    async def refund(self, order: RefundOrder) -> RefundResult:
+    async def refund(self, order: RefundInput) -> RefundResult:
         """Pay back, once per refund id.
 
         Args:
@@ -98,7 +98,7 @@ class PaymentWorkflow:
         Raises:
             ApplicationError: Refused; its type is the error's code.
         """
-        answer = await self._box.ask(
+        answer = await self._mailbox.ask(
             PaymentCommand(order.refund_id, PaymentCommandKind.REFUND, order)
         )
         return _fitting(answer.refund)
@@ -116,7 +116,9 @@ class PaymentWorkflow:
         Raises:
             ApplicationError: Refused; its type is the error's code.
         """
-        answer = await self._box.ask(PaymentCommand(command.command_id, PaymentCommandKind.CANCEL))
+        answer = await self._mailbox.ask(
+            PaymentCommand(command.command_id, PaymentCommandKind.CANCEL)
+        )
         return _fitting(answer.state)
 
     @workflow.update(name=RETRY_PARKED_UPDATE)
@@ -133,18 +135,18 @@ class PaymentWorkflow:
             ApplicationError: There is no such payment; its type is the error's code.
         """
         kind = PaymentCommandKind.RETRY_PARKED
-        answer = await self._box.ask(PaymentCommand(command.command_id, kind))
+        answer = await self._mailbox.ask(PaymentCommand(command.command_id, kind))
         return _fitting(answer.state)
 
     @workflow.signal(name=PAYMENT_HINT)
     def hint(self, event_ids: list[str]) -> None:
         """Something happened at Stripe; look when there is time."""
-        self._box.hint()
+        self._mailbox.hint()
 
     @workflow.query
     def view(self) -> PaymentState | None:
         """Return the state without touching history; None before the first step."""
-        return self._turns.steps.state
+        return self._handlers.steps.state
 
 
 def _fitting(answer: Answer | None) -> Answer:

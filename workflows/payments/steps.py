@@ -19,18 +19,18 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import late_refund_id
     from domain.parked_steps import ParkedStep, pause_after
     from domain.payments.messages import (
-        PaymentOrder,
+        PaymentInput,
         PaymentStart,
         PaymentState,
-        Refunded,
-        RefundOrder,
+        RefundInput,
+        RefundOutcome,
     )
     from domain.payments.rules import ACTION_PERIOD, OPEN
     from workflows.activity_options import RECORD, STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
     from workflows.owed_steps import parked_step
-    from workflows.payments.mailbox import PaymentBox
+    from workflows.payments.mailbox import PaymentMailbox
     from workflows.search_attributes import STATUS
 
 PAID_TOO_LATE = "paid after it had been canceled"
@@ -48,19 +48,19 @@ class PaymentStep(StrEnum):
 class PaymentSteps:
     """The payment as it is known, and what is still to be done about it."""
 
-    def __init__(self, start: PaymentStart, box: PaymentBox) -> None:
+    def __init__(self, start: PaymentStart, mailbox: PaymentMailbox) -> None:
         self.state: PaymentState | None = None
         self.expires_at: datetime | None = start.expires_at
         self.is_canceled_while_paid = False
         self._start = start
-        self._box = box
+        self._mailbox = mailbox
         self._owed: dict[PaymentStep, int] = {}
         self._rests_until: datetime | None = None
         self._parked: ParkedStep | None = None
 
-    def order(self, **what: Any) -> PaymentOrder:
+    def order(self, **what: Any) -> PaymentInput:
         """Write an order for an activity, on this workflow's time."""
-        return PaymentOrder(payment_id=self._start.payment_id, at=workflow.now(), **what)
+        return PaymentInput(payment_id=self._start.payment_id, at=workflow.now(), **what)
 
     def owe(self, step: PaymentStep) -> None:
         """Owe a step, once; news makes what rests due."""
@@ -87,13 +87,13 @@ class PaymentSteps:
 
     async def run_due(self) -> None:
         """Take the first step that is owed, until a command comes."""
-        await self._run(STRIPE_CALL, self._box.has_command)
+        await self._run(STRIPE_CALL, self._mailbox.has_command)
 
     async def retry_parked(self) -> None:
         """Take the step that rests again at once."""
         self._rests_until = None
         if self._owed:
-            await self._run(STRIPE_COMMAND, self._box.has_another_command)
+            await self._run(STRIPE_COMMAND, self._mailbox.has_another_command)
 
     def apply(self, state: PaymentState) -> None:
         """Take up the new state, and let the Web UI tell it."""
@@ -125,9 +125,9 @@ class PaymentSteps:
         else:
             self.drop(step)
             self._rests_until, self._parked = None, None
-            self.apply(state.state if isinstance(state, Refunded) else state)
+            self.apply(state.state if isinstance(state, RefundOutcome) else state)
         if step is PaymentStep.PAY:
-            self.is_canceled_while_paid = self._box.has_cancel()
+            self.is_canceled_while_paid = self._mailbox.has_cancel()
 
     def _call(
         self,
@@ -141,7 +141,7 @@ class PaymentSteps:
             return PaymentCancelActivities.cancel_payment, self.order()
         if step is PaymentStep.SYNC:
             return PaymentActivities.look_at_payment, self.order()
-        refund = RefundOrder(
+        refund = RefundInput(
             payment_id=self._start.payment_id,
             refund_id=late_refund_id(self._start.payment_id),
             reason=PAID_TOO_LATE,

@@ -7,7 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.commands import SubscriptionCommandActivities as Commands
     from activities.subscriptions.subscriptions import SubscriptionRowActivities
     from domain.errors import NotFoundError
-    from domain.subscriptions.events import note_of_command
+    from domain.subscriptions.events import command_event
     from domain.subscriptions.lifecycle import CommandKind
     from domain.subscriptions.messages import (
         ONLY_WHILE_ALIVE,
@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
     from workflows.mailbox import Mailbox
-    from workflows.subscriptions.state import Step, SubscriptionStanding
+    from workflows.subscriptions.state import Step, SubscriptionAggregate
     from workflows.subscriptions.steps import SubscriptionSteps
 
 COMMANDS: dict[CommandKind, Step] = {
@@ -29,35 +29,35 @@ COMMANDS: dict[CommandKind, Step] = {
 }
 
 
-class SubscriptionTurns:
+class SubscriptionHandlers:
     """One thing after the other: commands first, then reports, then what is owed."""
 
     def __init__(
         self,
         start: SubscriptionStart,
-        box: Mailbox,
-        standing: SubscriptionStanding,
+        mailbox: Mailbox,
+        aggregate: SubscriptionAggregate,
     ) -> None:
         self._start = start
-        self._box = box
-        self._standing = standing
-        self._steps = SubscriptionSteps(box, standing)
+        self._mailbox = mailbox
+        self._aggregate = aggregate
+        self._steps = SubscriptionSteps(mailbox, aggregate)
 
     async def open(self) -> None:
         """Write the row, and owe the subscription's creation unless that was done before."""
-        if self._standing.state is not None:
+        if self._aggregate.state is not None:
             return
-        order = self._standing.order(request=self._start.request)
+        order = self._aggregate.order(request=self._start.request)
         row = await workflow.execute_activity_method(
             SubscriptionRowActivities.open_subscription,
             order,
             **RECORD,
             summary="write the row",
         )
-        self._standing.take_up(row)
+        self._aggregate.load(row)
         is_new = row is not None and row.stripe_subscription_id is None
-        if is_new and self._start.request is not None and not self._standing.is_over():
-            self._standing.owed.add(StepKind.CREATE, order)
+        if is_new and self._start.request is not None and not self._aggregate.is_over():
+            self._aggregate.owed.add(StepKind.CREATE, order)
 
     async def handle_next(self) -> bool:
         """Take one thing out and deal with it.
@@ -65,17 +65,17 @@ class SubscriptionTurns:
         Returns:
             Whether there was anything.
         """
-        if self._box.commands:
-            answer = await self._execute(self._box.commands[0])
+        if self._mailbox.commands:
+            answer = await self._execute(self._mailbox.commands[0])
             if answer is None:
-                self._box.put_behind()
+                self._mailbox.put_behind()
             else:
-                self._box.answer(answer)
-        elif self._box.reports:
-            self._steps.on_report(self._box.reports.popleft())
-        elif self._box.hint_ids:
-            self._steps.on_hints(self._box.take_hints())
-        elif (due_at := self._standing.grace_due_at()) and due_at <= workflow.now():
+                self._mailbox.answer(answer)
+        elif self._mailbox.reports:
+            self._steps.on_report(self._mailbox.reports.popleft())
+        elif self._mailbox.hint_ids:
+            self._steps.on_hints(self._mailbox.take_hints())
+        elif (due_at := self._aggregate.grace_due_at()) and due_at <= workflow.now():
             self._steps.on_grace_end()
         else:
             return await self._steps.run_due()
@@ -87,61 +87,61 @@ class SubscriptionTurns:
         Returns:
             The answer; None if the command lets a cancel go before it.
         """
-        standing = self._standing
-        if standing.state is None:
+        aggregate = self._aggregate
+        if aggregate.state is None:
             return CommandAnswer(
                 error_code=NotFoundError.code,
                 message="there is no such subscription",
             )
-        if (refusal := standing.refusal(command)) is not None:
+        if (refusal := aggregate.refusal(command)) is not None:
             return refusal
         if command.kind is CommandKind.RETRY_PARKED:
             await self._steps.retry_parked()
-            return CommandAnswer(state=standing.carried())
-        known, box = self._box.charged_invoice_ids(), self._box
+            return CommandAnswer(state=aggregate.carried())
+        known, mailbox = self._mailbox.charged_invoice_ids(), self._mailbox
         if command.kind is CommandKind.CANCEL_NOW:
-            await standing.recoveries.stop(box.closed_invoice_ids)
+            await aggregate.recoveries.stop(mailbox.closed_invoice_ids)
         # Reason: a charge that was in flight when the cancel came pays for nothing.
-        charged = box.charged_invoice_ids() - known
+        charged = mailbox.charged_invoice_ids() - known
         try:
             await self._perform(command)
         except StepInterruptedError:
             return None
         except ActivityError as error:
             # Reason: payment retries that were stopped for a cancel go on if there is none.
-            standing.owed.add(StepKind.SYNC, standing.order())
+            aggregate.owed.add(StepKind.SYNC, aggregate.order())
             return _answer_of(error)
         await self._follow_up(command, charged)
-        return CommandAnswer(state=standing.carried())
+        return CommandAnswer(state=aggregate.carried())
 
     async def _perform(self, command: SubscriptionCommand) -> None:
         is_cancel = command.kind is CommandKind.CANCEL_NOW
-        order = self._standing.order(command=command, notes=(note_of_command(command),))
+        order = self._aggregate.order(command=command, notes=(command_event(command),))
         if is_cancel:
             kept = tuple(step for step in order.parked if step.kind not in ONLY_WHILE_ALIVE)
             order = order.model_copy(update={"parked": kept})
-        refreshed = await run_interruptible(
+        result = await run_interruptible(
             COMMANDS[command.kind],
             order,
             STRIPE_COMMAND,
             order.summary,
-            lambda: not is_cancel and self._box.has_cancel(),
+            lambda: not is_cancel and self._mailbox.has_cancel(),
         )
-        await self._standing.apply(refreshed)
+        await self._aggregate.apply(result)
 
     async def _follow_up(self, command: SubscriptionCommand, charged: set[str]) -> None:
-        standing = self._standing
-        standing.owed.wake()
+        aggregate = self._aggregate
+        aggregate.owed.wake()
         if command.stripe_payment_method_id is not None:
-            await standing.recoveries.try_card(command.stripe_payment_method_id)
-        is_made = standing.state is not None and standing.state.stripe_subscription_id is not None
+            await aggregate.recoveries.try_card(command.stripe_payment_method_id)
+        is_made = aggregate.state is not None and aggregate.state.stripe_subscription_id is not None
         if command.kind is CommandKind.CANCEL_NOW and is_made:
             # Reason: what was charged while the cancel was waiting is paid back.
-            order = standing.order(
+            order = aggregate.order(
                 refunds_all=self._steps.is_canceled_while_created,
                 refund_stripe_invoice_ids=tuple(sorted(charged)),
             )
-            standing.owed.add(StepKind.SYNC, order)
+            aggregate.owed.add(StepKind.SYNC, order)
 
 
 def _answer_of(error: ActivityError) -> CommandAnswer:

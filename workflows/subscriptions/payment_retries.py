@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
         RetryReport,
         RetryStart,
     )
-    from domain.subscriptions.messages import Refreshed
+    from domain.subscriptions.messages import SyncResult
     from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
     from workflows.search_attributes import starting_attributes
 
@@ -33,21 +33,21 @@ class Recoveries:
         # Reason: a row can be open though its workflow is gone; the first look finds out.
         self._unchecked = set(known)
 
-    async def align(self, refreshed: Refreshed, given_up: Collection[str]) -> None:
+    async def align(self, result: SyncResult, given_up: Collection[str]) -> None:
         """Make what runs agree with what is owed: start, suspend, resume, and tell the rest.
 
         Args:
-            refreshed: A look at Stripe.
+            result: A look at Stripe.
             given_up: Invoices whose last resort is still to be carried out.
         """
-        owed = [known for known in refreshed.owed_stripe_invoice_ids if known not in given_up]
+        owed = [known for known in result.owed_stripe_invoice_ids if known not in given_up]
         for known in [known for known in self.open if known not in owed]:
             await self._tell(known, RetryCommandKind.REFRESH)
         for stripe_invoice_id in owed:
             # Reason: the newest is collected first; the others wait for its end.
             is_suspended = stripe_invoice_id != owed[-1]
             if stripe_invoice_id not in self.open or stripe_invoice_id in self._unchecked:
-                await self._start(refreshed, stripe_invoice_id, is_suspended)
+                await self._start(result, stripe_invoice_id, is_suspended)
             await self._suspend_or_resume(stripe_invoice_id, is_suspended)
 
     def on_report(self, report: RetryReport) -> None:
@@ -85,12 +85,12 @@ class Recoveries:
 
     async def _start(
         self,
-        refreshed: Refreshed,
+        result: SyncResult,
         stripe_invoice_id: str,
         is_suspended: bool,
     ) -> None:
         self._unchecked.discard(stripe_invoice_id)
-        if await _start_child(refreshed, stripe_invoice_id, is_suspended):
+        if await _start_child(result, stripe_invoice_id, is_suspended):
             started = RetryStatus.PAUSED if is_suspended else RetryStatus.WAITING
             self.open[stripe_invoice_id] = started
         elif stripe_invoice_id not in self.open:
@@ -144,19 +144,19 @@ async def tell_payment_retry(
 
 
 async def _start_child(
-    refreshed: Refreshed,
+    result: SyncResult,
     stripe_invoice_id: str,
     is_suspended: bool,
 ) -> bool:
-    state = refreshed.state
+    state = result.state
     start = RetryStart(
         payment_retry_id=payment_retry_id(stripe_invoice_id),
         subscription_id=state.subscription_id,
         user_id=state.user_id,
         stripe_subscription_id=state.stripe_subscription_id or "",
         stripe_invoice_id=stripe_invoice_id,
-        grace_ends_at=state.grace_ends_at or workflow.now() + refreshed.policy.policy.grace,
-        policy=refreshed.policy,
+        grace_ends_at=state.grace_ends_at or workflow.now() + result.policy.policy.grace,
+        policy=result.policy,
         is_suspended=is_suspended,
     )
     try:

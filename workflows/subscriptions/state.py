@@ -11,18 +11,18 @@ with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.subscriptions import SubscriptionRowActivities
     from domain.errors import IllegalCommandError
     from domain.payment_retries.policy import OlderInvoices
-    from domain.subscriptions.events import note_of_parked
+    from domain.subscriptions.events import parked_event
     from domain.subscriptions.lifecycle import FINAL, Effect, decide
     from domain.subscriptions.messages import (
         CommandAnswer,
-        EventNote,
+        NewSubscriptionEvent,
         OwedStep,
-        Refreshed,
         StepKind,
         SubscriptionCommand,
-        SubscriptionOrder,
+        SubscriptionInput,
         SubscriptionStart,
         SubscriptionState,
+        SyncResult,
     )
     from workflows.activity_options import RECORD
     from workflows.mailbox import Mailbox
@@ -33,38 +33,38 @@ with workflow.unsafe.imports_passed_through():
 # Reason: a payment retry that waits for a card ends with grace, too; it speaks first.
 AFTER_GRACE = timedelta(seconds=1)
 
-Step = Callable[[Any, SubscriptionOrder], Coroutine[Any, Any, Refreshed]]
+Step = Callable[[Any, SubscriptionInput], Coroutine[Any, Any, SyncResult]]
 
 
-class SubscriptionStanding:
+class SubscriptionAggregate:
     """The state, the payment retries that belong to it, and what is still owed."""
 
-    def __init__(self, start: SubscriptionStart, box: Mailbox) -> None:
+    def __init__(self, start: SubscriptionStart, mailbox: Mailbox) -> None:
         self.state: SubscriptionState | None = None
         self.recoveries = Recoveries({})
         self.owed = OwedSteps()
         self.grace_told = start.grace_told
         self._subscription_id = start.subscription_id
-        self._box = box
+        self._mailbox = mailbox
         if start.state is not None:
-            self.take_up(start.state)
+            self.load(start.state)
 
-    def take_up(self, state: SubscriptionState | None) -> None:
+    def load(self, state: SubscriptionState | None) -> None:
         """Start from what the row, or the run before, says."""
         self.state = state
         self.recoveries = Recoveries(state.recoveries if state else {})
         self.owed = OwedSteps(state.owed if state else ())
 
-    def order(self, **what: Any) -> SubscriptionOrder:
+    def order(self, **what: Any) -> SubscriptionInput:
         """Write an order for an activity, on this workflow's time."""
-        return SubscriptionOrder(
+        return SubscriptionInput(
             subscription_id=self._subscription_id,
             at=workflow.now(),
             parked=self.owed.parked(),
             **what,
         )
 
-    def order_of(self, step: OwedStep) -> SubscriptionOrder:
+    def order_of(self, step: OwedStep) -> SubscriptionInput:
         """Write the order of an owed step, on this workflow's time."""
         changes = {
             "at": workflow.now(),
@@ -73,20 +73,20 @@ class SubscriptionStanding:
         }
         return step.order.model_copy(update=changes)
 
-    async def apply(self, refreshed: Refreshed) -> None:
+    async def apply(self, result: SyncResult) -> None:
         """Follow where a look at Stripe leads."""
-        before, self.state = self.state, refreshed.state
+        before, self.state = self.state, result.state
         if self.state.subscription_status in FINAL:
             self.owed.drop_what_has_ended()
-            await self.recoveries.stop(self._box.closed_invoice_ids)
+            await self.recoveries.stop(self._mailbox.closed_invoice_ids)
         else:
-            await self._follow_debts(refreshed)
-        if Effect.CANCEL_AT_STRIPE in refreshed.effects:
+            await self._follow_debts(result)
+        if Effect.CANCEL_AT_STRIPE in result.effects:
             self.owed.add(StepKind.CANCEL_AT_STRIPE, self.order())
-        if refreshed.has_open_invoices:
+        if result.has_open_invoices:
             self.owed.add(StepKind.VOID_ALL, self.order())
-        if refreshed.refund_payment_ids:
-            order = self.order(payment_ids=refreshed.refund_payment_ids)
+        if result.refund_payment_ids:
+            order = self.order(payment_ids=result.refund_payment_ids)
             self.owed.add(StepKind.REFUND, order)
         status = self.state.subscription_status
         if before is None or before.subscription_status is not status:
@@ -97,7 +97,9 @@ class SubscriptionStanding:
         """Show a step that could not be taken, and owe it."""
         is_new = step.parked is None
         parked = self.owed.park(step, error, workflow.now())
-        notes: tuple[EventNote, ...] = (note_of_parked(parked, workflow.now()),) if is_new else ()
+        notes: tuple[NewSubscriptionEvent, ...] = (
+            (parked_event(parked, workflow.now()),) if is_new else ()
+        )
         self.state = await workflow.execute_activity_method(
             SubscriptionRowActivities.park_subscription,
             self.order(notes=notes),
@@ -148,13 +150,13 @@ class SubscriptionStanding:
         changes = {"recoveries": self.recoveries.open, "owed": tuple(self.owed)}
         return self.state.model_copy(update=changes)
 
-    async def _follow_debts(self, refreshed: Refreshed) -> None:
-        owed = refreshed.owed_stripe_invoice_ids
-        is_void = refreshed.policy.policy.older_invoices is OlderInvoices.VOID
-        if owed and is_void and refreshed.has_newer_settled:
+    async def _follow_debts(self, result: SyncResult) -> None:
+        owed = result.owed_stripe_invoice_ids
+        is_void = result.policy.policy.older_invoices is OlderInvoices.VOID
+        if owed and is_void and result.has_newer_settled:
             order = self.order(void_stripe_invoice_ids=owed)
             self.owed.add(StepKind.VOID_OLDER, order)
-        await self.recoveries.align(refreshed, self.owed.given_up_invoice_ids())
+        await self.recoveries.align(result, self.owed.given_up_invoice_ids())
 
     def _show(self) -> None:
         workflow.set_current_details(_render(self.carried()))

@@ -10,12 +10,12 @@ with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.last_resort import LastResortActivities
     from activities.subscriptions.subscriptions import SubscriptionActivities
     from domain.payment_retries.messages import RetryReport
-    from domain.subscriptions.events import note_of_grace_end, notes_of_report
+    from domain.subscriptions.events import grace_end_event, report_events
     from domain.subscriptions.messages import OwedStep, StepKind
     from workflows.activity_options import STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.mailbox import Mailbox
-    from workflows.subscriptions.state import Step, SubscriptionStanding
+    from workflows.subscriptions.state import Step, SubscriptionAggregate
 
 STEPS: dict[StepKind, Step] = {
     StepKind.CREATE: SubscriptionActivities.create_subscription,
@@ -31,10 +31,10 @@ STEPS: dict[StepKind, Step] = {
 class SubscriptionSteps:
     """Owes what is heard, and takes what is owed, one by one."""
 
-    def __init__(self, box: Mailbox, standing: SubscriptionStanding) -> None:
+    def __init__(self, mailbox: Mailbox, aggregate: SubscriptionAggregate) -> None:
         self.is_canceled_while_created = False
-        self._box = box
-        self._standing = standing
+        self._mailbox = mailbox
+        self._aggregate = aggregate
 
     async def run_due(self) -> bool:
         """Take the first step that is due, until a command comes.
@@ -42,45 +42,45 @@ class SubscriptionSteps:
         Returns:
             Whether there was one.
         """
-        step = self._standing.owed.take_due(workflow.now())
+        step = self._aggregate.owed.take_due(workflow.now())
         if step is not None:
-            await self._run(step, STRIPE_CALL, self._box.has_command)
+            await self._run(step, STRIPE_CALL, self._mailbox.has_command)
         return step is not None
 
     async def retry_parked(self) -> None:
         """Take all steps that rest, once each, until another command comes."""
-        owed = self._standing.owed
+        owed = self._aggregate.owed
         owed.wake()
         for _ in tuple(owed):
-            if self._box.has_another_command():
+            if self._mailbox.has_another_command():
                 return
             step = owed.take_due(workflow.now())
             if step is not None:
-                await self._run(step, STRIPE_COMMAND, self._box.has_another_command)
+                await self._run(step, STRIPE_COMMAND, self._mailbox.has_another_command)
 
     def on_report(self, report: RetryReport) -> None:
         """Take in what a payment retry tells, and owe what it asks."""
-        standing = self._standing
-        standing.recoveries.on_report(report)
-        notes = notes_of_report(report)
+        aggregate = self._aggregate
+        aggregate.recoveries.on_report(report)
+        notes = report_events(report)
         if report.last_resort is not None:
-            order = standing.order(notes=notes, last_resort=report.last_resort)
-            standing.owed.add(StepKind.LAST_RESORT, order)
-        elif notes or not standing.is_over():
-            standing.owed.add(StepKind.SYNC, standing.order(notes=notes))
+            order = aggregate.order(notes=notes, last_resort=report.last_resort)
+            aggregate.owed.add(StepKind.LAST_RESORT, order)
+        elif notes or not aggregate.is_over():
+            aggregate.owed.add(StepKind.SYNC, aggregate.order(notes=notes))
 
     def on_hints(self, hint_ids: tuple[str, ...]) -> None:
         """Owe one look at Stripe, however many hints there are; without a row they are nobody's."""
-        if self._standing.state is not None:
-            order = self._standing.order(hint_ids=hint_ids)
-            self._standing.owed.add(StepKind.SYNC, order)
+        if self._aggregate.state is not None:
+            order = self._aggregate.order(hint_ids=hint_ids)
+            self._aggregate.owed.add(StepKind.SYNC, order)
 
     def on_grace_end(self) -> None:
         """Owe the record that access has ended."""
-        ended_at = self._standing.untold_grace_end() or workflow.now()
-        self._standing.grace_told = ended_at
-        order = self._standing.order(notes=(note_of_grace_end(ended_at),))
-        self._standing.owed.add(StepKind.SYNC, order)
+        ended_at = self._aggregate.untold_grace_end() or workflow.now()
+        self._aggregate.grace_told = ended_at
+        order = self._aggregate.order(notes=(grace_end_event(ended_at),))
+        self._aggregate.owed.add(StepKind.SYNC, order)
 
     async def _run(
         self,
@@ -88,9 +88,9 @@ class SubscriptionSteps:
         options: ActivityOptions,
         is_interrupted: Callable[[], bool],
     ) -> None:
-        order = self._standing.order_of(step)
+        order = self._aggregate.order_of(step)
         try:
-            refreshed = await run_interruptible(
+            result = await run_interruptible(
                 STEPS[step.kind],
                 order,
                 options,
@@ -98,14 +98,14 @@ class SubscriptionSteps:
                 is_interrupted,
             )
         except StepInterruptedError:
-            self._standing.owed.put_back(step)
+            self._aggregate.owed.put_back(step)
         except ActivityError as error:
-            await self._standing.park(step, error)
+            await self._aggregate.park(step, error)
         else:
-            await self._standing.apply(refreshed)
+            await self._aggregate.apply(result)
             if step.kind is StepKind.CANCEL_AT_STRIPE:
                 # Reason: it was made after its cancel had been answered.
-                again = self._standing.order(refunds_all=True)
-                self._standing.owed.add(StepKind.SYNC, again)
+                again = self._aggregate.order(refunds_all=True)
+                self._aggregate.owed.add(StepKind.SYNC, again)
         if step.kind is StepKind.CREATE:
-            self.is_canceled_while_created = self._box.has_cancel()
+            self.is_canceled_while_created = self._mailbox.has_cancel()

@@ -15,8 +15,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.workflow_names import REPORT
     from workflows.mailbox import Mailbox
-    from workflows.subscriptions.handlers import SubscriptionTurns
-    from workflows.subscriptions.state import SubscriptionStanding
+    from workflows.subscriptions.handlers import SubscriptionHandlers
+    from workflows.subscriptions.state import SubscriptionAggregate
 
 
 @workflow.defn(name="SubscriptionWorkflow")
@@ -30,13 +30,13 @@ class SubscriptionWorkflow:
     @workflow.init
     def __init__(self, start: SubscriptionStart) -> None:
         self._start = start
-        self._box = Mailbox(start)
-        self._standing = SubscriptionStanding(start, self._box)
-        self._turns = SubscriptionTurns(start, self._box, self._standing)
+        self._mailbox = Mailbox(start)
+        self._aggregate = SubscriptionAggregate(start, self._mailbox)
+        self._handlers = SubscriptionHandlers(start, self._mailbox, self._aggregate)
 
     @workflow.run
     async def run(self, start: SubscriptionStart) -> SubscriptionState | None:
-        """Take out of the box until the subscription has ended.
+        """Take out of the mailbox until the subscription has ended.
 
         Args:
             start: What to create, or what the run before knew.
@@ -44,46 +44,46 @@ class SubscriptionWorkflow:
         Returns:
             The final state; None if there is no such subscription.
         """
-        await self._turns.open()
+        await self._handlers.open()
         while not self._is_done():
-            await self._turn()
-        return self._standing.state
+            await self._handle_next()
+        return self._aggregate.state
 
     def _is_done(self) -> bool:
-        is_idle = not self._box.has_mail() and workflow.all_handlers_finished()
-        return is_idle and self._standing.is_over()
+        is_idle = not self._mailbox.has_mail() and workflow.all_handlers_finished()
+        return is_idle and self._aggregate.is_over()
 
-    async def _turn(self) -> None:
-        if await self._turns.handle_next():
+    async def _handle_next(self) -> None:
+        if await self._handlers.handle_next():
             return
-        if self._standing.is_over():
-            await self._box.is_quiet()
+        if self._aggregate.is_over():
+            await self._mailbox.is_quiet()
         elif workflow.info().get_current_history_length() >= self._start.rotate_after:
-            await self._rotate()
+            await self._continue_as_new()
         else:
             await self._sleep()
 
     async def _sleep(self) -> None:
-        due_at = self._standing.next_due_at()
+        due_at = self._aggregate.next_due_at()
         left = None if due_at is None else due_at - workflow.now()
         with suppress(TimeoutError):
-            box = self._box
-            await workflow.wait_condition(box.has_mail, timeout=left, timeout_summary="grace")
+            mailbox = self._mailbox
+            await workflow.wait_condition(mailbox.has_mail, timeout=left, timeout_summary="grace")
 
-    async def _rotate(self) -> None:
-        if await self._box.is_quiet():  # no await between this and the next line
-            state, answers = self._standing.carried(), self._box.answers
+    async def _continue_as_new(self) -> None:
+        if await self._mailbox.is_quiet():  # no await between this and the next line
+            state, answers = self._aggregate.carried(), self._mailbox.answers
             carried = {
                 "state": state,
                 "hint_ids": (),
                 "answers": answers,
-                "grace_told": self._standing.grace_told,
+                "grace_told": self._aggregate.grace_told,
             }
             workflow.continue_as_new(self._start.model_copy(update=carried))
 
     @workflow.update
     async def command(self, command: SubscriptionCommand) -> SubscriptionState:
-        """Put a command into the box and wait for its answer.
+        """Put a command into the mailbox and wait for its answer.
 
         Args:
             command: Its id is the update's id.
@@ -94,34 +94,34 @@ class SubscriptionWorkflow:
         Raises:
             ApplicationError: Refused, by our table or by Stripe; its type is the error's code.
         """
-        answer = await self._box.ask(command)
+        answer = await self._mailbox.ask(command)
         if answer.state is None:
             raise _failure(answer)
         return answer.state
 
     @command.validator
     def _may(self, command: SubscriptionCommand) -> None:
-        if command.command_id in self._box.answers:
+        if command.command_id in self._mailbox.answers:
             return  # a repeat gets its first answer, whatever the state
         if workflow.info().get_current_history_length() >= 2 * self._start.rotate_after:
             raise ApplicationError("rotating, try again", type="busy")
-        if (refusal := self._standing.refusal(command)) is not None:
+        if (refusal := self._aggregate.refusal(command)) is not None:
             raise _failure(refusal)
 
     @workflow.signal
     def hint(self, event_ids: list[str]) -> None:
         """Something happened at Stripe; look when there is time."""
-        self._box.hint(event_ids)
+        self._mailbox.hint(event_ids)
 
     @workflow.signal(name=REPORT)
     def report(self, report: RetryReport) -> None:
         """A recovery tells how it stands."""
-        self._box.reports.append(report)
+        self._mailbox.reports.append(report)
 
     @workflow.query
     def view(self) -> SubscriptionState | None:
         """Return the state without touching history; None before the first step."""
-        return self._standing.state
+        return self._aggregate.state
 
 
 def _failure(answer: CommandAnswer) -> ApplicationError:

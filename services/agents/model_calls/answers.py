@@ -15,8 +15,8 @@ from database.agents.run_events import RunEventRepository
 from database.agents.tool_calls import ToolCallRepository
 from database.agents.usage_records import UsageRepository
 from domain.agents.approvals import ApprovalStatus
-from domain.agents.run_events import RunEventKind, RunEventNote
-from domain.agents.runs import CallRef, RunFinish, StepOrder, StepReply
+from domain.agents.run_events import NewRunEvent, RunEventKind
+from domain.agents.runs import CallRef, RunFinish, StepInput, StepReply
 from domain.errors import NotFoundError
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import ModelReply, Role
@@ -50,7 +50,7 @@ async def lock_run(session: AsyncSession, attempt: Attempt) -> tuple[int, AgentR
     return last_seq, run
 
 
-async def find_step(session: AsyncSession, order: StepOrder) -> RunAtStep:
+async def find_step(session: AsyncSession, order: StepInput) -> RunAtStep:
     """Return a run as one of its steps finds it.
 
     Raises:
@@ -62,7 +62,7 @@ async def find_step(session: AsyncSession, order: StepOrder) -> RunAtStep:
     return found
 
 
-async def known_reply(session: AsyncSession, order: StepOrder) -> StepReply:
+async def known_reply(session: AsyncSession, order: StepInput) -> StepReply:
     """Return what an earlier attempt has stored; its answer got lost on the way back."""
     ledger = ToolCallRepository(session)
     asked = await ledger.of_step(order.agent_run_id, order.step)
@@ -84,7 +84,7 @@ def _ref(call: ToolCall, approval: Approval | None) -> CallRef:
     )
 
 
-async def _was_cut(session: AsyncSession, order: StepOrder) -> bool:
+async def _was_cut(session: AsyncSession, order: StepInput) -> bool:
     """Tell whether an answer fills a reservation that the budget had cut."""
     run = await AgentRunRepository(session).get(order.agent_run_id, None)
     attempts = await UsageRepository(session).of_step(order.agent_run_id, order.step)
@@ -101,7 +101,7 @@ async def store_answer(
     session: AsyncSession,
     run: AgentRun,
     answer: Answer,
-    told: Sequence[RunEventNote],
+    told: Sequence[NewRunEvent],
 ) -> StepReply:
     """Store an answer with its calls and its events, in the caller's transaction.
 
@@ -131,7 +131,7 @@ async def store_answer(
         "attempt": attempt.number,
         "finish_reason": reply.finish_reason,
     }
-    said = RunEventNote(kind=RunEventKind.MESSAGE, data=facts)
+    said = NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)
     entered = await enter(session, run, order.model_copy(update={"at": answer.at}), spec, calls)
     await RunEventRepository(session).append(run.agent_run_id, [*told, said, *entered.notes])
     finish = finish_of(reply)
@@ -178,5 +178,5 @@ async def _file(
     return is_new
 
 
-def _message_key(order: StepOrder) -> str:
+def _message_key(order: StepInput) -> str:
     return f"{agent_run_workflow_id(order.agent_run_id)}:step:{order.step}"

@@ -1,4 +1,4 @@
-"""Attempts at a step: reserved at their worst case, and paid for whatever becomes of them."""
+"""ModelAttempts at a step: reserved at their worst case, and paid for whatever becomes of them."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -11,8 +11,8 @@ from database.agents.agent_runs import RunAtStep
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agents.budgets import Reservation
-from domain.agents.run_events import RunEventKind, RunEventNote
-from domain.agents.runs import StepOrder
+from domain.agents.run_events import NewRunEvent, RunEventKind
+from domain.agents.runs import StepInput
 from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
 from domain.llm.messages import ModelRequest, TokenUsage
 from domain.llm.routing import RATE_LIMITED, ModelNames, route
@@ -20,11 +20,11 @@ from domain.llm.token_estimates import worst_case
 from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
 from services.agents.model_calls.windows import Windows
 from services.agents.prompts import Prompt, read_prompt
-from services.agents.usage import LOST, AgentMeans, Call, settle_lost, source_key
+from services.agents.usage import LOST, Call, UsageMeter, settle_lost, source_key
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
-# Attempts that say nothing against the model; a prompt that was too long is sent shorter.
+# ModelAttempts that say nothing against the model; a prompt that was too long is sent shorter.
 _NO_FAILURES = frozenset({SUCCEEDED, CANCELED, LOST, RATE_LIMITED, TOO_LONG, UnavailableError.code})
 # What an attempt ended with that is no reason for a failure of the run.
 _NO_CAUSES = _NO_FAILURES | {CIRCUIT_OPEN}
@@ -43,7 +43,7 @@ class Attempt(NamedTuple):
         reservation: What it may cost.
     """
 
-    order: StepOrder
+    order: StepInput
     number: int
     outcomes: tuple[str, ...]
     conversation_id: UUID
@@ -57,10 +57,10 @@ class Attempt(NamedTuple):
         return source_key(self.order.agent_run_id, self.order.step, self.number)
 
 
-class Attempts:
+class ModelAttempts:
     """The attempts' book."""
 
-    def __init__(self, sessions: Sessions, names: ModelNames, means: AgentMeans) -> None:
+    def __init__(self, sessions: Sessions, names: ModelNames, means: UsageMeter) -> None:
         self._sessions = sessions
         self._names = names
         self._means = means
@@ -70,7 +70,7 @@ class Attempts:
         self,
         session: AsyncSession,
         at_step: RunAtStep,
-        order: StepOrder,
+        order: StepInput,
     ) -> Attempt:
         """Read the prompt, choose the model, and reserve the worst case.
 
@@ -106,7 +106,7 @@ class Attempts:
         )
         reservation = await self._means.reserve(session, run, call)
         facts = {"step": order.step, "attempt": call.attempt, "model": model}
-        note = RunEventNote(kind=RunEventKind.STEP, data=facts)
+        note = NewRunEvent(kind=RunEventKind.STEP, data=facts)
         await RunEventRepository(session).append(run.agent_run_id, [note])
         request = _request(model, prompt, reservation)
         place = (order, call.attempt, outcomes, run.conversation_id)

@@ -13,11 +13,11 @@ from database.session import Sessions
 from domain.agents.tool_calls import ToolCallStatus, refund_business_key
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import refund_id
-from domain.payments.messages import RefundOrder
+from domain.payments.messages import RefundInput
 from domain.payments.rules import RefundStatus
 from services.agents.look_ups import CHROMA, EMBEDDINGS, LookUps
-from services.knowledge.search import Library
-from services.payments.commands import PaymentDesk
+from services.knowledge.search import KnowledgeSearch
+from services.payments.commands import PaymentCommands
 
 
 class Effect(NamedTuple):
@@ -35,7 +35,7 @@ class Effect(NamedTuple):
 class MemoryTool:
     """`search_memory`."""
 
-    def __init__(self, library: Library, sessions: Sessions) -> None:
+    def __init__(self, library: KnowledgeSearch, sessions: Sessions) -> None:
         self._library = library
         self._look_ups = LookUps(sessions)
 
@@ -57,7 +57,7 @@ class MemoryTool:
 class RefundTool:
     """`refund_payment`."""
 
-    def __init__(self, desk: PaymentDesk, sessions: Sessions) -> None:
+    def __init__(self, desk: PaymentCommands, sessions: Sessions) -> None:
         self._desk = desk
         self._sessions = sessions
 
@@ -76,7 +76,7 @@ class RefundTool:
         if shown_cents == 0:
             message = "nothing was left to refund when the yes was asked for"
             raise InvalidInputError(message, "refund_exceeds_payment", {"refundable_cents": 0})
-        order = RefundOrder(
+        order = RefundInput(
             payment_id=wanted.payment_id,
             # Reason: a call that comes second asks for the first one's refund, and gets that.
             refund_id=refund_id(key, claimer_id),
@@ -109,8 +109,8 @@ class RefundTool:
 
 
 def tool_effects(
-    library: Library,
-    desk: PaymentDesk,
+    library: KnowledgeSearch,
+    desk: PaymentCommands,
     sessions: Sessions,
 ) -> dict[str, Any]:
     """Return what each tool does, by its name."""

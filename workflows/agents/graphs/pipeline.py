@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from langgraph.types import interrupt
 
     from domain.agents.runs import CallRef, Route
-    from workflows.agents.activity_calls import AgentHands
+    from workflows.agents.activity_calls import StepActivityCalls
 
 STEP_LIMIT = "step_limit_reached"
 # LangGraph's own count of nodes visited is no limit of ours: steps are counted below.
@@ -35,8 +35,8 @@ class State(TypedDict, total=False):
 class Pipeline:
     """The nodes, bound to one run's hands."""
 
-    def __init__(self, hands: AgentHands, route: Route, rotate_after: int) -> None:
-        self._hands = hands
+    def __init__(self, hands: StepActivityCalls, route: Route, rotate_after: int) -> None:
+        self._step_calls = hands
         self._route = route
         self._rotate_after = rotate_after
 
@@ -46,7 +46,7 @@ class Pipeline:
 
     async def retrieve(self, state: State) -> State:
         """Find the passages that answer the question."""
-        await self._hands.retrieve()
+        await self._step_calls.retrieve()
         return {}
 
     async def think(self, state: State) -> State:
@@ -62,7 +62,7 @@ class Pipeline:
                 type=STEP_LIMIT,
                 non_retryable=True,
             )
-        reply = await self._hands.think(step)
+        reply = await self._step_calls.think(step)
         return {
             "step": step + 1,
             "calls": list(reply.calls),
@@ -90,7 +90,7 @@ class Pipeline:
     async def act(self, state: State) -> State:
         """Make the calls one after the other; a refused one gives the refusal to the model."""
         for call in state["calls"]:
-            await self._hands.run_tool(call)
+            await self._step_calls.run_tool(call)
         return {"calls": []}
 
     async def after_acting(self, state: State) -> str:
@@ -107,7 +107,7 @@ def is_long(rotate_after: int) -> bool:
     return workflow.info().get_current_history_length() >= rotate_after
 
 
-def pipeline(hands: AgentHands, route: Route, rotate_after: int) -> StateGraph[Any]:
+def pipeline(hands: StepActivityCalls, route: Route, rotate_after: int) -> StateGraph[Any]:
     """Build the graph of a run.
 
     Args:
