@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.base import NOTHING_PARKED
@@ -16,26 +16,27 @@ Row = TypeVar("Row")
 class OwnedRepository(Generic[Row]):
     """Reads rows by their owner: the one place where a customer's rows are told from another's.
 
-    A subclass names the primary key of its table, and may narrow what is selected at all.
+    A subclass names its table, and may narrow what is selected at all.
     """
 
-    key: ClassVar[Any]
+    table: ClassVar[Any]
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     def _all(self) -> Select[Row]:
         """Select all rows that can be read."""
-        return select(cast("type[Row]", self._table))
+        return select(cast("type[Row]", self.table))
 
     @property
-    def _table(self) -> Any:
-        return self.key.class_
+    def _key(self) -> Any:
+        [column] = inspect(self.table).primary_key
+        return getattr(self.table, column.key)
 
     def owned(self, user_id: UUID | None) -> Select[Row]:
         """Select the rows of an owner; None selects everybody's."""
         statement = self._all()
-        return statement if user_id is None else statement.where(self._table.user_id == user_id)
+        return statement if user_id is None else statement.where(self.table.user_id == user_id)
 
     async def get(self, row_id: UUID, user_id: UUID | None) -> Row | None:
         """Return a row.
@@ -47,7 +48,7 @@ class OwnedRepository(Generic[Row]):
         Returns:
             The row, or None if there is none for this owner.
         """
-        return await self._session.scalar(self.owned(user_id).where(self.key == row_id))
+        return await self._session.scalar(self.owned(user_id).where(self._key == row_id))
 
     async def list(
         self,
@@ -72,12 +73,12 @@ class OwnedRepository(Generic[Row]):
         """
         statement = self.owned(user_id)
         if is_parked is not None:
-            parked = self._table.parked_data
+            parked = self.table.parked_data
             statement = statement.where(
                 parked != NOTHING_PARKED if is_parked else parked == NOTHING_PARKED,
             )
         for name, value in (filters or {}).items():
             if value is not None:
-                statement = statement.where(getattr(self._table, name) == value)
-        order = (self._table.created_at, self.key)
+                statement = statement.where(getattr(self.table, name) == value)
+        order = (self.table.created_at, self._key)
         return await newest_first(self._session, statement, order, limit, cursor)

@@ -52,7 +52,7 @@ _LOCK = (
 class AgentRunRepository(OwnedRepository[AgentRun]):
     """Reads and writes `agent_runs` within one session."""
 
-    key = AgentRun.agent_run_id
+    table = AgentRun
 
     async def add(self, values: Mapping[str, Any]) -> None:
         """Store a new run."""

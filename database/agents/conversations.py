@@ -19,7 +19,7 @@ _LOCK = (
 class ConversationRepository(OwnedRepository[Conversation]):
     """Reads and writes `conversations` within one session."""
 
-    key = Conversation.conversation_id
+    table = Conversation
 
     async def put(self, conversation_id: UUID, user_id: UUID, title: str | None) -> None:
         """Store a conversation; one that is there stays as it is."""

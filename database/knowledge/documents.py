@@ -19,7 +19,7 @@ _WITHOUT_CONTENT = defer(Document.content, raiseload=True)
 class DocumentRepository(OwnedRepository[Document]):
     """Reads and writes `documents` within one session; deleted ones are not seen."""
 
-    key = Document.document_id
+    table = Document
 
     def _all(self) -> Select[Document]:
         live = select(Document).where(Document.deleted_at.is_(None))

@@ -20,7 +20,7 @@ TRIED = frozenset({"reserved", ChargeResult.SUCCEEDED, ChargeResult.FAILED})
 class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
     """Reads and writes `payment_retries` within one session."""
 
-    key = PaymentRetry.payment_retry_id
+    table = PaymentRetry
 
     async def open(self, values: Mapping[str, Any]) -> PaymentRetry:
         """Store a new payment retry, or open a closed one again; return its row."""

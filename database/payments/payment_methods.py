@@ -13,7 +13,7 @@ from domain.payments.snapshots import CardSnapshot, CustomerSnapshot
 class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
     """Reads and writes `payment_methods` within one session; detached cards are not seen."""
 
-    key = PaymentMethod.payment_method_id
+    table = PaymentMethod
 
     def _all(self) -> Select[PaymentMethod]:
         return select(PaymentMethod).where(PaymentMethod.detached_at.is_(None))

@@ -27,7 +27,7 @@ class StoredPayment(NamedTuple):
 class PaymentRepository(OwnedRepository[Payment]):
     """Reads and writes `payments` within one session."""
 
-    key = Payment.payment_id
+    table = Payment
 
     async def put_succeeded(
         self,

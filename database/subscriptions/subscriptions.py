@@ -33,7 +33,7 @@ _SUBSCRIBED_OF_LOCKED = _SUBSCRIBED.with_for_update(of=User, key_share=True)
 class SubscriptionRepository(OwnedRepository[Subscription]):
     """Reads and writes `subscriptions` within one session."""
 
-    key = Subscription.subscription_id
+    table = Subscription
 
     async def insert(self, **values: Any) -> None:
         """Store a new subscription; one that is there already stays as it is."""

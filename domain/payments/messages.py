@@ -1,14 +1,14 @@
 """What crosses the border of `PaymentWorkflow` and its activities."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import Field
 
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
-from domain.payments.rules import PaymentStatus, RefundStatus
+from domain.payments.rules import PaymentCommandKind, PaymentStatus, RefundStatus
 from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
 
@@ -133,6 +133,25 @@ class RefundOutcome(Frozen):
 
     refund: RefundResult
     state: PaymentState
+
+
+class PaymentCommand(NamedTuple):
+    """Something that is asked of a payment.
+
+    Args:
+        command_id: Also the update's id.
+        kind: What is asked.
+        refund: What to pay back, for a refund.
+    """
+
+    command_id: UUID
+    kind: PaymentCommandKind
+    refund: RefundInput | None = None
+
+    @property
+    def is_cancel(self) -> bool:
+        """Whether it cancels the payment."""
+        return self.kind is PaymentCommandKind.CANCEL
 
 
 class PaymentAnswer(Frozen):

@@ -50,6 +50,11 @@ class SubscriptionCommand(Frozen):
     kind: CommandKind
     stripe_payment_method_id: str | None = None
 
+    @property
+    def is_cancel(self) -> bool:
+        """Whether it cancels the subscription."""
+        return self.kind is CommandKind.CANCEL_NOW
+
 
 class NewSubscriptionEvent(Frozen):
     """Something that happened to a subscription, told once per `source_key`."""

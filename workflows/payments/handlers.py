@@ -11,12 +11,18 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payments import PaymentCancelActivities, PaymentRowActivities
     from activities.payments.refunds import RefundActivities
     from domain.errors import IllegalCommandError, NotFoundError
-    from domain.payments.messages import PaymentAnswer, PaymentStart, PaymentState, RefundInput
+    from domain.payments.messages import (
+        PaymentAnswer,
+        PaymentCommand,
+        PaymentStart,
+        PaymentState,
+        RefundInput,
+    )
     from domain.payments.rules import ACTION_PERIOD, PaymentCommandKind, PaymentStatus, refusal
     from workflows.activity_options import RECORD, STRIPE_COMMAND
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
-    from workflows.payments.mailbox import PaymentCommand, PaymentMailbox
+    from workflows.mailbox import Mailbox
     from workflows.payments.steps import PaymentStep, PaymentSteps
     from workflows.search_attributes import USER_ID
 
@@ -29,7 +35,9 @@ SUMMARY_LIMIT = 200
 class PaymentHandlers:
     """One thing after the other: commands first, then hints, then what is owed."""
 
-    def __init__(self, start: PaymentStart, mailbox: PaymentMailbox) -> None:
+    def __init__(
+        self, start: PaymentStart, mailbox: Mailbox[PaymentCommand, PaymentAnswer]
+    ) -> None:
         self.steps = PaymentSteps(start, mailbox)
         self._start = start
         self._mailbox = mailbox
@@ -63,7 +71,7 @@ class PaymentHandlers:
         steps, due_at = self.steps, self.steps.next_at()
         if self._mailbox.commands:
             self._mailbox.answer(await self._execute(self._mailbox.commands[0]))
-        elif self._mailbox.take_hint():
+        elif self._mailbox.take_hints():
             if steps.state is not None:
                 steps.owe(PaymentStep.SYNC)
         elif due_at is None or due_at > workflow.now():

@@ -15,6 +15,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import ConflictError
     from domain.payments.messages import (
         CancelPayment,
+        PaymentAnswer,
+        PaymentCommand,
         PaymentStart,
         PaymentState,
         RefundInput,
@@ -28,8 +30,8 @@ with workflow.unsafe.imports_passed_through():
         REFUND_UPDATE,
         RETRY_PARKED_UPDATE,
     )
+    from workflows.mailbox import Mailbox
     from workflows.payments.handlers import PaymentHandlers
-    from workflows.payments.mailbox import PaymentCommand, PaymentMailbox
 
 Answer = TypeVar("Answer")
 
@@ -41,7 +43,7 @@ class PaymentWorkflow:
     @workflow.init
     def __init__(self, start: PaymentStart) -> None:
         self._start = start
-        self._mailbox = PaymentMailbox()
+        self._mailbox: Mailbox[PaymentCommand, PaymentAnswer] = Mailbox()
         self._handlers = PaymentHandlers(start, self._mailbox)
 
     @workflow.run
@@ -98,10 +100,8 @@ class PaymentWorkflow:
         Raises:
             ApplicationError: Refused; its type is the error's code.
         """
-        answer = await self._mailbox.ask(
-            PaymentCommand(order.refund_id, PaymentCommandKind.REFUND, order)
-        )
-        return _fitting(answer.refund)
+        command = PaymentCommand(order.refund_id, PaymentCommandKind.REFUND, order)
+        return _expect((await self._ask(command)).refund)
 
     @workflow.update(name=CANCEL_UPDATE)
     async def cancel(self, command: CancelPayment) -> PaymentState:
@@ -116,10 +116,7 @@ class PaymentWorkflow:
         Raises:
             ApplicationError: Refused; its type is the error's code.
         """
-        answer = await self._mailbox.ask(
-            PaymentCommand(command.command_id, PaymentCommandKind.CANCEL)
-        )
-        return _fitting(answer.state)
+        return await self._execute(PaymentCommandKind.CANCEL, command)
 
     @workflow.update(name=RETRY_PARKED_UPDATE)
     async def retry_parked(self, command: CancelPayment) -> PaymentState:
@@ -134,14 +131,30 @@ class PaymentWorkflow:
         Raises:
             ApplicationError: There is no such payment; its type is the error's code.
         """
-        kind = PaymentCommandKind.RETRY_PARKED
-        answer = await self._mailbox.ask(PaymentCommand(command.command_id, kind))
-        return _fitting(answer.state)
+        return await self._execute(PaymentCommandKind.RETRY_PARKED, command)
+
+    async def _execute(self, kind: PaymentCommandKind, command: CancelPayment) -> PaymentState:
+        return _expect((await self._ask(PaymentCommand(command.command_id, kind))).state)
+
+    async def _ask(self, command: PaymentCommand) -> PaymentAnswer:
+        """Put a command into the mailbox and wait for its answer.
+
+        Raises:
+            ApplicationError: It was refused; its type is the error's code.
+        """
+        answer = await self._mailbox.ask(command)
+        if answer.error_code is not None:
+            raise ApplicationError(
+                answer.message or "refused",
+                answer.details,
+                type=answer.error_code,
+            )
+        return answer
 
     @workflow.signal(name=PAYMENT_HINT)
     def hint(self, event_ids: list[str]) -> None:
         """Something happened at Stripe; look when there is time."""
-        self._mailbox.hint()
+        self._mailbox.hint(event_ids)
 
     @workflow.query
     def view(self) -> PaymentState | None:
@@ -149,7 +162,7 @@ class PaymentWorkflow:
         return self._handlers.steps.state
 
 
-def _fitting(answer: Answer | None) -> Answer:
+def _expect(answer: Answer | None) -> Answer:
     if answer is None:
         raise ApplicationError("this id belongs to another command", type=ConflictError.code)
     return answer

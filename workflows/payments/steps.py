@@ -19,6 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import late_refund_id
     from domain.parked_steps import ParkedStep, pause_after
     from domain.payments.messages import (
+        PaymentAnswer,
+        PaymentCommand,
         PaymentInput,
         PaymentStart,
         PaymentState,
@@ -29,8 +31,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activity_options import RECORD, STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
+    from workflows.mailbox import Mailbox
     from workflows.owed_steps import parked_step
-    from workflows.payments.mailbox import PaymentMailbox
     from workflows.search_attributes import STATUS
 
 PAID_TOO_LATE = "paid after it had been canceled"
@@ -48,7 +50,9 @@ class PaymentStep(StrEnum):
 class PaymentSteps:
     """The payment as it is known, and what is still to be done about it."""
 
-    def __init__(self, start: PaymentStart, mailbox: PaymentMailbox) -> None:
+    def __init__(
+        self, start: PaymentStart, mailbox: Mailbox[PaymentCommand, PaymentAnswer]
+    ) -> None:
         self.state: PaymentState | None = None
         self.expires_at: datetime | None = start.expires_at
         self.is_canceled_while_paid = False

@@ -35,7 +35,7 @@ class SubscriptionHandlers:
     def __init__(
         self,
         start: SubscriptionStart,
-        mailbox: Mailbox,
+        mailbox: Mailbox[SubscriptionCommand, CommandAnswer],
         aggregate: SubscriptionAggregate,
     ) -> None:
         self._start = start
@@ -65,17 +65,18 @@ class SubscriptionHandlers:
         Returns:
             Whether there was anything.
         """
+        aggregate = self._aggregate
         if self._mailbox.commands:
             answer = await self._execute(self._mailbox.commands[0])
             if answer is None:
                 self._mailbox.put_behind()
             else:
                 self._mailbox.answer(answer)
-        elif self._mailbox.reports:
-            self._steps.on_report(self._mailbox.reports.popleft())
+        elif aggregate.reports.unread:
+            self._steps.on_report(aggregate.reports.unread.popleft())
         elif self._mailbox.hint_ids:
             self._steps.on_hints(self._mailbox.take_hints())
-        elif (due_at := self._aggregate.grace_due_at()) and due_at <= workflow.now():
+        elif (due_at := aggregate.grace_due_at()) and due_at <= workflow.now():
             self._steps.on_grace_end()
         else:
             return await self._steps.run_due()
@@ -98,11 +99,11 @@ class SubscriptionHandlers:
         if command.kind is CommandKind.RETRY_PARKED:
             await self._steps.retry_parked()
             return CommandAnswer(state=aggregate.carried())
-        known, mailbox = self._mailbox.charged_invoice_ids(), self._mailbox
+        reports, known = aggregate.reports, aggregate.reports.charged_invoice_ids()
         if command.kind is CommandKind.CANCEL_NOW:
-            await aggregate.recoveries.stop(mailbox.closed_invoice_ids)
+            await aggregate.recoveries.stop(reports.closed_invoice_ids)
         # Reason: a charge that was in flight when the cancel came pays for nothing.
-        charged = mailbox.charged_invoice_ids() - known
+        charged = reports.charged_invoice_ids() - known
         try:
             await self._perform(command)
         except StepInterruptedError:

@@ -1,5 +1,6 @@
 """A subscription's payment retries, one child workflow an unpaid invoice: at most one is active."""
 
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -11,7 +12,7 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from domain.ids import payment_retry_id, payment_retry_workflow_id
-    from domain.payment_retries.lifecycle import CLOSED, RetryStatus
+    from domain.payment_retries.lifecycle import CLOSED, ChargeResult, RetryStatus
     from domain.payment_retries.messages import (
         RetryCommand,
         RetryCommandKind,
@@ -23,6 +24,30 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search_attributes import starting_attributes
 
 STOP_TIMEOUT = timedelta(seconds=15)
+
+
+class RetryReports:
+    """Reports of payment retries that wait to be read."""
+
+    def __init__(self) -> None:
+        self.unread: deque[RetryReport] = deque()
+
+    def has_any(self) -> bool:
+        """Tell whether a report waits."""
+        return bool(self.unread)
+
+    def closed_invoice_ids(self) -> set[str]:
+        """Return the invoices whose payment retry has reported its end."""
+        closed = [report for report in self.unread if report.retry_status in CLOSED]
+        return {report.stripe_invoice_id for report in closed}
+
+    def charged_invoice_ids(self) -> set[str]:
+        """Return the invoices that a payment retry has charged."""
+        return {
+            report.stripe_invoice_id
+            for report in self.unread
+            if report.outcome is not None and report.outcome.result is ChargeResult.SUCCEEDED
+        }
 
 
 class Recoveries:

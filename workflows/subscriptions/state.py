@@ -25,10 +25,9 @@ with workflow.unsafe.imports_passed_through():
         SyncResult,
     )
     from workflows.activity_options import RECORD
-    from workflows.mailbox import Mailbox
     from workflows.owed_steps import OwedSteps
     from workflows.search_attributes import STATUS
-    from workflows.subscriptions.payment_retries import Recoveries
+    from workflows.subscriptions.payment_retries import Recoveries, RetryReports
 
 # Reason: a payment retry that waits for a card ends with grace, too; it speaks first.
 AFTER_GRACE = timedelta(seconds=1)
@@ -39,13 +38,13 @@ Step = Callable[[Any, SubscriptionInput], Coroutine[Any, Any, SyncResult]]
 class SubscriptionAggregate:
     """The state, the payment retries that belong to it, and what is still owed."""
 
-    def __init__(self, start: SubscriptionStart, mailbox: Mailbox) -> None:
+    def __init__(self, start: SubscriptionStart, reports: RetryReports) -> None:
         self.state: SubscriptionState | None = None
         self.recoveries = Recoveries({})
         self.owed = OwedSteps()
         self.grace_told = start.grace_told
         self._subscription_id = start.subscription_id
-        self._mailbox = mailbox
+        self.reports = reports
         if start.state is not None:
             self.load(start.state)
 
@@ -78,7 +77,7 @@ class SubscriptionAggregate:
         before, self.state = self.state, result.state
         if self.state.subscription_status in FINAL:
             self.owed.drop_what_has_ended()
-            await self.recoveries.stop(self._mailbox.closed_invoice_ids)
+            await self.recoveries.stop(self.reports.closed_invoice_ids)
         else:
             await self._follow_debts(result)
         if Effect.CANCEL_AT_STRIPE in result.effects:

@@ -1,6 +1,7 @@
 """Takes the steps that a mailbox owes: with nobody waiting for them, or at a person's request."""
 
 from collections.abc import Callable
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -31,7 +32,7 @@ STEPS: dict[StepKind, Step] = {
 class SubscriptionSteps:
     """Owes what is heard, and takes what is owed, one by one."""
 
-    def __init__(self, mailbox: Mailbox, aggregate: SubscriptionAggregate) -> None:
+    def __init__(self, mailbox: Mailbox[Any, Any], aggregate: SubscriptionAggregate) -> None:
         self.is_canceled_while_created = False
         self._mailbox = mailbox
         self._aggregate = aggregate

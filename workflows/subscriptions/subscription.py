@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.workflow_names import REPORT
     from workflows.mailbox import Mailbox
     from workflows.subscriptions.handlers import SubscriptionHandlers
+    from workflows.subscriptions.payment_retries import RetryReports
     from workflows.subscriptions.state import SubscriptionAggregate
 
 
@@ -30,8 +31,13 @@ class SubscriptionWorkflow:
     @workflow.init
     def __init__(self, start: SubscriptionStart) -> None:
         self._start = start
-        self._mailbox = Mailbox(start)
-        self._aggregate = SubscriptionAggregate(start, self._mailbox)
+        self._reports = RetryReports()
+        self._mailbox: Mailbox[SubscriptionCommand, CommandAnswer] = Mailbox(
+            start.hint_ids,
+            start.answers,
+            self._reports.has_any,
+        )
+        self._aggregate = SubscriptionAggregate(start, self._reports)
         self._handlers = SubscriptionHandlers(start, self._mailbox, self._aggregate)
 
     @workflow.run
@@ -116,7 +122,7 @@ class SubscriptionWorkflow:
     @workflow.signal(name=REPORT)
     def report(self, report: RetryReport) -> None:
         """A recovery tells how it stands."""
-        self._mailbox.reports.append(report)
+        self._reports.unread.append(report)
 
     @workflow.query
     def view(self) -> SubscriptionState | None:
