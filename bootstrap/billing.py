@@ -68,7 +68,7 @@ def billing_activities(resources: Resources) -> Activities:
             subscription.refresh_subscription,
             commands.cancel_subscription,
             commands.change_payment_method,
-            last_resorts.carry_out_last_resort,
+            last_resorts.execute_last_resort,
             last_resorts.void_invoices,
             last_resorts.void_all_invoices,
             last_resorts.refund_payments,
@@ -96,7 +96,7 @@ def _build_payments(resources: Resources) -> Activities:
         BILLING: [rows.open_payment, rows.park_payment],
         STRIPE: [
             payment.pay,
-            payment.look_at_payment,
+            payment.refresh_payment,
             PaymentCancelActivities(view).cancel_payment,
             RefundActivities(view, RefundReservations(sessions)).refund_payment,
         ],

@@ -20,7 +20,8 @@ from domain.ids import subscription_workflow_id
 from domain.payment_retries.policy import RetryPolicy
 from domain.plans import PlanRequest
 from domain.stripe_operations import StripeOperationKind
-from domain.subscriptions.messages import SubscriptionRequest, SubscriptionStart
+from domain.subscriptions.messages import SubscriptionRequest
+from domain.subscriptions.state import SubscriptionStart
 from domain.workflow_names import BILLING
 from tests.world import World
 from workflows.subscriptions.subscription import SubscriptionWorkflow

@@ -38,12 +38,8 @@ from domain.payment_retries.policy import RetryPolicy
 from domain.plans import PlanRequest
 from domain.stripe_operations import StripeOperation, StripeOperationKind, StripeOperationResult
 from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus
-from domain.subscriptions.messages import (
-    SubscriptionCommand,
-    SubscriptionRequest,
-    SubscriptionStart,
-    SubscriptionState,
-)
+from domain.subscriptions.messages import SubscriptionCommand, SubscriptionRequest
+from domain.subscriptions.state import SubscriptionStart, SubscriptionState
 from domain.workflow_names import BILLING
 from tests.checked import settle
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url

@@ -8,11 +8,12 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from domain.parked_steps import ParkedStep, pause_after
-    from domain.subscriptions.messages import (
+    from domain.subscriptions.steps import (
         ONLY_WHILE_ALIVE,
+        AnyStepInput,
+        LastResortInput,
         OwedStep,
         StepKind,
-        SubscriptionInput,
     )
     from workflows.failures import failure_of
 
@@ -27,22 +28,22 @@ class OwedSteps:
         """Return all steps."""
         return iter(self._steps)
 
-    def add(self, kind: StepKind, order: SubscriptionInput) -> None:
-        """Owe a step; a second look at Stripe is one with the first, and makes it due."""
+    def add(self, wanted: AnyStepInput) -> None:
+        """Owe a step; a second read from Stripe is one with the first, and makes it due."""
         for index, step in enumerate(self._steps):
-            if kind is StepKind.SYNC and step.kind is kind:
-                self._steps[index] = step.merged(order)
+            if wanted.kind is StepKind.SYNC and step.kind is StepKind.SYNC:
+                self._steps[index] = step.merged(wanted)
                 return
-            if step.kind is kind and _subject(step.order) == _subject(order):
+            if step.is_same(wanted):
                 return
-        self._steps.append(OwedStep(kind=kind, order=order))
+        self._steps.append(OwedStep(input=wanted))
 
     def put_back(self, step: OwedStep) -> None:
         """Owe a step again that was interrupted; it may have been done."""
         changes = {"try_count": step.try_count + 1, "next_try_at": None}
         for index, newer in enumerate(self._steps):
             if step.kind is StepKind.SYNC and newer.kind is step.kind:
-                self._steps[index] = step.merged(newer.order).model_copy(update=changes)
+                self._steps[index] = step.merged(newer.input).model_copy(update=changes)
                 return
         self._steps.insert(0, step.model_copy(update=changes))
 
@@ -80,8 +81,11 @@ class OwedSteps:
 
     def given_up_invoice_ids(self) -> set[str]:
         """Return the invoices whose last resort is still owed."""
-        wanted = [step.order.last_resort for step in self._steps]
-        return {each.stripe_invoice_id for each in wanted if each is not None}
+        return {
+            step.input.request.stripe_invoice_id
+            for step in self._steps
+            if isinstance(step.input, LastResortInput)
+        }
 
     def drop_what_has_ended(self) -> None:
         """Owe nothing more that only a living subscription can have."""
@@ -99,9 +103,3 @@ def parked_step(step: str, error: ActivityError, since: datetime) -> ParkedStep:
         details=failure.details,
         release=failure.release,
     )
-
-
-def _subject(order: SubscriptionInput) -> tuple[object, ...]:
-    """Return what a step is about: two steps of one kind and subject are one."""
-    invoice_id = order.last_resort.stripe_invoice_id if order.last_resort else None
-    return invoice_id, order.void_stripe_invoice_ids, order.payment_ids

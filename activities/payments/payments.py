@@ -13,7 +13,15 @@ from domain.errors import (
     ProviderRejectedError,
 )
 from domain.ids import command_key, payment_workflow_id
-from domain.payments.messages import PaymentInput, PaymentRequest, PaymentState
+from domain.payments.messages import (
+    CancelPaymentInput,
+    OpenPaymentInput,
+    ParkPaymentInput,
+    PayInput,
+    PaymentRequest,
+    PaymentState,
+    RefreshPaymentInput,
+)
 from domain.payments.rules import OPEN, PaymentStatus
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
 from services.payments.stripe_sync import PaymentSync, state_of
@@ -35,7 +43,7 @@ class PaymentRowActivities:
         self._view = view
 
     @activity.defn
-    async def open_payment(self, order: PaymentInput) -> PaymentState | None:
+    async def open_payment(self, order: OpenPaymentInput) -> PaymentState | None:
         """Write the row before anything is asked of Stripe, or find the one that is there.
 
         Args:
@@ -64,7 +72,7 @@ class PaymentRowActivities:
             return state_of(row)
 
     @activity.defn
-    async def park_payment(self, order: PaymentInput) -> PaymentState:
+    async def park_payment(self, order: ParkPaymentInput) -> PaymentState:
         """Show which step is parked.
 
         Args:
@@ -86,7 +94,7 @@ class PaymentActivities:
         self._view = view
 
     @activity.defn
-    async def pay(self, order: PaymentInput) -> PaymentState:
+    async def pay(self, order: PayInput) -> PaymentState:
         """Charge the card once, however often this is tried.
 
         Args:
@@ -100,7 +108,7 @@ class PaymentActivities:
             ApplicationError: Stripe is down; the outcome is found out later.
         """
         row = await self._view.row(order.payment_id)
-        if order.request is None or row.payment_status != PaymentStatus.PENDING:
+        if row.payment_status != PaymentStatus.PENDING:
             return state_of(row)
         intent_id = row.stripe_payment_intent_id
         if intent_id is None and (order.is_repeated or is_later_try()):
@@ -124,7 +132,7 @@ class PaymentActivities:
         return state
 
     @activity.defn
-    async def look_at_payment(self, order: PaymentInput) -> PaymentState:
+    async def refresh_payment(self, order: RefreshPaymentInput) -> PaymentState:
         """Bring the row up to what Stripe says.
 
         Args:
@@ -185,7 +193,7 @@ class PaymentCancelActivities:
         self._view = view
 
     @activity.defn
-    async def cancel_payment(self, order: PaymentInput) -> PaymentState:
+    async def cancel_payment(self, order: CancelPaymentInput) -> PaymentState:
         """Cancel a payment, unless it was made meanwhile.
 
         Args:
@@ -217,7 +225,7 @@ class PaymentCancelActivities:
             return None if state.payment_status in OPEN else True
 
         workflow_id = payment_workflow_id(order.payment_id)
-        key = command_key(workflow_id, "cancel", order.command_id or "expired")
+        key = command_key(workflow_id, "cancel", order.cause)
         try:
             await post_once(key, post, find)
         except (ProviderRejectedError, NotFoundError):

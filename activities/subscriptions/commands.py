@@ -1,5 +1,7 @@
 """What persons ask of a subscription, carried out at Stripe."""
 
+from uuid import UUID
+
 import structlog
 from temporalio import activity
 
@@ -10,7 +12,8 @@ from domain.errors import NotFoundError
 from domain.ids import command_key, subscription_workflow_id
 from domain.subscriptions.events import status_event
 from domain.subscriptions.lifecycle import SubscriptionStatus
-from domain.subscriptions.messages import SubscriptionInput, SyncResult
+from domain.subscriptions.state import SyncResult
+from domain.subscriptions.steps import CancelInput, ChangeCardInput
 from services.stripe_idempotency import post_once
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of
@@ -28,13 +31,13 @@ class SubscriptionCommandActivities:
         self._desk = desk
 
     @activity.defn
-    async def cancel_subscription(self, order: SubscriptionInput) -> SyncResult:
+    async def cancel_subscription(self, order: CancelInput) -> SyncResult:
         """Cancel at once, and void all that is still open.
 
         It reads as little as it can: whatever shape a subscription has, its customer can leave.
 
         Args:
-            order: With the command; without one, it was canceled before Stripe made it.
+            order: Which, and what makes its keys.
 
         Returns:
             The subscription as it is now, and whether invoices are still to be voided; a look at
@@ -48,16 +51,18 @@ class SubscriptionCommandActivities:
         voided: list[str] | None = []
         if stripe_id is not None:
             await self._desk.subscriptions.cancel(stripe_id)
-            voided = await self._void_all(stripe_id, _key(order, "cancel"))
+            voided = await self._void_all(
+                stripe_id, _key(order.subscription_id, "cancel", order.cause)
+            )
         ended = await self._write_end(order, stripe_id, voided or [])
         return ended.model_copy(update={"has_open_invoices": voided is None})
 
     @activity.defn
-    async def change_payment_method(self, order: SubscriptionInput) -> SyncResult:
+    async def change_payment_method(self, order: ChangeCardInput) -> SyncResult:
         """Make another card the subscription's own.
 
         Args:
-            order: With the command, which names the card.
+            order: Which card.
 
         Returns:
             The subscription as it is now.
@@ -66,9 +71,7 @@ class SubscriptionCommandActivities:
             ApplicationError: Stripe refused, or is down.
         """
         stripe_id = await self._desk.stripe_id(order)
-        if order.command is None or order.command.stripe_payment_method_id is None:
-            raise NotFoundError("there is no card to change to")
-        card = order.command.stripe_payment_method_id
+        card = order.stripe_payment_method_id
 
         async def post(key: str) -> bool:
             await self._desk.subscriptions.use_card(stripe_id, card, key)
@@ -77,7 +80,8 @@ class SubscriptionCommandActivities:
         async def find() -> bool | None:
             return await self._desk.subscriptions.default_card(stripe_id) == card or None
 
-        await post_once(_key(order, "card"), post, find)
+        key = _key(order.subscription_id, "card", str(order.command_id))
+        await post_once(key, post, find)
         return await self._desk.look(order, stripe_id)
 
     async def _void_all(self, stripe_id: str, key: str) -> list[str] | None:
@@ -91,7 +95,7 @@ class SubscriptionCommandActivities:
 
     async def _write_end(
         self,
-        order: SubscriptionInput,
+        order: CancelInput,
         stripe_id: str | None,
         voided: list[str],
     ) -> SyncResult:
@@ -100,7 +104,7 @@ class SubscriptionCommandActivities:
             if row is None:
                 raise NotFoundError("there is no such subscription")
             before, after = SubscriptionStatus(row.subscription_status), SubscriptionStatus.CANCELED
-            notes, seq = list(order.notes), row.last_event_seq
+            notes, seq = list(order.events), row.last_event_seq
             if before is not after:
                 notes.append(status_event(before, after, seq, order.summary))
             row.stripe_subscription_id = stripe_id
@@ -116,6 +120,5 @@ class SubscriptionCommandActivities:
             return SyncResult(state=await state_of(session, row, latest))
 
 
-def _key(order: SubscriptionInput, purpose: str) -> str:
-    workflow_id = subscription_workflow_id(order.subscription_id)
-    return command_key(workflow_id, purpose, order.command.command_id if order.command else "")
+def _key(subscription_id: UUID, purpose: str, cause: str) -> str:
+    return command_key(subscription_workflow_id(subscription_id), purpose, cause)

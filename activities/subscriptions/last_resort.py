@@ -3,15 +3,22 @@
 from temporalio import activity
 
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.errors import IllegalCommandError, InvalidInputError, NotFoundError
+from domain.errors import IllegalCommandError, InvalidInputError
 from domain.ids import late_refund_id, payment_retry_workflow_id, subscription_workflow_id
-from domain.payment_retries.messages import LastResortInput
+from domain.payment_retries.messages import LastResortRequest
 from domain.payment_retries.policy import LastResort
 from domain.payments.messages import RefundInput
 from domain.subscriptions.events import last_resort_event
 from domain.subscriptions.lifecycle import FINAL, SubscriptionStatus
-from domain.subscriptions.messages import SubscriptionInput, SyncResult
 from domain.subscriptions.snapshots import SubscriptionSnapshot
+from domain.subscriptions.state import SyncResult
+from domain.subscriptions.steps import (
+    LastResortInput,
+    RefundPaymentsInput,
+    SubscriptionInput,
+    VoidAllInput,
+    VoidInput,
+)
 from services.payments.commands import PaymentCommands
 from services.stripe_idempotency import is_later_try, post_once
 from services.subscriptions.stripe_sync import SubscriptionSync
@@ -28,7 +35,7 @@ class LastResortActivities:
         self._payments = payments
 
     @activity.defn
-    async def carry_out_last_resort(self, order: SubscriptionInput) -> SyncResult:
+    async def execute_last_resort(self, order: LastResortInput) -> SyncResult:
         """Do what the policy says when all retries have failed; asks the present state first.
 
         Args:
@@ -40,9 +47,7 @@ class LastResortActivities:
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        stripe_id, wanted = await self._desk.stripe_id(order), order.last_resort
-        if wanted is None:
-            raise NotFoundError("there is no last resort to carry out")
+        stripe_id, wanted = await self._desk.stripe_id(order), order.request
         status = await self._desk.invoices.status(wanted.stripe_invoice_id)
         is_marked = status == "uncollectible" and await self._is_marked_by_us(order, wanted)
         if status != "open" and not is_marked:
@@ -50,8 +55,8 @@ class LastResortActivities:
         seen = await self._desk.subscriptions.status(stripe_id)
         # Reason: marked uncollectible by us, it only looks as if it were paid up.
         is_invoice_only = seen.subscription_status in _PAID_UP and not is_marked
-        note = last_resort_event(wanted, is_invoice_only=is_invoice_only)
-        order = order.model_copy(update={"notes": (*order.notes, note)})
+        event = last_resort_event(wanted, is_invoice_only=is_invoice_only)
+        order = order.model_copy(update={"events": (*order.events, event)})
         written_off = None
         if wanted.last_resort is LastResort.MARK_UNCOLLECTIBLE:
             await self._mark_uncollectible(wanted)
@@ -65,7 +70,7 @@ class LastResortActivities:
         return await self._desk.look(order, stripe_id, written_off_invoice_id=written_off)
 
     @activity.defn
-    async def void_invoices(self, order: SubscriptionInput) -> SyncResult:
+    async def void_invoices(self, order: VoidInput) -> SyncResult:
         """Void older invoices that the policy gives up once a newer one is closed.
 
         Args:
@@ -77,12 +82,12 @@ class LastResortActivities:
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        for stripe_invoice_id in order.void_stripe_invoice_ids:
+        for stripe_invoice_id in order.stripe_invoice_ids:
             await self._desk.void(stripe_invoice_id, _key(stripe_invoice_id, "void"))
         return await self._desk.look(order, await self._desk.stripe_id(order))
 
     @activity.defn
-    async def void_all_invoices(self, order: SubscriptionInput) -> SyncResult:
+    async def void_all_invoices(self, order: VoidAllInput) -> SyncResult:
         """Void all that is still open of a subscription that was canceled.
 
         Args:
@@ -100,7 +105,7 @@ class LastResortActivities:
         return await self._desk.look(order, stripe_id)
 
     @activity.defn
-    async def refund_payments(self, order: SubscriptionInput) -> SyncResult:
+    async def refund_payments(self, order: RefundPaymentsInput) -> SyncResult:
         """Pay back what was paid for a subscription that we had ended.
 
         Args:
@@ -127,13 +132,13 @@ class LastResortActivities:
                     raise  # else a refund of all that was left is on its way
         return await self._desk.look(order, await self._desk.stripe_id(order))
 
-    async def _is_marked_by_us(self, order: SubscriptionInput, wanted: LastResortInput) -> bool:
+    async def _is_marked_by_us(self, order: SubscriptionInput, wanted: LastResortRequest) -> bool:
         if wanted.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
             return False  # support has given it up
         row = await self._desk.row(order)
         return row.is_written_off or order.is_repeated or is_later_try()
 
-    async def _mark_uncollectible(self, wanted: LastResortInput) -> None:
+    async def _mark_uncollectible(self, wanted: LastResortRequest) -> None:
         async def post(key: str) -> str:
             await self._desk.invoices.mark_uncollectible(wanted.stripe_invoice_id, key)
             return "uncollectible"
@@ -146,14 +151,14 @@ class LastResortActivities:
         status = await self._desk.invoices.status(stripe_invoice_id)
         return None if status == "open" else status
 
-    async def _give_up_invoice(self, wanted: LastResortInput) -> None:
+    async def _give_up_invoice(self, wanted: LastResortRequest) -> None:
         if wanted.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
             await self._desk.void(wanted.stripe_invoice_id, _key(wanted.stripe_invoice_id, "void"))
 
     async def _end(
         self,
         order: SubscriptionInput,
-        wanted: LastResortInput,
+        wanted: LastResortRequest,
         seen: SubscriptionSnapshot,
     ) -> None:
         end, stripe_id = wanted.last_resort, seen.stripe_subscription_id

@@ -1,5 +1,7 @@
 """How `SubscriptionWorkflow` creates a subscription at Stripe, and looks at it."""
 
+from uuid import UUID
+
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
@@ -13,13 +15,10 @@ from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id
 from domain.subscriptions.lifecycle import SubscriptionStatus
-from domain.subscriptions.messages import (
-    SubscriptionInput,
-    SubscriptionRequest,
-    SubscriptionState,
-    SyncResult,
-)
+from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.selling import already_subscribed, check_currency
+from domain.subscriptions.state import SubscriptionState, SyncResult
+from domain.subscriptions.steps import CreateInput, OpenInput, ParkInput, SyncInput
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
 from services.subscriptions.stripe_sync import SubscriptionSync
@@ -33,7 +32,7 @@ class SubscriptionActivities:
         self._desk = desk
 
     @activity.defn
-    async def create_subscription(self, order: SubscriptionInput) -> SyncResult:
+    async def create_subscription(self, order: CreateInput) -> SyncResult:
         """Create the subscription at Stripe once, however often this is tried.
 
         Args:
@@ -45,8 +44,6 @@ class SubscriptionActivities:
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        if order.request is None:
-            raise NotFoundError("there is nothing to create")
         row = await self._desk.row(order)
         request = order.request.model_copy(update={"trial_days": row.trial_days})
         owner = StripeCustomerOf(request.user_id, self._desk.customers, self._desk.sessions)
@@ -60,7 +57,7 @@ class SubscriptionActivities:
         return await self._desk.look(order, stripe_id)
 
     @activity.defn
-    async def refresh_subscription(self, order: SubscriptionInput) -> SyncResult:
+    async def refresh_subscription(self, order: SyncInput) -> SyncResult:
         """Look at Stripe and bring the view up to date.
 
         Args:
@@ -80,7 +77,7 @@ class SubscriptionActivities:
 
     async def _create(
         self,
-        order: SubscriptionInput,
+        order: CreateInput,
         request: SubscriptionRequest,
         stripe_customer_id: str,
     ) -> str:
@@ -112,7 +109,7 @@ class SubscriptionRowActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def open_subscription(self, order: SubscriptionInput) -> SubscriptionState | None:
+    async def open_subscription(self, order: OpenInput) -> SubscriptionState | None:
         """Write the row before anything is asked of Stripe, or find the one that is there.
 
         Args:
@@ -129,7 +126,7 @@ class SubscriptionRowActivities:
             repository = SubscriptionRepository(session)
             row = await repository.get(order.subscription_id, None)
             if row is None and order.request is not None:
-                await _insert(session, order, order.request)
+                await _insert(session, order.subscription_id, order.request)
                 row = await repository.get(order.subscription_id, None)
             if row is None:
                 return None
@@ -137,7 +134,7 @@ class SubscriptionRowActivities:
             return await state_of(session, row, latest)
 
     @activity.defn
-    async def park_subscription(self, order: SubscriptionInput) -> SubscriptionState:
+    async def park_subscription(self, order: ParkInput) -> SubscriptionState:
         """Show which steps are parked.
 
         Args:
@@ -155,22 +152,22 @@ class SubscriptionRowActivities:
                 raise NotFoundError("there is no such subscription")
             row.parked_data = dump_parked(order.parked)
             events = SubscriptionEventRepository(session)
-            await events.append(order.subscription_id, order.notes)
+            await events.append(order.subscription_id, order.events)
             latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
             return await state_of(session, row, latest)
 
 
 async def _insert(
     session: AsyncSession,
-    order: SubscriptionInput,
+    subscription_id: UUID,
     request: SubscriptionRequest,
 ) -> None:
     """Write the row by the rules of selling; two starts of one user wait for each other."""
     await UserRepository(session).lock(request.user_id)
-    await _check(session, order, request)
+    await _check(session, subscription_id, request)
     trial_days = await _trial_days(session, request)
     await SubscriptionRepository(session).insert(
-        subscription_id=order.subscription_id,
+        subscription_id=subscription_id,
         user_id=request.user_id,
         plan_id=request.plan_id,
         quantity=request.quantity,
@@ -178,13 +175,13 @@ async def _insert(
         trial_card_fingerprint=request.card_fingerprint if trial_days else None,
         stripe_price_id=request.stripe_price_id,
         subscription_status=SubscriptionStatus.INCOMPLETE,
-        workflow_id=subscription_workflow_id(order.subscription_id),
+        workflow_id=subscription_workflow_id(subscription_id),
     )
 
 
 async def _check(
     session: AsyncSession,
-    order: SubscriptionInput,
+    subscription_id: UUID,
     request: SubscriptionRequest,
 ) -> None:
     """Refuse what the user may not have beside what they have by now."""
@@ -193,7 +190,7 @@ async def _check(
         live = await repository.live_of_plan(
             request.user_id,
             request.plan_id,
-            order.subscription_id,
+            subscription_id,
         )
         if live is not None:
             raise already_subscribed(live)

@@ -25,7 +25,8 @@ from domain.errors import (
     WorkflowEndedError,
 )
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
-from domain.subscriptions.messages import SubscriptionCommand, SubscriptionStart
+from domain.subscriptions.messages import SubscriptionCommand
+from domain.subscriptions.state import SubscriptionStart
 from workflows.search_attributes import starting_attributes
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 

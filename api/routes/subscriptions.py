@@ -30,7 +30,7 @@ from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
 from domain.subscriptions.lifecycle import SubscriptionStatus
-from domain.subscriptions.messages import OwedStep
+from domain.subscriptions.steps import OwedStep
 from services.subscriptions.entitlements import access_of
 
 router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])

@@ -20,7 +20,7 @@ from domain.ids import payment_workflow_id, subscription_workflow_id
 from domain.payments.messages import PaymentRequest, PaymentStart
 from domain.payments.rules import PaymentStatus
 from domain.subscriptions.lifecycle import SubscriptionStatus
-from domain.subscriptions.messages import SubscriptionStart
+from domain.subscriptions.state import SubscriptionStart
 from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes
 from workflows.subscriptions.subscription import SubscriptionWorkflow

@@ -19,7 +19,7 @@ from domain.ids import (
 )
 from domain.payments.messages import PaymentStart
 from domain.stripe_operations import StripeOperation, StripeOperationKind
-from domain.subscriptions.messages import SubscriptionStart
+from domain.subscriptions.state import SubscriptionStart
 from domain.webhooks.events import Handler, Owner
 from domain.workflow_names import BILLING
 from workflows.payments.payment import PaymentWorkflow

@@ -11,7 +11,7 @@ from domain.payment_retries.policy import LastResort, VersionedPolicy
 from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
 
-class LastResortInput(Frozen):
+class LastResortRequest(Frozen):
     """What a payment retry asks of the mailbox, having tried all else."""
 
     stripe_invoice_id: str
@@ -154,7 +154,7 @@ class RetryReport(Frozen):
     retry_status: RetryStatus
     attempt: int | None = None
     outcome: ChargeOutcome | None = None
-    last_resort: LastResortInput | None = None
+    last_resort: LastResortRequest | None = None
 
 
 class RetryNow(Frozen):

@@ -11,6 +11,9 @@ from domain.parked_steps import ParkedStep
 from domain.payments.rules import PaymentCommandKind, PaymentStatus, RefundStatus
 from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
+# Why a payment is canceled that nobody has canceled.
+EXPIRED = "expired"
+
 
 class PaymentRequest(Frozen):
     """What is to be paid, with which card; nothing is looked up later.
@@ -67,30 +70,58 @@ class PaymentStart(Frozen):
     rotate_after: int = CONTINUE_AS_NEW_AFTER
 
 
-class PaymentInput(Frozen):
-    """Argument of the activities about one payment.
-
-    Args:
-        payment_id: Which.
-        request: What to pay, for `open_payment` and `pay`.
-        command_id: Makes Stripe's idempotency key, for `cancel_payment`; None if nobody asked,
-            but the customer's time is up.
-        at: The workflow's time.
-        is_repeated: An earlier activity has tried this and may have done it.
-        parked: What to show as parked, for `park_payment`.
-    """
+class OpenPaymentInput(Frozen):
+    """Argument of `open_payment`; without a request the row is only looked for."""
 
     payment_id: UUID
     request: PaymentRequest | None = None
-    command_id: UUID | None = None
-    at: datetime | None = None
+
+
+class PayInput(Frozen):
+    """Argument of `pay`.
+
+    Args:
+        payment_id: Ours.
+        request: What to pay.
+        is_repeated: An earlier activity has tried this and may have done it.
+    """
+
+    payment_id: UUID
+    request: PaymentRequest
     is_repeated: bool = False
-    parked: tuple[ParkedStep, ...] = ()
+
+
+class RefreshPaymentInput(Frozen):
+    """Argument of `refresh_payment`."""
+
+    payment_id: UUID
+
+
+class CancelPaymentInput(Frozen):
+    """Argument of `cancel_payment`.
+
+    Args:
+        payment_id: Ours.
+        at: The workflow's time.
+        cause: Makes Stripe's idempotency key: the command's id, or `expired` when the customer's
+            time is up.
+    """
+
+    payment_id: UUID
+    at: datetime
+    cause: str = EXPIRED
 
     @property
     def is_expired(self) -> bool:
         """Whether the customer's time is up, rather than somebody asking."""
-        return self.command_id is None
+        return self.cause == EXPIRED
+
+
+class ParkPaymentInput(Frozen):
+    """Argument of `park_payment`: the parked step; none if all is well again."""
+
+    payment_id: UUID
+    parked: tuple[ParkedStep, ...] = ()
 
 
 class CancelPayment(Frozen):

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import ChargeResult
-from domain.payment_retries.messages import ChargeOutcome, LastResortInput, RetryReport
+from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, RetryReport
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionCommand
 
@@ -89,7 +89,7 @@ def report_events(report: RetryReport) -> tuple[NewSubscriptionEvent, ...]:
     return (_charge_event(outcome, f"retry:{report.stripe_invoice_id}:{report.attempt}", about),)
 
 
-def last_resort_event(wanted: LastResortInput, *, is_invoice_only: bool) -> NewSubscriptionEvent:
+def last_resort_event(wanted: LastResortRequest, *, is_invoice_only: bool) -> NewSubscriptionEvent:
     """Tell that all retries have failed, and what was done then.
 
     Args:

@@ -4,6 +4,7 @@ Stripe holds the truth about money, so most transitions are *followed*: we see a
 and derive what has to happen here. Commands are *decided*: allowed, or refused with the reason.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -64,15 +65,27 @@ class Decision(Frozen):
 FINAL = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
 _OWING = frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
 _ENTITLED = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
-_KEEPS = object()
 
-# Where a command leads from a live status; `_KEEPS` leaves the status as it is.
-_COMMANDS: dict[CommandKind, SubscriptionStatus | object] = {
-    CommandKind.CANCEL_NOW: SubscriptionStatus.CANCELED,
-    CommandKind.CHANGE_PAYMENT_METHOD: _KEEPS,
-    CommandKind.RETRY_PARKED: _KEEPS,
+
+class CommandRule(Frozen):
+    """Where a command is allowed, and where it leads.
+
+    Args:
+        allowed: The statuses that it is allowed in; in all others it is refused.
+        next_status: What Stripe is brought to; None leaves the status as it is.
+    """
+
+    allowed: frozenset[SubscriptionStatus]
+    next_status: SubscriptionStatus | None = None
+
+
+_LIVE = frozenset(SubscriptionStatus) - FINAL
+# The table of commands: the workflow decides by it, and the API answers by it.
+COMMANDS: Mapping[CommandKind, CommandRule] = {
+    CommandKind.CANCEL_NOW: CommandRule(allowed=_LIVE, next_status=SubscriptionStatus.CANCELED),
+    CommandKind.CHANGE_PAYMENT_METHOD: CommandRule(allowed=_LIVE),
+    CommandKind.RETRY_PARKED: CommandRule(allowed=frozenset(SubscriptionStatus)),
 }
-_ALWAYS_ALLOWED = frozenset({CommandKind.RETRY_PARKED})
 
 
 def decide(status: SubscriptionStatus, command: CommandKind) -> Decision:
@@ -83,12 +96,12 @@ def decide(status: SubscriptionStatus, command: CommandKind) -> Decision:
         command: What is asked.
 
     Returns:
-        The status that Stripe will be brought to and the effects, or a refusal.
+        The status that Stripe will be brought to, or a refusal.
     """
-    if status in FINAL and command not in _ALWAYS_ALLOWED:
+    rule = COMMANDS[command]
+    if status not in rule.allowed:
         return Decision(next_status=status, refusal=f"the subscription is {status}")
-    target = _COMMANDS[command]
-    return Decision(next_status=target if isinstance(target, SubscriptionStatus) else status)
+    return Decision(next_status=rule.next_status or status)
 
 
 def follow(

@@ -10,8 +10,9 @@ from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError, ProviderRejectedError
-from domain.subscriptions.messages import SubscriptionInput, SyncResult
 from domain.subscriptions.snapshots import SubscriptionSnapshot
+from domain.subscriptions.state import SyncResult
+from domain.subscriptions.steps import SubscriptionInput
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
 from services.subscriptions.view import write_view

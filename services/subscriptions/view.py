@@ -23,14 +23,10 @@ from domain.payment_retries.lifecycle import RetryStatus
 from domain.payment_retries.policy import DEFAULT_POLICY_NAME, VersionedPolicy
 from domain.subscriptions.events import hint_event, status_event
 from domain.subscriptions.lifecycle import FINAL, Effect, SubscriptionStatus, follow
-from domain.subscriptions.messages import (
-    NewSubscriptionEvent,
-    OwedStep,
-    SubscriptionInput,
-    SubscriptionState,
-    SyncResult,
-)
+from domain.subscriptions.messages import NewSubscriptionEvent
 from domain.subscriptions.snapshots import COUNTING, RENEWAL, InvoiceSnapshot, SubscriptionSnapshot
+from domain.subscriptions.state import SubscriptionState, SyncResult
+from domain.subscriptions.steps import OwedStep, SubscriptionInput
 
 
 async def write_view(
@@ -67,7 +63,7 @@ async def write_view(
         row.is_written_off = _is_written_off(row, seen, written_off_invoice_id)
         row.parked_data = dump_parked(order.parked)
         paid_for_nothing = await _put_invoices(session, row, seen, order)
-        notes = [*await _hints(session, order), *order.notes]
+        notes = [*await _hints(session, order), *order.events]
         after, seq = decision.next_status, row.last_event_seq
         if before is not after:
             notes.append(status_event(before, after, seq, order.summary))
@@ -94,7 +90,7 @@ async def unchanged(sessions: Sessions, order: SubscriptionInput) -> SyncResult:
         if row is None:
             raise NotFoundError("there is no such subscription")
         row.parked_data = dump_parked(order.parked)
-        notes = [*await _hints(session, order), *order.notes]
+        notes = [*await _hints(session, order), *order.events]
         await SubscriptionEventRepository(session).append(order.subscription_id, notes)
         return SyncResult(state=await state_of(session, row, None))
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,7 +14,8 @@ from api.starters.selling import Buyer, resolve_subscription
 from database.session import Sessions
 from database.subscriptions.models import Subscription
 from domain.errors import ConflictError
-from domain.subscriptions.messages import SubscriptionInput, SubscriptionRequest
+from domain.subscriptions.messages import SubscriptionRequest
+from domain.subscriptions.steps import OpenInput
 from tests.api.conftest import Person, make_plan, problem, until
 from tests.api.support import add_subscription
 
@@ -239,7 +239,7 @@ async def test_a_start_waits_for_another_one_with_the_same_card(
 ) -> None:
     plan = await make_plan(admin, trial_days=10, is_trial_once_per_card=True)
 
-    def order(person: Person) -> SubscriptionInput:
+    def opening_of(person: Person) -> OpenInput:
         request = SubscriptionRequest(
             user_id=person.user_id,
             plan_id=UUID(plan["plan_id"]),
@@ -249,13 +249,13 @@ async def test_a_start_waits_for_another_one_with_the_same_card(
             has_card=True,
             card_fingerprint=f"card of {user.email}",
         )
-        return SubscriptionInput(subscription_id=uuid4(), at=datetime.now(UTC), request=request)
+        return OpenInput(subscription_id=uuid4(), request=request)
 
-    first, second = order(user), order(other)
+    first, second = opening_of(user), opening_of(other)
     opening = SubscriptionRowActivities(sessions).open_subscription
     async with sessions.begin() as session:
         assert first.request is not None
-        await insert_row(session, first, first.request)
+        await insert_row(session, first.subscription_id, first.request)
         late = asyncio.create_task(opening(second))
         done, _ = await asyncio.wait([late], timeout=0.5)
         assert not done

@@ -21,7 +21,7 @@ from domain.payment_retries.policy import RetryPolicy
 from domain.payments.messages import PaymentStart
 from domain.stripe_operations import StripeOperation, StripeOperationKind
 from domain.subscriptions.lifecycle import CommandKind
-from domain.subscriptions.messages import SubscriptionStart
+from domain.subscriptions.state import SubscriptionStart
 from tests.world import Customer, World
 from workflows.registry import WORKFLOWS
 from workflows.stripe_operation import StripeErrandWorkflow

@@ -15,7 +15,7 @@ from domain.errors import ApplicationError, CardDeclinedError, ConflictError
 from domain.notifications import EmailInput, write_mail
 from domain.payment_retries.declines import NOT_CHARGED_CODES
 from domain.payment_retries.lifecycle import ChargeResult, RetryStatus
-from domain.payment_retries.messages import ChargeOutcome, LastResortInput, RetryReport
+from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, RetryReport
 from domain.payment_retries.policy import LastResort
 from domain.payment_retries.snapshots import UnpaidInvoice
 from domain.subscriptions.events import (
@@ -30,8 +30,17 @@ from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import (
     NewSubscriptionEvent,
     SubscriptionCommand,
-    SubscriptionInput,
     SubscriptionRequest,
+)
+from domain.subscriptions.steps import (
+    CancelInput,
+    ChangeCardInput,
+    CreateInput,
+    LastResortInput,
+    OwedStep,
+    RefundPaymentsInput,
+    SyncInput,
+    VoidInput,
 )
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -116,7 +125,9 @@ def test_errors_carry_code_status_and_details() -> None:
 
 @pytest.mark.parametrize("kind", list(CommandKind))
 def test_every_command_has_a_sentence(kind: CommandKind) -> None:
-    note = command_event(SubscriptionCommand(command_id=UUID(int=1), kind=kind))
+    note = command_event(
+        SubscriptionCommand(command_id=UUID(int=1), kind=kind, stripe_payment_method_id="pm_1")
+    )
     assert (note.kind, note.source_key) == (kind, f"command:{UUID(int=1)}")
     assert note.summary.endswith(".")
 
@@ -160,7 +171,7 @@ def test_what_was_not_charged_is_no_charge(result: ChargeResult) -> None:
 
 
 def test_a_last_resort_is_a_note_of_what_was_done() -> None:
-    order = LastResortInput(stripe_invoice_id="in_1", last_resort=LastResort.CANCEL)
+    order = LastResortRequest(stripe_invoice_id="in_1", last_resort=LastResort.CANCEL)
     outcome = ChargeOutcome(result=ChargeResult.FAILED, decline_code="do_not_honor")
     notes = report_events(report(last_resort=order, attempt=3, outcome=outcome))
     assert [note.kind for note in notes] == ["retry_failed"]  # not done yet
@@ -207,33 +218,44 @@ def test_mails_are_written_for_facts_only(
         assert "Your payment failed" not in mail.text
 
 
-def test_an_order_tells_the_web_ui_what_it_is_about() -> None:
-    base = SubscriptionInput(subscription_id=UUID(int=1), at=NOW)
+def test_an_input_tells_the_web_ui_what_it_is_about() -> None:
+    facts = {"subscription_id": UUID(int=1), "at": NOW}
     request = SubscriptionRequest(
         user_id=UUID(int=2),
         plan_id=UUID(int=3),
         stripe_price_id="price_1",
     )
-    command = SubscriptionCommand(command_id=UUID(int=4), kind=CommandKind.CANCEL_NOW)
-    resort = LastResortInput(stripe_invoice_id="in_1", last_resort=LastResort.PAUSE)
-    note = NewSubscriptionEvent(source_key="k", kind="retry_paid", summary="Paid.")
+    resort = LastResortRequest(stripe_invoice_id="in_1", last_resort=LastResort.PAUSE)
+    event = NewSubscriptionEvent(source_key="k", kind="retry_paid", summary="Paid.")
     said = [
-        order.summary
-        for order in (
-            base,
-            base.model_copy(update={"request": request}),
-            base.model_copy(update={"command": command}),
-            base.model_copy(update={"last_resort": resort}),
-            base.model_copy(update={"hint_ids": ("evt_1",), "notes": (note,)}),
+        each.summary
+        for each in (
+            SyncInput(**facts),
+            CreateInput(**facts, request=request),
+            CancelInput(**facts),
+            ChangeCardInput(**facts, command_id=UUID(int=4), stripe_payment_method_id="pm_1"),
+            LastResortInput(**facts, request=resort),
+            SyncInput(**facts, hint_ids=("evt_1",), events=(event,)),
         )
     ]
     assert said == [
         "read at Stripe: again",
         "create at Stripe",
         "cancel_now",
+        "change_payment_method",
         "last resort: pause",
         "read at Stripe: evt_1, retry_paid",
     ]
+
+
+def test_an_owed_step_is_read_back_as_it_was_written() -> None:
+    facts = {"subscription_id": UUID(int=1), "at": NOW}
+    steps = [
+        OwedStep(input=SyncInput(**facts, hint_ids=("evt_1",))),
+        OwedStep(input=VoidInput(**facts, stripe_invoice_ids=("in_1",)), try_count=2),
+        OwedStep(input=RefundPaymentsInput(**facts, payment_ids=(UUID(int=5),))),
+    ]
+    assert [OwedStep.model_validate(step.model_dump(mode="json")) for step in steps] == steps
 
 
 def test_the_subscriptions_card_goes_before_the_customers() -> None:

@@ -1,12 +1,13 @@
 """The table of payments, in full, and the names that others call the workflow by."""
 
+from datetime import UTC, datetime
 from itertools import product
 from uuid import uuid4
 
 import pytest
 from temporalio import workflow
 
-from domain.payments.messages import PaymentInput
+from domain.payments.messages import CancelPaymentInput
 from domain.payments.rules import (
     OPEN,
     PaymentCommandKind,
@@ -26,6 +27,7 @@ from domain.workflow_names import (
 )
 from workflows.payments.payment import PaymentWorkflow
 
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
 S = PaymentStatus
 REFUNDABLE = {S.SUCCEEDED, S.PARTIALLY_REFUNDED}
 PAID = [S.SUCCEEDED, S.PARTIALLY_REFUNDED, S.REFUNDED, S.DISPUTED]
@@ -107,8 +109,8 @@ def test_a_stale_read_takes_no_success_back(before: S) -> None:
 
 
 def test_nobody_asked_means_expired() -> None:
-    assert PaymentInput(payment_id=uuid4()).is_expired
-    assert not PaymentInput(payment_id=uuid4(), command_id=uuid4()).is_expired
+    assert CancelPaymentInput(payment_id=uuid4(), at=NOW).is_expired
+    assert not CancelPaymentInput(payment_id=uuid4(), at=NOW, cause=str(uuid4())).is_expired
 
 
 def test_the_names_by_which_others_call_it_are_its_own() -> None:

@@ -9,12 +9,8 @@ from temporalio.service import RPCError
 
 from domain.ids import subscription_workflow_id
 from domain.subscriptions.lifecycle import CommandKind
-from domain.subscriptions.messages import (
-    SubscriptionCommand,
-    SubscriptionRequest,
-    SubscriptionStart,
-    SubscriptionState,
-)
+from domain.subscriptions.messages import SubscriptionCommand, SubscriptionRequest
+from domain.subscriptions.state import SubscriptionStart, SubscriptionState
 from domain.workflow_names import BILLING
 from tests.world import Customer, World
 from workflows.subscriptions.subscription import SubscriptionWorkflow

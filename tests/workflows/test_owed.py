@@ -19,7 +19,8 @@ from domain.payment_retries.policy import LastResort, OlderInvoices, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.stripe_operations import StripeOperationKind
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, access
-from domain.subscriptions.messages import SubscriptionRequest, SubscriptionStart
+from domain.subscriptions.messages import SubscriptionRequest
+from domain.subscriptions.state import SubscriptionStart
 from domain.workflow_names import BILLING
 from tests.payers import start_paying
 from tests.workflows.test_recovery import fail_renewal, retry_now

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.payment_retries.messages import (
         ChargeInput,
         ChargeOutcome,
-        LastResortInput,
+        LastResortRequest,
         OpenRetryInput,
         RetryOpened,
         RetryReport,
@@ -78,7 +78,7 @@ class RetryActivityCalls:
         retry_status: RetryStatus,
         attempt: int | None,
         outcome: ChargeOutcome | None,
-        last_resort: LastResortInput | None,
+        last_resort: LastResortRequest | None,
     ) -> None:
         """Tell the mailbox that this payment retry belongs to."""
         report = RetryReport(

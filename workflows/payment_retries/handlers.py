@@ -9,7 +9,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain.payment_retries.lifecycle import AttemptTrigger, NextStep, RetryStatus, next_step
     from domain.payment_retries.messages import (
-        LastResortInput,
+        LastResortRequest,
         RetryCommand,
         RetryCommandKind,
         RetrySnapshot,
@@ -33,7 +33,7 @@ class RetryHandlers:
         self._state = RetryState(start)
         self._steps = RetrySteps(self._state, calls, self._progress)
         self._waiting: set[UUID] = set()
-        self._last_resort: LastResortInput | None = None
+        self._last_resort: LastResortRequest | None = None
 
     @property
     def retry_status(self) -> RetryStatus:
@@ -103,7 +103,7 @@ class RetryHandlers:
     def _exhaust(self) -> None:
         """End, and ask the mailbox for the policy's last resort."""
         policy = self._start.policy.policy
-        self._last_resort = LastResortInput(
+        self._last_resort = LastResortRequest(
             stripe_invoice_id=self._start.stripe_invoice_id,
             last_resort=policy.last_resort,
             after_uncollectible=policy.after_uncollectible,

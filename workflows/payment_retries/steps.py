@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
         RetryStatus,
         after_charge,
     )
-    from domain.payment_retries.messages import ChargeInput, ChargeOutcome, LastResortInput
+    from domain.payment_retries.messages import ChargeInput, ChargeOutcome, LastResortRequest
     from workflows.payment_retries.activity_calls import RetryActivityCalls
     from workflows.payment_retries.progress import RetryProgress
     from workflows.payment_retries.state import RetryState
@@ -38,7 +38,7 @@ class RetrySteps:
         elif state.charge is not None:
             await self._pay(state.charge)
 
-    async def report_end(self, last_resort: LastResortInput | None) -> None:
+    async def report_end(self, last_resort: LastResortRequest | None) -> None:
         """Tell the mailbox how it ended, and what is asked of it now."""
         outcome, self._last_outcome = self._last_outcome, None
         await self._report(outcome, last_resort)
@@ -97,7 +97,7 @@ class RetrySteps:
     async def _report(
         self,
         outcome: ChargeOutcome | None,
-        last_resort: LastResortInput | None = None,
+        last_resort: LastResortRequest | None = None,
     ) -> None:
         attempt = self._state.attempt if outcome else None
         status = self._state.recovery.retry_status

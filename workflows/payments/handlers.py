@@ -12,6 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.refunds import RefundActivities
     from domain.errors import IllegalCommandError, NotFoundError
     from domain.payments.messages import (
+        CancelPaymentInput,
+        OpenPaymentInput,
         PaymentAnswer,
         PaymentCommand,
         PaymentStart,
@@ -44,17 +46,17 @@ class PaymentHandlers:
 
     async def open(self) -> None:
         """Write the row, or find it, and owe the charge that was not made yet."""
-        order = self.steps.order(request=self._start.request)
+        request, payment_id = self._start.request, self._start.payment_id
         state = await workflow.execute_activity_method(
             PaymentRowActivities.open_payment,
-            order,
+            OpenPaymentInput(payment_id=payment_id, request=request),
             **RECORD,
             summary="write the row",
         )
         if state is None:
             return
         workflow.upsert_search_attributes([USER_ID.value_set(str(state.user_id))])
-        if order.request is not None and state.payment_status is PaymentStatus.PENDING:
+        if request is not None and state.payment_status is PaymentStatus.PENDING:
             self.steps.owe(PaymentStep.PAY)
         self.steps.apply(state)
 
@@ -114,8 +116,12 @@ class PaymentHandlers:
         was_paying = self.steps.is_canceled_while_paid
         is_allowed = refusal(state.payment_status, PaymentCommandKind.CANCEL) is None
         if is_allowed:
-            order = self.steps.order(command_id=command_id)
-            state = await self._run(PaymentCancelActivities.cancel_payment, order, "cancel")
+            wanted = CancelPaymentInput(
+                payment_id=state.payment_id,
+                at=workflow.now(),
+                cause=str(command_id),
+            )
+            state = await self._run(PaymentCancelActivities.cancel_payment, wanted, "cancel")
             self.steps.drop(PaymentStep.PAY)
             self.steps.apply(state)
         if state.payment_status is PaymentStatus.SUCCEEDED and was_paying:

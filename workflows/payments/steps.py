@@ -19,11 +19,14 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import late_refund_id
     from domain.parked_steps import ParkedStep, pause_after
     from domain.payments.messages import (
+        CancelPaymentInput,
+        ParkPaymentInput,
+        PayInput,
         PaymentAnswer,
         PaymentCommand,
-        PaymentInput,
         PaymentStart,
         PaymentState,
+        RefreshPaymentInput,
         RefundInput,
         RefundOutcome,
     )
@@ -61,10 +64,6 @@ class PaymentSteps:
         self._owed: dict[PaymentStep, int] = {}
         self._rests_until: datetime | None = None
         self._parked: ParkedStep | None = None
-
-    def order(self, **what: Any) -> PaymentInput:
-        """Write an order for an activity, on this workflow's time."""
-        return PaymentInput(payment_id=self._start.payment_id, at=workflow.now(), **what)
 
     def owe(self, step: PaymentStep) -> None:
         """Owe a step, once; news makes what rests due."""
@@ -138,19 +137,18 @@ class PaymentSteps:
         step: PaymentStep,
         is_repeated: bool,
     ) -> tuple[Callable[[Any, Any], Coroutine[Any, Any, Any]], Any]:
-        if step is PaymentStep.PAY:
-            order = self.order(request=self._start.request, is_repeated=is_repeated)
-            return PaymentActivities.pay, order
+        payment_id, request = self._start.payment_id, self._start.request
+        if step is PaymentStep.PAY and request is not None:
+            pay = PayInput(payment_id=payment_id, request=request, is_repeated=is_repeated)
+            return PaymentActivities.pay, pay
         if step is PaymentStep.EXPIRE:
-            return PaymentCancelActivities.cancel_payment, self.order()
-        if step is PaymentStep.SYNC:
-            return PaymentActivities.look_at_payment, self.order()
-        refund = RefundInput(
-            payment_id=self._start.payment_id,
-            refund_id=late_refund_id(self._start.payment_id),
-            reason=PAID_TOO_LATE,
-        )
-        return RefundActivities.refund_payment, refund
+            expired = CancelPaymentInput(payment_id=payment_id, at=workflow.now())
+            return PaymentCancelActivities.cancel_payment, expired
+        if step is PaymentStep.REFUND:
+            refund_id = late_refund_id(payment_id)
+            refund = RefundInput(payment_id=payment_id, refund_id=refund_id, reason=PAID_TOO_LATE)
+            return RefundActivities.refund_payment, refund
+        return PaymentActivities.refresh_payment, RefreshPaymentInput(payment_id=payment_id)
 
     async def _park(self, step: PaymentStep, error: ActivityError) -> None:
         now, known = workflow.now(), self._parked
@@ -161,7 +159,7 @@ class PaymentSteps:
         workflow.logger.error("step parked", extra={"step": step, "code": self._parked.code})
         state = await workflow.execute_activity_method(
             PaymentRowActivities.park_payment,
-            self.order(parked=(self._parked,)),
+            ParkPaymentInput(payment_id=self._start.payment_id, parked=(self._parked,)),
             **RECORD,
             summary=f"park {step}",
         )

@@ -4,29 +4,23 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.subscriptions.commands import SubscriptionCommandActivities as Commands
     from activities.subscriptions.subscriptions import SubscriptionRowActivities
     from domain.errors import NotFoundError
     from domain.subscriptions.events import command_event
     from domain.subscriptions.lifecycle import CommandKind
-    from domain.subscriptions.messages import (
-        ONLY_WHILE_ALIVE,
-        CommandAnswer,
-        StepKind,
-        SubscriptionCommand,
-        SubscriptionStart,
+    from domain.subscriptions.messages import SubscriptionCommand
+    from domain.subscriptions.state import CommandAnswer, SubscriptionStart
+    from domain.subscriptions.steps import (
+        CreateInput,
+        OpenInput,
     )
     from workflows.activity_options import RECORD, STRIPE_COMMAND
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
     from workflows.mailbox import Mailbox
-    from workflows.subscriptions.state import Step, SubscriptionAggregate
+    from workflows.subscriptions.commands import CALLS
+    from workflows.subscriptions.state import SubscriptionAggregate
     from workflows.subscriptions.steps import SubscriptionSteps
-
-COMMANDS: dict[CommandKind, Step] = {
-    CommandKind.CANCEL_NOW: Commands.cancel_subscription,
-    CommandKind.CHANGE_PAYMENT_METHOD: Commands.change_payment_method,
-}
 
 
 class SubscriptionHandlers:
@@ -47,17 +41,17 @@ class SubscriptionHandlers:
         """Write the row, and owe the subscription's creation unless that was done before."""
         if self._aggregate.state is not None:
             return
-        order = self._aggregate.order(request=self._start.request)
+        request, subscription_id = self._start.request, self._start.subscription_id
         row = await workflow.execute_activity_method(
             SubscriptionRowActivities.open_subscription,
-            order,
+            OpenInput(subscription_id=subscription_id, request=request),
             **RECORD,
             summary="write the row",
         )
         self._aggregate.load(row)
         is_new = row is not None and row.stripe_subscription_id is None
-        if is_new and self._start.request is not None and not self._aggregate.is_over():
-            self._aggregate.owed.add(StepKind.CREATE, order)
+        if is_new and request is not None and not self._aggregate.is_over():
+            self._aggregate.owed.add(CreateInput(**self._aggregate.facts(), request=request))
 
     async def handle_next(self) -> bool:
         """Take one thing out and deal with it.
@@ -110,23 +104,21 @@ class SubscriptionHandlers:
             return None
         except ActivityError as error:
             # Reason: payment retries that were stopped for a cancel go on if there is none.
-            aggregate.owed.add(StepKind.SYNC, aggregate.order())
+            aggregate.owed.add(aggregate.sync())
             return _answer_of(error)
         await self._follow_up(command, charged)
         return CommandAnswer(state=aggregate.carried())
 
     async def _perform(self, command: SubscriptionCommand) -> None:
-        is_cancel = command.kind is CommandKind.CANCEL_NOW
-        order = self._aggregate.order(command=command, notes=(command_event(command),))
-        if is_cancel:
-            kept = tuple(step for step in order.parked if step.kind not in ONLY_WHILE_ALIVE)
-            order = order.model_copy(update={"parked": kept})
+        call = CALLS[command.kind]
+        facts = {**self._aggregate.facts(), "events": (command_event(command),)}
+        step_input = call.make_input(command, facts)
         result = await run_interruptible(
-            COMMANDS[command.kind],
-            order,
+            call.activity,
+            step_input,
             STRIPE_COMMAND,
-            order.summary,
-            lambda: not is_cancel and self._mailbox.has_cancel(),
+            step_input.summary,
+            lambda: not command.is_cancel and self._mailbox.has_cancel(),
         )
         await self._aggregate.apply(result)
 
@@ -138,11 +130,11 @@ class SubscriptionHandlers:
         is_made = aggregate.state is not None and aggregate.state.stripe_subscription_id is not None
         if command.kind is CommandKind.CANCEL_NOW and is_made:
             # Reason: what was charged while the cancel was waiting is paid back.
-            order = aggregate.order(
+            again = aggregate.sync(
                 refunds_all=self._steps.is_canceled_while_created,
                 refund_stripe_invoice_ids=tuple(sorted(charged)),
             )
-            aggregate.owed.add(StepKind.SYNC, order)
+            aggregate.owed.add(again)
 
 
 def _answer_of(error: ActivityError) -> CommandAnswer:

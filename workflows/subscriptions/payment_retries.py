@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
         RetryReport,
         RetryStart,
     )
-    from domain.subscriptions.messages import SyncResult
+    from domain.subscriptions.state import SyncResult
     from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
     from workflows.search_attributes import starting_attributes
 

@@ -13,16 +13,22 @@ with workflow.unsafe.imports_passed_through():
     from domain.payment_retries.policy import OlderInvoices
     from domain.subscriptions.events import parked_event
     from domain.subscriptions.lifecycle import FINAL, Effect, decide
-    from domain.subscriptions.messages import (
+    from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionCommand
+    from domain.subscriptions.state import (
         CommandAnswer,
-        NewSubscriptionEvent,
-        OwedStep,
-        StepKind,
-        SubscriptionCommand,
-        SubscriptionInput,
         SubscriptionStart,
         SubscriptionState,
         SyncResult,
+    )
+    from domain.subscriptions.steps import (
+        AnyStepInput,
+        CancelInput,
+        OwedStep,
+        ParkInput,
+        RefundPaymentsInput,
+        SyncInput,
+        VoidAllInput,
+        VoidInput,
     )
     from workflows.activity_options import RECORD
     from workflows.owed_steps import OwedSteps
@@ -32,7 +38,7 @@ with workflow.unsafe.imports_passed_through():
 # Reason: a payment retry that waits for a card ends with grace, too; it speaks first.
 AFTER_GRACE = timedelta(seconds=1)
 
-Step = Callable[[Any, SubscriptionInput], Coroutine[Any, Any, SyncResult]]
+Step = Callable[[Any, Any], Coroutine[Any, Any, SyncResult]]
 
 
 class SubscriptionAggregate:
@@ -54,23 +60,22 @@ class SubscriptionAggregate:
         self.recoveries = Recoveries(state.recoveries if state else {})
         self.owed = OwedSteps(state.owed if state else ())
 
-    def order(self, **what: Any) -> SubscriptionInput:
-        """Write an order for an activity, on this workflow's time."""
-        return SubscriptionInput(
-            subscription_id=self._subscription_id,
-            at=workflow.now(),
-            parked=self.owed.parked(),
-            **what,
-        )
-
-    def order_of(self, step: OwedStep) -> SubscriptionInput:
-        """Write the order of an owed step, on this workflow's time."""
-        changes = {
+    def facts(self) -> dict[str, Any]:
+        """Return what every activity's input has, on this workflow's time."""
+        return {
+            "subscription_id": self._subscription_id,
             "at": workflow.now(),
-            "is_repeated": step.try_count > 0,
             "parked": self.owed.parked(),
         }
-        return step.order.model_copy(update=changes)
+
+    def sync(self, **reasons: Any) -> SyncInput:
+        """Return the input of a read from Stripe."""
+        return SyncInput(**self.facts(), **reasons)
+
+    def input_of(self, step: OwedStep) -> AnyStepInput:
+        """Return the input of an owed step, on this workflow's time."""
+        changes = {**self.facts(), "is_repeated": step.try_count > 0}
+        return step.input.model_copy(update=changes)
 
     async def apply(self, result: SyncResult) -> None:
         """Follow where a look at Stripe leads."""
@@ -81,12 +86,12 @@ class SubscriptionAggregate:
         else:
             await self._follow_debts(result)
         if Effect.CANCEL_AT_STRIPE in result.effects:
-            self.owed.add(StepKind.CANCEL_AT_STRIPE, self.order())
+            self.owed.add(CancelInput(**self.facts()))
         if result.has_open_invoices:
-            self.owed.add(StepKind.VOID_ALL, self.order())
+            self.owed.add(VoidAllInput(**self.facts()))
         if result.refund_payment_ids:
-            order = self.order(payment_ids=result.refund_payment_ids)
-            self.owed.add(StepKind.REFUND, order)
+            payment_ids = result.refund_payment_ids
+            self.owed.add(RefundPaymentsInput(**self.facts(), payment_ids=payment_ids))
         status = self.state.subscription_status
         if before is None or before.subscription_status is not status:
             workflow.upsert_search_attributes([STATUS.value_set(status)])
@@ -96,12 +101,16 @@ class SubscriptionAggregate:
         """Show a step that could not be taken, and owe it."""
         is_new = step.parked is None
         parked = self.owed.park(step, error, workflow.now())
-        notes: tuple[NewSubscriptionEvent, ...] = (
+        events: tuple[NewSubscriptionEvent, ...] = (
             (parked_event(parked, workflow.now()),) if is_new else ()
         )
         self.state = await workflow.execute_activity_method(
             SubscriptionRowActivities.park_subscription,
-            self.order(notes=notes),
+            ParkInput(
+                subscription_id=self._subscription_id,
+                parked=self.owed.parked(),
+                events=events,
+            ),
             **RECORD,
             summary=f"park {step.kind}",
         )
@@ -153,8 +162,7 @@ class SubscriptionAggregate:
         owed = result.owed_stripe_invoice_ids
         is_void = result.policy.policy.older_invoices is OlderInvoices.VOID
         if owed and is_void and result.has_newer_settled:
-            order = self.order(void_stripe_invoice_ids=owed)
-            self.owed.add(StepKind.VOID_OLDER, order)
+            self.owed.add(VoidInput(**self.facts(), stripe_invoice_ids=owed))
         await self.recoveries.align(result, self.owed.given_up_invoice_ids())
 
     def _show(self) -> None:

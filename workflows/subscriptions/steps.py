@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.subscriptions import SubscriptionActivities
     from domain.payment_retries.messages import RetryReport
     from domain.subscriptions.events import grace_end_event, report_events
-    from domain.subscriptions.messages import OwedStep, StepKind
+    from domain.subscriptions.steps import LastResortInput, OwedStep, StepKind
     from workflows.activity_options import STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.mailbox import Mailbox
@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
 STEPS: dict[StepKind, Step] = {
     StepKind.CREATE: SubscriptionActivities.create_subscription,
     StepKind.SYNC: SubscriptionActivities.refresh_subscription,
-    StepKind.LAST_RESORT: LastResortActivities.carry_out_last_resort,
+    StepKind.LAST_RESORT: LastResortActivities.execute_last_resort,
     StepKind.VOID_OLDER: LastResortActivities.void_invoices,
     StepKind.VOID_ALL: LastResortActivities.void_all_invoices,
     StepKind.CANCEL_AT_STRIPE: SubscriptionCommandActivities.cancel_subscription,
@@ -63,25 +63,28 @@ class SubscriptionSteps:
         """Take in what a payment retry tells, and owe what it asks."""
         aggregate = self._aggregate
         aggregate.recoveries.on_report(report)
-        notes = report_events(report)
+        events = report_events(report)
         if report.last_resort is not None:
-            order = aggregate.order(notes=notes, last_resort=report.last_resort)
-            aggregate.owed.add(StepKind.LAST_RESORT, order)
-        elif notes or not aggregate.is_over():
-            aggregate.owed.add(StepKind.SYNC, aggregate.order(notes=notes))
+            last_resort = LastResortInput(
+                **aggregate.facts(),
+                events=events,
+                request=report.last_resort,
+            )
+            aggregate.owed.add(last_resort)
+        elif events or not aggregate.is_over():
+            aggregate.owed.add(aggregate.sync(events=events))
 
     def on_hints(self, hint_ids: tuple[str, ...]) -> None:
         """Owe one look at Stripe, however many hints there are; without a row they are nobody's."""
         if self._aggregate.state is not None:
-            order = self._aggregate.order(hint_ids=hint_ids)
-            self._aggregate.owed.add(StepKind.SYNC, order)
+            self._aggregate.owed.add(self._aggregate.sync(hint_ids=hint_ids))
 
     def on_grace_end(self) -> None:
         """Owe the record that access has ended."""
         ended_at = self._aggregate.untold_grace_end() or workflow.now()
         self._aggregate.grace_told = ended_at
-        order = self._aggregate.order(notes=(grace_end_event(ended_at),))
-        self._aggregate.owed.add(StepKind.SYNC, order)
+        events = (grace_end_event(ended_at),)
+        self._aggregate.owed.add(self._aggregate.sync(events=events))
 
     async def _run(
         self,
@@ -89,13 +92,13 @@ class SubscriptionSteps:
         options: ActivityOptions,
         is_interrupted: Callable[[], bool],
     ) -> None:
-        order = self._aggregate.order_of(step)
+        step_input = self._aggregate.input_of(step)
         try:
             result = await run_interruptible(
                 STEPS[step.kind],
-                order,
+                step_input,
                 options,
-                order.summary,
+                step_input.summary,
                 is_interrupted,
             )
         except StepInterruptedError:
@@ -106,7 +109,6 @@ class SubscriptionSteps:
             await self._aggregate.apply(result)
             if step.kind is StepKind.CANCEL_AT_STRIPE:
                 # Reason: it was made after its cancel had been answered.
-                again = self._aggregate.order(refunds_all=True)
-                self._aggregate.owed.add(StepKind.SYNC, again)
+                self._aggregate.owed.add(self._aggregate.sync(refunds_all=True))
         if step.kind is StepKind.CREATE:
             self.is_canceled_while_created = self._mailbox.has_cancel()

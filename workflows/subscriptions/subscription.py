@@ -7,12 +7,8 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain.payment_retries.messages import RetryReport
-    from domain.subscriptions.messages import (
-        CommandAnswer,
-        SubscriptionCommand,
-        SubscriptionStart,
-        SubscriptionState,
-    )
+    from domain.subscriptions.messages import SubscriptionCommand
+    from domain.subscriptions.state import CommandAnswer, SubscriptionStart, SubscriptionState
     from domain.workflow_names import REPORT
     from workflows.mailbox import Mailbox
     from workflows.subscriptions.handlers import SubscriptionHandlers
