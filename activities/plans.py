@@ -7,10 +7,10 @@ from temporalio import activity
 from adapters.stripe.catalog import StripeCatalog
 from database.plans.plans import PlanRepository
 from database.session import Sessions
-from domain.errors import InvalidInputError, NotFoundError
+from domain.errors import NotFoundError
 from domain.ids import derived_id, stripe_operation_workflow_id
 from domain.plans import PlanRequest
-from domain.stripe_operations import StripeOperation, StripeOperationResult
+from domain.stripe_operations import ChangePlan, CreatePlan, StripeOperation, StripeOperationResult
 from services.stripe_idempotency import post_once
 
 COLUMNS = {"features": "features_data", "limits": "limits_data"}
@@ -25,11 +25,11 @@ class CatalogActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def create_plan(self, errand: StripeOperation) -> StripeOperationResult:
+    async def create_plan(self, operation: CreatePlan) -> StripeOperationResult:
         """Make product and price at Stripe, then the plan here.
 
         Args:
-            errand: With the whole plan; its resource id becomes the row's.
+            operation: With the whole plan; its resource id becomes the row's.
 
         Returns:
             The plan's row.
@@ -38,20 +38,20 @@ class CatalogActivities:
             ConflictError: Another plan has this code.
             ApplicationError: Stripe refused, or is down.
         """
-        plan, key = _plan(errand), stripe_operation_workflow_id(errand.errand_id)
-        product_id = await self._product(errand, plan, key)
-        price_id = await self._price(product_id, errand, plan, key)
+        plan, key = operation.plan, stripe_operation_workflow_id(operation.operation_id)
+        product_id = await self._product(operation, plan, key)
+        price_id = await self._price(product_id, operation, plan, key)
         ids = {"stripe_product_id": product_id, "stripe_price_id": price_id}
         async with self._sessions.begin() as session:
-            await PlanRepository(session).put(errand.resource_id, _values(plan) | ids)
-        return StripeOperationResult(resource_id=errand.resource_id)
+            await PlanRepository(session).put(operation.resource_id, _values(plan) | ids)
+        return StripeOperationResult(resource_id=operation.resource_id)
 
     @activity.defn
-    async def change_plan(self, errand: StripeOperation) -> StripeOperationResult:
+    async def change_plan(self, operation: ChangePlan) -> StripeOperationResult:
         """Change a plan; another amount is another price, and subscriptions keep the one they have.
 
         Args:
-            errand: With what is to change.
+            operation: With what is to change.
 
         Returns:
             The plan's row.
@@ -59,9 +59,9 @@ class CatalogActivities:
         Raises:
             ApplicationError: There is no such plan, Stripe refused, or is down.
         """
-        change, key = _plan(errand), stripe_operation_workflow_id(errand.errand_id)
+        change, key = operation.plan, stripe_operation_workflow_id(operation.operation_id)
         async with self._sessions() as session:
-            row = await PlanRepository(session).get(errand.resource_id)
+            row = await PlanRepository(session).get(operation.resource_id)
         if row is None:
             raise NotFoundError("there is no such plan")
         values = _values(change)
@@ -73,44 +73,44 @@ class CatalogActivities:
             key = f"{key}:{derived_id(*whole.model_dump().values())}"
             values["stripe_price_id"] = await self._price(
                 row.stripe_product_id,
-                errand,
+                operation,
                 whole,
                 key,
             )
         async with self._sessions.begin() as session:
-            await PlanRepository(session).change(errand.resource_id, values)
-        return StripeOperationResult(resource_id=errand.resource_id)
+            await PlanRepository(session).change(operation.resource_id, values)
+        return StripeOperationResult(resource_id=operation.resource_id)
 
-    async def _product(self, errand: StripeOperation, plan: PlanRequest, key: str) -> str:
+    async def _product(self, operation: StripeOperation, plan: PlanRequest, key: str) -> str:
         async def post(numbered: str) -> str:
             return await self._catalog.create_product(
-                errand.resource_id,
+                operation.resource_id,
                 plan.name or "",
                 numbered,
             )
 
         async def find() -> str | None:
-            return await self._catalog.find_product(errand.resource_id)
+            return await self._catalog.find_product(operation.resource_id)
 
         return await post_once(f"{key}:product", post, find)
 
     async def _price(
         self,
         stripe_product_id: str,
-        errand: StripeOperation,
+        operation: StripeOperation,
         plan: PlanRequest,
         key: str,
     ) -> str:
         async def post(numbered: str) -> str:
             return await self._catalog.create_price(
                 stripe_product_id,
-                errand.errand_id,
+                operation.operation_id,
                 plan,
                 numbered,
             )
 
         async def find() -> str | None:
-            return await self._catalog.find_price(stripe_product_id, errand.errand_id)
+            return await self._catalog.find_price(stripe_product_id, operation.operation_id)
 
         return await post_once(f"{key}:price", post, find)
 
@@ -123,12 +123,6 @@ class CatalogActivities:
             return await self._catalog.product_name(stripe_product_id) == name or None
 
         await post_once(key, post, find)
-
-
-def _plan(errand: StripeOperation) -> PlanRequest:
-    if errand.plan is None:
-        raise InvalidInputError("this errand needs a plan")
-    return errand.plan
 
 
 def _values(plan: PlanRequest) -> dict[str, Any]:

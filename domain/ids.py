@@ -31,9 +31,9 @@ def payment_retry_workflow_id(stripe_invoice_id: str) -> str:
     return f"payment-retry-{stripe_invoice_id}"
 
 
-def stripe_operation_workflow_id(errand_id: UUID | str) -> str:
+def stripe_operation_workflow_id(operation_id: UUID | str) -> str:
     """Return the id of one of Stripe's small jobs."""
-    return f"stripe-errand-{errand_id}"
+    return f"stripe-operation-{operation_id}"
 
 
 def payment_workflow_id(payment_id: UUID | str) -> str:

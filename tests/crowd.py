@@ -19,7 +19,7 @@ from database.subscriptions.models import Subscription
 from domain.ids import subscription_workflow_id
 from domain.payment_retries.policy import RetryPolicy
 from domain.plans import PlanRequest
-from domain.stripe_operations import StripeOperationKind
+from domain.stripe_operations import AttachPaymentMethod, CreatePlan
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.state import SubscriptionStart
 from domain.workflow_names import BILLING
@@ -95,7 +95,7 @@ class Crowd:
             limits={},
             retry_policy=name,
         )
-        made = await self.world.errand(StripeOperationKind.CREATE_PLAN, plan=plan)
+        made = await self.world.operate(CreatePlan, plan=plan)
         async with self.world.sessions() as session:
             row = await session.get_one(Plan, made.resource_id)
 
@@ -205,8 +205,8 @@ class Crowd:
         }
 
     async def _add_card(self, member: Member) -> None:
-        made = await self.world.errand(
-            StripeOperationKind.ATTACH_PAYMENT_METHOD,
+        made = await self.world.operate(
+            AttachPaymentMethod,
             user_id=member.user_id,
             stripe_payment_method_id=await self.world.card(*member.script),
             is_default=True,

@@ -13,7 +13,7 @@ from database.payments.payments import PaymentRepository
 from domain.ids import payment_workflow_id
 from domain.payments.messages import PaymentRequest, PaymentStart, PaymentState, RefundInput
 from domain.payments.rules import PaymentStatus
-from domain.stripe_operations import StripeOperationKind
+from domain.stripe_operations import AttachPaymentMethod
 from domain.workflow_names import BILLING
 from services.payments.commands import PaymentCommands
 from tests.world import World
@@ -79,8 +79,8 @@ async def start_paying(world: World, *script: str, rotate_after: int = 1_500) ->
     user_id, payer = uuid4(), Payer(world, uuid4())
     async with world.sessions.begin() as session:
         await UserRepository(session).add(user_id, f"{user_id.hex}@example.com")
-    attached = await world.errand(
-        StripeOperationKind.ATTACH_PAYMENT_METHOD,
+    attached = await world.operate(
+        AttachPaymentMethod,
         user_id=user_id,
         stripe_payment_method_id=await world.card(*script),
     )

@@ -36,7 +36,12 @@ from domain.ids import (
 )
 from domain.payment_retries.policy import RetryPolicy
 from domain.plans import PlanRequest
-from domain.stripe_operations import StripeOperation, StripeOperationKind, StripeOperationResult
+from domain.stripe_operations import (
+    AttachPaymentMethod,
+    CreatePlan,
+    StripeOperation,
+    StripeOperationResult,
+)
 from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionCommand, SubscriptionRequest
 from domain.subscriptions.state import SubscriptionStart, SubscriptionState
@@ -45,7 +50,7 @@ from tests.checked import settle
 from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.search_attributes import NAMES
-from workflows.stripe_operation import StripeErrandWorkflow
+from workflows.stripe_operation import StripeOperationWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 DAY = timedelta(days=1)
@@ -126,8 +131,8 @@ class Customer:
 
     async def add_card(self, *script: str) -> str:
         """Attach a card as the new default, and return Stripe's id."""
-        result = await self.world.errand(
-            StripeOperationKind.ATTACH_PAYMENT_METHOD,
+        result = await self.world.operate(
+            AttachPaymentMethod,
             user_id=self.user_id,
             stripe_payment_method_id=await self.world.card(*script),
             is_default=True,
@@ -164,13 +169,13 @@ class World:
         reply = await self.http.post("/_sandbox/payment-methods", json=body)
         return str(reply.json()["id"])
 
-    async def errand(self, kind: StripeOperationKind, **what: Any) -> StripeOperationResult:
-        errand = StripeOperation(errand_id=uuid4(), kind=kind, **{"resource_id": uuid4(), **what})
+    async def operate(self, kind: type[StripeOperation], **what: Any) -> StripeOperationResult:
+        operation: Any = kind(operation_id=uuid4(), **{"resource_id": uuid4(), **what})
         with self.env.auto_time_skipping_disabled():
             return await self.env.client.execute_workflow(
-                StripeErrandWorkflow.run,
-                errand,
-                id=stripe_operation_workflow_id(errand.errand_id),
+                StripeOperationWorkflow.run,
+                operation,
+                id=stripe_operation_workflow_id(operation.operation_id),
                 task_queue=BILLING,
             )
 
@@ -184,7 +189,7 @@ class World:
             name = f"policy-{user_id.hex}"
             await RetryPolicyRepository(session).put(name, policy or RetryPolicy())
         customer = Customer(self, user_id, subscription_id)
-        made = await self.errand(StripeOperationKind.CREATE_PLAN, plan=_plan(name, **plan))
+        made = await self.operate(CreatePlan, plan=_plan(name, **plan))
         if script:
             await customer.add_card(*script)
         async with self.sessions() as session:

@@ -4,7 +4,7 @@ from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
-from workflows.stripe_operation import StripeErrandWorkflow
+from workflows.stripe_operation import StripeOperationWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 # A workflow that is not here does not run, and its histories are not replayed.
@@ -12,7 +12,7 @@ WORKFLOWS: tuple[type, ...] = (
     SubscriptionWorkflow,
     PaymentRetryWorkflow,
     PaymentWorkflow,
-    StripeErrandWorkflow,
+    StripeOperationWorkflow,
     AgentRunWorkflow,
     IngestDocumentWorkflow,
 )

@@ -1,4 +1,4 @@
-"""Stripe's small jobs: short, awaited by the API, and safe to start again."""
+"""Runs one short request to Stripe that the API waits for; safe to start again."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -10,13 +10,17 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payment_methods import CardActivities, SetupIntentActivities
     from activities.plans import CatalogActivities
     from domain.payment_retries.messages import RetryCommandKind
-    from domain.stripe_operations import StripeOperation, StripeOperationKind, StripeOperationResult
+    from domain.stripe_operations import (
+        AnyStripeOperation,
+        StripeOperationKind,
+        StripeOperationResult,
+    )
     from workflows.activity_options import STRIPE_COMMAND
     from workflows.subscriptions.payment_retries import tell_payment_retry
 
-Job = Callable[[Any, StripeOperation], Coroutine[Any, Any, StripeOperationResult]]
+Operation = Callable[[Any, Any], Coroutine[Any, Any, StripeOperationResult]]
 
-_ACTIVITIES: dict[StripeOperationKind, Job] = {
+_ACTIVITIES: dict[StripeOperationKind, Operation] = {
     StripeOperationKind.ATTACH_PAYMENT_METHOD: CardActivities.attach_payment_method,
     StripeOperationKind.SET_DEFAULT_PAYMENT_METHOD: CardActivities.set_default_payment_method,
     StripeOperationKind.DETACH_PAYMENT_METHOD: CardActivities.detach_payment_method,
@@ -27,25 +31,25 @@ _ACTIVITIES: dict[StripeOperationKind, Job] = {
 }
 
 
-@workflow.defn(name="StripeErrandWorkflow")
-class StripeErrandWorkflow:
-    """One execution per job; its id is `stripe-errand-{errand_id}`."""
+@workflow.defn(name="StripeOperationWorkflow")
+class StripeOperationWorkflow:
+    """One execution per operation; its id is `stripe-operation-{operation_id}`."""
 
     @workflow.run
-    async def run(self, errand: StripeOperation) -> StripeOperationResult:
-        """Do the job, then offer a new default card to every payment retry of its owner.
+    async def run(self, operation: AnyStripeOperation) -> StripeOperationResult:
+        """Run its activity, then offer a new default card to every payment retry of its owner.
 
         Args:
-            errand: What to do; its id makes Stripe's idempotency keys.
+            operation: What to do; its id makes Stripe's idempotency keys.
 
         Returns:
             The row that was made or changed.
         """
         result = await workflow.execute_activity_method(
-            _ACTIVITIES[errand.kind],
-            errand,
+            _ACTIVITIES[operation.kind],
+            operation,
             **STRIPE_COMMAND,
-            summary=errand.kind,
+            summary=operation.kind,
         )
         for stripe_invoice_id in result.retried_stripe_invoice_ids:
             await tell_payment_retry(

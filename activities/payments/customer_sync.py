@@ -7,8 +7,7 @@ from database.accounts.users import UserRepository
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.webhooks.webhook_events import WebhookEventRepository
-from domain.errors import InvalidInputError
-from domain.stripe_operations import StripeOperation, StripeOperationResult
+from domain.stripe_operations import StripeOperationResult, SyncCustomer
 from domain.webhooks.events import new_default_card
 from services.payment_retries.card_offers import CardOffers
 
@@ -27,11 +26,11 @@ class CustomerSyncActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def sync_customer(self, errand: StripeOperation) -> StripeOperationResult:
+    async def sync_customer(self, operation: SyncCustomer) -> StripeOperationResult:
         """Follow what was changed of a customer at Stripe: cards, the default card, deletion.
 
         Args:
-            errand: With the user, their customer, and the events that told of it.
+            operation: With the user, their customer, and the events that told of it.
 
         Returns:
             The payment retries to which a new default card is offered.
@@ -39,12 +38,10 @@ class CustomerSyncActivities:
         Raises:
             ApplicationError: Stripe is down.
         """
-        user_id, customer_id = errand.user_id, errand.stripe_customer_id
-        if user_id is None or customer_id is None:
-            raise InvalidInputError("this operation needs a user and a customer")
+        user_id, customer_id = operation.user_id, operation.stripe_customer_id
         async with self._sessions.begin() as session:
             count = await UserRepository(session).begin_customer_sync(user_id)
-            bodies = await WebhookEventRepository(session).bodies_of(errand.stripe_event_ids)
+            bodies = await WebhookEventRepository(session).bodies_of(operation.stripe_event_ids)
         # Reason: Stripe answers for deleted customers too; a 404 says that the key is another
         # account's, and forgets nobody's cards.
         seen = await self._customers.read(customer_id)
@@ -60,7 +57,7 @@ class CustomerSyncActivities:
         if seen.default_card_id is not None and seen.default_card_id in told:
             offered = await self._offers.offer_if_new(customer_id, seen.default_card_id)
         return StripeOperationResult(
-            resource_id=errand.resource_id,
+            resource_id=operation.resource_id,
             stripe_payment_method_id=seen.default_card_id,
             retried_stripe_invoice_ids=offered,
         )

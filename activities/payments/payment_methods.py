@@ -1,7 +1,5 @@
 """Stripe's small jobs about cards: attach, default, detach."""
 
-from uuid import UUID
-
 from temporalio import activity
 
 from adapters.stripe.cards import StripeCards
@@ -11,13 +9,19 @@ from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from domain.errors import (
     ConflictError,
-    InvalidInputError,
     NotFoundError,
     ProviderRejectedError,
 )
 from domain.ids import stripe_operation_workflow_id
 from domain.payments.snapshots import CardSnapshot
-from domain.stripe_operations import StripeOperation, StripeOperationResult
+from domain.stripe_operations import (
+    AttachPaymentMethod,
+    CreateSetupIntent,
+    DetachPaymentMethod,
+    SetDefaultPaymentMethod,
+    StripeOperation,
+    StripeOperationResult,
+)
 from services.payment_retries.card_offers import CardOffers
 from services.payments.customers import StripeCustomerOf
 from services.stripe_idempotency import post_once
@@ -39,11 +43,11 @@ class CardActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def attach_payment_method(self, errand: StripeOperation) -> StripeOperationResult:
+    async def attach_payment_method(self, operation: AttachPaymentMethod) -> StripeOperationResult:
         """Attach a card to the user's customer, and make it the default if asked.
 
         Args:
-            errand: With the card; its resource id becomes the row's.
+            operation: With the card; its resource id becomes the row's.
 
         Returns:
             The card's row, and the payment retries to which a new default card is offered.
@@ -51,22 +55,21 @@ class CardActivities:
         Raises:
             ApplicationError: Stripe refused the card, or is down.
         """
-        user_id, card_id = _user_and_card(errand)
-        owner = StripeCustomerOf(user_id, self._customers, self._sessions)
+        owner = StripeCustomerOf(operation.user_id, self._customers, self._sessions)
 
         async def attach(stripe_customer_id: str) -> tuple[str, CardSnapshot]:
-            return stripe_customer_id, await self._attach(errand, card_id, stripe_customer_id)
+            return stripe_customer_id, await self._attach(operation, stripe_customer_id)
 
         customer_id, card = await owner.use(attach)
         card_id = card.stripe_payment_method_id
         offered: tuple[str, ...] = ()
-        if errand.is_default:
-            offered = await self._make_default(errand, customer_id, card_id)
+        if operation.is_default:
+            offered = await self._make_default(operation, customer_id, card_id)
         async with self._sessions.begin() as session:
             methods = PaymentMethodRepository(session)
-            row_id = await methods.put(errand.resource_id, user_id, card)
-            if errand.is_default:
-                await methods.make_default(row_id, user_id)
+            row_id = await methods.put(operation.resource_id, operation.user_id, card)
+            if operation.is_default:
+                await methods.make_default(row_id, operation.user_id)
         return StripeOperationResult(
             resource_id=row_id,
             stripe_payment_method_id=card_id,
@@ -74,11 +77,13 @@ class CardActivities:
         )
 
     @activity.defn
-    async def set_default_payment_method(self, errand: StripeOperation) -> StripeOperationResult:
+    async def set_default_payment_method(
+        self, operation: SetDefaultPaymentMethod
+    ) -> StripeOperationResult:
         """Make a card the default of its owner, at Stripe first.
 
         Args:
-            errand: With the card.
+            operation: With the card.
 
         Returns:
             The card's row, and the payment retries to which it is offered.
@@ -86,23 +91,23 @@ class CardActivities:
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        user_id, card_id = _user_and_card(errand)
+        user_id, card_id = operation.user_id, operation.stripe_payment_method_id
         customer_id = await StripeCustomerOf(user_id, self._customers, self._sessions).ensure()
-        offered = await self._make_default(errand, customer_id, card_id)
+        offered = await self._make_default(operation, customer_id, card_id)
         async with self._sessions.begin() as session:
-            await PaymentMethodRepository(session).make_default(errand.resource_id, user_id)
+            await PaymentMethodRepository(session).make_default(operation.resource_id, user_id)
         return StripeOperationResult(
-            resource_id=errand.resource_id,
+            resource_id=operation.resource_id,
             stripe_payment_method_id=card_id,
             retried_stripe_invoice_ids=offered,
         )
 
     @activity.defn
-    async def detach_payment_method(self, errand: StripeOperation) -> StripeOperationResult:
+    async def detach_payment_method(self, operation: DetachPaymentMethod) -> StripeOperationResult:
         """Detach a card, at Stripe first.
 
         Args:
-            errand: With the card.
+            operation: With the card.
 
         Returns:
             The card's row.
@@ -110,7 +115,7 @@ class CardActivities:
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        _, card_id = _user_and_card(errand)
+        card_id = operation.stripe_payment_method_id
 
         async def post(key: str) -> bool:
             await self._cards.detach(card_id, key)
@@ -120,20 +125,21 @@ class CardActivities:
             return await self._cards.is_detached(card_id) or None
 
         try:
-            await post_once(f"{stripe_operation_workflow_id(errand.errand_id)}:detach", post, find)
+            await post_once(_key(operation, "detach"), post, find)
         except (NotFoundError, ProviderRejectedError):
             if not await self._cards.is_detached(card_id):
                 raise
         async with self._sessions.begin() as session:
-            await PaymentMethodRepository(session).detach(errand.resource_id)
-        return StripeOperationResult(resource_id=errand.resource_id)
+            await PaymentMethodRepository(session).detach(operation.resource_id)
+        return StripeOperationResult(resource_id=operation.resource_id)
 
     async def _attach(
         self,
-        errand: StripeOperation,
-        card_id: str,
+        operation: AttachPaymentMethod,
         stripe_customer_id: str,
     ) -> CardSnapshot:
+        card_id = operation.stripe_payment_method_id
+
         async def post(key: str) -> CardSnapshot:
             return await self._cards.attach(card_id, stripe_customer_id, key)
 
@@ -143,9 +149,8 @@ class CardActivities:
             except (ConflictError, NotFoundError):
                 return None
 
-        key = f"{stripe_operation_workflow_id(errand.errand_id)}:attach:{stripe_customer_id}"
         try:
-            return await post_once(key, post, find)
+            return await post_once(_key(operation, "attach", stripe_customer_id), post, find)
         except (NotFoundError, ProviderRejectedError) as error:
             if isinstance(error, NotFoundError) and error.details.get("param") == "customer":
                 raise
@@ -154,7 +159,7 @@ class CardActivities:
 
     async def _make_default(
         self,
-        errand: StripeOperation,
+        operation: StripeOperation,
         customer_id: str,
         card_id: str,
     ) -> tuple[str, ...]:
@@ -169,7 +174,7 @@ class CardActivities:
 
         offered = await self._offers.offer(customer_id, card_id)
         try:
-            await post_once(f"{stripe_operation_workflow_id(errand.errand_id)}:default", post, find)
+            await post_once(_key(operation, "default"), post, find)
         except (NotFoundError, ProviderRejectedError):
             await self._offers.withdraw(offered, card_id)
             # Reason: says what it is if it is not theirs; else Stripe's own words count.
@@ -178,10 +183,8 @@ class CardActivities:
         return offered
 
 
-def _user_and_card(errand: StripeOperation) -> tuple[UUID, str]:
-    if errand.user_id is None or errand.stripe_payment_method_id is None:
-        raise InvalidInputError("this operation needs a user and a card")
-    return errand.user_id, errand.stripe_payment_method_id
+def _key(operation: StripeOperation, *parts: str) -> str:
+    return ":".join([stripe_operation_workflow_id(operation.operation_id), *parts])
 
 
 class SetupIntentActivities:
@@ -198,11 +201,11 @@ class SetupIntentActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def create_setup_intent(self, errand: StripeOperation) -> StripeOperationResult:
+    async def create_setup_intent(self, operation: CreateSetupIntent) -> StripeOperationResult:
         """Prepare the saving of a card in a browser.
 
         Args:
-            errand: With the user.
+            operation: With the user.
 
         Returns:
             The set-up intent's id; a history must not hold its secret.
@@ -210,26 +213,24 @@ class SetupIntentActivities:
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        if errand.user_id is None:
-            raise InvalidInputError("a set-up needs a user")
-        owner = StripeCustomerOf(errand.user_id, self._customers, self._sessions)
+        owner = StripeCustomerOf(operation.user_id, self._customers, self._sessions)
 
         async def create(stripe_customer_id: str) -> str:
             async def post(key: str) -> str:
                 return await self._setup_intents.create(
                     stripe_customer_id,
-                    errand.errand_id,
+                    operation.operation_id,
                     key,
                 )
 
             async def find() -> str | None:
                 return await self._setup_intents.find(
                     stripe_customer_id,
-                    errand.errand_id,
+                    operation.operation_id,
                 )
 
-            key = f"{stripe_operation_workflow_id(errand.errand_id)}:setup:{stripe_customer_id}"
+            key = _key(operation, "setup", stripe_customer_id)
             return await post_once(key, post, find)
 
         made = await owner.use(create)
-        return StripeOperationResult(resource_id=errand.resource_id, stripe_setup_intent_id=made)
+        return StripeOperationResult(resource_id=operation.resource_id, stripe_setup_intent_id=made)

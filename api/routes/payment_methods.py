@@ -27,7 +27,12 @@ from api.starters.stripe_operations import run_operation
 from database.payments.models import PaymentMethod
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
-from domain.stripe_operations import StripeOperation, StripeOperationKind
+from domain.stripe_operations import (
+    AttachPaymentMethod,
+    CreateSetupIntent,
+    DetachPaymentMethod,
+    SetDefaultPaymentMethod,
+)
 
 
 class CardConvertor(StringConvertor):
@@ -57,15 +62,14 @@ async def attach_payment_method(
     user_id = await acting_for(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> PaymentMethodOut:
-        errand = StripeOperation(
-            errand_id=claim.resource_id,
-            kind=StripeOperationKind.ATTACH_PAYMENT_METHOD,
+        operation = AttachPaymentMethod(
+            operation_id=claim.resource_id,
             resource_id=claim.resource_id,
             user_id=user_id,
             stripe_payment_method_id=body.stripe_payment_method_id,
             is_default=body.is_default,
         )
-        done = await run_operation(temporal, errand, "attach a card")
+        done = await run_operation(temporal, operation, "attach a card", user_id)
         row = await _read(sessions, done.resource_id, user_id)
         return PaymentMethodOut.model_validate(row)
 
@@ -90,13 +94,12 @@ async def create_setup_intent(
     user_id = await acting_for(sessions, caller, body.user_id if body else None)
 
     async def work(claim: Claim) -> SetupIntentOut:
-        errand = StripeOperation(
-            errand_id=claim.resource_id,
-            kind=StripeOperationKind.CREATE_SETUP_INTENT,
+        operation = CreateSetupIntent(
+            operation_id=claim.resource_id,
             resource_id=claim.resource_id,
             user_id=user_id,
         )
-        done = await run_operation(temporal, errand, "prepare taking a card")
+        done = await run_operation(temporal, operation, "prepare taking a card", user_id)
         # Reason: read at Stripe, so that the secret is in no history.
         secret = await setup_intents.client_secret(done.stripe_setup_intent_id or "")
         return SetupIntentOut(setup_intent_id=done.resource_id, client_secret=secret)
@@ -131,8 +134,12 @@ async def detach_payment_method(
 ) -> None:
     """Detach a card."""
     row = await _read(sessions, payment_method_id, caller.scope)
-    errand = _about(row, uuid4(), StripeOperationKind.DETACH_PAYMENT_METHOD)
-    await run_operation(temporal, errand, "detach a card")
+    operation = DetachPaymentMethod(
+        operation_id=uuid4(),
+        resource_id=row.payment_method_id,
+        stripe_payment_method_id=row.stripe_payment_method_id,
+    )
+    await run_operation(temporal, operation, "detach a card", row.user_id)
 
 
 @router.post(
@@ -151,23 +158,17 @@ async def make_default(
     row = await _read(sessions, payment_method_id, caller.scope)
 
     async def work(claim: Claim) -> PaymentMethodOut:
-        errand = _about(row, claim.command_id, StripeOperationKind.SET_DEFAULT_PAYMENT_METHOD)
-        await run_operation(temporal, errand, "make a card the default")
+        operation = SetDefaultPaymentMethod(
+            operation_id=claim.command_id,
+            resource_id=row.payment_method_id,
+            user_id=row.user_id,
+            stripe_payment_method_id=row.stripe_payment_method_id,
+        )
+        await run_operation(temporal, operation, "make a card the default", row.user_id)
         changed = await _read(sessions, payment_method_id, caller.scope)
         return PaymentMethodOut.model_validate(changed)
 
     return await once.run(caller.user_id, work)
-
-
-def _about(row: PaymentMethod, errand_id: UUID, kind: StripeOperationKind) -> StripeOperation:
-    return StripeOperation(
-        errand_id=errand_id,
-        kind=kind,
-        resource_id=row.payment_method_id,
-        user_id=row.user_id,
-        stripe_payment_method_id=row.stripe_payment_method_id,
-        is_default=kind is StripeOperationKind.SET_DEFAULT_PAYMENT_METHOD,
-    )
 
 
 async def _read(

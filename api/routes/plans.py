@@ -16,7 +16,7 @@ from database.plans.plans import PlanRepository
 from database.session import Sessions
 from domain.errors import ConflictError, InvalidInputError
 from domain.plans import PlanRequest
-from domain.stripe_operations import StripeOperation, StripeOperationKind
+from domain.stripe_operations import ChangePlan, CreatePlan
 
 router = ApiRouter(prefix="/plans", tags=["plans"])
 
@@ -65,13 +65,12 @@ async def create_plan(
             taken = await PlanRepository(session).get_by_code(body.code)
         if taken is not None and taken.plan_id != claim.resource_id:
             raise ConflictError("there is a plan with this code already", "plan_code_taken")
-        errand = StripeOperation(
-            errand_id=claim.resource_id,
-            kind=StripeOperationKind.CREATE_PLAN,
+        operation = CreatePlan(
+            operation_id=claim.resource_id,
             resource_id=claim.resource_id,
             plan=PlanRequest(**body.model_dump()),
         )
-        await run_operation(temporal, errand, f"make plan {body.code}")
+        await run_operation(temporal, operation, f"make plan {body.code}")
         return await _read(sessions, claim.resource_id)
 
     return await once.run(caller.user_id, work, status=201, location="plan_id")
@@ -89,13 +88,12 @@ async def change_plan(
     plan = await _read(sessions, plan_id)
     if body.retry_policy is not None:
         await _check_policy(sessions, body.retry_policy)
-    errand = StripeOperation(
-        errand_id=uuid4(),
-        kind=StripeOperationKind.CHANGE_PLAN,
+    operation = ChangePlan(
+        operation_id=uuid4(),
         resource_id=plan_id,
         plan=PlanRequest(**body.model_dump()),
     )
-    await run_operation(temporal, errand, f"change plan {plan.code}")
+    await run_operation(temporal, operation, f"change plan {plan.code}")
     return await _read(sessions, plan_id)
 
 

@@ -1,6 +1,7 @@
 """Runs one of the short requests to Stripe, and waits for its result."""
 
 import asyncio
+from uuid import UUID
 
 from temporalio.client import Client
 from temporalio.exceptions import TemporalError
@@ -9,32 +10,41 @@ from adapters.temporal.calls import CALL_TIMEOUT, PENDING, start_once
 from adapters.temporal.errors import from_temporal
 from domain.errors import OutcomePendingError
 from domain.ids import stripe_operation_workflow_id
-from domain.stripe_operations import StripeOperation, StripeOperationResult
+from domain.stripe_operations import AnyStripeOperation, StripeOperationResult
 from workflows.search_attributes import starting_attributes
-from workflows.stripe_operation import StripeErrandWorkflow
+from workflows.stripe_operation import StripeOperationWorkflow
 
 
 async def run_operation(
-    temporal: Client, errand: StripeOperation, summary: str
+    temporal: Client,
+    operation: AnyStripeOperation,
+    summary: str,
+    user_id: UUID | None = None,
 ) -> StripeOperationResult:
-    """Have one of Stripe's small jobs done, and wait for it.
+    """Run a short request to Stripe, and wait for its result.
+
+    Args:
+        temporal: Where it runs.
+        operation: What to do.
+        summary: For the Web UI.
+        user_id: For whom; None for what belongs to nobody.
 
     Raises:
-        OutcomePendingError: It takes longer than 5 s; it goes on.
+        OutcomePendingError: It takes longer than 5 s, and goes on.
         ApplicationError: Stripe refused it, or something is down.
     """
-    workflow_id = stripe_operation_workflow_id(errand.errand_id)
+    workflow_id = stripe_operation_workflow_id(operation.operation_id)
     try:
         async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
             await start_once(
                 temporal,
-                StripeErrandWorkflow.run,
-                errand,
+                StripeOperationWorkflow.run,
+                operation,
                 workflow_id=workflow_id,
                 summary=summary,
-                search_attributes=starting_attributes(user_id=errand.user_id),
+                search_attributes=starting_attributes(user_id=user_id),
             )
-            handle = temporal.get_workflow_handle_for(StripeErrandWorkflow.run, workflow_id)
+            handle = temporal.get_workflow_handle_for(StripeOperationWorkflow.run, workflow_id)
             return await handle.result(rpc_timeout=CALL_TIMEOUT)
     except TimeoutError as error:
         raise OutcomePendingError(PENDING) from error

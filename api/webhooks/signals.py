@@ -18,13 +18,13 @@ from domain.ids import (
     subscription_workflow_id,
 )
 from domain.payments.messages import PaymentStart
-from domain.stripe_operations import StripeOperation, StripeOperationKind
+from domain.stripe_operations import SyncCustomer
 from domain.subscriptions.state import SubscriptionStart
 from domain.webhooks.events import Handler, Owner
 from domain.workflow_names import BILLING
 from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes
-from workflows.stripe_operation import StripeErrandWorkflow
+from workflows.stripe_operation import StripeOperationWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=5)
@@ -97,10 +97,9 @@ async def _start_customer_sync(
     owner: Owner,
     stripe_event_ids: Sequence[str],
 ) -> None:
-    errand_id = derived_id("customer-sync", owner.our_id, *sorted(stripe_event_ids))
-    errand = StripeOperation(
-        errand_id=errand_id,
-        kind=StripeOperationKind.SYNC_CUSTOMER,
+    operation_id = derived_id("customer-sync", owner.our_id, *sorted(stripe_event_ids))
+    operation = SyncCustomer(
+        operation_id=operation_id,
         resource_id=owner.our_id,
         user_id=owner.our_id,
         stripe_customer_id=owner.stripe_id,
@@ -108,9 +107,9 @@ async def _start_customer_sync(
     )
     async with asyncio.timeout(CALL_SECONDS):
         await temporal.start_workflow(
-            StripeErrandWorkflow.run,
-            errand,
-            id=stripe_operation_workflow_id(errand_id),
+            StripeOperationWorkflow.run,
+            operation,
+            id=stripe_operation_workflow_id(operation_id),
             task_queue=BILLING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

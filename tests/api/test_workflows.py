@@ -191,15 +191,15 @@ async def test_others_workflows_do_not_exist(
     monkeypatch.setattr(workflow_queries, "DETAILS_TIMEOUT", timedelta(milliseconds=50))
     retry = await add_retry(sessions)
     mailbox_id = subscription_workflow_id(retry.subscription_id)
-    errand_id = f"stripe-errand-{uuid4()}"
+    operation_id = f"stripe-operation-{uuid4()}"
     theirs = await add_theirs(sessions, retry.user_id)
     owned = (retry.workflow_id, mailbox_id, *theirs)
-    for workflow_id in (*owned, errand_id):
+    for workflow_id in (*owned, operation_id):
         await start(temporal, workflow_id)
     owner = bearer(settings, retry.user_id)
     stranger = bearer(settings, await add_user(sessions))
     admin = bearer(settings, await add_user(sessions, "admin"))
-    for workflow_id in (*owned, errand_id):
+    for workflow_id in (*owned, operation_id):
         for path in (workflow_id, f"{workflow_id}/history"):
             url = f"/api/v1/workflows/{path}"
             assert (await http.get(url)).status_code == 401

@@ -98,7 +98,7 @@ def test_no_history_has_a_secret(world: World, secrets: dict[str, str]) -> None:
         history = world.admin.get(f"workflows/{name}/history")
         assert found_in(json.dumps(history), secrets) == [], name
         kinds.add(workflow["workflow_type"])
-    assert {"StripeErrandWorkflow", "SubscriptionWorkflow", "AgentRunWorkflow"} <= kinds
+    assert {"StripeOperationWorkflow", "SubscriptionWorkflow", "AgentRunWorkflow"} <= kinds
 
 
 def test_every_request_is_one_line(world: World) -> None:

@@ -19,12 +19,12 @@ from domain.knowledge.documents import IngestStart
 from domain.payment_retries.messages import RetryStart
 from domain.payment_retries.policy import RetryPolicy
 from domain.payments.messages import PaymentStart
-from domain.stripe_operations import StripeOperation, StripeOperationKind
+from domain.stripe_operations import AnyStripeOperation, AttachPaymentMethod
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.state import SubscriptionStart
 from tests.world import Customer, World
 from workflows.registry import WORKFLOWS
-from workflows.stripe_operation import StripeErrandWorkflow
+from workflows.stripe_operation import StripeOperationWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"
 COMMITTED = sorted(HISTORIES.glob("*.json"))
@@ -76,10 +76,10 @@ class ChangedRetry:
         await workflow.sleep(1)
 
 
-@workflow.defn(name="StripeErrandWorkflow", sandboxed=False)
+@workflow.defn(name="StripeOperationWorkflow", sandboxed=False)
 class ChangedErrand:
     @workflow.run
-    async def run(self, errand: StripeOperation) -> None:
+    async def run(self, operation: AnyStripeOperation) -> None:
         await workflow.sleep(1)
 
 
@@ -261,20 +261,19 @@ async def test_what_happens_now_can_be_recorded_and_replayed(
     await world.step(3 * DAY)
     await keep(customer.first_mailbox, folder / "subscription-grace-ended.json")
 
-    errand = StripeOperation(
-        errand_id=uuid4(),
+    operation = AttachPaymentMethod(
+        operation_id=uuid4(),
         resource_id=uuid4(),
-        kind=StripeOperationKind.ATTACH_PAYMENT_METHOD,
         user_id=customer.user_id,
         stripe_payment_method_id=await world.card("ok"),
         is_default=True,
     )
     handle = await world.env.client.start_workflow(
-        StripeErrandWorkflow.run,
-        errand,
-        id=stripe_operation_workflow_id(errand.errand_id),
+        StripeOperationWorkflow.run,
+        operation,
+        id=stripe_operation_workflow_id(operation.operation_id),
         task_queue="billing",
     )
     with world.env.auto_time_skipping_disabled():
         await handle.result()
-    await keep(handle, folder / "stripe-errand-attach.json")
+    await keep(handle, folder / "stripe-operation-attach.json")

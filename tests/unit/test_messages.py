@@ -112,7 +112,7 @@ def test_keys_name_workflow_purpose_and_command() -> None:
         f"subscription-{subscription_id}:cancel:{command_id}"
     )
     assert ids.charge_key("in_1", 3) == "payment-retry-in_1:charge:3"
-    assert ids.stripe_operation_workflow_id(command_id) == f"stripe-errand-{command_id}"
+    assert ids.stripe_operation_workflow_id(command_id) == f"stripe-operation-{command_id}"
 
 
 def test_errors_carry_code_status_and_details() -> None:

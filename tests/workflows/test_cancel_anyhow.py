@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from database.accounts.models import User
 from database.payment_retries.models import PaymentAttempt
 from domain.payment_retries.policy import CARD_ATTEMPT_LIMIT, RetryPolicy
-from domain.stripe_operations import StripeOperationKind
+from domain.stripe_operations import AttachPaymentMethod
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionCommand
 from tests.workflows.test_owed import (
@@ -209,8 +209,8 @@ async def test_limits_are_those_of_the_card_s_number(world: World) -> None:
     customer, retry = await fail_renewal(world, "insufficient_funds", policy=policy)
 
     async def attach() -> None:
-        await world.errand(
-            StripeOperationKind.ATTACH_PAYMENT_METHOD,
+        await world.operate(
+            AttachPaymentMethod,
             user_id=customer.user_id,
             stripe_payment_method_id="pm_card_chargeCustomerFail",
             is_default=True,

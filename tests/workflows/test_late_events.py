@@ -8,7 +8,7 @@ from database.accounts.models import User
 from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import packed
 from domain.payment_retries.policy import RetryPolicy
-from domain.stripe_operations import StripeOperationKind
+from domain.stripe_operations import SyncCustomer
 from tests.workflows.test_owed import at_stripe, break_down, card_id, outcomes
 from tests.workflows.test_recovery import fail_renewal
 from tests.world import DAY, Customer, World
@@ -33,8 +33,8 @@ async def follow(customer: Customer) -> None:
         session.add(
             WebhookEvent(stripe_event_id=told["id"], event_type="customer.updated", body=body)
         )
-    await world.errand(
-        StripeOperationKind.SYNC_CUSTOMER,
+    await world.operate(
+        SyncCustomer,
         user_id=customer.user_id,
         resource_id=customer.user_id,
         stripe_customer_id=known,

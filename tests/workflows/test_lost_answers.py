@@ -13,7 +13,7 @@ from database.payments.models import PaymentMethod
 from domain.payment_retries.policy import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.plans import PlanRequest
-from domain.stripe_operations import StripeOperationKind
+from domain.stripe_operations import ChangePlan, CreateSetupIntent, DetachPaymentMethod
 from domain.subscriptions.lifecycle import CommandKind
 from tests.payers import start_paying
 from tests.world import STRIPE_HEADERS, Customer, World
@@ -95,16 +95,14 @@ async def pause_in_the_end(world: World) -> Customer:
         )
     assert len(rows) == 2
     for known in rows:
-        await world.errand(
-            StripeOperationKind.DETACH_PAYMENT_METHOD,
+        await world.operate(
+            DetachPaymentMethod,
             resource_id=known.payment_method_id,
             user_id=customer.user_id,
             stripe_payment_method_id=known.stripe_payment_method_id,
         )
-    await world.errand(StripeOperationKind.CREATE_SETUP_INTENT, user_id=customer.user_id)
-    await world.errand(
-        StripeOperationKind.CHANGE_PLAN, resource_id=row.plan_id, plan=PlanRequest(name="Better")
-    )
+    await world.operate(CreateSetupIntent, user_id=customer.user_id)
+    await world.operate(ChangePlan, resource_id=row.plan_id, plan=PlanRequest(name="Better"))
     stripe_id = await customer_id(world, customer.user_id)
     assert (await stripe(world, "payment_methods", customer=stripe_id, type="card"))["data"] == []
     assert len((await stripe(world, "setup_intents", customer=stripe_id))["data"]) == 1

@@ -8,7 +8,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
 from database.accounts.models import User
 from database.payments.models import PaymentMethod
-from domain.stripe_operations import StripeOperationKind
+from domain.stripe_operations import AttachPaymentMethod, SyncCustomer
 from domain.subscriptions.lifecycle import CommandKind
 from tests.workflows.test_owed import HOUR, ONE_TRY, at_stripe, break_down, card_id, outcomes
 from tests.workflows.test_recovery import fail_renewal
@@ -35,8 +35,8 @@ async def test_a_customer_that_is_not_found_keeps_their_cards(world: World) -> N
     known = (await user_of(customer)).stripe_customer_id
     await break_down(world, {"match": f"GET /v1/customers/{known}", "times": 1, "before": 404})
     with pytest.raises(WorkflowFailureError):
-        await world.errand(
-            StripeOperationKind.SYNC_CUSTOMER,
+        await world.operate(
+            SyncCustomer,
             user_id=customer.user_id,
             resource_id=customer.user_id,
             stripe_customer_id=known,
@@ -56,8 +56,8 @@ async def test_a_customer_that_is_not_found_is_not_made_anew(world: World) -> No
         {"match": f"GET /v1/customers/{known}", "times": 1, "before": 404},
     )
     with pytest.raises(WorkflowFailureError):
-        await world.errand(
-            StripeOperationKind.ATTACH_PAYMENT_METHOD,
+        await world.operate(
+            AttachPaymentMethod,
             user_id=customer.user_id,
             stripe_payment_method_id=await world.card("ok"),
         )

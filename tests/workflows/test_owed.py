@@ -17,7 +17,7 @@ from domain.errors import ApplicationError
 from domain.ids import subscription_workflow_id
 from domain.payment_retries.policy import LastResort, OlderInvoices, RetryPolicy
 from domain.payments.rules import PaymentStatus
-from domain.stripe_operations import StripeOperationKind
+from domain.stripe_operations import AttachPaymentMethod
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, access
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.state import SubscriptionStart
@@ -190,8 +190,8 @@ async def test_a_lost_card_is_charged_neither_by_retry_now_nor_as_default_again(
     await world.settle()
     assert snapshot.retry_status == "waiting_payment_method"
     assert await outcomes(customer) == ["succeeded", "failed"]
-    result = await world.errand(
-        StripeOperationKind.ATTACH_PAYMENT_METHOD,
+    result = await world.operate(
+        AttachPaymentMethod,
         user_id=customer.user_id,
         stripe_payment_method_id=await card_id(customer),
         is_default=True,
