@@ -33,7 +33,7 @@ TAGS = [
     {"name": "retry-policies", "description": "When failed payments are tried again."},
     {"name": "payment-methods", "description": "Cards."},
     {"name": "subscriptions", "description": "Each is one durable workflow."},
-    {"name": "payment-retries", "description": "Recoveries of unpaid invoices."},
+    {"name": "payment-retries", "description": "Payment retries of unpaid invoices."},
     {"name": "payments", "description": "Money that moved."},
     {"name": "agents", "description": "Which agents there are, and their prompts."},
     {"name": "conversations", "description": "What was said."},

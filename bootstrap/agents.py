@@ -42,11 +42,11 @@ def agent_activities(resources: Resources) -> Activities:
             desk.open_run,
             desk.add_run_message,
             endings.close_run,
-            line.take_turn,
+            line.start_if_first,
             approvals.decide_approval,
             approvals.expire_approval,
         ],
-        MODELS: [steps.think],
+        MODELS: [steps.ask_model],
         TOOLS: [
             retrieval.retrieve,
             retrieval.remember_run,

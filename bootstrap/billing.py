@@ -74,7 +74,7 @@ def billing_activities(resources: Resources) -> Activities:
             last_resorts.refund_payments,
             retry.open_retry,
             charges.charge_invoice,
-            charges.look_at_invoice,
+            charges.refresh_invoice,
             cards.attach_payment_method,
             cards.set_default_payment_method,
             cards.detach_payment_method,

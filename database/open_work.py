@@ -53,7 +53,7 @@ async def open_work(session: AsyncSession) -> OpenWork:
         inbox_count: Webhook events that were received and not delivered yet.
         command_count: Subscriptions, payments and refunds that Stripe has not made yet, and POSTs
             with an idempotency key of the last 20 seconds that have no answer.
-        charge_count: Recoveries that are charging, or whose next try is due.
+        charge_count: Payment retries that are charging, or whose next try is due.
         run_count: Agents' runs at work or in line, not those that wait for a person; and documents
             that are not ingested yet.
     """
@@ -117,7 +117,7 @@ async def touched_workflow_ids(session: AsyncSession, within: timedelta) -> Sequ
         within: How long a moment is.
 
     Returns:
-        Ids of mailboxes, recoveries and payments.
+        Ids of mailboxes, payment retries and payments.
     """
     since = func.now() - within
     told = (
@@ -128,7 +128,7 @@ async def touched_workflow_ids(session: AsyncSession, within: timedelta) -> Sequ
         .where(WebhookEvent.delivered_at > since)
     )
     mailboxes = select(Subscription.workflow_id).where(Subscription.updated_at > since)
-    recoveries = select(PaymentRetry.workflow_id).where(PaymentRetry.updated_at > since)
+    payment_retries = select(PaymentRetry.workflow_id).where(PaymentRetry.updated_at > since)
     parents = (
         select(Subscription.workflow_id)
         .join(PaymentRetry, PaymentRetry.subscription_id == Subscription.subscription_id)
@@ -141,7 +141,7 @@ async def touched_workflow_ids(session: AsyncSession, within: timedelta) -> Sequ
         .where(WebhookEvent.delivered_at > since)
     )
     payments = select(Payment.workflow_id).where(Payment.updated_at > since)
-    known = union(told, mailboxes, recoveries, parents, paid, payments).subquery()
+    known = union(told, mailboxes, payment_retries, parents, paid, payments).subquery()
     # Reason: an invoice's payment has no workflow before somebody asks for its refund.
     statement = select(known.c.workflow_id).where(known.c.workflow_id.is_not(None))
     return (await session.scalars(statement)).all()

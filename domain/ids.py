@@ -27,7 +27,7 @@ def subscription_workflow_id(subscription_id: UUID | str) -> str:
 
 
 def payment_retry_workflow_id(stripe_invoice_id: str) -> str:
-    """Return the id of an unpaid invoice's recovery."""
+    """Return the id of an unpaid invoice's payment retry."""
     return f"payment-retry-{stripe_invoice_id}"
 
 
@@ -72,7 +72,7 @@ def handmade_refund_id(stripe_refund_id: str) -> UUID:
 
 
 def payment_retry_id(stripe_invoice_id: str) -> UUID:
-    """Return the primary key of an unpaid invoice's recovery."""
+    """Return the primary key of an unpaid invoice's payment retry."""
     return derived_id("payment-retry", stripe_invoice_id)
 
 

@@ -19,7 +19,7 @@ PAYMENT_HINT = "payment_hint"
 # The signal by which a payment retry reports to its subscription.
 REPORT = "report"
 # The signal that tells a run that the one before it in the conversation is over.
-YOUR_TURN = "your_turn"
+RUN_NEXT = "run_next"
 
 # After so many events of a history a workflow of billing continues as new.
 CONTINUE_AS_NEW_AFTER = 1_500

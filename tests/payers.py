@@ -74,7 +74,7 @@ class Payer:
         ]
 
 
-async def start_paying(world: World, *script: str, rotate_after: int = 1_500) -> Payer:
+async def start_paying(world: World, *script: str, continue_as_new_after: int = 1_500) -> Payer:
     """Sign somebody up, with a card that answers by script, and let them pay."""
     user_id, payer = uuid4(), Payer(world, uuid4())
     async with world.sessions.begin() as session:
@@ -93,7 +93,11 @@ async def start_paying(world: World, *script: str, rotate_after: int = 1_500) ->
     )
     await world.env.client.start_workflow(
         PaymentWorkflow.run,
-        PaymentStart(payment_id=payer.payment_id, request=request, rotate_after=rotate_after),
+        PaymentStart(
+            payment_id=payer.payment_id,
+            request=request,
+            continue_as_new_after=continue_as_new_after,
+        ),
         id=payment_workflow_id(payer.payment_id),
         task_queue=BILLING,
     )

@@ -89,7 +89,7 @@ class Customer:
             subscription_workflow_id(self.subscription_id),
         )
 
-    def recovery(self, retry: PaymentRetry) -> WorkflowHandle[PaymentRetryWorkflow, Any]:
+    def payment_retry_of(self, retry: PaymentRetry) -> WorkflowHandle[PaymentRetryWorkflow, Any]:
         return self.world.env.client.get_workflow_handle_for(
             PaymentRetryWorkflow.run,
             payment_retry_workflow_id(retry.stripe_invoice_id),
@@ -107,7 +107,7 @@ class Customer:
             return list(await repository.list(self.subscription_id, 0, 500))
 
     async def retries(self) -> list[PaymentRetry]:
-        """Return the recoveries, newest first."""
+        """Return the payment retries, newest first."""
         async with self.world.sessions() as session:
             page = await PaymentRetryRepository(session).list(
                 None,
@@ -311,7 +311,7 @@ class World:
         return False
 
     async def _workflows(self, customer: Customer) -> list[WorkflowHandle[Any, Any]]:
-        """Return the mailbox and its recoveries, also one that has no row yet."""
+        """Return the mailbox and its payment_retries, also one that has no row yet."""
         mailbox = await customer.mailbox.describe()
         ids = [payment_retry_workflow_id(row.stripe_invoice_id) for row in await customer.retries()]
         ids += [child.workflow_id for child in mailbox.raw_description.pending_children]

@@ -19,7 +19,7 @@ class ConversationQueueActivities:
         self._lost_runs = lost_runs
 
     @activity.defn
-    async def take_turn(self, request: RunRequest) -> QueuePosition:
+    async def start_if_first(self, request: RunRequest) -> QueuePosition:
         """Begin, if all runs ahead of it in the conversation are over.
 
         One that is not over, but has no workflow any more, is ended here: somebody terminated it.
@@ -32,9 +32,9 @@ class ConversationQueueActivities:
         """
         while (ahead := await self._ahead(request)) is not None:
             if not await self._lost_runs.is_lost(ahead.workflow_id):
-                return QueuePosition(is_now=False)
+                return QueuePosition(is_first=False)
             await self._lost_runs.close(ahead.agent_run_id)
-        return QueuePosition(is_now=True)
+        return QueuePosition(is_first=True)
 
     async def _ahead(self, request: RunRequest) -> AgentRun | None:
         """Begin, or return who is ahead."""

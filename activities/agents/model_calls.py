@@ -42,7 +42,7 @@ class StepActivities:
         self._stream = stream
 
     @activity.defn
-    async def think(self, order: StepInput) -> StepReply:
+    async def ask_model(self, order: StepInput) -> StepReply:
         """Ask the model once, stream what it writes, and store what it wants.
 
         Args:

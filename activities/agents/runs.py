@@ -51,7 +51,7 @@ class RunActivities:
             await UsageRepository(session).lock_user_usage(request.user_id)
             known = await runs.get(request.agent_run_id, None)
             if known is not None:
-                return QueuePosition(is_now=known.run_status != RunStatus.QUEUED)
+                return QueuePosition(is_first=known.run_status != RunStatus.QUEUED)
             standing = await check_allowance(session, request.user_id, datetime.now(UTC))
             title = request.input[:TITLE_LENGTH]
             await conversations.put(request.conversation_id, request.user_id, title)
@@ -71,7 +71,7 @@ class RunActivities:
             await append_run_events(session, run.agent_run_id, run_status_event(RunStatus.QUEUED))
             if not is_busy:
                 await begin_run(session, run, request)
-            return QueuePosition(is_now=not is_busy)
+            return QueuePosition(is_first=not is_busy)
 
     @activity.defn
     async def add_run_message(self, message: NewRunMessage) -> None:

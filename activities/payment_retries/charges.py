@@ -32,7 +32,7 @@ class ChargeActivities:
         return await self._charging.charge(order)
 
     @activity.defn
-    async def look_at_invoice(self, stripe_invoice_id: str) -> ChargeOutcome:
+    async def refresh_invoice(self, stripe_invoice_id: str) -> ChargeOutcome:
         """Find out whether an invoice was paid or given up by somebody else.
 
         Args:

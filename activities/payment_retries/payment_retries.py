@@ -16,7 +16,7 @@ from domain.payment_retries.lifecycle import (
     CLOSED,
     AttemptTrigger,
     ChargeResult,
-    Recovery,
+    RetryFacts,
     RetryStatus,
     status_of_invoice,
     with_request,
@@ -63,13 +63,13 @@ class RetryActivities:
         invoice = await self._invoices.read(start.stripe_invoice_id)
         if invoice.invoice_status == "open" and invoice.is_charged_automatically:
             await self._stop_collection(order)
-        recovery = _recovery_of(order, row, invoice)
+        facts = _facts_of(order, row, invoice)
         if last_try_at is not None:
-            recovery = recovery.model_copy(update={"waits_from": last_try_at})
+            facts = facts.model_copy(update={"waits_from": last_try_at})
         fingerprint = await self._fingerprint(invoice.failed_card_id or invoice.card_id)
-        attempt, offered = await self._record(start, recovery, invoice, fingerprint)
+        attempt, offered = await self._record(start, facts, invoice, fingerprint)
         return RetryOpened(
-            recovery=recovery,
+            facts=facts,
             attempt=attempt,
             link=invoice.hosted_invoice_url,
             offered_card_id=offered,
@@ -115,7 +115,7 @@ class RetryActivities:
     async def _record(
         self,
         start: RetryStart,
-        recovery: Recovery,
+        facts: RetryFacts,
         invoice: UnpaidInvoice,
         fingerprint: str | None,
     ) -> tuple[int, str | None]:
@@ -129,12 +129,12 @@ class RetryActivities:
                     attempt=0,
                     trigger=AttemptTrigger.INITIAL,
                     outcome=ChargeResult.FAILED,
-                    decline_code=recovery.decline_code,
-                    advice_code=recovery.advice_code,
+                    decline_code=facts.decline_code,
+                    advice_code=facts.advice_code,
                     stripe_payment_method_id=invoice.failed_card_id or invoice.card_id,
                     card_fingerprint=fingerprint,
                     stripe_payment_intent_id=invoice.stripe_payment_intent_id,
-                    attempted_at=recovery.waits_from,
+                    attempted_at=facts.waits_from,
                 )
             offer = await CardOfferRepository(session).offered(start.stripe_invoice_id)
             is_untried = offer is not None and offer.tried_at is None
@@ -155,7 +155,7 @@ def _row_of(start: RetryStart) -> dict[str, object]:
     }
 
 
-def _recovery_of(order: OpenRetryInput, row: PaymentRetry, invoice: UnpaidInvoice) -> Recovery:
+def _facts_of(order: OpenRetryInput, row: PaymentRetry, invoice: UnpaidInvoice) -> RetryFacts:
     """Return where a payment retry stands, also one that begins again."""
     status = status_of_invoice(invoice.invoice_status)
     if status not in CLOSED and not invoice.is_charged_automatically:
@@ -165,7 +165,7 @@ def _recovery_of(order: OpenRetryInput, row: PaymentRetry, invoice: UnpaidInvoic
     decline_code, advice_code = invoice.decline_code, invoice.advice_code
     if decline_code is None and invoice.card_id is None:
         decline_code = NO_CARD
-    recovery = Recovery(
+    facts = RetryFacts(
         retry_status=status,
         attempt_count=row.attempt_count,
         waits_from=order.at,
@@ -173,4 +173,4 @@ def _recovery_of(order: OpenRetryInput, row: PaymentRetry, invoice: UnpaidInvoic
         decline_code=decline_code,
         advice_code=advice_code,
     )
-    return with_request(recovery, order.at)
+    return with_request(facts, order.at)

@@ -43,7 +43,7 @@ class Quiet(BaseModel):
     is_quiet: bool
     inbox_count: int = Field(description="Webhook events received and not delivered yet.")
     hint_count: int = Field(
-        description="Mailboxes, recoveries and payments told of something, or writing something, "
+        description="Mailboxes, payment retries and payments told of something, or writing, "
         "in the last 30 s that have an activity or a decision pending in Temporal. Counted only "
         "once the other counts are 0, a hundred at a time until one of them has.",
     )
@@ -51,7 +51,7 @@ class Quiet(BaseModel):
         description="Subscriptions, payments and refunds that Stripe has not made yet, and POSTs "
         "with an Idempotency-Key of the last 20 s that have no answer.",
     )
-    charge_count: int = Field(description="Recoveries that are charging, or whose try is due.")
+    charge_count: int = Field(description="Payment retries that are charging, or whose try is due.")
     run_count: int = Field(
         description="Agents' runs at work or in line, and documents not ingested yet.",
     )

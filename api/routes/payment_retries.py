@@ -1,4 +1,4 @@
-"""Recoveries of unpaid invoices."""
+"""Payment retries of unpaid invoices."""
 
 from typing import Any
 from uuid import UUID
@@ -34,7 +34,7 @@ async def list_payment_retries(
     retry_status: RetryStatus | None = None,
     is_parked: bool | None = None,
 ) -> Listing[PaymentRetryOut]:
-    """Return recoveries with their charges, newest first."""
+    """Return payment retries with their charges, newest first."""
     async with sessions() as session:
         repository = PaymentRetryRepository(session)
         page = await repository.list(
@@ -57,7 +57,7 @@ async def get_payment_retry(
     caller: CallerDep,
     sessions: SessionsDep,
 ) -> PaymentRetryOut:
-    """Return a recovery with its charges."""
+    """Return a payment retry with its charges."""
     return await _read(sessions, payment_retry_id, caller.scope)
 
 

@@ -28,7 +28,7 @@ from database.subscriptions.subscription_events import SubscriptionEventReposito
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus
-from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
+from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, OpenRetry, explain
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.steps import OwedStep
 from services.subscriptions.entitlements import access_of
@@ -46,7 +46,7 @@ async def get_own(
 
 
 # What is no column of its own name: it is worked out, or read from other tables.
-_GATHERED = {"access", "parked", "newest_invoice_status", "open_invoices", "recoveries"}
+_GATHERED = {"access", "parked", "newest_invoice_status", "open_invoices", "payment_retries"}
 FACT_COLUMNS = Facts.model_fields.keys() - _GATHERED
 OwnDep = Annotated[Subscription, Depends(get_own)]
 
@@ -162,7 +162,7 @@ async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> E
                 )
                 for invoice in unpaid
             ),
-            recoveries=tuple(_recovery(retry) for retry in retries),
+            payment_retries=tuple(_open_retry(retry) for retry in retries),
         ),
     )
 
@@ -178,8 +178,8 @@ async def read_subscription(
     return found(row, "subscription")
 
 
-def _recovery(row: PaymentRetry) -> RecoveryFacts:
-    return RecoveryFacts(
+def _open_retry(row: PaymentRetry) -> OpenRetry:
+    return OpenRetry(
         stripe_invoice_id=row.stripe_invoice_id,
         retry_status=RetryStatus(row.retry_status),
         attempt_count=row.attempt_count,

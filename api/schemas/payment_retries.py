@@ -13,7 +13,7 @@ from domain.payment_retries.lifecycle import AttemptTrigger, RetryStatus
 
 
 class PolicyRef(Output):
-    """The version of a retry policy that a recovery keeps."""
+    """The version of a retry policy that a payment retry keeps."""
 
     name: str
     version: int
@@ -32,7 +32,7 @@ class AttemptOut(Output):
 
 
 class PaymentRetryOut(Parkable):
-    """The recovery of one unpaid invoice."""
+    """The payment retry of one unpaid invoice."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -78,7 +78,7 @@ class PaymentRetryOut(Parkable):
 
     @classmethod
     def of(cls, row: PaymentRetry, attempts: Sequence[PaymentAttempt]) -> "PaymentRetryOut":
-        """Render a recovery's row and its charges."""
+        """Render a payment retry's row and its charges."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         policy = PolicyRef(name=row.policy_name, version=row.policy_version)
         tried = [AttemptOut.model_validate(attempt) for attempt in attempts]

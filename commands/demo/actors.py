@@ -78,7 +78,7 @@ class Customer:
         return [event for event in events if event["kind"] in kinds]
 
     def retries(self) -> list[Document]:
-        """Return the recoveries, newest first."""
+        """Return the payment retries, newest first."""
         retries: list[Document] = self.line.get("payment-retries")["items"]
         return retries
 

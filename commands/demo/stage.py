@@ -62,10 +62,10 @@ class Stage:
         return seen
 
     def wait_retry(self, status: str) -> Document:
-        """Wait until the newest recovery has a status."""
+        """Wait until the newest payment retry has a status."""
         seen: list[Document] = wait_until(
             self.console,
-            f"waiting for the recovery to be {status}",
+            f"waiting for the payment retry to be {status}",
             self.customer.retries,
             lambda retries: retries and _stands(retries[0], status),
         )

@@ -31,7 +31,7 @@ class RetryPolicyVersion(Base):
 
 
 class PaymentRetry(Base):
-    """The recovery of one unpaid invoice; written by its workflow only."""
+    """The payment retry of one unpaid invoice; written by its workflow only."""
 
     __tablename__ = "payment_retries"
 

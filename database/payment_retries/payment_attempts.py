@@ -94,7 +94,7 @@ class PaymentAttemptRepository:
         return last if last is not None and last.outcome == ChargeResult.FAILED else None
 
     async def last_attempt(self, payment_retry_id: UUID) -> int:
-        """Return the number of the latest charge of a recovery; 0 is Stripe's own."""
+        """Return the number of the latest charge of a payment retry; 0 is Stripe's own."""
         statement = select(func.max(PaymentAttempt.attempt)).where(
             PaymentAttempt.payment_retry_id == payment_retry_id,
         )

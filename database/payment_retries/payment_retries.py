@@ -1,4 +1,4 @@
-"""All SQL about recoveries of unpaid invoices. Never commits: the caller owns the transaction."""
+"""All SQL about payment retries. Never commits: the caller owns the transaction."""
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
         user_id: UUID | None = None,
         subscription_id: UUID | None = None,
     ) -> Sequence[PaymentRetry]:
-        """Return the open recoveries of a user or of a subscription, oldest first."""
+        """Return the open payment retries of a user or of a subscription, oldest first."""
         statement = select(PaymentRetry).where(PaymentRetry.retry_status.not_in(CLOSED))
         if user_id is not None:
             statement = statement.where(PaymentRetry.user_id == user_id)
@@ -71,7 +71,7 @@ class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
         self,
         payment_retry_ids: Sequence[UUID],
     ) -> Mapping[UUID, Sequence[PaymentAttempt]]:
-        """Return our charges of several recoveries in one query, each oldest first."""
+        """Return our charges of several payment retries in one query, each oldest first."""
         statement = (
             select(PaymentAttempt)
             .where(

@@ -105,7 +105,7 @@ class RunStart(Frozen):
         step: The next step, or the one whose calls wait for a decision.
         is_resumed: The run goes on after a continue-as-new; it was admitted before.
         message_count: How many messages were added to the run before it continued as new.
-        rotate_after: Events of history after which the run continues as new.
+        continue_as_new_after: Events of history after which the run continues as new.
     """
 
     request: RunRequest
@@ -113,7 +113,7 @@ class RunStart(Frozen):
     step: int = 0
     is_resumed: bool = False
     message_count: int = 0
-    rotate_after: int = CONTINUE_AS_NEW_AFTER
+    continue_as_new_after: int = CONTINUE_AS_NEW_AFTER
 
 
 class StepInput(Frozen):
@@ -203,7 +203,7 @@ class RunEnd(Frozen):
 class QueuePosition(Frozen):
     """Whether a run may begin: not while an older one of its conversation is open."""
 
-    is_now: bool
+    is_first: bool
 
 
 class RunClosed(Frozen):

@@ -9,7 +9,7 @@ from domain.payment_retries.policy import RetryPolicy
 
 
 class RetryStatus(StrEnum):
-    """Where one invoice's recovery stands."""
+    """Where one invoice's payment retry stands."""
 
     WAITING = "waiting"
     CHARGING = "charging"
@@ -52,7 +52,7 @@ class ChargeResult(StrEnum):
     WRITTEN_OFF = "written_off"  # uncollectible
 
 
-class Recovery(Frozen):
+class RetryFacts(Frozen):
     """What is known of one invoice's payment retry; times are Temporal's.
 
     Args:
@@ -127,46 +127,46 @@ def status_of_invoice(invoice_status: str) -> RetryStatus:
     return _ENDS.get(invoice_status, RetryStatus.WAITING)
 
 
-def next_step(policy: RetryPolicy, recovery: Recovery) -> NextStep:
+def next_step(policy: RetryPolicy, facts: RetryFacts) -> NextStep:
     """Decide what a payment retry does next.
 
     Args:
         policy: The version that this payment retry keeps.
-        recovery: What is known.
+        facts: What is known.
 
     Returns:
         The status to show, and what to do when.
     """
-    if recovery.retry_status in CLOSED or recovery.retry_status is RetryStatus.PAUSED:
-        return NextStep(retry_status=recovery.retry_status)
-    if recovery.decline_class is not DeclineClass.SOFT:
-        is_hard = recovery.decline_class is DeclineClass.HARD
+    if facts.retry_status in CLOSED or facts.retry_status is RetryStatus.PAUSED:
+        return NextStep(retry_status=facts.retry_status)
+    if facts.decline_class is not DeclineClass.SOFT:
+        is_hard = facts.decline_class is DeclineClass.HARD
         waiting_for = RetryStatus.WAITING_AUTHENTICATION
         return NextStep(
             retry_status=RetryStatus.WAITING_PAYMENT_METHOD if is_hard else waiting_for,
-            at=_deadline(policy, recovery),
+            at=_deadline(policy, facts),
             action=NextStep.Action.LAST_RESORT,
         )
-    waits = policy.schedule_for(recovery.decline_code, recovery.advice_code)
-    if recovery.attempt_count >= len(waits):
+    waits = policy.schedule_for(facts.decline_code, facts.advice_code)
+    if facts.attempt_count >= len(waits):
         # Reason: after the last failure there is nothing to wait for.
-        at, action = recovery.waits_from, NextStep.Action.LAST_RESORT
+        at, action = facts.waits_from, NextStep.Action.LAST_RESORT
         return NextStep(retry_status=RetryStatus.WAITING, at=at, action=action)
-    due_at = recovery.waits_from + waits[recovery.attempt_count]
+    due_at = facts.waits_from + waits[facts.attempt_count]
     return NextStep(retry_status=RetryStatus.WAITING, at=due_at, action=NextStep.Action.CHARGE)
 
 
 def after_charge(
-    recovery: Recovery,
+    facts: RetryFacts,
     trigger: AttemptTrigger,
     result: ChargeResult,
     decline: tuple[str | None, str | None],
     now: datetime,
-) -> Recovery:
+) -> RetryFacts:
     """Work a charge's outcome into what is known.
 
     Args:
-        recovery: What was known before.
+        facts: What was known before.
         trigger: What the charge was made for.
         result: How it ended.
         decline: Decline code and advice code, if it failed; or why it was not made.
@@ -179,27 +179,27 @@ def after_charge(
     changes: dict[str, object] = {}
     if (ended := _STATUS_AFTER.get(result)) is not None:
         changes["retry_status"] = ended
-    elif not (decline[0] == CARD_REFUSED and recovery.decline_class is DeclineClass.HARD):
+    elif not (decline[0] == CARD_REFUSED and facts.decline_class is DeclineClass.HARD):
         # Reason: that a card is not charged again says less than why it was declined.
         changes |= {"decline_code": decline[0], "advice_code": decline[1]}
     if result in {ChargeResult.SUCCEEDED, ChargeResult.FAILED}:
-        changes["attempt_count"] = recovery.attempt_count + is_scheduled
+        changes["attempt_count"] = facts.attempt_count + is_scheduled
     # Reason: while it waited for the customer the schedule slept; it resumes from here.
-    was_asleep = recovery.retry_status is not RetryStatus.WAITING
+    was_asleep = facts.retry_status is not RetryStatus.WAITING
     if result is ChargeResult.FAILED and (is_scheduled or was_asleep):
         changes["waits_from"] = now
-    return with_request(recovery.model_copy(update=changes), now)
+    return with_request(facts.model_copy(update=changes), now)
 
 
-def with_request(recovery: Recovery, now: datetime) -> Recovery:
+def with_request(facts: RetryFacts, now: datetime) -> RetryFacts:
     """Note since when the customer is asked for something, or that they are not any more."""
-    is_asked = recovery.decline_class is not DeclineClass.SOFT
-    asked_at = (recovery.asked_at or now) if is_asked else None
-    return recovery.model_copy(update={"asked_at": asked_at})
+    is_asked = facts.decline_class is not DeclineClass.SOFT
+    asked_at = (facts.asked_at or now) if is_asked else None
+    return facts.model_copy(update={"asked_at": asked_at})
 
 
-def _deadline(policy: RetryPolicy, recovery: Recovery) -> datetime:
+def _deadline(policy: RetryPolicy, facts: RetryFacts) -> datetime:
     """Return when the last resort follows while a payment retry waits for the customer."""
-    if recovery.asked_at is None:
-        return recovery.grace_ends_at
-    return max(recovery.grace_ends_at, recovery.asked_at + policy.time_to_respond)
+    if facts.asked_at is None:
+        return facts.grace_ends_at
+    return max(facts.grace_ends_at, facts.asked_at + policy.time_to_respond)

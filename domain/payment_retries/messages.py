@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
-from domain.payment_retries.lifecycle import AttemptTrigger, ChargeResult, Recovery, RetryStatus
+from domain.payment_retries.lifecycle import AttemptTrigger, ChargeResult, RetryFacts, RetryStatus
 from domain.payment_retries.policy import LastResort, VersionedPolicy
 from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
@@ -48,14 +48,14 @@ class RetryStart(Frozen):
         grace_ends_at: When access ends, on Temporal's clock.
         policy: The version that this payment retry keeps.
         is_suspended: A newer invoice is collected first.
-        recovery: Carried over by continue-as-new.
+        facts: Carried over by continue-as-new.
         attempt: Carried over by continue-as-new.
         charge: A charge that is still to be made; carried over by continue-as-new.
         offered_card_id: Carried over by continue-as-new.
         is_refresh_owed: Carried over by continue-as-new.
         link: Carried over by continue-as-new.
         mailed_keys: Carried over by continue-as-new.
-        rotate_after: Events of history after which the run continues as new.
+        continue_as_new_after: Events of history after which the run continues as new.
     """
 
     payment_retry_id: UUID
@@ -66,14 +66,14 @@ class RetryStart(Frozen):
     grace_ends_at: datetime
     policy: VersionedPolicy
     is_suspended: bool = False
-    recovery: Recovery | None = None
+    facts: RetryFacts | None = None
     attempt: int = 0
     charge: ChargeInput | None = None
     offered_card_id: str | None = None
     is_refresh_owed: bool = False
     link: str | None = None
     mailed_keys: tuple[str, ...] = ()
-    rotate_after: int = CONTINUE_AS_NEW_AFTER
+    continue_as_new_after: int = CONTINUE_AS_NEW_AFTER
 
 
 class OpenRetryInput(Frozen):
@@ -94,14 +94,14 @@ class RetryOpened(Frozen):
     """What is known of an unpaid invoice when its payment retry begins, or begins again.
 
     Args:
-        recovery: Where it stands; closed if there is nothing to collect.
+        facts: Where it stands; closed if there is nothing to collect.
         attempt: Number of the latest charge; 0 is Stripe's own.
         link: Where the customer can pay or authenticate.
         offered_card_id: A card that the customer has set since the charge failed.
         amount_paid_cents: What was paid of the invoice, in minor units.
     """
 
-    recovery: Recovery
+    facts: RetryFacts
     attempt: int = 0
     link: str | None = None
     offered_card_id: str | None = None

@@ -95,7 +95,7 @@ class RetryPolicy(Frozen):
 
 
 class VersionedPolicy(Frozen):
-    """A policy as one recovery keeps it, whatever is PUT later."""
+    """A policy as one payment retry keeps it, whatever is PUT later."""
 
     name: str = DEFAULT_POLICY_NAME
     version: int = 1

@@ -61,13 +61,13 @@ class PaymentStart(Frozen):
         payment_id: Ours.
         request: What to pay; None when a command or a hint starts the workflow.
         expires_at: Carried over by continue-as-new: when the customer's time is up.
-        rotate_after: Events of history after which the run continues as new.
+        continue_as_new_after: Events of history after which the run continues as new.
     """
 
     payment_id: UUID
     request: PaymentRequest | None = None
     expires_at: datetime | None = None
-    rotate_after: int = CONTINUE_AS_NEW_AFTER
+    continue_as_new_after: int = CONTINUE_AS_NEW_AFTER
 
 
 class OpenPaymentInput(Frozen):

@@ -21,8 +21,8 @@ class OpenInvoice(Frozen):
     hosted_invoice_url: str | None = None
 
 
-class RecoveryFacts(Frozen):
-    """What is known of the recovery of one unpaid invoice."""
+class OpenRetry(Frozen):
+    """What is known of the payment retry of one unpaid invoice."""
 
     stripe_invoice_id: str
     retry_status: RetryStatus
@@ -38,7 +38,7 @@ class Facts(Frozen):
     Args:
         newest_invoice_status: Of the newest finalized invoice; None if there is none.
         open_invoices: Those that are not paid, oldest first.
-        recoveries: Its payment retries, oldest first.
+        payment_retries: Its payment retries, oldest first.
     """
 
     subscription_status: SubscriptionStatus
@@ -53,7 +53,7 @@ class Facts(Frozen):
     parked: tuple[ParkedStep, ...] = ()
     newest_invoice_status: str | None = None
     open_invoices: tuple[OpenInvoice, ...] = ()
-    recoveries: tuple[RecoveryFacts, ...] = ()
+    payment_retries: tuple[OpenRetry, ...] = ()
 
 
 class Coming(Frozen):
@@ -106,7 +106,7 @@ _NOT_CHARGED = {
     CARD_REFUSED: "It was not charged again: the card was refused before.",
 }
 _TRIES = "Scheduled tries so far: {}."
-_OF_RECOVERY = {
+_OF_RETRY = {
     RetryStatus.WAITING_PAYMENT_METHOD: (
         "The open invoice waits for another card: one that is set to pay is charged at once."
     ),
@@ -146,12 +146,12 @@ def _because(facts: Facts) -> Iterator[str]:
         yield _WRITTEN_OFF
     elif facts.subscription_status is SubscriptionStatus.PAST_DUE:
         yield _of_grace(facts)
-    for recovery in _open(facts):
-        if recovery.decline_code is not None:
-            known = _NOT_CHARGED.get(recovery.decline_code)
-            yield known or _DECLINED.format(recovery.decline_code.replace("_", " "))
-        if recovery.attempt_count:
-            yield _TRIES.format(recovery.attempt_count)
+    for retry in _open(facts):
+        if retry.decline_code is not None:
+            known = _NOT_CHARGED.get(retry.decline_code)
+            yield known or _DECLINED.format(retry.decline_code.replace("_", " "))
+        if retry.attempt_count:
+            yield _TRIES.format(retry.attempt_count)
 
 
 def _of_status(facts: Facts) -> Iterator[str]:
@@ -215,10 +215,10 @@ def _to_complete(facts: Facts) -> Coming:
 
 def _of_invoices(facts: Facts) -> Iterator[Coming]:
     """Tell what becomes of what is open; the first invoice of all has a word of its own."""
-    for recovery in _open(facts):
-        if not recovery.parked:
-            yield _of_recovery(recovery)
-    collected = {recovery.stripe_invoice_id for recovery in _open(facts)}
+    for retry in _open(facts):
+        if not retry.parked:
+            yield _of_retry(retry)
+    collected = {retry.stripe_invoice_id for retry in _open(facts)}
     for invoice in facts.open_invoices:
         is_first = facts.subscription_status is SubscriptionStatus.INCOMPLETE
         if not is_first and invoice.stripe_invoice_id not in collected:
@@ -227,12 +227,12 @@ def _of_invoices(facts: Facts) -> Iterator[Coming]:
             yield Coming(what=f"The open invoice {how}.")
 
 
-def _of_recovery(recovery: RecoveryFacts) -> Coming:
-    if (what := _OF_RECOVERY.get(recovery.retry_status)) is not None:
+def _of_retry(retry: OpenRetry) -> Coming:
+    if (what := _OF_RETRY.get(retry.retry_status)) is not None:
         return Coming(what=what)
-    if recovery.next_attempt_at is None:
+    if retry.next_attempt_at is None:
         return Coming(what="A payment retry looks at the open invoice.")
-    return Coming(what="The payment is tried again.", at=recovery.next_attempt_at)
+    return Coming(what="The payment is tried again.", at=retry.next_attempt_at)
 
 
 def _is_being_made(facts: Facts) -> bool:
@@ -240,9 +240,9 @@ def _is_being_made(facts: Facts) -> bool:
     return is_first and facts.stripe_subscription_id is None
 
 
-def _open(facts: Facts) -> list[RecoveryFacts]:
-    return [recovery for recovery in facts.recoveries if recovery.retry_status not in CLOSED]
+def _open(facts: Facts) -> list[OpenRetry]:
+    return [retry for retry in facts.payment_retries if retry.retry_status not in CLOSED]
 
 
 def _all_parked(facts: Facts) -> list[ParkedStep]:
-    return [*facts.parked, *(step for recovery in _open(facts) for step in recovery.parked)]
+    return [*facts.parked, *(step for retry in _open(facts) for step in retry.parked)]

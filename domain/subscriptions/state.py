@@ -24,7 +24,7 @@ class SubscriptionState(Frozen):
         latest_stripe_invoice_id: The newest invoice at Stripe.
         grace_ends_at: When access ends while past due, on Temporal's clock.
         is_written_off: The debt was given up.
-        recoveries: Open payment retries by Stripe's invoice id, oldest first.
+        payment_retries: Open payment retries by Stripe's invoice id, oldest first.
         owed: Steps that are still to be taken; read from the row, only those that are parked.
     """
 
@@ -35,7 +35,7 @@ class SubscriptionState(Frozen):
     latest_stripe_invoice_id: str | None = None
     grace_ends_at: datetime | None = None
     is_written_off: bool = False
-    recoveries: dict[str, RetryStatus] = {}
+    payment_retries: dict[str, RetryStatus] = {}
     owed: tuple[OwedStep, ...] = ()
 
 
@@ -57,8 +57,8 @@ class SubscriptionStart(Frozen):
         state: Carried over by continue-as-new.
         hint_ids: Stripe events not looked into yet.
         answers: Recent commands' answers: update ids dedupe within one run only.
-        grace_told: The end of grace that was told already.
-        rotate_after: Events of history after which the run continues as new.
+        announced_grace_end: The end of grace that was told already.
+        continue_as_new_after: Events of history after which the run continues as new.
     """
 
     subscription_id: UUID
@@ -66,8 +66,8 @@ class SubscriptionStart(Frozen):
     state: SubscriptionState | None = None
     hint_ids: tuple[str, ...] = ()
     answers: dict[UUID, CommandAnswer] = {}
-    grace_told: datetime | None = None
-    rotate_after: int = CONTINUE_AS_NEW_AFTER
+    announced_grace_end: datetime | None = None
+    continue_as_new_after: int = CONTINUE_AS_NEW_AFTER
 
 
 class SyncResult(Frozen):

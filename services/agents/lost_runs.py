@@ -16,7 +16,7 @@ from database.agents.models import AgentRun
 from database.session import DATABASE_DOWN, Sessions
 from domain.agents.runs import RunEnd, RunStatus
 from domain.ids import agent_run_workflow_id
-from domain.workflow_names import YOUR_TURN
+from domain.workflow_names import RUN_NEXT
 from services.agents.run_closing import RunClosing
 
 log = structlog.get_logger(__name__)
@@ -119,7 +119,7 @@ class LostRuns:
     async def _call_up(self, agent_run_id: UUID) -> None:
         handle = self._client.get_workflow_handle(agent_run_workflow_id(agent_run_id))
         try:
-            await handle.signal(YOUR_TURN, rpc_timeout=RPC_TIMEOUT)
+            await handle.signal(RUN_NEXT, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             # Reason: it also asks by itself whether it is its turn.
             log.info("next_run_not_told", error=error.status.name)

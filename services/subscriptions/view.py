@@ -101,7 +101,7 @@ async def state_of(
     latest_stripe_invoice_id: str | None,
 ) -> SubscriptionState:
     """Return what a mailbox needs to know of its row."""
-    recoveries = await PaymentRetryRepository(session).list_open(
+    payment_retries = await PaymentRetryRepository(session).list_open(
         subscription_id=row.subscription_id,
     )
     return SubscriptionState(
@@ -112,8 +112,8 @@ async def state_of(
         latest_stripe_invoice_id=latest_stripe_invoice_id,
         grace_ends_at=row.grace_ends_at,
         is_written_off=row.is_written_off,
-        recoveries={
-            retry.stripe_invoice_id: RetryStatus(retry.retry_status) for retry in recoveries
+        payment_retries={
+            retry.stripe_invoice_id: RetryStatus(retry.retry_status) for retry in payment_retries
         },
         owed=tuple(OwedStep.model_validate(step) for step in row.parked_data),
     )

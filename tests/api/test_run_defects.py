@@ -67,7 +67,7 @@ async def test_what_nobody_foresaw_ends_a_run_at_once_and_is_paid_for(
         steps = StepActivities(sessions, models, attempts, stream)
         order = StepInput(agent_run_id=run_id, step=0, at=datetime.now(UTC))
         with pytest.raises(ApplicationError) as caught:
-            await env.run(steps.think, order)
+            await env.run(steps.ask_model, order)
         end = RunEnd(agent_run_id=run_id, run_status=RunStatus.FAILED)
         await env.run(RunClosingActivities(RunClosing(sessions, means, stream)).close_run, end)
     assert (caught.value.error_code, caught.value.is_retryable) == ("internal_error", False)

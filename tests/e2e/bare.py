@@ -33,7 +33,7 @@ class BareWorkflow:
 
     @workflow.run
     async def run(self, order: Order) -> Reply:
-        # The first one warms the workflow up, as `retrieve` does for `think`.
+        # The first one warms the workflow up, as `retrieve` does for `ask_model`.
         for _ in range(2):
             reply = await workflow.execute_activity(
                 bare,

@@ -53,7 +53,7 @@ class Subscribed:
 
     @property
     def retries(self) -> list[Document]:
-        """All recoveries, oldest first."""
+        """All payment retries, oldest first."""
         return self.customer.items("payment-retries")[::-1]
 
     @property
@@ -89,7 +89,7 @@ class Subscribed:
         wait_for(status, lambda: self.now["subscription_status"] == status)
 
     def wait_retries(self, *statuses: str) -> None:
-        """Wait until the recoveries have these statuses, oldest first."""
+        """Wait until the payment retries have these statuses, oldest first."""
         wanted = list(statuses)
         wait_for(f"{wanted}", lambda: [row["retry_status"] for row in self.retries] == wanted)
 
@@ -106,7 +106,7 @@ class End(NamedTuple):
     subscription_status: str
     access: str
     statuses: list[tuple[str, str]]
-    recoveries: list[tuple[str, int, list[tuple[str, str, str | None]]]]
+    payment_retries: list[tuple[str, int, list[tuple[str, str, str | None]]]]
     charges: list[tuple[str, str | None]]
     payment_count: int
 
@@ -173,7 +173,7 @@ def _end(subscribed: Subscribed, now: Document, charges: list[Document]) -> End:
         subscription_status=now["subscription_status"],
         access=now["access"],
         statuses=[(data["from"], data["to"]) for data in changes],
-        recoveries=[
+        payment_retries=[
             (
                 retry["retry_status"],
                 retry["attempt_count"],

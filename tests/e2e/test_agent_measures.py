@@ -142,7 +142,7 @@ async def _step_trip(world: World, asker: Asker, temporal: Client) -> Trip:
     run = await asyncio.to_thread(asker.start, f"Is this {mark}?")
     await temporal.get_workflow_handle(run["workflow_id"]).result()
     (call,) = await asyncio.to_thread(world.llm.calls, mark)
-    trip = await asyncio.to_thread(_trip, world, run["workflow_id"], "think")
+    trip = await asyncio.to_thread(_trip, world, run["workflow_id"], "ask_model")
     seconds = float(call["ended_wall_time"] - call["started_wall_time"])
     return Trip(trip.whole - seconds, trip.inside - seconds)
 

@@ -36,7 +36,7 @@ EXPECTED = End(
         ("past_due", "active"),
         ("active", "canceled"),
     ],
-    recoveries=[
+    payment_retries=[
         (
             "recovered",
             2,
@@ -66,7 +66,7 @@ class When(StrEnum):
     LONG_FLIGHT = "the same, and the call is still in flight when it is sent again"
     NOT_SETTLED = "Stripe has answered, and the worker has not written down what"
     WEBHOOK = "a webhook has reached the API's socket and has no answer"
-    WAITING = "a recovery waits for its next try"
+    WAITING = "a payment retry waits for its next try"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Strike:
             self._while_webhook_is_in_flight(world)
             return
         if self.when is When.WAITING:
-            wait_for("a recovery that waits", lambda: _is_waiting(world))
+            wait_for("a payment retry that waits", lambda: _is_waiting(world))
             self._kill(world)
             return
         wait_for(f"{self.call} in flight", lambda: self._is_in_flight(world))

@@ -49,7 +49,7 @@ def test_one_charge_whatever_the_answer(
     subscribed.recover()
     world.wait_for_quiet()
     end = audit(subscribed)
-    assert end.recoveries == [("recovered", 1, [("scheduled", "succeeded", None)])]
+    assert end.payment_retries == [("recovered", 1, [("scheduled", "succeeded", None)])]
     assert [outcome for outcome, _ in end.charges] == ["succeeded", "failed", "succeeded"]
     assert len(world.stripe.requests(PAY)) == calls_before + call_count
 
@@ -79,7 +79,7 @@ def test_webhooks_doubled_and_mixed_up(world: World, subscribed: Subscribed) -> 
         ("active", "past_due"),
         ("past_due", "active"),
     ]
-    assert end.recoveries == [("recovered", 1, [("scheduled", "succeeded", None)])]
+    assert end.payment_retries == [("recovered", 1, [("scheduled", "succeeded", None)])]
 
 
 @pytest.mark.soak
@@ -117,4 +117,6 @@ def test_a_card_added_before_the_failure_is_known_is_tried(world: World, plan: D
     subscribed.wait_status("active")
     subscribed.cancel()
     world.wait_for_quiet()
-    assert audit(subscribed).recoveries == [("recovered", 0, [("new_card", "succeeded", None)])]
+    assert audit(subscribed).payment_retries == [
+        ("recovered", 0, [("new_card", "succeeded", None)])
+    ]

@@ -108,7 +108,7 @@ async def test_a_run_opened_twice_at_once_is_admitted_once(sessions: Sessions) -
         for _ in range(3):
             wanted = request(await customer(sessions, **limits), on_busy=on_busy)
             turns = await asyncio.gather(*[desk.open_run(wanted) for _ in range(3)])
-            assert turns == [QueuePosition(is_now=True)] * 3
+            assert turns == [QueuePosition(is_first=True)] * 3
 
 
 async def test_a_run_under_way_is_before_older_ones_that_wait(sessions: Sessions) -> None:
@@ -116,8 +116,8 @@ async def test_a_run_under_way_is_before_older_ones_that_wait(sessions: Sessions
     desk, user_id = RunActivities(sessions), await customer(sessions)
     first = request(user_id)
     second = request(user_id, first.conversation_id)
-    assert (await desk.open_run(first)).is_now
-    assert not (await desk.open_run(second)).is_now
+    assert (await desk.open_run(first)).is_first
+    assert not (await desk.open_run(second)).is_first
     async with sessions.begin() as session:
         earlier = {"created_at": datetime.now(UTC) - timedelta(minutes=1)}
         await AgentRunRepository(session).change(second.agent_run_id, earlier)

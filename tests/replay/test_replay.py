@@ -242,18 +242,18 @@ async def test_what_happens_now_can_be_recorded_and_replayed(
 
     customer, retry = await fail(world, "insufficient_funds", "ok", policy=short)
     await world.step(2 * DAY)
-    await keep(customer.recovery(retry), folder / "payment-retry-recovered.json")
+    await keep(customer.payment_retry_of(retry), folder / "payment-retry-recovered.json")
     await customer.command(CommandKind.CANCEL_NOW)
     await keep(customer.first_mailbox, folder / "subscription-recovered-canceled.json")
 
     customer, retry = await fail(world, "lost_card", policy=short)
     await customer.add_card("ok")
     await world.settle()
-    await keep(customer.recovery(retry), folder / "payment-retry-new-card.json")
+    await keep(customer.payment_retry_of(retry), folder / "payment-retry-new-card.json")
 
     customer, retry = await fail(world, "insufficient_funds", policy=short)
     await world.step(3 * DAY)
-    await keep(customer.recovery(retry), folder / "payment-retry-exhausted.json")
+    await keep(customer.payment_retry_of(retry), folder / "payment-retry-exhausted.json")
     await keep(customer.first_mailbox, folder / "subscription-last-resort.json")
 
     longer_than_grace = RetryPolicy(schedules={"default": (DAY, 5 * DAY)}, grace=2 * DAY)

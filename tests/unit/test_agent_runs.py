@@ -70,7 +70,9 @@ def test_a_run_begins_at_its_first_step_without_bounds_of_its_own() -> None:
 
 
 def test_messages_survive_the_border_and_newer_code() -> None:
-    start = RunStart(request=REQUEST, route=Route(has_retrieval=False), step=3, rotate_after=50)
+    start = RunStart(
+        request=REQUEST, route=Route(has_retrieval=False), step=3, continue_as_new_after=50
+    )
     assert RunStart.model_validate_json(start.model_dump_json()) == start
     newer = {**start.model_dump(mode="json"), "unheard_of": 1}
     assert RunStart.model_validate(newer) == start

@@ -7,7 +7,7 @@ import pytest
 
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import CLOSED, RetryStatus
-from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, RecoveryFacts, explain
+from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, OpenRetry, explain
 from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -64,9 +64,9 @@ def explained(
     )
 
 
-def recovery(status: RetryStatus, **facts: object) -> RecoveryFacts:
+def open_retry(status: RetryStatus, **facts: object) -> OpenRetry:
     known = {"stripe_invoice_id": "in_1", "retry_status": status} | facts
-    return RecoveryFacts.model_validate(known)
+    return OpenRetry.model_validate(known)
 
 
 def all_words(told: Explanation) -> str:
@@ -168,7 +168,7 @@ CASES: dict[str, Told] = {
         | {
             "grace_ends_at": LATER,
             "cancel_at": SOON,
-            "recoveries": (recovery(RetryStatus.WAITING, next_attempt_at=LATER),),
+            "payment_retries": (open_retry(RetryStatus.WAITING, next_attempt_at=LATER),),
         },
         [PAST_DUE, NOT_PAID, "Access goes on for a grace period while an invoice is not paid."],
         [(ENDS, SOON)],
@@ -232,8 +232,8 @@ CASES: dict[str, Told] = {
         AFTER_GRACE,
         OWING
         | {
-            "recoveries": (
-                recovery(RetryStatus.WAITING, next_attempt_at=NOW, parked=(PARKED,)),
+            "payment_retries": (
+                open_retry(RetryStatus.WAITING, next_attempt_at=NOW, parked=(PARKED,)),
             ),
         },
         [PAST_DUE, NOT_PAID, COULD_NOT, GRACE_OVER],
@@ -277,21 +277,21 @@ def test_there_is_always_a_reason_and_something_next(
 @pytest.mark.parametrize("status", sorted(set(SubscriptionStatus) - FINAL))
 def test_nothing_is_promised_for_after_the_end(status: SubscriptionStatus) -> None:
     times = {"current_period_end": LATER, "trial_end": LATER, "grace_ends_at": LATER}
-    waiting = recovery(RetryStatus.WAITING, next_attempt_at=LATER)
-    facts = OWING | times | {"recoveries": (waiting,), "cancel_at": SOON}
+    waiting = open_retry(RetryStatus.WAITING, next_attempt_at=LATER)
+    facts = OWING | times | {"payment_retries": (waiting,), "cancel_at": SOON}
     told = explained(status, Access.GRACE, **facts)
     assert {coming.at for coming in told.next} <= {None, SOON}
     assert ENDS in [coming.what for coming in told.next]
 
 
 def test_a_waiting_retry_in_grace() -> None:
-    waiting = recovery(
+    waiting = open_retry(
         RetryStatus.WAITING,
         attempt_count=2,
         next_attempt_at=SOON,
         decline_code="insufficient_funds",
     )
-    facts = OWING | {"grace_ends_at": LATER, "recoveries": (waiting,)}
+    facts = OWING | {"grace_ends_at": LATER, "payment_retries": (waiting,)}
     told = explained(SubscriptionStatus.PAST_DUE, Access.GRACE, **facts)
     assert [coming.at for coming in told.next] == [SOON, LATER]
     assert "insufficient funds" in all_words(told)
@@ -322,8 +322,8 @@ def test_each_open_recovery_says_what_it_waits_for(
     at: datetime | None,
     words: str,
 ) -> None:
-    known = recovery(status, next_attempt_at=at)
-    told = explained(SubscriptionStatus.PAST_DUE, recoveries=(known,))
+    known = open_retry(status, next_attempt_at=at)
+    told = explained(SubscriptionStatus.PAST_DUE, payment_retries=(known,))
     assert words in told.next[0].what
     assert told.next[0].at == at
 
@@ -339,15 +339,15 @@ def test_each_open_recovery_says_what_it_waits_for(
     ],
 )
 def test_what_was_not_charged_was_not_declined(decline_code: str, words: str) -> None:
-    waiting = recovery(RetryStatus.WAITING_PAYMENT_METHOD, decline_code=decline_code)
-    told = explained(SubscriptionStatus.PAST_DUE, Access.NONE, recoveries=(waiting,), **OWING)
+    waiting = open_retry(RetryStatus.WAITING_PAYMENT_METHOD, decline_code=decline_code)
+    told = explained(SubscriptionStatus.PAST_DUE, Access.NONE, payment_retries=(waiting,), **OWING)
     assert words in " ".join(told.because)
 
 
 @pytest.mark.parametrize("status", sorted(CLOSED))
 def test_closed_recoveries_are_history(status: RetryStatus) -> None:
-    closed = recovery(status, decline_code="lost_card", attempt_count=4, parked=(PARKED,))
-    told = explained(SubscriptionStatus.ACTIVE, Access.FULL, recoveries=(closed,))
+    closed = open_retry(status, decline_code="lost_card", attempt_count=4, parked=(PARKED,))
+    told = explained(SubscriptionStatus.ACTIVE, Access.FULL, payment_retries=(closed,))
     assert len(told.next) == 1
     assert "lost card" not in all_words(told)
     assert "no such price" not in all_words(told)
@@ -355,6 +355,6 @@ def test_closed_recoveries_are_history(status: RetryStatus) -> None:
 
 @pytest.mark.parametrize("status", sorted(FINAL))
 def test_an_ended_one_is_not_collected(status: SubscriptionStatus) -> None:
-    waiting = recovery(RetryStatus.WAITING, next_attempt_at=SOON)
-    told = explained(status, Access.NONE, recoveries=(waiting,), **OWING)
+    waiting = open_retry(RetryStatus.WAITING, next_attempt_at=SOON)
+    told = explained(status, Access.NONE, payment_retries=(waiting,), **OWING)
     assert [coming.at for coming in told.next] == [None]

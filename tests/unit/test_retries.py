@@ -22,7 +22,7 @@ from domain.payment_retries.lifecycle import (
     AttemptTrigger,
     ChargeResult,
     NextStep,
-    Recovery,
+    RetryFacts,
     RetryStatus,
     after_charge,
     next_step,
@@ -39,12 +39,12 @@ POLICY = RetryPolicy(
         "processing_error": (timedelta(hours=1),),
     },
 )
-FRESH = Recovery(waits_from=NOW, grace_ends_at=NOW + 14 * DAY)
+FRESH = RetryFacts(waits_from=NOW, grace_ends_at=NOW + 14 * DAY)
 SOFT = ("insufficient_funds", "try_again_later")
 
 
-def with_decline(recovery: Recovery, code: str | None, advice: str | None = None) -> Recovery:
-    return recovery.model_copy(update={"decline_code": code, "advice_code": advice})
+def with_decline(facts: RetryFacts, code: str | None, advice: str | None = None) -> RetryFacts:
+    return facts.model_copy(update={"decline_code": code, "advice_code": advice})
 
 
 @pytest.mark.parametrize(
@@ -208,13 +208,13 @@ def test_n_waits_are_n_retries_no_closer_than_the_policy_says(
     codes: list[str],
 ) -> None:
     policy = RetryPolicy(schedules={"default": tuple(timedelta(days=days) for days in waits)})
-    recovery, tried_at = with_decline(FRESH, "insufficient_funds"), [NOW]
-    while (step := next_step(policy, recovery)).action is NextStep.Action.CHARGE:
+    facts, tried_at = with_decline(FRESH, "insufficient_funds"), [NOW]
+    while (step := next_step(policy, facts)).action is NextStep.Action.CHARGE:
         assert step.at is not None
         tried_at.append(step.at)
         decline = (codes[len(tried_at)], None)
-        recovery = after_charge(
-            recovery,
+        facts = after_charge(
+            facts,
             AttemptTrigger.SCHEDULED,
             ChargeResult.FAILED,
             decline,
@@ -226,7 +226,7 @@ def test_n_waits_are_n_retries_no_closer_than_the_policy_says(
 
 def test_a_customer_has_time_to_respond_whatever_the_grace() -> None:
     policy = RetryPolicy(grace=timedelta(), time_to_respond=2 * DAY)
-    fresh = Recovery(waits_from=NOW, grace_ends_at=NOW)
+    fresh = RetryFacts(waits_from=NOW, grace_ends_at=NOW)
     asked = after_charge(
         fresh, AttemptTrigger.MANUAL, ChargeResult.FAILED, ("lost_card", None), NOW + DAY
     )

@@ -103,7 +103,7 @@ async def test_a_long_run_continues_as_new(
     customer = await world.subscribe("ok")
     mark = f"look everywhere {uuid4().hex}"
     await model.script({"tool_calls": [SEARCH], "repeat": 8}, {"text": "Done."}, match=mark)
-    handle = await start_run(world.env.client, customer.user_id, mark, rotate_after=40)
+    handle = await start_run(world.env.client, customer.user_id, mark, continue_as_new_after=40)
     row = await reach(world.sessions, handle, RunStatus.COMPLETED, RunStatus.FAILED)
     assert (row.run_status, row.output) == (RunStatus.COMPLETED, "Done.")
     assert len(await model.calls(mark)) == 9
@@ -125,7 +125,7 @@ async def test_a_run_that_waits_continues_as_new(
     mark = f"refund me twice {uuid4().hex}"
     calls = [refund_call(uuid4())["tool_calls"][0] for _ in range(2)]
     await model.script({"tool_calls": calls}, {"text": "No."}, match=mark)
-    handle = await start_run(world.env.client, customer.user_id, mark, rotate_after=40)
+    handle = await start_run(world.env.client, customer.user_id, mark, continue_as_new_after=40)
     row = await reach(world.sessions, handle, RunStatus.WAITING_APPROVAL)
     first, second = await rejections(world, row)
     await handle.execute_update(AgentRunWorkflow.decide, first)

@@ -193,7 +193,7 @@ async def test_a_last_resort_is_not_forgotten_with_its_mailbox(world: World) -> 
 
 async def test_a_recovery_that_was_terminated_is_begun_again(world: World) -> None:
     customer, retry = await fail_renewal(world, "insufficient_funds", "ok", policy=ONE_TRY)
-    await customer.recovery(retry).terminate("as an operator may do")
+    await customer.payment_retry_of(retry).terminate("as an operator may do")
     await customer.mailbox.terminate("as an operator may do")
     await world.hint(customer.subscription_id, ["evt_1"])
     await world.settle()

@@ -152,7 +152,7 @@ async def test_rotation_loses_neither_commands_nor_hints(world: World) -> None:
     start = SubscriptionStart(
         subscription_id=customer.subscription_id,
         state=state,
-        rotate_after=60,
+        continue_as_new_after=60,
     )
     first = await world.env.client.start_workflow(
         SubscriptionWorkflow.run,

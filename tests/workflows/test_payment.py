@@ -65,7 +65,7 @@ async def test_any_number_of_hints_is_one_look(world: World) -> None:
 
 
 async def test_a_long_wait_goes_on_in_a_new_run_and_keeps_its_end(world: World) -> None:
-    payer = await start_paying(world, "authentication_required", rotate_after=10)
+    payer = await start_paying(world, "authentication_required", continue_as_new_after=10)
     await payer.reaches(PaymentStatus.REQUIRES_ACTION)
     first = (await payer.handle.describe()).run_id
     await world.env.sleep(ACTION_PERIOD - HOUR)

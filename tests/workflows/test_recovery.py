@@ -33,7 +33,7 @@ async def fail_renewal(
 
 async def retry_now(customer: Customer, retry: PaymentRetry) -> RetrySnapshot:
     command = RetryNow(command_id=uuid4())
-    return await customer.recovery(retry).execute_update(
+    return await customer.payment_retry_of(retry).execute_update(
         PaymentRetryWorkflow.retry_now,
         command,
         id=str(command.command_id),
@@ -152,7 +152,7 @@ async def test_waiting_for_a_card_ends_with_grace(world: World) -> None:
     assert len(await customer.charges()) == 2
     kinds = [event.kind for event in await customer.events()]
     assert "last_resort" in kinds
-    assert "grace_ended" not in kinds  # the recovery spoke first, and nothing was left to end
+    assert "grace_ended" not in kinds  # the payment retry spoke first, and nothing was left to end
 
 
 async def test_grace_ends_while_retries_go_on(world: World) -> None:

@@ -47,11 +47,11 @@ class RunActivityCalls:
             summary="admit",
         )
 
-    async def take_turn(self) -> QueuePosition:
+    async def start_if_first(self) -> QueuePosition:
         """Begin, if it is our turn in the conversation."""
         return await await_cancellable(
             workflow.execute_activity_method(
-                ConversationQueueActivities.take_turn,
+                ConversationQueueActivities.start_if_first,
                 self._request,
                 **RECORD,
                 summary="our turn?",
@@ -129,11 +129,11 @@ class StepActivityCalls:
             ),
         )
 
-    async def think(self, step: int) -> StepReply:
+    async def ask_model(self, step: int) -> StepReply:
         """Ask the model once."""
         return await await_cancellable(
             workflow.execute_activity_method(
-                StepActivities.think,
+                StepActivities.ask_model,
                 self._order(step),
                 **MODEL_CALL,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

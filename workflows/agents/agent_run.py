@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
         RunStart,
         RunStatus,
     )
-    from domain.workflow_names import YOUR_TURN
+    from domain.workflow_names import RUN_NEXT
     from workflows.agents.activity_calls import RunActivityCalls
     from workflows.agents.graph_runner import GraphRunner
     from workflows.agents.lifecycle import (
@@ -140,10 +140,10 @@ class AgentRunWorkflow:
         if self._lifecycle.is_closed:
             raise refused(self._lifecycle.status)
 
-    @workflow.signal(name=YOUR_TURN)
-    def your_turn(self) -> None:
+    @workflow.signal(name=RUN_NEXT)
+    def run_next(self) -> None:
         """The run before us in the conversation is over."""
-        self._lifecycle.is_called = True
+        self._lifecycle.is_next = True
 
     @workflow.query
     def view(self) -> RunStatus:

@@ -70,7 +70,7 @@ class GraphRunner:
         """Run the graph to its end.
 
         Returns:
-            What kind of end it is; to rotate means that `step` is where to go on.
+            What kind of end it is; to continue as new means that `step` is the next one.
 
         Raises:
             ActivityError: A step failed for good.
@@ -100,7 +100,7 @@ class GraphRunner:
 
     async def _run_once(self) -> State:
         """Go from the entry to an answer once, or to where the history has grown long."""
-        graph = pipeline(self._step_calls, self._start.route, self._start.rotate_after)
+        graph = pipeline(self._step_calls, self._start.route, self._start.continue_as_new_after)
         app = graph.compile(checkpointer=InMemorySaver(serde=_SERDE))
         limit = NODES_PER_STEP * (self._start.route.max_step_count + 1)
         config: Any = {"configurable": {"thread_id": str(self.step)}, "recursion_limit": limit}
@@ -126,7 +126,7 @@ class GraphRunner:
 
         def is_long_by_now() -> bool:
             is_suggested = workflow.info().is_continue_as_new_suggested()
-            return can_continue and (is_suggested or is_long(self._start.rotate_after))
+            return can_continue and (is_suggested or is_long(self._start.continue_as_new_after))
 
         with suppress(TimeoutError):
             await await_cancellable(

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.agents.runs import FINISH_MESSAGES, RunEnd, RunFinish, RunStart, RunStatus
     from domain.errors import BudgetExceededError, IllegalCommandError
     from domain.ids import agent_run_workflow_id
-    from domain.workflow_names import YOUR_TURN
+    from domain.workflow_names import RUN_NEXT
     from workflows.agents.activity_calls import RunActivityCalls
     from workflows.agents.graph_runner import GraphOutcome, GraphRunner
     from workflows.cancellation import await_cancellable
@@ -40,7 +40,7 @@ class RunLifecycle:
         self.status = RunStatus.QUEUED
         self._is_resumed = start.is_resumed or start.step > 0
         self.is_first = self._is_resumed
-        self.is_called = False
+        self.is_next = False
         self.is_canceled = False
         self.is_closed = False
         self.is_continuing = False
@@ -52,7 +52,7 @@ class RunLifecycle:
             ApplicationError: The run was refused: no access, a limit, a busy conversation.
         """
         if not self._is_resumed:
-            self.is_first = (await unwrap_activity_error(self._calls.open())).is_now
+            self.is_first = (await unwrap_activity_error(self._calls.open())).is_first
 
     async def work(self) -> RunEnd | None:
         """Let the graph run until it ends, or somebody ends it.
@@ -89,12 +89,12 @@ class RunLifecycle:
         pause = QUEUE_CHECK
         while not self.is_first:
             turn = workflow.wait_condition(
-                lambda: self.is_called, timeout=pause, timeout_summary="our turn?"
+                lambda: self.is_next, timeout=pause, timeout_summary="our turn?"
             )
             with suppress(TimeoutError):
                 await await_cancellable(turn)
-            self.is_called, pause = False, min(2 * pause, LAST_QUEUE_CHECK)
-            self.is_first = (await self._calls.take_turn()).is_now
+            self.is_next, pause = False, min(2 * pause, LAST_QUEUE_CHECK)
+            self.is_first = (await self._calls.start_if_first()).is_first
             if self.is_first:
                 self._show(RunStatus.RUNNING)
         return await self._runner.run()
@@ -163,7 +163,7 @@ async def _run_next(agent_run_id: UUID) -> None:
     waiting = workflow.get_external_workflow_handle(agent_run_workflow_id(agent_run_id))
     # Reason: one that has just ended needs no turn; one that was not reached asks by itself.
     with suppress(FailureError):
-        await waiting.signal(YOUR_TURN)
+        await waiting.signal(RUN_NEXT)
 
 
 async def run_shielded(lifecycle: RunLifecycle, part: Coroutine[Any, Any, Answer]) -> Answer:

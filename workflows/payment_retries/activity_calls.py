@@ -56,7 +56,7 @@ class RetryActivityCalls:
     async def refresh(self) -> ChargeOutcome:
         """Find out whether the invoice is still owed; `failed` means that it is."""
         return await run_interruptible(
-            ChargeActivities.look_at_invoice,
+            ChargeActivities.refresh_invoice,
             self._start.stripe_invoice_id,
             STRIPE_CALL,
             "read the invoice",

@@ -38,7 +38,7 @@ class RetryHandlers:
     @property
     def retry_status(self) -> RetryStatus:
         """Where the payment retry stands."""
-        return self._state.recovery.retry_status
+        return self._state.facts.retry_status
 
     def put(self, command: RetryCommand) -> None:
         """Put a command into the mailbox, once; to stop goes before all others."""
@@ -73,25 +73,25 @@ class RetryHandlers:
     async def close(self) -> None:
         """Show and report how it ended."""
         step = NextStep(retry_status=self.retry_status)
-        await self._progress.show(step, self._state.recovery, self._state.attempt)
+        await self._progress.show(step, self._state.facts, self._state.attempt)
         last_resort, self._last_resort = self._last_resort, None
         await self._steps.report_end(last_resort)
         self._answer()
 
     def snapshot(self) -> RetrySnapshot:
         """Return what the row shows."""
-        return self._progress.snapshot(self._state.recovery)
+        return self._progress.snapshot(self._state.facts)
 
-    def carried(self, mailed_keys: tuple[str, ...]) -> RetryStart:
+    def to_start_input(self, mailed_keys: tuple[str, ...]) -> RetryStart:
         """Return what the next run needs of this one."""
-        return self._state.carried(self._progress.link, mailed_keys)
+        return self._state.to_start_input(self._progress.link, mailed_keys)
 
     async def _follow_schedule(self, now: datetime) -> datetime | None:
         state = self._state
-        step = next_step(self._start.policy.policy, state.recovery)
+        step = next_step(self._start.policy.policy, state.facts)
         if step.at is None or step.at > now:
             state.move(retry_status=step.retry_status)
-            await self._progress.show(step, state.recovery, state.attempt)
+            await self._progress.show(step, state.facts, state.attempt)
             self._answer()
             return step.at
         if step.action is NextStep.Action.CHARGE:

@@ -56,7 +56,7 @@ class PaymentRetryWorkflow:
     async def _wait_until(self, at: datetime | None) -> None:
         if self._handlers.commands or (at is not None and at <= workflow.now()):
             return
-        if workflow.info().get_current_history_length() >= self._start.rotate_after:
+        if workflow.info().get_current_history_length() >= self._start.continue_as_new_after:
             await self._continue_as_new()
         with suppress(TimeoutError):
             await workflow.wait_condition(
@@ -68,7 +68,7 @@ class PaymentRetryWorkflow:
     async def _continue_as_new(self) -> None:
         await workflow.wait_condition(lambda: bool(self._handlers.commands) or self._is_idle())
         if not self._handlers.commands:  # no await between this and the next line
-            workflow.continue_as_new(self._handlers.carried(self._emails.mailed_keys))
+            workflow.continue_as_new(self._handlers.to_start_input(self._emails.mailed_keys))
 
     def _is_idle(self) -> bool:
         return self._emails.is_done() and workflow.all_handlers_finished()

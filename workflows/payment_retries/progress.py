@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.notifications import MailActivities
     from domain.notifications import EmailInput
     from domain.parked_steps import ParkedStep
-    from domain.payment_retries.lifecycle import NextStep, Recovery
+    from domain.payment_retries.lifecycle import NextStep, RetryFacts
     from domain.payment_retries.messages import RetrySnapshot, RetryStart
     from workflows.activity_options import MAIL
     from workflows.payment_retries.activity_calls import RetryActivityCalls
@@ -84,39 +84,39 @@ class RetryProgress:
         self._is_saved = False
         workflow.set_current_details(f"Charging now: attempt {attempt}, {trigger}.")
 
-    async def show(self, step: NextStep, recovery: Recovery, attempt: int) -> None:
+    async def show(self, step: NextStep, facts: RetryFacts, attempt: int) -> None:
         """Let everybody know what comes next, if that is new.
 
         Args:
             step: What comes next.
-            recovery: What is known.
+            facts: What is known.
             attempt: Number of the latest charge.
         """
         if step == self._step and self._is_saved:
             return
         is_news = self._step is None or step.retry_status is not self._step.retry_status
         self._step = step
-        snapshot = self.snapshot(recovery)
+        snapshot = self.snapshot(facts)
         await self._save(snapshot)
         if is_news:
             workflow.upsert_search_attributes([STATUS.value_set(snapshot.retry_status)])
             self._emails.send(snapshot, attempt, self.link, self.amount_paid_cents)
 
-    async def show_parked(self, parked: ParkedStep | None, recovery: Recovery | None) -> None:
+    async def show_parked(self, parked: ParkedStep | None, facts: RetryFacts | None) -> None:
         """Show a step that could not be taken; None takes it away with what is shown next."""
         self.parked, self._is_saved = parked, False
-        if parked is not None and recovery is not None:
-            await self._save(self.snapshot(recovery))
+        if parked is not None and facts is not None:
+            await self._save(self.snapshot(facts))
 
-    def snapshot(self, recovery: Recovery) -> RetrySnapshot:
+    def snapshot(self, facts: RetryFacts) -> RetrySnapshot:
         """Return what the row shows."""
         is_charge = self._step is not None and self._step.action is NextStep.Action.CHARGE
         return RetrySnapshot(
             payment_retry_id=self._payment_retry_id,
-            retry_status=recovery.retry_status,
-            attempt_count=recovery.attempt_count,
+            retry_status=facts.retry_status,
+            attempt_count=facts.attempt_count,
             next_attempt_at=self._step.at if self._step and is_charge else None,
-            decline_code=recovery.decline_code,
+            decline_code=facts.decline_code,
             parked=() if self.parked is None else (self.parked,),
         )
 

@@ -6,7 +6,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.payment_retries.lifecycle import (
         CLOSED,
         AttemptTrigger,
-        Recovery,
+        RetryFacts,
         RetryStatus,
         with_request,
     )
@@ -17,22 +17,22 @@ class RetryState:
     """Where one payment retry stands, and what it owes; it travels over continue-as-new."""
 
     def __init__(self, start: RetryStart) -> None:
-        self.recovery = start.recovery or _fresh(start)
+        self.facts = start.facts or _fresh(start)
         self.attempt = start.attempt
         self.charge = start.charge
-        self.is_opened = start.recovery is not None
+        self.is_opened = start.facts is not None
         self.is_refresh_owed = start.is_refresh_owed
         self._offered_card_id = start.offered_card_id
         self._start = start
 
     def move(self, **changes: object) -> None:
         """Change what is known."""
-        self.recovery = self.recovery.model_copy(update=changes)
+        self.facts = self.facts.model_copy(update=changes)
 
     def is_closed(self) -> bool:
         """Whether there is nothing more to collect, as far as is known."""
         is_reopening = self.is_refresh_owed or not self.is_opened
-        return self.recovery.retry_status in CLOSED and not is_reopening
+        return self.facts.retry_status in CLOSED and not is_reopening
 
     def is_owing(self) -> bool:
         """Whether a step is to be taken before anything else."""
@@ -55,7 +55,7 @@ class RetryState:
 
     def try_card(self, card_id: str | None) -> None:
         """Owe a charge of another card; while a newer invoice goes first, after that."""
-        if self.recovery.retry_status is RetryStatus.PAUSED:
+        if self.facts.retry_status is RetryStatus.PAUSED:
             self._offered_card_id = card_id
         elif not self.is_closed():
             self.owe_charge(AttemptTrigger.NEW_CARD, card_id)
@@ -63,21 +63,21 @@ class RetryState:
     def stop(self) -> None:
         """End without another charge."""
         self.charge, self.is_refresh_owed, self.is_opened = None, False, True
-        if self.recovery.retry_status not in CLOSED:
+        if self.facts.retry_status not in CLOSED:
             self.move(retry_status=RetryStatus.CANCELED)
 
     def resume(self) -> None:
         """Go on where it was suspended; with another card, if one was set meanwhile."""
         card_id, self._offered_card_id = self._offered_card_id, None
         self.move(retry_status=RetryStatus.WAITING, asked_at=None)
-        self.recovery = with_request(self.recovery, workflow.now())
+        self.facts = with_request(self.facts, workflow.now())
         if card_id is not None:
             self.owe_charge(AttemptTrigger.NEW_CARD, card_id)
 
-    def carried(self, link: str | None, mailed_keys: tuple[str, ...]) -> RetryStart:
+    def to_start_input(self, link: str | None, mailed_keys: tuple[str, ...]) -> RetryStart:
         """Return what the next run needs of this one."""
-        carried = {
-            "recovery": self.recovery if self.is_opened else None,
+        carried_over = {
+            "facts": self.facts if self.is_opened else None,
             "attempt": self.attempt,
             "charge": self.charge,
             "offered_card_id": self._offered_card_id,
@@ -85,12 +85,12 @@ class RetryState:
             "link": link,
             "mailed_keys": mailed_keys,
         }
-        return self._start.model_copy(update=carried)
+        return self._start.model_copy(update=carried_over)
 
 
-def _fresh(start: RetryStart) -> Recovery:
+def _fresh(start: RetryStart) -> RetryFacts:
     status = RetryStatus.PAUSED if start.is_suspended else RetryStatus.WAITING
-    return Recovery(
+    return RetryFacts(
         retry_status=status,
         waits_from=workflow.now(),
         grace_ends_at=start.grace_ends_at,

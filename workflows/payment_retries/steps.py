@@ -49,7 +49,7 @@ class RetrySteps:
         if opened is None:
             return
         state.is_opened = True
-        state.recovery, state.attempt = opened.recovery, opened.attempt
+        state.facts, state.attempt = opened.facts, opened.attempt
         self._progress.link = opened.link or self._progress.link
         self._progress.amount_paid_cents = opened.amount_paid_cents
         if opened.offered_card_id is not None:
@@ -65,7 +65,7 @@ class RetrySteps:
         if outcome.result is not ChargeResult.FAILED:
             state.charge = None
             self._take(outcome, AttemptTrigger.INITIAL)
-        elif state.recovery.retry_status in CLOSED:
+        elif state.facts.retry_status in CLOSED:
             state.is_opened = False  # its end did not settle the invoice: begin again
             state.move(retry_status=RetryStatus.WAITING)
 
@@ -80,14 +80,14 @@ class RetrySteps:
         self._progress.link = outcome.next_action_url or self._progress.link
         self._progress.amount_paid_cents = outcome.amount_paid_cents
         self._take(outcome, order.trigger)
-        if state.recovery.retry_status in CLOSED:
+        if state.facts.retry_status in CLOSED:
             self._last_outcome = outcome
         else:
             await self._report(outcome)
 
     def _take(self, outcome: ChargeOutcome, trigger: AttemptTrigger) -> None:
-        self._state.recovery = after_charge(
-            self._state.recovery,
+        self._state.facts = after_charge(
+            self._state.facts,
             trigger,
             outcome.result,
             (outcome.decline_code, outcome.advice_code),
@@ -100,8 +100,8 @@ class RetrySteps:
         last_resort: LastResortRequest | None = None,
     ) -> None:
         attempt = self._state.attempt if outcome else None
-        status = self._state.recovery.retry_status
+        status = self._state.facts.retry_status
         await self._calls.report(status, attempt, outcome, last_resort)
 
     async def _show_parked(self, parked: ParkedStep | None) -> None:
-        await self._progress.show_parked(parked, self._state.recovery)
+        await self._progress.show_parked(parked, self._state.facts)

@@ -69,7 +69,7 @@ class PaymentWorkflow:
     async def _handle_next(self) -> None:
         if await self._handlers.handle_next():
             return
-        if workflow.info().get_current_history_length() >= self._start.rotate_after:
+        if workflow.info().get_current_history_length() >= self._start.continue_as_new_after:
             await self._continue_as_new()
         else:
             await self._sleep()
@@ -84,8 +84,8 @@ class PaymentWorkflow:
         is_owing = self._handlers.steps.is_owing()
         if await self._mailbox.is_quiet():  # no await between this and the next line
             request = self._start.request if is_owing else None
-            carried = {"request": request, "expires_at": self._handlers.steps.expires_at}
-            workflow.continue_as_new(self._start.model_copy(update=carried))
+            carried_over = {"request": request, "expires_at": self._handlers.steps.expires_at}
+            workflow.continue_as_new(self._start.model_copy(update=carried_over))
 
     @workflow.update(name=REFUND_UPDATE)
     async def refund(self, order: RefundInput) -> RefundResult:

@@ -92,10 +92,10 @@ class SubscriptionHandlers:
             return refusal
         if command.kind is CommandKind.RETRY_PARKED:
             await self._steps.retry_parked()
-            return CommandAnswer(state=aggregate.carried())
+            return CommandAnswer(state=aggregate.to_start_input())
         reports, known = aggregate.reports, aggregate.reports.charged_invoice_ids()
         if command.kind is CommandKind.CANCEL_NOW:
-            await aggregate.recoveries.stop(reports.closed_invoice_ids)
+            await aggregate.payment_retries.stop(reports.closed_invoice_ids)
         # Reason: a charge that was in flight when the cancel came pays for nothing.
         charged = reports.charged_invoice_ids() - known
         try:
@@ -107,7 +107,7 @@ class SubscriptionHandlers:
             aggregate.owed.add(aggregate.sync())
             return _answer_of(error)
         await self._follow_up(command, charged)
-        return CommandAnswer(state=aggregate.carried())
+        return CommandAnswer(state=aggregate.to_start_input())
 
     async def _perform(self, command: SubscriptionCommand) -> None:
         call = CALLS[command.kind]
@@ -126,7 +126,7 @@ class SubscriptionHandlers:
         aggregate = self._aggregate
         aggregate.owed.wake()
         if command.stripe_payment_method_id is not None:
-            await aggregate.recoveries.try_card(command.stripe_payment_method_id)
+            await aggregate.payment_retries.try_card(command.stripe_payment_method_id)
         is_made = aggregate.state is not None and aggregate.state.stripe_subscription_id is not None
         if command.kind is CommandKind.CANCEL_NOW and is_made:
             # Reason: what was charged while the cancel was waiting is paid back.

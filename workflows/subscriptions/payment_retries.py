@@ -50,7 +50,7 @@ class RetryReports:
         }
 
 
-class Recoveries:
+class PaymentRetries:
     """Open payment retries by Stripe's invoice id, oldest first."""
 
     def __init__(self, known: Mapping[str, RetryStatus]) -> None:

@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activity_options import RECORD
     from workflows.owed_steps import OwedSteps
     from workflows.search_attributes import STATUS
-    from workflows.subscriptions.payment_retries import Recoveries, RetryReports
+    from workflows.subscriptions.payment_retries import PaymentRetries, RetryReports
 
 # Reason: a payment retry that waits for a card ends with grace, too; it speaks first.
 AFTER_GRACE = timedelta(seconds=1)
@@ -46,9 +46,9 @@ class SubscriptionAggregate:
 
     def __init__(self, start: SubscriptionStart, reports: RetryReports) -> None:
         self.state: SubscriptionState | None = None
-        self.recoveries = Recoveries({})
+        self.payment_retries = PaymentRetries({})
         self.owed = OwedSteps()
-        self.grace_told = start.grace_told
+        self.announced_grace_end = start.announced_grace_end
         self._subscription_id = start.subscription_id
         self.reports = reports
         if start.state is not None:
@@ -57,7 +57,7 @@ class SubscriptionAggregate:
     def load(self, state: SubscriptionState | None) -> None:
         """Start from what the row, or the run before, says."""
         self.state = state
-        self.recoveries = Recoveries(state.recoveries if state else {})
+        self.payment_retries = PaymentRetries(state.payment_retries if state else {})
         self.owed = OwedSteps(state.owed if state else ())
 
     def facts(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class SubscriptionAggregate:
         before, self.state = self.state, result.state
         if self.state.subscription_status in FINAL:
             self.owed.drop_what_has_ended()
-            await self.recoveries.stop(self.reports.closed_invoice_ids)
+            await self.payment_retries.stop(self.reports.closed_invoice_ids)
         else:
             await self._follow_debts(result)
         if Effect.CANCEL_AT_STRIPE in result.effects:
@@ -130,13 +130,13 @@ class SubscriptionAggregate:
 
     def grace_due_at(self) -> datetime | None:
         """Return when the end of access is to be told; None if there is none to be told."""
-        ends_at = self.untold_grace_end()
+        ends_at = self.unannounced_grace_end()
         return None if ends_at is None else ends_at + AFTER_GRACE
 
-    def untold_grace_end(self) -> datetime | None:
+    def unannounced_grace_end(self) -> datetime | None:
         """Return when access ends; None if it does not, or if that is told."""
         ends_at = self.state.grace_ends_at if self.state else None
-        return None if ends_at == self.grace_told else ends_at
+        return None if ends_at == self.announced_grace_end else ends_at
 
     def refusal(self, command: SubscriptionCommand) -> CommandAnswer | None:
         """Return why a command does not fit; None if it does."""
@@ -151,11 +151,11 @@ class SubscriptionAggregate:
             details={"subscription_status": self.state.subscription_status},
         )
 
-    def carried(self) -> SubscriptionState | None:
+    def to_start_input(self) -> SubscriptionState | None:
         """Return what the next run needs of this one."""
         if self.state is None:
             return None
-        changes = {"recoveries": self.recoveries.open, "owed": tuple(self.owed)}
+        changes = {"payment_retries": self.payment_retries.open, "owed": tuple(self.owed)}
         return self.state.model_copy(update=changes)
 
     async def _follow_debts(self, result: SyncResult) -> None:
@@ -163,10 +163,10 @@ class SubscriptionAggregate:
         is_void = result.policy.policy.older_invoices is OlderInvoices.VOID
         if owed and is_void and result.has_newer_settled:
             self.owed.add(VoidInput(**self.facts(), stripe_invoice_ids=owed))
-        await self.recoveries.align(result, self.owed.given_up_invoice_ids())
+        await self.payment_retries.align(result, self.owed.given_up_invoice_ids())
 
     def _show(self) -> None:
-        workflow.set_current_details(_render(self.carried()))
+        workflow.set_current_details(_render(self.to_start_input()))
 
 
 def _render(state: SubscriptionState | None) -> str:
@@ -177,7 +177,7 @@ def _render(state: SubscriptionState | None) -> str:
         text += f" as `{state.stripe_subscription_id}`."
     if state.grace_ends_at:
         text += f" Grace ends at {state.grace_ends_at:%Y-%m-%d %H:%M} UTC."
-    for stripe_invoice_id, status in state.recoveries.items():
+    for stripe_invoice_id, status in state.payment_retries.items():
         text += f" Payment retry of `{stripe_invoice_id}`: {status}."
     for step in state.owed:
         if step.parked is not None:

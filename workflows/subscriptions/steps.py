@@ -62,7 +62,7 @@ class SubscriptionSteps:
     def on_report(self, report: RetryReport) -> None:
         """Take in what a payment retry tells, and owe what it asks."""
         aggregate = self._aggregate
-        aggregate.recoveries.on_report(report)
+        aggregate.payment_retries.on_report(report)
         events = report_events(report)
         if report.last_resort is not None:
             last_resort = LastResortInput(
@@ -81,8 +81,8 @@ class SubscriptionSteps:
 
     def on_grace_end(self) -> None:
         """Owe the record that access has ended."""
-        ended_at = self._aggregate.untold_grace_end() or workflow.now()
-        self._aggregate.grace_told = ended_at
+        ended_at = self._aggregate.unannounced_grace_end() or workflow.now()
+        self._aggregate.announced_grace_end = ended_at
         events = (grace_end_event(ended_at),)
         self._aggregate.owed.add(self._aggregate.sync(events=events))
 

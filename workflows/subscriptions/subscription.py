@@ -60,7 +60,7 @@ class SubscriptionWorkflow:
             return
         if self._aggregate.is_over():
             await self._mailbox.is_quiet()
-        elif workflow.info().get_current_history_length() >= self._start.rotate_after:
+        elif workflow.info().get_current_history_length() >= self._start.continue_as_new_after:
             await self._continue_as_new()
         else:
             await self._sleep()
@@ -74,14 +74,14 @@ class SubscriptionWorkflow:
 
     async def _continue_as_new(self) -> None:
         if await self._mailbox.is_quiet():  # no await between this and the next line
-            state, answers = self._aggregate.carried(), self._mailbox.answers
-            carried = {
+            state, answers = self._aggregate.to_start_input(), self._mailbox.answers
+            carried_over = {
                 "state": state,
                 "hint_ids": (),
                 "answers": answers,
-                "grace_told": self._aggregate.grace_told,
+                "announced_grace_end": self._aggregate.announced_grace_end,
             }
-            workflow.continue_as_new(self._start.model_copy(update=carried))
+            workflow.continue_as_new(self._start.model_copy(update=carried_over))
 
     @workflow.update
     async def command(self, command: SubscriptionCommand) -> SubscriptionState:
@@ -105,7 +105,7 @@ class SubscriptionWorkflow:
     def _may(self, command: SubscriptionCommand) -> None:
         if command.command_id in self._mailbox.answers:
             return  # a repeat gets its first answer, whatever the state
-        if workflow.info().get_current_history_length() >= 2 * self._start.rotate_after:
+        if workflow.info().get_current_history_length() >= 2 * self._start.continue_as_new_after:
             raise ApplicationError("rotating, try again", type="busy")
         if (refusal := self._aggregate.refusal(command)) is not None:
             raise _failure(refusal)
@@ -117,7 +117,7 @@ class SubscriptionWorkflow:
 
     @workflow.signal(name=REPORT)
     def report(self, report: RetryReport) -> None:
-        """A recovery tells how it stands."""
+        """A payment retry tells how it stands."""
         self._reports.unread.append(report)
 
     @workflow.query

@@ -19,7 +19,7 @@ def survive_a_failed_renewal(stage: Stage) -> None:
     stage.say(f"past_due; access goes on under grace until {short(seen['grace_ends_at'])}")
     retry = stage.wait_retry("waiting")
     stage.say(f"insufficient funds; the next try is at {short(retry['next_attempt_at'])}")
-    stage.link("the recovery", retry["workflow_id"])
+    stage.link("the payment retry", retry["workflow_id"])
     wait_until(
         stage.console,
         "the retry waits for its time",
@@ -56,8 +56,8 @@ def replace_a_lost_card(stage: Stage) -> None:
     stage.provider.advance(MONTH_DAYS)
     stage.wait_status("past_due")
     retry = stage.wait_retry("waiting_payment_method")
-    stage.say("no retry can help: the recovery waits for another card")
-    stage.link("the recovery", retry["workflow_id"])
+    stage.say("no retry can help: the payment retry waits for another card")
+    stage.link("the payment retry", retry["workflow_id"])
     mail = wait_until(
         stage.console,
         "waiting for the mail",

@@ -1,4 +1,4 @@
-"""The pipeline: look up, think, ask a person, act, think again, until there is an answer.
+"""The pipeline: retrieve, ask the model, ask a person, act, ask again, until there is an answer.
 
 Nodes and edges are all async: a synchronous one would want a thread, which workflow code has not.
 The state holds ids and decisions; what is said and found stays in the database.
@@ -35,21 +35,21 @@ class State(TypedDict, total=False):
 class Pipeline:
     """The nodes, bound to one run's hands."""
 
-    def __init__(self, hands: StepActivityCalls, route: Route, rotate_after: int) -> None:
+    def __init__(self, hands: StepActivityCalls, route: Route, continue_as_new_after: int) -> None:
         self._step_calls = hands
         self._route = route
-        self._rotate_after = rotate_after
+        self._continue_as_new_after = continue_as_new_after
 
-    async def enter(self, state: State) -> Literal["retrieve", "think"]:
+    async def enter(self, state: State) -> Literal["retrieve", "ask_model"]:
         """Look up before the first step only; a run that continues as new is past that."""
-        return "retrieve" if self._route.has_retrieval and not state["step"] else "think"
+        return "retrieve" if self._route.has_retrieval and not state["step"] else "ask_model"
 
     async def retrieve(self, state: State) -> State:
         """Find the passages that answer the question."""
         await self._step_calls.retrieve()
         return {}
 
-    async def think(self, state: State) -> State:
+    async def ask_model(self, state: State) -> State:
         """Ask the model once.
 
         Raises:
@@ -62,7 +62,7 @@ class Pipeline:
                 type=STEP_LIMIT,
                 non_retryable=True,
             )
-        reply = await self._step_calls.think(step)
+        reply = await self._step_calls.ask_model(step)
         return {
             "step": step + 1,
             "calls": list(reply.calls),
@@ -99,31 +99,33 @@ class Pipeline:
 
     def _onward(self) -> str:
         """Think again, or let the run continue as new before its history grows too long."""
-        return END if is_long(self._rotate_after) else "think"
+        return END if is_long(self._continue_as_new_after) else "ask_model"
 
 
-def is_long(rotate_after: int) -> bool:
+def is_long(continue_as_new_after: int) -> bool:
     """Tell whether a run should continue as new before its history grows too long."""
-    return workflow.info().get_current_history_length() >= rotate_after
+    return workflow.info().get_current_history_length() >= continue_as_new_after
 
 
-def pipeline(hands: StepActivityCalls, route: Route, rotate_after: int) -> StateGraph[Any]:
+def pipeline(hands: StepActivityCalls, route: Route, continue_as_new_after: int) -> StateGraph[Any]:
     """Build the graph of a run.
 
     Args:
         hands: What the nodes call.
         route: How the graph goes.
-        rotate_after: Events of history after which it ends early, without an answer.
+        continue_as_new_after: Events of history after which it ends early, without an answer.
     """
-    nodes = Pipeline(hands, route, rotate_after)
+    nodes = Pipeline(hands, route, continue_as_new_after)
     graph = StateGraph(State)
     graph.add_node("retrieve", nodes.retrieve)
-    graph.add_node("think", nodes.think)
+    graph.add_node("ask_model", nodes.ask_model)
     graph.add_node("approve", nodes.approve)
     graph.add_node("act", nodes.act)
-    graph.add_conditional_edges(START, nodes.enter, ["retrieve", "think"])
-    graph.add_edge("retrieve", "think")
-    graph.add_conditional_edges("think", nodes.after_thinking, ["approve", "act", "think", END])
+    graph.add_conditional_edges(START, nodes.enter, ["retrieve", "ask_model"])
+    graph.add_edge("retrieve", "ask_model")
+    graph.add_conditional_edges(
+        "ask_model", nodes.after_thinking, ["approve", "act", "ask_model", END]
+    )
     graph.add_edge("approve", "act")
-    graph.add_conditional_edges("act", nodes.after_acting, ["think", END])
+    graph.add_conditional_edges("act", nodes.after_acting, ["ask_model", END])
     return graph
