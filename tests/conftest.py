@@ -40,7 +40,7 @@ from stack.ports import free_ports
 from stack.system_user import find_account
 from workflows.search_attributes import NAMES
 
-pytest_plugins = ("tests.checked", "tests.world")
+pytest_plugins = ("tests.support.checked", "tests.support.world")
 
 BIN = Path(sys.prefix) / "bin"
 PROJECT = Path(__file__).parent.parent

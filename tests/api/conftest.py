@@ -17,7 +17,7 @@ from api.auth.tokens import make_token
 from config import Settings
 from database.accounts.users import ensure_admin
 from database.session import Sessions
-from tests.agent.support import Model, open_model
+from tests.unit.agents.support import Model, open_model
 
 API = "/api/v1"
 MakeCard = Callable[..., Awaitable[str]]

@@ -22,11 +22,11 @@ from api.streaming.watchers import STREAMS_PER_USER
 from config import Settings
 from database.accounts.models import User
 from database.session import Sessions
+from tests.api.subscriptions.test_streaming import append, note, receive
 from tests.api.support import add_subscription, add_user, bearer, eventually, served, socket_to
-from tests.api.test_streaming import append, note, receive
 from tests.conftest import Measure
-from tests.streams import add_run, step
-from tests.streams import append as append_to_run
+from tests.support.streams import add_run, step
+from tests.support.streams import append as append_to_run
 
 SOCKET_COUNT = 300
 REQUEST_COUNT = 60

@@ -48,7 +48,7 @@ from tests.api.support import (
     served,
     stripe_event,
 )
-from tests.streams import add_run, finish
+from tests.support.streams import add_run, finish
 
 QUEUE = "workflows-under-test"
 PARKED = [{"step": "create", "code": "test", "message": "Parked by a test."}]

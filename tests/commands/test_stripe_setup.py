@@ -23,8 +23,8 @@ from commands.stripe.setup import set_up_stripe
 from config import AuthSettings, Settings, StripeSettings
 from domain.errors import InvalidInputError, ProviderUnavailableError
 from domain.webhooks.endpoints import WANTED_TYPES, WEBHOOK_PATH, EndpointSnapshot
-from tests.checked import settle
 from tests.conftest import PROJECT, free_port, start_stand_in, wait_for_url
+from tests.support.checked import settle
 
 URL = "https://api.example.com/api/v1/webhooks/stripe"
 OLD_VERSION = "2024-06-20"

@@ -22,7 +22,7 @@ from database.session import Sessions
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from tests.api.support import eventually, served
 from tests.conftest import PROJECT, free_port
-from tests.streams import add_run, append, finish
+from tests.support.streams import add_run, append, finish
 
 DIGEST = "d" * 64
 

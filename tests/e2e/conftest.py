@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.checked import settle
 from tests.conftest import open_folder
 from tests.e2e.client import Document, World
 from tests.e2e.running import RunningStack
+from tests.support.checked import settle
 
 
 @pytest.fixture(scope="session")

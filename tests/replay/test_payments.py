@@ -6,9 +6,9 @@ import pytest
 
 from domain.payments.rules import PaymentStatus
 from domain.workflow_names import PAYMENT_HINT
-from tests.payers import start_paying
 from tests.replay.test_replay import HISTORIES, keep
-from tests.world import World
+from tests.support.payers import start_paying
+from tests.support.world import World
 
 
 async def test_payments_can_be_recorded_and_replayed(

@@ -22,7 +22,7 @@ from domain.payments.messages import PaymentStart
 from domain.stripe_operations import AnyStripeOperation, AttachPaymentMethod
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.state import SubscriptionStart
-from tests.world import Customer, World
+from tests.support.world import Customer, World
 from workflows.registry import WORKFLOWS
 from workflows.stripe_operation import StripeOperationWorkflow
 

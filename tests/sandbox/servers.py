@@ -18,7 +18,7 @@ import stripe
 
 from adapters.tls import trusted
 from stack.ports import free_ports
-from tests.checked import CHECK, settle
+from tests.support.checked import CHECK, settle
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_of_these_tests"

@@ -15,8 +15,8 @@ from domain.payments.rules import PaymentStatus
 from domain.plans import PlanRequest
 from domain.stripe_operations import ChangePlan, CreateSetupIntent, DetachPaymentMethod
 from domain.subscriptions.lifecycle import CommandKind
-from tests.payers import start_paying
-from tests.world import STRIPE_HEADERS, Customer, World
+from tests.support.payers import start_paying
+from tests.support.world import STRIPE_HEADERS, Customer, World
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 POSTS = (

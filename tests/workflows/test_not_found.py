@@ -10,9 +10,16 @@ from database.accounts.models import User
 from database.payments.models import PaymentMethod
 from domain.stripe_operations import AttachPaymentMethod, SyncCustomer
 from domain.subscriptions.lifecycle import CommandKind
-from tests.workflows.test_owed import HOUR, ONE_TRY, at_stripe, break_down, card_id, outcomes
-from tests.workflows.test_recovery import fail_renewal
-from tests.world import DAY, Customer, World
+from tests.support.world import DAY, Customer, World
+from tests.workflows.payment_retries.test_owed_invoices import (
+    HOUR,
+    ONE_TRY,
+    at_stripe,
+    break_down,
+    card_id,
+    outcomes,
+)
+from tests.workflows.payment_retries.test_payment_retry import fail_renewal
 
 
 async def user_of(customer: Customer) -> User:

@@ -26,9 +26,9 @@ from domain.workflow_names import BILLING
 from services.releases import release_of, retry_parked_of_other_releases
 from tests.api.conftest import Person, client, problem
 from tests.api.support import add_user, bearer, eventually
-from tests.payers import start_paying
-from tests.workflows.test_recovery import fail_renewal
-from tests.world import Customer, World
+from tests.support.payers import start_paying
+from tests.support.world import Customer, World
+from tests.workflows.payment_retries.test_payment_retry import fail_renewal
 
 DAY = timedelta(days=1)
 READ = "GET /v1/subscriptions/*"

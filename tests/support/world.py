@@ -1,0 +1,384 @@
+"""Years of billing in seconds: Temporal's clock and Stripe's are stepped together."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from adapters.temporal.search_attributes import add
+from bootstrap.workers import running_workers
+from config import Settings
+from database.accounts.users import UserRepository
+from database.payment_retries.models import PaymentRetry
+from database.payment_retries.payment_retries import PaymentRetryRepository
+from database.payment_retries.retry_policies import RetryPolicyRepository
+from database.plans.models import Plan
+from database.session import Sessions
+from database.subscriptions.models import Subscription, SubscriptionEvent
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
+from domain.ids import (
+    payment_retry_workflow_id,
+    stripe_operation_workflow_id,
+    subscription_workflow_id,
+)
+from domain.payment_retries.policy import RetryPolicy
+from domain.plans import PlanRequest
+from domain.stripe_operations import (
+    AttachPaymentMethod,
+    CreatePlan,
+    StripeOperation,
+    StripeOperationResult,
+)
+from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus
+from domain.subscriptions.messages import SubscriptionCommand, SubscriptionRequest
+from domain.subscriptions.state import SubscriptionStart, SubscriptionState
+from domain.workflow_names import BILLING
+from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
+from tests.support.checked import settle
+from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
+from workflows.search_attributes import NAMES
+from workflows.stripe_operation import StripeOperationWorkflow
+from workflows.subscriptions.subscription import SubscriptionWorkflow
+
+DAY = timedelta(days=1)
+PAUSE_SECONDS = 0.02
+QUIET_READINGS = 3
+WAIT_SECONDS = 100
+OPEN_TASK = (
+    EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+)
+STRIPE_HEADERS = {"Authorization": "Bearer sk_test_x"}
+
+
+@dataclass
+class Customer:
+    """A user with a subscription, in a world whose time we move."""
+
+    world: "World"
+    user_id: UUID
+    subscription_id: UUID
+    first_run_id: str | None = None
+
+    @property
+    def first_mailbox(self) -> WorkflowHandle[SubscriptionWorkflow, SubscriptionState | None]:
+        """The mailbox's first run: a late hint may have started another one since."""
+        return self.world.env.client.get_workflow_handle_for(
+            SubscriptionWorkflow.run,
+            subscription_workflow_id(self.subscription_id),
+            run_id=self.first_run_id,
+        )
+
+    @property
+    def mailbox(self) -> WorkflowHandle[SubscriptionWorkflow, SubscriptionState | None]:
+        return self.world.env.client.get_workflow_handle_for(
+            SubscriptionWorkflow.run,
+            subscription_workflow_id(self.subscription_id),
+        )
+
+    def payment_retry_of(self, retry: PaymentRetry) -> WorkflowHandle[PaymentRetryWorkflow, Any]:
+        return self.world.env.client.get_workflow_handle_for(
+            PaymentRetryWorkflow.run,
+            payment_retry_workflow_id(retry.stripe_invoice_id),
+        )
+
+    async def row(self) -> Subscription:
+        async with self.world.sessions() as session:
+            row = await SubscriptionRepository(session).get(self.subscription_id, None)
+        assert row is not None
+        return row
+
+    async def events(self) -> list[SubscriptionEvent]:
+        async with self.world.sessions() as session:
+            repository = SubscriptionEventRepository(session)
+            return list(await repository.list(self.subscription_id, 0, 500))
+
+    async def retries(self) -> list[PaymentRetry]:
+        """Return the payment retries, newest first."""
+        async with self.world.sessions() as session:
+            page = await PaymentRetryRepository(session).list(
+                None,
+                50,
+                None,
+                {"subscription_id": self.subscription_id},
+            )
+        return list(page.items)
+
+    async def command(self, kind: CommandKind, card: str | None = None) -> SubscriptionState:
+        command_id = uuid4()
+        return await self.mailbox.execute_update(
+            SubscriptionWorkflow.command,
+            SubscriptionCommand(
+                command_id=command_id,
+                kind=kind,
+                stripe_payment_method_id=card,
+            ),
+            id=str(command_id),
+        )
+
+    async def add_card(self, *script: str) -> str:
+        """Attach a card as the new default, and return Stripe's id."""
+        result = await self.world.operate(
+            AttachPaymentMethod,
+            user_id=self.user_id,
+            stripe_payment_method_id=await self.world.card(*script),
+            is_default=True,
+        )
+        assert result.stripe_payment_method_id is not None
+        return result.stripe_payment_method_id
+
+    async def leave(self) -> None:
+        """Cancel, as customers do who would rather not stay."""
+        # Reason: a terminated workflow keeps the test server from skipping time ever after.
+        if SubscriptionStatus((await self.row()).subscription_status) not in FINAL:
+            await self.command(CommandKind.CANCEL_NOW)
+
+    async def charges(self) -> list[dict[str, Any]]:
+        """Return Stripe's own ledger of this subscription's charges."""
+        stripe_id = (await self.row()).stripe_subscription_id
+        reply = await self.world.http.get("/_sandbox/ledger")
+        return [row for row in reply.json()["items"] if row["subscription"] == stripe_id]
+
+
+@dataclass
+class World:
+    """One Temporal server with skippable time, one Stripe whose clock follows it."""
+
+    env: WorkflowEnvironment
+    http: httpx.AsyncClient
+    sessions: Sessions
+    customers: list[Customer] = field(default_factory=list)
+    last_seen: str | None = None
+    standing: list[tuple[int, int]] = field(default_factory=list)
+
+    async def card(self, *script: object) -> str:
+        body = {"script": list(script or ("ok",))}
+        reply = await self.http.post("/_sandbox/payment-methods", json=body)
+        return str(reply.json()["id"])
+
+    async def operate(self, kind: type[StripeOperation], **what: Any) -> StripeOperationResult:
+        operation: Any = kind(operation_id=uuid4(), **{"resource_id": uuid4(), **what})
+        with self.env.auto_time_skipping_disabled():
+            return await self.env.client.execute_workflow(
+                StripeOperationWorkflow.run,
+                operation,
+                id=stripe_operation_workflow_id(operation.operation_id),
+                task_queue=BILLING,
+            )
+
+    async def subscribe(
+        self, *script: str, policy: RetryPolicy | None = None, **plan: Any
+    ) -> Customer:
+        """Sign somebody up, with a card that answers by script, and subscribe them."""
+        user_id, subscription_id = uuid4(), uuid4()
+        async with self.sessions.begin() as session:
+            await UserRepository(session).add(user_id, f"{user_id.hex}@example.com")
+            name = f"policy-{user_id.hex}"
+            await RetryPolicyRepository(session).put(name, policy or RetryPolicy())
+        customer = Customer(self, user_id, subscription_id)
+        made = await self.operate(CreatePlan, plan=_plan(name, **plan))
+        if script:
+            await customer.add_card(*script)
+        async with self.sessions() as session:
+            row = await session.get_one(Plan, made.resource_id)
+        request = SubscriptionRequest(
+            user_id=user_id,
+            plan_id=row.plan_id,
+            stripe_price_id=row.stripe_price_id,
+            trial_days=row.trial_days,
+            has_card=bool(script),
+        )
+        started = await self.env.client.start_workflow(
+            SubscriptionWorkflow.run,
+            SubscriptionStart(subscription_id=subscription_id, request=request),
+            id=subscription_workflow_id(subscription_id),
+            task_queue=BILLING,
+        )
+        customer.first_run_id = started.first_execution_run_id
+        self.customers.append(customer)
+        await self.settle()
+        return customer
+
+    async def step(self, length: timedelta) -> None:
+        """Let time pass on both clocks, a day at most at a time."""
+        while length > timedelta():
+            part = min(length, DAY)
+            await self.env.sleep(part)
+            length -= part
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Bring Stripe to Temporal's time, tell what it says, and wait for silence."""
+        server_now = await self.env.get_current_time()
+        sandbox = (await self.http.get("/_sandbox/clock")).json()["now"]
+        behind = server_now - datetime.fromtimestamp(sandbox, UTC)
+        if behind > timedelta(seconds=1):
+            seconds = int(behind.total_seconds())
+            await self.http.post("/_sandbox/clock/advance", json={"seconds": seconds})
+        standing = [await self._standing(customer) for customer in self.customers]
+        if await self._deliver() or standing != self.standing:
+            await self._quiet()
+
+    async def _deliver(self) -> bool:
+        """Tell the mailboxes what is new at Stripe; whether anything was."""
+        hints = await self.news_by_subscription()
+        for customer in self.customers:
+            if ids := hints.get(str(customer.subscription_id)):
+                await self.hint(customer.subscription_id, ids)
+        return bool(hints)
+
+    async def news_by_subscription(self) -> dict[str, list[str]]:
+        """Return the events that were not seen yet, by the subscription that they are about."""
+        hints: dict[str, list[str]] = {}
+        for event in await self._news():
+            found = event["data"]["object"]
+            details = (found.get("parent") or {}).get("subscription_details") or found
+            owner = (details.get("metadata") or {}).get("subscription_id")
+            if owner:
+                hints.setdefault(owner, []).append(event["id"])
+        return hints
+
+    async def hint(self, subscription_id: UUID, event_ids: list[str]) -> None:
+        """Do what the dispatcher does."""
+        await self.env.client.start_workflow(
+            SubscriptionWorkflow.run,
+            SubscriptionStart(subscription_id=subscription_id),
+            id=subscription_workflow_id(subscription_id),
+            task_queue=BILLING,
+            start_signal="hint",
+            start_signal_args=[event_ids],
+        )
+
+    async def _news(self) -> list[Any]:
+        """Return the events that were not seen yet, oldest first."""
+        news: list[Any] = []
+        while True:
+            cursor = self.last_seen
+            params = {"limit": "100", **({"ending_before": cursor} if cursor else {})}
+            reply = await self.http.get("/v1/events", params=params, headers=STRIPE_HEADERS)
+            page = reply.json()
+            news += reversed(page["data"])
+            if page["data"]:
+                self.last_seen = page["data"][0]["id"]
+            # Reason: without a cursor there is more on the other side, which is old.
+            if not cursor or not page["has_more"]:
+                return news
+
+    async def _quiet(self) -> None:
+        """Wait until no workflow of ours has anything under way."""
+        calm = 0
+        for _ in range(int(WAIT_SECONDS / PAUSE_SECONDS)):
+            now = [await self._standing(customer) for customer in self.customers]
+            is_busy = any(pending for _, pending in now)
+            calm = 0 if is_busy or now != self.standing else calm + 1
+            self.standing = now
+            if calm >= QUIET_READINGS and not await self._has_open_task():
+                return
+            await asyncio.sleep(PAUSE_SECONDS)
+        raise TimeoutError("the world does not become quiet")
+
+    async def _standing(self, customer: Customer) -> tuple[int, int]:
+        length = pending = 0
+        for handle in await self._workflows(customer):
+            described = await handle.describe()
+            length += described.history_length
+            pending += len(described.raw_description.pending_activities)
+        return length, pending
+
+    async def _has_open_task(self) -> bool:
+        """Tell whether a workflow has heard of something that it has not dealt with yet.
+
+        On a machine that is busy with other things a worker can be silent for a while.
+        """
+        for customer in self.customers:
+            for handle in await self._workflows(customer):
+                last = (await handle.fetch_history()).events[-1].event_type
+                if last in OPEN_TASK:
+                    return True
+        return False
+
+    async def _workflows(self, customer: Customer) -> list[WorkflowHandle[Any, Any]]:
+        """Return the mailbox and its payment_retries, also one that has no row yet."""
+        mailbox = await customer.mailbox.describe()
+        ids = [payment_retry_workflow_id(row.stripe_invoice_id) for row in await customer.retries()]
+        ids += [child.workflow_id for child in mailbox.raw_description.pending_children]
+        handle = self.env.client.get_workflow_handle
+        return [handle(workflow_id) for workflow_id in dict.fromkeys([mailbox.id, *ids])]
+
+
+def _plan(policy: str, **changes: Any) -> PlanRequest:
+    return PlanRequest(
+        **{
+            "code": f"plan-{uuid4().hex}",
+            "name": "Pro",
+            "amount_cents": 2_900,
+            "currency_code": "usd",
+            "interval": "month",
+            "interval_count": 1,
+            "trial_days": 0,
+            "features": {},
+            "limits": {},
+            "retry_policy": policy,
+            **changes,
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def own_stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A stand-in whose clock only these tests move, and which calls nobody."""
+    port = free_port()
+    data = tmp_path_factory.mktemp("own-stripe")
+    child = start_stand_in("sandbox.stripe", data, "--port", str(port))
+    wait_for_url(f"http://127.0.0.1:{port}/_sandbox/health")
+    url = f"http://127.0.0.1:{port}"
+    yield url
+    try:
+        settle(url)
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+@pytest.fixture
+async def world(endless_world: World) -> AsyncIterator[World]:
+    """The world, left without customers: whoever stayed would renew in every later test."""
+    yield endless_world
+    for customer in endless_world.customers:
+        await customer.leave()
+    endless_world.customers.clear()
+
+
+@pytest.fixture(scope="session")
+async def endless_world(
+    own_stripe: str,
+    outside: Outside,
+    settings: Settings,
+    sessions: Sessions,
+) -> AsyncIterator[World]:
+    stripe = settings.stripe.model_copy(update={"api_base": own_stripe})
+    ours = settings.model_copy(update={"stripe": stripe})
+    async with AsyncExitStack() as stack:
+        env = await stack.enter_async_context(
+            await WorkflowEnvironment.start_time_skipping(
+                data_converter=pydantic_data_converter,
+                test_server_existing_path=str(Path(sys.prefix) / "bin" / "temporal-test-server"),
+            ),
+        )
+        await add(env.client, NAMES)
+        await stack.enter_async_context(running_workers(env.client, ours, sessions))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=own_stripe, timeout=100))
+        yield World(env, http, sessions)
