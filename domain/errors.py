@@ -23,6 +23,7 @@ ApplicationError
 ├── DatabaseRefusedError        500  a value or a statement that the database can never take
 └── UnavailableError            503  try again
     ├── OutcomePendingError     503  the command goes on; the same key gets its answer
+    ├── WorkflowMissingError    503  somebody has terminated what should run
     └── ProviderUnavailableError 503  a provider is down or its answer was lost
 """
 
@@ -174,6 +175,12 @@ class OutcomePendingError(UnavailableError):
     """The command was accepted and goes on; the same idempotency key gets its answer."""
 
     code = "outcome_pending"
+
+
+class WorkflowMissingError(UnavailableError):
+    """Work is not done, but its workflow does not run any more: somebody has terminated it."""
+
+    code = "workflow_missing"
 
 
 class ProviderUnavailableError(UnavailableError):

@@ -8,9 +8,10 @@ from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update
+from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT
 from agents.limits import check_message
 from agents.registry import find_agent
+from api.commands import send_command
 from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
@@ -26,17 +27,10 @@ from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
 from domain.agents.approvals import ApprovalCommand, decide
 from domain.agents.runs import CLOSED, CancelRun, NewRunMessage, RunStatus
-from domain.errors import IllegalCommandError, UnavailableError, WorkflowEndedError
+from domain.errors import IllegalCommandError, WorkflowMissingError
 from domain.ids import message_key
 from services.agents.approvals import approval_snapshot
 from workflows.agents.agent_run import AgentRunWorkflow
-
-
-class WorkflowMissingError(UnavailableError):
-    """A run is not over, but has no workflow any more: somebody terminated it."""
-
-    code = "workflow_missing"
-
 
 router = ApiRouter(prefix="/agent-runs", tags=["agent-runs"])
 
@@ -220,21 +214,17 @@ async def _send(
     claim: Claim,
     within: timedelta,
 ) -> None:
-    """Send a command to the run's workflow.
+    """Send a command to the run's workflow."""
 
-    Raises:
-        IllegalCommandError: The run is over.
-        WorkflowMissingError: Its workflow is gone, and it should not be.
-    """
-    handle = temporal.get_workflow_handle_for(AgentRunWorkflow.run, run.workflow_id)
-    try:
-        await send_update(handle, update, argument, claim.command_id, within)
-    except WorkflowEndedError as error:
+    async def refusal() -> IllegalCommandError | None:
         row = await _read(sessions, run.agent_run_id, None)
         if row.run_status not in CLOSED:
-            raise WorkflowMissingError("the run's workflow does not run just now") from error
+            return None
         state = {"run_status": row.run_status}
-        raise IllegalCommandError(f"the run is {row.run_status}", details=state) from error
+        return IllegalCommandError(f"the run is {row.run_status}", details=state)
+
+    handle = temporal.get_workflow_handle_for(AgentRunWorkflow.run, run.workflow_id)
+    await send_command(handle, update, argument, claim.command_id, refusal, within)
 
 
 async def _now(sessions: Sessions, run: AgentRun) -> AgentRunOut:

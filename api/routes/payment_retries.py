@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from temporalio.client import Client
 from temporalio.workflow import UpdateMethodMultiParam
 
-from adapters.temporal.calls import send_update
+from api.commands import send_command
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
@@ -17,7 +17,7 @@ from api.schemas.parked import parked_facts
 from api.schemas.payment_retries import PaymentRetryOut
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions
-from domain.errors import IllegalCommandError, UnavailableError, WorkflowEndedError
+from domain.errors import IllegalCommandError
 from domain.payment_retries.lifecycle import CLOSED, RetryStatus
 from domain.payment_retries.messages import RetryNow, RetrySnapshot
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
@@ -111,18 +111,17 @@ async def _send(
     claim: Claim,
 ) -> PaymentRetryOut:
     """Send a command to a payment retry, and return it as it then is."""
-    handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, known.workflow_id)
-    command = RetryNow(command_id=claim.command_id)
-    try:
-        snapshot = await send_update(handle, update, command, command.command_id)
-    except WorkflowEndedError as error:
+
+    async def refusal() -> IllegalCommandError | None:
         seen = await _read(sessions, known.payment_retry_id, None)
         if seen.retry_status not in CLOSED:
-            message = "the payment retry's workflow does not run just now"
-            raise UnavailableError(message, "workflow_missing") from error
+            return None
         state = {"retry_status": seen.retry_status}
-        message = f"the payment retry is {seen.retry_status}"
-        raise IllegalCommandError(message, details=state) from error
+        return IllegalCommandError(f"the payment retry is {seen.retry_status}", details=state)
+
+    handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, known.workflow_id)
+    command = RetryNow(command_id=claim.command_id)
+    snapshot = await send_command(handle, update, command, command.command_id, refusal)
     charged = await _read(sessions, known.payment_retry_id, None)
     # Reason: the workflow answers when it knows, a moment before its row says the same.
     parked = parked_facts([step.model_dump() for step in snapshot.parked])

@@ -5,7 +5,8 @@ from datetime import timedelta
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, send_update, start_again
+from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, start_again
+from api.commands import send_command
 from api.deps import AdminDep, CallerDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
@@ -22,7 +23,7 @@ from database.session import Sessions
 from database.subscriptions.models import Subscription
 from domain.errors import (
     IllegalCommandError,
-    WorkflowEndedError,
+    WorkflowMissingError,
 )
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
 from domain.subscriptions.messages import SubscriptionCommand
@@ -120,24 +121,31 @@ async def _send(
     within: timedelta,
 ) -> SubscriptionOut:
     """Send a command to the mailbox, and return the subscription as it then is."""
-    handle = temporal.get_workflow_handle_for(SubscriptionWorkflow.run, subscription.workflow_id)
-    update = SubscriptionWorkflow.command
-    try:
-        await send_update(handle, update, command, command.command_id, within)
-    except WorkflowEndedError as error:
+
+    async def refusal() -> IllegalCommandError | None:
         row = await read_subscription(sessions, subscription.subscription_id, None)
         decision = decide(SubscriptionStatus(row.subscription_status), command.kind)
-        if decision.refusal is not None:
-            state = {"subscription_status": row.subscription_status}
-            raise IllegalCommandError(decision.refusal, details=state) from error
+        if decision.refusal is None:
+            return None
+        state = {"subscription_status": row.subscription_status}
+        return IllegalCommandError(decision.refusal, details=state)
+
+    handle = temporal.get_workflow_handle_for(SubscriptionWorkflow.run, subscription.workflow_id)
+    update, command_id = SubscriptionWorkflow.command, command.command_id
+    try:
+        await send_command(handle, update, command, command_id, refusal, within)
+    except WorkflowMissingError:
         # Reason: it was ended by force; where it stands, and what it owes, is in the row.
         await start_again(
             temporal,
             SubscriptionWorkflow.run,
-            SubscriptionStart(subscription_id=row.subscription_id),
-            workflow_id=row.workflow_id,
-            search_attributes=starting_attributes(row.user_id, row.subscription_id),
+            SubscriptionStart(subscription_id=subscription.subscription_id),
+            workflow_id=subscription.workflow_id,
+            search_attributes=starting_attributes(
+                subscription.user_id,
+                subscription.subscription_id,
+            ),
         )
-        await send_update(handle, update, command, command.command_id, within)
+        await send_command(handle, update, command, command_id, refusal, within)
     row = await read_subscription(sessions, subscription.subscription_id, None)
     return SubscriptionOut.of(row, now())
