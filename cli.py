@@ -164,8 +164,8 @@ def set_up_stripe(
     The endpoint gets the API version that this release reads, and exactly the event types that it
     handles. A new endpoint's secret is printed once: Stripe shows it only now.
     """
-    from commands.place import Place  # noqa: PLC0415
     from commands.stripe.setup import set_up_stripe as set_up  # noqa: PLC0415
+    from commands.targets import Target  # noqa: PLC0415
     from domain.errors import ApplicationError  # noqa: PLC0415
 
     stripe = read_settings(stack).stripe
@@ -175,7 +175,7 @@ def set_up_stripe(
         typer.echo,
         is_dry_run=dry_run,
         is_old_removed=remove_old,
-        place=Place.of(stack, stack_facts(stack)),
+        place=Target.of(stack, stack_facts(stack)),
     )
     try:
         asyncio.run(changing)
@@ -225,7 +225,7 @@ def watch(
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from commands.place import DEFAULT_STACK, PlaceError, find_stack, read_stack  # noqa: PLC0415
+    from commands.targets import DEFAULT_STACK, TargetError, find_stack, read_stack  # noqa: PLC0415
     from commands.watch import Watch, WatchError, follow  # noqa: PLC0415
 
     console = Console(highlight=False)
@@ -233,7 +233,7 @@ def watch(
         if api is None:
             facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
             api, api_key = facts["api"], facts["admin_api_key"]
-    except PlaceError as error:
+    except TargetError as error:
         refuse(list(map(str, error.args)))
     seen = Watch(api, api_key or "", target, after)
     try:

@@ -89,7 +89,7 @@ def _failure(
             # Reason: its own words quote statements and what was to be stored.
             log.warning("database_down", error=type(error).__name__)
             message, code, is_last = (
-                "the database is not to be reached",
+                "the database cannot be reached",
                 "database_unavailable",
                 False,
             )

@@ -62,7 +62,7 @@ class _Api:
         try:
             reply = await self._http.request(method, f"{_DATABASE}{path}", json=body)
         except httpx.TransportError as error:
-            raise UnavailableError("Chroma is not to be reached", "chroma_unavailable") from error
+            raise UnavailableError("Chroma cannot be reached", "chroma_unavailable") from error
         # Reason: a collection that was just made or removed by another is there the next time.
         if reply.status_code >= 500 or reply.status_code in {404, 408, 409, 429}:
             raise UnavailableError("Chroma does not serve", "chroma_unavailable")

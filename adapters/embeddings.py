@@ -215,7 +215,7 @@ def _refusal(status: int, words: str) -> ApplicationError:
 
 def _unavailable() -> UnavailableError:
     # Reason: a wrong key or model name is mended by an operator, not by giving up.
-    return UnavailableError("the embedding model is not to be reached", "embeddings_unavailable")
+    return UnavailableError("the embedding model cannot be reached", "embeddings_unavailable")
 
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:

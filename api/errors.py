@@ -125,7 +125,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _database_down(_: Request, error: Exception) -> JSONResponse:
     log.warning("database_down", error=type(error).__name__)
-    down = errors.UnavailableError("the database is not to be reached", "database_unavailable")
+    down = errors.UnavailableError("the database cannot be reached", "database_unavailable")
     return from_application(down)
 
 

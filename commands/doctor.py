@@ -20,12 +20,12 @@ from adapters.health import ModelsHealth, ping_chroma, ping_smtp
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from bootstrap.clients import connect_temporal
-from commands.findings import CheckResult, DoubtError, UnwellError
+from commands.findings import CheckDoubtfulError, CheckFailedError, CheckResult
 from commands.open_runs import check_open_runs
 from commands.paid_checks import check_tool_calls, model_names, prices_of
 from commands.parked import check_parked_steps
-from commands.place import Place
 from commands.stripe.checks import check_endpoint, check_portal
+from commands.targets import Target
 from config import MailSecurity, Settings
 from database.session import make_engine
 from domain.errors import ApplicationError, UnavailableError
@@ -58,7 +58,7 @@ async def examine(
     Returns:
         One finding a check.
     """
-    place = Place.of(stack, facts)
+    place = Target.of(stack, facts)
     checks: dict[str, Check] = {
         "database": lambda: _database(settings),
         "Temporal": lambda: _temporal(settings),
@@ -111,7 +111,7 @@ async def _ask(what: str, check: Check, patience_seconds: float) -> CheckResult:
     try:
         async with asyncio.timeout(patience_seconds):
             return CheckResult(what, is_well=True, detail=await check())
-    except DoubtError as error:
+    except CheckDoubtfulError as error:
         return CheckResult(what, is_well=True, detail=str(error), is_doubtful=True)
     except TimeoutError:
         return CheckResult(what, is_well=False, detail=f"no answer within {patience_seconds:.0f} s")
@@ -134,7 +134,7 @@ async def _database(settings: Settings) -> str:
         await engine.dispose()
     if set(seen) != set(scripts.get_heads()):
         at = ", ".join(seen) or "nothing"
-        raise UnwellError(f"answers, but is at {at}: run `python cli.py migrate`")
+        raise CheckFailedError(f"answers, but is at {at}: run `python cli.py migrate`")
     return f"answers, migrated to {', '.join(seen)}"
 
 
@@ -143,14 +143,16 @@ async def _temporal(settings: Settings) -> str:
     try:
         client = await connect_temporal(settings)
     except RuntimeError as error:
-        raise UnwellError(f"{temporal.address} does not answer") from error
+        raise CheckFailedError(f"{temporal.address} does not answer") from error
     known = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=temporal.namespace),
     )
     missing = [name for name in NAMES if name not in known.custom_attributes]
     if missing:
         names = ", ".join(missing)
-        raise UnwellError(f"search attributes are missing ({names}): run `python cli.py migrate`")
+        raise CheckFailedError(
+            f"search attributes are missing ({names}): run `python cli.py migrate`"
+        )
     return f"{temporal.address}, namespace {temporal.namespace}, search attributes registered"
 
 
@@ -173,11 +175,11 @@ async def check_webhook_secret(settings: Settings) -> str:
         What is well.
 
     Raises:
-        UnwellError: Stripe itself is to sign with the sandbox's secret.
+        CheckFailedError: Stripe itself is to sign with the sandbox's secret.
     """
     stripe = settings.stripe
     if stripe.has_known_secret and stripe.is_stripe_itself:
-        raise UnwellError("STRIPE__WEBHOOK_SECRET is the sandbox's, which everybody knows")
+        raise CheckFailedError("STRIPE__WEBHOOK_SECRET is the sandbox's, which everybody knows")
     return "set"
 
 
@@ -185,7 +187,7 @@ async def _chroma(settings: Settings) -> str:
     try:
         await ping_chroma(settings.chroma_url)
     except httpx.HTTPError as error:
-        raise UnwellError(f"{settings.chroma_url} does not answer") from error
+        raise CheckFailedError(f"{settings.chroma_url} does not answer") from error
     return settings.chroma_url
 
 
@@ -196,9 +198,9 @@ async def _models(settings: Settings) -> str:
         await health.ping()
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        raise UnwellError(f"{health.url} answers {status}: look at LLM__BASE_URL") from error
+        raise CheckFailedError(f"{health.url} answers {status}: look at LLM__BASE_URL") from error
     except httpx.HTTPError as error:
-        raise UnwellError(f"{health.url} does not answer") from error
+        raise CheckFailedError(f"{health.url} does not answer") from error
     return f"{health.url} answers; provider {llm.provider}, model {llm.model}"
 
 
@@ -207,7 +209,7 @@ async def _prices(settings: Settings) -> str:
     await prices.load()
     unknown = [name for name in names if not prices.cost(name, TokenUsage()).is_priced]
     if unknown:
-        raise DoubtError(
+        raise CheckDoubtfulError(
             f"nobody knows what {', '.join(unknown)} costs: it counts as nothing, and a budget in "
             "cents refuses it; set LLM__PROMPT_CENTS_PER_MILLION and "
             "LLM__COMPLETION_CENTS_PER_MILLION"
@@ -223,7 +225,7 @@ async def _embeddings(settings: Settings) -> str:
             vectors = await embedder.embed(["doctor"])
         except UnavailableError as error:
             where = f"{given.base_url}: " if given.base_url else ""
-            raise UnwellError(f"{where}{error.message}") from error
+            raise CheckFailedError(f"{where}{error.message}") from error
     where = given.base_url or "in the worker"
     return f"{embedder.model} {where}, {len(vectors[0])} numbers a text"
 
@@ -231,7 +233,7 @@ async def _embeddings(settings: Settings) -> str:
 async def _agents() -> str:
     agents = all_agents().values()
     if not agents:
-        raise UnwellError("there is no agent's spec in agents/specs")
+        raise CheckFailedError("there is no agent's spec in agents/specs")
     return ", ".join(f"{agent.name} with prompt {agent.prompt_version}" for agent in agents)
 
 
@@ -241,14 +243,14 @@ async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:
         async with httpx.AsyncClient(base_url=facts["api"]) as api:
             checks = (await api.get("/health/ready")).json()["checks"]
         if checks["mail"]["status"] != "ok":
-            raise UnwellError(f"the API cannot reach it: {checks['mail']['detail']}")
+            raise CheckFailedError(f"the API cannot reach it: {checks['mail']['detail']}")
         return f"{facts['mail']}, reached by the API"
     mail = settings.mail
     address = f"{mail.smtp_host}:{mail.smtp_port}"
     try:
         await ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.tls is MailSecurity.IMPLICIT)
     except OSError as error:
-        raise UnwellError(f"{address} does not answer as a mail server") from error
+        raise CheckFailedError(f"{address} does not answer as a mail server") from error
     return address
 
 
@@ -257,5 +259,7 @@ async def _metrics(settings: Settings) -> str:
     if folder is None:
         return "every process counts for itself"
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UnwellError(f"PROMETHEUS_MULTIPROC_DIR {folder} is no folder that can be written")
+        raise CheckFailedError(
+            f"PROMETHEUS_MULTIPROC_DIR {folder} is no folder that can be written"
+        )
     return f"counted together in {folder}"

@@ -19,9 +19,9 @@ class CheckResult(NamedTuple):
     is_doubtful: bool = False
 
 
-class UnwellError(Exception):
+class CheckFailedError(Exception):
     """Something answers, but not as it should."""
 
 
-class DoubtError(Exception):
+class CheckDoubtfulError(Exception):
     """All of it works, but not as most people want it."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bootstrap.clients import connect_temporal
-from commands.findings import DoubtError
+from commands.findings import CheckDoubtfulError
 from config import Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
@@ -24,8 +24,8 @@ async def check_open_runs(settings: Settings) -> str:
         How many are open.
 
     Raises:
-        DoubtError: Some have none, or one that has ended.
-        RuntimeError: Temporal is not to be reached.
+        CheckDoubtfulError: Some have none, or one that has ended.
+        RuntimeError: Temporal cannot be reached.
     """
     engine = make_engine(settings.database_url)
     try:
@@ -47,7 +47,7 @@ async def check_open_runs(settings: Settings) -> str:
     ]
     if not told:
         return f"{len(runs)} open, each with its workflow"
-    raise DoubtError("; ".join(told))
+    raise CheckDoubtfulError("; ".join(told))
 
 
 def _told(runs: Sequence[AgentRun], what: str) -> list[str]:

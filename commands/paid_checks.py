@@ -3,7 +3,7 @@
 from adapters.llm.gateway import Models, open_models
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import Progress
-from commands.findings import DoubtError, UnwellError
+from commands.findings import CheckDoubtfulError, CheckFailedError
 from config import LLMSettings, Settings
 from domain.errors import ApplicationError
 from domain.llm.messages import (
@@ -70,8 +70,8 @@ async def check_tool_calls(settings: Settings) -> str:
         What is well.
 
     Raises:
-        UnwellError: A model cannot be used by agents, and why.
-        DoubtError: One can, but what it costs has to be guessed.
+        CheckFailedError: A model cannot be used by agents, and why.
+        CheckDoubtfulError: One can, but what it costs has to be guessed.
     """
     llm = settings.llm
     secret, prices = llm.api_key.get_secret_value(), prices_of(llm)
@@ -81,7 +81,9 @@ async def check_tool_calls(settings: Settings) -> str:
     ) as models:
         unknown = [name for name in names if not await _calls_and_counts(models, name)]
     if unknown:
-        raise DoubtError(f"{', '.join(unknown)}: no usage is reported, so costs are guessed")
+        raise CheckDoubtfulError(
+            f"{', '.join(unknown)}: no usage is reported, so costs are estimated",
+        )
     return f"streamed by {', '.join(names)}"
 
 
@@ -95,9 +97,9 @@ async def _calls_and_counts(models: Models, name: str) -> bool:
         status = error.details.get("provider_status")
         said = f" (status {status})" if status else ""
         advice = _ADVICE.get(error.error_code, error.message)
-        raise UnwellError(f"{name}: {advice}{said}") from error
+        raise CheckFailedError(f"{name}: {advice}{said}") from error
     if not any(call.tool == _TOOL.name for call in reply.tool_calls):
-        raise UnwellError(f"{name}: {_instead(reply)}")
+        raise CheckFailedError(f"{name}: {_instead(reply)}")
     return progress.is_final
 
 

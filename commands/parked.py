@@ -1,6 +1,6 @@
 """Count the parked steps, for the doctor."""
 
-from commands.findings import DoubtError
+from commands.findings import CheckDoubtfulError
 from config import Settings
 from database.parked_steps import count_parked
 from database.session import make_engine, make_sessions
@@ -24,7 +24,7 @@ async def check_parked_steps(settings: Settings) -> str:
         That there are none.
 
     Raises:
-        DoubtError: There are some.
+        CheckDoubtfulError: There are some.
     """
     engine = make_engine(settings.database_url)
     try:
@@ -37,4 +37,4 @@ async def check_parked_steps(settings: Settings) -> str:
         return "none"
     named = ", ".join(f"{each.step_count} of {_PLURALS[each.resource]}" for each in parked)
     oldest = min(each.oldest_since for each in parked if each.oldest_since is not None)
-    raise DoubtError(f"{named}, the oldest since {oldest:%Y-%m-%d %H:%M} UTC: see {PAGE}")
+    raise CheckDoubtfulError(f"{named}, the oldest since {oldest:%Y-%m-%d %H:%M} UTC: see {PAGE}")

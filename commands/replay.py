@@ -19,8 +19,8 @@ from temporalio.worker import Replayer
 
 from adapters.temporal.client import connect
 from bootstrap.workers import workflow_runner
-from commands.place import PlaceError, find_temporal
-from commands.replay_words import culprit_type, say_difference
+from commands.replay_report import culprit_type, say_difference
+from commands.targets import TargetError, find_temporal
 from config import TemporalSettings
 from domain.errors import InvalidInputError, NotFoundError
 from workflows.registry import WORKFLOWS
@@ -92,7 +92,7 @@ async def _find(target: str, stack: Path | None, environ: Mapping[str, str]) -> 
         return read_history(path)
     try:
         temporal = find_temporal(stack, environ)
-    except PlaceError as error:
+    except TargetError as error:
         because = "; ".join(map(str, error.args))
         raise NotFoundError(
             f"cannot look for {target}: {because}. A file's name would end in .json",

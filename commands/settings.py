@@ -26,7 +26,7 @@ def read_environ() -> dict[str, str]:
 
 def stack_facts(stack: Path | None) -> dict[str, Any] | None:
     """Return what the `stack.json` says that the settings come from; None if from none."""
-    from commands.place import find_stack, read_stack  # noqa: PLC0415
+    from commands.targets import find_stack, read_stack  # noqa: PLC0415
 
     place = find_stack(stack, read_environ())
     return read_stack(place) if place else None
@@ -41,7 +41,7 @@ def read_settings(
     """Return the settings of the environment, or of a running stack if there are none."""
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from commands.place import PlaceError, find_stack, lines_of, settings_of_stack  # noqa: PLC0415
+    from commands.targets import TargetError, find_stack, lines_of, settings_of_stack  # noqa: PLC0415
     from config import ServingSettings, Settings  # noqa: PLC0415
 
     environ = read_environ()
@@ -49,7 +49,7 @@ def read_settings(
     try:
         place = find_stack(stack, environ)
         return kind(**settings_of_stack(place, environ)) if place else kind()
-    except PlaceError as error:
+    except TargetError as error:
         refuse(list(map(str, error.args)), exit_code)
     except ValidationError as error:
         refuse(lines_of(error, Settings), exit_code)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, InvalidURI
 
-from commands.watch_runs import RunTeller
+from commands.watch_agent_runs import RunPrinter
 from domain.ids import agent_run_workflow_id, subscription_workflow_id
 
 PAUSE_SECONDS = 1.0
@@ -160,7 +160,7 @@ async def follow(watch: Watch, console: Console) -> int:
     Raises:
         WatchError: The API refuses us.
     """
-    teller: RunTeller | None = None
+    teller: RunPrinter | None = None
 
     def say(line: str) -> None:
         if teller is not None:
@@ -171,7 +171,7 @@ async def follow(watch: Watch, console: Console) -> int:
         if watch.what == SUBSCRIPTION:
             console.print(line_of(event), soft_wrap=True)
         else:
-            teller = teller or RunTeller(console, watch.api, watch.key)
+            teller = teller or RunPrinter(console, watch.api, watch.key)
             teller.tell(event)
     say(f"[dim]the {watch.what} has ended[/]")
     if watch.what == SUBSCRIPTION:

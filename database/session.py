@@ -22,7 +22,7 @@ import database.tables  # noqa: F401
 Session = AsyncSession
 Sessions = async_sessionmaker[AsyncSession]
 
-# What the database raises while it is down or not to be reached; trying again later can help.
+# What the database raises while it is down or unreachable; trying again later can help.
 DATABASE_DOWN: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError)
 # What the database raises for a value that no column can hold.
 UNSTORABLE: type[Exception] = DataError

@@ -1,10 +1,10 @@
-"""Where every part is: embedded on this machine, or outside as the settings say."""
+"""Where every service is: embedded on this machine, or outside as the settings say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stack.data_dir import Secrets
 from stack.ports import HOST, Ports
-from stack.state import Secrets
 
 STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_KEY = "sk_test_sandbox"
@@ -17,7 +17,7 @@ _SANDBOX_LLM_KEY = "sandbox"
 
 @dataclass(frozen=True)
 class Addresses:
-    """The way to each part, as `stack.json` tells it."""
+    """The way to each service, as `stack.json` tells it."""
 
     api: str
     temporal: str
@@ -32,14 +32,14 @@ class Addresses:
     worker: str
 
 
-def outside_parts(environ: Mapping[str, str]) -> frozenset[str]:
-    """Name the parts that settings place outside, so that they are not started.
+def external_services(environ: Mapping[str, str]) -> frozenset[str]:
+    """Name the services that settings place outside, so that they are not started.
 
     Args:
         environ: The settings as environment variables.
 
     Returns:
-        Names of parts.
+        Names of services.
     """
     signs = {
         "postgres": "DATABASE_URL",
@@ -49,7 +49,7 @@ def outside_parts(environ: Mapping[str, str]) -> frozenset[str]:
         "llm": "LLM__BASE_URL",
         "mail": "MAIL__SMTP_HOST",
     }
-    found = {part for part, name in signs.items() if environ.get(name)}
+    found = {service for service, name in signs.items() if environ.get(name)}
     # Reason: a key without a base is meant for Stripe, or the models' provider, itself.
     if environ.get("STRIPE__API_KEY") not in {None, "", _SANDBOX_KEY}:
         found.add("stripe")
@@ -59,17 +59,17 @@ def outside_parts(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def find_addresses(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -> Addresses:
-    """Say where each part is.
+    """Say where each service is.
 
     Args:
         environ: The settings as environment variables.
-        ports: Where embedded parts listen.
+        ports: Where embedded services listen.
         secrets: Holds the password of the embedded database.
 
     Returns:
-        Addresses of embedded and outside parts alike.
+        Addresses of embedded and outside services alike.
     """
-    outside = outside_parts(environ)
+    outside = external_services(environ)
     temporal = environ.get("TEMPORAL__ADDRESS") or f"{HOST}:{ports.temporal}"
     ui_port = 8233 if "temporal" in outside else ports.temporal_ui
     return Addresses(
@@ -96,8 +96,8 @@ def product_environment(
 
     Args:
         environ: What a person set; it wins over what the stack would choose.
-        addresses: Where the parts are.
-        ports: Where embedded parts listen.
+        addresses: Where the services are.
+        ports: Where embedded services listen.
         secrets: The data folder's secrets.
 
     Returns:
@@ -119,7 +119,7 @@ def product_environment(
     }
     if addresses.stripe != STRIPE_ITSELF:
         chosen["STRIPE__API_BASE"] = addresses.stripe
-    if "mail" not in outside_parts(environ):
+    if "mail" not in external_services(environ):
         chosen |= {"MAIL__SMTP_HOST": HOST, "MAIL__SMTP_PORT": str(ports.smtp)}
     given = {name: environ[name] for name in chosen if environ.get(name)}
     return {**environ, **chosen, **given}
@@ -128,19 +128,21 @@ def product_environment(
 def _stripe_address(environ: Mapping[str, str], ports: Ports) -> str:
     if base := environ.get("STRIPE__API_BASE"):
         return base
-    return STRIPE_ITSELF if "stripe" in outside_parts(environ) else f"http://{HOST}:{ports.stripe}"
+    return (
+        STRIPE_ITSELF if "stripe" in external_services(environ) else f"http://{HOST}:{ports.stripe}"
+    )
 
 
 def _llm_address(environ: Mapping[str, str], ports: Ports) -> str:
     if base := environ.get("LLM__BASE_URL"):
         return base
-    is_outside = "llm" in outside_parts(environ)
+    is_outside = "llm" in external_services(environ)
     return MODELS_THEMSELVES[_provider(environ)] if is_outside else f"http://{HOST}:{ports.llm}"
 
 
 def _llm_base_url(environ: Mapping[str, str], addresses: Addresses) -> str:
     # Reason: OpenAI's SDK adds to an address that ends in /v1, Anthropic's adds that too.
-    is_whole = "llm" in outside_parts(environ) or _provider(environ) == "anthropic"
+    is_whole = "llm" in external_services(environ) or _provider(environ) == "anthropic"
     return addresses.llm if is_whole else f"{addresses.llm}/v1"
 
 

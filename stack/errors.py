@@ -6,7 +6,7 @@ class StackError(Exception):
 
     Args:
         message: What is wrong and what to do.
-        log_lines: The last words of the part that failed, if one did.
+        log_lines: The last words of the service that failed, if one did.
     """
 
     def __init__(self, message: str, log_lines: tuple[str, ...] = ()) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 
 from stack.errors import StackError
-from stack.part import Account
 from stack.ports import HOST
 from stack.process import run
+from stack.service import SystemUser
 from stack.system_user import BARE_ENVIRONMENT, check_reach, shell
 
 _DATABASE = "perdure"
@@ -40,7 +40,7 @@ class Cluster:
     folder: Path
     password: str
     port: int
-    account: Account | None
+    system_user: SystemUser | None
 
     @property
     def command(self) -> list[str]:
@@ -56,7 +56,7 @@ class Cluster:
         if sys.platform == "linux":
             # Reason: after SIGKILL one call for all files; one a file takes seconds.
             settings["recovery_init_sync_method"] = "syncfs"
-        flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
+        flags = [service for item in settings.items() for service in ("-c", "=".join(item))]
         return [self.program, "-D", str(self.folder), *flags]
 
     async def check(self) -> None:
@@ -65,8 +65,8 @@ class Cluster:
         Raises:
             StackError: It cannot.
         """
-        await check_reach(self.account, Path(self.program).parent, self.folder.parent)
-        wanted = self.account.uid if self.account else os.geteuid()
+        await check_reach(self.system_user, Path(self.program).parent, self.folder.parent)
+        wanted = self.system_user.uid if self.system_user else os.geteuid()
         if self.folder.exists() and (owner := self.folder.stat().st_uid) != wanted:
             raise StackError(
                 f"{self.folder} belongs to user id {owner}, and PostgreSQL would run as {wanted}:"
@@ -81,7 +81,7 @@ class Cluster:
         """
         if not self.folder.exists():
             await self._initialise()
-        await _clear_leftovers(self.folder, self.account)
+        await _clear_leftovers(self.folder, self.system_user)
 
     async def probe(self) -> str | None:
         """Connect, and make the database where it is missing.
@@ -119,15 +119,17 @@ class Cluster:
         password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)
         password_file.write_text(self.password)
-        if self.account is not None:
+        if self.system_user is not None:
             for path in (draft, password_file):
-                os.chown(path, self.account.uid, self.account.gid)
+                os.chown(path, self.system_user.uid, self.system_user.gid)
         command = [str(Path(self.program).with_name("initdb")), "-D", str(draft)]
         command += ["--username", _DATABASE, "--pwfile", str(password_file)]
         command += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
         command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
         try:
-            code, output = await run(command, environment=BARE_ENVIRONMENT, account=self.account)
+            code, output = await run(
+                command, environment=BARE_ENVIRONMENT, system_user=self.system_user
+            )
         finally:
             password_file.unlink()
         if code != 0:
@@ -135,10 +137,10 @@ class Cluster:
         draft.rename(self.folder)
 
 
-async def _clear_leftovers(folder: Path, account: Account | None) -> None:
+async def _clear_leftovers(folder: Path, system_user: SystemUser | None) -> None:
     for number in range(_MOST_ROUNDS):
         signal_name = "QUIT" if number < _POLITE_ROUNDS else "KILL"
-        _, pids = await shell(account, _SIGNAL_LEFTOVERS, str(folder), signal_name)
+        _, pids = await shell(system_user, _SIGNAL_LEFTOVERS, str(folder), signal_name)
         if not pids:
             break
         await asyncio.sleep(_LEFTOVER_ROUND_SECONDS)

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from stack.part import Probe
 from stack.ports import HOST
+from stack.service import Probe
 
 _PROBE_TIMEOUT_SECONDS = 5.0
 _EXCERPT_BYTES = 500

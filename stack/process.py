@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stack.errors import StackError
-from stack.part import Account, Part
+from stack.service import Service, SystemUser
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-async def spawn(part: Part, output: int) -> asyncio.subprocess.Process:
-    """Start a part in a session of its own, so that Ctrl-C reaches only us.
+async def spawn(service: Service, output: int) -> asyncio.subprocess.Process:
+    """Start a service in a session of its own, so that Ctrl-C reaches only us.
 
     Args:
-        part: What to start.
+        service: What to start.
         output: The file descriptor for all it says.
 
     Returns:
@@ -29,24 +29,24 @@ async def spawn(part: Part, output: int) -> asyncio.subprocess.Process:
         StackError: The program cannot be run.
     """
     return await _create(
-        part.command,
-        part.account,
-        part.orphan_signal,
+        service.command,
+        service.system_user,
+        service.orphan_signal,
         stdout=output,
-        env=part.environment,
-        cwd=part.working_folder,
+        env=service.environment,
+        cwd=service.working_folder,
     )
 
 
 async def run(
-    command: Sequence[str], *, environment: Mapping[str, str], account: Account | None = None
+    command: Sequence[str], *, environment: Mapping[str, str], system_user: SystemUser | None = None
 ) -> tuple[int, str]:
     """Run a short command to its end.
 
     Args:
         command: Program and arguments.
         environment: All of its environment.
-        account: Whom to run it as; None means as ourselves.
+        system_user: Whom to run it as; None means as ourselves.
 
     Returns:
         Exit code, and all it said.
@@ -55,7 +55,12 @@ async def run(
         StackError: The program cannot be run.
     """
     process = await _create(
-        command, account, signal.SIGKILL, stdout=asyncio.subprocess.PIPE, env=environment, cwd="/"
+        command,
+        system_user,
+        signal.SIGKILL,
+        stdout=asyncio.subprocess.PIPE,
+        env=environment,
+        cwd="/",
     )
     try:
         output, _ = await process.communicate()
@@ -76,10 +81,13 @@ def describe_exit(exit_code: int) -> str:
 
 
 async def _create(
-    command: Sequence[str], account: Account | None, orphan_signal: signal.Signals, **options: Any
+    command: Sequence[str],
+    system_user: SystemUser | None,
+    orphan_signal: signal.Signals,
+    **options: Any,
 ) -> asyncio.subprocess.Process:
-    if account is not None:
-        options |= {"user": account.uid, "group": account.gid, "extra_groups": []}
+    if system_user is not None:
+        options |= {"user": system_user.uid, "group": system_user.gid, "extra_groups": []}
     try:
         return await asyncio.create_subprocess_exec(
             *command,

@@ -1,54 +1,54 @@
-"""One supervisor for all parts: starts them by need, keeps them, stops them in order."""
+"""One supervisor for all services: starts them by need, keeps them, stops them in order."""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 
 from stack.errors import StackError
-from stack.keeper import Say, ServiceRunner
-from stack.log_prefix import LogRouter
-from stack.part import Part
+from stack.logs import LogRouter
+from stack.service import Service
+from stack.service_runner import Say, ServiceRunner
 
 _START_TIMEOUT_SECONDS = 120.0
 _REMINDER_SECONDS = 5.0
 
 
 class Supervisor:
-    """Holds one keeper a part."""
+    """Holds one keeper a service."""
 
     def __init__(
-        self, parts: Sequence[Part], logs: LogRouter, say: Say, on_change: Callable[[], None]
+        self, services: Sequence[Service], logs: LogRouter, say: Say, on_change: Callable[[], None]
     ) -> None:
-        """Take the parts, in the order of need.
+        """Take the services, in the order of need.
 
         Args:
-            parts: What to run.
+            services: What to run.
             logs: Where their lines go.
             say: Where our own lines go.
-            on_change: Called whenever a part has a new pid.
+            on_change: Called whenever a service has a new pid.
         """
         self.pids: dict[str, int] = {}
         self._logs = logs
         self._say = say
         self._on_change = on_change
         self._keepers = {
-            part.name: ServiceRunner(part, logs, say, self._note_pid) for part in parts
+            service.name: ServiceRunner(service, logs, say, self._note_pid) for service in services
         }
         self._tasks: dict[asyncio.Task[None], str] = {}
 
     async def start(self) -> None:
-        """Start all parts, in parallel where their needs allow it, and wait for them.
+        """Start all services, in parallel where their needs allow it, and wait for them.
 
         Raises:
             StackError: One of them failed, or was not ready in time.
         """
         started_at = time.monotonic()
         for keeper in self._keepers.values():
-            if keeper.part.check is not None:
-                await keeper.part.check()
+            if keeper.service.check is not None:
+                await keeper.service.check()
         for name, keeper in self._keepers.items():
             needs = [
-                self._keepers[need].ready for need in keeper.part.needs if need in self._keepers
+                self._keepers[need].ready for need in keeper.service.needs if need in self._keepers
             ]
             self._tasks[asyncio.create_task(keeper.keep(needs))] = name
         reporting = asyncio.create_task(self._report_progress(started_at))
@@ -66,7 +66,7 @@ class Supervisor:
             reporting.cancel()
 
     async def watch(self) -> None:
-        """Keep all parts alive for ever.
+        """Keep all services alive for ever.
 
         Raises:
             StackError: One of them cannot be kept alive.
@@ -74,7 +74,7 @@ class Supervisor:
         await self._first_of(asyncio.get_running_loop().create_future())
 
     async def stop(self) -> None:
-        """Stop all parts, the last started first."""
+        """Stop all services, the last started first."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -109,6 +109,6 @@ class Supervisor:
                 self._say(f"waiting for {', '.join(waiting)}")
 
     def _note_pid(self, name: str, pid: int) -> None:
-        if not self._keepers[name].part.is_job:
+        if not self._keepers[name].service.is_job:
             self.pids[name] = pid
             self._on_change()

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stack.errors import StackError
-from stack.part import Account
 from stack.process import run
+from stack.service import SystemUser
 
 BARE_ENVIRONMENT: Mapping[str, str] = {"PATH": os.defpath, "LC_ALL": "C"}
 
@@ -18,7 +18,7 @@ _SYSTEM_USER = "embedded_postgres"
 _FIRST_CLOSED_FOLDER = 'for path; do [ -x "$path" ] || { echo "$path"; exit 1; }; done'
 
 
-def find_account() -> Account | None:
+def find_system_user() -> SystemUser | None:
     """Return whom PostgreSQL has to run as: it refuses root, so root needs a user for it.
 
     Returns:
@@ -34,7 +34,7 @@ def find_account() -> Account | None:
             entry = pwd.getpwnam(_SYSTEM_USER)
         except KeyError:
             entry = _make_system_user()
-    return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+    return SystemUser(uid=entry.pw_uid, gid=entry.pw_gid)
 
 
 @contextmanager
@@ -48,11 +48,11 @@ def _alone() -> Iterator[None]:
         os.close(folder)
 
 
-async def shell(account: Account | None, script: str, *arguments: str) -> tuple[int, str]:
-    """Run a shell script as `account`.
+async def shell(system_user: SystemUser | None, script: str, *arguments: str) -> tuple[int, str]:
+    """Run a shell script as `system_user`.
 
     Args:
-        account: Whom to run it as; None means as ourselves.
+        system_user: Whom to run it as; None means as ourselves.
         script: Its text.
         arguments: Its `$1` and so on.
 
@@ -60,14 +60,14 @@ async def shell(account: Account | None, script: str, *arguments: str) -> tuple[
         Exit code, and all it said.
     """
     command = ["/bin/sh", "-c", script, "sh", *arguments]
-    return await run(command, environment=BARE_ENVIRONMENT, account=account)
+    return await run(command, environment=BARE_ENVIRONMENT, system_user=system_user)
 
 
-async def check_reach(account: Account | None, programs: Path, data: Path) -> None:
+async def check_reach(system_user: SystemUser | None, programs: Path, data: Path) -> None:
     """Make sure that a user can pass through all folders down to these two.
 
     Args:
-        account: Which user; None means ourselves.
+        system_user: Which user; None means ourselves.
         programs: Where the programs are.
         data: The data folder, which is ours: its group is let through where that helps.
 
@@ -75,21 +75,21 @@ async def check_reach(account: Account | None, programs: Path, data: Path) -> No
         StackError: Some folder is closed.
     """
     folders = [str(path) for leaf in (programs, data) for path in (*reversed(leaf.parents), leaf)]
-    code, closed = await shell(account, _FIRST_CLOSED_FOLDER, *folders)
+    code, closed = await shell(system_user, _FIRST_CLOSED_FOLDER, *folders)
     if code == 0:
         return
-    if account is not None and closed == str(data):
-        _let_group_pass(data, account)
+    if system_user is not None and closed == str(data):
+        _let_group_pass(data, system_user)
         return
-    who = f"the system user {_SYSTEM_USER}" if account else "this user"
+    who = f"the system user {_SYSTEM_USER}" if system_user else "this user"
     raise StackError(
         f"PostgreSQL runs as {who}, which cannot pass through {closed}:"
         f" open that folder (chmod o+x {closed}), or choose another place (--data)"
     )
 
 
-def _let_group_pass(folder: Path, account: Account) -> None:
-    os.chown(folder, -1, account.gid)
+def _let_group_pass(folder: Path, system_user: SystemUser) -> None:
+    os.chown(folder, -1, system_user.gid)
     folder.chmod(folder.stat().st_mode | 0o010)
 
 

@@ -13,13 +13,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stack.addresses import find_addresses, outside_parts
+from stack.addresses import external_services, find_addresses
+from stack.data_dir import DataDir, write_private_json
 from stack.errors import StackError
-from stack.log_prefix import LogRouter, Terminal
-from stack.part import Part
-from stack.parts import Plan, build_parts
+from stack.logs import LogRouter, Terminal
 from stack.ports import choose_ports, is_free, taken_port_message
-from stack.state import DataDir, write_private_json
+from stack.service import Service
+from stack.services import Plan, build_services
 from stack.supervisor import Supervisor
 
 _STYLE = 1
@@ -32,7 +32,7 @@ def up(project: Path, data_folder: Path, environ: Mapping[str, str], *, is_auto:
 
     Args:
         project: The folder of `cli.py`.
-        data_folder: Where all parts keep their data.
+        data_folder: Where all services keep their data.
         environ: The settings as environment variables.
         is_auto: Whether to take free ports.
 
@@ -83,9 +83,9 @@ async def _work(plan: Plan, terminal: Terminal) -> None:
 
     is_ready = False
     logs = LogRouter(plan.data.logs, terminal)
-    parts = build_parts(plan)
-    await _wait_for_free_ports(parts)
-    supervisor = Supervisor(parts, logs, say, publish)
+    services = build_services(plan)
+    await _wait_for_free_ports(services)
+    supervisor = Supervisor(services, logs, say, publish)
     try:
         await supervisor.start()
         is_ready = True
@@ -100,8 +100,8 @@ async def _work(plan: Plan, terminal: Terminal) -> None:
         await logs.close()
 
 
-async def _wait_for_free_ports(parts: Sequence[Part]) -> None:
-    wanted = {name: port for part in parts for name, port in part.ports.items()}
+async def _wait_for_free_ports(services: Sequence[Service]) -> None:
+    wanted = {name: port for service in services for name, port in service.ports.items()}
     deadline = time.monotonic() + _PORT_PATIENCE_SECONDS
     # Reason: the children of a stack that was just killed may need a moment to go.
     while taken := {name: port for name, port in wanted.items() if not is_free(port)}:
@@ -129,10 +129,12 @@ def _summary(plan: Plan) -> str:
     table.add_row("API docs", f"{addresses.api}/docs")
     table.add_row("Temporal Web UI", addresses.temporal_ui)
     table.add_row(
-        "Stripe" if "stripe" in outside_parts(plan.environ) else "Stripe sandbox", addresses.stripe
+        "Stripe" if "stripe" in external_services(plan.environ) else "Stripe sandbox",
+        addresses.stripe,
     )
     table.add_row(
-        "models" if "llm" in outside_parts(plan.environ) else "stand-in for models", addresses.llm
+        "models" if "llm" in external_services(plan.environ) else "stand-in for models",
+        addresses.llm,
     )
     table.add_row("mail", addresses.mail)
     table.add_row("addresses and keys", str(plan.data.stack_file))

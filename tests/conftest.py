@@ -37,7 +37,7 @@ from config import (
 )
 from database.session import Sessions, make_engine, make_sessions
 from stack.ports import free_ports
-from stack.system_user import find_account
+from stack.system_user import find_system_user
 from workflows.search_attributes import NAMES
 
 pytest_plugins = ("tests.support.checked", "tests.support.world")
@@ -255,7 +255,7 @@ async def workers(
 
 def pytest_configure() -> None:
     """Let PostgreSQL's user be there before two processes want to make it."""
-    find_account()
+    find_system_user()
 
 
 EXIT_CODE = pytest.StashKey[int]()

@@ -55,7 +55,7 @@ async def start_once(
     """Start a workflow that must never start twice; having started already is success.
 
     Raises:
-        ApplicationError: Temporal is not to be reached.
+        ApplicationError: Temporal cannot be reached.
     """
     with _starting():
         await temporal.start_workflow(
@@ -82,7 +82,7 @@ async def start_again(
     """Start a workflow of billing's again that was ended by force; one that runs stays.
 
     Raises:
-        ApplicationError: Temporal is not to be reached.
+        ApplicationError: Temporal cannot be reached.
     """
     with _starting():
         await temporal.start_workflow(
@@ -144,7 +144,7 @@ async def send_update(
     Raises:
         WorkflowEndedError: There is none to answer.
         OutcomePendingError: There is no answer in time; the command goes on.
-        ApplicationError: The command was refused, or Temporal is not to be reached.
+        ApplicationError: The command was refused, or Temporal cannot be reached.
     """
     deadline = asyncio.get_running_loop().time() + within.total_seconds()
     while True:
@@ -194,7 +194,7 @@ async def update_with_start(
 
     Raises:
         OutcomePendingError: There is no answer in time; the command goes on.
-        ApplicationError: The command was refused, or Temporal is not to be reached.
+        ApplicationError: The command was refused, or Temporal cannot be reached.
     """
     try:
         async with asyncio.timeout(within.total_seconds()):

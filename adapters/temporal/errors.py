@@ -102,7 +102,7 @@ def from_temporal(error: Exception) -> ApplicationError:
     else:
         is_down = isinstance(error, RPCTimeoutOrCancelledError) or is_connect_failure(error)
     if is_down:
-        return errors.UnavailableError("Temporal is not to be reached", "temporal_unavailable")
+        return errors.UnavailableError("Temporal cannot be reached", "temporal_unavailable")
     return InternalError("something went wrong on our side")
 
 

@@ -82,7 +82,7 @@ async def cancel_lost_run(temporal: Client, run: AgentRun, command: CancelRun) -
     """End a run whose workflow was terminated: a new one takes it up, only to close it.
 
     Raises:
-        ApplicationError: Temporal is not to be reached, or the outcome is pending.
+        ApplicationError: Temporal cannot be reached, or the outcome is pending.
     """
     request = RunRequest(
         agent_run_id=run.agent_run_id,

@@ -52,7 +52,7 @@ async def send_hint(temporal: Client, owner: Owner, stripe_event_ids: Sequence[s
         stripe_event_ids: Which.
 
     Raises:
-        TemporalError: Temporal refuses the call, or is not to be reached.
+        TemporalError: Temporal refuses the call, or cannot be reached.
         RuntimeError: A lazy client cannot connect.
         TimeoutError: Temporal does not answer.
     """

@@ -1,4 +1,4 @@
-"""The demo: a story of two months, told on a stack of its own and checked while it is told."""
+"""The demo: two months of a customer, played on a stack of its own and checked on the way."""
 
 import asyncio
 import signal
@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from commands.demo.checks import DemoError
-from commands.demo.running import DemoStack
-from commands.demo.stage import Stage
-from commands.demo.story import tell
+from commands.demo.context import DemoContext
+from commands.demo.scenario import play
+from commands.demo.stack_process import DemoStack
 
 LOG_TAIL_LINES = 15
 
 
 def run_demo(project: Path, data: Path | None, *, is_kept: bool) -> int:
-    """Start a stack, tell the story, and stop what was started.
+    """Start a stack, play the story, and stop what was started.
 
     Args:
         project: Where `cli.py` is.
@@ -65,8 +65,8 @@ def _perform(console: Console, stack: DemoStack) -> int:
     with console.status("starting Temporal, PostgreSQL, Chroma, the stand-ins, worker, API"):
         facts = stack.start()
     console.print(f"[green]✓[/] the whole stack runs, after {stack.age_seconds:.0f} s")
-    with closing(Stage(facts, stack, console)) as stage:
-        asyncio.run(tell(stage))
+    with closing(DemoContext(facts, stack, console)) as context:
+        asyncio.run(play(context))
     console.rule(f"[green]all of it really happened, in {time.monotonic() - began:.0f} s[/]")
     return 0
 

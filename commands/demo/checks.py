@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -58,3 +59,8 @@ def wait_until(
                 return seen
             time.sleep(PAUSE_SECONDS)
     raise DemoError(f"waited {PATIENCE_SECONDS:.0f} s: {sentence}; seen: {seen}")
+
+
+def short(moment: str | None) -> str:
+    """Render a moment of the API; none is one that somebody has to ask for."""
+    return f"{datetime.fromisoformat(moment):%d %b %Y %H:%M:%S} UTC" if moment else "when asked"

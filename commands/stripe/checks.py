@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from adapters.stripe.client import open_client
 from adapters.stripe.setup import PINNED_VERSION, StripeSetup
-from commands.findings import DoubtError, UnwellError
-from commands.place import Place
+from commands.findings import CheckDoubtfulError, CheckFailedError
 from commands.stripe.advice import ANY_URL, SENDS_ITSELF, setup_command
+from commands.targets import Target
 from config import Settings
 from domain.webhooks.endpoints import (
     WEBHOOK_PATH,
@@ -16,11 +16,11 @@ from domain.webhooks.endpoints import (
     endpoints_of_product,
 )
 
-HERE = Place()
+HERE = Target()
 _SHOWN_TYPE_COUNT = 3
 
 
-async def check_endpoint(settings: Settings, place: Place = HERE) -> str:
+async def check_endpoint(settings: Settings, place: Target = HERE) -> str:
     """Read the webhook endpoint back.
 
     Args:
@@ -31,8 +31,8 @@ async def check_endpoint(settings: Settings, place: Place = HERE) -> str:
         What is well.
 
     Raises:
-        UnwellError: Events do not come, or not as this release reads them.
-        DoubtError: They come twice.
+        CheckFailedError: Events do not come, or not as this release reads them.
+        CheckDoubtfulError: They come twice.
         ApplicationError: Stripe is down, or refuses our key.
     """
     stripe = settings.stripe
@@ -43,7 +43,7 @@ async def check_endpoint(settings: Settings, place: Place = HERE) -> str:
 def judge_endpoints(
     endpoints: Sequence[EndpointSnapshot],
     settings: Settings,
-    place: Place = HERE,
+    place: Target = HERE,
 ) -> str:
     """Say whether events come as this release reads them.
 
@@ -56,12 +56,12 @@ def judge_endpoints(
         What is well.
 
     Raises:
-        UnwellError: Events do not come, or not as this release reads them.
-        DoubtError: They come twice.
+        CheckFailedError: Events do not come, or not as this release reads them.
+        CheckDoubtfulError: They come twice.
     """
     known = endpoints_of_product(endpoints, settings.public_url)
     if place.is_stripe_own and known:
-        raise DoubtError(
+        raise CheckDoubtfulError(
             f"{_name(known[0])} is one too many: Stripe's stand-in {SENDS_ITSELF}, so each comes "
             f"twice; run `{_removal(settings, known[0])}`",
         )
@@ -69,17 +69,17 @@ def judge_endpoints(
         return _tell_of_none(settings, place)
     best = min(known, key=lambda each: len(_flaws(each)))
     if flaws := _flaws(best):
-        raise UnwellError(
+        raise CheckFailedError(
             f"{_name(best)} {flaws[0]}: run `{setup_command(best.url, place.stack)}`",
         )
     if twins := [each for each in known if each.url == best.url and each != best]:
         old = f"{_name(twins[0])} is still there too"
         command = setup_command(best.url, place.stack, is_old_removed=True)
-        raise DoubtError(f"{old}: once its secret is replaced, run `{command}`")
+        raise CheckDoubtfulError(f"{old}: once its secret is replaced, run `{command}`")
     return f"{_name(best)}, API version {PINNED_VERSION}, {len(best.event_types)} event types"
 
 
-async def check_portal(settings: Settings, place: Place = HERE) -> str:
+async def check_portal(settings: Settings, place: Target = HERE) -> str:
     """Read the customer portal's configuration back.
 
     Args:
@@ -90,7 +90,7 @@ async def check_portal(settings: Settings, place: Place = HERE) -> str:
         What is well.
 
     Raises:
-        UnwellError: It is missing, or does not offer what the product needs.
+        CheckFailedError: It is missing, or does not offer what the product needs.
         ApplicationError: Stripe is down, or refuses our key.
     """
     stripe = settings.stripe
@@ -101,7 +101,7 @@ async def check_portal(settings: Settings, place: Place = HERE) -> str:
 def judge_portals(
     portals: Sequence[PortalSnapshot],
     settings: Settings,
-    place: Place = HERE,
+    place: Target = HERE,
 ) -> str:
     """Say whether the customer portal offers what the product needs.
 
@@ -114,7 +114,7 @@ def judge_portals(
         What is well.
 
     Raises:
-        UnwellError: Ours is missing, or does not offer what the product needs.
+        CheckFailedError: Ours is missing, or does not offer what the product needs.
     """
     stripe, command = settings.stripe, setup_command(_url(settings), place.stack)
     ours = next((each for each in portals if each.is_ours), None)
@@ -123,20 +123,20 @@ def judge_portals(
     if ours is None and not stripe.is_stripe_itself:
         return f"none at {stripe.api_base}, a stand-in, where nothing needs one"
     if ours is None:
-        raise UnwellError(f"there is no configuration of ours: run `{command}`")
+        raise CheckFailedError(f"there is no configuration of ours: run `{command}`")
     if not ours.is_active:
-        raise UnwellError(f"{ours.configuration_id} is not active: run `{command}`")
+        raise CheckFailedError(f"{ours.configuration_id} is not active: run `{command}`")
     if ours.lacking:
         lacking = ", ".join(ours.lacking)
-        raise UnwellError(f"{ours.configuration_id} does not offer {lacking}: run `{command}`")
+        raise CheckFailedError(f"{ours.configuration_id} does not offer {lacking}: run `{command}`")
     return f"{ours.configuration_id} offers {', '.join(sorted(ours.features))}"
 
 
-def _tell_of_none(settings: Settings, place: Place) -> str:
+def _tell_of_none(settings: Settings, place: Target) -> str:
     stripe = settings.stripe
     if stripe.is_stripe_itself:
         command = setup_command(_url(settings), place.stack)
-        raise UnwellError(f"Stripe has no endpoint of ours: run `{command}`")
+        raise CheckFailedError(f"Stripe has no endpoint of ours: run `{command}`")
     if place.is_stripe_own:
         return f"none is needed: the stand-in at {stripe.api_base} {SENDS_ITSELF}"
     return f"none at {stripe.api_base}, a stand-in, which sends to where it was started for"

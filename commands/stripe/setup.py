@@ -4,16 +4,16 @@ from urllib.parse import urlsplit
 
 from adapters.stripe.client import open_client
 from adapters.stripe.setup import StripeSetup
-from commands.place import Place
 from commands.stripe.advice import ANY_URL, SENDS_ITSELF
 from commands.stripe.changes import Changes, Say
 from commands.stripe.endpoint import EndpointSetup
 from commands.stripe.portal import PortalSetup
+from commands.targets import Target
 from config import StripeSettings
 from domain.errors import InvalidInputError
 from domain.webhooks.endpoints import WEBHOOK_PATH
 
-HERE = Place()
+HERE = Target()
 
 
 async def set_up_stripe(
@@ -23,7 +23,7 @@ async def set_up_stripe(
     *,
     is_dry_run: bool = False,
     is_old_removed: bool = False,
-    place: Place = HERE,
+    place: Target = HERE,
 ) -> None:
     """Bring Stripe's side to what the product needs; a second time there is nothing to change.
 

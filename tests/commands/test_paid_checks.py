@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 from pydantic import SecretStr
 
-from commands.findings import DoubtError, UnwellError
+from commands.findings import CheckDoubtfulError, CheckFailedError
 from commands.paid_checks import check_tool_calls
 from config import AuthSettings, Settings
 from tests.conftest import free_port
@@ -66,7 +66,7 @@ async def test_what_is_wrong_is_said_in_a_line(
 ) -> None:
     model = f"model-{next(NUMBERS)}"
     server.script({"match": f'"{model}"', "behaviour": behaviour})
-    with pytest.raises(UnwellError) as caught:
+    with pytest.raises(CheckFailedError) as caught:
         await check_tool_calls(settings_of(provider, server.url, model))
     assert str(caught.value).startswith(f"{model}: ")
     assert words in str(caught.value)
@@ -74,12 +74,12 @@ async def test_what_is_wrong_is_said_in_a_line(
 
 
 async def test_nobody_there_is_said(provider: str) -> None:
-    with pytest.raises(UnwellError, match="cannot be reached"):
+    with pytest.raises(CheckFailedError, match="cannot be reached"):
         await check_tool_calls(settings_of(provider, f"http://127.0.0.1:{free_port()}", "m"))
 
 
 async def test_a_missing_usage_is_a_doubt(server: ModelServer) -> None:
     model = f"model-{next(NUMBERS)}"
     server.script({"match": f'"{model}"', "behaviour": "call_without_usage"})
-    with pytest.raises(DoubtError, match=f"{model}: no usage is reported"):
+    with pytest.raises(CheckDoubtfulError, match=f"{model}: no usage is reported"):
         await check_tool_calls(settings_of("openai", server.url, model))

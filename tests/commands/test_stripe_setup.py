@@ -15,11 +15,11 @@ from pydantic import SecretStr
 
 from adapters.stripe.setup import PINNED_VERSION
 from adapters.tls import trusted
-from commands.findings import DoubtError, UnwellError
-from commands.place import _FACTS as STACK_FACTS
-from commands.place import Place
+from commands.findings import CheckDoubtfulError, CheckFailedError
 from commands.stripe.checks import check_endpoint, check_portal, judge_endpoints, judge_portals
 from commands.stripe.setup import set_up_stripe
+from commands.targets import _FACTS as STACK_FACTS
+from commands.targets import Target
 from config import AuthSettings, Settings, StripeSettings
 from domain.errors import InvalidInputError, ProviderUnavailableError
 from domain.webhooks.endpoints import WANTED_TYPES, WEBHOOK_PATH, EndpointSnapshot
@@ -243,17 +243,17 @@ async def test_the_doctor_reads_back_what_was_made(account: Account) -> None:
     assert await check_portal(ours) == f"{portal['id']} {offered}"
 
     await account.post(f"{ENDPOINTS}/{endpoint['id']}", disabled="true")
-    with pytest.raises(UnwellError, match=rf"is disabled: run `python cli.py .* --url {URL}`"):
+    with pytest.raises(CheckFailedError, match=rf"is disabled: run `python cli.py .* --url {URL}`"):
         await check_endpoint(ours)
     await account.post(f"{PORTALS}/{portal['id']}", active="false")
-    with pytest.raises(UnwellError, match="is not active: run `python"):
+    with pytest.raises(CheckFailedError, match="is not active: run `python"):
         await check_portal(ours)
     await account.run()
     assert version in await check_endpoint(ours)
     await account.post(
         f"{PORTALS}/{portal['id']}", **{"features[invoice_history][enabled]": "false"}
     )
-    with pytest.raises(UnwellError, match="does not offer invoice_history: run"):
+    with pytest.raises(CheckFailedError, match="does not offer invoice_history: run"):
         await check_portal(ours)
 
 
@@ -287,7 +287,7 @@ def test_what_is_wrong_with_an_endpoint_is_one_line_with_its_command(
 ) -> None:
     wrong = endpoint(1, **changes)
     for ours in (settings_of(StripeSettings()), settings_of(StripeSettings(api_base=NOWHERE))):
-        with pytest.raises(UnwellError, match=re.escape(flaw)) as caught:
+        with pytest.raises(CheckFailedError, match=re.escape(flaw)) as caught:
             judge_endpoints([wrong], ours)
         assert str(caught.value).startswith(f"we_1 at {URL} ")
         assert f"`python cli.py stripe setup --url {URL}`" in str(caught.value)
@@ -305,15 +305,15 @@ def test_an_endpoint_is_known_by_its_address_or_by_who_made_it() -> None:
     assert judge_endpoints([stranger, endpoint(1)], elsewhere).startswith("we_1 at")
     proxied = endpoint(3, url="https://example.com/hooks", is_ours=True)
     assert judge_endpoints([stranger, proxied], elsewhere).startswith("we_3 at")
-    with pytest.raises(UnwellError, match="Stripe has no endpoint of ours: run `python"):
+    with pytest.raises(CheckFailedError, match="Stripe has no endpoint of ours: run `python"):
         judge_endpoints([stranger], ours)
-    with pytest.raises(UnwellError, match="there is no configuration of ours: run `python"):
+    with pytest.raises(CheckFailedError, match="there is no configuration of ours: run `python"):
         judge_portals([], ours)
 
 
 @pytest.mark.parametrize("stack", [None, Path("/tmp/a stack")])
 def test_what_the_doctor_advises_runs_as_it_is_written(stack: Path | None) -> None:
-    ours, place = settings_of(StripeSettings()), Place(stack)
+    ours, place = settings_of(StripeSettings()), Target(stack)
     old = endpoint(1, api_version=OLD_VERSION)
     judges: list[Callable[[], str]] = [
         lambda: judge_endpoints([], ours, place),
@@ -322,7 +322,7 @@ def test_what_the_doctor_advises_runs_as_it_is_written(stack: Path | None) -> No
         lambda: judge_portals([], ours, place),
     ]
     for judge in judges:
-        with pytest.raises((UnwellError, DoubtError)) as caught:
+        with pytest.raises((CheckFailedError, CheckDoubtfulError)) as caught:
             judge()
         command = str(caught.value).split("`")[1]
         words = shlex.split(command)
@@ -335,12 +335,12 @@ def test_what_the_doctor_advises_runs_as_it_is_written(stack: Path | None) -> No
 def test_where_stripe_cannot_send_the_doctor_names_no_address() -> None:
     here = settings_of(StripeSettings(), "http://127.0.0.1:8000")
     for judge in (judge_endpoints, judge_portals):
-        with pytest.raises(UnwellError) as caught:
+        with pytest.raises(CheckFailedError) as caught:
             judge([], here)
         assert f"--url 'https://<your API>{WEBHOOK_PATH}'`" in str(caught.value)
 
 
-OWN = Place(is_stripe_own=True)
+OWN = Target(is_stripe_own=True)
 
 
 async def test_a_stack_s_own_stripe_gets_no_endpoint(account: Account) -> None:
@@ -361,7 +361,8 @@ async def test_an_endpoint_of_a_stack_s_own_stripe_is_one_too_many(account: Acco
     await account.run()
     (made,) = await account.all(ENDPOINTS)
     ours = settings_of(account.settings)
-    with pytest.raises(DoubtError, match=f"^{made['id']} at {URL} is one too many") as caught:
+    told = f"^{made['id']} at {URL} is one too many"
+    with pytest.raises(CheckDoubtfulError, match=told) as caught:
         await check_endpoint(ours, OWN)
     # Reason: not every machine has curl.
     *command, address, _, login = shlex.split(str(caught.value).split("`")[1])
@@ -399,7 +400,7 @@ def test_the_command_line_knows_a_stack_s_own_stripe(account: Account, tmp_path:
 
 def test_an_old_endpoint_beside_the_new_one_is_a_doubt() -> None:
     old = endpoint(1, api_version=OLD_VERSION)
-    with pytest.raises(DoubtError, match=r"^we_1 .* is still there too.* --remove-old`$"):
+    with pytest.raises(CheckDoubtfulError, match=r"^we_1 .* is still there too.* --remove-old`$"):
         judge_endpoints([old, endpoint(2)], settings_of(StripeSettings()))
 
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from stack.addresses import find_addresses
-from stack.log_prefix import LogRouter, Terminal
-from stack.part import Part
-from stack.parts import Plan, build_parts
+from stack.data_dir import DataDir
+from stack.logs import LogRouter, Terminal
 from stack.ports import choose_ports
 from stack.probes import http_probe
-from stack.state import DataDir
+from stack.service import Service
+from stack.services import Plan, build_services
 from stack.supervisor import Supervisor
 
 PROJECT = Path(__file__).parents[2]
@@ -37,16 +37,18 @@ def make_plan(folder: Path) -> Plan:
     return Plan(PROJECT, data, {}, ports, secrets, find_addresses({}, ports, secrets))
 
 
-def servers(plan: Plan, *names: str) -> list[Part]:
-    """Return some of the stack's own parts."""
-    return [part for part in build_parts(plan) if part.name in names]
+def servers(plan: Plan, *names: str) -> list[Service]:
+    """Return some of the stack's own services."""
+    return [service for service in build_services(plan) if service.name in names]
 
 
-def site(name: str, port: int, needs: tuple[str, ...] = (), *, is_stubborn: bool = False) -> Part:
-    """Return a small HTTP server as a part; a stubborn one does not heed SIGTERM."""
+def site(
+    name: str, port: int, needs: tuple[str, ...] = (), *, is_stubborn: bool = False
+) -> Service:
+    """Return a small HTTP server as a service; a stubborn one does not heed SIGTERM."""
     listen = ["-m", "http.server", "--bind", "127.0.0.1", str(port)]
     program = ["-c", _STUBBORN, str(port)] if is_stubborn else listen
-    return Part(
+    return Service(
         name=name,
         command=[sys.executable, *program],
         environment=os.environ,
@@ -58,9 +60,9 @@ def site(name: str, port: int, needs: tuple[str, ...] = (), *, is_stubborn: bool
     )
 
 
-def script(name: str, code: str, needs: tuple[str, ...] = (), *, is_job: bool) -> Part:
-    """Return a line of Python as a part."""
-    return Part(
+def script(name: str, code: str, needs: tuple[str, ...] = (), *, is_job: bool) -> Service:
+    """Return a line of Python as a service."""
+    return Service(
         name=name,
         command=[sys.executable, "-c", code],
         environment=os.environ,
@@ -73,11 +75,11 @@ def script(name: str, code: str, needs: tuple[str, ...] = (), *, is_job: bool) -
 class Running:
     """A supervisor, and what it said."""
 
-    def __init__(self, parts: Sequence[Part], logs: LogRouter) -> None:
+    def __init__(self, services: Sequence[Service], logs: LogRouter) -> None:
         self.said: list[str] = []
         self.changes: list[dict[str, int]] = []
         self.supervisor = Supervisor(
-            parts, logs, self.said.append, lambda: self.changes.append(dict(self.pids))
+            services, logs, self.said.append, lambda: self.changes.append(dict(self.pids))
         )
 
     @property
@@ -87,12 +89,12 @@ class Running:
 
 
 @asynccontextmanager
-async def supervised(folder: Path, parts: Sequence[Part]) -> AsyncIterator[Running]:
+async def supervised(folder: Path, services: Sequence[Service]) -> AsyncIterator[Running]:
     """Make a supervisor, not yet started, and stop it at the end."""
     terminal = Terminal()
     folder.mkdir(exist_ok=True)
     logs = LogRouter(folder, terminal)
-    running = Running([replace(part, is_quiet=True) for part in parts], logs)
+    running = Running([replace(service, is_quiet=True) for service in services], logs)
     try:
         yield running
     finally:

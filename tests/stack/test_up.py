@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from stack.data_dir import DataDir
 from stack.ports import HOST
-from stack.state import DataDir
 from tests.stack.harness import PROJECT
 
 

@@ -23,9 +23,9 @@ from agents import registry
 from api.app import build_app
 from commands.admin import create_admin
 from commands.doctor import check_webhook_secret, examine, show
-from commands.findings import CheckResult, UnwellError
-from commands.place import (
-    PlaceError,
+from commands.findings import CheckFailedError, CheckResult
+from commands.targets import (
+    TargetError,
     find_stack,
     find_temporal,
     lines_of,
@@ -131,16 +131,16 @@ def test_a_stack_gives_settings_and_the_environment_the_rest(
 
 
 def test_a_stack_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(PlaceError, match="no stack runs here"):
+    with pytest.raises(TargetError, match="no stack runs here"):
         read_stack(tmp_path / "stack.json")
-    with pytest.raises(PlaceError, match="not say that its stack is ready"):
+    with pytest.raises(TargetError, match="not say that its stack is ready"):
         read_stack(write_stack(tmp_path, ready=False))
     (tmp_path / "stack.json").write_text("{")
-    with pytest.raises(PlaceError, match="cannot be read"):
+    with pytest.raises(TargetError, match="cannot be read"):
         read_stack(tmp_path / "stack.json")
     path = write_stack(tmp_path)
     (tmp_path / "secrets.json").unlink()
-    with pytest.raises(PlaceError, match=r"secrets\.json"):
+    with pytest.raises(TargetError, match=r"secrets\.json"):
         settings_of_stack(path, {})
 
 
@@ -152,7 +152,7 @@ def test_an_incomplete_stack_is_one_line(
     tmp_path: Path, changes: dict[str, object], names: str
 ) -> None:
     path = write_stack(tmp_path, **changes)
-    with pytest.raises(PlaceError, match=f"is incomplete, {names} missing"):
+    with pytest.raises(TargetError, match=f"is incomplete, {names} missing"):
         read_stack(path)
 
 
@@ -179,9 +179,9 @@ def test_temporal_is_found_by_settings_or_by_a_stack(tmp_path: Path) -> None:
     beside = find_temporal(write_stack(tmp_path), cloud)
     assert (beside.address, beside.namespace) == ("127.0.0.1:7233", "default")
     assert beside.is_tls  # a stack may stand on a Temporal elsewhere, and keeps no secrets of it
-    with pytest.raises(PlaceError, match=r"^TEMPORAL__IS_TLS: "):
+    with pytest.raises(TargetError, match=r"^TEMPORAL__IS_TLS: "):
         find_temporal(None, cloud | {"TEMPORAL__IS_TLS": "perhaps"})
-    with pytest.raises(PlaceError, match="no stack runs here"):
+    with pytest.raises(TargetError, match="no stack runs here"):
         find_temporal(tmp_path / "other.json", {})
 
 
@@ -338,7 +338,7 @@ async def test_the_doctor_finds_all_of_it_away() -> None:
 async def test_everybody_knows_the_sandbox_secret(settings: Settings) -> None:
     known = StripeSettings(webhook_secret=SecretStr("whsec_sandbox"))
     at_stripe = settings.model_copy(update={"stripe": known})
-    with pytest.raises(UnwellError, match="STRIPE__WEBHOOK_SECRET"):
+    with pytest.raises(CheckFailedError, match="STRIPE__WEBHOOK_SECRET"):
         await check_webhook_secret(at_stripe)
     here = known.model_copy(update={"api_base": "http://127.0.0.1:9"})
     assert await check_webhook_secret(settings.model_copy(update={"stripe": here})) == "set"

@@ -13,7 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from api.app import build_app
 from api.monitoring import make_pages
 from bootstrap.workers import PROJECT, running_workers
-from commands.findings import DoubtError
+from commands.findings import CheckDoubtfulError
 from commands.parked import check_parked_steps
 from config import Settings
 from database.parked_steps import count_parked
@@ -142,7 +142,9 @@ async def test_a_parked_step_of_a_subscription_is_shown_and_taken_again(
     assert own_id not in await people.listed("subscriptions", "subscription_id", is_parked=False)
     assert "sync" in str((await user.get(f"{path}/explain"))["because"])
     assert await people.gauge(ParkableResource.SUBSCRIPTION) == before + 1
-    with pytest.raises(DoubtError, match=r"of subscriptions.*, the oldest since 2.* UTC: see docs"):
+    with pytest.raises(
+        CheckDoubtfulError, match=r"of subscriptions.*, the oldest since 2.* UTC: see docs"
+    ):
         await check_parked_steps(people.settings)
 
     problem(await user.post(f"{path}/retry-parked"), 403, "admin_required")

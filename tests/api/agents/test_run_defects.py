@@ -14,7 +14,7 @@ from activities.agents.runs import RunActivities
 from adapters.llm.gateway import Models
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import OnText, Progress
-from commands.findings import DoubtError
+from commands.findings import CheckDoubtfulError
 from commands.open_runs import check_open_runs
 from config import Settings
 from database.agents.usage_records import UsageRepository
@@ -83,7 +83,7 @@ async def test_a_run_whose_workflow_is_not_there_is_told_and_not_ended(
     customer: Person, settings: Settings, sessions: Sessions, workers: Client, run_id: UUID
 ) -> None:
     """As from a worker at the wrong namespace, which must not end everybody's runs."""
-    with pytest.raises(DoubtError, match="no workflow at this address and namespace"):
+    with pytest.raises(CheckDoubtfulError, match="no workflow at this address and namespace"):
         await check_open_runs(reaching(settings, workers))
     path = f"agent-runs/{run_id}"
     assert (await customer.get(path))["run_status"] == "running"

@@ -27,7 +27,7 @@ def answered(reply: httpx.Response) -> Any:
     return reply.json()
 
 
-class Line:
+class ApiClient:
     """One person's line."""
 
     def __init__(self, url: str) -> None:

@@ -29,7 +29,7 @@ _FACTS = (
 )
 
 
-class Place(NamedTuple):
+class Target(NamedTuple):
     """Where a command is called for.
 
     Args:
@@ -42,12 +42,12 @@ class Place(NamedTuple):
     is_stripe_own: bool = False
 
     @classmethod
-    def of(cls, stack: Path | None, facts: Mapping[str, Any] | None) -> "Place":
+    def of(cls, stack: Path | None, facts: Mapping[str, Any] | None) -> "Target":
         """Return the place of a stack, by what its `stack.json` says."""
         return cls(stack, facts is not None and "stripe" in facts.get("pids", {}))
 
 
-class PlaceError(Exception):
+class TargetError(Exception):
     """The system cannot be found; every argument is a line that says why."""
 
 
@@ -77,21 +77,21 @@ def read_stack(path: Path) -> dict[str, Any]:
         What the file says; every address, key and process id is there.
 
     Raises:
-        PlaceError: No stack runs there, or the file does not say all of it.
+        TargetError: No stack runs there, or the file does not say all of it.
     """
     try:
         facts = json.loads(path.read_text())
     except FileNotFoundError as error:
         hint = "start one with `make up`, name another with --stack, or set DATABASE_URL and others"
-        raise PlaceError(f"no stack runs here: {path} is missing ({hint})") from error
+        raise TargetError(f"no stack runs here: {path} is missing ({hint})") from error
     except (OSError, ValueError) as error:
-        raise PlaceError(f"{path} cannot be read: {error}") from error
+        raise TargetError(f"{path} cannot be read: {error}") from error
     if not isinstance(facts, dict) or not facts.get("ready"):
-        raise PlaceError(f"{path} does not say that its stack is ready")
+        raise TargetError(f"{path} does not say that its stack is ready")
     missing = [name for name in _FACTS if not isinstance(facts.get(name), str)]
     missing += [] if isinstance(facts.get("pids"), dict) else ["pids"]
     if missing:
-        raise PlaceError(
+        raise TargetError(
             f"{path} is incomplete, {', '.join(missing)} missing: start its stack again"
         )
     return facts
@@ -108,7 +108,7 @@ def find_temporal(stack: Path | None, environ: Mapping[str, str]) -> TemporalSet
         Where it is, and how to log in.
 
     Raises:
-        PlaceError: No stack runs there, or a setting is wrong.
+        TargetError: No stack runs there, or a setting is wrong.
     """
     given = {
         name.upper().removeprefix(_TEMPORAL).lower(): value
@@ -123,7 +123,7 @@ def find_temporal(stack: Path | None, environ: Mapping[str, str]) -> TemporalSet
         return TemporalSettings.model_validate(given)
     except ValidationError as error:
         lines = lines_of(error, TemporalSettings)
-        raise PlaceError(*[f"{_TEMPORAL}{line}" for line in lines]) from error
+        raise TargetError(*[f"{_TEMPORAL}{line}" for line in lines]) from error
 
 
 def settings_of_stack(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -137,13 +137,13 @@ def settings_of_stack(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         Keyword arguments; whatever is not among them comes from the environment.
 
     Raises:
-        PlaceError: No stack runs there.
+        TargetError: No stack runs there.
     """
     facts = read_stack(path)
     try:
         jwt_secret = json.loads(path.with_name("secrets.json").read_text())["jwt_secret"]
     except (OSError, ValueError, KeyError) as error:
-        raise PlaceError(f"{path.with_name('secrets.json')} cannot be read: {error}") from error
+        raise TargetError(f"{path.with_name('secrets.json')} cannot be read: {error}") from error
     stripe = {"api_base": facts["stripe"], "webhook_secret": facts["stripe_webhook_secret"]}
     temporal = {
         "address": facts["temporal"],

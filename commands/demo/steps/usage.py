@@ -2,31 +2,30 @@
 
 from rich.table import Table
 
-from commands.demo.checks import expect
-from commands.demo.line import Document
-from commands.demo.moments import short
-from commands.demo.stage import Stage
+from commands.demo.api_client import Document
+from commands.demo.checks import expect, short
+from commands.demo.context import DemoContext
 
 
-def meter(stage: Stage) -> None:
+def meter(context: DemoContext) -> None:
     """Compare what was booked with what the model's stand-in has counted."""
-    stage.chapter("What it used up")
-    runs = stage.told.runs
-    entitlements = stage.customer.entitlements()
+    context.chapter("What it used up")
+    runs = context.results.runs
+    entitlements = context.customer.entitlements()
     used, limits = entitlements["used"], entitlements["limits"]
     booked = sum(_tokens(run["usage"]) for run in runs)
-    calls = stage.models.calls(after=stage.told.model_call_seq)
+    calls = context.models.calls(after=context.results.model_call_seq)
     counted = sum(_tokens(call) for call in calls)
     expect(used["agent_run_count"] == len(runs), f"{len(runs)} runs are counted", used)
     expect(used["token_count"] == booked == counted, "all count the same tokens", used)
     expect(used["cost_cents"] > 0, "they cost something", used)
-    stage.console.print(_table(used, limits))
-    stage.say(f"the model's own log has {counted} tokens in {len(calls)} calls, to the token")
-    stage.say(
+    context.console.print(_table(used, limits))
+    context.say(f"the model's own log has {counted} tokens in {len(calls)} calls, to the token")
+    context.say(
         f"access is {entitlements['access']}; it begins anew {short(entitlements['resets_at'])}"
     )
     versions = {run["prompt_version"] for run in runs}
-    stage.say(f"prompt {runs[0]['agent']}/{', '.join(versions)}, pinned by each run")
+    context.say(f"prompt {runs[0]['agent']}/{', '.join(versions)}, pinned by each run")
 
 
 def _tokens(usage: Document) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from stack.errors import StackError
 
 
-def find_program(name: str, package: str) -> str:
+def find_executable(name: str, package: str) -> str:
     """Return the path of a program that a package has put beside Python.
 
     Args:
@@ -32,7 +32,7 @@ def find_program(name: str, package: str) -> str:
     raise _missing(name, package)
 
 
-def find_packaged_program(package: str, distribution: str, path: str) -> str:
+def find_packaged_executable(package: str, distribution: str, path: str) -> str:
     """Return the path of a program inside an importable package, without importing it.
 
     Args:

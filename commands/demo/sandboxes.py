@@ -4,13 +4,13 @@ from fnmatch import fnmatch
 
 import httpx
 
-from commands.demo.line import TIMEOUT_SECONDS, Document, answered
+from commands.demo.api_client import TIMEOUT_SECONDS, Document, answered
 
 DAY_SECONDS = 86_400
 EMBEDDINGS = "/v1/embeddings"
 
 
-class Provider:
+class Sandboxes:
     """Stripe's stand-in and the mail sink."""
 
     def __init__(self, stripe_url: str, mail_url: str) -> None:

@@ -55,8 +55,8 @@ class Terminal:
                     sys.stdout.flush()
 
 
-class PartLog(asyncio.Protocol):
-    """Splits what one part says into lines."""
+class ServiceLog(asyncio.Protocol):
+    """Splits what one service says into lines."""
 
     def __init__(self, file: BinaryIO, terminal: Terminal | None, prefix: str) -> None:
         self.tail: deque[str] = deque(maxlen=_TAIL_LINE_COUNT)
@@ -100,27 +100,27 @@ class PartLog(asyncio.Protocol):
 
 
 class LogRouter:
-    """The logs of all parts, each with one pipe for all of its lives."""
+    """The logs of all services, each with one pipe for all of its lives."""
 
     def __init__(self, folder: Path, terminal: Terminal) -> None:
         self._folder = folder
         self._terminal = terminal
-        self._logs: dict[str, PartLog] = {}
+        self._logs: dict[str, ServiceLog] = {}
         self._pens: dict[str, int] = {}
 
     async def pen(self, name: str, *, is_quiet: bool) -> int:
-        """Return the file descriptor that the part called `name` writes to."""
+        """Return the file descriptor that the service called `name` writes to."""
         if name not in self._pens:
             self._pens[name] = await self._open(name, None if is_quiet else self._terminal)
         return self._pens[name]
 
     async def hear(self, name: str, words: str) -> None:
-        """Wait until the part called `name` says these words."""
+        """Wait until the service called `name` says these words."""
         event = self._logs[name].awaited[words] = asyncio.Event()
         await event.wait()
 
     def tail(self, name: str) -> tuple[str, ...]:
-        """Return the last lines of a part."""
+        """Return the last lines of a service."""
         return tuple(self._logs[name].tail) if name in self._logs else ()
 
     def hush(self) -> None:
@@ -144,7 +144,7 @@ class LogRouter:
             path.replace(path.with_suffix(".log.1"))
         file = path.open("wb")
         prefix = self._terminal.prefix(name, _STYLES[len(self._logs) % len(_STYLES)])
-        log = PartLog(file, terminal, prefix)
+        log = ServiceLog(file, terminal, prefix)
         reading, writing = os.pipe()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: log, os.fdopen(reading, "rb", 0))

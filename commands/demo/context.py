@@ -1,20 +1,19 @@
-"""The stage: who takes part, and how the audience is told."""
+"""The context: who takes part, and how the audience is told."""
 
 from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.markup import escape
 
-from commands.demo.actors import Customer, Product
-from commands.demo.assistant import Assistant
+from commands.demo.api_client import Document
 from commands.demo.checks import wait_until
-from commands.demo.line import Document
-from commands.demo.provider import ModelStandIn, Provider
-from commands.demo.running import DemoStack
+from commands.demo.customers import Assistant, Customer, Product
+from commands.demo.sandboxes import ModelStandIn, Sandboxes
+from commands.demo.stack_process import DemoStack
 
 
 @dataclass
-class Told:
+class DemoResults:
     """What later chapters need of earlier ones."""
 
     titles: dict[str, str] = field(default_factory=dict)
@@ -24,7 +23,7 @@ class Told:
     model_call_seq: int = 0
 
 
-class Stage:
+class DemoContext:
     """One performance."""
 
     customer: Customer
@@ -34,10 +33,10 @@ class Stage:
         self.facts = facts
         self.stack = stack
         self.console = console
-        self.told = Told()
+        self.results = DemoResults()
         self._chapter_count = 0
         self.product = Product(facts["api"], facts["admin_api_key"])
-        self.provider = Provider(facts["stripe"], facts["mail"])
+        self.sandboxes = Sandboxes(facts["stripe"], facts["mail"])
         self.models = ModelStandIn(facts["llm"])
 
     def welcome(self, customer: Customer) -> None:
@@ -48,7 +47,7 @@ class Stage:
     def close(self) -> None:
         """Hang up."""
         self.product.close()
-        self.provider.close()
+        self.sandboxes.close()
         self.models.close()
 
     def wait_status(self, status: str) -> Document:

@@ -1,4 +1,4 @@
-"""What the supervisor has to know about one part."""
+"""What the supervisor has to know about one service."""
 
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 
 Hook = Callable[[], Awaitable[None]]
 Probe = Callable[[], Awaitable[str | None]]
-"""Answers None once the part is ready, and why it is not until then."""
+"""Answers None once the service is ready, and why it is not until then."""
 
 
 @dataclass(frozen=True)
-class Account:
-    """The system user that a part runs as."""
+class SystemUser:
+    """The system user that a service runs as."""
 
     uid: int
     gid: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Service:
     """One server, or one job that has to end well before others may start."""
 
     name: str
@@ -33,13 +33,13 @@ class Part:
     """Runs before each start."""
     probe: Probe | None = None
     ready_words: str | None = None
-    """What its log says once it is ready, for a part that cannot be probed."""
-    account: Account | None = None
+    """What its log says once it is ready, for a service that cannot be probed."""
+    system_user: SystemUser | None = None
     is_job: bool = False
     is_quiet: bool = False
     """Whether its lines go to its log file only."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_seconds: float = 0.5
     on_exit: Callable[[int], None] | None = None
-    # Reason: sent by the kernel when the supervisor dies, so that no part outlives it.
+    # Reason: sent by the kernel when the supervisor dies, so that no service outlives it.
     orphan_signal: signal.Signals = signal.SIGKILL

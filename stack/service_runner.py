@@ -1,4 +1,4 @@
-"""Keeps one part alive."""
+"""Keeps one service alive."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from stack.errors import StackError
-from stack.log_prefix import LogRouter
-from stack.part import Part
+from stack.logs import LogRouter
 from stack.process import describe_exit, spawn
+from stack.service import Service
 
 _PROBE_INTERVAL_SECONDS = 0.1
 _SHORT_LIFE_SECONDS = 10.0
@@ -20,12 +20,12 @@ Say = Callable[[str], None]
 
 
 class ServiceRunner:
-    """Starts a part once its needs are met, and starts it again whenever it dies."""
+    """Starts a service once its needs are met, and starts it again whenever it dies."""
 
     def __init__(
-        self, part: Part, logs: LogRouter, say: Say, on_spawn: Callable[[str, int], None]
+        self, service: Service, logs: LogRouter, say: Say, on_spawn: Callable[[str, int], None]
     ) -> None:
-        self.part = part
+        self.service = service
         self.ready = asyncio.Event()
         self.reason = "not started yet"
         self._logs = logs
@@ -34,7 +34,7 @@ class ServiceRunner:
         self._process: asyncio.subprocess.Process | None = None
 
     async def keep(self, needs: Iterable[asyncio.Event]) -> None:
-        """Run the part for ever; a job once.
+        """Run the service for ever; a job once.
 
         Args:
             needs: What must be set first.
@@ -48,43 +48,43 @@ class ServiceRunner:
         while True:
             started_at = time.monotonic()
             exit_code = await self._live_once()
-            if self.part.is_job:
+            if self.service.is_job:
                 if exit_code != 0:
                     raise self._failure("failed", exit_code)
                 self.ready.set()
                 return
             is_short = time.monotonic() - started_at < _SHORT_LIFE_SECONDS
             short_lives = short_lives + 1 if is_short else 0
-            # Reason: SIGKILL comes from outside and says nothing about the part.
+            # Reason: SIGKILL comes from outside and says nothing about the service.
             own_deaths = own_deaths + (exit_code != -signal.SIGKILL) if is_short else 0
             if own_deaths >= _MOST_SHORT_LIVES:
                 raise self._failure(f"died {own_deaths} times in a row", exit_code)
-            self._say(f"{self.part.name} died ({describe_exit(exit_code)}); starting it again")
+            self._say(f"{self.service.name} died ({describe_exit(exit_code)}); starting it again")
             await asyncio.sleep(min(0.1 * short_lives, _LONGEST_DELAY_SECONDS))
 
     async def stop(self) -> None:
-        """End the part: by its own signal first, by SIGKILL if that takes too long."""
+        """End the service: by its own signal first, by SIGKILL if that takes too long."""
         process = self._process
         if process is None or process.returncode is not None:
             return
-        self._say(f"stopping {self.part.name}")
+        self._say(f"stopping {self.service.name}")
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(self.part.stop_signal)
+            process.send_signal(self.service.stop_signal)
         try:
-            await asyncio.wait_for(process.wait(), self.part.stop_timeout_seconds)
+            await asyncio.wait_for(process.wait(), self.service.stop_timeout_seconds)
         except TimeoutError:
-            self._say(f"{self.part.name} does not stop: killing it")
+            self._say(f"{self.service.name} does not stop: killing it")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
     async def _live_once(self) -> int:
-        if self.part.prepare is not None:
+        if self.service.prepare is not None:
             self.reason = "being prepared"
-            await self.part.prepare()
-        output = await self._logs.pen(self.part.name, is_quiet=self.part.is_quiet)
-        process = self._process = await spawn(self.part, output)
-        self._on_spawn(self.part.name, process.pid)
+            await self.service.prepare()
+        output = await self._logs.pen(self.service.name, is_quiet=self.service.is_quiet)
+        process = self._process = await spawn(self.service, output)
+        self._on_spawn(self.service.name, process.pid)
         probing = asyncio.create_task(self._wait_until_ready())
         exiting = asyncio.create_task(process.wait())
         try:
@@ -95,19 +95,19 @@ class ServiceRunner:
         finally:
             probing.cancel()
             exiting.cancel()
-        if self.part.on_exit is not None:
-            self.part.on_exit(process.pid)
+        if self.service.on_exit is not None:
+            self.service.on_exit(process.pid)
         return exit_code
 
     async def _wait_until_ready(self) -> None:
-        if self.part.is_job:
+        if self.service.is_job:
             self.reason = "still running"
             return
-        if self.part.ready_words is not None:
-            self.reason = f"its log does not say {self.part.ready_words}"
-            await self._logs.hear(self.part.name, self.part.ready_words)
-        while self.part.probe is not None:
-            reason = await self.part.probe()
+        if self.service.ready_words is not None:
+            self.reason = f"its log does not say {self.service.ready_words}"
+            await self._logs.hear(self.service.name, self.service.ready_words)
+        while self.service.probe is not None:
+            reason = await self.service.probe()
             if reason is None:
                 break
             self.reason = reason
@@ -115,5 +115,5 @@ class ServiceRunner:
         self.ready.set()
 
     def _failure(self, what: str, exit_code: int) -> StackError:
-        message = f"{self.part.name} {what} ({describe_exit(exit_code)})"
-        return StackError(message, self._logs.tail(self.part.name))
+        message = f"{self.service.name} {what} ({describe_exit(exit_code)})"
+        return StackError(message, self._logs.tail(self.service.name))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.log_prefix import LogRouter, Terminal
+from stack.logs import LogRouter, Terminal
 
 
 async def test_lines_reach_terminal_and_file(

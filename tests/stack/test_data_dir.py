@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from stack.data_dir import DataDir, write_private_json
 from stack.errors import StackError
-from stack.state import DataDir, write_private_json
 
 
 def _mode(path: Path) -> int:

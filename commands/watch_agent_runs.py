@@ -24,7 +24,7 @@ _STYLES = {
 }
 
 
-class RunTeller:
+class RunPrinter:
     """Tells one run, event by event.
 
     Args:

@@ -1,0 +1,1 @@
+"""The chapters: each a function that takes the context, plays its part, and checks it."""
