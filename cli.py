@@ -1,4 +1,4 @@
-"""Perdure's command line: every command hands over to the package that does the work."""
+"""Command line of Perdure: parses the arguments and calls the package of each command."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ app = typer.Typer(help="The durable backend of an AI product.", no_args_is_help=
 
 
 class PortChoice(StrEnum):
-    """How `up` finds its ports."""
+    """Ways in which `up` chooses its ports."""
 
     FIXED = "fixed"
     AUTO = "auto"
@@ -27,16 +27,16 @@ class PortChoice(StrEnum):
 
 @app.callback()
 def _root() -> None:
-    # Reason: with a callback typer keeps a lone command's name.
+    # Reason: without a callback typer drops the name of a single command.
     pass
 
 
 @app.command()
 def up(
-    data: Annotated[Path, typer.Option(help="Folder that keeps everything.")] = Path(".perdure"),
+    data: Annotated[Path, typer.Option(help="Folder of the stack's data.")] = Path(".perdure"),
     ports: Annotated[
         PortChoice,
-        typer.Option(help="fixed: PERDURE_PORT_<NAME> or the usual ones; auto: free ones."),
+        typer.Option(help="fixed: the default ports, or PERDURE_PORT_<NAME>; auto: free ports."),
     ] = PortChoice.FIXED,
 ) -> None:
     """Start the whole stack on this machine, and keep it running until Ctrl-C."""
@@ -47,7 +47,7 @@ def up(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database and Temporal's namespace to what this version needs."""
+    """Migrate the database and prepare Temporal's namespace."""
     from commands.migrate import migrate_database, prepare  # noqa: PLC0415
     from config import Settings  # noqa: PLC0415
 
@@ -59,25 +59,25 @@ def migrate() -> None:
 
 @app.command()
 def replay(
-    target: Annotated[str, typer.Argument(help="A workflow id, or a file with a history.")],
+    target: Annotated[str, typer.Argument(help="A workflow id, or a history file.")],
     stack: Annotated[
         Path | None,
         typer.Option(help="stack.json of a running stack, or its folder."),
     ] = None,
     record: Annotated[
         str | None,
-        typer.Option(help="Keep the history as a test, tests/replay/histories/NAME.json."),
+        typer.Option(help="Save the history as a test, tests/replay/histories/NAME.json."),
     ] = None,
 ) -> None:
-    """Run a history against today's workflow code, and name the first difference.
+    """Replay a workflow's history with the current code, and print the first difference.
 
-    The file is JSON as `temporal workflow show --output json` and the API write it. Exit code 0:
-    it replays; 1: it differs; 2: there is no such history.
+    A history file is JSON as `temporal workflow show --output json` and the API write it. Exit code
+    0: the history replays; 1: it differs; 2: there is no such history.
     """
     from commands.replay import replay_command  # noqa: PLC0415
 
-    kept = PROJECT / "tests" / "replay" / "histories" / f"{record}.json" if record else None
-    raise typer.Exit(asyncio.run(replay_command(target, stack, kept, read_environ())))
+    path = PROJECT / "tests" / "replay" / "histories" / f"{record}.json" if record else None
+    raise typer.Exit(asyncio.run(replay_command(target, stack, path, read_environ())))
 
 
 @app.command()
@@ -88,19 +88,19 @@ def demo(
         typer.Option(help="Folder of the demo's stack; a temporary one by default."),
     ] = None,
 ) -> None:
-    """Tell the story of a customer, on a stack of its own, and check that it is true."""
+    """Play two months of a customer on a stack of its own, and check every step."""
     from commands.demo import run_demo  # noqa: PLC0415
 
     raise typer.Exit(run_demo(PROJECT, data, is_kept=keep))
 
 
-admin_app = typer.Typer(help="Administrators.", no_args_is_help=True)
+admin_app = typer.Typer(help="Manage administrators.", no_args_is_help=True)
 app.add_typer(admin_app, name="admin")
 
 
 @admin_app.command("create")
 def create_admin(
-    email: Annotated[str, typer.Option(help="Who.")],
+    email: Annotated[str, typer.Option(help="E-mail address of the administrator.")],
     password_stdin: Annotated[
         bool,
         typer.Option("--password-stdin", help="Read the password from standard input."),
@@ -109,15 +109,15 @@ def create_admin(
         bool,
         typer.Option(
             "--promote",
-            help="Make an existing user an administrator: with a new password, without old keys.",
+            help="Make an existing user an administrator; replace the password, revoke the keys.",
         ),
     ] = False,
     stack: StackOption = None,
 ) -> None:
-    """Make an administrator, and print a new API key of theirs: once, for it is kept nowhere.
+    """Make an administrator, and print a new API key, which cannot be shown again.
 
-    Whoever signed up with the address first may be anybody. So an existing user is only promoted by
-    --promote, which takes away all that they had to get in with.
+    A stranger may have signed up with the address. So an existing user becomes an administrator
+    only with --promote, which replaces the password and revokes the old API keys and tokens.
     """
     from commands.admin import create_admin as create  # noqa: PLC0415
     from domain.errors import ApplicationError  # noqa: PLC0415
@@ -133,13 +133,13 @@ def create_admin(
     typer.echo(made.api_key)
 
 
-stripe_app = typer.Typer(help="Stripe's side of the product.", no_args_is_help=True)
+stripe_app = typer.Typer(help="Manage the Stripe account.", no_args_is_help=True)
 app.add_typer(stripe_app, name="stripe")
 
 
 @stripe_app.callback()
 def _stripe() -> None:
-    # Reason: with a callback typer keeps a lone command's name.
+    # Reason: without a callback typer drops the name of a single command.
     pass
 
 
@@ -147,11 +147,11 @@ def _stripe() -> None:
 def set_up_stripe(
     url: Annotated[
         str,
-        typer.Option(help="Where Stripe sends webhooks: https://<your API>/api/v1/webhooks/stripe"),
+        typer.Option(help="Address for webhooks: https://<your API>/api/v1/webhooks/stripe"),
     ],
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Tell what would be changed, and change nothing."),
+        typer.Option("--dry-run", help="Print the changes, but make none."),
     ] = False,
     remove_old: Annotated[
         bool,
@@ -161,24 +161,24 @@ def set_up_stripe(
 ) -> None:
     """Make or update the webhook endpoint and the customer portal's configuration at Stripe.
 
-    The endpoint gets the API version that this release reads, and exactly the event types that it
-    handles. A new endpoint's secret is printed once: Stripe shows it only now.
+    The endpoint gets the API version and the event types that this release handles. The secret of
+    a new endpoint is printed once: Stripe does not show the secret again.
     """
     from commands.stripe.setup import set_up_stripe as set_up  # noqa: PLC0415
     from commands.targets import Target  # noqa: PLC0415
     from domain.errors import ApplicationError  # noqa: PLC0415
 
     stripe = read_settings(stack).stripe
-    changing = set_up(
+    setup = set_up(
         stripe,
         url,
         typer.echo,
         is_dry_run=dry_run,
         is_old_removed=remove_old,
-        place=Target.of(stack, stack_facts(stack)),
+        target=Target.of(stack, stack_facts(stack)),
     )
     try:
-        asyncio.run(changing)
+        asyncio.run(setup)
     except ApplicationError as error:
         refuse([error.message])
 
@@ -188,10 +188,10 @@ def doctor(
     stack: StackOption = None,
     paid: Annotated[
         bool,
-        typer.Option("--paid", help="Also ask each model for one streamed tool call; that costs."),
+        typer.Option("--paid", help="Also check a streamed tool call of each model; costs money."),
     ] = False,
 ) -> None:
-    """Check every setting and dependency; exit code 1 if something is wrong."""
+    """Check every setting and dependency; exit code 1 if a check fails."""
     from rich.console import Console  # noqa: PLC0415
 
     from commands.doctor import examine, show  # noqa: PLC0415
@@ -205,9 +205,9 @@ def doctor(
 def watch(
     target: Annotated[
         str,
-        typer.Argument(metavar="ID", help="A subscription or a run of an agent, or its workflow."),
+        typer.Argument(metavar="ID", help="Id of a subscription, agent run, or its workflow."),
     ],
-    after: Annotated[int, typer.Option(min=0, help="Go on after this event.")] = 0,
+    after: Annotated[int, typer.Option(min=0, help="Show events after this number.")] = 0,
     stack: StackOption = None,
     api: Annotated[
         str | None,
@@ -215,13 +215,13 @@ def watch(
     ] = None,
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="PERDURE_ADMIN_API_KEY", help="Whose right to look, with --api."),
+        typer.Option(envvar="PERDURE_ADMIN_API_KEY", help="API key to use with --api."),
     ] = None,
 ) -> None:
-    """Follow a subscription or a run of an agent live. Ctrl-C leaves; --after goes on from there.
+    """Print the events of a subscription or an agent run live. Ctrl-C stops; --after continues.
 
-    Exit code 0: the subscription ended, or the run completed; 1: the run ended otherwise; 2: there
-    is nothing to watch.
+    Exit code 0: the subscription ended, or the run completed; 1: the run ended otherwise; 2: the
+    subscription or the run cannot be watched.
     """
     from rich.console import Console  # noqa: PLC0415
 
@@ -235,25 +235,25 @@ def watch(
             api, api_key = facts["api"], facts["admin_api_key"]
     except TargetError as error:
         refuse(list(map(str, error.args)))
-    seen = Watch(api, api_key or "", target, after)
+    watched = Watch(api, api_key or "", target, after)
     try:
-        raise typer.Exit(asyncio.run(follow(seen, console)))
+        raise typer.Exit(asyncio.run(follow(watched, console)))
     except WatchError as error:
         refuse([str(error)])
     except KeyboardInterrupt:
-        console.print(f"\n[dim]go on with --after {seen.after}[/]")
+        console.print(f"\n[dim]continue with --after {watched.after}[/]")
 
 
 def main() -> None:
-    """Run a command and leave at once with its exit code."""
+    """Run a command, and end the process at once with the command's exit code."""
     code = 1
     try:
         app()
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 1
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
     except BaseException:  # noqa: BLE001
         traceback.print_exc()
-    # Reason: a process that ran Temporal's SDK may abort in the interpreter's own exit.
+    # Reason: Temporal's SDK may abort the process during the interpreter's normal shutdown.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()

@@ -1,6 +1,6 @@
-"""Settings: read once, at the edge, and passed inward as values.
+"""Settings of all processes, read from the environment.
 
-Only `worker.py`, `cli.py` and `api/app.py` construct `Settings`.
+Only `worker.py`, `cli.py` and `api/app.py` construct `Settings`; other code gets values.
 """
 
 from decimal import Decimal
@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _STRIPE_ITSELF = "https://api.stripe.com"
-_SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - known to everybody
+_SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
 
 
 class MailSecurity(StrEnum):
@@ -26,7 +26,7 @@ class MailSecurity(StrEnum):
 
 
 class TemporalSettings(BaseModel):
-    """Where workflows run."""
+    """Connection to Temporal."""
 
     address: str = "127.0.0.1:7233"
     namespace: str = "default"
@@ -36,24 +36,26 @@ class TemporalSettings(BaseModel):
 
 
 class StripeSettings(BaseModel):
-    """Payment provider; a live key must be asked for by name."""
+    """Connection to Stripe; a live key is refused unless `is_live` is set."""
 
     api_key: SecretStr = SecretStr("sk_test_sandbox")
-    api_base: str | None = Field(default=None, description="None means Stripe itself.")
+    api_base: str | None = Field(
+        default=None, description="Address of the API; None for Stripe's own."
+    )
     webhook_secret: SecretStr = SecretStr(_SANDBOX_SECRET)
     previous_webhook_secret: SecretStr | None = None
     is_live: bool = False
     calls_per_second: float = Field(default=80.0, gt=0)
 
     @property
-    def is_stripe_itself(self) -> bool:
-        """Whether calls go to Stripe, and not to a stand-in."""
+    def is_real_stripe(self) -> bool:
+        """Whether calls go to Stripe itself, not to the sandbox."""
         host = urlsplit(self.api_base or _STRIPE_ITSELF).hostname or ""
         return host == "stripe.com" or host.endswith(".stripe.com")
 
     @property
     def has_known_secret(self) -> bool:
-        """Whether anybody could sign events, for a secret is missing or published."""
+        """Whether a webhook secret is missing or publicly known, so that events can be forged."""
         previous = self.previous_webhook_secret
         secrets = [self.webhook_secret, *([previous] if previous else [])]
         values = [secret.get_secret_value() for secret in secrets]
@@ -68,7 +70,7 @@ class StripeSettings(BaseModel):
 
 
 class MailSettings(BaseModel):
-    """Outgoing mail, by SMTP."""
+    """Outgoing email over SMTP."""
 
     smtp_host: str = "127.0.0.1"
     smtp_port: int = 8441
@@ -76,7 +78,7 @@ class MailSettings(BaseModel):
     password: SecretStr | None = None
     tls: MailSecurity = Field(
         default=MailSecurity.NONE,
-        description="`starttls` (port 587) and `implicit` (port 465) are never done without.",
+        description="`starttls` (port 587) and `implicit` (port 465) never use clear text.",
     )
     sender: str = "billing@perdure.example"
 
@@ -98,8 +100,8 @@ class MailSettings(BaseModel):
         return self
 
 
-class _Given(BaseModel):
-    """A section in which an empty variable means the same as none."""
+class _IgnoringEmpty(BaseModel):
+    """Base of settings sections in which an empty variable counts as not set."""
 
     @model_validator(mode="before")
     @classmethod
@@ -109,38 +111,50 @@ class _Given(BaseModel):
         return {name: value for name, value in given.items() if value != ""}
 
 
-class LLMSettings(_Given):
-    """The models that agents think with; the stand-in answers to every name."""
+class LLMSettings(_IgnoringEmpty):
+    """Models of agents; the sandbox accepts every model name."""
 
     provider: Literal["openai", "anthropic"] = "openai"
-    base_url: str | None = Field(default=None, description="None means the provider itself.")
+    base_url: str | None = Field(
+        default=None, description="Address of the API; None for the provider's own."
+    )
     api_key: SecretStr = SecretStr("sandbox")
-    model: str = Field(default="gpt-4.1", description="For difficult steps.")
-    small_model: str | None = Field(default=None, description="For easy ones; None: `model`.")
-    fallback_model: str | None = Field(default=None, description="After failures of the others.")
+    model: str = Field(default="gpt-4.1", description="Model of difficult steps.")
+    small_model: str | None = Field(
+        default=None, description="Model of easy steps; None for `model`."
+    )
+    fallback_model: str | None = Field(
+        default=None, description="Model to use after failures of the others."
+    )
     prompt_cents_per_million: Decimal | None = Field(
-        default=None, ge=0, description="Price of a model that no price list knows."
+        default=None, ge=0, description="Price of prompts, for a model that is in no price list."
     )
     completion_cents_per_million: Decimal | None = Field(default=None, ge=0)
     cached_cents_per_million: Decimal | None = Field(
-        default=None, ge=0, description="Of prompts from a cache; None: as other prompts."
+        default=None,
+        ge=0,
+        description="Price of prompts read from a cache; None for that of other prompts.",
     )
     cache_write_cents_per_million: Decimal | None = Field(
-        default=None, ge=0, description="Of prompts written to a cache; None: as other prompts."
+        default=None,
+        ge=0,
+        description="Price of prompts written to a cache; None for that of other prompts.",
     )
-    timeout_seconds: float = Field(default=120.0, gt=0, description="Longest silence of a stream.")
+    timeout_seconds: float = Field(
+        default=120.0, gt=0, description="Longest pause between two parts of a stream."
+    )
 
 
-class EmbeddingsSettings(_Given):
-    """What turns text into vectors; without an address, a small model in our own processes."""
+class EmbeddingsSettings(_IgnoringEmpty):
+    """Embedding model; without an address, a small model runs in our own processes."""
 
     base_url: str | None = Field(default=None, description="OpenAI-compatible, ending in /v1.")
     api_key: SecretStr = SecretStr("none")
     model: str = "text-embedding-3-small"
 
 
-class DocumentSettings(_Given):
-    """What customers may hand in."""
+class DocumentSettings(_IgnoringEmpty):
+    """Limits of the documents of customers."""
 
     max_bytes: int = Field(default=1_000_000, gt=0)
     allowed_private_hosts: tuple[str, ...] = Field(
@@ -149,7 +163,7 @@ class DocumentSettings(_Given):
 
 
 class AuthSettings(BaseModel):
-    """Tokens of the API."""
+    """Access tokens of the API."""
 
     jwt_secret: SecretStr = Field(min_length=32)
     token_ttl_seconds: int = Field(default=3_600, gt=0)
@@ -165,14 +179,14 @@ class WorkerSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything the processes read from their environment, e.g. `STRIPE__API_KEY`."""
+    """All settings that the processes read from the environment, e.g. `STRIPE__API_KEY`."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
         env_nested_delimiter="__",
         extra="ignore",
         frozen=True,
-        # Reason: what is refused ends up in a log.
+        # Reason: refused values can be secrets, and errors go into logs.
         hide_input_in_errors=True,
     )
 
@@ -189,35 +203,35 @@ class Settings(BaseSettings):
     public_url: str = "http://127.0.0.1:8000"
     prometheus_multiproc_dir: Path | None = Field(
         default=None,
-        description="Shared folder in which all processes count; None counts per process.",
+        description="Folder in which all processes share metrics; None for metrics per process.",
     )
     is_card_number_guard_on: bool = Field(
         default=True,
-        description="Card numbers are refused in names and ids, and masked in free text.",
+        description="Whether card numbers are refused in names and ids and masked in free text.",
     )
     cors_origins: tuple[str, ...] = Field(
-        default=(), description="Origins whose pages may call the API, e.g. https://app.example."
+        default=(), description="Web origins that may call the API, e.g. https://app.example."
     )
     status_host: str = "127.0.0.1"
     status_port: int | None = Field(
         default=None,
         ge=1,
         le=65_535,
-        description="Where a process shows its metrics, and a worker its health; None: nowhere.",
+        description="Port of a process's metrics and of a worker's health; None for no port.",
     )
     log_level: str = "INFO"
     database_pool_size: int = Field(default=10, gt=0)
 
 
 class ServingSettings(Settings):
-    """What API and worker start with: they refuse what would let strangers in."""
+    """Settings of API and worker, which refuse a webhook secret that is publicly known."""
 
     @model_validator(mode="after")
     def _refuse_known_webhook_secret(self) -> Self:
-        if self.stripe.is_stripe_itself and self.stripe.has_known_secret:
+        if self.stripe.is_real_stripe and self.stripe.has_known_secret:
             message = (
-                "with Stripe's own address STRIPE__WEBHOOK_SECRET must be given, "
-                "and must not be the sandbox's, which everybody knows"
+                "with Stripe's own address STRIPE__WEBHOOK_SECRET must be set, "
+                "and must not be the secret of the sandbox, which is public"
             )
             raise ValueError(message)
         return self

@@ -1,8 +1,8 @@
-"""What the processes say about themselves: JSON logs, Prometheus counts, Temporal's own logs.
+"""Configures JSON logs, Prometheus metrics and the logs of Temporal's SDK.
 
-The counts of several processes (API and workers) are added up when `PROMETHEUS_MULTIPROC_DIR` names
-a folder that all of them share. It has to stand in the environment before this module is imported:
-prometheus-client chooses its kind of storage once, at import.
+The metrics of several processes (API and workers) are added up if `PROMETHEUS_MULTIPROC_DIR` names
+a shared folder. The variable must be set before this module is imported, because prometheus-client
+chooses its storage at import.
 """
 
 import logging
@@ -41,18 +41,18 @@ METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 PAYMENT_ATTEMPTS = Counter(
     "payment_attempts_total",
-    "Charges tried, by who asked for them and how they ended.",
+    "Charges, by their trigger and outcome.",
     ["trigger", "outcome"],
 )
 PAYMENT_AMOUNT_CENTS = Histogram(
     "payment_amount_cents",
-    "Amounts of the charges tried, in minor units of their currency.",
+    "Amounts of charges, in minor units of their currency.",
     ["currency_code", "outcome"],
     buckets=(100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000),
 )
 STRIPE_ERRORS = Counter(
     "stripe_errors_total",
-    "Stripe's errors by class: decline, outage, key_refused, rejection.",
+    "Errors of Stripe, by class: decline, outage, key_refused, rejection.",
     ["error_class"],
 )
 PARKED_STEPS = Gauge(
@@ -63,64 +63,65 @@ PARKED_STEPS = Gauge(
 )
 WEBHOOK_EVENTS = Counter(
     "webhook_events_total",
-    "Stripe's events, by type and by what became of them.",
+    "Webhook events of Stripe, by type and outcome.",
     ["event_type", "outcome"],
 )
 WEBHOOK_FOREIGN_VERSIONS = Counter(
     "webhook_foreign_versions_total",
-    "Stripe's events in another API version than this release reads.",
+    "Webhook events of Stripe in another API version than the one of this release.",
     ["api_version"],
 )
 WEBHOOK_LAG = Histogram(
     "webhook_lag_seconds",
-    "From an event's receipt to its delivery to a workflow.",
+    "Time from the receipt of a webhook event to its delivery to a workflow.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600),
 )
 AGENT_REQUESTS = Counter(
     "agent_requests_total",
-    "Runs of agents that came to an end, by how.",
+    "Agent runs that ended, by outcome.",
     ["agent", "outcome"],
 )
 AGENT_DURATION = Histogram(
     "agent_duration_seconds",
-    "From a run's start to its end, the waits for people included.",
+    "Time from the start to the end of an agent run, including waits for people.",
     ["agent"],
     buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400),
 )
 ACTIVE_AGENTS = Gauge(
     "active_agents",
-    "Runs under way, as counted in the database: set it, do not add to it.",
-    # Reason: a run begins in one process and may end in another; who counted last is right.
+    "Agent runs under way, as counted in the database.",
+    # Reason: a run may begin and end in different processes, so the gauge is set and never
+    # incremented; the process that counted last is right.
     multiprocess_mode="livemostrecent",
 )
 LLM_REQUESTS = Counter(
     "llm_requests_total",
-    "Calls of models, by how they ended.",
+    "Model calls, by outcome.",
     ["model", "outcome"],
 )
 LLM_TOKENS = Counter(
     "llm_tokens_total",
-    "Tokens as models reported them; kind is prompt or completion.",
+    "Tokens as reported by models; kind is prompt or completion.",
     ["model", "kind"],
 )
 LLM_COST_CENTS = Counter(
     "llm_cost_cents_total",
-    "US cents that models cost, where their price is known.",
+    "Cost of model calls in US cents, where the price is known.",
     ["model"],
 )
 CIRCUIT_BREAKER_STATE = Gauge(
     "circuit_breaker_state",
-    "Whether a model is left alone, the worst of all processes: 0 closed, 1 half open, 2 open.",
+    "State of a model's breaker, the worst of all processes: 0 closed, 1 half open, 2 open.",
     ["model"],
-    # Reason: each process has its breakers; those of a dead one are shut no longer.
+    # Reason: each process has its own breakers; those of a dead process do not count.
     multiprocess_mode="livemax",
 )
 TOOL_CALLS = Counter(
     "tool_calls_total",
-    "Calls of tools, by how they ended.",
+    "Tool calls, by outcome.",
     ["tool", "outcome"],
 )
-_OURS: tuple[MetricWrapperBase, ...] = (
+_METRICS: tuple[MetricWrapperBase, ...] = (
     PAYMENT_ATTEMPTS,
     PAYMENT_AMOUNT_CENTS,
     STRIPE_ERRORS,
@@ -140,24 +141,26 @@ _OURS: tuple[MetricWrapperBase, ...] = (
 
 
 class _AllProcesses(Collector):
-    """The sum over all processes, dead ones included: what they counted did happen."""
+    """Collects the sums over all processes, including counters of dead ones."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
         forget_dead_processes(self._folder)
-        # Reason: a process killed right after it made its file left it empty, which none can read.
+        # Reason: a process killed right after it made its file leaves an empty, unreadable one.
         files = [str(file) for file in Path(self._folder).glob("*.db") if file.stat().st_size]
         merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         seen = {metric.name: metric for metric in merged}
-        # Reason: nobody has counted some of ours yet, and dashboards look for their names.
-        unseen = [metric for ours in _OURS for metric in ours.describe() if metric.name not in seen]
+        # Reason: dashboards need the names of metrics that no process has counted yet.
+        unseen = [
+            metric for each in _METRICS for metric in each.describe() if metric.name not in seen
+        ]
         return [*seen.values(), *unseen]
 
 
 def render_metrics() -> bytes:
-    """Return all counts in Prometheus' text format, of every process that shares our folder."""
+    """Return the metrics of all processes that share our folder, in Prometheus' text format."""
     if not MULTIPROCESS_FOLDER:
         return generate_latest()
     registry = CollectorRegistry()
@@ -166,18 +169,18 @@ def render_metrics() -> bytes:
 
 
 def forget_dead_processes(folder: str) -> None:
-    """Drop what only living processes may report: "how many now" of one that was killed."""
+    """Delete the live gauges of processes that have died."""
     for file in Path(folder).glob("gauge_live*_*.db"):
         number = re.search(r"_(\d+)\.db$", file.name)
         if number and not Path("/proc", number[1]).exists() and Path("/proc/self").exists():
             mark_process_dead(int(number[1]), folder)  # type: ignore[no-untyped-call]
 
 
-# Reason: a line a request, of ours and to others, says nothing that metrics do not.
-CHATTY = ("uvicorn.access", "httpx", "httpx2", "stripe", "aiosmtplib")
-# How uvicorn logs the opening of a WebSocket: with its query, where tickets are.
+# Reason: one line per request tells nothing that metrics do not tell.
+NOISY_LOGGERS = ("uvicorn.access", "httpx", "httpx2", "stripe", "aiosmtplib")
+# Format in which uvicorn logs the opening of a WebSocket, with its query, which has tickets.
 _HANDSHAKE = '%s - "WebSocket %s"'
-# What must be in no log, wherever it came from.
+# Secrets that must not be in any log.
 _SECRETS = re.compile(
     r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+"  # tokens and tickets
     r"|whsec_[\w+/=-]{8,}"
@@ -191,9 +194,9 @@ _HIDDEN = "[hidden]"
 
 
 def configure_logging(level: str) -> None:
-    """Write every log line, structlog's and the standard library's, as one line of JSON.
+    """Configure structlog and the standard library to write each log entry as one line of JSON.
 
-    `request_id`, `workflow_id`, `user_id`, `agent_id` and `task_type` are added from the context:
+    `request_id`, `workflow_id`, `user_id`, `agent_id` and `task_type` are added from the context;
     bind them with `structlog.contextvars`.
 
     Args:
@@ -235,15 +238,15 @@ def configure_logging(level: str) -> None:
         logging.getLogger(name).propagate = True
     logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
     if level.upper() != "DEBUG":
-        for name in CHATTY:
+        for name in NOISY_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
-    # Reason: the ids come as fields of their own; the message shall not repeat them.
+    # Reason: the ids are separate fields, so the message need not repeat them.
     workflow.logger.workflow_info_on_message = False
     activity.logger.activity_info_on_message = False
 
 
 def make_runtime() -> Runtime:
-    """Make Temporal's runtime: warnings only, and no port of its own."""
+    """Return a Temporal runtime that logs warnings only and opens no port for metrics."""
     chosen = TelemetryFilter(core_level="WARN", other_level="ERROR")
     return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=chosen)))
 
@@ -259,7 +262,7 @@ _LIFTED = {
 
 
 def _lift(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Bring the names in Temporal's extras up to where our own stand."""
+    """Move the facts in Temporal's extras to top-level fields with our names."""
     for extra in _TEMPORAL_EXTRAS:
         facts = event.pop(extra, None) or {}
         for theirs, ours in _LIFTED.items():
@@ -269,7 +272,7 @@ def _lift(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _to_json(event: EventDict, **_: object) -> str:
-    """Render a line; what JSON does not know is written as its text, and never an error."""
+    """Render a log entry as JSON with secrets hidden; unknown types are written as text."""
     line = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     return _SECRETS.sub(_HIDDEN, line)
 

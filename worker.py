@@ -1,6 +1,6 @@
-"""Runs Perdure's worker: settings -> clients -> activities -> workers.
+"""Runs the worker process of Perdure.
 
-Run: `python worker.py [--queue billing --queue stripe]`. Without `--queue` it serves all of them.
+Run: `python worker.py [--queue billing --queue stripe]`. Without `--queue` it serves all queues.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import structlog
 from temporalio.client import Client
 
-from adapters.status_server import Page, Pages, serving_status
+from adapters.status_server import Page, Pages, serve_status
 from bootstrap.clients import connect_temporal, open_sessions
-from bootstrap.workers import QUEUES, running_workers
+from bootstrap.workers import QUEUES, run_workers
 from config import ServingSettings
 from observability import METRICS_CONTENT_TYPE, configure_logging, render_metrics
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 def _pages(client: Client) -> Pages:
-    """Make what a worker shows on its port for monitoring."""
+    """Return the pages that a worker serves on its port for monitoring."""
 
     async def health() -> Page:
         return Page(b'{"status":"ok"}')
@@ -40,7 +40,7 @@ def _pages(client: Client) -> Pages:
 
 
 async def main(queues: Sequence[str]) -> None:
-    """Serve until SIGTERM or SIGINT, then let running activities finish."""
+    """Serve task queues until SIGTERM or SIGINT, then let running activities finish."""
     settings = ServingSettings()
     configure_logging(settings.log_level)
     stop = asyncio.Event()
@@ -48,9 +48,9 @@ async def main(queues: Sequence[str]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_sessions(settings) as sessions:
         client = await connect_temporal(settings)
-        async with running_workers(client, settings, sessions, queues):
+        async with run_workers(client, settings, sessions, queues):
             log.info("worker_ready", queues=list(queues))
-            async with serving_status(settings.status_host, settings.status_port, _pages(client)):
+            async with serve_status(settings.status_host, settings.status_port, _pages(client)):
                 await stop.wait()
 
 

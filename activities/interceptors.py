@@ -1,4 +1,4 @@
-"""What every activity gets without asking: errors translated, heartbeats sent, logs labelled."""
+"""Intercepts every activity: translates its errors, sends heartbeats and labels its logs."""
 
 import asyncio
 from contextlib import suppress
@@ -22,24 +22,24 @@ from domain.errors import ApplicationError, DatabaseRefusedError
 log = structlog.get_logger(__name__)
 
 BEATS_PER_TIMEOUT = 3
-# Reason: what nobody expected is tried a few times, then it fails and its workflow parks it.
+# Reason: an unexpected error is retried a few times; then the workflow parks the step.
 UNEXPECTED_ATTEMPTS = 5
-# Half a surrogate pair is refused by the database's driver before the database sees it.
+# The database driver itself refuses half of a surrogate pair, with a UnicodeEncodeError.
 _REFUSED: tuple[type[Exception], ...] = (*DATABASE_REFUSED, UnicodeEncodeError)
 
 
 class ActivityInterceptor(Interceptor):
-    """Lets activities raise domain errors and never think of heartbeats.
+    """Lets activities raise domain errors, and sends their heartbeats.
 
     Args:
-        release: Which release this process runs; whatever fails says so.
+        release: Release that this process runs; every failure carries it.
     """
 
     def __init__(self, release: str | None = None) -> None:
         self._release = release
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        """Wrap the chain's next link."""
+        """Wrap the next interceptor of the chain."""
         return _Inbound(next, self._release)
 
 
@@ -55,17 +55,17 @@ class _Inbound(ActivityInboundInterceptor):
             workflow_id=info.workflow_id,
             task_type=info.activity_type,
         )
-        beating = asyncio.create_task(_beat(info))
+        heartbeat_task = asyncio.create_task(_send_heartbeats(info))
         try:
             return await self.next.execute_activity(input)
         except TemporalError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the workflow hears of it
-            raise _failure(error, info.attempt, self._release) from _shown(error)
+        except Exception as error:  # noqa: BLE001 - every error has to reach the workflow
+            raise _failure(error, info.attempt, self._release) from _public_cause(error)
         finally:
-            beating.cancel()
+            heartbeat_task.cancel()
             with suppress(asyncio.CancelledError):
-                await beating
+                await heartbeat_task
 
 
 def _failure(
@@ -73,7 +73,7 @@ def _failure(
     attempt: int,
     release: str | None,
 ) -> TemporalApplicationError:
-    """Return what the workflow hears of an error, and whether it is worth another try."""
+    """Return the failure that the workflow gets for an error, and whether it is retryable."""
     is_last = attempt >= UNEXPECTED_ATTEMPTS
     match error:
         case ApplicationError():
@@ -83,10 +83,10 @@ def _failure(
                 release,
                 type=error.error_code,
                 non_retryable=not error.is_retryable,
-                next_retry_delay=_wait_of(error),
+                next_retry_delay=_retry_delay(error),
             )
         case _ if isinstance(error, DATABASE_DOWN):
-            # Reason: its own words quote statements and what was to be stored.
+            # Reason: the error's own text quotes statements and values to be stored.
             log.warning("database_down", error=type(error).__name__)
             message, code, is_last = (
                 "the database cannot be reached",
@@ -94,7 +94,7 @@ def _failure(
                 False,
             )
         case _ if isinstance(error, _REFUSED):
-            # Reason: the same here; and no retry makes a value fit that does not.
+            # Reason: the text quotes values here too, and no retry can store such a value.
             log.error("database_refused", error=type(error).__name__)
             message, code, is_last = (
                 "the database cannot store this",
@@ -102,29 +102,29 @@ def _failure(
                 True,
             )
         case SQLAlchemyError():
-            # Reason: for the same one. What a failure says is in the history for a month.
+            # Reason: the text quotes values here too, and Temporal keeps a failure for a month.
             log.error("database_error", error=type(error).__name__, exc_info=error)
             message, code = "the database refused a statement", "database_error"
         case _:
             log.error("activity_failed", attempt=attempt, exc_info=error)
-            # Reason: its own words may quote what no history may hold; the log has them.
-            message = f"something unexpected went wrong ({type(error).__name__})"
+            # Reason: the error's text may quote what no history may hold; the log has the text.
+            message = f"an unexpected error occurred ({type(error).__name__})"
             code = ApplicationError.code
     return TemporalApplicationError(message, {}, release, type=code, non_retryable=is_last)
 
 
-def _shown(error: Exception) -> Exception | None:
-    """Return the cause that a history may hold."""
+def _public_cause(error: Exception) -> Exception | None:
+    """Return the error if a history may hold it as the failure's cause, else None."""
     return error if isinstance(error, ApplicationError) else None
 
 
-def _wait_of(error: ApplicationError) -> timedelta | None:
-    """Read how long a provider asks to be left alone; None leaves the wait to the retry policy."""
+def _retry_delay(error: ApplicationError) -> timedelta | None:
+    """Return how long the provider asks to wait; None leaves the delay to the retry policy."""
     seconds = error.details.get("retry_after_seconds")
     return timedelta(seconds=seconds) if error.is_retryable and seconds else None
 
 
-async def _beat(info: activity.Info) -> None:
+async def _send_heartbeats(info: activity.Info) -> None:
     if info.heartbeat_timeout is None:
         return
     while True:

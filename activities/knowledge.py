@@ -1,4 +1,4 @@
-"""The steps of an ingestion; each may be done again."""
+"""The activities of a document's ingestion; each is idempotent."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -21,16 +21,17 @@ from domain.knowledge.documents import (
 )
 from services.knowledge.passages import PassageStore
 
-# Reason: a page that nobody serves for so long is a reason to fail.
+# Reason: a page that is unreachable for this long makes the ingestion fail.
 FETCH_PATIENCE = timedelta(minutes=5)
-# Reason: an outage may last a night; a document that waits for ever is no better than a failed one.
+# Reason: an outage may last a night, but a document must not wait forever.
 STORE_PATIENCE = timedelta(hours=6)
-# Reason: less than Temporal gives one try, so that it ends by its own error; the next one goes on.
+# Reason: shorter than the activity's timeout, so that an attempt ends with its own error and the
+# next attempt goes on.
 STORE_SECONDS = 25 * 60
 
 
 class DocumentActivities:
-    """Reads customers' documents, and writes down what became of them."""
+    """The activities that fetch, store, finish and fail documents."""
 
     def __init__(
         self,
@@ -46,14 +47,14 @@ class DocumentActivities:
 
     @activity.defn
     async def fetch_document(self, start: IngestStart) -> None:
-        """Fetch a document that was given by its address; others have their content already.
+        """Fetch a document that was given by its URL; other documents have their content already.
 
         Args:
-            start: Which document.
+            start: Document to fetch.
 
         Raises:
-            InvalidInputError: It cannot be read, or its server has not answered for long.
-            UnavailableError: Its server does not answer now.
+            InvalidInputError: The page cannot be read, or its server has not answered for long.
+            UnavailableError: The page's server does not answer now.
         """
         row = await self._pending(start.document_id)
         if row is None or row.content is not None or row.source_url is None:
@@ -73,18 +74,18 @@ class DocumentActivities:
 
     @activity.defn
     async def store_passages(self, start: IngestStart) -> IngestOutcome:
-        """Cut a document and store its passages with their vectors; goes on where it was.
+        """Split a document and store its passages with their embeddings; resumes partial work.
 
         Args:
-            start: Which document.
+            start: Document to store.
 
         Returns:
             What was stored.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, is down, or others come first.
-            InvalidInputError: It makes too many passages, or has not been stored for long.
-            ProviderRejectedError: One of them refuses this text; nothing of it stays stored.
+            UnavailableError: Chroma or the embedding model is down, or other documents come first.
+            InvalidInputError: There are too many passages, or storing has failed for long.
+            ProviderRejectedError: Chroma or the embedding model refuses the text; no passage stays.
         """
         try:
             async with asyncio.timeout(STORE_SECONDS):
@@ -98,7 +99,7 @@ class DocumentActivities:
 
     @activity.defn
     async def finish_document(self, outcome: IngestOutcome) -> None:
-        """Mark a document as ready, or, if it was deleted meanwhile, take its passages away.
+        """Mark a document as ready; if it was deleted meanwhile, remove its passages.
 
         Args:
             outcome: What was stored.
@@ -117,7 +118,7 @@ class DocumentActivities:
             )
             row = await documents.get(outcome.document_id, None)
         if row is None:
-            # Reason: the deletion may have come before the last passages were stored.
+            # Reason: the document may have been deleted before its last passages were stored.
             await self._passages.remove(outcome.document_id)
 
     @activity.defn
@@ -125,7 +126,7 @@ class DocumentActivities:
         """Mark a document as failed.
 
         Args:
-            failure: Why.
+            failure: Document, and the error.
         """
         async with self._sessions.begin() as session:
             await DocumentRepository(session).change_pending(
@@ -137,10 +138,10 @@ class DocumentActivities:
 
     async def _store(self, document_id: UUID) -> IngestOutcome:
         async with self._sessions() as session:
-            known = await DocumentRepository(session).get(document_id, None)
-        if known is not None:
-            # Reason: what is in line comes again often, and need not read a megabyte each time.
-            self._passages.turns.check(known.user_id)
+            document = await DocumentRepository(session).get(document_id, None)
+        if document is not None:
+            # Reason: a waiting document is retried often; its content must not be read each time.
+            self._passages.turns.check(document.user_id)
         row = await self._pending(document_id)
         if row is None or row.content is None:
             return IngestOutcome(document_id=document_id, chunk_count=0)

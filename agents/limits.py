@@ -1,4 +1,4 @@
-"""How much a user may say to an agent at once, reckoned like everything that models read."""
+"""Limits of the length of user messages to an agent, in estimated tokens."""
 
 from typing import Any
 
@@ -7,78 +7,84 @@ from agents.spec import AgentSpec
 from agents.tools import TOOLS
 from domain.agents.runs import MAX_UNREAD_MESSAGES, TOO_MANY_MESSAGES
 from domain.errors import ApplicationError, InvalidInputError, TooManyRequestsError
-from domain.llm.token_estimates import TOKENS_PER_MESSAGE, Unread, worst_case, worst_case_of_tools
+from domain.llm.token_estimates import (
+    TOKENS_PER_MESSAGE,
+    Unread,
+    estimate_tokens,
+    estimate_tool_tokens,
+)
 
-# What the model has called last, and the results of it, find room beside what a user says.
+# Tokens reserved for the latest tool calls and their results.
 RESULT_TOKENS = 512
-# Of the room for a user's words the input may take this part; the rest is for what comes later.
+# Share of the user's room that the input may take; the rest is for later messages.
 INPUT_PART = 0.9
 
 
-def room_for_user(spec: AgentSpec, prompt_version: str) -> int:
+def user_token_limit(spec: AgentSpec, prompt_version: str) -> int:
     """Return how many tokens the input and later messages may take together.
 
     Args:
-        spec: The agent.
-        prompt_version: Which of its prompts is read with them.
+        spec: Spec of the agent.
+        prompt_version: Version of the prompt that is read with the messages.
     """
-    tools = worst_case_of_tools(TOOLS[name].definition for name in spec.tools)
-    prompt = worst_case(prompt_text(spec.name, prompt_version)) + TOKENS_PER_MESSAGE
-    # Reason: an answer is counted in real tokens, and is read again at its worst case.
+    tools = estimate_tool_tokens(TOOLS[name].definition for name in spec.tools)
+    prompt = estimate_tokens(prompt_text(spec.name, prompt_version)) + TOKENS_PER_MESSAGE
+    # Reason: an answer is limited in real tokens, but estimated when it is read again.
     answer = 2 * spec.max_answer_tokens + TOKENS_PER_MESSAGE
     return spec.context_tokens - tools - prompt - answer - RESULT_TOKENS
 
 
 def check_input(text: str, spec: AgentSpec, prompt_version: str) -> None:
-    """Refuse an input that the agent's model could not read.
+    """Refuse an input that is too long for the agent's model.
 
     Args:
-        text: The user's words.
-        spec: The agent.
-        prompt_version: Which of its prompts is read with them.
+        text: Text of the user.
+        spec: Spec of the agent.
+        prompt_version: Version of the prompt that is read with the input.
 
     Raises:
-        InvalidInputError: It is too long (`input_too_long`); `details` has its size and the limit.
+        InvalidInputError: The input is too long (`input_too_long`); `details` has size and limit.
     """
-    limit = int(room_for_user(spec, prompt_version) * INPUT_PART)
+    limit = int(user_token_limit(spec, prompt_version) * INPUT_PART)
     if (size := _size(text)) > limit:
         raise InvalidInputError(
-            f"the input takes about {size} tokens, and the agent can read {limit}",
+            f"the input has about {size} tokens, and the agent can read {limit}",
             "input_too_long",
             _facts(size, limit),
         )
 
 
 def check_message(text: str, unread: Unread, spec: AgentSpec, prompt_version: str) -> None:
-    """Refuse a message that the run's model could not read with all that waits to be read.
+    """Refuse a message that the model cannot read together with the other unread messages.
 
     Args:
-        text: The user's words.
-        unread: What waits to be read, with the input.
-        spec: The agent.
-        prompt_version: Which of its prompts is read with them.
+        text: Text of the user.
+        unread: Size of the input and the unread messages.
+        spec: Spec of the agent.
+        prompt_version: Version of the prompt that is read with the messages.
 
     Raises:
-        InvalidInputError: It finds no room beside the input (`message_too_long`).
-        TooManyRequestsError: It has to wait until the model has read what was said before
-            (`too_many_messages`).
+        InvalidInputError: The message is too long to be read with the input (`message_too_long`).
+        TooManyRequestsError: The model has to read earlier messages first (`too_many_messages`).
     """
-    room, size = room_for_user(spec, prompt_version), _size(text)
+    room, size = user_token_limit(spec, prompt_version), _size(text)
     left = room - unread.token_count
     if size <= left and unread.message_count < MAX_UNREAD_MESSAGES:
         return
     is_alone = unread.message_count <= 1
     if is_alone:
         raise InvalidInputError(
-            f"the message takes about {size} tokens, and {max(0, left)} are left beside the input",
+            f"the message has about {size} tokens, and {max(0, left)} are left beside the input",
             "message_too_long",
             _facts(size, max(0, left)),
         )
-    raise too_many(_facts(size, max(0, left)) | {"unread_message_count": unread.message_count})
+    raise too_many_messages_error(
+        _facts(size, max(0, left)) | {"unread_message_count": unread.message_count}
+    )
 
 
-def too_many(details: dict[str, Any]) -> ApplicationError:
-    """Return what a message is refused with until the model has read those before it."""
+def too_many_messages_error(details: dict[str, Any]) -> ApplicationError:
+    """Return the error for a message while too many others are unread."""
     return TooManyRequestsError(
         "the run has many messages that the model has not read yet; try again later",
         TOO_MANY_MESSAGES,
@@ -87,7 +93,7 @@ def too_many(details: dict[str, Any]) -> ApplicationError:
 
 
 def _size(text: str) -> int:
-    return worst_case(text) + TOKENS_PER_MESSAGE
+    return estimate_tokens(text) + TOKENS_PER_MESSAGE
 
 
 def _facts(size: int, limit: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The agents there are: every file in `agents/specs`, checked once, when it is first needed."""
+"""Registry of agents: reads the specs and prompts of all agents, checked on first use."""
 
 import re
 import tomllib
@@ -17,20 +17,19 @@ _VERSION = re.compile(r"v[1-9][0-9]*")
 
 @cache
 def all_agents() -> dict[str, AgentSpec]:
-    """Return every agent by its name.
+    """Return all agents by name.
 
     Raises:
-        ValueError: A spec is wrong, or names a tool or a prompt that is not there; the message
-            names the file.
+        ValueError: A spec is invalid or names an unknown tool or prompt; the message has the file.
     """
     return {path.stem: _read(path) for path in sorted(SPECS.glob("*.toml"))}
 
 
 def find_agent(name: str) -> AgentSpec:
-    """Return an agent.
+    """Return the spec of an agent.
 
     Raises:
-        NotFoundError: There is none of this name.
+        NotFoundError: There is no agent of this name.
     """
     if (spec := all_agents().get(name)) is None:
         raise NotFoundError("there is no such agent", "unknown_agent")
@@ -39,7 +38,7 @@ def find_agent(name: str) -> AgentSpec:
 
 @cache
 def prompt_versions(agent: str) -> tuple[str, ...]:
-    """Return the versions of an agent's prompt, oldest first; other files are no versions."""
+    """Return the versions of an agent's prompt, oldest first; other files are ignored."""
     names = (path.stem for path in (PROMPTS / agent).glob("*.md"))
     versions = (name for name in names if _VERSION.fullmatch(name))
     return tuple(sorted(versions, key=lambda name: int(name[1:])))
@@ -47,13 +46,13 @@ def prompt_versions(agent: str) -> tuple[str, ...]:
 
 @cache
 def prompt_text(agent: str, version: str) -> str:
-    """Return one version of an agent's prompt.
+    """Return the text of one version of an agent's prompt.
 
     Raises:
-        NotFoundError: There is no such version: a prompt that runs may name is never deleted.
+        NotFoundError: There is no such version.
     """
     if version not in prompt_versions(agent):
-        raise NotFoundError(f"the prompt {agent}/{version} is not there", "unknown_prompt")
+        raise NotFoundError(f"there is no prompt {agent}/{version}", "unknown_prompt")
     return (PROMPTS / agent / f"{version}.md").read_text(encoding="utf-8").strip()
 
 
@@ -61,9 +60,11 @@ def _read(path: Path) -> AgentSpec:
     try:
         spec = AgentSpec(name=path.stem, **tomllib.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path.name} is no agent's spec: {error}") from error
+        raise ValueError(f"{path.name} is not a valid agent spec: {error}") from error
     if unknown := set(spec.tools) - TOOLS.keys():
-        raise ValueError(f"{path.name} names tools that are not there: {sorted(unknown)}")
+        raise ValueError(f"{path.name} names unknown tools: {sorted(unknown)}")
     if spec.prompt_version not in prompt_versions(spec.name):
-        raise ValueError(f"{path.name} names the prompt {spec.prompt_version}, which is not there")
+        raise ValueError(
+            f"{path.name} names the prompt {spec.prompt_version}, which does not exist"
+        )
     return spec

@@ -1,4 +1,4 @@
-"""What an agent is: one declarative file, and the prompts that it names."""
+"""Spec of an agent: the schema of the files in `agents/specs`."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -10,27 +10,27 @@ from domain.llm.messages import Difficulty
 
 
 class Pattern(StrEnum):
-    """How an agent's steps are put together."""
+    """The graph in which an agent's steps are run."""
 
     PIPELINE = "pipeline"
 
 
 class AgentSpec(BaseModel):
-    """One agent, as its file in `agents/specs` says.
+    """Spec of one agent, read from its file in `agents/specs`.
 
     Args:
-        name: The file's name.
-        description: For people.
-        pattern: Which graph it runs in.
-        prompt_version: Which of `agents/prompts/{name}/{version}.md` new runs use.
-        difficulty: Which model it needs.
-        tools: Names of tools that it may call.
-        passage_count: How many passages are retrieved before its first step; 0 retrieves none.
-        max_step_count: Calls of the model at the most.
-        max_answer_tokens: What the model may write in one step.
-        context_tokens: What it gets to read in one step, at its worst case.
-        history_count: How many of the messages before the run it gets to read.
-        approval_ttl: How long a person may think before silence becomes a no.
+        name: Name of the agent and of its file.
+        description: Description for people.
+        pattern: Graph that the agent runs in.
+        prompt_version: Version in `agents/prompts/{name}/{version}.md` that new runs use.
+        difficulty: Difficulty of its steps, by which the model is chosen.
+        tools: Names of the tools that it may call.
+        passage_count: Passages to retrieve before the first step; 0 for none.
+        max_step_count: Most model calls of a run.
+        max_answer_tokens: Most tokens that the model may write in one step.
+        context_tokens: Most tokens that the model reads in one step, at the worst case.
+        history_count: Most messages before the run that the model reads.
+        approval_ttl: How long an approval can be decided before it expires.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

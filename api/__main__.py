@@ -8,20 +8,23 @@ from api.server import SERVER_OPTIONS
 
 
 def main() -> None:
-    """Read the command line, and serve until SIGTERM or SIGINT."""
+    """Parse the command line, and serve the API until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument(
-        "--graceful-seconds", type=int, default=5, help="How long requests may take to end."
+        "--graceful-seconds",
+        type=int,
+        default=5,
+        help="Seconds that open requests get at shutdown.",
     )
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     uvicorn.run(
         "api.app:create_app",
         factory=True,
-        host=given.host,
-        port=given.port,
-        timeout_graceful_shutdown=given.graceful_seconds,
+        host=arguments.host,
+        port=arguments.port,
+        timeout_graceful_shutdown=arguments.graceful_seconds,
         **SERVER_OPTIONS,
     )
 

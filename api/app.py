@@ -1,4 +1,4 @@
-"""Composition root of the API: settings -> engine, clients -> routes."""
+"""Composition root of the API: builds the app from settings, clients and routes."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 
-from adapters.status_server import serving_status
+from adapters.status_server import serve_status
 from adapters.stripe.client import StripeHealth, open_client
 from adapters.stripe.setup_intents import StripeSetupIntents
 from api import streaming
@@ -87,13 +87,13 @@ _VERSIONED = (
 
 
 def create_app() -> FastAPI:
-    """Make the app as uvicorn runs it, from the environment."""
+    """Build the app that uvicorn serves, with settings from the environment."""
     settings = ServingSettings()
     configure_logging(settings.log_level)
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Resources]:
-        # Reason: the API starts, and takes webhooks, while Temporal is down.
+        # Reason: the API must start and accept webhooks while Temporal is down.
         temporal = await connect_temporal(settings, is_lazy=True)
         async with open_sessions(settings) as sessions:
             yield temporal, sessions
@@ -102,15 +102,15 @@ def create_app() -> FastAPI:
 
 
 def build_app(settings: Settings, temporal: Client, sessions: Sessions) -> FastAPI:
-    """Make the app from clients that somebody else owns.
+    """Build the app from clients that the caller opens and closes.
 
     Args:
-        settings: What the process was told.
-        temporal: A client with the pydantic converter.
-        sessions: Makes database sessions.
+        settings: Settings of the process.
+        temporal: Client with the pydantic data converter.
+        sessions: Factory of database sessions.
 
     Returns:
-        The app; its lifespan starts and stops the inbox and the dispatcher.
+        The app; its lifespan starts and stops the inbox, the dispatcher and the feeds.
     """
 
     @asynccontextmanager
@@ -121,14 +121,14 @@ def build_app(settings: Settings, temporal: Client, sessions: Sessions) -> FastA
 
 
 def _assemble(settings: Settings, connect: Connect) -> FastAPI:
-    # Reason: FastAPI's own pages take their scripts from somebody else's servers.
+    # Reason: FastAPI's own documentation pages load their scripts from a public CDN.
     app = FastAPIOffline(
         title="Perdure",
         version="0.1.0",
         lifespan=partial(_run, settings, connect),
-        # Reason: a redirect would lead to wherever the request's own Host header says.
+        # Reason: a redirect would take its target from the request's Host header.
         redirect_slashes=False,
-        # Reason: a body without a media type is read as JSON; `api/http/routing.py` refuses others.
+        # Reason: a body without a media type is read as JSON; `api/http/routing.py` checks it.
         strict_content_type=False,
     )
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]
@@ -136,7 +136,7 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
     app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, limits=_body_limits(settings))
     if settings.cors_origins:
-        # Reason: credentials come in headers that a page sets itself; cookies there are none.
+        # Reason: without `allow_credentials`: a page sends credentials in headers, not cookies.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -154,16 +154,16 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
 
 
 def _body_limits(settings: Settings) -> dict[str, int]:
-    # Reason: in JSON a text may take twice its bytes.
+    # Reason: escapes in JSON may double the size of a text.
     document_bytes = max(DOCUMENT_BYTES, 2 * settings.documents.max_bytes)
     return {f"{PREFIX}/documents": document_bytes, f"{PREFIX}/webhooks/": WEBHOOK_BYTES}
 
 
 def _build_routes(app: FastAPI) -> None:
-    # Reason: FastAPI builds included routes at the first request, and serves nothing meanwhile.
-    place = {"type": "http", "method": "GET", "path": "/", "root_path": ""}
+    # Reason: FastAPI builds included routes at the first request, and blocks the event loop then.
+    scope = {"type": "http", "method": "GET", "path": "/", "root_path": ""}
     for route in app.router.routes:
-        route.matches(place)
+        route.matches(scope)
 
 
 @asynccontextmanager
@@ -172,8 +172,8 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
     async with (
         connect() as (temporal, sessions),
         open_client(key, api_base) as stripe,
-        open_api_knowledge(settings, sessions) as shelves,
-        serving_status(settings.status_host, settings.status_port, make_pages(sessions)),
+        open_api_knowledge(settings, sessions) as knowledge,
+        serve_status(settings.status_host, settings.status_port, make_pages(sessions)),
     ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         feed = RunFeed(sessions, settings.database_url)
@@ -181,7 +181,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         app.state.settings = settings
         app.state.temporal = temporal
         app.state.sessions = sessions
-        app.state.shelves = shelves
+        app.state.knowledge = knowledge
         probes = make_probes(settings, sessions, temporal, StripeHealth(stripe))
         app.state.readiness = Readiness(probes)
         app.state.setup_intents = StripeSetupIntents(stripe)
@@ -191,10 +191,10 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         app.state.subscription_feed = subscription_feed
         app.state.watchers = watchers
         _build_routes(app)
-        # Reason: they stop in the opposite order.
-        parts = (dispatcher, inbox, feed, subscription_feed, watchers)
+        # Reason: the exit stack stops them in the opposite order.
+        services = (dispatcher, inbox, feed, subscription_feed, watchers)
         async with AsyncExitStack() as started:
-            for part in parts:
-                await part.start()
-                started.push_async_callback(part.stop)
+            for service in services:
+                await service.start()
+                started.push_async_callback(service.stop)
             yield

@@ -1,4 +1,4 @@
-"""Sends a command to a workflow, and tells why there is none to take it."""
+"""Sends a command to a workflow, and explains why an ended workflow cannot take it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -27,17 +27,18 @@ async def send_command(
     """Send a command to a workflow, and wait for its answer.
 
     Args:
-        handle: Which workflow.
-        update: The command.
-        argument: What it takes.
-        command_id: The same for the same command.
-        refusal: Tells whether the workflow has ended as it should, by its row.
-        within: How long to wait.
+        handle: Handle of the workflow.
+        update: Update method of the workflow.
+        argument: Argument of the update.
+        command_id: Id of the update; the same whenever the same command is sent again.
+        refusal: Reads the row of an ended workflow; returns the error to raise if the row is
+            closed too, else None.
+        within: How long to wait for the answer.
 
     Raises:
-        IllegalCommandError: What the command is about is closed.
-        WorkflowMissingError: The workflow is gone though it should run.
-        OutcomePendingError: There is no answer in time; the command goes on.
+        IllegalCommandError: The subscription, payment retry or run is closed.
+        WorkflowMissingError: The workflow does not run although its row is open.
+        OutcomePendingError: No answer came in time; the command goes on.
         ApplicationError: The command was refused, or Temporal cannot be reached.
     """
     try:
@@ -46,4 +47,4 @@ async def send_command(
         refused = await refusal()
         if refused is not None:
             raise refused from error
-        raise WorkflowMissingError("the workflow does not run just now") from error
+        raise WorkflowMissingError("the workflow is not running") from error

@@ -1,4 +1,4 @@
-"""What a route may ask for. Built once in the lifespan, handed out per request."""
+"""Dependencies of routes: clients are built once in the lifespan, and injected per request."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, cast
@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 from temporalio.client import Client
 
 from adapters.stripe.setup_intents import StripeSetupIntents
-from api.auth.tokens import password_mark, read_token
+from api.auth.tokens import password_fingerprint, read_token
 from config import Settings
 from database.accounts.api_keys import ApiKeyRepository
 from database.accounts.models import User
@@ -21,28 +21,28 @@ from domain.errors import ForbiddenError, NotFoundError, UnauthorizedError
 
 Role = Literal["user", "admin"]
 
-# What a cursor is made of: base64 for URLs, or a number.
+# Characters of a cursor: URL-safe base64, or a decimal number.
 CURSOR_PATTERN = r"^[A-Za-z0-9_-]+={0,2}$"
 CURSOR_LENGTH = 2_000
 
 
 def get_temporal(connection: HTTPConnection) -> Client:
-    """Return the process's one Temporal client."""
+    """Return the process's Temporal client."""
     return cast("Client", connection.app.state.temporal)
 
 
 def get_settings(connection: HTTPConnection) -> Settings:
-    """Return the settings the process started with."""
+    """Return the settings that the process started with."""
     return cast("Settings", connection.app.state.settings)
 
 
 def get_sessions(connection: HTTPConnection) -> Sessions:
-    """Return what makes database sessions."""
+    """Return the factory of database sessions."""
     return cast("Sessions", connection.app.state.sessions)
 
 
 def get_setup_intents(connection: HTTPConnection) -> StripeSetupIntents:
-    """Return what reads set-up intents at Stripe."""
+    """Return the client that reads setup intents at Stripe."""
     return cast("StripeSetupIntents", connection.app.state.setup_intents)
 
 
@@ -54,12 +54,12 @@ SetupIntentsDep = Annotated[StripeSetupIntents, Depends(get_setup_intents)]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.
+    """The authenticated user who sends a request.
 
     Args:
-        user_id: Which user.
-        role: What they may see.
-        api_key_id: The key that they showed, or with which their ticket was made.
+        user_id: Id of the user.
+        role: Role of the user; decides which rows the user may see.
+        api_key_id: API key that was sent, or with which the user's ticket was made, if any.
     """
 
     user_id: UUID
@@ -68,13 +68,13 @@ class Caller:
 
     @property
     def scope(self) -> UUID | None:
-        """Whose rows the caller may see: only their own, or, for an administrator, all (None)."""
+        """User whose rows the caller may see; None for an administrator, who may see all rows."""
         return None if self.role == ADMIN else self.user_id
 
 
 @dataclass(frozen=True)
 class Paging:
-    """Which part of a list is asked for."""
+    """Page of a list that the caller asks for."""
 
     limit: int
     cursor: str | None
@@ -90,50 +90,53 @@ async def authenticate(
     token: str | None,
     api_key: str | None,
 ) -> Caller:
-    """Find out who asks.
+    """Identify the caller by a bearer token or an API key.
 
     Args:
-        sessions: Where users and keys are.
-        settings: Hold the tokens' secret.
-        token: A bearer token, if one came.
-        api_key: A key, if one came; looked at when no token did.
+        sessions: Factory of database sessions.
+        settings: Settings with the secret that signs tokens.
+        token: Bearer token, if one was sent.
+        api_key: API key, if one was sent; ignored when there is a token.
 
     Returns:
         The caller.
 
     Raises:
-        UnauthorizedError: Nothing valid came, or the user was deactivated.
+        UnauthorizedError: No valid credential was sent, or the user is deactivated.
     """
     user: User | None = None
     api_key_id: UUID | None = None
     if token:
-        facts = read_token(token, settings.auth.jwt_secret.get_secret_value())
+        claims = read_token(token, settings.auth.jwt_secret.get_secret_value())
         async with sessions() as session:
-            user = await UserRepository(session).get(facts.user_id)
-        # Reason: a password that was reset takes along what was got with the old one.
-        if user and facts.password_mark not in {None, password_mark(user.password_hash)}:
+            user = await UserRepository(session).get(claims.user_id)
+        # Reason: a changed password invalidates the tokens that were issued with the old one.
+        if user and claims.password_fingerprint not in {
+            None,
+            password_fingerprint(user.password_hash),
+        }:
             user = None
     elif api_key:
         async with sessions() as session:
             user, api_key_id = await ApiKeyRepository(session).owner(api_key) or (None, None)
     if user is None or not user.is_active:
-        raise UnauthorizedError("a valid bearer token or API key is needed")
+        raise UnauthorizedError("a valid bearer token or API key is required")
     bind_contextvars(user_id=str(user.user_id))
     return Caller(user.user_id, cast("Role", user.role), api_key_id)
 
 
 async def check_credentials(request: Request, *, is_needed: bool) -> Caller | None:
-    """Find out who asks, before the body is read; the request remembers it.
+    """Identify the caller before the body is read, and keep the caller in the request's state.
 
     Args:
-        request: The request at hand.
-        is_needed: False lets strangers pass.
+        request: Request whose headers are read.
+        is_needed: Whether a request without credentials is refused.
 
     Returns:
-        The caller; None for a stranger.
+        The caller; None for a request without credentials.
 
     Raises:
-        UnauthorizedError: Credentials are wrong, or needed and missing.
+        UnauthorizedError: Credentials are wrong, or required and missing.
     """
     token, api_key = await _bearer(request), await _api_key(request)
     if not is_needed and not token and not api_key:
@@ -150,16 +153,16 @@ async def get_caller(
     token: Annotated[str | None, Depends(_bearer)],
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller:
-    """Return who asks, or refuse with 401."""
-    remembered: Caller | None = getattr(connection.state, "caller", None)
-    return remembered or await authenticate(sessions, settings, token, api_key)
+    """Return the caller, or refuse the request with 401."""
+    cached: Caller | None = getattr(connection.state, "caller", None)
+    return cached or await authenticate(sessions, settings, token, api_key)
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
 async def get_admin(caller: CallerDep) -> Caller:
-    """Return who asks if they are an administrator, or refuse with 403."""
+    """Return the caller if they are an administrator, or refuse the request with 403."""
     if caller.role != ADMIN:
         raise ForbiddenError("only an administrator may do this", "admin_required")
     return caller
@@ -175,11 +178,11 @@ async def get_maybe_caller(
     token: Annotated[str | None, Depends(_bearer)],
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller | None:
-    """Return who asks, or None for a stranger; wrong credentials are still refused with 401."""
+    """Return the caller, or None without credentials; refuse wrong credentials with 401."""
     if not token and not api_key:
         return None
-    remembered: Caller | None = getattr(connection.state, "caller", None)
-    return remembered or await authenticate(sessions, settings, token, api_key)
+    cached: Caller | None = getattr(connection.state, "caller", None)
+    return cached or await authenticate(sessions, settings, token, api_key)
 
 
 MaybeCallerDep = Annotated[Caller | None, Depends(get_maybe_caller)]
@@ -187,12 +190,17 @@ MaybeCallerDep = Annotated[Caller | None, Depends(get_maybe_caller)]
 
 async def get_scope(
     caller: CallerDep,
-    user_id: Annotated[UUID | None, Query(description="Whose; administrators only.")] = None,
+    user_id: Annotated[
+        UUID | None,
+        Query(
+            description="Only the items of this user. Only administrators may name another user."
+        ),
+    ] = None,
 ) -> UUID | None:
-    """Return whose rows a list shows; None for everybody's, which only administrators see.
+    """Return the user whose rows a list shows; None for all users, only for administrators.
 
     Raises:
-        NotFoundError: There is no such user for this caller.
+        NotFoundError: The user does not exist, or is not visible to the caller.
     """
     if caller.scope is None:
         return user_id
@@ -205,18 +213,18 @@ ScopeDep = Annotated[UUID | None, Depends(get_scope)]
 
 
 def get_paging(
-    limit: Annotated[int, Query(ge=1, le=200, description="Items at the most.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=200, description="Maximum number of items.")] = 50,
     cursor: Annotated[
         str | None,
         Query(
             max_length=CURSOR_LENGTH,
-            # Reason: it is told, not checked here: a wrong one has an error code of its own.
+            # Reason: only documented, not checked here: a bad cursor has its own error code.
             json_schema_extra={"pattern": CURSOR_PATTERN},
-            description="`next_cursor` of the page before.",
+            description="`next_cursor` of the previous page.",
         ),
     ] = None,
 ) -> Paging:
-    """Return which part of a list is asked for."""
+    """Return the page of a list that the caller asks for."""
     return Paging(limit, cursor)
 
 

@@ -1,4 +1,4 @@
-"""The one place where errors become HTTP: RFC 9457 problem documents."""
+"""Translates errors into HTTP responses with problem documents (RFC 9457)."""
 
 import re
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ log = structlog.get_logger(__name__)
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 
-# Messages that quote a part of what was sent; only their beginning is given back.
+# Error types of pydantic whose message quotes the input; only its beginning is returned.
 _QUOTING = frozenset({"uuid_parsing", "json_invalid", "datetime_parsing", "url_parsing"})
-# An error about a field whose name the client made up.
+# Error type of pydantic for a field that the schema does not have.
 _UNKNOWN_FIELD = "extra_forbidden"
-# What the name of a field can be; anything else that a client sends as one is not given back.
+# Pattern of a field name; any other name that a client sends is not returned to the client.
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
-# How many faults of one body are told.
+# Maximum number of faults that are reported for one request.
 MAX_FAULT_COUNT = 20
 
 
@@ -59,13 +59,13 @@ def problem(
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Build the answer that carries a problem document."""
+    """Build the response that carries a problem document."""
     body = problem_body(status, code, detail, details)
     return JSONResponse(body, status, headers=headers, media_type=PROBLEM_TYPE)
 
 
 def from_application(error: ApplicationError) -> JSONResponse:
-    """Render one of our own errors."""
+    """Build the response for one of our own errors."""
     headers = {}
     if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -75,45 +75,45 @@ def from_application(error: ApplicationError) -> JSONResponse:
 
 
 def describe(error: Mapping[str, Any]) -> dict[str, str]:
-    """Tell what is wrong with an input, without giving any of its values back.
+    """Describe what is wrong with an input, without repeating any of its values.
 
     Args:
-        error: One of pydantic's error documents.
+        error: Error document of pydantic.
 
     Returns:
-        The field (an unknown one by its name; never the key of a map), and a sentence.
+        `field` (the name of an unknown field too, but never the key of a map) and `message`.
     """
-    place = [part for part in error["loc"] if isinstance(part, str)]
+    parts = [part for part in error["loc"] if isinstance(part, str)]
     message = str(error["msg"])
     if error["type"] in _QUOTING:
         message = message.split(",", maxsplit=1)[0]
     if error["type"] == _UNKNOWN_FIELD:
-        field = named(".".join(place[:-1][:2]), place[-1])
+        field = named(".".join(parts[:-1][:2]), parts[-1])
     else:
-        field = ".".join(place[:2])
+        field = ".".join(parts[:2])
     return {"field": field, "message": message}
 
 
-def named(place: str, name: str) -> str:
-    """Add a name that a client made up to a place, if it can be the name of a field at all."""
-    is_name = _FIELD_NAME.fullmatch(name) is not None and not has_card_number(name)
-    return f"{place}.{name}" if is_name else place
+def named(location: str, name: str) -> str:
+    """Append a name that a client chose to a location, if it can be the name of a field."""
+    is_storable_name = _FIELD_NAME.fullmatch(name) is not None and not has_card_number(name)
+    return f"{location}.{name}" if is_storable_name else location
 
 
-async def _application(_: Request, error: Exception) -> JSONResponse:
+async def _handle_application_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApplicationError)  # noqa: S101
     if isinstance(error, InternalError):
         log.error("internal_error", exc_info=error)
     return from_application(error)
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _handle_invalid_input(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = [describe(each) for each in error.errors()[:MAX_FAULT_COUNT]]
-    return problem(422, "invalid_input", "the input is not valid", {"errors": found})
+    faults = [describe(each) for each in error.errors()[:MAX_FAULT_COUNT]]
+    return problem(422, "invalid_input", "the input is not valid", {"errors": faults})
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _handle_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -123,21 +123,21 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     return problem(error.status_code, code, phrase, headers=headers)
 
 
-async def _database_down(_: Request, error: Exception) -> JSONResponse:
+async def _handle_database_down(_: Request, error: Exception) -> JSONResponse:
     log.warning("database_down", error=type(error).__name__)
     down = errors.UnavailableError("the database cannot be reached", "database_unavailable")
     return from_application(down)
 
 
-async def _database_refused(_: Request, error: Exception) -> JSONResponse:
-    # Reason: only its type is logged; its own words quote what was to be stored.
+async def _handle_database_refused(_: Request, error: Exception) -> JSONResponse:
+    # Reason: only the type is logged; the message quotes the values that were to be stored.
     log.error("database_refused", error=type(error).__name__)
     if isinstance(error, UNSTORABLE):
         return from_application(errors.InvalidInputError("the input cannot be stored"))
     return from_application(errors.DatabaseRefusedError("the database cannot store this"))
 
 
-async def _temporal(_: Request, error: Exception) -> JSONResponse:
+async def _handle_temporal_error(_: Request, error: Exception) -> JSONResponse:
     translated = from_temporal(error)
     if isinstance(translated, InternalError):
         log.error("internal_error", exc_info=error)
@@ -145,14 +145,15 @@ async def _temporal(_: Request, error: Exception) -> JSONResponse:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Teach an app to render everything that may be raised in a route."""
-    app.add_exception_handler(ApplicationError, _application)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(TemporalError, _temporal)
-    # Reason: a client that cannot connect raises RuntimeError; any other ends as internal_error.
-    app.add_exception_handler(RuntimeError, _temporal)
+    """Register a handler for every kind of error that a route may raise."""
+    app.add_exception_handler(ApplicationError, _handle_application_error)
+    app.add_exception_handler(RequestValidationError, _handle_invalid_input)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(TemporalError, _handle_temporal_error)
+    # Reason: a Temporal client that cannot connect raises RuntimeError; the handler translates any
+    # other RuntimeError to `internal_error`.
+    app.add_exception_handler(RuntimeError, _handle_temporal_error)
     for kind in DATABASE_DOWN:
-        app.add_exception_handler(kind, _database_down)
+        app.add_exception_handler(kind, _handle_database_down)
     for kind in DATABASE_REFUSED:
-        app.add_exception_handler(kind, _database_refused)
+        app.add_exception_handler(kind, _handle_database_refused)

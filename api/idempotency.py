@@ -1,7 +1,8 @@
-"""`Idempotency-Key`: one POST is done once, however often it is sent.
+"""Carries out a POST with an `Idempotency-Key` at most once, however often it is sent.
 
-Insert, commit, *then* work, with ids that come out the same for the same caller, path and key: so
-twins in parallel make one resource, and what broke in the middle is taken up again.
+The key is inserted and committed before the work begins, and ids are derived from the caller, the
+path and the key. So duplicates in parallel create one resource, and a POST that was interrupted
+continues when it is sent again.
 """
 
 import asyncio
@@ -32,20 +33,20 @@ from domain.errors import (
 from domain.ids import command_id, resource_id
 
 REPLAYED = "Idempotency-Replayed"
-# Reason: control characters have no place in a header, and PostgreSQL stores no NUL.
+# Reason: control characters are not allowed in a header, and PostgreSQL cannot store NUL.
 KEY_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 LONG_BODY_BYTES = 64 * 1_024
-# What was refused, and left nothing behind: the key may come again with a better body.
-_NOT_KEPT = frozenset({401, 403, 404, 413, 422, 429})
+# Statuses of refusals that had no effect: the key may be used again with a corrected body.
+_WITHOUT_EFFECT = frozenset({401, 403, 404, 413, 422, 429})
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The ids that belong to one POST.
+    """Ids that belong to one POST.
 
     Args:
-        resource_id: Of what it makes.
-        command_id: Of the command that it sends; also the update's id.
+        resource_id: Id of the resource that the POST creates.
+        command_id: Id of the command that the POST sends; also the id of the update.
     """
 
     resource_id: UUID
@@ -57,7 +58,7 @@ Work = Callable[[Claim], Awaitable[BaseModel]]
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """One POST, which `run` does at most once under its key."""
+    """A POST that `run` carries out at most once under its key."""
 
     sessions: Sessions
     path: str
@@ -74,44 +75,45 @@ class IdempotentRequest:
         secret: Collection[str] = (),
         is_kept: bool = True,
     ) -> JSONResponse:
-        """Do the work, or give the answer that it had.
+        """Do the work, or return the stored answer if the work was done before.
 
         Args:
-            caller_id: Whose key this is.
-            work: Makes the answer; doing it again with the same ids must change nothing.
-            status: The answer's status code.
-            location: The answer's field that names the resource in `Location`.
-            secret: Fields of the answer that are given once and never kept.
-            is_kept: False does the work again every time, because its answer must not be stored.
+            caller_id: User who owns the key.
+            work: Produces the answer; must change nothing when repeated with the same ids.
+            status: Status code of the answer.
+            location: Field of the answer that identifies the resource in `Location`.
+            secret: Fields of the answer that are returned once and never stored.
+            is_kept: Whether the answer is stored; if not, each repeat does the work again.
 
         Returns:
             The answer.
 
         Raises:
-            ConflictError: The key came with another body before.
-            ApplicationError: What the work raises; a refusal (402, 409) is kept as an answer.
+            ConflictError: The key was used with another body before.
+            ApplicationError: The work failed; a 402 or 409 is stored as the answer.
         """
         if self.key is None:
             answer = await work(Claim(uuid4(), uuid4()))
             return self._render(status, answer.model_dump(mode="json"), location)
-        row = await self._take(caller_id, self.key)
+        row = await self._claim_key(caller_id, self.key)
         if row.answer_status_code is not None and row.answer_data is not None:
             return self._render(row.answer_status_code, row.answer_data, location, is_replay=True)
         claim = Claim(row.resource_id, command_id(caller_id, self.path, self.key))
         try:
             data = (await work(claim)).model_dump(mode="json")
         except (ConflictError, PaymentRefusedError, EntitlementRequiredError) as error:
-            await self._keep(row, error.http_status, _document(error))
+            await self._store_answer(row, error.http_status, _problem_document(error))
             raise
         except ApplicationError as error:
-            # Reason: what a workflow refused stands under this id, and is refused again.
-            if error.http_status in _NOT_KEPT and error.__cause__ is None:
-                await self._forget(row)
+            # Reason: an error with a cause is a workflow's refusal, which Temporal keeps under
+            # this command id; so the key stays bound to this body.
+            if error.http_status in _WITHOUT_EFFECT and error.__cause__ is None:
+                await self._delete_key(row)
             raise
-        await self._keep(row, status, data | dict.fromkeys(secret) if is_kept else None)
+        await self._store_answer(row, status, data | dict.fromkeys(secret) if is_kept else None)
         return self._render(status, data, location)
 
-    async def _take(self, caller_id: UUID, key: str) -> IdempotencyKey:
+    async def _claim_key(self, caller_id: UUID, key: str) -> IdempotencyKey:
         fingerprint = await _fingerprint(self.body, salt=f"{caller_id}{self.path}{key}")
         async with self.sessions.begin() as session:
             row = await IdempotencyKeyRepository(session).take(
@@ -122,16 +124,18 @@ class IdempotentRequest:
                 resource_id(caller_id, self.path, key),
             )
         if row.body_sha256 != fingerprint:
-            message = "this idempotency key came with another body before"
+            message = "this idempotency key was used with another body before"
             raise ConflictError(message, "idempotency_key_reused")
         return row
 
-    async def _keep(self, row: IdempotencyKey, status: int, data: dict[str, Any] | None) -> None:
+    async def _store_answer(
+        self, row: IdempotencyKey, status: int, data: dict[str, Any] | None
+    ) -> None:
         async with self.sessions.begin() as session:
             repository = IdempotencyKeyRepository(session)
             await repository.answer(row.idempotency_key_id, status, data)
 
-    async def _forget(self, row: IdempotencyKey) -> None:
+    async def _delete_key(self, row: IdempotencyKey) -> None:
         async with self.sessions.begin() as session:
             await IdempotencyKeyRepository(session).forget(row.idempotency_key_id)
 
@@ -160,24 +164,24 @@ async def get_idempotent_request(
             min_length=1,
             max_length=255,
             pattern=KEY_PATTERN,
-            description="Makes sending this again safe: same key and body, same answer.",
+            description="Makes it safe to repeat the request: same key and body, same answer.",
         ),
     ] = None,
 ) -> IdempotentRequest:
-    """Return the POST at hand."""
+    """Return the current POST with its idempotency key."""
     return IdempotentRequest(sessions, request.url.path, idempotency_key, await request.body())
 
 
 IdempotentDep = Annotated[IdempotentRequest, Depends(get_idempotent_request)]
 
 
-def _document(error: ApplicationError) -> dict[str, Any]:
+def _problem_document(error: ApplicationError) -> dict[str, Any]:
     return problem_body(error.http_status, error.error_code, error.message, error.details)
 
 
 async def _fingerprint(body: bytes, salt: str) -> str:
-    """Tell bodies apart: by their meaning if they are JSON, else by their bytes."""
-    # Reason: hashing a password takes long on purpose, and so does reading a long text.
+    """Return a digest of a body: of its canonical JSON, or of its bytes if it is not JSON."""
+    # Reason: hashing a password is slow by design, and parsing a long body takes long too.
     if len(body) > LONG_BODY_BYTES or b'"password"' in body:
         return await asyncio.to_thread(_digest, body, salt)
     return _digest(body, salt)
@@ -188,7 +192,7 @@ def _digest(body: bytes, salt: str) -> str:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return hashlib.sha256(body).hexdigest()
-    # Reason: a quick hash of a password, or of a card number, must not lie in a table.
+    # Reason: a fast hash of a password, or any hash of a card number, must not be stored.
     if isinstance(document, dict) and isinstance(password := document.get("password"), str):
         document["password"] = _slow_hash(password, salt)
     text = masked(orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode())

@@ -1,4 +1,4 @@
-"""What the API itself may do with documents and memories in Chroma."""
+"""Access of the API to documents and memories in Chroma."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from services.knowledge.search import KnowledgeSearch
 
 
 class Knowledge(NamedTuple):
-    """Searches load the embedding model; the desk's work does not."""
+    """Services for documents and memories; only searches in `library` load the embedding model."""
 
     library: KnowledgeSearch
     desk: KnowledgeManager
@@ -23,14 +23,14 @@ class Knowledge(NamedTuple):
 
 @asynccontextmanager
 async def open_api_knowledge(settings: Settings, sessions: Sessions) -> AsyncIterator[Knowledge]:
-    """Open connections to Chroma and to what embeds; nothing is loaded before it is needed.
+    """Open clients of Chroma and of the embedder; the embedding model is loaded on first use.
 
     Args:
-        settings: Where they are.
-        sessions: The database.
+        settings: Settings with the addresses of both.
+        sessions: Factory of database sessions.
 
     Yields:
-        What the routes need.
+        The services that the routes use.
     """
     async with open_knowledge(settings) as (chroma, embedder):
         yield Knowledge(
@@ -39,8 +39,8 @@ async def open_api_knowledge(settings: Settings, sessions: Sessions) -> AsyncIte
 
 
 def get_knowledge(connection: HTTPConnection) -> Knowledge:
-    """Return the process's shelves."""
-    return cast("Knowledge", connection.app.state.shelves)
+    """Return the process's services for documents and memories."""
+    return cast("Knowledge", connection.app.state.knowledge)
 
 
 KnowledgeDep = Annotated[Knowledge, Depends(get_knowledge)]

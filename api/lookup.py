@@ -1,4 +1,4 @@
-"""What every route needs before it can begin: the thing asked for, and whom it is for."""
+"""Helpers of routes: the row that is asked for, the user it is for, the time and cursors."""
 
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -12,8 +12,8 @@ from domain.errors import InvalidInputError, NotFoundError
 Row = TypeVar("Row")
 
 
-def found(row: Row | None, what: str) -> Row:
-    """Return a row, or answer 404: for this caller there is none.
+def or_404(row: Row | None, what: str) -> Row:
+    """Return a row, or answer 404 if the caller has no such row.
 
     Raises:
         NotFoundError: There is no row.
@@ -23,11 +23,11 @@ def found(row: Row | None, what: str) -> Row:
     return row
 
 
-async def acting_for(sessions: Sessions, caller: Caller, user_id: UUID | None) -> UUID:
-    """Return whom a request is for: the caller, or, for administrators, whom they name.
+async def resolve_user_id(sessions: Sessions, caller: Caller, user_id: UUID | None) -> UUID:
+    """Return the user whom a request is for: the caller, or the user an administrator names.
 
     Raises:
-        NotFoundError: There is no such user for this caller.
+        NotFoundError: The user is not active, or not visible to the caller.
     """
     if user_id is None or user_id == caller.user_id:
         return caller.user_id
@@ -41,18 +41,18 @@ async def acting_for(sessions: Sessions, caller: Caller, user_id: UUID | None) -
 
 
 def now() -> datetime:
-    """Return the present moment."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def read_seq(cursor: str | None) -> int:
-    """Return the number that a cursor of numbered things stands for; 0 at the beginning.
+    """Return the sequence number in a cursor; 0 without a cursor.
 
     Raises:
-        InvalidInputError: The cursor is not one of ours.
+        InvalidInputError: The cursor is malformed.
     """
     if cursor is None:
         return 0
     if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
-        raise InvalidInputError("the cursor is not one of ours", "invalid_cursor")
+        raise InvalidInputError("the cursor is not valid", "invalid_cursor")
     return int(cursor)

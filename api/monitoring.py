@@ -1,4 +1,4 @@
-"""What the API asks its dependencies, and what it tells those who monitor it."""
+"""Health probes of the API's dependencies, and the pages of its monitoring port."""
 
 from contextlib import suppress
 
@@ -23,7 +23,7 @@ def make_probes(
     temporal: Client,
     stripe: StripeHealth,
 ) -> dict[str, Probe]:
-    """Make one small question for each dependency, by its name."""
+    """Build one health probe per dependency, by the dependency's name."""
     mail, llm = settings.mail, settings.llm
     is_implicit = mail.tls is MailSecurity.IMPLICIT
     models = ModelsHealth(llm.provider, llm.base_url, llm.api_key.get_secret_value())
@@ -38,11 +38,11 @@ def make_probes(
 
 
 def make_pages(sessions: Sessions) -> Pages:
-    """Make what the API shows on its port for monitoring."""
+    """Build the pages that the API serves on its monitoring port."""
 
     async def metrics() -> Page:
-        # Reason: a run begins in one process and may end in another; the table knows how many
-        # there are. While it is down, the other counts are of all the more interest.
+        # Reason: a run may begin in one process and end in another, so the rows are counted.
+        # While the database is down, the other metrics are served all the same.
         with suppress(*DATABASE_DOWN):
             async with sessions() as session:
                 ACTIVE_AGENTS.set(await AgentRunRepository(session).active_count())
@@ -60,4 +60,4 @@ async def _ping_database(sessions: Sessions) -> None:
 
 async def _ping_temporal(temporal: Client) -> None:
     if not await temporal.service_client.check_health():
-        raise UnavailableError("Temporal is not serving", "temporal_unavailable")
+        raise UnavailableError("Temporal reports that it is not serving", "temporal_unavailable")

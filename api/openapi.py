@@ -1,4 +1,4 @@
-"""The API's description: what FastAPI derives, with problems under their own media type."""
+"""Builds the OpenAPI document: FastAPI's own, with problems under their own media type."""
 
 from http import HTTPStatus
 from typing import Any
@@ -12,41 +12,45 @@ from api.schemas.common import Problem
 DESCRIPTION = """
 The durable backend of an AI product: subscriptions and payment retries as Temporal workflows.
 
-* **Auth**: `Authorization: Bearer` with a token of `POST /api/v1/auth/token`, or `X-API-Key`.
-  Users see their own, administrators all; somebody else's resource is 404.
-* **Safe repeats**: every `POST` takes an `Idempotency-Key`. Same key and body: the same resource
-  and answer, also when sent twice at once. Same key, other body: 409 `idempotency_key_reused`.
-* **Starting work** answers 202 with the resource, its `workflow_id` and `Location`. A **command**
-  answers 200 with the resource as it now is, 409 if it does not fit the resource's state, or 503
-  `outcome_pending` when it takes too long: it goes on, and the same key gets its answer.
-* **Errors** are problem documents (RFC 9457) with a stable `code`. Bad input, and so an unknown
-  field or query parameter, is 422: it names the field and never gives a value back.
+* **Authentication**: `Authorization: Bearer` with a token from `POST /api/v1/auth/token`, or
+  `X-API-Key`. Users see their own resources, administrators see all. A resource of another user
+  is answered with 404.
+* **Safe repeats**: every `POST` except those of `auth` and `webhooks` accepts an
+  `Idempotency-Key`. The same key and body get the same resource and answer, also when sent twice
+  at once. The same key with another body gets 409 `idempotency_key_reused`.
+* **Starting work** is answered with 202, the resource with its `workflow_id`, and `Location`. A
+  **command** is answered with 200 and the resource as it is afterwards, with 409 if the state of
+  the resource does not allow it, or with 503 `outcome_pending` if it takes too long. It goes on
+  then, and the same key gets its answer.
+* **Errors** are problem documents (RFC 9457) with a stable `code`. Invalid input, such as an
+  unknown field or query parameter, is answered with 422. The answer names the field, and never
+  repeats its value.
 * **Card numbers** are refused in names and ids, and masked in free text.
-* **Lists** take `limit` and `cursor` and answer `{"items": [...], "next_cursor": ...}`.
+* **Lists** take `limit` and `cursor`, and return `{"items": [...], "next_cursor": ...}`.
 """
 
 TAGS = [
-    {"name": "auth", "description": "Logging in."},
-    {"name": "users", "description": "Accounts."},
-    {"name": "api-keys", "description": "Keys for programs."},
-    {"name": "plans", "description": "What can be subscribed to."},
-    {"name": "retry-policies", "description": "When failed payments are tried again."},
-    {"name": "payment-methods", "description": "Cards."},
-    {"name": "subscriptions", "description": "Each is one durable workflow."},
-    {"name": "payment-retries", "description": "Payment retries of unpaid invoices."},
-    {"name": "payments", "description": "Money that moved."},
-    {"name": "agents", "description": "Which agents there are, and their prompts."},
-    {"name": "conversations", "description": "What was said."},
-    {"name": "agent-runs", "description": "Each is one durable workflow."},
-    {"name": "documents", "description": "What agents answer from."},
-    {"name": "memories", "description": "What agents remember of a user."},
+    {"name": "auth", "description": "Logging in, and tickets for streams."},
+    {"name": "users", "description": "User accounts."},
+    {"name": "api-keys", "description": "API keys for programs."},
+    {"name": "plans", "description": "What customers can subscribe to."},
+    {"name": "retry-policies", "description": "When failed payments are retried."},
+    {"name": "payment-methods", "description": "Cards of customers."},
+    {"name": "subscriptions", "description": "Each subscription is a durable workflow."},
+    {"name": "payment-retries", "description": "Retries of the payment of unpaid invoices."},
+    {"name": "payments", "description": "Payments and refunds."},
+    {"name": "agents", "description": "The agents and their prompts."},
+    {"name": "conversations", "description": "Conversations and their messages."},
+    {"name": "agent-runs", "description": "Each run of an agent is a durable workflow."},
+    {"name": "documents", "description": "Documents that agents answer from."},
+    {"name": "memories", "description": "What agents remember about a user."},
     {"name": "entitlements", "description": "What a customer may use."},
-    {"name": "webhooks", "description": "Where Stripe tells its events."},
-    {"name": "webhook-events", "description": "What Stripe told, and what became of it."},
-    {"name": "workflows", "description": "Temporal's own view of the work."},
-    {"name": "admin", "description": "For whoever runs the system."},
-    {"name": "streams", "description": "Events as they happen: WebSockets, server-sent events."},
-    {"name": "health", "description": "Alive, ready, and how much of what."},
+    {"name": "webhooks", "description": "Receives the events of Stripe."},
+    {"name": "webhook-events", "description": "Received events, and how they were processed."},
+    {"name": "workflows", "description": "Executions of workflows at Temporal."},
+    {"name": "admin", "description": "For administrators of the system."},
+    {"name": "streams", "description": "Live events: WebSockets, server-sent events."},
+    {"name": "health", "description": "Liveness and readiness."},
 ]
 
 PREFIX = "/api/v1"
@@ -57,7 +61,7 @@ _CONTENT = {PROBLEM_TYPE: {"schema": _PROBLEM}}
 
 
 def describe_api(app: FastAPI) -> dict[str, Any]:
-    """Return the app's OpenAPI document, made once."""
+    """Return the OpenAPI document of the app; it is built once."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -80,7 +84,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_problems(path: str, method: str, operation: dict[str, Any]) -> None:
-    """Add what is checked before a route begins, and so is the same for all of them."""
+    """Add the problems of the checks that run before every route."""
     responses = operation["responses"]
     found = set()
     if operation.get("security"):

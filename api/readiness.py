@@ -1,4 +1,4 @@
-"""Whether all that the API needs answers, asked at most once in a few seconds."""
+"""Checks whether all dependencies of the API answer, at most once in a few seconds."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,29 +8,31 @@ from adapters.health import HealthResult, Probe, run_probes
 
 Findings = Mapping[str, HealthResult]
 
-KEPT_SECONDS = 5.0
-# Reason: what is not well is waited for, by `make up` too.
-KEPT_BAD_SECONDS = 1.0
+CACHE_SECONDS = 5.0
+# Reason: callers such as `make up` wait until a failed probe succeeds.
+FAILURE_CACHE_SECONDS = 1.0
 
 
 class Readiness:
-    """The findings of all probes, kept so that asking costs the other sides nothing.
+    """Results of all health probes, cached so that frequent checks do not load dependencies.
 
     Args:
-        probes: By name, what returns if the other side answers, and raises if not.
+        probes: Probe by the name of its dependency; it raises if the dependency does not answer.
     """
 
     def __init__(self, probes: Mapping[str, Probe]) -> None:
         self._probes = probes
-        self._asking = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._findings: Findings = {}
         self._good_until = 0.0
 
-    async def look(self) -> Findings:
-        """Return how each dependency answered a moment ago, or answers now; one asks for all."""
-        async with self._asking:
+    async def check(self) -> Findings:
+        """Return each dependency's result, cached or new; concurrent callers share one check."""
+        async with self._lock:
             if monotonic() >= self._good_until:
                 self._findings = await run_probes(self._probes)
-                is_well = all(finding.is_up for finding in self._findings.values())
-                self._good_until = monotonic() + (KEPT_SECONDS if is_well else KEPT_BAD_SECONDS)
+                is_passed = all(finding.is_up for finding in self._findings.values())
+                self._good_until = monotonic() + (
+                    CACHE_SECONDS if is_passed else FAILURE_CACHE_SECONDS
+                )
             return self._findings

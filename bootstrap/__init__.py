@@ -1,1 +1,1 @@
-"""Composition: clients of outside systems, activities by task queue, workers."""
+"""Composition root: clients of outside systems, activities by task queue, workers."""

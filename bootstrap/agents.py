@@ -1,9 +1,9 @@
-"""Wires the activities of agents and of their knowledge, by task queue."""
+"""Builds the activities of agents and of their knowledge, by task queue."""
 
 from activities.agents.approvals import ApprovalActivities
 from activities.agents.completion import RunClosingActivities
 from activities.agents.conversation_queue import ConversationQueueActivities
-from activities.agents.model_calls import StepActivities
+from activities.agents.model_calls import ModelCallActivities
 from activities.agents.retrieval import RetrievalActivities
 from activities.agents.runs import RunActivities
 from activities.agents.tool_calls import ToolActivities
@@ -18,31 +18,31 @@ from services.payments.commands import PaymentCommands
 
 
 def build_lost_runs(resources: Resources) -> LostRuns:
-    """Wire what closes runs whose workflow has ended without them."""
+    """Build the service that closes open runs whose workflow has ended."""
     closing = RunClosing(resources.sessions, UsageMeter(resources.prices), resources.stream)
     return LostRuns(resources.temporal, resources.sessions, closing)
 
 
 def agent_activities(resources: Resources) -> Activities:
-    """Wire the activities of agents and documents."""
+    """Build the activities of agents and documents, by task queue."""
     sessions, stream, documents = resources.sessions, resources.stream, resources.documents
-    means = UsageMeter(resources.prices)
-    desk = RunActivities(sessions)
-    endings = RunClosingActivities(RunClosing(sessions, means, stream))
-    line = ConversationQueueActivities(sessions, build_lost_runs(resources))
+    usage_meter = UsageMeter(resources.prices)
+    runs = RunActivities(sessions)
+    run_closing = RunClosingActivities(RunClosing(sessions, usage_meter, stream))
+    conversation_queue = ConversationQueueActivities(sessions, build_lost_runs(resources))
     approvals = ApprovalActivities(sessions)
-    attempts = ModelAttempts(sessions, resources.names, means)
-    steps = StepActivities(sessions, resources.models, attempts, stream)
+    attempts = ModelAttempts(sessions, resources.names, usage_meter)
+    steps = ModelCallActivities(sessions, resources.models, attempts, stream)
     retrieval = RetrievalActivities(resources.library, sessions)
     effects = tool_effects(resources.library, PaymentCommands(resources.temporal), sessions)
     tools = ToolActivities(effects, sessions)
     return {
         AGENTS: [
             documents.fail_document,
-            desk.open_run,
-            desk.add_run_message,
-            endings.close_run,
-            line.start_if_first,
+            runs.open_run,
+            runs.add_run_message,
+            run_closing.close_run,
+            conversation_queue.start_if_first,
             approvals.decide_approval,
             approvals.expire_approval,
         ],

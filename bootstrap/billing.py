@@ -1,4 +1,4 @@
-"""Wires the activities of billing, by task queue."""
+"""Builds the activities of billing, by task queue."""
 
 from activities.notifications import MailActivities
 from activities.payment_retries.charges import ChargeActivities
@@ -36,68 +36,89 @@ from services.subscriptions.stripe_sync import SubscriptionSync
 
 
 def billing_activities(resources: Resources) -> Activities:
-    """Wire the activities of plans, payments, payment retries and subscriptions."""
-    stripe, sessions = resources.stripe, resources.sessions
-    subscriptions, invoices = StripeSubscriptions(stripe), StripeInvoices(stripe)
-    customers = StripeCustomers(stripe)
-    desk = SubscriptionSync(subscriptions, invoices, customers, sessions)
-    subscription = SubscriptionActivities(desk)
-    rows = SubscriptionRowActivities(sessions)
-    commands = SubscriptionCommandActivities(desk)
-    last_resorts = LastResortActivities(desk, PaymentCommands(resources.temporal))
-    stripe_cards, offers = StripeCards(stripe), CardOffers(invoices, sessions)
-    retry = RetryActivities(invoices, stripe_cards, sessions)
-    charged = ChargedCards(stripe_cards, subscriptions)
-    charges = ChargeActivities(Charging(invoices, charged, AttemptReservations(sessions)), invoices)
-    cards = CardActivities(stripe_cards, customers, offers, sessions)
-    customer = CustomerSyncActivities(customers, offers, sessions)
-    setups = SetupIntentActivities(StripeSetupIntents(stripe), customers, sessions)
-    catalog = CatalogActivities(StripeCatalog(stripe), sessions)
-    mail = MailActivities(resources.mailer, sessions)
-    payments = _build_payments(resources)
-    return {
-        BILLING: [
-            rows.open_subscription,
-            rows.park_subscription,
-            retry.save_retry,
-            mail.send_mail,
-            *payments[BILLING],
-        ],
-        STRIPE: [
-            subscription.create_subscription,
-            subscription.refresh_subscription,
-            commands.cancel_subscription,
-            commands.change_payment_method,
-            last_resorts.execute_last_resort,
-            last_resorts.void_invoices,
-            last_resorts.void_all_invoices,
-            last_resorts.refund_payments,
-            retry.open_retry,
-            charges.charge_invoice,
-            charges.refresh_invoice,
-            cards.attach_payment_method,
-            cards.set_default_payment_method,
-            cards.detach_payment_method,
-            customer.sync_customer,
-            setups.create_setup_intent,
-            catalog.create_plan,
-            catalog.change_plan,
-            *payments[STRIPE],
-        ],
-    }
+    """Build the activities of plans, payments, payment retries and subscriptions."""
+    areas = (
+        _plans_and_emails(resources),
+        _payments(resources),
+        _payment_methods(resources),
+        _payment_retries(resources),
+        _subscriptions(resources),
+    )
+    return {queue: [each for area in areas for each in area[queue]] for queue in (BILLING, STRIPE)}
 
 
-def _build_payments(resources: Resources) -> Activities:
+def _plans_and_emails(resources: Resources) -> Activities:
+    catalog = CatalogActivities(StripeCatalog(resources.stripe), resources.sessions)
+    mail = MailActivities(resources.mailer, resources.sessions)
+    return {BILLING: [mail.send_mail], STRIPE: [catalog.create_plan, catalog.change_plan]}
+
+
+def _payments(resources: Resources) -> Activities:
     customers, sessions = StripeCustomers(resources.stripe), resources.sessions
     payments, refunds = StripePayments(resources.stripe), StripeRefunds(resources.stripe)
-    view = PaymentSync(payments, refunds, customers, StripeCards(resources.stripe), sessions)
-    payment, rows = PaymentActivities(view), PaymentRowActivities(sessions, view)
+    sync = PaymentSync(payments, refunds, customers, StripeCards(resources.stripe), sessions)
+    payment, rows = PaymentActivities(sync), PaymentRowActivities(sessions, sync)
     return {
         BILLING: [rows.open_payment, rows.park_payment],
         STRIPE: [
             payment.pay,
             payment.refresh_payment,
-            PaymentCancelActivities(view).cancel_payment,
-            RefundActivities(view, RefundReservations(sessions)).refund_payment,
+            PaymentCancelActivities(sync).cancel_payment,
+            RefundActivities(sync, RefundReservations(sessions)).refund_payment,
+        ],
+    }
+
+
+def _payment_methods(resources: Resources) -> Activities:
+    stripe, sessions = resources.stripe, resources.sessions
+    customers, offers = StripeCustomers(stripe), CardOffers(StripeInvoices(stripe), sessions)
+    cards = CardActivities(StripeCards(stripe), customers, offers, sessions)
+    customer = CustomerSyncActivities(customers, offers, sessions)
+    setups = SetupIntentActivities(StripeSetupIntents(stripe), customers, sessions)
+    return {
+        BILLING: [],
+        STRIPE: [
+            cards.attach_payment_method,
+            cards.set_default_payment_method,
+            cards.detach_payment_method,
+            customer.sync_customer,
+            setups.create_setup_intent,
+        ],
+    }
+
+
+def _payment_retries(resources: Resources) -> Activities:
+    stripe, sessions = resources.stripe, resources.sessions
+    invoices, cards = StripeInvoices(stripe), StripeCards(stripe)
+    charged_cards = ChargedCards(cards, StripeSubscriptions(stripe))
+    charging = Charging(invoices, charged_cards, AttemptReservations(sessions))
+    retry, charges = (
+        RetryActivities(invoices, cards, sessions),
+        ChargeActivities(charging, invoices),
+    )
+    return {
+        BILLING: [retry.save_retry],
+        STRIPE: [retry.open_retry, charges.charge_invoice, charges.refresh_invoice],
+    }
+
+
+def _subscriptions(resources: Resources) -> Activities:
+    stripe, sessions = resources.stripe, resources.sessions
+    invoices, customers = StripeInvoices(stripe), StripeCustomers(stripe)
+    sync = SubscriptionSync(StripeSubscriptions(stripe), invoices, customers, sessions)
+    subscription, rows = SubscriptionActivities(sync), SubscriptionRowActivities(sessions)
+    commands = SubscriptionCommandActivities(sync)
+    last_resort = LastResortActivities(sync, PaymentCommands(resources.temporal))
+    return {
+        BILLING: [rows.open_subscription, rows.park_subscription],
+        STRIPE: [
+            subscription.create_subscription,
+            subscription.refresh_subscription,
+            commands.cancel_subscription,
+            commands.change_payment_method,
+            last_resort.execute_last_resort,
+            last_resort.void_invoices,
+            last_resort.void_all_invoices,
+            last_resort.refund_payments,
         ],
     }

@@ -1,4 +1,4 @@
-"""Opens clients from the settings: Temporal, the database, mail, Chroma and embeddings."""
+"""Opens the clients of Temporal, database, mail, Chroma and embeddings from the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,8 +18,9 @@ async def connect_temporal(settings: Settings, *, is_lazy: bool = False) -> Clie
     """Connect to Temporal.
 
     Args:
-        settings: Where it is, and how to log in.
-        is_lazy: Whether the first call connects; so a process can start while Temporal is down.
+        settings: Settings with the address and the credentials of Temporal.
+        is_lazy: Whether to connect at the first call, so that a process can start while Temporal
+            is down.
 
     Raises:
         RuntimeError: Temporal cannot be reached.
@@ -37,7 +38,7 @@ async def connect_temporal(settings: Settings, *, is_lazy: bool = False) -> Clie
 
 @asynccontextmanager
 async def open_sessions(settings: Settings) -> AsyncIterator[Sessions]:
-    """Open a pool of connections to the database, and close it at the end."""
+    """Open a pool of database connections, and close it at the end."""
     engine = make_engine(settings.database_url, settings.database_pool_size)
     try:
         yield make_sessions(engine)
@@ -47,24 +48,24 @@ async def open_sessions(settings: Settings) -> AsyncIterator[Sessions]:
 
 @asynccontextmanager
 async def open_knowledge(settings: Settings) -> AsyncIterator[tuple[Chroma, Embedder]]:
-    """Open Chroma and the embedder; nothing is connected or loaded before its first use."""
-    given = settings.embeddings
-    key = given.api_key.get_secret_value()
+    """Open Chroma and the embedder, which connect or load at their first use."""
+    embeddings = settings.embeddings
+    key = embeddings.api_key.get_secret_value()
     async with (
         open_chroma(settings.chroma_url) as chroma,
-        open_embedder(given.base_url, key, given.model) as embedder,
+        open_embedder(embeddings.base_url, key, embeddings.model) as embedder,
     ):
         yield chroma, embedder
 
 
 def make_mailer(settings: Settings) -> Mailer:
-    """Make the mailer that the settings describe."""
+    """Make the mailer from the settings."""
     mail = settings.mail
     return Mailer(
         mail.smtp_host,
         mail.smtp_port,
         mail.sender,
-        # Reason: an empty variable means the same as none; a server without AUTH refuses a name.
+        # Reason: an empty variable counts as unset; a server without AUTH refuses a user name.
         username=mail.username or None,
         password=mail.password.get_secret_value() if mail.username and mail.password else None,
         security=mail.tls,

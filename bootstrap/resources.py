@@ -1,4 +1,4 @@
-"""Opens the outside systems that activities use, and what several activities share."""
+"""Opens the clients of outside systems and the objects that several activities share."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ Activities = dict[str, list[Callable[..., Any]]]
 
 @dataclass(frozen=True)
 class Resources:
-    """Clients of the outside systems, and what several activities share."""
+    """Clients of outside systems, and objects that several activities share."""
 
     temporal: Client
     stripe: Connection
@@ -47,7 +47,7 @@ async def open_resources(
     settings: Settings,
     sessions: Sessions,
 ) -> AsyncIterator[Resources]:
-    """Open the clients of outside systems; they are closed after the workers that use them."""
+    """Open the resources of the workers, and close them at the end."""
     key, llm = settings.stripe.api_key.get_secret_value(), settings.llm
     prices = Prices(
         llm.provider,
@@ -77,11 +77,13 @@ async def open_resources(
             ),
             prices=prices,
             library=KnowledgeSearch(chroma, embedder, sessions),
-            documents=_documents(settings, PassageStore(chroma, embedder, sessions), sessions),
+            documents=_document_activities(
+                settings, PassageStore(chroma, embedder, sessions), sessions
+            ),
         )
 
 
-def _documents(
+def _document_activities(
     settings: Settings,
     passages: PassageStore,
     sessions: Sessions,

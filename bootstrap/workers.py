@@ -1,4 +1,4 @@
-"""Runs workers: one for each task queue, with its activities and workflows."""
+"""Runs one worker for each task queue, with its activities and workflows."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -23,9 +23,9 @@ from workflows.registry import WORKFLOWS
 
 PROJECT = Path(__file__).resolve().parent.parent
 QUEUES = (BILLING, STRIPE, AGENTS, MODELS, TOOLS)
-# What waits for outside systems serves activities only: it must not hold up any workflow.
+# Queues whose activities wait for outside systems run no workflows, so that none is delayed.
 _ACTIVITIES_ONLY = frozenset({STRIPE, MODELS, TOOLS})
-PASSED_THROUGH = (
+PASSTHROUGH_MODULES = (
     "domain",
     "agents",
     "pydantic",
@@ -34,7 +34,7 @@ PASSED_THROUGH = (
     "services",
     "adapters",
     "database",
-    # What a LangGraph graph needs to run as workflow code.
+    # Packages that a LangGraph graph needs to run as workflow code.
     "langchain_core",
     "langgraph",
     "langsmith",
@@ -46,10 +46,10 @@ HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 
 
 def build_activities(resources: Resources) -> Activities:
-    """Wire every activity with what it needs.
+    """Build all activities.
 
     Args:
-        resources: What they use.
+        resources: Clients and objects that the activities use.
 
     Returns:
         Activities by task queue.
@@ -58,39 +58,37 @@ def build_activities(resources: Resources) -> Activities:
 
 
 def workflow_runner(is_sandboxed: bool) -> WorkflowRunner:
-    """Make the runner; ours and pydantic's modules are deterministic and pass through.
+    """Return the workflow runner, for workers and for replays.
 
     Args:
-        is_sandboxed: Whether to pay for the sandbox, which tests always do.
-
-    Returns:
-        A runner for workers and for replays.
+        is_sandboxed: Whether workflows run in Temporal's sandbox, which costs time; tests always
+            use it. Modules in `PASSTHROUGH_MODULES` are deterministic and are not reloaded there.
     """
     if not is_sandboxed:
         return UnsandboxedWorkflowRunner()
-    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSTHROUGH_MODULES)
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
 @asynccontextmanager
-async def running_workers(
+async def run_workers(
     client: Client,
     settings: Settings,
     sessions: Sessions,
     queues: Sequence[str] = QUEUES,
     release: str | None = None,
 ) -> AsyncIterator[None]:
-    """Serve task queues, one worker each; tests use this too, so they run what production runs.
+    """Run one worker for each task queue, in production and in tests alike.
 
     Args:
-        client: Connected with `pydantic_data_converter`.
-        settings: Where the outside systems are, and the tuning.
-        sessions: The database.
-        queues: Which queues to serve.
-        release: Name of the release that runs; a digest of its source files by default.
+        client: Client of Temporal with `pydantic_data_converter`.
+        settings: Addresses of the outside systems, and the tuning of the workers.
+        sessions: Sessions of the database.
+        queues: Task queues to serve.
+        release: Name of the running release; a digest of its source files by default.
 
     Yields:
-        While the workers run; on the way out activities get a moment to finish.
+        None, while the workers run; at the end activities get `GRACEFUL_SECONDS` to finish.
     """
     release = release or release_of(PROJECT)
     async with AsyncExitStack() as stack:
@@ -100,17 +98,17 @@ async def running_workers(
             worker = _worker(client, settings, queue, activities[queue], release)
             await stack.enter_async_context(worker)
         if BILLING in queues:
-            retrying = retry_parked_of_other_releases(client, sessions, release)
-            await stack.enter_async_context(_beside(retrying))
+            retry_parked = retry_parked_of_other_releases(client, sessions, release)
+            await stack.enter_async_context(_in_background(retry_parked))
         if AGENTS in queues:
-            await stack.enter_async_context(_beside(build_lost_runs(resources).watch()))
+            await stack.enter_async_context(_in_background(build_lost_runs(resources).watch()))
         yield
 
 
 @asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Let something run beside; it is called off at the end."""
-    task = asyncio.create_task(work)
+async def _in_background(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a coroutine in the background, and cancel it at the end."""
+    task = asyncio.create_task(coroutine)
     try:
         yield
     finally:
@@ -138,11 +136,12 @@ def _worker(
         max_concurrent_activities=tuning.concurrent_activity_count,
         max_concurrent_workflow_tasks=tuning.concurrent_workflow_task_count,
         max_task_queue_activities_per_second=limit,
-        # Reason: after a crash the default keeps work on the dead worker's queue for 10 s.
+        # Reason: after a crash the default keeps tasks in the dead worker's queue for 10 s.
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
-        # Reason: a cancel comes back with a heartbeat, and a model's socket is to close at once.
+        # Reason: a heartbeat's reply brings the cancellation, which must close a model's socket
+        # at once.
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        # Reason: an activity that starts eagerly would slip past the queue's rate limit.
+        # Reason: an activity that starts eagerly would bypass the queue's rate limit.
         disable_eager_activity_execution=True,
     )

@@ -1,4 +1,4 @@
-"""Make the first administrator, or promote somebody to one."""
+"""Makes administrators, and promotes users to administrators."""
 
 from secrets import token_urlsafe
 from typing import Any, NamedTuple, TypeVar
@@ -19,16 +19,16 @@ from domain.accounts import make_api_key
 from domain.errors import ConflictError, InvalidInputError, UnavailableError
 
 PASSWORD_BYTES = 18
-_KNOWN = (
-    "this address has an account, which is no administrator's and may be anybody's: "
-    "--promote makes it one, with a new password and without its old keys"
+_NOT_ADMIN = (
+    "a user who is not an administrator, and may be a stranger, has this address: --promote makes "
+    "that user an administrator, with a new password and without the old API keys"
 )
 
 Value = TypeVar("Value")
 
 
 class NewAdmin(NamedTuple):
-    """What is told once."""
+    """The credentials of a new administrator, which are shown only once."""
 
     email: str
     api_key: str
@@ -43,38 +43,38 @@ async def create_admin(
     *,
     is_promoted: bool = False,
 ) -> NewAdmin:
-    """Make an administrator with an API key of their own.
+    """Make an administrator, or give an administrator one more API key.
 
     Args:
-        settings: Where the database is.
-        email: Who it is.
-        password: What they log in with from now on; None leaves an administrator's as it is, and
-            makes one up for whoever is promoted.
-        is_promoted: Whether an existing user may be made one; it loses its password and keys.
+        settings: Settings of the database.
+        email: E-mail address of the administrator.
+        password: New password; None keeps an administrator's password, and generates one for a
+            user who is promoted.
+        is_promoted: Whether an existing user may be promoted, who loses the password and all keys.
 
     Returns:
-        The key, and the password if one was made up; both are kept nowhere.
+        The API key, and the password if it was generated; neither can be shown again.
 
     Raises:
-        ConflictError: There is such a user, who is no administrator.
-        InvalidInputError: This is no address, no password, or no URL of a database.
+        ConflictError: A user who is not an administrator has this address.
+        InvalidInputError: The address, the password or the database URL is not valid.
         UnavailableError: The database does not answer, or has not been migrated.
     """
-    address = _checked(Email, email, "this is no e-mail address")
+    address = _checked(Email, email, "this is not an e-mail address")
     _checked(Password | None, password, "a password has 8 to 256 characters")
     api_key = make_api_key()
     engine = _engine(settings.database_url)
     try:
         async with make_sessions(engine).begin() as session:
             users = UserRepository(session)
-            known = await users.get_by_email(address)
-            what, made_up = "created", None
-            if known is not None and known.role == ADMIN:
+            existing = await users.get_by_email(address)
+            what, generated = "created", None
+            if existing is not None and existing.role == ADMIN:
                 what = "has one more key"
-            elif known is not None:
+            elif existing is not None:
                 what = "promoted"
-                password = password or (made_up := token_urlsafe(PASSWORD_BYTES))
-                await _promote(session, known, is_promoted=is_promoted)
+                password = password or (generated := token_urlsafe(PASSWORD_BYTES))
+                await _promote(session, existing, is_promoted=is_promoted)
             await ensure_admin(session, address, api_key)
             if password is not None and (row := await users.get_by_email(address)):
                 row.password_hash = await hash_password(password)
@@ -85,12 +85,12 @@ async def create_admin(
         raise UnavailableError(message, "database_not_migrated") from error
     finally:
         await engine.dispose()
-    return NewAdmin(address, api_key, what, made_up)
+    return NewAdmin(address, api_key, what, generated)
 
 
 async def _promote(session: AsyncSession, user: User, *, is_promoted: bool) -> None:
     if not is_promoted:
-        raise ConflictError(_KNOWN)
+        raise ConflictError(_NOT_ADMIN)
     user.role = ADMIN
     await revoke_all_keys(session, user.user_id)
     await session.flush()
@@ -100,14 +100,14 @@ def _engine(database_url: str) -> AsyncEngine:
     try:
         return make_engine(database_url)
     except (ValueError, ArgumentError) as error:
-        # Reason: not the error's own words, which may quote the URL and so its password.
-        complaint = "DATABASE_URL is not postgresql://user:password@host:port/name"
-        raise InvalidInputError(complaint) from error
+        # Reason: the error's own message may quote the URL with its password.
+        message = "DATABASE_URL is not postgresql://user:password@host:port/name"
+        raise InvalidInputError(message) from error
 
 
-def _checked(kind: Any, value: Value, complaint: str) -> Value:
+def _checked(kind: Any, value: Value, message: str) -> Value:
     adapter: TypeAdapter[Value] = TypeAdapter(kind)
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        raise InvalidInputError(complaint) from error
+        raise InvalidInputError(message) from error

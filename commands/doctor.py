@@ -1,4 +1,4 @@
-"""Check every setting and every dependency, and say what is wrong."""
+"""Checks every setting and every dependency, and prints the results."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from agents.registry import all_agents
 from bootstrap.clients import connect_temporal
 from commands.findings import CheckDoubtfulError, CheckFailedError, CheckResult
 from commands.open_runs import check_open_runs
-from commands.paid_checks import check_tool_calls, model_names, prices_of
+from commands.paid_checks import check_tool_calls, make_prices, model_names
 from commands.parked import check_parked_steps
 from commands.stripe.checks import check_endpoint, check_portal
 from commands.targets import Target
@@ -33,8 +33,8 @@ from domain.llm.messages import TokenUsage
 from workflows.search_attributes import NAMES
 
 PROJECT = Path(__file__).resolve().parent.parent
-PATIENCE_SECONDS = 10.0
-PAID_PATIENCE_SECONDS = 180.0
+TIMEOUT_SECONDS = 10.0
+PAID_TIMEOUT_SECONDS = 180.0
 
 
 Check = Callable[[], Awaitable[str]]
@@ -47,25 +47,25 @@ async def examine(
     *,
     is_paid: bool = False,
 ) -> list[CheckResult]:
-    """Ask everything that the product needs.
+    """Run all checks at the same time.
 
     Args:
-        settings: Which were understood already.
-        facts: What `stack.json` says, if a running stack is examined.
-        stack: What the person named with --stack, if anything.
-        is_paid: Whether models may be asked for something that costs.
+        settings: The settings, which are valid already.
+        facts: Content of `stack.json`, if a running stack is checked.
+        stack: Value of the option --stack; None if it was not given.
+        is_paid: Whether to run the check that makes paid model calls.
 
     Returns:
-        One finding a check.
+        One result per check.
     """
-    place = Target.of(stack, facts)
+    target = Target.of(stack, facts)
     checks: dict[str, Check] = {
         "database": lambda: _database(settings),
         "Temporal": lambda: _temporal(settings),
         "Stripe": lambda: _stripe(settings),
         "webhook secret": lambda: check_webhook_secret(settings),
-        "webhook endpoint": lambda: check_endpoint(settings, place),
-        "customer portal": lambda: check_portal(settings, place),
+        "webhook endpoint": lambda: check_endpoint(settings, target),
+        "customer portal": lambda: check_portal(settings, target),
         "parked steps": lambda: check_parked_steps(settings),
         "agent runs": lambda: check_open_runs(settings),
         "Chroma": lambda: _chroma(settings),
@@ -76,50 +76,52 @@ async def examine(
         "mail": lambda: _mail(settings, facts),
         "metrics": lambda: _metrics(settings),
     }
-    asked = [_ask(what, check, PATIENCE_SECONDS) for what, check in checks.items()]
+    running = [_run_check(what, check, TIMEOUT_SECONDS) for what, check in checks.items()]
     if is_paid:
-        patience = PAID_PATIENCE_SECONDS
-        asked.append(_ask("tool calls", lambda: check_tool_calls(settings), patience))
-    return list(await asyncio.gather(*asked))
+        timeout = PAID_TIMEOUT_SECONDS
+        running.append(_run_check("tool calls", lambda: check_tool_calls(settings), timeout))
+    return list(await asyncio.gather(*running))
 
 
 def show(console: Console, findings: list[CheckResult]) -> int:
-    """Print the findings as a table.
+    """Print the results as a table.
 
     Args:
-        console: Where to.
-        findings: What was found.
+        console: Console to print on.
+        findings: The results of the checks.
 
     Returns:
-        0 if all is well, else 1.
+        Exit code: 0 if no check failed, else 1.
     """
-    table = Table("", "what", "found", box=None, header_style="dim")
+    table = Table("", "check", "result", box=None, header_style="dim")
     for finding in findings:
-        mark = "[green]✓[/]" if finding.is_well else "[red]✗[/]"
-        mark = "[yellow]![/]" if finding.is_doubtful else mark
+        mark = "[green]✓[/]" if finding.is_passed else "[red]✗[/]"
+        mark = "[yellow]![/]" if finding.is_warning else mark
         table.add_row(mark, finding.what, escape(finding.detail))
     console.print(table)
-    ill = [finding.what for finding in findings if not finding.is_well]
-    doubts = [finding.what for finding in findings if finding.is_doubtful]
-    if doubts:
-        console.print(f"[yellow]look at: {', '.join(doubts)}[/]")
-    console.print(f"[red]not well: {', '.join(ill)}[/]" if ill else "[green]all is well[/]")
-    return 1 if ill else 0
+    failed = [finding.what for finding in findings if not finding.is_passed]
+    warnings = [finding.what for finding in findings if finding.is_warning]
+    if warnings:
+        console.print(f"[yellow]warnings: {', '.join(warnings)}[/]")
+    console.print(f"[red]failed: {', '.join(failed)}[/]" if failed else "[green]no check failed[/]")
+    return 1 if failed else 0
 
 
-async def _ask(what: str, check: Check, patience_seconds: float) -> CheckResult:
+async def _run_check(what: str, check: Check, timeout_seconds: float) -> CheckResult:
     try:
-        async with asyncio.timeout(patience_seconds):
-            return CheckResult(what, is_well=True, detail=await check())
+        async with asyncio.timeout(timeout_seconds):
+            return CheckResult(what, is_passed=True, detail=await check())
     except CheckDoubtfulError as error:
-        return CheckResult(what, is_well=True, detail=str(error), is_doubtful=True)
+        return CheckResult(what, is_passed=True, detail=str(error), is_warning=True)
     except TimeoutError:
-        return CheckResult(what, is_well=False, detail=f"no answer within {patience_seconds:.0f} s")
+        return CheckResult(
+            what, is_passed=False, detail=f"no answer within {timeout_seconds:.0f} s"
+        )
     except ApplicationError as error:
-        return CheckResult(what, is_well=False, detail=" ".join(error.message.split()))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-        words = str(error).strip().splitlines() or [type(error).__name__]
-        return CheckResult(what, is_well=False, detail=words[0])
+        return CheckResult(what, is_passed=False, detail=" ".join(error.message.split()))
+    except Exception as error:  # noqa: BLE001 - every error is a failed check
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return CheckResult(what, is_passed=False, detail=lines[0])
 
 
 async def _database(settings: Settings) -> str:
@@ -127,15 +129,17 @@ async def _database(settings: Settings) -> str:
     engine = make_engine(settings.database_url)
     try:
         async with engine.connect() as connection:
-            seen = await connection.run_sync(
+            heads = await connection.run_sync(
                 lambda sync: MigrationContext.configure(sync).get_current_heads(),
             )
     finally:
         await engine.dispose()
-    if set(seen) != set(scripts.get_heads()):
-        at = ", ".join(seen) or "nothing"
-        raise CheckFailedError(f"answers, but is at {at}: run `python cli.py migrate`")
-    return f"answers, migrated to {', '.join(seen)}"
+    if set(heads) != set(scripts.get_heads()):
+        at = ", ".join(heads) or "none"
+        raise CheckFailedError(
+            f"answers, but its newest migration is {at}: run `python cli.py migrate`"
+        )
+    return f"answers, migrated to {', '.join(heads)}"
 
 
 async def _temporal(settings: Settings) -> str:
@@ -144,10 +148,10 @@ async def _temporal(settings: Settings) -> str:
         client = await connect_temporal(settings)
     except RuntimeError as error:
         raise CheckFailedError(f"{temporal.address} does not answer") from error
-    known = await client.operator_service.list_search_attributes(
+    registered = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=temporal.namespace),
     )
-    missing = [name for name in NAMES if name not in known.custom_attributes]
+    missing = [name for name in NAMES if name not in registered.custom_attributes]
     if missing:
         names = ", ".join(missing)
         raise CheckFailedError(
@@ -162,24 +166,24 @@ async def _stripe(settings: Settings) -> str:
     async with open_client(key, stripe.api_base) as client:
         await StripeHealth(client).ping()
     mode = "LIVE" if key.startswith(("sk_live_", "rk_live_")) else "test"
-    return f"{stripe.api_base or 'Stripe itself'} takes the key, {mode} mode"
+    return f"{stripe.api_base or 'Stripe'} accepts the key, {mode} mode"
 
 
 async def check_webhook_secret(settings: Settings) -> str:
-    """Hold the webhooks' secret against the one that everybody knows.
+    """Check that the webhook secret is not the sandbox's public one.
 
     Args:
-        settings: What to check.
+        settings: Settings of Stripe.
 
     Returns:
-        What is well.
+        The finding as a line.
 
     Raises:
-        CheckFailedError: Stripe itself is to sign with the sandbox's secret.
+        CheckFailedError: The settings use the sandbox's secret with Stripe itself.
     """
     stripe = settings.stripe
-    if stripe.has_known_secret and stripe.is_stripe_itself:
-        raise CheckFailedError("STRIPE__WEBHOOK_SECRET is the sandbox's, which everybody knows")
+    if stripe.has_known_secret and stripe.is_real_stripe:
+        raise CheckFailedError("STRIPE__WEBHOOK_SECRET is the sandbox's secret, which is public")
     return "set"
 
 
@@ -198,52 +202,53 @@ async def _models(settings: Settings) -> str:
         await health.ping()
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        raise CheckFailedError(f"{health.url} answers {status}: look at LLM__BASE_URL") from error
+        raise CheckFailedError(f"{health.url} answers {status}: check LLM__BASE_URL") from error
     except httpx.HTTPError as error:
         raise CheckFailedError(f"{health.url} does not answer") from error
     return f"{health.url} answers; provider {llm.provider}, model {llm.model}"
 
 
 async def _prices(settings: Settings) -> str:
-    prices, names = prices_of(settings.llm), model_names(settings.llm)
+    prices, names = make_prices(settings.llm), model_names(settings.llm)
     await prices.load()
     unknown = [name for name in names if not prices.cost(name, TokenUsage()).is_priced]
     if unknown:
         raise CheckDoubtfulError(
-            f"nobody knows what {', '.join(unknown)} costs: it counts as nothing, and a budget in "
-            "cents refuses it; set LLM__PROMPT_CENTS_PER_MILLION and "
+            f"no price is known for {', '.join(unknown)}: calls count as 0 cents, and a budget in "
+            "cents refuses the model; set LLM__PROMPT_CENTS_PER_MILLION and "
             "LLM__COMPLETION_CENTS_PER_MILLION"
         )
     return f"known for {', '.join(names)}"
 
 
 async def _embeddings(settings: Settings) -> str:
-    given = settings.embeddings
-    key = given.api_key.get_secret_value()
-    async with open_embedder(given.base_url, key, given.model) as embedder:
+    embeddings = settings.embeddings
+    key = embeddings.api_key.get_secret_value()
+    async with open_embedder(embeddings.base_url, key, embeddings.model) as embedder:
         try:
             vectors = await embedder.embed(["doctor"])
         except UnavailableError as error:
-            where = f"{given.base_url}: " if given.base_url else ""
-            raise CheckFailedError(f"{where}{error.message}") from error
-    where = given.base_url or "in the worker"
-    return f"{embedder.model} {where}, {len(vectors[0])} numbers a text"
+            prefix = f"{embeddings.base_url}: " if embeddings.base_url else ""
+            raise CheckFailedError(f"{prefix}{error.message}") from error
+    server = embeddings.base_url or "in the worker"
+    return f"{embedder.model} {server}, {len(vectors[0])} dimensions"
 
 
 async def _agents() -> str:
     agents = all_agents().values()
     if not agents:
-        raise CheckFailedError("there is no agent's spec in agents/specs")
+        raise CheckFailedError("there is no agent spec in agents/specs")
     return ", ".join(f"{agent.name} with prompt {agent.prompt_version}" for agent in agents)
 
 
 async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:
-    # Reason: stack.json has the address where mails are read; the API knows where they are sent.
+    # Reason: stack.json has the address to read mails at; only the API knows the SMTP address.
     if facts is not None and str(facts["mail"]).startswith("http"):
         async with httpx.AsyncClient(base_url=facts["api"]) as api:
             checks = (await api.get("/health/ready")).json()["checks"]
         if checks["mail"]["status"] != "ok":
-            raise CheckFailedError(f"the API cannot reach it: {checks['mail']['detail']}")
+            detail = checks["mail"]["detail"]
+            raise CheckFailedError(f"the API cannot reach the mail server: {detail}")
         return f"{facts['mail']}, reached by the API"
     mail = settings.mail
     address = f"{mail.smtp_host}:{mail.smtp_port}"
@@ -257,9 +262,7 @@ async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:
 async def _metrics(settings: Settings) -> str:
     folder = settings.prometheus_multiproc_dir
     if folder is None:
-        return "every process counts for itself"
+        return "each process has its own metrics"
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise CheckFailedError(
-            f"PROMETHEUS_MULTIPROC_DIR {folder} is no folder that can be written"
-        )
-    return f"counted together in {folder}"
+        raise CheckFailedError(f"PROMETHEUS_MULTIPROC_DIR {folder} is not a writable folder")
+    return f"the metrics of all processes are in {folder}"

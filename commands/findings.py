@@ -1,27 +1,27 @@
-"""What the doctor's checks find."""
+"""Results and errors of the checks of `doctor`."""
 
 from typing import NamedTuple
 
 
 class CheckResult(NamedTuple):
-    """What one check found.
+    """The result of one check.
 
     Args:
-        what: What was looked at.
-        is_well: Whether it works.
-        detail: What was found, in a line.
-        is_doubtful: It works, and yet somebody should look at it.
+        what: Name of the check.
+        is_well: Whether the check passed.
+        detail: The finding, in one line.
+        is_doubtful: Whether the check passed with a warning.
     """
 
     what: str
-    is_well: bool
+    is_passed: bool
     detail: str
-    is_doubtful: bool = False
+    is_warning: bool = False
 
 
 class CheckFailedError(Exception):
-    """Something answers, but not as it should."""
+    """A check failed; the message is the finding."""
 
 
 class CheckDoubtfulError(Exception):
-    """All of it works, but not as most people want it."""
+    """A check passed with a warning; the message is the finding."""

@@ -1,4 +1,4 @@
-"""Bring database and namespace to what today's code needs; safe to run again and again."""
+"""Migrates the database and prepares Temporal's namespace; safe to repeat."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ ADMIN_EMAIL = "admin@perdure.example"
 
 
 def migrate_database(database_url: str) -> None:
-    """Run all migrations that this database has not seen.
+    """Run all migrations that this database does not have yet.
 
     Args:
         database_url: `postgresql://user:password@host:port/name`.
@@ -28,11 +28,11 @@ def migrate_database(database_url: str) -> None:
 
 
 async def prepare(settings: Settings, admin_api_key: str | None) -> None:
-    """Register the search attributes, and see to the first administrator.
+    """Register the search attributes, and make the first administrator.
 
     Args:
-        settings: Where database and Temporal are.
-        admin_api_key: The administrator's key; None makes no administrator.
+        settings: Settings of the database and of Temporal.
+        admin_api_key: The administrator's API key; None makes no administrator.
 
     Raises:
         RuntimeError: Temporal cannot be reached.

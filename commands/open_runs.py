@@ -1,4 +1,4 @@
-"""Compare open runs of agents with Temporal, for the doctor."""
+"""Compares open agent runs with their workflows in Temporal, for `doctor`."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,21 @@ from database.agents.models import AgentRun
 from database.session import make_engine, make_sessions
 from services.agents.lost_runs import WorkflowState, state_of
 
-# Reason: the doctor answers within seconds; a worker compares all of them.
-MOST_RUNS = 200
+# Reason: `doctor` has to answer within seconds; a worker compares all open runs.
+MAX_RUNS = 200
 
 
 async def check_open_runs(settings: Settings) -> str:
-    """Look whether each open run still has a workflow.
+    """Check that each open agent run has a running workflow.
 
     Args:
-        settings: Where the database and Temporal are.
+        settings: Settings of the database and of Temporal.
 
     Returns:
-        How many are open.
+        The number of open runs, as a line.
 
     Raises:
-        CheckDoubtfulError: Some have none, or one that has ended.
+        CheckDoubtfulError: The workflow of an open run is missing or has ended.
         RuntimeError: Temporal cannot be reached.
     """
     engine = make_engine(settings.database_url)
@@ -34,21 +34,23 @@ async def check_open_runs(settings: Settings) -> str:
     finally:
         await engine.dispose()
     if not runs:
-        return "none is open"
+        return "no run is open"
     client = await connect_temporal(settings)
     ended, missing = [], []
-    for run in runs[:MOST_RUNS]:
+    for run in runs[:MAX_RUNS]:
         state = await state_of(client, run.workflow_id)
         ended += [run] if state is WorkflowState.ENDED else []
         missing += [run] if state is WorkflowState.MISSING else []
-    told = [
-        *_told(ended, "have a workflow that has ended: a worker that serves `agents` closes them"),
-        *_told(missing, "have no workflow at this address and namespace: cancel them"),
+    problems = [
+        *_problem(
+            ended, "have a workflow that has ended: a worker of the task queue `agents` closes them"
+        ),
+        *_problem(missing, "have no workflow at this address and namespace: cancel them"),
     ]
-    if not told:
+    if not problems:
         return f"{len(runs)} open, each with its workflow"
-    raise CheckDoubtfulError("; ".join(told))
+    raise CheckDoubtfulError("; ".join(problems))
 
 
-def _told(runs: Sequence[AgentRun], what: str) -> list[str]:
-    return [f"{len(runs)} {what} (such as {runs[0].agent_run_id})"] if runs else []
+def _problem(runs: Sequence[AgentRun], text: str) -> list[str]:
+    return [f"{len(runs)} {text} (such as {runs[0].agent_run_id})"] if runs else []

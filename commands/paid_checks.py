@@ -1,4 +1,4 @@
-"""Checks that cost something: one streamed tool call of each model."""
+"""Checks the models with one streamed tool call each, which costs money."""
 
 from adapters.llm.gateway import Models, open_models
 from adapters.llm.pricing import Prices
@@ -15,7 +15,7 @@ from domain.llm.messages import (
     ToolDefinition,
 )
 
-# Room for models that reason before they call.
+# Reason: models that reason use tokens before they call a tool.
 MAX_TOKENS = 2_000
 _TOOL = ToolDefinition(
     name="report_status",
@@ -32,19 +32,22 @@ _QUESTION = ChatMessage(
 )
 _FLAGS = "vLLM needs --enable-auto-tool-choice and --tool-call-parser"
 _ADVICE = {
-    "model_without_tools": f"it takes no tools: {_FLAGS}",
-    "model_not_found": "the provider does not know it: look at LLM__MODEL and its like",
-    "model_credentials": "the provider refuses the key or the account: look at LLM__API_KEY",
-    "model_rate_limited": "the provider asks us to slow down: try again later",
-    "model_unavailable": "the provider cannot be reached, breaks off or is silent for too long",
-    "model_stream_incomplete": "its stream breaks off, or ends without a finish reason",
-    "model_limit_refused": "it takes neither max_tokens nor max_completion_tokens",
-    "model_answer_unreadable": "its answer has a shape that we cannot read",
+    "model_without_tools": f"the model does not accept tools: {_FLAGS}",
+    "model_not_found": (
+        "the provider does not know this model: check LLM__MODEL, LLM__SMALL_MODEL and "
+        "LLM__FALLBACK_MODEL"
+    ),
+    "model_credentials": "the provider refuses the key or the account: check LLM__API_KEY",
+    "model_rate_limited": "the provider limits the rate of calls: try again later",
+    "model_unavailable": "the provider cannot be reached, breaks off or does not answer in time",
+    "model_stream_incomplete": "the model's stream breaks off, or ends without a finish reason",
+    "model_limit_refused": "the model accepts neither max_tokens nor max_completion_tokens",
+    "model_answer_unreadable": "the model's answer has an unknown format",
 }
 
 
-def prices_of(llm: LLMSettings) -> Prices:
-    """Return the prices that the settings ask for."""
+def make_prices(llm: LLMSettings) -> Prices:
+    """Return the provider's price table, with the prices from the settings."""
     return Prices(
         llm.provider,
         llm.prompt_cents_per_million,
@@ -55,57 +58,58 @@ def prices_of(llm: LLMSettings) -> Prices:
 
 
 def model_names(llm: LLMSettings) -> list[str]:
-    """Return the models that the settings name, each once."""
-    given = (llm.model, llm.small_model, llm.fallback_model)
-    return list(dict.fromkeys(name for name in given if name))
+    """Return the names of the models in the settings, without duplicates."""
+    configured = (llm.model, llm.small_model, llm.fallback_model)
+    return list(dict.fromkeys(name for name in configured if name))
 
 
 async def check_tool_calls(settings: Settings) -> str:
     """Ask each model for one streamed tool call.
 
     Args:
-        settings: Who is asked.
+        settings: Settings with the provider and the models.
 
     Returns:
-        What is well.
+        The result as a line.
 
     Raises:
-        CheckFailedError: A model cannot be used by agents, and why.
-        CheckDoubtfulError: One can, but what it costs has to be guessed.
+        CheckFailedError: Agents cannot use one of the models.
+        CheckDoubtfulError: A model reports no usage, so that its cost is estimated.
     """
     llm = settings.llm
-    secret, prices = llm.api_key.get_secret_value(), prices_of(llm)
+    secret, prices = llm.api_key.get_secret_value(), make_prices(llm)
     names = model_names(llm)
     async with open_models(
         llm.provider, llm.base_url, secret, llm.timeout_seconds, prices
     ) as models:
-        unknown = [name for name in names if not await _calls_and_counts(models, name)]
-    if unknown:
+        without_usage = [name for name in names if not await _reports_usage(models, name)]
+    if without_usage:
         raise CheckDoubtfulError(
-            f"{', '.join(unknown)}: no usage is reported, so costs are estimated",
+            f"{', '.join(without_usage)}: no usage is reported, so costs are estimated",
         )
     return f"streamed by {', '.join(names)}"
 
 
-async def _calls_and_counts(models: Models, name: str) -> bool:
-    """Tell whether a model that calls its tool reports what that took."""
+async def _reports_usage(models: Models, name: str) -> bool:
+    """Return whether a model reports its usage; raise if it does not call the tool."""
     request = ModelRequest(model=name, messages=(_QUESTION,), tools=(_TOOL,), max_tokens=MAX_TOKENS)
     progress = Progress()
     try:
         reply = await models.ask(request, lambda _: None, progress)
     except ApplicationError as error:
         status = error.details.get("provider_status")
-        said = f" (status {status})" if status else ""
+        suffix = f" (status {status})" if status else ""
         advice = _ADVICE.get(error.error_code, error.message)
-        raise CheckFailedError(f"{name}: {advice}{said}") from error
+        raise CheckFailedError(f"{name}: {advice}{suffix}") from error
     if not any(call.tool == _TOOL.name for call in reply.tool_calls):
-        raise CheckFailedError(f"{name}: {_instead(reply)}")
+        raise CheckFailedError(f"{name}: {_missing_call(reply)}")
     return progress.is_final
 
 
-def _instead(reply: ModelReply) -> str:
+def _missing_call(reply: ModelReply) -> str:
     if reply.has_call_as_text:
-        return f"its tool call comes as text: {_FLAGS}"
+        return f"the model's tool call comes as text: {_FLAGS}"
     if reply.finish_reason is FinishReason.LENGTH:
-        return f"it wrote {MAX_TOKENS:,} tokens and called no tool"
-    return f"it called no tool (finish reason {reply.finish_reason}): agents need one that does"
+        return f"the model wrote {MAX_TOKENS:,} tokens and called no tool"
+    reason = reply.finish_reason
+    return f"the model called no tool (finish reason {reason}): agents need tool calls"

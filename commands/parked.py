@@ -1,4 +1,4 @@
-"""Count the parked steps, for the doctor."""
+"""Counts the parked steps, for `doctor`."""
 
 from commands.findings import CheckDoubtfulError
 from config import Settings
@@ -6,7 +6,7 @@ from database.parked_steps import count_parked
 from database.session import make_engine, make_sessions
 from domain.parked_steps import ParkableResource
 
-PAGE = "docs/parked-steps.md"
+PAGE = "docs/operations.md"
 _PLURALS = {
     ParkableResource.SUBSCRIPTION: "subscriptions",
     ParkableResource.PAYMENT_RETRY: "payment retries",
@@ -15,16 +15,16 @@ _PLURALS = {
 
 
 async def check_parked_steps(settings: Settings) -> str:
-    """Count the steps that wait for a person.
+    """Check that no step is parked.
 
     Args:
-        settings: Where the database is.
+        settings: Settings of the database.
 
     Returns:
-        That there are none.
+        "none".
 
     Raises:
-        CheckDoubtfulError: There are some.
+        CheckDoubtfulError: There are parked steps.
     """
     engine = make_engine(settings.database_url)
     try:
@@ -35,6 +35,6 @@ async def check_parked_steps(settings: Settings) -> str:
     parked = [each for each in counts if each.oldest_since is not None]
     if not parked:
         return "none"
-    named = ", ".join(f"{each.step_count} of {_PLURALS[each.resource]}" for each in parked)
+    summary = ", ".join(f"{each.step_count} of {_PLURALS[each.resource]}" for each in parked)
     oldest = min(each.oldest_since for each in parked if each.oldest_since is not None)
-    raise CheckDoubtfulError(f"{named}, the oldest since {oldest:%Y-%m-%d %H:%M} UTC: see {PAGE}")
+    raise CheckDoubtfulError(f"{summary}, the oldest since {oldest:%Y-%m-%d %H:%M} UTC: see {PAGE}")

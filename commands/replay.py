@@ -1,4 +1,4 @@
-"""Replay: would today's code have taken every step that a history recorded?"""
+"""Replays a recorded workflow history with the current workflow code."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from temporalio.worker import Replayer
 
 from adapters.temporal.client import connect
 from bootstrap.workers import workflow_runner
-from commands.replay_report import culprit_type, say_difference
+from commands.replay_report import describe_difference, differing_activity_type
 from commands.targets import TargetError, find_temporal
 from config import TemporalSettings
 from domain.errors import InvalidInputError, NotFoundError
@@ -27,17 +27,17 @@ from workflows.registry import WORKFLOWS
 
 RECORDER = "recorder"
 _STARTED = "workflowExecutionStartedEventAttributes"
-# Reason: the result is ours to tell; the SDK would print it first, in Rust.
+# Reason: the command prints the result itself; the SDK's Rust core would log it first.
 _QUIET = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
 
 
 class ReplayResult(NamedTuple):
-    """What a replay found.
+    """The result of a replay.
 
     Args:
-        workflow_type: Whose history it is.
-        event_count: How long it is.
-        difference: The first step that today's code would not take; None if there is none.
+        workflow_type: Workflow type of the history.
+        event_count: Number of events in the history.
+        difference: The first step that the current code does not take; None if it takes all.
     """
 
     workflow_type: str
@@ -48,24 +48,24 @@ class ReplayResult(NamedTuple):
 async def replay_command(
     target: str,
     stack: Path | None,
-    kept: Path | None,
+    record_path: Path | None,
     environ: Mapping[str, str],
 ) -> int:
-    """Replay a workflow or a file, and print the result.
+    """Replay a workflow's history or a history file, and print the result.
 
     Args:
-        target: A workflow id, or a file's path.
-        stack: `stack.json` of a running stack, or its folder; None looks where settings say.
-        kept: Where to keep the history; None keeps nothing.
+        target: A workflow id, or the path of a history file.
+        stack: `stack.json` of a running stack, or its folder; None takes the settings.
+        record_path: File to save the history to; None saves nothing.
         environ: The settings as environment variables.
 
     Returns:
-        0 if it replays, 1 if it differs, 2 if there is no such history.
+        Exit code: 0 if the history replays, 1 if it differs, 2 if there is no such history.
     """
     console = Console(soft_wrap=True)
-    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the result is ours to tell
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the result is printed below
     try:
-        history = await _find(target, stack, environ)
+        history = await _load_history(target, stack, environ)
         result = await replay(history)
     except (NotFoundError, InvalidInputError) as error:
         console.print(f"[red]{escape(error.message)}[/]")
@@ -73,63 +73,69 @@ async def replay_command(
     except RuntimeError as error:
         console.print(f"[red]Temporal cannot be reached: {escape(str(error))}[/]")
         return 2
-    about = f"{result.workflow_type}, {result.event_count} events"
+    label = f"{result.workflow_type}, {result.event_count} events"
     if result.difference is not None:
         console.print(
-            f"[red]{about}: today's code would go another way:\n{escape(result.difference)}[/]"
+            f"[red]{label}: the current code differs from the history:\n"
+            f"{escape(result.difference)}[/]"
         )
         return 1
-    if kept is not None:
-        record(history, kept)
-        console.print(f"kept as {kept.name}")
-    console.print(f"[green]{about}: today's code takes every step of it[/]")
+    if record_path is not None:
+        record(history, record_path)
+        console.print(f"saved as {record_path.name}")
+    console.print(f"[green]{label}: the current code replays all of them[/]")
     return 0
 
 
-async def _find(target: str, stack: Path | None, environ: Mapping[str, str]) -> WorkflowHistory:
+async def _load_history(
+    target: str,
+    stack: Path | None,
+    environ: Mapping[str, str],
+) -> WorkflowHistory:
     path = Path(target)
     if path.suffix == ".json" or path.is_file():  # noqa: ASYNC240 - once, at the start
         return read_history(path)
     try:
         temporal = find_temporal(stack, environ)
     except TargetError as error:
-        because = "; ".join(map(str, error.args))
+        reason = "; ".join(map(str, error.args))
         raise NotFoundError(
-            f"cannot look for {target}: {because}. A file's name would end in .json",
+            f"cannot look for the workflow {target}: {reason}. The name of a history file must "
+            "end in .json",
         ) from error
     return await fetch_history(temporal, target)
 
 
 def read_history(path: Path) -> WorkflowHistory:
-    """Read a history as `temporal workflow show --output json` and our API write it.
+    """Read a history from a JSON file of `temporal workflow show --output json` or of the API.
 
     Args:
-        path: The file.
+        path: The history file.
 
     Returns:
-        The history, with its name for an id.
+        The history; its workflow id is the file's name without the extension.
 
     Raises:
         NotFoundError: There is no such file.
-        InvalidInputError: It holds no history.
+        InvalidInputError: The file does not hold a workflow history.
     """
     try:
         return WorkflowHistory.from_json(path.stem, path.read_text())
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no file {path}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError(f"{path} holds no workflow history: {error}") from error
+        raise InvalidInputError(f"{path} does not hold a workflow history: {error}") from error
 
 
 async def fetch_history(temporal: TemporalSettings, workflow_id: str) -> WorkflowHistory:
     """Fetch the history of a workflow's newest run.
 
     Args:
-        temporal: Where Temporal is, and how to log in.
-        workflow_id: Which one.
+        temporal: Address, namespace and credentials of Temporal.
+        workflow_id: Workflow whose history to fetch.
 
     Returns:
-        The history up to now; the workflow may still be running.
+        The history so far; the workflow may still be running.
 
     Raises:
         NotFoundError: There is no such workflow.
@@ -152,33 +158,38 @@ async def fetch_history(temporal: TemporalSettings, workflow_id: str) -> Workflo
 
 
 async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLOWS) -> ReplayResult:
-    """Replay a history in the sandbox.
+    """Replay a history in Temporal's workflow sandbox.
 
     Args:
-        history: What was recorded.
-        workflows: The code to try; today's registry unless a test plants another.
+        history: The recorded history.
+        workflows: Workflow classes to replay with; tests pass changed ones.
 
     Returns:
-        The result.
+        The result, with the first difference.
 
     Raises:
-        InvalidInputError: No workflow of ours has this history's type.
+        InvalidInputError: None of the workflow classes has the history's workflow type.
     """
     document = history.to_json_dict()
     workflow_type = _workflow_type(document)
     known = {_name(workflow) for workflow in workflows}
     if workflow_type not in known:
         names = ", ".join(sorted(known))
-        raise InvalidInputError(f"{workflow_type} is no workflow of ours; there are {names}")
-    failure = await _failure(history, workflows)
+        raise InvalidInputError(
+            f"{workflow_type} is not a workflow of this project; there are {names}"
+        )
+    failure = await _replay_failure(history, workflows)
     difference = None
     if failure is not None:
-        at = await _find_culprit(history, workflows, failure)
-        difference = say_difference(history, failure, at)
+        event_id = await _find_differing_event(history, workflows, failure)
+        difference = describe_difference(history, failure, event_id)
     return ReplayResult(workflow_type, len(document["events"]), difference)
 
 
-async def _failure(history: WorkflowHistory, workflows: tuple[type, ...]) -> Exception | None:
+async def _replay_failure(
+    history: WorkflowHistory,
+    workflows: tuple[type, ...],
+) -> Exception | None:
     replayer = Replayer(
         workflows=workflows,
         workflow_runner=workflow_runner(is_sandboxed=True),
@@ -189,25 +200,26 @@ async def _failure(history: WorkflowHistory, workflows: tuple[type, ...]) -> Exc
     return result.replay_failure
 
 
-async def _find_culprit(
+async def _find_differing_event(
     history: WorkflowHistory,
     workflows: tuple[type, ...],
     failure: Exception,
 ) -> int | None:
-    """Return the number of the event that differs, where the failure names only its type."""
-    recorded = culprit_type(failure)
+    """Return the id of the event that differs, if the failure names only its activity type."""
+    recorded = differing_activity_type(failure)
     for index, event in enumerate(history.events):
         name = event.activity_task_scheduled_event_attributes.activity_type.name
         if recorded is None or name != recorded:
             continue
-        # Reason: the same type may stand at many places; the first short history that fails has it.
-        shorter = WorkflowHistory(history.workflow_id, _until_next_task(history, index))
-        if await _failure(shorter, workflows) is not None:
+        # Reason: several events may have this type; the first prefix of the history that does not
+        # replay ends with the differing one.
+        prefix = WorkflowHistory(history.workflow_id, _events_before_next_task(history, index))
+        if await _replay_failure(prefix, workflows) is not None:
             return int(event.event_id)
     return None
 
 
-def _until_next_task(history: WorkflowHistory, index: int) -> Sequence[HistoryEvent]:
+def _events_before_next_task(history: WorkflowHistory, index: int) -> Sequence[HistoryEvent]:
     for later, event in enumerate(history.events[index:], start=index):
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
             return history.events[:later]
@@ -215,28 +227,28 @@ def _until_next_task(history: WorkflowHistory, index: int) -> Sequence[HistoryEv
 
 
 def record(history: WorkflowHistory, path: Path) -> None:
-    """Keep a history as a test, without the names of the machine that it ran on.
+    """Save a history as a test case, without stack traces and worker identities.
 
     Args:
-        history: What to keep.
-        path: Where to.
+        history: The history to save.
+        path: File to write.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    document = _without_machine(history.to_json_dict())
+    document = _anonymized(history.to_json_dict())
     path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
-def _without_machine(value: Any) -> Any:
+def _anonymized(value: Any) -> Any:
     if isinstance(value, list):
-        return [_without_machine(entry) for entry in value]
+        return [_anonymized(entry) for entry in value]
     if not isinstance(value, dict):
         return value
-    kept = {name: _without_machine(entry) for name, entry in value.items() if name != "stackTrace"}
-    if "identity" in kept:
-        kept["identity"] = RECORDER
-    if kept.get("kind") == "TASK_QUEUE_KIND_STICKY":
-        kept["name"] = RECORDER
-    return kept
+    fields = {name: _anonymized(entry) for name, entry in value.items() if name != "stackTrace"}
+    if "identity" in fields:
+        fields["identity"] = RECORDER
+    if fields.get("kind") == "TASK_QUEUE_KIND_STICKY":
+        fields["name"] = RECORDER
+    return fields
 
 
 @cache
@@ -248,7 +260,9 @@ def _workflow_type(document: dict[str, Any]) -> str:
     try:
         name: str = document["events"][0][_STARTED]["workflowType"]["name"]
     except (IndexError, KeyError) as error:
-        raise InvalidInputError("this history does not begin with a start") from error
+        raise InvalidInputError(
+            "the first event of this history is not the start of a workflow"
+        ) from error
     return name
 
 

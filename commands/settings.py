@@ -1,4 +1,4 @@
-"""Reads the settings of a command: from the environment, or from a running stack."""
+"""Reads a command's settings from the environment or from a running stack."""
 
 import os
 from pathlib import Path
@@ -19,17 +19,17 @@ StackOption = Annotated[
 
 
 def read_environ() -> dict[str, str]:
-    """Return the environment, with `.env` beneath it."""
+    """Return the environment variables, with those of `.env` that the environment does not set."""
     dotenv = {name: value for name, value in dotenv_values(PROJECT / ".env").items() if value}
     return {**dotenv, **os.environ}
 
 
 def stack_facts(stack: Path | None) -> dict[str, Any] | None:
-    """Return what the `stack.json` says that the settings come from; None if from none."""
+    """Return the content of the `stack.json` to use; None if the environment has the settings."""
     from commands.targets import find_stack, read_stack  # noqa: PLC0415
 
-    place = find_stack(stack, read_environ())
-    return read_stack(place) if place else None
+    path = find_stack(stack, read_environ())
+    return read_stack(path) if path else None
 
 
 def read_settings(
@@ -38,25 +38,25 @@ def read_settings(
     *,
     is_serving: bool = False,
 ) -> "Settings":
-    """Return the settings of the environment, or of a running stack if there are none."""
+    """Return the settings from the environment, or from a running stack; exit if they are wrong."""
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from commands.targets import TargetError, find_stack, lines_of, settings_of_stack  # noqa: PLC0415
+    from commands.targets import TargetError, error_lines, find_stack, stack_settings  # noqa: PLC0415
     from config import ServingSettings, Settings  # noqa: PLC0415
 
     environ = read_environ()
-    kind = ServingSettings if is_serving else Settings
+    settings_class = ServingSettings if is_serving else Settings
     try:
-        place = find_stack(stack, environ)
-        return kind(**settings_of_stack(place, environ)) if place else kind()
+        path = find_stack(stack, environ)
+        return settings_class(**stack_settings(path, environ)) if path else settings_class()
     except TargetError as error:
         refuse(list(map(str, error.args)), exit_code)
     except ValidationError as error:
-        refuse(lines_of(error, Settings), exit_code)
+        refuse(error_lines(error, Settings), exit_code)
 
 
 def refuse(lines: list[str], exit_code: int = 2) -> NoReturn:
-    """Print errors, one a line, and leave."""
+    """Print the errors, one per line, and exit."""
     for line in lines:
         typer.echo(f"error: {line}", err=True)
     raise typer.Exit(exit_code)

@@ -1,4 +1,4 @@
-"""Where a command finds the system: in the settings, or in the `stack.json` of a running stack."""
+"""Finds the system that a command works on: by settings, or by a running stack's `stack.json`."""
 
 import json
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 from config import TemporalSettings
 
 DEFAULT_STACK = Path(".perdure", "stack.json")
-# With one of these in the environment the settings speak for themselves.
-_SIGNS = ("DATABASE_URL", "TEMPORAL__ADDRESS")
+# If one of these variables is set, the settings are used, and no stack is looked for.
+_CONFIGURED_BY = ("DATABASE_URL", "TEMPORAL__ADDRESS")
 _TEMPORAL = "TEMPORAL__"
-# What every `stack.json` says, beside the process ids.
+# The keys of every `stack.json`, besides `pids` and `ready`.
 _FACTS = (
     "api",
     "temporal",
@@ -30,12 +30,12 @@ _FACTS = (
 
 
 class Target(NamedTuple):
-    """Where a command is called for.
+    """The stack that a command works on, if any.
 
     Args:
-        stack: What the person named with --stack, if anything.
-        is_stripe_own: Whether Stripe is the stack's own stand-in, which was started with the
-            API's address and sends its events there by itself.
+        stack: Value of the option --stack; None if it was not given.
+        is_stripe_own: Whether Stripe is the stack's own sandbox, which was started with the
+            API's address and sends its webhooks there without an endpoint.
     """
 
     stack: Path | None = None
@@ -43,27 +43,27 @@ class Target(NamedTuple):
 
     @classmethod
     def of(cls, stack: Path | None, facts: Mapping[str, Any] | None) -> "Target":
-        """Return the place of a stack, by what its `stack.json` says."""
+        """Return the target for a stack and the content of its `stack.json`."""
         return cls(stack, facts is not None and "stripe" in facts.get("pids", {}))
 
 
 class TargetError(Exception):
-    """The system cannot be found; every argument is a line that says why."""
+    """The system cannot be found; every argument is a line with a reason."""
 
 
 def find_stack(stack: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Decide where to look.
+    """Return the path of the `stack.json` to read the settings from.
 
     Args:
-        stack: What the person named, if anything.
+        stack: Value of the option --stack; None if it was not given.
         environ: The settings as environment variables.
 
     Returns:
-        A `stack.json`; None if the settings say it all.
+        Path of a `stack.json`; None if the environment has the settings.
     """
     if stack is not None:
         return stack / "stack.json" if stack.is_dir() else stack
-    is_configured = any(environ.get(name) for name in _SIGNS)
+    is_configured = any(environ.get(name) for name in _CONFIGURED_BY)
     return None if is_configured else DEFAULT_STACK
 
 
@@ -71,19 +71,19 @@ def read_stack(path: Path) -> dict[str, Any]:
     """Read the addresses of a running stack.
 
     Args:
-        path: Its `stack.json`.
+        path: Path of the stack's `stack.json`.
 
     Returns:
-        What the file says; every address, key and process id is there.
+        The file's content, with every address, key and process id.
 
     Raises:
-        TargetError: No stack runs there, or the file does not say all of it.
+        TargetError: The file is missing, incomplete or unreadable, or the stack is not ready.
     """
     try:
         facts = json.loads(path.read_text())
     except FileNotFoundError as error:
-        hint = "start one with `make up`, name another with --stack, or set DATABASE_URL and others"
-        raise TargetError(f"no stack runs here: {path} is missing ({hint})") from error
+        advice = "start one with `make up`, pass another with --stack, or set DATABASE_URL etc."
+        raise TargetError(f"no stack runs here: {path} is missing ({advice})") from error
     except (OSError, ValueError) as error:
         raise TargetError(f"{path} cannot be read: {error}") from error
     if not isinstance(facts, dict) or not facts.get("ready"):
@@ -98,46 +98,46 @@ def read_stack(path: Path) -> dict[str, Any]:
 
 
 def find_temporal(stack: Path | None, environ: Mapping[str, str]) -> TemporalSettings:
-    """Decide which Temporal to ask, without any other setting.
+    """Return the settings of Temporal; no other setting is needed.
 
     Args:
-        stack: What the person named, if anything.
+        stack: Value of the option --stack; None if it was not given.
         environ: The settings as environment variables, with TLS and API key for Temporal Cloud.
 
     Returns:
-        Where it is, and how to log in.
+        Address, namespace and credentials of Temporal.
 
     Raises:
-        TargetError: No stack runs there, or a setting is wrong.
+        TargetError: The stack's `stack.json` cannot be used, or a setting is wrong.
     """
-    given = {
+    values = {
         name.upper().removeprefix(_TEMPORAL).lower(): value
         for name, value in environ.items()
         if name.upper().startswith(_TEMPORAL) and value
     }
-    place = find_stack(stack, environ)
-    if place is not None:
-        facts = read_stack(place)
-        given |= {"address": facts["temporal"], "namespace": facts["namespace"]}
+    path = find_stack(stack, environ)
+    if path is not None:
+        facts = read_stack(path)
+        values |= {"address": facts["temporal"], "namespace": facts["namespace"]}
     try:
-        return TemporalSettings.model_validate(given)
+        return TemporalSettings.model_validate(values)
     except ValidationError as error:
-        lines = lines_of(error, TemporalSettings)
+        lines = error_lines(error, TemporalSettings)
         raise TargetError(*[f"{_TEMPORAL}{line}" for line in lines]) from error
 
 
-def settings_of_stack(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Say what the stack has set for its own processes, as arguments of `Settings`.
+def stack_settings(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of a stack's own processes, as arguments of `Settings`.
 
     Args:
-        path: Its `stack.json`; the data folder's secrets lie beside it.
-        environ: What a person set; the stack passes it on.
+        path: Path of the stack's `stack.json`; `secrets.json` is in the same folder.
+        environ: Environment variables; the stack passes them on to its processes.
 
     Returns:
-        Keyword arguments; whatever is not among them comes from the environment.
+        Keyword arguments; `Settings` reads all other values from the environment.
 
     Raises:
-        TargetError: No stack runs there.
+        TargetError: The stack's `stack.json` or `secrets.json` cannot be used.
     """
     facts = read_stack(path)
     try:
@@ -150,9 +150,9 @@ def settings_of_stack(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         "namespace": facts["namespace"],
         "ui_url": facts["temporal_ui"],
     }
-    # Reason: as the SDKs take it; an outside address is given whole.
-    is_rooted = "llm" in facts["pids"] and environ.get("LLM__PROVIDER") != "anthropic"
-    llm = {"base_url": f"{facts['llm']}/v1" if is_rooted else facts["llm"]}
+    # Reason: OpenAI's SDK needs /v1 after the sandbox's address; an outside address has it already.
+    needs_version = "llm" in facts["pids"] and environ.get("LLM__PROVIDER") != "anthropic"
+    llm = {"base_url": f"{facts['llm']}/v1" if needs_version else facts["llm"]}
     return {
         "database_url": facts["database_url"],
         "auth": {"jwt_secret": environ.get("AUTH__JWT_SECRET") or jwt_secret},
@@ -164,29 +164,29 @@ def settings_of_stack(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def lines_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Say what is wrong with the settings, one line a variable.
+def error_lines(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Return the errors of the settings, one line per variable.
 
     Args:
-        error: What `Settings` raised.
-        model: The class of the settings.
+        error: The error that the settings class raised.
+        model: The settings class.
 
     Returns:
-        Lines that begin with the variable's name; a value is never among them.
+        Lines that begin with the variable's name; they never hold its value.
     """
     lines = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         names = [str(part) for part in problem["loc"]]
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "missing":
-            names += _required(model, names)
+            names += _first_required(model, names)
             message = "is missing"
         lines.append(f"{'__'.join(names).upper()}: {message}")
     return lines
 
 
-def _required(model: type[BaseModel], names: list[str]) -> list[str]:
-    """Return the first required name inside a section that is missing as a whole."""
+def _first_required(model: type[BaseModel], names: list[str]) -> list[str]:
+    """Return the first required field of a section if the whole section is missing."""
     section = model.model_fields[names[0]].annotation
     if len(names) > 1 or not (isinstance(section, type) and issubclass(section, BaseModel)):
         return []

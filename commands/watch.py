@@ -1,4 +1,4 @@
-"""Follow a subscription or a run of an agent as it lives."""
+"""Follows the events of a subscription or an agent run, and prints them."""
 
 import asyncio
 import json
@@ -22,16 +22,16 @@ _STYLES = {"status_changed": "bold", "retry_failed": "red", "retry_paid": "green
 
 
 class WatchError(Exception):
-    """There is nothing to watch; the message says why in one line."""
+    """The target cannot be watched; the message is the reason, in one line."""
 
 
 class _Stream(NamedTuple):
-    """One thing that can be watched.
+    """One stream of events of the API.
 
     Args:
-        path: Where the API tells of it.
-        what: What it is called.
-        key: Its id.
+        path: Path of the WebSocket.
+        what: Kind of the target: `subscription` or `agent run`.
+        key: Id of the subscription or of the agent run.
     """
 
     path: str
@@ -44,30 +44,30 @@ AGENT_RUN = "agent run"
 
 
 def _streams_of(target: str) -> list[_Stream]:
-    """Return what an id may be, most likely first: a bare one does not say it."""
+    """Return the streams that an id may belong to, the most likely first."""
     kinds = (
         ("/ws/subscriptions", SUBSCRIPTION, subscription_workflow_id("")),
         ("/ws/agent-runs", AGENT_RUN, agent_run_workflow_id("")),
     )
-    named = [kind for kind in kinds if target.startswith(kind[2])]
+    with_prefix = [kind for kind in kinds if target.startswith(kind[2])]
     streams = []
-    for path, what, prefix in named or kinds:
+    for path, what, prefix in with_prefix or kinds:
         key = target.removeprefix(prefix)
         streams.append(_Stream(f"{path}/{quote(key, safe='')}", what, key))
     return streams
 
 
 class Watch:
-    """One person's look at one subscription or run."""
+    """Reads the events of one subscription or agent run from the API's WebSocket."""
 
     def __init__(self, api: str, api_key: str, target: str, after: int) -> None:
-        """Say what to watch.
+        """Set the target to watch.
 
         Args:
             api: The API's address.
-            api_key: Whose right to look.
-            target: Id of a subscription or of an agent run, or of the workflow of either.
-            after: Number of the last event that is known already.
+            api_key: API key of a user who may read the target.
+            target: Id of a subscription or an agent run, or of the workflow of either.
+            after: Sequence number of the last event that was read already.
         """
         self.after = after
         self.api = api.rstrip("/")
@@ -77,67 +77,73 @@ class Watch:
 
     @property
     def what(self) -> str:
-        """What it is; once an event came, or the end, it is known."""
+        """Return the kind of the target, which is certain after the first event or the end."""
         return self._candidates[0].what
 
     @property
     def key(self) -> str:
-        """Its id."""
+        """Return the id of the subscription or of the agent run."""
         return self._candidates[0].key
 
     async def events(self, say: Callable[[str], object]) -> AsyncIterator[dict[str, Any]]:
-        """Yield events as they happen, over lost connections too, until the thing has ended.
+        """Yield the target's events until it has ended; reconnect after lost connections.
 
         Args:
-            say: Takes a line, with rich's markup, that tells of a lost connection.
+            say: Prints a line, with rich's markup, when the connection is lost.
 
         Raises:
-            WatchError: The API refuses us.
+            WatchError: The API refuses the connection, or does not know the target.
         """
-        is_told = False
+        is_loss_printed = False
         while True:
             url = self._url()
             code: int | None = None
             try:
-                # Reason: what a model or a tool said may be longer than the usual limit.
+                # Reason: an event with a model's or a tool's text may exceed the default limit.
                 async with connect(
                     f"{url}?after={self.after}", additional_headers=self._headers, max_size=None
                 ) as socket:
                     async for text in socket:
-                        is_told = False
+                        is_loss_printed = False
                         event: dict[str, Any] = json.loads(text)
                         self.after = event["seq"]
                         yield event
                     code = socket.close_code
             except (InvalidStatus, InvalidURI, ValueError) as error:
-                # Reason: a gateway says 502 or 503 for an API that is just being started again.
+                # Reason: a gateway answers 502 or 503 while the API restarts.
                 if not isinstance(error, InvalidStatus) or error.response.status_code < 500:
-                    raise WatchError(f"{url} is no address of the API: {error}") from error
+                    raise WatchError(f"{url} is not an address of the API: {error}") from error
             except ConnectionClosed as error:
                 code = error.rcvd.code if error.rcvd else None
             except (OSError, TimeoutError, InvalidMessage):
-                # Reason: a server that is killed in the handshake leaves an InvalidMessage.
+                # Reason: the client raises InvalidMessage if the server dies in the handshake.
                 pass
             if code == _ENDED:
                 return
-            if self._is_next(code):
+            if self._try_next(code):
                 continue
-            if not is_told:
+            if not is_loss_printed:
                 say(f"[dim]no connection; trying again from event {self.after}[/]")
-                is_told = True
+                is_loss_printed = True
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _url(self) -> str:
         return f"{self.api.replace('http', 'ws', 1)}{self._candidates[0].path}"
 
-    def _is_next(self, code: int | None) -> bool:
-        """Go on to the next thing that the id may be, if it is not the one that was asked for.
+    def _try_next(self, code: int | None) -> bool:
+        """Switch to the next candidate stream if the API does not know this one.
+
+        Args:
+            code: Close code of the WebSocket; None if there was none.
+
+        Returns:
+            Whether the stream was switched.
 
         Raises:
-            WatchError: The API refuses us, or knows nothing by this id.
+            WatchError: The API refuses the key, or knows none of the streams.
         """
         if code == _UNAUTHENTICATED:
-            raise WatchError("the key is not valid here")
+            raise WatchError("the API key is not valid here")
         if code != _UNKNOWN:
             return False
         if len(self._candidates) == 1:
@@ -148,46 +154,46 @@ class Watch:
 
 
 async def follow(watch: Watch, console: Console) -> int:
-    """Print every event until the end.
+    """Print every event until the target has ended.
 
     Args:
-        watch: What to look at.
-        console: Where to print.
+        watch: The target to watch.
+        console: Console to print on.
 
     Returns:
-        The exit code: 1 if a run of an agent ended otherwise than completed, else 0.
+        Exit code: 1 if an agent run did not end as completed, else 0.
 
     Raises:
-        WatchError: The API refuses us.
+        WatchError: The API refuses the connection, or does not know the target.
     """
-    teller: RunPrinter | None = None
+    printer: RunPrinter | None = None
 
     def say(line: str) -> None:
-        if teller is not None:
-            teller.end_line()
+        if printer is not None:
+            printer.end_line()
         console.print(line)
 
     async for event in watch.events(say):
         if watch.what == SUBSCRIPTION:
             console.print(line_of(event), soft_wrap=True)
         else:
-            teller = teller or RunPrinter(console, watch.api, watch.key)
-            teller.tell(event)
+            printer = printer or RunPrinter(console, watch.api, watch.key)
+            printer.tell(event)
     say(f"[dim]the {watch.what} has ended[/]")
     if watch.what == SUBSCRIPTION:
         return 0
-    # Reason: without its last event nobody knows here how a run ended.
-    return teller.exit_code if teller else 1
+    # Reason: without the run's last event its final status is unknown here.
+    return printer.exit_code if printer else 1
 
 
 def line_of(event: dict[str, Any]) -> str:
-    """Render an event as one line.
+    """Format an event of a subscription as one line.
 
     Args:
-        event: As the WebSocket sends it.
+        event: Event as the WebSocket sends it.
 
     Returns:
-        Number, time, kind and summary, with rich's markup.
+        Sequence number, time, kind and summary, with rich's markup.
     """
     at = str(event["created_at"])[:19].replace("T", " ")
     summary = escape(str(event["data"].get("summary", "")))

@@ -1,4 +1,4 @@
-"""How a run of an agent is told on a terminal: tokens as they come, all else one line each."""
+"""Prints the events of an agent run on a terminal: tokens as they arrive, others as lines."""
 
 import json
 import unicodedata
@@ -11,9 +11,9 @@ from rich.markup import escape
 Data = dict[str, Any]
 
 COMPLETED = "completed"
-# Of Unicode: controls, what changes the direction of writing, and other ends of a line.
-_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
-_JOINER = "\N{ZERO WIDTH JOINER}"  # of emoji
+# Unicode categories: control and format characters, line and paragraph separators.
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
+_JOINER = "\N{ZERO WIDTH JOINER}"  # joins the parts of an emoji
 _STYLES = {
     "approval_requested": "bold yellow",
     "approval_decided": "bold",
@@ -25,19 +25,19 @@ _STYLES = {
 
 
 class RunPrinter:
-    """Tells one run, event by event.
+    """Prints the events of one agent run.
 
     Args:
-        console: Where to.
-        api: The API's address, for what a person may do.
-        agent_run_id: Which run.
+        console: Console to print on.
+        api: The API's address, for the printed approval command.
+        agent_run_id: Run whose events are printed.
     """
 
     def __init__(self, console: Console, api: str, agent_run_id: str) -> None:
         self._console = console
         self._approve_url = f"{api}/api/v1/agent-runs/{agent_run_id}/approve"
-        # Step and attempt of the text that stands on the terminal.
-        self._written: tuple[Any, Any] | None = None
+        # Step and attempt of the tokens that were printed last.
+        self._printed: tuple[Any, Any] | None = None
         self._is_mid_line = False
         self.exit_code = 1
 
@@ -45,41 +45,41 @@ class RunPrinter:
         """Print an event.
 
         Args:
-            event: As the WebSocket sends it.
+            event: Event as the WebSocket sends it.
         """
         kind, data = event["kind"], event["data"]
         if kind == "token":
-            self._write(data)
+            self._print_token(data)
             return
         self.end_line()
-        if kind == "message" and _place(data) == self._written:
+        if kind == "message" and _step_and_attempt(data) == self._printed:
             data = {**data, "text": "as above"}
         at = str(event["created_at"])[:19].replace("T", " ")
-        words = escape(printable(_words(kind, data)))
+        summary = escape(printable(_summary(kind, data)))
         style = _STYLES.get(kind, "default")
-        self._print(f"[dim]{event['seq']:>5}  {at}[/]  [{style}]{escape(kind):<18}[/] {words}")
+        self._print(f"[dim]{event['seq']:>5}  {at}[/]  [{style}]{escape(kind):<18}[/] {summary}")
         if kind == "approval_requested":
-            self._explain(data)
+            self._print_approval_command(data)
         if kind == "done":
             self.exit_code = 0 if data.get("run_status") == COMPLETED else 1
 
-    def _write(self, data: Data) -> None:
-        if _place(data) != self._written:
-            # Reason: a new attempt says it all again, from the beginning.
+    def _print_token(self, data: Data) -> None:
+        if _step_and_attempt(data) != self._printed:
+            # Reason: a new attempt streams the whole answer again.
             self.end_line()
-            self._written = _place(data)
+            self._printed = _step_and_attempt(data)
         text = printable(str(data["text"]))
         self._console.print(text, end="", markup=False, emoji=False, soft_wrap=True)
         self._is_mid_line = not text.endswith("\n")
 
     def end_line(self) -> None:
-        """End the line of an answer that is still being written."""
+        """End the current line if it holds tokens."""
         if self._is_mid_line:
             self._console.print()
             self._is_mid_line = False
 
-    def _explain(self, data: Data) -> None:
-        """Say what an administrator would send to say yes."""
+    def _print_approval_command(self, data: Data) -> None:
+        """Print the request with which an administrator approves the tool call."""
         body = {name: data.get(name) for name in ("call_id", "args_sha256")}
         text = json.dumps({**body, "decision": "approve"})
         lines = (
@@ -95,35 +95,35 @@ class RunPrinter:
 
 
 def printable(text: str) -> str:
-    """Return a text without what moves a terminal's cursor; models write whatever they like."""
+    """Replace control characters, with which a model could move the terminal's cursor."""
     return "".join(
-        "\N{REPLACEMENT CHARACTER}" if _is_unseen(each) else each
+        "\N{REPLACEMENT CHARACTER}" if _is_unprintable(each) else each
         for each in text.replace("\r\n", "\n")
     )
 
 
-def _is_unseen(character: str) -> bool:
-    return character not in f"\n\t{_JOINER}" and unicodedata.category(character) in _UNSEEN
+def _is_unprintable(character: str) -> bool:
+    return character not in f"\n\t{_JOINER}" and unicodedata.category(character) in _UNPRINTABLE
 
 
-def _place(data: Data) -> tuple[Any, Any]:
+def _step_and_attempt(data: Data) -> tuple[Any, Any]:
     return data.get("step"), data.get("attempt")
 
 
-def _words(kind: str, data: Data) -> str:
-    """Return an event's facts as a line, those of unknown kinds as they are."""
-    say = _SAYINGS.get(kind)
-    return say(data) if say else json.dumps(data, ensure_ascii=False)
+def _summary(kind: str, data: Data) -> str:
+    """Return an event's data as a line; the data of unknown kinds as JSON."""
+    summarize = _SUMMARIES.get(kind)
+    return summarize(data) if summarize else json.dumps(data, ensure_ascii=False)
 
 
 def _step(data: Data) -> str:
     if "passages" in data:
-        why = f" ({data['skipped']['message']})" if "skipped" in data else ""
-        return f"{data['step']}: {len(data['passages'])} passages{why}"
+        reason = f" ({data['skipped']['message']})" if "skipped" in data else ""
+        return f"{data['step']}: {len(data['passages'])} passages{reason}"
     if "waiting_for" in data:
         return f"{data['step']}: waiting for {data['waiting_for']}"
-    named = (f"{name} {data[name]}" for name in ("step", "attempt", "model") if name in data)
-    return ", ".join(named)
+    parts = (f"{name} {data[name]}" for name in ("step", "attempt", "model") if name in data)
+    return ", ".join(parts)
 
 
 def _call(data: Data) -> str:
@@ -136,17 +136,17 @@ def _result(data: Data) -> str:
 
 
 def _requested(data: Data) -> str:
-    effect = f", would do {json.dumps(data['effect'])}" if data.get("effect") else ""
-    until = f"args_sha256 {data.get('args_sha256')}, until {data.get('expires_at')}"
-    return f"{_call(data)}{effect}, {until}"
+    effect = f", effect {json.dumps(data['effect'])}" if data.get("effect") else ""
+    expiry = f"args_sha256 {data.get('args_sha256')}, expires at {data.get('expires_at')}"
+    return f"{_call(data)}{effect}, {expiry}"
 
 
 def _decided(data: Data) -> str:
-    because = f": {data['reason']}" if data.get("reason") else ""
-    return f"{data.get('decision')}{because}, call_id {data.get('call_id')}"
+    reason = f": {data['reason']}" if data.get("reason") else ""
+    return f"{data.get('decision')}{reason}, call_id {data.get('call_id')}"
 
 
-_SAYINGS: dict[str, Callable[[Data], str]] = {
+_SUMMARIES: dict[str, Callable[[Data], str]] = {
     "status": lambda data: str(data.get("run_status")),
     "step": _step,
     "tool_call": _call,

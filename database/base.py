@@ -1,4 +1,4 @@
-"""The base of all tables, and the columns that many of them have."""
+"""Base of all tables, and helpers for columns that many tables share."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ NAMING = {
 
 
 class Base(DeclarativeBase):
-    """Declarative base; every timestamp carries its zone, every dictionary is JSONB."""
+    """Declarative base: timestamps have a time zone, dictionaries are JSONB, integers 64-bit."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map: ClassVar = {
@@ -39,25 +39,25 @@ class Base(DeclarativeBase):
 
 
 def id_column() -> Mapped[UUID]:
-    """Return a primary key that PostgreSQL makes."""
+    """Return a UUID primary key that PostgreSQL generates by default."""
     return mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
 
 
 def created_column() -> Mapped[datetime]:
-    """Return the time at which a row was inserted."""
+    """Return a column with the time at which the row was inserted."""
     return mapped_column(server_default=func.now())
 
 
-# What `parked_data` holds when all is well; as a literal, so that the partial indexes serve.
+# `parked_data` without parked steps; a literal, so that PostgreSQL can use the partial indexes.
 NOTHING_PARKED: ColumnClause[Any] = literal_column("'[]'::jsonb")
 
 
 def parked_column() -> Mapped[list[dict[str, Any]]]:
-    """Return the list of a workflow's parked steps."""
+    """Return the column of a workflow's parked steps."""
     return mapped_column(server_default=text("'[]'::jsonb"))
 
 
 def parked_index(table: str, *columns: str) -> Index:
-    """Return the index of a table's rows that have parked steps."""
+    """Return the partial index of the rows that have parked steps."""
     is_parked = text("parked_data <> '[]'::jsonb")
     return Index(f"ix_{table}_parked", *columns, postgresql_where=is_parked)

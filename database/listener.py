@@ -1,4 +1,4 @@
-"""A connection of its own that hears PostgreSQL's notices."""
+"""Listens to notifications of PostgreSQL on a separate connection."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -10,7 +10,7 @@ from psycopg import sql
 from domain.errors import UnavailableError
 
 APPLICATION_NAME = "perdure-listener"
-# Reason: nothing is sent on such a connection, so only the kernel notices a server that is gone.
+# Reason: no data is sent on such a connection, so only TCP keepalives detect a lost server.
 _KEEPALIVE: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -25,18 +25,18 @@ async def listening(
     database_url: str,
     channel: str,
 ) -> AsyncIterator[AsyncGenerator[str, None]]:
-    """Listen to a channel.
+    """Listen to a channel of PostgreSQL's LISTEN and NOTIFY.
 
     Args:
-        database_url: `postgresql://user:password@host:port/name`; no pooler that hands a connection
-            to another client after each transaction.
-        channel: Its name.
+        database_url: `postgresql://user:password@host:port/name`; must not lead to a pooler in
+            transaction mode.
+        channel: Name of the channel.
 
     Yields:
-        The payloads, from this moment on, without end.
+        An endless generator of payloads sent from now on.
 
     Raises:
-        UnavailableError: The connection broke, or there is none.
+        UnavailableError: The connection failed or broke.
     """
     scheme, _, rest = database_url.partition("://")
     address = f"{scheme.partition('+')[0]}://{rest}"
@@ -52,12 +52,12 @@ async def listening(
             async with aclosing(_payloads(connection)) as payloads:
                 yield payloads
     except psycopg.Error as error:
-        raise UnavailableError("the database's notices are not to be heard") from error
+        raise UnavailableError("the notifications of the database cannot be received") from error
 
 
 async def _payloads(
     connection: psycopg.AsyncConnection[tuple[object, ...]],
 ) -> AsyncGenerator[str, None]:
-    async with aclosing(connection.notifies()) as notices:
-        async for notice in notices:
-            yield notice.payload
+    async with aclosing(connection.notifies()) as notifications:
+        async for notification in notifications:
+            yield notification.payload

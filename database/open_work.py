@@ -1,4 +1,4 @@
-"""What is still under way, as far as the tables show it; and whether they answer at all."""
+"""Counts open work in the tables, and checks that the database answers."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -24,13 +24,13 @@ from domain.payments.rules import PaymentStatus, RefundStatus
 from domain.subscriptions.lifecycle import FINAL
 from domain.webhooks.events import WebhookEventStatus
 
-# Reason: nobody waits for an answer longer than this, and a row that was refused with 422 or 503
-# keeps none for ever.
+# Reason: no client waits longer for an answer, and the row of a request that was refused with 422
+# or 503 never gets one.
 _OPEN_COMMAND_AGE = timedelta(seconds=20)
 
 
 class OpenWork(NamedTuple):
-    """Work that the tables show as not done."""
+    """Counts of work that is not done, by kind."""
 
     inbox_count: int
     command_count: int
@@ -39,23 +39,23 @@ class OpenWork(NamedTuple):
 
 
 async def ping(session: AsyncSession) -> None:
-    """Ask the database for nothing, and get it."""
+    """Check that the database answers (`SELECT 1`)."""
     await session.execute(text("SELECT 1"))
 
 
 async def open_work(session: AsyncSession) -> OpenWork:
-    """Count what is not done, in one query.
+    """Count open work in one query.
 
     Args:
-        session: Where to read.
+        session: Database session.
 
     Returns:
-        inbox_count: Webhook events that were received and not delivered yet.
-        command_count: Subscriptions, payments and refunds that Stripe has not made yet, and POSTs
-            with an idempotency key of the last 20 seconds that have no answer.
-        charge_count: Payment retries that are charging, or whose next try is due.
-        run_count: Agents' runs at work or in line, not those that wait for a person; and documents
-            that are not ingested yet.
+        inbox_count: Webhook events that were received and not yet delivered.
+        command_count: Subscriptions, payments and refunds that Stripe has not created yet, and
+            POSTs with an idempotency key of the last 20 seconds that have no answer.
+        charge_count: Payment retries that are charging or whose next charge is due.
+        run_count: Agent runs that are running or queued, without those that wait for approval; and
+            documents that are not ingested yet.
     """
     inbox = _count(
         WebhookEvent.webhook_event_id,
@@ -100,49 +100,51 @@ def _open_commands() -> ColumnElement[int]:
 
 
 def _open_runs() -> ColumnElement[int]:
-    is_at_work = AgentRun.run_status != RunStatus.WAITING_APPROVAL
+    is_not_waiting = AgentRun.run_status != RunStatus.WAITING_APPROVAL
     is_pending = Document.document_status == DocumentStatus.PENDING
     return _count(
         AgentRun.agent_run_id,
         AgentRun.completed_at.is_(None),
-        is_at_work,
+        is_not_waiting,
     ) + _count(Document.document_id, is_pending, Document.deleted_at.is_(None))
 
 
-async def touched_workflow_ids(session: AsyncSession, within: timedelta) -> Sequence[str]:
-    """Return the workflows that somebody was told of, or that wrote something, a moment ago.
+async def recently_active_workflow_ids(session: AsyncSession, within: timedelta) -> Sequence[str]:
+    """Return the ids of workflows that recently got a webhook event or wrote a row.
 
     Args:
-        session: Where to read.
-        within: How long a moment is.
+        session: Database session.
+        within: How long ago at most.
 
     Returns:
-        Ids of mailboxes, payment retries and payments.
+        Workflow ids of subscriptions, payment retries and payments.
     """
     since = func.now() - within
-    told = (
+    hinted = (
         select(Subscription.workflow_id)
         .join(WebhookEvent, WebhookEvent.subscription_id == Subscription.subscription_id)
-        # Reason: only `received_at` has an index; hardly anything waits longer than an hour.
+        # Reason: only `received_at` has an index; events hardly ever wait longer than an hour.
         .where(WebhookEvent.received_at > since - timedelta(hours=1))
         .where(WebhookEvent.delivered_at > since)
     )
-    mailboxes = select(Subscription.workflow_id).where(Subscription.updated_at > since)
+    subscriptions = select(Subscription.workflow_id).where(Subscription.updated_at > since)
     payment_retries = select(PaymentRetry.workflow_id).where(PaymentRetry.updated_at > since)
     parents = (
         select(Subscription.workflow_id)
         .join(PaymentRetry, PaymentRetry.subscription_id == Subscription.subscription_id)
         .where(PaymentRetry.updated_at > since)
     )
-    paid = (
+    hinted_payments = (
         select(Payment.workflow_id)
         .join(WebhookEvent, WebhookEvent.payment_id == Payment.payment_id)
         .where(WebhookEvent.received_at > since - timedelta(hours=1))
         .where(WebhookEvent.delivered_at > since)
     )
     payments = select(Payment.workflow_id).where(Payment.updated_at > since)
-    known = union(told, mailboxes, payment_retries, parents, paid, payments).subquery()
-    # Reason: an invoice's payment has no workflow before somebody asks for its refund.
+    known = union(
+        hinted, subscriptions, payment_retries, parents, hinted_payments, payments
+    ).subquery()
+    # Reason: the payment of an invoice has no workflow until its refund is requested.
     statement = select(known.c.workflow_id).where(known.c.workflow_id.is_not(None))
     return (await session.scalars(statement)).all()
 

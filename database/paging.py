@@ -1,4 +1,4 @@
-"""Keyset pages: as quick on the thousandth page as on the first."""
+"""Keyset pagination, newest rows first."""
 
 import base64
 import json
@@ -17,58 +17,58 @@ Row = TypeVar("Row")
 
 
 class Page(NamedTuple, Generic[Row]):
-    """Some rows, and where the next ones begin; None at the end."""
+    """One page of rows, and the cursor of the next page; None on the last page."""
 
     items: Sequence[Row]
     next_cursor: str | None
 
 
 def encode_cursor(at: datetime, row_id: UUID) -> str:
-    """Pack a row's place into an opaque text."""
+    """Encode a row's sort key as an opaque cursor."""
     return base64.urlsafe_b64encode(json.dumps([at.isoformat(), str(row_id)]).encode()).decode()
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
-    """Unpack a row's place.
+    """Decode the sort key in a cursor.
 
     Raises:
-        InvalidInputError: The text did not come from `encode_cursor`.
+        InvalidInputError: The cursor was not made by `encode_cursor`.
     """
     try:
-        return _read_place(json.loads(base64.urlsafe_b64decode(cursor.encode())))
-    # Reason: a moment at the calendar's edge has no counterpart in UTC, which is an overflow.
+        return _read_sort_key(json.loads(base64.urlsafe_b64decode(cursor.encode())))
+    # Reason: converting a time near the limits of `datetime` to UTC overflows.
     except (ValueError, OverflowError, RecursionError) as error:
-        raise InvalidInputError("the cursor is not one of ours", "invalid_cursor") from error
+        raise InvalidInputError("the cursor is not valid", "invalid_cursor") from error
 
 
-def _read_place(parts: Any) -> tuple[datetime, UUID]:
-    """Return a place from what a cursor holds.
+def _read_sort_key(parts: Any) -> tuple[datetime, UUID]:
+    """Return the sort key from the decoded JSON of a cursor.
 
     Raises:
-        ValueError: It holds something else.
-        OverflowError: The moment is beyond the calendar.
+        ValueError: The JSON is not a sort key.
+        OverflowError: The time is beyond the limits of `datetime`.
     """
     match parts:
-        case [str() as at, str() as row_id] if (moment := datetime.fromisoformat(at)).tzinfo:
-            return moment.astimezone(UTC), UUID(row_id)
-    raise ValueError("a moment with its zone, and an id, are needed")
+        case [str() as at, str() as row_id] if (parsed := datetime.fromisoformat(at)).tzinfo:
+            return parsed.astimezone(UTC), UUID(row_id)
+    raise ValueError("a time with its zone and an id are needed")
 
 
 async def newest_first(
     session: AsyncSession,
     statement: Select[Row],
-    place: tuple[InstrumentedAttribute[datetime], InstrumentedAttribute[UUID]],
+    sort_key: tuple[InstrumentedAttribute[datetime], InstrumentedAttribute[UUID]],
     limit: int,
     cursor: str | None,
 ) -> Page[Row]:
-    """Return one page, newest first.
+    """Return one page of rows, newest first.
 
     Args:
-        session: Where to read.
-        statement: What to list, filtered and not ordered.
-        place: The columns that order the rows: a time, and the primary key.
-        limit: Rows at the most.
-        cursor: `next_cursor` of the page before; None for the first.
+        session: Database session.
+        statement: Selects the rows to list, filtered and not ordered.
+        sort_key: Columns that order the rows: a time, and the primary key.
+        limit: Most rows of the page.
+        cursor: `next_cursor` of the previous page; None for the first page.
 
     Returns:
         The rows and the next cursor.
@@ -76,7 +76,7 @@ async def newest_first(
     Raises:
         InvalidInputError: The cursor is malformed.
     """
-    at, row_id = place
+    at, row_id = sort_key
     if cursor is not None:
         statement = statement.where(tuple_(at, row_id) < tuple_(*decode_cursor(cursor)))
     statement = statement.order_by(at.desc(), row_id.desc()).limit(limit + 1)

@@ -1,4 +1,4 @@
-"""Parked steps of subscriptions, payment retries and payments, counted and found."""
+"""Counts and finds parked steps of subscriptions, payment retries and payments."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,11 +29,11 @@ _KEYS: Mapping[ParkableResource, Any] = {
 
 
 class ParkedCount(NamedTuple):
-    """How much is parked of one kind of resource.
+    """Number of parked steps of one kind of resource.
 
     Args:
-        resource: Which kind.
-        step_count: How many steps.
+        resource: Kind of resource.
+        step_count: Number of parked steps.
         oldest_since: When the oldest of them was parked; None if there is none.
     """
 
@@ -50,7 +50,7 @@ class ParkedRow(NamedTuple):
 
 
 async def count_parked(session: AsyncSession) -> Sequence[ParkedCount]:
-    """Count parked steps by kind of resource; the partial indexes hold nothing else."""
+    """Count parked steps by kind of resource, by means of the partial indexes."""
     counts = []
     for resource, model in _MODELS.items():
         steps = _steps(model)
@@ -72,17 +72,17 @@ async def parked_by_other_releases(
     after: UUID | None,
     limit: int,
 ) -> Sequence[ParkedRow]:
-    """Find resources with a step that this release did not park.
+    """Return resources with a step that another release parked.
 
     Args:
-        session: Where to read.
-        resource: Which kind.
-        release: This release.
-        after: The last id of the page before.
-        limit: How many at most.
+        session: Database session.
+        resource: Kind of resource.
+        release: The current release.
+        after: Last id of the previous page; None for the first page.
+        limit: Most rows of the page.
 
     Returns:
-        A page, by id.
+        One page, ordered by id.
     """
     model, key = _MODELS[resource], _KEYS[resource]
     steps = _steps(model)
@@ -107,6 +107,6 @@ def _steps(model: _Model) -> TableValuedAlias:
 
 
 def _fact(steps: TableValuedAlias, name: str) -> ColumnElement[str]:
-    """Return a field of a parked step; a subscription keeps it inside the order that is owed."""
+    """Return a field of a parked step, which a subscription stores within its owed step."""
     entry = steps.c.value
     return func.coalesce(entry["parked"][name].astext, entry[name].astext)

@@ -1,4 +1,4 @@
-"""The base of repositories whose rows belong to a user."""
+"""Base of repositories whose rows belong to a user."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -14,9 +14,9 @@ Row = TypeVar("Row")
 
 
 class OwnedRepository(Generic[Row]):
-    """Reads rows by their owner: the one place where a customer's rows are told from another's.
+    """Base of repositories that read rows by owner, so that customers see only their own.
 
-    A subclass names its table, and may narrow what is selected at all.
+    A subclass names its table and may restrict the rows by overriding `_all`.
     """
 
     table: ClassVar[Any]
@@ -25,7 +25,7 @@ class OwnedRepository(Generic[Row]):
         self._session = session
 
     def _all(self) -> Select[Row]:
-        """Select all rows that can be read."""
+        """Return a statement that selects all readable rows."""
         return select(cast("type[Row]", self.table))
 
     @property
@@ -34,7 +34,7 @@ class OwnedRepository(Generic[Row]):
         return getattr(self.table, column.key)
 
     def owned(self, user_id: UUID | None) -> Select[Row]:
-        """Select the rows of an owner; None selects everybody's."""
+        """Return a statement that selects the rows of an owner; None for any owner."""
         statement = self._all()
         return statement if user_id is None else statement.where(self.table.user_id == user_id)
 
@@ -42,8 +42,8 @@ class OwnedRepository(Generic[Row]):
         """Return a row.
 
         Args:
-            row_id: Its primary key.
-            user_id: Whose it must be; None for anybody's.
+            row_id: Primary key of the row.
+            user_id: Owner of the row; None for any owner.
 
         Returns:
             The row, or None if there is none for this owner.
@@ -62,11 +62,11 @@ class OwnedRepository(Generic[Row]):
         """Return one page of rows, newest first.
 
         Args:
-            user_id: Whose; None lists everybody's.
-            limit: Rows at the most.
-            cursor: `next_cursor` of the page before; None for the first.
-            filters: Columns and the values that they must have; a value of None filters nothing.
-            is_parked: Whether the rows have parked steps; None lists both kinds.
+            user_id: Owner of the rows; None for any owner.
+            limit: Most rows of the page.
+            cursor: `next_cursor` of the previous page; None for the first page.
+            filters: Required values of columns; a value of None is ignored.
+            is_parked: Whether the rows have parked steps; None for both.
 
         Raises:
             InvalidInputError: The cursor is malformed.
@@ -80,5 +80,5 @@ class OwnedRepository(Generic[Row]):
         for name, value in (filters or {}).items():
             if value is not None:
                 statement = statement.where(getattr(self.table, name) == value)
-        order = (self.table.created_at, self._key)
-        return await newest_first(self._session, statement, order, limit, cursor)
+        sort_key = (self.table.created_at, self._key)
+        return await newest_first(self._session, statement, sort_key, limit, cursor)

@@ -1,4 +1,4 @@
-"""The engine, and the sessions made from it."""
+"""Creates the database engine and its sessions, and classifies database errors."""
 
 from sqlalchemy import ExceptionContext, event
 from sqlalchemy.exc import (
@@ -16,32 +16,31 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-# Reason: a foreign key names its table, which has to be known when the first statement is made.
+# Reason: all tables must be registered before the first statement, because foreign keys name them.
 import database.tables  # noqa: F401
 
 Session = AsyncSession
 Sessions = async_sessionmaker[AsyncSession]
 
-# What the database raises while it is down or unreachable; trying again later can help.
+# Errors while the database is down or unreachable; the statement may succeed later.
 DATABASE_DOWN: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError)
-# What the database raises for a value that no column can hold.
+# Error for a value that a column cannot store.
 UNSTORABLE: type[Exception] = DataError
-# All that it raises for what it can never do; trying again does not help.
+# Errors for statements or values that the database can never accept; a retry does not help.
 DATABASE_REFUSED: tuple[type[Exception], ...] = (DataError, IntegrityError, ProgrammingError)
-# Classes of PostgreSQL's codes that say something about its state, and nothing about our statement:
-# connection, rollback, resources, locks, an operator's intervention, the system.
+# Classes of PostgreSQL's error codes that concern its state and not our statement: connection,
+# rollback, resources, locks, an operator's intervention, the system.
 _PASSING_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
 
 
-def is_passing(error: Exception) -> bool:
+def is_transient_database_error(error: Exception) -> bool:
     """Tell whether the same statement may succeed later.
 
     Args:
-        error: Anything that was raised.
+        error: Any exception.
 
     Returns:
-        False for what is wrong with the statement or its values, and for what is no error of
-        the database.
+        False for errors in the statement or its values, and for other exceptions.
     """
     if not isinstance(error, DATABASE_DOWN):
         return False
@@ -50,7 +49,7 @@ def is_passing(error: Exception) -> bool:
 
 
 def sqlalchemy_url(database_url: str) -> str:
-    """Name psycopg 3 as the driver of a plain PostgreSQL URL."""
+    """Return a plain PostgreSQL URL with psycopg 3 as driver, as SQLAlchemy needs it."""
     scheme, _, rest = database_url.partition("://")
     if scheme.split("+")[0] not in {"postgres", "postgresql"}:
         raise ValueError(f"DATABASE_URL must start with postgresql://, not {scheme}://")
@@ -58,14 +57,14 @@ def sqlalchemy_url(database_url: str) -> str:
 
 
 def make_engine(database_url: str, pool_size: int = 10) -> AsyncEngine:
-    """Make a pooled engine that notices a server that went away.
+    """Return a pooled engine that tests connections before use.
 
     Args:
         database_url: `postgresql://user:password@host:port/name`.
-        pool_size: Connections kept at the most.
+        pool_size: Most connections of the pool.
 
     Returns:
-        An engine; dispose of it at the end.
+        An engine; the caller disposes of it at the end.
     """
     engine = create_async_engine(
         sqlalchemy_url(database_url),
@@ -73,7 +72,7 @@ def make_engine(database_url: str, pool_size: int = 10) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
-        # Reason: parameters are addresses, password hashes and texts, and errors go into logs.
+        # Reason: parameters may be email addresses or password hashes, and errors go into logs.
         hide_parameters=True,
         connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
     )
@@ -82,12 +81,12 @@ def make_engine(database_url: str, pool_size: int = 10) -> AsyncEngine:
 
 
 def _cut_details(context: ExceptionContext) -> None:
-    """Keep only the first line of what PostgreSQL says: its details quote whole rows."""
+    """Cut an error message to its first line, because PostgreSQL's details quote whole rows."""
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None and error.args:
             error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:
-    """Make sessions whose objects stay readable after commit."""
+    """Return a factory of sessions whose objects stay readable after a commit."""
     return async_sessionmaker(engine, expire_on_commit=False)

@@ -1,4 +1,4 @@
-"""Imports every table, so that `Base.metadata` knows all of them."""
+"""Imports all tables, so that they are registered in `Base.metadata`."""
 
 from database.accounts import models as accounts
 from database.agents import models as agents

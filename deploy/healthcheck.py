@@ -1,9 +1,9 @@
-"""Tell a container engine whether the process beside this one does its work.
+"""Checks for a container engine whether the process in this container is healthy.
 
     python deploy/healthcheck.py http://127.0.0.1:8000/health    the URL answers with success
     python deploy/healthcheck.py worker billing                  this host polls the task queue
 
-It leaves with 0 when healthy, and with 1 and one line when not.
+The exit code is 0 if the process is healthy, else 1 with one line on standard error.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from temporalio.client import Client
 from temporalio.exceptions import TemporalError
 
 TIMEOUT_SECONDS = 4
-# Reason: an idle worker polls at least once a minute; a server remembers pollers for five.
+# Reason: an idle worker polls at least once a minute; the server lists a poller for 5 minutes.
 FRESH = timedelta(minutes=2)
 
 
 def check_url(url: str) -> str | None:
-    """Return what is wrong with the answer at the URL, or None."""
+    """Return None if the URL answers with status 200, else what is wrong."""
     with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
         return None if answer.status == 200 else f"{url} answered {answer.status}"
 
 
 async def check_worker(queue: str) -> str | None:
-    """Return None if a process of this host polls the task queue for workflow tasks."""
+    """Return None if a process of this host polls the queue for workflow tasks, else a message."""
     namespace = os.environ.get("TEMPORAL__NAMESPACE", "default")
     client = await Client.connect(
         os.environ.get("TEMPORAL__ADDRESS", "127.0.0.1:7233"),
@@ -54,11 +54,11 @@ async def check_worker(queue: str) -> str | None:
     )
     if any(now - at < FRESH for at in polled):
         return None
-    return f"nobody on {host} polls the task queue {queue}"
+    return f"no process on {host} polls the task queue {queue}"
 
 
 def main(arguments: list[str]) -> str | None:
-    """Run the check that the arguments name and return what is wrong, or None."""
+    """Run the check that the arguments name; return None if healthy, else what is wrong."""
     try:
         match arguments:
             case ["worker", queue]:

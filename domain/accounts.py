@@ -1,26 +1,26 @@
-"""Keys of the API: what they look like, and the digest that is kept of them."""
+"""API keys: their format, and the digest under which they are stored."""
 
 import hashlib
 import secrets
 
-# Reason: `pk_` would be taken for a publishable key of Stripe by whoever scans for secrets.
+# Reason: secret scanners would take `pk_` for a publishable key of Stripe.
 PREFIX = "perdure_"
 SHOWN_LENGTH = 14
 
 
 def make_api_key() -> str:
-    """Make a key that nobody can guess: 32 random bytes."""
+    """Return a new API key with 32 random bytes."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def digest(api_key: str) -> str:
-    """Return what is kept of a key.
+    """Return the SHA-256 of a key, which is stored in place of the key.
 
-    A plain SHA-256 is enough: a key is random, so there is nothing to guess slowly.
+    A slow hash is not needed: a key is random, so guessing it is hopeless.
     """
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
 def shown_prefix(api_key: str) -> str:
-    """Return the beginning of a key, by which its owner can tell it from others."""
+    """Return the first characters of a key, by which its owner recognises it in a list."""
     return api_key[:SHOWN_LENGTH]

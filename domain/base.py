@@ -1,4 +1,4 @@
-"""Base of everything that crosses a border: immutable, tolerant of fields from newer code."""
+"""Base of all messages, and the type of durations."""
 
 import re
 from datetime import timedelta
@@ -15,7 +15,7 @@ from pydantic import (
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SHORT = re.compile(r"([0-9]{1,9})([smhd])")
-# Reason: nobody waits longer than a year for a payment, and far dates are on no calendar.
+# Reason: longer waits make no sense for payments, and distant dates overflow `datetime`.
 MAX_DURATION = timedelta(days=366)
 _PATTERN = (
     r"^(?:[0-9]{1,9}[smhd]|P[0-9]{1,3}D"
@@ -24,22 +24,22 @@ _PATTERN = (
 
 
 class Frozen(BaseModel):
-    """Base of all messages."""
+    """Base of all messages: immutable; ignores unknown fields, which newer code may send."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def parse_duration(value: Any) -> Any:
-    """Read `90s`, `15m`, `2h` or `3d`; leave ISO 8601 and timedeltas to pydantic.
+    """Parse `90s`, `15m`, `2h` or `3d`; leave ISO 8601 and timedeltas to pydantic.
 
     Args:
-        value: What a client or a stored document gave.
+        value: Value from a client or a stored document.
 
     Returns:
-        A timedelta for the short form, else the value untouched.
+        A timedelta for the short form, else the unchanged value.
 
     Raises:
-        ValueError: A bare number, whose unit nobody knows.
+        ValueError: The value is a number without a unit.
     """
     if isinstance(value, int | float):
         raise ValueError("a duration needs a unit: 90s, 15m, 2h, 3d or ISO 8601")  # noqa: TRY004
@@ -49,7 +49,7 @@ def parse_duration(value: Any) -> Any:
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a duration in the largest unit that holds it exactly, e.g. `36h`."""
+    """Format a duration in the largest unit that divides it exactly, e.g. `36h`."""
     seconds = int(value.total_seconds())
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds and seconds % size == 0:

@@ -1,7 +1,7 @@
-"""Card numbers (PANs) in text: found by issuer range, length and Luhn's check digit. Pure.
+"""Finds card numbers (PANs) in text by issuer range, length and Luhn check digit. Pure.
 
-What only looks like one stays as it is: UUIDs, hashes, timestamps, international phone numbers,
-decimal fractions, and numbers that no issuer gives out.
+Similar digits are left alone: UUIDs, hashes, timestamps, international phone numbers, decimal
+fractions, and numbers that no card network issues.
 """
 
 import re
@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 
 class Issuer(NamedTuple):
-    """One range of numbers that a card network gives out.
+    """A range of numbers that a card network issues.
 
     Args:
-        first: The lowest beginning of a number.
-        last: The highest beginning; as many digits as `first`.
-        lengths: How many digits a number may have.
+        first: Lowest prefix of the range.
+        last: Highest prefix of the range; has as many digits as `first`.
+        lengths: Allowed lengths of a number, in digits.
     """
 
     first: str
@@ -23,7 +23,7 @@ class Issuer(NamedTuple):
     lengths: range
 
 
-# After ISO/IEC 7812 and the networks' published ranges; the first column names the network.
+# Taken from ISO/IEC 7812 and the ranges that the networks publish; the key is the network.
 ISSUERS: dict[str, tuple[Issuer, ...]] = {
     "visa": (Issuer("4", "4", range(13, 20, 3)),),
     "mastercard": (
@@ -69,12 +69,12 @@ ISSUERS: dict[str, tuple[Issuer, ...]] = {
 
 _SHOWN_DIGITS = 4
 _GAP = r"[ \u00a0\u2009\u202f\u2010-\u2013-]"
-# Reason: a number with a sign is a telephone's, and one behind a point is a part of a fraction. The
-# digit comes before what must not stand before it, because digits are found much quicker.
+# Reason: digits after a plus sign are a telephone number, and digits after a point are a fraction.
+# The digit comes first in the pattern and the lookbehind second, because that is much faster.
 _BEGIN, _END = r"\d(?<![\d+]\d)(?<!\d\.\d)", r"(?!\.?\d)"
-# A number among no others, wherever its digits are parted.
+# A number without other digits next to it; separators may stand between any two digits.
 _ALONE = re.compile(rf"{_BEGIN}(?<!\d{_GAP}\d)(?:{_GAP}?\d){{12,18}}(?!{_GAP}\d){_END}")
-# A number among others: in one piece, or in groups as cards print them.
+# A number next to other numbers: without separators, or grouped as printed on cards.
 _PRINTED = re.compile(
     rf"{_BEGIN}(?:\d{{12,18}}"
     rf"|\d{{3}}{_GAP}\d{{4}}{_GAP}\d{{4}}{_GAP}(?:\d{{4}}(?:{_GAP}\d{{1,3}}(?!\d))?|\d)"
@@ -86,37 +86,37 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _UUID_LENGTH = 36
 _WORD_BEFORE = re.compile(r"[^\W_]*\Z")
 _WORD_AFTER = re.compile(r"[^\W_]*")
-# How far what is glued to a number is looked at.
+# How many characters next to a number are examined.
 _GLUE_LENGTH = 40
 _DOUBLED = {str(digit): sum(divmod(2 * digit, 10)) for digit in range(10)}
 
 
 def is_card_number(digits: str) -> bool:
-    """Tell whether digits alone, without separators, are a card's number.
+    """Tell whether digits without separators are a card number.
 
     Args:
         digits: Decimal digits of any script.
 
     Returns:
-        Whether a network gives out such a number, and its check digit is right.
+        Whether a card network issues such a number and its check digit is right.
     """
     plain = digits if digits.isascii() else "".join(str(int(digit)) for digit in digits)
     return _passes_luhn(plain) and _has_issuer(plain)
 
 
 def has_card_number(text: str) -> bool:
-    """Tell whether a text holds a card's number."""
+    """Tell whether a text contains a card number."""
     return next(_found(text), None) is not None
 
 
 def mask_card_numbers(text: str) -> str:
-    """Replace all digits of card numbers but the last four by `*`; all else stays as it is.
+    """Replace all digits of card numbers except the last four by `*`.
 
     Args:
-        text: What somebody wrote.
+        text: Text from a user or an outside system.
 
     Returns:
-        A text of the same length.
+        The text with all other characters unchanged; its length stays the same.
     """
     pieces: list[str] = []
     done = 0
@@ -127,7 +127,7 @@ def mask_card_numbers(text: str) -> str:
 
 
 def _found(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where card numbers stand, from left to right."""
+    """Yield start and end of each card number, from left to right."""
     alone = [each.span() for each in _ALONE.finditer(text) if _is_card(text, each[0], each.span())]
     done = 0
     for start, end in sorted([*alone, *_found_among_others(text)]):
@@ -141,7 +141,7 @@ def _found_among_others(text: str) -> Iterator[tuple[int, int]]:
     while (match := _PRINTED.search(text, at)) is not None:
         start, at = match.span()
         groups = _GROUP.findall(match[0])
-        # Reason: what follows a number may look like the rest of a longer one, e.g. a date.
+        # Reason: digits after a card number, e.g. a date, may look like its last group.
         shorter = " ".join(groups[:-1]) if len(groups) == 5 else ""
         if _is_card(text, match[0], match.span()):
             yield match.span()
@@ -152,9 +152,9 @@ def _found_among_others(text: str) -> Iterator[tuple[int, int]]:
             at = start + len(groups[0])
 
 
-def _is_card(text: str, number: str, place: tuple[int, int]) -> bool:
+def _is_card(text: str, number: str, span: tuple[int, int]) -> bool:
     is_number = is_card_number("".join(_GROUP.findall(number)))
-    return is_number and not _is_in_uuid(text, *place) and _stands_alone(text, *place)
+    return is_number and not _is_in_uuid(text, *span) and _stands_alone(text, *span)
 
 
 def _is_in_uuid(text: str, start: int, end: int) -> bool:
@@ -166,7 +166,7 @@ def _is_in_uuid(text: str, start: int, end: int) -> bool:
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Tell whether no letters with digits among them are glued to a number."""
+    """Tell whether the word characters directly next to a number contain no digits."""
     before = _WORD_BEFORE.search(text[max(0, start - _GLUE_LENGTH) : start])
     after = _WORD_AFTER.match(text[end : end + _GLUE_LENGTH])
     glued = (before[0] if before else "") + (after[0] if after else "")

@@ -1,30 +1,30 @@
-"""The one error tree.
+"""The tree of all errors that the application raises.
 
-HTTP (`api/errors.py`) and Temporal (`activities/interceptors.py`) each render it in one place.
+`api/errors.py` turns them into HTTP answers, `activities/interceptors.py` into Temporal failures.
 
 ApplicationError
 ├── BadRequestError             400
 ├── UnauthorizedError           401
 ├── ForbiddenError              403
 ├── NotFoundError               404
-│   └── WorkflowEndedError      404  it answers no more
+│   └── WorkflowEndedError      404  the workflow has ended or never existed
 ├── ConflictError               409
-│   └── IllegalCommandError     409  the state is in `details`
+│   └── IllegalCommandError     409  the state forbids the command; it is in `details`
 ├── InvalidInputError           422
-├── TooManyRequestsError        429  this caller has enough under way
+├── TooManyRequestsError        429  the caller has reached the limit of open work
 ├── PaymentRefusedError         402
-│   └── CardDeclinedError       402  the issuer said no
+│   └── CardDeclinedError       402  the issuer declined the card
 ├── EntitlementRequiredError    402  no subscription gives access
 │   ├── LimitReachedError       402  the plan's limit is used up
-│   └── BudgetExceededError     402  a run's budget does not suffice
-├── ProviderRejectedError       502  the provider refused our request for good
-├── UnreadableAnswerError       502  the provider's answer has a shape that we cannot read
-├── InternalError               500  a defect; the log has its trace
-├── DatabaseRefusedError        500  a value or a statement that the database can never take
+│   └── BudgetExceededError     402  the budget of a run is used up
+├── ProviderRejectedError       502  the provider refused our request permanently
+├── UnreadableAnswerError       502  the provider's answer has an unexpected shape
+├── InternalError               500  a defect; the log has the traceback
+├── DatabaseRefusedError        500  the database can never accept the statement or a value
 └── UnavailableError            503  try again
-    ├── OutcomePendingError     503  the command goes on; the same key gets its answer
-    ├── WorkflowMissingError    503  somebody has terminated what should run
-    └── ProviderUnavailableError 503  a provider is down or its answer was lost
+    ├── OutcomePendingError     503  the command continues; retry with the same key
+    ├── WorkflowMissingError    503  a workflow with open work was terminated
+    └── ProviderUnavailableError 503  a provider is down, or its answer was lost
 """
 
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ from typing import Any, ClassVar
 
 
 class ApplicationError(Exception):
-    """Base of every error that this service raises on purpose.
+    """Base of all errors that the application raises on purpose.
 
     Args:
-        message: Sentence for a person.
-        code: Stable machine-readable name; defaults to the class's own.
-        details: JSON-safe facts about this occurrence.
+        message: Explanation for people.
+        code: Stable name for programs; defaults to the code of the class.
+        details: JSON-serialisable facts about this occurrence.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -57,114 +57,114 @@ class ApplicationError(Exception):
 
 
 class BadRequestError(ApplicationError):
-    """The request cannot be understood or trusted."""
+    """The request is malformed or not authentic."""
 
     code = "bad_request"
     http_status = 400
 
 
 class UnauthorizedError(ApplicationError):
-    """No valid credentials came with the request."""
+    """The request has no valid credentials."""
 
     code = "unauthorized"
     http_status = 401
 
 
 class ForbiddenError(ApplicationError):
-    """The caller may see this exists, but not do it."""
+    """The caller is known, but is not allowed to do this."""
 
     code = "forbidden"
     http_status = 403
 
 
 class NotFoundError(ApplicationError):
-    """The named thing does not exist, or not for this caller."""
+    """The resource does not exist, or the caller may not see it."""
 
     code = "not_found"
     http_status = 404
 
 
 class ConflictError(ApplicationError):
-    """The request contradicts what is there already."""
+    """The request conflicts with the existing state."""
 
     code = "conflict"
     http_status = 409
 
 
 class IllegalCommandError(ConflictError):
-    """The command does not fit the current state, which stands in `details`."""
+    """The current state does not allow the command; `details` has the state."""
 
     code = "illegal_command"
 
 
 class InvalidInputError(ApplicationError):
-    """The input has the right shape and the wrong meaning."""
+    """The input has the right shape, but a value is not acceptable."""
 
     code = "invalid_input"
     http_status = 422
 
 
 class TooManyRequestsError(ApplicationError):
-    """The caller has as much under way as one may have."""
+    """The caller has reached the limit of requests or open work."""
 
     code = "too_many_requests"
     http_status = 429
 
 
 class PaymentRefusedError(ApplicationError):
-    """Money did not move."""
+    """A payment was refused; no money was moved."""
 
     code = "payment_failed"
     http_status = 402
 
 
 class CardDeclinedError(PaymentRefusedError):
-    """The issuer refused; `details` carries `decline_code` and `advice_code`."""
+    """The issuer declined the card; `details` has `decline_code` and `advice_code`."""
 
     code = "card_declined"
 
 
 class EntitlementRequiredError(ApplicationError):
-    """No subscription of this user gives access; `details` says what to do."""
+    """No subscription of the user gives access; `details` says what to do."""
 
     code = "entitlement_required"
     http_status = 402
 
 
 class LimitReachedError(EntitlementRequiredError):
-    """The plan's limit is used up; `details` carries `limit` and `resets_at`."""
+    """The plan's limit is used up; `details` has `limit` and `resets_at`."""
 
     code = "limit_reached"
 
 
 class BudgetExceededError(EntitlementRequiredError):
-    """What is left does not suffice for the next call of a model."""
+    """The rest of the budget is too small for the next model call."""
 
     code = "budget_exceeded"
 
 
 class ProviderRejectedError(ApplicationError):
-    """A provider understood our request and refused it for good."""
+    """A provider understood our request and refused it permanently."""
 
     code = "provider_rejected"
     http_status = 502
 
 
 class UnreadableAnswerError(ApplicationError):
-    """A provider's answer lacks what we cannot do without, or has it in a shape unknown to us."""
+    """A required part of a provider's answer is missing or has an unexpected shape."""
 
     code = "unreadable_answer"
     http_status = 502
 
 
 class DatabaseRefusedError(ApplicationError):
-    """The database can never store this; nothing was changed."""
+    """The database can never accept this value or statement; nothing was changed."""
 
     code = "database_refused"
 
 
 class UnavailableError(ApplicationError):
-    """Something this needs is down; trying again later can help."""
+    """A required system is down; the same request may succeed later."""
 
     code = "unavailable"
     http_status = 503
@@ -172,13 +172,13 @@ class UnavailableError(ApplicationError):
 
 
 class OutcomePendingError(UnavailableError):
-    """The command was accepted and goes on; the same idempotency key gets its answer."""
+    """The command was accepted and continues; the same idempotency key returns its answer."""
 
     code = "outcome_pending"
 
 
 class WorkflowMissingError(UnavailableError):
-    """Work is not done, but its workflow does not run any more: somebody has terminated it."""
+    """There is work to do, but the workflow that should do it was terminated."""
 
     code = "workflow_missing"
 
@@ -190,8 +190,8 @@ class ProviderUnavailableError(UnavailableError):
 
 
 class InternalError(ApplicationError):
-    """A defect of this service; the log has its trace."""
+    """A defect of this application; the log has the traceback."""
 
 
 class WorkflowEndedError(NotFoundError):
-    """There is no such workflow, or it has ended and answers no more."""
+    """The workflow does not exist or has ended, so it answers no queries or updates."""

@@ -1,4 +1,4 @@
-"""What customers are told about a failed payment: in plain words, and only what did happen."""
+"""Writes the emails that customers get about failed payments."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,16 +9,16 @@ from domain.payment_retries.lifecycle import RetryStatus
 
 
 class EmailInput(Frozen):
-    """Argument of `send_mail`: what a payment retry has to tell its customer.
+    """Input of `send_mail`: the news of a payment retry for its customer.
 
     Args:
-        message_key: Makes the message id: the same news is one mail, however often it is sent.
-        user_id: To whom.
-        retry_status: The news.
-        next_attempt_at: When the card is tried again.
-        link: Where the customer can pay or authenticate.
-        decline_code: Why the last charge failed, or was not made; None if none was tried.
-        amount_paid_cents: What was paid, in minor units.
+        message_key: Makes the message id, so that repeated sends are one email.
+        user_id: Recipient.
+        retry_status: New status of the payment retry.
+        next_attempt_at: When the card is charged again.
+        link: Page on which the customer can pay or authenticate.
+        decline_code: Why the last charge failed or was not made; None if none was tried.
+        amount_paid_cents: Amount that was paid, in minor units.
     """
 
     message_key: str
@@ -30,49 +30,49 @@ class EmailInput(Frozen):
     amount_paid_cents: int = 0
 
 
-class Mail(Frozen):
-    """Subject and text of a mail."""
+class Email(Frozen):
+    """Subject and text of an email."""
 
     subject: str
     text: str
 
 
-def write_mail(news: EmailInput) -> Mail | None:
-    """Write the mail that belongs to a payment retry's new status.
+def write_email(news: EmailInput) -> Email | None:
+    """Write the email about the new status of a payment retry.
 
     Args:
-        news: The status, and what is known of it.
+        news: The status and its facts.
 
     Returns:
-        The mail; None if this is no news for a customer.
+        The email; None if the customer need not be told.
     """
     where = f"\n\nYou can pay here: {news.link}" if news.link else ""
     if news.retry_status is RetryStatus.WAITING:
         return _waiting(news, where)
     if news.retry_status is RetryStatus.WAITING_PAYMENT_METHOD:
         text = f"{_why_another_card(news.decline_code)} Please add another card.{where}"
-        return Mail(subject="Please add another card", text=text)
+        return Email(subject="Please add another card", text=text)
     if news.retry_status is RetryStatus.WAITING_AUTHENTICATION:
         text = f"Your bank wants you to confirm this payment.{where}"
-        return Mail(subject="Please confirm your payment", text=text)
+        return Email(subject="Please confirm your payment", text=text)
     if news.retry_status is RetryStatus.RECOVERED and news.amount_paid_cents:
-        return Mail(subject="Thank you, your payment arrived", text="Your payment arrived.")
+        return Email(subject="Thank you, your payment arrived", text="Your payment arrived.")
     if news.retry_status is RetryStatus.EXHAUSTED:
         # Reason: no link. What is paid now would be paid for a subscription that ends.
-        return Mail(subject="We could not collect your payment", text=_exhausted(news))
+        return Email(subject="We could not collect your payment", text=_exhausted(news))
     return None
 
 
-def _waiting(news: EmailInput, where: str) -> Mail | None:
+def _waiting(news: EmailInput, where: str) -> Email | None:
     if news.decline_code is None:
-        return None  # nothing was tried that could have failed
-    when = f" We try again on {news.next_attempt_at:%d %B %Y}." if news.next_attempt_at else ""
-    return Mail(subject="Your payment failed", text=f"Your payment failed.{when}{where}")
+        return None  # no charge was tried, so none has failed
+    when = f" We will try again on {news.next_attempt_at:%d %B %Y}." if news.next_attempt_at else ""
+    return Email(subject="Your payment failed", text=f"Your payment failed.{when}{where}")
 
 
 def _why_another_card(decline_code: str | None) -> str:
     if decline_code == NO_CARD:
-        return "There is no card that we could charge."
+        return "There is no card that we can charge."
     if decline_code == LIMIT_REACHED:
         return "Your card has been tried as often as the card networks allow."
     return "Your card was declined and will not be tried again."
@@ -80,5 +80,5 @@ def _why_another_card(decline_code: str | None) -> str:
 
 def _exhausted(news: EmailInput) -> str:
     if news.decline_code is None or news.decline_code in NOT_CHARGED_CODES:
-        return "We could not collect your payment, and do not try again."
-    return "Your payment failed, and we do not try again."
+        return "We could not collect your payment, and we will not try again."
+    return "Your payment failed, and we will not try again."

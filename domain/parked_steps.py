@@ -1,4 +1,4 @@
-"""Parked steps: what failed in a way that no retry mends is shown, owed, and tried again later."""
+"""Parked steps: failures that no retry mends, which are shown and tried again later."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.base import Frozen
 
-# Reason: what needs a person is not asked of Stripe every minute, and never forgotten.
+# Reason: a step that needs a person is retried ever more rarely, but for ever.
 _PAUSES = (
     timedelta(seconds=15),
     timedelta(minutes=1),
@@ -18,7 +18,7 @@ _PAUSES = (
 
 
 class ParkableResource(StrEnum):
-    """What can have parked steps, as metrics and the doctor call it."""
+    """Resources that can have parked steps, as metrics and the doctor command name them."""
 
     SUBSCRIPTION = "subscription"
     PAYMENT_RETRY = "payment_retry"
@@ -26,15 +26,15 @@ class ParkableResource(StrEnum):
 
 
 class ParkedStep(Frozen):
-    """A step that could not be taken, as the API shows it.
+    """A step that failed and waits, as the API shows it.
 
     Args:
-        step: Which step.
-        code: Stable name of what is in the way.
-        message: What is in the way, for a person.
-        since: When it was parked first, on Temporal's clock.
-        details: Facts about it, such as Stripe's code and request id.
-        release: Which release could not take it; None if that is not known.
+        step: Name of the step.
+        code: Stable name of the problem, for programs.
+        message: Description of the problem, for people.
+        since: When the step was first parked, on Temporal's clock.
+        details: Facts about the problem, such as Stripe's code and request id.
+        release: Release in which the step failed; None if unknown.
     """
 
     step: str
@@ -46,9 +46,9 @@ class ParkedStep(Frozen):
 
 
 def pause_after(try_count: int) -> timedelta:
-    """Return how long a parked step rests.
+    """Return how long to wait before a parked step is tried again.
 
     Args:
-        try_count: How often it was parked, this time included; from 1.
+        try_count: How often the step was parked, including this time; from 1.
     """
     return _PAUSES[min(try_count, len(_PAUSES)) - 1]

@@ -1,4 +1,4 @@
-"""Plans: what can be subscribed to."""
+"""Plans that customers can subscribe to."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from domain.base import Frozen
 
 
 class PlanRequest(Frozen):
-    """A plan to be made or changed; on a change, None leaves a field as it is."""
+    """Values of a plan to create or change; in a change, None keeps the stored value."""
 
     code: str | None = None
     name: str | None = None

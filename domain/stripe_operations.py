@@ -1,4 +1,4 @@
-"""Short requests to Stripe that the API waits for: what crosses the border of their workflow."""
+"""Stripe operations: short requests to Stripe that the API waits for."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from domain.plans import PlanRequest
 
 
 class StripeOperationKind(StrEnum):
-    """What can be asked of Stripe in one short request."""
+    """The kinds of Stripe operations."""
 
     ATTACH_PAYMENT_METHOD = "attach_payment_method"
     SET_DEFAULT_PAYMENT_METHOD = "set_default_payment_method"
@@ -23,11 +23,11 @@ class StripeOperationKind(StrEnum):
 
 
 class StripeOperation(Frozen):
-    """What every operation has.
+    """Base of all Stripe operations.
 
     Args:
-        operation_id: Makes the workflow id and Stripe's idempotency keys.
-        resource_id: Id of the row that is made or changed.
+        operation_id: Part of the workflow id and of Stripe's idempotency keys.
+        resource_id: Id of the row that is created or changed.
     """
 
     operation_id: UUID
@@ -35,7 +35,7 @@ class StripeOperation(Frozen):
 
 
 class AttachPaymentMethod(StripeOperation):
-    """Attaches a card to a user's customer, as the default one if asked."""
+    """Attaches a card to the user's Stripe customer, as default card if requested."""
 
     kind: Literal[StripeOperationKind.ATTACH_PAYMENT_METHOD] = (
         StripeOperationKind.ATTACH_PAYMENT_METHOD
@@ -46,7 +46,7 @@ class AttachPaymentMethod(StripeOperation):
 
 
 class SetDefaultPaymentMethod(StripeOperation):
-    """Makes a card the default of its owner."""
+    """Makes a card the default card of its owner."""
 
     kind: Literal[StripeOperationKind.SET_DEFAULT_PAYMENT_METHOD] = (
         StripeOperationKind.SET_DEFAULT_PAYMENT_METHOD
@@ -56,7 +56,7 @@ class SetDefaultPaymentMethod(StripeOperation):
 
 
 class DetachPaymentMethod(StripeOperation):
-    """Detaches a card."""
+    """Detaches a card from its Stripe customer."""
 
     kind: Literal[StripeOperationKind.DETACH_PAYMENT_METHOD] = (
         StripeOperationKind.DETACH_PAYMENT_METHOD
@@ -65,33 +65,33 @@ class DetachPaymentMethod(StripeOperation):
 
 
 class CreateSetupIntent(StripeOperation):
-    """Prepares the saving of a user's card in a browser."""
+    """Creates a setup intent, with which a browser saves a card of the user."""
 
     kind: Literal[StripeOperationKind.CREATE_SETUP_INTENT] = StripeOperationKind.CREATE_SETUP_INTENT
     user_id: UUID
 
 
 class CreatePlan(StripeOperation):
-    """Makes a plan, with its product and price at Stripe."""
+    """Creates a plan, with its product and price at Stripe."""
 
     kind: Literal[StripeOperationKind.CREATE_PLAN] = StripeOperationKind.CREATE_PLAN
     plan: PlanRequest
 
 
 class ChangePlan(StripeOperation):
-    """Changes what is given of a plan."""
+    """Changes the given fields of a plan."""
 
     kind: Literal[StripeOperationKind.CHANGE_PLAN] = StripeOperationKind.CHANGE_PLAN
     plan: PlanRequest
 
 
 class SyncCustomer(StripeOperation):
-    """Follows what was changed of a customer at Stripe.
+    """Copies changes of a customer from Stripe.
 
     Args:
-        user_id: Ours.
-        stripe_customer_id: Stripe's.
-        stripe_event_ids: What told of it.
+        user_id: User that the customer belongs to.
+        stripe_customer_id: Customer to read.
+        stripe_event_ids: Events that reported the change.
     """
 
     kind: Literal[StripeOperationKind.SYNC_CUSTOMER] = StripeOperationKind.SYNC_CUSTOMER
@@ -100,7 +100,7 @@ class SyncCustomer(StripeOperation):
     stripe_event_ids: tuple[str, ...] = ()
 
 
-# Argument of `StripeOperationWorkflow.run`.
+# Input of `StripeOperationWorkflow.run`.
 AnyStripeOperation = Annotated[
     AttachPaymentMethod
     | SetDefaultPaymentMethod
@@ -117,10 +117,10 @@ class StripeOperationResult(Frozen):
     """Result of `StripeOperationWorkflow`.
 
     Args:
-        resource_id: The row that was made or changed.
-        stripe_payment_method_id: The card as Stripe names it once it is attached.
-        stripe_setup_intent_id: The set-up intent; its secret is read from Stripe, never stored.
-        retried_stripe_invoice_ids: Payment retries that are told of a new default card.
+        resource_id: Id of the row that was created or changed.
+        stripe_payment_method_id: Stripe's id of the card once it is attached.
+        stripe_setup_intent_id: Setup intent; its secret is read from Stripe and never stored.
+        retried_stripe_invoice_ids: Invoices whose payment retries try the new default card.
     """
 
     resource_id: UUID

@@ -1,9 +1,9 @@
-"""Names by which workflows, their signals, updates and task queues are called from outside.
+"""Names of workflows, signals, updates and task queues for callers outside the workflows.
 
-They stand here because their callers must not import the workflows.
+They are defined here because their callers must not import the workflows.
 """
 
-# Task queues: what must not wait for something slow has its own.
+# Task queues: fast work has its own queues, so that it does not wait for slow work.
 BILLING = "billing"
 STRIPE = "stripe"
 AGENTS = "agents"
@@ -18,8 +18,8 @@ PAYMENT_HINT = "payment_hint"
 
 # The signal by which a payment retry reports to its subscription.
 REPORT = "report"
-# The signal that tells a run that the one before it in the conversation is over.
+# The signal that tells a run that the previous run of its conversation has ended.
 RUN_NEXT = "run_next"
 
-# After so many events of a history a workflow of billing continues as new.
+# Number of history events after which a billing workflow continues as new.
 CONTINUE_AS_NEW_AFTER = 1_500

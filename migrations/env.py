@@ -1,4 +1,4 @@
-"""Alembic's environment: the database comes from the command, or from DATABASE_URL."""
+"""Alembic environment; the database URL comes from the command or from DATABASE_URL."""
 
 import os
 
@@ -8,15 +8,15 @@ from sqlalchemy import create_engine, pool
 from database.session import sqlalchemy_url
 from database.tables import METADATA
 
-# Reason: a migration must fail rather than make every customer wait behind its lock.
+# Reason: a migration must fail rather than make all requests wait for its lock.
 LOCK_TIMEOUT = "5s"
 
 
 def run() -> None:
     """Run the migrations in one transaction."""
-    given = context.config.get_main_option("sqlalchemy.url") or os.environ["DATABASE_URL"]
+    url = context.config.get_main_option("sqlalchemy.url") or os.environ["DATABASE_URL"]
     engine = create_engine(
-        sqlalchemy_url(given),
+        sqlalchemy_url(url),
         poolclass=pool.NullPool,
         connect_args={"options": f"-c lock_timeout={LOCK_TIMEOUT}"},
     )

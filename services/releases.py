@@ -1,4 +1,4 @@
-"""Which release runs, and what a new one does first: it takes parked steps of older ones again."""
+"""Identifies the running release, and retries the parked steps of other releases."""
 
 import asyncio
 import hashlib
@@ -28,10 +28,10 @@ log = structlog.get_logger(__name__)
 
 PAGE_SIZE = 100
 ACCEPT_WITHIN = timedelta(seconds=10)
-# Reason: Temporal or the database may start later than the worker; then it is tried again.
+# Reason: Temporal or the database may start later than the worker.
 _PAUSES_SECONDS = (0.0, 10.0, 60.0, 600.0)
 _DIGEST_LENGTH = 12
-# What can make a step succeed that failed before: the product, and the packages that it uses.
+# Sources whose change can make a failed step succeed: the product and its packages.
 _SOURCES = (
     "activities",
     "adapters",
@@ -56,10 +56,10 @@ def release_of(project: Path) -> str:
     """Return a short digest of the product's source files.
 
     Args:
-        project: The folder that has them.
+        project: Root folder of the project.
 
     Returns:
-        The same for the same sources; read once a process.
+        A digest that is equal for equal sources; computed once per process.
     """
     digest = hashlib.sha256()
     for name in _SOURCES:
@@ -72,17 +72,17 @@ def release_of(project: Path) -> str:
 
 
 async def retry_parked_of_other_releases(client: Client, sessions: Sessions, release: str) -> None:
-    """Have every step taken again that another release parked, at most once by this one.
+    """Retry every step that another release parked, at most once per release.
 
     Args:
-        client: Where the workflows are.
-        sessions: Where parked steps are shown.
-        release: This release.
+        client: Temporal client.
+        sessions: Database sessions.
+        release: Digest of the current release.
     """
     for pause in _PAUSES_SECONDS:
         await asyncio.sleep(pause)
         try:
-            if await _go_through(client, sessions, release):
+            if await _retry_all(client, sessions, release):
                 return
         except DATABASE_DOWN as error:
             log.warning("parked_steps_not_read", error=type(error).__name__)
@@ -91,21 +91,23 @@ async def retry_parked_of_other_releases(client: Client, sessions: Sessions, rel
             return
 
 
-async def _go_through(client: Client, sessions: Sessions, release: str) -> bool:
-    """Ask the workflow of every parked row once; return whether all could be asked."""
+async def _retry_all(client: Client, sessions: Sessions, release: str) -> bool:
+    """Ask the workflow of every parked row once; return whether all could be reached."""
     asked_count = failed_count = 0
     for resource in ParkableResource:
-        after = None
+        after_id = None
         while True:
             async with sessions() as session:
-                page = await parked_by_other_releases(session, resource, release, after, PAGE_SIZE)
+                page = await parked_by_other_releases(
+                    session, resource, release, after_id, PAGE_SIZE
+                )
             for row in page:
                 is_asked = await _ask(client, resource, row, release)
                 asked_count += is_asked
                 failed_count += not is_asked
             if len(page) < PAGE_SIZE:
                 break
-            after = page[-1].resource_id
+            after_id = page[-1].resource_id
     if asked_count or failed_count:
         log.info(
             "parked_steps_retried",
@@ -130,8 +132,8 @@ async def _ask(
     row: ParkedRow,
     release: str,
 ) -> bool:
-    """Have a workflow take its parked steps again; return whether there is nothing left to ask."""
-    # Reason: Temporal takes an update's id once a run, and the mailbox once a command's id.
+    """Ask a workflow to retry its parked steps; return whether it need not be asked again."""
+    # Reason: Temporal accepts an update id once per run, and the mailbox a command id once.
     command_id = release_retry_id(row.workflow_id, release)
     try:
         await client.get_workflow_handle(row.workflow_id).start_update(

@@ -1,8 +1,8 @@
-"""POST to Stripe once, whatever gets lost. Every POST of the product goes through here.
+"""Sends each POST to Stripe once, even if an answer is lost; every POST of the product uses it.
 
-Stripe saves the first answer under a key and replays it for a day, a 500 too; after a day the key
-is forgotten. So after an unknown outcome the state is read, and only if it shows that nothing was
-done does the next of few numbered keys follow.
+Stripe saves the first answer under an idempotency key and replays it for a day, even a 500; then
+it forgets the key. So after an unknown outcome the state is read first, and only if nothing was
+done, the POST is repeated under the next of a few numbered keys.
 """
 
 import asyncio
@@ -27,23 +27,24 @@ async def post_once(
     *,
     is_repeated: bool = False,
 ) -> Answer:
-    """POST to Stripe once; whenever the outcome is unknown, look before anything else.
+    """POST to Stripe once; if an outcome is unknown, read the state before sending again.
 
     Args:
-        key: The same for the same purpose; its parameters must never differ.
-        post: Sends the request under the key that it is given.
-        find: Reads what the request has brought about; None if nothing.
-        is_repeated: An earlier activity may have sent it; an earlier try of this one counts anyway.
+        key: Idempotency key, the same for the same purpose; its parameters must never differ.
+        post: Sends the request under the given key.
+        find: Reads the effect of the request; returns None if it had none.
+        is_repeated: An earlier activity may have sent the request; earlier attempts of the current
+            activity are noticed anyway.
 
     Returns:
-        What `post` or `find` answers.
+        The result of `post` or `find`.
 
     Raises:
-        CancelledError: The activity was canceled; a POST in flight has come to its end.
-        ApplicationError: Stripe refused, or it is not known yet whether it was done.
+        CancelledError: The activity was cancelled; a POST in flight has ended.
+        ApplicationError: Stripe refused, or the outcome is not known yet.
     """
-    if is_repeated or is_later_try():
-        # Reason: the answer of an earlier try may be lost, and its key forgotten.
+    if is_repeated or is_later_attempt():
+        # Reason: the answer to an earlier attempt may be lost, and its key forgotten.
         found = await find()
         if found is not None:
             return found
@@ -57,31 +58,31 @@ async def post_once(
             if not error.details.get("is_replayed"):
                 raise
         except (ProviderRejectedError, NotFoundError) as error:
-            # Reason: a refusal is saved too, and replayed long after its reason is gone.
+            # Reason: Stripe saves refusals too, and replays them after their cause is gone.
             if not error.details.get("is_replayed"):
                 raise
             found = await find()
             if found is not None:
                 return found
-    raise ProviderUnavailableError("Stripe answers every key with a saved error")
+    raise ProviderUnavailableError("Stripe replays a saved error for every idempotency key")
 
 
-def is_later_try() -> bool:
-    """Tell whether an earlier try of the running activity may have sent something."""
+def is_later_attempt() -> bool:
+    """Return whether an earlier attempt of the current activity may have sent a request."""
     return activity.in_activity() and activity.info().attempt > 1
 
 
-async def finish(call: Awaitable[Answer], *, is_last: bool = False) -> Answer:
-    """Wait for a call that must not be cut off; whoever is canceled meanwhile is canceled after it.
+async def finish(operation: Awaitable[Answer], *, is_last: bool = False) -> Answer:
+    """Wait for an operation that must not be interrupted; raise a cancellation after it ended.
 
     Args:
-        call: What is to come to its end.
-        is_last: Nothing else is sent after it, so its answer counts although we were canceled.
+        operation: Operation to finish.
+        is_last: Nothing is sent after it, so its result is returned even after a cancellation.
 
     Raises:
-        CancelledError: We were canceled; the call has ended, or had its time.
+        CancelledError: The caller was cancelled; the operation has ended or timed out.
     """
-    task = asyncio.ensure_future(call)
+    task = asyncio.ensure_future(operation)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -1,1 +1,1 @@
-"""The embedded stack: every server the product needs, as children of one supervisor."""
+"""Embedded stack: the servers that the product needs, as child processes of one supervisor."""

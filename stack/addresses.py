@@ -1,4 +1,4 @@
-"""Where every service is: embedded on this machine, or outside as the settings say."""
+"""Addresses of the services: embedded on this machine, or external as the settings say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from stack.data_dir import Secrets
 from stack.ports import HOST, Ports
 
-STRIPE_ITSELF = "https://api.stripe.com"
+STRIPE_URL = "https://api.stripe.com"
 _SANDBOX_KEY = "sk_test_sandbox"
-MODELS_THEMSELVES = {
+PROVIDER_URLS = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
 }
@@ -17,7 +17,7 @@ _SANDBOX_LLM_KEY = "sandbox"
 
 @dataclass(frozen=True)
 class Addresses:
-    """The way to each service, as `stack.json` tells it."""
+    """Address of each service, as written to `stack.json`."""
 
     api: str
     temporal: str
@@ -33,15 +33,15 @@ class Addresses:
 
 
 def external_services(environ: Mapping[str, str]) -> frozenset[str]:
-    """Name the services that settings place outside, so that they are not started.
+    """Return the names of external services, which the stack does not start.
 
     Args:
         environ: The settings as environment variables.
 
     Returns:
-        Names of services.
+        Names of the services that the settings place outside of the stack.
     """
-    signs = {
+    setting_names = {
         "postgres": "DATABASE_URL",
         "temporal": "TEMPORAL__ADDRESS",
         "chroma": "CHROMA_URL",
@@ -49,8 +49,8 @@ def external_services(environ: Mapping[str, str]) -> frozenset[str]:
         "llm": "LLM__BASE_URL",
         "mail": "MAIL__SMTP_HOST",
     }
-    found = {service for service, name in signs.items() if environ.get(name)}
-    # Reason: a key without a base is meant for Stripe, or the models' provider, itself.
+    found = {service for service, name in setting_names.items() if environ.get(name)}
+    # Reason: a key without a base address is for the API of Stripe or of the models' provider.
     if environ.get("STRIPE__API_KEY") not in {None, "", _SANDBOX_KEY}:
         found.add("stripe")
     if environ.get("LLM__API_KEY") not in {None, "", _SANDBOX_LLM_KEY}:
@@ -59,19 +59,19 @@ def external_services(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def find_addresses(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -> Addresses:
-    """Say where each service is.
+    """Return the address of each service.
 
     Args:
         environ: The settings as environment variables.
-        ports: Where embedded services listen.
-        secrets: Holds the password of the embedded database.
+        ports: Ports of the embedded services.
+        secrets: Secrets of the data folder, with the password of the embedded database.
 
     Returns:
-        Addresses of embedded and outside services alike.
+        Addresses of embedded and of external services.
     """
-    outside = external_services(environ)
+    external = external_services(environ)
     temporal = environ.get("TEMPORAL__ADDRESS") or f"{HOST}:{ports.temporal}"
-    ui_port = 8233 if "temporal" in outside else ports.temporal_ui
+    ui_port = 8233 if "temporal" in external else ports.temporal_ui
     return Addresses(
         api=f"http://{HOST}:{ports.api}",
         temporal=temporal,
@@ -95,10 +95,10 @@ def product_environment(
     """Return the settings of the product's own processes: worker, API and migrations.
 
     Args:
-        environ: What a person set; it wins over what the stack would choose.
-        addresses: Where the services are.
-        ports: Where embedded services listen.
-        secrets: The data folder's secrets.
+        environ: Settings of the operator, which win over those that the stack chooses.
+        addresses: Addresses of the services.
+        ports: Ports of the embedded services.
+        secrets: Secrets of the data folder.
 
     Returns:
         Environment variables, named as in `config.Settings`.
@@ -117,7 +117,7 @@ def product_environment(
         "LLM__BASE_URL": _llm_base_url(environ, addresses),
         "LLM__API_KEY": _SANDBOX_LLM_KEY,
     }
-    if addresses.stripe != STRIPE_ITSELF:
+    if addresses.stripe != STRIPE_URL:
         chosen["STRIPE__API_BASE"] = addresses.stripe
     if "mail" not in external_services(environ):
         chosen |= {"MAIL__SMTP_HOST": HOST, "MAIL__SMTP_PORT": str(ports.smtp)}
@@ -128,28 +128,26 @@ def product_environment(
 def _stripe_address(environ: Mapping[str, str], ports: Ports) -> str:
     if base := environ.get("STRIPE__API_BASE"):
         return base
-    return (
-        STRIPE_ITSELF if "stripe" in external_services(environ) else f"http://{HOST}:{ports.stripe}"
-    )
+    return STRIPE_URL if "stripe" in external_services(environ) else f"http://{HOST}:{ports.stripe}"
 
 
 def _llm_address(environ: Mapping[str, str], ports: Ports) -> str:
     if base := environ.get("LLM__BASE_URL"):
         return base
-    is_outside = "llm" in external_services(environ)
-    return MODELS_THEMSELVES[_provider(environ)] if is_outside else f"http://{HOST}:{ports.llm}"
+    is_external = "llm" in external_services(environ)
+    return PROVIDER_URLS[_provider(environ)] if is_external else f"http://{HOST}:{ports.llm}"
 
 
 def _llm_base_url(environ: Mapping[str, str], addresses: Addresses) -> str:
-    # Reason: OpenAI's SDK adds to an address that ends in /v1, Anthropic's adds that too.
-    is_whole = "llm" in external_services(environ) or _provider(environ) == "anthropic"
-    return addresses.llm if is_whole else f"{addresses.llm}/v1"
+    # Reason: OpenAI's SDK expects an address that ends in /v1; Anthropic's SDK adds /v1 itself.
+    is_complete = "llm" in external_services(environ) or _provider(environ) == "anthropic"
+    return addresses.llm if is_complete else f"{addresses.llm}/v1"
 
 
 def _provider(environ: Mapping[str, str]) -> str:
-    named = environ.get("LLM__PROVIDER", "")
-    # Reason: what is no provider is refused by the product, by the name of the setting.
-    return named if named in MODELS_THEMSELVES else "openai"
+    provider = environ.get("LLM__PROVIDER", "")
+    # Reason: the product refuses an unknown provider itself, and names the setting.
+    return provider if provider in PROVIDER_URLS else "openai"
 
 
 def _mail_address(environ: Mapping[str, str], ports: Ports) -> str:

@@ -1,4 +1,4 @@
-"""What the stack keeps in its data folder: the lock, the secrets and `stack.json`."""
+"""Data folder of the stack: its lock, its secrets and `stack.json`."""
 
 import fcntl
 import json
@@ -12,7 +12,7 @@ from stack.errors import StackError
 
 @dataclass(frozen=True)
 class Secrets:
-    """Made once for a data folder, so that tokens and passwords outlive a restart."""
+    """Secrets made once per data folder, so that tokens and passwords survive a restart."""
 
     jwt_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     admin_api_key: str = field(default_factory=lambda: f"perdure_{secrets.token_urlsafe(32)}")
@@ -21,7 +21,7 @@ class Secrets:
 
 
 class DataDir:
-    """The data folder of one stack."""
+    """Data folder of one stack."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
@@ -31,10 +31,10 @@ class DataDir:
         self._lock_descriptor: int | None = None
 
     def open(self) -> None:
-        """Make the folder where it is missing and take its lock.
+        """Create the folder if it is missing, and take its lock.
 
         Raises:
-            StackError: Another stack runs on it, or it cannot be written.
+            StackError: Another stack runs on the folder, or the folder cannot be written.
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,21 +46,21 @@ class DataDir:
             raise StackError(f"the data folder {self.root} cannot be used: {error}") from error
 
     def secrets(self) -> Secrets:
-        """Return the folder's secrets, made now if they are missing.
+        """Return the secrets of the folder, and create them if they are missing.
 
         Raises:
-            StackError: `secrets.json` is there but cannot be understood.
+            StackError: `secrets.json` exists but cannot be read.
         """
         path = self.root / "secrets.json"
         try:
-            kept = Secrets(**json.loads(path.read_text())) if path.exists() else Secrets()
+            stored = Secrets(**json.loads(path.read_text())) if path.exists() else Secrets()
         except (OSError, ValueError, TypeError) as error:
             raise StackError(f"{path} cannot be read: {error}") from error
-        write_private_json(path, asdict(kept))
-        return kept
+        write_private_json(path, asdict(stored))
+        return stored
 
     def close(self) -> None:
-        """Remove `stack.json` and let go of the lock."""
+        """Remove `stack.json` and release the lock."""
         if self._lock_descriptor is not None:
             self.stack_file.unlink(missing_ok=True)
             os.close(self._lock_descriptor)
@@ -80,13 +80,13 @@ class DataDir:
 
 
 def write_private_json(path: Path, value: object) -> None:
-    """Replace a file atomically; only its owner may read it."""
+    """Replace a file atomically; only its owner can read the new one."""
     text = json.dumps(value, indent=2) + "\n"
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600, exist_ok=False)
-    draft.write_text(text)
-    draft.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600, exist_ok=False)
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def _empty_folder(folder: Path) -> None:

@@ -1,12 +1,12 @@
-"""The one error of this room."""
+"""Error that the stack raises."""
 
 
 class StackError(Exception):
-    """The stack cannot go on; the message is one clear line for a person.
+    """Failure that ends the stack; its message is one clear line for the operator.
 
     Args:
         message: What is wrong and what to do.
-        log_lines: The last words of the service that failed, if one did.
+        log_lines: Last log lines of the service that failed, if a service failed.
     """
 
     def __init__(self, message: str, log_lines: tuple[str, ...] = ()) -> None:

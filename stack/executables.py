@@ -1,4 +1,4 @@
-"""Where the servers' programs are."""
+"""Finds the programs of the servers."""
 
 import importlib.util
 import shutil
@@ -10,17 +10,17 @@ from stack.errors import StackError
 
 
 def find_executable(name: str, package: str) -> str:
-    """Return the path of a program that a package has put beside Python.
+    """Return the path of a program that a package has installed beside Python.
 
     Args:
-        name: The program's file name.
-        package: Which package brings it, for the message.
+        name: File name of the program.
+        package: Package that installs the program, for the error message.
 
     Returns:
-        Its path.
+        Path of the program.
 
     Raises:
-        StackError: It is nowhere.
+        StackError: The program was not found.
     """
     beside_python = Path(sys.executable).parent / name
     candidates = (beside_python, Path(sysconfig.get_path("scripts")) / name)
@@ -36,12 +36,12 @@ def find_packaged_executable(package: str, distribution: str, path: str) -> str:
     """Return the path of a program inside an importable package, without importing it.
 
     Args:
-        package: The package's import name.
-        distribution: Its name at the package index, for the message.
-        path: The program's path within the package.
+        package: Import name of the package.
+        distribution: Name of the package at the package index, for the error message.
+        path: Path of the program within the package.
 
     Returns:
-        Its path.
+        Path of the program.
 
     Raises:
         StackError: The package or the program is missing.
@@ -55,10 +55,10 @@ def find_packaged_executable(package: str, distribution: str, path: str) -> str:
 
 
 def require_package(package: str, distribution: str) -> None:
-    """Refuse to go on without an importable package.
+    """Check that a package can be imported.
 
     Raises:
-        StackError: It is missing.
+        StackError: The package is missing.
     """
     if importlib.util.find_spec(package) is None:
         raise _missing(package, distribution)

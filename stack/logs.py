@@ -1,4 +1,4 @@
-"""Every child's lines: prefixed and coloured on the terminal, plain in `logs/NAME.log`."""
+"""Logs of child processes: with coloured prefixes on the terminal, plain in `logs/NAME.log`."""
 
 import asyncio
 import contextlib
@@ -20,8 +20,8 @@ _CLOSE_TIMEOUT_SECONDS = 0.5
 class Terminal:
     """Writes to standard output from a thread of its own.
 
-    A terminal that is paused, or a pipe that nobody reads, must not hold the supervisor up: then
-    lines are dropped here, and are still in the log files.
+    A paused terminal or an unread pipe must not block the supervisor: lines are then dropped here,
+    but are still in the log files.
     """
 
     def __init__(self) -> None:
@@ -31,24 +31,24 @@ class Terminal:
         self._thread.start()
 
     def prefix(self, name: str, style: int) -> str:
-        """Return what goes before the lines of `name`."""
+        """Return the prefix of the log lines of the service called `name`."""
         text = f"{name:<{_NAME_WIDTH}} |"
         return f"\x1b[{style}m{text}\x1b[0m" if self.is_coloured else text
 
     def say(self, text: str) -> None:
-        """Print text, now or a little later."""
+        """Queue a line to be printed; drop it if the queue is full."""
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(text)
 
     def close(self) -> None:
-        """Print what is waiting, but not for long."""
+        """Print the queued lines, but wait for one second at most."""
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(None)
         self._thread.join(timeout=1.0)
 
     def _write_lines(self) -> None:
         while (text := self._lines.get()) is not None:
-            # Reason: whoever read us may be gone; the stack goes on without an audience.
+            # Reason: the reader of the output may be gone; the stack goes on without a reader.
             with contextlib.suppress(OSError, ValueError):
                 sys.stdout.write(f"{text}\n")
                 if self._lines.empty():
@@ -56,7 +56,7 @@ class Terminal:
 
 
 class ServiceLog(asyncio.Protocol):
-    """Splits what one service says into lines."""
+    """Splits the output of one service into lines."""
 
     def __init__(self, file: BinaryIO, terminal: Terminal | None, prefix: str) -> None:
         self.tail: deque[str] = deque(maxlen=_TAIL_LINE_COUNT)
@@ -68,71 +68,71 @@ class ServiceLog(asyncio.Protocol):
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
-        """Take the next piece."""
+        """Handle the next bytes of output."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _LONGEST_LINE_BYTES:
             lines.append(self._rest)
             self._rest = b""
         for line in lines:
-            self._take(line)
+            self._write_line(line)
         # Reason: a full disk must not end the stack.
         with contextlib.suppress(OSError):
             self._file.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Close the file with the last, unfinished line."""
+        """Write the last, unfinished line and close the file."""
         if self._rest:
-            self._take(self._rest)
+            self._write_line(self._rest)
         with contextlib.suppress(OSError):
             self._file.close()
         self.is_closed.set()
 
-    def _take(self, line: bytes) -> None:
+    def _write_line(self, line: bytes) -> None:
         with contextlib.suppress(OSError):
             self._file.write(line + b"\n")
         text = line.decode(errors="replace").rstrip()
         self.tail.append(text)
-        for words, event in self.awaited.items():
-            if words in text:
+        for awaited_text, event in self.awaited.items():
+            if awaited_text in text:
                 event.set()
         if self.terminal is not None:
             self.terminal.say(f"{self._prefix} {text}")
 
 
 class LogRouter:
-    """The logs of all services, each with one pipe for all of its lives."""
+    """Logs of all services; each service keeps one pipe across its restarts."""
 
     def __init__(self, folder: Path, terminal: Terminal) -> None:
         self._folder = folder
         self._terminal = terminal
         self._logs: dict[str, ServiceLog] = {}
-        self._pens: dict[str, int] = {}
+        self._descriptors: dict[str, int] = {}
 
     async def pen(self, name: str, *, is_quiet: bool) -> int:
         """Return the file descriptor that the service called `name` writes to."""
-        if name not in self._pens:
-            self._pens[name] = await self._open(name, None if is_quiet else self._terminal)
-        return self._pens[name]
+        if name not in self._descriptors:
+            self._descriptors[name] = await self._open(name, None if is_quiet else self._terminal)
+        return self._descriptors[name]
 
     async def hear(self, name: str, words: str) -> None:
-        """Wait until the service called `name` says these words."""
+        """Wait until the service called `name` logs these words."""
         event = self._logs[name].awaited[words] = asyncio.Event()
         await event.wait()
 
     def tail(self, name: str) -> tuple[str, ...]:
-        """Return the last lines of a service."""
+        """Return the last log lines of a service."""
         return tuple(self._logs[name].tail) if name in self._logs else ()
 
     def hush(self) -> None:
-        """From now on write to the log files only."""
+        """Write to the log files only from now on."""
         for log in self._logs.values():
             log.terminal = None
 
     async def close(self) -> None:
-        """Read what is left in the pipes, and close them."""
-        for pen in self._pens.values():
-            os.close(pen)
-        # Reason: somebody's grandchild may hold its end open for ever.
+        """Close the pipes, and wait a moment for the rest of their output."""
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        # Reason: a grandchild process may keep its end of a pipe open for ever.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
                 for log in self._logs.values():
@@ -145,8 +145,8 @@ class LogRouter:
         file = path.open("wb")
         prefix = self._terminal.prefix(name, _STYLES[len(self._logs) % len(_STYLES)])
         log = ServiceLog(file, terminal, prefix)
-        reading, writing = os.pipe()
+        read_end, write_end = os.pipe()
         loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: log, os.fdopen(reading, "rb", 0))
+        await loop.connect_read_pipe(lambda: log, os.fdopen(read_end, "rb", 0))
         self._logs[name] = log
-        return writing
+        return write_end

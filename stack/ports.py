@@ -1,4 +1,4 @@
-"""The one table of ports, and how they are chosen."""
+"""Ports of the servers: the default table, and how the stack chooses ports."""
 
 import secrets
 import socket
@@ -15,7 +15,7 @@ _USUAL_EPHEMERAL_START = 32_768
 
 @dataclass(frozen=True)
 class Ports:
-    """Where each server listens; `PERDURE_PORT_<NAME>` in the environment replaces one."""
+    """Port of each server; `PERDURE_PORT_<NAME>` in the environment replaces one."""
 
     api: int = 8000
     temporal: int = 7233
@@ -31,22 +31,22 @@ class Ports:
 
 
 def variable_name(name: str) -> str:
-    """Return the environment variable that sets the port called `name`."""
+    """Return the name of the environment variable that sets the port called `name`."""
     return f"PERDURE_PORT_{name.upper()}"
 
 
 def choose_ports(environ: Mapping[str, str], *, is_auto: bool) -> Ports:
-    """Take the ports from the environment, and the others from the table or at random.
+    """Return the ports: from the environment, the others from the table or at random.
 
     Args:
-        environ: Where `PERDURE_PORT_<NAME>` is looked up.
-        is_auto: Whether ports that are not given are free ones instead of the table's.
+        environ: Environment variables, in which `PERDURE_PORT_<NAME>` is looked up.
+        is_auto: Whether the other ports are random free ports instead of those of the table.
 
     Returns:
-        One port for each name, no two alike.
+        One port for each name, all of them different.
 
     Raises:
-        StackError: A variable is no port, or two names share one.
+        StackError: A variable is not a port, or two names have the same port.
     """
     names = [field.name for field in fields(Ports)]
     given = {name: _given_port(environ, name) for name in names if environ.get(variable_name(name))}
@@ -54,14 +54,14 @@ def choose_ports(environ: Mapping[str, str], *, is_auto: bool) -> Ports:
         missing = [name for name in names if name not in given]
         given |= dict(zip(missing, free_ports(len(missing), given.values()), strict=True))
     ports = Ports(**given)
-    _refuse_twins(asdict(ports))
+    _refuse_duplicates(asdict(ports))
     return ports
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on `port` now."""
+    """Tell whether a server can listen on `port` now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # Reason: as servers do, so that connections that are fading away do not count.
+        # Reason: servers set this option too; closed connections in TIME_WAIT then do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -71,7 +71,7 @@ def is_free(port: int) -> bool:
 
 
 def taken_port_message(name: str, port: int) -> str:
-    """Say that the port called `name` is taken, and what can be done."""
+    """Return the error message for a port that is taken, with what the operator can do."""
     return (
         f"port {port} ({name}) is taken: stop what listens there,"
         f" set {variable_name(name)}, or use --ports auto"
@@ -85,36 +85,36 @@ def _given_port(environ: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _refuse_twins(ports: Mapping[str, int]) -> None:
-    owners: dict[int, str] = {}
+def _refuse_duplicates(ports: Mapping[str, int]) -> None:
+    names_by_port: dict[int, str] = {}
     for name, port in ports.items():
-        if port in owners:
-            raise StackError(f"port {port} is given to both {owners[port]} and {name}")
-        owners[port] = name
+        if port in names_by_port:
+            raise StackError(f"port {port} is given to both {names_by_port[port]} and {name}")
+        names_by_port[port] = name
 
 
 def free_ports(count: int, taken: Iterable[int] = ()) -> list[int]:
-    """Choose ports that nobody listens on.
+    """Return free ports, chosen at random.
 
     Args:
-        count: How many.
-        taken: Ports that must not be among them.
+        count: Number of ports to return.
+        taken: Ports that must not be returned.
 
     Raises:
-        StackError: None were found.
+        StackError: Not enough free ports were found.
     """
-    # Reason: below the range of outgoing connections, so that none of those can sit on the port
-    # while its server is being restarted.
+    # Reason: below the range of outgoing connections, so that no such connection takes the port
+    # while its server restarts.
     candidates = range(_LOWEST_AUTO_PORT, _ephemeral_start())
     chosen: list[int] = []
-    unwanted = set(taken)
+    excluded = set(taken)
     for _ in range(1_000):
         if len(chosen) == count:
             return chosen
         port = secrets.choice(candidates)
-        if port not in unwanted and is_free(port):
+        if port not in excluded and is_free(port):
             chosen.append(port)
-            unwanted.add(port)
+            excluded.add(port)
     raise StackError("no free ports were found")
 
 

@@ -1,4 +1,4 @@
-"""Small questions over HTTP and TCP: does it answer yet?"""
+"""Readiness probes over HTTP."""
 
 import asyncio
 
@@ -9,15 +9,17 @@ _PROBE_TIMEOUT_SECONDS = 5.0
 _EXCERPT_BYTES = 500
 
 
-def http_probe(port: int, path: str, wanted: str = "") -> Probe:
-    """Return a probe that is content with status 200 of `path`, and with this in the answer."""
+def http_probe(port: int, path: str, expected_text: str = "") -> Probe:
+    """Return a probe that passes on status 200 of `path` with `expected_text` in the body."""
 
     async def probe() -> str | None:
         try:
             status, body = await asyncio.wait_for(_get(port, path), _PROBE_TIMEOUT_SECONDS)
         except (OSError, ValueError, IndexError, TimeoutError) as error:
             return f"no answer on port {port} ({error or type(error).__name__})"
-        return None if status == 200 and wanted in body else f"{path} says {status}: {body}"
+        return (
+            None if status == 200 and expected_text in body else f"{path} answered {status}: {body}"
+        )
 
     return probe
 

@@ -1,4 +1,4 @@
-"""Child processes that never outlive this one."""
+"""Starts child processes that never outlive this process."""
 
 import asyncio
 import ctypes
@@ -16,14 +16,14 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 async def spawn(service: Service, output: int) -> asyncio.subprocess.Process:
-    """Start a service in a session of its own, so that Ctrl-C reaches only us.
+    """Start a service in a session of its own, so that Ctrl-C reaches only the supervisor.
 
     Args:
-        service: What to start.
-        output: The file descriptor for all it says.
+        service: Service to start.
+        output: File descriptor for the output of the service.
 
     Returns:
-        The running child.
+        Running child process.
 
     Raises:
         StackError: The program cannot be run.
@@ -41,15 +41,15 @@ async def spawn(service: Service, output: int) -> asyncio.subprocess.Process:
 async def run(
     command: Sequence[str], *, environment: Mapping[str, str], system_user: SystemUser | None = None
 ) -> tuple[int, str]:
-    """Run a short command to its end.
+    """Run a short command and wait until it ends.
 
     Args:
         command: Program and arguments.
-        environment: All of its environment.
-        system_user: Whom to run it as; None means as ourselves.
+        environment: Complete environment of the command.
+        system_user: System user that the command runs as; None means the current user.
 
     Returns:
-        Exit code, and all it said.
+        Exit code and output.
 
     Raises:
         StackError: The program cannot be run.
@@ -71,7 +71,7 @@ async def run(
 
 
 def describe_exit(exit_code: int) -> str:
-    """Put an exit code into words."""
+    """Describe an exit code in words."""
     if exit_code >= 0:
         return f"exit code {exit_code}"
     try:
@@ -94,22 +94,22 @@ async def _create(
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent(orphan_signal),
+            preexec_fn=_end_with_parent(orphan_signal),
             **options,
         )
     except OSError as error:
         raise StackError(f"{command[0]} cannot be run: {error.strerror or error}") from error
 
 
-def _die_with_parent(orphan_signal: signal.Signals) -> Callable[[], None] | None:
+def _end_with_parent(orphan_signal: signal.Signals) -> Callable[[], None] | None:
     if _LIBC is None:
         return None
     prctl, parent = _LIBC.prctl, os.getpid()
 
-    def ask_kernel() -> None:
+    def request_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
         # Reason: the parent may have died between the fork and this line.
         if os.getppid() != parent:
             os._exit(1)
 
-    return ask_kernel
+    return request_signal

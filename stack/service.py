@@ -1,4 +1,4 @@
-"""What the supervisor has to know about one service."""
+"""Description of one service for the supervisor."""
 
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 Hook = Callable[[], Awaitable[None]]
 Probe = Callable[[], Awaitable[str | None]]
-"""Answers None once the service is ready, and why it is not until then."""
+"""Returns None once the service is ready, else the reason why it is not."""
 
 
 @dataclass(frozen=True)
 class SystemUser:
-    """The system user that a service runs as."""
+    """System user that a service runs as."""
 
     uid: int
     gid: int
@@ -19,7 +19,7 @@ class SystemUser:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """One server, or one job that has to end well before others may start."""
+    """A server, or a job that must succeed before the services that need it start."""
 
     name: str
     command: Sequence[str]
@@ -28,16 +28,16 @@ class Service:
     ports: Mapping[str, int] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     check: Hook | None = None
-    """Refuses, before anything is started, what can never work."""
+    """Runs before any service starts; raises if the service can never work."""
     prepare: Hook | None = None
-    """Runs before each start."""
+    """Runs before each start of the service."""
     probe: Probe | None = None
     ready_words: str | None = None
-    """What its log says once it is ready, for a service that cannot be probed."""
+    """Words in the log that show that a service without a probe is ready."""
     system_user: SystemUser | None = None
     is_job: bool = False
     is_quiet: bool = False
-    """Whether its lines go to its log file only."""
+    """Whether the output goes to the log file only."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_seconds: float = 0.5
     on_exit: Callable[[int], None] | None = None

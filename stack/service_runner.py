@@ -1,4 +1,4 @@
-"""Keeps one service alive."""
+"""Runs one service and restarts it whenever it dies."""
 
 import asyncio
 import contextlib
@@ -12,15 +12,15 @@ from stack.process import describe_exit, spawn
 from stack.service import Service
 
 _PROBE_INTERVAL_SECONDS = 0.1
-_SHORT_LIFE_SECONDS = 10.0
-_MOST_SHORT_LIVES = 5
+_SHORT_RUN_SECONDS = 10.0
+_MAX_CRASHES = 5
 _LONGEST_DELAY_SECONDS = 1.0
 
 Say = Callable[[str], None]
 
 
 class ServiceRunner:
-    """Starts a service once its needs are met, and starts it again whenever it dies."""
+    """Starts a service once the services that it needs are ready; restarts it whenever it dies."""
 
     def __init__(
         self, service: Service, logs: LogRouter, say: Say, on_spawn: Callable[[str, int], None]
@@ -34,36 +34,36 @@ class ServiceRunner:
         self._process: asyncio.subprocess.Process | None = None
 
     async def keep(self, needs: Iterable[asyncio.Event]) -> None:
-        """Run the service for ever; a job once.
+        """Run the service for ever, or a job once.
 
         Args:
-            needs: What must be set first.
+            needs: Events that must be set before the service starts.
 
         Raises:
-            StackError: It cannot be started, or dies again and again by itself.
+            StackError: The service cannot be started, or dies by itself several times in a row.
         """
         for need in needs:
             await need.wait()
-        short_lives = own_deaths = 0
+        short_runs = crashes = 0
         while True:
             started_at = time.monotonic()
-            exit_code = await self._live_once()
+            exit_code = await self._run_once()
             if self.service.is_job:
                 if exit_code != 0:
                     raise self._failure("failed", exit_code)
                 self.ready.set()
                 return
-            is_short = time.monotonic() - started_at < _SHORT_LIFE_SECONDS
-            short_lives = short_lives + 1 if is_short else 0
+            is_short = time.monotonic() - started_at < _SHORT_RUN_SECONDS
+            short_runs = short_runs + 1 if is_short else 0
             # Reason: SIGKILL comes from outside and says nothing about the service.
-            own_deaths = own_deaths + (exit_code != -signal.SIGKILL) if is_short else 0
-            if own_deaths >= _MOST_SHORT_LIVES:
-                raise self._failure(f"died {own_deaths} times in a row", exit_code)
+            crashes = crashes + (exit_code != -signal.SIGKILL) if is_short else 0
+            if crashes >= _MAX_CRASHES:
+                raise self._failure(f"died {crashes} times in a row", exit_code)
             self._say(f"{self.service.name} died ({describe_exit(exit_code)}); starting it again")
-            await asyncio.sleep(min(0.1 * short_lives, _LONGEST_DELAY_SECONDS))
+            await asyncio.sleep(min(0.1 * short_runs, _LONGEST_DELAY_SECONDS))
 
     async def stop(self) -> None:
-        """End the service: by its own signal first, by SIGKILL if that takes too long."""
+        """Stop the service: by its stop signal first, by SIGKILL if that takes too long."""
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -78,7 +78,7 @@ class ServiceRunner:
                 process.kill()
             await process.wait()
 
-    async def _live_once(self) -> int:
+    async def _run_once(self) -> int:
         if self.service.prepare is not None:
             self.reason = "being prepared"
             await self.service.prepare()
@@ -104,7 +104,7 @@ class ServiceRunner:
             self.reason = "still running"
             return
         if self.service.ready_words is not None:
-            self.reason = f"its log does not say {self.service.ready_words}"
+            self.reason = f"its log does not contain {self.service.ready_words}"
             await self._logs.hear(self.service.name, self.service.ready_words)
         while self.service.probe is not None:
             reason = await self.service.probe()
@@ -114,6 +114,6 @@ class ServiceRunner:
             await asyncio.sleep(_PROBE_INTERVAL_SECONDS)
         self.ready.set()
 
-    def _failure(self, what: str, exit_code: int) -> StackError:
-        message = f"{self.service.name} {what} ({describe_exit(exit_code)})"
+    def _failure(self, problem: str, exit_code: int) -> StackError:
+        message = f"{self.service.name} {problem} ({describe_exit(exit_code)})"
         return StackError(message, self._logs.tail(self.service.name))

@@ -1,4 +1,4 @@
-"""One function a service: its command line, its environment, and how one sees that it is ready."""
+"""Builds the services: command line, environment and readiness probe of each."""
 
 import signal
 import sys
@@ -17,7 +17,7 @@ from stack.service import Service
 from stack.system_user import BARE_ENVIRONMENT, find_system_user
 
 _RETENTION = "720h"
-# Reason: at the dev server's own rate of 20 a second every step waits for a 50 ms poll.
+# Reason: at the dev server's default of 20 polls a second every step waits 50 ms for a poll.
 _POLLS_PER_SECOND = 2000
 _POLLING_PROCESSORS = ("transfer", "timer", "visibility")
 _RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sys.argv[1:])"
@@ -25,7 +25,7 @@ _RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sy
 
 @dataclass(frozen=True)
 class Plan:
-    """All that the services are made from."""
+    """Folders, settings, ports and addresses from which the services are built."""
 
     project: Path
     data: DataDir
@@ -36,40 +36,40 @@ class Plan:
 
     @property
     def quiet_environment(self) -> dict[str, str]:
-        """The environment of services that need none of our settings."""
+        """Environment of the services that need none of the product's settings."""
         return {**self.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
 
     @property
     def product_environment(self) -> dict[str, str]:
-        """The environment of worker, API and migrations."""
+        """Environment of worker, API and migrations."""
         settings = product_environment(self.environ, self.addresses, self.ports, self.secrets)
         metrics = {"PROMETHEUS_MULTIPROC_DIR": str(self.data.metrics)}
         return {**settings, **metrics, "PYTHONUNBUFFERED": "1"}
 
     def listening(self, *names: str) -> dict[str, int]:
-        """Return the ports of these names."""
+        """Return the ports with these names, by name."""
         return {name: getattr(self.ports, name) for name in names}
 
     def folder(self, name: str) -> str:
-        """Return the data folder of one service, made if it is missing."""
+        """Return the data folder of one service, and create it if it is missing."""
         path = self.data.root / name
         path.mkdir(mode=0o700, exist_ok=True)
         return str(path)
 
 
 def build_services(plan: Plan) -> list[Service]:
-    """Return all services to be started, in the order of need; they stop in the opposite order.
+    """Return all services to start, each after those that it needs; they stop in reverse order.
 
     Args:
-        plan: What they are made from.
+        plan: Folders, settings, ports and addresses to use.
 
     Returns:
         The embedded services and the product's own processes.
 
     Raises:
-        StackError: A program is missing.
+        StackError: A program, a package or the system user of PostgreSQL is missing.
     """
-    makers = {
+    builders = {
         "postgres": _postgres,
         "stripe": _stripe,
         "llm": _llm,
@@ -80,8 +80,8 @@ def build_services(plan: Plan) -> list[Service]:
         "worker": _worker,
         "api": _api,
     }
-    outside = external_services(plan.environ)
-    return [make(plan) for name, make in makers.items() if name not in outside]
+    external = external_services(plan.environ)
+    return [build(plan) for name, build in builders.items() if name not in external]
 
 
 def _postgres(plan: Plan) -> Service:
@@ -103,8 +103,8 @@ def _postgres(plan: Plan) -> Service:
         prepare=cluster.prepare,
         probe=cluster.probe,
         system_user=system_user,
-        # Reason: SIGINT closes its connections instead of waiting for them, SIGQUIT leaves at
-        # once and takes all of its own children along.
+        # Reason: on SIGINT PostgreSQL closes its connections instead of waiting for them; on
+        # SIGQUIT it ends at once, together with all of its child processes.
         stop_signal=signal.SIGINT,
         stop_timeout_seconds=2.0,
         orphan_signal=signal.SIGQUIT,
@@ -122,12 +122,12 @@ def _temporal(plan: Plan) -> Service:
     for processor in _POLLING_PROCESSORS:
         setting = f"history.{processor}ProcessorMaxPollRPS={_POLLS_PER_SECOND}"
         command += ["--dynamic-config-value", setting]
-    keep_histories = [program, "operator", "namespace", "update", "--address", address]
-    keep_histories += ["--namespace", namespace, "--retention", _RETENTION]
+    set_retention = [program, "operator", "namespace", "update", "--address", address]
+    set_retention += ["--namespace", namespace, "--retention", _RETENTION]
     environment = {**plan.quiet_environment, "TEMPORAL_VERSION_CHECK_DISABLED": "1"}
 
     async def probe() -> str | None:
-        code, output = await run(keep_histories, environment=environment)
+        code, output = await run(set_retention, environment=environment)
         return output or "no answer" if code else None
 
     return Service(
@@ -143,7 +143,7 @@ def _temporal(plan: Plan) -> Service:
 
 def _chroma(plan: Plan) -> Service:
     require_package("chromadb_rust_bindings", "chromadb")
-    # Reason: this is what the `chroma` script does, less its import of the whole client, which
+    # Reason: this does what the `chroma` script does, without importing the whole client, which
     # costs two seconds and 75 MB.
     command = [sys.executable, "-c", _RUN_CHROMA, "chroma", "run", "--host", HOST]
     command += ["--port", str(plan.ports.chroma), "--path", plan.folder("chroma")]
@@ -151,7 +151,7 @@ def _chroma(plan: Plan) -> Service:
         name="chroma",
         command=command,
         environment={**plan.quiet_environment, "ANONYMIZED_TELEMETRY": "False"},
-        # Reason: it opens with a page of advertisement.
+        # Reason: Chroma prints a page of advertisement when it starts.
         is_quiet=True,
         working_folder=str(plan.project),
         ports=plan.listening("chroma"),
@@ -163,7 +163,7 @@ def _stripe(plan: Plan) -> Service:
     command = [sys.executable, "-m", "sandbox.stripe", "--host", HOST]
     command += ["--port", str(plan.ports.stripe), "--data", plan.folder("stripe")]
     command += ["--webhook-url", f"{plan.addresses.api}/api/v1/webhooks/stripe"]
-    # Reason: everybody on this machine may read command lines.
+    # Reason: every user of this machine can read command lines.
     secret = {"STRIPE_SANDBOX_WEBHOOK_SECRET": plan.product_environment["STRIPE__WEBHOOK_SECRET"]}
     return Service(
         name="stripe",
@@ -223,7 +223,7 @@ def _worker(plan: Plan) -> Service:
         needs=("migrate",),
         ready_words="worker_ready",
         stop_timeout_seconds=3.0,
-        on_exit=lambda pid: _forget_gauges(plan.data.metrics, pid),
+        on_exit=lambda pid: _delete_gauges(plan.data.metrics, pid),
     )
 
 
@@ -239,11 +239,11 @@ def _api(plan: Plan) -> Service:
         needs=("migrate", "chroma", "stripe", "llm", "mail"),
         probe=http_probe(plan.ports.api, "/health/ready", '"status":"ready"'),
         stop_timeout_seconds=1.5,
-        on_exit=lambda pid: _forget_gauges(plan.data.metrics, pid),
+        on_exit=lambda pid: _delete_gauges(plan.data.metrics, pid),
     )
 
 
-def _forget_gauges(metrics: Path, pid: int) -> None:
-    # Reason: what a dead process last measured is no longer so; its counters stay.
+def _delete_gauges(metrics: Path, pid: int) -> None:
+    # Reason: gauges of a dead process are no longer true; its counters stay valid.
     for path in metrics.glob(f"gauge_live*_{pid}.db"):
         path.unlink(missing_ok=True)

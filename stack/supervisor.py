@@ -1,4 +1,4 @@
-"""One supervisor for all services: starts them by need, keeps them, stops them in order."""
+"""Starts all services by need, keeps them running, and stops them in reverse order."""
 
 import asyncio
 import time
@@ -14,76 +14,78 @@ _REMINDER_SECONDS = 5.0
 
 
 class Supervisor:
-    """Holds one keeper a service."""
+    """Supervises all services, with one `ServiceRunner` for each."""
 
     def __init__(
         self, services: Sequence[Service], logs: LogRouter, say: Say, on_change: Callable[[], None]
     ) -> None:
-        """Take the services, in the order of need.
+        """Make a runner for each service.
 
         Args:
-            services: What to run.
-            logs: Where their lines go.
-            say: Where our own lines go.
+            services: Services to run, each after those that it needs.
+            logs: Logs of the services.
+            say: Prints a line of the supervisor itself.
             on_change: Called whenever a service has a new pid.
         """
         self.pids: dict[str, int] = {}
         self._logs = logs
         self._say = say
         self._on_change = on_change
-        self._keepers = {
+        self._runners = {
             service.name: ServiceRunner(service, logs, say, self._note_pid) for service in services
         }
         self._tasks: dict[asyncio.Task[None], str] = {}
 
     async def start(self) -> None:
-        """Start all services, in parallel where their needs allow it, and wait for them.
+        """Start all services, in parallel where possible, and wait until all are ready.
 
         Raises:
-            StackError: One of them failed, or was not ready in time.
+            StackError: A service failed, or was not ready in time.
         """
         started_at = time.monotonic()
-        for keeper in self._keepers.values():
-            if keeper.service.check is not None:
-                await keeper.service.check()
-        for name, keeper in self._keepers.items():
+        for runner in self._runners.values():
+            if runner.service.check is not None:
+                await runner.service.check()
+        for name, runner in self._runners.items():
             needs = [
-                self._keepers[need].ready for need in keeper.service.needs if need in self._keepers
+                self._runners[need].ready for need in runner.service.needs if need in self._runners
             ]
-            self._tasks[asyncio.create_task(keeper.keep(needs))] = name
+            self._tasks[asyncio.create_task(runner.keep(needs))] = name
         reporting = asyncio.create_task(self._report_progress(started_at))
         try:
             async with asyncio.timeout(_START_TIMEOUT_SECONDS):
-                await self._first_of(reporting)
+                await self._wait_for(reporting)
         except TimeoutError:
-            late = next(name for name, keeper in self._keepers.items() if not keeper.ready.is_set())
+            late_name = next(
+                name for name, runner in self._runners.items() if not runner.ready.is_set()
+            )
             raise StackError(
-                f"{late} was not ready within {_START_TIMEOUT_SECONDS:.0f} s:"
-                f" {self._keepers[late].reason}",
-                self._logs.tail(late),
+                f"{late_name} was not ready within {_START_TIMEOUT_SECONDS:.0f} s:"
+                f" {self._runners[late_name].reason}",
+                self._logs.tail(late_name),
             ) from None
         finally:
             reporting.cancel()
 
     async def watch(self) -> None:
-        """Keep all services alive for ever.
+        """Keep all services running for ever.
 
         Raises:
-            StackError: One of them cannot be kept alive.
+            StackError: A service cannot be kept running.
         """
-        await self._first_of(asyncio.get_running_loop().create_future())
+        await self._wait_for(asyncio.get_running_loop().create_future())
 
     async def stop(self) -> None:
-        """Stop all services, the last started first."""
+        """Stop all services, in reverse order."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for name, keeper in reversed(self._keepers.items()):
-            await keeper.stop()
+        for name, runner in reversed(self._runners.items()):
+            await runner.stop()
             self.pids.pop(name, None)
 
-    async def _first_of(self, goal: "asyncio.Future[None]") -> None:
-        # Reason: a job's task ends well long before the others, which never do.
+    async def _wait_for(self, goal: "asyncio.Future[None]") -> None:
+        # Reason: the task of a job ends early and without error; the tasks of servers never end.
         while not goal.done():
             running = [task for task in self._tasks if not task.done()]
             done, _ = await asyncio.wait({goal, *running}, return_when=asyncio.FIRST_COMPLETED)
@@ -91,7 +93,7 @@ class Supervisor:
                 task.result()
 
     async def _report_progress(self, started_at: float) -> None:
-        waiting = dict(self._keepers)
+        waiting = dict(self._runners)
         while waiting:
             events = {asyncio.create_task(k.ready.wait()): name for name, k in waiting.items()}
             done, pending = await asyncio.wait(
@@ -103,12 +105,12 @@ class Supervisor:
                 del waiting[events[task]]
                 self._say(f"{events[task]} is ready after {time.monotonic() - started_at:.1f} s")
             if waiting and not done:
-                for name, keeper in waiting.items():
-                    self._say(f"still waiting for {name}: {keeper.reason}")
+                for name, runner in waiting.items():
+                    self._say(f"still waiting for {name}: {runner.reason}")
             elif waiting:
                 self._say(f"waiting for {', '.join(waiting)}")
 
     def _note_pid(self, name: str, pid: int) -> None:
-        if not self._keepers[name].service.is_job:
+        if not self._runners[name].service.is_job:
             self.pids[name] = pid
             self._on_change()

@@ -1,4 +1,4 @@
-"""`python cli.py up`: the whole stack, from an empty folder to `stack.json` and back."""
+"""Runs the whole stack until it is stopped: `python cli.py up`."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ from stack.services import Plan, build_services
 from stack.supervisor import Supervisor
 
 _STYLE = 1
-_PORT_PATIENCE_SECONDS = 2.0
+_PORT_TIMEOUT_SECONDS = 2.0
 _PORT_INTERVAL_SECONDS = 0.1
 
 
@@ -31,13 +31,13 @@ def up(project: Path, data_folder: Path, environ: Mapping[str, str], *, is_auto:
     """Run the stack until Ctrl-C or SIGTERM.
 
     Args:
-        project: The folder of `cli.py`.
-        data_folder: Where all services keep their data.
+        project: Folder of `cli.py`.
+        data_folder: Folder in which all services keep their data.
         environ: The settings as environment variables.
-        is_auto: Whether to take free ports.
+        is_auto: Whether to choose random free ports.
 
     Returns:
-        Exit code: 0 after a stop that was asked for, 1 if the stack could not go on.
+        Exit code: 0 after a requested stop, 1 if the stack failed.
     """
     data = DataDir(data_folder)
     terminal = Terminal()
@@ -48,7 +48,7 @@ def up(project: Path, data_folder: Path, environ: Mapping[str, str], *, is_auto:
         secrets = data.secrets()
         addresses = find_addresses(environ, ports, secrets)
         plan = Plan(project, data, environ, ports, secrets, addresses)
-        asyncio.run(_serve(plan, terminal))
+        asyncio.run(_run_until_signal(plan, terminal))
     except StackError as error:
         failure = error
     except asyncio.CancelledError:
@@ -59,19 +59,19 @@ def up(project: Path, data_folder: Path, environ: Mapping[str, str], *, is_auto:
     return _report(failure)
 
 
-async def _serve(plan: Plan, terminal: Terminal) -> None:
-    working = asyncio.create_task(_work(plan, terminal))
+async def _run_until_signal(plan: Plan, terminal: Terminal) -> None:
+    running = asyncio.create_task(_run_stack(plan, terminal))
     loop = asyncio.get_running_loop()
-    # Reason: a second signal interrupts the orderly stop; the kernel then ends what is left.
+    # Reason: a second signal interrupts the orderly stop; the kernel then ends the other services.
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, working.cancel)
-    # Reason: under nohup the end of the terminal is to be ignored.
+        loop.add_signal_handler(number, running.cancel)
+    # Reason: under nohup SIGHUP must stay ignored.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        loop.add_signal_handler(signal.SIGHUP, working.cancel)
-    await working
+        loop.add_signal_handler(signal.SIGHUP, running.cancel)
+    await running
 
 
-async def _work(plan: Plan, terminal: Terminal) -> None:
+async def _run_stack(plan: Plan, terminal: Terminal) -> None:
     prefix = terminal.prefix("up", _STYLE)
 
     def say(text: str) -> None:
@@ -79,7 +79,7 @@ async def _work(plan: Plan, terminal: Terminal) -> None:
 
     def publish() -> None:
         if is_ready:
-            write_private_json(plan.data.stack_file, _facts(plan, supervisor.pids))
+            write_private_json(plan.data.stack_file, _stack_file_content(plan, supervisor.pids))
 
     is_ready = False
     logs = LogRouter(plan.data.logs, terminal)
@@ -94,23 +94,23 @@ async def _work(plan: Plan, terminal: Terminal) -> None:
         await supervisor.watch()
     finally:
         plan.data.stack_file.unlink(missing_ok=True)
-        # Reason: servers that see each other go have a lot to say about it.
+        # Reason: servers log many errors while the servers that they use stop.
         logs.hush()
         await supervisor.stop()
         await logs.close()
 
 
 async def _wait_for_free_ports(services: Sequence[Service]) -> None:
-    wanted = {name: port for service in services for name, port in service.ports.items()}
-    deadline = time.monotonic() + _PORT_PATIENCE_SECONDS
-    # Reason: the children of a stack that was just killed may need a moment to go.
-    while taken := {name: port for name, port in wanted.items() if not is_free(port)}:
+    ports_by_name = {name: port for service in services for name, port in service.ports.items()}
+    deadline = time.monotonic() + _PORT_TIMEOUT_SECONDS
+    # Reason: the child processes of a stack that was just killed may need a moment to end.
+    while taken := {name: port for name, port in ports_by_name.items() if not is_free(port)}:
         if time.monotonic() > deadline:
             raise StackError("; ".join(starmap(taken_port_message, taken.items())))
         await asyncio.sleep(_PORT_INTERVAL_SECONDS)
 
 
-def _facts(plan: Plan, pids: Mapping[str, int]) -> dict[str, Any]:
+def _stack_file_content(plan: Plan, pids: Mapping[str, int]) -> dict[str, Any]:
     settings = plan.product_environment
     return {
         "ready": True,
@@ -124,8 +124,8 @@ def _facts(plan: Plan, pids: Mapping[str, int]) -> dict[str, Any]:
 def _summary(plan: Plan) -> str:
     addresses = plan.addresses
     table = Table(title="Perdure is ready (Ctrl-C stops it)", title_justify="left")
-    table.add_column("what")
-    table.add_column("where", overflow="fold")
+    table.add_column("service")
+    table.add_column("address", overflow="fold")
     table.add_row("API docs", f"{addresses.api}/docs")
     table.add_row("Temporal Web UI", addresses.temporal_ui)
     table.add_row(
@@ -133,7 +133,7 @@ def _summary(plan: Plan) -> str:
         addresses.stripe,
     )
     table.add_row(
-        "models" if "llm" in external_services(plan.environ) else "stand-in for models",
+        "models" if "llm" in external_services(plan.environ) else "models sandbox",
         addresses.llm,
     )
     table.add_row("mail", addresses.mail)

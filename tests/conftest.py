@@ -1,4 +1,4 @@
-"""Shared fixtures: real Temporal servers, a real PostgreSQL, and the stand-ins as servers."""
+"""Shared fixtures: real Temporal and PostgreSQL servers, and the sandboxes as servers."""
 
 import gc
 import os
@@ -25,7 +25,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from adapters.temporal.search_attributes import register
 from adapters.tls import trusted
-from bootstrap.workers import running_workers
+from bootstrap.workers import run_workers
 from commands.migrate import migrate_database
 from config import (
     AuthSettings,
@@ -48,13 +48,15 @@ WEBHOOK_SECRET = "whsec_test"
 STARTUP_SECONDS = 100
 POLLS_PER_SECOND = 2000
 WHOLE_STACK = "tests/e2e/"
-# Rooms of tests, the longest files first.
-LONGEST = {room: place for place, room in enumerate(("tests/e2e", "tests/workflows", "tests/api"))}
+# Test folders with the longest files, in the order in which to start them.
+LONGEST = {
+    folder: index for index, folder in enumerate(("tests/e2e", "tests/workflows", "tests/api"))
+}
 RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sys.argv[1:])"
 
 
 class Outside(NamedTuple):
-    """Where the stand-ins listen."""
+    """Addresses of the sandboxes, and of the API that receives Stripe's webhooks."""
 
     stripe: str
     api: str
@@ -68,8 +70,8 @@ def free_port() -> int:
     return port
 
 
-def start_stand_in(module: str, data: Path, *options: str) -> subprocess.Popen[bytes]:
-    """Start a stand-in as a server of its own; its log goes beside its data."""
+def start_sandbox(module: str, data: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Start a sandbox as a child process, with its data and its log in a folder."""
     data.mkdir(parents=True, exist_ok=True)
     with (data / "log").open("wb") as log:
         return subprocess.Popen(
@@ -95,16 +97,16 @@ def wait_for_url(url: str) -> None:
 def outside(
     tmp_path_factory: pytest.TempPathFactory, settling: Callable[[str], None]
 ) -> Iterator[Outside]:
-    """Stripe's, mail's and the models' stand-ins; webhooks go to where `tests` serve the API."""
+    """Start the Stripe, mail and model sandboxes; webhooks go to the port of the tests' API."""
     data = tmp_path_factory.mktemp("outside")
     ports = [str(free_port()) for _ in range(5)]
     stripe, api, mail, smtp, llm = ports
     webhook_url = f"http://127.0.0.1:{api}/api/v1/webhooks/stripe"
-    secret = ("--webhook-url", webhook_url, "--webhook-secret", WEBHOOK_SECRET)
+    webhooks = ("--webhook-url", webhook_url, "--webhook-secret", WEBHOOK_SECRET)
     children = [
-        start_stand_in("sandbox.stripe", data / "stripe", "--port", stripe, *secret),
-        start_stand_in("sandbox.mail", data / "mail", "--port", mail, "--smtp-port", smtp),
-        start_stand_in("sandbox.llm", data / "llm", "--port", llm),
+        start_sandbox("sandbox.stripe", data / "stripe", "--port", stripe, *webhooks),
+        start_sandbox("sandbox.mail", data / "mail", "--port", mail, "--smtp-port", smtp),
+        start_sandbox("sandbox.llm", data / "llm", "--port", llm),
     ]
     wait_for_url(f"http://127.0.0.1:{stripe}/_sandbox/health")
     wait_for_url(f"http://127.0.0.1:{mail}/_sandbox/health")
@@ -121,7 +123,7 @@ def outside(
 
 @dataclass
 class ChromaServer:
-    """A Chroma server that can be killed and started again, with the same data and address."""
+    """A Chroma server that can be killed and restarted with the same data and address."""
 
     port: int
     data: Path
@@ -147,7 +149,7 @@ class ChromaServer:
 
 @pytest.fixture(scope="session")
 def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaServer]:
-    """Where Chroma is to listen; most tests need none, so it is started by `chroma_url`."""
+    """Return a Chroma server that is not started yet: most tests need only its address."""
     server = ChromaServer(free_port(), tmp_path_factory.mktemp("chroma"))
     yield server
     server.kill()
@@ -155,7 +157,7 @@ def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaSe
 
 @pytest.fixture(scope="session")
 def chroma_url(chroma_server: ChromaServer) -> str:
-    """Chroma, running."""
+    """Start Chroma, and return its address."""
     chroma_server.start()
     return chroma_server.url
 
@@ -167,9 +169,10 @@ def stripe_url(outside: Outside) -> str:
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """Make a folder that PostgreSQL can reach.
+    """Make a temporary folder that PostgreSQL's user can read.
 
-    As root it runs as its own user, which cannot pass pytest's folders: another pytest closes them.
+    If the tests run as root, PostgreSQL runs as another user, which has no access to pytest's
+    temporary folders; a later pytest would also remove that access again.
     """
     with TemporaryDirectory(prefix="perdure-test-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
@@ -178,7 +181,7 @@ def open_folder() -> Iterator[Path]:
 
 @contextmanager
 def own_database() -> Iterator[PostgresServer]:
-    """A PostgreSQL with nothing in it."""
+    """Start a PostgreSQL server with an empty database."""
     with open_folder() as folder:
         server = get_server(folder / "data", cleanup_mode="delete")
         yield server
@@ -202,7 +205,7 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
 
 @pytest.fixture(scope="session")
 def settings(database_url: str, outside: Outside, chroma_server: ChromaServer) -> Settings:
-    """What a process of this test run would read from its environment."""
+    """Return the settings of the processes of this test run."""
     return Settings(
         _env_file=None,
         database_url=database_url,
@@ -214,7 +217,7 @@ def settings(database_url: str, outside: Outside, chroma_server: ChromaServer) -
         ),
         mail=MailSettings(smtp_port=outside.smtp_port),
         llm=LLMSettings(base_url=f"{outside.llm}/v1"),
-        # Reason: the one name that tests may fetch from; its address alone stays closed.
+        # Reason: tests fetch from this host name; its bare IP address stays forbidden.
         documents=DocumentSettings(allowed_private_hosts=("localhost",)),
         chroma_url=f"http://127.0.0.1:{chroma_server.port}",
         public_url=outside.api,
@@ -223,7 +226,7 @@ def settings(database_url: str, outside: Outside, chroma_server: ChromaServer) -
 
 @pytest.fixture(scope="session")
 async def dev_server() -> AsyncIterator[Client]:
-    """The server that `make up` starts, as quick as there."""
+    """Start Temporal's dev server as `make up` does, with the same polling rate."""
     polls = [
         argument
         for processor in ("transfer", "timer", "visibility")
@@ -248,13 +251,13 @@ async def workers(
     settings: Settings,
     sessions: Sessions,
 ) -> AsyncIterator[Client]:
-    """The workers that production runs, on the dev server."""
-    async with running_workers(dev_server, settings, sessions):
+    """Run all workers of production on the dev server."""
+    async with run_workers(dev_server, settings, sessions):
         yield dev_server
 
 
 def pytest_configure() -> None:
-    """Let PostgreSQL's user be there before two processes want to make it."""
+    """Create PostgreSQL's system user before several test processes try to."""
     find_system_user()
 
 
@@ -267,7 +270,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave before the interpreter's own exit, in which the SDK sometimes aborts."""
+    """Exit at once: Temporal's SDK sometimes aborts in the interpreter's normal shutdown."""
     if "temporalio" in sys.modules and EXIT_CODE in config.stash:
         config.get_terminal_writer().flush()
         sys.stdout.flush()
@@ -279,29 +282,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record",
         action="store_true",
-        help="write the histories of tests/replay anew",
+        help="record the histories of tests/replay again",
     )
 
 
 @pytest.fixture
 def histories(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where recorded histories go: with `--record` they replace the committed ones."""
+    """Return the folder for recorded histories: with `--record` that of the committed ones."""
     committed = PROJECT / "tests/replay/histories"
     return committed if request.config.getoption("--record") else tmp_path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the longest pieces begin first, so that no process waits for another at the end."""
+    """Start the longest files first, so that all test processes end at about the same time."""
     items.sort(key=lambda item: LONGEST.get("/".join(item.nodeid.split("/")[:2]), len(LONGEST)))
 
 
 def pytest_collection_finish() -> None:
-    """Keep all that is there by now out of later collections of garbage, 0.4 s each otherwise."""
+    """Exclude all present objects from garbage collection, which would take 0.4 s each time."""
     gc.freeze()
 
 
 class ByServers(LoadScopeScheduling):  # type: ignore[misc]
-    """Keeps in one process what shares servers: a file's tests, and all of the one whole stack."""
+    """Runs tests that share servers in one process: those of a file, and all end-to-end tests."""
 
     def _split_scope(self, nodeid: str) -> str:
         return WHOLE_STACK if WHOLE_STACK in nodeid else nodeid.split("::", 1)[0]
@@ -318,12 +321,12 @@ Measure = Callable[[str], None]
 
 @pytest.fixture
 def measure(record_property: Callable[[str, object], None]) -> Measure:
-    """Note a figure; the end of the run shows all of them, wherever they were measured."""
+    """Return a function that notes a measurement for the summary at the end of the run."""
     return lambda figure: record_property("measure", figure)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Show what was measured."""
+    """Print the measurements of all tests."""
     figures = [
         value
         for reports in terminalreporter.stats.values()

@@ -1,4 +1,4 @@
-"""How long activities may take, and how they are tried again."""
+"""Timeouts and retry policies of activities."""
 
 from datetime import timedelta
 from typing import TypedDict
@@ -9,7 +9,7 @@ from domain.workflow_names import MODELS, STRIPE, TOOLS
 
 
 class ActivityOptions(TypedDict, total=False):
-    """Options that every call of a kind shares."""
+    """Options that all activity calls of one kind share."""
 
     task_queue: str
     start_to_close_timeout: timedelta
@@ -18,12 +18,12 @@ class ActivityOptions(TypedDict, total=False):
     retry_policy: RetryPolicy
 
 
-# Reason: money and its records wait for as long as an outage lasts; they never give up.
+# Reason: activities that move or record money are retried until an outage ends.
 PATIENT = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
     maximum_interval=timedelta(seconds=30),
 )
-# Reason: somebody waits for a command, and hears soon once an outage is over.
+# Reason: a caller waits for a command, so it is retried soon after an outage.
 _PROMPT = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
     maximum_interval=timedelta(seconds=5),
@@ -31,26 +31,26 @@ _PROMPT = RetryPolicy(
 
 RECORD: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=15),
-    # Reason: a killed worker is noticed by its missing heartbeat; whoever waits does so online.
+    # Reason: a caller waits for the answer; a missing heartbeat reveals a killed worker early.
     "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
 }
 STRIPE_CALL: ActivityOptions = {
     "task_queue": STRIPE,
     "start_to_close_timeout": timedelta(minutes=3),
-    # Reason: a killed worker is noticed by its missing heartbeat, not after three minutes.
+    # Reason: a missing heartbeat reveals a killed worker after seconds, not after three minutes.
     "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
 }
 STRIPE_COMMAND: ActivityOptions = {**STRIPE_CALL, "retry_policy": _PROMPT}
-# Reason: a mail that could not be sent for an hour is no news any more.
+# Reason: an email that could not be sent for an hour is outdated.
 MAIL: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),
     "schedule_to_close_timeout": timedelta(hours=1),
     "retry_policy": PATIENT,
 }
 
-# Reason: a caller that waits is better told that there is no answer than left waiting.
+# Reason: a caller waits, and should get an error soon rather than wait for long.
 _SOON = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
     maximum_interval=timedelta(seconds=20),
@@ -66,7 +66,7 @@ MODEL_CALL: ActivityOptions = {
     "task_queue": MODELS,
     "start_to_close_timeout": timedelta(minutes=10),
     "schedule_to_close_timeout": timedelta(minutes=30),
-    # Reason: a cancel reaches the call with its next heartbeat, and the socket is to close at once.
+    # Reason: a cancellation reaches the call with its next heartbeat, and must close it soon.
     "heartbeat_timeout": timedelta(seconds=3),
     "retry_policy": _SOON,
 }

@@ -1,4 +1,4 @@
-"""Wait for activities without losing a cancellation, and without holding up who is more urgent."""
+"""Waits for activities: cancellations are never lost, and urgent commands can interrupt them."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,28 +16,28 @@ with workflow.unsafe.imports_passed_through():
 Answer = TypeVar("Answer")
 Argument = TypeVar("Argument")
 
-# How long a POST in flight may go on before whoever is more urgent gets their turn.
+# How long a POST in flight may go on before a more urgent command is handled.
 FINISH_TIMEOUT = timedelta(seconds=15)
 
 
-async def await_cancellable(asked: Coroutine[Any, Any, Answer]) -> Answer:
-    """Wait for something; whoever is canceled meanwhile is canceled, however that ends.
+async def await_cancellable(operation: Coroutine[Any, Any, Answer]) -> Answer:
+    """Wait for an activity or a condition; raise a cancellation of the caller in any case.
 
     Args:
-        asked: An activity or a condition. It is told of the cancel, and its end is waited for.
+        operation: The activity or condition. On a cancellation it is cancelled and awaited.
 
     Returns:
-        What it answers.
+        The result of the operation.
 
     Raises:
-        CancelledError: We were canceled.
+        CancelledError: The caller was cancelled.
         ActivityError: The activity failed.
-        TimeoutError: The condition did not come about in time.
+        TimeoutError: The condition did not become true in time.
     """
-    task = asyncio.ensure_future(asked)
+    task = asyncio.ensure_future(operation)
     try:
-        # Reason: the SDK hands a cancel on to the activity, and Python 3.11's `wait_for` to the
-        # condition. If that was just ending, both forget the cancel, and the run would go on.
+        # Reason: without the shield, the SDK passes a cancellation to the activity, and Python
+        # 3.11's `wait_for` to the condition, and both lose it if the operation is just ending.
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         task.cancel()
@@ -47,77 +47,77 @@ async def await_cancellable(asked: Coroutine[Any, Any, Answer]) -> Answer:
 
 
 class StepInterruptedError(Exception):
-    """Somebody more urgent has come; whether the activity had any effect is not known."""
+    """An activity was interrupted by an urgent command; its effect is unknown."""
 
 
 async def run_interruptible(
-    step: Callable[[Any, Argument], Coroutine[Any, Any, Answer]],
-    argument: Argument,
+    activity_method: Callable[[Any, Argument], Coroutine[Any, Any, Answer]],
+    activity_input: Argument,
     options: ActivityOptions,
     summary: str,
     is_interrupted: Callable[[], bool],
 ) -> Answer:
-    """Run an activity, and call it off as soon as somebody more urgent comes.
+    """Run an activity, and cancel it as soon as a more urgent command comes.
 
-    A read ends at once, a try that waits for the next one too; a POST in flight comes to its end.
+    A read and a wait between two attempts end at once; a POST in flight is finished.
 
     Args:
-        step: The activity.
-        argument: Its argument.
-        options: How long it may take, and how it is tried again.
-        summary: For the Web UI.
-        is_interrupted: Whether somebody more urgent has come.
+        activity_method: The activity.
+        activity_input: Its input.
+        options: Timeouts and retry policy.
+        summary: Summary for the Web UI.
+        is_interrupted: Returns whether a more urgent command has come.
 
     Returns:
-        What it answers, also if it did so while it was called off.
+        The result of the activity, even if it ended during its cancellation.
 
     Raises:
-        StepInterruptedError: It was called off.
-        ActivityError: It failed.
+        StepInterruptedError: The activity was cancelled.
+        ActivityError: The activity failed.
     """
-    running = workflow.start_activity_method(
-        step,
-        argument,
+    activity_task = workflow.start_activity_method(
+        activity_method,
+        activity_input,
         **options,
         summary=summary,
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
     try:
-        await workflow.wait_condition(lambda: running.done() or is_interrupted())
+        await workflow.wait_condition(lambda: activity_task.done() or is_interrupted())
     except asyncio.CancelledError:
-        # Reason: whoever cancels a workflow must not leave moved money without its record.
+        # Reason: a cancelled workflow must not leave moved money without its record.
         with suppress(asyncio.CancelledError, FailureError):
-            await running
+            await activity_task
         raise
-    await _call_off(running)
+    await _cancel_and_wait(activity_task)
     try:
-        answer: Answer = await running
+        result: Answer = await activity_task
     except asyncio.CancelledError as error:
         raise StepInterruptedError from error
     except ActivityError as error:
         if isinstance(error.cause, CancelledError):
             raise StepInterruptedError from error
         raise
-    return answer
+    return result
 
 
-async def _call_off(running: "asyncio.Task[Any]") -> None:
-    """Cancel what still runs, and wait a little for a call in flight."""
-    if running.done():
+async def _cancel_and_wait(activity_task: "asyncio.Task[Any]") -> None:
+    """Cancel an activity that still runs, and wait a little for a call in flight."""
+    if activity_task.done():
         return
-    running.cancel()
+    activity_task.cancel()
     with suppress(TimeoutError):
         await workflow.wait_condition(
-            running.done,
+            activity_task.done,
             timeout=FINISH_TIMEOUT,
             timeout_summary="a call in flight",
         )
-    if not running.done():
-        running.add_done_callback(_forget)
+    if not activity_task.done():
+        activity_task.add_done_callback(_consume_outcome)
         raise StepInterruptedError
 
 
-def _forget(task: "asyncio.Task[Any]") -> None:
-    """Take an outcome that nobody waits for any more, or asyncio would complain of it."""
+def _consume_outcome(task: "asyncio.Task[Any]") -> None:
+    """Read the outcome of an abandoned task, so that asyncio does not log it as unhandled."""
     if not task.cancelled():
         task.exception()

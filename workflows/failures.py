@@ -1,4 +1,4 @@
-"""Read what a failed activity says."""
+"""Reads the failures of activities."""
 
 from typing import Any, NamedTuple
 
@@ -6,13 +6,13 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 
 class Failure(NamedTuple):
-    """What a failed activity says, as `ActivityInterceptor` writes it.
+    """The failure of an activity, as `ActivityInterceptor` writes it.
 
     Args:
-        code: Stable name of what is in the way; None if there is none, as after a timeout.
-        message: What is in the way, for a person.
-        details: Facts about it, such as Stripe's code and request id.
-        release: Which release failed; None if that is not known.
+        code: Stable error code; None if there is none, as after a timeout.
+        message: Error message for a person.
+        details: Details of the error, such as Stripe's code and request id.
+        release: Release that failed; None if unknown.
     """
 
     code: str | None
@@ -22,7 +22,7 @@ class Failure(NamedTuple):
 
 
 def failure_of(error: ActivityError) -> Failure:
-    """Return what a failed activity says."""
+    """Return the failure of an activity."""
     cause = error.cause
     if not isinstance(cause, ApplicationError):
         return Failure(None, str(cause or error), {}, None)

@@ -1,9 +1,9 @@
 """The queue in front of a workflow: its handlers put in, only its `run` takes out.
 
-So everything is done one after the other, without a lock. The rules, each found by trying it
-without: handlers never touch the workflow's state; a validator refuses early, the decision is made
-when the command is taken out; answers travel to the next run, because update ids dedupe within one
-run only; `all_handlers_finished` is never awaited alone.
+So the workflow handles one thing at a time, without a lock. The rules: handlers never touch the
+workflow's state. A validator may refuse a command early, but the decision is made when the command
+is taken out. Answers are passed on to the next run, because update ids dedupe within one run only.
+`all_handlers_finished` is never awaited alone.
 """
 
 from collections import deque
@@ -17,15 +17,15 @@ KEPT_ANSWER_COUNT = 100
 
 
 class Command(Protocol):
-    """What a mailbox has to know of a command."""
+    """The properties of a command that a mailbox uses."""
 
     @property
     def command_id(self) -> UUID:
-        """The update's id."""
+        """The id of the command and of its update."""
 
     @property
     def is_cancel(self) -> bool:
-        """Whether it cancels, and so goes before what has not happened yet."""
+        """Whether the command cancels, and so goes before steps that are not done yet."""
 
 
 CommandT = TypeVar("CommandT", bound=Command)
@@ -33,12 +33,12 @@ Answer = TypeVar("Answer")
 
 
 class Mailbox(Generic[CommandT, Answer]):
-    """Commands and hints that wait, and the answers that were given.
+    """Waiting commands and hints, and the recent answers.
 
     Args:
-        hint_ids: Stripe events not looked into yet, from the run before.
-        answers: Recent answers, from the run before.
-        has_more: Whether anything else waits for this workflow.
+        hint_ids: Ids of Stripe events that the previous run did not handle.
+        answers: Recent answers of the previous run.
+        has_more: Returns whether anything else waits for the workflow.
     """
 
     def __init__(
@@ -53,57 +53,57 @@ class Mailbox(Generic[CommandT, Answer]):
         self._has_more = has_more
 
     def has_mail(self) -> bool:
-        """Tell whether anything waits to be taken out."""
+        """Return whether anything waits to be taken out."""
         return bool(self.commands or self.hint_ids) or self._has_more()
 
     def has_command(self) -> bool:
-        """Tell whether a command waits."""
+        """Return whether a command waits."""
         return bool(self.commands)
 
     def has_another_command(self) -> bool:
-        """Tell whether a command waits behind the first one."""
+        """Return whether a command waits behind the first one."""
         return len(self.commands) > 1
 
     def has_cancel(self) -> bool:
-        """Tell whether a cancel waits."""
+        """Return whether a command that cancels waits."""
         return any(command.is_cancel for command in self.commands)
 
-    def put_behind(self) -> None:
-        """Let the first command wait behind all others."""
+    def requeue_first(self) -> None:
+        """Move the first command behind all others."""
         self.commands.append(self.commands.popleft())
 
     async def ask(self, command: CommandT) -> Answer:
-        """Put a command in and wait for its answer; a repeat waits for the same one."""
+        """Put a command in and wait for its answer; a repeated command gets the same answer."""
         command_id = command.command_id
-        waiting = {queued.command_id for queued in self.commands}
-        if command_id not in self.answers and command_id not in waiting:
+        waiting_ids = {queued.command_id for queued in self.commands}
+        if command_id not in self.answers and command_id not in waiting_ids:
             self.commands.append(command)
         await workflow.wait_condition(lambda: command_id in self.answers)
         return self.answers[command_id]
 
     def hint(self, event_ids: Iterable[str]) -> None:
-        """Put hints in, each once."""
-        self.hint_ids += [known for known in event_ids if known not in self.hint_ids]
+        """Add the ids of Stripe events as hints, each once."""
+        self.hint_ids += [event_id for event_id in event_ids if event_id not in self.hint_ids]
 
     def take_hints(self) -> tuple[str, ...]:
-        """Take all hints out: any number of them is one read from Stripe."""
-        taken, self.hint_ids = tuple(self.hint_ids), []
-        return taken
+        """Take all hints out; any number of hints needs only one read from Stripe."""
+        hint_ids, self.hint_ids = tuple(self.hint_ids), []
+        return hint_ids
 
     def answer(self, answer: Answer) -> None:
-        """Answer the first command.
+        """Answer the first command, and only now remove it from the queue.
 
-        Only now does it leave the queue: a repeat joins the waiting one instead of queueing.
+        A repeated command therefore joins the waiting one instead of queueing again.
         """
         self.answers[self.commands.popleft().command_id] = answer
-        for old in list(self.answers)[:-KEPT_ANSWER_COUNT]:
-            del self.answers[old]
+        for command_id in list(self.answers)[:-KEPT_ANSWER_COUNT]:
+            del self.answers[command_id]
 
     async def is_quiet(self) -> bool:
-        """Wait until all callers have their answers, or something is put in.
+        """Wait until all callers have their answers or something is put in.
 
         Returns:
-            True if the run may end: there is no await between this and what follows.
+            True if the run may end; no await may come between this call and the end.
         """
         await workflow.wait_condition(lambda: self.has_mail() or workflow.all_handlers_finished())
         return not self.has_mail()

@@ -1,4 +1,4 @@
-"""The steps that a mailbox still has to take: due ones, and parked ones that rest."""
+"""The steps that a subscription's workflow still has to run: due steps and parked steps."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -19,36 +19,36 @@ with workflow.unsafe.imports_passed_through():
 
 
 class OwedSteps:
-    """What is owed, in the order in which it is due."""
+    """The owed steps, in the order in which they are run."""
 
     def __init__(self, steps: Iterable[OwedStep] = ()) -> None:
         self._steps = list(steps)
 
     def __iter__(self) -> Iterator[OwedStep]:
-        """Return all steps."""
+        """Iterate over all owed steps."""
         return iter(self._steps)
 
-    def add(self, wanted: AnyStepInput) -> None:
-        """Owe a step; a second read from Stripe is one with the first, and makes it due."""
+    def add(self, step_input: AnyStepInput) -> None:
+        """Owe a step; a second sync is merged with the owed one and makes it due."""
         for index, step in enumerate(self._steps):
-            if wanted.kind is StepKind.SYNC and step.kind is StepKind.SYNC:
-                self._steps[index] = step.merged(wanted)
+            if step_input.kind is StepKind.SYNC and step.kind is StepKind.SYNC:
+                self._steps[index] = step.merged(step_input)
                 return
-            if step.is_same(wanted):
+            if step.is_same(step_input):
                 return
-        self._steps.append(OwedStep(input=wanted))
+        self._steps.append(OwedStep(input=step_input))
 
     def put_back(self, step: OwedStep) -> None:
-        """Owe a step again that was interrupted; it may have been done."""
+        """Owe an interrupted step again; its activity may have taken effect."""
         changes = {"try_count": step.try_count + 1, "next_try_at": None}
-        for index, newer in enumerate(self._steps):
-            if step.kind is StepKind.SYNC and newer.kind is step.kind:
-                self._steps[index] = step.merged(newer.input).model_copy(update=changes)
+        for index, other in enumerate(self._steps):
+            if step.kind is StepKind.SYNC and other.kind is step.kind:
+                self._steps[index] = step.merged(other.input).model_copy(update=changes)
                 return
         self._steps.insert(0, step.model_copy(update=changes))
 
     def park(self, step: OwedStep, error: ActivityError, now: datetime) -> ParkedStep:
-        """Owe a step that could not be taken, and let it rest for a while."""
+        """Owe a failed step, parked until its next try."""
         parked = parked_step(step.kind, error, step.parked.since if step.parked else now)
         try_count = step.try_count + 1
         changes = {
@@ -67,7 +67,7 @@ class OwedSteps:
         return None
 
     def wake(self) -> None:
-        """Make all steps due that rest."""
+        """Make all parked steps due."""
         self._steps = [step.model_copy(update={"next_try_at": None}) for step in self._steps]
 
     def parked(self) -> tuple[OwedStep, ...]:
@@ -75,7 +75,7 @@ class OwedSteps:
         return tuple(step for step in self._steps if step.parked is not None)
 
     def next_try_at(self) -> datetime | None:
-        """Return when the first step that rests is due; None if none rests."""
+        """Return when the first waiting step is due; None if no step waits."""
         times = [step.next_try_at for step in self._steps if step.next_try_at is not None]
         return min(times, default=None)
 
@@ -87,13 +87,13 @@ class OwedSteps:
             if isinstance(step.input, LastResortInput)
         }
 
-    def drop_what_has_ended(self) -> None:
-        """Owe nothing more that only a living subscription can have."""
+    def drop_steps_of_living(self) -> None:
+        """Drop the steps that make no sense once the subscription has ended."""
         self._steps = [step for step in self._steps if step.kind not in ONLY_WHILE_ALIVE]
 
 
 def parked_step(step: str, error: ActivityError, since: datetime) -> ParkedStep:
-    """Return what is shown of a step that could not be taken."""
+    """Return a failed step as it is shown."""
     failure = failure_of(error)
     return ParkedStep(
         step=step,

@@ -1,4 +1,4 @@
-"""The workflows that run, and the modules that their sandbox lets through."""
+"""The list of all workflows."""
 
 from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
@@ -7,7 +7,7 @@ from workflows.payments.payment import PaymentWorkflow
 from workflows.stripe_operation import StripeOperationWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
-# A workflow that is not here does not run, and its histories are not replayed.
+# Only these workflows run, and only their histories are replayed in tests.
 WORKFLOWS: tuple[type, ...] = (
     SubscriptionWorkflow,
     PaymentRetryWorkflow,

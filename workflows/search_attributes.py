@@ -1,4 +1,4 @@
-"""What workflows can be searched by: ids and statuses only, six keywords at the most."""
+"""Search attributes of workflows: only ids and statuses, at most six keywords."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 USER_ID = SearchAttributeKey.for_keyword("UserId")
 SUBSCRIPTION_ID = SearchAttributeKey.for_keyword("SubscriptionId")
-# Reason: the Web UI would show one named `Status` in place of the execution's.
+# Reason: the Web UI would show an attribute named `Status` in place of the execution's status.
 STATUS = SearchAttributeKey.for_keyword("ResourceStatus")
 NAMES = tuple(key.name for key in (USER_ID, SUBSCRIPTION_ID, STATUS))
 
@@ -15,7 +15,7 @@ def starting_attributes(
     user_id: UUID | None = None,
     subscription_id: UUID | None = None,
 ) -> TypedSearchAttributes:
-    """Build what a workflow is found by from its start on."""
+    """Build the search attributes that a workflow starts with."""
     pairs: list[SearchAttributePair[str]] = []
     if user_id is not None:
         pairs.append(SearchAttributePair(USER_ID, str(user_id)))

@@ -1,4 +1,4 @@
-"""Takes the steps of a workflow, and parks what cannot be taken."""
+"""Runs the steps of a workflow one at a time, and parks a step that fails."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 
 
 class StepAttempts:
-    """How often the present step was tried, and until when it rests."""
+    """Runs the current step, and counts its tries and keeps the time of the next try."""
 
     def __init__(self, show: Callable[[ParkedStep | None], Awaitable[None]]) -> None:
         self.rests_until: datetime | None = None
@@ -26,21 +26,21 @@ class StepAttempts:
 
     @property
     def is_repeated(self) -> bool:
-        """Whether the step was tried before and may have been done."""
+        """Whether the step was tried before, and so may have taken effect."""
         return self._try_count > 0
 
     def wake(self) -> None:
-        """Take a parked step again at once."""
+        """Make a parked step due at once."""
         self.rests_until = None
 
     async def take(self, name: str, call: Coroutine[Any, Any, Answer]) -> Answer | None:
-        """Take a step; one that cannot be taken is parked, and rests.
+        """Run a step; if it fails, it is parked until its next try.
 
         Returns:
-            What it answers; None if it was called off or parked.
+            The result of the step; None if it was interrupted or parked.
         """
         try:
-            answer = await call
+            result = await call
         except StepInterruptedError:
             self._try_count += 1
             return None
@@ -51,13 +51,13 @@ class StepAttempts:
         if self._parked is not None:
             self._parked = None
             await self._show(None)
-        return answer
+        return result
 
     async def _park(self, name: str, error: ActivityError) -> None:
-        now, known = workflow.now(), self._parked
+        now, earlier = workflow.now(), self._parked
         self._try_count += 1
         self.rests_until = now + pause_after(self._try_count)
-        since = known.since if known is not None and known.step == name else now
+        since = earlier.since if earlier is not None and earlier.step == name else now
         self._parked = parked_step(name, error, since)
         workflow.logger.error("step parked", extra={"step": name, "code": self._parked.code})
         await self._show(self._parked)

@@ -1,4 +1,4 @@
-"""Runs one short request to Stripe that the API waits for; safe to start again."""
+"""The workflow of one short Stripe operation that the API waits for; safe to start again."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -33,17 +33,17 @@ _ACTIVITIES: dict[StripeOperationKind, Operation] = {
 
 @workflow.defn(name="StripeOperationWorkflow")
 class StripeOperationWorkflow:
-    """One execution per operation; its id is `stripe-operation-{operation_id}`."""
+    """The workflow of one operation; its id is `stripe-operation-{operation_id}`."""
 
     @workflow.run
     async def run(self, operation: AnyStripeOperation) -> StripeOperationResult:
-        """Run its activity, then offer a new default card to every payment retry of its owner.
+        """Run the operation's activity, then offer a new default card to open payment retries.
 
         Args:
-            operation: What to do; its id makes Stripe's idempotency keys.
+            operation: The operation; its id is part of Stripe's idempotency keys.
 
         Returns:
-            The row that was made or changed.
+            The id of the row that was created or changed.
         """
         result = await workflow.execute_activity_method(
             _ACTIVITIES[operation.kind],

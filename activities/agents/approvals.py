@@ -1,4 +1,4 @@
-"""The durable side of approvals: PostgreSQL decides which of several answers came first."""
+"""Writes decisions about approvals; PostgreSQL decides which of several decisions came first."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from domain.agents.approvals import (
     ApprovalResult,
     ApprovalStatus,
     ExpiryInput,
-    decide,
+    decide_approval,
 )
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import RunStatus
@@ -25,60 +25,64 @@ from services.agents.approvals import approval_snapshot
 
 
 class ApprovalActivities:
-    """Writes down what people decide, and what nobody decided."""
+    """Records decisions about approvals, and their expiry."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     @activity.defn
     async def decide_approval(self, command: ApprovalCommand) -> ApprovalResult:
-        """Decide one call; the same decision again changes nothing.
+        """Decide one tool call; the same decision again changes nothing.
 
         Args:
-            command: Who says what about which arguments.
+            command: The decision, the call, the arguments' digest and the person who decides.
 
         Returns:
-            How it is decided.
+            The call's decision.
 
         Raises:
-            ForbiddenError: Somebody else has to decide.
+            ForbiddenError: This person's role may not decide the call.
             ConflictError: Unknown call, other arguments, expired, or decided otherwise.
         """
         async with self._sessions.begin() as session:
-            row = await _locked(session, command.agent_run_id, command.call_id)
-            seen = None if row is None else approval_snapshot(row)
-            status = decide(seen, command, command.at or datetime.now(UTC))
+            row = await _lock_approval(session, command.agent_run_id, command.call_id)
+            snapshot = None if row is None else approval_snapshot(row)
+            status = decide_approval(snapshot, command, command.at or datetime.now(UTC))
             if row is None or status is None:
-                decided = seen.approval_status if seen else ApprovalStatus.PENDING
+                decided = snapshot.approval_status if snapshot else ApprovalStatus.PENDING
                 return ApprovalResult(call_id=command.call_id, approval_status=decided)
             values = {"decided_by": command.decided_by, "reason": command.reason}
             await _close(session, row, status, values)
             return ApprovalResult(call_id=command.call_id, approval_status=status)
 
     @activity.defn
-    async def expire_approval(self, order: ExpiryInput) -> ApprovalResult:
-        """End an approval whose time is over, unless somebody was quicker.
+    async def expire_approval(self, expiry: ExpiryInput) -> ApprovalResult:
+        """Expire an approval whose time is over, unless it is decided already.
 
         Args:
-            order: Which call.
+            expiry: The call whose approval expires.
 
         Returns:
-            How it is decided.
+            The call's decision.
         """
         async with self._sessions.begin() as session:
-            row = await _locked(session, order.agent_run_id, order.call_id)
+            row = await _lock_approval(session, expiry.agent_run_id, expiry.call_id)
             if row is None:
-                return ApprovalResult(call_id=order.call_id, approval_status=ApprovalStatus.EXPIRED)
+                return ApprovalResult(
+                    call_id=expiry.call_id, approval_status=ApprovalStatus.EXPIRED
+                )
             status = ApprovalStatus(row.approval_status)
             if status is ApprovalStatus.PENDING:
                 status = ApprovalStatus.EXPIRED
                 await _close(session, row, status, {})
-            return ApprovalResult(call_id=order.call_id, approval_status=status)
+            return ApprovalResult(call_id=expiry.call_id, approval_status=status)
 
 
-async def _locked(session: AsyncSession, agent_run_id: UUID, call_id: UUID) -> Approval | None:
-    """Return an approval of a run; of several at once, one is decided after the other."""
-    # Reason: each of two transactions would still see the other's approval as pending.
+async def _lock_approval(
+    session: AsyncSession, agent_run_id: UUID, call_id: UUID
+) -> Approval | None:
+    """Lock a run and return an approval of it, so that its approvals are decided one by one."""
+    # Reason: else two concurrent transactions would each see the other's approval as pending.
     await AgentRunRepository(session).lock(agent_run_id)
     row = await ToolCallRepository(session).approval(call_id, is_locked=True)
     return row if row is not None and row.agent_run_id == agent_run_id else None
@@ -97,9 +101,9 @@ async def _close(
     )
     reason = values.get("reason")
     facts = {"call_id": str(row.call_id), "decision": status, "reason": reason}
-    notes = [NewRunEvent(kind=RunEventKind.APPROVAL_DECIDED, data=facts)]
+    events = [NewRunEvent(kind=RunEventKind.APPROVAL_DECIDED, data=facts)]
     if not await calls.pending_count(row.agent_run_id):
         running = {"run_status": RunStatus.RUNNING}
         await AgentRunRepository(session).change(row.agent_run_id, running)
-        notes.append(NewRunEvent(kind=RunEventKind.STATUS, data=running))
-    await RunEventRepository(session).append(row.agent_run_id, notes)
+        events.append(NewRunEvent(kind=RunEventKind.STATUS, data=running))
+    await RunEventRepository(session).append(row.agent_run_id, events)

@@ -1,4 +1,4 @@
-"""The line of runs in a conversation: one after the other, whatever becomes of the one ahead."""
+"""Runs a conversation's runs one after the other, even if the one before was terminated."""
 
 from temporalio import activity
 
@@ -12,7 +12,7 @@ from services.agents.run_records import begin_run
 
 
 class ConversationQueueActivities:
-    """Tells runs whether it is their turn."""
+    """Starts a queued run once all earlier runs of its conversation are closed."""
 
     def __init__(self, sessions: Sessions, lost_runs: LostRuns) -> None:
         self._sessions = sessions
@@ -20,28 +20,30 @@ class ConversationQueueActivities:
 
     @activity.defn
     async def start_if_first(self, request: RunRequest) -> QueuePosition:
-        """Begin, if all runs ahead of it in the conversation are over.
+        """Begin a run if all earlier runs of its conversation are closed.
 
-        One that is not over, but has no workflow any more, is ended here: somebody terminated it.
+        An earlier run that is open but has no running workflow was terminated, and is closed here.
 
         Args:
-            request: What is to run.
+            request: The run to begin.
 
         Returns:
-            Whether it has begun.
+            Whether the run has begun.
         """
-        while (ahead := await self._ahead(request)) is not None:
+        while (ahead := await self._begin_if_first(request)) is not None:
             if not await self._lost_runs.is_lost(ahead.workflow_id):
                 return QueuePosition(is_first=False)
             await self._lost_runs.close(ahead.agent_run_id)
         return QueuePosition(is_first=True)
 
-    async def _ahead(self, request: RunRequest) -> AgentRun | None:
-        """Begin, or return who is ahead."""
+    async def _begin_if_first(self, request: RunRequest) -> AgentRun | None:
+        """Begin the run, or return the open run ahead of it."""
         async with self._sessions.begin() as session:
             await ConversationRepository(session).lock(request.conversation_id)
-            open_ones = await AgentRunRepository(session).open_ones(request.conversation_id)
-            first = open_ones[0] if open_ones else None
+            open_runs = await AgentRunRepository(session).open_runs_of_conversation(
+                request.conversation_id
+            )
+            first = open_runs[0] if open_runs else None
             if first is None or first.agent_run_id != request.agent_run_id:
                 return first
             if first.run_status == RunStatus.QUEUED:

@@ -1,4 +1,4 @@
-"""One step of a run: one streamed call of a model."""
+"""Runs one step of a run: one streamed call of a model."""
 
 import asyncio
 
@@ -8,15 +8,15 @@ from temporalio import activity
 from adapters.llm.gateway import Models
 from adapters.llm.provider import Progress
 from database.session import Sessions
-from domain.agents.runs import StepInput, StepReply
+from domain.agents.runs import StepInput, StepResult
 from domain.errors import ApplicationError
 from domain.llm.messages import ModelReply
 from services.agents.model_calls.answers import (
     Answer,
-    find_step,
-    known_reply,
+    find_run_at_step,
     lock_run,
     store_answer,
+    stored_reply,
 )
 from services.agents.model_calls.attempts import CANCELED, Attempt, ModelAttempts
 from services.agents.model_calls.failures import check_answer
@@ -26,8 +26,8 @@ from services.agents.token_stream import RunStream
 log = structlog.get_logger(__name__)
 
 
-class StepActivities:
-    """Asks models."""
+class ModelCallActivities:
+    """The activity that calls a model for a run's step."""
 
     def __init__(
         self,
@@ -42,64 +42,64 @@ class StepActivities:
         self._stream = stream
 
     @activity.defn
-    async def ask_model(self, order: StepInput) -> StepReply:
-        """Ask the model once, stream what it writes, and store what it wants.
+    async def ask_model(self, step_input: StepInput) -> StepResult:
+        """Call the model once, stream its text, and store its answer and tool calls.
 
         Args:
-            order: Which step; a step that is stored already is not asked again.
+            step_input: The step; a step whose answer is stored already is not repeated.
 
         Returns:
-            The calls to be made, or that this is the answer.
+            The tool calls to make, or that this is the run's final answer.
 
         Raises:
-            BudgetExceededError: What is left does not suffice.
-            ProviderUnavailableError: The model failed; a later attempt may not.
-            ProviderRejectedError: The provider refused for good, or has failed in the same way as
-                often as is paid for.
-            ApplicationError: Something went wrong that nobody foresaw.
+            BudgetExceededError: The rest of the budget does not suffice.
+            ProviderUnavailableError: The model failed; a later attempt may succeed.
+            ProviderRejectedError: The provider refused for good, or failed in the same way for the
+                highest number of paid attempts.
+            ApplicationError: An unexpected error occurred.
         """
-        structlog.contextvars.bind_contextvars(agent_id=str(order.agent_run_id))
+        structlog.contextvars.bind_contextvars(agent_id=str(step_input.agent_run_id))
         clock = ServerClock()
         async with self._sessions.begin() as session:
-            found = await find_step(session, order)
+            found = await find_run_at_step(session, step_input)
             if found.is_stored:
-                return await known_reply(session, order)
-            attempt = await self._attempts.begin(session, found, order)
+                return await stored_reply(session, step_input)
+            attempt = await self._attempts.begin(session, found, step_input)
         progress = Progress()
         reply = await self._ask(attempt, progress)
         try:
             return await self._keep(attempt, reply, progress, clock)
         except (ApplicationError, asyncio.CancelledError) as error:
             code = error.error_code if isinstance(error, ApplicationError) else CANCELED
-            await self._attempts.write_off(attempt, progress, code)
+            await self._attempts.settle_failure(attempt, progress, code)
             raise
 
     async def _ask(self, attempt: Attempt, progress: Progress) -> ModelReply:
-        """Ask the model; whatever comes of it is paid for.
+        """Call the model; a failed call is settled as well.
 
         Raises:
-            ApplicationError: There is no answer; whether it is worth another try, the error says.
+            ApplicationError: There is no answer; the error says whether it is retryable.
         """
-        order = attempt.order
+        step_input = attempt.step_input
 
         def on_text(piece: str) -> None:
-            number, step = attempt.number, order.step
-            self._stream.put_token(order.agent_run_id, piece, attempt=number, step=step)
+            number, step = attempt.number, step_input.step
+            self._stream.put_token(step_input.agent_run_id, piece, attempt=number, step=step)
 
-        run = str(order.agent_run_id)
+        run = str(step_input.agent_run_id)
         try:
             reply = await self._models.ask(attempt.request, on_text, progress, run)
             check_answer(reply, attempt.outcomes)
         except ApplicationError as error:
-            await self._attempts.write_off(attempt, progress, error.error_code)
+            await self._attempts.settle_failure(attempt, progress, error.error_code)
             raise self._attempts.failure_of(attempt, error) from None
         except asyncio.CancelledError:
-            await self._attempts.write_off(attempt, progress, CANCELED)
+            await self._attempts.settle_failure(attempt, progress, CANCELED)
             raise
         except Exception as error:
-            # Reason: what no provider's error stands for is a defect of ours, and each try is paid.
+            # Reason: any other error is a defect of ours, and each further attempt costs money.
             log.exception("model_call_failed", model=attempt.request.model)
-            await self._attempts.write_off(attempt, progress, ApplicationError.code)
+            await self._attempts.settle_failure(attempt, progress, ApplicationError.code)
             raise ApplicationError("something went wrong on our side") from error
         return reply
 
@@ -109,21 +109,21 @@ class StepActivities:
         reply: ModelReply,
         progress: Progress,
         clock: ServerClock,
-    ) -> StepReply:
-        """Store what was told last, the message, its calls and their cost, all or nothing."""
-        agent_run_id = attempt.order.agent_run_id
-        told = await self._stream.take(agent_run_id)
+    ) -> StepResult:
+        """Store the last tokens, the message, its tool calls and its cost in one transaction."""
+        agent_run_id = attempt.step_input.agent_run_id
+        stream_events = await self._stream.take(agent_run_id)
         is_decided = False
         try:
             async with self._sessions.begin() as session:
                 last_seq, run = await lock_run(session, attempt)
                 await self._attempts.pay(session, attempt, progress)
-                given = Answer(attempt, reply, last_seq, clock.now())
-                answer = await store_answer(session, run, given, told)
+                answer = Answer(attempt, reply, last_seq, clock.now())
+                step_reply = await store_answer(session, run, answer, stream_events)
                 is_decided = True
         except BaseException:
-            # Reason: a commit whose answer was lost may have happened, and text must not double.
+            # Reason: an unanswered commit may have happened, and no text may be written twice.
             if not is_decided:
-                self._stream.put_back(agent_run_id, told)
+                self._stream.put_back(agent_run_id, stream_events)
             raise
-        return answer
+        return step_reply

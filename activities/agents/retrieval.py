@@ -1,4 +1,4 @@
-"""What a run looks up before its first step, and what it leaves behind after its last."""
+"""Retrieves passages before a run's first step, and stores a memory after its last step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ RETRIEVE = "retrieve"
 
 
 class RetrievalActivities:
-    """Looks into a user's documents, and adds to a user's memories."""
+    """The activities that search a user's documents and add to a user's memories."""
 
     def __init__(self, library: KnowledgeSearch, sessions: Sessions) -> None:
         self._library = library
@@ -37,37 +37,39 @@ class RetrievalActivities:
         self._look_ups = LookUps(sessions)
 
     @activity.defn
-    async def retrieve(self, order: StepInput) -> int:
-        """Find the passages that answer a run's question, and keep them with the run.
+    async def retrieve(self, step_input: StepInput) -> int:
+        """Find the passages that answer a run's question, and store them with the run.
 
-        What cannot be searched after some tries, or at all, has no passages: the run goes on
-        without, and its stream says why.
+        If the search still fails after some attempts, the run goes on without passages, and its
+        stream tells the reason.
 
         Args:
-            order: Which run.
+            step_input: The run.
 
         Returns:
-            How many were found; doing it again finds what is kept.
+            The number of passages; a repeated call returns the stored number.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, does not answer now.
+            UnavailableError: Chroma or the embedding model does not answer now.
         """
         async with self._sessions() as session:
-            run = await AgentRunRepository(session).get(order.agent_run_id, None)
-            key = f"{agent_run_workflow_id(order.agent_run_id)}:input"
+            run = await AgentRunRepository(session).get(step_input.agent_run_id, None)
+            key = f"{agent_run_workflow_id(step_input.agent_run_id)}:input"
             question = await MessageRepository(session).content_of(key)
         if run is None or question is None:
             raise NotFoundError("there is no such run")
         if run.passages_data is not None:
             return len(run.passages_data)
         try:
-            found, why = await self._search(run, question), None
+            passages, skip_reason = await self._search(run, question), None
         except ApplicationError as error:
             if error.is_retryable and not is_overdue():
                 raise
-            log.warning("retrieval_skipped", agent_run_id=str(run.agent_run_id), **_named(error))
-            found, why = [], error
-        return await self._keep(run, found, why)
+            log.warning(
+                "retrieval_skipped", agent_run_id=str(run.agent_run_id), **_error_facts(error)
+            )
+            passages, skip_reason = [], error
+        return await self._keep(run, passages, skip_reason)
 
     async def _search(self, run: AgentRun, question: str) -> list[Passage]:
         limit = find_agent(run.agent).passage_count
@@ -79,38 +81,38 @@ class RetrievalActivities:
     async def _keep(
         self,
         run: AgentRun,
-        found: list[Passage],
-        why: ApplicationError | None,
+        passages: list[Passage],
+        skip_reason: ApplicationError | None,
     ) -> int:
-        """Number what was found, and keep it with the run, unless the run is over already."""
+        """Number the passages and store them with the run, unless the run is closed already."""
         async with self._sessions.begin() as session:
-            # Reason: a run that was canceled meanwhile must not take the next one's numbers.
+            # Reason: a run that was canceled meanwhile must not use up passage numbers.
             await ConversationRepository(session).lock(run.conversation_id)
             runs = AgentRunRepository(session)
-            now = await runs.lock(run.agent_run_id)
-            if now is None or now.completed_at is not None:
+            locked_run = await runs.lock(run.agent_run_id)
+            if locked_run is None or locked_run.completed_at is not None:
                 return 0
-            known = await runs.passage_keys(run.conversation_id)
-            passages = _cited(number_passages(found, known))
-            kept = [passage.model_dump(mode="json") for passage in passages]
+            known_keys = await runs.passage_keys(run.conversation_id)
+            cited = _cited(number_passages(passages, known_keys))
+            kept = [passage.model_dump(mode="json") for passage in cited]
             await runs.change(run.agent_run_id, {"passages_data": kept})
-            note = NewRunEvent(kind=RunEventKind.STEP, data=_told(passages, why))
-            await RunEventRepository(session).append(run.agent_run_id, [note])
+            event = NewRunEvent(kind=RunEventKind.STEP, data=_event_data(cited, skip_reason))
+            await RunEventRepository(session).append(run.agent_run_id, [event])
         return len(kept)
 
     @activity.defn
-    async def remember_run(self, order: StepInput) -> None:
-        """Keep a run's question and answer among its user's memories.
+    async def remember_run(self, step_input: StepInput) -> None:
+        """Store a run's question and answer as a memory of its user.
 
         Args:
-            order: Which run; one that gave no answer leaves nothing behind.
+            step_input: The run; without an answer nothing is stored.
 
         Raises:
-            UnavailableError: Chroma does not answer.
+            UnavailableError: Chroma or the embedding model does not answer.
         """
         async with self._sessions() as session:
-            run = await AgentRunRepository(session).get(order.agent_run_id, None)
-            key = f"{agent_run_workflow_id(order.agent_run_id)}:input"
+            run = await AgentRunRepository(session).get(step_input.agent_run_id, None)
+            key = f"{agent_run_workflow_id(step_input.agent_run_id)}:input"
             question = await MessageRepository(session).content_of(key)
         if run is None or run.output is None or run.completed_at is None:
             return
@@ -124,8 +126,10 @@ class RetrievalActivities:
                 created_at=run.completed_at,
             )
         except ApplicationError as error:
-            # Reason: nobody waits for a memory, so a log is where its loss is seen.
-            log.warning("memory_not_stored", agent_run_id=str(run.agent_run_id), **_named(error))
+            # Reason: no caller waits for the memory, so its loss is only visible in the log.
+            log.warning(
+                "memory_not_stored", agent_run_id=str(run.agent_run_id), **_error_facts(error)
+            )
             raise
 
 
@@ -143,8 +147,8 @@ def _cited(numbered: Mapping[int, Passage]) -> list[CitedPassage]:
     ]
 
 
-def _told(passages: list[CitedPassage], why: ApplicationError | None) -> dict[str, Any]:
-    """Return what the stream tells of a retrieval."""
+def _event_data(cited: list[CitedPassage], skip_reason: ApplicationError | None) -> dict[str, Any]:
+    """Return the data of a retrieval's stream event."""
     facts: dict[str, Any] = {
         "step": RETRIEVE,
         "passages": [
@@ -153,11 +157,11 @@ def _told(passages: list[CitedPassage], why: ApplicationError | None) -> dict[st
                 "document_id": str(passage.document_id),
                 "suspicions": list(passage.suspicions),
             }
-            for passage in passages
+            for passage in cited
         ],
     }
-    return facts if why is None else facts | {"skipped": _named(why)}
+    return facts if skip_reason is None else facts | {"skipped": _error_facts(skip_reason)}
 
 
-def _named(error: ApplicationError) -> dict[str, str]:
+def _error_facts(error: ApplicationError) -> dict[str, str]:
     return {"code": error.error_code, "message": error.message}

@@ -1,4 +1,4 @@
-"""How a run begins and is told more: rows only, no outside system."""
+"""Opens runs and adds messages to them; uses only the database."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -18,54 +18,59 @@ from domain.agents.runs import NewRunMessage, OnBusy, QueuePosition, RunRequest,
 from domain.errors import ConflictError, IllegalCommandError, NotFoundError
 from domain.ids import agent_run_workflow_id, message_key
 from domain.llm.messages import Role
-from services.agents.admission import check_allowance, record_run
-from services.agents.run_records import _said, append_run_events, begin_run, run_status_event
+from services.agents.admission import check_admission, record_run
+from services.agents.run_records import (
+    append_run_events,
+    begin_run,
+    message_event,
+    run_status_event,
+)
 
 TITLE_LENGTH = 80
 
 
 class RunActivities:
-    """Opens runs."""
+    """The activities that open runs and add messages to them."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     @activity.defn
     async def open_run(self, request: RunRequest) -> QueuePosition:
-        """Admit a run and write its row, or find the one that is there.
+        """Admit a run and write its row, or find the row of an earlier call.
 
         Args:
-            request: What is to run.
+            request: The run to open.
 
         Returns:
-            Whether it may begin at once.
+            Whether the run begins at once.
 
         Raises:
-            EntitlementRequiredError: No subscription gives access; no row is left behind.
-            LimitReachedError: The plan's limits are used up; neither.
-            ConflictError: The conversation is busy, and the run was not to wait.
+            EntitlementRequiredError: No subscription gives access; no row is written.
+            LimitReachedError: The plan's limits are used up; no row is written.
+            ConflictError: The conversation is busy, and the request forbids to wait.
         """
         async with self._sessions.begin() as session:
             runs, conversations = AgentRunRepository(session), ConversationRepository(session)
-            # Reason: an attempt that was given up may still be admitting the run.
+            # Reason: an earlier attempt of this activity may still be admitting the run.
             await UsageRepository(session).lock_user_usage(request.user_id)
-            known = await runs.get(request.agent_run_id, None)
-            if known is not None:
-                return QueuePosition(is_first=known.run_status != RunStatus.QUEUED)
-            standing = await check_allowance(session, request.user_id, datetime.now(UTC))
+            existing = await runs.get(request.agent_run_id, None)
+            if existing is not None:
+                return QueuePosition(is_first=existing.run_status != RunStatus.QUEUED)
+            entitled = await check_admission(session, request.user_id, datetime.now(UTC))
             title = request.input[:TITLE_LENGTH]
             await conversations.put(request.conversation_id, request.user_id, title)
             if await conversations.get(request.conversation_id, request.user_id) is None:
                 raise NotFoundError("there is no such conversation")
             await conversations.lock(request.conversation_id)
-            is_busy = bool(await runs.open_ones(request.conversation_id))
+            is_busy = bool(await runs.open_runs_of_conversation(request.conversation_id))
             if is_busy and request.on_busy is OnBusy.REJECT:
                 raise ConflictError(
                     "another run of this conversation is not over yet",
                     "conversation_busy",
                 )
-            booking = standing.booking or (None, None)
-            await runs.add(_columns(request, *booking))
+            booking = entitled.booking or (None, None)
+            await runs.add(_run_columns(request, *booking))
             run = await _find(session, request.agent_run_id)
             await record_run(session, run)
             await append_run_events(session, run.agent_run_id, run_status_event(RunStatus.QUEUED))
@@ -75,15 +80,15 @@ class RunActivities:
 
     @activity.defn
     async def add_run_message(self, message: NewRunMessage) -> None:
-        """Add what a user says while the run is going on; its next step reads it.
+        """Add a user's message to a run; the run's next step reads it.
 
         Args:
-            message: Which run, and what.
+            message: The message and its run.
 
         Raises:
-            IllegalCommandError: The run is over.
-            InvalidInputError: The message is longer than what can be read with the input.
-            TooManyRequestsError: The model has to read what was said before first.
+            IllegalCommandError: The run is closed.
+            InvalidInputError: The message and the input together exceed what the model can read.
+            TooManyRequestsError: The model has to read the earlier messages first.
         """
         async with self._sessions.begin() as session:
             run = await _find(session, message.agent_run_id)
@@ -105,8 +110,8 @@ class RunActivities:
                 agent_run_id=run.agent_run_id,
             )
             if is_new:
-                note = _said(Role.USER, message.content)
-                await append_run_events(session, run.agent_run_id, note)
+                event = message_event(Role.USER, message.content)
+                await append_run_events(session, run.agent_run_id, event)
 
 
 async def _find(session: AsyncSession, agent_run_id: UUID) -> AgentRun:
@@ -116,7 +121,7 @@ async def _find(session: AsyncSession, agent_run_id: UUID) -> AgentRun:
     return run
 
 
-def _columns(
+def _run_columns(
     request: RunRequest,
     subscription_id: UUID | None,
     period_start: datetime | None,

@@ -1,4 +1,4 @@
-"""Makes the tool calls of a run: each once, with a person's yes where the tool needs one."""
+"""Makes the tool calls of a run: each once, and only with an approval if the tool needs one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from agents.guards import screen_document
+from agents.guards import find_document_suspicions
 from agents.tools import TOOLS
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository
@@ -32,82 +32,82 @@ Tool = Callable[[AgentRun, ToolCall], Awaitable[Effect]]
 
 
 class ToolActivities:
-    """The ledger's hand."""
+    """The activity that makes the tool calls of the ledger."""
 
     def __init__(self, tools: Mapping[str, Tool], sessions: Sessions) -> None:
         self._tools = tools
         self._sessions = sessions
 
     @activity.defn
-    async def run_tool(self, order: ToolCallInput) -> None:
-        """Make a call, and give its result to the model as a message.
+    async def run_tool(self, call_input: ToolCallInput) -> None:
+        """Make a tool call, and store its result as a message for the model.
 
-        A refusal, by a person or by the tool, is a result too: the model reads it and goes on.
+        A refusal by a person or by the tool is also a result, which the model reads.
 
         Args:
-            order: Which call; one that is complete is left alone.
+            call_input: The call; a completed call is not repeated.
 
         Raises:
-            UnavailableError: What the tool needs is down; its outcome is found out next time. A
-                tool that only looks gives up after a while: that is its result.
+            UnavailableError: A system that the tool needs is down; the next attempt finds out the
+                outcome. A read-only tool gives up after a while, which is its result.
         """
-        asked = await self._read(order)
-        if asked.call.completed_at is not None:
+        context = await self._read(call_input)
+        if context.call.completed_at is not None:
             return
-        effect = _without_yes(asked)
+        effect = _refusal(context)
         if effect is None:
             try:
-                effect = await self._make(asked)
+                effect = await self._call_tool(context)
             except ApplicationError as error:
-                if error.is_retryable and not _is_given_up(asked.call.tool):
+                if error.is_retryable and not _is_given_up(context.call.tool):
                     raise
-                # Reason: what is down has many names, and the model needs one.
+                # Reason: many codes mean that a system is down, and the model needs only one.
                 code = UnavailableError.code if error.is_retryable else error.error_code
                 facts = {"code": code, "message": error.message}
                 effect = Effect(ToolCallStatus.FAILED, facts)
-        await self._complete(asked, effect)
+        await self._complete(context, effect)
 
-    async def _make(self, asked: ToolCallContext) -> Effect:
-        """Let the tool do it, within the time that its spec allows for one try."""
-        tool = asked.call.tool
+    async def _call_tool(self, context: ToolCallContext) -> Effect:
+        """Run the tool within the time that its spec allows for one attempt."""
+        tool = context.call.tool
         try:
             async with asyncio.timeout(TOOLS[tool].time_limit.total_seconds()):
-                return await self._tools[tool](asked.run, asked.call)
+                return await self._tools[tool](context.run, context.call)
         except TimeoutError as error:
             raise UnavailableError(f"{tool} does not answer in time") from error
 
-    async def _read(self, order: ToolCallInput) -> ToolCallContext:
+    async def _read(self, call_input: ToolCallInput) -> ToolCallContext:
         async with self._sessions() as session:
             calls = ToolCallRepository(session)
-            call = await calls.get(order.call_id)
-            run = await AgentRunRepository(session).get(order.agent_run_id, None)
-            approval = await calls.approval(order.call_id)
+            call = await calls.get(call_input.call_id)
+            run = await AgentRunRepository(session).get(call_input.agent_run_id, None)
+            approval = await calls.approval(call_input.call_id)
         if call is None or run is None or call.agent_run_id != run.agent_run_id:
             raise NotFoundError("there is no such tool call")
         return ToolCallContext(run, call, approval)
 
-    async def _complete(self, asked: ToolCallContext, effect: Effect) -> None:
-        run, call = asked.run, asked.call
+    async def _complete(self, context: ToolCallContext, effect: Effect) -> None:
+        run, call = context.run, context.call
         result = _bounded(storable({"status": effect.status, **effect.result}), call.tool)
         async with self._sessions.begin() as session:
-            is_new = await _add_result(session, asked, result)
+            is_new = await _add_result(session, context, result)
             values: dict[str, Any] = {
                 "tool_call_status": effect.status,
                 "result_data": result,
                 "completed_at": datetime.now(UTC),
             }
             if effect.status is ToolCallStatus.FAILED:
-                values["business_key"] = None  # it had no effect: another call may have it
+                values["business_key"] = None  # the call had no effect; another call may have it
             await ToolCallRepository(session).change(call.call_id, values)
             if is_new:
                 facts = {
                     "call_id": str(call.call_id),
                     "tool": call.tool,
                     "result": result,
-                    "suspicions": list(screen_document(result)),
+                    "suspicions": list(find_document_suspicions(result)),
                 }
-                note = NewRunEvent(kind=RunEventKind.TOOL_RESULT, data=facts)
-                await RunEventRepository(session).append(run.agent_run_id, [note])
+                event = NewRunEvent(kind=RunEventKind.TOOL_RESULT, data=facts)
+                await RunEventRepository(session).append(run.agent_run_id, [event])
         TOOL_CALLS.labels(call.tool, effect.status).inc()
 
 
@@ -116,9 +116,9 @@ def _is_given_up(tool: str) -> bool:
     return patience is not None and is_overdue(patience)
 
 
-def _without_yes(asked: ToolCallContext) -> Effect | None:
-    """Refuse a call that needs somebody's yes and has none; one yes serves these arguments only."""
-    call, approval = asked.call, asked.approval
+def _refusal(context: ToolCallContext) -> Effect | None:
+    """Return the refusal of a call that lacks the approval of its arguments; None if it may run."""
+    call, approval = context.call, context.approval
     if TOOLS[call.tool].approver_role is None:
         return None
     digest = args_digest(call.tool, call.arguments_data)
@@ -126,13 +126,13 @@ def _without_yes(asked: ToolCallContext) -> Effect | None:
         if approval.approval_status == ApprovalStatus.APPROVED:
             return None
         if approval.approval_status == ApprovalStatus.REJECTED:
-            said = {"message": "a person said no", "reason": approval.reason}
-            return Effect(ToolCallStatus.REJECTED, said)
-    return Effect(ToolCallStatus.EXPIRED, {"message": "nobody said yes in time"})
+            result = {"message": "a person rejected the call", "reason": approval.reason}
+            return Effect(ToolCallStatus.REJECTED, result)
+    return Effect(ToolCallStatus.EXPIRED, {"message": "the call was not approved in time"})
 
 
 def _bounded(result: dict[str, Any], tool: str) -> dict[str, Any]:
-    """Cut what is longer than the tool's spec allows, for the ledger and the stream, too."""
+    """Cut a result to the length that the tool's spec allows, also for ledger and stream."""
     document, limit = orjson.dumps(result), TOOLS[tool].output_limit_bytes
     if len(document) <= limit:
         return result
@@ -140,13 +140,13 @@ def _bounded(result: dict[str, Any], tool: str) -> dict[str, Any]:
 
 
 async def _add_result(
-    session: AsyncSession, asked: ToolCallContext, result: dict[str, Any]
+    session: AsyncSession, context: ToolCallContext, result: dict[str, Any]
 ) -> bool:
     return await MessageRepository(session).add(
-        asked.run.conversation_id,
-        f"tool-result:{asked.call.call_id}",
+        context.run.conversation_id,
+        f"tool-result:{context.call.call_id}",
         Role.TOOL,
         fenced_result(result),
-        agent_run_id=asked.run.agent_run_id,
-        call_id=asked.call.call_id,
+        agent_run_id=context.run.agent_run_id,
+        call_id=context.call.call_id,
     )

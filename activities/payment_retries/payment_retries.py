@@ -1,4 +1,4 @@
-"""How `PaymentRetryWorkflow` takes an invoice over and shows how its payment retry stands."""
+"""The activities that open a payment retry and save its progress."""
 
 from temporalio import activity
 
@@ -19,15 +19,20 @@ from domain.payment_retries.lifecycle import (
     RetryFacts,
     RetryStatus,
     status_of_invoice,
-    with_request,
+    with_asked_at,
 )
-from domain.payment_retries.messages import OpenRetryInput, RetryOpened, RetrySnapshot, RetryStart
+from domain.payment_retries.messages import (
+    OpenRetryInput,
+    OpenRetryResult,
+    RetrySnapshot,
+    RetryStart,
+)
 from domain.payment_retries.snapshots import UnpaidInvoice
 from services.stripe_idempotency import post_once
 
 
 class RetryActivities:
-    """One unpaid invoice at Stripe, and its payment retry here."""
+    """The activities that take over an unpaid invoice and write its payment retry's row."""
 
     def __init__(
         self,
@@ -40,67 +45,67 @@ class RetryActivities:
         self._sessions = sessions
 
     @activity.defn
-    async def open_retry(self, order: OpenRetryInput) -> RetryOpened:
-        """Take an invoice over from Stripe and record Stripe's own first charge.
+    async def open_retry(self, open_input: OpenRetryInput) -> OpenRetryResult:
+        """Take over an invoice's collection from Stripe, and record Stripe's own first charge.
 
-        The row comes first: it shows the payment retry also while Stripe cannot be asked.
+        The row is written first, so that it shows the payment retry even while Stripe is down.
 
         Args:
-            order: Which invoice, and how it is to be collected.
+            open_input: The invoice, and how to collect it.
 
         Returns:
-            Where the payment retry stands; closed if there is nothing to collect.
+            The payment retry's state; closed if there is nothing to collect.
 
         Raises:
             ApplicationError: Stripe does not know the invoice, or is down.
         """
-        start = order.start
+        start = open_input.start
         async with self._sessions.begin() as session:
-            row = await PaymentRetryRepository(session).open(_row_of(start))
-            last_try_at = await PaymentAttemptRepository(session).last_scheduled_at(
+            row = await PaymentRetryRepository(session).open(_columns_of(start))
+            last_scheduled_at = await PaymentAttemptRepository(session).last_scheduled_at(
                 start.payment_retry_id,
             )
         invoice = await self._invoices.read(start.stripe_invoice_id)
         if invoice.invoice_status == "open" and invoice.is_charged_automatically:
-            await self._stop_collection(order)
-        facts = _facts_of(order, row, invoice)
-        if last_try_at is not None:
-            facts = facts.model_copy(update={"waits_from": last_try_at})
+            await self._stop_collection(open_input)
+        facts = _facts_of(open_input, row, invoice)
+        if last_scheduled_at is not None:
+            facts = facts.model_copy(update={"waits_from": last_scheduled_at})
         fingerprint = await self._fingerprint(invoice.failed_card_id or invoice.card_id)
-        attempt, offered = await self._record(start, facts, invoice, fingerprint)
-        return RetryOpened(
+        attempt, offered_card_id = await self._record(start, facts, invoice, fingerprint)
+        return OpenRetryResult(
             facts=facts,
             attempt=attempt,
             link=invoice.hosted_invoice_url,
-            offered_card_id=offered,
+            offered_card_id=offered_card_id,
             amount_paid_cents=invoice.amount_paid_cents,
         )
 
     @activity.defn
     async def save_retry(self, snapshot: RetrySnapshot) -> None:
-        """Show where a payment retry stands now.
+        """Write a payment retry's current state into its row.
 
         Args:
-            snapshot: What the row is to say.
+            snapshot: State to write.
         """
         async with self._sessions.begin() as session:
             await PaymentRetryRepository(session).save(snapshot)
 
-    async def _stop_collection(self, order: OpenRetryInput) -> None:
-        stripe_invoice_id = order.start.stripe_invoice_id
+    async def _stop_collection(self, open_input: OpenRetryInput) -> None:
+        stripe_invoice_id = open_input.start.stripe_invoice_id
         key = f"{payment_retry_workflow_id(stripe_invoice_id)}:auto_advance"
 
-        async def post(numbered: str) -> bool:
-            await self._invoices.stop_collection(stripe_invoice_id, numbered)
+        async def post(numbered_key: str) -> bool:
+            await self._invoices.stop_collection(stripe_invoice_id, numbered_key)
             return True
 
         async def find() -> bool | None:
-            return None if await self._invoices.is_collected(stripe_invoice_id) else True
+            return None if await self._invoices.is_auto_charged(stripe_invoice_id) else True
 
         try:
-            await post_once(key, post, find, is_repeated=order.is_repeated)
+            await post_once(key, post, find, is_repeated=open_input.is_repeated)
         except (ProviderRejectedError, NotFoundError):
-            # Reason: it may have been paid or closed between our look and this.
+            # Reason: the invoice may have been paid or closed since it was read.
             if await self._invoices.status(stripe_invoice_id) == "open":
                 raise
 
@@ -119,10 +124,10 @@ class RetryActivities:
         invoice: UnpaidInvoice,
         fingerprint: str | None,
     ) -> tuple[int, str | None]:
-        """Record Stripe's first charge; return the latest attempt, and a card that was offered."""
+        """Record Stripe's first charge; return the latest attempt's number and an offered card."""
         async with self._sessions.begin() as session:
             attempts = PaymentAttemptRepository(session)
-            # Reason: without a card Stripe has tried, but charged nobody.
+            # Reason: without a card Stripe tried to collect, but made no charge.
             if invoice.latest_charge_id is not None:
                 await attempts.reserve(
                     payment_retry_id=start.payment_retry_id,
@@ -142,7 +147,7 @@ class RetryActivities:
             return await attempts.last_attempt(start.payment_retry_id), card_id
 
 
-def _row_of(start: RetryStart) -> dict[str, object]:
+def _columns_of(start: RetryStart) -> dict[str, object]:
     return {
         "payment_retry_id": start.payment_retry_id,
         "subscription_id": start.subscription_id,
@@ -155,12 +160,12 @@ def _row_of(start: RetryStart) -> dict[str, object]:
     }
 
 
-def _facts_of(order: OpenRetryInput, row: PaymentRetry, invoice: UnpaidInvoice) -> RetryFacts:
-    """Return where a payment retry stands, also one that begins again."""
+def _facts_of(open_input: OpenRetryInput, row: PaymentRetry, invoice: UnpaidInvoice) -> RetryFacts:
+    """Return the state of a payment retry, which may also begin again."""
     status = status_of_invoice(invoice.invoice_status)
     if status not in CLOSED and not invoice.is_charged_automatically:
         status = RetryStatus.CANCELED
-    elif status not in CLOSED and order.start.is_suspended:
+    elif status not in CLOSED and open_input.start.is_suspended:
         status = RetryStatus.PAUSED
     decline_code, advice_code = invoice.decline_code, invoice.advice_code
     if decline_code is None and invoice.card_id is None:
@@ -168,9 +173,9 @@ def _facts_of(order: OpenRetryInput, row: PaymentRetry, invoice: UnpaidInvoice) 
     facts = RetryFacts(
         retry_status=status,
         attempt_count=row.attempt_count,
-        waits_from=order.at,
-        grace_ends_at=order.start.grace_ends_at,
+        waits_from=open_input.at,
+        grace_ends_at=open_input.start.grace_ends_at,
         decline_code=decline_code,
         advice_code=advice_code,
     )
-    return with_request(facts, order.at)
+    return with_asked_at(facts, open_input.at)

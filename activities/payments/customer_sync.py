@@ -1,4 +1,4 @@
-"""Stripe's small job of following what was changed of a customer there."""
+"""The activity that syncs a user's Stripe customer and cards into our rows."""
 
 from temporalio import activity
 
@@ -13,7 +13,7 @@ from services.payment_retries.card_offers import CardOffers
 
 
 class CustomerSyncActivities:
-    """A user's customer at Stripe, followed here."""
+    """The activity that syncs a user's Stripe customer."""
 
     def __init__(
         self,
@@ -27,37 +27,39 @@ class CustomerSyncActivities:
 
     @activity.defn
     async def sync_customer(self, operation: SyncCustomer) -> StripeOperationResult:
-        """Follow what was changed of a customer at Stripe: cards, the default card, deletion.
+        """Sync a customer's changes at Stripe: cards, the default card, deletion.
 
         Args:
-            operation: With the user, their customer, and the events that told of it.
+            operation: The user, the customer, and the webhook events of the change.
 
         Returns:
-            The payment retries to which a new default card is offered.
+            The invoices whose payment retries are offered a new default card.
 
         Raises:
             ApplicationError: Stripe is down.
         """
         user_id, customer_id = operation.user_id, operation.stripe_customer_id
         async with self._sessions.begin() as session:
-            count = await UserRepository(session).begin_customer_sync(user_id)
+            sync_number = await UserRepository(session).begin_customer_sync(user_id)
             bodies = await WebhookEventRepository(session).bodies_of(operation.stripe_event_ids)
-        # Reason: Stripe answers for deleted customers too; a 404 says that the key is another
-        # account's, and forgets nobody's cards.
-        seen = await self._customers.read(customer_id)
+        # Reason: Stripe still returns deleted customers; a 404 means that the API key belongs to
+        # another account, and then no cards are forgotten.
+        snapshot = await self._customers.read(customer_id)
         async with self._sessions.begin() as session:
             users, methods = UserRepository(session), PaymentMethodRepository(session)
-            # Reason: one that began later has read newer facts, and writes them.
-            if await users.is_last_customer_sync(user_id, customer_id, count):
-                if seen.is_deleted:
+            # Reason: a sync that began later has read newer data, and writes that.
+            if await users.is_last_customer_sync(user_id, customer_id, sync_number):
+                if snapshot.is_deleted:
                     await users.forget_customer(user_id, customer_id)
-                await methods.follow(user_id, seen)
-        told = {new_default_card(body) for body in bodies}
-        offered: tuple[str, ...] = ()
-        if seen.default_card_id is not None and seen.default_card_id in told:
-            offered = await self._offers.offer_if_new(customer_id, seen.default_card_id)
+                await methods.follow(user_id, snapshot)
+        default_card_ids = {new_default_card(body) for body in bodies}
+        offered_invoice_ids: tuple[str, ...] = ()
+        if snapshot.default_card_id is not None and snapshot.default_card_id in default_card_ids:
+            offered_invoice_ids = await self._offers.offer_if_new(
+                customer_id, snapshot.default_card_id
+            )
         return StripeOperationResult(
             resource_id=operation.resource_id,
-            stripe_payment_method_id=seen.default_card_id,
-            retried_stripe_invoice_ids=offered,
+            stripe_payment_method_id=snapshot.default_card_id,
+            retried_stripe_invoice_ids=offered_invoice_ids,
         )

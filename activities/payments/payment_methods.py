@@ -1,4 +1,4 @@
-"""Stripe's small jobs about cards: attach, default, detach."""
+"""The activities that attach, detach and prepare cards, and set the default card."""
 
 from temporalio import activity
 
@@ -23,12 +23,12 @@ from domain.stripe_operations import (
     StripeOperationResult,
 )
 from services.payment_retries.card_offers import CardOffers
-from services.payments.customers import StripeCustomerOf
+from services.payments.customers import UserStripeCustomer
 from services.stripe_idempotency import post_once
 
 
 class CardActivities:
-    """A user's cards at Stripe and here."""
+    """The activities that change a user's cards, at Stripe and in our rows."""
 
     def __init__(
         self,
@@ -47,24 +47,24 @@ class CardActivities:
         """Attach a card to the user's customer, and make it the default if asked.
 
         Args:
-            operation: With the card; its resource id becomes the row's.
+            operation: The card; the operation's resource id becomes the row's id.
 
         Returns:
-            The card's row, and the payment retries to which a new default card is offered.
+            The id of the card's row, and the unpaid invoices that a new default card is offered to.
 
         Raises:
             ApplicationError: Stripe refused the card, or is down.
         """
-        owner = StripeCustomerOf(operation.user_id, self._customers, self._sessions)
+        owner = UserStripeCustomer(operation.user_id, self._customers, self._sessions)
 
         async def attach(stripe_customer_id: str) -> tuple[str, CardSnapshot]:
             return stripe_customer_id, await self._attach(operation, stripe_customer_id)
 
         customer_id, card = await owner.use(attach)
         card_id = card.stripe_payment_method_id
-        offered: tuple[str, ...] = ()
+        offered_invoice_ids: tuple[str, ...] = ()
         if operation.is_default:
-            offered = await self._make_default(operation, customer_id, card_id)
+            offered_invoice_ids = await self._make_default(operation, customer_id, card_id)
         async with self._sessions.begin() as session:
             methods = PaymentMethodRepository(session)
             row_id = await methods.put(operation.resource_id, operation.user_id, card)
@@ -73,7 +73,7 @@ class CardActivities:
         return StripeOperationResult(
             resource_id=row_id,
             stripe_payment_method_id=card_id,
-            retried_stripe_invoice_ids=offered,
+            retried_stripe_invoice_ids=offered_invoice_ids,
         )
 
     @activity.defn
@@ -83,23 +83,23 @@ class CardActivities:
         """Make a card the default of its owner, at Stripe first.
 
         Args:
-            operation: With the card.
+            operation: The card.
 
         Returns:
-            The card's row, and the payment retries to which it is offered.
+            The id of the card's row, and the unpaid invoices that the card is offered to.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
         user_id, card_id = operation.user_id, operation.stripe_payment_method_id
-        customer_id = await StripeCustomerOf(user_id, self._customers, self._sessions).ensure()
-        offered = await self._make_default(operation, customer_id, card_id)
+        customer_id = await UserStripeCustomer(user_id, self._customers, self._sessions).ensure()
+        offered_invoice_ids = await self._make_default(operation, customer_id, card_id)
         async with self._sessions.begin() as session:
             await PaymentMethodRepository(session).make_default(operation.resource_id, user_id)
         return StripeOperationResult(
             resource_id=operation.resource_id,
             stripe_payment_method_id=card_id,
-            retried_stripe_invoice_ids=offered,
+            retried_stripe_invoice_ids=offered_invoice_ids,
         )
 
     @activity.defn
@@ -107,10 +107,10 @@ class CardActivities:
         """Detach a card, at Stripe first.
 
         Args:
-            operation: With the card.
+            operation: The card.
 
         Returns:
-            The card's row.
+            The id of the card's row.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
@@ -154,7 +154,7 @@ class CardActivities:
         except (NotFoundError, ProviderRejectedError) as error:
             if isinstance(error, NotFoundError) and error.details.get("param") == "customer":
                 raise
-            # Reason: Stripe refuses to attach what is attached, also to its own customer.
+            # Reason: Stripe refuses to attach an attached card, even to the same customer.
             return await self._cards.attached(card_id, stripe_customer_id)
 
     async def _make_default(
@@ -172,15 +172,16 @@ class CardActivities:
         async def find() -> bool | None:
             return await self._cards.default_card(customer_id) == card_id or None
 
-        offered = await self._offers.offer(customer_id, card_id)
+        offered_invoice_ids = await self._offers.offer(customer_id, card_id)
         try:
             await post_once(_key(operation, "default"), post, find)
         except (NotFoundError, ProviderRejectedError):
-            await self._offers.withdraw(offered, card_id)
-            # Reason: says what it is if it is not theirs; else Stripe's own words count.
+            await self._offers.withdraw(offered_invoice_ids, card_id)
+            # Reason: this raises a clear error if the card is not the customer's; else Stripe's own
+            # error is raised.
             await self._cards.attached(card_id, customer_id)
             raise
-        return offered
+        return offered_invoice_ids
 
 
 def _key(operation: StripeOperation, *parts: str) -> str:
@@ -188,7 +189,7 @@ def _key(operation: StripeOperation, *parts: str) -> str:
 
 
 class SetupIntentActivities:
-    """Set-up intents at Stripe."""
+    """The activity that creates set-up intents at Stripe."""
 
     def __init__(
         self,
@@ -202,10 +203,10 @@ class SetupIntentActivities:
 
     @activity.defn
     async def create_setup_intent(self, operation: CreateSetupIntent) -> StripeOperationResult:
-        """Prepare the saving of a card in a browser.
+        """Create a set-up intent, with which a browser saves a card.
 
         Args:
-            operation: With the user.
+            operation: The user.
 
         Returns:
             The set-up intent's id; a history must not hold its secret.
@@ -213,7 +214,7 @@ class SetupIntentActivities:
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        owner = StripeCustomerOf(operation.user_id, self._customers, self._sessions)
+        owner = UserStripeCustomer(operation.user_id, self._customers, self._sessions)
 
         async def create(stripe_customer_id: str) -> str:
             async def post(key: str) -> str:
@@ -232,5 +233,7 @@ class SetupIntentActivities:
             key = _key(operation, "setup", stripe_customer_id)
             return await post_once(key, post, find)
 
-        made = await owner.use(create)
-        return StripeOperationResult(resource_id=operation.resource_id, stripe_setup_intent_id=made)
+        setup_intent_id = await owner.use(create)
+        return StripeOperationResult(
+            resource_id=operation.resource_id, stripe_setup_intent_id=setup_intent_id
+        )

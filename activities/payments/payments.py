@@ -1,4 +1,4 @@
-"""How `PaymentWorkflow` pays, looks, and cancels."""
+"""The activities of `PaymentWorkflow`: open, pay, sync, park and cancel a payment."""
 
 import structlog
 from temporalio import activity
@@ -25,39 +25,39 @@ from domain.payments.messages import (
 from domain.payments.rules import OPEN, PaymentStatus
 from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
 from services.payments.stripe_sync import PaymentSync, state_of
-from services.stripe_idempotency import finish, is_later_try, post_once
+from services.stripe_idempotency import finish, is_later_attempt, post_once
 
 log = structlog.get_logger(__name__)
 
 TRIGGER = "one_off"
 CARD_GONE = "payment_method_unavailable"
-# What Stripe says of the payment itself; no later try can be answered otherwise.
-_FINAL_CODES = frozenset({"amount_too_large", "amount_too_small", "invalid_charge_amount"})
+# Stripe's codes for a payment that can never be made; no later attempt gets another answer.
+_FINAL_STRIPE_CODES = frozenset({"amount_too_large", "amount_too_small", "invalid_charge_amount"})
 
 
 class PaymentRowActivities:
-    """Creates a payment's row, and shows its parked step there."""
+    """The activities that write a payment's row without calling Stripe."""
 
-    def __init__(self, sessions: Sessions, view: PaymentSync) -> None:
+    def __init__(self, sessions: Sessions, sync: PaymentSync) -> None:
         self._sessions = sessions
-        self._view = view
+        self._sync = sync
 
     @activity.defn
-    async def open_payment(self, order: OpenPaymentInput) -> PaymentState | None:
-        """Write the row before anything is asked of Stripe, or find the one that is there.
+    async def open_payment(self, open_input: OpenPaymentInput) -> PaymentState | None:
+        """Write a payment's row before Stripe is called, or find the existing row.
 
         Args:
-            order: With the request, if this is to be a new payment.
+            open_input: The payment, with the request if it is new.
 
         Returns:
-            What the row says; None if there is none and nothing was requested.
+            The payment's state; None if there is no row and no request.
         """
-        workflow_id = payment_workflow_id(order.payment_id)
+        workflow_id = payment_workflow_id(open_input.payment_id)
         async with self._sessions.begin() as session:
             repository = PaymentRepository(session)
-            if (request := order.request) is not None:
+            if (request := open_input.request) is not None:
                 await repository.insert(
-                    payment_id=order.payment_id,
+                    payment_id=open_input.payment_id,
                     user_id=request.user_id,
                     amount_cents=request.amount_cents,
                     currency_code=request.currency_code,
@@ -65,66 +65,66 @@ class PaymentRowActivities:
                     stripe_payment_method_id=request.stripe_payment_method_id,
                     workflow_id=workflow_id,
                 )
-            row = await repository.lock(order.payment_id)
+            row = await repository.lock(open_input.payment_id)
             if row is None:
                 return None
-            row.workflow_id = workflow_id  # an invoice's payment had none before
+            row.workflow_id = workflow_id  # the payment of an invoice had no workflow before
             return state_of(row)
 
     @activity.defn
-    async def park_payment(self, order: ParkPaymentInput) -> PaymentState:
-        """Show which step is parked.
+    async def park_payment(self, park_input: ParkPaymentInput) -> PaymentState:
+        """Show the parked step in the payment's row.
 
         Args:
-            order: With the parked step; none if all is well again.
+            park_input: The payment and its parked step, if there is one.
 
         Returns:
-            The payment as it is now.
+            The payment's current state.
 
         Raises:
             NotFoundError: There is no such payment.
         """
-        return await self._view.park(order.payment_id, order.parked)
+        return await self._sync.park(park_input.payment_id, park_input.parked)
 
 
 class PaymentActivities:
-    """A payment at Stripe and its row here, brought to agree."""
+    """The activities that charge and sync a payment."""
 
-    def __init__(self, view: PaymentSync) -> None:
-        self._view = view
+    def __init__(self, sync: PaymentSync) -> None:
+        self._sync = sync
 
     @activity.defn
-    async def pay(self, order: PayInput) -> PaymentState:
-        """Charge the card once, however often this is tried.
+    async def pay(self, pay_input: PayInput) -> PaymentState:
+        """Charge the card once, however often the activity is retried.
 
         Args:
-            order: With the request.
+            pay_input: The payment and its request.
 
         Returns:
-            The payment as it is now; a declined card is an outcome, no error.
+            The payment's current state; a declined card is an outcome, not an error.
 
         Raises:
-            CancelledError: It was called off; what was sent has come to its end.
-            ApplicationError: Stripe is down; the outcome is found out later.
+            CancelledError: The activity was cancelled; a charge that was sent has ended.
+            ApplicationError: Stripe is down; a later call finds out the outcome.
         """
-        row = await self._view.row(order.payment_id)
+        row = await self._sync.row(pay_input.payment_id)
         if row.payment_status != PaymentStatus.PENDING:
             return state_of(row)
         intent_id = row.stripe_payment_intent_id
-        if intent_id is None and (order.is_repeated or is_later_try()):
-            # Reason: the answer of an earlier try may be lost, and its key may be used up.
-            intent_id = await self._view.find(row)
+        if intent_id is None and (pay_input.is_repeated or is_later_attempt()):
+            # Reason: the answer to an earlier attempt may be lost, and its key forgotten.
+            intent_id = await self._sync.find(row)
         try:
             if intent_id is None:
-                intent_id = await finish(self._charge(row, order.request), is_last=True)
+                intent_id = await finish(self._charge(row, pay_input.request), is_last=True)
         except CardDeclinedError as error:
             return await self._fail(row, error.details["decline_code"])
         except (ProviderRejectedError, NotFoundError) as error:
-            reason = await self._why_final(row, order.request, error)
+            reason = await self._final_reason(row, pay_input.request, error)
             if reason is None:
                 raise
             return await self._fail(row, reason)
-        state = await self._view.look(row.payment_id, intent_id)
+        state = await self._sync.sync(row.payment_id, intent_id)
         PAYMENT_ATTEMPTS.labels(TRIGGER, state.payment_status).inc()
         PAYMENT_AMOUNT_CENTS.labels(row.currency_code, state.payment_status).observe(
             row.amount_cents,
@@ -132,107 +132,107 @@ class PaymentActivities:
         return state
 
     @activity.defn
-    async def refresh_payment(self, order: RefreshPaymentInput) -> PaymentState:
-        """Bring the row up to what Stripe says.
+    async def refresh_payment(self, refresh_input: RefreshPaymentInput) -> PaymentState:
+        """Sync a payment's row from Stripe.
 
         Args:
-            order: Which payment.
+            refresh_input: The payment.
 
         Returns:
-            The payment as it is now.
+            The payment's current state.
 
         Raises:
-            ApplicationError: Stripe does not know it, or is down.
+            ApplicationError: Stripe does not know the payment, or is down.
         """
-        row = await self._view.row(order.payment_id)
-        intent_id = await self._view.find(row)
-        return await self._view.look(row.payment_id, intent_id) if intent_id else state_of(row)
+        row = await self._sync.row(refresh_input.payment_id)
+        intent_id = await self._sync.find(row)
+        return await self._sync.sync(row.payment_id, intent_id) if intent_id else state_of(row)
 
     async def _charge(self, row: Payment, request: PaymentRequest) -> str:
-        view = self._view
+        sync = self._sync
 
         async def charge(stripe_customer_id: str) -> str:
             async def post(key: str) -> str:
-                return await view.payments.pay(row.payment_id, stripe_customer_id, request, key)
+                return await sync.payments.pay(row.payment_id, stripe_customer_id, request, key)
 
             async def find() -> str | None:
-                return await view.payments.find(row.payment_id, stripe_customer_id)
+                return await sync.payments.find(row.payment_id, stripe_customer_id)
 
             key = f"{payment_workflow_id(row.payment_id)}:pay:{stripe_customer_id}"
             return await post_once(key, post, find)
 
-        return await view.owner(row).use(charge)
+        return await sync.owner(row).use(charge)
 
-    async def _why_final(
+    async def _final_reason(
         self,
         row: Payment,
         request: PaymentRequest,
         error: ProviderRejectedError | NotFoundError,
     ) -> str | None:
-        """Return why a payment can never be made, if Stripe's refusal can be explained."""
+        """Return why a payment can never be made; None if a later attempt may succeed."""
         code = error.details.get("stripe_code")
-        if code in _FINAL_CODES:
+        if code in _FINAL_STRIPE_CODES:
             return str(code)
         try:
-            card = await self._view.cards.chargeable(request.stripe_payment_method_id)
+            card = await self._sync.cards.chargeable(request.stripe_payment_method_id)
         except NotFoundError:
             return CARD_GONE
-        customer_id = await self._view.owner(row).known()
+        customer_id = await self._sync.owner(row).known()
         return CARD_GONE if card.stripe_customer_id != customer_id else None
 
     async def _fail(self, row: Payment, code: str | None) -> PaymentState:
         log.warning("payment_failed", payment_id=str(row.payment_id), code=code)
         PAYMENT_ATTEMPTS.labels(TRIGGER, PaymentStatus.FAILED).inc()
-        return await self._view.settle(row.payment_id, PaymentStatus.FAILED, code)
+        return await self._sync.settle(row.payment_id, PaymentStatus.FAILED, code)
 
 
 class PaymentCancelActivities:
-    """Payments canceled, at Stripe first."""
+    """The activity that cancels a payment, at Stripe first."""
 
-    def __init__(self, view: PaymentSync) -> None:
-        self._view = view
+    def __init__(self, sync: PaymentSync) -> None:
+        self._sync = sync
 
     @activity.defn
-    async def cancel_payment(self, order: CancelPaymentInput) -> PaymentState:
-        """Cancel a payment, unless it was made meanwhile.
+    async def cancel_payment(self, cancel_input: CancelPaymentInput) -> PaymentState:
+        """Cancel a payment, unless it has succeeded meanwhile.
 
         Args:
-            order: With the command, or with the news that the customer's time is up.
+            cancel_input: The payment, and the command or expiry that cancels it.
 
         Returns:
-            The payment as it is now.
+            The payment's current state.
 
         Raises:
             IllegalCommandError: Stripe has to wait for the card's network first.
             ApplicationError: Stripe is down.
         """
-        row = await self._view.row(order.payment_id)
-        intent_id = await self._view.find(row)
+        row = await self._sync.row(cancel_input.payment_id)
+        intent_id = await self._sync.find(row)
         if intent_id is None:
-            return await self._view.settle(
+            return await self._sync.settle(
                 row.payment_id,
                 PaymentStatus.CANCELED,
                 None,
-                canceled_at=order.at,
+                canceled_at=cancel_input.at,
             )
 
         async def post(key: str) -> bool:
-            await self._view.payments.cancel(intent_id, order.is_expired, key)
+            await self._sync.payments.cancel(intent_id, cancel_input.is_expired, key)
             return True
 
         async def find() -> bool | None:
-            state = await self._view.look(row.payment_id, intent_id)
+            state = await self._sync.sync(row.payment_id, intent_id)
             return None if state.payment_status in OPEN else True
 
-        workflow_id = payment_workflow_id(order.payment_id)
-        key = command_key(workflow_id, "cancel", order.cause)
+        workflow_id = payment_workflow_id(cancel_input.payment_id)
+        key = command_key(workflow_id, "cancel", cancel_input.cause)
         try:
             await post_once(key, post, find)
         except (ProviderRejectedError, NotFoundError):
-            # Reason: it may have been paid, or canceled, since we looked last.
+            # Reason: the payment may have succeeded, or been canceled, since it was read.
             log.info("payment_cancel_rejected")
-        state = await self._view.look(row.payment_id, intent_id)
+        state = await self._sync.sync(row.payment_id, intent_id)
         if state.payment_status in OPEN:
             details = {"payment_status": state.payment_status}
-            raise IllegalCommandError("the payment is being made", details=details)
+            raise IllegalCommandError("the payment is in progress", details=details)
         return state

@@ -1,7 +1,7 @@
-"""Pay back once. Everything here exists so that no fault ever refunds twice, or too much.
+"""Refunds payments exactly once and never too much, whatever fails in between.
 
-A refund is reserved in our database, under the payment's lock, before Stripe is asked. If an
-earlier call for the same refund got lost, Stripe's refunds are read before anything else.
+A refund is reserved in our database, under the payment's lock, before Stripe is called. If the
+result of an earlier call for the same refund was lost, Stripe's refunds are read first.
 """
 
 import structlog
@@ -18,18 +18,18 @@ log = structlog.get_logger(__name__)
 
 
 class RefundActivities:
-    """Refunds, each made once."""
+    """The activity that makes refunds."""
 
-    def __init__(self, view: PaymentSync, book: RefundReservations) -> None:
-        self._view = view
-        self._book = book
+    def __init__(self, sync: PaymentSync, reservations: RefundReservations) -> None:
+        self._sync = sync
+        self._reservations = reservations
 
     @activity.defn
-    async def refund_payment(self, order: RefundInput) -> RefundOutcome:
-        """Pay back once per refund id, however often this is tried.
+    async def refund_payment(self, refund_input: RefundInput) -> RefundOutcome:
+        """Refund a payment once per refund id, however often the activity is retried.
 
         Args:
-            order: Which payment, how much, why.
+            refund_input: The payment, the amount and the reason.
 
         Returns:
             The refund, made now or by an earlier call, and its payment.
@@ -37,41 +37,44 @@ class RefundActivities:
         Raises:
             NotFoundError: There is no such payment.
             IllegalCommandError: The payment's status allows no refund.
-            InvalidInputError: It is more than is left (`refund_exceeds_payment`).
+            InvalidInputError: The amount exceeds what is left (`refund_exceeds_payment`).
             ProviderRejectedError: Stripe refused.
-            ApplicationError: Not known yet; call again.
+            ApplicationError: The outcome is not known yet; call again.
         """
-        reserved = await self._book.reserve(order)
-        if reserved.refund.stripe_refund_id is not None:
-            return await self._book.made(order)
-        if reserved.refund.refund_status == RefundStatus.FAILED:
-            raise await self._book.why_refused(order)
-        intent_id = reserved.stripe_payment_intent_id
-        if reserved.is_new or not await self._is_made(order, intent_id):
+        reservation = await self._reservations.reserve(refund_input)
+        if reservation.refund.stripe_refund_id is not None:
+            return await self._reservations.made(refund_input)
+        if reservation.refund.refund_status == RefundStatus.FAILED:
+            raise await self._reservations.refusal_error(refund_input)
+        intent_id = reservation.stripe_payment_intent_id
+        if reservation.is_new or not await self._is_made(refund_input, intent_id):
             try:
-                await finish(self._send(order, reserved), is_last=True)
+                await finish(self._send(refund_input, reservation), is_last=True)
             except (ProviderRejectedError, NotFoundError) as error:
                 log.warning("refund_rejected", **error.details)
-                # Reason: what is refused as too much may be too much because we have made it.
-                if not await self._is_made(order, intent_id):
-                    await self._book.fail(reserved.refund, error)
-                    await self._view.look(order.payment_id, intent_id)
-                    raise await self._book.why_refused(order) from error
-        await self._view.look(order.payment_id, intent_id)
-        return await self._book.made(order)
+                # Reason: Stripe also refuses the amount as too high if this refund exists already.
+                if not await self._is_made(refund_input, intent_id):
+                    await self._reservations.fail(reservation.refund, error)
+                    await self._sync.sync(refund_input.payment_id, intent_id)
+                    raise await self._reservations.refusal_error(refund_input) from error
+        await self._sync.sync(refund_input.payment_id, intent_id)
+        return await self._reservations.made(refund_input)
 
-    async def _send(self, order: RefundInput, reserved: RefundReservation) -> None:
-        intent_id, amount_cents = reserved.stripe_payment_intent_id, reserved.refund.amount_cents
+    async def _send(self, refund_input: RefundInput, reservation: RefundReservation) -> None:
+        intent_id, amount_cents = (
+            reservation.stripe_payment_intent_id,
+            reservation.refund.amount_cents,
+        )
 
         async def post(key: str) -> bool:
-            await self._view.refunds.create(intent_id, order, amount_cents, key)
+            await self._sync.refunds.create(intent_id, refund_input, amount_cents, key)
             return True
 
         async def find() -> bool | None:
-            return await self._is_made(order, intent_id) or None
+            return await self._is_made(refund_input, intent_id) or None
 
-        await post_once(f"refund-{order.refund_id}", post, find)
+        await post_once(f"refund-{refund_input.refund_id}", post, find)
 
-    async def _is_made(self, order: RefundInput, stripe_payment_intent_id: str) -> bool:
-        seen = await self._view.refunds.list(stripe_payment_intent_id)
-        return any(each.refund_id == order.refund_id for each in seen)
+    async def _is_made(self, refund_input: RefundInput, stripe_payment_intent_id: str) -> bool:
+        refunds = await self._sync.refunds.list(stripe_payment_intent_id)
+        return any(refund.refund_id == refund_input.refund_id for refund in refunds)

@@ -1,4 +1,4 @@
-"""What persons ask of a subscription, carried out at Stripe."""
+"""The activities that carry out a person's commands to a subscription at Stripe."""
 
 from uuid import UUID
 
@@ -22,100 +22,101 @@ log = structlog.get_logger(__name__)
 
 
 class SubscriptionCommandActivities:
-    """Every POST carries a key made of workflow, purpose and command id.
+    """The activities that cancel a subscription and change its card.
 
-    Without the command's id an older answer of the same purpose would be replayed.
+    Every POST carries a key of workflow, purpose and command id. Without the command id, Stripe
+    would replay the answer of an older command.
     """
 
-    def __init__(self, desk: SubscriptionSync) -> None:
-        self._desk = desk
+    def __init__(self, sync: SubscriptionSync) -> None:
+        self._sync = sync
 
     @activity.defn
-    async def cancel_subscription(self, order: CancelInput) -> SyncResult:
-        """Cancel at once, and void all that is still open.
+    async def cancel_subscription(self, step_input: CancelInput) -> SyncResult:
+        """Cancel a subscription at once, and void its open invoices.
 
-        It reads as little as it can: whatever shape a subscription has, its customer can leave.
+        It reads as little as possible, so that the cancellation works for any subscription.
 
         Args:
-            order: Which, and what makes its keys.
+            step_input: The subscription, and the cause for the idempotency keys.
 
         Returns:
-            The subscription as it is now, and whether invoices are still to be voided; a look at
-            Stripe is still to follow.
+            The subscription's current state, and whether invoices are still to be voided; a sync
+            has to follow.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        row = await self._desk.row(order)
-        stripe_id = row.stripe_subscription_id or await self._desk.find(row)
+        row = await self._sync.row(step_input)
+        stripe_id = row.stripe_subscription_id or await self._sync.find(row)
         voided: list[str] | None = []
         if stripe_id is not None:
-            await self._desk.subscriptions.cancel(stripe_id)
+            await self._sync.subscriptions.cancel(stripe_id)
             voided = await self._void_all(
-                stripe_id, _key(order.subscription_id, "cancel", order.cause)
+                stripe_id, _key(step_input.subscription_id, "cancel", step_input.cause)
             )
-        ended = await self._write_end(order, stripe_id, voided or [])
+        ended = await self._write_end(step_input, stripe_id, voided or [])
         return ended.model_copy(update={"has_open_invoices": voided is None})
 
     @activity.defn
-    async def change_payment_method(self, order: ChangeCardInput) -> SyncResult:
-        """Make another card the subscription's own.
+    async def change_payment_method(self, step_input: ChangeCardInput) -> SyncResult:
+        """Set another card as the subscription's default card.
 
         Args:
-            order: Which card.
+            step_input: The subscription and the card.
 
         Returns:
-            The subscription as it is now.
+            The subscription's current state.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        stripe_id = await self._desk.stripe_id(order)
-        card = order.stripe_payment_method_id
+        stripe_id = await self._sync.stripe_id(step_input)
+        card = step_input.stripe_payment_method_id
 
         async def post(key: str) -> bool:
-            await self._desk.subscriptions.use_card(stripe_id, card, key)
+            await self._sync.subscriptions.use_card(stripe_id, card, key)
             return True
 
         async def find() -> bool | None:
-            return await self._desk.subscriptions.default_card(stripe_id) == card or None
+            return await self._sync.subscriptions.default_card(stripe_id) == card or None
 
-        key = _key(order.subscription_id, "card", str(order.command_id))
+        key = _key(step_input.subscription_id, "card", str(step_input.command_id))
         await post_once(key, post, find)
-        return await self._desk.look(order, stripe_id)
+        return await self._sync.sync(step_input, stripe_id)
 
     async def _void_all(self, stripe_id: str, key: str) -> list[str] | None:
-        """Void what is open of a canceled subscription; None if that is still to be done."""
+        """Void a canceled subscription's open invoices; None if that is still to be done."""
         try:
-            return await self._desk.void_all(stripe_id, key)
-        except Exception as error:  # noqa: BLE001 - whatever it is, canceled is canceled
-            # Reason: nothing else would void them; the step that follows shows what is in the way.
+            return await self._sync.void_all(stripe_id, key)
+        except Exception as error:  # noqa: BLE001 - the subscription is canceled in any case
+            # Reason: an owed step voids the invoices later, and is parked if that fails too.
             log.warning("invoices of a canceled subscription are open", error=str(error))
             return None
 
     async def _write_end(
         self,
-        order: CancelInput,
+        step_input: CancelInput,
         stripe_id: str | None,
         voided: list[str],
     ) -> SyncResult:
-        async with self._desk.sessions.begin() as session:
-            row = await SubscriptionRepository(session).lock(order.subscription_id)
+        async with self._sync.sessions.begin() as session:
+            row = await SubscriptionRepository(session).lock(step_input.subscription_id)
             if row is None:
                 raise NotFoundError("there is no such subscription")
             before, after = SubscriptionStatus(row.subscription_status), SubscriptionStatus.CANCELED
-            notes, seq = list(order.events), row.last_event_seq
+            events, seq = list(step_input.events), row.last_event_seq
             if before is not after:
-                notes.append(status_event(before, after, seq, order.summary))
+                events.append(status_event(before, after, seq, step_input.summary))
             row.stripe_subscription_id = stripe_id
             row.subscription_status = after
-            row.canceled_at = row.canceled_at or order.at
+            row.canceled_at = row.canceled_at or step_input.at
             row.grace_ends_at, row.next_action_url = None, None
             row.is_ended_by_us, row.is_owing = True, False
-            row.parked_data = dump_parked(order.parked)
+            row.parked_data = dump_parked(step_input.parked)
             await InvoiceRepository(session).mark(voided, "void")
-            events = SubscriptionEventRepository(session)
-            await events.append(order.subscription_id, notes)
+            event_repository = SubscriptionEventRepository(session)
+            await event_repository.append(step_input.subscription_id, events)
             latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
             return SyncResult(state=await state_of(session, row, latest))
 

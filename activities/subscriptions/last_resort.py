@@ -1,4 +1,4 @@
-"""What payment retries ask of a subscription, having tried all else."""
+"""The activities of the last resort: give up invoices, and end or pause their subscription."""
 
 from temporalio import activity
 
@@ -20,7 +20,7 @@ from domain.subscriptions.steps import (
     VoidInput,
 )
 from services.payments.commands import PaymentCommands
-from services.stripe_idempotency import is_later_try, post_once
+from services.stripe_idempotency import is_later_attempt, post_once
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 _PAID_UP = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
@@ -28,96 +28,96 @@ PAID_TOO_LATE = "paid after the subscription had ended"
 
 
 class LastResortActivities:
-    """Gives up invoices, and the subscriptions that they belong to, as the policy says."""
+    """The activities that give up invoices and subscriptions as the policy says."""
 
-    def __init__(self, desk: SubscriptionSync, payments: PaymentCommands) -> None:
-        self._desk = desk
+    def __init__(self, sync: SubscriptionSync, payments: PaymentCommands) -> None:
+        self._sync = sync
         self._payments = payments
 
     @activity.defn
-    async def execute_last_resort(self, order: LastResortInput) -> SyncResult:
-        """Do what the policy says when all retries have failed; asks the present state first.
+    async def execute_last_resort(self, step_input: LastResortInput) -> SyncResult:
+        """Execute the policy's last resort, unless the invoice was paid or closed meanwhile.
 
         Args:
-            order: With what to do.
+            step_input: The subscription, and the last resort to execute.
 
         Returns:
-            The subscription as it is now.
+            The subscription's current state.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        stripe_id, wanted = await self._desk.stripe_id(order), order.request
-        status = await self._desk.invoices.status(wanted.stripe_invoice_id)
-        is_marked = status == "uncollectible" and await self._is_marked_by_us(order, wanted)
+        stripe_id, request = await self._sync.stripe_id(step_input), step_input.request
+        status = await self._sync.invoices.status(request.stripe_invoice_id)
+        is_marked = status == "uncollectible" and await self._is_marked_by_us(step_input, request)
         if status != "open" and not is_marked:
-            return await self._desk.look(order, stripe_id)  # paid, or closed by support
-        seen = await self._desk.subscriptions.status(stripe_id)
-        # Reason: marked uncollectible by us, it only looks as if it were paid up.
-        is_invoice_only = seen.subscription_status in _PAID_UP and not is_marked
-        event = last_resort_event(wanted, is_invoice_only=is_invoice_only)
-        order = order.model_copy(update={"events": (*order.events, event)})
+            return await self._sync.sync(step_input, stripe_id)  # paid, or closed by support
+        snapshot = await self._sync.subscriptions.status(stripe_id)
+        # Reason: the subscription seems to be paid up if we marked its invoice uncollectible.
+        is_invoice_only = snapshot.subscription_status in _PAID_UP and not is_marked
+        event = last_resort_event(request, is_invoice_only=is_invoice_only)
+        step_input = step_input.model_copy(update={"events": (*step_input.events, event)})
         written_off = None
-        if wanted.last_resort is LastResort.MARK_UNCOLLECTIBLE:
-            await self._mark_uncollectible(wanted)
-            written_off = wanted.stripe_invoice_id
-            # Reason: written in the transaction that follows, and remembered if we die here.
-            await self._desk.look(order, stripe_id, written_off_invoice_id=written_off)
+        if request.last_resort is LastResort.MARK_UNCOLLECTIBLE:
+            await self._mark_uncollectible(request)
+            written_off = request.stripe_invoice_id
+            # Reason: this stores that the invoice is written off, in case the worker stops here.
+            await self._sync.sync(step_input, stripe_id, written_off_invoice_id=written_off)
         if is_invoice_only:
-            await self._give_up_invoice(wanted)
+            await self._give_up_invoice(request)
         else:
-            await self._end(order, wanted, seen)
-        return await self._desk.look(order, stripe_id, written_off_invoice_id=written_off)
+            await self._end(step_input, request, snapshot)
+        return await self._sync.sync(step_input, stripe_id, written_off_invoice_id=written_off)
 
     @activity.defn
-    async def void_invoices(self, order: VoidInput) -> SyncResult:
+    async def void_invoices(self, step_input: VoidInput) -> SyncResult:
         """Void older invoices that the policy gives up once a newer one is closed.
 
         Args:
-            order: With the invoices.
+            step_input: The subscription and the invoices.
 
         Returns:
-            The subscription as it is now.
+            The subscription's current state.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        for stripe_invoice_id in order.stripe_invoice_ids:
-            await self._desk.void(stripe_invoice_id, _key(stripe_invoice_id, "void"))
-        return await self._desk.look(order, await self._desk.stripe_id(order))
+        for stripe_invoice_id in step_input.stripe_invoice_ids:
+            await self._sync.void(stripe_invoice_id, _key(stripe_invoice_id, "void"))
+        return await self._sync.sync(step_input, await self._sync.stripe_id(step_input))
 
     @activity.defn
-    async def void_all_invoices(self, order: VoidAllInput) -> SyncResult:
-        """Void all that is still open of a subscription that was canceled.
+    async def void_all_invoices(self, step_input: VoidAllInput) -> SyncResult:
+        """Void all open invoices of a canceled subscription.
 
         Args:
-            order: Of which subscription.
+            step_input: The subscription.
 
         Returns:
-            The subscription as it is now.
+            The subscription's current state.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        stripe_id = await self._desk.stripe_id(order)
-        key = f"{subscription_workflow_id(order.subscription_id)}:void_all"
-        await self._desk.void_all(stripe_id, key)
-        return await self._desk.look(order, stripe_id)
+        stripe_id = await self._sync.stripe_id(step_input)
+        key = f"{subscription_workflow_id(step_input.subscription_id)}:void_all"
+        await self._sync.void_all(stripe_id, key)
+        return await self._sync.sync(step_input, stripe_id)
 
     @activity.defn
-    async def refund_payments(self, order: RefundPaymentsInput) -> SyncResult:
-        """Pay back what was paid for a subscription that we had ended.
+    async def refund_payments(self, step_input: RefundPaymentsInput) -> SyncResult:
+        """Refund payments that were made for a subscription after we ended it.
 
         Args:
-            order: With the payments.
+            step_input: The subscription and the payments.
 
         Returns:
-            The subscription as it is now.
+            The subscription's current state.
 
         Raises:
             ApplicationError: Stripe refused, or the answer is late.
         """
-        for payment_id in order.payment_ids:
+        for payment_id in step_input.payment_ids:
             refund = RefundInput(
                 payment_id=payment_id,
                 refund_id=late_refund_id(payment_id),
@@ -126,64 +126,67 @@ class LastResortActivities:
             try:
                 await self._payments.refund(refund)
             except IllegalCommandError:
-                continue  # somebody has paid it back, or disputes it
+                continue  # the payment was refunded already, or is disputed
             except InvalidInputError as error:
                 if error.error_code != "refund_exceeds_payment":
-                    raise  # else a refund of all that was left is on its way
-        return await self._desk.look(order, await self._desk.stripe_id(order))
+                    raise  # otherwise another refund of the whole rest is under way
+        return await self._sync.sync(step_input, await self._sync.stripe_id(step_input))
 
-    async def _is_marked_by_us(self, order: SubscriptionInput, wanted: LastResortRequest) -> bool:
-        if wanted.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
-            return False  # support has given it up
-        row = await self._desk.row(order)
-        return row.is_written_off or order.is_repeated or is_later_try()
+    async def _is_marked_by_us(
+        self, step_input: SubscriptionInput, request: LastResortRequest
+    ) -> bool:
+        if request.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
+            return False  # support marked the invoice uncollectible
+        row = await self._sync.row(step_input)
+        return row.is_written_off or step_input.is_repeated or is_later_attempt()
 
-    async def _mark_uncollectible(self, wanted: LastResortRequest) -> None:
+    async def _mark_uncollectible(self, request: LastResortRequest) -> None:
         async def post(key: str) -> str:
-            await self._desk.invoices.mark_uncollectible(wanted.stripe_invoice_id, key)
+            await self._sync.invoices.mark_uncollectible(request.stripe_invoice_id, key)
             return "uncollectible"
 
-        if (await self._unless_open(wanted.stripe_invoice_id)) is None:
-            key = _key(wanted.stripe_invoice_id, "uncollectible")
-            await post_once(key, post, lambda: self._unless_open(wanted.stripe_invoice_id))
+        if (await self._status_unless_open(request.stripe_invoice_id)) is None:
+            key = _key(request.stripe_invoice_id, "uncollectible")
+            await post_once(key, post, lambda: self._status_unless_open(request.stripe_invoice_id))
 
-    async def _unless_open(self, stripe_invoice_id: str) -> str | None:
-        status = await self._desk.invoices.status(stripe_invoice_id)
+    async def _status_unless_open(self, stripe_invoice_id: str) -> str | None:
+        status = await self._sync.invoices.status(stripe_invoice_id)
         return None if status == "open" else status
 
-    async def _give_up_invoice(self, wanted: LastResortRequest) -> None:
-        if wanted.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
-            await self._desk.void(wanted.stripe_invoice_id, _key(wanted.stripe_invoice_id, "void"))
+    async def _give_up_invoice(self, request: LastResortRequest) -> None:
+        invoice_id = request.stripe_invoice_id
+        if request.last_resort is not LastResort.MARK_UNCOLLECTIBLE:
+            await self._sync.void(invoice_id, _key(invoice_id, "void"))
 
     async def _end(
         self,
-        order: SubscriptionInput,
-        wanted: LastResortRequest,
-        seen: SubscriptionSnapshot,
+        step_input: SubscriptionInput,
+        request: LastResortRequest,
+        snapshot: SubscriptionSnapshot,
     ) -> None:
-        end, stripe_id = wanted.last_resort, seen.stripe_subscription_id
-        if end is LastResort.MARK_UNCOLLECTIBLE:
-            # Reason: alone it makes Stripe report the subscription as active.
-            end = wanted.after_uncollectible
-        key = _key(wanted.stripe_invoice_id, "last_resort")
-        if end is LastResort.CANCEL:
-            async with self._desk.sessions.begin() as session:
-                await SubscriptionRepository(session).note_end(order.subscription_id)
-            await self._desk.subscriptions.cancel(stripe_id)
-            await self._desk.void_all(stripe_id, key)
+        last_resort, stripe_id = request.last_resort, snapshot.stripe_subscription_id
+        if last_resort is LastResort.MARK_UNCOLLECTIBLE:
+            # Reason: an uncollectible invoice alone makes Stripe report the subscription as active.
+            last_resort = request.after_uncollectible
+        key = _key(request.stripe_invoice_id, "last_resort")
+        if last_resort is LastResort.CANCEL:
+            async with self._sync.sessions.begin() as session:
+                await SubscriptionRepository(session).mark_ended_by_us(step_input.subscription_id)
+            await self._sync.subscriptions.cancel(stripe_id)
+            await self._sync.void_all(stripe_id, key)
             return
-        if seen.subscription_status not in {SubscriptionStatus.PAUSED, *FINAL}:
+        if snapshot.subscription_status not in {SubscriptionStatus.PAUSED, *FINAL}:
             await self._pause(stripe_id, key)
-        # Reason: after the pause. Voided first, the subscription would look as if it were paid up.
-        await self._give_up_invoice(wanted)
+        # Reason: voided before the pause, the subscription would seem to be paid up.
+        await self._give_up_invoice(request)
 
     async def _pause(self, stripe_id: str, key: str) -> None:
         async def find() -> bool | None:
-            seen = await self._desk.subscriptions.status(stripe_id)
-            return seen.subscription_status is SubscriptionStatus.PAUSED or None
+            snapshot = await self._sync.subscriptions.status(stripe_id)
+            return snapshot.subscription_status is SubscriptionStatus.PAUSED or None
 
-        async def post(numbered: str) -> bool:
-            await self._desk.subscriptions.pause(stripe_id, numbered)
+        async def post(numbered_key: str) -> bool:
+            await self._sync.subscriptions.pause(stripe_id, numbered_key)
             return True
 
         await post_once(key, post, find)

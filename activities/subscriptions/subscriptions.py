@@ -1,4 +1,4 @@
-"""How `SubscriptionWorkflow` creates a subscription at Stripe, and looks at it."""
+"""The activities of `SubscriptionWorkflow` that create, sync, open and park a subscription."""
 
 from uuid import UUID
 
@@ -19,24 +19,24 @@ from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.selling import already_subscribed, check_currency
 from domain.subscriptions.state import SubscriptionState, SyncResult
 from domain.subscriptions.steps import CreateInput, OpenInput, ParkInput, SyncInput
-from services.payments.customers import StripeCustomerOf
+from services.payments.customers import UserStripeCustomer
 from services.stripe_idempotency import post_once
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of, unchanged
 
 
 class SubscriptionActivities:
-    """A subscription at Stripe and its view here, brought to agree."""
+    """The activities that create a subscription at Stripe and sync its view."""
 
-    def __init__(self, desk: SubscriptionSync) -> None:
-        self._desk = desk
+    def __init__(self, sync: SubscriptionSync) -> None:
+        self._sync = sync
 
     @activity.defn
-    async def create_subscription(self, order: CreateInput) -> SyncResult:
-        """Create the subscription at Stripe once, however often this is tried.
+    async def create_subscription(self, step_input: CreateInput) -> SyncResult:
+        """Create the subscription at Stripe once, however often the activity is retried.
 
         Args:
-            order: With the request.
+            step_input: The subscription and its request.
 
         Returns:
             The new subscription; a declined card leaves it incomplete.
@@ -44,115 +44,117 @@ class SubscriptionActivities:
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        row = await self._desk.row(order)
-        request = order.request.model_copy(update={"trial_days": row.trial_days})
-        owner = StripeCustomerOf(request.user_id, self._desk.customers, self._desk.sessions)
+        row = await self._sync.row(step_input)
+        request = step_input.request.model_copy(update={"trial_days": row.trial_days})
+        owner = UserStripeCustomer(request.user_id, self._sync.customers, self._sync.sessions)
 
         async def create(stripe_customer_id: str) -> str:
-            return await self._create(order, request, stripe_customer_id)
+            return await self._create(step_input, request, stripe_customer_id)
 
         stripe_id = row.stripe_subscription_id
         if stripe_id is None:
             stripe_id = await owner.use(create)
-        return await self._desk.look(order, stripe_id)
+        return await self._sync.sync(step_input, stripe_id)
 
     @activity.defn
-    async def refresh_subscription(self, order: SyncInput) -> SyncResult:
-        """Look at Stripe and bring the view up to date.
+    async def refresh_subscription(self, step_input: SyncInput) -> SyncResult:
+        """Read the subscription from Stripe and sync its view.
 
         Args:
-            order: With the hints and the notes that go into the same transaction.
+            step_input: The subscription, with hints and events to store in the same transaction.
 
         Returns:
-            The subscription as it is now.
+            The subscription's current state.
 
         Raises:
-            ApplicationError: Stripe does not know it, or is down.
+            ApplicationError: Stripe does not know the subscription, or is down.
         """
-        row = await self._desk.row(order)
-        stripe_id = row.stripe_subscription_id or await self._desk.find(row)
+        row = await self._sync.row(step_input)
+        stripe_id = row.stripe_subscription_id or await self._sync.find(row)
         if stripe_id is None:
-            return await unchanged(self._desk.sessions, order)
-        return await self._desk.look(order, stripe_id)
+            return await unchanged(self._sync.sessions, step_input)
+        return await self._sync.sync(step_input, stripe_id)
 
     async def _create(
         self,
-        order: CreateInput,
+        step_input: CreateInput,
         request: SubscriptionRequest,
         stripe_customer_id: str,
     ) -> str:
-        desk = self._desk
-        async with desk.sessions.begin() as session:
-            # Reason: a cancel must know whether there can be anything at Stripe.
-            await SubscriptionRepository(session).note_creation(order.subscription_id, order.at)
+        sync = self._sync
+        async with sync.sessions.begin() as session:
+            # Reason: a cancellation must know whether the subscription may exist at Stripe.
+            await SubscriptionRepository(session).mark_creation_sent(
+                step_input.subscription_id, step_input.at
+            )
 
         async def find() -> str | None:
-            return await desk.subscriptions.find(order.subscription_id, stripe_customer_id)
+            return await sync.subscriptions.find(step_input.subscription_id, stripe_customer_id)
 
         async def post(key: str) -> str:
-            return await desk.subscriptions.create(
-                order.subscription_id,
+            return await sync.subscriptions.create(
+                step_input.subscription_id,
                 stripe_customer_id,
                 request,
                 key,
             )
 
-        # Reason: another customer is another parameter, which wants another key.
-        key = f"{subscription_workflow_id(order.subscription_id)}:create:{stripe_customer_id}"
-        return await post_once(key, post, find, is_repeated=order.is_repeated)
+        # Reason: Stripe requires the same parameters per key, and the customer is a parameter.
+        key = f"{subscription_workflow_id(step_input.subscription_id)}:create:{stripe_customer_id}"
+        return await post_once(key, post, find, is_repeated=step_input.is_repeated)
 
 
 class SubscriptionRowActivities:
-    """Creates a subscription's row, and shows its parked steps there."""
+    """The activities that write a subscription's row without calling Stripe."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     @activity.defn
-    async def open_subscription(self, order: OpenInput) -> SubscriptionState | None:
-        """Write the row before anything is asked of Stripe, or find the one that is there.
+    async def open_subscription(self, step_input: OpenInput) -> SubscriptionState | None:
+        """Write a subscription's row before Stripe is called, or find the existing row.
 
         Args:
-            order: With the request, if this is to be a new subscription.
+            step_input: The subscription, with the request if it is new.
 
         Returns:
-            What the row says; None if there is none and nothing was requested.
+            The subscription's state; None if there is no row and no request.
 
         Raises:
-            ConflictError: The user has a subscription of this plan already (`already_subscribed`),
+            ConflictError: The user already has a subscription of this plan (`already_subscribed`),
                 or is billed in another currency (`currency_mismatch`).
         """
         async with self._sessions.begin() as session:
             repository = SubscriptionRepository(session)
-            row = await repository.get(order.subscription_id, None)
-            if row is None and order.request is not None:
-                await _insert(session, order.subscription_id, order.request)
-                row = await repository.get(order.subscription_id, None)
+            row = await repository.get(step_input.subscription_id, None)
+            if row is None and step_input.request is not None:
+                await _insert(session, step_input.subscription_id, step_input.request)
+                row = await repository.get(step_input.subscription_id, None)
             if row is None:
                 return None
             latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
             return await state_of(session, row, latest)
 
     @activity.defn
-    async def park_subscription(self, order: ParkInput) -> SubscriptionState:
-        """Show which steps are parked.
+    async def park_subscription(self, step_input: ParkInput) -> SubscriptionState:
+        """Show the parked steps in the subscription's row.
 
         Args:
-            order: With all parked steps, and what happened.
+            step_input: The subscription, its parked steps, and events to store.
 
         Returns:
-            The subscription as it is now.
+            The subscription's current state.
 
         Raises:
             NotFoundError: There is no such subscription.
         """
         async with self._sessions.begin() as session:
-            row = await SubscriptionRepository(session).lock(order.subscription_id)
+            row = await SubscriptionRepository(session).lock(step_input.subscription_id)
             if row is None:
                 raise NotFoundError("there is no such subscription")
-            row.parked_data = dump_parked(order.parked)
+            row.parked_data = dump_parked(step_input.parked)
             events = SubscriptionEventRepository(session)
-            await events.append(order.subscription_id, order.events)
+            await events.append(step_input.subscription_id, step_input.events)
             latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
             return await state_of(session, row, latest)
 
@@ -162,7 +164,7 @@ async def _insert(
     subscription_id: UUID,
     request: SubscriptionRequest,
 ) -> None:
-    """Write the row by the rules of selling; two starts of one user wait for each other."""
+    """Insert the row if the selling rules allow; concurrent starts of one user are serialized."""
     await UserRepository(session).lock(request.user_id)
     await _check(session, subscription_id, request)
     trial_days = await _trial_days(session, request)
@@ -184,23 +186,23 @@ async def _check(
     subscription_id: UUID,
     request: SubscriptionRequest,
 ) -> None:
-    """Refuse what the user may not have beside what they have by now."""
+    """Raise an error if the user's other subscriptions forbid this one."""
     repository = SubscriptionRepository(session)
     if not request.is_stackable:
-        live = await repository.live_of_plan(
+        live_subscription_id = await repository.live_of_plan(
             request.user_id,
             request.plan_id,
             subscription_id,
         )
-        if live is not None:
-            raise already_subscribed(live)
+        if live_subscription_id is not None:
+            raise already_subscribed(live_subscription_id)
     plan = await PlanRepository(session).get(request.plan_id)
     if plan is not None:
         check_currency(plan.currency_code, await repository.live_currency(request.user_id))
 
 
 async def _trial_days(session: AsyncSession, request: SubscriptionRequest) -> int:
-    """Return how long the trial is; two starts with one card wait for each other too."""
+    """Return the trial's length in days; concurrent starts with one card are serialized."""
     if not request.trial_days or request.is_trial_given:
         return request.trial_days
     fingerprint = request.card_fingerprint if request.is_trial_once_per_card else None

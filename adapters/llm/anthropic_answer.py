@@ -1,4 +1,4 @@
-"""The events of one of Anthropic's messages."""
+"""Reads the events of one streamed message of Anthropic."""
 
 import json
 from typing import Any
@@ -8,7 +8,8 @@ from adapters.llm.reading import Json, a_count, a_text, an_object, objects
 from adapters.llm.usage import read_anthropic
 from domain.llm.messages import FinishReason, RequestedCall
 
-# Reason: `pause_turn` is left out: the model has not ended, and only a server's own tools pause it.
+# Reason: `pause_turn` is left out: the answer has not ended, and only the provider's own tools
+# pause an answer.
 _FINISH_REASONS = {
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
@@ -23,10 +24,10 @@ _OWN_FIELDS = frozenset({"type", "id", "name", "input"})
 
 
 class AnthropicAnswer:
-    """What the events have said so far.
+    """Collects the answer of a model from the events of its stream.
 
     Args:
-        incoming: Gets what is said.
+        incoming: Receives the text, the usage and all other output.
     """
 
     def __init__(self, incoming: Incoming) -> None:
@@ -39,7 +40,7 @@ class AnthropicAnswer:
 
     @property
     def calls(self) -> tuple[RequestedCall, ...]:
-        """What the model asks for."""
+        """Tool calls that the model requests."""
         return tuple(
             RequestedCall(
                 provider_call_id=a_text(block.get("id")),
@@ -52,35 +53,35 @@ class AnthropicAnswer:
 
     @property
     def parts(self) -> Json:
-        """The blocks of thinking, each with how many of our other blocks stand before it."""
+        """Thinking blocks, each with the number of text and tool blocks before it."""
         found = [block for _, block in sorted(self._thinking.items())]
         return {THINKING: found} if found else {}
 
     def take(self, body: Any) -> None:
-        """Add what one event says, or a whole message from a server that does not stream."""
+        """Read one event, or a whole message from a server that does not stream."""
         event = an_object(body)
         match event.get("type"):
             case "message_start":
-                self._take_usage(an_object(event.get("message")), is_final=False)
+                self._read_usage(an_object(event.get("message")), is_final=False)
             case "content_block_start":
-                self._take_block(_index(event), an_object(event.get("content_block")))
+                self._read_block(_index(event), an_object(event.get("content_block")))
             case "content_block_delta":
-                self._take_delta(_index(event), an_object(event.get("delta")))
+                self._read_delta(_index(event), an_object(event.get("delta")))
             case "message_delta":
-                self._take_end(an_object(event.get("delta")), event)
+                self._read_end(an_object(event.get("delta")), event)
             case "message":
                 for index, block in enumerate(objects(event.get("content"))):
-                    self._take_block(index, block)
-                self._take_end(event, event)
+                    self._read_block(index, block)
+                self._read_end(event, event)
             case _:
                 pass
 
-    def _take_end(self, end: Json, event: Json) -> None:
-        self._take_usage(event, is_final=True)
+    def _read_end(self, end: Json, event: Json) -> None:
+        self._read_usage(event, is_final=True)
         if reason := a_text(end.get("stop_reason")):
             self.finish_reason = _FINISH_REASONS.get(reason)
 
-    def _take_usage(self, event: Json, *, is_final: bool) -> None:
+    def _read_usage(self, event: Json, *, is_final: bool) -> None:
         found = an_object(event.get("usage"))
         if not found:
             return
@@ -88,40 +89,40 @@ class AnthropicAnswer:
         usage = read_anthropic(found, self._incoming.progress.usage)
         self._incoming.report(usage, is_final=is_final or self._incoming.progress.is_final)
 
-    def _take_block(self, index: int, block: Json) -> None:
+    def _read_block(self, index: int, block: Json) -> None:
         kind = block.get("type")
         if kind == "text":
-            self._say(a_text(block.get("text")))
+            self._add_text(a_text(block.get("text")))
         elif kind == "tool_use":
             given = block.get("input")
             self._incoming.see(a_text(block.get("name")) + (json.dumps(given) if given else ""))
             self._calls[index] = block
         elif kind in THINKING_TYPES:
-            self._see(a_text(block.get("thinking")))
-            place = int(self._has_text) + len(self._calls)
-            self._thinking[index] = {"place": place, "block": dict(block)}
+            self._add_thought(a_text(block.get("thinking")))
+            position = int(self._has_text) + len(self._calls)
+            self._thinking[index] = {"place": position, "block": dict(block)}
 
-    def _take_delta(self, index: int, delta: Json) -> None:
+    def _read_delta(self, index: int, delta: Json) -> None:
         match delta.get("type"):
             case "text_delta":
-                self._say(a_text(delta.get("text")))
+                self._add_text(a_text(delta.get("text")))
             case "input_json_delta":
                 piece = _json_text(delta.get("partial_json"))
                 self._incoming.see(piece)
                 self._inputs[index] = self._inputs.get(index, "") + piece
             case "thinking_delta":
-                self._see(a_text(delta.get("thinking")))
+                self._add_thought(a_text(delta.get("thinking")))
                 self._extend(index, "thinking", a_text(delta.get("thinking")))
             case "signature_delta":
                 self._extend(index, "signature", a_text(delta.get("signature")))
             case _:
                 pass
 
-    def _say(self, text: str) -> None:
+    def _add_text(self, text: str) -> None:
         self._has_text = self._has_text or bool(text.strip())
         self._incoming.add_text(text)
 
-    def _see(self, thought: str) -> None:
+    def _add_thought(self, thought: str) -> None:
         if thought:
             self._incoming.see(thought)
 

@@ -1,4 +1,4 @@
-"""Anthropic's messages."""
+"""Client of Anthropic's Messages API."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,10 +22,10 @@ ANTHROPIC_URL = "https://api.anthropic.com"
 
 
 class AnthropicModels:
-    """Models behind Anthropic's messages.
+    """Models of Anthropic's Messages API.
 
     Args:
-        client: Without retries of its own.
+        client: Client of the SDK, without retries of its own.
     """
 
     def __init__(self, client: anthropic.AsyncAnthropic) -> None:
@@ -41,7 +41,7 @@ class AnthropicModels:
         timeout_seconds: float,
     ) -> AsyncIterator["AnthropicModels"]:
         """Open a client; the arguments are those of `open_models`."""
-        # Reason: this SDK adds `/v1` by itself, and one setting serves both.
+        # Reason: this SDK adds `/v1` by itself, and one setting serves both providers.
         url = (base_url or ANTHROPIC_URL).rstrip("/").removesuffix("/v1")
         async with anthropic.AsyncAnthropic(
             api_key=api_key,
@@ -57,12 +57,12 @@ class AnthropicModels:
         on_text: OnText,
         progress: Progress,
     ) -> ModelReply:
-        """Ask a model; see `ModelProvider`."""
+        """Call a model; see `ModelProvider`."""
         return await ask(self, self._refusals, request, on_text, progress)
 
     async def post(self, body: Json) -> anthropic.AsyncStream[object]:
-        """Send a request, and return its stream as soon as there is one."""
-        # Reason: as plain objects; the SDK's classes fail on what servers really send.
+        """Send a request, and return its stream as soon as it is open."""
+        # Reason: plain objects, since the SDK's classes fail on answers of real servers.
         return await self._client.post(
             "/v1/messages",
             cast_to=object,
@@ -72,15 +72,15 @@ class AnthropicModels:
         )
 
     def request(self, request: ModelRequest) -> Json:
-        """Return a request as the provider takes it."""
+        """Return the body of a request in the provider's format."""
         return wire_request(request)
 
     def answer(self, incoming: Incoming) -> AnthropicAnswer:
-        """Return what reads the bodies of a stream."""
+        """Return the reader for the bodies of a stream."""
         return AnthropicAnswer(incoming)
 
     def fault_of(self, error: Exception) -> ProviderFault | None:
-        """Return what an error of the SDK stands for; None for any other error."""
+        """Return the provider's fault for an error of the SDK; None for any other error."""
         match error:
             case anthropic.APIStatusError():
                 return _fault_of(error)

@@ -1,4 +1,4 @@
-"""A request in the words of Anthropic's messages."""
+"""Builds requests in the format of Anthropic's Messages API."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ Block = dict[str, Any]
 
 
 def wire_request(request: ModelRequest) -> dict[str, Any]:
-    """Return a request as it is sent.
+    """Return the body of a request in Anthropic's format.
 
     Args:
-        request: What is asked.
+        request: Request to send.
     """
-    # Reason: the temperature stays out; the SDK has given it up, and newer models refuse it.
+    # Reason: no temperature is sent, since the SDK has deprecated it and newer models refuse it.
     wire: dict[str, Any] = {
         "model": request.model,
         "messages": _turns(request),
@@ -44,7 +44,7 @@ def wire_request(request: ModelRequest) -> dict[str, Any]:
 
 
 def _turns(request: ModelRequest) -> list[dict[str, Any]]:
-    """Make turns of messages: user and assistant in alternation, tool results being the user's."""
+    """Return alternating turns of user and assistant; tool results are part of the user's."""
     ids = sent_ids(request)
     turns: list[dict[str, Any]] = []
     for message in turns_of(request):
@@ -60,12 +60,16 @@ def _turns(request: ModelRequest) -> list[dict[str, Any]]:
 
 def _blocks(message: ChatMessage, request: ModelRequest, ids: dict[str, str]) -> list[Block]:
     if message.role is Role.TOOL:
-        ours = message.provider_call_id or ""
+        call_id = message.provider_call_id or ""
         return [
-            {"type": "tool_result", "tool_use_id": ids.get(ours, ours), "content": message.content}
+            {
+                "type": "tool_result",
+                "tool_use_id": ids.get(call_id, call_id),
+                "content": message.content,
+            }
         ]
     provider = own_parts(message, request)
-    # Reason: a block of nothing but blanks is refused.
+    # Reason: Anthropic refuses a text block of nothing but blanks.
     blocks: list[Block] = []
     if message.content.strip():
         blocks.append({"type": "text", "text": message.content})
@@ -79,7 +83,7 @@ def _blocks(message: ChatMessage, request: ModelRequest, ids: dict[str, str]) ->
 
 
 def _insert_thinking(blocks: list[Block], parts: dict[str, Any]) -> None:
-    """Put the blocks of thinking back where they stood: signatures hold for their order."""
+    """Insert thinking blocks at their original positions, which their signatures cover."""
     for shift, found in enumerate(objects(parts.get(THINKING))):
-        place = min(count_of(found.get("place")) + shift, len(blocks))
-        blocks.insert(place, an_object(found.get("block")))
+        position = min(count_of(found.get("place")) + shift, len(blocks))
+        blocks.insert(position, an_object(found.get("block")))

@@ -1,4 +1,4 @@
-"""How a model is asked, whoever provides it: sent, streamed, and every failure made one of ours."""
+"""Calls a model of any provider: sends, streams, and translates every failure."""
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -27,45 +27,45 @@ log = structlog.get_logger(__name__)
 
 
 class Answer(Protocol):
-    """What the bodies of a stream have said so far."""
+    """Answer of a model, collected from the bodies of a stream."""
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the model stopped; None if it did not say so in a way that we know."""
+        """Reason why the model stopped; None if it is missing or unknown."""
         ...
 
     @property
     def calls(self) -> tuple[RequestedCall, ...]:
-        """What the model asks for."""
+        """Tool calls that the model requests."""
         ...
 
     @property
     def parts(self) -> Json:
-        """What the provider wants back with the message."""
+        """Provider's data that must be sent back with the message."""
         ...
 
     def take(self, body: Any) -> None:
-        """Add what one body says."""
+        """Read one body."""
         ...
 
 
 class Wire(Protocol):
-    """How one kind of provider is spoken to."""
+    """Protocol of one kind of provider."""
 
     def request(self, request: ModelRequest) -> Json:
-        """Return a request as the provider takes it."""
+        """Return the body of a request in the provider's format."""
         ...
 
     async def post(self, body: Json) -> AbstractAsyncContextManager[Stream]:
-        """Send a request, and return its stream as soon as there is one."""
+        """Send a request, and return its stream as soon as it is open."""
         ...
 
     def answer(self, incoming: Incoming) -> Answer:
-        """Return what reads the bodies of a stream."""
+        """Return the reader for the bodies of a stream."""
         ...
 
     def fault_of(self, error: Exception) -> ProviderFault | None:
-        """Return what an error of the SDK stands for; None for any other error."""
+        """Return the provider's fault for an error of the SDK; None for any other error."""
         ...
 
 
@@ -76,24 +76,24 @@ async def ask(
     on_text: OnText,
     progress: Progress,
 ) -> ModelReply:
-    """Ask a model.
+    """Call a model.
 
     Args:
-        wire: How its provider is spoken to.
-        refusals: What its models have refused before.
-        request: What to ask.
-        on_text: Called with each piece of text as it comes.
-        progress: Kept up to date, to be read however the call ends.
+        wire: Protocol of the model's provider.
+        refusals: Parameters that the models have refused before.
+        request: Request to send.
+        on_text: Called with each piece of text as it arrives.
+        progress: Updated during the call, to be read however the call ends.
 
     Returns:
-        The whole answer; one that goes on far past its limit is closed, and told as cut.
+        The whole answer; an answer far beyond its limit is closed and marked as cut off.
 
     Raises:
-        ApplicationError: As `ModelProvider.stream` says.
+        ApplicationError: See `ModelProvider.stream`.
     """
     incoming = Incoming(request, on_text, progress)
     answer = wire.answer(incoming)
-    with _our_errors(wire, request.model, progress):
+    with _translate_errors(wire, request.model, progress):
         async with await _open(wire, refusals, request, progress) as stream:
             incoming.begin()
             async for body in bodies(stream):
@@ -111,7 +111,7 @@ async def _open(
     request: ModelRequest,
     progress: Progress,
 ) -> AbstractAsyncContextManager[Stream]:
-    """Open the stream, asking again without what a refusal names: refusals are free."""
+    """Open the stream; after a refusal, which is free, send again without what it names."""
     body = wire.request(request)
     while True:
         sent = refusals.apply(request.model, body)
@@ -129,7 +129,7 @@ async def _open(
 
 
 @contextmanager
-def _our_errors(wire: Wire, model: str, progress: Progress) -> Iterator[None]:
+def _translate_errors(wire: Wire, model: str, progress: Progress) -> Iterator[None]:
     try:
         yield
     except ApplicationError:
@@ -139,7 +139,7 @@ def _our_errors(wire: Wire, model: str, progress: Progress) -> Iterator[None]:
     except Exception as error:
         found = wire.fault_of(error)
         if found is None and not isinstance(error, BROKEN_CONNECTION):
-            # Reason: whatever an SDK stumbles over is an answer of some shape; the log has it.
+            # Reason: any other error of an SDK means an unreadable answer; details are in the log.
             log.exception("model_answer_unreadable", model=model)
             raise unreadable(model, progress) from None
         fault = found or ProviderFault()

@@ -1,6 +1,6 @@
-"""Where the errors of model providers become ours.
+"""Translates errors of model providers into our own errors.
 
-No word of theirs is passed on, for they quote keys and prompts: operators find them in the log.
+Their messages are not passed on, since they quote keys and prompts: operators find them in the log.
 """
 
 import math
@@ -23,7 +23,7 @@ from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnava
 
 log = structlog.get_logger(__name__)
 
-# What a connection can die of beneath an SDK that does not translate it.
+# Errors of a broken connection that an SDK does not translate.
 BROKEN_CONNECTION = (
     httpx2.HTTPError,
     httpx2.StreamError,
@@ -32,7 +32,7 @@ BROKEN_CONNECTION = (
     JSONDecodeError,
     UnicodeDecodeError,
 )
-# What Anthropic's errors within a stream would have been as a status.
+# HTTP statuses that correspond to Anthropic's types of errors within a stream.
 STATUSES = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -42,19 +42,19 @@ STATUSES = {
     "request_too_large": 413,
     "rate_limit_error": 429,
 }
-_UNCONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-_PASSING = frozenset({408, 409, 425})
-# A connection that broke, and gateways that have not waited for the model.
+_CONNECT_ERRORS = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_TEMPORARY = frozenset({408, 409, 425})
 _RATE_LIMITED = 429
+# A connection that broke, and gateways that did not wait for the model.
 _UNANSWERED = frozenset({None, 408, 499, 504, 524})
 MALFORMED = frozenset({400, 422})
 _NO_ACCESS = frozenset({401, 402, 403})
-# Reason: OpenAI reports an empty account as a rate limit, and no waiting fills it.
+# Reason: OpenAI reports an account without credit as a rate limit, but waiting does not help.
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_error"})
 _TOO_LONG_CODES = frozenset(
     {"context_length_exceeded", "exceed_context_size_error", "request_too_large"},
 )
-# Reason: most have no code for it, only words.
+# Reason: most providers send no code for this, only a message.
 _TOO_LONG_WORDS = re.compile(
     r"context (length|limit|window|size)|prompt is too long|maximum (prompt|model) length"
     r"|maximum number of tokens allowed|`max_new_tokens` must be <=|input tokens exceed"
@@ -70,22 +70,22 @@ _KEYS = re.compile(
     r"(?i)\b(bearer\s|api[-_ ]?key['\"]?\s*[:=]\s*)['\"]?[\w.*-]{6,}"
     r"|\b(sk|pk|rk|gsk|xai|key|hf|nvapi)[-_][\w*-]{4,}|\bAIza[\w-]{10,}|\b[A-Za-z0-9_-]{32,}\b",
 )
-_WORDS_LENGTH = 500
+_MAX_LOGGED_LENGTH = 500
 _NAME = re.compile(r"[\w.:-]{1,64}")
 
 
 @dataclass(frozen=True)
 class ProviderFault:
-    """What a provider answered instead of an answer.
+    """Error that a provider answered, or a connection that broke.
 
     Args:
-        status: HTTP status, or what a status within a stream would have been; None for a
+        status: HTTP status, or the corresponding one for an error within a stream; None for a
             connection that broke.
-        message: The provider's words; only looked at.
-        codes: The provider's names of it.
-        headers: Of the answer.
+        message: Message of the provider; only searched and logged.
+        codes: Error codes of the provider.
+        headers: Headers of the answer.
         was_sent: Whether the request may have reached a model.
-        param: The parameter that the provider names as the cause.
+        param: Parameter that the provider names as the cause.
     """
 
     status: int | None = None
@@ -97,30 +97,30 @@ class ProviderFault:
 
 
 def is_unsent(error: Exception) -> bool:
-    """Tell whether a request failed before anybody could read it.
+    """Tell whether a request failed before the provider could read it.
 
     Args:
-        error: A connection error of an SDK, which keeps what it comes from as its cause.
+        error: Connection error of an SDK, which keeps the original error as its cause.
     """
-    return isinstance(error.__cause__, _UNCONNECTED)
+    return isinstance(error.__cause__, _CONNECT_ERRORS)
 
 
 class ProviderFaultError(Exception):
-    """An error that a provider sent as the body of a success."""
+    """An error that a provider sent as the body of a successful answer."""
 
     def __init__(self, fault: ProviderFault) -> None:
         super().__init__()
         self.fault = fault
 
 
-def refuse_error(body: Any) -> None:
-    """Raise the error that stands in a body, if one does.
+def raise_error_in(body: Any) -> None:
+    """Raise the error in a body, if there is one.
 
     Args:
-        body: What came with a success.
+        body: Body of a successful answer.
 
     Raises:
-        ProviderFaultError: There is one.
+        ProviderFaultError: The body contains an error.
     """
     found = an_object(body).get("error")
     if not found:
@@ -133,17 +133,17 @@ def refuse_error(body: Any) -> None:
 
 
 def translated(fault: ProviderFault, model: str, progress: Progress) -> ApplicationError:
-    """Make our error of a provider's.
+    """Translate the fault of a provider into our own error.
 
     Args:
-        fault: What the provider answered.
-        model: Who was asked.
-        progress: How far the call had come.
+        fault: Error that the provider answered.
+        model: Model that was called.
+        progress: Progress of the call; its `was_sent` is updated.
 
     Returns:
-        The error to raise, `from None`: Temporal would keep the cause's words in its history.
+        Error to raise, `from None`: Temporal would keep the cause's message in its history.
     """
-    # Reason: a provider that says that it failed, and has written nothing, takes nothing for it.
+    # Reason: a provider that reports a failure before any output does not charge for the call.
     has_written = progress.has_begun and bool(progress.text)
     progress.was_sent = has_written or (fault.was_sent and fault.status in _UNANSWERED)
     details = _details(fault, model, progress)
@@ -157,30 +157,30 @@ def translated(fault: ProviderFault, model: str, progress: Progress) -> Applicat
             model=model,
             error_code=error.error_code,
             provider_status=fault.status,
-            words=_for_the_log(fault.message),
+            words=_redacted(fault.message),
         )
     return error
 
 
 def _refused(fault: ProviderFault, details: dict[str, Any]) -> ApplicationError | None:
-    """Return what no other attempt changes; None if waiting may help."""
+    """Return the error that no retry can change; None if waiting may help."""
     names, status, words = {code for code in fault.codes if code}, fault.status, fault.message
     text, code = "the provider refused the request", "model_rejected"
     if names & _NO_CREDIT or status in _NO_ACCESS:
         text = "the provider refuses our credentials, or the account behind them"
         code = "model_credentials"
     elif is_above_rate(status, words):
-        text = "the request is larger than what the provider lets us use in a minute"
+        text = "the request is larger than the provider's limit of tokens per minute"
         code, limit = "model_request_too_large", find_rate(words)
         details |= {} if limit is None else {"limit_tokens": limit}
     elif is_too_long(fault):
         text, code = "the request is longer than the model can read", "model_context_too_long"
         limit = find_window(words)
         details |= {} if limit is None else {"limit_tokens": limit}
-    elif status is None or status == 429 or status >= 500 or status in _PASSING:
+    elif status is None or status == 429 or status >= 500 or status in _TEMPORARY:
         return None
     elif _NO_TOOLS.search(words):
-        text, code = "the model or its server takes no tools", "model_without_tools"
+        text, code = "the model or its server does not support tools", "model_without_tools"
     elif status == 404:
         text, code = "the provider does not know this model", "model_not_found"
     return ProviderRejectedError(text, code, details)
@@ -190,11 +190,12 @@ def _unanswered(
     progress: Progress,
     details: dict[str, Any],
 ) -> ProviderUnavailableError | None:
-    """Return what may have been paid for, without a whole answer; None if nothing was."""
+    """Return the error of a call that may cost money without a whole answer, else None."""
     if progress.text:
         text, code = "the model's answer broke off before its end", "model_stream_incomplete"
     elif progress.was_sent:
-        text, code = "the model's provider took the request and gave no answer", "model_unanswered"
+        text = "the model's provider accepted the request but did not answer"
+        code = "model_unanswered"
     else:
         return None
     return ProviderUnavailableError(text, code, details)
@@ -202,7 +203,7 @@ def _unanswered(
 
 def _unavailable(fault: ProviderFault, details: dict[str, Any]) -> ProviderUnavailableError:
     if fault.status == 429:
-        text, code = "the provider asks us to slow down", "model_rate_limited"
+        text, code = "the provider limits the rate of our requests", "model_rate_limited"
     else:
         text, code = "the model's provider cannot be reached or fails", "model_unavailable"
     return ProviderUnavailableError(text, code, details)
@@ -215,30 +216,30 @@ def is_too_long(fault: ProviderFault) -> bool:
     return fault.status in MALFORMED and _TOO_LONG_WORDS.search(fault.message) is not None
 
 
-def _for_the_log(words: str) -> str:
+def _redacted(words: str) -> str:
     shown = _KEYS.sub("[key]", words)
-    return shown if len(shown) <= _WORDS_LENGTH else f"{shown[:_WORDS_LENGTH]}…"
+    return shown if len(shown) <= _MAX_LOGGED_LENGTH else f"{shown[:_MAX_LOGGED_LENGTH]}…"
 
 
 def incomplete(model: str, progress: Progress) -> ProviderUnavailableError:
-    """Make the error of a stream that stopped without saying why."""
+    """Return the error of a stream that ended without a finish reason."""
     return ProviderUnavailableError(
         "the model's answer broke off before its end",
         "model_stream_incomplete",
-        _so_far(model, progress),
+        _progress_details(model, progress),
     )
 
 
 def unreadable(model: str, progress: Progress) -> ProviderRejectedError:
-    """Make the error of an answer that has no shape known to us."""
+    """Return the error of an answer in an unknown format."""
     return ProviderRejectedError(
         "the model's answer cannot be read",
         "model_answer_unreadable",
-        _so_far(model, progress),
+        _progress_details(model, progress),
     )
 
 
-def _so_far(model: str, progress: Progress) -> dict[str, Any]:
+def _progress_details(model: str, progress: Progress) -> dict[str, Any]:
     return {
         "model": model,
         "has_begun": progress.has_begun,
@@ -247,7 +248,7 @@ def _so_far(model: str, progress: Progress) -> dict[str, Any]:
 
 
 def _details(fault: ProviderFault, model: str, progress: Progress) -> dict[str, Any]:
-    details = _so_far(model, progress)
+    details = _progress_details(model, progress)
     if fault.status is not None:
         details["provider_status"] = fault.status
     if names := [code for code in fault.codes if code and _NAME.fullmatch(code)]:
@@ -261,23 +262,23 @@ def _details(fault: ProviderFault, model: str, progress: Progress) -> dict[str, 
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how long a provider asks to be left alone, in seconds or as an HTTP date."""
+    """Return the seconds to wait, from a header with seconds or an HTTP date; else None."""
     found = headers.get("retry-after", "").strip()
     try:
         seconds = float(found)
     except ValueError:
-        moment = _moment(found)
-        if moment is None:
+        retry_at = _parse_date(found)
+        if retry_at is None:
             return None
-        # Reason: the provider's own clock, where it shows it; ours may be off.
-        now = _moment(headers.get("date", "")) or datetime.now(UTC)
-        seconds = (moment - now).total_seconds()
+        # Reason: the provider's clock is used where it is known, since ours may be wrong.
+        now = _parse_date(headers.get("date", "")) or datetime.now(UTC)
+        seconds = (retry_at - now).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _moment(text: str) -> datetime | None:
+def _parse_date(text: str) -> datetime | None:
     try:
-        moment = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The models, whoever provides them: a breaker each, and everything counted."""
+"""Calls models of any provider, with a circuit breaker and metrics for each model."""
 
 import asyncio
 from collections import defaultdict
@@ -27,12 +27,12 @@ _GAUGE = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 
 
 
 class Models:
-    """What asks models.
+    """Calls the models of one provider.
 
     Args:
-        provider: Who answers.
-        prices: What it costs, for the counts.
-        rules: When to leave a model alone, and for how long.
+        provider: Provider of the models.
+        prices: Prices of the provider, for the metrics.
+        rules: Rules of the circuit breakers.
     """
 
     def __init__(
@@ -53,23 +53,23 @@ class Models:
         progress: Progress | None = None,
         run: str | None = None,
     ) -> ModelReply:
-        """Ask a model; cancelling the awaiting task closes the connection at once.
+        """Call a model; cancelling the awaiting task closes the connection at once.
 
         Args:
-            request: What to ask.
-            on_text: Called with each piece of text as it comes.
-            progress: Kept up to date: what there is to pay for, also if the call is cancelled.
-            run: Whose call it is; the breaker counts the failures of one run once.
+            request: Request to send.
+            on_text: Called with each piece of text as it arrives.
+            progress: Updated with what there is to pay for, also if the call is cancelled.
+            run: Run that makes the call; the breaker counts the failures of one run once.
 
         Returns:
             The whole answer.
 
         Raises:
-            ProviderUnavailableError: Trying again can help: `model_unavailable`,
-                `model_rate_limited`, `model_stream_incomplete`, or, without having been asked,
+            ProviderUnavailableError: A retry can help: `model_unavailable`,
+                `model_rate_limited`, `model_stream_incomplete`, or, without a call of the model,
                 `model_circuit_open`. `details` has `retry_after_seconds` if it is known, and,
-                if it has been asked, `has_begun` and `received_token_count`.
-            ProviderRejectedError: It cannot: `model_rejected`, `model_credentials`,
+                after a call, `has_begun` and `received_token_count`.
+            ProviderRejectedError: A retry cannot help: `model_rejected`, `model_credentials`,
                 `model_not_found`, `model_context_too_long`.
         """
         model = request.model
@@ -79,10 +79,10 @@ class Models:
             reply = await self._provider.stream(request, on_text, progress or Progress())
         except ApplicationError as error:
             outcome = error.error_code
-            self._learn(model, error, run or uuid4().hex)
+            self._record_failure(model, error, run or uuid4().hex)
             raise
         except BaseException:
-            # Reason: a cancelled call says nothing about the model, but its turn is over.
+            # Reason: a cancelled call says nothing about the model, but it ends a probe.
             self._set(model, release(self._breakers[model]))
             raise
         else:
@@ -98,17 +98,17 @@ class Models:
         if wait:
             LLM_REQUESTS.labels(model, "model_circuit_open").inc()
             raise ProviderUnavailableError(
-                "the model failed again and again and is left alone for a while",
+                "the model failed several times in a row and is not called for a while",
                 "model_circuit_open",
                 {"model": model, "retry_after_seconds": wait},
             )
         self._set(model, breaker)
 
-    def _learn(self, model: str, error: ApplicationError, run: str) -> None:
+    def _record_failure(self, model: str, error: ApplicationError, run: str) -> None:
         breaker = self._breakers[model]
-        is_silent = isinstance(error, ProviderRejectedError) or not is_failure(error.error_code)
+        is_ignored = isinstance(error, ProviderRejectedError) or not is_failure(error.error_code)
         failed = fail(breaker, self._rules, self._now(), run)
-        self._set(model, release(breaker) if is_silent else failed)
+        self._set(model, release(breaker) if is_ignored else failed)
 
     def _set(self, model: str, breaker: Breaker) -> None:
         self._breakers[model] = breaker
@@ -134,20 +134,20 @@ async def open_models(
     timeout_seconds: float,
     prices: Prices,
 ) -> AsyncIterator[Models]:
-    """Open a provider's client.
+    """Open the client of a provider.
 
     Args:
-        provider: `openai`, or whatever speaks its language, or `anthropic`.
-        base_url: Where it listens; None for the provider itself.
-        api_key: Its secret.
-        timeout_seconds: Longest silence of a stream.
-        prices: What it costs, for the counts.
+        provider: `openai` for OpenAI and compatible servers, or `anthropic`.
+        base_url: Address of the provider; None means the provider's own API.
+        api_key: Key of the provider.
+        timeout_seconds: Longest pause of a stream.
+        prices: Prices of the provider, for the metrics.
 
     Yields:
-        The models, until the block ends.
+        Models, until the block ends.
     """
     await prices.load()
-    # Reason: each SDK takes a second to import, and a worker needs one of them.
+    # Reason: each SDK takes a second to import, and a worker needs only one of them.
     if provider == "anthropic":
         from adapters.llm.anthropic_provider import AnthropicModels  # noqa: PLC0415
 

@@ -1,9 +1,9 @@
-"""Limits of tokens, read from the words of providers that refuse a request for its size."""
+"""Reads token limits from the messages of providers that refuse a request for its size."""
 
 import re
 
 _NUMBER = r"(\d[\d,_]*)"
-# Each names the window, or what of it a prompt may fill.
+# Each pattern finds the context window, or the limit of the prompt.
 _WINDOW = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -33,21 +33,21 @@ _PER_MINUTE = re.compile(r"tokens per min|per[- ]minute|\bTPM\b|\bITPM\b", re.IG
 
 
 def find_window(words: str) -> int | None:
-    """Return how many tokens a model can read; None if the words do not say so."""
+    """Return how many tokens a model can read; None if the message does not say so."""
     return _first(_WINDOW, words)
 
 
 def find_output_limit(words: str) -> int | None:
-    """Return how many tokens a model can write at most; None if the words do not say so."""
+    """Return how many tokens a model can write; None if the message does not say so."""
     return _first(_OUTPUT, words)
 
 
 def is_above_rate(status: int | None, words: str) -> bool:
-    """Tell whether a request is larger than what may be used in a minute: no wait helps.
+    """Tell whether a request exceeds the limit of tokens per minute, so that no wait helps.
 
     Args:
-        status: Of the refusal.
-        words: The provider's.
+        status: HTTP status of the refusal.
+        words: Message of the provider.
     """
     if status != 429 and not _PER_MINUTE.search(words):
         return False
@@ -57,7 +57,7 @@ def is_above_rate(status: int | None, words: str) -> bool:
 
 
 def find_rate(words: str) -> int | None:
-    """Return how many tokens may be used in a minute; None if the words do not say so."""
+    """Return the limit of tokens per minute; None if the message does not say so."""
     numbers = _RATE.search(words)
     return _count(numbers[1]) if numbers else None
 

@@ -1,4 +1,4 @@
-"""The chunks of a chat completion, read as servers really write them."""
+"""Reads the chunks of a chat completion, in all forms that servers send."""
 
 import json
 from dataclasses import dataclass, field
@@ -21,9 +21,10 @@ _FINISH_REASONS = {
     "max_tokens": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
-# DeepSeek, Kimi and older vLLM; newer vLLM, Groq and OpenRouter.
+# The first name is used by DeepSeek, Kimi and older vLLM; the second by newer vLLM, Groq and
+# OpenRouter.
 REASONING = ("reasoning_content", "reasoning")
-# OpenRouter; Gemini.
+# The first name is used by OpenRouter, the second by Gemini.
 DETAILS, EXTRA = "reasoning_details", "extra_content"
 REASONING_FIELDS = frozenset({*REASONING, DETAILS})
 _OWN_FIELDS = frozenset({"id", "index", "type", "function"})
@@ -31,7 +32,7 @@ _OWN_FIELDS = frozenset({"id", "index", "type", "function"})
 
 @dataclass
 class _Call:
-    """A call while it comes in."""
+    """Tool call while it is received."""
 
     id: str
     tool: str = ""
@@ -40,7 +41,7 @@ class _Call:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its arguments are a whole JSON value."""
+        """Whether the arguments are a complete JSON value."""
         try:
             json.loads(self.arguments)
         except ValueError:
@@ -49,10 +50,10 @@ class _Call:
 
 
 class OpenAIAnswer:
-    """What the chunks have said so far.
+    """Collects the answer of a model from the chunks of its stream.
 
     Args:
-        incoming: Gets what is said.
+        incoming: Receives the text, the usage and all other output.
     """
 
     def __init__(self, incoming: Incoming) -> None:
@@ -66,12 +67,12 @@ class OpenAIAnswer:
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the model stopped; None if it did not say so in a way that we know."""
+        """Reason why the model stopped; None if it is missing or unknown."""
         return FinishReason.REFUSED if self._has_refused else self._finish_reason
 
     @property
     def calls(self) -> tuple[RequestedCall, ...]:
-        """What the model asks for."""
+        """Tool calls that the model requests."""
         return tuple(
             RequestedCall(
                 provider_call_id=call.id,
@@ -84,35 +85,36 @@ class OpenAIAnswer:
 
     @property
     def parts(self) -> Json:
-        """What goes back with the message; reasoning only beside the calls that came of it."""
+        """Provider's data to send back with the message; reasoning only beside tool calls."""
         unwanted = frozenset() if self._calls else REASONING_FIELDS
         return {name: part for name, part in self._parts.items() if name not in unwanted}
 
     def take(self, body: Any) -> None:
-        """Add what one chunk says, or a whole completion from a server that does not stream."""
+        """Read one chunk, or a whole completion from a server that does not stream."""
         chunk = an_object(body)
         choices = objects(chunk.get("choices"))
         for choice in choices:
-            self._take_message(an_object(choice.get("delta") or choice.get("message")))
+            self._read_message(an_object(choice.get("delta") or choice.get("message")))
             if reason := a_text(choice.get("finish_reason")):
                 self._has_ended = True
-                # Reason: one that we do not know (vLLM's `abort`) is no end of an answer.
+                # Reason: an unknown reason (vLLM's `abort`) is not the end of an answer.
                 self._finish_reason = _FINISH_REASONS.get(reason.lower())
         if reported := read_openai(chunk.get("usage")):
-            # Reason: some servers count in every chunk; the last count has no choices or an end.
+            # Reason: some servers send usage in every chunk; the last has no choices or follows the
+            # end.
             is_last = self._has_ended or not choices
             self._incoming.report(reported.usage, is_final=is_last and reported.is_whole)
 
-    def _take_message(self, message: Json) -> None:
-        self._take_reasoning(message)
-        self._take_content(message.get("content"))
+    def _read_message(self, message: Json) -> None:
+        self._read_reasoning(message)
+        self._read_content(message.get("content"))
         if refusal := a_text(message.get("refusal")):
             self._has_refused = True
             self._incoming.add_text(refusal)
         for piece in objects(message.get("tool_calls")):
-            self._take_call(piece)
+            self._read_call(piece)
 
-    def _take_content(self, content: Any) -> None:
+    def _read_content(self, content: Any) -> None:
         if not isinstance(content, list):
             self._incoming.add_text(texts(content))
             return
@@ -123,7 +125,7 @@ class OpenAIAnswer:
             else:
                 self._incoming.add_text(texts([part]))
 
-    def _take_reasoning(self, message: Json) -> None:
+    def _read_reasoning(self, message: Json) -> None:
         thoughts = {name: a_text(message.get(name)) for name in REASONING}
         for name, thought in thoughts.items():
             if thought:
@@ -133,12 +135,12 @@ class OpenAIAnswer:
             self._parts[DETAILS] = [*self._parts.get(DETAILS, []), *details]
         if extra := an_object(message.get(EXTRA)):
             self._parts[EXTRA] = self._parts.get(EXTRA, {}) | extra
-        # Reason: some servers say the same thought in two fields, and it is paid for once.
+        # Reason: some servers send the same thought in two fields, but charge for it once.
         seen = next(filter(None, thoughts.values()), "") or texts(details)
         if seen:
             self._incoming.see(seen)
 
-    def _take_call(self, piece: Json) -> None:
+    def _read_call(self, piece: Json) -> None:
         function = an_object(piece.get("function"))
         name, arguments = a_text(function.get("name")), _arguments(function.get("arguments"))
         self._incoming.see(name + arguments)
@@ -150,12 +152,12 @@ class OpenAIAnswer:
             call.parts["function"] = call.parts.get("function", {}) | more
 
     def _call_of(self, piece: Json, name: str, arguments: str) -> _Call:
-        """Return the call that a piece belongs to, which begins with it if it is a new one."""
+        """Return the call that a piece belongs to; create it if the piece begins a call."""
         found, given = piece.get("index"), a_text(piece.get("id"))
         index = found if isinstance(found, int) else 0
         call = self._by_index.get(index)
         # Reason: some servers give every call the index 0, and some of them no id either. A new id
-        # tells calls apart, or else a name where nothing is missing any more.
+        # begins a new call, or else a name that follows a complete call.
         if (
             call is None
             or (given and given != call.id)
@@ -177,7 +179,7 @@ def _begins(call: _Call, name: str, arguments: str) -> bool:
 
 
 def _arguments(found: Any) -> str:
-    """Return arguments as JSON text: TGI and bridges to Ollama send an object, others null."""
+    """Return arguments as JSON text; TGI and bridges to Ollama send an object, others null."""
     if found is None or isinstance(found, str):
         return found or ""
     return json.dumps(found, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A conversation in the words of OpenAI's chat completions."""
+"""Builds messages in the format of OpenAI's chat completions."""
 
 import json
 from typing import Any
@@ -10,10 +10,10 @@ from domain.llm.messages import ChatMessage, ModelRequest, ProviderParts, Reques
 
 
 def wire_messages(request: ModelRequest) -> list[dict[str, Any]]:
-    """Return the messages of a request as they are sent.
+    """Return the messages of a request in OpenAI's format.
 
     Args:
-        request: What is asked.
+        request: Request to send.
     """
     ids = sent_ids(request)
     return [_message(message, ids, own_parts(message, request)) for message in turns_of(request)]
@@ -26,10 +26,10 @@ def _message(
 ) -> dict[str, Any]:
     wire: dict[str, Any] = {"role": message.role.value, "content": message.content}
     if provider is not None:
-        # Reason: reasoning is wanted back beside the tool calls that came of it (DeepSeek, Kimi);
-        # beside an answer it is of no use, and some refuse it there.
-        wanted = {EXTRA, *REASONING_FIELDS} if message.tool_calls else {EXTRA}
-        wire |= {name: part for name, part in provider.parts.items() if name in wanted}
+        # Reason: DeepSeek and Kimi require the reasoning beside its tool calls; beside an answer
+        # it is of no use, and some servers refuse it there.
+        sent_names = {EXTRA, *REASONING_FIELDS} if message.tool_calls else {EXTRA}
+        wire |= {name: part for name, part in provider.parts.items() if name in sent_names}
     if message.provider_call_id is not None:
         wire["tool_call_id"] = ids.get(message.provider_call_id, message.provider_call_id)
     if message.tool_calls:

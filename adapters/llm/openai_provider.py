@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, and everything that speaks them: vLLM, Ollama, our stand-in."""
+"""Client of OpenAI's chat completions and compatible servers: vLLM, Ollama, our sandbox."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,11 +23,11 @@ _OPENAI_HOSTS = (".openai.com", ".openai.azure.com")
 
 
 class OpenAIModels:
-    """Models behind OpenAI's chat completions.
+    """Models of OpenAI's chat completions.
 
     Args:
-        client: Without retries of its own.
-        limit_name: What the server calls the limit of what a model may write.
+        client: Client of the SDK, without retries of its own.
+        limit_name: Name of the server's parameter for the output limit.
     """
 
     def __init__(self, client: openai.AsyncOpenAI, limit_name: str) -> None:
@@ -59,12 +59,12 @@ class OpenAIModels:
         on_text: OnText,
         progress: Progress,
     ) -> ModelReply:
-        """Ask a model; see `ModelProvider`."""
+        """Call a model; see `ModelProvider`."""
         return await ask(self, self._refusals, request, on_text, progress)
 
     async def post(self, body: Json) -> openai.AsyncStream[object]:
-        """Send a request, and return its stream as soon as there is one."""
-        # Reason: as plain objects; the SDK's classes fail on what servers really send.
+        """Send a request, and return its stream as soon as it is open."""
+        # Reason: plain objects, since the SDK's classes fail on answers of real servers.
         return await self._client.post(
             "/chat/completions",
             cast_to=object,
@@ -74,11 +74,11 @@ class OpenAIModels:
         )
 
     def answer(self, incoming: Incoming) -> OpenAIAnswer:
-        """Return what reads the bodies of a stream."""
+        """Return the reader for the bodies of a stream."""
         return OpenAIAnswer(incoming)
 
     def fault_of(self, error: Exception) -> ProviderFault | None:
-        """Return what an error of the SDK stands for; None for any other error."""
+        """Return the provider's fault for an error of the SDK; None for any other error."""
         match error:
             case openai.APIStatusError():
                 return _fault_of(error)
@@ -90,7 +90,7 @@ class OpenAIModels:
                 return None
 
     def request(self, request: ModelRequest) -> Json:
-        """Return a request as the provider takes it."""
+        """Return the body of a request in the provider's format."""
         wire: Json = {
             "model": request.model,
             "messages": wire_messages(request),
@@ -107,17 +107,17 @@ class OpenAIModels:
 
 
 def limit_name(url: str) -> str:
-    """Say what the server at an address calls the limit of what a model may write.
+    """Return the name of a server's parameter for the output limit.
 
     Args:
-        url: Its base address.
+        url: Base address of the server.
 
     Returns:
-        The parameter's name.
+        Name of the parameter.
     """
     # Reason: OpenAI's reasoning models refuse `max_tokens`. Ollama silently ignores
-    # `max_completion_tokens`, so a budget would not hold; vLLM takes both. No server takes both at
-    # once for certain.
+    # `max_completion_tokens`, so a budget would not hold; vLLM takes either. No server is certain
+    # to take both in one request.
     host = f".{urlsplit(url).hostname or ''}"
     return "max_completion_tokens" if host.endswith(_OPENAI_HOSTS) else "max_tokens"
 
@@ -129,6 +129,6 @@ def _fault_of(error: openai.APIStatusError) -> ProviderFault:
 
 
 def _fault_within(error: openai.APIError) -> ProviderFault:
-    # Reason: an error within a stream has no status; vLLM gives it as its code.
+    # Reason: an error within a stream has no status; vLLM sends the status as the code.
     status = int(error.code) if error.code and error.code.isdigit() else 500
     return ProviderFault(status, a_text(error.message), (error.code, a_text(error.type)))

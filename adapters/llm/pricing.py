@@ -1,4 +1,4 @@
-"""What a model's tokens cost, from the price list that came with us or from the settings."""
+"""Prices of a model's tokens, from the installed price list or from the settings."""
 
 import asyncio
 from decimal import Decimal
@@ -11,11 +11,11 @@ CENTS_PER_DOLLAR = 100
 
 
 class Cost(NamedTuple):
-    """What a call cost.
+    """Cost of a call.
 
     Args:
-        cents: US cents, not rounded; 0 if nobody knows the price.
-        is_priced: Whether anybody does.
+        cents: US cents, not rounded; 0 if no price is known.
+        is_priced: Whether a price is known.
     """
 
     cents: Decimal
@@ -29,10 +29,11 @@ class OwnPrices(NamedTuple):
     """Prices from the settings, in cents per million tokens; None means not given.
 
     Args:
-        prompt: Of the prompt; 0 beside another one that is given.
-        completion: Likewise.
-        cached: Of the prompt's part that came from a cache; as the prompt if not given.
-        cache_write: Of its part that was written to a cache; likewise.
+        prompt: Price of the prompt; counts as 0 if not given.
+        completion: Price of the completion; counts as 0 if not given.
+        cached: Price of prompt tokens that came from a cache; the prompt's price if not given.
+        cache_write: Price of prompt tokens that were written to a cache; the prompt's price if
+            not given.
     """
 
     prompt: Decimal | None = None
@@ -41,7 +42,7 @@ class OwnPrices(NamedTuple):
     cache_write: Decimal | None = None
 
     def cents(self, usage: TokenUsage) -> Decimal:
-        """Return what these tokens cost."""
+        """Return the cost of a usage in cents."""
         prompt = self.prompt or Decimal(0)
         cached = prompt if self.cached is None else self.cached
         cache_write = prompt if self.cache_write is None else self.cache_write
@@ -55,15 +56,16 @@ class OwnPrices(NamedTuple):
 
 
 class Prices:
-    """The price list of a provider; it never asks the network.
+    """Price list of a provider, which never uses the network.
 
     Args:
         provider: `openai` or `anthropic`.
-        prompt_cents_per_million: Beats the list, for every model; a price left out is 0 beside
-            one that is given.
-        completion_cents_per_million: Likewise.
-        cached_cents_per_million: Of the prompt's part from a cache; left out, as the prompt.
-        cache_write_cents_per_million: Of its part written to a cache; left out, as the prompt.
+        prompt_cents_per_million: Price of the prompt, for every model. If this price or that of
+            the completion is given, the price list is not used, and the other counts as 0.
+        completion_cents_per_million: Price of the completion, for every model.
+        cached_cents_per_million: Price of prompt tokens from a cache; the prompt's if not given.
+        cache_write_cents_per_million: Price of prompt tokens written to a cache; the prompt's if
+            not given.
     """
 
     def __init__(
@@ -83,20 +85,20 @@ class Prices:
         )
 
     def cost(self, model: str, usage: TokenUsage) -> Cost:
-        """Say what these tokens cost, each class at its own price.
+        """Return the cost of a usage, with each class of tokens at its own price.
 
         Args:
-            model: The provider's name of it.
-            usage: As reported.
+            model: Name of the model at the provider.
+            usage: Usage as reported by the provider.
 
         Returns:
-            The cost, or 0 and a flag.
+            Cost; `UNPRICED` if no price is known for this model.
         """
-        usage = _summed(usage)
+        usage = _consistent(usage)
         if self._own.prompt is not None or self._own.completion is not None:
             return Cost(self._own.cents(usage), is_priced=True)
-        # Reason: its tables take a quarter of a second to import; a process that asks no model,
-        # or has its own price, shall start without them.
+        # Reason: the price tables take 0.25 s to import; a process without model calls, or with
+        # prices from the settings, starts without them.
         from genai_prices import Usage, calc_price  # noqa: PLC0415
 
         counted = Usage(
@@ -113,12 +115,12 @@ class Prices:
         return Cost(found.total_price * CENTS_PER_DOLLAR, is_priced=True)
 
     async def load(self) -> None:
-        """Read the list beside the event loop, so that the first question is as quick as others."""
+        """Load the price list in a thread, so that the first call is as fast as later ones."""
         await asyncio.to_thread(self.cost, "gpt-4.1", TokenUsage())
 
 
-def _summed(usage: TokenUsage) -> TokenUsage:
-    """Return a usage whose classes are parts of its sums, which a provider's need not be."""
+def _consistent(usage: TokenUsage) -> TokenUsage:
+    """Return a usage whose classes do not exceed its sums, as reported ones may."""
     cached = min(usage.cached_prompt_tokens, usage.prompt_tokens)
     written = min(usage.cache_write_tokens, usage.prompt_tokens - cached)
     reasoning = min(usage.reasoning_tokens, usage.completion_tokens)

@@ -1,4 +1,4 @@
-"""What every provider of models can do, and the pieces that all of them share."""
+"""Interface of model providers, and the code that all providers share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from domain.llm.messages import FinishReason, ModelReply, ModelRequest, Requeste
 from domain.llm.tool_arguments import read_arguments
 
 CONNECT_SECONDS = 5.0
-# What a server may write past the limit that it was given, before its stream is closed.
+# How far a server may exceed its output limit before its stream is closed.
 OVERRUN_PIECES = 2
 OVERRUN_BYTES = 32
 OVERRUN_SLACK = 1_024
@@ -21,17 +21,17 @@ OnText = Callable[[str], None]
 
 @dataclass
 class Progress:
-    """How far a call has come: what there is to pay for, however it ends.
+    """Progress of a call: what there is to pay for, however the call ends.
 
     Args:
         has_begun: Whether the provider has begun to answer, so that the prompt is paid for.
-        token_count: Pieces of text, of reasoning and of tool calls that came.
-        usage: What the provider reported so far, if anything; final only if `is_final`.
-        was_sent: Whether the request may have reached a model: no connection that failed, no
-            refusal by status. If nothing was seen then, it may have cost its whole reservation.
-        is_final: Whether `usage` is the provider's last word on the whole answer.
-        pieces: All that was seen of the answer: text, visible reasoning, names and arguments of
-            tool calls.
+        token_count: Number of received pieces of text, of reasoning and of tool calls.
+        usage: Usage that the provider reported so far, if any; final only if `is_final`.
+        was_sent: Whether the request may have reached a model: the connection did not fail, and
+            no status refused it. Even without output it may then cost its whole reservation.
+        is_final: Whether `usage` is the provider's final report on the whole answer.
+        pieces: All received pieces of the answer: text, visible reasoning, names and arguments
+            of tool calls.
     """
 
     has_begun: bool = False
@@ -43,17 +43,17 @@ class Progress:
 
     @property
     def text(self) -> str:
-        """All that was seen of the answer; `worst_case` reckons its tokens."""
+        """All received output; `estimate_tokens` estimates its tokens."""
         return "".join(self.pieces)
 
     def see(self, piece: str) -> None:
-        """Note a piece of the answer."""
+        """Record a piece of the answer."""
         self.token_count += 1
         self.pieces.append(piece)
 
 
 class ModelProvider(Protocol):
-    """A provider of models."""
+    """Provider of models."""
 
     async def stream(
         self,
@@ -61,20 +61,20 @@ class ModelProvider(Protocol):
         on_text: OnText,
         progress: Progress,
     ) -> ModelReply:
-        """Ask a model; cancelling the awaiting task closes the connection at once.
+        """Call a model; cancelling the awaiting task closes the connection at once.
 
         Args:
-            request: What to ask.
-            on_text: Called with each piece of text as it comes.
-            progress: Kept up to date, to be read however the call ends.
+            request: Request to send.
+            on_text: Called with each piece of text as it arrives.
+            progress: Updated during the call, to be read however the call ends.
 
         Returns:
             The whole answer.
 
         Raises:
-            ProviderUnavailableError: Trying again can help: `model_unavailable`,
+            ProviderUnavailableError: A retry can help: `model_unavailable`,
                 `model_rate_limited`, `model_stream_incomplete`.
-            ProviderRejectedError: It cannot: `model_rejected`, `model_credentials`,
+            ProviderRejectedError: A retry cannot help: `model_rejected`, `model_credentials`,
                 `model_not_found`, `model_context_too_long` (with `limit_tokens` in `details` if
                 the provider names it), `model_request_too_large`, `model_answer_unreadable`.
         """
@@ -82,12 +82,12 @@ class ModelProvider(Protocol):
 
 
 class Incoming:
-    """An answer while it comes in.
+    """Answer while it is received.
 
     Args:
-        request: What was asked.
+        request: Request that was sent.
         on_text: Called with each piece of text.
-        progress: Kept up to date.
+        progress: Updated with everything that is received.
     """
 
     def __init__(self, request: ModelRequest, on_text: OnText, progress: Progress) -> None:
@@ -99,20 +99,20 @@ class Incoming:
 
     @property
     def is_overrun(self) -> bool:
-        """Whether the server writes on far past the limit that it was given.
+        """Whether the output is far beyond the limit that the server was given.
 
-        It would be paid for until the step's time is over, and then again.
+        Such output would be paid for until the step times out, and again after its retry.
         """
         limit, count = self._request.max_tokens, self.progress.token_count
         most = OVERRUN_PIECES * limit + OVERRUN_SLACK
         return count > most or self._byte_count > OVERRUN_BYTES * limit + OVERRUN_SLACK
 
     def begin(self) -> None:
-        """Note that the provider answers."""
+        """Record that the provider has begun to answer."""
         self.progress.has_begun = True
 
     def add_text(self, piece: str) -> None:
-        """Take a piece of text; empty ones are no news."""
+        """Add a piece of text; ignore an empty piece."""
         if not piece:
             return
         # Reason: PostgreSQL stores neither NUL nor half of a surrogate pair.
@@ -122,12 +122,12 @@ class Incoming:
         self._on_text(piece)
 
     def see(self, piece: str) -> None:
-        """Note a piece of the answer, also one that is no text: reasoning, a part of a call."""
+        """Record a piece of the answer, also reasoning or a part of a tool call."""
         self.progress.see(piece)
         self._byte_count += len(piece.encode())
 
     def report(self, usage: TokenUsage, *, is_final: bool) -> None:
-        """Take the provider's word on what the call has used so far."""
+        """Record the usage that the provider has reported so far."""
         self.progress.usage = usage
         self.progress.is_final = is_final
 
@@ -137,19 +137,19 @@ class Incoming:
         calls: tuple[RequestedCall, ...],
         parts: dict[str, Any],
     ) -> ModelReply:
-        """Put the answer together.
+        """Return the whole answer.
 
         Args:
-            finish_reason: As the provider said.
-            calls: What the model asks for.
-            parts: What the provider wants back beside text and calls.
+            finish_reason: Finish reason that the provider reported.
+            calls: Tool calls that the model requests.
+            parts: Provider's data to send back beside text and calls.
 
         Returns:
-            The answer. Calls are kept only if the model came to its own end: arguments that a limit
-            has cut may still look whole, and would do something else than what was meant.
+            The answer. Calls are kept only if the model ended by itself: arguments that a limit
+            cut off may still look complete, and would do something else than intended.
         """
         if finish_reason in {FinishReason.STOP, FinishReason.TOOL_CALLS}:
-            # Reason: some servers say `stop` beside calls, and some `tool_calls` without any.
+            # Reason: some servers send `stop` beside calls, and some `tool_calls` without calls.
             finish_reason = FinishReason.TOOL_CALLS if calls else FinishReason.STOP
         else:
             calls = ()
@@ -168,7 +168,7 @@ class Incoming:
 
 
 def arguments_of(call: RequestedCall) -> dict[str, Any]:
-    """Return a past call's arguments as an object: servers refuse a history with broken JSON."""
+    """Return a past call's arguments as an object, since servers refuse broken JSON."""
     try:
         return read_arguments(call.arguments)
     except InvalidInputError:

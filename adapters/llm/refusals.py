@@ -1,4 +1,4 @@
-"""Parameters that a model has refused by name: they are not sent to it again."""
+"""Remembers the parameters that a model has refused, so that they are not sent to it again."""
 
 import re
 from collections import defaultdict
@@ -10,10 +10,10 @@ from adapters.llm.reading import Json, an_object, objects
 from domain.errors import ProviderRejectedError
 
 LIMITS = ("max_tokens", "max_completion_tokens")
-# What no request can do without.
+# Parameters that every request needs.
 _NEEDED = frozenset({"model", "messages", "stream", "tools", "system"})
 _OF_MESSAGES = ("reasoning_content", "reasoning_details", "reasoning", "extra_content")
-# Keywords of JSON schema without which a tool's arguments are still described.
+# Keywords of JSON schema that can be left out: a tool's arguments are still described.
 _OF_SCHEMAS = (
     "format",
     "additionalProperties",
@@ -37,7 +37,7 @@ _UNKNOWN = re.compile(
     r"|not allowed|forbidden|deprecated",
     re.IGNORECASE,
 )
-# Reason: `invalid` alone may mean a value, and a limit's value is no reason to give the limit up.
+# Reason: `invalid` alone may mean a wrong value, for which a limit must not be left out.
 _REFUSED = re.compile(
     rf"{_UNKNOWN.pattern}|\binvalid\b|only .{{0,60}}(supported|allowed)|cannot find field",
     re.IGNORECASE,
@@ -46,31 +46,31 @@ _THINKING = "blocks of thinking"
 _THINKING_WORDS = re.compile(r"`?thinking`? .{0,40}block|signature", re.IGNORECASE)
 _IN_SCHEMA = re.compile(r"schema|tool|function|parameters|STRING type", re.IGNORECASE)
 _NAMED_SCHEMAS = frozenset({"properties", "$defs", "definitions", "patternProperties"})
-# Mistral's order of roles: only the assistant speaks after a tool.
+# Mistral accepts only a message of the assistant after a tool's result.
 _TOOL_THEN_USER = re.compile(r"role '?user'? after role '?tool", re.IGNORECASE)
 _BRIDGE = "an assistant's message between a tool's result and a user's message"
 
 
 class Refusals:
-    """What each model has refused, for as long as this process lives."""
+    """Parameters that each model has refused, kept until the process ends."""
 
     def __init__(self) -> None:
         self._names: defaultdict[str, set[str]] = defaultdict(set)
         self._output_limits: dict[str, int] = {}
 
     def apply(self, model: str, wire: Json) -> Json:
-        """Leave out, or say otherwise, what a model has refused.
+        """Return a request without the parameters that its model has refused.
 
         Args:
-            model: Who will be asked.
-            wire: The request as it would be sent.
+            model: Model that will be called.
+            wire: Body of the request with all parameters.
 
         Returns:
-            The request as it is sent.
+            Body of the request to send.
 
         Raises:
-            ProviderRejectedError: The model takes no limit of what it may write, so that nothing
-                would hold its cost (`model_limit_refused`).
+            ProviderRejectedError: The model accepts no output limit, so that its cost would be
+                unlimited (`model_limit_refused`).
         """
         refused = self._names[model]
         sent = {name: value for name, value in wire.items() if name not in refused}
@@ -79,55 +79,55 @@ class Refusals:
         if gone := refused.intersection(_OF_MESSAGES):
             sent["messages"] = [_without(message, gone) for message in sent["messages"]]
         if _THINKING in refused:
-            sent["messages"] = [_thoughtless(message) for message in sent["messages"]]
+            sent["messages"] = [_without_thinking(message) for message in sent["messages"]]
         if _BRIDGE in refused:
-            sent["messages"] = _bridged(sent["messages"])
+            sent["messages"] = _with_bridges(sent["messages"])
         if "tools" in sent and (gone := refused.intersection(_OF_SCHEMAS)):
-            sent["tools"] = [_plainer(tool, gone) for tool in sent["tools"]]
+            sent["tools"] = [_without_keywords(tool, gone) for tool in sent["tools"]]
         return sent
 
     def learn(self, model: str, sent: Json, words: str, param: str | None) -> bool:
-        """Note what a refusal names.
+        """Record the parameter that a refusal names.
 
         Args:
-            model: Who refused.
-            sent: The request as it was sent.
-            words: The provider's words.
-            param: What it names as the cause, if it does.
+            model: Model that refused.
+            sent: Body of the request that was sent.
+            words: Message of the provider.
+            param: Parameter that the provider names as the cause, if any.
 
         Returns:
-            Whether the request would be another one now.
+            Whether `apply` would return a different request now.
         """
-        if (most := find_output_limit(words)) and most < next(
+        if (output_limit := find_output_limit(words)) and output_limit < next(
             value for name, value in sent.items() if name in LIMITS
         ):
-            self._output_limits[model] = most
+            self._output_limits[model] = output_limit
             return True
-        if name := _named(sent, words, param):
+        if name := _refused_parameter(sent, words, param):
             self._names[model].add(name)
             return True
         return False
 
     def _limit_name(self, model: str, wire: Json) -> str:
         usual = next(name for name in wire if name in LIMITS)
-        left = [name for name in (usual, *LIMITS) if name not in self._names[model]]
-        if not left:
-            # Reason: one odd answer must not end every later run of this model; refusals are free.
+        accepted = [name for name in (usual, *LIMITS) if name not in self._names[model]]
+        if not accepted:
+            # Reason: one odd answer must not fail every later run of this model; refusals are free.
             self._names[model].difference_update(LIMITS)
             raise ProviderRejectedError(
-                "the provider takes no limit of what the model may write",
+                "the provider accepts no limit of the model's output",
                 "model_limit_refused",
                 {"model": model},
             )
-        return left[0]
+        return accepted[0]
 
 
-def _named(sent: Json, words: str, param: str | None) -> str | None:
-    """Return what a refusal names of a request that was sent."""
+def _refused_parameter(sent: Json, words: str, param: str | None) -> str | None:
+    """Return the parameter of a sent request that a refusal names; None if there is none."""
     optional = [name for name in sent if name not in _NEEDED]
     if param in optional and param not in LIMITS:
         return param
-    if _TOOL_THEN_USER.search(words) and _bridged(sent["messages"]) != sent["messages"]:
+    if _TOOL_THEN_USER.search(words) and _with_bridges(sent["messages"]) != sent["messages"]:
         return _BRIDGE
     if _THINKING_WORDS.search(words) and any(map(_has_thinking, sent["messages"])):
         return _THINKING
@@ -144,11 +144,11 @@ def _named(sent: Json, words: str, param: str | None) -> str | None:
 
 
 def _first_named(words: str, names: list[str]) -> str | None:
-    places = {}
+    positions = {}
     for name in names:
-        if place := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words):
-            places[name] = place.start()
-    return min(places, key=places.__getitem__) if places else None
+        if found := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words):
+            positions[name] = found.start()
+    return min(positions, key=positions.__getitem__) if positions else None
 
 
 def _without(fields: Json, names: set[str]) -> Json:
@@ -156,20 +156,20 @@ def _without(fields: Json, names: set[str]) -> Json:
 
 
 def _has_thinking(message: Json) -> bool:
-    return _thoughtless(message) != message
+    return _without_thinking(message) != message
 
 
-def _thoughtless(message: Json) -> Json:
+def _without_thinking(message: Json) -> Json:
     if not isinstance(message["content"], list):
         return message
     kept = [block for block in message["content"] if block["type"] not in THINKING_TYPES]
     return message | {"content": kept}
 
 
-def _plainer(tool: Json, keywords: set[str]) -> Json:
-    """Return a tool whose schema lacks keywords, in either provider's words."""
+def _without_keywords(tool: Json, keywords: set[str]) -> Json:
+    """Return a tool without these schema keywords, in the format of either provider."""
     if "function" in tool:
-        return tool | {"function": _plainer(tool["function"], keywords)}
+        return tool | {"function": _without_keywords(tool["function"], keywords)}
     field = "parameters" if "parameters" in tool else "input_schema"
     return tool | {field: _schema_without(tool[field], keywords)}
 
@@ -179,7 +179,7 @@ def _schema_without(schema: Any, keywords: set[str]) -> Any:
         return [_schema_without(each, keywords) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    # Reason: below these the names are the tool's own, and one may be called `format`.
+    # Reason: below these keywords the names are the tool's own, and one may be called `format`.
     return {
         name: (
             {key: _schema_without(each, keywords) for key, each in value.items()}
@@ -192,10 +192,10 @@ def _schema_without(schema: Any, keywords: set[str]) -> Any:
 
 
 def _has_keyword(tools: Any, keyword: str) -> bool:
-    return any(_plainer(tool, {keyword}) != tool for tool in objects(tools))
+    return any(_without_keywords(tool, {keyword}) != tool for tool in objects(tools))
 
 
-def _bridged(messages: list[Json]) -> list[Json]:
+def _with_bridges(messages: list[Json]) -> list[Json]:
     found: list[Json] = []
     for message in messages:
         if found and found[-1].get("role") == "tool" and message.get("role") == "user":

@@ -1,4 +1,4 @@
-"""The bodies of an answer, whether it streams or not."""
+"""Reads the bodies of an answer, streamed or not."""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,11 +6,11 @@ from typing import Protocol
 
 import httpx2
 
-from adapters.llm.errors import refuse_error
+from adapters.llm.errors import raise_error_in
 
 
 class Stream(Protocol):
-    """The stream of an SDK."""
+    """Stream of an SDK."""
 
     response: httpx2.Response
 
@@ -20,22 +20,22 @@ class Stream(Protocol):
 
 
 async def bodies(stream: Stream) -> AsyncIterator[object]:
-    """Yield what a provider answers, event by event.
+    """Yield the bodies of an answer, one for each event.
 
     Args:
-        stream: Just opened.
+        stream: Stream that was just opened.
 
     Yields:
-        The body of each event; the only one of an answer that does not stream.
+        Body of each event; the only body of an answer that is not streamed.
 
     Raises:
-        ProviderFaultError: The only one is an error.
+        ProviderFaultError: The only body is an error.
     """
     kind = stream.response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        # Reason: some servers and proxies ignore `stream`; an SDK finds no event in their answer.
+        # Reason: some servers and proxies ignore `stream`; SDKs find no events in their answers.
         body = json.loads(await stream.response.aread())
-        refuse_error(body)
+        raise_error_in(body)
         yield body
         return
     async for each in stream:

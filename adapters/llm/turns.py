@@ -1,4 +1,4 @@
-"""A conversation in an order and with ids that every provider takes."""
+"""Arranges a conversation in an order and with ids that every provider accepts."""
 
 import hashlib
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from domain.llm.messages import ChatMessage, ModelRequest, ProviderParts, RequestedCall, Role
 
-# Nine letters or digits: Mistral takes no other ids, and everybody else takes these.
+# Nine letters or digits: Mistral accepts only such ids, and all other providers accept them.
 ID_LENGTH = 9
 EARLIER = ChatMessage(role=Role.USER, content="(Earlier messages are left out.)")
 GO_ON = ChatMessage(role=Role.USER, content="Go on.")
@@ -14,44 +14,44 @@ _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def turns_of(request: ModelRequest) -> list[ChatMessage]:
-    """Return a request's messages so that no two neighbours but tools' results have one role.
+    """Return a request's messages, merged so that roles alternate except for tool results.
 
     Args:
-        request: What is asked.
+        request: Request to send.
 
     Returns:
-        Its messages without empty ones of the assistant; neither the first nor the last one is the
-        assistant's.
+        Messages without empty ones of the assistant; after the system messages, neither the first
+        nor the last message is the assistant's.
     """
     turns: list[ChatMessage] = []
     for message in request.messages:
         if message.role is Role.ASSISTANT and not (message.content.strip() or message.tool_calls):
             continue
-        # Reason: Mistral, and templates such as Gemma's, refuse neighbours of one role, which a
-        # canceled run leaves behind; to all others one long message says the same as two.
+        # Reason: Mistral, and templates such as Gemma's, refuse consecutive messages of one role,
+        # which a canceled run leaves behind; for other models one long message means the same.
         if turns and _is_one_turn(turns[-1], message):
             turns[-1] = _merged(turns[-1], message)
         else:
             turns.append(message)
-    first = next((place for place, each in enumerate(turns) if each.role is not Role.SYSTEM), None)
+    first = next((index for index, each in enumerate(turns) if each.role is not Role.SYSTEM), None)
     if first is not None and turns[first].role is Role.ASSISTANT:
-        # Reason: strict servers want a user to begin, and what is old is left out anywhere.
+        # Reason: strict servers require a user's message first, which may have been left out.
         turns.insert(first, EARLIER)
     if turns and turns[-1].role is Role.ASSISTANT:
-        # Reason: Claude 4.6 and Mistral refuse such a request, and others write on at that text.
+        # Reason: Claude 4.6 and Mistral refuse such a request; others continue that message.
         turns.append(GO_ON)
     return turns
 
 
 def sent_ids(request: ModelRequest) -> dict[str, str]:
-    """Choose the ids of the calls in a request.
+    """Return the ids to send for the tool calls of a request.
 
     Args:
-        request: What is asked.
+        request: Request to send.
 
     Returns:
-        By our id, what stands for it in call and result: the provider's own id for the model that
-        gave it, if no other call of the request has it, or else one that is derived from ours.
+        Id to send, by our own id: the provider's id for the model that gave it, if no other call
+        of the request has the same one, or else an id that is derived from ours.
     """
     calls = list(_calls(request))
     given = {call.provider_call_id: call.given_id for call, is_own in calls if is_own}
@@ -66,7 +66,7 @@ def sent_ids(request: ModelRequest) -> dict[str, str]:
 
 
 def own_parts(message: ChatMessage, request: ModelRequest) -> ProviderParts | None:
-    """Return what goes back with a message: only to the model that wrote it."""
+    """Return the provider's data of a message, if the same model is called again, else None."""
     provider = message.provider
     return provider if provider and provider.model == request.model else None
 

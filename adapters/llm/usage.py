@@ -1,4 +1,4 @@
-"""What providers report of tokens, in our classes."""
+"""Reads the token usage that providers report, in our own classes of tokens."""
 
 from typing import Any, NamedTuple
 
@@ -7,11 +7,11 @@ from domain.llm.messages import TokenUsage
 
 
 class Reported(NamedTuple):
-    """A report of what a call has used.
+    """Usage of a call, as reported by its provider.
 
     Args:
-        usage: In our classes.
-        is_whole: Whether it counts both what was read and what was written.
+        usage: Usage in our own classes of tokens.
+        is_whole: Whether the report counts both prompt and completion.
     """
 
     usage: TokenUsage
@@ -22,10 +22,10 @@ def read_openai(found: Any) -> Reported | None:
     """Read the usage of a chat completion.
 
     Args:
-        found: The value of `usage`, whatever it is.
+        found: Value of `usage`, of any type.
 
     Returns:
-        What it says; None if it counts nothing.
+        Reported usage; None if the value contains no counts.
     """
     report = an_object(found)
     prompt = a_count(report.get("prompt_tokens"))
@@ -35,7 +35,7 @@ def read_openai(found: Any) -> Reported | None:
         return None
     reasoning = count_of(an_object(report.get("completion_tokens_details")).get("reasoning_tokens"))
     read, written = prompt or 0, completion or 0
-    # Reason: xAI counts reasoning beside the completion; there the total tells, or the sizes do.
+    # Reason: xAI counts reasoning apart from the completion; the total or the sizes show this.
     if reasoning > written:
         written += reasoning
     written = max(written, (total or 0) - read)
@@ -63,11 +63,11 @@ def _cached(report: Json) -> int:
 
 
 def read_anthropic(found: Any, known: TokenUsage | None) -> TokenUsage:
-    """Read the usage of an event, which counts in all; what it leaves out stays.
+    """Read the usage of an event, which is cumulative; missing counts keep their values.
 
     Args:
-        found: The value of `usage`, whatever it is.
-        known: What earlier events said.
+        found: Value of `usage`, of any type.
+        known: Usage of earlier events.
     """
     report, known = an_object(found), known or TokenUsage()
     cached = count_of(report.get("cache_read_input_tokens"))

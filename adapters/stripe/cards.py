@@ -1,4 +1,4 @@
-"""Cards, and whatever else can be charged, at Stripe."""
+"""Payment methods at Stripe: cards, and other types that can be charged."""
 
 import stripe
 
@@ -9,7 +9,7 @@ from domain.payments.snapshots import CardSnapshot, ChargeableSnapshot
 
 
 class StripeCards:
-    """What the product needs of payment methods, and no more."""
+    """Reads and changes payment methods at Stripe."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -20,10 +20,10 @@ class StripeCards:
         stripe_customer_id: str,
         key: str,
     ) -> CardSnapshot:
-        """Attach a card.
+        """Attach a card to a customer.
 
         Raises:
-            InvalidInputError: It is no card (`unsupported_payment_method`).
+            InvalidInputError: The payment method is not a card (`unsupported_payment_method`).
             ApplicationError: See `translate_stripe_errors`.
         """
         with translate_stripe_errors():
@@ -37,12 +37,12 @@ class StripeCards:
     async def attached(
         self, stripe_payment_method_id: str, stripe_customer_id: str
     ) -> CardSnapshot:
-        """Return a card that is attached to this customer, or say what it is instead.
+        """Return a card that is attached to this customer.
 
         Raises:
-            InvalidInputError: It is no card (`unsupported_payment_method`).
-            NotFoundError: It belongs to somebody else.
-            ConflictError: It is attached to nobody (`payment_method_unusable`).
+            InvalidInputError: The payment method is not a card (`unsupported_payment_method`).
+            NotFoundError: The card belongs to another customer, or does not exist.
+            ConflictError: The card is attached to no customer (`payment_method_unusable`).
             ApplicationError: See `translate_stripe_errors`.
         """
         with translate_stripe_errors():
@@ -70,7 +70,7 @@ class StripeCards:
             )
 
     async def default_card(self, stripe_customer_id: str) -> str | None:
-        """Return the payment method that a customer's invoices are charged to."""
+        """Return the default payment method of a customer's invoices."""
         with translate_stripe_errors():
             found = await self._client.v1.customers.retrieve_async(stripe_customer_id)
         return object_id(field(found, "invoice_settings.default_payment_method"))
@@ -85,7 +85,7 @@ class StripeCards:
             )
 
     async def is_detached(self, stripe_payment_method_id: str) -> bool:
-        """Tell whether a payment method is nobody's, or gone."""
+        """Tell whether a payment method belongs to no customer, or no longer exists."""
         try:
             found = await self.chargeable(stripe_payment_method_id)
         except NotFoundError:
@@ -96,7 +96,7 @@ class StripeCards:
         """Return a payment method of any type.
 
         Raises:
-            NotFoundError: Stripe does not know it.
+            NotFoundError: Stripe does not know the payment method.
             ApplicationError: See `translate_stripe_errors`.
         """
         with translate_stripe_errors():
@@ -110,10 +110,10 @@ class StripeCards:
 
 
 def card_snapshot(found: stripe.PaymentMethod) -> CardSnapshot:
-    """Return what the product sees of a card.
+    """Return the snapshot of a card.
 
     Raises:
-        InvalidInputError: It is no card (`unsupported_payment_method`).
+        InvalidInputError: The payment method is not a card (`unsupported_payment_method`).
     """
     card = field(found, "card")
     if card is None:

@@ -14,16 +14,16 @@ PAGE_SIZE = 100
 
 
 class StripeCatalog:
-    """What the product needs of Stripe's catalogue, and no more."""
+    """Reads and changes products and prices at Stripe."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
 
     async def create_product(self, plan_id: UUID, name: str, key: str) -> str:
-        """Make a plan's product, under the plan's own id.
+        """Create the product of a plan, with an id that is made from the plan's id.
 
         Returns:
-            Stripe's id.
+            Id of the product.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
@@ -36,7 +36,7 @@ class StripeCatalog:
         return str(required(made, "id"))
 
     async def find_product(self, plan_id: UUID) -> str | None:
-        """Return a plan's product, if there is one."""
+        """Return the id of a plan's product; None if there is no product."""
         try:
             with translate_stripe_errors():
                 found = await self._client.v1.products.retrieve_async(product_id(plan_id))
@@ -51,10 +51,10 @@ class StripeCatalog:
         plan: PlanRequest,
         key: str,
     ) -> str:
-        """Make a recurring price; prices never change, a new amount is a new price.
+        """Create a recurring price; a price never changes, so a new amount needs a new price.
 
         Returns:
-            Stripe's id.
+            Id of the price.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
@@ -77,7 +77,7 @@ class StripeCatalog:
         return str(required(made, "id"))
 
     async def find_price(self, stripe_product_id: str, operation_id: UUID) -> str | None:
-        """Look for a price that an earlier, unanswered call may have made."""
+        """Return the price that an earlier, unanswered call has created; None if there is none."""
         with translate_stripe_errors():
             page = await self._client.v1.prices.list_async(
                 {"product": stripe_product_id, "limit": PAGE_SIZE},
@@ -97,7 +97,7 @@ class StripeCatalog:
             )
 
     async def product_name(self, stripe_product_id: str) -> str | None:
-        """Return what a product is called."""
+        """Return the name of a product."""
         with translate_stripe_errors():
             found = await self._client.v1.products.retrieve_async(stripe_product_id)
         name = field(found, "name")
@@ -105,5 +105,5 @@ class StripeCatalog:
 
 
 def product_id(plan_id: UUID) -> str:
-    """Return the id that we give a plan's product, so that it can be found again."""
+    """Return the id of a plan's product, which is made from the plan's id to find it again."""
     return f"prod_{plan_id.hex}"

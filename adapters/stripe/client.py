@@ -1,10 +1,10 @@
-"""The Stripe client, and the one place where Stripe's answers are put into their four classes.
+"""Stripe client, and the translation of Stripe's errors into four classes.
 
-decline   the issuer said no: `CardDeclinedError`
-outage    no answer, 429, 5xx, a key in flight, and a key that is wrong, expired or restricted:
-          `ProviderUnavailableError`, tried again for as long as it lasts
-refusal   a 400 or 404 that the state explains: `ProviderRejectedError`, `NotFoundError`; the
-          caller reads the state and settles by it
+decline   the issuer refused the charge: `CardDeclinedError`
+outage    no answer, 429, 5xx, an idempotency key in use, and an API key that is wrong, expired or
+          restricted: `ProviderUnavailableError`, retried for as long as the outage lasts
+refusal   a 400 or 404 that the object's state explains: `ProviderRejectedError`,
+          `NotFoundError`; the caller reads the state and settles the step by it
 defect    any other 400 or 404, and an answer that cannot be read: the caller's step is parked
 """
 
@@ -36,11 +36,11 @@ _OUTAGES = (
     stripe.AuthenticationError,
     stripe.PermissionError,
 )
-# Whatever status they come with, these say that something else is under way.
+# With any status, these codes say that another request is in progress.
 _BUSY_CODES = frozenset({"idempotency_key_in_use", "lock_timeout", "rate_limit"})
 _KEY_REFUSED = (stripe.AuthenticationError, stripe.PermissionError)
 
-# What the adapters of Stripe are made with.
+# Type of the client that the adapters of Stripe use.
 Connection = stripe.StripeClient
 
 
@@ -53,10 +53,10 @@ async def open_client(
 
     Args:
         api_key: Secret or restricted key.
-        api_base: Where a stand-in listens; None for Stripe itself.
+        api_base: Address of a sandbox; None means Stripe itself.
 
     Yields:
-        A client; only its `…_async` methods work.
+        Client, of which only the `…_async` methods work.
     """
     http = stripe.HTTPXClient(timeout=CALL_TIMEOUT_SECONDS)
     try:
@@ -72,69 +72,69 @@ async def open_client(
 
 @contextmanager
 def translate_stripe_errors() -> Iterator[None]:
-    """Turn Stripe's errors into ours.
+    """Translate Stripe's errors into our own.
 
     Raises:
         CardDeclinedError: A decline; `details` has the codes.
-        ProviderUnavailableError: An outage; trying again can help, the outcome may be unknown.
+        ProviderUnavailableError: An outage; a retry can help, the outcome may be unknown.
         NotFoundError: Stripe does not know the object.
         ProviderRejectedError: Stripe refuses the request as it is.
-        UnreadableAnswerError: The answer has not even the shape that the SDK goes by.
+        UnreadableAnswerError: The answer does not have the structure that the SDK expects.
     """
     try:
         yield
     except stripe.StripeError as error:
         raise _translated(error) from error
     except (AttributeError, KeyError, TypeError) as error:
-        # Reason: the SDK itself fails at a list that lacks its entries.
+        # Reason: the SDK itself fails on a list without its entries.
         raise UnreadableAnswerError(f"Stripe's answer cannot be read: {error}") from error
 
 
 def _translated(error: stripe.StripeError) -> ApplicationError:
-    said = field(error.json_body, "error")
+    error_body = field(error.json_body, "error")
     details: dict[str, Any] = {
-        "stripe_code": error.code or field(said, "code"),
+        "stripe_code": error.code or field(error_body, "code"),
         "stripe_request_id": error.request_id,
         "is_replayed": _header(error, "idempotent-replayed") == "true",
     }
     message = str(error.user_message or error)
-    if isinstance(error, stripe.CardError) and said is not None:
+    if isinstance(error, stripe.CardError) and error_body is not None:
         STRIPE_ERRORS.labels("decline").inc()
-        return CardDeclinedError(message, details=details | _decline_of(said))
+        return CardDeclinedError(message, details=details | _decline_of(error_body))
     if _is_outage(error):
-        return _outage(error, details)
+        return _outage_error(error, details)
     STRIPE_ERRORS.labels("rejection").inc()
-    details["param"] = field(said, "param")
+    details["param"] = field(error_body, "param")
     if error.http_status == 404 or details["stripe_code"] == "resource_missing":
         return NotFoundError(message, "stripe_resource_missing", details)
     return ProviderRejectedError(message, details=details)
 
 
-def _decline_of(said: object) -> dict[str, Any]:
+def _decline_of(error_body: object) -> dict[str, Any]:
     return {
-        "decline_code": code_of_failure(said),
-        "advice_code": field(said, "advice_code"),
-        "stripe_payment_intent_id": field(said, "payment_intent.id"),
+        "decline_code": code_of_failure(error_body),
+        "advice_code": field(error_body, "advice_code"),
+        "stripe_payment_intent_id": field(error_body, "payment_intent.id"),
     }
 
 
 def _is_outage(error: stripe.StripeError) -> bool:
-    status, said = error.http_status, field(error.json_body, "error")
-    if isinstance(error, _OUTAGES) or status is None or said is None:
-        # Reason: without an error of Stripe's it is something between us that has answered.
+    status, error_body = error.http_status, field(error.json_body, "error")
+    if isinstance(error, _OUTAGES) or status is None or error_body is None:
+        # Reason: an answer without an error of Stripe comes from a proxy or gateway in between.
         return True
-    # Reason: 409 says that the same key is in flight, 424 that somebody behind Stripe is down.
-    is_busy = status in {408, 409, 424} or field(said, "code") in _BUSY_CODES
+    # Reason: 409 means that the same key is in use, 424 that a service behind Stripe is down.
+    is_busy = status in {408, 409, 424} or field(error_body, "code") in _BUSY_CODES
     return is_busy or status < 400 or status >= 500
 
 
-def _outage(error: stripe.StripeError, details: dict[str, Any]) -> ProviderUnavailableError:
+def _outage_error(error: stripe.StripeError, details: dict[str, Any]) -> ProviderUnavailableError:
     is_key = isinstance(error, _KEY_REFUSED)
     STRIPE_ERRORS.labels("key_refused" if is_key else "outage").inc()
     if is_key:
-        # Reason: no customer hears of it, so the log must.
+        # Reason: no customer is told of this, so the log must tell the operator.
         log.error("stripe_key_refused", http_status=error.http_status, **details)
-    message = "Stripe refuses our API key" if is_key else "Stripe cannot be reached just now"
+    message = "Stripe refuses our API key" if is_key else "Stripe cannot be reached"
     return ProviderUnavailableError(message, details=details)
 
 
@@ -144,13 +144,13 @@ def _header(error: stripe.StripeError, name: str) -> str | None:
 
 
 class StripeHealth:
-    """Whether Stripe answers."""
+    """Checks whether Stripe answers."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
 
     async def ping(self) -> None:
-        """Ask for something small.
+        """Read the account's balance, which is a small request.
 
         Raises:
             ApplicationError: Stripe is down, or refuses our key.

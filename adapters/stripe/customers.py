@@ -13,13 +13,13 @@ PAGE_SIZE = 100
 
 
 class StripeCustomers:
-    """What the product needs of Stripe's customers, and no more."""
+    """Reads and creates customers at Stripe."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
 
     async def find(self, user_id: UUID, email: str) -> str | None:
-        """Return the customer that was made for a user, if there is one."""
+        """Return the id of the customer that was created for a user; None if there is none."""
         with translate_stripe_errors():
             page = await self._client.v1.customers.list_async({"email": email, "limit": PAGE_SIZE})
             async for found in page.auto_paging_iter():
@@ -28,7 +28,7 @@ class StripeCustomers:
         return None
 
     async def create(self, user_id: UUID, email: str, name: str | None, key: str) -> str:
-        """Make a user's customer, and return Stripe's id."""
+        """Create the customer of a user, and return the customer's id."""
         with translate_stripe_errors():
             made = await self._client.v1.customers.create_async(
                 {"email": email, "name": name or email, "metadata": {"user_id": str(user_id)}},
@@ -37,10 +37,10 @@ class StripeCustomers:
         return str(required(made, "id"))
 
     async def read(self, stripe_customer_id: str) -> CustomerSnapshot:
-        """Return a customer with the cards that are attached.
+        """Return a customer with the attached cards.
 
         Raises:
-            NotFoundError: Stripe never knew it.
+            NotFoundError: Stripe does not know the customer.
             ApplicationError: See `translate_stripe_errors`.
         """
         with translate_stripe_errors():

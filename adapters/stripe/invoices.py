@@ -1,4 +1,4 @@
-"""Invoices at Stripe: reading, charging, giving up."""
+"""Invoices at Stripe."""
 
 from collections.abc import Sequence
 
@@ -18,13 +18,13 @@ PAGE_SIZE = 100
 
 
 class StripeInvoices:
-    """What the product needs of Stripe's invoices, and no more."""
+    """Reads, charges and closes invoices at Stripe."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
 
     async def stop_collection(self, stripe_invoice_id: str, key: str) -> None:
-        """Tell Stripe to leave the charging to us."""
+        """Make Stripe stop charging an invoice automatically."""
         with translate_stripe_errors():
             await self._client.v1.invoices.update_async(
                 stripe_invoice_id,
@@ -32,14 +32,14 @@ class StripeInvoices:
                 {"idempotency_key": key},
             )
 
-    async def is_collected(self, stripe_invoice_id: str) -> bool:
-        """Tell whether Stripe would charge an invoice by itself."""
+    async def is_auto_charged(self, stripe_invoice_id: str) -> bool:
+        """Tell whether Stripe charges an invoice automatically."""
         with translate_stripe_errors():
             found = await self._client.v1.invoices.retrieve_async(stripe_invoice_id)
         return bool(field(found, "auto_advance"))
 
     async def read(self, stripe_invoice_id: str) -> UnpaidInvoice:
-        """Return what matters before a charge: is it open, with which card, what failed last.
+        """Return an unpaid invoice with its status, its cards and its last failure.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
@@ -52,7 +52,7 @@ class StripeInvoices:
         return _unpaid(found)
 
     async def status(self, stripe_invoice_id: str) -> str:
-        """Return an invoice's status by Stripe's word."""
+        """Return the status of an invoice at Stripe."""
         with translate_stripe_errors():
             found = await self._client.v1.invoices.retrieve_async(stripe_invoice_id)
         return field(found, "status") or "draft"
@@ -74,8 +74,8 @@ class StripeInvoices:
                 ]
         return unsettled
 
-    async def list_owed_of(self, stripe_customer_id: str) -> Sequence[str]:
-        """Return the open invoices of a customer that were charged for once, in vain."""
+    async def list_failed_open(self, stripe_customer_id: str) -> Sequence[str]:
+        """Return the open invoices of a customer of which a charge has failed."""
         with translate_stripe_errors():
             page = await self._client.v1.invoices.list_async(
                 {"customer": stripe_customer_id, "status": "open", "limit": PAGE_SIZE},
@@ -90,7 +90,7 @@ class StripeInvoices:
         """Charge an open invoice once.
 
         Raises:
-            CardDeclinedError: The issuer refused, or wants the customer to authenticate.
+            CardDeclinedError: The issuer refused, or requires the customer to authenticate.
             ApplicationError: See `translate_stripe_errors`.
         """
         with translate_stripe_errors():
@@ -101,7 +101,7 @@ class StripeInvoices:
             )
 
     async def finalize(self, stripe_invoice_id: str, key: str) -> None:
-        """Finalize a draft, and leave it uncharged."""
+        """Finalize a draft invoice without charging it."""
         with translate_stripe_errors():
             await self._client.v1.invoices.finalize_invoice_async(
                 stripe_invoice_id,
@@ -153,21 +153,22 @@ def _unpaid(found: stripe.Invoice) -> UnpaidInvoice:
 
 
 def _failed_card_id(intent: object, failure: object) -> str | None:
-    # Reason: the card of a challenge that waits stands in the intent, it has not failed yet.
+    # Reason: while authentication is pending, the card is in the intent and has not failed yet.
     if field(intent, "status") == "requires_action":
         return object_id(field(intent, "payment_method"))
     return object_id(field(failure, "payment_method"))
 
 
 def _decline_code(intent: object, failure: object) -> str | None:
-    # Reason: a challenged renewal is no error at Stripe; it waits for the customer.
+    # Reason: a renewal that needs authentication is not an error at Stripe, but waits for the
+    # customer.
     if field(intent, "status") == "requires_action":
         return AUTHENTICATION_REQUIRED
     return None if failure is None else code_of_failure(failure)
 
 
 def _intent(found: stripe.Invoice) -> object:
-    """Return the intent that an invoice is charged by; other ways of paying have none."""
+    """Return the payment intent of an invoice; None if it is paid in another way."""
     known = [entry for entry in entries(found, "payments") if _is_intent(entry)]
     default = [entry for entry in known if field(entry, "is_default")] or known
     return field(default[0], "payment.payment_intent") if default else None

@@ -18,7 +18,7 @@ PAGE_SIZE = 100
 
 
 class StripePayments:
-    """What the product needs of payment intents, and no more."""
+    """Creates, reads and cancels payment intents at Stripe."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -33,16 +33,17 @@ class StripePayments:
         """Charge a card once.
 
         Args:
-            payment_id: Ours; it travels in the metadata.
-            stripe_customer_id: Who pays.
-            request: What to pay.
+            payment_id: Our id of the payment, which is stored in the metadata.
+            stripe_customer_id: Customer who pays.
+            request: Payment to make.
             key: Idempotency key.
 
         Returns:
-            The intent's id; it tells how the charge ended. A declined card is no error.
+            Id of the payment intent, which shows how the charge ended. A declined card is not an
+            error.
 
         Raises:
-            CardDeclinedError: Declined, and Stripe kept no intent of it.
+            CardDeclinedError: The card was declined, and Stripe kept no payment intent.
             ApplicationError: See `translate_stripe_errors`.
         """
         params: PaymentIntentCreateParams = {
@@ -70,7 +71,7 @@ class StripePayments:
         return str(required(made, "id"))
 
     async def find(self, payment_id: UUID, stripe_customer_id: str) -> str | None:
-        """Look for an intent that an earlier, unanswered call may have made."""
+        """Return the intent that an earlier, unanswered call has created; None if there is none."""
         with translate_stripe_errors():
             page = await self._client.v1.payment_intents.list_async(
                 {"customer": stripe_customer_id, "limit": PAGE_SIZE},
@@ -81,7 +82,7 @@ class StripePayments:
         return None
 
     async def read(self, stripe_payment_intent_id: str) -> IntentSnapshot:
-        """Return an intent.
+        """Return a payment intent.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
@@ -91,7 +92,7 @@ class StripePayments:
         return _intent_snapshot(found)
 
     async def cancel(self, stripe_payment_intent_id: str, is_expired: bool, key: str) -> None:
-        """Cancel an intent.
+        """Cancel a payment intent.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.

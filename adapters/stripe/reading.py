@@ -1,7 +1,7 @@
-"""Read fields of Stripe's objects, of which any optional one may be absent.
+"""Reads fields of Stripe's objects, of which any optional one may be absent.
 
-Stripe leaves keys out where other APIs say null, and `StripeObject` raises for them. So no
-adapter reads an attribute: all go through `field`, or `required` where nothing can be said without.
+Stripe leaves keys out where other APIs send null, and `StripeObject` raises for missing keys. So
+adapters never read attributes: they use `field`, or `required` for a field that must be present.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from domain.errors import UnreadableAnswerError
 
 
 def field(found: object, path: str) -> Any:
-    """Return what stands at a path in one of Stripe's objects.
+    """Return the value at a path in one of Stripe's objects.
 
     Args:
-        found: An object of the SDK, a dictionary, an id in its place, or nothing.
+        found: Object of the SDK, dictionary, id in place of an object, or None.
         path: Names of keys, joined by dots; a number is a position in a list.
 
     Returns:
-        The value; None if it, or something on the way to it, is absent or null.
+        The value; None if the value, or an object on the path to it, is absent or null.
     """
     for name in path.split("."):
         found = _entry(found, name)
@@ -30,10 +30,10 @@ def field(found: object, path: str) -> Any:
 
 
 def required(found: object, path: str) -> Any:
-    """Return what stands at a path, and must.
+    """Return the value at a path, and raise if it is absent.
 
     Raises:
-        UnreadableAnswerError: It is absent, or null.
+        UnreadableAnswerError: The value is absent or null.
     """
     value = field(found, path)
     if value is None:
@@ -42,13 +42,13 @@ def required(found: object, path: str) -> Any:
 
 
 def entries(found: object, path: str) -> Sequence[Any]:
-    """Return the entries of a list object of Stripe's that is embedded in another one."""
+    """Return the entries of a list object that is embedded in another object."""
     data = field(found, f"{path}.data")
     return data if isinstance(data, list) else []
 
 
 def object_id(reference: object) -> str | None:
-    """Return the id of what Stripe shows either as an id or, expanded, as an object."""
+    """Return the id of a reference, which is an id or, if expanded, an object."""
     if reference is None or isinstance(reference, str):
         return reference
     value = field(reference, "id")
@@ -56,7 +56,7 @@ def object_id(reference: object) -> str | None:
 
 
 def metadata_id(found: object, name: str) -> UUID | None:
-    """Return an id of ours from an object's metadata, unless somebody spoilt it by hand."""
+    """Return one of our ids from an object's metadata; None if it is absent or invalid."""
     value = field(found, f"metadata.{name}")
     try:
         return UUID(value) if value else None
@@ -65,19 +65,19 @@ def metadata_id(found: object, name: str) -> UUID | None:
 
 
 def code_of_failure(failure: object) -> str:
-    """Return why a charge failed: the issuer's reason, else Stripe's code, else the error's type.
+    """Return why a charge failed: the decline code, else Stripe's code, else the error's type.
 
-    Many declines have no `decline_code`; a failed 3-D Secure has a code only.
+    Many declines have no `decline_code`; a failed 3-D Secure authentication has only a `code`.
     """
     names = ("decline_code", "code", "type")
     return next((str(code) for name in names if (code := field(failure, name))), "card_declined")
 
 
 def to_datetime(timestamp: Any) -> datetime | None:
-    """Convert Stripe's seconds since the epoch, if there are any.
+    """Convert Stripe's seconds since the epoch to a time; None if they are absent.
 
     Raises:
-        UnreadableAnswerError: It is no time that can be told.
+        UnreadableAnswerError: The value is not a valid time.
     """
     if timestamp is None:
         return None
@@ -88,19 +88,19 @@ def to_datetime(timestamp: Any) -> datetime | None:
 
 
 def required_time(found: object, path: str) -> datetime:
-    """Return the time that stands at a path, and must.
+    """Return the time at a path, and raise if it is absent.
 
     Raises:
-        UnreadableAnswerError: It is absent, null, or no time.
+        UnreadableAnswerError: The time is absent, null or invalid.
     """
-    moment = to_datetime(field(found, path))
-    if moment is None:
+    value = to_datetime(field(found, path))
+    if value is None:
         raise unreadable(found, path)
-    return moment
+    return value
 
 
 def unreadable(found: object, path: str) -> UnreadableAnswerError:
-    """Return the error that says which field of which object cannot be read."""
+    """Return the error for a field that cannot be read."""
     kind = field(found, "object") or "answer"
     details = {"object": kind, "object_id": field(found, "id"), "field": path}
     return UnreadableAnswerError(f"Stripe's {kind} cannot be read: {path}", details=details)
@@ -114,7 +114,7 @@ def _entry(found: object, name: str) -> Any:
         return found.get(name)
     if isinstance(found, stripe.StripeObject):
         try:
-            return found[name]  # Reason: `.items` and its like are methods of the SDK's objects
+            return found[name]  # Reason: `.items` and similar names are methods of SDK objects
         except KeyError:
             return None
     return None

@@ -12,13 +12,13 @@ from domain.payments.snapshots import RefundSnapshot
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
 
-MADE_BY_HAND = "made at Stripe"
+CREATED_AT_STRIPE = "made at Stripe"
 _STRIPE_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 _LIMIT = 100
 
 
 class StripeRefunds:
-    """What the product needs of refunds, and no more."""
+    """Creates and lists refunds at Stripe."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -26,37 +26,40 @@ class StripeRefunds:
     async def create(
         self,
         stripe_payment_intent_id: str,
-        order: RefundInput,
+        refund_input: RefundInput,
         amount_cents: int,
         key: str,
     ) -> None:
-        """Pay back.
+        """Refund a payment.
 
         Args:
-            stripe_payment_intent_id: Which payment.
-            order: Its ids travel in the metadata.
-            amount_cents: How much.
+            stripe_payment_intent_id: Payment intent to refund.
+            refund_input: Requested refund, whose ids are stored in the metadata.
+            amount_cents: Amount to refund.
             key: Idempotency key.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
         """
-        metadata = {"refund_id": str(order.refund_id), "payment_id": str(order.payment_id)}
-        if order.requested_by is not None:
-            metadata["requested_by"] = str(order.requested_by)
+        metadata = {
+            "refund_id": str(refund_input.refund_id),
+            "payment_id": str(refund_input.payment_id),
+        }
+        if refund_input.requested_by is not None:
+            metadata["requested_by"] = str(refund_input.requested_by)
         params: RefundCreateParams = {
             "payment_intent": stripe_payment_intent_id,
             "amount": amount_cents,
             "metadata": metadata,
         }
         for reason in _STRIPE_REASONS:
-            if order.reason == reason:
+            if refund_input.reason == reason:
                 params["reason"] = reason
         with translate_stripe_errors():
             await self._client.v1.refunds.create_async(params, {"idempotency_key": key})
 
     async def list(self, stripe_payment_intent_id: str) -> tuple[RefundSnapshot, ...]:
-        """Return a payment's refunds, newest first."""
+        """Return the refunds of a payment, newest first."""
         with translate_stripe_errors():
             page = await self._client.v1.refunds.list_async(
                 {"payment_intent": stripe_payment_intent_id, "limit": _LIMIT},
@@ -70,6 +73,6 @@ def _refund_snapshot(found: stripe.Refund) -> RefundSnapshot:
         refund_id=metadata_id(found, "refund_id"),
         amount_cents=field(found, "amount") or 0,
         refund_status=field(found, "status") or "pending",
-        reason=field(found, "reason") or MADE_BY_HAND,
+        reason=field(found, "reason") or CREATED_AT_STRIPE,
         failure_code=field(found, "failure_reason"),
     )

@@ -10,8 +10,8 @@ from adapters.stripe.reading import field, required
 from domain.webhooks.endpoints import (
     MARK,
     MARK_NAME,
-    WANTED_TYPES,
-    EndpointMade,
+    REQUIRED_EVENT_TYPES,
+    CreatedEndpoint,
     EndpointSnapshot,
     PortalSnapshot,
 )
@@ -21,7 +21,7 @@ PINNED_VERSION: str = stripe.api_version
 PAGE_SIZE = 100
 
 # Reason: Stripe's own parameter types name every version and event type as a literal.
-_WANTED_TYPES = cast("Any", list(WANTED_TYPES))
+_WANTED_TYPES = cast("Any", list(REQUIRED_EVENT_TYPES))
 _PORTAL: Any = {
     "invoice_history": {"enabled": True},
     "payment_method_update": {"enabled": True},
@@ -30,7 +30,7 @@ _PORTAL: Any = {
 
 
 class StripeSetup:
-    """What an operator sets up at Stripe, once an account."""
+    """Sets up webhook endpoints and the customer portal, once per Stripe account."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -41,15 +41,15 @@ class StripeSetup:
             page = await self._client.v1.webhook_endpoints.list_async({"limit": PAGE_SIZE})
             return [_endpoint_snapshot(found) async for found in page.auto_paging_iter()]
 
-    async def make_endpoint(self, url: str, key: str) -> EndpointMade:
-        """Make an endpoint of the pinned version that is told of what the product handles.
+    async def create_endpoint(self, url: str, key: str) -> CreatedEndpoint:
+        """Create an endpoint of the pinned version for the events that the product handles.
 
         Args:
-            url: Where events are to be sent.
-            key: The idempotency key.
+            url: URL that receives the events.
+            key: Idempotency key.
 
         Returns:
-            Its id and its secret.
+            Id and secret of the endpoint.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
@@ -65,10 +65,10 @@ class StripeSetup:
                 },
                 {"idempotency_key": key},
             )
-        return EndpointMade(endpoint_id=required(made, "id"), secret=field(made, "secret"))
+        return CreatedEndpoint(endpoint_id=required(made, "id"), secret=field(made, "secret"))
 
     async def change_endpoint(self, endpoint_id: str, key: str) -> None:
-        """Enable an endpoint, and let it be told of exactly what the product handles."""
+        """Enable an endpoint for exactly the event types that the product handles."""
         with translate_stripe_errors():
             await self._client.v1.webhook_endpoints.update_async(
                 endpoint_id,
@@ -76,8 +76,8 @@ class StripeSetup:
                 {"idempotency_key": key},
             )
 
-    async def remove_endpoint(self, endpoint_id: str) -> None:
-        """Delete an endpoint: nothing is sent there any more."""
+    async def delete_endpoint(self, endpoint_id: str) -> None:
+        """Delete an endpoint, which then receives no more events."""
         with translate_stripe_errors():
             await self._client.v1.webhook_endpoints.delete_async(endpoint_id)
 
@@ -89,8 +89,8 @@ class StripeSetup:
             )
             return [_portal_snapshot(found) async for found in page.auto_paging_iter()]
 
-    async def make_portal(self, key: str) -> str:
-        """Make a configuration with what the product needs, and return its id."""
+    async def create_portal(self, key: str) -> str:
+        """Create a portal configuration with the required features, and return its id."""
         with translate_stripe_errors():
             made = await self._client.v1.billing_portal.configurations.create_async(
                 {"name": "Perdure", "features": _PORTAL, "metadata": {MARK_NAME: MARK}},
@@ -99,7 +99,7 @@ class StripeSetup:
         return str(required(made, "id"))
 
     async def change_portal(self, configuration_id: str, key: str) -> None:
-        """Let a configuration offer what the product needs; what else it offers stays."""
+        """Enable the required features of a portal configuration, and keep its other features."""
         with translate_stripe_errors():
             await self._client.v1.billing_portal.configurations.update_async(
                 configuration_id,

@@ -1,4 +1,4 @@
-"""The saving of cards in a browser, prepared at Stripe."""
+"""Setup intents at Stripe, with which a browser saves a card."""
 
 from uuid import UUID
 
@@ -11,7 +11,7 @@ PAGE_SIZE = 100
 
 
 class StripeSetupIntents:
-    """What the product needs of set-up intents, and no more."""
+    """Creates and reads setup intents at Stripe."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -22,7 +22,7 @@ class StripeSetupIntents:
         operation_id: UUID,
         key: str,
     ) -> str:
-        """Prepare the saving of a card in a browser, and return the set-up intent's id."""
+        """Create a setup intent for a card, and return its id."""
         with translate_stripe_errors():
             made = await self._client.v1.setup_intents.create_async(
                 {
@@ -35,7 +35,7 @@ class StripeSetupIntents:
         return str(required(made, "id"))
 
     async def find(self, stripe_customer_id: str, operation_id: UUID) -> str | None:
-        """Look for a set-up intent that an earlier, unanswered call may have made."""
+        """Return the intent that an earlier, unanswered call has created; None if there is none."""
         with translate_stripe_errors():
             page = await self._client.v1.setup_intents.list_async(
                 {"customer": stripe_customer_id, "limit": PAGE_SIZE},
@@ -46,7 +46,7 @@ class StripeSetupIntents:
         return None
 
     async def client_secret(self, stripe_setup_intent_id: str) -> str:
-        """Return the secret with which a browser saves a card; never stored by us."""
+        """Return the secret with which a browser saves a card; the product never stores it."""
         with translate_stripe_errors():
             found = await self._client.v1.setup_intents.retrieve_async(stripe_setup_intent_id)
         return str(required(found, "client_secret"))

@@ -1,4 +1,4 @@
-"""Stripe's objects, read into what the product sees of them."""
+"""Converts Stripe's objects into snapshots."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -24,12 +24,13 @@ def subscription_snapshot(
     invoices: Iterable[InvoiceSnapshot] = (),
     deleted_invoice_ids: Iterable[str] = (),
 ) -> SubscriptionSnapshot:
-    """Return what the product sees of a subscription.
+    """Return the snapshot of a subscription.
 
-    One with several items is shown by its first; one that is billed by use has no quantity.
+    Only the first of several items is read. An item that is billed by usage has no quantity and
+    counts as 1.
 
     Raises:
-        UnreadableAnswerError: It has no id or no status, or a status that we do not know.
+        UnreadableAnswerError: The subscription has no id, or no known status.
     """
     items = entries(found, "items")
     item = items[0] if items else None
@@ -53,14 +54,14 @@ def subscription_snapshot(
 
 
 def invoice_snapshot(found: stripe.Invoice, more_lines: Iterable[object] = ()) -> InvoiceSnapshot:
-    """Return what the product sees of an invoice; its payments must be expanded.
+    """Return the snapshot of an invoice, whose payments must be expanded.
 
     Args:
-        found: The invoice.
-        more_lines: Lines beyond those that it embeds.
+        found: Invoice of the SDK.
+        more_lines: Lines beyond those that the invoice embeds.
 
     Raises:
-        UnreadableAnswerError: It has no id.
+        UnreadableAnswerError: The invoice has no id or no valid times.
     """
     start, end = period_of(found, [*entries(found, "lines"), *more_lines])
     return InvoiceSnapshot(
@@ -82,37 +83,37 @@ def invoice_snapshot(found: stripe.Invoice, more_lines: Iterable[object] = ()) -
 
 
 def shows_period(found: stripe.Invoice) -> bool:
-    """Tell whether the lines that an invoice embeds suffice to tell which period it is for.
+    """Tell whether the embedded lines of an invoice show the period that it bills.
 
-    It embeds ten lines at most; one-off items and prorations come first.
+    An invoice embeds ten lines at most; one-off items and prorations come first.
     """
     is_whole = not field(found, "lines.has_more")
     return is_whole or any(map(is_period_line, entries(found, "lines")))
 
 
 def is_period_line(line: object) -> bool:
-    """Tell whether a line bills a subscription's item for a whole period."""
+    """Tell whether an invoice line bills a subscription item for a whole period."""
     details = field(line, "parent.subscription_item_details")
     return details is not None and not field(details, "proration")
 
 
 def period_of(found: stripe.Invoice, lines: Iterable[object]) -> tuple[datetime, datetime]:
-    """Return the period that an invoice is for: that of its subscription's items.
+    """Return the period that an invoice bills: the period of its subscription items.
 
     Args:
-        found: The invoice.
-        lines: Its lines, as far as they are needed.
+        found: Invoice of the SDK.
+        lines: Lines of the invoice, as far as they are needed.
     """
     known = list(lines)
     line = next(filter(is_period_line, known), known[0] if known else None)
-    # Reason: the invoice's own period lies one cycle back; the line says what is paid for.
+    # Reason: the invoice's own period is one cycle earlier; the line has the period to pay for.
     owner, prefix = (found, "period_") if line is None else (line, "period.")
     return required_time(owner, f"{prefix}start"), required_time(owner, f"{prefix}end")
 
 
 def _payments(found: stripe.Invoice) -> Iterator[PaymentSnapshot]:
     for entry in entries(found, "payments"):
-        # Reason: what was paid out of band is a payment record, and has no intent.
+        # Reason: an out-of-band payment is a payment record without a payment intent.
         intent_id = object_id(field(entry, "payment.payment_intent"))
         if intent_id is not None:
             yield PaymentSnapshot(

@@ -1,4 +1,4 @@
-"""The invoices of a subscription, read as far as they may have changed."""
+"""Reads the invoices of a subscription that may have changed."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,15 @@ from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, required
 from adapters.stripe.snapshots import invoice_snapshot, is_period_line, shows_period
 from domain.errors import NotFoundError
-from domain.subscriptions.snapshots import InvoiceSnapshot, KnownInvoices
+from domain.subscriptions.snapshots import InvoiceSnapshot, StoredInvoices
 
-# Reason: more than one period's invoices, and little to read again and again.
+# Reason: a page holds more than one period's invoices, and is small enough for every sync.
 INVOICE_PAGE_SIZE = 12
 LINE_PAGE_SIZE = 100
 
 
 class SubscriptionInvoices:
-    """Reads what is new of a subscription's invoices."""
+    """Reads new and changed invoices of a subscription."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -24,16 +24,16 @@ class SubscriptionInvoices:
     async def read(
         self,
         stripe_subscription_id: str,
-        known: KnownInvoices,
+        known: StoredInvoices,
     ) -> tuple[Sequence[InvoiceSnapshot], Sequence[str]]:
-        """Return all invoices that may have changed since we looked last.
+        """Return all invoices that may have changed since the last sync.
 
         Args:
-            stripe_subscription_id: Whose.
-            known: What we know already.
+            stripe_subscription_id: Subscription whose invoices are read.
+            known: Invoices that the last sync has stored.
 
         Returns:
-            The invoices, and the ids of known drafts that were deleted.
+            Invoices, and the ids of known drafts that were deleted.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
@@ -52,9 +52,9 @@ class SubscriptionInvoices:
     async def _invoices(
         self,
         stripe_subscription_id: str,
-        known: KnownInvoices,
+        known: StoredInvoices,
     ) -> list[InvoiceSnapshot]:
-        """Return invoices, newest first, down to one that cannot change any more."""
+        """Return invoices, newest first, at least to one that cannot change any more."""
         invoices: list[InvoiceSnapshot] = []
         with translate_stripe_errors():
             page = await self._client.v1.invoices.list_async(
@@ -65,27 +65,27 @@ class SubscriptionInvoices:
                 },
             )
             while True:
-                invoices += [await self._seen(found) for found in required(page, "data")]
-                # Reason: what is older than a settled one was read when that one was.
+                invoices += [await self._snapshot(found) for found in required(page, "data")]
+                # Reason: invoices older than a settled one were read together with it.
                 is_enough = any(each.stripe_invoice_id in known.settled for each in invoices)
                 if is_enough or not field(page, "has_more"):
                     return invoices
                 page = await page.next_page_async()
 
     async def _invoice(self, stripe_invoice_id: str) -> InvoiceSnapshot | None:
-        """Return one invoice; None if it was deleted, as drafts can be."""
+        """Return one invoice; None if it was a draft and was deleted."""
         try:
             with translate_stripe_errors():
                 found = await self._client.v1.invoices.retrieve_async(
                     stripe_invoice_id,
                     {"expand": ["payments"]},
                 )
-                return await self._seen(found)
+                return await self._snapshot(found)
         except NotFoundError:
             return None
 
-    async def _seen(self, found: stripe.Invoice) -> InvoiceSnapshot:
-        """Read one invoice, and more of its lines if the first ten do not tell its period."""
+    async def _snapshot(self, found: stripe.Invoice) -> InvoiceSnapshot:
+        """Return the snapshot of an invoice; read more lines if the first ten lack the period."""
         if shows_period(found):
             return invoice_snapshot(found)
         page = await self._client.v1.invoices.line_items.list_async(

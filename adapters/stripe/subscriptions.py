@@ -12,7 +12,7 @@ from adapters.stripe.subscription_invoices import SubscriptionInvoices
 from domain.errors import NotFoundError
 from domain.subscriptions.lifecycle import FINAL
 from domain.subscriptions.messages import SubscriptionRequest
-from domain.subscriptions.snapshots import KnownInvoices, SubscriptionSnapshot
+from domain.subscriptions.snapshots import StoredInvoices, SubscriptionSnapshot
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams
@@ -21,7 +21,7 @@ PAGE_SIZE = 100
 
 
 class StripeSubscriptions:
-    """What the product needs of Stripe's subscriptions, and no more."""
+    """Creates, reads and changes subscriptions at Stripe."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
@@ -37,13 +37,14 @@ class StripeSubscriptions:
         """Create a subscription and charge its first invoice, if there is a card.
 
         Args:
-            subscription_id: Ours; it travels in the metadata, also to the invoices.
-            stripe_customer_id: Who pays.
-            request: What to create.
+            subscription_id: Our id of the subscription, which is stored in the metadata of the
+                subscription and of its invoices.
+            stripe_customer_id: Customer who pays.
+            request: Subscription to create.
             key: Idempotency key.
 
         Returns:
-            Stripe's id. A declined card leaves the subscription incomplete; it is no error.
+            Stripe's id. A declined card leaves the subscription incomplete, and is not an error.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
@@ -57,7 +58,7 @@ class StripeSubscriptions:
         return str(required(made, "id"))
 
     async def find(self, subscription_id: UUID, stripe_customer_id: str) -> str | None:
-        """Look for a subscription that an earlier, unanswered call may have made."""
+        """Return the subscription that an earlier, unanswered call has created, or None."""
         with translate_stripe_errors():
             page = await self._client.v1.subscriptions.list_async(
                 {"customer": stripe_customer_id, "status": "all", "limit": PAGE_SIZE},
@@ -67,12 +68,14 @@ class StripeSubscriptions:
                     return str(required(found, "id"))
         return None
 
-    async def read(self, stripe_subscription_id: str, known: KnownInvoices) -> SubscriptionSnapshot:
-        """Return a subscription with all invoices that may have changed since we looked last.
+    async def read(
+        self, stripe_subscription_id: str, known: StoredInvoices
+    ) -> SubscriptionSnapshot:
+        """Return a subscription with all invoices that may have changed since the last sync.
 
         Args:
-            stripe_subscription_id: Which.
-            known: What we know of its invoices already.
+            stripe_subscription_id: Subscription to read.
+            known: Invoices that the last sync has stored.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
@@ -99,12 +102,12 @@ class StripeSubscriptions:
         return object_id(field(found, "default_payment_method"))
 
     async def cancel(self, stripe_subscription_id: str) -> None:
-        """Cancel at once; one that is canceled already is success.
+        """Cancel a subscription at once; a canceled subscription counts as success.
 
-        A DELETE needs no idempotency key: it can be repeated.
+        A DELETE request needs no idempotency key, since it can be repeated.
 
         Raises:
-            NotFoundError: Stripe does not know it, or says so though it is alive.
+            NotFoundError: Stripe does not know the subscription, or answers 404 before its end.
             ApplicationError: See `translate_stripe_errors`.
         """
         try:
@@ -114,13 +117,13 @@ class StripeSubscriptions:
                     {"invoice_now": False, "prorate": False},
                 )
         except NotFoundError:
-            # Reason: Stripe says so of a canceled one, and to another account's key of any.
-            seen = await self.status(stripe_subscription_id)
-            if seen.subscription_status not in FINAL:
+            # Reason: Stripe answers 404 for a canceled subscription, and to keys of other accounts.
+            snapshot = await self.status(stripe_subscription_id)
+            if snapshot.subscription_status not in FINAL:
                 raise
 
     async def pause(self, stripe_subscription_id: str, key: str) -> None:
-        """Pause until somebody resumes."""
+        """Pause a subscription until it is resumed."""
         with translate_stripe_errors():
             await self._client.v1.subscriptions.pause_async(
                 stripe_subscription_id,
@@ -134,7 +137,7 @@ class StripeSubscriptions:
         stripe_payment_method_id: str,
         key: str,
     ) -> None:
-        """Make a card the subscription's own."""
+        """Make a card the subscription's own payment method."""
         with translate_stripe_errors():
             await self._client.v1.subscriptions.update_async(
                 stripe_subscription_id,
@@ -151,7 +154,7 @@ def _creation(
     params: SubscriptionCreateParams = {
         "customer": stripe_customer_id,
         "items": [{"price": request.stripe_price_id, "quantity": request.quantity}],
-        # Reason: Stripe refuses to charge where there is no card; this waits for one.
+        # Reason: Stripe refuses to charge without a card; `default_incomplete` waits for a card.
         "payment_behavior": "allow_incomplete" if request.has_card else "default_incomplete",
         "billing_mode": {"type": "flexible"},
         "metadata": {"subscription_id": str(subscription_id)},

@@ -1,4 +1,4 @@
-"""Calls Temporal: starts workflows once and sends updates, bounded in time, with our own errors."""
+"""Starts workflows and sends updates, with time limits and our own errors."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,7 +24,7 @@ from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import UpdateMethodMultiParam
 
-from adapters.temporal.errors import ENDED_FIRST, from_temporal, is_connect_failure
+from adapters.temporal.errors import UPDATE_NOT_ANSWERED, from_temporal, is_connect_failure
 from domain.errors import OutcomePendingError
 from domain.workflow_names import BILLING
 
@@ -32,17 +32,17 @@ CALL_TIMEOUT = timedelta(seconds=5)
 CANCEL_TIMEOUT = timedelta(seconds=20)
 _BUSY = "busy"
 _PAUSE_SECONDS = 0.1
-# The workflow ended, or continues as new, just when it was asked: the next run answers.
-_ASK_AGAIN = frozenset({ENDED_FIRST, _BUSY})
-_NEXT_RUN = frozenset({RPCStatusCode.ABORTED, RPCStatusCode.NOT_FOUND})
+# The workflow ended or continued as new during the update: its next run answers.
+_RETRYABLE_TYPES = frozenset({UPDATE_NOT_ANSWERED, _BUSY})
+_RETRYABLE_STATUSES = frozenset({RPCStatusCode.ABORTED, RPCStatusCode.NOT_FOUND})
 _LATE = frozenset({RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
-PENDING = "this takes longer than usual and goes on; the same key gets its answer"
+PENDING = "the command is still running; repeat it with the same key for its answer"
 
 Argument = TypeVar("Argument")
 Answer = TypeVar("Answer")
 
 
-async def start_once(
+async def start_workflow_once(
     temporal: Client,
     run: Callable[..., Awaitable[Any]],
     argument: Any,
@@ -52,7 +52,7 @@ async def start_once(
     search_attributes: TypedSearchAttributes,
     task_queue: str | None = None,
 ) -> None:
-    """Start a workflow that must never start twice; having started already is success.
+    """Start a workflow at most once; a workflow that was started before counts as success.
 
     Raises:
         ApplicationError: Temporal cannot be reached.
@@ -71,7 +71,7 @@ async def start_once(
         )
 
 
-async def start_again(
+async def restart_workflow(
     temporal: Client,
     run: Callable[..., Awaitable[Any]],
     argument: Any,
@@ -79,7 +79,7 @@ async def start_again(
     workflow_id: str,
     search_attributes: TypedSearchAttributes,
 ) -> None:
-    """Start a workflow of billing's again that was ended by force; one that runs stays.
+    """Restart a billing workflow that was terminated; leave a running one as it is.
 
     Raises:
         ApplicationError: Temporal cannot be reached.
@@ -93,20 +93,20 @@ async def start_again(
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             search_attributes=search_attributes,
-            static_summary="started again by a command",
+            static_summary="restarted by a command",
             rpc_timeout=CALL_TIMEOUT,
         )
 
 
 @contextmanager
 def _starting() -> Iterator[None]:
-    """Take a workflow that has started already for success, and raise our own errors."""
+    """Ignore that a workflow has started already, and raise our own errors."""
     try:
         yield
     except WorkflowAlreadyStartedError:
         return
     except RPCError as error:
-        # Reason: some servers say it this way when the earlier run has ended.
+        # Reason: some servers answer this when the earlier run has ended.
         if error.status is not RPCStatusCode.ALREADY_EXISTS:
             raise from_temporal(error) from error
     except RuntimeError as error:
@@ -115,11 +115,11 @@ def _starting() -> Iterator[None]:
         raise from_temporal(error) from error
 
 
-async def raise_failure(temporal: Client, workflow_id: str) -> None:
-    """Raise what a workflow has failed with, if it has failed.
+async def raise_workflow_failure(temporal: Client, workflow_id: str) -> None:
+    """Raise the error of a workflow, if the workflow has failed.
 
     Raises:
-        ApplicationError: The workflow's own error.
+        ApplicationError: The workflow has failed with this error, or Temporal cannot be reached.
     """
     handle = temporal.get_workflow_handle(workflow_id)
     try:
@@ -139,10 +139,10 @@ async def send_update(
 ) -> Answer:
     """Send a command to a workflow, and wait for its answer.
 
-    A mailbox that is just continuing as new is busy: the command waits for the next run.
+    A workflow that is about to continue as new is busy: the command is sent again to its next run.
 
     Raises:
-        WorkflowEndedError: There is none to answer.
+        WorkflowEndedError: The workflow does not exist or has ended.
         OutcomePendingError: There is no answer in time; the command goes on.
         ApplicationError: The command was refused, or Temporal cannot be reached.
     """
@@ -181,16 +181,16 @@ async def update_with_start(
     answer_type: type[Answer] | None = None,
     within: timedelta = CALL_TIMEOUT,
 ) -> Answer:
-    """Send an update to a workflow, which is started if it does not run, and wait for its answer.
+    """Send an update to a workflow, start the workflow if needed, and wait for the answer.
 
     Args:
-        client: Where the workflow runs, or is to.
-        update: The update's name, or its method.
-        argument: What the update takes.
-        command_id: The same for the same command.
-        make_start: Makes the start; one operation of the SDK serves one try only.
-        answer_type: What the answer is read into; needed with a name.
-        within: How long to wait.
+        client: Client of Temporal.
+        update: Name or method of the update.
+        argument: Argument of the update.
+        command_id: Id of the command, the same for a repeated command.
+        make_start: Makes the start operation, which the SDK can use for one attempt only.
+        answer_type: Type of the answer; needed if `update` is a name.
+        within: Time limit for the answer.
 
     Raises:
         OutcomePendingError: There is no answer in time; the command goes on.
@@ -211,7 +211,7 @@ async def update_with_start(
                     )
                 except TemporalError as error:
                     await _consume(start)
-                    if not _should_ask_again(error):
+                    if not _is_retryable(error):
                         raise
                 else:
                     return answer
@@ -224,13 +224,13 @@ async def update_with_start(
 
 
 async def _consume(start: WithStartWorkflowOperation[Any, Any]) -> None:
-    # Reason: the SDK keeps a failed start in a future too, which complains if nobody looks.
+    # Reason: the SDK keeps a failed start in a future too, which warns if it is never read.
     with suppress(TemporalError, asyncio.CancelledError):
         await start.workflow_handle()
 
 
-def _should_ask_again(error: TemporalError) -> bool:
+def _is_retryable(error: TemporalError) -> bool:
     if isinstance(error, WorkflowUpdateFailedError):
         cause = error.cause
-        return isinstance(cause, TemporalApplicationError) and cause.type in _ASK_AGAIN
-    return isinstance(error, RPCError) and error.status in _NEXT_RUN
+        return isinstance(cause, TemporalApplicationError) and cause.type in _RETRYABLE_TYPES
+    return isinstance(error, RPCError) and error.status in _RETRYABLE_STATUSES

@@ -18,11 +18,12 @@ async def connect(
 
     Args:
         address: `host:port`.
-        namespace: Where the workflows run.
-        api_key: Temporal Cloud's key; None where none is needed.
+        namespace: Namespace of the workflows.
+        api_key: Key of Temporal Cloud; None for a server without keys.
         is_tls: Whether the connection is encrypted.
-        is_lazy: Whether the first call connects; so a process can start while Temporal is down.
-        runtime: Where the SDK's own logs and metrics go.
+        is_lazy: Whether to connect at the first call, so that a process can start while Temporal
+            is down.
+        runtime: Runtime that receives the SDK's logs and metrics.
 
     Raises:
         RuntimeError: Temporal cannot be reached.

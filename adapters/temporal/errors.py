@@ -1,4 +1,4 @@
-"""Translates what a Temporal client raises into our own errors."""
+"""Translates errors of a Temporal client into our own errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain import errors
 from domain.errors import ApplicationError, InternalError, WorkflowEndedError
 
-# What a failure's type stands for: the code of a class, or one that an activity gave it.
+# Error class by failure type: the code of the class, or a code that an activity chose.
 _BY_CODE: Mapping[str, type[ApplicationError]] = {
     kind.code: kind
     for kind in (
@@ -65,39 +65,41 @@ _DOWN = frozenset(
         RPCStatusCode.CANCELLED,
         RPCStatusCode.RESOURCE_EXHAUSTED,
         RPCStatusCode.ABORTED,
-        # Reason: such as a query while no worker polls.
+        # Reason: for example a query while no worker polls.
         RPCStatusCode.FAILED_PRECONDITION,
-        # Reason: what fails inside the server, such as its database, passes too.
+        # Reason: failures inside the server, such as of its database, are temporary too.
         RPCStatusCode.INTERNAL,
         RPCStatusCode.UNKNOWN,
     },
 )
-# What the server says to an update above the number that one execution takes.
+# Message of the server for an update beyond the limit of one execution.
 _UPDATE_LIMIT = "limit on the total number of distinct updates"
 # Reason: a lazy client that cannot connect raises a bare RuntimeError with this beginning.
 _NO_CONNECTION = "Failed client connect"
-# The type by which the server says that a workflow ended with an update still open.
-ENDED_FIRST = "AcceptedUpdateCompletedWorkflow"
+# Failure type of an update that was still open when its workflow ended.
+UPDATE_NOT_ANSWERED = "AcceptedUpdateCompletedWorkflow"
 
 
 def from_temporal(error: Exception) -> ApplicationError:
-    """Translate what a Temporal client raises.
+    """Translate an error of a Temporal client into our own error.
 
     Args:
-        error: A failed workflow or update, or a call that did not get through.
+        error: Error of a failed workflow or update, or of a call that failed.
 
     Returns:
-        The error that it stands for; `internal_error` if nobody foresaw it.
+        Our own error; `internal_error` for an unexpected error.
     """
     if isinstance(error, WorkflowUpdateFailedError | WorkflowFailureError):
         return _from_failure(error)
     if isinstance(error, WorkflowUpdateRPCTimeoutOrCancelledError):
-        return errors.OutcomePendingError("the command goes on; the same key gets its answer")
+        return errors.OutcomePendingError(
+            "the command is still running; repeat it with the same key for its answer"
+        )
     if isinstance(error, RPCError):
         if error.status is RPCStatusCode.NOT_FOUND:
-            return WorkflowEndedError("there is no such workflow, or not any more")
+            return WorkflowEndedError("the workflow does not exist or has ended")
         if _UPDATE_LIMIT in error.message:
-            return errors.TooManyRequestsError("this workflow has taken as many commands as it can")
+            return errors.TooManyRequestsError("the workflow cannot take any more commands")
         is_down = error.status in _DOWN
     else:
         is_down = isinstance(error, RPCTimeoutOrCancelledError) or is_connect_failure(error)
@@ -107,7 +109,7 @@ def from_temporal(error: Exception) -> ApplicationError:
 
 
 def is_connect_failure(error: BaseException) -> bool:
-    """Tell whether this is a Temporal client that could not connect."""
+    """Tell whether an error means that a Temporal client could not connect."""
     return isinstance(error, RuntimeError) and str(error).startswith(_NO_CONNECTION)
 
 
@@ -117,7 +119,7 @@ def _from_failure(error: BaseException) -> ApplicationError:
         cause = cause.__cause__
     if cause is None or cause.type is None:
         return InternalError("something went wrong on our side")
-    if cause.type == ENDED_FIRST:
+    if cause.type == UPDATE_NOT_ANSWERED:
         return WorkflowEndedError("the workflow ended before it answered")
     kind = _BY_CODE.get(cause.type)
     if kind is None:

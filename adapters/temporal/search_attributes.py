@@ -1,4 +1,4 @@
-"""Makes search attributes known to a Temporal server."""
+"""Registers search attributes at a Temporal server."""
 
 from collections.abc import Iterable
 
@@ -11,11 +11,11 @@ from temporalio.client import Client
 
 
 async def register(client: Client, names: Iterable[str]) -> None:
-    """Add the keywords that the server does not know yet.
+    """Register the keyword attributes that the server does not know yet.
 
     Args:
         client: Connected to the namespace that the workflows run in.
-        names: What workflows can be searched by.
+        names: Names of the search attributes of all workflows.
     """
     known = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace),
@@ -26,11 +26,11 @@ async def register(client: Client, names: Iterable[str]) -> None:
 
 
 async def add(client: Client, names: Iterable[str]) -> None:
-    """Add keywords that the server does not know yet.
+    """Register keyword attributes that the server does not know yet.
 
     Args:
         client: Connected to the namespace that the workflows run in.
-        names: What to add; all of them on the time-skipping server, which lists none.
+        names: Names to add; all names on the time-skipping server, which lists none.
     """
     keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
     await client.operator_service.add_search_attributes(

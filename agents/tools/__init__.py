@@ -1,4 +1,4 @@
-"""Every tool that a spec may name."""
+"""All tools that a spec may name."""
 
 from agents.tools.refund_payment import REFUND_PAYMENT
 from agents.tools.search_memory import SEARCH_MEMORY

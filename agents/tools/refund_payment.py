@@ -1,4 +1,4 @@
-"""Give money back; an administrator has to say yes to every call."""
+"""Tool `refund_payment`: refunds a payment; an administrator must approve every call."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from agents.tools.spec import Arguments, ToolSpec
 
 
 class RefundPayment(Arguments):
-    """What to give back."""
+    """Arguments of `refund_payment`."""
 
     payment_id: UUID = Field(description="Which payment.")
     amount_cents: int | None = Field(

@@ -1,4 +1,4 @@
-"""Look into what earlier conversations have left behind."""
+"""Tool `search_memory`: searches memories of the user's earlier conversations."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from agents.tools.spec import Arguments, ToolSpec
 
 
 class SearchMemory(Arguments):
-    """What to look for."""
+    """Arguments of `search_memory`."""
 
     query: str = Field(min_length=1, max_length=500, description="What to look for.")
     limit: int = Field(default=5, ge=1, le=20, description="How many at the most.")

@@ -1,4 +1,4 @@
-"""What a tool is: its schema, its limits, and who has to say yes."""
+"""Spec of a tool: its schema, its limits, and the role that approves its calls."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,25 +11,25 @@ from domain.llm.messages import ToolDefinition
 
 
 class Arguments(BaseModel):
-    """Base of all arguments: what a model makes up beside them is refused, and so are blanks."""
+    """Base of all arguments; refuses unknown fields and strips blanks around texts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """One tool.
+    """Spec of one tool.
 
     Args:
-        name: As models call it.
-        description: When to use it, for the model.
-        arguments: What it takes.
-        approver_role: Whose yes every single call needs; None if it needs nobody's,
-            because it only looks: a cancel does not wait for it.
-        time_limit: How long one try may take.
-        patience: For how long it is tried while what it needs is down; then the model is told so.
-            None for ever: its outcome has to be found out.
-        output_limit_bytes: What is longer is cut before the model sees it.
+        name: Name by which models call the tool.
+        description: When to use the tool, for the model.
+        arguments: Schema of its arguments.
+        approver_role: Role that must approve every call; None for read-only tools, which need no
+            approval and for which a cancel does not wait.
+        time_limit: Longest duration of one try.
+        patience: How long to retry while a required system is down, before the model gets an
+            error. None to retry for ever, because the outcome must become known.
+        output_limit_bytes: Longer output is cut before the model reads it.
     """
 
     name: str
@@ -42,9 +42,9 @@ class ToolSpec:
 
     @cached_property
     def definition(self) -> ToolDefinition:
-        """The tool as a model sees it."""
+        """Definition of the tool as shown to a model."""
         schema = self.arguments.model_json_schema()
-        schema.pop("description", None)  # our own docstring
+        schema.pop("description", None)  # docstring of the class
         return ToolDefinition(
             name=self.name,
             description=self.description,
@@ -53,7 +53,7 @@ class ToolSpec:
 
 
 def _for_models(schema: Any) -> Any:
-    """Leave out titles, which cost tokens in every prompt, and null: a model leaves a field out."""
+    """Return a schema without titles, which cost tokens, and without null alternatives."""
     if isinstance(schema, list):
         return [_for_models(each) for each in schema if each != {"type": "null"}]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Passwords, hashed with Argon2id in threads: each takes tens of milliseconds of CPU."""
+"""Hashes passwords with Argon2id, in threads: each hash takes tens of milliseconds of CPU."""
 
 import asyncio
 
@@ -6,27 +6,27 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 _HASHER = PasswordHasher()
-_NOBODY = _HASHER.hash("nobody has this password")
+_DUMMY_HASH = _HASHER.hash("no account has this password")
 
 
 async def hash_password(password: str) -> str:
-    """Hash a password for keeping."""
+    """Hash a password for storage."""
     return await asyncio.to_thread(_HASHER.hash, password)
 
 
 async def verify_password(password_hash: str | None, password: str) -> bool:
-    """Check a password.
+    """Check a password against a stored hash.
 
     Args:
-        password_hash: What was kept; None if there is no such user or they have no password,
-            which takes just as long, so that nobody can find out who has an account.
-        password: What was typed.
+        password_hash: Stored hash; None if the user does not exist or has no password. That takes
+            just as long, so that the time of an answer does not reveal who has an account.
+        password: Password to check.
 
     Returns:
-        Whether they belong together.
+        Whether the password matches the hash.
     """
     try:
-        is_match = await asyncio.to_thread(_HASHER.verify, password_hash or _NOBODY, password)
+        is_match = await asyncio.to_thread(_HASHER.verify, password_hash or _DUMMY_HASH, password)
     except (VerificationError, InvalidHashError):
         return False
     return is_match and password_hash is not None

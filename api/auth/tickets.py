@@ -1,4 +1,4 @@
-"""Who may listen: the headers of REST, or a ticket where a browser cannot send any."""
+"""Authenticates clients of streams: by the headers of REST, or by a ticket for browsers."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ TICKET_TTL = timedelta(seconds=60)
 
 _AUDIENCE = "ticket"
 _ALGORITHM = "HS256"
-_REFUSED = "the ticket belongs to another stream, or is not valid any more"
+_REFUSED = "the ticket belongs to another stream, or is no longer valid"
 
 router = ApiRouter()
 
 
 class Ticket(BaseModel):
-    """A pass for one stream, for browsers, which cannot send headers with it."""
+    """A short-lived credential for one stream, for browsers, which cannot send headers there."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"ticket": "eyJ…", "expires_in": 60}]}
@@ -44,12 +44,12 @@ class Ticket(BaseModel):
 
 
 @dataclass(frozen=True)
-class Visitor:
-    """Who wants to listen.
+class StreamClient:
+    """The authenticated client of a stream.
 
     Args:
-        caller: Whose rights they have.
-        ticket_id: The ticket that they showed; None for the headers of REST.
+        caller: Caller whose rights the client has.
+        ticket_id: Ticket that the client sent; None for the headers of REST.
         is_ticket_fresh: Whether the ticket may still be bound to a stream.
     """
 
@@ -58,10 +58,10 @@ class Visitor:
     is_ticket_fresh: bool = False
 
     async def enter(self, sessions: Sessions, stream_id: UUID) -> None:
-        """Bind the ticket to the stream, if there is one, or see that it is bound to it.
+        """Bind a fresh ticket to the stream, or check that the ticket is bound to this stream.
 
         Raises:
-            UnauthorizedError: It is bound to another stream, or came too late.
+            UnauthorizedError: The ticket is bound to another stream, or has expired unbound.
         """
         if self.ticket_id is None:
             return
@@ -74,22 +74,22 @@ class Visitor:
         if not is_good:
             raise UnauthorizedError(_REFUSED)
 
-    async def leave_for_good(self, sessions: Sessions) -> None:
-        """Note that all was told, so that the ticket opens nothing more."""
+    async def end_ticket(self, sessions: Sessions) -> None:
+        """Invalidate the ticket after the last message of the stream was sent."""
         if self.ticket_id is not None:
             async with sessions.begin() as session:
                 await TicketRepository(session).end(self.caller.user_id, self.ticket_id)
 
 
-Identify = Callable[[], Awaitable[Visitor]]
+Identify = Callable[[], Awaitable[StreamClient]]
 
 
 @router.post("/api/v1/auth/ticket", tags=["auth"], responses=problems(401, 503))
 async def create_ticket(caller: CallerDep, settings: SettingsDep) -> Ticket:
-    """Make a ticket for `?ticket=`.
+    """Create a ticket for the query parameter `ticket` of a stream.
 
-    It has to open its stream within a minute. For that stream it stays good, so that a browser can
-    come again after a break, until the stream has told its end or the credential was revoked.
+    The ticket must open a stream within a minute. It stays valid for that stream, so that a browser
+    can reconnect, until the stream has ended or the credential was revoked.
     """
     expires_at = datetime.now(UTC) + TICKET_TTL
     claims = {"sub": str(caller.user_id), "jti": str(uuid4()), "aud": _AUDIENCE, "exp": expires_at}
@@ -105,17 +105,17 @@ async def identify(
     sessions: Sessions,
     settings: Settings,
     ticket: str | None,
-) -> Visitor:
-    """Find out who asks, by ticket or by the headers of REST.
+) -> StreamClient:
+    """Identify the client of a stream by its ticket, or by the headers of REST.
 
     Raises:
-        UnauthorizedError: Nothing valid came.
+        UnauthorizedError: No valid credential was sent.
     """
     if ticket is None:
         scheme, _, token = connection.headers.get("Authorization", "").partition(" ")
         bearer = token if scheme.lower() == "bearer" else None
         key = connection.headers.get("X-API-Key")
-        return Visitor(await authenticate(sessions, settings, bearer, key))
+        return StreamClient(await authenticate(sessions, settings, bearer, key))
     claims = _read_ticket(ticket, settings.auth.jwt_secret.get_secret_value())
     user_id, key_id = claims["sub"], claims["key"]
     async with sessions() as session:
@@ -126,7 +126,7 @@ async def identify(
     role: Literal["admin", "user"] = "admin" if user.role == ADMIN else "user"
     bind_contextvars(user_id=str(user.user_id))
     is_fresh = claims["exp"] > datetime.now(UTC).timestamp()
-    return Visitor(Caller(user.user_id, role, key_id), claims["jti"], is_fresh)
+    return StreamClient(Caller(user.user_id, role, key_id), claims["jti"], is_fresh)
 
 
 def identifying(
@@ -135,10 +135,10 @@ def identifying(
     settings: SettingsDep,
     ticket: Annotated[
         str | None,
-        Query(max_length=2_000, description="For browsers; of `POST auth/ticket`."),
+        Query(max_length=2_000, description="For browsers: from `POST /api/v1/auth/ticket`."),
     ] = None,
 ) -> Identify:
-    """Return what finds out who asks, to be called once its errors can be told."""
+    """Return a function that identifies the client, to be called once errors can be sent."""
     return partial(identify, connection, sessions, settings, ticket)
 
 
@@ -146,10 +146,10 @@ IdentifyDep = Annotated[Identify, Depends(identifying)]
 
 
 def _read_ticket(ticket: str, secret: str) -> dict[str, Any]:
-    """Return what a ticket says, also one that can only come again.
+    """Return the claims of a ticket; an expired ticket may still reconnect to its stream.
 
     Raises:
-        UnauthorizedError: We did not sign it.
+        UnauthorizedError: The signature or a claim is not valid.
     """
     try:
         claims = jwt.decode(
@@ -163,4 +163,4 @@ def _read_ticket(ticket: str, secret: str) -> dict[str, Any]:
         ids = {"sub": UUID(claims["sub"]), "jti": UUID(claims["jti"])}
         return {**ids, "key": UUID(key) if key else None, "exp": float(claims["exp"])}
     except (jwt.InvalidTokenError, ValueError) as error:
-        raise UnauthorizedError("the ticket is not valid, or no longer") from error
+        raise UnauthorizedError("the ticket is not valid") from error

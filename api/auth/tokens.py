@@ -1,4 +1,4 @@
-"""Bearer tokens: signed, short-lived, and naming nothing but a user."""
+"""Bearer tokens: short-lived signed JWTs that identify a user."""
 
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -9,22 +9,22 @@ import jwt
 
 from domain.errors import UnauthorizedError
 
-# How far the clocks of two machines may be apart.
+# Tolerated difference between the clocks of two machines.
 LEEWAY_SECONDS = 30
 _ALGORITHM = "HS256"
 _MARK_LENGTH = 16
 
 
-class TokenFacts(NamedTuple):
-    """What a token says.
+class TokenClaims(NamedTuple):
+    """Claims of a verified token.
 
     Args:
-        user_id: Whose it is.
-        password_mark: Which password it was got with; None if with none.
+        user_id: User who owns the token.
+        password_mark: Mark of the password that the token was issued with; None without one.
     """
 
     user_id: UUID
-    password_mark: str | None
+    password_fingerprint: str | None
 
 
 def make_token(
@@ -33,27 +33,27 @@ def make_token(
     ttl_seconds: int,
     password_hash: str | None = None,
 ) -> str:
-    """Make a token for a user; it ends with the password that it was got with, if there is one."""
+    """Issue a token for a user; changing the password that it was issued with invalidates it."""
     now = datetime.now(UTC)
     claims = {
         "sub": str(user_id),
         "iat": now,
         "exp": now + timedelta(seconds=ttl_seconds),
-        "pwd": password_mark(password_hash),
+        "pwd": password_fingerprint(password_hash),
     }
     return jwt.encode(claims, secret, algorithm=_ALGORITHM)
 
 
-def password_mark(password_hash: str | None) -> str | None:
-    """Return what tells one password of a user from the next, and nothing else."""
+def password_fingerprint(password_hash: str | None) -> str | None:
+    """Return a short digest that changes with the user's password, and does not reveal it."""
     return sha256(password_hash.encode()).hexdigest()[:_MARK_LENGTH] if password_hash else None
 
 
-def read_token(token: str, secret: str) -> TokenFacts:
-    """Return what a token says.
+def read_token(token: str, secret: str) -> TokenClaims:
+    """Verify a token, and return its claims.
 
     Raises:
-        UnauthorizedError: It has run out, or we did not sign it.
+        UnauthorizedError: The token has expired, or its signature or a claim is not valid.
     """
     try:
         claims = jwt.decode(
@@ -63,6 +63,6 @@ def read_token(token: str, secret: str) -> TokenFacts:
             leeway=LEEWAY_SECONDS,
             options={"require": ["sub", "exp"]},
         )
-        return TokenFacts(UUID(claims["sub"]), claims.get("pwd"))
+        return TokenClaims(UUID(claims["sub"]), claims.get("pwd"))
     except (jwt.InvalidTokenError, ValueError) as error:
-        raise UnauthorizedError("the token is not valid, or no longer") from error
+        raise UnauthorizedError("the token is not valid, or has expired") from error

@@ -1,4 +1,4 @@
-"""How much of a request is read, and for how long, before anything of it is parsed."""
+"""Limits the size of request bodies, and the time in which a body must arrive."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ BODY_BYTES = MIB
 DOCUMENT_BYTES = 2 * MIB
 WEBHOOK_BYTES = 512 * KIB
 
-# How long a body may take to come.
+# Time in which a whole body must arrive.
 BODY_SECONDS = 15.0
-# How long, and how much of, a body that nobody reads is taken after the answer. Closing at once
-# would reset the connection, and the client would lose the answer.
+# Time and bytes for draining an unread body before the response ends. Closing at once would reset
+# the connection, and the client would lose the response.
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * MIB
 
@@ -33,42 +33,36 @@ class PayloadTooLargeError(ApplicationError):
 
 
 class BodyTimeoutError(ApplicationError):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
     code = "request_timeout"
     http_status = HTTPStatus.REQUEST_TIMEOUT
 
 
 async def read_body(request: Request) -> bytes:
-    """Return the whole body.
-
-    Args:
-        request: Which.
-
-    Returns:
-        The raw bytes.
+    """Return the whole body of a request.
 
     Raises:
-        BodyTimeoutError: It did not come in time.
-        PayloadTooLargeError: It is larger than the limit of its path.
-        BadRequestError: The client left; nobody reads this answer.
+        BodyTimeoutError: The body did not arrive in time.
+        PayloadTooLargeError: The body is larger than the limit of its path.
+        BadRequestError: The client disconnected, and will not receive this error.
     """
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await request.body()
     except TimeoutError as error:
-        raise BodyTimeoutError(f"no whole body came within {BODY_SECONDS:g} s") from error
+        raise BodyTimeoutError(f"the body did not arrive within {BODY_SECONDS:g} s") from error
     except ClientDisconnect as error:
-        raise BadRequestError("the client left before its body had come") from error
+        raise BadRequestError("the client disconnected before the body had arrived") from error
 
 
 class BodyLimitMiddleware:
-    """Answers 413 to a body above its path's limit: from Content-Length, else while reading.
+    """Answers 413 to a body above its path's limit: by Content-Length, or while reading.
 
     Args:
-        app: The next application.
-        limits: Bytes at the most, by the beginning of the path.
-        default: Bytes at the most for all other paths.
+        app: Next ASGI application.
+        limits: Maximum bytes of a body by the prefix of the path.
+        default: Maximum bytes of a body on all other paths.
     """
 
     def __init__(
@@ -85,7 +79,7 @@ class BodyLimitMiddleware:
             return
         body = _Body(Headers(scope=scope), self._limit_of(scope["path"]), receive, send)
         if body.announced > body.limit:
-            answer = from_application(body.too_large())
+            answer = from_application(body.document_too_large_error())
             await answer(scope, body.receive, body.send)
             return
         await self._app(scope, body.receive, body.send)
@@ -98,7 +92,7 @@ class BodyLimitMiddleware:
 
 
 class _Body:
-    """One request's body: counted while it is read, and what is left of it taken at the end."""
+    """Body of one request: counts its bytes while it is read, and drains the rest at the end."""
 
     def __init__(self, headers: Headers, limit: int, receive: Receive, send: Send) -> None:
         length = headers.get("Content-Length", "")
@@ -109,20 +103,20 @@ class _Body:
         self._receive = receive
         self._send = send
 
-    def too_large(self) -> PayloadTooLargeError:
-        """Return the refusal."""
-        message = f"a body has {self.limit} bytes at the most here"
+    def document_too_large_error(self) -> PayloadTooLargeError:
+        """Return the error that refuses the body."""
+        message = f"the body is larger than {self.limit} bytes, the limit of this path"
         return PayloadTooLargeError(message, details={"limit_bytes": self.limit})
 
     async def receive(self) -> Message:
-        """Receive a message, and count its bytes."""
-        message = await self._take()
+        """Receive a message, and check the bytes received so far against the limit."""
+        message = await self._receive_counted()
         if self._count > self.limit:
-            raise self.too_large()
+            raise self.document_too_large_error()
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a message; before the last one, take what is left of the body."""
+        """Send a message; before the last one, drain the rest of the body."""
         if self._is_whole:
             await self._send(message)
         elif message["type"] == "http.response.start":
@@ -130,22 +124,22 @@ class _Body:
             await self._send(message)
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
-            await self._linger()
+            await self._drain()
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
             await self._send(message)
 
-    async def _take(self) -> Message:
+    async def _receive_counted(self) -> Message:
         message = await self._receive()
         self._count += len(message.get("body", b""))
         is_last = message["type"] != "http.request" or not message.get("more_body", False)
         self._is_whole = self._is_whole or is_last
         return message
 
-    async def _linger(self) -> None:
+    async def _drain(self) -> None:
         try:
             async with asyncio.timeout(LINGER_SECONDS):
                 while not self._is_whole and self._count < LINGER_BYTES:
-                    await self._take()
+                    await self._receive_counted()
         except TimeoutError:
             return

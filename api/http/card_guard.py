@@ -1,7 +1,7 @@
-"""What becomes of card numbers that are sent to us: refused in names, masked in free text.
+"""Protects against card numbers in input: refuses them in names, masks them in free text.
 
-Reason for a context variable: the types of fields are made when modules load, and the setting that
-turns this off is known per application.
+Reason for a context variable: the types of fields are built when modules load, but the setting that
+turns the guard off belongs to an application.
 """
 
 from contextvars import ContextVar
@@ -12,18 +12,18 @@ _IS_ON: ContextVar[bool] = ContextVar("is_card_number_guard_on", default=True)
 
 
 def guard_card_numbers(*, is_on: bool) -> None:
-    """Turn the guard on or off for the request at hand."""
+    """Turn the guard on or off for the current request."""
     _IS_ON.set(is_on)
 
 
 def refuse_card_number(text: str) -> str:
-    """Return a name or an id, unless it holds a card number.
+    """Return a name or an id unchanged, unless it holds a card number.
 
     Raises:
-        ValueError: It does.
+        ValueError: The text holds a card number.
     """
     if _IS_ON.get() and has_card_number(text):
-        raise ValueError("a card number must not stand here")
+        raise ValueError("a card number is not allowed here")
     return text
 
 
@@ -32,8 +32,8 @@ def masked(text: str) -> str:
     return mask_card_numbers(text) if _IS_ON.get() else text
 
 
-def masked_number(value: bool | float | str | None) -> bool | float | str | None:
-    """Return a value; a number that is a card's becomes masked text."""
+def mask_number(value: bool | float | str | None) -> bool | float | str | None:
+    """Return a value; a card number, as text or as an integer, becomes masked text."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return value
     text = str(value)

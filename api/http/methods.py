@@ -1,4 +1,4 @@
-"""HEAD for whatever can be read, and `Allow` with all methods of a path."""
+"""Answers HEAD on every path that has GET, and lists the methods of a path for `Allow`."""
 
 from starlette.requests import Request
 from starlette.routing import Match
@@ -8,7 +8,7 @@ _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
 class HeadMiddleware:
-    """Answers HEAD as GET, without the body: RFC 9110 §9.3.2."""
+    """Answers HEAD like GET, without the body (RFC 9110 §9.3.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,7 +25,7 @@ class HeadMiddleware:
             if message["type"] == "http.response.start":
                 await send(message)
             elif not is_sent:
-                # Reason: a stream ends here; it sees that nobody reads it any more.
+                # Reason: this ends the response, so a stream behind it stops too.
                 is_sent = True
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -33,12 +33,12 @@ class HeadMiddleware:
 
 
 def allowed_methods(request: Request) -> set[str]:
-    """Return the methods that a request's path has."""
-    place = {name: request.scope.get(name, "") for name in ("type", "path", "root_path")}
+    """Return the methods that the path of a request supports."""
+    scope = {name: request.scope.get(name, "") for name in ("type", "path", "root_path")}
     allowed = {
         method
         for method in _METHODS
         for route in request.app.router.routes
-        if route.matches({**place, "method": method})[0] is Match.FULL
+        if route.matches({**scope, "method": method})[0] is Match.FULL
     }
     return allowed | {"HEAD"} if "GET" in allowed else allowed

@@ -1,4 +1,4 @@
-"""What happens around every request: an id that goes through all logs, and a last net."""
+"""Wraps every request: request id, request log, time limit, and an answer to any exception."""
 
 import asyncio
 import re
@@ -18,14 +18,14 @@ from domain.errors import ApplicationError, InternalError, OutcomePendingError
 log = structlog.get_logger(__name__)
 
 REQUEST_ID = "X-Request-ID"
-# Reason: a database that hangs answers no query and breaks no connection. A call of Temporal that
-# may take long has 20 s of its own.
+# Reason: a database that hangs neither answers nor closes its connections. The longest call of
+# Temporal has a limit of 20 s of its own.
 ANSWER_SECONDS = 25.0
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class RequestContextMiddleware:
-    """Names each request, in the logs and in the answer, and never lets a bare 500 out."""
+    """Gives each request an id in logs and response, and answers exceptions with a problem."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -35,21 +35,21 @@ class RequestContextMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        given = HTTPConnection(scope).headers.get(REQUEST_ID, "")
-        is_good = _ACCEPTED.fullmatch(given) and not has_card_number(given)
-        request_id = given if is_good else uuid4().hex
+        sent_id = HTTPConnection(scope).headers.get(REQUEST_ID, "")
+        is_accepted = _ACCEPTED.fullmatch(sent_id) and not has_card_number(sent_id)
+        request_id = sent_id if is_accepted else uuid4().hex
         clear_contextvars()
         bind_contextvars(request_id=request_id)
         began, status = monotonic(), 0
 
-        async def send_noted(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             status = _status(message) or status
             await send(message)
 
         serve = self._serve_http if scope["type"] == "http" else self._app
         try:
-            await serve(scope, receive, send_noted)
+            await serve(scope, receive, send_and_note)
         finally:
             log.info(
                 "request",
@@ -62,13 +62,13 @@ class RequestContextMiddleware:
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_started = False
 
-        async def send_named(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = get_contextvars()["request_id"]
                 headers["X-Content-Type-Options"] = "nosniff"
                 if scope["path"].startswith("/api/"):
-                    # Reason: it is somebody's own, and some of it is tokens, keys and tickets.
+                    # Reason: responses are private, and some hold tokens, keys or tickets.
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
@@ -76,25 +76,25 @@ class RequestContextMiddleware:
             nonlocal is_started
             if not is_started:
                 is_started = True
-                # Reason: once the time is over the limit refuses to be moved, and an answer that
-                # comes all the same is to be given.
+                # Reason: `reschedule` raises once the time is over, and a response that comes all
+                # the same must be sent.
                 if not limit.expired():
-                    limit.reschedule(None)  # streams may last
-            await send_named(message)
+                    limit.reschedule(None)  # a stream may last longer
+            await send_with_headers(message)
 
         try:
             async with asyncio.timeout(ANSWER_SECONDS) as limit:
                 await self._app(scope, receive, send_in_time)
-        except Exception as error:  # the last net: what nobody foresaw is logged and answered
+        except Exception as error:  # any unexpected error is logged and answered
             log.exception("internal_error", method=scope["method"], route=_template(scope))
             if is_started:
                 raise
-            answer = from_application(_answer(error))
-            await answer(scope, receive, send_named)
+            answer = from_application(_translate(error))
+            await answer(scope, receive, send_with_headers)
 
 
 def _status(message: Message) -> int | None:
-    """Return the status that a message gives; of a WebSocket 101, and later its closing code."""
+    """Return the status in a message; for a WebSocket 101 at first, then its close code."""
     match message["type"]:
         case "http.response.start" | "websocket.http.response.start":
             return int(message["status"])
@@ -107,14 +107,14 @@ def _status(message: Message) -> int | None:
 
 
 def _template(scope: Scope) -> str:
-    """Return the path with the names of its parameters, not their values; never the query."""
+    """Return the path with names of parameters in place of their values, without the query."""
     if "path_params" not in scope:
         return "unknown"
     names = {str(value): f"{{{name}}}" for name, value in scope["path_params"].items()}
     return "/".join(names.get(part, part) for part in scope["path"].split("/"))
 
 
-def _answer(error: Exception) -> ApplicationError:
+def _translate(error: Exception) -> ApplicationError:
     if isinstance(error, TimeoutError):
-        return OutcomePendingError("this takes longer than it should")
+        return OutcomePendingError("the request takes too long; it may still take effect")
     return InternalError("something went wrong on our side")

@@ -1,8 +1,8 @@
-"""What is checked of every request before its route begins, in one place for all routes.
+"""Checks every request before its route begins.
 
-FastAPI reads and parses a body before it looks at anything else. Here credentials come first, then
-the body, within its limits, and then whatever no route can take: unknown query parameters, and text
-that PostgreSQL cannot store.
+FastAPI reads and parses a body before it checks anything else. Here unknown query parameters are
+refused first, then credentials are checked, and then the body is read within its limits and parsed.
+Text that PostgreSQL cannot store is refused everywhere.
 """
 
 import re
@@ -24,26 +24,26 @@ from api.http.body_limits import read_body
 from api.http.card_guard import guard_card_numbers
 from domain.errors import ApplicationError, InvalidInputError
 
-# Reason: a megabyte of empty lists takes a fifth of a second to parse, in which nothing else is
-# served. No body of this API has more than some dozens of values.
+# Reason: parsing a megabyte of empty lists blocks the event loop for a fifth of a second. Bodies of
+# this API have a few dozen values.
 MAX_VALUE_COUNT = 10_000
-NOT_STORABLE = "text holds a character that cannot be stored"
+NOT_STORABLE = "the text contains a character that cannot be stored"
 
 _READS_BODY = frozenset({"POST", "PUT", "PATCH"})
-# Reason: it always matches up to the end, so that it never looks at a byte twice.
+# Reason: the pattern matches an unclosed string up to the end, so no byte is scanned twice.
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _JSON_MARKS = (b"[", b"{", b",")
 
 
 class UnsupportedMediaTypeError(ApplicationError):
-    """The body is of a kind that this route does not read."""
+    """The media type of the body is not supported by this route."""
 
     code = "unsupported_media_type"
     http_status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class ReadRequest(Request):
-    """A request whose body was read, and parsed if it is JSON."""
+    """A request whose body was read already, and parsed if it is JSON."""
 
     def __init__(self, request: Request, content: bytes) -> None:
         super().__init__(request.scope, request.receive)
@@ -65,10 +65,10 @@ class ReadRequest(Request):
 
 
 class ApiRoute(APIRoute):
-    """A route that refuses bad input before anything begins."""
+    """A route that refuses invalid requests before its function runs."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler into the checks."""
+        """Return FastAPI's handler, wrapped in the checks."""
         handle = super().get_route_handler()
         dependants = list(_walk(self.dependant))
         calls = {each.call for each in dependants}
@@ -99,37 +99,35 @@ class ApiRoute(APIRoute):
 
 
 class ApiRouter(APIRouter):
-    """A router whose routes refuse bad input before anything begins."""
+    """A router whose routes refuse invalid requests before their functions run."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(route_class=ApiRoute, **given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=ApiRoute, **options)
 
 
 def parse_json(body: bytes) -> Any:
-    """Return what a JSON body says.
-
-    Args:
-        body: The raw bytes.
+    """Parse a JSON body.
 
     Returns:
         The document; all of its text can be stored.
 
     Raises:
-        InvalidInputError: It is no JSON, holds too many values, or text that cannot be stored.
+        InvalidInputError: The body is not JSON, or has too many values or text that cannot be
+            stored.
     """
     if _value_count(body) > MAX_VALUE_COUNT:
-        raise _invalid("body", f"a body has {MAX_VALUE_COUNT} values at the most")
+        raise _invalid("body", f"the body has more than {MAX_VALUE_COUNT} values")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _invalid("body", "JSON decode error") from error
+        raise _invalid("body", "the body is not valid JSON") from error
     if b"\\u0000" in body and not all(is_storable(text) for text in _texts(document)):
         raise _invalid("body", NOT_STORABLE)
     return document
 
 
 def is_storable(text: str) -> bool:
-    """Tell whether PostgreSQL can store a text: no NUL, no half of a surrogate pair."""
+    """Return whether PostgreSQL can store a text: it has no NUL and no lone surrogate."""
     if "\x00" in text:
         return False
     try:
@@ -146,14 +144,14 @@ def _walk(dependant: Dependant) -> Iterator[Dependant]:
 
 
 def _check_parameters(request: Request, known: set[str]) -> None:
-    """Check path and query.
+    """Check the parameters in the path and in the query.
 
     Raises:
-        InvalidInputError: A query parameter is unknown, or text cannot be stored.
+        InvalidInputError: A query parameter is unknown, or a text cannot be stored.
     """
     for name, text in request.query_params.multi_items():
         if name not in known:
-            raise _invalid(named("query", name), "there is no such query parameter")
+            raise _invalid(named("query", name), "this query parameter does not exist")
         if not is_storable(text):
             raise _invalid(f"query.{name}", NOT_STORABLE)
     for name, text in request.path_params.items():
@@ -162,51 +160,51 @@ def _check_parameters(request: Request, known: set[str]) -> None:
 
 
 def _check_media_type(request: Request) -> None:
-    """Check that a body says to be plain JSON, or does not say what it is.
+    """Check that a body is declared as uncompressed JSON, or not declared at all.
 
     Raises:
-        UnsupportedMediaTypeError: It does not.
+        UnsupportedMediaTypeError: The body is compressed, or of another media type.
     """
     if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise UnsupportedMediaTypeError("a body is not compressed here")
+        raise UnsupportedMediaTypeError("compressed bodies are not supported")
     media = MediaType()
     media["content-type"] = request.headers.get("Content-Type", "application/json")
     subtype = media.get_content_subtype()
     is_json = subtype == "json" or subtype.endswith("+json")
     if media.get_content_maintype() != "application" or not is_json:
-        raise UnsupportedMediaTypeError("a body is application/json here")
+        raise UnsupportedMediaTypeError("the body must be application/json")
 
 
 def _check_is_empty(document: Any) -> None:
-    """Check a body that a route does not need: nothing in it shall be overlooked.
+    """Check that the body of a route without input is empty, so that no field is ignored.
 
     Raises:
-        InvalidInputError: It says something.
+        InvalidInputError: The body has content.
     """
     if document in (None, {}):
         return
     names = list(document)[:MAX_FAULT_COUNT] if isinstance(document, dict) else [""]
-    errors = [{"field": named("body", name), "message": "nothing is needed here"} for name in names]
+    errors = [{"field": named("body", name), "message": "no input is expected"} for name in names]
     raise InvalidInputError("the input is not valid", details={"errors": errors})
 
 
 async def _check_form(request: ReadRequest) -> None:
-    """Parse a form, which the request keeps.
+    """Parse the form in a request, which caches the result.
 
     Raises:
-        InvalidInputError: It is no form, or holds text that cannot be stored.
+        InvalidInputError: The body is not a form, or holds text that cannot be stored.
     """
     try:
         form = await request.form()
     except HTTPException as error:
-        raise _invalid("body", "form decode error") from error
+        raise _invalid("body", "the body is not a valid form") from error
     for name, value in form.multi_items():
         if not is_storable(name) or (isinstance(value, str) and not is_storable(value)):
             raise _invalid("body", NOT_STORABLE)
 
 
 def _value_count(body: bytes) -> int:
-    """Return about how many values a JSON text holds."""
+    """Return the approximate number of values in a JSON text."""
     count = sum(map(body.count, _JSON_MARKS))
     if count > MAX_VALUE_COUNT:
         count = sum(map(_JSON_STRING.sub(b"", body).count, _JSON_MARKS))
@@ -214,17 +212,17 @@ def _value_count(body: bytes) -> int:
 
 
 def _texts(value: Any) -> Iterable[str]:
-    """Yield all texts of a document, names of fields too."""
-    left = [value]
-    while left:
-        match left.pop():
+    """Yield all texts of a document, including the names of fields."""
+    pending = [value]
+    while pending:
+        match pending.pop():
             case str() as text:
                 yield text
             case dict() as fields:
-                left.extend(fields)
-                left.extend(fields.values())
+                pending.extend(fields)
+                pending.extend(fields.values())
             case list() as items:
-                left.extend(items)
+                pending.extend(items)
 
 
 def _invalid(field: str, message: str) -> InvalidInputError:

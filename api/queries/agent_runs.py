@@ -1,4 +1,4 @@
-"""Reading runs with all that belongs to them, in as many queries for many as for one."""
+"""Reads runs with their usage, approvals and steps, in a fixed number of queries."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from domain.agents.runs import UsageTotal
 
 
 async def read_run(sessions: Sessions, row: AgentRun) -> AgentRunOut:
-    """Return one run."""
+    """Return one run with its usage and pending approvals."""
     return (await read_runs(sessions, [row]))[0]
 
 
 async def read_runs(sessions: Sessions, rows: Sequence[AgentRun]) -> list[AgentRunOut]:
-    """Return runs with their usage and with what waits for somebody's yes."""
+    """Return runs with their usage and pending approvals."""
     ids = [row.agent_run_id for row in rows]
     pending: defaultdict[UUID, list[PendingApprovalOut]] = defaultdict(list)
     async with sessions() as session:
@@ -42,20 +42,20 @@ async def read_runs(sessions: Sessions, rows: Sequence[AgentRun]) -> list[AgentR
 
 
 async def read_steps(sessions: Sessions, agent_run_id: UUID) -> list[StepOut]:
-    """Return a run's steps, the first one first."""
+    """Return the steps of a run in order, with their model calls and tool calls."""
     async with sessions() as session:
         records = await UsageRepository(session).of_run(agent_run_id)
         ledger = ToolCallRepository(session)
         calls = await ledger.of_run(agent_run_id)
         approvals = {row.call_id: row for row in await ledger.approvals(agent_run_id)}
-    asked: defaultdict[int, list[ModelCallOut]] = defaultdict(list)
+    model_calls: defaultdict[int, list[ModelCallOut]] = defaultdict(list)
     for record in records:
         if record.step is not None:
-            asked[record.step].append(ModelCallOut.of(record))
-    wanted: defaultdict[int, list[ToolCallOut]] = defaultdict(list)
+            model_calls[record.step].append(ModelCallOut.of(record))
+    tool_calls: defaultdict[int, list[ToolCallOut]] = defaultdict(list)
     for call in calls:
-        wanted[call.step].append(ToolCallOut.of(call, approvals.get(call.call_id)))
+        tool_calls[call.step].append(ToolCallOut.of(call, approvals.get(call.call_id)))
     return [
-        StepOut(step=step, model_calls=asked[step], tool_calls=wanted[step])
-        for step in sorted(asked)
+        StepOut(step=step, model_calls=model_calls[step], tool_calls=tool_calls[step])
+        for step in sorted(model_calls)
     ]

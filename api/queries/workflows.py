@@ -1,4 +1,4 @@
-"""Reads executions at Temporal, and tells whose they are."""
+"""Reads executions of workflows at Temporal, and checks who may see them."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,10 +28,10 @@ from domain.ids import (
 )
 
 RPC_TIMEOUT = timedelta(seconds=5)
-# Reason: the details are read by a worker, and the answer shall not wait for one that is away.
+# Reason: a worker answers this query, and the API must not wait for an absent worker.
 DETAILS_TIMEOUT = timedelta(seconds=1)
 _DETAILS_QUERY = "__temporal_workflow_metadata"
-_PAYMENT_RETRY = payment_retry_workflow_id("")
+_RETRY_PREFIX = payment_retry_workflow_id("")
 _Repository = type[
     SubscriptionRepository
     | PaymentRetryRepository
@@ -39,7 +39,7 @@ _Repository = type[
     | AgentRunRepository
     | DocumentRepository
 ]
-# Where the others' rows lie, by how their ids begin; what follows is the row's own id.
+# Repository of the owning row by the prefix of a workflow id; the rest is the row's id.
 _REPOSITORIES: dict[str, _Repository] = {
     subscription_workflow_id(""): SubscriptionRepository,
     payment_workflow_id(""): PaymentRepository,
@@ -49,7 +49,7 @@ _REPOSITORIES: dict[str, _Repository] = {
 
 
 class WorkflowStatus(StrEnum):
-    """Temporal's statuses of an execution."""
+    """Statuses of an execution at Temporal."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -64,7 +64,7 @@ QUERY_NAMES = {status: status.title().replace("_", "") for status in WorkflowSta
 
 
 class WorkflowView(BaseModel):
-    """One execution."""
+    """An execution of a workflow."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -94,26 +94,26 @@ class WorkflowView(BaseModel):
 
 
 async def check_owner(sessions: Sessions, workflow_id: str, user_id: UUID | None) -> None:
-    """Let an administrator see everything, and others what their own rows lead to.
+    """Check that a user owns the row of a workflow; None, an administrator, may see all.
 
     Raises:
-        NotFoundError: It is not theirs, or does not exist.
+        NotFoundError: The workflow belongs to another user, or does not exist.
     """
     if user_id is None:
         return
     row: object = None
     async with sessions() as session:
-        if place := _place_of(workflow_id):
-            repository, row_id = place
+        if owner := _owner_row_of(workflow_id):
+            repository, row_id = owner
             row = await repository(session).get(row_id, user_id)
     if row is None:
-        raise NotFoundError("there is no such workflow, or not any more")
+        raise NotFoundError("there is no such workflow, or it no longer exists")
 
 
-def _place_of(workflow_id: str) -> tuple[_Repository, UUID] | None:
-    """Return where the row lies that a workflow belongs to; None for those that have no owner."""
-    if workflow_id.startswith(_PAYMENT_RETRY):
-        return PaymentRetryRepository, payment_retry_id(workflow_id.removeprefix(_PAYMENT_RETRY))
+def _owner_row_of(workflow_id: str) -> tuple[_Repository, UUID] | None:
+    """Return repository and id of the row that a workflow belongs to; None without an owner."""
+    if workflow_id.startswith(_RETRY_PREFIX):
+        return PaymentRetryRepository, payment_retry_id(workflow_id.removeprefix(_RETRY_PREFIX))
     for prefix, repository in _REPOSITORIES.items():
         row_id = _uuid(workflow_id.removeprefix(prefix))
         if workflow_id.startswith(prefix) and row_id is not None:
@@ -126,17 +126,17 @@ async def describe_workflow(
     settings: TemporalSettings,
     workflow_id: str,
 ) -> WorkflowView:
-    """Read where an execution stands, and what it says of itself."""
+    """Read the status of an execution at Temporal, and its current details while it runs."""
     handle = temporal.get_workflow_handle(workflow_id)
-    seen = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+    execution = await handle.describe(rpc_timeout=RPC_TIMEOUT)
     details = None
-    if seen.status is WorkflowExecutionStatus.RUNNING:
+    if execution.status is WorkflowExecutionStatus.RUNNING:
         details = await _current_details(temporal, workflow_id)
-    return view_of(seen, settings).model_copy(update={"current_details": details})
+    return view_of(execution, settings).model_copy(update={"current_details": details})
 
 
 async def _current_details(temporal: Client, workflow_id: str) -> str | None:
-    """Return what a workflow says of itself, if a worker is there to tell."""
+    """Return the current details of a workflow; None if no worker answers in time."""
     handle = temporal.get_workflow_handle(workflow_id)
     try:
         metadata = await handle.query(
@@ -149,17 +149,20 @@ async def _current_details(temporal: Client, workflow_id: str) -> str | None:
     return metadata.current_details or None
 
 
-def view_of(seen: WorkflowExecution, settings: TemporalSettings) -> WorkflowView:
-    """Render an execution, with its link into the Web UI."""
-    place = f"namespaces/{settings.namespace}/workflows/{quote(seen.id, safe='')}/{seen.run_id}"
+def view_of(execution: WorkflowExecution, settings: TemporalSettings) -> WorkflowView:
+    """Render an execution, with its link to the Web UI."""
+    path = (
+        f"namespaces/{settings.namespace}/workflows/"
+        f"{quote(execution.id, safe='')}/{execution.run_id}"
+    )
     return WorkflowView(
-        workflow_id=seen.id,
-        run_id=seen.run_id,
-        workflow_type=seen.workflow_type,
-        status=seen.status.name.lower() if seen.status else "unknown",
-        started_at=seen.start_time,
-        closed_at=seen.close_time,
-        url=f"{settings.ui_url}/{place}",
+        workflow_id=execution.id,
+        run_id=execution.run_id,
+        workflow_type=execution.workflow_type,
+        status=execution.status.name.lower() if execution.status else "unknown",
+        started_at=execution.start_time,
+        closed_at=execution.close_time,
+        url=f"{settings.ui_url}/{path}",
     )
 
 

@@ -1,4 +1,4 @@
-"""For whoever runs the system."""
+"""Routes for administrators of the system."""
 
 import asyncio
 from datetime import timedelta
@@ -10,20 +10,20 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.deps import AdminDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.schemas.common import problems
-from database.open_work import open_work, touched_workflow_ids
+from database.open_work import open_work, recently_active_workflow_ids
 from database.session import Sessions
 
 RPC_TIMEOUT = timedelta(seconds=5)
-# Reason: whoever waits for silence asks often; work that nobody was told of for this long, and that
-# wrote nothing, is waiting and not under way.
-TOUCHED_WITHIN = timedelta(seconds=30)
-ASKED_AT_ONCE = 100
+# Reason: clients poll until the system is idle. A workflow that got no hint and wrote nothing for
+# this long is waiting, not working.
+TOUCH_WINDOW = timedelta(seconds=30)
+DESCRIBE_BATCH_SIZE = 100
 
 router = ApiRouter(prefix="/admin", tags=["admin"])
 
 
-class Quiet(BaseModel):
-    """What is under way. All counts are 0 when it is quiet."""
+class OpenWorkOut(BaseModel):
+    """Work in progress. All counts are 0 when the system is idle."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -41,56 +41,60 @@ class Quiet(BaseModel):
     )
 
     is_quiet: bool
-    inbox_count: int = Field(description="Webhook events received and not delivered yet.")
+    inbox_count: int = Field(
+        description="Webhook events that were received and are not delivered yet."
+    )
     hint_count: int = Field(
-        description="Mailboxes, payment retries and payments told of something, or writing, "
-        "in the last 30 s that have an activity or a decision pending in Temporal. Counted only "
-        "once the other counts are 0, a hundred at a time until one of them has.",
+        description="Subscriptions, payment retries and payments that got a hint or changed in the "
+        "last 30 s, and whose workflow has a pending activity or workflow task. Counted only if "
+        "the other counts are 0, in batches of 100 workflows up to the first batch that has any.",
     )
     command_count: int = Field(
-        description="Subscriptions, payments and refunds that Stripe has not made yet, and POSTs "
-        "with an Idempotency-Key of the last 20 s that have no answer.",
+        description="Subscriptions, payments and refunds that do not exist at Stripe yet, and "
+        "POSTs with an `Idempotency-Key` of the last 20 s that have no answer yet.",
     )
-    charge_count: int = Field(description="Payment retries that are charging, or whose try is due.")
+    charge_count: int = Field(
+        description="Payment retries that are charging, or whose attempt is due."
+    )
     run_count: int = Field(
-        description="Agents' runs at work or in line, and documents not ingested yet.",
+        description="Agent runs at work or queued, and documents that are not ingested yet.",
     )
 
 
 @router.get("/quiet", responses=problems(401, 403, 503))
-async def get_quiet(_: AdminDep, sessions: SessionsDep, temporal: TemporalDep) -> Quiet:
-    """Tell what is still under way, so that tests and deployments can wait for silence."""
+async def get_quiet(_: AdminDep, sessions: SessionsDep, temporal: TemporalDep) -> OpenWorkOut:
+    """Return what is still in progress, so that tests and deployments can wait for its end."""
     async with sessions() as session:
         work = await open_work(session)
-    # Reason: asking Temporal is the dear part, and not needed to know that it is not quiet.
+    # Reason: Temporal is asked only if the tables show no open work, because that is expensive.
     hint_count = 0 if any(work) else await _busy_count(sessions, temporal)
-    return Quiet(
+    return OpenWorkOut(
         is_quiet=not any(work) and hint_count == 0, hint_count=hint_count, **work._asdict()
     )
 
 
 async def _busy_count(sessions: Sessions, temporal: Client) -> int:
-    """Count busy workflows among those just touched; 0 only if each of them was asked."""
+    """Count busy workflows, a batch at a time; 0 only if each touched workflow was asked."""
     async with sessions() as session:
-        ids = await touched_workflow_ids(session, TOUCHED_WITHIN)
-    for first in range(0, len(ids), ASKED_AT_ONCE):
-        some = ids[first : first + ASKED_AT_ONCE]
-        busy_count = sum(await asyncio.gather(*[_is_busy(temporal, each) for each in some]))
+        ids = await recently_active_workflow_ids(session, TOUCH_WINDOW)
+    for first in range(0, len(ids), DESCRIBE_BATCH_SIZE):
+        batch = ids[first : first + DESCRIBE_BATCH_SIZE]
+        busy_count = sum(await asyncio.gather(*[_is_busy(temporal, each) for each in batch]))
         if busy_count:
             return busy_count
     return 0
 
 
 async def _is_busy(temporal: Client, workflow_id: str) -> bool:
-    """Tell whether a workflow has anything to do but wait."""
+    """Return whether a workflow has a pending activity or workflow task."""
     handle = temporal.get_workflow_handle(workflow_id)
     try:
-        seen = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+        execution = await handle.describe(rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return False
         raise
-    if seen.status is not WorkflowExecutionStatus.RUNNING:
+    if execution.status is not WorkflowExecutionStatus.RUNNING:
         return False
-    raw = seen.raw_description
+    raw = execution.raw_description
     return bool(raw.pending_activities) or raw.HasField("pending_workflow_task")

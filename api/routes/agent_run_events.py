@@ -1,4 +1,4 @@
-"""What happens to a run of an agent, as server-sent events."""
+"""Route that streams the events of a run as server-sent events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -10,7 +10,7 @@ from fastapi import Depends, Header, Path, Query
 from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from api.auth.tickets import IdentifyDep, Visitor
+from api.auth.tickets import IdentifyDep, StreamClient
 from api.deps import SessionsDep
 from api.http.routing import ApiRouter
 from api.schemas.common import SEQ_MAX, problems
@@ -20,10 +20,10 @@ from api.streaming.feed import Messages, StreamMessage
 from api.streaming.watchers import Watcher, WatchersDep
 from database.session import DATABASE_DOWN
 
-# Reason: proxies cut connections that say nothing for half a minute or more.
+# Reason: proxies close connections that are silent for half a minute or more.
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = ": keep-alive\n\n"
-# How long a revocation may go unnoticed, besides the time that it takes to learn of it.
+# Delay until a stream reacts to a revocation, in addition to the interval of the check.
 TICK_SECONDS = 1.0
 
 # In OpenAPI before 3.2, the schema of a stream describes each of its events.
@@ -50,7 +50,7 @@ router = ApiRouter(prefix="/agent-runs", tags=["streams"])
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events: not held back on the way, and closed with their source."""
+    """Response of server-sent events that proxies do not buffer; closes its source at the end."""
 
     media_type = "text/event-stream"
 
@@ -60,27 +60,27 @@ class EventStream(StreamingResponse):
         self._leave = leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all, and be counted no longer."""
+        """Send all events, then stop counting the stream."""
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._leave()
 
     async def stream_response(self, send: Send) -> None:
-        """Send all; a client that takes nothing any more is dropped."""
+        """Send all events; drop a client that does not receive them."""
 
         async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(sockets.SEND_SECONDS):
                 await send(message)
 
-        # Reason: it is too late for a problem document. The stream breaks off, which tells the
-        # client to come again with the last number that it has.
+        # Reason: it is too late for a problem document. The stream breaks off, so that the client
+        # reconnects with the last number that it has.
         with suppress(TimeoutError, *DATABASE_DOWN):
             async with aclosing(self._content):
                 await super().stream_response(send_in_time)
 
 
-async def _visitor(identify: IdentifyDep) -> Visitor:
+async def _visitor(identify: IdentifyDep) -> StreamClient:
     return await identify()
 
 
@@ -93,28 +93,31 @@ async def _visitor(identify: IdentifyDep) -> Visitor:
 )
 async def stream_agent_run_events(
     agent_run_id: Annotated[str, Path(max_length=100)],
-    visitor: Annotated[Visitor, Depends(_visitor)],
+    visitor: Annotated[StreamClient, Depends(_visitor)],
     sessions: SessionsDep,
     feed: RunFeedDep,
     watchers: WatchersDep,
-    after: Annotated[int, Query(ge=0, le=SEQ_MAX, description="Only what came later.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=SEQ_MAX, description="Only events with a greater number.")
+    ] = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=SEQ_MAX)] = None,
 ) -> EventStream:
-    """Tell what happens to a run, from any number on with no gap, until its end.
+    """Stream the events of a run, from any number on and without gaps, until the run has ended.
 
-    `id` is the number, `event` the kind, and `data` the message as the WebSocket sends it. `done`
-    comes last: close an `EventSource` then, or it asks again. `Last-Event-ID` beats `after`.
+    `id` is the number of the event, `event` its kind, and `data` the same message as on the
+    WebSocket. `done` is the last event: close an `EventSource` then, or it reconnects. The header
+    `Last-Event-ID` takes precedence over `after`.
     """
     run = await find_run(sessions, agent_run_id, visitor.caller)
     await visitor.enter(sessions, run.agent_run_id)
     batches = feed.follow(run, after if last_event_id is None else last_event_id, TICK_SECONDS)
 
     async def lines(watcher: Watcher) -> AsyncGenerator[str, None]:
-        async with aclosing(_lines(batches, watcher)) as told:
-            async for line in told:
+        async with aclosing(_lines(batches, watcher)) as rendered:
+            async for line in rendered:
                 yield line
         if not watcher.revoked.is_set():
-            await visitor.leave_for_good(sessions)
+            await visitor.end_ticket(sessions)
 
     watcher = watchers.enter(visitor.caller)
     return EventStream(lines(watcher), partial(watchers.leave, watcher))
@@ -124,16 +127,16 @@ async def _lines(
     following: AsyncGenerator[Messages, None],
     watcher: Watcher,
 ) -> AsyncGenerator[str, None]:
-    """Render what is told, until its end or until the credential is revoked."""
+    """Render events, until the last one or until the credential is revoked."""
     clock = asyncio.get_running_loop()
-    spoke_at = clock.time()
+    sent_at = clock.time()
     async with aclosing(following) as batches:
         async for batch in batches:
             if watcher.revoked.is_set():
                 return
-            if batch or clock.time() - spoke_at >= KEEP_ALIVE_SECONDS:
+            if batch or clock.time() - sent_at >= KEEP_ALIVE_SECONDS:
                 yield "".join(_event(message) for message in batch) or KEEP_ALIVE
-                spoke_at = clock.time()
+                sent_at = clock.time()
 
 
 def _event(message: StreamMessage) -> str:

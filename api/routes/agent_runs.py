@@ -1,4 +1,4 @@
-"""Runs of agents."""
+"""Routes for runs of agents."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from api.commands import send_command
 from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import acting_for, found
+from api.lookup import or_404, resolve_user_id
 from api.queries.agent_runs import read_run, read_runs, read_steps
 from api.schemas.agent_runs import AgentRunOut, ApprovalIn, NewAgentRun, RunMessageIn, StepOut
 from api.schemas.common import Listing, Name, problems
@@ -25,7 +25,7 @@ from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
-from domain.agents.approvals import ApprovalCommand, decide
+from domain.agents.approvals import ApprovalCommand, decide_approval
 from domain.agents.runs import CLOSED, CancelRun, NewRunMessage, RunStatus
 from domain.errors import IllegalCommandError, WorkflowMissingError
 from domain.ids import message_key
@@ -56,11 +56,11 @@ async def create_agent_run(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Start a run. Follow it by its stream, or read it again.
+    """Start a run. Follow its stream, or read the run again later.
 
-    Without a subscription that gives access, or with its limits used up, the answer is 402.
+    The answer is 402 if no subscription gives access, or if the limits of the plan are used up.
     """
-    user_id = await acting_for(sessions, caller, body.user_id)
+    user_id = await resolve_user_id(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> AgentRunOut:
         row = await start_run(temporal, sessions, claim.resource_id, user_id, body)
@@ -78,7 +78,7 @@ async def list_agent_runs(
     agent: Name | None = None,
     conversation_id: UUID | None = None,
 ) -> Listing[AgentRunOut]:
-    """Return runs, newest first."""
+    """List runs, newest first."""
     filters = {"run_status": run_status, "agent": agent, "conversation_id": conversation_id}
     async with sessions() as session:
         page = await AgentRunRepository(session).list(
@@ -99,7 +99,7 @@ async def get_agent_run(run: OwnDep, sessions: SessionsDep) -> AgentRunOut:
 
 @router.get("/{agent_run_id}/steps", responses=problems(401, 404, 422, 503))
 async def list_steps(run: OwnDep, sessions: SessionsDep) -> Listing[StepOut]:
-    """Return what was asked of models and of tools, step by step, with what it cost."""
+    """List the steps of a run, with the model calls, the tool calls and the cost of each step."""
     return Listing[StepOut](items=await read_steps(sessions, run.agent_run_id))
 
 
@@ -116,15 +116,18 @@ async def approve(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Decide a call that waits for somebody's yes; the same decision again changes nothing."""
+    """Approve or reject a tool call that waits for approval.
+
+    Repeating a decision changes nothing.
+    """
 
     async def work(claim: Claim) -> AgentRunOut:
         command = _decision(body, run, caller, claim)
         async with sessions() as session:
             approval = await ToolCallRepository(session).approval(body.call_id)
         is_ours = approval is not None and approval.agent_run_id == run.agent_run_id
-        seen = approval_snapshot(approval) if approval is not None and is_ours else None
-        if decide(seen, command, datetime.now(UTC)) is None:
+        snapshot = approval_snapshot(approval) if approval is not None and is_ours else None
+        if decide_approval(snapshot, command, datetime.now(UTC)) is None:
             return await _now(sessions, run)
         update = AgentRunWorkflow.decide
         await _send(temporal, sessions, run, update, command, claim, CALL_TIMEOUT)
@@ -146,7 +149,7 @@ async def add_message(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Say something more while the run goes on; its next step reads it."""
+    """Add a message while the run is in progress. The next step reads it."""
 
     async def work(claim: Claim) -> AgentRunOut:
         async with sessions() as session:
@@ -154,8 +157,7 @@ async def add_message(
             is_known = await messages.has(message_key(claim.command_id))
             unread = await messages.unread(run.agent_run_id)
         if not is_known:
-            # Reason: a refusal costs the workflow nothing here; it decides again, with the run
-            # locked.
+            # Reason: an early refusal spares the workflow, which checks again with the run locked.
             check_message(body.content, unread, find_agent(run.agent), run.prompt_version)
         message = NewRunMessage(
             command_id=claim.command_id,
@@ -181,7 +183,7 @@ async def cancel_agent_run(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """End a run: a model's call at once, a tool's effect once it is complete."""
+    """Cancel a run. A model call is stopped at once, an effect of a tool is completed first."""
 
     async def work(claim: Claim) -> AgentRunOut:
         command = CancelRun(command_id=claim.command_id)
@@ -214,7 +216,7 @@ async def _send(
     claim: Claim,
     within: timedelta,
 ) -> None:
-    """Send a command to the run's workflow."""
+    """Send a command to the workflow of a run."""
 
     async def refusal() -> IllegalCommandError | None:
         row = await _read(sessions, run.agent_run_id, None)
@@ -234,4 +236,4 @@ async def _now(sessions: Sessions, run: AgentRun) -> AgentRunOut:
 async def _read(sessions: Sessions, agent_run_id: UUID, user_id: UUID | None) -> AgentRun:
     async with sessions() as session:
         row = await AgentRunRepository(session).get(agent_run_id, user_id)
-    return found(row, "agent run")
+    return or_404(row, "agent run")

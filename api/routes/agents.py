@@ -1,4 +1,4 @@
-"""Which agents there are. Files in the repository are the one truth; a run pins what it used."""
+"""Routes for agents and prompts, which are files in the repository; a run pins its version."""
 
 from agents.registry import all_agents, prompt_text, prompt_versions
 from agents.spec import AgentSpec
@@ -13,13 +13,13 @@ router = ApiRouter(tags=["agents"])
 
 @router.get("/agents", responses=problems(401, 503))
 async def list_agents(_: CallerDep) -> Listing[AgentOut]:
-    """Return the agents."""
+    """List the agents."""
     return Listing[AgentOut](items=[_agent(spec) for spec in all_agents().values()])
 
 
 @router.get("/prompts", responses=problems(401, 503))
 async def list_prompts(_: CallerDep) -> Listing[PromptOut]:
-    """Return every version of every agent's prompt, oldest first."""
+    """List all versions of each agent's prompt, oldest first."""
     prompts = [
         PromptOut(
             agent=spec.name,

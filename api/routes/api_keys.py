@@ -1,4 +1,4 @@
-"""Keys for programs."""
+"""Routes for API keys."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.schemas.accounts import ApiKeyOut, MadeApiKey, NewApiKey
+from api.schemas.accounts import ApiKeyOut, CreatedApiKeyOut, NewApiKey
 from api.schemas.common import Listing, problems
 from database.accounts.api_keys import ApiKeyRepository
 from domain.accounts import make_api_key
@@ -19,7 +19,7 @@ router = ApiRouter(prefix="/api-keys", tags=["api-keys"])
 @router.post(
     "",
     status_code=201,
-    response_model=MadeApiKey,
+    response_model=CreatedApiKeyOut,
     responses=problems(401, 409, 422, 503),
 )
 async def create_api_key(
@@ -28,9 +28,9 @@ async def create_api_key(
     sessions: SessionsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Make a key with the caller's own rights. It is shown this once: only a digest is kept."""
+    """Create a key with the caller's own rights. It is shown once: only a digest is stored."""
 
-    async def work(claim: Claim) -> MadeApiKey:
+    async def work(claim: Claim) -> CreatedApiKeyOut:
         api_key = make_api_key()
         async with sessions.begin() as session:
             row, is_new = await ApiKeyRepository(session).add(
@@ -40,7 +40,7 @@ async def create_api_key(
                 api_key,
             )
         facts = ApiKeyOut.model_validate(row).model_dump()
-        return MadeApiKey(**facts, api_key=api_key if is_new else None)
+        return CreatedApiKeyOut(**facts, api_key=api_key if is_new else None)
 
     return await once.run(caller.user_id, work, status=201, secret=["api_key"])
 
@@ -52,7 +52,7 @@ async def list_api_keys(
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[ApiKeyOut]:
-    """Return a user's keys that were not revoked, newest first; without `user_id` the caller's."""
+    """List a user's keys that are not revoked, newest first; by default the caller's keys."""
     async with sessions() as session:
         repository = ApiKeyRepository(session)
         page = await repository.list(scope or caller.user_id, paging.limit, paging.cursor)
@@ -61,7 +61,7 @@ async def list_api_keys(
 
 @router.delete("/{api_key_id}", status_code=204, responses=problems(401, 404, 503))
 async def revoke_api_key(api_key_id: UUID, caller: CallerDep, sessions: SessionsDep) -> None:
-    """Revoke a key for good."""
+    """Revoke a key permanently."""
     async with sessions.begin() as session:
         if not await ApiKeyRepository(session).revoke(api_key_id, caller.scope):
             raise NotFoundError("there is no such API key")

@@ -1,4 +1,4 @@
-"""Logging in."""
+"""Route for logging in."""
 
 from typing import Annotated
 
@@ -23,12 +23,12 @@ async def create_token(
     sessions: SessionsDep,
     settings: SettingsDep,
 ) -> TokenOut:
-    """Log in by e-mail address and password: OAuth2's password form."""
+    """Log in with an email address and a password (OAuth2 password form)."""
     async with sessions() as session:
         user = await UserRepository(session).get_by_email(form.username.strip())
-    is_known = await verify_password(user.password_hash if user else None, form.password)
-    if user is None or not is_known or not user.is_active:
-        raise UnauthorizedError("no such user, or a wrong password", "invalid_credentials")
+    is_match = await verify_password(user.password_hash if user else None, form.password)
+    if user is None or not is_match or not user.is_active:
+        raise UnauthorizedError("the email address or the password is wrong", "invalid_credentials")
     ttl_seconds = settings.auth.token_ttl_seconds
     secret = settings.auth.jwt_secret.get_secret_value()
     token = make_token(user.user_id, secret, ttl_seconds, user.password_hash)

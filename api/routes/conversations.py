@@ -1,4 +1,4 @@
-"""Conversations, and what was said in them."""
+"""Routes for conversations and their messages."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import acting_for, found, read_seq
+from api.lookup import or_404, read_seq, resolve_user_id
 from api.schemas.common import Listing, problems
 from api.schemas.conversations import ConversationOut, MessageOut, NewConversation
 from database.agents.conversations import ConversationRepository
@@ -28,16 +28,16 @@ async def create_conversation(
     once: IdempotentDep,
     body: NewConversation | None = None,
 ) -> JSONResponse:
-    """Begin a conversation; a run that names none begins one, too."""
-    wanted = body or NewConversation()
-    user_id = await acting_for(sessions, caller, wanted.user_id)
+    """Create a conversation. A run without `conversation_id` creates one too."""
+    conversation = body or NewConversation()
+    user_id = await resolve_user_id(sessions, caller, conversation.user_id)
 
     async def work(claim: Claim) -> ConversationOut:
         async with sessions.begin() as session:
             repository = ConversationRepository(session)
-            await repository.put(claim.resource_id, user_id, wanted.title)
+            await repository.put(claim.resource_id, user_id, conversation.title)
             row = await repository.get(claim.resource_id, user_id)
-        return ConversationOut.model_validate(found(row, "conversation"))
+        return ConversationOut.model_validate(or_404(row, "conversation"))
 
     return await once.run(caller.user_id, work, status=201, location="conversation_id")
 
@@ -48,7 +48,7 @@ async def list_conversations(
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[ConversationOut]:
-    """Return conversations, newest first."""
+    """List conversations, newest first."""
     async with sessions() as session:
         repository = ConversationRepository(session)
         page = await repository.list(scope, paging.limit, paging.cursor)
@@ -62,11 +62,11 @@ async def list_messages(
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[MessageOut]:
-    """Return what was said, oldest first; `cursor` is the number of the last message seen."""
+    """List messages, oldest first. `cursor` is the number of the last message seen."""
     after = read_seq(paging.cursor)
     async with sessions() as session:
         repository = ConversationRepository(session)
-        found(await repository.get(conversation_id, caller.scope), "conversation")
+        or_404(await repository.get(conversation_id, caller.scope), "conversation")
         rows = await MessageRepository(session).list(conversation_id, after, paging.limit + 1)
     shown = rows[: paging.limit]
     return Listing[MessageOut](

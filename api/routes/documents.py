@@ -1,4 +1,4 @@
-"""Documents that agents answer from."""
+"""Routes for documents that agents answer from."""
 
 import asyncio
 from uuid import UUID
@@ -6,13 +6,13 @@ from uuid import UUID
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from adapters.temporal.calls import start_once
+from adapters.temporal.calls import start_workflow_once
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
 from api.http.card_guard import masked
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.knowledge import KnowledgeDep
-from api.lookup import acting_for, found
+from api.lookup import or_404, resolve_user_id
 from api.schemas.common import Listing, problems
 from api.schemas.documents import DocumentOut, NewDocument
 from config import Settings
@@ -43,8 +43,8 @@ async def ingest_document(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Take in a text. It becomes `ready`, or `failed` with the reason."""
-    user_id = await acting_for(sessions, caller, body.user_id)
+    """Ingest a document. It becomes `ready`, or `failed` with the reason."""
+    user_id = await resolve_user_id(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> DocumentOut:
         document_id = claim.resource_id
@@ -62,7 +62,7 @@ async def list_documents(
     paging: PagingDep,
     document_status: DocumentStatus | None = None,
 ) -> Listing[DocumentOut]:
-    """Return documents, newest first."""
+    """List documents, newest first."""
     async with sessions() as session:
         page = await DocumentRepository(session).list(
             scope,
@@ -79,14 +79,14 @@ async def get_document(
     caller: CallerDep,
     sessions: SessionsDep,
 ) -> DocumentOut:
-    """Return a document as it stands, without its content."""
+    """Return the current state of a document, without its content."""
     return DocumentOut.of(await _read(sessions, document_id, caller.scope))
 
 
 @router.delete("/{document_id}", status_code=204, responses=problems(401, 404, 422, 503))
-async def delete_document(document_id: UUID, caller: CallerDep, shelves: KnowledgeDep) -> None:
-    """Delete a document, its passages and its content. After a 503, delete it again."""
-    if not await shelves.desk.delete_document(document_id, caller.scope):
+async def delete_document(document_id: UUID, caller: CallerDep, knowledge: KnowledgeDep) -> None:
+    """Delete a document, its passages and its content. After a 503, repeat the request."""
+    if not await knowledge.desk.delete_document(document_id, caller.scope):
         raise NotFoundError("there is no such document")
 
 
@@ -94,31 +94,31 @@ async def _insert(
     sessions: Sessions,
     document_id: UUID,
     user_id: UUID,
-    wanted: NewDocument,
+    body: NewDocument,
     settings: Settings,
 ) -> None:
-    # Reason: everywhere else the workflow's first step inserts the row; here the POST does, before
-    # it starts the workflow, because the content must be in the database and never in a history.
-    # What breaks in between is taken up by the same key: both ids come out the same.
-    content, error = wanted.content, None
+    # Reason: elsewhere the workflow's first step inserts the row. Here the POST does, before it
+    # starts the workflow, because the content must be in the database and never in a workflow's
+    # history. An interrupted POST continues under the same key, with the same ids.
+    content, error = body.content, None
     if content is not None:
-        # Reason: it is no letter of the text, and would hide a heading behind it.
+        # Reason: the mark is not part of the text, and would hide a heading after it.
         content = content.removeprefix(BYTE_ORDER_MARK)
         try:
             check_text(content, settings.documents.max_bytes)
-            # Reason: a long text is looked through beside the event loop.
+            # Reason: scanning a long text would block the event loop.
             content = await asyncio.to_thread(masked, content)
         except InvalidInputError as problem:
-            # Reason: what cannot be read is not kept either.
+            # Reason: content that cannot be read is not stored.
             content, error = None, problem
     async with sessions.begin() as session:
         await DocumentRepository(session).add(
             document_id,
             user_id,
-            title=wanted.title,
-            source_url=str(wanted.url) if wanted.url else None,
+            title=body.title,
+            source_url=str(body.url) if body.url else None,
             content=content,
-            metadata_data=wanted.metadata,
+            metadata_data=body.metadata,
             document_status=DocumentStatus.FAILED if error else DocumentStatus.PENDING,
             error_code=error.error_code if error else None,
             error_message=error.message if error else None,
@@ -127,7 +127,7 @@ async def _insert(
 
 
 async def _start(temporal: Client, document_id: UUID, user_id: UUID) -> None:
-    await start_once(
+    await start_workflow_once(
         temporal,
         IngestDocumentWorkflow.run,
         IngestStart(document_id=document_id),
@@ -141,4 +141,4 @@ async def _start(temporal: Client, document_id: UUID, user_id: UUID) -> None:
 async def _read(sessions: Sessions, document_id: UUID, user_id: UUID | None) -> Document:
     async with sessions() as session:
         row = await DocumentRepository(session).get(document_id, user_id)
-    return found(row, "document")
+    return or_404(row, "document")

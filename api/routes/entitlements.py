@@ -1,10 +1,10 @@
-"""What a customer may use."""
+"""Route for what a customer may use."""
 
 from uuid import UUID
 
 from api.deps import CallerDep, SessionsDep
 from api.http.routing import ApiRouter
-from api.lookup import acting_for, now
+from api.lookup import now, resolve_user_id
 from api.schemas.common import problems
 from api.schemas.entitlements import EntitlementsOut, UsedOut
 from database.agents.usage_records import UsageRepository
@@ -21,15 +21,15 @@ async def get_entitlements(
 ) -> EntitlementsOut:
     """Return what the caller may use, over all subscriptions.
 
-    An administrator may ask for another user.
+    An administrator may name another user.
     """
-    owner_id = await acting_for(sessions, caller, user_id)
+    owner_id = await resolve_user_id(sessions, caller, user_id)
     async with sessions() as session:
-        standing = await user_entitlements(session, owner_id, now())
-        total = await UsageRepository(session).used_in(standing.periods)
+        result = await user_entitlements(session, owner_id, now())
+        total = await UsageRepository(session).used_in(result.periods)
     used = UsedOut(
         agent_run_count=total.agent_run_count,
         token_count=total.token_count,
         cost_cents=float(total.cost_cents),
     )
-    return EntitlementsOut(**standing.entitlements.model_dump(), used=used)
+    return EntitlementsOut(**result.entitlements.model_dump(), used=used)

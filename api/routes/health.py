@@ -1,4 +1,4 @@
-"""Alive, and ready."""
+"""Routes for liveness and readiness."""
 
 from typing import Literal, cast
 
@@ -15,13 +15,13 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """The process is running."""
 
     status: Literal["ok"] = "ok"
 
 
 class Check(BaseModel):
-    """How one dependency answered."""
+    """Result of the check of one dependency."""
 
     status: Literal["ok", "down"]
     latency_ms: float
@@ -29,7 +29,7 @@ class Check(BaseModel):
 
 
 class ReadinessOut(BaseModel):
-    """Whether all that the API needs answers."""
+    """Whether all dependencies of the API answer."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -55,18 +55,18 @@ class ReadinessOut(BaseModel):
 
 @router.get("/health")
 async def get_health() -> Health:
-    """Tell that the process lives."""
+    """Return 200 as long as the process is running."""
     return Health()
 
 
 @router.get("/health/ready", responses={503: {"model": ReadinessOut}})
 async def get_readiness(connection: HTTPConnection, response: Response) -> ReadinessOut:
-    """Tell how each dependency answered a few seconds ago; 503 only if the database did not.
+    """Return the state of each dependency, seconds old at most; 503 if the database is down.
 
-    Without the others webhooks are taken all the same, so that this process stays in rotation.
+    Without the other dependencies the API still accepts webhooks, so it should stay in rotation.
     """
     readiness = cast("Readiness", connection.app.state.readiness)
-    checks = {name: _check(finding) for name, finding in (await readiness.look()).items()}
+    checks = {name: _check(finding) for name, finding in (await readiness.check()).items()}
     if checks[DATABASE].status != "ok":
         response.status_code = 503
         return ReadinessOut(status="down", checks=checks)

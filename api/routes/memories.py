@@ -1,4 +1,4 @@
-"""What agents remember of users."""
+"""Routes for what agents remember about users."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +8,7 @@ from fastapi import Query
 from api.deps import CallerDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.knowledge import KnowledgeDep
-from api.lookup import acting_for
+from api.lookup import resolve_user_id
 from api.schemas.common import MASKED, Listing, problems
 from api.schemas.memories import MemoryOut
 from domain.errors import NotFoundError
@@ -21,27 +21,36 @@ router = ApiRouter(prefix="/memories", tags=["memories"])
 async def list_memories(
     caller: CallerDep,
     sessions: SessionsDep,
-    shelves: KnowledgeDep,
+    knowledge: KnowledgeDep,
     paging: PagingDep,
     query: Annotated[
         Annotated[str, MASKED] | None,
-        Query(min_length=1, max_length=1_000, description="Ranks them by meaning, on one page."),
+        Query(
+            min_length=1,
+            max_length=1_000,
+            description="Ranks the memories by meaning, and returns one page.",
+        ),
     ] = None,
-    user_id: Annotated[UUID | None, Query(description="Whose; administrators only.")] = None,
+    user_id: Annotated[
+        UUID | None,
+        Query(
+            description="User whose memories are listed. Only administrators may name another user."
+        ),
+    ] = None,
 ) -> Listing[MemoryOut]:
-    """Return the memories of one user: newest first, or, with a query, the best first."""
-    owner_id = await acting_for(sessions, caller, user_id)
+    """List the memories of a user: newest first, or with `query` the best match first."""
+    owner_id = await resolve_user_id(sessions, caller, user_id)
     if query is not None:
-        memories = await shelves.library.search_memories(owner_id, query, paging.limit)
+        memories = await knowledge.library.search_memories(owner_id, query, paging.limit)
         return Listing[MemoryOut](items=[_render(memory) for memory in memories])
-    page = await shelves.desk.list_memories(owner_id, paging.limit, paging.cursor)
+    page = await knowledge.desk.list_memories(owner_id, paging.limit, paging.cursor)
     return Listing[MemoryOut].of(page, _render)
 
 
 @router.delete("/{memory_id}", status_code=204, responses=problems(401, 404, 422, 503))
-async def delete_memory(memory_id: UUID, caller: CallerDep, shelves: KnowledgeDep) -> None:
+async def delete_memory(memory_id: UUID, caller: CallerDep, knowledge: KnowledgeDep) -> None:
     """Delete a memory."""
-    if not await shelves.desk.forget_memory(memory_id, caller.scope):
+    if not await knowledge.desk.forget_memory(memory_id, caller.scope):
         raise NotFoundError("there is no such memory")
 
 

@@ -1,4 +1,4 @@
-"""Cards."""
+"""Routes for cards."""
 
 from uuid import UUID, uuid4
 
@@ -15,7 +15,7 @@ from api.deps import (
 )
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import acting_for, found
+from api.lookup import or_404, resolve_user_id
 from api.schemas.common import Listing, problems
 from api.schemas.payment_methods import (
     NewPaymentMethod,
@@ -36,7 +36,7 @@ from domain.stripe_operations import (
 
 
 class CardConvertor(StringConvertor):
-    """The path of a card: any name but that of the setup intents, which nobody can delete."""
+    """Matches the id of a card in a path: any text but `setup-intent`, which has no DELETE."""
 
     regex = "(?!setup-intent$)[^/]+"
 
@@ -58,8 +58,8 @@ async def attach_payment_method(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Attach a card. A default card is also tried on every open payment retry, at once."""
-    user_id = await acting_for(sessions, caller, body.user_id)
+    """Attach a card. A default card is also tried on every open payment retry at once."""
+    user_id = await resolve_user_id(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> PaymentMethodOut:
         operation = AttachPaymentMethod(
@@ -69,8 +69,8 @@ async def attach_payment_method(
             stripe_payment_method_id=body.stripe_payment_method_id,
             is_default=body.is_default,
         )
-        done = await run_operation(temporal, operation, "attach a card", user_id)
-        row = await _read(sessions, done.resource_id, user_id)
+        result = await run_operation(temporal, operation, "attach a card", user_id)
+        row = await _read(sessions, result.resource_id, user_id)
         return PaymentMethodOut.model_validate(row)
 
     return await once.run(caller.user_id, work, status=201)
@@ -90,8 +90,8 @@ async def create_setup_intent(
     setup_intents: SetupIntentsDep,
     body: SetupIntentRequest | None = None,
 ) -> JSONResponse:
-    """Prepare taking a card with Stripe.js, for charges while the customer is away."""
-    user_id = await acting_for(sessions, caller, body.user_id if body else None)
+    """Create a setup intent, to save a card with Stripe.js for charges without the customer."""
+    user_id = await resolve_user_id(sessions, caller, body.user_id if body else None)
 
     async def work(claim: Claim) -> SetupIntentOut:
         operation = CreateSetupIntent(
@@ -99,12 +99,12 @@ async def create_setup_intent(
             resource_id=claim.resource_id,
             user_id=user_id,
         )
-        done = await run_operation(temporal, operation, "prepare taking a card", user_id)
-        # Reason: read at Stripe, so that the secret is in no history.
-        secret = await setup_intents.client_secret(done.stripe_setup_intent_id or "")
-        return SetupIntentOut(setup_intent_id=done.resource_id, client_secret=secret)
+        result = await run_operation(temporal, operation, "create a setup intent", user_id)
+        # Reason: the secret is read from Stripe here, so that it is in no history.
+        secret = await setup_intents.client_secret(result.stripe_setup_intent_id or "")
+        return SetupIntentOut(setup_intent_id=result.resource_id, client_secret=secret)
 
-    # Reason: the secret must not be stored; asked again, the operation names the same intent.
+    # Reason: the secret must not be stored; a repeated operation returns the same intent.
     return await once.run(caller.user_id, work, status=201, is_kept=False)
 
 
@@ -114,7 +114,7 @@ async def list_payment_methods(
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[PaymentMethodOut]:
-    """Return attached cards, newest first."""
+    """List attached cards, newest first."""
     async with sessions() as session:
         repository = PaymentMethodRepository(session)
         page = await repository.list(scope, paging.limit, paging.cursor)
@@ -154,7 +154,7 @@ async def make_default(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Make a card the default one. It is also tried on every open payment retry, at once."""
+    """Make a card the default. It is also tried on every open payment retry at once."""
     row = await _read(sessions, payment_method_id, caller.scope)
 
     async def work(claim: Claim) -> PaymentMethodOut:
@@ -178,4 +178,4 @@ async def _read(
 ) -> PaymentMethod:
     async with sessions() as session:
         row = await PaymentMethodRepository(session).get(payment_method_id, user_id)
-    return found(row, "payment method")
+    return or_404(row, "payment method")

@@ -1,4 +1,4 @@
-"""Payment retries of unpaid invoices."""
+"""Routes for payment retries of unpaid invoices."""
 
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from api.commands import send_command
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import found
+from api.lookup import or_404
 from api.schemas.common import Listing, problems
 from api.schemas.parked import parked_facts
 from api.schemas.payment_retries import PaymentRetryOut
@@ -34,7 +34,7 @@ async def list_payment_retries(
     retry_status: RetryStatus | None = None,
     is_parked: bool | None = None,
 ) -> Listing[PaymentRetryOut]:
-    """Return payment retries with their charges, newest first."""
+    """List payment retries with their attempts, newest first."""
     async with sessions() as session:
         repository = PaymentRetryRepository(session)
         page = await repository.list(
@@ -57,7 +57,7 @@ async def get_payment_retry(
     caller: CallerDep,
     sessions: SessionsDep,
 ) -> PaymentRetryOut:
-    """Return a payment retry with its charges."""
+    """Return a payment retry with its attempts."""
     return await _read(sessions, payment_retry_id, caller.scope)
 
 
@@ -73,11 +73,11 @@ async def retry_now(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Charge at once, beside the schedule. A declined charge is a 200 too: see `attempts`."""
-    known = await _read(sessions, payment_retry_id, caller.scope)
+    """Charge at once, besides the schedule. A declined charge is a 200 too: see `attempts`."""
+    payment_retry = await _read(sessions, payment_retry_id, caller.scope)
 
     async def work(claim: Claim) -> PaymentRetryOut:
-        return await _send(temporal, sessions, known, PaymentRetryWorkflow.retry_now, claim)
+        return await _send(temporal, sessions, payment_retry, PaymentRetryWorkflow.retry_now, claim)
 
     return await once.run(caller.user_id, work)
 
@@ -94,11 +94,13 @@ async def retry_parked(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Take a parked step again at once. Administrators only."""
-    known = await _read(sessions, payment_retry_id, None)
+    """Retry a parked step at once. Administrators only."""
+    payment_retry = await _read(sessions, payment_retry_id, None)
 
     async def work(claim: Claim) -> PaymentRetryOut:
-        return await _send(temporal, sessions, known, PaymentRetryWorkflow.retry_parked, claim)
+        return await _send(
+            temporal, sessions, payment_retry, PaymentRetryWorkflow.retry_parked, claim
+        )
 
     return await once.run(admin.user_id, work)
 
@@ -106,24 +108,24 @@ async def retry_parked(
 async def _send(
     temporal: Client,
     sessions: Sessions,
-    known: PaymentRetryOut,
+    payment_retry: PaymentRetryOut,
     update: UpdateMethodMultiParam[[Any, RetryNow], RetrySnapshot],
     claim: Claim,
 ) -> PaymentRetryOut:
-    """Send a command to a payment retry, and return it as it then is."""
+    """Send a command to a payment retry, and return its state afterwards."""
 
     async def refusal() -> IllegalCommandError | None:
-        seen = await _read(sessions, known.payment_retry_id, None)
-        if seen.retry_status not in CLOSED:
+        latest = await _read(sessions, payment_retry.payment_retry_id, None)
+        if latest.retry_status not in CLOSED:
             return None
-        state = {"retry_status": seen.retry_status}
-        return IllegalCommandError(f"the payment retry is {seen.retry_status}", details=state)
+        state = {"retry_status": latest.retry_status}
+        return IllegalCommandError(f"the payment retry is {latest.retry_status}", details=state)
 
-    handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, known.workflow_id)
+    handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, payment_retry.workflow_id)
     command = RetryNow(command_id=claim.command_id)
     snapshot = await send_command(handle, update, command, command.command_id, refusal)
-    charged = await _read(sessions, known.payment_retry_id, None)
-    # Reason: the workflow answers when it knows, a moment before its row says the same.
+    charged = await _read(sessions, payment_retry.payment_retry_id, None)
+    # Reason: the workflow answers shortly before it writes its row.
     parked = parked_facts([step.model_dump() for step in snapshot.parked])
     return charged.model_copy(update=snapshot.model_dump(exclude={"parked"}) | parked)
 
@@ -135,6 +137,6 @@ async def _read(
 ) -> PaymentRetryOut:
     async with sessions() as session:
         repository = PaymentRetryRepository(session)
-        row = found(await repository.get(payment_retry_id, user_id), "payment retry")
+        row = or_404(await repository.get(payment_retry_id, user_id), "payment retry")
         attempts = await repository.attempts([row.payment_retry_id])
     return PaymentRetryOut.of(row, attempts.get(row.payment_retry_id, ()))

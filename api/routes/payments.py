@@ -1,4 +1,4 @@
-"""Payments: making, looking, calling off, paying back."""
+"""Routes for payments: create, read, cancel and refund."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import acting_for, found
+from api.lookup import or_404, resolve_user_id
 from api.schemas.common import Listing, problems
 from api.schemas.payments import (
     CancelPaymentRequest,
@@ -35,7 +35,7 @@ async def get_own(payment_id: UUID, caller: CallerDep, sessions: SessionsDep) ->
     """Return the payment in the path, or answer 404 if it is not the caller's."""
     async with sessions() as session:
         row = await PaymentRepository(session).get(payment_id, caller.scope)
-    return found(row, "payment")
+    return or_404(row, "payment")
 
 
 OwnDep = Annotated[Payment, Depends(get_own)]
@@ -57,15 +57,16 @@ async def create_payment(
 ) -> JSONResponse:
     """Charge a card now.
 
-    The answer waits about a second for the outcome and may come before it, as `pending`. A card
-    that wants its owner makes it `requires_action`, with the address to send them to.
+    The answer waits about a second for the outcome; without one the payment is `pending`. If the
+    customer must authenticate, the payment is `requires_action`: send the customer to the
+    `next_action_url`.
     """
-    user_id = await acting_for(sessions, caller, body.user_id)
+    user_id = await resolve_user_id(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> PaymentOut:
         async with sessions() as session:
             cards = PaymentMethodRepository(session)
-            card = found(await cards.get(body.payment_method_id, user_id), "payment method")
+            card = or_404(await cards.get(body.payment_method_id, user_id), "payment method")
         request = PaymentRequest(
             user_id=user_id,
             amount_cents=body.amount_cents,
@@ -88,7 +89,7 @@ async def list_payments(
     payment_status: PaymentStatus | None = None,
     is_parked: bool | None = None,
 ) -> Listing[PaymentOut]:
-    """Return payments, newest first."""
+    """List payments, newest first."""
     async with sessions() as session:
         page = await PaymentRepository(session).list(
             scope,
@@ -117,9 +118,9 @@ async def cancel_payment(
     sessions: SessionsDep,
     temporal: TemporalDep,
     once: IdempotentDep,
-    body: CancelPaymentRequest | None = None,  # noqa: ARG001 - `now` is the one mode there is
+    body: CancelPaymentRequest | None = None,  # noqa: ARG001 - `now` is the only mode
 ) -> JSONResponse:
-    """Cancel a payment that is not made yet; what is charged all the same is paid back."""
+    """Cancel a payment that is not completed yet. A charge that happens anyway is refunded."""
 
     async def work(claim: Claim) -> PaymentDetailOut:
         await PaymentCommands(temporal).cancel(payment.payment_id, claim.command_id)
@@ -141,17 +142,17 @@ async def refund_payment(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Pay back, in full or in part; also what an invoice has charged."""
+    """Refund a payment in full or in part, including the payment of an invoice."""
 
     async def work(claim: Claim) -> PaymentDetailOut:
-        order = RefundInput(
+        refund_input = RefundInput(
             payment_id=payment.payment_id,
             refund_id=claim.command_id,
             amount_cents=body.amount_cents,
             reason=body.reason,
             requested_by=admin.user_id,
         )
-        await PaymentCommands(temporal).refund(order)
+        await PaymentCommands(temporal).refund(refund_input)
         return await _detail(sessions, payment.payment_id)
 
     return await once.run(admin.user_id, work)
@@ -169,7 +170,7 @@ async def retry_parked(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Take a parked step again at once. Administrators only."""
+    """Retry a parked step at once. Administrators only."""
 
     async def work(claim: Claim) -> PaymentDetailOut:
         await PaymentCommands(temporal).retry_parked(payment.payment_id, claim.command_id)
@@ -182,4 +183,4 @@ async def _detail(sessions: Sessions, payment_id: UUID) -> PaymentDetailOut:
     async with sessions() as session:
         row = await PaymentRepository(session).get(payment_id, None)
         refunds = await RefundRepository(session).list(payment_id)
-    return PaymentDetailOut.with_refunds(found(row, "payment"), refunds)
+    return PaymentDetailOut.with_refunds(or_404(row, "payment"), refunds)

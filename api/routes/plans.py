@@ -1,4 +1,4 @@
-"""What can be subscribed to."""
+"""Routes for plans."""
 
 from uuid import UUID, uuid4
 
@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import found
+from api.lookup import or_404
 from api.schemas.common import Listing, problems
 from api.schemas.plans import NewPlan, PlanChange, PlanOut
 from api.starters.stripe_operations import run_operation
@@ -23,12 +23,12 @@ router = ApiRouter(prefix="/plans", tags=["plans"])
 
 @router.get("", responses=problems(401, 422, 503))
 async def list_plans(
-    caller: CallerDep,  # noqa: ARG001 - anybody with an account may look
+    caller: CallerDep,  # noqa: ARG001 - every user may read plans
     sessions: SessionsDep,
     paging: PagingDep,
     is_active: bool | None = None,
 ) -> Listing[PlanOut]:
-    """Return plans, newest first."""
+    """List plans, newest first."""
     async with sessions() as session:
         page = await PlanRepository(session).list(is_active, paging.limit, paging.cursor)
     return Listing[PlanOut].of(page, PlanOut.of)
@@ -37,7 +37,7 @@ async def list_plans(
 @router.get("/{plan_id}", responses=problems(401, 404, 422, 503))
 async def get_plan(
     plan_id: UUID,
-    caller: CallerDep,  # noqa: ARG001 - anybody with an account may look
+    caller: CallerDep,  # noqa: ARG001 - every user may read plans
     sessions: SessionsDep,
 ) -> PlanOut:
     """Return a plan."""
@@ -57,20 +57,20 @@ async def create_plan(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Make a plan, with its product and price at Stripe. Administrators only."""
+    """Create a plan, with its product and price at Stripe. Administrators only."""
     await _check_policy(sessions, body.retry_policy)
 
     async def work(claim: Claim) -> PlanOut:
         async with sessions() as session:
-            taken = await PlanRepository(session).get_by_code(body.code)
-        if taken is not None and taken.plan_id != claim.resource_id:
-            raise ConflictError("there is a plan with this code already", "plan_code_taken")
+            existing = await PlanRepository(session).get_by_code(body.code)
+        if existing is not None and existing.plan_id != claim.resource_id:
+            raise ConflictError("a plan with this code exists already", "plan_code_taken")
         operation = CreatePlan(
             operation_id=claim.resource_id,
             resource_id=claim.resource_id,
             plan=PlanRequest(**body.model_dump()),
         )
-        await run_operation(temporal, operation, f"make plan {body.code}")
+        await run_operation(temporal, operation, f"create plan {body.code}")
         return await _read(sessions, claim.resource_id)
 
     return await once.run(caller.user_id, work, status=201, location="plan_id")
@@ -84,7 +84,7 @@ async def change_plan(
     sessions: SessionsDep,
     temporal: TemporalDep,
 ) -> PlanOut:
-    """Change a plan; existing subscriptions keep their price. Administrators only."""
+    """Change a plan. Existing subscriptions keep their price. Administrators only."""
     plan = await _read(sessions, plan_id)
     if body.retry_policy is not None:
         await _check_policy(sessions, body.retry_policy)
@@ -99,7 +99,7 @@ async def change_plan(
 
 async def _read(sessions: Sessions, plan_id: UUID) -> PlanOut:
     async with sessions() as session:
-        return PlanOut.of(found(await PlanRepository(session).get(plan_id), "plan"))
+        return PlanOut.of(or_404(await PlanRepository(session).get(plan_id), "plan"))
 
 
 async def _check_policy(sessions: Sessions, name: str) -> None:

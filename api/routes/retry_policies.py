@@ -1,4 +1,4 @@
-"""When failed payments are tried again."""
+"""Routes for retry policies."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import Body
 
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
-from api.lookup import found
+from api.lookup import or_404
 from api.schemas.common import Listing, problems
 from api.schemas.retry_policies import POLICY_EXAMPLES, PolicyName, RetryPolicyIn, RetryPolicyOut
 from database.payment_retries.retry_policies import RetryPolicyRepository
@@ -16,11 +16,11 @@ router = ApiRouter(prefix="/retry-policies", tags=["retry-policies"])
 
 @router.get("", responses=problems(401, 422, 503))
 async def list_retry_policies(
-    caller: CallerDep,  # noqa: ARG001 - anybody with an account may look
+    caller: CallerDep,  # noqa: ARG001 - every user may read policies
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[RetryPolicyOut]:
-    """Return the newest version of each policy, newest first."""
+    """List the newest version of each policy, newest first."""
     async with sessions() as session:
         page = await RetryPolicyRepository(session).list(paging.limit, paging.cursor)
     return Listing[RetryPolicyOut].of(page, RetryPolicyOut.of)
@@ -29,13 +29,13 @@ async def list_retry_policies(
 @router.get("/{name}", responses=problems(401, 404, 422, 503))
 async def get_retry_policy(
     name: PolicyName,
-    caller: CallerDep,  # noqa: ARG001 - anybody with an account may look
+    caller: CallerDep,  # noqa: ARG001 - every user may read policies
     sessions: SessionsDep,
 ) -> RetryPolicyOut:
-    """Return the newest version of a policy; the name `default` always exists."""
+    """Return the newest version of a policy. The policy `default` always exists."""
     async with sessions() as session:
         policy = await RetryPolicyRepository(session).latest(name)
-    return RetryPolicyOut.of(found(policy, "retry policy"))
+    return RetryPolicyOut.of(or_404(policy, "retry policy"))
 
 
 @router.put("/{name}", responses=problems(401, 403, 422, 503))
@@ -45,9 +45,9 @@ async def put_retry_policy(
     caller: AdminDep,  # noqa: ARG001 - the dependency is the check
     sessions: SessionsDep,
 ) -> RetryPolicyOut:
-    """Store a new version of a policy; running retries keep theirs. Administrators only.
+    """Store a new version of a policy. Open payment retries keep theirs. Administrators only.
 
-    Durations are ISO 8601 or short: `90s`, `15m`, `2h`, `3d`.
+    Durations are in ISO 8601 or short: `90s`, `15m`, `2h`, `3d`.
     """
     async with sessions.begin() as session:
         return RetryPolicyOut.of(await RetryPolicyRepository(session).put(name, body))

@@ -1,16 +1,16 @@
-"""Commands to subscriptions: cancel, another card, parked steps again."""
+"""Routes for commands to subscriptions: cancel, change the card, retry parked steps."""
 
 from datetime import timedelta
 
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, start_again
+from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, restart_workflow
 from api.commands import send_command
 from api.deps import AdminDep, CallerDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import found, now
+from api.lookup import now, or_404
 from api.routes.subscriptions import OwnDep, read_subscription
 from api.schemas.common import problems
 from api.schemas.subscriptions import (
@@ -40,7 +40,7 @@ router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
     responses=problems(401, 404, 409, 422, 502, 503),
 )
 async def cancel_subscription(
-    body: Cancel,  # noqa: ARG001 - `now` is the one mode there is
+    body: Cancel,  # noqa: ARG001 - `now` is the only mode
     subscription: OwnDep,
     caller: CallerDep,
     sessions: SessionsDep,
@@ -49,7 +49,7 @@ async def cancel_subscription(
 ) -> JSONResponse:
     """Cancel at once: retries stop, the open invoice is voided, access ends.
 
-    Canceling at the end of the period is not offered yet.
+    Canceling at the end of the period is not supported yet.
     """
 
     async def work(claim: Claim) -> SubscriptionOut:
@@ -74,8 +74,8 @@ async def change_payment_method(
 ) -> JSONResponse:
     """Pay with another card from now on. An unpaid invoice is tried on it at once.
 
-    The first invoice is not: while the subscription is `incomplete`, the customer pays that one on
-    Stripe's page, at `next_action_url`.
+    The first invoice is an exception: while the subscription is `incomplete`, the customer pays it
+    on Stripe's page, at `next_action_url`.
     """
 
     async def work(claim: Claim) -> SubscriptionOut:
@@ -85,7 +85,7 @@ async def change_payment_method(
         command = SubscriptionCommand(
             command_id=claim.command_id,
             kind=CommandKind.CHANGE_PAYMENT_METHOD,
-            stripe_payment_method_id=found(row, "payment method").stripe_payment_method_id,
+            stripe_payment_method_id=or_404(row, "payment method").stripe_payment_method_id,
         )
         return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
 
@@ -104,7 +104,7 @@ async def retry_parked(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Take parked steps again at once. Administrators only."""
+    """Retry parked steps at once. Administrators only."""
 
     async def work(claim: Claim) -> SubscriptionOut:
         command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.RETRY_PARKED)
@@ -120,7 +120,7 @@ async def _send(
     command: SubscriptionCommand,
     within: timedelta,
 ) -> SubscriptionOut:
-    """Send a command to the mailbox, and return the subscription as it then is."""
+    """Send a command to the mailbox, and return the state of the subscription afterwards."""
 
     async def refusal() -> IllegalCommandError | None:
         row = await read_subscription(sessions, subscription.subscription_id, None)
@@ -135,8 +135,8 @@ async def _send(
     try:
         await send_command(handle, update, command, command_id, refusal, within)
     except WorkflowMissingError:
-        # Reason: it was ended by force; where it stands, and what it owes, is in the row.
-        await start_again(
+        # Reason: the workflow was terminated; its state and its owed steps are in the row.
+        await restart_workflow(
             temporal,
             SubscriptionWorkflow.run,
             SubscriptionStart(subscription_id=subscription.subscription_id),

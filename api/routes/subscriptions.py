@@ -1,4 +1,4 @@
-"""Subscriptions: starting, looking, and what can be asked of them."""
+"""Routes for subscriptions: create, read and explain."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import acting_for, found, now, read_seq
+from api.lookup import now, or_404, read_seq, resolve_user_id
 from api.schemas.common import Listing, problems
 from api.schemas.subscriptions import (
     InvoiceOut,
@@ -28,7 +28,13 @@ from database.subscriptions.subscription_events import SubscriptionEventReposito
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import RetryStatus
-from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, OpenRetry, explain
+from domain.subscriptions.explain import (
+    Explanation,
+    OpenInvoice,
+    OpenRetry,
+    SubscriptionFacts,
+    explain,
+)
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.steps import OwedStep
 from services.subscriptions.entitlements import access_of
@@ -45,9 +51,9 @@ async def get_own(
     return await read_subscription(sessions, subscription_id, caller.scope)
 
 
-# What is no column of its own name: it is worked out, or read from other tables.
+# Fields of `SubscriptionFacts` that are not columns: they are computed, or read from other tables.
 _GATHERED = {"access", "parked", "newest_invoice_status", "open_invoices", "payment_retries"}
-FACT_COLUMNS = Facts.model_fields.keys() - _GATHERED
+FACT_COLUMNS = SubscriptionFacts.model_fields.keys() - _GATHERED
 OwnDep = Annotated[Subscription, Depends(get_own)]
 
 
@@ -64,12 +70,12 @@ async def create_subscription(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Subscribe. With a card it is charged at once.
+    """Create a subscription. If the customer has a card, it is charged at once.
 
-    The answer waits about a second for the first outcome and may come before it: a subscription
-    that is still `incomplete` becomes `active` once its first invoice is paid.
+    The answer waits about a second for the first outcome. A subscription that is still
+    `incomplete` then becomes `active` once its first invoice is paid.
     """
-    user_id = await acting_for(sessions, caller, body.user_id)
+    user_id = await resolve_user_id(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> SubscriptionOut:
         buyer = Buyer(user_id, is_admin=caller.scope is None)
@@ -87,7 +93,7 @@ async def list_subscriptions(
     subscription_status: SubscriptionStatus | None = None,
     is_parked: bool | None = None,
 ) -> Listing[SubscriptionOut]:
-    """Return subscriptions, newest first."""
+    """List subscriptions, newest first."""
     async with sessions() as session:
         page = await SubscriptionRepository(session).list(
             scope,
@@ -112,7 +118,7 @@ async def list_events(
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[SubscriptionEventOut]:
-    """Return what happened, oldest first; `cursor` is the number of the last event seen."""
+    """List events, oldest first. `cursor` is the number of the last event seen."""
     after = read_seq(paging.cursor)
     async with sessions() as session:
         rows = await SubscriptionEventRepository(session).list(
@@ -133,7 +139,7 @@ async def list_invoices(
     sessions: SessionsDep,
     paging: PagingDep,
 ) -> Listing[InvoiceOut]:
-    """Return invoices, newest first."""
+    """List invoices, newest first."""
     async with sessions() as session:
         repository = InvoiceRepository(session)
         page = await repository.list(subscription.subscription_id, paging.limit, paging.cursor)
@@ -142,7 +148,7 @@ async def list_invoices(
 
 @router.get("/{subscription_id}/explain", responses=problems(401, 404, 422, 503))
 async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> Explanation:
-    """Tell why the subscription is where it is, and what happens next."""
+    """Explain the status of a subscription, and what happens next."""
     subscription_id = subscription.subscription_id
     async with sessions() as session:
         invoices = InvoiceRepository(session)
@@ -150,7 +156,7 @@ async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> E
         unpaid = await invoices.list_open(subscription_id)
         retries = await PaymentRetryRepository(session).list_open(subscription_id=subscription_id)
     return explain(
-        Facts(
+        SubscriptionFacts(
             **{name: getattr(subscription, name) for name in FACT_COLUMNS},
             access=access_of(subscription, now()),
             parked=tuple(OwedStep.model_validate(step).parked for step in subscription.parked_data),
@@ -172,10 +178,10 @@ async def read_subscription(
     subscription_id: UUID,
     user_id: UUID | None,
 ) -> Subscription:
-    """Return a subscription of this owner; None for anybody's."""
+    """Return a subscription of a user; None for any owner."""
     async with sessions() as session:
         row = await SubscriptionRepository(session).get(subscription_id, user_id)
-    return found(row, "subscription")
+    return or_404(row, "subscription")
 
 
 def _open_retry(row: PaymentRetry) -> OpenRetry:

@@ -1,4 +1,4 @@
-"""Accounts."""
+"""Routes for user accounts."""
 
 from fastapi.responses import JSONResponse
 
@@ -6,7 +6,7 @@ from api.auth.passwords import hash_password
 from api.deps import Caller, CallerDep, MaybeCallerDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import found
+from api.lookup import or_404
 from api.schemas.accounts import NewUser, UserOut
 from api.schemas.common import problems
 from database.accounts.users import ADMIN, UserRepository
@@ -30,8 +30,8 @@ async def create_user(
 ) -> JSONResponse:
     """Sign up.
 
-    Anybody may. An administrator may also bring along users of another login, by `external_id` and
-    without a password, and make other administrators.
+    No credentials are needed. An administrator may also import users of another login system, with
+    an `external_id` and without a password, and create other administrators.
     """
     _check_rights(body, caller)
 
@@ -48,8 +48,10 @@ async def create_user(
             )
         if user.user_id != claim.resource_id:
             is_email = user.email == body.email
-            what, code = ("email", "email_taken") if is_email else ("id", "external_id_taken")
-            raise ConflictError(f"there is a user with this {what} already", code)
+            what, code = (
+                ("email", "email_taken") if is_email else ("external_id", "external_id_taken")
+            )
+            raise ConflictError(f"a user with this {what} exists already", code)
         return UserOut.model_validate(user)
 
     caller_id = caller.user_id if caller else derived_id("email", body.email)
@@ -61,14 +63,14 @@ async def get_me(caller: CallerDep, sessions: SessionsDep) -> UserOut:
     """Return the caller's own account."""
     async with sessions() as session:
         user = await UserRepository(session).get(caller.user_id)
-    return UserOut.model_validate(found(user, "user"))
+    return UserOut.model_validate(or_404(user, "user"))
 
 
 def _check_rights(body: NewUser, caller: Caller | None) -> None:
     if caller is not None and caller.role == ADMIN:
         return
     if body.role == ADMIN or body.external_id is not None:
-        message = "only an administrator may give a role or an external_id"
+        message = "only an administrator may set a role or an external_id"
         raise ForbiddenError(message, "admin_required")
     if body.password is None:
-        raise InvalidInputError("a password is needed")
+        raise InvalidInputError("a password is required")

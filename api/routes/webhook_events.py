@@ -1,4 +1,4 @@
-"""The inbox, to look into: what Stripe told us, and what became of it."""
+"""Routes for the inbox: received events of Stripe, and how each one was processed."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self, cast
@@ -39,7 +39,7 @@ _EXAMPLE: JsonDict = {
 
 
 class WebhookEventView(BaseModel):
-    """What became of an event."""
+    """A received event, and how it was processed."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -57,13 +57,13 @@ class WebhookEventView(BaseModel):
 
 
 class WebhookEventDetail(WebhookEventView):
-    """An event as Stripe sent it; None if what is stored cannot be read."""
+    """A received event with the body that Stripe sent; null if the body cannot be read."""
 
     event: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, row: WebhookEvent) -> Self:
-        """Show a row with its body."""
+        """Render a row with its body."""
         return cls.model_validate(row).model_copy(update={"event": _shown(row.body)})
 
 
@@ -75,7 +75,7 @@ async def list_webhook_events(
     event_type: Annotated[Annotated[str, NO_CARD] | None, Query(max_length=255)] = None,
     webhook_event_status: WebhookEventStatus | None = None,
 ) -> Listing[WebhookEventView]:
-    """List what came in, newest first."""
+    """List received events, newest first."""
     async with sessions() as session:
         page = await WebhookEventRepository(session).list(
             event_type,
@@ -95,7 +95,7 @@ async def get_webhook_event(
     """Return an event with its body."""
     async with sessions() as session:
         row = await WebhookEventRepository(session).get(webhook_event_id)
-    return WebhookEventDetail.of(_found(row))
+    return WebhookEventDetail.of(_or_404(row))
 
 
 @router.post(
@@ -110,13 +110,13 @@ async def redeliver_webhook_event(
     request: Request,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Deliver an event once more, whatever became of it; a mailbox just looks again."""
+    """Deliver an event once more, whatever its status. Its workflow reads Stripe again."""
 
     async def work(_: Claim) -> WebhookEventView:
         async with sessions.begin() as session:
             row = await WebhookEventRepository(session).redeliver(webhook_event_id)
         cast("Dispatcher", request.app.state.dispatcher).wake()
-        return WebhookEventView.model_validate(_found(row))
+        return WebhookEventView.model_validate(_or_404(row))
 
     return await once.run(caller.user_id, work)
 
@@ -124,14 +124,14 @@ async def redeliver_webhook_event(
 def _shown(body: bytes) -> dict[str, Any] | None:
     try:
         event = orjson.loads(unpacked(body))
-        # Reason: what is nested too deeply can be read, and cannot be written again.
+        # Reason: JSON that is nested too deeply can be parsed, but not serialized again.
         to_json(event)
     except (ValueError, RuntimeError):
         return None
     return event if isinstance(event, dict) else None
 
 
-def _found(row: WebhookEvent | None) -> WebhookEvent:
+def _or_404(row: WebhookEvent | None) -> WebhookEvent:
     if row is None:
         raise NotFoundError("there is no such webhook event")
     return row

@@ -1,4 +1,4 @@
-"""Where Stripe tells us what happened: checked, stored, answered; everything else comes later."""
+"""Route that receives events of Stripe: verifies and stores them, to be processed later."""
 
 from typing import Annotated, cast
 
@@ -10,7 +10,7 @@ from api.deps import SettingsDep
 from api.http.body_limits import read_body
 from api.schemas.common import problems
 from api.webhooks.dispatcher import Dispatcher
-from api.webhooks.event_bodies import name_event
+from api.webhooks.event_bodies import event_key
 from api.webhooks.foreign_versions import ForeignVersions
 from api.webhooks.inbox import Inbox
 from config import StripeSettings
@@ -20,12 +20,12 @@ from observability import WEBHOOK_EVENTS
 
 _FOREIGN_VERSIONS = ForeignVersions()
 
-# Reason: no ApiRouter, whose checks answer 422. What Stripe has signed is taken as it is.
+# Reason: not an ApiRouter, whose checks answer 422. An event that Stripe signed is never refused.
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
 
 class WebhookReceipt(BaseModel):
-    """What Stripe is told: it is stored."""
+    """Confirms to Stripe that an event is stored."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"received": True}]})
 
@@ -38,9 +38,9 @@ async def receive_stripe_event(
     settings: SettingsDep,
     stripe_signature: Annotated[str, Header(description="`t=…,v1=…`")] = "",
 ) -> WebhookReceipt:
-    """Take an event from Stripe. 200 means that it is stored, and will be acted upon once.
+    """Receive an event from Stripe. 200 means that it is stored and will be processed.
 
-    A signed event that can never be acted upon is stored as `failed`, and answered with 200 too.
+    A signed event that can never be processed is stored as `failed`, and answered with 200 too.
     """
     body = await read_body(request)
     try:
@@ -48,9 +48,9 @@ async def receive_stripe_event(
     except BadRequestError:
         WEBHOOK_EVENTS.labels("other", "refused").inc()
         raise
-    # Reason: what is signed is Stripe's. Refused, it would come again for three days, and nobody
-    # would see it; stored as failed, it is in the list.
-    names = name_event(body)
+    # Reason: Stripe would resend a refused event for three days, and it would be visible nowhere;
+    # an event that is stored as failed is in the list of events.
+    names = event_key(body)
     await cast("Inbox", request.app.state.inbox).put(names, body)
     cast("Dispatcher", request.app.state.dispatcher).wake()
     _FOREIGN_VERSIONS.note(body)

@@ -1,4 +1,4 @@
-"""Temporal's own view of the work: status, history, and a last way out."""
+"""Routes for executions at Temporal: status, history and termination."""
 
 import base64
 import hmac
@@ -25,9 +25,9 @@ from api.schemas.common import MASKED, NO_CARD, Listing, problems
 from config import AuthSettings
 from domain.errors import IllegalCommandError, InvalidInputError
 
-# Reason: Temporal takes a page token that it did not give out for a fault of its own, and its SDK
-# then asks again for seconds. So a token goes out with a seal, which is checked when it comes back.
-_SEAL_LENGTH = 16
+# Reason: Temporal answers a page token that it did not issue with an internal error, which its SDK
+# retries for seconds. So a cursor holds a signature of the token, which is checked on its return.
+_SIGNATURE_LENGTH = 16
 
 router = ApiRouter(prefix="/workflows", tags=["workflows"])
 
@@ -35,7 +35,7 @@ WorkflowId = Annotated[str, Path(max_length=300), NO_CARD]
 
 
 class Termination(BaseModel):
-    """Why an execution is ended by force."""
+    """Why an execution is terminated."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -53,16 +53,18 @@ async def list_workflows(
     paging: PagingDep,
     status: WorkflowStatus | None = None,
 ) -> Listing[WorkflowView]:
-    """List executions, newest first, as Temporal's visibility store shows them."""
-    found = temporal.list_workflows(
+    """List executions, newest first, from Temporal's visibility store."""
+    executions = temporal.list_workflows(
         f"ExecutionStatus = '{QUERY_NAMES[status]}'" if status else None,
         page_size=paging.limit,
-        next_page_token=_open_cursor(paging.cursor, settings.auth),
+        next_page_token=_verified_token(paging.cursor, settings.auth),
         rpc_timeout=RPC_TIMEOUT,
     )
-    await found.fetch_next_page()
-    items = [view_of(each, settings.temporal) for each in found.current_page or ()]
-    return Listing(items=items, next_cursor=_sealed(found.next_page_token, settings.auth))
+    await executions.fetch_next_page()
+    items = [view_of(each, settings.temporal) for each in executions.current_page or ()]
+    return Listing(
+        items=items, next_cursor=_signed_cursor(executions.next_page_token, settings.auth)
+    )
 
 
 @router.get("/{workflow_id}", responses=problems(401, 404, 503))
@@ -73,7 +75,7 @@ async def get_workflow(
     temporal: TemporalDep,
     settings: SettingsDep,
 ) -> WorkflowView:
-    """Return where an execution stands, with its link into Temporal's Web UI."""
+    """Return the status of an execution, with its link to Temporal's Web UI."""
     await check_owner(sessions, workflow_id, caller.scope)
     return await describe_workflow(temporal, settings.temporal, workflow_id)
 
@@ -85,7 +87,7 @@ async def get_history(
     sessions: SessionsDep,
     temporal: TemporalDep,
 ) -> dict[str, Any]:
-    """Return all events, in the JSON of `temporal workflow show --output json`."""
+    """Return all events of an execution, as `temporal workflow show --output json` prints them."""
     await check_owner(sessions, workflow_id, caller.scope)
     handle = temporal.get_workflow_handle(workflow_id)
     history = await handle.fetch_history(rpc_timeout=RPC_TIMEOUT)
@@ -105,7 +107,7 @@ async def terminate_workflow(
     settings: SettingsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """End an execution by force, without clean-up; events and commands start a mailbox again."""
+    """Terminate an execution without clean-up. Events and commands start a mailbox again."""
 
     async def work(_: Claim) -> WorkflowView:
         handle = temporal.get_workflow_handle(workflow_id)
@@ -114,39 +116,39 @@ async def terminate_workflow(
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-        # Reason: "not found" is also what Temporal says of one that has closed.
-        seen = await describe_workflow(temporal, settings.temporal, workflow_id)
-        if seen.status != WorkflowStatus.TERMINATED:
-            details = {"status": seen.status}
-            raise IllegalCommandError(f"the workflow is {seen.status}", details=details)
-        return seen
+        # Reason: Temporal answers "not found" for a closed execution too.
+        execution = await describe_workflow(temporal, settings.temporal, workflow_id)
+        if execution.status != WorkflowStatus.TERMINATED:
+            details = {"status": execution.status}
+            raise IllegalCommandError(f"the workflow is {execution.status}", details=details)
+        return execution
 
     return await once.run(caller.user_id, work)
 
 
-def _sealed(token: bytes | None, settings: AuthSettings) -> str | None:
-    """Return the cursor of a page token; None at the end of the list."""
-    return base64.urlsafe_b64encode(_seal(token, settings) + token).decode() if token else None
+def _signed_cursor(token: bytes | None, settings: AuthSettings) -> str | None:
+    """Return the signed cursor of a page token; None at the end of the list."""
+    return base64.urlsafe_b64encode(_sign(token, settings) + token).decode() if token else None
 
 
-def _open_cursor(cursor: str | None, settings: AuthSettings) -> bytes | None:
-    """Return the page token of a cursor.
+def _verified_token(cursor: str | None, settings: AuthSettings) -> bytes | None:
+    """Return the page token in a cursor.
 
     Raises:
-        InvalidInputError: The cursor did not come from `_sealed`.
+        InvalidInputError: The cursor does not hold a valid signature.
     """
     if cursor is None:
         return None
     try:
-        given = base64.urlsafe_b64decode(cursor.encode())
+        decoded = base64.urlsafe_b64decode(cursor.encode())
     except ValueError as error:
-        raise InvalidInputError("the cursor is not one of ours", "invalid_cursor") from error
-    seal, token = given[:_SEAL_LENGTH], given[_SEAL_LENGTH:]
-    if not token or not hmac.compare_digest(seal, _seal(token, settings)):
-        raise InvalidInputError("the cursor is not one of ours", "invalid_cursor")
+        raise InvalidInputError("the cursor is not valid", "invalid_cursor") from error
+    signature, token = decoded[:_SIGNATURE_LENGTH], decoded[_SIGNATURE_LENGTH:]
+    if not token or not hmac.compare_digest(signature, _sign(token, settings)):
+        raise InvalidInputError("the cursor is not valid", "invalid_cursor")
     return token
 
 
-def _seal(token: bytes, settings: AuthSettings) -> bytes:
+def _sign(token: bytes, settings: AuthSettings) -> bytes:
     secret = settings.jwt_secret.get_secret_value().encode()
-    return hmac.digest(secret, b"page-token:" + token, "sha256")[:_SEAL_LENGTH]
+    return hmac.digest(secret, b"page-token:" + token, "sha256")[:_SIGNATURE_LENGTH]

@@ -1,1 +1,1 @@
-"""What goes over the wire: bodies of requests and answers, after DESIGN's shapes."""
+"""Schemas of the bodies of requests and responses."""

@@ -1,4 +1,4 @@
-"""Users, tokens and keys."""
+"""Schemas of users, tokens and API keys."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -12,7 +12,7 @@ Password = Annotated[str, StringConstraints(min_length=8, max_length=256)]
 
 
 class NewUser(Input):
-    """Who signs up, or whom an administrator brings along from another login."""
+    """A new user, who signs up or is imported by an administrator from another login system."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -28,22 +28,22 @@ class NewUser(Input):
     name: Name | None = None
     external_id: Name | None = Field(
         default=None,
-        description="What your own login calls them. Only administrators may give it.",
+        description="Id of the user in your own login system. Only administrators may set it.",
     )
     role: Literal["user", "admin"] = Field(
         default="user",
-        description="Only administrators may give `admin`.",
+        description="Only administrators may set `admin`.",
     )
 
     @model_validator(mode="after")
-    def _needs_a_way_in(self) -> Self:
+    def _check_login(self) -> Self:
         if self.password is None and self.external_id is None:
-            raise ValueError("a password or an external_id is needed")
+            raise ValueError("a password or an external_id is required")
         return self
 
 
 class UserOut(Output):
-    """An account."""
+    """A user account."""
 
     user_id: UUID
     email: str
@@ -55,7 +55,7 @@ class UserOut(Output):
 
 
 class TokenOut(Output):
-    """A bearer token, after OAuth2."""
+    """A bearer token (OAuth2)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -67,11 +67,11 @@ class TokenOut(Output):
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the name of a scheme
-    expires_in: int = Field(description="Seconds.")
+    expires_in: int = Field(description="Seconds until the token expires.")
 
 
 class NewApiKey(Input):
-    """What to call a key."""
+    """A new API key."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "backend"}]})
 
@@ -79,7 +79,7 @@ class NewApiKey(Input):
 
 
 class ApiKeyOut(Output):
-    """A key as its owner sees it afterwards."""
+    """An API key, without the key itself."""
 
     api_key_id: UUID
     name: str
@@ -87,8 +87,8 @@ class ApiKeyOut(Output):
     created_at: datetime
 
 
-class MadeApiKey(ApiKeyOut):
-    """A key as it is given out: once."""
+class CreatedApiKeyOut(ApiKeyOut):
+    """A new API key with the key itself, which is shown once."""
 
     api_key: str | None = Field(
         description="The key itself. It is shown once; null when this answer is repeated.",

@@ -1,4 +1,4 @@
-"""Runs of agents on the wire."""
+"""Schemas of runs of agents."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,14 +17,14 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BudgetIn(Input):
-    """What a run may use up at the most, beside the plan's limits."""
+    """Limits of one run, in addition to the limits of the plan."""
 
     token_count: Count | None = None
     cost_cents: Count | None = None
 
 
 class NewAgentRun(Input):
-    """Starts a run."""
+    """A new run of an agent."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -40,17 +40,17 @@ class NewAgentRun(Input):
 
     agent: Name
     input: Text
-    conversation_id: UUID | None = Field(default=None, description="Null begins a new one.")
+    conversation_id: UUID | None = Field(default=None, description="Null starts a new one.")
     budget: BudgetIn = BudgetIn()
     on_busy: OnBusy = Field(
         default=OnBusy.ENQUEUE,
-        description="What to do while another run of the conversation is not over.",
+        description="What to do while another run of the conversation is in progress.",
     )
-    user_id: UUID | None = Field(default=None, description="For administrators: whose run it is.")
+    user_id: UUID | None = Field(default=None, description="For administrators: the run's owner.")
 
 
 class ApprovalIn(Input):
-    """Decides a call that waits for somebody's yes."""
+    """A decision about a tool call that waits for approval."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -66,13 +66,13 @@ class ApprovalIn(Input):
     )
 
     call_id: UUID
-    args_sha256: Sha256 = Field(description="Of the arguments that were decided about.")
+    args_sha256: Sha256 = Field(description="`args_sha256` of the pending approval.")
     decision: Decision
     reason: Annotated[str, StringConstraints(max_length=1_000), MASKED] | None = None
 
 
 class RunMessageIn(Input):
-    """Something that the user adds while the run goes on."""
+    """A message that the user adds to a run in progress."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"content": "Be brief."}]})
 
@@ -80,22 +80,22 @@ class RunMessageIn(Input):
 
 
 class CitationOut(Output):
-    """A document that the answer rests on."""
+    """A document that the output is based on."""
 
     document_id: UUID
     excerpt: str
 
 
 class PendingApprovalOut(Output):
-    """A call that waits for somebody's yes."""
+    """A tool call that waits for approval."""
 
     call_id: UUID
     tool: str
     arguments: dict[str, Any]
     args_sha256: str
     effect: dict[str, Any] | None = Field(
-        description="What would happen, as far as it is known: a refund's `amount_cents`, also "
-        "where the arguments have none. No more than this is done.",
+        description="What the call would do, as far as is known: for a refund its `amount_cents`, "
+        "even if the arguments have none. The call does no more than this.",
     )
     approver_role: str
     expires_at: datetime
@@ -115,7 +115,7 @@ class PendingApprovalOut(Output):
 
 
 class UsageOut(Output):
-    """What models used up."""
+    """Usage of models."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -123,7 +123,7 @@ class UsageOut(Output):
 
     @classmethod
     def of(cls, total: UsageTotal) -> "UsageOut":
-        """Render a sum."""
+        """Render a total."""
         return cls(
             prompt_tokens=total.prompt_token_count,
             completion_tokens=total.completion_token_count,
@@ -173,7 +173,7 @@ class AgentRunOut(Output):
     run_status: RunStatus
     output: str | None
     finish_reason: RunFinish | None = Field(
-        description="Why the model stopped; all but `stop` are failures that keep what was written."
+        description="Why the model stopped. All but `stop` are failures; `output` keeps the text."
     )
     citations: list[CitationOut]
     pending_approvals: list[PendingApprovalOut]
@@ -192,38 +192,38 @@ class AgentRunOut(Output):
         total: UsageTotal,
         pending: Sequence[PendingApprovalOut],
     ) -> "AgentRunOut":
-        """Render a run's row with what belongs to it."""
+        """Render the row of a run, with its usage and its pending approvals."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
-        failed = None
+        run_error = None
         if row.error_code is not None:
-            failed = RunErrorOut(code=row.error_code, message=row.error_message)
+            run_error = RunErrorOut(code=row.error_code, message=row.error_message)
         return cls(
             **facts,
             citations=[CitationOut(**citation) for citation in row.citations_data],
             pending_approvals=list(pending),
             usage=UsageOut.of(total),
-            error=failed,
+            error=run_error,
         )
 
 
 class ModelCallOut(Output):
-    """One attempt at a call of a model."""
+    """One attempt at a model call."""
 
     attempt: int
     model: str | None
-    outcome: str | None = Field(description="Null while it is under way.")
+    outcome: str | None = Field(description="Null while the call is in progress.")
     prompt_tokens: int
     completion_tokens: int
-    cached_prompt_tokens: int = Field(description="Of the prompt: read from a cache.")
-    cache_write_tokens: int = Field(description="Of the prompt: written to a cache.")
-    reasoning_tokens: int = Field(description="Of the completion: reasoning.")
+    cached_prompt_tokens: int = Field(description="Prompt tokens read from a cache.")
+    cache_write_tokens: int = Field(description="Prompt tokens written to a cache.")
+    reasoning_tokens: int = Field(description="Completion tokens used for reasoning.")
     cost_cents: float
-    is_priced: bool = Field(description="False: nobody knows what the model costs.")
-    is_estimated: bool = Field(description="True: the model never told what it used.")
+    is_priced: bool = Field(description="False: no price is known for this model.")
+    is_estimated: bool = Field(description="True: the model did not report its usage.")
 
     @classmethod
     def of(cls, row: UsageRecord) -> "ModelCallOut":
-        """Render an attempt's record."""
+        """Render the usage record of an attempt."""
         return cls(
             attempt=row.attempt or 1,
             model=row.model,
@@ -240,7 +240,7 @@ class ModelCallOut(Output):
 
 
 class ToolCallOut(Output):
-    """A tool call, as the ledger has it."""
+    """A tool call, as recorded in the ledger."""
 
     call_id: UUID
     tool: str
@@ -253,7 +253,7 @@ class ToolCallOut(Output):
 
     @classmethod
     def of(cls, row: ToolCall, approval: Approval | None) -> "ToolCallOut":
-        """Render a call and, if it needed one, its approval."""
+        """Render a tool call and its approval, if it has one."""
         return cls(
             call_id=row.call_id,
             tool=row.tool,
@@ -267,7 +267,7 @@ class ToolCallOut(Output):
 
 
 class StepOut(Output):
-    """One step: what was asked of the model, and what it wanted."""
+    """One step of a run: its model calls and its tool calls."""
 
     model_config = ConfigDict(
         json_schema_extra={

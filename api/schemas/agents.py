@@ -1,4 +1,4 @@
-"""Agents and their prompts on the wire."""
+"""Schemas of agents and their prompts."""
 
 from pydantic import ConfigDict, Field
 
@@ -11,11 +11,13 @@ class ToolOut(Output):
 
     name: str
     description: str
-    approver_role: str | None = Field(description="Whose yes every call needs; null: nobody's.")
+    approver_role: str | None = Field(
+        description="Role that must approve each call; null if no approval is needed."
+    )
 
 
 class AgentOut(Output):
-    """An agent, as its file in the repository says."""
+    """An agent, as its spec defines it."""
 
     model_config = ConfigDict(
         json_schema_extra={

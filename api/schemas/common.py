@@ -1,4 +1,4 @@
-"""What all bodies have in common."""
+"""Types that all schemas share."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, Self, TypeVar
@@ -17,14 +17,14 @@ from api.http.card_guard import masked, refuse_card_number
 from database.paging import Page
 from domain.payments.money import AMOUNT_MAX
 
-# The largest whole number that JSON carries everywhere without loss.
+# The largest integer that every JSON parser reads without loss.
 COUNT_MAX = 2**53
-# What a number of an event can be.
+# The largest sequence number of an event.
 SEQ_MAX = 2**63 - 1
 
-# For what people write: card numbers in it are masked before it goes anywhere.
+# For free text: card numbers in it are masked before it is stored or sent anywhere.
 MASKED = AfterValidator(masked)
-# For names and ids: a card number in one is refused.
+# For names and ids: a value with a card number is refused.
 NO_CARD = AfterValidator(refuse_card_number)
 
 
@@ -33,7 +33,7 @@ def _without_card_number(address: HttpUrl) -> HttpUrl:
     return address
 
 
-# NUL and half surrogates need no pattern here: `api/http/routing.py` looks at all text.
+# NUL and lone surrogates need no pattern here: `api/http/routing.py` checks all text.
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
@@ -48,7 +48,7 @@ Email = Annotated[
         max_length=254,
         to_lower=True,
         strip_whitespace=True,
-        # As HTML's input of type "email" has it: one plain address, without comments and quotes.
+        # As in HTML's `<input type="email">`: one plain address, without comments and quotes.
         pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
         r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
         r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
@@ -64,9 +64,9 @@ WebAddress = Annotated[HttpUrl, AfterValidator(_without_card_number)]
 
 
 def _whole(value: Any) -> Any:
-    # Reason: pydantic would read `true` as 1, and `"5"` as 5; the description says neither.
+    # Reason: pydantic would read `true` as 1, and `"5"` as 5; the schema allows neither.
     if isinstance(value, bool | str):
-        raise ValueError("a whole number is needed")  # noqa: TRY004 - only this becomes a 422
+        raise ValueError("a whole number is required")  # noqa: TRY004 - only this becomes a 422
     return value
 
 
@@ -79,13 +79,13 @@ Item = TypeVar("Item")
 
 
 class Input(BaseModel):
-    """Base of what comes in: unknown fields are refused rather than silently ignored."""
+    """Base class of request bodies; unknown fields are refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Output(BaseModel):
-    """Base of what goes out; reads the attributes of rows."""
+    """Base class of responses; reads the attributes of rows."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
@@ -96,7 +96,7 @@ class Listing(Output, Generic[Item]):
     items: list[Item]
     next_cursor: str | None = Field(
         default=None,
-        description="Give it back as `cursor` for the next page; null at the end.",
+        description="Send it as `cursor` to get the next page; null on the last page.",
     )
 
     @classmethod
@@ -106,7 +106,7 @@ class Listing(Output, Generic[Item]):
 
 
 class Problem(Output):
-    """An error, after RFC 9457."""
+    """An error, as a problem document (RFC 9457)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -126,11 +126,11 @@ class Problem(Output):
     type: str
     title: str
     status: int
-    detail: str = Field(description="A sentence for a person.")
-    code: str = Field(description="Stable name for programs.")
+    detail: str = Field(description="Explanation for people.")
+    code: str = Field(description="Stable name of the error, for programs.")
     details: dict[str, Any]
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document the problems that a route may answer."""
+    """Return the OpenAPI responses for the problems that a route may answer."""
     return {status: {"model": Problem} for status in statuses}

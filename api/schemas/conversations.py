@@ -1,4 +1,4 @@
-"""Conversations and their messages on the wire."""
+"""Schemas of conversations and their messages."""
 
 from datetime import datetime
 from typing import Any
@@ -12,16 +12,19 @@ from domain.llm.messages import Role
 
 
 class NewConversation(Input):
-    """Begins a conversation."""
+    """A new conversation."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trains"}]})
 
     title: Title | None = None
-    user_id: UUID | None = Field(default=None, description="For administrators: whose it is.")
+    user_id: UUID | None = Field(
+        default=None,
+        description="User on whose behalf an administrator acts; by default the caller.",
+    )
 
 
 class ConversationOut(Output):
-    """A transcript that runs add to."""
+    """A conversation, to which runs add messages."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -73,6 +76,6 @@ class MessageOut(Output):
 
     @classmethod
     def of(cls, row: Message) -> "MessageOut":
-        """Render a message's row."""
+        """Render the row of a message."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         return cls(**facts, tool_calls=row.tool_calls_data)

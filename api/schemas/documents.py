@@ -1,4 +1,4 @@
-"""Documents and memories."""
+"""Schemas of documents."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from api.http.card_guard import masked_number
+from api.http.card_guard import mask_number
 from api.schemas.common import COUNT_MAX, NO_CARD, Input, Output, Title, WebAddress
 from database.knowledge.models import Document
 from domain.knowledge.documents import DocumentStatus
@@ -25,11 +25,11 @@ _Key = Annotated[str, StringConstraints(min_length=1, max_length=40), NO_CARD]
 _Text = Annotated[str, StringConstraints(max_length=500)]
 _Integer = Annotated[int, Field(ge=-COUNT_MAX, le=COUNT_MAX)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
-_Value = Annotated[bool | _Integer | _Number | _Text | None, AfterValidator(masked_number)]
+_Value = Annotated[bool | _Integer | _Number | _Text | None, AfterValidator(mask_number)]
 
 
 class NewDocument(Input):
-    """A text, or where one is to be fetched."""
+    """A new document: its content, or an address from which to fetch it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -43,24 +43,27 @@ class NewDocument(Input):
     title: Title
     content: str | None = Field(default=None, description="Plain text or Markdown.")
     url: WebAddress | None = Field(
-        default=None, description="Plain text or Markdown, at a public http or https address."
+        default=None, description="Public http or https address of plain text or Markdown."
     )
     metadata: dict[_Key, _Value] = Field(default_factory=dict, max_length=50)
-    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+    user_id: UUID | None = Field(
+        default=None,
+        description="User on whose behalf an administrator acts; by default the caller.",
+    )
 
     @field_validator("url")
     @classmethod
-    def _is_modest(cls, url: HttpUrl | None) -> HttpUrl | None:
+    def _check_url(cls, url: HttpUrl | None) -> HttpUrl | None:
         if url is not None and (url.username or url.password):
-            raise ValueError("an address with a password is not stored")
+            raise ValueError("a URL must not contain a user name or a password")
         if url is not None and len(str(url)) > MAX_URL_LENGTH:
-            raise ValueError(f"an address has {MAX_URL_LENGTH} letters at the most")
+            raise ValueError(f"a URL must have at most {MAX_URL_LENGTH} characters")
         return url
 
     @model_validator(mode="after")
-    def _is_one_of_both(self) -> Self:
+    def _check_source(self) -> Self:
         if (self.content is None) == (self.url is None):
-            raise ValueError("give either content or url")
+            raise ValueError("either content or url is required, not both")
         return self
 
 
@@ -98,7 +101,7 @@ class DocumentOut(Output):
     document_status: DocumentStatus
     chunk_count: int
     is_suspicious: bool = Field(
-        description="It holds what looks like orders to a model; they are fenced, not obeyed.",
+        description="The text seems to contain instructions to a model; it is fenced as data.",
     )
     error: DocumentProblem | None
     workflow_id: str

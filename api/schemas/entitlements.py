@@ -1,4 +1,4 @@
-"""What a user may use, on the wire."""
+"""Schemas of entitlements."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from domain.subscriptions.lifecycle import Access
 
 
 class UsedOut(Output):
-    """What was used in the running period."""
+    """Usage in the current period."""
 
     agent_run_count: int = 0
     token_count: int = 0
@@ -36,6 +36,6 @@ class EntitlementsOut(Output):
 
     access: Access
     features: dict[str, Any]
-    limits: dict[str, int] = Field(description="A limit that is missing means none.")
+    limits: dict[str, int] = Field(description="A kind of usage that is missing here is unlimited.")
     used: UsedOut
     resets_at: datetime | None

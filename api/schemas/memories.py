@@ -1,4 +1,4 @@
-"""What agents remember, on the wire."""
+"""Schema of memories."""
 
 from pydantic import (
     ConfigDict,
@@ -9,7 +9,7 @@ from domain.knowledge.documents import Memory
 
 
 class MemoryOut(Output, Memory):
-    """Something that an agent remembers of a user."""
+    """A fact that agents remember about a user."""
 
     model_config = ConfigDict(
         json_schema_extra={

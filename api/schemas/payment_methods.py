@@ -1,4 +1,4 @@
-"""Payment methods."""
+"""Schemas of payment methods."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from api.schemas.common import Input, Output, PaymentMethodId
 
 
 class NewPaymentMethod(Input):
-    """A card that Stripe.js, or Stripe's mobile SDKs, gave a name to."""
+    """A card that was created with Stripe.js or with Stripe's mobile SDKs."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -20,23 +20,29 @@ class NewPaymentMethod(Input):
     stripe_payment_method_id: PaymentMethodId
     is_default: StrictBool = Field(
         default=False,
-        description="A default card is also tried on every open payment retry, at once.",
+        description="A default card is also tried on every open payment retry at once.",
     )
-    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+    user_id: UUID | None = Field(
+        default=None,
+        description="User on whose behalf an administrator acts; by default the caller.",
+    )
 
 
 class SetupIntentRequest(Input):
-    """For whom a card shall be set up."""
+    """A new setup intent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
-    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+    user_id: UUID | None = Field(
+        default=None,
+        description="User on whose behalf an administrator acts; by default the caller.",
+    )
 
 
 class SetupIntentOut(Output):
-    """What Stripe.js needs to take a card."""
+    """A setup intent, with the secret that Stripe.js needs to save a card."""
 
-    setup_intent_id: UUID = Field(description="Ours, not Stripe's.")
+    setup_intent_id: UUID = Field(description="Id in this API, not Stripe's id.")
     client_secret: str
 
 

@@ -1,4 +1,4 @@
-"""Payment retries on the wire."""
+"""Schemas of payment retries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,14 +13,14 @@ from domain.payment_retries.lifecycle import AttemptTrigger, RetryStatus
 
 
 class PolicyRef(Output):
-    """The version of a retry policy that a payment retry keeps."""
+    """The version of the retry policy that a payment retry follows."""
 
     name: str
     version: int
 
 
 class AttemptOut(Output):
-    """One charge."""
+    """One attempt to charge the invoice."""
 
     attempt: int
     trigger: AttemptTrigger
@@ -67,7 +67,7 @@ class PaymentRetryOut(Parkable):
     user_id: UUID
     stripe_invoice_id: str
     retry_status: RetryStatus
-    attempt_count: int = Field(description="Scheduled tries so far.")
+    attempt_count: int = Field(description="Scheduled attempts so far.")
     next_attempt_at: datetime | None
     decline_code: str | None = Field(description="Why the last charge failed, or was not made.")
     policy: PolicyRef
@@ -78,8 +78,8 @@ class PaymentRetryOut(Parkable):
 
     @classmethod
     def of(cls, row: PaymentRetry, attempts: Sequence[PaymentAttempt]) -> "PaymentRetryOut":
-        """Render a payment retry's row and its charges."""
+        """Render the row of a payment retry and its attempts."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         policy = PolicyRef(name=row.policy_name, version=row.policy_version)
-        tried = [AttemptOut.model_validate(attempt) for attempt in attempts]
-        return cls(**facts, policy=policy, attempts=tried, **parked_facts(row.parked_data))
+        rendered = [AttemptOut.model_validate(attempt) for attempt in attempts]
+        return cls(**facts, policy=policy, attempts=rendered, **parked_facts(row.parked_data))

@@ -1,4 +1,4 @@
-"""Payments, their retries, and what a customer may use."""
+"""Schemas of payments and refunds."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ EXAMPLE_ID = "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55"
 
 
 class NewPayment(Input):
-    """A payment to be made now, with a card that is attached already."""
+    """A new payment, made now with a card that is attached already."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -29,7 +29,7 @@ class NewPayment(Input):
         },
     )
 
-    amount_cents: Amount = Field(description="In minor units.")
+    amount_cents: Amount = Field(description="Amount in minor units.")
     currency_code: CurrencyCode
     payment_method_id: UUID
     description: Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED] | None = (
@@ -37,21 +37,24 @@ class NewPayment(Input):
     )
     return_url: WebAddress | None = Field(
         default=None,
-        description="Where the customer comes back to from 3-D Secure.",
+        description="Address to which the customer returns after 3-D Secure.",
     )
-    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+    user_id: UUID | None = Field(
+        default=None,
+        description="User on whose behalf an administrator acts; by default the caller.",
+    )
 
 
 class CancelPaymentRequest(Input):
-    """When to cancel a payment."""
+    """How to cancel a payment."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "now"}]})
 
-    mode: Literal["now"] = Field(default="now", description="As for a subscription.")
+    mode: Literal["now"] = Field(default="now", description="`now` is the only mode.")
 
 
 class NewRefund(Input):
-    """What to pay back."""
+    """A new refund of a payment."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -61,16 +64,16 @@ class NewRefund(Input):
 
     amount_cents: Amount | None = Field(
         default=None,
-        description="In minor units; all that is left if it is missing.",
+        description="Amount in minor units; by default all that is not refunded yet.",
     )
     reason: PaymentText = Field(
-        description="For the record. `duplicate`, `fraudulent` and `requested_by_customer` are "
-        "told to Stripe too.",
+        description="For your records. `duplicate`, `fraudulent` and `requested_by_customer` are "
+        "sent to Stripe too.",
     )
 
 
 class RefundOut(Output):
-    """Money that was paid back, or is on its way."""
+    """A refund, completed or in progress."""
 
     refund_id: UUID
     amount_cents: int
@@ -84,7 +87,7 @@ class RefundOut(Output):
 
 
 class PaymentOut(Parkable):
-    """Money that moved, or was meant to."""
+    """A payment, completed or attempted."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -115,14 +118,14 @@ class PaymentOut(Parkable):
     currency_code: str
     payment_status: PaymentStatus
     stripe_payment_intent_id: str | None
-    decline_code: str | None = Field(description="Why it failed.")
+    decline_code: str | None = Field(description="Why the payment failed.")
     next_action_url: str | None
     workflow_id: str | None
     created_at: datetime
 
     @classmethod
     def of(cls, row: Payment) -> "PaymentOut":
-        """Render a payment's row."""
+        """Render the row of a payment."""
         names = PaymentOut.model_fields
         facts = {name: getattr(row, name) for name in names if hasattr(row, name)}
         return PaymentOut(**facts, **parked_facts(row.parked_data))
@@ -135,6 +138,6 @@ class PaymentDetailOut(PaymentOut):
 
     @classmethod
     def with_refunds(cls, row: Payment, refunds: Sequence[Refund]) -> "PaymentDetailOut":
-        """Render a payment's row and its refunds."""
+        """Render the row of a payment and its refunds."""
         facts = PaymentOut.of(row).model_dump()
         return cls(**facts, refunds=[RefundOut.model_validate(refund) for refund in refunds])

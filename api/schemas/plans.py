@@ -1,4 +1,4 @@
-"""Plans and retry policies."""
+"""Schemas of plans."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -44,7 +44,7 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class NewPlan(Input):
-    """Something to subscribe to; its product and price are made at Stripe."""
+    """A new plan; its product and price are created at Stripe."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -60,18 +60,18 @@ class NewPlan(Input):
     retry_policy: PolicyName = DEFAULT_POLICY_NAME
     is_stackable: StrictBool = Field(
         default=False,
-        description="Whether a user may have several subscriptions of it at once.",
+        description="Whether a user may have several subscriptions of this plan at once.",
     )
     is_trial_once_per_card: StrictBool = Field(
         default=False,
-        description="Whether a card that has had a trial of it gets no other, whoever owns it.",
+        description="Whether a card gets only one trial of this plan, even if users share it.",
     )
 
 
 class PlanChange(Input):
-    """What to change of a plan; what is left out stays.
+    """Changes of a plan; fields that are left out stay as they are.
 
-    A new amount makes a new price, and existing subscriptions keep theirs.
+    A new amount creates a new price; existing subscriptions keep theirs.
     """
 
     model_config = ConfigDict(
@@ -121,6 +121,6 @@ class PlanOut(Output):
 
     @classmethod
     def of(cls, row: Plan) -> "PlanOut":
-        """Render a plan's row."""
+        """Render the row of a plan."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         return cls(**facts, features=row.features_data, limits=row.limits_data)

@@ -1,4 +1,4 @@
-"""Retry policies on the wire."""
+"""Schemas of retry policies."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from domain.payment_retries.policy import RetryPolicy, VersionedPolicy
 PolicyName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), NO_CARD
 ]
-# Of a decline code, a class of them, or `default`.
+# Name of a decline code, of a class of decline codes, or `default`.
 DeclineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$"), NO_CARD]
 _POLICY: dict[str, Any] = {
     "schedules": {"default": ["1d", "3d", "5d", "7d"], "insufficient_funds": ["3d", "7d"]},
@@ -46,9 +46,9 @@ class RetryPolicyOut(RetryPolicy):
 
     @classmethod
     def of(cls, versioned: VersionedPolicy) -> "RetryPolicyOut":
-        """Render a version."""
+        """Render a version of a retry policy."""
         facts = {name: getattr(versioned.policy, name) for name in RetryPolicy.model_fields}
         return cls(name=versioned.name, version=versioned.version, **facts)
 
 
-POLICY_EXAMPLES = {"patient": {"summary": "Two weeks of patience", "value": _POLICY}}
+POLICY_EXAMPLES = {"patient": {"summary": "Two weeks of grace", "value": _POLICY}}

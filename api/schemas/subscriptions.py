@@ -1,4 +1,4 @@
-"""Subscriptions, and what hangs on them."""
+"""Schemas of subscriptions, their events and invoices."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -28,7 +28,7 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class NewSubscription(Input):
-    """Who subscribes to what, and how it is paid."""
+    """A new subscription to a plan."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -42,32 +42,36 @@ class NewSubscription(Input):
     plan_id: UUID
     payment_method_id: UUID | None = Field(
         default=None,
-        description="Without it the default card pays.",
+        description="Card that pays; by default the default card of the customer.",
     )
     quantity: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] = Field(
         default=1,
-        description=f"Together they may cost {AMOUNT_MAX} minor units, as much as Stripe charges.",
+        description=f"The total price must not exceed {AMOUNT_MAX} minor units, Stripe's maximum.",
     )
     trial_days: TrialDays | None = Field(
         default=None,
-        description="Without it the plan's, once per user. More than that is an administrator's.",
+        description="By default the trial of the plan, once per user. Only administrators may "
+        "grant a longer trial.",
     )
-    user_id: UUID | None = Field(default=None, description="For whom; administrators only.")
+    user_id: UUID | None = Field(
+        default=None,
+        description="User on whose behalf an administrator acts; by default the caller.",
+    )
 
 
 class Cancel(Input):
-    """When to end a subscription."""
+    """How to cancel a subscription."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "now"}]})
 
     mode: Literal["now"] = Field(
         description="`now` stops retries, voids the open invoice and ends access. Canceling at "
-        "the end of the period is not offered yet.",
+        "the end of the period is not supported yet.",
     )
 
 
 class ChangePaymentMethod(Input):
-    """Which card pays from now on."""
+    """The card that pays from now on."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -79,7 +83,7 @@ class ChangePaymentMethod(Input):
 
 
 class SubscriptionOut(Parkable):
-    """A subscription as it now is."""
+    """A subscription in its current state."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -97,7 +101,8 @@ class SubscriptionOut(Parkable):
     grace_ends_at: datetime | None
     next_action_url: str | None
     stripe_price_id: str | None = Field(
-        description="What it is billed by; after a change at Stripe it may belong to no plan here.",
+        description="Price at Stripe that is billed. After a change at Stripe it may belong to no "
+        "plan of this API.",
     )
     stripe_subscription_id: str | None
     stripe_customer_id: str | None
@@ -108,13 +113,13 @@ class SubscriptionOut(Parkable):
 
     @classmethod
     def of(cls, row: Subscription, now: datetime) -> "SubscriptionOut":
-        """Render a subscription's row as of this moment."""
+        """Render the row of a subscription, with its access at the given time."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         return cls(**facts, access=access_of(row, now), **parked_facts(row.parked_data))
 
 
 class SubscriptionEventOut(Output):
-    """Something that happened to a subscription."""
+    """An event of a subscription."""
 
     model_config = ConfigDict(
         json_schema_extra={

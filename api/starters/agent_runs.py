@@ -1,4 +1,4 @@
-"""Starting a run: look everything up, start its workflow, wait for its row or its refusal."""
+"""Starts a run of an agent: resolves the request, starts the workflow, waits for the row."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ from temporalio.exceptions import TemporalError
 from adapters.temporal.calls import (
     CALL_TIMEOUT,
     CANCEL_TIMEOUT,
-    start_once,
+    start_workflow_once,
     update_with_start,
 )
 from adapters.temporal.errors import from_temporal
 from agents.limits import check_input
 from agents.registry import find_agent
-from api.lookup import found
+from api.lookup import or_404
 from api.schemas.agent_runs import NewAgentRun
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.conversations import ConversationRepository
@@ -28,7 +28,7 @@ from domain.agents.runs import Budget, CancelRun, Route, RunRequest, RunStart
 from domain.errors import OutcomePendingError
 from domain.ids import agent_run_workflow_id, derived_id
 from domain.workflow_names import AGENTS
-from services.agents.admission import check_allowance
+from services.agents.admission import check_admission
 from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.search_attributes import starting_attributes
 
@@ -41,32 +41,32 @@ async def start_run(
     sessions: Sessions,
     agent_run_id: UUID,
     user_id: UUID,
-    wanted: NewAgentRun,
+    body: NewAgentRun,
 ) -> AgentRun:
-    """Start a run, or take up a start that broke in the middle.
+    """Start a run, or continue a start that was interrupted.
 
     Args:
-        temporal: Where its workflow runs.
-        sessions: Where its row appears.
-        agent_run_id: The same for the same idempotency key.
-        user_id: Whose run, and whose means.
-        wanted: What was asked for.
+        temporal: Client of Temporal.
+        sessions: Factory of database sessions.
+        agent_run_id: Id of the run; the same for the same idempotency key.
+        user_id: User who owns the run, and whose allowance it uses.
+        body: Body of the POST.
 
     Returns:
-        Its row.
+        The row of the run.
 
     Raises:
-        NotFoundError: There is no such agent, or no such conversation of this user.
-        InvalidInputError: The input is longer than what the agent's model can read.
+        NotFoundError: The agent, or the user's conversation, does not exist.
+        InvalidInputError: The input is longer than the context of the agent's model.
         EntitlementRequiredError: No subscription gives access, or its limits are used up.
-        ConflictError: The conversation is busy, and the run was not to wait.
+        ConflictError: The conversation is busy, and `on_busy` is `reject`.
         OutcomePendingError: No row was committed within 5 s; the start goes on.
     """
     row = await _read(sessions, agent_run_id)
     if row is not None:
         return row
-    request, route = await _resolve(sessions, agent_run_id, user_id, wanted)
-    await start_once(
+    request, route = await _resolve(sessions, agent_run_id, user_id, body)
+    await start_workflow_once(
         temporal,
         AgentRunWorkflow.run,
         RunStart(request=request, route=route),
@@ -79,7 +79,7 @@ async def start_run(
 
 
 async def cancel_lost_run(temporal: Client, run: AgentRun, command: CancelRun) -> None:
-    """End a run whose workflow was terminated: a new one takes it up, only to close it.
+    """Cancel a run whose workflow was terminated, through a new workflow that only closes it.
 
     Raises:
         ApplicationError: Temporal cannot be reached, or the outcome is pending.
@@ -96,13 +96,14 @@ async def cancel_lost_run(temporal: Client, run: AgentRun, command: CancelRun) -
     def make_start() -> WithStartWorkflowOperation[Any, Any]:
         return WithStartWorkflowOperation(
             AgentRunWorkflow.run,
-            # Reason: with a step behind it, it opens nothing; the cancel comes before its next one.
+            # Reason: from step 1 on, a workflow does not open the run again; the cancel is
+            # processed before its next step.
             RunStart(request=request, step=1),
             id=run.workflow_id,
             task_queue=AGENTS,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary="taken up to be canceled",
+            static_summary="started again to cancel the run",
             search_attributes=starting_attributes(user_id=run.user_id),
         )
 
@@ -120,25 +121,25 @@ async def _resolve(
     sessions: Sessions,
     agent_run_id: UUID,
     user_id: UUID,
-    wanted: NewAgentRun,
+    body: NewAgentRun,
 ) -> tuple[RunRequest, Route]:
-    spec = find_agent(wanted.agent)
-    check_input(wanted.input, spec, spec.prompt_version)
+    spec = find_agent(body.agent)
+    check_input(body.input, spec, spec.prompt_version)
     async with sessions() as session:
-        if wanted.conversation_id is not None:
+        if body.conversation_id is not None:
             conversations = ConversationRepository(session)
-            found(await conversations.get(wanted.conversation_id, user_id), "conversation")
-        # Reason: a courtesy that spares us a workflow; it decides again, with the user locked.
-        await check_allowance(session, user_id, datetime.now(UTC))
+            or_404(await conversations.get(body.conversation_id, user_id), "conversation")
+        # Reason: an early refusal saves a workflow, which checks again with the user locked.
+        await check_admission(session, user_id, datetime.now(UTC))
     request = RunRequest(
         agent_run_id=agent_run_id,
         user_id=user_id,
         agent=spec.name,
         prompt_version=spec.prompt_version,
-        input=wanted.input,
-        conversation_id=wanted.conversation_id or derived_id("conversation", agent_run_id),
-        budget=Budget(**wanted.budget.model_dump()),
-        on_busy=wanted.on_busy,
+        input=body.input,
+        conversation_id=body.conversation_id or derived_id("conversation", agent_run_id),
+        budget=Budget(**body.budget.model_dump()),
+        on_busy=body.on_busy,
     )
     route = Route(
         has_retrieval=spec.passage_count > 0,
@@ -148,26 +149,26 @@ async def _resolve(
 
 
 async def _wait_for_row(temporal: Client, sessions: Sessions, agent_run_id: UUID) -> AgentRun:
-    """Poll with growing pauses; a run that is refused ends without a row."""
+    """Poll for the row with growing pauses; raise the failure of a run that was refused."""
     workflow_id = agent_run_workflow_id(agent_run_id)
     handle = temporal.get_workflow_handle_for(AgentRunWorkflow.run, workflow_id)
-    ending = asyncio.ensure_future(handle.result(rpc_timeout=CALL_TIMEOUT))
+    result = asyncio.ensure_future(handle.result(rpc_timeout=CALL_TIMEOUT))
     pause = _FIRST_PAUSE_SECONDS
     try:
         async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
             while (row := await _read(sessions, agent_run_id)) is None:
-                if ending.done() and (failure := ending.exception()) is not None:
+                if result.done() and (failure := result.exception()) is not None:
                     raise failure
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
             return row
     except TimeoutError as error:
-        raise OutcomePendingError("the run is not written yet; its start goes on") from error
+        raise OutcomePendingError("the run is not created yet; its start goes on") from error
     except TemporalError as error:
         raise from_temporal(error) from error
     finally:
-        ending.cancel()
-        await asyncio.gather(ending, return_exceptions=True)
+        result.cancel()
+        await asyncio.gather(result, return_exceptions=True)
 
 
 async def _read(sessions: Sessions, agent_run_id: UUID) -> AgentRun | None:

@@ -1,4 +1,4 @@
-"""Runs one of the short requests to Stripe, and waits for its result."""
+"""Runs a short operation at Stripe in a workflow, and waits for its result."""
 
 import asyncio
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from temporalio.client import Client
 from temporalio.exceptions import TemporalError
 
-from adapters.temporal.calls import CALL_TIMEOUT, PENDING, start_once
+from adapters.temporal.calls import CALL_TIMEOUT, PENDING, start_workflow_once
 from adapters.temporal.errors import from_temporal
 from domain.errors import OutcomePendingError
 from domain.ids import stripe_operation_workflow_id
@@ -21,22 +21,22 @@ async def run_operation(
     summary: str,
     user_id: UUID | None = None,
 ) -> StripeOperationResult:
-    """Run a short request to Stripe, and wait for its result.
+    """Run a short operation at Stripe, and wait for its result.
 
     Args:
-        temporal: Where it runs.
-        operation: What to do.
-        summary: For the Web UI.
-        user_id: For whom; None for what belongs to nobody.
+        temporal: Client of Temporal.
+        operation: Operation to run.
+        summary: Summary of the workflow in the Web UI.
+        user_id: User whom the operation is for; None for an operation on a plan.
 
     Raises:
-        OutcomePendingError: It takes longer than 5 s, and goes on.
-        ApplicationError: Stripe refused it, or something is down.
+        OutcomePendingError: The operation takes longer than 5 s; it goes on.
+        ApplicationError: Stripe refused the operation, or a system cannot be reached.
     """
     workflow_id = stripe_operation_workflow_id(operation.operation_id)
     try:
         async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
-            await start_once(
+            await start_workflow_once(
                 temporal,
                 StripeOperationWorkflow.run,
                 operation,

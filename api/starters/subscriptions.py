@@ -1,4 +1,4 @@
-"""Starting a subscription or a payment: look everything up, start it, wait for its row."""
+"""Starts the workflow of a subscription or a payment, and waits for its row."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from temporalio.client import Client
 
-from adapters.temporal.calls import raise_failure, start_once
+from adapters.temporal.calls import raise_workflow_failure, start_workflow_once
 from api.schemas.subscriptions import NewSubscription
 from api.starters.selling import Buyer, resolve_subscription
 from database.payments.models import Payment
@@ -29,7 +29,7 @@ ROW_SECONDS = 5.0
 OUTCOME_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.015
 _LAST_PAUSE_SECONDS = 0.2
-_POLLS_BEFORE_DOUBT = 4
+_POLLS_BEFORE_FAILURE_CHECK = 4
 
 Row = TypeVar("Row")
 
@@ -39,31 +39,31 @@ async def start_subscription(
     sessions: Sessions,
     subscription_id: UUID,
     buyer: Buyer,
-    wanted: NewSubscription,
+    body: NewSubscription,
 ) -> Subscription:
-    """Start a subscription, or take up a start that broke in the middle.
+    """Start a subscription, or continue a start that was interrupted.
 
     Args:
-        temporal: Where its mailbox runs.
-        sessions: Where its row appears.
-        subscription_id: The same for the same idempotency key.
-        buyer: Whose it is to be, and who asks.
-        wanted: What was asked for.
+        temporal: Client of Temporal.
+        sessions: Factory of database sessions.
+        subscription_id: Id of the subscription; the same for the same idempotency key.
+        buyer: User who gets the subscription, and whether an administrator asks for it.
+        body: Body of the POST.
 
     Returns:
-        The row: with the first outcome if that came within a second, else as it is.
+        The row, with the first outcome if that came within a second.
 
     Raises:
-        NotFoundError: There is no such plan, or card, for this user.
+        NotFoundError: No such active plan exists, or the card is not one of the user's.
         ConflictError: The user has this plan already (`already_subscribed`), or is billed in
             another currency (`currency_mismatch`).
-        ForbiddenError: Only an administrator gives such a trial.
-        InvalidInputError: So many of the plan cost more than Stripe charges at once.
+        ForbiddenError: Only an administrator may grant such a trial.
+        InvalidInputError: The quantity costs more than Stripe charges at once.
         OutcomePendingError: No row was committed within 5 s; the start goes on.
     """
     if await _read(sessions, subscription_id) is None:
-        request, plan = await resolve_subscription(sessions, subscription_id, buyer, wanted)
-        await start_once(
+        request, plan = await resolve_subscription(sessions, subscription_id, buyer, body)
+        await start_workflow_once(
             temporal,
             SubscriptionWorkflow.run,
             SubscriptionStart(subscription_id=subscription_id, request=request),
@@ -78,9 +78,9 @@ async def start_subscription(
         nonlocal poll_count
         poll_count += 1
         row = await _read(sessions, subscription_id)
-        # Reason: the row is there in no time, unless the workflow's first step was refused.
-        if row is None and poll_count > _POLLS_BEFORE_DOUBT:
-            await raise_failure(temporal, subscription_workflow_id(subscription_id))
+        # Reason: the row appears at once, unless the workflow's first step was refused.
+        if row is None and poll_count > _POLLS_BEFORE_FAILURE_CHECK:
+            await raise_workflow_failure(temporal, subscription_workflow_id(subscription_id))
         return row
 
     return await _wait_for_row(read, _has_outcome, "subscription")
@@ -92,16 +92,16 @@ async def start_payment(
     payment_id: UUID,
     request: PaymentRequest,
 ) -> Payment:
-    """Start a payment, or take up a start that broke in the middle.
+    """Start a payment, or continue a start that was interrupted.
 
     Args:
-        temporal: Where its workflow runs.
-        sessions: Where its row appears.
-        payment_id: The same for the same idempotency key.
-        request: What to pay.
+        temporal: Client of Temporal.
+        sessions: Factory of database sessions.
+        payment_id: Id of the payment; the same for the same idempotency key.
+        request: Payment to make.
 
     Returns:
-        The row: with the first outcome if that came within a second, else as it is.
+        The row, with the first outcome if that came within a second.
 
     Raises:
         OutcomePendingError: No row was committed within 5 s; the start goes on.
@@ -112,7 +112,7 @@ async def start_payment(
             return await PaymentRepository(session).get(payment_id, None)
 
     if await read() is None:
-        await start_once(
+        await start_workflow_once(
             temporal,
             PaymentWorkflow.run,
             PaymentStart(payment_id=payment_id, request=request),
@@ -130,29 +130,29 @@ async def start_payment(
 async def _wait_for_row(
     read: Callable[[], Awaitable[Row | None]],
     has_outcome: Callable[[Row], bool],
-    what: str,
+    resource: str,
 ) -> Row:
-    """Poll with growing pauses until the first outcome shows, or patience ends."""
+    """Poll with growing pauses until the row has its first outcome, or the time is over."""
     now = asyncio.get_running_loop().time
     deadline = now() + ROW_SECONDS
     pause = _FIRST_PAUSE_SECONDS
     row: Row | None = None
     while True:
-        seen = await read()
-        if seen is not None and row is None:
+        latest = await read()
+        if latest is not None and row is None:
             deadline = now() + OUTCOME_SECONDS
-        row = seen
+        row = latest
         if row is not None and (has_outcome(row) or now() >= deadline):
             return row
         if now() >= deadline:
-            raise OutcomePendingError(f"the {what} is not written yet; its start goes on")
+            raise OutcomePendingError(f"the {resource} is not created yet; its start goes on")
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
 
 
 def _has_outcome(row: Subscription) -> bool:
-    is_first = row.subscription_status == SubscriptionStatus.INCOMPLETE
-    return not is_first or row.stripe_subscription_id is not None or bool(row.parked_data)
+    is_incomplete = row.subscription_status == SubscriptionStatus.INCOMPLETE
+    return not is_incomplete or row.stripe_subscription_id is not None or bool(row.parked_data)
 
 
 async def _read(sessions: Sessions, subscription_id: UUID) -> Subscription | None:

@@ -1,4 +1,4 @@
-"""Streams: what happens to a thing, as it happens, from any point on with no gap."""
+"""Streams of events of subscriptions and runs, from any event number on, without gaps."""
 
 from fastapi import APIRouter
 

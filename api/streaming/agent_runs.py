@@ -1,4 +1,4 @@
-"""What happens to a run of an agent: its tokens, its steps, and what it asks of people."""
+"""WebSocket stream of a run's events: its tokens, steps and requests for approval."""
 
 import asyncio
 from contextlib import aclosing
@@ -8,9 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, WebSocket
 from starlette.requests import HTTPConnection
 
-from api.auth.tickets import IdentifyDep, Visitor
+from api.auth.tickets import IdentifyDep, StreamClient
 from api.deps import Caller, SessionsDep
-from api.lookup import found
+from api.lookup import or_404
 from api.schemas.common import SEQ_MAX
 from api.streaming import sockets
 from api.streaming.run_feed import RunFeed
@@ -25,7 +25,7 @@ router = APIRouter()
 
 
 def get_run_feed(connection: HTTPConnection) -> RunFeed:
-    """Return the process's one feed."""
+    """Return the process's feed of run events."""
     return cast("RunFeed", connection.app.state.run_feed)
 
 
@@ -36,15 +36,15 @@ async def find_run(sessions: Sessions, agent_run_id: str, caller: Caller) -> Wat
     """Return the run that a caller wants to watch.
 
     Raises:
-        NotFoundError: There is none of this caller.
+        NotFoundError: The run does not exist, or is not visible to the caller.
     """
     try:
-        wanted = UUID(agent_run_id)
+        run_id = UUID(agent_run_id)
     except ValueError as error:
         raise NotFoundError("there is no such agent run") from error
     async with sessions() as session:
-        run = await RunEventRepository(session).owner_of(wanted, caller.scope)
-    return found(run, "agent run")
+        run = await RunEventRepository(session).owner_of(run_id, caller.scope)
+    return or_404(run, "agent run")
 
 
 @router.websocket("/ws/agent-runs/{agent_run_id}")
@@ -57,13 +57,13 @@ async def stream_agent_run(
     identify: IdentifyDep,
     after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
 ) -> None:
-    """Send a run's events with a number above `after`, and go on until its end."""
+    """Send the events of a run with a number above `after`, until the run has ended."""
 
-    async def stream(visitor: Visitor, watcher: Watcher) -> None:
+    async def stream(visitor: StreamClient, watcher: Watcher) -> None:
         run = await find_run(sessions, agent_run_id, visitor.caller)
         await visitor.enter(sessions, run.agent_run_id)
         if await sockets.serve(websocket, watcher, _send_all(websocket, feed, run, after)):
-            await visitor.leave_for_good(sessions)
+            await visitor.end_ticket(sessions)
 
     await sockets.admit(websocket, watchers, identify, stream)
 
@@ -72,7 +72,7 @@ async def _send_all(websocket: WebSocket, feed: RunFeed, run: WatchedRun, after:
     """Send messages in order, and close the socket after the last one.
 
     Raises:
-        TimeoutError: The client takes nothing any more.
+        TimeoutError: The client does not receive any more.
     """
     async with aclosing(feed.follow(run, after, IDLE_SECONDS)) as batches:
         async for batch in batches:

@@ -1,7 +1,7 @@
-"""What all who watch runs, or subscriptions, share: one reader for all of them.
+"""Fan-out of events: one reader per process reads new events once for all watchers.
 
-The reader reads each watched thing once, for all its watchers; those who lag further behind than
-what is kept, or begin earlier, read the table by themselves.
+Watched resources are runs or subscriptions. Recent messages of each one are kept in memory;
+watchers that lag further behind, or begin earlier, read the table separately.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from domain.agents.run_events import RunEventKind
 
 READ_SECONDS = 5.0
 BATCH_SIZE = 200
-# How many messages of a thing are kept for its watchers.
+# Maximum number of messages of a resource that are kept for its watchers.
 KEPT_COUNT = 256
 
 _TRY_AGAIN: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_DOWN)
@@ -37,13 +37,13 @@ log = structlog.get_logger(__name__)
 
 
 class StreamMessage(NamedTuple):
-    """An event, rendered once for all who watch.
+    """An event, rendered once for all watchers.
 
     Args:
-        seq: Its number.
-        kind: What it tells.
-        body: What is sent.
-        is_final: Whether the subscription has ended with it, and may still say a last word.
+        seq: Number of the event.
+        kind: Kind of the event.
+        body: JSON text to send.
+        is_final: Whether the subscription has ended with this event; a few more may follow.
     """
 
     seq: int
@@ -53,12 +53,12 @@ class StreamMessage(NamedTuple):
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing more is said."""
+        """Whether no message follows this one."""
         return self.kind == RunEventKind.DONE
 
 
 Messages = Sequence[StreamMessage]
-# Reads what came after a number of each thing, ordered by thing and number.
+# Reads the messages after a number of each resource, ordered by resource and number.
 ReadMany = Callable[
     [Session, Mapping[UUID, int], int],
     Awaitable[Sequence[tuple[UUID, StreamMessage]]],
@@ -66,7 +66,7 @@ ReadMany = Callable[
 
 
 class Channel:
-    """One watched thing: its latest messages, and the means to wait for more."""
+    """Latest messages of one watched resource, and a signal that there are more."""
 
     def __init__(self, position: int) -> None:
         self.position = position
@@ -77,7 +77,7 @@ class Channel:
         self._moved = Event()
 
     def extend(self, messages: Messages) -> None:
-        """Take what was read, and wake all who wait."""
+        """Add messages that were read, and wake all waiting watchers."""
         self._kept.extend(messages)
         while len(self._kept) > KEPT_COUNT:
             self._kept_after = self._kept.popleft().seq
@@ -87,26 +87,26 @@ class Channel:
         self._moved = Event()
 
     def after(self, seq: int) -> Messages | None:
-        """Return what came after a number; None if the table has to be asked."""
+        """Return the messages after a number; None if only the table has them all."""
         if seq < self._kept_after:
             return None
         fresh = list(takewhile(lambda message: message.seq > seq, reversed(self._kept)))
         return fresh[::-1]
 
     async def moved(self, seconds: float) -> None:
-        """Wait until there is more, for so long at the most."""
+        """Wait until there are more messages, or the time is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._moved.wait()
 
 
 class Reader:
-    """Reads what is new in all that is watched, one statement for all of it.
+    """Reads new messages of all watched resources with one statement.
 
     Args:
-        sessions: Where events are read.
-        read_many: How.
-        poll_seconds: How often to look without being woken.
+        sessions: Factory of database sessions.
+        read_many: Reads the messages of several resources.
+        poll_seconds: Pause between reads if `wake` is not called.
     """
 
     def __init__(self, sessions: Sessions, read_many: ReadMany, poll_seconds: float) -> None:
@@ -119,30 +119,30 @@ class Reader:
         self._is_database_down = False
 
     @contextmanager
-    def watching(self, thing_id: UUID, last_seq: int) -> Iterator[Channel]:
-        """Share a thing's channel, which is dropped with its last watcher."""
-        channel = self._channels.get(thing_id)
+    def watching(self, resource_id: UUID, last_seq: int) -> Iterator[Channel]:
+        """Share the channel of a resource; its last watcher removes the channel."""
+        channel = self._channels.get(resource_id)
         if channel is None:
-            channel = self._channels[thing_id] = Channel(last_seq)
-            # Reason: something may have come between the reading of the row and this moment.
-            self.wake([thing_id])
+            channel = self._channels[resource_id] = Channel(last_seq)
+            # Reason: an event may have been committed since the row was read.
+            self.wake([resource_id])
         channel.watcher_count += 1
         try:
             yield channel
         finally:
             channel.watcher_count -= 1
             if not channel.watcher_count:
-                del self._channels[thing_id]
+                del self._channels[resource_id]
 
-    def wake(self, thing_ids: Iterable[UUID] | None = None) -> None:
-        """Look at some at once; at all that are watched, for None."""
+    def wake(self, resource_ids: Iterable[UUID] | None = None) -> None:
+        """Read these resources at once; None reads all that are watched."""
         watched = self._channels.keys()
-        self._stale |= watched if thing_ids is None else watched & set(thing_ids)
+        self._stale |= watched if resource_ids is None else watched & set(resource_ids)
         if self._stale:
             self._woken.set()
 
     async def run(self) -> None:
-        """Read for ever."""
+        """Read new messages until the task is canceled."""
         clock = asyncio.get_running_loop()
         next_poll = clock.time() + self._poll_seconds
         while True:
@@ -154,7 +154,7 @@ class Reader:
                 next_poll = clock.time() + self._poll_seconds
             self._woken.clear()
             try:
-                await self._turn()
+                await self._read_stale()
                 self._is_database_down = False
             except _TRY_AGAIN as error:
                 if not self._is_database_down:
@@ -163,71 +163,71 @@ class Reader:
             except Exception:
                 log.exception("feed_turn_failed")
 
-    async def _turn(self) -> None:
+    async def _read_stale(self) -> None:
         stale, self._stale = self._stale, set()
-        # Reason: a channel may be dropped, and another one opened, while this reads.
+        # Reason: a channel may be removed, and another one opened, while this reads.
         channels = {
-            thing: channel
-            for thing, channel in self._channels.items()
-            if thing in stale and not channel.is_ended
+            resource: channel
+            for resource, channel in self._channels.items()
+            if resource in stale and not channel.is_ended
         }
         if not channels:
             return
-        places = {thing: channel.position for thing, channel in channels.items()}
+        positions = {resource: channel.position for resource, channel in channels.items()}
         async with asyncio.timeout(READ_SECONDS), self._sessions() as session:
-            found = await self._read_many(session, places, BATCH_SIZE)
-        for thing, group in groupby(found, key=lambda pair: pair[0]):
+            pairs = await self._read_many(session, positions, BATCH_SIZE)
+        for resource, group in groupby(pairs, key=lambda pair: pair[0]):
             messages = [message for _, message in group]
-            channels[thing].extend(messages)
+            channels[resource].extend(messages)
             if len(messages) == BATCH_SIZE:
-                self.wake([thing])
+                self.wake([resource])
 
-    async def read(self, thing_id: UUID, after: int) -> Messages:
-        """Return what came after a number, for one watcher alone."""
+    async def read(self, resource_id: UUID, after: int) -> Messages:
+        """Return the messages after a number, for one watcher."""
         async with asyncio.timeout(READ_SECONDS), self._sessions() as session:
-            found = await self._read_many(session, {thing_id: after}, BATCH_SIZE)
-        return [message for _, message in found]
+            pairs = await self._read_many(session, {resource_id: after}, BATCH_SIZE)
+        return [message for _, message in pairs]
 
 
 async def follow(
     reader: Reader,
-    thing_id: UUID,
+    resource_id: UUID,
     last_seq: int,
     after: int,
     idle_seconds: float,
 ) -> AsyncGenerator[Messages, None]:
-    """Tell all that happened to a thing after a number, and go on until its end.
+    """Yield the messages of a resource after a number, until the last one.
 
-    Close it (`aclosing`), or its place in the feed is kept.
+    Close the generator (`aclosing`), or its channel is never removed.
 
     Args:
-        reader: Reads for all.
-        thing_id: Which.
-        last_seq: The last number that it had when its row was read.
-        after: The last number that the watcher has.
-        idle_seconds: How long to be silent at the most.
+        reader: Reader of the process.
+        resource_id: Resource to watch.
+        last_seq: Number of the resource's last event when its row was read.
+        after: Number of the last event that the watcher has.
+        idle_seconds: Maximum time without a batch.
 
     Yields:
-        Messages in order and with no gap; none of them after `idle_seconds` without any.
+        Batches in order and without gaps; an empty one after `idle_seconds` without messages.
 
     Raises:
         OperationalError: The database is down; the errors of `DATABASE_DOWN`, or TimeoutError.
     """
-    # Reason: registered before the first read, it misses nothing that is committed after it.
-    with reader.watching(thing_id, last_seq) as channel:
+    # Reason: a channel that is registered before the first read misses no later commit.
+    with reader.watching(resource_id, last_seq) as channel:
         while True:
-            found = channel.after(after)
-            if found is None:
-                found = await reader.read(thing_id, after)
-                if not found:  # these rows were erased, and are not waited for
+            messages = channel.after(after)
+            if messages is None:
+                messages = await reader.read(resource_id, after)
+                if not messages:  # these rows were deleted, and will not appear
                     after = channel.position
-            elif not found:
+            elif not messages:
                 if channel.is_ended:
                     return
                 await channel.moved(idle_seconds)
-                found = channel.after(after) or ()
-            yield found
-            if found:
-                after = found[-1].seq
-                if found[-1].is_last:
+                messages = channel.after(after) or ()
+            yield messages
+            if messages:
+                after = messages[-1].seq
+                if messages[-1].is_last:
                     return

@@ -1,7 +1,7 @@
-"""What happens to runs of agents, told to all who watch them.
+"""Feed of the events of runs: one LISTEN connection and one reader per process.
 
-A notice of the database only says which runs to look at. One that is lost costs a second, for the
-reader looks at all watched runs that often.
+A notification of the database only names the runs that have new events. A lost notification delays
+them by at most a second, because the reader also polls all watched runs.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from database.session import Session, Sessions
 from domain.errors import UnavailableError
 
 POLL_SECONDS = 1.0
-# Waits between attempts to listen again; the last one repeats.
+# Pauses between attempts to listen again; the last one repeats.
 BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 log = structlog.get_logger(__name__)
 
 
 class RunFeed:
-    """Tells watchers what happens to runs; one in an API process.
+    """Sends events of runs to all watchers; one instance per API process.
 
     Args:
-        sessions: Where events are read.
-        database_url: Where notices are heard.
+        sessions: Factory of database sessions.
+        database_url: Database that sends notifications.
     """
 
     def __init__(self, sessions: Sessions, database_url: str) -> None:
@@ -41,12 +41,12 @@ class RunFeed:
         self._tasks: list[Task[None]] = []
 
     async def start(self) -> None:
-        """Begin to listen and to read."""
-        ear = _listen(self._database_url, self._reader)
-        self._tasks = [asyncio.create_task(ear), asyncio.create_task(self._reader.run())]
+        """Start listening and reading."""
+        listener = _listen(self._database_url, self._reader)
+        self._tasks = [asyncio.create_task(listener), asyncio.create_task(self._reader.run())]
 
     async def stop(self) -> None:
-        """End both."""
+        """Stop listening and reading."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -57,17 +57,17 @@ class RunFeed:
         after: int,
         idle_seconds: float,
     ) -> AsyncGenerator[Messages, None]:
-        """Tell all that happened to a run after a number, and go on until its end.
+        """Yield the messages of a run after a number, until the last one.
 
-        Close it (`aclosing`), or its place in the feed is kept.
+        Close the generator (`aclosing`), or its channel is never removed.
 
         Args:
-            run: As it was read before.
-            after: The last number that the watcher has.
-            idle_seconds: How long to be silent at the most.
+            run: Run as read from its row.
+            after: Number of the last event that the watcher has.
+            idle_seconds: Maximum time without a batch.
 
         Yields:
-            Messages in order and with no gap; none of them after `idle_seconds` without any.
+            Batches in order and without gaps; an empty one after `idle_seconds` without messages.
 
         Raises:
             OperationalError: The database is down; the errors of `DATABASE_DOWN`, or TimeoutError.
@@ -85,15 +85,15 @@ class RunFeed:
 
 async def _read_many(
     session: Session,
-    places: Mapping[UUID, int],
+    positions: Mapping[UUID, int],
     limit: int,
 ) -> Sequence[tuple[UUID, StreamMessage]]:
-    events = await RunEventRepository(session).list_many(places, limit)
+    events = await RunEventRepository(session).list_many(positions, limit)
     return [(event.agent_run_id, _message(event)) for event in events]
 
 
 async def _listen(database_url: str, reader: Reader) -> None:
-    """Wake the reader at each notice; on and on, whatever becomes of the connection."""
+    """Wake the reader at each notification, and reconnect whenever the connection fails."""
     failure_count = 0
     while True:
         try:
@@ -101,7 +101,7 @@ async def _listen(database_url: str, reader: Reader) -> None:
                 if failure_count:
                     log.info("run_feed_listens_again")
                 failure_count = 0
-                reader.wake()  # for what was said while nobody listened
+                reader.wake()  # for notifications that were missed meanwhile
                 async for payload in payloads:
                     reader.wake(_run_ids(payload))
         except UnavailableError as error:
@@ -124,6 +124,6 @@ def _message(event: RunEvent) -> StreamMessage:
         "data": event.event_data,
         "created_at": event.created_at.isoformat(),
     }
-    # Reason: in ASCII, for many clients cut server-sent events at any of Unicode's line ends.
+    # Reason: as ASCII, because many clients split server-sent events at Unicode line breaks.
     text = json.dumps(body, separators=(",", ":"))
     return StreamMessage(event.seq, event.kind, text)

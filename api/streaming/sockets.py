@@ -1,4 +1,4 @@
-"""What all WebSockets have in common: how they are served, and how they end."""
+"""Opens, serves and closes the WebSockets of all streams."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -8,15 +8,15 @@ from typing import Any
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
-from api.auth.tickets import Identify, Visitor
+from api.auth.tickets import Identify, StreamClient
 from api.errors import from_application
 from api.streaming.watchers import Watcher, Watchers
 from database.session import DATABASE_DOWN
 from domain.errors import NotFoundError, TooManyRequestsError, UnauthorizedError
 
-# How long a client may take nothing before it is dropped.
+# Time after which a client that receives nothing is dropped.
 SEND_SECONDS = 20.0
-# How long it may then still ask for the closing frame.
+# Time that such a client has to take the close frame.
 CLOSE_SECONDS = 5.0
 
 CLOSE_DONE = 1000
@@ -27,7 +27,7 @@ CLOSE_NOT_FOUND = 4404
 _TRY_AGAIN: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_DOWN)
 
 
-Stream = Callable[[Visitor, Watcher], Awaitable[None]]
+Stream = Callable[[StreamClient, Watcher], Awaitable[None]]
 
 
 async def admit(
@@ -36,13 +36,13 @@ async def admit(
     identify: Identify,
     stream: Stream,
 ) -> None:
-    """Open a socket for a stream, and close it with the code of what goes wrong.
+    """Accept a WebSocket and run its stream; close it with a code that tells the error.
 
     Args:
-        websocket: Not accepted yet.
-        watchers: Counts it; one too many is answered with 429 instead of an upgrade.
-        identify: Finds out who it is.
-        stream: What to do with the open socket.
+        websocket: Socket that is not accepted yet.
+        watchers: Counts open streams; a stream too many is answered with 429, without an upgrade.
+        identify: Identifies the client.
+        stream: Serves the open socket.
     """
     try:
         visitor = await identify()
@@ -56,7 +56,7 @@ async def admit(
     except NotFoundError as error:
         await close(websocket, CLOSE_NOT_FOUND, error.message)
     except _TRY_AGAIN:
-        await close(websocket, CLOSE_TRY_AGAIN, "try again, from the last number that you have")
+        await close(websocket, CLOSE_TRY_AGAIN, "try again, with your last number as `after`")
 
 
 async def serve(
@@ -64,10 +64,10 @@ async def serve(
     watcher: Watcher,
     sending_all: Coroutine[Any, Any, None],
 ) -> bool:
-    """Send until the client leaves or all is told; neither leaves a task behind.
+    """Send until the client disconnects or all messages are sent; end all tasks then.
 
     Returns:
-        Whether all was told.
+        Whether all messages were sent.
 
     Raises:
         UnauthorizedError: The client's credential was revoked.
@@ -92,11 +92,11 @@ async def serve(
 
 
 async def close(websocket: WebSocket, code: int, reason: str) -> None:
-    """Close a socket that may be gone already."""
-    # Reason: a client that takes nothing takes no closing frame either.
+    """Close a socket; ignore that it may be closed already."""
+    # Reason: a client that receives nothing takes no close frame either.
     with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
         if websocket.application_state is WebSocketState.CONNECTING:
-            # Reason: a socket refused before it was accepted shows browsers no code but 1006.
+            # Reason: browsers see only code 1006 if a socket is refused before it is accepted.
             await websocket.accept()
         if websocket.application_state is WebSocketState.CONNECTED:
             async with asyncio.timeout(CLOSE_SECONDS):

@@ -1,4 +1,4 @@
-"""What happens to subscriptions, told to all who watch them."""
+"""Feed of the events of subscriptions: one polling reader per process."""
 
 import asyncio
 import json
@@ -12,17 +12,17 @@ from database.subscriptions.models import SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from domain.subscriptions.lifecycle import FINAL
 
-# Reason: one poll is one statement for all watchers, and with none there is no poll. NOTIFY would
+# Reason: a poll is one statement for all watchers, and there is none without watchers. NOTIFY would
 # cost every writer a global lock at commit, to save 100 ms on events that are minutes apart.
 POLL_SECONDS = 0.2
 STATUS_CHANGED = "status_changed"
 
 
 class SubscriptionFeed:
-    """Tells watchers what happens to subscriptions; one in an API process.
+    """Sends events of subscriptions to all watchers; one instance per API process.
 
     Args:
-        sessions: Where events are read.
+        sessions: Factory of database sessions.
     """
 
     def __init__(self, sessions: Sessions) -> None:
@@ -30,11 +30,11 @@ class SubscriptionFeed:
         self._task: Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._task = asyncio.create_task(self._reader.run())
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop reading."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -46,27 +46,27 @@ class SubscriptionFeed:
         after: int,
         idle_seconds: float,
     ) -> AsyncGenerator[Messages, None]:
-        """Tell all that happened to a subscription after a number, and go on without end.
+        """Follow the messages of a subscription after a number, without end.
 
         Args:
-            subscription_id: Which.
-            last_seq: The last number that it had when its row was read.
-            after: The last number that the watcher has.
-            idle_seconds: How long to be silent at the most.
+            subscription_id: Subscription to watch.
+            last_seq: Number of its last event when its row was read.
+            after: Number of the last event that the watcher has.
+            idle_seconds: Maximum time without a batch.
 
         Returns:
-            Batches in order and with no gap; an empty one after `idle_seconds` without any. Close
-            it (`aclosing`), or its place in the feed is kept.
+            Generator of batches in order and without gaps; a batch is empty after `idle_seconds`
+            without messages. Close the generator (`aclosing`), or its channel is never removed.
         """
         return follow(self._reader, subscription_id, last_seq, after, idle_seconds)
 
 
 async def _read_many(
     session: Session,
-    places: Mapping[UUID, int],
+    positions: Mapping[UUID, int],
     limit: int,
 ) -> Sequence[tuple[UUID, StreamMessage]]:
-    events = await SubscriptionEventRepository(session).list_many(places, limit)
+    events = await SubscriptionEventRepository(session).list_many(positions, limit)
     return [(event.subscription_id, _message(event)) for event in events]
 
 

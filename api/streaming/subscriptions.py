@@ -1,4 +1,4 @@
-"""What happens to a subscription."""
+"""WebSocket stream of a subscription's events."""
 
 import asyncio
 from contextlib import aclosing, suppress
@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, WebSocket
 from starlette.requests import HTTPConnection
 
-from api.auth.tickets import IdentifyDep, Visitor
+from api.auth.tickets import IdentifyDep, StreamClient
 from api.deps import Caller, SessionsDep
 from api.schemas.common import SEQ_MAX
 from api.streaming.sockets import CLOSE_DONE, SEND_SECONDS, admit, close, serve
@@ -19,14 +19,14 @@ from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError
 from domain.subscriptions.lifecycle import FINAL
 
-# How long a subscription that has ended stays silent before its stream ends.
+# Silence after the end of a subscription until its stream is closed.
 LINGER_SECONDS = 1.0
 
 router = APIRouter()
 
 
 class _Watched(NamedTuple):
-    """A subscription as its stream begins."""
+    """State of a subscription when its stream begins."""
 
     subscription_id: UUID
     last_event_seq: int
@@ -34,7 +34,7 @@ class _Watched(NamedTuple):
 
 
 def get_subscription_feed(connection: HTTPConnection) -> SubscriptionFeed:
-    """Return the process's one feed."""
+    """Return the process's feed of subscription events."""
     return cast("SubscriptionFeed", connection.app.state.subscription_feed)
 
 
@@ -51,13 +51,13 @@ async def stream_subscription(
     identify: IdentifyDep,
     after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
 ) -> None:
-    """Send a subscription's events with a number above `after`, and go on as they happen."""
+    """Send the events of a subscription with a number above `after`, until it has ended."""
 
-    async def stream(visitor: Visitor, watcher: Watcher) -> None:
+    async def stream(visitor: StreamClient, watcher: Watcher) -> None:
         watched = await _find(sessions, subscription_id, visitor.caller)
         await visitor.enter(sessions, watched.subscription_id)
         if await serve(websocket, watcher, _send_all(websocket, feed, watched, after)):
-            await visitor.leave_for_good(sessions)
+            await visitor.end_ticket(sessions)
 
     await admit(websocket, watchers, identify, stream)
 
@@ -66,14 +66,14 @@ async def _find(sessions: Sessions, subscription_id: str, caller: Caller) -> _Wa
     """Return the subscription that a caller wants to watch.
 
     Raises:
-        NotFoundError: There is none of this caller.
+        NotFoundError: The subscription does not exist, or is not visible to the caller.
     """
     with suppress(ValueError):
         async with sessions() as session:
-            wanted = UUID(subscription_id)
-            row = await SubscriptionRepository(session).get(wanted, caller.scope)
+            known_id = UUID(subscription_id)
+            row = await SubscriptionRepository(session).get(known_id, caller.scope)
         if row is not None:
-            return _Watched(wanted, row.last_event_seq, row.subscription_status in FINAL)
+            return _Watched(known_id, row.last_event_seq, row.subscription_status in FINAL)
     raise NotFoundError("there is no such subscription")
 
 
@@ -83,10 +83,10 @@ async def _send_all(
     watched: _Watched,
     after: int,
 ) -> None:
-    """Send events in order; numbers have no gap, because they are taken under the row's lock.
+    """Send events in order; numbers have no gaps, because they are taken under the row's lock.
 
     Raises:
-        TimeoutError: The client takes nothing any more.
+        TimeoutError: The client does not receive any more.
     """
     is_final = watched.is_final
     following = feed.follow(watched.subscription_id, watched.last_event_seq, after, LINGER_SECONDS)

@@ -18,7 +18,7 @@ from database.accounts.users import ADMIN, UserRepository
 from database.session import DATABASE_DOWN, Sessions
 from domain.errors import TooManyRequestsError
 
-# In one API process, WebSockets and server-sent events together.
+# Limit per API process, for WebSockets and server-sent events together.
 STREAMS_PER_USER = 20
 CHECK_SECONDS = 2.0
 
@@ -29,7 +29,7 @@ class Watcher:
     """One open stream.
 
     Args:
-        caller: Whose it is.
+        caller: Caller who opened the stream.
     """
 
     def __init__(self, caller: Caller) -> None:
@@ -41,7 +41,7 @@ class Watchers:
     """All open streams of this process.
 
     Args:
-        sessions: Where users and keys are.
+        sessions: Factory of database sessions.
     """
 
     def __init__(self, sessions: Sessions) -> None:
@@ -51,23 +51,23 @@ class Watchers:
         self._task: Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to look for revoked credentials."""
+        """Start checking for revoked credentials."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop checking."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     def enter(self, caller: Caller) -> Watcher:
-        """Count a stream that is about to open; `leave` has to follow.
+        """Count a stream that is about to open; `leave` must follow.
 
         Raises:
-            TooManyRequestsError: The user has as many as one may have (`too_many_streams`).
+            TooManyRequestsError: The user has the maximum of open streams (`too_many_streams`).
         """
         if self._counts[caller.user_id] >= STREAMS_PER_USER:
-            message = f"a user may have {STREAMS_PER_USER} streams open at once"
+            message = f"a user may have at most {STREAMS_PER_USER} open streams"
             raise TooManyRequestsError(message, "too_many_streams", {"limit": STREAMS_PER_USER})
         watcher = Watcher(caller)
         self._open.add(watcher)
@@ -75,7 +75,7 @@ class Watchers:
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        """Count a stream no longer."""
+        """Stop counting a stream."""
         self._open.remove(watcher)
         self._counts[watcher.caller.user_id] -= 1
         if not self._counts[watcher.caller.user_id]:
@@ -97,12 +97,12 @@ class Watchers:
                 if self._open:
                     await self._check()
             except DATABASE_DOWN:
-                continue  # nobody can tell now; streams wait for the database too
+                continue  # cannot be checked now; streams wait for the database too
             except Exception:
                 log.exception("watchers_check_failed")
 
     async def _check(self) -> None:
-        """Ask for all open streams at once whether their credentials still hold."""
+        """Check the credentials of all open streams, and signal those that were revoked."""
         watchers = list(self._open)
         user_ids = {watcher.caller.user_id for watcher in watchers}
         key_ids = {watcher.caller.api_key_id for watcher in watchers} - {None}

@@ -1,8 +1,8 @@
-"""From the inbox to the workflows: one signal for all that came for one subscription or payment.
+"""Delivers webhook events from the inbox to workflows: one signal per subscription or payment.
 
-Several processes may run this at once. Nothing is locked while Temporal is called: a claim moves
-the events' next attempt ahead, so that another process takes them up if this one dies. What was
-signalled and not marked is signalled again, which a mailbox absorbs.
+Several processes may run a dispatcher. No row is locked while Temporal is called: a claim postpones
+the next attempt of its events, so that another process claims them if this one dies. An event that
+was signaled but not marked is signaled again, which a mailbox tolerates.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ import structlog
 from temporalio.client import Client
 
 from api.webhooks.event_bodies import read_event
-from api.webhooks.signals import can_pass, is_temporal_down, send_hint
-from database.session import DATABASE_DOWN, Sessions, is_passing
+from api.webhooks.signals import is_temporal_down, is_transient, send_hint
+from database.session import DATABASE_DOWN, Sessions, is_transient_database_error
 from database.webhooks.inbox import WebhookInboxRepository
 from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import unpacked
 from domain.webhooks.events import (
+    EventOwner,
+    EventReference,
     Handler,
-    Owner,
-    Reference,
     WebhookEventStatus,
     handler_of,
     owner_of,
@@ -38,9 +38,9 @@ BATCH_SIZE = 200
 LEASE = timedelta(seconds=10)
 POLL_SECONDS = 1.0
 CALLS_AT_ONCE = 16
-# How often an event may fail by its own fault; its pauses are then six minutes in all.
-MOST_ATTEMPTS = 12
-WORDS_LENGTH = 500
+# Maximum attempts at an event that fails for a reason of its own, over about six minutes.
+MAX_ATTEMPTS = 12
+ERROR_TEXT_LENGTH = 500
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ Events = Sequence[WebhookEvent]
 
 
 class Dispatcher:
-    """Delivers what is in the inbox, at least once."""
+    """Delivers the events in the inbox, at least once."""
 
     def __init__(self, sessions: Sessions, temporal: Client) -> None:
         self._sessions = sessions
@@ -58,18 +58,18 @@ class Dispatcher:
         self._is_database_down = False
 
     async def start(self) -> None:
-        """Begin to deliver."""
+        """Start delivering events."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """End; what is not marked as delivered is delivered again by whoever comes next."""
+        """Stop; another dispatcher delivers the events that are not marked as delivered."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
 
     def wake(self) -> None:
-        """Look into the inbox at once instead of at the next poll."""
+        """Read the inbox at once instead of at the next poll."""
         self._woken.set()
 
     async def _run(self) -> None:
@@ -90,10 +90,10 @@ class Dispatcher:
                         await self._woken.wait()
 
     async def turn(self) -> int:
-        """Deliver what is due, up to one batch.
+        """Deliver the events that are due, up to one batch.
 
         Returns:
-            How many events were due.
+            Number of events that were due.
 
         Raises:
             OperationalError: The database is down; the errors of `DATABASE_DOWN`.
@@ -105,7 +105,7 @@ class Dispatcher:
         return len(events)
 
     def _note_database(self, *, is_down: bool) -> None:
-        """Say once that the database went away, and once that it is back."""
+        """Log once that the database is down, and once that it is back."""
         if is_down and not self._is_database_down:
             log.warning("dispatcher_waits_for_database")
         elif self._is_database_down and not is_down:
@@ -114,7 +114,7 @@ class Dispatcher:
 
 
 class _Batch:
-    """One turn's work; it asks a Temporal that is down only once, not for each mailbox."""
+    """One batch of events; after a call finds Temporal down, no further calls are made."""
 
     def __init__(self, sessions: Sessions, temporal: Client) -> None:
         self._sessions = sessions
@@ -123,41 +123,43 @@ class _Batch:
         self._outage: Exception | None = None
 
     async def deliver(self, events: Events) -> None:
-        """Settle each event, or leave it for a later attempt.
+        """Settle each event, or postpone it to a later attempt.
 
         Raises:
             OperationalError: The database is down; the errors of `DATABASE_DOWN`.
         """
         try:
-            by_owner = await self._sort(events)
+            by_owner = await self._find_owners(events)
         except Exception as error:  # noqa: BLE001 - one event must not hold up the others
             if len(events) == 1:
-                await self._put_off(events, error, is_passing=is_passing(error))
+                await self._postpone(
+                    events, error, is_transient_database_error=is_transient_database_error(error)
+                )
                 return
-            log.warning("webhook_batch_failed", count=len(events), error=_words(error))
+            log.warning("webhook_batch_failed", count=len(events), error=_error_text(error))
             for event in events:
                 await self.deliver([event])
             return
-        handing_on = [self._hand_on(owner, theirs) for owner, theirs in by_owner.items()]
-        ends = await asyncio.gather(*handing_on, return_exceptions=True)
-        for end in ends:
-            if end is not None:
-                raise end
+        calls = [self._deliver_to(owner, group) for owner, group in by_owner.items()]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        for result in results:
+            if result is not None:
+                raise result
 
-    async def _sort(self, events: Events) -> dict[Owner, list[WebhookEvent]]:
-        """Group events by their owner, and settle those that have none or cannot be read."""
-        references: dict[UUID, Reference | None] = {}
+    async def _find_owners(self, events: Events) -> dict[EventOwner, list[WebhookEvent]]:
+        """Group events by owner, and settle events without an owner and unreadable events."""
+        references: dict[UUID, EventReference | None] = {}
         failed: list[tuple[WebhookEvent, str]] = []
         for event in events:
             try:
                 references[event.webhook_event_id] = _reference(event)
-            except Exception as error:  # noqa: BLE001 - what cannot be read today never can
-                failed.append((event, _words(error)))
+            except Exception as error:  # noqa: BLE001 - an unreadable event stays unreadable
+                failed.append((event, _error_text(error)))
         async with self._sessions.begin() as session:
             inbox = WebhookInboxRepository(session)
-            named = {reference for reference in references.values() if reference}
-            await inbox.lock_intents({each.awaited_id for each in named if each.awaited_id})
-            owners = await inbox.owners(named) if named else ()
+            distinct = {reference for reference in references.values() if reference}
+            await inbox.lock_intents({each.awaited_id for each in distinct if each.awaited_id})
+            owners = await inbox.owners(distinct) if distinct else ()
             by_owner, ownerless = _group(events, references, owners)
             for event in ownerless:
                 reference = references[event.webhook_event_id]
@@ -168,80 +170,90 @@ class _Batch:
             if ownerless:
                 await inbox.settle(_ids(ownerless), WebhookEventStatus.IGNORED)
         _count(ownerless, "ignored")
-        _tell_failures(failed)
+        _report_failures(failed)
         return by_owner
 
-    async def _hand_on(self, owner: Owner, events: Events) -> None:
-        """Signal one workflow, and mark its events or put them off."""
+    async def _deliver_to(self, owner: EventOwner, events: Events) -> None:
+        """Signal one workflow, and mark its events as delivered or postpone them."""
         async with self._calls:
             error = self._outage or await self._signal(owner, events)
         if error is not None:
-            await self._put_off(events, error, is_passing=can_pass(error))
+            await self._postpone(events, error, is_transient_database_error=is_transient(error))
             return
         try:
             async with self._sessions.begin() as session:
                 inbox = WebhookInboxRepository(session)
                 await inbox.settle(_ids(events), WebhookEventStatus.DELIVERED, owner=owner)
         except Exception as failure:  # noqa: BLE001 - one owner must not hold up the others
-            await self._put_off(events, failure, is_passing=is_passing(failure))
+            await self._postpone(
+                events, failure, is_transient_database_error=is_transient_database_error(failure)
+            )
             return
         _count(events, "delivered")
         now = datetime.now(UTC)
         for event in events:
             WEBHOOK_LAG.observe(max((now - event.received_at).total_seconds(), 0))
 
-    async def _signal(self, owner: Owner, events: Events) -> Exception | None:
-        """Send one hint; return what went wrong, or None."""
+    async def _signal(self, owner: EventOwner, events: Events) -> Exception | None:
+        """Send one hint; return the error, or None."""
         try:
             await send_hint(self._temporal, owner, [event.stripe_event_id for event in events])
-        except Exception as error:  # noqa: BLE001 - whatever it is, others' events go on
-            log.warning("webhook_delivery_failed", owner_id=str(owner.our_id), error=_words(error))
+        except Exception as error:  # noqa: BLE001 - one owner must not hold up the others
+            log.warning(
+                "webhook_delivery_failed", owner_id=str(owner.our_id), error=_error_text(error)
+            )
             if is_temporal_down(error):
                 self._outage = error
             return error
         return None
 
-    async def _put_off(self, events: Events, error: Exception, *, is_passing: bool) -> None:
-        """Try again later; give up what failed often enough, and for a reason of its own."""
-        text = _words(error)
-        hopeless = [] if is_passing else [event for event in events if _is_hopeless(event, text)]
-        later = [event for event in events if event not in hopeless]
+    async def _postpone(
+        self, events: Events, error: Exception, *, is_transient_database_error: bool
+    ) -> None:
+        """Postpone events; settle those as failed that failed too often for their own reason."""
+        text = _error_text(error)
+        exhausted = (
+            []
+            if is_transient_database_error
+            else [event for event in events if _is_exhausted(event, text)]
+        )
+        later = [event for event in events if event not in exhausted]
         async with self._sessions.begin() as session:
             inbox = WebhookInboxRepository(session)
             if later:
                 await inbox.postpone(_ids(later), text)
-            if hopeless:
-                await inbox.settle(_ids(hopeless), WebhookEventStatus.FAILED, error=text)
-        _tell_failures([(event, text) for event in hopeless])
+            if exhausted:
+                await inbox.settle(_ids(exhausted), WebhookEventStatus.FAILED, error=text)
+        _report_failures([(event, text) for event in exhausted])
 
 
-def _is_hopeless(event: WebhookEvent, text: str) -> bool:
-    """Tell whether an event has failed often enough, and the last time for the same reason.
+def _is_exhausted(event: WebhookEvent, text: str) -> bool:
+    """Return whether an event has used its attempts, the last two for the same reason.
 
-    Reason: `attempt_count` also counts the attempts of an outage, after which the first failure of
-    another kind must not be the end.
+    Reason: `attempt_count` also counts attempts during an outage; the first failure of another kind
+    after it must not be final.
     """
     is_same = (event.last_error or "").partition(":")[0] == text.partition(":")[0]
-    return is_same and event.attempt_count >= MOST_ATTEMPTS
+    return is_same and event.attempt_count >= MAX_ATTEMPTS
 
 
-def _tell_failures(failed: Sequence[tuple[WebhookEvent, str]]) -> None:
+def _report_failures(failed: Sequence[tuple[WebhookEvent, str]]) -> None:
     _count([event for event, _ in failed], "failed")
     for event, text in failed:
         log.error("webhook_event_failed", webhook_event_id=str(event.webhook_event_id), error=text)
 
 
-def _words(error: Exception) -> str:
-    """Return what went wrong, in a text that PostgreSQL can store."""
+def _error_text(error: Exception) -> str:
+    """Return the type and message of an error, as a text that PostgreSQL can store."""
     text = f"{type(error).__name__}: {error}".replace("\0", "\\0")
-    return text.encode(errors="backslashreplace").decode()[:WORDS_LENGTH]
+    return text.encode(errors="backslashreplace").decode()[:ERROR_TEXT_LENGTH]
 
 
-def _reference(event: WebhookEvent) -> Reference | None:
-    """Read which subscription or payment an event is about; None if it is for nobody.
+def _reference(event: WebhookEvent) -> EventReference | None:
+    """Read which subscription, payment or customer an event is about; None if about none.
 
     Raises:
-        ValueError: The body is no JSON object, or names an object by what is no id.
+        ValueError: The body is not a JSON object, or the id in it is malformed.
         RuntimeError: The body cannot be decompressed.
     """
     body = read_event(unpacked(event.body))
@@ -252,11 +264,11 @@ def _reference(event: WebhookEvent) -> Reference | None:
 
 def _group(
     events: Events,
-    references: dict[UUID, Reference | None],
-    owners: Sequence[Owner],
-) -> tuple[dict[Owner, list[WebhookEvent]], list[WebhookEvent]]:
-    """Put events that were read to their owners; the rest is nobody's."""
-    by_owner: dict[Owner, list[WebhookEvent]] = defaultdict(list)
+    references: dict[UUID, EventReference | None],
+    owners: Sequence[EventOwner],
+) -> tuple[dict[EventOwner, list[WebhookEvent]], list[WebhookEvent]]:
+    """Group readable events by owner, and list those that have no owner."""
+    by_owner: dict[EventOwner, list[WebhookEvent]] = defaultdict(list)
     ownerless: list[WebhookEvent] = []
     for event in sorted(events, key=lambda each: each.received_at):
         if event.webhook_event_id not in references:

@@ -1,4 +1,4 @@
-"""Reads the bodies of Stripe's events, also of those that no careful sender would write."""
+"""Reads the bodies of Stripe's events, including malformed bodies."""
 
 import json
 from hashlib import sha256
@@ -9,16 +9,16 @@ import orjson
 NAME_LIMIT = 255
 UNKNOWN_TYPE = "unknown"
 
-# Reason: `float` reads any number of digits, `int` refuses the longest.
+# Reason: `int` refuses numbers with very many digits, `float` accepts them.
 _INT_DIGITS = 400
 
 
-class EventNames(NamedTuple):
-    """What an event is stored under.
+class EventKey(NamedTuple):
+    """Id and type under which an event is stored.
 
     Args:
-        stripe_event_id: Stripe's id of it, or one made of the body's digest.
-        event_type: Stripe's name of what happened, or `unknown`.
+        stripe_event_id: Stripe's id of the event, or an id made from the digest of the body.
+        event_type: Stripe's type of the event, or `unknown`.
         flaw: Why the event can never be processed; None if it can.
     """
 
@@ -28,17 +28,17 @@ class EventNames(NamedTuple):
 
 
 def read_event(body: bytes) -> dict[str, Any]:
-    """Read an event.
+    """Parse the body of an event.
 
     Args:
-        body: The event as it came.
+        body: Event as Stripe sent it.
 
     Returns:
-        Its fields. Lone surrogates, infinite and very long numbers are let through: they may
-        stand where nobody looks.
+        The fields. Lone surrogates and infinite or very long numbers are accepted, because they
+        may be in fields that are never read.
 
     Raises:
-        ValueError: It is no JSON object.
+        ValueError: The body is not a JSON object.
     """
     try:
         event = orjson.loads(body)
@@ -48,33 +48,33 @@ def read_event(body: bytes) -> dict[str, Any]:
         except RecursionError as error:
             raise ValueError("the body is nested too deeply") from error
     if not isinstance(event, dict):
-        raise ValueError("the body is no object")  # noqa: TRY004 - like any other bad body
+        raise ValueError("the body is not a JSON object")  # noqa: TRY004 - like any other bad body
     return event
 
 
-def name_event(body: bytes) -> EventNames:
-    """Return what an event is stored under; never fails, whatever the body is."""
+def event_key(body: bytes) -> EventKey:
+    """Return the id and type under which an event is stored; never fails."""
     try:
         event = read_event(body)
     except ValueError as error:
-        return EventNames(_made_id(body), UNKNOWN_TYPE, f"no event can be read: {error}")
+        return EventKey(_made_id(body), UNKNOWN_TYPE, f"the event cannot be read: {error}")
     stripe_event_id, event_type = event.get("id"), event.get("type")
-    if not is_name(stripe_event_id):
-        kind = event_type if is_name(event_type) else UNKNOWN_TYPE
-        return EventNames(_made_id(body), kind, "the event's id is none that can be stored")
-    if not is_name(event_type):
-        flaw = "the event's type is none that can be stored"
-        return EventNames(stripe_event_id, UNKNOWN_TYPE, flaw)
-    return EventNames(stripe_event_id, event_type)
+    if not is_storable_name(stripe_event_id):
+        kind = event_type if is_storable_name(event_type) else UNKNOWN_TYPE
+        return EventKey(_made_id(body), kind, "the event's id is missing or cannot be stored")
+    if not is_storable_name(event_type):
+        flaw = "the event's type is missing or cannot be stored"
+        return EventKey(stripe_event_id, UNKNOWN_TYPE, flaw)
+    return EventKey(stripe_event_id, event_type)
 
 
-def is_name(value: object) -> TypeGuard[str]:
-    """Tell whether this can be an id or a type: printable text of a sane length."""
+def is_storable_name(value: object) -> TypeGuard[str]:
+    """Return whether a value can be an id or a type: a short printable text."""
     return isinstance(value, str) and 0 < len(value) <= NAME_LIMIT and value.isprintable()
 
 
 def _made_id(body: bytes) -> str:
-    """Make an id that is the same each time the same body comes."""
+    """Derive an id from the body, the same each time that the body is received."""
     return f"unreadable_{sha256(body).hexdigest()[:32]}"
 
 

@@ -1,4 +1,4 @@
-"""Notice events that Stripe wrote in another API version than this release reads."""
+"""Detects events that Stripe wrote in another API version than this release reads."""
 
 import orjson
 import structlog
@@ -8,37 +8,37 @@ from observability import WEBHOOK_FOREIGN_VERSIONS
 
 log = structlog.get_logger(__name__)
 
-# Reason: an account has one version and an endpoint one each; more are counted together.
+# Reason: an account and each endpoint have one version; any more are counted together.
 KNOWN_VERSION_COUNT = 10
 OTHERS = "other"
 
 
 class ForeignVersions:
-    """The foreign versions that came to this process."""
+    """Counts and logs the foreign API versions of events that this process receives."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def note(self, body: bytes) -> None:
         """Count an event of a foreign version, and log each version once.
 
         Args:
-            body: The event as it came, with a good signature; whatever is no event is let through.
+            body: Event as Stripe sent it, with a valid signature; a malformed body is ignored.
         """
         version = _version_of(body)
         if version is None or version == PINNED_VERSION:
             return
-        is_new = version not in self._told
-        if is_new and len(self._told) >= KNOWN_VERSION_COUNT:
-            version, is_new = OTHERS, OTHERS not in self._told
+        is_new = version not in self._logged
+        if is_new and len(self._logged) >= KNOWN_VERSION_COUNT:
+            version, is_new = OTHERS, OTHERS not in self._logged
         WEBHOOK_FOREIGN_VERSIONS.labels(version).inc()
         if is_new:
-            self._told.add(version)
+            self._logged.add(version)
             log.warning(
                 "webhook_version_foreign",
                 api_version=version,
                 pinned_version=PINNED_VERSION,
-                what_to_do="python cli.py stripe setup --url <where webhooks are sent>",
+                what_to_do="python cli.py stripe setup --url <URL of the webhook endpoint>",
             )
 
 

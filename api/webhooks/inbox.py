@@ -1,23 +1,23 @@
-"""The inbox: many requests share one commit, and each is answered only after its own is through."""
+"""Stores webhook events: requests share a commit, and each is answered after its commit."""
 
 import asyncio
 from asyncio import Future, Queue, QueueFull, Task
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from api.webhooks.event_bodies import EventNames
+from api.webhooks.event_bodies import EventKey
 from database.session import DATABASE_DOWN, Sessions
 from database.webhooks.inbox import IncomingEvent, WebhookInboxRepository
 from domain.errors import UnavailableError
 
 BATCH_SIZE = 128
-# Reason: while one batch commits, the next one is gathered and sent.
+# Reason: while one batch commits, the next one is collected and sent.
 BATCHER_COUNT = 2
 CAPACITY = 1_000
 
 
 class _Waiting(NamedTuple):
-    """An event that is not stored yet, and who waits for it."""
+    """An event that is not stored yet, and the future that its request awaits."""
 
     event: IncomingEvent
     stored: "Future[None]"
@@ -32,25 +32,25 @@ class Inbox:
         self._batchers: list[Task[None]] = []
 
     async def start(self) -> None:
-        """Begin to write."""
+        """Start writing events."""
         self._batchers = [asyncio.create_task(self._run()) for _ in range(BATCHER_COUNT)]
 
     async def stop(self) -> None:
-        """Write what still waits, and end."""
+        """Write all waiting events, and stop."""
         await self._queue.join()
         for batcher in self._batchers:
             batcher.cancel()
         await asyncio.gather(*self._batchers, return_exceptions=True)
 
-    async def put(self, names: EventNames, body: bytes) -> None:
-        """Store an event; one that is there already counts as stored.
+    async def put(self, names: EventKey, body: bytes) -> None:
+        """Store an event; an event that is in the table already counts as stored.
 
         Args:
-            names: What it is stored under, and why it is stored as failed, if it is.
-            body: The event as it came.
+            names: Id and type of the event; an event with a flaw is stored as failed.
+            body: Event as Stripe sent it.
 
         Raises:
-            UnavailableError: More events wait than can be written (`inbox_full`).
+            UnavailableError: Too many events wait to be written (`inbox_full`).
             OperationalError: The database is down; the errors of `DATABASE_DOWN`.
         """
         stored: Future[None] = asyncio.get_running_loop().create_future()
@@ -59,7 +59,7 @@ class Inbox:
                 _Waiting(IncomingEvent(*names[:2], body, names.flaw), stored),
             )
         except QueueFull as error:
-            message = "more events are waiting than can be written"
+            message = "too many events are waiting to be written"
             raise UnavailableError(message, "inbox_full") from error
         await stored
 
@@ -79,21 +79,21 @@ class Inbox:
             async with self._sessions.begin() as session:
                 await WebhookInboxRepository(session).add([each.event for each in batch])
         except DATABASE_DOWN as error:
-            _answer(batch, error)
-        except Exception as error:  # noqa: BLE001 - goes to whoever waits for this very event
+            _resolve(batch, error)
+        except Exception as error:  # noqa: BLE001 - raised in the request of this event
             if len(batch) == 1:
-                _answer(batch, error)
+                _resolve(batch, error)
                 return
             # Reason: one bad event must fail alone.
             for each in batch:
                 await self._write([each])
         else:
-            _answer(batch, None)
+            _resolve(batch, None)
 
 
-def _answer(batch: Sequence[_Waiting], error: Exception | None) -> None:
+def _resolve(batch: Sequence[_Waiting], error: Exception | None) -> None:
     for each in batch:
-        if each.stored.done():  # whoever waited has left
+        if each.stored.done():  # the request was canceled
             continue
         if error is None:
             each.stored.set_result(None)

@@ -1,4 +1,4 @@
-"""Signals the workflow of a subscription or a payment that Stripe has news of it."""
+"""Sends hints about Stripe's events to the workflows of subscriptions, payments and users."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +20,7 @@ from domain.ids import (
 from domain.payments.messages import PaymentStart
 from domain.stripe_operations import SyncCustomer
 from domain.subscriptions.state import SubscriptionStart
-from domain.webhooks.events import Handler, Owner
+from domain.webhooks.events import EventOwner, Handler
 from domain.workflow_names import BILLING
 from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes
@@ -30,12 +30,12 @@ from workflows.subscriptions.subscription import SubscriptionWorkflow
 RPC_TIMEOUT = timedelta(seconds=5)
 # Reason: `rpc_timeout` does not cover the connecting of a lazy client.
 CALL_SECONDS = 6.0
-# What Temporal says of a call that it will never take.
+# Statuses of calls that Temporal will never accept.
 _REFUSALS = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.OUT_OF_RANGE})
 
 
 class _Target(NamedTuple):
-    """The workflow that hears of an owner's events."""
+    """Workflow that is signaled about the events of an owner."""
 
     run: Callable[..., Awaitable[Any]]
     start: SubscriptionStart | PaymentStart
@@ -43,13 +43,13 @@ class _Target(NamedTuple):
     subscription_id: UUID | None = None
 
 
-async def send_hint(temporal: Client, owner: Owner, stripe_event_ids: Sequence[str]) -> None:
-    """Send one hint for all of these events, starting the workflow if need be.
+async def send_hint(temporal: Client, owner: EventOwner, stripe_event_ids: Sequence[str]) -> None:
+    """Send one hint for several events, and start the workflow if it does not run.
 
     Args:
-        temporal: The process's client.
-        owner: Whose events they are.
-        stripe_event_ids: Which.
+        temporal: Client of Temporal.
+        owner: Owner of the events.
+        stripe_event_ids: Stripe's ids of the events.
 
     Raises:
         TemporalError: Temporal refuses the call, or cannot be reached.
@@ -74,19 +74,19 @@ async def send_hint(temporal: Client, owner: Owner, stripe_event_ids: Sequence[s
                 user_id=owner.user_id,
                 subscription_id=target.subscription_id,
             ),
-            static_summary="woken by Stripe's events",
+            static_summary="started by events from Stripe",
             rpc_timeout=RPC_TIMEOUT,
         )
 
 
 def is_temporal_down(error: Exception) -> bool:
-    """Tell whether all other calls would fail too."""
+    """Return whether an error means that Temporal cannot be reached."""
     is_timeout = isinstance(error, TimeoutError)
     return is_timeout or from_temporal(error).error_code == "temporal_unavailable"
 
 
-def can_pass(error: Exception) -> bool:
-    """Tell whether a failed call may be taken later, because it failed for Temporal's state."""
+def is_transient(error: Exception) -> bool:
+    """Return whether a failed call may succeed later, because of the state of Temporal."""
     if isinstance(error, RPCError):
         return error.status not in _REFUSALS
     return isinstance(error, OSError) or is_temporal_down(error)
@@ -94,7 +94,7 @@ def can_pass(error: Exception) -> bool:
 
 async def _start_customer_sync(
     temporal: Client,
-    owner: Owner,
+    owner: EventOwner,
     stripe_event_ids: Sequence[str],
 ) -> None:
     operation_id = derived_id("customer-sync", owner.our_id, *sorted(stripe_event_ids))
@@ -114,12 +114,12 @@ async def _start_customer_sync(
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=starting_attributes(user_id=owner.user_id),
-            static_summary="follow a customer's changes",
+            static_summary="sync a changed customer",
             rpc_timeout=RPC_TIMEOUT,
         )
 
 
-def _target(owner: Owner) -> _Target:
+def _target(owner: EventOwner) -> _Target:
     if owner.handler is Handler.PAYMENT_HINT:
         return _Target(
             PaymentWorkflow.run,

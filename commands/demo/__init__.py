@@ -1,4 +1,4 @@
-"""The demo: two months of a customer, played on a stack of its own and checked on the way."""
+"""Demo of two months of a customer, on a stack of its own, with checks of every step."""
 
 import asyncio
 import signal
@@ -21,61 +21,63 @@ LOG_TAIL_LINES = 15
 
 
 def run_demo(project: Path, data: Path | None, *, is_kept: bool) -> int:
-    """Start a stack, play the story, and stop what was started.
+    """Start a stack, run the scenario, and stop the stack.
 
     Args:
-        project: Where `cli.py` is.
+        project: Folder of `cli.py`.
         data: Folder of the stack; None takes a temporary one.
-        is_kept: Whether the stack goes on running afterwards.
+        is_kept: Whether the stack keeps running after the demo.
 
     Returns:
-        0 if all of it really happened, else 1.
+        Exit code: 0 if every step and check succeeded, else 1.
     """
     console = Console(highlight=False)
     folder = data or Path(mkdtemp(prefix="perdure-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)  # Reason: as root, PostgreSQL runs as its own user and must get in.
-    # Reason: asyncio replaces Python's own handler, and would then wait for the story's next await;
-    # SIGTERM must not leave the stack behind either, which has a session of its own.
+    # Reason: as root, PostgreSQL runs as a user of its own, which must be able to enter the folder.
+    folder.chmod(0o755)
+    # Reason: asyncio's own handler of SIGINT would wait for the next await of the scenario; and
+    # SIGTERM must stop the stack too, which runs in a session of its own.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
+        signal.signal(number, _interrupt)
     stack = DemoStack(project, folder)
-    code, is_of_interest = 1, True
+    code, is_failed = 1, True
     try:
-        code = _perform(console, stack)
-        is_of_interest = False
+        code = _run(console, stack)
+        is_failed = False
     except KeyboardInterrupt:
-        console.print("stopped, as asked")
-        is_of_interest = False
+        console.print("stopped")
+        is_failed = False
     except (DemoError, httpx.HTTPError) as error:
         console.print(f"[red]✗ {escape(str(error) or type(error).__name__)}[/]")
         _show_log(console, stack)
     finally:
-        # Reason: whatever went wrong, nothing that was started may go on unseen.
+        # Reason: after an error, too, no started process may keep running.
         if not (is_kept and code == 0):
             with suppress(KeyboardInterrupt):
-                stack.stop(is_removed=data is None and not is_of_interest)
+                stack.stop(is_removed=data is None and not is_failed)
     if is_kept and code == 0:
         stack.leave(console)
     return code
 
 
-def _perform(console: Console, stack: DemoStack) -> int:
-    began = time.monotonic()
-    with console.status("starting Temporal, PostgreSQL, Chroma, the stand-ins, worker, API"):
+def _run(console: Console, stack: DemoStack) -> int:
+    started_at = time.monotonic()
+    with console.status("starting Temporal, PostgreSQL, Chroma, the sandboxes, worker and API"):
         facts = stack.start()
     console.print(f"[green]✓[/] the whole stack runs, after {stack.age_seconds:.0f} s")
     with closing(DemoContext(facts, stack, console)) as context:
         asyncio.run(play(context))
-    console.rule(f"[green]all of it really happened, in {time.monotonic() - began:.0f} s[/]")
+    seconds = time.monotonic() - started_at
+    console.rule(f"[green]every step succeeded and was checked, in {seconds:.0f} s[/]")
     return 0
 
 
-def _leave(*_: object) -> NoReturn:
+def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
 def _show_log(console: Console, stack: DemoStack) -> None:
-    console.print(f"The end of {stack.log}:")
+    console.print(f"The last lines of {stack.log}:")
     for line in stack.log_tail(LOG_TAIL_LINES):
         console.print(f"  [dim]{escape(line)}[/]")

@@ -1,4 +1,4 @@
-"""A line to the API, with one person's rights."""
+"""Client of the API for one user."""
 
 from typing import Any
 from uuid import uuid4
@@ -14,10 +14,10 @@ Document = dict[str, Any]
 
 
 def answered(reply: httpx.Response) -> Any:
-    """Return a good answer's JSON.
+    """Return the JSON of a successful response.
 
     Raises:
-        DemoError: It was no good answer.
+        DemoError: The response is an error.
     """
     if not reply.is_success:
         request = reply.request
@@ -28,7 +28,7 @@ def answered(reply: httpx.Response) -> Any:
 
 
 class ApiClient:
-    """One person's line."""
+    """Sends requests to the API with one user's credentials."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -36,39 +36,39 @@ class ApiClient:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The headers that say who we are."""
+        """Return the headers that authenticate the user."""
         names = ("X-API-Key", "Authorization")
         return {name: self._http.headers[name] for name in names if name in self._http.headers}
 
     def identify(self, name: str, secret: str) -> None:
-        """Say from now on who we are."""
+        """Set the header that authenticates all further requests."""
         self._http.headers[name] = secret
 
     def log_in(self, email: str, password: str) -> None:
-        """Get a token, and show it from now on."""
+        """Get an access token, and send the token with all further requests."""
         form = {"username": email, "password": password}
         token = answered(self._http.post(f"{API}/auth/token", data=form))["access_token"]
         self.identify("Authorization", f"Bearer {token}")
 
     def get(self, path: str) -> Document:
-        """Read something."""
-        found: Document = answered(self._http.get(f"{API}/{path}"))
-        return found
+        """Send a GET, and return the response's JSON."""
+        document: Document = answered(self._http.get(f"{API}/{path}"))
+        return document
 
     def put(self, path: str, body: Document) -> None:
-        """Set something."""
+        """Send a PUT."""
         answered(self._http.put(f"{API}/{path}", json=body))
 
     def post(self, path: str, body: Document) -> Document:
-        """Make or do something."""
-        made: Document = answered(self.try_post(path, body))
-        return made
+        """Send a POST, and return the response's JSON."""
+        document: Document = answered(self.try_post(path, body))
+        return document
 
     def try_post(self, path: str, body: Document) -> httpx.Response:
-        """Make or do something that may be refused."""
+        """Send a POST, and return the response, also if it is an error."""
         headers = {"Idempotency-Key": uuid4().hex}
         return self._http.post(f"{API}/{path}", json=body, headers=headers)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self._http.close()

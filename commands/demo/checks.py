@@ -1,4 +1,4 @@
-"""What the demo asserts, and how it waits."""
+"""Assertions and waiting for the demo."""
 
 import time
 from collections.abc import Callable
@@ -8,59 +8,61 @@ from typing import Any
 from rich.console import Console
 
 PAUSE_SECONDS = 0.1
-PATIENCE_SECONDS = 45.0
+TIMEOUT_SECONDS = 45.0
 
 
 class DemoError(Exception):
-    """Something that the story tells did not happen."""
+    """A step of the demo failed, or one of its checks."""
 
 
-def expect(is_true: bool, sentence: str, seen: object) -> None:
-    """Hold the story to what it tells.
+def expect(is_true: bool, expectation: str, actual: object) -> None:
+    """Check a condition.
 
     Args:
-        is_true: Whether it happened.
-        sentence: What was to happen.
-        seen: What was seen instead.
+        is_true: The condition.
+        expectation: The condition as a clause, for the error message.
+        actual: The actual value, for the error message.
 
     Raises:
-        DemoError: It did not happen.
+        DemoError: The condition is false.
     """
     if not is_true:
-        raise DemoError(f"expected that {sentence}; seen: {seen}")
+        raise DemoError(f"expected that {expectation}; actual: {actual}")
 
 
 def wait_until(
     console: Console,
-    sentence: str,
-    look: Callable[[], Any],
-    is_it: Callable[[Any], Any] = bool,
+    status: str,
+    read: Callable[[], Any],
+    is_expected: Callable[[Any], Any] = bool,
 ) -> Any:
-    """Wait, visibly, until something has happened.
+    """Read a value until it is as expected, and show a status line meanwhile.
 
     Args:
-        console: Where to show that we wait.
-        sentence: What we wait for.
-        look: Looks at it.
-        is_it: Tells whether what was seen is what we wait for.
+        console: Console for the status line.
+        status: Text of the status line.
+        read: Reads the value.
+        is_expected: Returns whether a value is as expected.
 
     Returns:
-        What was seen.
+        The expected value.
 
     Raises:
-        DemoError: It did not happen in time.
+        DemoError: The value was not as expected in time.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    seen: Any = None
-    with console.status(sentence):
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    value: Any = None
+    with console.status(status):
         while time.monotonic() < deadline:
-            seen = look()
-            if is_it(seen):
-                return seen
+            value = read()
+            if is_expected(value):
+                return value
             time.sleep(PAUSE_SECONDS)
-    raise DemoError(f"waited {PATIENCE_SECONDS:.0f} s: {sentence}; seen: {seen}")
+    raise DemoError(f"{status}: not within {TIMEOUT_SECONDS:.0f} s; actual: {value}")
 
 
-def short(moment: str | None) -> str:
-    """Render a moment of the API; none is one that somebody has to ask for."""
-    return f"{datetime.fromisoformat(moment):%d %b %Y %H:%M:%S} UTC" if moment else "when asked"
+def short(timestamp: str | None) -> str:
+    """Format a timestamp of the API; None stands for a step that happens only on request."""
+    if not timestamp:
+        return "on request"
+    return f"{datetime.fromisoformat(timestamp):%d %b %Y %H:%M:%S} UTC"

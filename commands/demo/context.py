@@ -1,4 +1,4 @@
-"""The context: who takes part, and how the audience is told."""
+"""Context of the demo's steps: clients, results and printing."""
 
 from dataclasses import dataclass, field
 
@@ -8,13 +8,13 @@ from rich.markup import escape
 from commands.demo.api_client import Document
 from commands.demo.checks import wait_until
 from commands.demo.customers import Assistant, Customer, Product
-from commands.demo.sandboxes import ModelStandIn, Sandboxes
+from commands.demo.sandboxes import ModelSandbox, Sandboxes
 from commands.demo.stack_process import DemoStack
 
 
 @dataclass
 class DemoResults:
-    """What later chapters need of earlier ones."""
+    """Results of earlier steps that later steps need."""
 
     titles: dict[str, str] = field(default_factory=dict)
     runs: list[Document] = field(default_factory=list)
@@ -24,7 +24,7 @@ class DemoResults:
 
 
 class DemoContext:
-    """One performance."""
+    """Clients, results and console of one run of the demo."""
 
     customer: Customer
     assistant: Assistant
@@ -34,78 +34,78 @@ class DemoContext:
         self.stack = stack
         self.console = console
         self.results = DemoResults()
-        self._chapter_count = 0
+        self._step_count = 0
         self.product = Product(facts["api"], facts["admin_api_key"])
         self.sandboxes = Sandboxes(facts["stripe"], facts["mail"])
-        self.models = ModelStandIn(facts["llm"])
+        self.models = ModelSandbox(facts["llm"])
 
     def welcome(self, customer: Customer) -> None:
-        """Let a customer come on stage."""
+        """Set the customer of the following steps."""
         self.customer = customer
-        self.assistant = Assistant(customer.line)
+        self.assistant = Assistant(customer.api)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close all connections."""
         self.product.close()
         self.sandboxes.close()
         self.models.close()
 
     def wait_status(self, status: str) -> Document:
         """Wait until the subscription has a status."""
-        seen: Document = wait_until(
+        subscription: Document = wait_until(
             self.console,
             f"waiting for the subscription to be {status}",
             self.customer.subscription,
-            lambda seen: seen["subscription_status"] == status,
+            lambda subscription: subscription["subscription_status"] == status,
         )
-        return seen
+        return subscription
 
     def wait_retry(self, status: str) -> Document:
         """Wait until the newest payment retry has a status."""
-        seen: list[Document] = wait_until(
+        retries: list[Document] = wait_until(
             self.console,
             f"waiting for the payment retry to be {status}",
             self.customer.retries,
-            lambda retries: retries and _stands(retries[0], status),
+            lambda retries: retries and _has_status(retries[0], status),
         )
-        return seen[0]
+        return retries[0]
 
     def wait_run(self, run: Document, status: str) -> Document:
         """Wait until a run has a status."""
-        seen: Document = wait_until(
+        run_now: Document = wait_until(
             self.console,
             f"waiting for the run to be {status}",
             lambda: self.assistant.run(run["agent_run_id"]),
-            lambda seen: seen["run_status"] == status,
+            lambda run_now: run_now["run_status"] == status,
         )
-        return seen
+        return run_now
 
-    def chapter(self, title: str) -> None:
-        """Begin a chapter."""
-        self._chapter_count += 1
-        head = f"[bold]{self._chapter_count}. {title}[/] [dim]{self.stack.age_seconds:.0f} s[/]"
-        self.console.rule(head, align="left")
+    def step(self, title: str) -> None:
+        """Print the heading of the next step."""
+        self._step_count += 1
+        heading = f"[bold]{self._step_count}. {title}[/] [dim]{self.stack.age_seconds:.0f} s[/]"
+        self.console.rule(heading, align="left")
 
     def say(self, sentence: str) -> None:
-        """Say something that has happened."""
+        """Print an event that has happened and was checked."""
         self.console.print(f"[green]✓[/] {sentence}", soft_wrap=True)
 
     def note(self, sentences: str) -> None:
-        """Tell what the audience should know."""
+        """Print an explanation for the reader."""
         self.console.print(f"  [yellow]{sentences}[/]")
 
-    def quote(self, who: str, words: str) -> None:
-        """Let somebody say something."""
-        self.console.print(f"  [cyan]{who}:[/] {escape(words)}", soft_wrap=True)
+    def quote(self, speaker: str, text: str) -> None:
+        """Print a message of the customer or of the agent."""
+        self.console.print(f"  [cyan]{speaker}:[/] {escape(text)}", soft_wrap=True)
 
     def link(self, what: str, workflow_id: str) -> None:
-        """Point to a workflow in the Web UI."""
+        """Print the address of a workflow in Temporal's Web UI."""
         url = f"{self.facts['temporal_ui']}/namespaces/{self.facts['namespace']}/workflows/"
         self.console.print(
             f"  [dim]{what} in Temporal's Web UI: {url}{workflow_id}[/]", soft_wrap=True
         )
 
 
-def _stands(retry: Document, status: str) -> bool:
+def _has_status(retry: Document, status: str) -> bool:
     is_planned = status != "waiting" or retry["next_attempt_at"] is not None
     return retry["retry_status"] == status and is_planned

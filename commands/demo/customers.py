@@ -1,4 +1,4 @@
-"""Who takes part on our side: the product's API, and a customer of it."""
+"""Clients of the product's API: the administrator, a customer, and the customer's agent."""
 
 import json
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from commands.demo.checks import DemoError, expect
 
 
 class Product:
-    """The API, as its administrator sees it."""
+    """Calls the API as the administrator."""
 
     def __init__(self, url: str, admin_api_key: str) -> None:
-        self.line = ApiClient(url)
-        self.line.identify("X-API-Key", admin_api_key)
+        self.api = ApiClient(url)
+        self.api.identify("X-API-Key", admin_api_key)
         self._customers: list[ApiClient] = []
 
     def put_policy(self, name: str, policy: Document) -> None:
         """Make a retry policy."""
-        self.line.put(f"retry-policies/{name}", policy)
+        self.api.put(f"retry-policies/{name}", policy)
 
     def create_plan(self, name: str, limits: Document) -> Document:
         """Make a monthly plan with the retry policy of the same name."""
@@ -35,72 +35,72 @@ class Product:
             "retry_policy": name,
             "limits": limits,
         }
-        return self.line.post("plans", body)
+        return self.api.post("plans", body)
 
     def sign_up(self, plan_id: str) -> "Customer":
-        """Let somebody sign up and log in."""
+        """Sign up a new customer, and log in as that customer."""
         email, password = f"ada.{uuid4().hex[:6]}@example.com", uuid4().hex
-        line = ApiClient(self.line.url)
-        self._customers.append(line)
-        line.post("users", {"email": email, "password": password, "name": "Ada"})
-        line.log_in(email, password)
-        return Customer(line, email, plan_id)
+        api = ApiClient(self.api.url)
+        self._customers.append(api)
+        api.post("users", {"email": email, "password": password, "name": "Ada"})
+        api.log_in(email, password)
+        return Customer(api, email, plan_id)
 
     def close(self) -> None:
-        """Hang up, also for the customers."""
-        for line in (self.line, *self._customers):
-            line.close()
+        """Close the connections of the administrator and of all customers."""
+        for api in (self.api, *self._customers):
+            api.close()
 
 
 class Customer:
-    """Somebody with an account."""
+    """Calls the API as a customer."""
 
-    def __init__(self, line: ApiClient, email: str, plan_id: str) -> None:
+    def __init__(self, api: ApiClient, email: str, plan_id: str) -> None:
         self.email = email
-        self.line = line
+        self.api = api
         self._plan_id = plan_id
         self._path = ""
 
     def add_card(self, stripe_payment_method_id: str) -> Document:
         """Add a card as the default."""
         body = {"stripe_payment_method_id": stripe_payment_method_id, "is_default": True}
-        return self.line.post("payment-methods", body)
+        return self.api.post("payment-methods", body)
 
     def subscribe(self) -> None:
         """Subscribe to the plan."""
-        made = self.line.post("subscriptions", {"plan_id": self._plan_id})
+        made = self.api.post("subscriptions", {"plan_id": self._plan_id})
         self._path = f"subscriptions/{made['subscription_id']}"
 
     def subscription(self) -> Document:
-        """Look at the subscription."""
-        return self.line.get(self._path)
+        """Read the subscription."""
+        return self.api.get(self._path)
 
     def explain(self) -> Document:
-        """Ask why it is as it is."""
-        return self.line.get(f"{self._path}/explain")
+        """Read the explanation of the subscription's status and of its next steps."""
+        return self.api.get(f"{self._path}/explain")
 
     def events(self, *kinds: str) -> list[Document]:
-        """Return what happened, of these kinds, oldest first."""
-        events = self.line.get(f"{self._path}/events?limit=200")["items"]
+        """Return the subscription's events of these kinds, oldest first."""
+        events = self.api.get(f"{self._path}/events?limit=200")["items"]
         return [event for event in events if event["kind"] in kinds]
 
     def retries(self) -> list[Document]:
         """Return the payment retries, newest first."""
-        retries: list[Document] = self.line.get("payment-retries")["items"]
+        retries: list[Document] = self.api.get("payment-retries")["items"]
         return retries
 
     def payments(self) -> list[Document]:
         """Return the payments, newest first."""
-        payments: list[Document] = self.line.get("payments")["items"]
+        payments: list[Document] = self.api.get("payments")["items"]
         return payments
 
     def payment(self, payment_id: str) -> Document:
-        """Look at one payment."""
-        return self.line.get(f"payments/{payment_id}")
+        """Read one payment."""
+        return self.api.get(f"payments/{payment_id}")
 
     def entitlements(self) -> Document:
-        """Ask what may be used, and what was."""
-        return self.line.get("entitlements")
+        """Read the customer's access, limits and usage."""
+        return self.api.get("entitlements")
 
 
 AGENT = "research"
@@ -109,43 +109,43 @@ SILENCE_SECONDS = 30.0
 
 
 class Assistant:
-    """The agent, as one customer sees it."""
+    """Calls the agent's API as one customer."""
 
-    def __init__(self, line: ApiClient) -> None:
-        self._line = line
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
 
     def ingest(self, title: str, content: str) -> Document:
-        """Hand in a document."""
-        return self._line.post("documents", {"title": title, "content": content})
+        """Upload a document."""
+        return self._api.post("documents", {"title": title, "content": content})
 
     def document(self, document_id: str) -> Document:
-        """Look at a document."""
-        return self._line.get(f"documents/{document_id}")
+        """Read a document."""
+        return self._api.get(f"documents/{document_id}")
 
     def ask(self, text: str, conversation_id: str | None = None) -> Document:
-        """Begin a run."""
+        """Start a run."""
         body = {"agent": AGENT, "input": text, "conversation_id": conversation_id}
-        return self._line.post("agent-runs", body)
+        return self._api.post("agent-runs", body)
 
     def run(self, agent_run_id: str) -> Document:
-        """Look at a run."""
-        return self._line.get(f"agent-runs/{agent_run_id}")
+        """Read a run."""
+        return self._api.get(f"agent-runs/{agent_run_id}")
 
     def tool_calls(self, agent_run_id: str) -> list[Document]:
-        """Return the tool calls of a run, as the ledger has them."""
-        steps = self._line.get(f"agent-runs/{agent_run_id}/steps")["items"]
+        """Return the tool calls of a run from the ledger."""
+        steps = self._api.get(f"agent-runs/{agent_run_id}/steps")["items"]
         return [call for step in steps for call in step["tool_calls"]]
 
     def events(self, agent_run_id: str, after: int = 0) -> Iterator[Document]:
-        """Yield what a run's stream tells above a number, until the run ends or we leave.
+        """Yield the events of a run after a sequence number, until the run ends.
 
         Raises:
-            DemoError: The stream broke, fell silent, or ended otherwise than it should.
+            DemoError: The stream broke, timed out, or was closed with an unexpected code.
         """
-        host = self._line.url.replace("http", "ws", 1)
+        host = self._api.url.replace("http", "ws", 1)
         url = f"{host}/ws/agent-runs/{agent_run_id}?after={after}"
         try:
-            with connect(url, additional_headers=self._line.credentials) as socket:
+            with connect(url, additional_headers=self._api.credentials) as socket:
                 yield from _received(socket)
         except (WebSocketException, OSError) as error:
             raise DemoError(f"the stream at {url} broke: {error!r}") from error
@@ -159,19 +159,19 @@ def _received(socket: ClientConnection) -> Iterator[Document]:
     for _ in socket:
         pass
     code = socket.protocol.close_code
-    expect(code == CLOSE_DONE, "the stream was closed in good order", code)
+    expect(code == CLOSE_DONE, f"the stream was closed with {CLOSE_DONE}", code)
 
 
-def approve(line: ApiClient, run: Document, args_sha256: str | None = None) -> httpx.Response:
-    """Say yes to a run's pending call.
+def approve(api: ApiClient, run: Document, args_sha256: str | None = None) -> httpx.Response:
+    """Approve a run's pending tool call.
 
     Args:
-        line: Who says it.
-        run: As it waits.
-        args_sha256: Digest of the arguments that the yes is for; None: those that are pending.
+        api: Client of the user who approves.
+        run: The waiting run.
+        args_sha256: Digest of the approved arguments; None takes that of the pending call.
 
     Returns:
-        The answer, which may be a refusal.
+        The response, which may be an error.
     """
     call = run["pending_approvals"][0]
     body = {
@@ -179,4 +179,4 @@ def approve(line: ApiClient, run: Document, args_sha256: str | None = None) -> h
         "args_sha256": args_sha256 or call["args_sha256"],
         "decision": "approve",
     }
-    return line.try_post(f"agent-runs/{run['agent_run_id']}/approve", body)
+    return api.try_post(f"agent-runs/{run['agent_run_id']}/approve", body)

@@ -1,18 +1,18 @@
-"""The story: a customer, two months, a worker that dies, an agent that wants to refund."""
+"""Order of the demo's steps: sign-up, two renewals that fail, an agent with a refund, usage."""
 
 from commands.demo.context import DemoContext
 from commands.demo.steps.documents import answer, ingest
 from commands.demo.steps.explain import look_back
-from commands.demo.steps.failed_renewal import replace_a_lost_card, survive_a_failed_renewal
+from commands.demo.steps.failed_renewal import kill_worker_during_retry, replace_a_lost_card
 from commands.demo.steps.refund import refund, refund_again
 from commands.demo.steps.replay import replay_all
 from commands.demo.steps.subscribe import sign_up, subscribe
 from commands.demo.steps.usage import meter
 
-CHAPTERS = (
+STEPS = (
     sign_up,
     subscribe,
-    survive_a_failed_renewal,
+    kill_worker_during_retry,
     replace_a_lost_card,
     look_back,
     ingest,
@@ -24,14 +24,14 @@ CHAPTERS = (
 
 
 async def play(context: DemoContext) -> None:
-    """Tell it, chapter by chapter.
+    """Run all steps in order.
 
     Args:
-        context: A running stack, and the audience.
+        context: Context of the steps, with a running stack.
 
     Raises:
-        DemoError: Something did not happen.
+        DemoError: A step or one of its checks failed.
     """
-    for chapter in CHAPTERS:
-        chapter(context)
+    for step in STEPS:
+        step(context)
     await replay_all(context)

@@ -1,4 +1,4 @@
-"""The demo's own stack: `cli.py up` as a process that we start and stop."""
+"""Starts and stops the demo's own stack, `cli.py up` as a child process."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from commands.demo.checks import DemoError
 START_SECONDS = 180
 STOP_SECONDS = 15
 PAUSE_SECONDS = 0.1
-# Reason: what somebody set for production must not lead the demo to real money or real mail.
-# An empty name also beats the one in `.env`.
-_OURS_ALONE = dict.fromkeys(
+# Reason: with settings for production the demo would move real money and send real mails.
+# An empty variable also overrides the one in `.env`.
+_OVERRIDES = dict.fromkeys(
     (
         "DATABASE_URL",
         "CHROMA_URL",
@@ -43,9 +43,10 @@ _OURS_ALONE = dict.fromkeys(
     ),
     "",
 ) | dict.fromkeys(("TEMPORAL__IS_TLS", "STRIPE__IS_LIVE"), "false")
-_OURS_ALONE |= {"LLM__PROVIDER": "openai", "LLM__MODEL": "gpt-4.1", "MAIL__TLS": "none"}
-# The stand-in for mail knows nobody, and an empty name is a name; an empty price is none.
-_NOT_OURS = {
+_OVERRIDES |= {"LLM__PROVIDER": "openai", "LLM__MODEL": "gpt-4.1", "MAIL__TLS": "none"}
+# Reason: an empty mail user would be sent to the mail sandbox, which has no users; an empty price
+# is not a number.
+_REMOVED = {
     "MAIL__USERNAME",
     "MAIL__PASSWORD",
     "LLM__PROMPT_CENTS_PER_MILLION",
@@ -56,7 +57,7 @@ _NOT_OURS = {
 
 
 class DemoStack:
-    """One stack in a folder of its own, on free ports."""
+    """A stack in a folder of its own, on free ports."""
 
     def __init__(self, project: Path, folder: Path) -> None:
         self.log = folder / "up.log"
@@ -68,17 +69,17 @@ class DemoStack:
 
     @property
     def age_seconds(self) -> float:
-        """How long ago it was started."""
+        """Return the age of the stack in seconds."""
         return time.monotonic() - self._started_at
 
     def start(self) -> dict[str, Any]:
-        """Start, and wait until it is ready.
+        """Start the stack, and wait until it is ready.
 
         Returns:
-            What `stack.json` says.
+            Content of `stack.json`.
 
         Raises:
-            DemoError: It did not become ready.
+            DemoError: The stack ended, or did not become ready in time.
         """
         command = [sys.executable, "cli.py", "up", "--data", str(self._folder), "--ports", "auto"]
         self._stack_file.unlink(missing_ok=True)
@@ -90,34 +91,35 @@ class DemoStack:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                # Reason: Ctrl-C is for the demo, which then stops the stack in good order.
+                # Reason: Ctrl-C must reach only the demo, which then stops the stack in order.
                 start_new_session=True,
             )
         while self.age_seconds < START_SECONDS:
             if self._process.poll() is not None:
-                raise DemoError(f"the stack ended with {self._process.returncode} while starting")
+                code = self._process.returncode
+                raise DemoError(f"the stack ended with exit code {code} while starting")
             if self._stack_file.exists():
                 return self.facts()
             time.sleep(PAUSE_SECONDS)
         raise DemoError(f"the stack was not ready after {START_SECONDS} s")
 
     def facts(self) -> dict[str, Any]:
-        """Return what `stack.json` says now; pids change when something is restarted."""
+        """Return the current content of `stack.json`; pids change when a server restarts."""
         facts: dict[str, Any] = json.loads(self._stack_file.read_text())
         return facts
 
     def kill_worker(self) -> int:
-        """Kill the worker as a power cut would, and return its pid."""
+        """Kill the worker with SIGKILL, and return its pid."""
         pid = int(self.facts()["pids"]["worker"][0])
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def log_tail(self, count: int) -> list[str]:
-        """Return the last lines that the stack printed."""
+        """Return the last lines of the stack's output."""
         return self.log.read_text(errors="replace").splitlines()[-count:]
 
     def stop(self, *, is_removed: bool) -> None:
-        """Stop it in order, and remove its folder if nothing in it is of interest."""
+        """Stop the stack in order, and remove its folder on request."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -128,15 +130,15 @@ class DemoStack:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def leave(self, console: Console) -> None:
-        """Tell where it runs and how to stop it."""
+        """Print the addresses of the running stack, and the command that stops it."""
         facts, process = self.facts(), self._process
-        console.print(f"API docs   {facts['api']}/docs")
-        console.print(f"Web UI     {facts['temporal_ui']}")
-        console.print(f"all of it  {self._stack_file}")
+        console.print(f"API docs       {facts['api']}/docs")
+        console.print(f"Web UI         {facts['temporal_ui']}")
+        console.print(f"all addresses  {self._stack_file}")
         if process is not None:
-            console.print(f"It goes on running; stop it with: kill {process.pid}")
+            console.print(f"The stack keeps running; stop it with: kill {process.pid}")
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
-    return kept | _OURS_ALONE
+    inherited = {name: value for name, value in os.environ.items() if name not in _REMOVED}
+    return inherited | _OVERRIDES

@@ -1,1 +1,1 @@
-"""Commands about Stripe's side of the product."""
+"""Commands that set up and check the Stripe account."""

@@ -1,4 +1,4 @@
-"""What is said of `stripe setup`: a command that runs as it is written, and when not to run it."""
+"""Texts about `stripe setup` that several commands print."""
 
 import shlex
 from pathlib import Path
@@ -10,17 +10,14 @@ SENDS_ITSELF = "sends its events to the API by itself"
 
 
 def setup_command(url: str, stack: Path | None, *, is_old_removed: bool = False) -> str:
-    """Write the command.
+    """Return the shell command that runs `stripe setup`.
 
     Args:
-        url: Where Stripe is to send webhooks.
-        stack: What was named with --stack, if anything.
-        is_old_removed: Whether the endpoints of other API versions go.
-
-    Returns:
-        A line for a shell.
+        url: Address that Stripe sends webhooks to.
+        stack: Value of the option --stack; None leaves the option out.
+        is_old_removed: Whether to remove the endpoints of other API versions.
     """
-    words = ["python", "cli.py", "stripe", "setup", "--url", url]
-    words += ["--remove-old"] if is_old_removed else []
-    words += [] if stack is None else ["--stack", str(stack)]
-    return shlex.join(words)
+    arguments = ["python", "cli.py", "stripe", "setup", "--url", url]
+    arguments += ["--remove-old"] if is_old_removed else []
+    arguments += [] if stack is None else ["--stack", str(stack)]
+    return shlex.join(arguments)

@@ -1,4 +1,4 @@
-"""Tell what is changed at Stripe, or would be."""
+"""Reports the changes that `stripe setup` makes at Stripe, or would make in a dry run."""
 
 from collections.abc import Callable, Sequence
 from uuid import uuid4
@@ -7,24 +7,24 @@ Say = Callable[[str], None]
 
 
 class Changes:
-    """The changes of one run of the command."""
+    """Counts and prints the changes of one run of `stripe setup`."""
 
     def __init__(self, say: Say, *, is_dry_run: bool) -> None:
         self.count = 0
         self.say = say
         self._is_dry_run = is_dry_run
-        # Reason: Stripe would answer a key of an earlier run with what may be gone by now.
+        # Reason: Stripe answers an earlier run's key with the earlier object, which may be deleted.
         self._run_id = uuid4()
 
     def begin(self, what: str, changes: Sequence[str]) -> bool:
-        """Tell of changes to an object.
+        """Print and count the changes to one object.
 
         Args:
-            what: The object.
-            changes: What happens to it, such as `enabled`.
+            what: Name of the object.
+            changes: Participles of the changes, such as `enabled`.
 
         Returns:
-            Whether to carry them out.
+            Whether to carry out the changes; False in a dry run.
         """
         self.count += 1
         would = "would be " if self._is_dry_run else ""
@@ -32,5 +32,5 @@ class Changes:
         return not self._is_dry_run
 
     def key(self, purpose: str) -> str:
-        """Return the idempotency key of a POST of this run."""
+        """Return the idempotency key for a POST of this run."""
         return f"stripe-setup:{self._run_id}:{purpose}"

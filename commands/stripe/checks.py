@@ -1,4 +1,4 @@
-"""Read back what `stripe setup` makes, for the doctor."""
+"""Checks the webhook endpoint and the customer portal at Stripe, for `doctor`."""
 
 import shlex
 from collections.abc import Sequence
@@ -16,114 +16,116 @@ from domain.webhooks.endpoints import (
     endpoints_of_product,
 )
 
-HERE = Target()
+NO_STACK = Target()
 _SHOWN_TYPE_COUNT = 3
 
 
-async def check_endpoint(settings: Settings, place: Target = HERE) -> str:
-    """Read the webhook endpoint back.
+async def check_endpoint(settings: Settings, target: Target = NO_STACK) -> str:
+    """Check that Stripe has the product's webhook endpoint, with the right API version and events.
 
     Args:
-        settings: Where Stripe is, and where the API is reached.
-        place: What the doctor was called for.
+        settings: Settings of Stripe, and the API's public address.
+        target: The stack that `doctor` was called for, if any.
 
     Returns:
-        What is well.
+        The finding as a line.
 
     Raises:
-        CheckFailedError: Events do not come, or not as this release reads them.
-        CheckDoubtfulError: They come twice.
+        CheckFailedError: Events do not arrive, or in another API version than this release reads.
+        CheckDoubtfulError: Events arrive twice.
         ApplicationError: Stripe is down, or refuses our key.
     """
     stripe = settings.stripe
     async with open_client(stripe.api_key.get_secret_value(), stripe.api_base) as client:
-        return judge_endpoints(await StripeSetup(client).endpoints(), settings, place)
+        return check_endpoints(await StripeSetup(client).endpoints(), settings, target)
 
 
-def judge_endpoints(
+def check_endpoints(
     endpoints: Sequence[EndpointSnapshot],
     settings: Settings,
-    place: Target = HERE,
+    target: Target = NO_STACK,
 ) -> str:
-    """Say whether events come as this release reads them.
+    """Check that one of the account's endpoints is as the product needs it.
 
     Args:
-        endpoints: All of the account.
-        settings: Where Stripe is, and where the API is reached.
-        place: What the doctor was called for.
+        endpoints: All endpoints of the account.
+        settings: Settings of Stripe, and the API's public address.
+        target: The stack that `doctor` was called for, if any.
 
     Returns:
-        What is well.
+        The finding as a line.
 
     Raises:
-        CheckFailedError: Events do not come, or not as this release reads them.
-        CheckDoubtfulError: They come twice.
+        CheckFailedError: Events do not arrive, or in another API version than this release reads.
+        CheckDoubtfulError: Events arrive twice.
     """
     known = endpoints_of_product(endpoints, settings.public_url)
-    if place.is_stripe_own and known:
+    if target.is_stripe_own and known:
         raise CheckDoubtfulError(
-            f"{_name(known[0])} is one too many: Stripe's stand-in {SENDS_ITSELF}, so each comes "
-            f"twice; run `{_removal(settings, known[0])}`",
+            f"{_name(known[0])} is one too many: Stripe's sandbox {SENDS_ITSELF}, so each event "
+            f"arrives twice; run `{_removal(settings, known[0])}`",
         )
     if not known:
-        return _tell_of_none(settings, place)
+        return _no_endpoint(settings, target)
     best = min(known, key=lambda each: len(_flaws(each)))
     if flaws := _flaws(best):
         raise CheckFailedError(
-            f"{_name(best)} {flaws[0]}: run `{setup_command(best.url, place.stack)}`",
+            f"{_name(best)} {flaws[0]}: run `{setup_command(best.url, target.stack)}`",
         )
-    if twins := [each for each in known if each.url == best.url and each != best]:
-        old = f"{_name(twins[0])} is still there too"
-        command = setup_command(best.url, place.stack, is_old_removed=True)
-        raise CheckDoubtfulError(f"{old}: once its secret is replaced, run `{command}`")
+    if others := [each for each in known if each.url == best.url and each != best]:
+        command = setup_command(best.url, target.stack, is_old_removed=True)
+        raise CheckDoubtfulError(
+            f"{_name(others[0])} still exists beside {best.endpoint_id}: once its secret is no "
+            f"longer in use, run `{command}`",
+        )
     return f"{_name(best)}, API version {PINNED_VERSION}, {len(best.event_types)} event types"
 
 
-async def check_portal(settings: Settings, place: Target = HERE) -> str:
-    """Read the customer portal's configuration back.
+async def check_portal(settings: Settings, target: Target = NO_STACK) -> str:
+    """Check that the customer portal's configuration offers what the product needs.
 
     Args:
-        settings: Where Stripe is.
-        place: What the doctor was called for.
+        settings: Settings of Stripe.
+        target: The stack that `doctor` was called for, if any.
 
     Returns:
-        What is well.
+        The finding as a line.
 
     Raises:
-        CheckFailedError: It is missing, or does not offer what the product needs.
+        CheckFailedError: The configuration is missing, inactive or incomplete.
         ApplicationError: Stripe is down, or refuses our key.
     """
     stripe = settings.stripe
     async with open_client(stripe.api_key.get_secret_value(), stripe.api_base) as client:
-        return judge_portals(await StripeSetup(client).portals(), settings, place)
+        return check_portals(await StripeSetup(client).portals(), settings, target)
 
 
-def judge_portals(
+def check_portals(
     portals: Sequence[PortalSnapshot],
     settings: Settings,
-    place: Target = HERE,
+    target: Target = NO_STACK,
 ) -> str:
-    """Say whether the customer portal offers what the product needs.
+    """Check that the product's portal configuration is active and complete.
 
     Args:
-        portals: All configurations of the account.
-        settings: Where Stripe is, and where the API is reached.
-        place: What the doctor was called for.
+        portals: All portal configurations of the account.
+        settings: Settings of Stripe, and the API's public address.
+        target: The stack that `doctor` was called for, if any.
 
     Returns:
-        What is well.
+        The finding as a line.
 
     Raises:
-        CheckFailedError: Ours is missing, or does not offer what the product needs.
+        CheckFailedError: The configuration is missing, inactive or incomplete.
     """
-    stripe, command = settings.stripe, setup_command(_url(settings), place.stack)
+    stripe, command = settings.stripe, setup_command(_url(settings), target.stack)
     ours = next((each for each in portals if each.is_ours), None)
-    if place.is_stripe_own:
-        return f"of {stripe.api_base}, a stand-in, where nothing needs one"
-    if ours is None and not stripe.is_stripe_itself:
-        return f"none at {stripe.api_base}, a stand-in, where nothing needs one"
+    if target.is_stripe_own:
+        return f"not needed at the sandbox {stripe.api_base}"
+    if ours is None and not stripe.is_real_stripe:
+        return f"none at {stripe.api_base}, a sandbox, where none is needed"
     if ours is None:
-        raise CheckFailedError(f"there is no configuration of ours: run `{command}`")
+        raise CheckFailedError(f"Stripe has no portal configuration of ours: run `{command}`")
     if not ours.is_active:
         raise CheckFailedError(f"{ours.configuration_id} is not active: run `{command}`")
     if ours.lacking:
@@ -132,14 +134,14 @@ def judge_portals(
     return f"{ours.configuration_id} offers {', '.join(sorted(ours.features))}"
 
 
-def _tell_of_none(settings: Settings, place: Target) -> str:
+def _no_endpoint(settings: Settings, target: Target) -> str:
     stripe = settings.stripe
-    if stripe.is_stripe_itself:
-        command = setup_command(_url(settings), place.stack)
+    if stripe.is_real_stripe:
+        command = setup_command(_url(settings), target.stack)
         raise CheckFailedError(f"Stripe has no endpoint of ours: run `{command}`")
-    if place.is_stripe_own:
-        return f"none is needed: the stand-in at {stripe.api_base} {SENDS_ITSELF}"
-    return f"none at {stripe.api_base}, a stand-in, which sends to where it was started for"
+    if target.is_stripe_own:
+        return f"none is needed: the sandbox at {stripe.api_base} {SENDS_ITSELF}"
+    return f"none at {stripe.api_base}, a sandbox, which sends to the address of its --webhook-url"
 
 
 def _flaws(endpoint: EndpointSnapshot) -> Sequence[str]:
@@ -152,7 +154,7 @@ def _flaws(endpoint: EndpointSnapshot) -> Sequence[str]:
     if missing := endpoint.missing_types:
         left = len(missing) - _SHOWN_TYPE_COUNT
         more = f" and {left} more" if left > 0 else ""
-        flaws.append(f"is not told of {', '.join(missing[:_SHOWN_TYPE_COUNT])}{more}")
+        flaws.append(f"is not subscribed to {', '.join(missing[:_SHOWN_TYPE_COUNT])}{more}")
     return flaws
 
 
@@ -161,13 +163,13 @@ def _name(endpoint: EndpointSnapshot) -> str:
 
 
 def _removal(settings: Settings, endpoint: EndpointSnapshot) -> str:
-    # Reason: a stand-in takes every test key, and a real one is to be on no screen.
+    # Reason: a sandbox accepts every test key, and the real key must not be printed.
     address = f"{settings.stripe.api_base}/v1/webhook_endpoints/{endpoint.endpoint_id}"
     return shlex.join(["curl", "-X", "DELETE", address, "-u", "sk_test_any:"])
 
 
 def _url(settings: Settings) -> str:
     is_public = settings.public_url.startswith("https://")
-    if settings.stripe.is_stripe_itself and not is_public:
-        return ANY_URL  # Stripe sends to no other
+    if settings.stripe.is_real_stripe and not is_public:
+        return ANY_URL  # Stripe sends webhooks to public https addresses only
     return settings.public_url.rstrip("/") + WEBHOOK_PATH

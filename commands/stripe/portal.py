@@ -1,4 +1,4 @@
-"""Set up the customer portal's configuration at Stripe."""
+"""Sets up the customer portal's configuration at Stripe."""
 
 from adapters.stripe.setup import StripeSetup
 from commands.stripe.changes import Changes
@@ -7,14 +7,14 @@ from services.stripe_idempotency import post_once
 
 
 class PortalSetup:
-    """Our configuration of the customer portal; those that others made are left alone."""
+    """Sets up our configuration of the customer portal; other configurations stay unchanged."""
 
     def __init__(self, stripe: StripeSetup, changes: Changes) -> None:
         self._stripe = stripe
         self._changes = changes
 
     async def set_up(self) -> None:
-        """Make our configuration, or let it offer what the product needs.
+        """Make our configuration, or activate it and add the features that the product needs.
 
         Raises:
             ApplicationError: Stripe refuses, or is down.
@@ -23,7 +23,7 @@ class PortalSetup:
         if portal is None:
             await self._make()
         elif portal.is_active and not portal.lacking:
-            self._changes.say(f"customer portal {portal.configuration_id}: as it should be")
+            self._changes.say(f"customer portal {portal.configuration_id}: up to date")
         else:
             await self._change(portal)
 
@@ -39,18 +39,18 @@ class PortalSetup:
             return None if made is None else made.configuration_id
 
         key = self._changes.key("portal")
-        self._changes.say(f"  it is {await post_once(key, self._stripe.make_portal, find)}")
+        self._changes.say(f"  its id is {await post_once(key, self._stripe.create_portal, find)}")
 
     async def _change(self, portal: PortalSnapshot) -> None:
-        changes = [] if portal.is_active else ["active"]
+        changes = [] if portal.is_active else ["activated"]
         if portal.lacking:
-            changes.append(f"given {', '.join(portal.lacking)}")
+            changes.append(f"extended by {', '.join(portal.lacking)}")
         if not self._changes.begin(f"customer portal {portal.configuration_id}", changes):
             return
 
         async def find() -> bool | None:
-            now = await self._find()
-            return True if now is not None and now.is_active and not now.lacking else None
+            found = await self._find()
+            return True if found is not None and found.is_active and not found.lacking else None
 
         async def post(key: str) -> bool:
             await self._stripe.change_portal(portal.configuration_id, key)

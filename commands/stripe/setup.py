@@ -1,4 +1,4 @@
-"""Set up Stripe for this product: the webhook endpoint, and the customer portal's configuration."""
+"""Sets up the webhook endpoint and the customer portal's configuration at Stripe."""
 
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from config import StripeSettings
 from domain.errors import InvalidInputError
 from domain.webhooks.endpoints import WEBHOOK_PATH
 
-HERE = Target()
+NO_STACK = Target()
 
 
 async def set_up_stripe(
@@ -23,49 +23,50 @@ async def set_up_stripe(
     *,
     is_dry_run: bool = False,
     is_old_removed: bool = False,
-    place: Target = HERE,
+    target: Target = NO_STACK,
 ) -> None:
-    """Bring Stripe's side to what the product needs; a second time there is nothing to change.
+    """Make or update the webhook endpoint and the portal's configuration; safe to repeat.
 
     Args:
-        settings: Where Stripe is, and our key.
+        settings: Settings of Stripe, with the key.
         url: The public address of `POST /api/v1/webhooks/stripe`.
-        say: Takes each line that tells what is changed.
-        is_dry_run: Tell what would be changed, and change nothing.
+        say: Prints a line.
+        is_dry_run: Print the changes, but make none.
         is_old_removed: Delete the endpoints of other API versions at this address.
-        place: What the command was called for.
+        target: The stack that the command was called for, if any.
 
     Raises:
-        InvalidInputError: Stripe cannot send to this address, or is the stack's own stand-in.
+        InvalidInputError: Stripe cannot send to this address, or is the stack's own sandbox.
         ApplicationError: Stripe refuses, or is down.
     """
-    _check(url, is_stripe_itself=settings.is_stripe_itself)
-    if place.is_stripe_own:
+    _check_url(url, is_real_stripe=settings.is_real_stripe)
+    if target.is_stripe_own:
         raise InvalidInputError(
-            f"{settings.api_base} is the stack's own stand-in for Stripe and {SENDS_ITSELF}: with "
-            "an endpoint each would come twice",
+            f"{settings.api_base} is the stack's own sandbox for Stripe and {SENDS_ITSELF}: with "
+            "an endpoint each event would arrive twice",
         )
-    if not settings.is_stripe_itself:
+    if not settings.is_real_stripe:
         say(
-            f"{settings.api_base} is a stand-in for Stripe: if it was started with --webhook-url, "
-            "each event comes twice",
+            f"{settings.api_base} is a sandbox for Stripe: if it was started with --webhook-url, "
+            "each event arrives twice",
         )
     changes = Changes(say, is_dry_run=is_dry_run)
     async with open_client(settings.api_key.get_secret_value(), settings.api_base) as client:
         stripe = StripeSetup(client)
-        await EndpointSetup(stripe, url, changes, place.stack).set_up(is_old_removed=is_old_removed)
+        endpoint = EndpointSetup(stripe, url, changes, target.stack)
+        await endpoint.set_up(is_old_removed=is_old_removed)
         await PortalSetup(stripe, changes).set_up()
     if changes.count == 0:
         say("nothing to change")
 
 
-def _check(url: str, *, is_stripe_itself: bool) -> None:
-    """Refuse an address early that Stripe would refuse, or that leads to no webhook of ours.
+def _check_url(url: str, *, is_real_stripe: bool) -> None:
+    """Refuse an address that Stripe would refuse, or that is not the path of our webhook.
 
     Raises:
-        InvalidInputError: It is no such address.
+        InvalidInputError: Stripe cannot send webhooks to this address.
     """
     parts = urlsplit(url)
-    schemes = {"https"} if is_stripe_itself else {"https", "http"}
+    schemes = {"https"} if is_real_stripe else {"https", "http"}
     if parts.scheme not in schemes or not parts.hostname or not parts.path.endswith(WEBHOOK_PATH):
         raise InvalidInputError(f"--url must be {ANY_URL}")

@@ -1,4 +1,4 @@
-"""Long-lived credentials; only their digests are kept."""
+"""Repository of API keys, of which only digests are stored."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -25,10 +25,10 @@ class ApiKeyRepository:
         name: str,
         api_key: str,
     ) -> tuple[ApiKey, bool]:
-        """Keep a new key's digest under this id, unless the id is taken.
+        """Store the digest of a new key under this id, unless the id is taken.
 
         Returns:
-            The row of this id, and whether it is the new one.
+            The row with this id, and whether it is new.
         """
         written = await self._session.scalars(
             insert(ApiKey)
@@ -47,7 +47,7 @@ class ApiKeyRepository:
         return await self._session.get_one(ApiKey, api_key_id), False
 
     async def ensure(self, user_id: UUID, name: str, api_key: str) -> None:
-        """Keep a key that was chosen elsewhere, unless it is known already."""
+        """Store the digest of a given key, unless it is already stored."""
         await self._session.execute(
             insert(ApiKey)
             .values(
@@ -60,9 +60,9 @@ class ApiKeyRepository:
         )
 
     async def owner(self, api_key: str) -> tuple[User, UUID] | None:
-        """Return the active user of a key that was not revoked, and the key's id; or None.
+        """Return the active user of a key and the key's id; None if the key is not valid.
 
-        The lookup goes by the digest, so its time tells nothing about the key.
+        The lookup is by digest, so its duration reveals nothing about the key.
         """
         found = await self._session.execute(
             select(User, ApiKey.api_key_id)
@@ -74,7 +74,7 @@ class ApiKeyRepository:
         return None if row is None else (row[0], row[1])
 
     async def not_revoked(self, api_key_ids: Collection[UUID | None]) -> set[UUID]:
-        """Return those of these keys that are still good."""
+        """Return the ids of the keys among these that are not revoked."""
         statement = select(ApiKey.api_key_id).where(
             ApiKey.api_key_id.in_(api_key_ids),
             ApiKey.revoked_at.is_(None),
@@ -82,17 +82,17 @@ class ApiKeyRepository:
         return set(await self._session.scalars(statement))
 
     async def list(self, user_id: UUID, limit: int, cursor: str | None) -> Page[ApiKey]:
-        """Return a user's keys that were not revoked, newest first."""
+        """Return one page of a user's keys that are not revoked, newest first."""
         statement = select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
-        place = (ApiKey.created_at, ApiKey.api_key_id)
-        return await newest_first(self._session, statement, place, limit, cursor)
+        sort_key = (ApiKey.created_at, ApiKey.api_key_id)
+        return await newest_first(self._session, statement, sort_key, limit, cursor)
 
     async def revoke(self, api_key_id: UUID, user_id: UUID | None) -> bool:
-        """Revoke a key for good; revoking it again is no error.
+        """Revoke a key permanently; revoking it again is no error.
 
         Args:
-            api_key_id: Which key.
-            user_id: Whose key it must be; None for anybody's.
+            api_key_id: Key to revoke.
+            user_id: Owner of the key; None for any owner.
 
         Returns:
             Whether there is such a key.
@@ -109,7 +109,7 @@ class ApiKeyRepository:
 
 
 async def revoke_all_keys(session: AsyncSession, user_id: UUID) -> None:
-    """Revoke every key of a user for good."""
+    """Revoke all keys of a user permanently."""
     await session.execute(
         update(ApiKey)
         .where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))

@@ -1,4 +1,4 @@
-"""POSTs with an `Idempotency-Key`. Never commits: the caller owns the transaction."""
+"""Repository of idempotency keys of the API; the caller owns the transaction."""
 
 from typing import Any
 from uuid import UUID
@@ -24,18 +24,18 @@ class IdempotencyKeyRepository:
         body_sha256: str,
         resource_id: UUID,
     ) -> IdempotencyKey:
-        """Claim a key, or find who claimed it before.
+        """Claim a key, or return its row if it was claimed before.
 
         Args:
-            caller_id: Who sent the POST.
-            path: Where to, with its ids filled in.
-            key: What they called it.
-            body_sha256: Fingerprint of the body.
-            resource_id: Id of what the POST makes.
+            caller_id: User who sent the POST.
+            path: Path of the POST, with its ids filled in.
+            key: Idempotency key that the caller gave.
+            body_sha256: Digest of the body.
+            resource_id: Id of the resource that the POST creates.
 
         Returns:
-            The row of this caller, path and key; another body's fingerprint in it means that
-            the key was used for something else.
+            The row of this caller, path and key; another digest in it means that the key was used
+            with another body.
         """
         await self._session.execute(
             insert(IdempotencyKey)
@@ -63,12 +63,12 @@ class IdempotencyKeyRepository:
         status_code: int,
         data: dict[str, Any] | None,
     ) -> None:
-        """Keep the answer to a POST, unless its twin was quicker.
+        """Store the answer to a POST, unless a concurrent request has stored one.
 
         Args:
-            idempotency_key_id: Whose answer.
-            status_code: Of the answer.
-            data: Its body; None if that must not be stored, and the work is done again.
+            idempotency_key_id: Row of the key.
+            status_code: Status code of the answer.
+            data: Body of the answer; None if it must not be stored and is computed again.
         """
         await self._session.execute(
             update(IdempotencyKey)
@@ -80,7 +80,7 @@ class IdempotencyKeyRepository:
         )
 
     async def forget(self, idempotency_key_id: UUID) -> None:
-        """Free a key that has no answer."""
+        """Delete a key that has no answer, so that it can be claimed again."""
         await self._session.execute(
             delete(IdempotencyKey).where(
                 IdempotencyKey.idempotency_key_id == idempotency_key_id,

@@ -1,4 +1,4 @@
-"""Tables of accounts. Columns, constraints and indexes only; no behaviour."""
+"""Tables of accounts: columns, constraints and indexes."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from database.base import Base, created_column, id_column
 
 
 class User(Base):
-    """Somebody with an account."""
+    """A user with an account."""
 
     __tablename__ = "users"
 
@@ -28,14 +28,14 @@ class User(Base):
     role: Mapped[str] = mapped_column(server_default="user")
     external_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
-    # Counts the reads of the customer at Stripe: only the one that began last is written.
+    # Counts reads of the customer at Stripe; only the result of the latest read is stored.
     customer_sync_count: Mapped[int] = mapped_column(server_default=text("0"))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = created_column()
 
 
 class ApiKey(Base):
-    """A long-lived credential; only its digest is kept."""
+    """An API key; only its digest is stored."""
 
     __tablename__ = "api_keys"
 
@@ -51,7 +51,7 @@ class ApiKey(Base):
 
 
 class IdempotencyKey(Base):
-    """One POST with an `Idempotency-Key`; kept 90 days."""
+    """A POST with an `Idempotency-Key`; kept for 90 days."""
 
     __tablename__ = "idempotency_keys"
 

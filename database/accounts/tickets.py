@@ -1,4 +1,4 @@
-"""All SQL about the tickets of streams. Never commits: the caller owns the transaction."""
+"""Repository of stream tickets; the caller owns the transaction."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -9,20 +9,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.accounts.models import IdempotencyKey
 
-# Reason: "bound at most once for each triple, in all processes, and forgotten after a while" is
-# what `idempotency_keys` is for. The answer is filled in: a used ticket is no open command.
+# Reason: a ticket is bound once across all processes and deleted after a while, as rows of
+# `idempotency_keys` are. The answer is set, so that a used ticket is not counted as open work.
 _PATH = "auth/ticket"
 _BOUND = 200
 
 
 class TicketRepository:
-    """Reads and writes which stream a ticket opened, within one session."""
+    """Reads and writes the streams to which tickets are bound, within one session."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def bind(self, user_id: UUID, ticket_id: UUID, stream_id: UUID) -> None:
-        """Bind a ticket to the first stream that it opens; it stays with that one."""
+        """Bind a ticket to the first stream that it opens; later calls change nothing."""
         statement = insert(IdempotencyKey).values(
             caller_id=user_id,
             path=_PATH,
@@ -34,23 +34,23 @@ class TicketRepository:
         await self._session.execute(statement.on_conflict_do_nothing())
 
     async def is_good_for(self, user_id: UUID, ticket_id: UUID, stream_id: UUID) -> bool:
-        """Tell whether a ticket is bound to this stream, which has not told its end to it."""
+        """Tell whether a ticket is bound to this stream and not ended."""
         statement = select(IdempotencyKey.resource_id).where(
-            *_is(user_id, ticket_id),
+            *_is_ticket(user_id, ticket_id),
             IdempotencyKey.answer_data.is_(None),
         )
         return await self._session.scalar(statement) == stream_id
 
     async def end(self, user_id: UUID, ticket_id: UUID) -> None:
-        """Note that the stream's end was told: the ticket opens nothing more."""
+        """End a ticket after its stream has ended, so that it opens no stream any more."""
         await self._session.execute(
             update(IdempotencyKey)
-            .where(*_is(user_id, ticket_id))
+            .where(*_is_ticket(user_id, ticket_id))
             .values(answer_data={"ended_at": datetime.now(UTC).isoformat()}),
         )
 
 
-def _is(user_id: UUID, ticket_id: UUID) -> tuple[ColumnElement[bool], ...]:
+def _is_ticket(user_id: UUID, ticket_id: UUID) -> tuple[ColumnElement[bool], ...]:
     return (
         IdempotencyKey.caller_id == user_id,
         IdempotencyKey.path == _PATH,

@@ -1,4 +1,4 @@
-"""Accounts."""
+"""Repository of users, and the creation of administrators."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -16,7 +16,7 @@ USER = "user"
 
 
 class UserRepository:
-    """Reads and writes users; the caller owns the transaction."""
+    """Reads and writes `users` within one session; the caller owns the transaction."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -26,7 +26,7 @@ class UserRepository:
         return await self._session.get(User, user_id)
 
     async def get_by_email(self, email: str) -> User | None:
-        """Return the user with this address, whatever its case, or None."""
+        """Return the user with this email address, regardless of case, or None."""
         return await self._session.scalar(select(User).where(User.email == email.lower()))
 
     async def add(
@@ -39,19 +39,19 @@ class UserRepository:
         external_id: str | None = None,
         role: str = USER,
     ) -> User:
-        """Add a user unless one of its unique facts is taken.
+        """Add a user, unless the id, email address or external id is taken.
 
         Args:
-            user_id: The primary key to give.
-            email: Kept in lower case.
-            name: What to call them.
+            user_id: Primary key of the new user.
+            email: Email address; stored in lower case.
+            name: Name of the user.
             password_hash: None for users who log in elsewhere.
-            external_id: What their own login calls them.
+            external_id: Id of the user in an external login system.
             role: `user` or `admin`.
 
         Returns:
-            The user that has this id, this address or this external id: the new one, or, as its
-            `user_id` then tells, the one that was there before.
+            The new user, or an existing user with the same id, address or external id; an existing
+            one can have another `user_id`.
         """
         values = {
             "user_id": user_id,
@@ -65,21 +65,21 @@ class UserRepository:
         taken = [User.user_id == user_id, User.email == email.lower()]
         if external_id is not None:
             taken.append(User.external_id == external_id)
-        # Reason: the row with our own id first, so that a repeated sign-up finds itself.
+        # Reason: the row with this id comes first, so that a repeated sign-up finds its own row.
         found = await self._session.scalars(
             select(User).where(or_(*taken)).order_by((User.user_id == user_id).desc()).limit(1),
         )
         return found.one()
 
     async def lock(self, user_id: UUID) -> None:
-        """Let nobody else decide about a user until this transaction ends."""
-        # Reason: rows that refer to the user need not wait for us.
+        """Lock a user until the transaction ends."""
+        # Reason: with `key_share`, inserts of rows that refer to the user need not wait.
         await self._session.execute(
             select(User.user_id).where(User.user_id == user_id).with_for_update(key_share=True),
         )
 
     async def begin_customer_sync(self, user_id: UUID) -> int:
-        """Count one more read of a user's customer at Stripe, and return its number."""
+        """Number a new read of the user's customer at Stripe, and return the number."""
         return (
             await self._session.scalar(
                 update(User)
@@ -96,7 +96,7 @@ class UserRepository:
         stripe_customer_id: str,
         count: int,
     ) -> bool:
-        """Tell whether no other read of this customer has begun since; locks the user."""
+        """Lock the user, and tell whether this read of the customer is the latest one."""
         statement = select(User.user_id).where(
             User.user_id == user_id,
             User.stripe_customer_id == stripe_customer_id,
@@ -106,7 +106,7 @@ class UserRepository:
         return await self._session.scalar(locked) is not None
 
     async def forget_customer(self, user_id: UUID, stripe_customer_id: str) -> None:
-        """Note that a user's customer was deleted at Stripe."""
+        """Remove the id of a user's customer that was deleted at Stripe."""
         await self._session.execute(
             update(User)
             .where(User.user_id == user_id, User.stripe_customer_id == stripe_customer_id)
@@ -114,14 +114,14 @@ class UserRepository:
         )
 
     async def active_roles(self, user_ids: Collection[UUID]) -> dict[UUID, str]:
-        """Return the roles of those of these users who are active."""
+        """Return the roles of the active users among these."""
         statement = select(User.user_id, User.role).where(
             User.user_id.in_(user_ids), User.is_active
         )
         return {row.user_id: row.role for row in await self._session.execute(statement)}
 
     async def set_customer(self, user_id: UUID, stripe_customer_id: str) -> None:
-        """Remember a user's customer at Stripe."""
+        """Store the id of a user's customer at Stripe."""
         await self._session.execute(
             update(User)
             .where(User.user_id == user_id)
@@ -130,21 +130,21 @@ class UserRepository:
 
 
 async def ensure_admin(session: AsyncSession, email: str, api_key: str) -> None:
-    """See to it that an administrator exists who has this key; doing it twice changes nothing.
+    """Create or reactivate an administrator, and store the API key; repeating it is harmless.
 
     Args:
-        session: The caller owns the transaction.
-        email: Whose address to use.
-        api_key: The key; one that was revoked stays so.
+        session: Database session; the caller owns the transaction.
+        email: Email address of the administrator.
+        api_key: API key to store; a revoked key stays revoked.
 
     Raises:
-        ConflictError: The address has an account that is no administrator's; it may be anybody's.
+        ConflictError: The address belongs to an account that is not an administrator's.
     """
     await session.execute(
         insert(User).values(email=email.lower(), role=ADMIN).on_conflict_do_nothing(),
     )
     user = await UserRepository(session).get_by_email(email)
     if user is None or user.role != ADMIN:
-        raise ConflictError(f"{email} has an account that is no administrator's")
+        raise ConflictError(f"the account of {email} is not an administrator's")
     user.is_active = True
     await ApiKeyRepository(session).ensure(user.user_id, "bootstrap", api_key)

@@ -1,4 +1,4 @@
-"""All SQL about agents' runs. Never commits: the caller owns the transaction."""
+"""Repository of agent runs; the caller owns the transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,12 +13,12 @@ from domain.agents.runs import RunStatus
 
 
 class RunAtStep(NamedTuple):
-    """A run as a step of it begins.
+    """A run at the beginning of a step.
 
     Args:
         run: The run.
-        is_stored: The step's message is there already.
-        attempts: The records of all its attempts, oldest first.
+        is_stored: Whether the message of the step is already stored.
+        attempts: Usage records of all attempts of the run, oldest first.
     """
 
     run: AgentRun
@@ -26,7 +26,7 @@ class RunAtStep(NamedTuple):
     attempts: Sequence[UsageRecord]
 
 
-# Reason: to put a statement together takes longer than to carry it out, and steps need these.
+# Reason: building these statements takes longer than executing them, and every step needs them.
 _AT_STEP = (
     select(
         AgentRun,
@@ -44,7 +44,7 @@ _LOCK = (
     select(AgentRun)
     .where(AgentRun.agent_run_id == bindparam("agent_run_id"))
     .with_for_update(key_share=True)
-    # Reason: a row that was read before the lock may be out of date.
+    # Reason: a row that the session read before the lock may be out of date.
     .execution_options(populate_existing=True)
 )
 
@@ -59,18 +59,19 @@ class AgentRunRepository(OwnedRepository[AgentRun]):
         await self._session.execute(insert(AgentRun).values(**values))
 
     async def at_step(self, agent_run_id: UUID, message_key: str) -> RunAtStep | None:
-        """Return a run as a step of it begins; None if there is no such run."""
-        place = {"agent_run_id": agent_run_id, "message_key": message_key}
-        rows = (await self._session.execute(_AT_STEP, place)).all()
+        """Return a run with what a step needs at its beginning; None if there is no such run."""
+        parameters = {"agent_run_id": agent_run_id, "message_key": message_key}
+        rows = (await self._session.execute(_AT_STEP, parameters)).all()
         if not rows:
             return None
         attempts = [row[2] for row in rows if row[2] is not None]
         return RunAtStep(run=rows[0][0], is_stored=rows[0][1], attempts=attempts)
 
     async def lock(self, agent_run_id: UUID) -> AgentRun | None:
-        """Return a run, as it is now, that nobody else changes until the transaction ends.
+        """Lock a run until the transaction ends, and return its current row.
 
-        Whoever also locks its conversation does that first, and its approvals after.
+        A caller that also locks its conversation or approvals locks the conversation before the
+        run, and approvals after it.
         """
         return await self._session.scalar(_LOCK, {"agent_run_id": agent_run_id})
 
@@ -80,12 +81,12 @@ class AgentRunRepository(OwnedRepository[AgentRun]):
             update(AgentRun).where(AgentRun.agent_run_id == agent_run_id).values(**values),
         )
 
-    async def open_ones(self, conversation_id: UUID) -> Sequence[AgentRun]:
-        """Return the runs of a conversation that are not over: one under way, then oldest first."""
+    async def open_runs_of_conversation(self, conversation_id: UUID) -> Sequence[AgentRun]:
+        """Return the open runs of a conversation: the one under way first, then oldest first."""
         statement = (
             select(AgentRun)
             .where(AgentRun.conversation_id == conversation_id, AgentRun.completed_at.is_(None))
-            # Reason: the time of creation is that of a transaction's begin, not of its turn.
+            # Reason: `created_at` is when a transaction began, not when its run was queued.
             .order_by(
                 AgentRun.started_at.asc().nulls_last(),
                 AgentRun.created_at,
@@ -95,14 +96,14 @@ class AgentRunRepository(OwnedRepository[AgentRun]):
         return (await self._session.scalars(statement)).all()
 
     async def open_runs(self, workflow_ids: Sequence[str] | None) -> Sequence[AgentRun]:
-        """Return the runs that are not over, of these workflows; None is all of them."""
+        """Return the open runs of these workflows; for None, all open runs."""
         statement = select(AgentRun).where(AgentRun.completed_at.is_(None))
         if workflow_ids is not None:
             statement = statement.where(AgentRun.workflow_id.in_(workflow_ids))
         return (await self._session.scalars(statement)).all()
 
     async def passage_keys(self, conversation_id: UUID) -> dict[int, tuple[UUID, int | None]]:
-        """Return what the numbers of passages mean in a conversation: document and place in it."""
+        """Return the passages of a conversation by number: document id and index of the passage."""
         passages = func.jsonb_array_elements(AgentRun.passages_data).table_valued(
             column("value", JSONB), name="passages"
         )
@@ -122,7 +123,7 @@ class AgentRunRepository(OwnedRepository[AgentRun]):
         return {number: (UUID(document_id), index) for number, document_id, index in rows}
 
     async def active_count(self) -> int:
-        """Return how many runs are under way, waiting ones included."""
+        """Return how many runs are under way, including those that wait for approval."""
         statement = select(func.count()).where(
             AgentRun.completed_at.is_(None),
             AgentRun.run_status != RunStatus.QUEUED,

@@ -1,4 +1,4 @@
-"""All SQL about conversations. Never commits: the caller owns the transaction."""
+"""Repository of conversations; the caller owns the transaction."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from database.agents.models import Conversation
 from database.repository import OwnedRepository
 
-# Reason: to put a statement together takes longer than to carry it out, and steps need it.
+# Reason: building this statement takes longer than executing it, and every step needs it.
 _LOCK = (
     select(Conversation.last_message_seq)
     .where(Conversation.conversation_id == bindparam("conversation_id"))
@@ -22,7 +22,7 @@ class ConversationRepository(OwnedRepository[Conversation]):
     table = Conversation
 
     async def put(self, conversation_id: UUID, user_id: UUID, title: str | None) -> None:
-        """Store a conversation; one that is there stays as it is."""
+        """Store a conversation, unless it is already stored."""
         statement = insert(Conversation).values(
             conversation_id=conversation_id,
             user_id=user_id,
@@ -31,10 +31,10 @@ class ConversationRepository(OwnedRepository[Conversation]):
         await self._session.execute(statement.on_conflict_do_nothing())
 
     async def lock(self, conversation_id: UUID) -> int:
-        """Let nobody else decide about this conversation until the transaction ends.
+        """Lock a conversation until the transaction ends.
 
         Returns:
-            The number of its last message; 0 if it has none.
+            Number of the last message; 0 if there is none.
         """
-        place = {"conversation_id": conversation_id}
-        return await self._session.scalar(_LOCK, place) or 0
+        parameters = {"conversation_id": conversation_id}
+        return await self._session.scalar(_LOCK, parameters) or 0

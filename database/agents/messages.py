@@ -1,4 +1,4 @@
-"""All SQL about what was said. Never commits: the caller owns the transaction."""
+"""Repository of messages; the caller owns the transaction."""
 
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
@@ -10,17 +10,17 @@ from sqlalchemy.orm import aliased
 
 from database.agents.models import AgentRun, Conversation, Message
 from domain.llm.messages import Role
-from domain.llm.token_estimates import TOKENS_PER_MESSAGE, Unread, tokens_of_bytes
+from domain.llm.token_estimates import TOKENS_PER_MESSAGE, Unread, estimate_tokens_of_bytes
 
 
 def _add() -> Select[UUID]:
-    """Take the conversation's next number and store a message, unless its key is there."""
+    """Build the statement that numbers and stores a message, unless its key is stored."""
     is_known = exists().where(Message.message_key == bindparam("message_key"))
-    # Reason: a parameter of a column's name would be taken for what the update sets.
-    wanted = Conversation.conversation_id == bindparam("to_conversation_id")
+    # Reason: SQLAlchemy would take a parameter with a column's name for a value to set.
+    is_target = Conversation.conversation_id == bindparam("to_conversation_id")
     numbered = (
         update(Conversation)
-        .where(wanted, ~is_known)
+        .where(is_target, ~is_known)
         .values(last_message_seq=Conversation.last_message_seq + 1)
         .returning(Conversation.conversation_id, Conversation.last_message_seq)
         .cte("numbered")
@@ -43,7 +43,7 @@ def _add() -> Select[UUID]:
 
 
 def _read_by() -> Select[Message]:
-    """Select a run's own messages, and the last ones of its conversation before them."""
+    """Build the statement that selects a run's messages and the last ones before them."""
     own = select(Message).where(Message.agent_run_id == bindparam("agent_run_id"))
     first = (
         select(func.min(Message.seq))
@@ -60,7 +60,7 @@ def _read_by() -> Select[Message]:
     return select(found).order_by(found.seq)
 
 
-# Reason: to put a statement together takes longer than to carry it out, and steps need these.
+# Reason: building these statements takes longer than executing them, and every step needs them.
 _ADD = _add()
 _READ_BY = _read_by()
 
@@ -82,13 +82,13 @@ _SET_LAST = (
 )
 
 
-class MoreOfMessage(TypedDict, total=False):
-    """What only some messages have.
+class OptionalMessageFields(TypedDict, total=False):
+    """Fields that only some messages have.
 
     Args:
-        tool_calls: What an assistant's message asks for.
-        provider_data: What the provider wants back with it; see `ProviderParts`.
-        call_id: Which call a tool's message answers.
+        tool_calls: Tool calls that an assistant's message asks for.
+        provider_data: Fields that the provider expects back; see `ProviderParts`.
+        call_id: Call that a tool's message answers.
     """
 
     tool_calls: Sequence[dict[str, Any]]
@@ -110,20 +110,20 @@ class MessageRepository:
         content: str,
         *,
         agent_run_id: UUID,
-        **more: Unpack[MoreOfMessage],
+        **more: Unpack[OptionalMessageFields],
     ) -> bool:
-        """Add a message at the end, once per key.
+        """Add a message at the end of a conversation, once per key.
 
         Args:
-            conversation_id: Of which conversation.
-            message_key: Makes storing it twice one row.
-            role: Who speaks.
-            content: What was said.
-            agent_run_id: In which run.
-            more: What only some messages have.
+            conversation_id: Conversation to add to.
+            message_key: Unique key of the message.
+            role: Author of the message.
+            content: Text of the message.
+            agent_run_id: Run that the message belongs to.
+            more: Fields that only some messages have.
 
         Returns:
-            Whether it is new.
+            Whether the message is new.
         """
         stored = await self._session.scalar(
             _ADD,
@@ -141,20 +141,20 @@ class MessageRepository:
         )
         return stored is not None
 
-    async def move_later(self, conversation_id: UUID, after: int, last: int) -> None:
-        """Make room behind a message: what follows it keeps its order and gets higher numbers.
+    async def renumber_after(self, conversation_id: UUID, after: int, last: int) -> None:
+        """Renumber the messages after a number, so that new ones can be added before them.
 
         Args:
-            conversation_id: Where, locked by the caller.
-            after: The next message that is added gets the number that follows this one.
-            last: The conversation's last number as it is.
+            conversation_id: Conversation, locked by the caller.
+            after: Number after which the next message is added.
+            last: Current last number of the conversation.
         """
-        place = {"to_conversation_id": conversation_id}
-        # Reason: the numbers are unique, row by row, so the new ones lie above all old ones.
+        parameters = {"to_conversation_id": conversation_id}
+        # Reason: numbers must be unique after each updated row, so all new ones are above the old.
         await self._session.execute(
-            _MOVE_LATER, {**place, "after": after, "distance": last - after}
+            _MOVE_LATER, {**parameters, "after": after, "distance": last - after}
         )
-        await self._session.execute(_SET_LAST, {**place, "last": after})
+        await self._session.execute(_SET_LAST, {**parameters, "last": after})
 
     async def end_at(self, conversation_id: UUID, last: int) -> None:
         """Set a conversation's last number after messages were moved."""
@@ -173,7 +173,7 @@ class MessageRepository:
         return bool(await self._session.scalar(known))
 
     async def unread(self, agent_run_id: UUID) -> Unread:
-        """Return how much a run's model has to read next: its input, and what is not answered."""
+        """Return the size of a run's unread messages: its input and unanswered messages."""
         own = (Message.agent_run_id == agent_run_id, Message.role == Role.USER)
         answered = select(func.max(Message.seq)).where(
             Message.agent_run_id == agent_run_id,
@@ -187,7 +187,7 @@ class MessageRepository:
         sizes = (await self._session.scalars(statement)).all()
         return Unread(
             message_count=len(sizes),
-            token_count=sum(tokens_of_bytes(size) + TOKENS_PER_MESSAGE for size in sizes),
+            token_count=sum(estimate_tokens_of_bytes(size) + TOKENS_PER_MESSAGE for size in sizes),
         )
 
     async def last_answer(self, agent_run_id: UUID) -> str | None:
@@ -204,14 +204,14 @@ class MessageRepository:
         )
         return await self._session.scalar(statement)
 
-    async def read_by(self, run: AgentRun, earlier_count: int) -> Sequence[Message]:
-        """Return what a run reads: its own messages, and the last ones before it; oldest first."""
-        place = {
+    async def prompt_messages(self, run: AgentRun, earlier_count: int) -> Sequence[Message]:
+        """Return a run's own messages and the last ones before them, oldest first."""
+        parameters = {
             "agent_run_id": run.agent_run_id,
             "conversation_id": run.conversation_id,
             "earlier_count": earlier_count,
         }
-        return (await self._session.scalars(_READ_BY, place)).all()
+        return (await self._session.scalars(_READ_BY, parameters)).all()
 
     async def list(
         self,
@@ -219,7 +219,7 @@ class MessageRepository:
         after: int,
         limit: int,
     ) -> Sequence[Message]:
-        """Return messages with a number above `after`, oldest first."""
+        """Return messages with numbers above `after`, oldest first."""
         statement = (
             select(Message)
             .where(Message.conversation_id == conversation_id, Message.seq > after)

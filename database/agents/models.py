@@ -1,4 +1,4 @@
-"""Tables of agents. Columns, constraints and indexes only; no behaviour."""
+"""Tables of agents: columns, constraints and indexes."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -11,12 +11,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from database.base import Base, created_column, id_column
 
-# Reason: one token of a small model costs less than a millionth of a cent's hundredth.
+# Reason: one token of a small model costs about a hundred-thousandth of a cent.
 _CENTS = Numeric(20, 8)
 
 
 class Conversation(Base):
-    """A transcript that runs add to."""
+    """A conversation, to which runs add messages."""
 
     __tablename__ = "conversations"
 
@@ -33,10 +33,10 @@ class Conversation(Base):
 
 
 class AgentRun(Base):
-    """The view of one run; written by its workflow's activities only.
+    """The view of one run; only activities of its workflow write it.
 
-    Its budget is what was asked for; the plan's limits hold beside it. `passages_data` is what
-    retrieval found, each with its number in the prompt: the citations are taken from it.
+    The budget is the requested one; the plan's limits apply as well. `passages_data` has the
+    retrieved passages with their numbers in the prompt, from which citations are made.
     """
 
     __tablename__ = "agent_runs"
@@ -81,7 +81,7 @@ class AgentRun(Base):
 
 
 class Message(Base):
-    """One message of a conversation; `message_key` makes storing it twice one row."""
+    """One message of a conversation; `message_key` prevents storing it twice."""
 
     __tablename__ = "messages"
 
@@ -106,7 +106,7 @@ class Message(Base):
 
 
 class RunEvent(Base):
-    """What a run's stream tells; `seq` has no gaps, for it comes from the run's own row."""
+    """One event of a run's stream; `seq` has no gaps, because the run's row counts it."""
 
     __tablename__ = "run_events"
 
@@ -120,10 +120,10 @@ class RunEvent(Base):
 
 
 class ToolCall(Base):
-    """The ledger of tools: what a model asked for, and what became of it.
+    """The ledger of tools: one call that a model asked for, with its result.
 
-    `call_id` is ours: models repeat theirs, which stand in `provider_call_id`. `business_key` is
-    set once an effect that must be unique across runs is claimed.
+    `call_id` is our id; the model's own id, which may repeat, is `provider_call_id`.
+    `business_key` is set once an effect that must be unique across runs is claimed.
     """
 
     __tablename__ = "tool_calls"
@@ -154,9 +154,9 @@ class ToolCall(Base):
 
 
 class Approval(Base):
-    """A person's answer to one call with exactly these arguments; silence is a no.
+    """A person's decision about one call with exactly these arguments.
 
-    `effect_data` is what the call would do, as the person was shown it.
+    Undecided approvals expire. `effect_data` is the effect of the call, as shown to the person.
     """
 
     __tablename__ = "approvals"
@@ -178,11 +178,11 @@ class Approval(Base):
 
 
 class UsageRecord(Base):
-    """What one attempt at a model call, or one admitted run, used up.
+    """The usage of one attempt at a model call, or the count of one admitted run.
 
-    Inserted as `reserved` at its worst case before the call, `settled` after it; failed attempts
-    too. It is booked on the subscription and the period that the run was admitted in. An unknown
-    usage is estimated, and an unknown price is 0; both are flagged.
+    A record is `reserved` at its worst case before the call and `settled` after it, also if the
+    attempt failed. It counts for the subscription and period in which the run was admitted.
+    Unknown usage is estimated, and an unknown price is 0; both are flagged.
     """
 
     __tablename__ = "usage_records"

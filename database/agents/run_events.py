@@ -1,4 +1,4 @@
-"""All SQL about the streams of runs. Never commits: the caller owns the transaction."""
+"""Repository of run events; the caller owns the transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -38,7 +38,7 @@ Notes = Sequence[NewRunEvent]
 
 
 class WatchedRun(NamedTuple):
-    """A run as its stream begins."""
+    """The state of a run at the beginning of its stream."""
 
     agent_run_id: UUID
     user_id: UUID
@@ -57,14 +57,14 @@ _WATCHED = select(
 
 
 def _rows(name: str, **columns: tuple[type[Any], str]) -> TableValuedAlias:
-    """Make rows of a statement out of parameters that are lists, one a column."""
+    """Build a table from parameters that are lists, one per column."""
     arrays = (bindparam(given, type_=ARRAY(kind)) for kind, given in columns.values())
     typed = (column(title, kind) for title, (kind, _) in columns.items())
     return func.unnest(*arrays).table_valued(*typed).render_derived(name=name)
 
 
 def _store() -> Select[Any]:
-    """Take numbers, store the events, and notify, in one statement: a step appends often."""
+    """Build the statement that numbers and stores events and notifies listeners."""
     notes = _rows(
         "notes",
         agent_run_id=(Uuid, "note_run_ids"),
@@ -111,61 +111,61 @@ def _store() -> Select[Any]:
     )
 
 
-# Reason: to put a statement together takes longer than to carry it out.
+# Reason: building this statement takes longer than executing it.
 _STORE = _store()
 
 
 class RunEventRepository:
     """Reads and writes `run_events` within one session.
 
-    A run's numbers have no gap and are seen in their order: whoever takes some holds the row of the
-    run locked until they commit.
+    The numbers of a run have no gaps and become visible in order, because a writer locks the row of
+    the run until it commits.
     """
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def append(self, agent_run_id: UUID, notes: Notes) -> int:
-        """Store what happened, and tell who listens once the transaction commits.
+        """Store events of a run; listeners are notified when the transaction commits.
 
-        A run's end must append `done` before it sets `completed_at`, in the same transaction.
+        The end of a run must append `done` before it sets `completed_at`, in one transaction.
 
         Args:
-            agent_run_id: Whose stream it is.
-            notes: What happened, in order.
+            agent_run_id: Run that the events belong to.
+            notes: New events, in order.
 
         Returns:
-            The number of the last one.
+            Number of the last event.
 
         Raises:
-            NotFoundError: There is no such run, or it is over: `done` is the last of its stream.
+            NotFoundError: There is no such run, or it has ended: `done` is its last event.
         """
         last = await self.append_many({agent_run_id: notes})
         if agent_run_id not in last:
-            raise NotFoundError("there is no such run, or it is over")
+            raise NotFoundError("there is no such run, or it has ended")
         return last[agent_run_id]
 
     async def append_many(self, by_run: Mapping[UUID, Notes]) -> dict[UUID, int]:
-        """Store what happened in several runs, with one notice for all of them.
+        """Store events of several runs, with one notification for all of them.
 
         Args:
-            by_run: What happened, in order.
+            by_run: New events by run, in order.
 
         Returns:
-            The last number of each run. Runs that have ended, or are gone, take nothing more: an
-            attempt that nobody waits for any longer must not speak after `done`.
+            The last number of each run. Runs that have ended or do not exist are left out and
+            nothing is stored for them, so that an abandoned attempt adds no event after `done`.
         """
         last: dict[UUID, int] = {}
-        # Reason: locks are taken in one order by all, so that no two writers wait for each other.
+        # Reason: all writers take locks in the same order, so that they cannot deadlock.
         runs = sorted(by_run)
         for first in range(0, len(runs), RUNS_PER_NOTIFY):
-            some = {run: by_run[run] for run in runs[first : first + RUNS_PER_NOTIFY]}
-            rows = await self._session.execute(_STORE, _columns(some))
+            batch = {run: by_run[run] for run in runs[first : first + RUNS_PER_NOTIFY]}
+            rows = await self._session.execute(_STORE, _columns(batch))
             last |= {row.agent_run_id: row.last_event_seq for row in rows}
         return last
 
     async def holds(self, agent_run_id: UUID, seq: int, note: NewRunEvent) -> bool:
-        """Tell whether an event was stored, once no other transaction is about to do so."""
+        """Tell whether an event is stored, after waiting for transactions that may store it."""
         await self._session.execute(
             select(AgentRun.agent_run_id)
             .where(AgentRun.agent_run_id == agent_run_id)
@@ -175,11 +175,11 @@ class RunEventRepository:
         return found is not None and (found.kind, found.event_data) == (note.kind, note.data)
 
     async def list(self, agent_run_id: UUID, after: int, limit: int) -> Sequence[RunEvent]:
-        """Return events with a number above `after`, oldest first."""
+        """Return events with numbers above `after`, oldest first."""
         return await self.list_many({agent_run_id: after}, limit)
 
-    async def told_text(self, agent_run_id: UUID, step: int, attempt: int) -> str:
-        """Return what one attempt at a step has written so far."""
+    async def streamed_text(self, agent_run_id: UUID, step: int, attempt: int) -> str:
+        """Return the text that an attempt at a step has streamed so far."""
         data = RunEvent.event_data
         statement = (
             select(data["text"].astext)
@@ -197,13 +197,13 @@ class RunEventRepository:
         """Return the next events of several runs, each run's oldest first.
 
         Args:
-            after: Behind which number to begin, by run.
-            limit: Events of one run at the most.
+            after: Number after which to begin, by run.
+            limit: Most events per run.
         """
         return (await self._session.scalars(_following(after, limit))).all()
 
     async def owner_of(self, agent_run_id: UUID, user_id: UUID | None) -> WatchedRun | None:
-        """Return a run if it is this user's; anybody's, for None."""
+        """Return a run of this user, or None; for `user_id` None, of any user."""
         statement = _WATCHED.where(AgentRun.agent_run_id == agent_run_id)
         if user_id is not None:
             statement = statement.where(AgentRun.user_id == user_id)
@@ -212,7 +212,7 @@ class RunEventRepository:
 
 
 def _columns(by_run: Mapping[UUID, Notes]) -> dict[str, list[Any]]:
-    """Lay out what is to be stored as `_STORE` takes it."""
+    """Return the parameters of `_STORE` for these events."""
     noted = [
         (run, place, note) for run, notes in by_run.items() for place, note in enumerate(notes)
     ]
@@ -227,7 +227,7 @@ def _columns(by_run: Mapping[UUID, Notes]) -> dict[str, list[Any]]:
 
 
 def _following(after: Mapping[UUID, int], limit: int) -> Select[RunEvent]:
-    """Select the next events of each run: one short walk along the key a run."""
+    """Build the statement that selects the next events of each run, by one index scan per run."""
     wanted = (
         func.unnest(
             literal(list(after), ARRAY(Uuid)),

@@ -1,4 +1,4 @@
-"""All SQL about tool calls and their approvals. Never commits: the caller owns the transaction."""
+"""Repository of tool calls and their approvals; the caller owns the transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ class ToolCallRepository:
         self._session = session
 
     async def add(self, values: Mapping[str, Any]) -> None:
-        """Store a call that a model asked for; one that is there stays as it is."""
+        """Store a call that a model asked for, unless it is already stored."""
         await self._session.execute(insert(ToolCall).values(**values).on_conflict_do_nothing())
 
     async def get(self, call_id: UUID) -> ToolCall | None:
@@ -37,7 +37,7 @@ class ToolCallRepository:
         """Claim an effect that must be unique across runs.
 
         Returns:
-            None if it is this call's now; else the call that has it.
+            None if this call has claimed the key; else the call that claimed it before.
         """
         try:
             async with self._session.begin_nested():
@@ -48,7 +48,7 @@ class ToolCallRepository:
         return None
 
     async def of_run(self, agent_run_id: UUID) -> Sequence[ToolCall]:
-        """Return all calls of a run, in their order."""
+        """Return all calls of a run, in order."""
         statement = (
             select(ToolCall)
             .where(ToolCall.agent_run_id == agent_run_id)
@@ -57,15 +57,15 @@ class ToolCallRepository:
         return (await self._session.scalars(statement)).all()
 
     async def of_step(self, agent_run_id: UUID, step: int) -> Sequence[ToolCall]:
-        """Return the calls of one step, in their order."""
+        """Return the calls of one step, in order."""
         return [call for call in await self.of_run(agent_run_id) if call.step == step]
 
     async def add_approval(self, values: Mapping[str, Any]) -> None:
-        """Store that a call waits for somebody's yes; doing it twice changes nothing."""
+        """Store the approval that a call waits for, unless it is already stored."""
         await self._session.execute(insert(Approval).values(**values).on_conflict_do_nothing())
 
     async def approval(self, call_id: UUID, *, is_locked: bool = False) -> Approval | None:
-        """Return the approval of a call; locked, nobody else decides it meanwhile."""
+        """Return the approval of a call, optionally locked until the transaction ends."""
         statement = select(Approval).where(Approval.call_id == call_id)
         return await self._session.scalar(
             statement.with_for_update() if is_locked else statement,
@@ -77,13 +77,13 @@ class ToolCallRepository:
         return (await self._session.scalars(statement)).all()
 
     async def decide(self, call_id: UUID, values: Mapping[str, Any]) -> None:
-        """Write down how an approval was decided."""
+        """Store the decision about an approval."""
         await self._session.execute(
             update(Approval).where(Approval.call_id == call_id).values(**values),
         )
 
     async def expire_pending(self, agent_run_id: UUID) -> None:
-        """End all approvals of a run that nobody has decided."""
+        """Expire all undecided approvals of a run."""
         await self._session.execute(
             update(Approval)
             .where(
@@ -94,7 +94,7 @@ class ToolCallRepository:
         )
 
     async def pending_count(self, agent_run_id: UUID) -> int:
-        """Return how many approvals of a run nobody has decided yet."""
+        """Return the number of undecided approvals of a run."""
         statement = select(func.count()).where(
             Approval.agent_run_id == agent_run_id,
             Approval.approval_status == ApprovalStatus.PENDING,
@@ -102,7 +102,7 @@ class ToolCallRepository:
         return await self._session.scalar(statement) or 0
 
     async def pending(self, agent_run_ids: Sequence[UUID]) -> Sequence[tuple[Approval, ToolCall]]:
-        """Return what waits for somebody's yes in these runs, oldest first."""
+        """Return the undecided approvals of these runs with their calls, oldest first."""
         statement = (
             select(Approval, ToolCall)
             .join(ToolCall, ToolCall.call_id == Approval.call_id)

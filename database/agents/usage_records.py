@@ -1,6 +1,6 @@
-"""All SQL about what was used up. Never commits: the caller owns the transaction.
+"""Repository of usage records; the caller owns the transaction.
 
-A record that is `reserved` counts at its worst case, a `settled` one at what it really used.
+A `reserved` record counts at its worst case, a `settled` one at its real usage.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ _IN_PERIODS = tuple_(UsageRecord.subscription_id, UsageRecord.period_start).in_(
 
 
 def _held(condition: ColumnElement[bool]) -> Select[Decimal | None, Decimal | None]:
-    """Select tokens and cents: what open records reserve, and settled ones used."""
+    """Build the statement that sums up reserved and used tokens and cents."""
     is_open = UsageRecord.usage_status == RESERVED
     used_tokens = UsageRecord.prompt_token_count + UsageRecord.completion_token_count
     reserved_tokens = (
@@ -45,7 +45,7 @@ def _held(condition: ColumnElement[bool]) -> Select[Decimal | None, Decimal | No
     return select(*sums).where(condition)
 
 
-# Reason: to put a statement together takes longer than to carry it out, and steps need these.
+# Reason: building these statements takes longer than executing them, and every step needs them.
 _HELD_IN = _held(_IN_PERIODS)
 _BY_RUN = _held(UsageRecord.agent_run_id == bindparam("agent_run_id")).subquery("by_run")
 _IN_ALL = _HELD_IN.subquery("in_all")
@@ -74,10 +74,10 @@ _OF_RUN = (
     .where(UsageRecord.agent_run_id == bindparam("agent_run_id"))
     .order_by(UsageRecord.step, UsageRecord.attempt)
 )
-_LOCK_MEANS = (
+_LOCK_USER = (
     select(User.user_id)
     .where(User.user_id == bindparam("user_id"))
-    # Reason: other rows refer to the user, and need not wait for us.
+    # Reason: with `key_share`, inserts of rows that refer to the user need not wait.
     .with_for_update(key_share=True)
 )
 
@@ -89,15 +89,15 @@ class UsageRepository:
         self._session = session
 
     async def lock_user_usage(self, user_id: UUID) -> None:
-        """Let nobody else decide about this user's means until the transaction ends."""
-        await self._session.execute(_LOCK_MEANS, {"user_id": user_id})
+        """Lock a user's allowance until the transaction ends."""
+        await self._session.execute(_LOCK_USER, {"user_id": user_id})
 
     async def add(self, values: Mapping[str, Any]) -> None:
-        """Store a record; one with the same source is there already and stays as it is."""
+        """Store a record, unless one with the same source key is already stored."""
         await self._session.execute(_ADD, dict(values))
 
     async def settle(self, source_key: str, values: Mapping[str, Any]) -> None:
-        """Write down what was really used."""
+        """Settle a record at its real usage."""
         await self._session.execute(_SETTLE, {"record": source_key, **values})
 
     async def of_step(self, agent_run_id: UUID, step: int) -> Sequence[UsageRecord]:
@@ -110,23 +110,23 @@ class UsageRepository:
         return (await self._session.scalars(statement)).all()
 
     async def of_run(self, agent_run_id: UUID) -> Sequence[UsageRecord]:
-        """Return all records of a run, in the order of its steps and their attempts."""
+        """Return all records of a run, ordered by step and attempt."""
         return (await self._session.scalars(_OF_RUN, {"agent_run_id": agent_run_id})).all()
 
     async def held(
         self, agent_run_id: UUID, periods: Sequence[Period]
     ) -> tuple[Allowance, Allowance]:
-        """Return what is used up and held: by a run, and in these subscriptions' periods."""
-        place = {"agent_run_id": agent_run_id, "periods": periods}
-        row = (await self._session.execute(_HELD, place)).one()
-        return _means(*row[:2]), _means(*row[2:])
+        """Return used and reserved amounts: of a run, and of these periods of subscriptions."""
+        parameters = {"agent_run_id": agent_run_id, "periods": periods}
+        row = (await self._session.execute(_HELD, parameters)).one()
+        return _allowance(*row[:2]), _allowance(*row[2:])
 
     async def held_in(self, periods: Sequence[Period]) -> Allowance:
-        """Return what was used, and is held, in these subscriptions' periods."""
-        return _means(*(await self._session.execute(_HELD_IN, {"periods": periods})).one())
+        """Return used and reserved amounts of these periods of subscriptions."""
+        return _allowance(*(await self._session.execute(_HELD_IN, {"periods": periods})).one())
 
     async def totals(self, agent_run_ids: Sequence[UUID]) -> dict[UUID, UsageTotal]:
-        """Return what runs have used up, by run; one that used nothing is left out."""
+        """Return the usage of several runs, by run; runs without usage are left out."""
         statement = (
             select(UsageRecord.agent_run_id, *_sums())
             .where(UsageRecord.agent_run_id.in_(agent_run_ids))
@@ -136,14 +136,14 @@ class UsageRepository:
         return {row[0]: _total(row[1:]) for row in rows}
 
     async def used_in(self, periods: Sequence[Period]) -> UsageTotal:
-        """Return what was used up in these subscriptions' periods."""
+        """Return the usage in these periods of subscriptions."""
         found = await self._session.execute(
             select(*_sums()).where(_IN_PERIODS), {"periods": periods}
         )
         return _total(found.one())
 
 
-def _means(tokens: Decimal | None, cents: Decimal | None) -> Allowance:
+def _allowance(tokens: Decimal | None, cents: Decimal | None) -> Allowance:
     return Allowance(token_count=int(tokens or 0), cost_cents=Decimal(cents or 0))
 
 

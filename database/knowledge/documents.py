@@ -1,4 +1,4 @@
-"""All SQL about documents. Never commits: the caller owns the transaction."""
+"""Repository of documents; the caller owns the transaction."""
 
 from collections.abc import Collection
 from typing import Any
@@ -12,12 +12,12 @@ from database.knowledge.models import Document
 from database.repository import OwnedRepository
 from domain.knowledge.documents import DocumentStatus
 
-# Reason: a content can be a megabyte, and only an ingestion reads it.
+# Reason: the content can have a megabyte, and only the ingestion reads it.
 _WITHOUT_CONTENT = defer(Document.content, raiseload=True)
 
 
 class DocumentRepository(OwnedRepository[Document]):
-    """Reads and writes `documents` within one session; deleted ones are not seen."""
+    """Reads and writes `documents` within one session; deleted documents are not returned."""
 
     table = Document
 
@@ -26,14 +26,14 @@ class DocumentRepository(OwnedRepository[Document]):
         return live.options(_WITHOUT_CONTENT)
 
     async def add(self, document_id: UUID, user_id: UUID, **values: Any) -> None:
-        """Store a new document; one that is stored stays as it is."""
+        """Store a new document, unless it is already stored."""
         statement = insert(Document).values(document_id=document_id, user_id=user_id, **values)
         await self._session.execute(
             statement.on_conflict_do_nothing(index_elements=["document_id"]),
         )
 
     async def get_pending(self, document_id: UUID) -> Document | None:
-        """Return a document that is to be ingested, with its content."""
+        """Return a pending document with its content, or None."""
         return await self._session.scalar(
             select(Document).where(
                 Document.document_id == document_id,
@@ -47,7 +47,7 @@ class DocumentRepository(OwnedRepository[Document]):
         user_id: UUID,
         document_ids: Collection[UUID],
     ) -> dict[UUID, str]:
-        """Return the titles of those of a user's documents that are ready."""
+        """Return the titles of a user's ready documents, among these ids."""
         rows = await self._session.execute(
             select(Document.document_id, Document.title).where(
                 Document.document_id.in_(document_ids),
@@ -59,10 +59,10 @@ class DocumentRepository(OwnedRepository[Document]):
         return {row.document_id: row.title for row in rows}
 
     async def change_pending(self, document_id: UUID, **values: Any) -> bool:
-        """Change a document that is to be ingested.
+        """Change some columns of a pending document.
 
         Returns:
-            Whether there is one: it may be done, or deleted.
+            False if the document is not pending any more or was deleted.
         """
         statement = _of(document_id).where(
             Document.document_status == DocumentStatus.PENDING,
@@ -71,10 +71,10 @@ class DocumentRepository(OwnedRepository[Document]):
         return await self._has_changed(statement.values(**values))
 
     async def soft_delete(self, document_id: UUID, user_id: UUID | None) -> bool:
-        """Mark a document of this owner as deleted; nobody sees it any more.
+        """Mark a document of this owner as deleted, so that it is not returned any more.
 
         Returns:
-            Whether there is still something to delete of it.
+            Whether the document, or the content of a deleted one, is still to be deleted.
         """
         has_rest = or_(Document.deleted_at.is_(None), Document.content.is_not(None))
         statement = _of(document_id).where(has_rest)
@@ -84,7 +84,7 @@ class DocumentRepository(OwnedRepository[Document]):
         return await self._has_changed(statement.values(deleted_at=gone_at))
 
     async def purge_content(self, document_id: UUID) -> None:
-        """Remove a deleted document's content."""
+        """Remove the content of a deleted document."""
         statement = _of(document_id).where(Document.deleted_at.is_not(None))
         await self._session.execute(statement.values(content=None))
 

@@ -1,4 +1,4 @@
-"""The table of documents. Columns, constraints and indexes only; no behaviour."""
+"""Table of documents: columns, constraints and indexes."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from database.base import Base, created_column, id_column
 
 
 class Document(Base):
-    """A customer's document; its passages lie in Chroma."""
+    """A customer's document; its passages are stored in Chroma."""
 
     __tablename__ = "documents"
 

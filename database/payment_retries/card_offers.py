@@ -1,4 +1,4 @@
-"""All SQL about cards set while invoices were unpaid. Never commits: the caller owns it."""
+"""Repository of cards set while invoices were unpaid; the caller owns the transaction."""
 
 from collections.abc import Collection
 
@@ -16,7 +16,7 @@ class CardOfferRepository:
         self._session = session
 
     async def offer(self, stripe_invoice_ids: Collection[str], card_id: str) -> None:
-        """Note that a customer has set a card while these invoices were unpaid."""
+        """Store a card that a customer has set while these invoices were unpaid."""
         for stripe_invoice_id in sorted(stripe_invoice_ids):
             await self._session.execute(
                 insert(CardOffer)
@@ -36,7 +36,7 @@ class CardOfferRepository:
         stripe_invoice_ids: Collection[str],
         card_id: str,
     ) -> tuple[str, ...]:
-        """Do the same for those that were not offered this card yet; return them."""
+        """Store a card for the invoices that do not have it yet, and return these invoices."""
         known = [await self.offered(stripe_invoice_id) for stripe_invoice_id in stripe_invoice_ids]
         fresh = tuple(
             stripe_invoice_id
@@ -47,11 +47,11 @@ class CardOfferRepository:
         return fresh
 
     async def offered(self, stripe_invoice_id: str) -> CardOffer | None:
-        """Return the card that was set last while an invoice was unpaid, or None."""
+        """Return the last card that was set while an invoice was unpaid, or None."""
         return await self._session.get(CardOffer, stripe_invoice_id, populate_existing=True)
 
-    async def note_try(self, stripe_invoice_id: str) -> None:
-        """Note that the offered card was tried."""
+    async def mark_tried(self, stripe_invoice_id: str) -> None:
+        """Mark the offered card of an invoice as tried."""
         await self._session.execute(
             update(CardOffer)
             .where(CardOffer.stripe_invoice_id == stripe_invoice_id)
@@ -59,7 +59,7 @@ class CardOfferRepository:
         )
 
     async def withdraw(self, stripe_invoice_ids: Collection[str], card_id: str) -> None:
-        """Note that a card could not be set after all."""
+        """Delete untried offers of a card that could not be set."""
         await self._session.execute(
             delete(CardOffer).where(
                 CardOffer.stripe_invoice_id.in_(stripe_invoice_ids),

@@ -1,4 +1,4 @@
-"""Tables of payment retries. Columns, constraints and indexes only; no behaviour."""
+"""Tables of payment retries: columns, constraints and indexes."""
 
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ class RetryPolicyVersion(Base):
 
 
 class PaymentRetry(Base):
-    """The payment retry of one unpaid invoice; written by its workflow only."""
+    """The payment retry of one unpaid invoice; only its workflow writes it."""
 
     __tablename__ = "payment_retries"
 
@@ -42,7 +42,7 @@ class PaymentRetry(Base):
     retry_status: Mapped[str]
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     next_attempt_at: Mapped[datetime | None]
-    # Why the last charge failed, or was not made.
+    # Why the last charge failed or was not made.
     decline_code: Mapped[str | None]
     parked_data: Mapped[list[dict[str, Any]]] = parked_column()
     policy_name: Mapped[str]
@@ -60,7 +60,7 @@ class PaymentRetry(Base):
 
 
 class CardOffer(Base):
-    """A card that a customer has set while an invoice of theirs was unpaid."""
+    """A card that a customer has set while an invoice was unpaid."""
 
     __tablename__ = "card_offers"
 
@@ -71,9 +71,9 @@ class CardOffer(Base):
 
 
 class PaymentAttempt(Base):
-    """One charge of one invoice: reserved before the call, settled after it.
+    """One charge of an invoice: reserved before the call to Stripe, settled after it.
 
-    `attempt` numbers all charges of the invoice, Stripe's own first one being 0.
+    `attempt` numbers all charges of the invoice; 0 is the first charge, made by Stripe.
     """
 
     __tablename__ = "payment_attempts"
@@ -86,7 +86,7 @@ class PaymentAttempt(Base):
     decline_code: Mapped[str | None]
     advice_code: Mapped[str | None]
     stripe_payment_method_id: Mapped[str | None]
-    # By which the networks count; the payment method's id where it has none.
+    # Card networks count retries by it; the payment method's id if there is no fingerprint.
     card_fingerprint: Mapped[str | None]
     stripe_payment_intent_id: Mapped[str | None]
     stripe_charge_id_before: Mapped[str | None]

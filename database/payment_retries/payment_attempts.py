@@ -1,4 +1,4 @@
-"""All SQL about charges of unpaid invoices. Never commits: the caller owns the transaction."""
+"""Repository of charges of unpaid invoices; the caller owns the transaction."""
 
 from datetime import datetime
 from typing import Any
@@ -20,10 +20,10 @@ class PaymentAttemptRepository:
         self._session = session
 
     async def reserve(self, **values: Any) -> PaymentAttempt:
-        """Take note of a charge before it is made.
+        """Store a charge before it is made.
 
         Returns:
-            The row; one that was there already means that an earlier call may have charged.
+            The row; if it was stored before, an earlier call may have charged.
         """
         statement = (
             insert(PaymentAttempt)
@@ -40,7 +40,7 @@ class PaymentAttemptRepository:
             .with_for_update(),
         )
         if row is None:
-            raise LookupError("a reserved attempt has gone")
+            raise LookupError("a reserved attempt has disappeared")
         return row
 
     async def get(self, payment_retry_id: UUID, attempt: int) -> PaymentAttempt | None:
@@ -52,7 +52,7 @@ class PaymentAttemptRepository:
         return await self._session.scalar(statement)
 
     async def settle(self, payment_retry_id: UUID, attempt: int, **values: Any) -> None:
-        """Record how a charge ended."""
+        """Store the result of a charge."""
         await self._session.execute(
             update(PaymentAttempt)
             .where(
@@ -63,7 +63,7 @@ class PaymentAttemptRepository:
         )
 
     async def release(self, payment_retry_id: UUID, attempt: int) -> None:
-        """Forget a reserved charge that was not made."""
+        """Delete a reserved charge that was not made."""
         await self._session.execute(
             delete(PaymentAttempt).where(
                 PaymentAttempt.payment_retry_id == payment_retry_id,
@@ -72,7 +72,7 @@ class PaymentAttemptRepository:
         )
 
     async def last_scheduled_at(self, payment_retry_id: UUID) -> datetime | None:
-        """Return when the last scheduled charge, or Stripe's own first one, was made."""
+        """Return the time of the last scheduled charge, or of Stripe's first charge."""
         statement = select(func.max(PaymentAttempt.attempted_at)).where(
             PaymentAttempt.payment_retry_id == payment_retry_id,
             PaymentAttempt.trigger.in_((AttemptTrigger.INITIAL, AttemptTrigger.SCHEDULED)),
@@ -80,7 +80,7 @@ class PaymentAttemptRepository:
         return await self._session.scalar(statement)
 
     async def last_decline_of_card(self, card_fingerprint: str) -> PaymentAttempt | None:
-        """Return a card's latest charge over all invoices, if it was declined."""
+        """Return the latest charge of a card over all invoices if it was declined, else None."""
         statement = (
             select(PaymentAttempt)
             .where(
@@ -94,14 +94,14 @@ class PaymentAttemptRepository:
         return last if last is not None and last.outcome == ChargeResult.FAILED else None
 
     async def last_attempt(self, payment_retry_id: UUID) -> int:
-        """Return the number of the latest charge of a payment retry; 0 is Stripe's own."""
+        """Return the number of the latest charge of a payment retry; 0 is Stripe's first charge."""
         statement = select(func.max(PaymentAttempt.attempt)).where(
             PaymentAttempt.payment_retry_id == payment_retry_id,
         )
         return await self._session.scalar(statement) or 0
 
     async def count_of_card(self, card_fingerprint: str, until: datetime) -> int:
-        """Count a card's charges over all invoices in the networks' window up to `until`."""
+        """Count the charges of a card over all invoices in the card networks' window to `until`."""
         statement = select(func.count()).where(
             PaymentAttempt.card_fingerprint == card_fingerprint,
             PaymentAttempt.attempted_at > until - CARD_ATTEMPT_WINDOW,

@@ -1,4 +1,4 @@
-"""All SQL about payment retries. Never commits: the caller owns the transaction."""
+"""Repository of payment retries; the caller owns the transaction."""
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from database.repository import OwnedRepository
 from domain.payment_retries.lifecycle import CLOSED, AttemptTrigger, ChargeResult, RetryStatus
 from domain.payment_retries.messages import RetrySnapshot
 
-# What the API shows: a reserved attempt that was never sent is none.
+# Outcomes of the attempts that the API shows; others made no charge.
 TRIED = frozenset({"reserved", ChargeResult.SUCCEEDED, ChargeResult.FAILED})
 
 
@@ -23,20 +23,22 @@ class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
     table = PaymentRetry
 
     async def open(self, values: Mapping[str, Any]) -> PaymentRetry:
-        """Store a new payment retry, or open a closed one again; return its row."""
+        """Store a new payment retry or reopen a closed one, and return its row."""
         statement = insert(PaymentRetry).values(**values)
-        again = {name: values[name] for name in ("retry_status", "policy_name", "policy_version")}
+        reopened = {
+            name: values[name] for name in ("retry_status", "policy_name", "policy_version")
+        }
         await self._session.execute(
             statement.on_conflict_do_update(
                 index_elements=["payment_retry_id"],
-                set_={**again, "next_attempt_at": None, "updated_at": func.now()},
+                set_={**reopened, "next_attempt_at": None, "updated_at": func.now()},
                 where=PaymentRetry.retry_status.in_(CLOSED),
             ),
         )
         return await self._session.get_one(PaymentRetry, values["payment_retry_id"])
 
     async def save(self, snapshot: RetrySnapshot) -> None:
-        """Show where a payment retry stands now."""
+        """Store the current values of a payment retry."""
         values = snapshot.model_dump(exclude={"payment_retry_id", "parked"})
         parked = [step.model_dump(mode="json") for step in snapshot.parked]
         await self._session.execute(
@@ -46,7 +48,7 @@ class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
         )
 
     async def show_charging(self, payment_retry_id: UUID) -> None:
-        """Show that a charge is being made."""
+        """Set the status `charging` while a charge is made."""
         await self._session.execute(
             update(PaymentRetry)
             .where(PaymentRetry.payment_retry_id == payment_retry_id)
@@ -71,7 +73,7 @@ class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
         self,
         payment_retry_ids: Sequence[UUID],
     ) -> Mapping[UUID, Sequence[PaymentAttempt]]:
-        """Return our charges of several payment retries in one query, each oldest first."""
+        """Return our charges of several payment retries by id, oldest first."""
         statement = (
             select(PaymentAttempt)
             .where(

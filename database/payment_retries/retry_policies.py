@@ -1,6 +1,6 @@
-"""All SQL about retry policies. Never commits: the caller owns the transaction.
+"""Repository of retry policies; the caller owns the transaction.
 
-The policy `default` always exists: until somebody puts another, it is the built-in version 1.
+The policy `default` always exists: until another version is stored, it is the built-in version 1.
 """
 
 from sqlalchemy import exists, func, select
@@ -34,7 +34,7 @@ class RetryPolicyRepository:
         return BUILT_IN if name == DEFAULT_POLICY_NAME else None
 
     async def list(self, limit: int, cursor: str | None) -> Page[VersionedPolicy]:
-        """Return one page of policies in their newest versions, newest first."""
+        """Return one page of the newest versions of all policies, newest first."""
         newer = aliased(RetryPolicyVersion)
         statement = select(RetryPolicyVersion).where(
             ~exists().where(
@@ -42,8 +42,8 @@ class RetryPolicyRepository:
                 newer.version > RetryPolicyVersion.version,
             ),
         )
-        place = (RetryPolicyVersion.created_at, RetryPolicyVersion.retry_policy_id)
-        page = await newest_first(self._session, statement, place, limit, cursor)
+        sort_key = (RetryPolicyVersion.created_at, RetryPolicyVersion.retry_policy_id)
+        page = await newest_first(self._session, statement, sort_key, limit, cursor)
         items = [_read(row) for row in page.items]
         if page.next_cursor is not None or await self._last_version(DEFAULT_POLICY_NAME):
             return Page(items, page.next_cursor)
@@ -54,8 +54,8 @@ class RetryPolicyRepository:
         return Page(items, encode_cursor(last.created_at, last.retry_policy_id))
 
     async def put(self, name: str, policy: RetryPolicy) -> VersionedPolicy:
-        """Store a policy as the next version of its name."""
-        # Reason: two at the same time must not take the same number.
+        """Store a policy as the next version of this name."""
+        # Reason: two concurrent calls must not take the same version number.
         await self._session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
         built_in = BUILT_IN.version if name == DEFAULT_POLICY_NAME else 0
         version = (await self._last_version(name) or built_in) + 1

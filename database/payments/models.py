@@ -1,4 +1,4 @@
-"""Tables of payments. Columns, constraints and indexes only; no behaviour."""
+"""Tables of payments: columns, constraints and indexes."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from database.base import Base, created_column, id_column, parked_column, parked
 
 
 class PaymentMethod(Base):
-    """A card at Stripe, as a customer sees it."""
+    """A card that is stored at Stripe, as shown to its owner."""
 
     __tablename__ = "payment_methods"
 
@@ -36,7 +36,7 @@ class PaymentMethod(Base):
 
 
 class Payment(Base):
-    """Money that moved, or was meant to."""
+    """The view of one payment: a one-off payment, or a paid charge of an invoice."""
 
     __tablename__ = "payments"
 
@@ -52,7 +52,7 @@ class Payment(Base):
     decline_code: Mapped[str | None]
     next_action_url: Mapped[str | None]
     parked_data: Mapped[list[dict[str, Any]]] = parked_column()
-    # When its cancel was answered; what is charged all the same after that is paid back.
+    # When its cancel was answered; a charge that succeeds after that is refunded.
     canceled_at: Mapped[datetime | None]
     workflow_id: Mapped[str | None]
     created_at: Mapped[datetime] = created_column()
@@ -67,7 +67,7 @@ class Payment(Base):
 
 
 class Refund(Base):
-    """Money on its way back; the row is there before Stripe is asked."""
+    """A refund of a payment; our own refunds are stored before the call to Stripe."""
 
     __tablename__ = "refunds"
 

@@ -1,4 +1,4 @@
-"""All SQL about cards. Never commits: the caller owns the transaction."""
+"""Repository of cards; the caller owns the transaction."""
 
 from uuid import UUID, uuid4
 
@@ -11,7 +11,7 @@ from domain.payments.snapshots import CardSnapshot, CustomerSnapshot
 
 
 class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
-    """Reads and writes `payment_methods` within one session; detached cards are not seen."""
+    """Reads and writes `payment_methods` within one session; detached cards are not returned."""
 
     table = PaymentMethod
 
@@ -19,10 +19,10 @@ class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
         return select(PaymentMethod).where(PaymentMethod.detached_at.is_(None))
 
     async def put(self, payment_method_id: UUID, user_id: UUID, card: CardSnapshot) -> UUID:
-        """Store a card, or the fact that it was attached again.
+        """Store an attached card; one that was detached before becomes attached again.
 
         Returns:
-            The id under which this card is known: an earlier one if it was attached before.
+            The id of the card's row, which is an earlier id if the card was attached before.
         """
         values = {**card.model_dump(), "user_id": user_id, "detached_at": None}
         statement = (
@@ -34,7 +34,7 @@ class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
         return (await self._session.execute(statement)).scalar_one()
 
     async def make_default(self, payment_method_id: UUID, user_id: UUID) -> None:
-        """Make one card the default, and all others of its owner not."""
+        """Make a card the only default card of its owner."""
         await self._session.execute(
             update(PaymentMethod)
             .where(PaymentMethod.user_id == user_id)
@@ -42,7 +42,7 @@ class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
         )
 
     async def follow(self, user_id: UUID, customer: CustomerSnapshot) -> None:
-        """Bring a user's cards up to what Stripe shows of their customer."""
+        """Sync a user's cards with the snapshot of the customer at Stripe."""
         cards = customer.cards
         attached = [card.stripe_payment_method_id for card in cards]
         await self._session.execute(
@@ -73,7 +73,7 @@ class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
         return await self._session.scalar(statement.limit(1))
 
     async def detach(self, payment_method_id: UUID) -> None:
-        """Take note that a card was detached."""
+        """Mark a card as detached."""
         await self._session.execute(
             update(PaymentMethod)
             .where(PaymentMethod.payment_method_id == payment_method_id)
@@ -81,7 +81,7 @@ class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
         )
 
     async def lock_card(self, fingerprint: str) -> None:
-        """Let nobody else decide about a card, whoever owns it, until this transaction ends."""
+        """Lock a card number, across all users, until the transaction ends."""
         await self._session.execute(
             select(func.pg_advisory_xact_lock(func.hashtext(fingerprint))),
         )

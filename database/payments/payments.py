@@ -1,4 +1,4 @@
-"""All SQL about payments. Never commits: the caller owns the transaction."""
+"""Repository of payments; the caller owns the transaction."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,9 +14,9 @@ from domain.payments.snapshots import PaymentSnapshot
 
 
 class StoredPayment(NamedTuple):
-    """A payment of an invoice, and whether it has just become known.
+    """A payment of an invoice, and whether its row is new.
 
-    Events about it may have come before; they are delivered by
+    Webhook events about a new payment may have arrived before; the caller delivers them by
     `database.webhooks.inbox.deliver_awaiting`, in the same transaction.
     """
 
@@ -34,20 +34,20 @@ class PaymentRepository(OwnedRepository[Payment]):
         user_id: UUID,
         invoice_id: UUID,
         currency_code: str,
-        seen: PaymentSnapshot,
+        snapshot: PaymentSnapshot,
     ) -> StoredPayment:
-        """Store a successful charge of an invoice; one that is stored stays as it is."""
-        await self.lock_intent(seen.stripe_payment_intent_id)
+        """Store a successful charge of an invoice, unless it is already stored."""
+        await self.lock_intent(snapshot.stripe_payment_intent_id)
         statement = (
             insert(Payment)
             .values(
-                payment_id=payment_id(seen.stripe_payment_intent_id),
+                payment_id=payment_id(snapshot.stripe_payment_intent_id),
                 user_id=user_id,
                 invoice_id=invoice_id,
-                amount_cents=seen.amount_cents,
+                amount_cents=snapshot.amount_cents,
                 currency_code=currency_code,
                 payment_status=PaymentStatus.SUCCEEDED,
-                stripe_payment_intent_id=seen.stripe_payment_intent_id,
+                stripe_payment_intent_id=snapshot.stripe_payment_intent_id,
             )
             .on_conflict_do_nothing(index_elements=["stripe_payment_intent_id"])
             .returning(Payment.payment_id)
@@ -56,22 +56,22 @@ class PaymentRepository(OwnedRepository[Payment]):
         if stored is not None:
             return StoredPayment(stored, is_new=True)
         known = select(Payment.payment_id).where(
-            Payment.stripe_payment_intent_id == seen.stripe_payment_intent_id,
+            Payment.stripe_payment_intent_id == snapshot.stripe_payment_intent_id,
         )
         known_id = (await self._session.execute(known)).scalar_one()
         return StoredPayment(known_id, is_new=False)
 
     async def lock_intent(self, stripe_payment_intent_id: str) -> None:
-        """Let nobody else store or look for this intent's payment until the transaction ends.
+        """Lock a payment intent until the transaction ends.
 
-        So an event that finds no payment, and the payment's row, do not miss each other.
+        An event that finds no payment yet and the insert of the payment cannot miss each other.
         """
         await self._session.execute(
             select(func.pg_advisory_xact_lock(func.hashtext(stripe_payment_intent_id))),
         )
 
     async def is_refundable(self, payment_id: UUID) -> bool:
-        """Tell whether a payment was paid, and nothing of it was asked back yet."""
+        """Tell whether a payment succeeded and has no refund yet."""
         statement = select(Payment.payment_id).where(
             Payment.payment_id == payment_id,
             Payment.payment_status == PaymentStatus.SUCCEEDED,
@@ -80,12 +80,12 @@ class PaymentRepository(OwnedRepository[Payment]):
         return await self._session.scalar(statement) is not None
 
     async def insert(self, **values: Any) -> None:
-        """Store a new payment; one that is stored stays as it is."""
+        """Store a new payment, unless it is already stored."""
         statement = insert(Payment).values(**values)
         await self._session.execute(
             statement.on_conflict_do_nothing(index_elements=["payment_id"]),
         )
 
     async def lock(self, payment_id: UUID) -> Payment | None:
-        """Return a payment, which nobody else changes or refunds until the transaction ends."""
+        """Lock a payment until the transaction ends and return it, or None."""
         return await self._session.get(Payment, payment_id, with_for_update=True)

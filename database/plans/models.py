@@ -1,4 +1,4 @@
-"""The table of plans. Columns, constraints and indexes only; no behaviour."""
+"""Table of plans: columns, constraints and indexes."""
 
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from database.base import Base, created_column, id_column
 
 
 class Plan(Base):
-    """Something that can be subscribed to."""
+    """A plan that customers can subscribe to."""
 
     __tablename__ = "plans"
 

@@ -1,4 +1,4 @@
-"""All SQL about plans. Never commits: the caller owns the transaction."""
+"""Repository of plans; the caller owns the transaction."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,24 +25,24 @@ class PlanRepository:
         return await self._session.get(Plan, plan_id)
 
     async def get_by_code(self, code: str) -> Plan | None:
-        """Return the plan of this code, or None."""
+        """Return the plan with this code, or None."""
         return await self._session.scalar(select(Plan).where(Plan.code == code))
 
     async def get_by_product(self, stripe_product_id: str) -> Plan | None:
-        """Return the plan of one of Stripe's products, or None."""
+        """Return the plan of a product at Stripe, or None."""
         statement = select(Plan).where(Plan.stripe_product_id == stripe_product_id).limit(1)
         return await self._session.scalar(statement)
 
     async def list(self, is_active: bool | None, limit: int, cursor: str | None) -> Page[Plan]:
-        """Return one page of plans, newest first; None filters nothing."""
+        """Return one page of plans, newest first; for `is_active` None, of both kinds."""
         statement = select(Plan)
         if is_active is not None:
             statement = statement.where(Plan.is_active.is_(is_active))
-        place = (Plan.created_at, Plan.plan_id)
-        return await newest_first(self._session, statement, place, limit, cursor)
+        sort_key = (Plan.created_at, Plan.plan_id)
+        return await newest_first(self._session, statement, sort_key, limit, cursor)
 
     async def put(self, plan_id: UUID, values: Mapping[str, Any]) -> None:
-        """Store a plan, or change the one that is there.
+        """Store a plan, or update the stored plan with this id.
 
         Raises:
             ConflictError: Another plan has this code.
@@ -52,7 +52,7 @@ class PlanRepository:
         try:
             await self._session.execute(statement)
         except IntegrityError as error:
-            raise ConflictError("this code is taken", "plan_code_taken") from error
+            raise ConflictError("another plan has this code", "plan_code_taken") from error
 
     async def change(self, plan_id: UUID, values: Mapping[str, Any]) -> None:
         """Change some columns of a plan."""

@@ -1,4 +1,4 @@
-"""All SQL about invoices. Never commits: the caller owns the transaction."""
+"""Repository of invoices; the caller owns the transaction."""
 
 from collections.abc import Collection, Sequence
 from uuid import UUID
@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.paging import Page, newest_first
 from database.subscriptions.models import Invoice
 from domain.ids import invoice_id
-from domain.subscriptions.snapshots import InvoiceSnapshot, KnownInvoices
+from domain.subscriptions.snapshots import InvoiceSnapshot, StoredInvoices
 
-# Reason: what was written off can still be paid; these two cannot change any more.
+# Reason: an uncollectible invoice can still be paid; these two statuses are final.
 _SETTLED = frozenset({"paid", "void"})
 _DELETED = "deleted"
 _NOT_FINALIZED = frozenset({"draft", _DELETED})
@@ -25,36 +25,36 @@ class InvoiceRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def put(self, subscription_id: UUID, user_id: UUID, seen: InvoiceSnapshot) -> UUID:
-        """Store an invoice as Stripe shows it now, and return its id here."""
-        values = seen.model_dump(exclude=_NOT_STORED)
+    async def put(self, subscription_id: UUID, user_id: UUID, snapshot: InvoiceSnapshot) -> UUID:
+        """Store the snapshot of an invoice, and return the id of its row."""
+        values = snapshot.model_dump(exclude=_NOT_STORED)
         statement = insert(Invoice).values(
             **values,
-            invoice_id=invoice_id(seen.stripe_invoice_id),
+            invoice_id=invoice_id(snapshot.stripe_invoice_id),
             subscription_id=subscription_id,
             user_id=user_id,
         )
         await self._session.execute(
             statement.on_conflict_do_update(index_elements=["stripe_invoice_id"], set_=values),
         )
-        return invoice_id(seen.stripe_invoice_id)
+        return invoice_id(snapshot.stripe_invoice_id)
 
-    async def known(self, subscription_id: UUID) -> KnownInvoices:
-        """Return which of a subscription's invoices we know, and which of them can still change."""
+    async def known(self, subscription_id: UUID) -> StoredInvoices:
+        """Return the stored invoices of a subscription, by whether they can still change."""
         statement = select(Invoice.stripe_invoice_id, Invoice.invoice_status).where(
             Invoice.subscription_id == subscription_id,
         )
         rows = (await self._session.execute(statement)).all()
         settled = frozenset(row[0] for row in rows if row[1] in _SETTLED)
         gone = frozenset(row[0] for row in rows if row[1] == _DELETED)
-        return KnownInvoices(
+        return StoredInvoices(
             settled=settled,
             unsettled=frozenset(row[0] for row in rows) - settled - gone,
             given_up=frozenset(row[0] for row in rows if row[1] == "uncollectible"),
         )
 
     async def mark(self, stripe_invoice_ids: Collection[str], invoice_status: str) -> None:
-        """Note what became of invoices that are not read again for it."""
+        """Set the status of invoices without reading them at Stripe again."""
         if stripe_invoice_ids:
             await self._session.execute(
                 update(Invoice)
@@ -63,18 +63,18 @@ class InvoiceRepository:
             )
 
     async def mark_deleted(self, stripe_invoice_ids: Collection[str]) -> None:
-        """Note that drafts were deleted at Stripe."""
+        """Mark invoices whose drafts were deleted at Stripe."""
         await self.mark(stripe_invoice_ids, _DELETED)
 
     async def stripe_id(self, invoice_id: UUID | None) -> str | None:
-        """Return Stripe's id of an invoice of ours; None if there is none."""
+        """Return Stripe's id of an invoice; None if there is no such invoice."""
         if invoice_id is None:
             return None
         statement = select(Invoice.stripe_invoice_id).where(Invoice.invoice_id == invoice_id)
         return await self._session.scalar(statement)
 
     async def newest_status(self, subscription_id: UUID) -> str | None:
-        """Return the status of a subscription's newest finalized invoice; None without one."""
+        """Return the status of a subscription's newest finalized invoice, or None."""
         statement = (
             select(Invoice.invoice_status)
             .where(
@@ -86,7 +86,7 @@ class InvoiceRepository:
         return await self._session.scalar(statement.limit(1))
 
     async def list_open(self, subscription_id: UUID) -> Sequence[Invoice]:
-        """Return a subscription's open invoices, oldest first."""
+        """Return the open invoices of a subscription, oldest first."""
         statement = (
             select(Invoice)
             .where(Invoice.subscription_id == subscription_id, Invoice.invoice_status == "open")
@@ -97,5 +97,5 @@ class InvoiceRepository:
     async def list(self, subscription_id: UUID, limit: int, cursor: str | None) -> Page[Invoice]:
         """Return one page of a subscription's invoices, newest first."""
         statement = select(Invoice).where(Invoice.subscription_id == subscription_id)
-        place = (Invoice.invoiced_at, Invoice.invoice_id)
-        return await newest_first(self._session, statement, place, limit, cursor)
+        sort_key = (Invoice.invoiced_at, Invoice.invoice_id)
+        return await newest_first(self._session, statement, sort_key, limit, cursor)

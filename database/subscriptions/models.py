@@ -1,4 +1,4 @@
-"""Tables of subscriptions. Columns, constraints and indexes only; no behaviour."""
+"""Tables of subscriptions: columns, constraints and indexes."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from database.base import Base, created_column, id_column, parked_column, parked
 
 
 class Subscription(Base):
-    """The view of one subscription; written by its mailbox only."""
+    """The view of one subscription; only its workflow writes it."""
 
     __tablename__ = "subscriptions"
 
@@ -29,7 +29,7 @@ class Subscription(Base):
     is_written_off: Mapped[bool] = mapped_column(server_default=text("false"))
     # Whether a finalized invoice is open.
     is_owing: Mapped[bool] = mapped_column(server_default=text("false"))
-    # Whether a command or a last resort has ended it, rather than Stripe.
+    # Whether a command or a last resort ended the subscription, not Stripe.
     is_ended_by_us: Mapped[bool] = mapped_column(server_default=text("false"))
     trial_days: Mapped[int] = mapped_column(server_default=text("0"))
     trial_card_fingerprint: Mapped[str | None]
@@ -40,13 +40,13 @@ class Subscription(Base):
     canceled_at: Mapped[datetime | None]
     grace_ends_at: Mapped[datetime | None]
     next_action_url: Mapped[str | None]
-    # The steps that the mailbox still owes because they could not be taken.
+    # Parked steps, as owed steps of the workflow.
     parked_data: Mapped[list[dict[str, Any]]] = parked_column()
     stripe_price_id: Mapped[str | None]
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None]
     latest_invoice_id: Mapped[UUID | None]
-    # When Stripe was first asked to make it; None if it never was.
+    # When Stripe was first asked to create it; None if never.
     creation_sent_at: Mapped[datetime | None]
     workflow_id: Mapped[str]
     last_event_seq: Mapped[int] = mapped_column(server_default=text("0"))
@@ -62,10 +62,10 @@ class Subscription(Base):
 
 
 class SubscriptionEvent(Base):
-    """What happened to a subscription, in order.
+    """One event in the history of a subscription.
 
-    `source_key` is what made it happen (a Stripe event's id, a command's id, an attempt): the
-    same thing told twice is one row.
+    `source_key` names the cause (a Stripe event's id, a command's id, an attempt), so that the same
+    event is stored once.
     """
 
     __tablename__ = "subscription_events"
@@ -86,7 +86,7 @@ class SubscriptionEvent(Base):
 
 
 class Invoice(Base):
-    """The view of one of Stripe's invoices."""
+    """The view of one invoice at Stripe."""
 
     __tablename__ = "invoices"
 

@@ -1,4 +1,4 @@
-"""All SQL about what happened to subscriptions. Never commits: the caller owns the transaction."""
+"""Repository of subscription events; the caller owns the transaction."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -30,11 +30,12 @@ class SubscriptionEventRepository:
         self._session = session
 
     async def append(self, subscription_id: UUID, notes: Sequence[NewSubscriptionEvent]) -> None:
-        """Store what happened, leaving out what was told before.
+        """Store new events; events whose source key is already stored are left out.
 
         Args:
-            subscription_id: Whose row the caller holds locked, so that numbers have no gap.
-            notes: What happened, in order.
+            subscription_id: Subscription whose row the caller has locked, so that numbers have no
+                gaps.
+            notes: New events, in order.
         """
         known = set(
             await self._session.scalars(
@@ -67,7 +68,7 @@ class SubscriptionEventRepository:
         after: int,
         limit: int,
     ) -> Sequence[SubscriptionEvent]:
-        """Return events with a number above `after`, oldest first."""
+        """Return events with numbers above `after`, oldest first."""
         return await self.list_many({subscription_id: after}, limit)
 
     async def list_many(
@@ -75,17 +76,17 @@ class SubscriptionEventRepository:
         after: Mapping[UUID, int],
         limit: int,
     ) -> Sequence[SubscriptionEvent]:
-        """Return the next events of several subscriptions, each one's oldest first.
+        """Return the next events of several subscriptions, oldest first for each.
 
         Args:
-            after: Behind which number to begin, by subscription.
-            limit: Events of one subscription at the most.
+            after: Number after which to begin, by subscription.
+            limit: Most events per subscription.
         """
         return (await self._session.scalars(_following(after, limit))).all()
 
 
 def _following(after: Mapping[UUID, int], limit: int) -> Select[SubscriptionEvent]:
-    """Select the next events of each subscription: one short walk along the key of each."""
+    """Build the statement that selects the next events, by one index scan per subscription."""
     wanted = (
         func.unnest(
             literal(list(after), ARRAY(Uuid)),

@@ -1,4 +1,4 @@
-"""All SQL about subscriptions. Never commits: the caller owns the transaction."""
+"""Repository of subscriptions; the caller owns the transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from database.repository import OwnedRepository
 from database.subscriptions.models import Subscription
 from domain.subscriptions.lifecycle import FINAL
 
-# Reason: to put a statement together takes longer than to carry it out, and steps need it.
+# Reason: building this statement takes longer than executing it, and every step needs it.
 _SUBSCRIBED = (
     select(Subscription, Plan)
     .select_from(User)
@@ -26,7 +26,7 @@ _SUBSCRIBED = (
     .where(User.user_id == bindparam("user_id"))
     .order_by(Subscription.created_at.desc())
 )
-# Reason: other rows refer to the user, and need not wait for us.
+# Reason: with `key_share`, inserts of rows that refer to the user need not wait.
 _SUBSCRIBED_OF_LOCKED = _SUBSCRIBED.with_for_update(of=User, key_share=True)
 
 
@@ -36,7 +36,7 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
     table = Subscription
 
     async def insert(self, **values: Any) -> None:
-        """Store a new subscription; one that is there already stays as it is."""
+        """Store a new subscription, unless it is already stored."""
         await self._session.execute(
             insert(Subscription).values(**values).on_conflict_do_nothing(),
         )
@@ -50,15 +50,15 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
         """Return a user's subscriptions that have not ended, with their plans, newest first.
 
         Args:
-            user_id: Whose.
-            locks_user: Nobody else decides about this user's means until the transaction ends.
+            user_id: Owner of the subscriptions.
+            locks_user: Whether to lock the user's allowance until the transaction ends.
         """
         statement = _SUBSCRIBED_OF_LOCKED if locks_user else _SUBSCRIBED
         rows = await self._session.execute(statement, {"user_id": user_id})
         return [(row[0], row[1]) for row in rows if row[0] is not None]
 
-    async def note_creation(self, subscription_id: UUID, at: datetime) -> None:
-        """Note that Stripe is asked to make a subscription; the first time stays."""
+    async def mark_creation_sent(self, subscription_id: UUID, at: datetime) -> None:
+        """Store when Stripe was asked to create a subscription; later calls change nothing."""
         await self._session.execute(
             update(Subscription)
             .where(
@@ -68,8 +68,8 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
             .values(creation_sent_at=at),
         )
 
-    async def note_end(self, subscription_id: UUID) -> None:
-        """Note that it is us who end a subscription."""
+    async def mark_ended_by_us(self, subscription_id: UUID) -> None:
+        """Mark a subscription as ended by us, not by Stripe."""
         await self._session.execute(
             update(Subscription)
             .where(Subscription.subscription_id == subscription_id)
@@ -77,12 +77,13 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
         )
 
     async def live_of_plan(self, user_id: UUID, plan_id: UUID, besides: UUID) -> UUID | None:
-        """Return a user's other subscription of a plan that has not ended, if there is one.
+        """Return the id of another subscription of a user and plan that has not ended, or None.
 
         Args:
-            user_id: Whose.
-            plan_id: Of which plan.
-            besides: The one that is being made: a twin of its request may have written its row.
+            user_id: Owner of the subscription.
+            plan_id: Plan of the subscription.
+            besides: Subscription to ignore: the one that is being created, whose row a concurrent
+                identical request may have written.
         """
         statement = select(Subscription.subscription_id).where(
             Subscription.user_id == user_id,
@@ -93,7 +94,7 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
         return await self._session.scalar(statement.limit(1))
 
     async def live_currency(self, user_id: UUID) -> str | None:
-        """Return what a user is billed in by a subscription that has not ended; None if by none."""
+        """Return the currency of a user's subscriptions that have not ended; None without any."""
         statement = (
             select(Plan.currency_code)
             .join(Subscription, Subscription.plan_id == Plan.plan_id)
@@ -110,12 +111,12 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
         plan_id: UUID,
         card_fingerprint: str | None,
     ) -> bool:
-        """Tell whether a trial of a plan was given to a user, or on a card, before.
+        """Tell whether a user or a card already had a trial of a plan.
 
         Args:
-            user_id: To whom.
-            plan_id: Of which plan.
-            card_fingerprint: On which card; None asks about the user alone.
+            user_id: User to check.
+            plan_id: Plan of the trial.
+            card_fingerprint: Card to check as well; None to check the user only.
         """
         theirs = Subscription.user_id == user_id
         if card_fingerprint is not None:
@@ -128,7 +129,7 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
         return await self._session.scalar(statement.limit(1)) is not None
 
     async def lock(self, subscription_id: UUID) -> Subscription | None:
-        """Return a row that nobody else can write until this transaction ends."""
+        """Lock a subscription until the transaction ends and return it, or None."""
         return await self._session.get(Subscription, subscription_id, with_for_update=True)
 
     async def retry_policy_name(self, subscription_id: UUID) -> str | None:

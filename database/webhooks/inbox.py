@@ -1,4 +1,4 @@
-"""All SQL about events on their way from Stripe to a mailbox. Never commits."""
+"""Repository of the webhook inbox for the dispatcher; the caller owns the transaction."""
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -16,21 +16,21 @@ from database.payments.payments import PaymentRepository
 from database.subscriptions.models import Subscription
 from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import packed
-from domain.webhooks.events import Handler, Owner, Reference, WebhookEventStatus
+from domain.webhooks.events import EventOwner, EventReference, Handler, WebhookEventStatus
 
-# Reason: an insert into the table, not the class, goes out as one pipelined `executemany`.
+# Reason: an insert into the table, not the class, is sent as one pipelined `executemany`.
 _TABLE = cast("Table", WebhookEvent.__table__)
 _RECEIVED = WebhookEvent.webhook_event_status == WebhookEventStatus.RECEIVED
 
 
 class IncomingEvent(NamedTuple):
-    """An event as it came in.
+    """A webhook event to store.
 
     Args:
-        stripe_event_id: What it is stored under.
-        event_type: What happened.
-        body: The event as it came.
-        flaw: Why it can never be processed: it is stored as failed; None if it can.
+        stripe_event_id: Stripe's id of the event, under which it is stored.
+        event_type: Type of the event.
+        body: Body as received.
+        flaw: Why the event can never be processed, so that it is stored as failed; None if it can.
     """
 
     stripe_event_id: str
@@ -44,7 +44,7 @@ _OwnerColumns = tuple[
     InstrumentedAttribute[UUID],
     InstrumentedAttribute[str | None],
 ]
-# Where what an event may belong to is found: by our id, its user, by Stripe's id.
+# Columns of possible owners of an event: our id, the user's id, Stripe's id.
 _OWNERS: dict[Handler, _OwnerColumns] = {
     Handler.HINT: (
         Subscription.subscription_id,
@@ -65,21 +65,21 @@ _OWNERS: dict[Handler, _OwnerColumns] = {
 
 
 class WebhookInboxRepository:
-    """Takes in and hands on `webhook_events` within one session."""
+    """Stores, claims and settles `webhook_events` within one session."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def add(self, events: Sequence[IncomingEvent]) -> None:
-        """Store events, in one round trip; those that are there already stay as they are."""
-        # Reason: in one order everywhere, or two batches with the same events block each other.
+        """Store events in one round trip; events that are already stored stay unchanged."""
+        # Reason: two batches with the same events could deadlock if their orders differed.
         ordered = sorted(events, key=lambda event: event.stripe_event_id)
         rows = [_row(event) for event in ordered]
         connection = await self._session.connection()
         await connection.execute(insert(_TABLE).on_conflict_do_nothing(), rows)
 
     async def claim(self, limit: int, lease: timedelta) -> Sequence[WebhookEvent]:
-        """Take events that are due, counting an attempt; others may take them after the lease."""
+        """Claim events that are due and count an attempt; after the lease they are due again."""
         due = (
             select(WebhookEvent.webhook_event_id)
             .where(_RECEIVED, WebhookEvent.next_attempt_at <= func.now())
@@ -99,20 +99,20 @@ class WebhookInboxRepository:
         )
         return (await self._session.scalars(statement)).all()
 
-    async def owners(self, references: Collection[Reference]) -> Sequence[Owner]:
-        """Return every subscription and payment that a reference names, by either id."""
-        found: list[Owner] = []
+    async def owners(self, references: Collection[EventReference]) -> Sequence[EventOwner]:
+        """Return all subscriptions, payments and users that references name by either id."""
+        found: list[EventOwner] = []
         for handler, columns in _OWNERS.items():
-            mine = [reference for reference in references if reference.handler is handler]
-            found += await self._owners(handler, columns, mine) if mine else ()
+            matching = [reference for reference in references if reference.handler is handler]
+            found += await self._owners(handler, columns, matching) if matching else ()
         return found
 
     async def _owners(
         self,
         handler: Handler,
         columns: _OwnerColumns,
-        references: Collection[Reference],
-    ) -> Sequence[Owner]:
+        references: Collection[EventReference],
+    ) -> Sequence[EventOwner]:
         ours = {reference.our_id for reference in references} - {None}
         theirs = {reference.stripe_id for reference in references} - {None}
         our_id, user_id, stripe_id = columns
@@ -120,18 +120,18 @@ class WebhookInboxRepository:
             or_(our_id.in_(ours), stripe_id.in_(theirs)),
         )
         return [
-            Owner(handler=handler, our_id=row[0], user_id=row[1], stripe_id=row[2])
+            EventOwner(handler=handler, our_id=row[0], user_id=row[1], stripe_id=row[2])
             for row in await self._session.execute(statement)
         ]
 
     async def lock_intents(self, stripe_payment_intent_ids: Collection[str]) -> None:
-        """Let nobody else store these intents' payments until the transaction ends."""
-        # Reason: a payment's row and an event that finds none must not miss each other.
+        """Lock payment intents until the transaction ends."""
+        # Reason: an event without a payment and the insert of its payment must not miss each other.
         for intent_id in sorted(stripe_payment_intent_ids):
             await PaymentRepository(self._session).lock_intent(intent_id)
 
     async def await_payment(self, webhook_event_id: UUID, stripe_payment_intent_id: str) -> None:
-        """Put an event aside until there is a payment of ours for its intent."""
+        """Set an event aside until a payment with its payment intent is stored."""
         await self._update(
             [webhook_event_id],
             webhook_event_status=WebhookEventStatus.IGNORED,
@@ -144,10 +144,10 @@ class WebhookInboxRepository:
         webhook_event_ids: Collection[UUID],
         status: WebhookEventStatus,
         *,
-        owner: Owner | None = None,
+        owner: EventOwner | None = None,
         error: str | None = None,
     ) -> None:
-        """Say what became of events; what somebody else settled meanwhile stays as it is."""
+        """Store the final status of events that are not settled yet."""
         is_delivered = status is WebhookEventStatus.DELIVERED
         await self._update(
             webhook_event_ids,
@@ -158,7 +158,7 @@ class WebhookInboxRepository:
         )
 
     async def postpone(self, webhook_event_ids: Collection[UUID], error: str) -> None:
-        """Try events again after 1, 2, 4 … 60 seconds, by the attempts made."""
+        """Postpone events by 1, 2, 4 … 60 seconds, depending on the attempts so far."""
         seconds = func.least(60, func.power(2, func.least(WebhookEvent.attempt_count, 7) - 1))
         await self._update(
             webhook_event_ids,
@@ -176,7 +176,7 @@ class WebhookInboxRepository:
 
 
 async def deliver_awaiting(session: AsyncSession, stripe_payment_intent_id: str) -> None:
-    """Let events about an intent be delivered that came before its payment was known."""
+    """Make events due that waited for the payment of this intent."""
     await session.execute(
         update(WebhookEvent)
         .where(
@@ -205,8 +205,8 @@ def _row(event: IncomingEvent) -> dict[str, object]:
 _COLUMNS = {Handler.HINT: "subscription_id", Handler.PAYMENT_HINT: "payment_id"}
 
 
-def _ids_of(owner: Owner | None) -> dict[str, UUID | None]:
-    """Return whose event it is, by column; nobody's if it was redelivered in vain."""
+def _ids_of(owner: EventOwner | None) -> dict[str, UUID | None]:
+    """Return the owner's id by column; without an owner, None for all columns."""
     ids: dict[str, UUID | None] = {"subscription_id": None, "payment_id": None}
     if owner is not None and owner.handler in _COLUMNS:
         ids[_COLUMNS[owner.handler]] = owner.our_id

@@ -1,4 +1,4 @@
-"""The inbox of webhooks. Columns, constraints and indexes only; no behaviour."""
+"""Table of the webhook inbox: columns, constraints and indexes."""
 
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ from database.base import Base, created_column, id_column
 
 
 class WebhookEvent(Base):
-    """The inbox: what Stripe told us, kept before it is answered with 200."""
+    """A webhook event of Stripe in the inbox; stored before the webhook is answered."""
 
     __tablename__ = "webhook_events"
 
@@ -24,7 +24,7 @@ class WebhookEvent(Base):
     webhook_event_status: Mapped[str] = mapped_column(server_default="received")
     subscription_id: Mapped[UUID | None]
     payment_id: Mapped[UUID | None]
-    # The payment intent that it is about, while no payment of ours is known by it.
+    # The payment intent that the event is about, while no payment with it is stored.
     awaited_stripe_id: Mapped[str | None]
     body: Mapped[bytes] = mapped_column(LargeBinary)
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))

@@ -1,4 +1,4 @@
-"""All SQL that looks into the inbox. Never commits: the caller owns the transaction."""
+"""Repository of webhook events for reading and redelivery; the caller owns the transaction."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -15,15 +15,15 @@ from domain.webhooks.events import WebhookEventStatus
 
 
 def packed(body: bytes) -> bytes:
-    """Compress a body for its column."""
+    """Compress the body of an event for its column."""
     return bytes(lz4.frame.compress(body))
 
 
 def unpacked(body: bytes) -> bytes:
-    """Return the body that a column holds.
+    """Decompress the body of an event from its column.
 
     Raises:
-        RuntimeError: The column holds something else.
+        RuntimeError: The bytes are not a compressed body.
     """
     return bytes(lz4.frame.decompress(body))
 
@@ -35,7 +35,7 @@ class WebhookEventRepository:
         self._session = session
 
     async def redeliver(self, webhook_event_id: UUID) -> WebhookEvent | None:
-        """Make an event due again, whatever became of it; None if there is no such event."""
+        """Make an event due again in any status, and return it; None if there is no such event."""
         statement = (
             update(WebhookEvent)
             .where(WebhookEvent.webhook_event_id == webhook_event_id)
@@ -51,7 +51,7 @@ class WebhookEventRepository:
         return await self._session.scalar(statement)
 
     async def types_of(self, stripe_event_ids: Collection[str]) -> dict[str, str]:
-        """Return the types of events by Stripe's id; unknown ids are left out."""
+        """Return the types of events by Stripe's ids; unknown ids are left out."""
         statement = select(WebhookEvent.stripe_event_id, WebhookEvent.event_type).where(
             WebhookEvent.stripe_event_id.in_(stripe_event_ids),
         )
@@ -60,7 +60,7 @@ class WebhookEventRepository:
         }
 
     async def bodies_of(self, stripe_event_ids: Collection[str]) -> Sequence[dict[str, Any]]:
-        """Return the bodies of events by Stripe's id; unknown ids are left out."""
+        """Return the bodies of events with these ids of Stripe; unknown ids are left out."""
         statement = select(WebhookEvent.body).where(
             WebhookEvent.stripe_event_id.in_(stripe_event_ids),
         )
@@ -77,11 +77,11 @@ class WebhookEventRepository:
         limit: int,
         cursor: str | None,
     ) -> Page[WebhookEvent]:
-        """Return one page of events, newest first; None filters nothing."""
+        """Return one page of events, newest first; filters that are None are ignored."""
         statement = select(WebhookEvent)
         if event_type is not None:
             statement = statement.where(WebhookEvent.event_type == event_type)
         if status is not None:
             statement = statement.where(WebhookEvent.webhook_event_status == status)
-        place = (WebhookEvent.received_at, WebhookEvent.webhook_event_id)
-        return await newest_first(self._session, statement, place, limit, cursor)
+        sort_key = (WebhookEvent.received_at, WebhookEvent.webhook_event_id)
+        return await newest_first(self._session, statement, sort_key, limit, cursor)

@@ -1,4 +1,4 @@
-"""Approvals: one yes serves one call, with exactly the arguments that were shown. Pure."""
+"""Approvals: each one allows a single tool call with the arguments shown. Pure."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from domain.errors import ConflictError, ForbiddenError
 
 
 class Decision(StrEnum):
-    """What a person says."""
+    """The decision of a person about an approval."""
 
     APPROVE = "approve"
     REJECT = "reject"
 
 
 class ApprovalStatus(StrEnum):
-    """Where an approval can stand. Silence is a no."""
+    """The status of an approval; without a decision in time, it expires."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -35,18 +35,18 @@ DECIDED_AS = {
 
 
 class ApprovalCommand(Frozen):
-    """What a person decides; `command_id` is also the update's id.
+    """A person's decision about an approval; `command_id` is also the id of the update.
 
     Args:
-        command_id: Of the POST.
-        agent_run_id: Which run.
-        call_id: Which call.
-        args_sha256: The digest of the arguments that the person saw.
-        decision: Yes or no.
-        reason: For the model, and for the record.
-        decided_by: Who.
-        role: What they are: each tool names who may approve it.
-        at: The workflow's time, against which the approval expires.
+        command_id: Id of the command that the POST made.
+        agent_run_id: Run that asked for the approval.
+        call_id: Tool call to decide about.
+        args_sha256: Digest of the arguments that the person saw.
+        decision: Approve or reject.
+        reason: Given to the model and kept in the record.
+        decided_by: User who decided.
+        role: Role of that user; each tool names the role that may approve it.
+        at: Workflow time of the decision; compared with the approval's expiry.
     """
 
     command_id: UUID
@@ -61,7 +61,7 @@ class ApprovalCommand(Frozen):
 
 
 class ApprovalSnapshot(Frozen):
-    """An approval as its row says."""
+    """An approval as stored in its row."""
 
     approval_status: ApprovalStatus
     args_sha256: str
@@ -70,7 +70,7 @@ class ApprovalSnapshot(Frozen):
 
 
 class ExpiryInput(Frozen):
-    """Argument of the activity that ends an approval nobody gave."""
+    """Input of the activity that expires an undecided approval."""
 
     agent_run_id: UUID
     call_id: UUID
@@ -85,54 +85,54 @@ class ApprovalResult(Frozen):
 
 
 def args_digest(tool: str, arguments: Mapping[str, Any]) -> str:
-    """Return the SHA-256 that binds an approval to a tool and its arguments, as hex."""
+    """Return the hex SHA-256 of a tool's name and arguments, to which an approval is bound."""
     document = {"tool": tool, "arguments": arguments}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    # Reason: a model can write half of a surrogate pair, and that must not stop a run.
+    # Reason: a model can write half of a surrogate pair, which must not fail the run.
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def decide(
-    seen: ApprovalSnapshot | None,
+def decide_approval(
+    snapshot: ApprovalSnapshot | None,
     command: ApprovalCommand,
     at: datetime,
 ) -> ApprovalStatus | None:
     """Decide an approval.
 
     Args:
-        seen: The approval as it stands; None if no such call waits for one.
-        command: What a person says.
-        at: Now, on the clock that the approval expires by.
+        snapshot: The stored approval; None if the call has none.
+        command: Decision of a person.
+        at: Current time, on the clock of `expires_at`.
 
     Returns:
-        What it becomes; None if it was decided the same way before.
+        The new status; None if the approval was decided in the same way before.
 
     Raises:
-        ForbiddenError: Somebody else has to decide (`approver_required`).
-        ConflictError: Unknown call, other arguments, expired, or decided otherwise.
+        ForbiddenError: The user's role may not decide this approval (`approver_required`).
+        ConflictError: Unknown call, other arguments, expired, or decided in another way.
     """
-    if seen is None:
-        raise ConflictError("no such call waits for an approval", "unknown_call")
-    if command.role != seen.approver_role:
+    if snapshot is None:
+        raise ConflictError("there is no approval for this call", "unknown_call")
+    if command.role != snapshot.approver_role:
         raise ForbiddenError(
-            f"only the role {seen.approver_role} may decide this",
+            f"only the role {snapshot.approver_role} may decide this",
             "approver_required",
-            {"approver_role": seen.approver_role},
+            {"approver_role": snapshot.approver_role},
         )
-    if command.args_sha256 != seen.args_sha256:
+    if command.args_sha256 != snapshot.args_sha256:
         raise ConflictError(
-            "the call has other arguments than the ones that were decided about",
+            "the decision was made about other arguments than those of the call",
             "args_digest_mismatch",
         )
-    wanted, status = DECIDED_AS[command.decision], seen.approval_status
-    if status is wanted:
+    new_status, status = DECIDED_AS[command.decision], snapshot.approval_status
+    if status is new_status:
         return None
-    if status is ApprovalStatus.PENDING and at >= seen.expires_at:
+    if status is ApprovalStatus.PENDING and at >= snapshot.expires_at:
         status = ApprovalStatus.EXPIRED
     if status is not ApprovalStatus.PENDING:
         raise ConflictError(
-            f"the approval is {status} already",
+            f"the approval is already {status}",
             "approval_closed",
             {"approval_status": status},
         )
-    return wanted
+    return new_status

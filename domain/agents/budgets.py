@@ -1,6 +1,6 @@
-"""What a run may still use up: reserved at the worst case before a call, settled after. Pure.
+"""Allowance of a run: reserves the worst case of a model call within what is left. Pure.
 
-The run's own budget and what remains of the plan's limits hold together; the smaller one counts.
+Both the run's own budget and the rest of the plan's limits apply; the smaller one counts.
 """
 
 from decimal import ROUND_FLOOR, Context, Decimal, localcontext
@@ -8,21 +8,21 @@ from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from domain.base import Frozen
 from domain.errors import BudgetExceededError
 
-# Fewer tokens than this are no answer: better to say that the budget is used up.
+# With fewer tokens than this no useful answer is possible: the budget counts as used up.
 MIN_COMPLETION_TOKENS = 16
-# Reason: a price has up to 28 digits; what many tokens cost must not be rounded past the means.
+# Reason: a price has up to 28 digits, and a rounded cost must not exceed the allowance.
 _EXACT = Context(prec=60, rounding=ROUND_FLOOR)
 
 
 class Allowance(Frozen):
-    """What remains; None means without bound."""
+    """Tokens and cents that may still be used; None means unlimited."""
 
     token_count: int | None = None
     cost_cents: Decimal | None = None
 
 
 class Price(Frozen):
-    """What one token costs, in cents; a model whose price nobody knows costs 0 and is flagged."""
+    """Price of one token, in cents; an unknown price is 0 with `is_known` False."""
 
     prompt_cents: Decimal = Decimal(0)
     completion_cents: Decimal = Decimal(0)
@@ -33,10 +33,10 @@ class Reservation(Frozen):
     """The worst case of one call.
 
     Args:
-        max_tokens: What the model may write; cut to what remains.
-        token_count: Prompt and completion at the most.
-        cost_cents: What they cost at the most.
-        is_cut: The model would have been allowed to write more.
+        max_tokens: Most tokens that the model may write, limited by the allowance.
+        token_count: Most tokens of prompt and completion together.
+        cost_cents: Highest cost of these tokens.
+        is_cut: Whether the allowance lowered the requested `max_tokens`.
     """
 
     max_tokens: int
@@ -46,7 +46,7 @@ class Reservation(Frozen):
 
 
 def remaining(limit: Allowance, used: Allowance) -> Allowance:
-    """Subtract what is used or held from what is allowed; no limit leaves no bound."""
+    """Subtract used and reserved amounts from a limit; an unlimited amount stays unlimited."""
     tokens = limit.token_count
     cents = limit.cost_cents
     return Allowance(
@@ -56,40 +56,40 @@ def remaining(limit: Allowance, used: Allowance) -> Allowance:
 
 
 def stricter(one: Allowance, other: Allowance) -> Allowance:
-    """Put two bounds together: the smaller one counts."""
+    """Return the smaller of two allowances, for tokens and for cents separately."""
     tokens = [each.token_count for each in (one, other) if each.token_count is not None]
     cents = [each.cost_cents for each in (one, other) if each.cost_cents is not None]
     return Allowance(token_count=min(tokens, default=None), cost_cents=min(cents, default=None))
 
 
-def reserve(means: Allowance, price: Price, prompt_tokens: int, wanted_tokens: int) -> Reservation:
-    """Reserve one call of a model.
+def reserve(left: Allowance, price: Price, prompt_tokens: int, wanted_tokens: int) -> Reservation:
+    """Reserve the worst case of one model call.
 
     Args:
-        means: What remains.
-        price: Of the model.
-        prompt_tokens: The prompt at the most.
-        wanted_tokens: What the model would be allowed to write.
+        left: Allowance that is left.
+        price: Price of the model's tokens.
+        prompt_tokens: Most tokens that the prompt can have.
+        wanted_tokens: Most tokens that the model should be allowed to write.
 
     Returns:
-        The worst case, within the means.
+        The worst case, within the allowance.
 
     Raises:
-        BudgetExceededError: The means do not suffice, or cents are counted and the model's
-            price is unknown (`price_unknown`).
+        BudgetExceededError: The allowance is too small, or it is in cents and no price is known
+            for the model (`price_unknown`).
     """
-    if means.cost_cents is not None and not price.is_known:
+    if left.cost_cents is not None and not price.is_known:
         raise BudgetExceededError(
-            "the budget is in cents and nobody knows what this model costs",
+            "the budget is in cents, and no price is known for this model",
             "price_unknown",
         )
     with localcontext(_EXACT):
-        max_tokens = _affordable(means, price, prompt_tokens, wanted_tokens)
+        max_tokens = _affordable(left, price, prompt_tokens, wanted_tokens)
         cost = prompt_tokens * price.prompt_cents + max_tokens * price.completion_cents
     if max_tokens < min(MIN_COMPLETION_TOKENS, wanted_tokens):
         raise BudgetExceededError(
-            "what remains of the budget is not enough for the next step",
-            details={"token_count_left": means.token_count},
+            "the rest of the budget is too small for the next step",
+            details={"token_count_left": left.token_count},
         )
     return Reservation(
         max_tokens=max_tokens,
@@ -99,13 +99,13 @@ def reserve(means: Allowance, price: Price, prompt_tokens: int, wanted_tokens: i
     )
 
 
-def _affordable(means: Allowance, price: Price, prompt_tokens: int, wanted_tokens: int) -> int:
-    """Return how many tokens may be written; below 0 if the prompt alone is too much."""
+def _affordable(left: Allowance, price: Price, prompt_tokens: int, wanted_tokens: int) -> int:
+    """Return how many tokens the model may write; negative if the prompt alone is too much."""
     bounds = [wanted_tokens]
-    if means.token_count is not None:
-        bounds.append(means.token_count - prompt_tokens)
-    if means.cost_cents is not None:
-        rest = means.cost_cents - prompt_tokens * price.prompt_cents
+    if left.token_count is not None:
+        bounds.append(left.token_count - prompt_tokens)
+    if left.cost_cents is not None:
+        rest = left.cost_cents - prompt_tokens * price.prompt_cents
         if rest < 0:
             bounds.append(-1)
         elif price.completion_cents > 0:

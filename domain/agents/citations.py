@@ -1,4 +1,4 @@
-"""Which documents an answer names, by the numbers that the model was shown. Pure."""
+"""Citations: the documents that an answer names by passage numbers. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,15 +12,15 @@ EXCERPT_LENGTH = 300
 
 
 class CitedPassage(Frozen):
-    """A passage that the model could name.
+    """A passage that was shown to the model under a number.
 
     Args:
-        number: As shown to the model; within a conversation it never means another passage.
-        document_id: Where it stands.
-        chunk_index: Which passage of the document; None in what older releases stored.
-        title: Of the document.
-        text: The passage itself.
-        suspicions: What in it looks like an instruction to the model.
+        number: Number in the prompt; within a conversation it never means another passage.
+        document_id: Document that contains the passage.
+        chunk_index: Index of the passage in the document; None in rows of older releases.
+        title: Title of the document.
+        text: Text of the passage.
+        suspicions: Names of patterns in the text that look like instructions to the model.
     """
 
     number: int
@@ -32,7 +32,7 @@ class CitedPassage(Frozen):
 
 
 class Citation(Frozen):
-    """One document that an answer rests on."""
+    """A document that an answer refers to."""
 
     document_id: UUID
     excerpt: str
@@ -45,13 +45,13 @@ def number_passages(
     found: Iterable[Passage],
     known: Mapping[int, PassageKey],
 ) -> dict[int, Passage]:
-    """Give passages their numbers: one that has been shown before keeps its own.
+    """Number passages; a passage that was shown before keeps its number.
 
-    Reason: earlier answers stay in the prompt with their marks, and models repeat them.
+    Reason: earlier answers stay in the prompt with their citation marks, and models repeat them.
 
     Args:
-        found: What retrieval found, the best first.
-        known: What the numbers of the conversation mean so far.
+        found: Passages that retrieval found, the best first.
+        known: Numbers used in the conversation so far, with their passages.
 
     Returns:
         The passages by their numbers, the best first.
@@ -67,11 +67,11 @@ def number_passages(
 
 
 def cite(answer: str, passages: Sequence[CitedPassage]) -> tuple[Citation, ...]:
-    """Return the documents that an answer names, each once, in the order of their first mention.
+    """Return the documents that an answer cites, each once, in the order of first mention.
 
     Args:
-        answer: With marks such as `[1]` or `[1, 2]`; a number that nobody was shown is ignored.
-        passages: What the model was shown.
+        answer: Text with marks such as `[1]` or `[1, 2]`; unknown numbers are ignored.
+        passages: Passages that were shown to the model.
     """
     shown = {passage.number: passage for passage in passages}
     found: dict[UUID, Citation] = {}

@@ -1,4 +1,4 @@
-"""What a run tells those who watch it."""
+"""Events of an agent run, as its stream sends them."""
 
 from enum import StrEnum
 from typing import Any
@@ -9,11 +9,11 @@ from domain.base import Frozen
 
 
 class RunEventKind(StrEnum):
-    """Of what kind one message of a stream is. `done` is the last one of a run."""
+    """The kind of a run event; `done` is the last event of a run."""
 
     STATUS = "status"
     STEP = "step"
-    TOKEN = "token"  # noqa: S105 - a model's, no secret
+    TOKEN = "token"  # noqa: S105 - of a model, not a secret
     TOOL_CALL = "tool_call"
     TOOL_RESULT = "tool_result"
     APPROVAL_REQUESTED = "approval_requested"
@@ -24,11 +24,11 @@ class RunEventKind(StrEnum):
 
 
 class NewRunEvent(Frozen):
-    """Something that happened, not numbered yet.
+    """A run event that has no number yet.
 
     Args:
-        kind: Of what kind it is.
-        data: JSON-safe facts; a token's are `text`, `attempt` and `step`.
+        kind: Kind of the event.
+        data: JSON-serialisable facts; a `token` event has `text`, `attempt` and `step`.
     """
 
     kind: RunEventKind
@@ -42,14 +42,14 @@ class NewRunEvent(Frozen):
 
 
 def storable(value: Any) -> Any:
-    """Return a value as PostgreSQL can store it.
+    """Replace characters that PostgreSQL cannot store.
 
     Args:
         value: Text, or a JSON document.
 
     Returns:
-        The same, with U+FFFD in place of NUL and of half a surrogate pair: models write both, no
-        column takes either, and one such character must not stop a run.
+        The value with U+FFFD in place of NUL and of half a surrogate pair: models write both, and
+        such a character must not fail the run.
     """
     if isinstance(value, str):
         return _storable_text(value)
@@ -62,6 +62,6 @@ def storable(value: Any) -> Any:
 
 def _storable_text(text: str) -> str:
     if not text.isascii():
-        # Reason: a pair whose halves came in two pieces becomes one character again.
+        # Reason: a surrogate pair that was streamed in two pieces becomes one character again.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.replace("\0", "\ufffd")

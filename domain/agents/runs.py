@@ -1,4 +1,4 @@
-"""What crosses the border of `AgentRunWorkflow` and its activities: ids and decisions only."""
+"""Inputs and results of `AgentRunWorkflow` and its activities: ids and decisions only."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -10,13 +10,13 @@ from pydantic import Field
 from domain.base import Frozen
 
 CONTINUE_AS_NEW_AFTER = 1_000
-# So many messages may wait until the model reads them; more are refused.
+# Limit of messages that the model has not read yet; more are refused.
 MAX_UNREAD_MESSAGES = 100
 TOO_MANY_MESSAGES = "too_many_messages"
 
 
 class RunStatus(StrEnum):
-    """Where a run can stand."""
+    """The status of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -33,7 +33,7 @@ CLOSED = frozenset(
 
 
 class RunFinish(StrEnum):
-    """Why the model stopped writing the answer of a run; only `stop` completes it."""
+    """Why the model stopped writing the answer; only `stop` completes the run."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -42,9 +42,9 @@ class RunFinish(StrEnum):
     EMPTY = "empty"
 
 
-# What is told of a run that failed because its answer is none, or not whole.
+# Error messages of runs that failed because the answer is missing or incomplete.
 FINISH_MESSAGES = {
-    RunFinish.LENGTH: "the answer is cut: it reached the length that the model may write",
+    RunFinish.LENGTH: "the answer is cut off: it reached the maximum length",
     RunFinish.CONTENT_FILTER: "the provider's content filter stopped the answer",
     RunFinish.REFUSAL: "the model refused to answer",
     RunFinish.EMPTY: "the model gave no answer",
@@ -52,31 +52,31 @@ FINISH_MESSAGES = {
 
 
 class OnBusy(StrEnum):
-    """What a new run does while another one of its conversation is not over."""
+    """What a new run does while another run of its conversation is open."""
 
     ENQUEUE = "enqueue"
     REJECT = "reject"
 
 
 class Budget(Frozen):
-    """What a run may use up; None means no bound of its own, the plan's limits hold anyway."""
+    """Limits of one run; None means no own limit, and the plan's limits apply in any case."""
 
     token_count: int | None = Field(default=None, gt=0)
     cost_cents: int | None = Field(default=None, gt=0)
 
 
 class RunRequest(Frozen):
-    """What a new run is to do; everything is resolved, nothing is looked up later.
+    """Request for a new run; all its values are final, and none is looked up later.
 
     Args:
-        agent_run_id: Ours.
-        user_id: Whose run it is, and whose means it uses.
-        agent: Which spec.
-        prompt_version: Pinned for the whole run.
-        input: The user's words.
-        conversation_id: Where they are added; made if it is not there.
-        budget: Of this run.
-        on_busy: What to do while the conversation is busy.
+        agent_run_id: Our id of the run.
+        user_id: Owner of the run, whose allowance it uses.
+        agent: Name of the agent's spec.
+        prompt_version: Prompt version of the whole run.
+        input: Text of the user.
+        conversation_id: Conversation to add the input to; created if it does not exist.
+        budget: Budget of this run.
+        on_busy: What to do while another run of the conversation is open.
     """
 
     agent_run_id: UUID
@@ -90,22 +90,22 @@ class RunRequest(Frozen):
 
 
 class Route(Frozen):
-    """What the graph needs of the agent's spec; it travels, so that old runs keep theirs."""
+    """The part of the agent's spec that the graph needs; a run keeps the values it began with."""
 
     has_retrieval: bool = True
     max_step_count: int = Field(default=12, gt=0)
 
 
 class RunStart(Frozen):
-    """Argument of `AgentRunWorkflow.run`: everything that a run needs of the run before it.
+    """Input of `AgentRunWorkflow.run`, with all that it carries over by continue-as-new.
 
     Args:
-        request: What to do.
-        route: How the graph goes.
-        step: The next step, or the one whose calls wait for a decision.
-        is_resumed: The run goes on after a continue-as-new; it was admitted before.
-        message_count: How many messages were added to the run before it continued as new.
-        continue_as_new_after: Events of history after which the run continues as new.
+        request: Request for the run.
+        route: Route through the graph.
+        step: Number of the next step, or of the step whose tool calls wait for approval.
+        is_resumed: Whether the workflow continued as new; the run was admitted before.
+        message_count: Messages that were added to the run before it continued as new.
+        continue_as_new_after: History events after which the workflow continues as new.
     """
 
     request: RunRequest
@@ -117,12 +117,12 @@ class RunStart(Frozen):
 
 
 class StepInput(Frozen):
-    """Argument of the activities of a step.
+    """Input of the activities of a step.
 
     Args:
-        agent_run_id: Which run.
-        step: Its how many-th call of the model, from 0.
-        at: The workflow's time, from which approvals expire.
+        agent_run_id: Run to make the step of.
+        step: Number of the step, from 0.
+        at: Workflow time, from which the expiry of approvals is counted.
     """
 
     agent_run_id: UUID
@@ -134,10 +134,10 @@ class CallRef(Frozen):
     """A tool call that a model asked for; its arguments stay in the database.
 
     Args:
-        call_id: Ours.
-        tool: Its name.
-        expires_at: Until when somebody may approve it; None if nobody need.
-        is_decided: Somebody has decided, or the time was over, before the run continued as new.
+        call_id: Our id of the call.
+        tool: Name of the tool.
+        expires_at: When the approval expires; None if the call needs no approval.
+        is_decided: Whether the approval was decided or expired before continue-as-new.
     """
 
     call_id: UUID
@@ -146,16 +146,15 @@ class CallRef(Frozen):
     is_decided: bool = False
 
 
-class StepReply(Frozen):
-    """What came of a step.
+class StepResult(Frozen):
+    """Result of a step.
 
     Args:
-        calls: To be made before the next step; malformed ones are answered already.
-        is_answer: The model asked for nothing more.
-        is_cut_by_budget: The answer ends where the budget did.
+        calls: Tool calls to make before the next step; malformed ones are already answered.
+        is_answer: Whether the model gave its answer and asked for no tool calls.
+        is_cut_by_budget: Whether the answer was cut because the budget ended.
         finish: Why the model stopped, if this is the answer.
-        read_count: How many messages that were added to the run the model has read; None if that
-            is not known any more.
+        read_count: Added messages that the model has read so far; None if that is unknown.
     """
 
     calls: tuple[CallRef, ...] = ()
@@ -166,19 +165,14 @@ class StepReply(Frozen):
 
 
 class ToolCallInput(Frozen):
-    """Argument of the activity that makes a tool call.
-
-    Args:
-        agent_run_id: Which run.
-        call_id: Which call.
-    """
+    """Input of the activity that makes a tool call."""
 
     agent_run_id: UUID
     call_id: UUID
 
 
 class NewRunMessage(Frozen):
-    """What a user adds while a run is going on; `command_id` is also the update's id."""
+    """A message that a user adds to an open run; `command_id` is also the id of the update."""
 
     command_id: UUID
     agent_run_id: UUID
@@ -186,13 +180,13 @@ class NewRunMessage(Frozen):
 
 
 class CancelRun(Frozen):
-    """Ends a run; `command_id` is also the update's id."""
+    """Command that cancels a run; `command_id` is also the id of the update."""
 
     command_id: UUID
 
 
-class RunEnd(Frozen):
-    """How a run ends, for the activity that writes it down."""
+class CloseRunInput(Frozen):
+    """Input of the activity that closes a run: its final status and error."""
 
     agent_run_id: UUID
     run_status: RunStatus
@@ -201,19 +195,19 @@ class RunEnd(Frozen):
 
 
 class QueuePosition(Frozen):
-    """Whether a run may begin: not while an older one of its conversation is open."""
+    """Whether a run may begin: it waits while an older run of its conversation is open."""
 
     is_first: bool
 
 
-class RunClosed(Frozen):
-    """What closing a run brought: who is next in its conversation."""
+class CloseRunResult(Frozen):
+    """Result of closing a run: the next run in its conversation."""
 
     next_agent_run_id: UUID | None = None
 
 
 class UsageTotal(Frozen):
-    """What calls of models used up together."""
+    """Total usage of several model calls."""
 
     agent_run_count: int = 0
     prompt_token_count: int = 0
@@ -222,5 +216,5 @@ class UsageTotal(Frozen):
 
     @property
     def token_count(self) -> int:
-        """Prompts and completions together."""
+        """Tokens of prompts and completions together."""
         return self.prompt_token_count + self.completion_token_count

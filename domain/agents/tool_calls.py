@@ -1,11 +1,11 @@
-"""Where a tool call can stand, and what its effect is unique by. Pure."""
+"""Status of tool calls, and the business key of their effects. Pure."""
 
 from enum import StrEnum
 from uuid import UUID
 
 
 class ToolCallStatus(StrEnum):
-    """Where a call can stand in the ledger."""
+    """The status of a tool call in the ledger."""
 
     REQUESTED = "requested"
     DONE = "done"
@@ -20,6 +20,6 @@ def refund_business_key(
     amount_cents: int | None,
     conversation_id: UUID,
 ) -> str:
-    """Return what makes a refund the same one, however often a model plans it anew."""
+    """Return the business key of a refund, so that a model that asks twice refunds once."""
     amount = "rest" if amount_cents is None else str(amount_cents)
     return f"refund:{payment_id}:{amount}:{conversation_id}"

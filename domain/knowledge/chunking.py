@@ -1,4 +1,4 @@
-"""Splits a document's text into passages that an embedding model can read."""
+"""Splits the text of a document into passages that an embedding model can read."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -7,14 +7,14 @@ from typing import NamedTuple
 from domain.errors import InvalidInputError
 
 PASSAGE_WORDS = 200
-# Reason: the small embedding model reads 256 word pieces; two of them mark begin and end.
+# Reason: the small embedding model reads 256 word pieces, two of which mark start and end.
 PASSAGE_PIECES = 254
 OVERLAP_WORDS = 20
-# Reason: a megabyte of prose makes about 900; the embedding model is there for everybody.
+# Reason: a megabyte of prose makes about 900, and all users share the embedding model.
 MAX_PASSAGES = 3_000
-# Reason: a heading with a line says too little for a passage of its own; neighbours share one.
+# Reason: a heading with one line says too little for its own passage; small sections share one.
 SMALL_WORDS = 20
-# Reason: headings above a passage tell what it is about, but must leave room for it.
+# Reason: the headings above a passage give its topic, but must leave room for its text.
 HEADING_PIECES = 48
 _WORD = re.compile(r"\S+")
 _HEADING = re.compile(r"(#{1,6})[ \t]+\S")
@@ -25,12 +25,12 @@ PieceCounts = Callable[[Sequence[str]], Sequence[int]]
 
 
 class Chunk(NamedTuple):
-    """A part of a text that is embedded as one.
+    """A passage: a part of a text that is embedded as a whole.
 
     Args:
-        context: The headings above it that are not in the body, each on a line.
-        body: A piece of the text as it stands there.
-        start: Where in the text the body begins.
+        context: Headings above the passage that are not in the body, one per line.
+        body: Unchanged part of the text.
+        start: Offset in the text at which the body begins.
     """
 
     context: str
@@ -39,26 +39,26 @@ class Chunk(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Both together."""
+        """Context and body together."""
         return f"{self.context}\n\n{self.body}" if self.context else self.body
 
 
 def check_passage_count(count: int) -> None:
-    """Refuse a document that makes more passages than one may have.
+    """Refuse a document that has too many passages.
 
     Raises:
-        InvalidInputError: With both numbers.
+        InvalidInputError: There are too many; `details` has the count and the limit.
     """
     if count > MAX_PASSAGES:
         raise InvalidInputError(
-            f"the document makes {count} passages; {MAX_PASSAGES} is the most",
+            f"the document has {count} passages; at most {MAX_PASSAGES} are allowed",
             "document_too_many_passages",
             {"passage_count": count, "limit": MAX_PASSAGES},
         )
 
 
 class _Heading(NamedTuple):
-    place: int
+    start: int
     end: int
     level: int
     title: str
@@ -81,18 +81,18 @@ class _Word(NamedTuple):
 
 def split_text(
     text: str,
-    count_pieces: PieceCounts,
+    count_tokens: PieceCounts,
     max_pieces: int = PASSAGE_PIECES,
 ) -> list[Chunk]:
-    """Cut plain text or Markdown into passages, along its headings and paragraphs.
+    """Split plain text or Markdown into passages, along its headings and paragraphs.
 
-    Small sections share a passage. Neighbours within a section overlap a little. Words stay whole;
-    only what alone is longer than a passage, such as text that knows no spaces, is cut within.
+    Small sections share a passage. Neighbouring passages of a section overlap a little. Only a
+    word longer than a passage is cut, such as text of a script without spaces.
 
     Args:
-        text: What to cut.
-        count_pieces: Tells how many pieces an embedding model makes of each of some words.
-        max_pieces: A passage has no more of them, its context included.
+        text: Text to split.
+        count_tokens: Returns the number of word pieces of each of several words.
+        max_pieces: Most word pieces of a passage, including its context.
 
     Returns:
         The passages in order; none for a text without words.
@@ -100,10 +100,10 @@ def split_text(
     chunks: list[Chunk] = []
     for section in _merged(text, _sections(text)):
         most = max_pieces - (HEADING_PIECES if section.path else 0)
-        words = _words(text, section, count_pieces, most)
+        words = _words(text, section, count_tokens, most)
         headings = section.above
         for first, last in _windows(text, words, most):
-            context = _context(headings, count_pieces)
+            context = _context(headings, count_tokens)
             start, end = words[first].start, words[last - 1].end
             chunks.append(Chunk(context, text[start:end], start))
             headings = section.path
@@ -111,16 +111,16 @@ def split_text(
 
 
 def _sections(text: str) -> list[_Section]:
-    """Cut before every heading; one with nothing below it stays with its first subheading."""
+    """Split before every heading; an empty section is joined with its first subsection."""
     headings = list(_headings(text))
-    borders = [heading.place for heading in headings] + [len(text)]
+    borders = [heading.start for heading in headings] + [len(text)]
     sections = [_Section(0, borders[0], 0, False, (), ())]
     path: dict[int, str] = {}
     for heading, end in zip(headings, borders[1:], strict=True):
         path = {level: title for level, title in path.items() if level < heading.level}
         above = tuple(path.values())
         path[heading.level] = heading.title
-        start, before = heading.place, sections[-1]
+        start, before = heading.start, sections[-1]
         if before.is_bare and before.level < heading.level:
             start, above = before.start, before.above
             sections.pop()
@@ -131,9 +131,9 @@ def _sections(text: str) -> list[_Section]:
 
 
 def _merged(text: str, sections: Sequence[_Section]) -> list[_Section]:
-    """Join neighbours that are small, up to the length of a passage."""
+    """Join small neighbouring sections, up to the length of a passage."""
     merged: list[_Section] = []
-    joined = PASSAGE_WORDS  # how many words the last one has, if more may be joined to it
+    joined = PASSAGE_WORDS  # words of the last section, if more may be joined to it
     for section in sections:
         count = len(text[section.start : section.end].split())
         if count < SMALL_WORDS and joined + count <= PASSAGE_WORDS and merged:
@@ -147,35 +147,35 @@ def _merged(text: str, sections: Sequence[_Section]) -> list[_Section]:
 
 
 def _headings(text: str) -> Iterator[_Heading]:
-    place, fence = 0, ""
+    start, fence = 0, ""
     for line in text.splitlines(keepends=True):
-        mark, end = _FENCE.match(line), place + len(line)
+        mark, end = _FENCE.match(line), start + len(line)
         if mark and not fence:
             fence = mark[1]
         elif mark and mark[1].startswith(fence):
             fence = ""
         elif not fence and (heading := _HEADING.match(line)):
-            yield _Heading(place, end, len(heading[1]), line.strip())
-        place = end
+            yield _Heading(start, end, len(heading[1]), line.strip())
+        start = end
 
 
-def _context(headings: Sequence[str], count_pieces: PieceCounts) -> str:
-    """Return the nearest headings that there is room for."""
+def _context(headings: Sequence[str], count_tokens: PieceCounts) -> str:
+    """Return the nearest headings that fit, one per line."""
     kept: list[str] = []
     room = HEADING_PIECES
     for heading in reversed(headings):
-        room -= sum(count_pieces(heading.split()))
+        room -= sum(count_tokens(heading.split()))
         if room < 0:
             break
         kept.insert(0, heading)
     return "\n".join(kept)
 
 
-def _words(text: str, section: _Section, count_pieces: PieceCounts, most: int) -> list[_Word]:
+def _words(text: str, section: _Section, count_tokens: PieceCounts, most: int) -> list[_Word]:
     spans = [found.span() for found in _WORD.finditer(text, section.start, section.end)]
     words: list[_Word] = []
     while spans:
-        counts = count_pieces([text[start:end] for start, end in spans])
+        counts = count_tokens([text[start:end] for start, end in spans])
         is_whole = [
             count <= most or end - start == 1
             for count, (start, end) in zip(counts, spans, strict=True)
@@ -189,7 +189,7 @@ def _words(text: str, section: _Section, count_pieces: PieceCounts, most: int) -
 
 
 def _windows(text: str, words: Sequence[_Word], most: int) -> Iterator[tuple[int, int]]:
-    """Yield from which word to before which word each passage goes."""
+    """Yield the first word of each passage and the word after its last, as indexes."""
     first = covered = 0
     while covered < len(words):
         last, room = first, most
@@ -206,7 +206,7 @@ def _windows(text: str, words: Sequence[_Word], most: int) -> Iterator[tuple[int
 
 
 def _good_end(text: str, words: Sequence[_Word], earliest: int, last: int) -> int:
-    """Return the last end of a paragraph, else of a sentence or line, else the last word."""
+    """Return the best end of a passage: of a paragraph, else of a sentence or line, else `last`."""
     for end in (_PARAGRAPH_END, _SENTENCE_END):
         for index in range(last, earliest - 1, -1):
             if end.search(text, words[index - 1].end - 1, words[index].start):
@@ -215,9 +215,9 @@ def _good_end(text: str, words: Sequence[_Word], earliest: int, last: int) -> in
 
 
 def _step_back(words: Sequence[_Word], before: int, covered: int, most: int) -> int:
-    """Return where the passage after the one from `before` to `covered` begins.
+    """Return the first word of the passage that follows the one from `before` to `covered`.
 
-    It overlaps, but not with the whole of it, and has room for at least one word more.
+    The two overlap in part, and the new passage has room for at least one more word.
     """
     room = min(most // 4, most - words[covered].pieces)
     first = covered

@@ -1,4 +1,4 @@
-"""Customers' documents, and what agents remember."""
+"""Documents of customers, and memories of agents."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ BYTE_ORDER_MARK = "\ufeff"
 
 
 class DocumentStatus(StrEnum):
-    """Where a document stands."""
+    """The status of a document."""
 
     PENDING = "pending"
     READY = "ready"
@@ -19,18 +19,18 @@ class DocumentStatus(StrEnum):
 
 
 class IngestStart(Frozen):
-    """Which document to ingest; its content never travels."""
+    """Input of the ingestion of a document; the content stays in the database."""
 
     document_id: UUID
 
 
 class IngestOutcome(Frozen):
-    """What an ingestion stored.
+    """Result of the ingestion of a document.
 
     Args:
-        document_id: Of which document.
-        chunk_count: Its passages.
-        suspicions: Names of what looks like orders to a model.
+        document_id: Document that was ingested.
+        chunk_count: Number of its passages.
+        suspicions: Names of patterns in the text that look like instructions to a model.
     """
 
     document_id: UUID
@@ -39,7 +39,7 @@ class IngestOutcome(Frozen):
 
 
 class IngestFailure(Frozen):
-    """Why a document cannot be read."""
+    """Why a document cannot be ingested."""
 
     document_id: UUID
     code: str
@@ -47,7 +47,7 @@ class IngestFailure(Frozen):
 
 
 class Passage(Frozen):
-    """A part of a document that a search found; a score of 1 is the same meaning."""
+    """A part of a document that a search found; a score of 1 means the same meaning."""
 
     document_id: UUID
     title: str
@@ -57,7 +57,7 @@ class Passage(Frozen):
 
 
 class Memory(Frozen):
-    """Something that an agent remembers of a user; the score is None where nothing was asked."""
+    """A memory of an agent about a user; the score is None without a search query."""
 
     memory_id: UUID
     text: str
@@ -68,25 +68,26 @@ class Memory(Frozen):
 
 
 def check_text(text: str, max_bytes: int) -> None:
-    """Refuse what cannot be ingested.
+    """Refuse a text that cannot be ingested.
 
     Raises:
-        InvalidInputError: With a code of its own for each reason.
+        InvalidInputError: The text is empty (`document_empty`), has characters that cannot be
+            stored (`document_not_text`) or is too large (`document_too_large`).
     """
     if not text.strip():
         raise InvalidInputError("the document has no text", "document_empty")
     if "\0" in text:
-        raise InvalidInputError("the document has NUL bytes: it is no text", "document_not_text")
+        raise InvalidInputError("the document has NUL bytes: it is not text", "document_not_text")
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        message = "the document has half of a surrogate pair: it is no text"
+        message = "the document has half of a surrogate pair: it is not text"
         raise InvalidInputError(message, "document_not_text") from error
     if size > max_bytes:
-        raise too_large(max_bytes)
+        raise document_too_large_error(max_bytes)
 
 
-def too_large(max_bytes: int) -> InvalidInputError:
-    """Say that a document is too large."""
+def document_too_large_error(max_bytes: int) -> InvalidInputError:
+    """Return the error for a document that is too large."""
     message = f"the document is larger than {max_bytes} bytes"
     return InvalidInputError(message, "document_too_large")

@@ -1,12 +1,12 @@
-"""Tool calls that a model wrote as text, because its server did not recognise them. Pure."""
+"""Detects tool calls that a model wrote as text and its server did not recognise. Pure."""
 
 import json
 import re
 from collections.abc import Collection
 from typing import Any
 
-# Marks of the models' own formats: Hermes and Qwen, Llama, Mistral, DeepSeek, Kimi, gpt-oss,
-# Functionary, Claude.
+# Marks of tool calls in the formats of Hermes and Qwen, Llama, Mistral, DeepSeek, Kimi, gpt-oss,
+# Functionary and Claude.
 _MARK = re.compile(
     r"<tool_call>|<tool_use>|<function=|<function_calls?>|<invoke\b|<\|python_tag\|>"
     r"|\[TOOL_CALLS\]|<[|\uff5c]tool[^|\uff5c>]{0,40}[|\uff5c]>|\bto=functions\.",
@@ -14,19 +14,19 @@ _MARK = re.compile(
 )
 _FENCE = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
 _ARGUMENTS = ("arguments", "parameters", "input")
-# Reason: a mark that is only talked about has no tool's name right behind it.
+# Reason: in prose about such a mark, no tool name follows within so many characters.
 _REACH = 200
 
 
 def has_call_as_text(text: str, tools: Collection[str]) -> bool:
-    """Tell whether a text holds a tool call.
+    """Tell whether a text contains a tool call.
 
     Args:
-        text: What a model wrote.
-        tools: Names of the tools that it was offered.
+        text: Text that a model wrote.
+        tools: Names of the tools that were offered to the model.
 
     Returns:
-        Whether a mark of a call is followed by a tool's name, or all of the text is a call in JSON.
+        Whether a tool's name follows the mark of a call, or the whole text is a call in JSON.
     """
     for mark in _MARK.finditer(text):
         behind = text[mark.start() : mark.end() + _REACH]

@@ -1,7 +1,7 @@
-"""The circuit breaker: who has failed again and again is left alone for a while.
+"""Circuit breaker: stops calls to a model for a while after repeated failures.
 
-closed --failures--> open --cool-down--> half_open --one good call--> closed
-                      ^------- one bad call ---------'
+closed --failures--> open --cool-down--> half_open --call succeeds--> closed
+                      ^-------- call fails ----------'
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ from domain.base import Frozen
 
 
 class BreakerState(StrEnum):
-    """Whether calls go through."""
+    """State of a breaker: whether calls are allowed."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -20,13 +20,13 @@ class BreakerState(StrEnum):
 
 
 class BreakerRules(Frozen):
-    """When to open, and for how long.
+    """When a breaker opens, and for how long.
 
     Args:
-        failure_count: Failures of so many runs, with no success between them, open it. One run
-            that fails again and again says something of its request, not of the model.
-        cool_down_seconds: So long it stays open; then one call tries.
-        probe_seconds: So long others wait while that one call is under way.
+        failure_count: Number of different runs whose failures, without a success in between, open
+            the breaker. Repeated failures of a single run may be due to its request.
+        cool_down_seconds: How long the breaker stays open before one probing call is allowed.
+        probe_seconds: How long other calls wait while the probing call is under way.
     """
 
     failure_count: int = Field(default=5, gt=0)
@@ -35,13 +35,13 @@ class BreakerRules(Frozen):
 
 
 class Breaker(Frozen):
-    """One breaker at one moment; every step makes a new one.
+    """Immutable state of a circuit breaker; each transition returns a new one.
 
     Args:
-        state: Whether calls go through.
-        failed_runs: Whose calls have failed since the last success.
-        opened_at: When it opened, in seconds of a clock that never goes back.
-        is_probing: Whether the one call of a half-open breaker is under way.
+        state: Whether calls are allowed.
+        failed_runs: Runs whose calls have failed since the last success.
+        opened_at: When it opened, in seconds of a monotonic clock.
+        is_probing: Whether the probing call of a half-open breaker is under way.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -51,23 +51,23 @@ class Breaker(Frozen):
 
 
 def admit(breaker: Breaker, rules: BreakerRules, now: float) -> tuple[Breaker, float]:
-    """Ask for leave to call.
+    """Ask whether a call is allowed now.
 
     Args:
-        breaker: As it is.
-        rules: When to open, and for how long.
-        now: Seconds of a clock that never goes back.
+        breaker: Current breaker.
+        rules: Rules of the breaker.
+        now: Seconds of a monotonic clock.
 
     Returns:
-        The breaker afterwards, and how many seconds to wait; 0 means: call now, and report how it
-        went by `succeed`, `fail` or `release`.
+        The new breaker, and the seconds to wait. At 0 the caller may call, and then reports the
+        result by `succeed`, `fail` or `release`.
     """
     if breaker.state is BreakerState.CLOSED:
         return breaker, 0.0
     if breaker.state is BreakerState.OPEN:
         remaining = breaker.opened_at + rules.cool_down_seconds - now
         if remaining > 0:
-            return breaker, min(remaining, rules.cool_down_seconds)  # floats add up to more
+            return breaker, min(remaining, rules.cool_down_seconds)  # rounding may make it longer
     elif breaker.is_probing:
         return breaker, rules.probe_seconds
     return breaker.model_copy(
@@ -76,24 +76,24 @@ def admit(breaker: Breaker, rules: BreakerRules, now: float) -> tuple[Breaker, f
 
 
 def succeed() -> Breaker:
-    """Take note of a good answer: whatever was, is forgotten."""
+    """Return the breaker after a successful call: closed, without failures."""
     return Breaker()
 
 
 def fail(breaker: Breaker, rules: BreakerRules, now: float, run: str) -> Breaker:
-    """Take note of a failure.
+    """Return the breaker after a failed call.
 
     Args:
-        breaker: As it is.
-        rules: When to open, and for how long.
-        now: Seconds of a clock that never goes back.
-        run: Whose call it was.
+        breaker: Current breaker.
+        rules: Rules of the breaker.
+        now: Seconds of a monotonic clock.
+        run: Run that made the call.
 
     Returns:
-        Open after failures of too many runs, or when the one call of a half-open breaker failed.
+        An open breaker after failures of too many runs or after a failed probing call.
     """
     failed = breaker.model_copy(update={"failed_runs": breaker.failed_runs | {run}})
-    # Reason: calls that began before it opened still fail; they do not make the wait longer.
+    # Reason: calls that began before it opened may fail later; they do not prolong the wait.
     if breaker.state is BreakerState.OPEN:
         return failed
     if breaker.state is BreakerState.CLOSED and len(failed.failed_runs) < rules.failure_count:
@@ -104,12 +104,14 @@ def fail(breaker: Breaker, rules: BreakerRules, now: float, run: str) -> Breaker
 
 
 def release(breaker: Breaker) -> Breaker:
-    """Take note of a call that says nothing about the provider: cancelled, refused, rate limited.
+    """Return the breaker after a call that says nothing of the provider's health.
+
+    Such calls were cancelled, refused or rate limited.
 
     Args:
-        breaker: As it is.
+        breaker: Current breaker.
 
     Returns:
-        The same, ready for another try if it is half open.
+        The breaker in the same state; if half open, the next call may probe.
     """
     return breaker.model_copy(update={"is_probing": False})

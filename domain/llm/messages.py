@@ -1,4 +1,4 @@
-"""What a model is asked and what it answers, whoever provides it."""
+"""Requests to models and their replies, the same for all providers."""
 
 from enum import StrEnum
 from typing import Any
@@ -9,7 +9,7 @@ from domain.base import Frozen
 
 
 class Role(StrEnum):
-    """Who speaks."""
+    """Author of a message."""
 
     SYSTEM = "system"
     USER = "user"
@@ -18,14 +18,14 @@ class Role(StrEnum):
 
 
 class Difficulty(StrEnum):
-    """What a step asks of a model; routing makes a model's name of it."""
+    """Difficulty of a step, by which routing chooses the model."""
 
     SMALL = "small"
     LARGE = "large"
 
 
 class FinishReason(StrEnum):
-    """Why a model stopped. A stream that ends without one is a failure, never an answer."""
+    """Why a model stopped; a stream that ends without a reason has failed."""
 
     STOP = "stop"
     TOOL_CALLS = "tool_calls"
@@ -35,12 +35,12 @@ class FinishReason(StrEnum):
 
 
 class ToolDefinition(Frozen):
-    """A tool as a model sees it.
+    """A tool as shown to a model.
 
     Args:
         name: Unique within a request.
-        description: When to use it, for the model.
-        parameters: JSON schema of its arguments, an object.
+        description: When to use the tool, for the model.
+        parameters: JSON schema of the arguments, of type object.
     """
 
     name: str
@@ -49,14 +49,14 @@ class ToolDefinition(Frozen):
 
 
 class RequestedCall(Frozen):
-    """A call that a model asked for.
+    """A tool call that a model asked for.
 
     Args:
-        provider_call_id: The model's own id, which it may repeat or leave empty; in a request, the
-            id that ties the call to its result.
-        tool: The name as the model wrote it.
-        arguments: JSON text as the model wrote it; it may be malformed.
-        parts: Other fields that the provider sent with the call and wants back.
+        provider_call_id: In a reply, the model's id of the call, which may repeat or be empty; in a
+            request, the id that connects the call and its result.
+        tool: Name of the tool as the model wrote it.
+        arguments: JSON text as the model wrote it; may be malformed.
+        parts: Other fields of the call that the provider expects to get back.
         given_id: In a request, the id that the provider gave; empty if it gave none.
     """
 
@@ -67,11 +67,11 @@ class RequestedCall(Frozen):
     given_id: str = ""
 
 
-class GivenCall(Frozen):
-    """What a provider sent with one call.
+class ProviderCallParts(Frozen):
+    """The provider's own fields of one tool call.
 
     Args:
-        id: Its own id of the call; may be empty.
+        id: The provider's id of the call; may be empty.
         parts: Other fields of the call.
     """
 
@@ -80,28 +80,28 @@ class GivenCall(Frozen):
 
 
 class ProviderParts(Frozen):
-    """What a provider sent with an answer and wants back with it; no other model can read it.
+    """Fields of an answer that the same model expects back; other models cannot read them.
 
     Args:
-        model: Who wrote the answer.
-        parts: Fields of the message: reasoning, thinking blocks.
-        calls: One for each tool call of the message, in its order.
+        model: Model that wrote the answer.
+        parts: Fields of the message, such as reasoning or thinking blocks.
+        calls: Fields of each tool call of the message, in order.
     """
 
     model: str
     parts: dict[str, Any] = {}
-    calls: tuple[GivenCall, ...] = ()
+    calls: tuple[ProviderCallParts, ...] = ()
 
 
 class ChatMessage(Frozen):
     """One message of a request.
 
     Args:
-        role: Who speaks.
-        content: Text; may be empty beside tool calls.
-        tool_calls: What an assistant's message asked for.
-        provider_call_id: Which call a tool's message answers.
-        provider: What the provider sent with an assistant's message.
+        role: Author of the message.
+        content: Text; may be empty if there are tool calls.
+        tool_calls: Tool calls that an assistant's message asked for.
+        provider_call_id: Call that a tool's message answers.
+        provider: Fields that the provider sent with an assistant's message.
     """
 
     role: Role
@@ -112,13 +112,13 @@ class ChatMessage(Frozen):
 
 
 class ModelRequest(Frozen):
-    """One call of a model.
+    """Request of one model call.
 
     Args:
-        model: The provider's name of it.
-        messages: The system's first.
-        tools: What it may ask for.
-        max_tokens: It writes no more than this.
+        model: The provider's name of the model.
+        messages: Messages of the prompt; the system message is the first.
+        tools: Tools that the model may call.
+        max_tokens: Most tokens that the model may write.
         temperature: 0 for the most probable answer.
     """
 
@@ -130,14 +130,14 @@ class ModelRequest(Frozen):
 
 
 class TokenUsage(Frozen):
-    """What a provider says that a call used.
+    """Usage of a model call, as the provider reports it.
 
     Args:
-        prompt_tokens: All that was read, cached and written to a cache included.
-        completion_tokens: All that was written, reasoning included.
-        cached_prompt_tokens: Those of the prompt that came from a cache.
-        cache_write_tokens: Those of the prompt that were written to a cache.
-        reasoning_tokens: Those of the completion that were reasoning.
+        prompt_tokens: Tokens of the prompt, including those read from or written to a cache.
+        completion_tokens: Tokens of the completion, including reasoning.
+        cached_prompt_tokens: Tokens of the prompt that came from a cache.
+        cache_write_tokens: Tokens of the prompt that were written to a cache.
+        reasoning_tokens: Tokens of the completion that were reasoning.
     """
 
     prompt_tokens: int = 0
@@ -148,16 +148,16 @@ class TokenUsage(Frozen):
 
 
 class ModelReply(Frozen):
-    """A whole answer, put together from its stream.
+    """Complete reply of a model, assembled from its stream.
 
     Args:
-        text: What it wrote.
-        tool_calls: What it asks for, in its order.
-        finish_reason: Why it stopped.
-        usage: As reported; None if the provider reported none.
-        parts: Fields beside the text that the provider wants back with this message.
-        has_call_as_text: Whether the text holds a call of an offered tool, which a server has not
-            recognised; no answer for a person.
+        text: Text that the model wrote.
+        tool_calls: Tool calls that the model asks for, in order.
+        finish_reason: Why the model stopped.
+        usage: Usage as reported; None if the provider reported none.
+        parts: Other fields of the message that the provider expects to get back.
+        has_call_as_text: Whether the text contains a tool call that the server did not recognise;
+            such a text is not an answer for people.
     """
 
     text: str
@@ -168,12 +168,13 @@ class ModelReply(Frozen):
     has_call_as_text: bool = False
 
     def provider_parts(self, model: str) -> ProviderParts:
-        """Return what has to go back with this answer.
+        """Return the fields that must be sent back to the model with this reply.
 
         Args:
-            model: Who wrote it.
+            model: Model that wrote the reply.
         """
         calls = tuple(
-            GivenCall(id=call.provider_call_id, parts=call.parts) for call in self.tool_calls
+            ProviderCallParts(id=call.provider_call_id, parts=call.parts)
+            for call in self.tool_calls
         )
         return ProviderParts(model=model, parts=self.parts, calls=calls)

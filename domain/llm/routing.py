@@ -1,21 +1,21 @@
-"""Which model answers: by how difficult the step is, and by what went wrong so far."""
+"""Chooses the model of an attempt by the difficulty of the step and earlier failures."""
 
 from domain.base import Frozen
 from domain.llm.messages import Difficulty
 
 FAILURES_BEFORE_FALLBACK = 2
 
-# Reason: its wait is served out on the same model; another model's price is no cure for haste.
+# Reason: after a rate limit the attempt waits for the same model; a fallback may cost more.
 RATE_LIMITED = "model_rate_limited"
 
 
 class ModelNames(Frozen):
-    """The models at hand, by the provider's names.
+    """The configured models, by the provider's names.
 
     Args:
-        small: For easy steps.
-        large: For difficult ones.
-        fallback: After failures of the others; None if there is none.
+        small: Model of easy steps.
+        large: Model of difficult steps.
+        fallback: Model to use after failures of the others; None if there is none.
     """
 
     small: str
@@ -24,7 +24,7 @@ class ModelNames(Frozen):
 
 
 def is_failure(error_code: str) -> bool:
-    """Tell whether an attempt that ended with this code speaks against its model."""
+    """Tell whether an attempt that ended with this code counts as a failure of its model."""
     return error_code != RATE_LIMITED
 
 
@@ -32,9 +32,9 @@ def route(names: ModelNames, difficulty: Difficulty, failure_count: int) -> str:
     """Choose the model of an attempt.
 
     Args:
-        names: The models at hand.
-        difficulty: Of the step.
-        failure_count: Earlier attempts of this step that failed, rate limits not counted.
+        names: Configured models.
+        difficulty: Difficulty of the step.
+        failure_count: Earlier failed attempts of this step, without rate limits.
 
     Returns:
         The provider's name of the model.

@@ -1,7 +1,7 @@
-"""How many tokens to reserve for a text, for whoever has no tokenizer of its model. Pure.
+"""Estimates how many tokens to reserve for a text without the model's tokenizer. Pure.
 
-Prose takes 3 to 4 bytes for a token, so this is about twice as much as it needs. It is no bound for
-text that tokenizers know badly, such as long random strings or rare scripts.
+Prose has 3 to 4 bytes per token, so an estimate is about twice the real count. For texts that
+tokenizers handle badly, such as long random strings or rare scripts, it may be too low.
 """
 
 import json
@@ -16,40 +16,40 @@ TOKENS_PER_MESSAGE = 8
 
 
 class Unread(Frozen):
-    """What the model has to read at its next step: the input, and what it has not answered yet.
+    """Size of what the model reads at its next step: the input and unanswered messages.
 
     Args:
-        message_count: How many messages.
-        token_count: What they are reckoned at.
+        message_count: Number of messages.
+        token_count: Estimated tokens of these messages.
     """
 
     message_count: int = 0
     token_count: int = 0
 
 
-def worst_case(text: str) -> int:
-    """Return what a text's tokens are reckoned at."""
-    return tokens_of_bytes(len(text.encode()))
+def estimate_tokens(text: str) -> int:
+    """Return the estimated tokens of a text."""
+    return estimate_tokens_of_bytes(len(text.encode()))
 
 
-def tokens_of_bytes(size: int) -> int:
-    """Return what a text of this size in UTF-8 is reckoned at."""
+def estimate_tokens_of_bytes(size: int) -> int:
+    """Return the estimated tokens of a text of this size in UTF-8 bytes."""
     return -(-size // BYTES_PER_TOKEN)
 
 
-def worst_case_of_message(message: ChatMessage) -> int:
-    """Return what a message is reckoned to add to a prompt."""
-    calls = sum(worst_case(call.tool + call.arguments) for call in message.tool_calls)
+def estimate_message_tokens(message: ChatMessage) -> int:
+    """Return the estimated tokens that a message adds to a prompt."""
+    calls = sum(estimate_tokens(call.tool + call.arguments) for call in message.tool_calls)
     given = [message.provider.parts] if message.provider else []
     given += [call.parts for call in message.tool_calls]
-    parts = sum(worst_case(_text(each)) for each in given if each)
+    parts = sum(estimate_tokens(_text(each)) for each in given if each)
     count = TOKENS_PER_MESSAGE * (1 + len(message.tool_calls))
-    return worst_case(message.content) + calls + parts + count
+    return estimate_tokens(message.content) + calls + parts + count
 
 
-def worst_case_of_tools(tools: Iterable[ToolDefinition]) -> int:
-    """Return what tools' schemas are reckoned to add to a prompt."""
-    return sum(worst_case(_text(tool.model_dump())) + TOKENS_PER_MESSAGE * 2 for tool in tools)
+def estimate_tool_tokens(tools: Iterable[ToolDefinition]) -> int:
+    """Return the estimated tokens that the schemas of tools add to a prompt."""
+    return sum(estimate_tokens(_text(tool.model_dump())) + TOKENS_PER_MESSAGE * 2 for tool in tools)
 
 
 def _text(document: dict[str, Any]) -> str:

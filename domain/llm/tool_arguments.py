@@ -1,7 +1,7 @@
-"""Arguments of a tool call, read from the JSON that models really write. Nothing is evaluated.
+"""Parses the arguments of tool calls, with repairs of the JSON that models write.
 
-Repaired is only what has one meaning. Text that may have been cut off in the middle of a value is
-refused: an amount that lost its last digits is a wrong amount, and the model can write it again.
+Only unambiguous mistakes are repaired, and no code is evaluated. Text that may be cut off within a
+value is refused: an amount without its last digits is wrong, and the model can write it again.
 """
 
 import json
@@ -25,23 +25,24 @@ _ESCAPE = re.compile(r'\\(.)|(")', re.DOTALL)
 _KEY = re.compile(r"[A-Za-z_][\w$-]*")
 _WORDS = {"True": "true", "False": "false", "None": "null"}
 _CLOSERS = {"{": "}", "[": "]"}
-# Reason: models write an object as JSON text, that text as JSON text again, and rarely once more.
+# Reason: models encode an object as a JSON string, sometimes twice, and rarely three times.
 MAX_WRAPPINGS = 3
 
 
 def read_arguments(raw: str) -> dict[str, Any]:
-    """Read a tool call's arguments.
+    """Parse the arguments of a tool call.
 
     Args:
-        raw: What the model wrote: an object in JSON, perhaps with text or a code fence around it,
-            single quotes, Python's literals, bare keys, trailing commas, braces missing at its
-            end, or written as a JSON string. Nothing at all means no arguments.
+        raw: Text that the model wrote: a JSON object, possibly with text or a code fence around
+            it, single quotes, Python literals, unquoted keys, trailing commas, missing closing
+            braces, or encoded as a JSON string. An empty text means no arguments.
 
     Returns:
-        The arguments; a valid JSON object comes back as it is.
+        The arguments; a valid JSON object is returned unchanged.
 
     Raises:
-        InvalidInputError: `malformed_tool_call`, and what is wrong, in words that quote nothing.
+        InvalidInputError: The arguments cannot be read (`malformed_tool_call`); the message does
+            not quote them.
     """
     try:
         return _unwrapped(raw)
@@ -60,9 +61,9 @@ def _unwrapped(text: str) -> dict[str, Any]:
         if isinstance(found, dict):
             return _storable(found)
         if not isinstance(found, str):
-            raise _refusal("they are valid JSON, but no object")
+            raise _refusal("they are valid JSON, but not an object")
         text = found
-    raise _refusal("they are JSON text within JSON text, again and again")
+    raise _refusal("they are encoded as JSON text too many times")
 
 
 def _load(text: str) -> Any:
@@ -75,7 +76,7 @@ def _load_or_refuse(text: str) -> Any:
     except json.JSONDecodeError as error:
         raise _refusal(f"their JSON is broken: {error.msg}") from error
     except ValueError as error:
-        raise _refusal("a number in them is none that JSON knows") from error
+        raise _refusal("they contain a number that JSON does not allow") from error
 
 
 def _no_number(name: str) -> float:
@@ -89,17 +90,17 @@ def _finite(digits: str) -> float:
 
 
 def _repaired(text: str) -> str:
-    """Write the one object within a text in proper JSON."""
+    """Return the only object in a text as valid JSON."""
     start = text.find("{")
     if start < 0:
-        raise _refusal("there is no JSON object in them")
+        raise _refusal("they contain no JSON object")
     written: list[str] = []
     open_marks: list[str] = []
     position = start
     while position < len(text):
         token = _TOKEN.match(text, position)
         if token is None:
-            raise _refusal("a text in them is not closed")
+            raise _refusal("a string in them is not closed")
         position = token.end()
         if token.lastgroup == "space":
             continue
@@ -107,14 +108,14 @@ def _repaired(text: str) -> str:
         if not open_marks:
             break
     if "{" in text[position:]:
-        raise _refusal("there is more than one JSON object in them")
+        raise _refusal("they contain more than one JSON object")
     if open_marks:
         _refuse_if_cut(written[-1])
     return "".join([*written, *reversed(open_marks)])
 
 
 def _write(token: re.Match[str], written: list[str], open_marks: list[str]) -> None:
-    """Add one token, in proper JSON; `open_marks` are the closing marks still due."""
+    """Append one token as valid JSON; `open_marks` are the closing brackets still missing."""
     found = token[0]
     match token.lastgroup:
         case "string":
@@ -134,7 +135,7 @@ def _write(token: re.Match[str], written: list[str], open_marks: list[str]) -> N
 
 
 def _quoted(found: str) -> str:
-    """Write a string in double quotes, with such escapes only as JSON knows."""
+    """Return a string in double quotes, with JSON escapes only."""
 
     def escaped(match: re.Match[str]) -> str:
         if match[2]:
@@ -147,18 +148,18 @@ def _quoted(found: str) -> str:
 
 
 def _refuse_if_cut(last: str) -> None:
-    """Refuse what broke off where more was to come; only closing marks may be missing."""
+    """Refuse text that is cut off within a value; only closing brackets may be missing."""
     if last in {",", ":"}:
-        raise _refusal("they break off where more was to come")
+        raise _refusal("they are cut off before their end")
     if last[0] not in '"}]{[' and last not in {"true", "false", "null"}:
-        raise _refusal("they break off after a number or word that may be cut")
+        raise _refusal("they are cut off after a number or word that may be incomplete")
 
 
 def _storable(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Refuse characters that no database takes: NUL, and halves of surrogate pairs."""
+    """Refuse characters that the database cannot store: NUL and half a surrogate pair."""
     for text in _texts(arguments):
         if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise _refusal("a text in them has a character that cannot be stored")
+            raise _refusal("a string in them has a character that cannot be stored")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""What a declined card means for the next try. Data, so that it can be read and argued about.
+"""Classifies declined charges: whether and how the next charge can succeed.
 
 Sources: Stripe's documentation on decline codes, on error codes and on advice codes.
 """
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class DeclineClass(StrEnum):
-    """The three ways in which a charge can fail."""
+    """The classes of failed charges."""
 
     SOFT = "soft"
     HARD = "hard"
@@ -15,7 +15,7 @@ class DeclineClass(StrEnum):
 
 
 AUTHENTICATION_REQUIRED = "authentication_required"
-# Reasons of ours for not charging at all; only another card helps.
+# Our own reasons for not charging at all; only another card helps.
 NO_CARD = "no_payment_method"
 LIMIT_REACHED = "card_attempt_limit_reached"
 CARD_REFUSED = "card_refused_before"
@@ -30,7 +30,7 @@ _BY_CLASS = {
         "payment_intent_authentication_failure",
         "setup_intent_authentication_failure",
     ),
-    # Reason: the networks fine merchants who try these again; only another card can help.
+    # Reason: the card networks fine merchants who retry these; only another card can help.
     DeclineClass.HARD: (
         "card_not_supported",
         "currency_not_supported",
@@ -88,10 +88,10 @@ _BY_CLASS = {
         "withdrawal_count_limit_exceeded",
     ),
 }
-CLASSES = {code: known for known, codes in _BY_CLASS.items() for code in codes}
+CLASSES = {code: decline_class for decline_class, codes in _BY_CLASS.items() for code in codes}
 
 _HARD_ADVICE = frozenset({"do_not_try_again", "confirm_card_data"})
-# The same card can pay once its owner has typed it in again, with other data.
+# The same card can pay once its owner has entered it again with corrected data.
 _DATA_CODES = frozenset(
     {
         "expired_card",
@@ -110,28 +110,28 @@ _DATA_CODES = frozenset(
 
 
 def classify(decline_code: str | None, advice_code: str | None) -> DeclineClass:
-    """Tell whether a failed charge may be tried again on the same card.
+    """Return the class of a failed charge, which tells how it can be retried.
 
     Args:
         decline_code: The issuer's reason as Stripe names it; None if unknown.
-        advice_code: Stripe's advice, which goes before the reason.
+        advice_code: Stripe's advice, which takes precedence over the decline code.
 
     Returns:
-        `hard` (another card), `authentication` (the customer must confirm) or `soft` (try later;
-        also what nobody has heard of).
+        `hard` (another card is needed), `authentication` (the customer must confirm) or `soft`
+        (try later; also for unknown codes).
     """
     if advice_code in _HARD_ADVICE:
         return DeclineClass.HARD
-    known = CLASSES.get(decline_code or "", DeclineClass.SOFT)
-    if known is DeclineClass.HARD and advice_code == "try_again_later":
+    decline_class = CLASSES.get(decline_code or "", DeclineClass.SOFT)
+    if decline_class is DeclineClass.HARD and advice_code == "try_again_later":
         return DeclineClass.SOFT
-    return known
+    return decline_class
 
 
-def is_card_lost(decline_code: str | None, advice_code: str | None) -> bool:
-    """Tell whether a card number is never to be charged again, however often it is added.
+def is_card_refused_for_good(decline_code: str | None, advice_code: str | None) -> bool:
+    """Tell whether a card number must never be charged again, even if the card is added again.
 
-    A hard decline that speaks of wrong or outdated data is healed by typing the card in again.
+    After a hard decline for wrong or outdated data, the card can pay once it is entered again.
     """
     if classify(decline_code, advice_code) is not DeclineClass.HARD:
         return False

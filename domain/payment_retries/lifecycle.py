@@ -1,4 +1,4 @@
-"""Recovering an unpaid invoice: the policy, and the one function that decides what comes next."""
+"""Lifecycle of a payment retry: its facts, and the function that decides its next step."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from domain.payment_retries.policy import RetryPolicy
 
 
 class RetryStatus(StrEnum):
-    """Where one invoice's payment retry stands."""
+    """The status of a payment retry."""
 
     WAITING = "waiting"
     CHARGING = "charging"
@@ -33,7 +33,7 @@ CLOSED = frozenset(
 
 
 class AttemptTrigger(StrEnum):
-    """Who asked for a charge. Only scheduled tries use up the schedule."""
+    """Why a charge is made; only scheduled charges use up the schedule."""
 
     INITIAL = "initial"
     SCHEDULED = "scheduled"
@@ -42,27 +42,27 @@ class AttemptTrigger(StrEnum):
 
 
 class ChargeResult(StrEnum):
-    """How a charge ended."""
+    """The result of a charge."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    ALREADY_PAID = "already_paid"  # somebody else has paid, or a credit note
-    NOT_CHARGED = "not_charged"  # there is no card that may be charged: another one is needed
-    GONE = "gone"  # void, deleted, or not ours to charge
+    ALREADY_PAID = "already_paid"  # paid in another way, or by a credit note
+    NOT_CHARGED = "not_charged"  # no card may be charged: another one is needed
+    GONE = "gone"  # void, deleted, or not to be charged by us
     WRITTEN_OFF = "written_off"  # uncollectible
 
 
 class RetryFacts(Frozen):
-    """What is known of one invoice's payment retry; times are Temporal's.
+    """The facts by which a payment retry decides; times are on Temporal's clock.
 
     Args:
-        retry_status: Where it stands.
-        attempt_count: Scheduled tries done so far.
-        waits_from: From when the present wait runs: the last scheduled try, or the first failure.
+        retry_status: Status of the payment retry.
+        attempt_count: Scheduled charges made so far.
+        waits_from: Start of the current wait: the last scheduled charge, or the first failure.
         grace_ends_at: When access ends.
-        asked_at: Since when the customer is asked for a card or to authenticate; None if not.
-        decline_code: Why the last charge failed, or was not made.
-        advice_code: Stripe's advice about it.
+        asked_at: When the customer was asked for a card or to authenticate; None if not asked.
+        decline_code: Why the last charge failed or was not made.
+        advice_code: Stripe's advice about the last charge.
     """
 
     retry_status: RetryStatus = RetryStatus.WAITING
@@ -75,21 +75,21 @@ class RetryFacts(Frozen):
 
     @property
     def decline_class(self) -> DeclineClass:
-        """What the last decline means for the next try."""
+        """Class of the last decline."""
         return classify(self.decline_code, self.advice_code)
 
 
 class NextStep(Frozen):
-    """What a payment retry does next.
+    """The next step of a payment retry.
 
     Args:
-        retry_status: The status to show until then.
+        retry_status: Status to show until then.
         at: When to act; None to wait for a command.
         action: What to do at that time.
     """
 
     class Action(StrEnum):
-        """What a payment retry can do by itself."""
+        """The actions that a payment retry takes without a command."""
 
         CHARGE = "charge"
         LAST_RESORT = "last_resort"
@@ -100,7 +100,7 @@ class NextStep(Frozen):
     action: Action = Action.NOTHING
 
 
-# How an invoice that is not open any more ends its payment retry, by Stripe's word.
+# Final status of the payment retry by the status of its invoice at Stripe.
 _ENDS = {
     "paid": RetryStatus.RECOVERED,
     "uncollectible": RetryStatus.WRITTEN_OFF,
@@ -115,27 +115,27 @@ _STATUS_AFTER = {
 
 
 def status_of_invoice(invoice_status: str) -> RetryStatus:
-    """Tell what an invoice's status at Stripe means for its payment retry.
+    """Return the status of a payment retry that follows from its invoice's status.
 
     Args:
-        invoice_status: Stripe's word.
+        invoice_status: Status at Stripe.
 
     Returns:
-        `recovered` if it was paid, `written_off` if it is uncollectible, `canceled` if it is void,
-        else `waiting`.
+        `recovered` for a paid invoice, `written_off` for an uncollectible one, `canceled` for a
+        void one, else `waiting`.
     """
     return _ENDS.get(invoice_status, RetryStatus.WAITING)
 
 
 def next_step(policy: RetryPolicy, facts: RetryFacts) -> NextStep:
-    """Decide what a payment retry does next.
+    """Decide the next step of a payment retry.
 
     Args:
-        policy: The version that this payment retry keeps.
-        facts: What is known.
+        policy: Policy version of this payment retry.
+        facts: Current facts.
 
     Returns:
-        The status to show, and what to do when.
+        The status to show, the next action, and its time.
     """
     if facts.retry_status in CLOSED or facts.retry_status is RetryStatus.PAUSED:
         return NextStep(retry_status=facts.retry_status)
@@ -149,57 +149,57 @@ def next_step(policy: RetryPolicy, facts: RetryFacts) -> NextStep:
         )
     waits = policy.schedule_for(facts.decline_code, facts.advice_code)
     if facts.attempt_count >= len(waits):
-        # Reason: after the last failure there is nothing to wait for.
+        # Reason: after the last scheduled charge there is nothing left to wait for.
         at, action = facts.waits_from, NextStep.Action.LAST_RESORT
         return NextStep(retry_status=RetryStatus.WAITING, at=at, action=action)
     due_at = facts.waits_from + waits[facts.attempt_count]
     return NextStep(retry_status=RetryStatus.WAITING, at=due_at, action=NextStep.Action.CHARGE)
 
 
-def after_charge(
+def facts_after_charge(
     facts: RetryFacts,
     trigger: AttemptTrigger,
     result: ChargeResult,
     decline: tuple[str | None, str | None],
     now: datetime,
 ) -> RetryFacts:
-    """Work a charge's outcome into what is known.
+    """Return the facts of a payment retry after a charge.
 
     Args:
-        facts: What was known before.
-        trigger: What the charge was made for.
-        result: How it ended.
-        decline: Decline code and advice code, if it failed; or why it was not made.
-        now: When it ended, on Temporal's clock.
+        facts: Facts before the charge.
+        trigger: Why the charge was made.
+        result: Result of the charge.
+        decline: Decline code and advice code of a charge that failed or was not made.
+        now: When the charge ended, on Temporal's clock.
 
     Returns:
-        What is known now.
+        The facts after the charge.
     """
     is_scheduled = trigger is AttemptTrigger.SCHEDULED
     changes: dict[str, object] = {}
     if (ended := _STATUS_AFTER.get(result)) is not None:
         changes["retry_status"] = ended
     elif not (decline[0] == CARD_REFUSED and facts.decline_class is DeclineClass.HARD):
-        # Reason: that a card is not charged again says less than why it was declined.
+        # Reason: the code of the original decline says more than `card_refused_before`.
         changes |= {"decline_code": decline[0], "advice_code": decline[1]}
     if result in {ChargeResult.SUCCEEDED, ChargeResult.FAILED}:
         changes["attempt_count"] = facts.attempt_count + is_scheduled
-    # Reason: while it waited for the customer the schedule slept; it resumes from here.
-    was_asleep = facts.retry_status is not RetryStatus.WAITING
-    if result is ChargeResult.FAILED and (is_scheduled or was_asleep):
+    # Reason: the schedule stood still while the retry waited for the customer; it resumes now.
+    was_suspended = facts.retry_status is not RetryStatus.WAITING
+    if result is ChargeResult.FAILED and (is_scheduled or was_suspended):
         changes["waits_from"] = now
-    return with_request(facts.model_copy(update=changes), now)
+    return with_asked_at(facts.model_copy(update=changes), now)
 
 
-def with_request(facts: RetryFacts, now: datetime) -> RetryFacts:
-    """Note since when the customer is asked for something, or that they are not any more."""
+def with_asked_at(facts: RetryFacts, now: datetime) -> RetryFacts:
+    """Set or clear the time since which the customer is asked for a card or to authenticate."""
     is_asked = facts.decline_class is not DeclineClass.SOFT
     asked_at = (facts.asked_at or now) if is_asked else None
     return facts.model_copy(update={"asked_at": asked_at})
 
 
 def _deadline(policy: RetryPolicy, facts: RetryFacts) -> datetime:
-    """Return when the last resort follows while a payment retry waits for the customer."""
+    """Return when a payment retry stops waiting for the customer and takes the last resort."""
     if facts.asked_at is None:
         return facts.grace_ends_at
     return max(facts.grace_ends_at, facts.asked_at + policy.time_to_respond)

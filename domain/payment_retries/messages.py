@@ -1,4 +1,4 @@
-"""What crosses the border of `PaymentRetryWorkflow` and its activities."""
+"""Inputs and results of `PaymentRetryWorkflow` and its activities."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
 
 class LastResortRequest(Frozen):
-    """What a payment retry asks of the mailbox, having tried all else."""
+    """The last resort that a payment retry asks of its subscription's mailbox."""
 
     stripe_invoice_id: str
     last_resort: LastResort
@@ -20,10 +20,10 @@ class LastResortRequest(Frozen):
 
 
 class ChargeInput(Frozen):
-    """Argument of `charge_invoice`: one attempt, the same on every activity retry of it.
+    """Input of `charge_invoice`: one attempt, identical on every activity retry.
 
     Args:
-        is_repeated: An earlier activity has tried this attempt and may have charged.
+        is_repeated: Whether an earlier activity tried this attempt and may have charged.
     """
 
     payment_retry_id: UUID
@@ -37,25 +37,25 @@ class ChargeInput(Frozen):
 
 
 class RetryStart(Frozen):
-    """Argument of `PaymentRetryWorkflow.run`.
+    """Input of `PaymentRetryWorkflow.run`.
 
     Args:
-        payment_retry_id: Primary key of its row.
-        subscription_id: To whose mailbox it reports.
-        user_id: Who owes.
-        stripe_subscription_id: Whose card is charged.
-        stripe_invoice_id: What is owed.
+        payment_retry_id: Primary key of the row.
+        subscription_id: Subscription whose mailbox gets the reports.
+        user_id: User who owes the invoice.
+        stripe_subscription_id: Subscription at Stripe whose card is charged.
+        stripe_invoice_id: Invoice to collect.
         grace_ends_at: When access ends, on Temporal's clock.
-        policy: The version that this payment retry keeps.
-        is_suspended: A newer invoice is collected first.
+        policy: Policy version of this payment retry.
+        is_suspended: Whether a newer invoice is collected first.
         facts: Carried over by continue-as-new.
         attempt: Carried over by continue-as-new.
-        charge: A charge that is still to be made; carried over by continue-as-new.
+        charge: Charge that is still to be made; carried over by continue-as-new.
         offered_card_id: Carried over by continue-as-new.
         is_refresh_owed: Carried over by continue-as-new.
         link: Carried over by continue-as-new.
         mailed_keys: Carried over by continue-as-new.
-        continue_as_new_after: Events of history after which the run continues as new.
+        continue_as_new_after: History events after which the workflow continues as new.
     """
 
     payment_retry_id: UUID
@@ -77,12 +77,12 @@ class RetryStart(Frozen):
 
 
 class OpenRetryInput(Frozen):
-    """Argument of `open_retry`.
+    """Input of `open_retry`.
 
     Args:
-        start: Which invoice, and how it is to be collected.
-        at: The workflow's time.
-        is_repeated: An earlier activity has tried this and may have done it.
+        start: Input of the workflow.
+        at: Workflow time.
+        is_repeated: Whether an earlier activity tried this and may have done it.
     """
 
     start: RetryStart
@@ -90,15 +90,15 @@ class OpenRetryInput(Frozen):
     is_repeated: bool = False
 
 
-class RetryOpened(Frozen):
-    """What is known of an unpaid invoice when its payment retry begins, or begins again.
+class OpenRetryResult(Frozen):
+    """Result of `open_retry`: the state of the unpaid invoice when its payment retry opens.
 
     Args:
-        facts: Where it stands; closed if there is nothing to collect.
-        attempt: Number of the latest charge; 0 is Stripe's own.
-        link: Where the customer can pay or authenticate.
-        offered_card_id: A card that the customer has set since the charge failed.
-        amount_paid_cents: What was paid of the invoice, in minor units.
+        facts: Facts of the payment retry; closed if there is nothing to collect.
+        attempt: Number of the latest charge; 0 is the first charge, made by Stripe.
+        link: Page on which the customer can pay or authenticate.
+        offered_card_id: Card that the customer set after the charge failed.
+        amount_paid_cents: Amount paid of the invoice, in minor units.
     """
 
     facts: RetryFacts
@@ -109,15 +109,15 @@ class RetryOpened(Frozen):
 
 
 class ChargeOutcome(Frozen):
-    """How a charge ended; or, where nothing was charged, how the invoice stands.
+    """Outcome of a charge; or, if nothing was charged, the state of the invoice.
 
     Args:
-        result: How it ended.
-        decline_code: Why it failed, or was not made.
-        advice_code: Stripe's advice about it.
-        stripe_payment_intent_id: The intent of the invoice's charges.
-        next_action_url: Where the customer can pay or authenticate.
-        amount_paid_cents: What was paid of the invoice, in minor units; a credit note pays nothing.
+        result: Result of the charge.
+        decline_code: Why the charge failed or was not made.
+        advice_code: Stripe's advice about the charge.
+        stripe_payment_intent_id: Payment intent of the invoice.
+        next_action_url: Page on which the customer can pay or authenticate.
+        amount_paid_cents: Amount paid of the invoice, in minor units, without credit notes.
     """
 
     result: ChargeResult
@@ -129,7 +129,7 @@ class ChargeOutcome(Frozen):
 
 
 class RetrySnapshot(Frozen):
-    """What the row of a payment retry shows."""
+    """Values of a payment retry's row."""
 
     payment_retry_id: UUID
     retry_status: RetryStatus
@@ -140,14 +140,14 @@ class RetrySnapshot(Frozen):
 
 
 class RetryReport(Frozen):
-    """What a payment retry tells the mailbox that it belongs to.
+    """Report of a payment retry to its subscription's mailbox.
 
     Args:
-        stripe_invoice_id: Whose payment retry reports.
-        retry_status: Where it stands now.
-        attempt: Number of the charge that is reported; None if none was made.
-        outcome: How that charge ended.
-        last_resort: What it asks the mailbox to do, having tried all else.
+        stripe_invoice_id: Invoice of the payment retry.
+        retry_status: New status of the payment retry.
+        attempt: Number of the reported charge; None if none was made.
+        outcome: Outcome of that charge.
+        last_resort: Last resort to take, once all retries are exhausted.
     """
 
     stripe_invoice_id: str
@@ -158,13 +158,13 @@ class RetryReport(Frozen):
 
 
 class RetryNow(Frozen):
-    """Argument of the `retry_now` and `retry_parked` updates; `command_id` is the update's id."""
+    """Input of the `retry_now` and `retry_parked` updates; `command_id` is the update's id."""
 
     command_id: UUID
 
 
 class RetryCommandKind(StrEnum):
-    """What can be asked of a payment retry."""
+    """The commands of a payment retry."""
 
     RETRY_NOW = "retry_now"
     RETRY_PARKED = "retry_parked"
@@ -176,11 +176,11 @@ class RetryCommandKind(StrEnum):
 
 
 class RetryCommand(Frozen):
-    """One entry of a payment retry's box.
+    """One entry of a payment retry's mailbox.
 
     Args:
-        command_id: Of whoever waits for an answer; None if nobody does.
-        stripe_payment_method_id: The card, if one is offered.
+        command_id: Command whose caller waits for an answer; None if no caller waits.
+        stripe_payment_method_id: Card to try, for `try_card`.
     """
 
     kind: RetryCommandKind

@@ -1,4 +1,4 @@
-"""Retry policies: how often and when an unpaid invoice is charged again, and what comes last."""
+"""Retry policies: when an unpaid invoice is charged again, and what the last resort is."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -8,14 +8,14 @@ from pydantic import Field, field_validator
 from domain.base import Duration, Frozen
 from domain.payment_retries.declines import classify
 
-# Reason: the card networks allow about this many retries of one card in 30 days (Visa: 15 to 20).
+# Reason: card networks allow about this many retries of a card in 30 days (Visa: 15 to 20).
 CARD_ATTEMPT_LIMIT = 15
 CARD_ATTEMPT_WINDOW = timedelta(days=30)
 DEFAULT_POLICY_NAME = "default"
 
 
 class LastResort(StrEnum):
-    """What is asked of the subscription when all tries have failed."""
+    """What is done with the subscription when all retries have failed."""
 
     CANCEL = "cancel"
     PAUSE = "pause"
@@ -23,24 +23,24 @@ class LastResort(StrEnum):
 
 
 class OlderInvoices(StrEnum):
-    """What becomes of an older unpaid invoice once the newer one is closed in any way."""
+    """What happens to older unpaid invoices once a newer one is closed in any way."""
 
     COLLECT = "collect"
     VOID = "void"
 
 
 class RetryPolicy(Frozen):
-    """When to try again, and what to do when that does not help.
+    """The rules by which a payment retry charges again and ends.
 
     Args:
-        schedules: Waits between scheduled tries, by decline code, decline class or `default`.
+        schedules: Waits between scheduled charges, by decline code, decline class or `default`.
         grace: How long access lasts after the first failure.
-        time_to_respond: How long a customer who was asked for a card, or to authenticate, has at
-            least, also when grace is over before that.
-        last_resort: What is asked of the subscription at the end.
-        after_uncollectible: What follows `mark_uncollectible`, which alone would make Stripe
+        time_to_respond: Least time that a customer who was asked for a card or to authenticate
+            has to respond, even if grace ends earlier.
+        last_resort: What is done with the subscription when all retries have failed.
+        after_uncollectible: What follows `mark_uncollectible`, after which Stripe alone would
             report the subscription as active.
-        older_invoices: What becomes of older unpaid invoices once a newer one is closed.
+        older_invoices: What happens to older unpaid invoices once a newer one is closed.
     """
 
     schedules: dict[str, tuple[Duration, ...]] = Field(
@@ -59,26 +59,26 @@ class RetryPolicy(Frozen):
         schedules: dict[str, tuple[timedelta, ...]],
     ) -> dict[str, tuple[timedelta, ...]]:
         if "default" not in schedules:
-            raise ValueError("schedules need a `default`")
+            raise ValueError("schedules must have a `default`")
         for waits in schedules.values():
             if len(waits) > CARD_ATTEMPT_LIMIT:
-                raise ValueError(f"the networks allow {CARD_ATTEMPT_LIMIT} retries at most")
+                raise ValueError(f"the card networks allow at most {CARD_ATTEMPT_LIMIT} retries")
             if any(wait <= timedelta() for wait in waits):
-                raise ValueError("a wait must be longer than nothing")
+                raise ValueError("a wait must be longer than zero")
         return schedules
 
     @field_validator("after_uncollectible")
     @classmethod
     def _check_after(cls, after: LastResort) -> LastResort:
         if after is LastResort.MARK_UNCOLLECTIBLE:
-            raise ValueError("after_uncollectible is `cancel` or `pause`")
+            raise ValueError("after_uncollectible must be `cancel` or `pause`")
         return after
 
     @field_validator("grace", "time_to_respond")
     @classmethod
     def _check_length(cls, length: timedelta) -> timedelta:
         if length < timedelta():
-            raise ValueError("it cannot be negative")
+            raise ValueError("the duration cannot be negative")
         return length
 
     def schedule_for(
@@ -87,7 +87,7 @@ class RetryPolicy(Frozen):
         timedelta,
         ...,
     ]:
-        """Return the waits that apply after a decline: by code, else by class, else `default`."""
+        """Return the waits after a decline: by code, else by class, else `default`."""
         for name in (decline_code, classify(decline_code, advice_code).value):
             if name is not None and name in self.schedules:
                 return self.schedules[name]
@@ -95,7 +95,7 @@ class RetryPolicy(Frozen):
 
 
 class VersionedPolicy(Frozen):
-    """A policy as one payment retry keeps it, whatever is PUT later."""
+    """One version of a policy; a payment retry keeps the version it began with."""
 
     name: str = DEFAULT_POLICY_NAME
     version: int = 1

@@ -1,26 +1,26 @@
-"""An unpaid invoice as Stripe shows it."""
+"""Snapshot of an unpaid invoice at Stripe."""
 
 from domain.base import Frozen
 
 
 class UnpaidInvoice(Frozen):
-    """What matters of an invoice before it is charged.
+    """The fields of an invoice that matter for charging it.
 
     Args:
-        stripe_invoice_id: Which.
-        invoice_status: Stripe's word: only `open` can be charged.
-        amount_cents: What is still owed, in minor units.
-        amount_paid_cents: What was paid, in minor units; a credit note pays nothing.
+        stripe_invoice_id: Stripe's id of the invoice.
+        invoice_status: Status at Stripe; only an `open` invoice can be charged.
+        amount_cents: Amount still owed, in minor units.
+        amount_paid_cents: Amount paid, in minor units, without credit notes.
         currency_code: ISO 4217, lower case.
-        is_charged_automatically: Whether it may be charged at all; False if it was sent.
-        hosted_invoice_url: Where the customer can pay or authenticate.
-        subscription_card_id: The subscription's own card, which Stripe takes first.
-        customer_card_id: The customer's default card.
-        stripe_payment_intent_id: The intent of its charges; None before the first.
-        latest_charge_id: The last charge that was tried.
-        failed_card_id: The card of the last failure, or of a challenge that waits.
+        is_charged_automatically: Whether we may charge it; False if it is sent to the customer.
+        hosted_invoice_url: Page on which the customer can pay or authenticate.
+        subscription_card_id: Card of the subscription, which Stripe charges first.
+        customer_card_id: Default card of the customer.
+        stripe_payment_intent_id: Payment intent of the charges; None before the first charge.
+        latest_charge_id: Latest charge that was tried.
+        failed_card_id: Card of the last failure or of a pending authentication.
         decline_code: Why the last charge failed; None if it did not.
-        advice_code: Stripe's advice about it.
+        advice_code: Stripe's advice about the last charge.
     """
 
     stripe_invoice_id: str
@@ -40,5 +40,5 @@ class UnpaidInvoice(Frozen):
 
     @property
     def card_id(self) -> str | None:
-        """The card that Stripe would charge."""
+        """Card that Stripe would charge."""
         return self.subscription_card_id or self.customer_card_id

@@ -1,4 +1,4 @@
-"""What crosses the border of `PaymentWorkflow` and its activities."""
+"""Inputs and results of `PaymentWorkflow` and its activities."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,20 +11,20 @@ from domain.parked_steps import ParkedStep
 from domain.payments.rules import PaymentCommandKind, PaymentStatus, RefundStatus
 from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
-# Why a payment is canceled that nobody has canceled.
+# Cause of a cancel that was not requested: the customer's time to authenticate is up.
 EXPIRED = "expired"
 
 
 class PaymentRequest(Frozen):
-    """What is to be paid, with which card; nothing is looked up later.
+    """Request for a payment; all its values are final, and none is looked up later.
 
     Args:
-        user_id: Who pays.
-        amount_cents: How much, in minor units.
+        user_id: User who pays.
+        amount_cents: Amount, in minor units.
         currency_code: ISO 4217, lower case.
-        stripe_payment_method_id: With which card.
-        return_url: Where the customer comes back to from 3-D Secure.
-        description: For the customer's receipt.
+        stripe_payment_method_id: Card to charge.
+        return_url: Page to which 3-D Secure sends the customer back.
+        description: Text for the customer's receipt.
     """
 
     user_id: UUID
@@ -36,7 +36,7 @@ class PaymentRequest(Frozen):
 
 
 class PaymentState(Frozen):
-    """What the workflow knows of its payment, as its row has it."""
+    """State of a payment, as stored in its row."""
 
     payment_id: UUID
     user_id: UUID
@@ -50,18 +50,18 @@ class PaymentState(Frozen):
 
     @property
     def is_paid_in_spite_of_cancel(self) -> bool:
-        """Whether it was charged although its cancel had been answered."""
+        """Whether the payment was charged although its cancel had been answered."""
         return self.is_canceled and self.payment_status is PaymentStatus.SUCCEEDED
 
 
 class PaymentStart(Frozen):
-    """Argument of `PaymentWorkflow.run`.
+    """Input of `PaymentWorkflow.run`.
 
     Args:
-        payment_id: Ours.
-        request: What to pay; None when a command or a hint starts the workflow.
-        expires_at: Carried over by continue-as-new: when the customer's time is up.
-        continue_as_new_after: Events of history after which the run continues as new.
+        payment_id: Our id of the payment.
+        request: Request for the payment; None when a command or a hint starts the workflow.
+        expires_at: When the customer's time is up; carried over by continue-as-new.
+        continue_as_new_after: History events after which the workflow continues as new.
     """
 
     payment_id: UUID
@@ -71,19 +71,19 @@ class PaymentStart(Frozen):
 
 
 class OpenPaymentInput(Frozen):
-    """Argument of `open_payment`; without a request the row is only looked for."""
+    """Input of `open_payment`; without a request the row is only read."""
 
     payment_id: UUID
     request: PaymentRequest | None = None
 
 
 class PayInput(Frozen):
-    """Argument of `pay`.
+    """Input of `pay`.
 
     Args:
-        payment_id: Ours.
-        request: What to pay.
-        is_repeated: An earlier activity has tried this and may have done it.
+        payment_id: Our id of the payment.
+        request: Request for the payment.
+        is_repeated: Whether an earlier activity tried this and may have done it.
     """
 
     payment_id: UUID
@@ -92,19 +92,19 @@ class PayInput(Frozen):
 
 
 class RefreshPaymentInput(Frozen):
-    """Argument of `refresh_payment`."""
+    """Input of `refresh_payment`."""
 
     payment_id: UUID
 
 
 class CancelPaymentInput(Frozen):
-    """Argument of `cancel_payment`.
+    """Input of `cancel_payment`.
 
     Args:
-        payment_id: Ours.
-        at: The workflow's time.
-        cause: Makes Stripe's idempotency key: the command's id, or `expired` when the customer's
-            time is up.
+        payment_id: Our id of the payment.
+        at: Workflow time.
+        cause: Part of Stripe's idempotency key: the command's id, or `expired` when the
+            customer's time is up.
     """
 
     payment_id: UUID
@@ -113,32 +113,32 @@ class CancelPaymentInput(Frozen):
 
     @property
     def is_expired(self) -> bool:
-        """Whether the customer's time is up, rather than somebody asking."""
+        """Whether the customer's time is up, and no command asked for the cancel."""
         return self.cause == EXPIRED
 
 
 class ParkPaymentInput(Frozen):
-    """Argument of `park_payment`: the parked step; none if all is well again."""
+    """Input of `park_payment`: the parked steps; empty to clear them."""
 
     payment_id: UUID
     parked: tuple[ParkedStep, ...] = ()
 
 
 class CancelPayment(Frozen):
-    """Argument of the `cancel` and `retry_parked` updates; `command_id` is also the update's id."""
+    """Input of the `cancel` and `retry_parked` updates; `command_id` is the update's id."""
 
     command_id: UUID
 
 
 class RefundInput(Frozen):
-    """Argument of the `refund` update; `refund_id` is also the update's id.
+    """Input of the `refund` update; `refund_id` is also the id of the update.
 
     Args:
-        payment_id: Which payment.
-        refund_id: Given by the caller: the same id is the same refund, however often it is asked.
-        amount_cents: How much; None is all that is left.
-        reason: Why, for the record.
-        requested_by: Who asked for it.
+        payment_id: Payment to refund.
+        refund_id: Given by the caller; repeated requests with the same id make one refund.
+        amount_cents: Amount, in minor units; None for all that is left.
+        reason: Reason, for the record.
+        requested_by: User who asked for the refund.
     """
 
     payment_id: UUID
@@ -149,7 +149,7 @@ class RefundInput(Frozen):
 
 
 class RefundResult(Frozen):
-    """A refund that Stripe has taken on."""
+    """A refund that Stripe has accepted."""
 
     refund_id: UUID
     payment_id: UUID
@@ -160,19 +160,19 @@ class RefundResult(Frozen):
 
 
 class RefundOutcome(Frozen):
-    """A refund, and the payment as it is after it."""
+    """A refund, and the state of its payment after it."""
 
     refund: RefundResult
     state: PaymentState
 
 
 class PaymentCommand(NamedTuple):
-    """Something that is asked of a payment.
+    """A command to a payment.
 
     Args:
-        command_id: Also the update's id.
-        kind: What is asked.
-        refund: What to pay back, for a refund.
+        command_id: Id of the command and of the update.
+        kind: Kind of the command.
+        refund: Refund to make, if this is a refund.
     """
 
     command_id: UUID
@@ -181,12 +181,12 @@ class PaymentCommand(NamedTuple):
 
     @property
     def is_cancel(self) -> bool:
-        """Whether it cancels the payment."""
+        """Whether the command cancels the payment."""
         return self.kind is PaymentCommandKind.CANCEL
 
 
 class PaymentAnswer(Frozen):
-    """The outcome of a command: a state or a refund, or why not."""
+    """Answer to a command: a state or a refund, or an error."""
 
     state: PaymentState | None = None
     refund: RefundResult | None = None

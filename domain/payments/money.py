@@ -1,4 +1,4 @@
-"""What Stripe charges: in which currencies, and how much at the most.
+"""Currencies and the highest amount that Stripe can charge.
 
 The currencies are those of https://docs.stripe.com/currencies, for accounts of all countries.
 """
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-# In minor units, whatever the currency.
+# Highest amount, in minor units of any currency.
 AMOUNT_MAX = 99_999_999
 
 CURRENCY_CODES = (
@@ -23,18 +23,18 @@ CURRENCY_CODES = (
     "tjs", "tnd", "top", "try", "ttd", "twd", "tzs", "uah", "ugx", "usd", "uyu", "uzs", "vnd",
     "vuv", "wst", "xaf", "xcd", "xcg", "xof", "xpf", "yer", "zar", "zmw",
 )  # fmt: skip
-_KNOWN = frozenset(CURRENCY_CODES)
+_KNOWN_CODES = frozenset(CURRENCY_CODES)
 
 
-def _known(code: str) -> str:
-    if code not in _KNOWN:
-        raise ValueError("Stripe charges in no such currency; a code is like usd")
+def _check_known(code: str) -> str:
+    if code not in _KNOWN_CODES:
+        raise ValueError("Stripe cannot charge in this currency; a valid code is, for example, usd")
     return code
 
 
-# Reason: an enum would do the same, and list all of them in every refusal.
+# Reason: an enum would list all currencies in every error message.
 CurrencyCode = Annotated[
     str,
-    AfterValidator(_known),
+    AfterValidator(_check_known),
     Field(json_schema_extra={"enum": list(CURRENCY_CODES)}),
 ]

@@ -1,6 +1,7 @@
-"""One-off payments and refunds: what may be asked of a payment.
+"""Rules of one-off payments and refunds.
 
-Stripe holds the truth about money, so a payment's status is *followed*; commands are *decided*.
+Stripe is the source of truth about money, so the status of a payment follows Stripe. Commands are
+allowed or refused here.
 """
 
 from datetime import timedelta
@@ -8,12 +9,12 @@ from enum import StrEnum
 
 from domain.payments.snapshots import IntentSnapshot
 
-# How long the customer may take to authenticate.
+# How long the customer has to authenticate.
 ACTION_PERIOD = timedelta(hours=23)
 
 
 class PaymentStatus(StrEnum):
-    """Where a payment can stand."""
+    """The status of a payment."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
@@ -26,7 +27,7 @@ class PaymentStatus(StrEnum):
 
 
 class RefundStatus(StrEnum):
-    """Where a refund can stand, by Stripe's names."""
+    """The status of a refund, by Stripe's names."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
@@ -36,7 +37,7 @@ class RefundStatus(StrEnum):
 
 
 class PaymentCommandKind(StrEnum):
-    """What can be asked of a payment."""
+    """The commands of a payment."""
 
     CANCEL = "cancel"
     REFUND = "refund"
@@ -44,7 +45,7 @@ class PaymentCommandKind(StrEnum):
 
 
 OPEN = frozenset({PaymentStatus.PENDING, PaymentStatus.REQUIRES_ACTION})
-# Refunds on their way; failed and canceled ones took nothing.
+# Refunds that are not finished; failed and canceled ones pay nothing back.
 OPEN_REFUNDS = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION})
 _PAID = frozenset(
     {
@@ -64,56 +65,56 @@ _ALLOWED: dict[PaymentCommandKind, frozenset[PaymentStatus]] = {
 
 
 def refusal(status: PaymentStatus, command: PaymentCommandKind) -> str | None:
-    """Return why a command does not fit a payment's status, for a person; None if it does."""
+    """Return why a payment's status forbids a command, as text; None if it is allowed."""
     return None if status in _ALLOWED[command] else f"the payment is {status}"
 
 
 def refundable_cents(amount_cents: int, refunded_cents: int, pending_cents: int) -> int:
-    """Return what is left to be refunded.
+    """Return the amount that can still be refunded.
 
     Args:
-        amount_cents: What was paid.
-        refunded_cents: What was paid back.
-        pending_cents: What is on its way back.
+        amount_cents: Amount that was paid.
+        refunded_cents: Amount that was paid back.
+        pending_cents: Amount of refunds that are not finished.
 
     Returns:
-        Never less than 0.
+        Amount in minor units; never less than 0.
     """
     return max(0, amount_cents - refunded_cents - pending_cents)
 
 
-def status_of_intent(seen: IntentSnapshot) -> PaymentStatus:
-    """Follow a payment intent, whatever was refunded of it."""
-    match seen.intent_status:
+def status_of_intent(intent: IntentSnapshot) -> PaymentStatus:
+    """Return the payment status of a payment intent, without regard to refunds."""
+    match intent.intent_status:
         case "succeeded":
             return PaymentStatus.SUCCEEDED
         case "canceled":
             return PaymentStatus.CANCELED
         case "requires_action":
             return PaymentStatus.REQUIRES_ACTION
-        case "requires_payment_method" if seen.decline_code is not None:
+        case "requires_payment_method" if intent.decline_code is not None:
             return PaymentStatus.FAILED
         case _:
             return PaymentStatus.PENDING
 
 
-def follow(before: PaymentStatus, seen: IntentSnapshot, refunded_cents: int) -> PaymentStatus:
-    """Follow what Stripe says of a payment.
+def follow(before: PaymentStatus, intent: IntentSnapshot, refunded_cents: int) -> PaymentStatus:
+    """Return the status of a payment after a read from Stripe.
 
     Args:
-        before: Where we believed it stood.
-        seen: Its intent.
-        refunded_cents: What has been paid back.
+        before: Status stored so far.
+        intent: Payment intent as read from Stripe.
+        refunded_cents: Amount that has been paid back.
 
     Returns:
-        Where it stands now.
+        The new status.
     """
-    status = status_of_intent(seen)
+    status = status_of_intent(intent)
     if status is not PaymentStatus.SUCCEEDED:
-        # Reason: Stripe never takes a success back, so anything else is a stale read.
+        # Reason: a payment that succeeded at Stripe stays so; any other status is a stale read.
         return before if before in _PAID else status
-    if refunded_cents >= seen.amount_cents:
+    if refunded_cents >= intent.amount_cents:
         return PaymentStatus.REFUNDED
     if before is PaymentStatus.DISPUTED:
-        return before  # Reason: an intent does not show how its dispute stands.
+        return before  # Reason: an intent does not show the status of its dispute.
     return PaymentStatus.PARTIALLY_REFUNDED if refunded_cents else PaymentStatus.SUCCEEDED

@@ -1,4 +1,4 @@
-"""Stripe's objects as the product sees them: the few fields that it goes by, times in UTC."""
+"""Snapshots of objects at Stripe, with the fields that the product needs; times are UTC."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from domain.base import Frozen
 
 
 class PaymentSnapshot(Frozen):
-    """One payment intent of an invoice, as Stripe shows it."""
+    """Snapshot of one payment intent of an invoice."""
 
     stripe_payment_intent_id: str
     amount_cents: int
@@ -14,11 +14,11 @@ class PaymentSnapshot(Frozen):
 
 
 class CardSnapshot(Frozen):
-    """A card as Stripe shows it; never its number.
+    """Snapshot of a card, without its number.
 
     Args:
-        stripe_payment_method_id: Stripe's id of it.
-        fingerprint: The same for the same card number, however often it was added.
+        stripe_payment_method_id: Stripe's id of the card.
+        fingerprint: Identical for the same card number, even if the card is added again.
     """
 
     stripe_payment_method_id: str
@@ -30,12 +30,12 @@ class CardSnapshot(Frozen):
 
 
 class ChargeableSnapshot(Frozen):
-    """What can be charged: a card or any other payment method, attached to a customer.
+    """Snapshot of a card or other payment method that may be charged.
 
     Args:
-        stripe_payment_method_id: Stripe's id of it.
-        stripe_customer_id: Whose it is; None if it is nobody's, and cannot be charged.
-        fingerprint: By which the networks know it; Stripe's id where it has none.
+        stripe_payment_method_id: Stripe's id of the payment method.
+        stripe_customer_id: Customer that it is attached to; None if it cannot be charged.
+        fingerprint: Identity of the card number; Stripe's id if there is no fingerprint.
     """
 
     stripe_payment_method_id: str
@@ -44,14 +44,14 @@ class ChargeableSnapshot(Frozen):
 
 
 class CustomerSnapshot(Frozen):
-    """A customer as Stripe shows it.
+    """Snapshot of a customer.
 
     Args:
-        stripe_customer_id: Stripe's id of it.
-        is_deleted: It was deleted at Stripe; nothing else is known of it then.
-        currency_code: The one currency that it is billed in; None before its first bill.
-        default_card_id: What its invoices are charged to.
-        cards: The cards that are attached to it.
+        stripe_customer_id: Stripe's id of the customer.
+        is_deleted: Whether it was deleted at Stripe; the other fields are then empty.
+        currency_code: Currency in which the customer is billed; None before the first invoice.
+        default_card_id: Card that invoices are charged to.
+        cards: Cards that are attached to the customer.
     """
 
     stripe_customer_id: str
@@ -62,15 +62,15 @@ class CustomerSnapshot(Frozen):
 
 
 class RefundSnapshot(Frozen):
-    """A refund as Stripe shows it.
+    """Snapshot of a refund.
 
     Args:
-        stripe_refund_id: Stripe's id of it.
-        refund_id: Ours, from its metadata; None if it was made by hand.
-        amount_cents: How much.
-        refund_status: Stripe's word.
-        reason: Why, in our words or Stripe's.
-        failure_code: Why it failed.
+        stripe_refund_id: Stripe's id of the refund.
+        refund_id: Our id, from the metadata; None if the refund was made by hand.
+        amount_cents: Amount, in minor units.
+        refund_status: Status at Stripe.
+        reason: Reason, as stored by us or by Stripe.
+        failure_code: Why the refund failed.
     """
 
     stripe_refund_id: str
@@ -82,7 +82,7 @@ class RefundSnapshot(Frozen):
 
 
 class IntentSnapshot(Frozen):
-    """A payment intent as Stripe shows it."""
+    """Snapshot of a payment intent."""
 
     stripe_payment_intent_id: str
     intent_status: str

@@ -1,4 +1,4 @@
-"""What a customer may use, over all of their subscriptions."""
+"""Entitlements of a customer: access, features and limits over all subscriptions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,15 +11,15 @@ from domain.subscriptions.lifecycle import Access
 _ORDER = (Access.FULL, Access.GRACE, Access.NONE)
 
 
-class Grant(Frozen):
-    """What one subscription brings.
+class SubscriptionEntitlement(Frozen):
+    """The entitlements of one subscription.
 
     Args:
-        plan_id: Its plan.
-        access: What it entitles to at this moment.
-        features: Of its plan.
-        limits: Of its plan, per period; a missing one means none.
-        current_period_end: When its limits begin anew, on Stripe's clock.
+        plan_id: Plan of the subscription.
+        access: Current access.
+        features: Features of the plan.
+        limits: Limits of the plan, per period; a missing limit means unlimited.
+        current_period_end: When the limits are reset, on Stripe's clock.
     """
 
     plan_id: UUID
@@ -30,7 +30,7 @@ class Grant(Frozen):
 
 
 class Entitlements(Frozen):
-    """What all subscriptions of a customer bring together."""
+    """The combined entitlements of all subscriptions of a customer."""
 
     access: Access
     features: dict[str, Any]
@@ -38,27 +38,35 @@ class Entitlements(Frozen):
     resets_at: datetime | None
 
 
-def combine(grants: Sequence[Grant]) -> Entitlements:
-    """Put together what several subscriptions bring.
+def combine_entitlements(grants: Sequence[SubscriptionEntitlement]) -> Entitlements:
+    """Combine the entitlements of several subscriptions.
 
-    The best access counts. Limits of different plans add up, copies of one plan never do; where
-    one plan has no limit, there is none. A feature that several bring is taken from the first.
+    The best access counts. Limits of different plans add up; several subscriptions of one plan
+    count once. If one plan lacks a limit, there is none. The first value of a feature counts.
 
     Args:
-        grants: One for each subscription; those without access bring nothing.
+        grants: One for each subscription; those without access are ignored.
 
     Returns:
-        What the customer may use.
+        The combined entitlements.
     """
-    open_ones = [grant for grant in grants if grant.access is not Access.NONE]
+    open_runs_of_conversation = [grant for grant in grants if grant.access is not Access.NONE]
     features: dict[str, Any] = {}
-    for grant in reversed(open_ones):
+    for grant in reversed(open_runs_of_conversation):
         features |= grant.features
-    plans = {grant.plan_id: grant for grant in open_ones}.values()
+    plans = {grant.plan_id: grant for grant in open_runs_of_conversation}.values()
     limited = set.intersection(*(set(grant.limits) for grant in plans)) if plans else set()
-    ends = [grant.current_period_end for grant in open_ones if grant.current_period_end is not None]
+    ends = [
+        grant.current_period_end
+        for grant in open_runs_of_conversation
+        if grant.current_period_end is not None
+    ]
     return Entitlements(
-        access=min((grant.access for grant in open_ones), key=_ORDER.index, default=Access.NONE),
+        access=min(
+            (grant.access for grant in open_runs_of_conversation),
+            key=_ORDER.index,
+            default=Access.NONE,
+        ),
         features=features,
         limits={name: sum(grant.limits[name] for grant in plans) for name in sorted(limited)},
         resets_at=min(ends, default=None),

@@ -1,4 +1,4 @@
-"""What happened, in a sentence that a customer can read."""
+"""Makes subscription events, each with a sentence for the customer."""
 
 from datetime import datetime
 
@@ -9,14 +9,14 @@ from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionCommand
 
 _COMMANDS = {
-    CommandKind.CANCEL_NOW: "Canceled at once, as asked.",
+    CommandKind.CANCEL_NOW: "The subscription was canceled at once, as requested.",
     CommandKind.CHANGE_PAYMENT_METHOD: "The payment method was changed.",
-    CommandKind.RETRY_PARKED: "Parked steps were tried again, as asked.",
+    CommandKind.RETRY_PARKED: "The failed steps were tried again, as requested.",
 }
 
 
 def command_event(command: SubscriptionCommand) -> NewSubscriptionEvent:
-    """Tell that a command was carried out."""
+    """Return the event of a command that was carried out."""
     return NewSubscriptionEvent(
         source_key=f"command:{command.command_id}",
         kind=command.kind,
@@ -25,7 +25,7 @@ def command_event(command: SubscriptionCommand) -> NewSubscriptionEvent:
 
 
 def grace_end_event(ended_at: datetime) -> NewSubscriptionEvent:
-    """Tell that access ended because grace did."""
+    """Return the event of the end of grace, with which access ends."""
     return NewSubscriptionEvent(
         source_key=f"grace:{ended_at.isoformat()}",
         kind="grace_ended",
@@ -35,7 +35,7 @@ def grace_end_event(ended_at: datetime) -> NewSubscriptionEvent:
 
 
 def hint_event(stripe_event_id: str, event_type: str) -> NewSubscriptionEvent:
-    """Tell that Stripe told us something."""
+    """Return the event of a webhook from Stripe."""
     return NewSubscriptionEvent(
         source_key=stripe_event_id,
         kind=event_type,
@@ -45,11 +45,11 @@ def hint_event(stripe_event_id: str, event_type: str) -> NewSubscriptionEvent:
 
 
 def parked_event(parked: ParkedStep, at: datetime) -> NewSubscriptionEvent:
-    """Tell that a step could not be taken and waits for a person."""
+    """Return the event of a step that failed and was parked."""
     return NewSubscriptionEvent(
         source_key=f"parked:{parked.step}:{at.isoformat()}",
         kind="parked",
-        summary=f"A step could not be taken and is tried again later: {parked.step}.",
+        summary=f"A step failed and will be tried again later: {parked.step}.",
         data={"step": parked.step, "code": parked.code, "message": parked.message},
     )
 
@@ -60,24 +60,24 @@ def status_event(
     seq: int,
     reason: str,
 ) -> NewSubscriptionEvent:
-    """Tell that the status changed.
+    """Return the event of a change of the status.
 
     Args:
-        before: The status until now.
-        after: The status from now on.
-        seq: Number of the last event before this one; makes the change unlike any other.
-        reason: What made us see it.
+        before: Old status.
+        after: New status.
+        seq: Number of the last event before this one; makes the source key unique.
+        reason: What made us read the new status.
     """
     return NewSubscriptionEvent(
         source_key=f"status:{seq}:{after}",
         kind="status_changed",
-        summary=f"The subscription is {after}; it was {before}.",
+        summary=f"The subscription changed from {before} to {after}.",
         data={"from": before, "to": after, "reason": reason},
     )
 
 
 def report_events(report: RetryReport) -> tuple[NewSubscriptionEvent, ...]:
-    """Tell what a payment retry charged, if it charged anything."""
+    """Return the event of a payment retry's charge; empty if nothing was charged."""
     outcome = report.outcome
     if outcome is None or outcome.result not in {ChargeResult.SUCCEEDED, ChargeResult.FAILED}:
         return ()
@@ -89,32 +89,32 @@ def report_events(report: RetryReport) -> tuple[NewSubscriptionEvent, ...]:
     return (_charge_event(outcome, f"retry:{report.stripe_invoice_id}:{report.attempt}", about),)
 
 
-def last_resort_event(wanted: LastResortRequest, *, is_invoice_only: bool) -> NewSubscriptionEvent:
-    """Tell that all retries have failed, and what was done then.
+def last_resort_event(request: LastResortRequest, *, is_invoice_only: bool) -> NewSubscriptionEvent:
+    """Return the event of a last resort, taken after all retries have failed.
 
     Args:
-        wanted: What the policy says.
-        is_invoice_only: The subscription was paid up, so only the invoice was given up.
+        request: Last resort of the policy, and its invoice.
+        is_invoice_only: Whether only the invoice was given up, because the subscription is paid up.
     """
-    summary = f"All retries have failed: {wanted.last_resort}, as the policy says."
+    summary = f"All payment retries have failed; last resort of the policy: {request.last_resort}."
     if is_invoice_only:
-        summary = "All retries of an older invoice have failed, and it was given up."
+        summary = "All payment retries of an older invoice have failed; the invoice was given up."
     return NewSubscriptionEvent(
-        source_key=f"retry:{wanted.stripe_invoice_id}:last_resort",
+        source_key=f"retry:{request.stripe_invoice_id}:last_resort",
         kind="last_resort",
         summary=summary,
-        data={"stripe_invoice_id": wanted.stripe_invoice_id},
+        data={"stripe_invoice_id": request.stripe_invoice_id},
     )
 
 
 def _charge_event(outcome: ChargeOutcome, key: str, about: dict[str, str]) -> NewSubscriptionEvent:
     if outcome.result is ChargeResult.SUCCEEDED:
-        summary = "A retry was paid."
+        summary = "A payment retry was successful."
         return NewSubscriptionEvent(source_key=key, kind="retry_paid", summary=summary, data=about)
     decline_code = outcome.decline_code or "unknown reason"
     return NewSubscriptionEvent(
         source_key=key,
         kind="retry_failed",
-        summary=f"A retry failed: {decline_code}.",
+        summary=f"A payment retry failed: {decline_code}.",
         data={**about, "decline_code": decline_code},
     )

@@ -1,7 +1,7 @@
-"""Why a subscription is where it is, and what happens next, told to a person.
+"""Explains to customers why a subscription has its status, and what happens next.
 
-Only what our rows show is told. They do not show how an invoice is collected, nor whether there
-will be a card: so nobody is told that a renewal is charged.
+Texts say only what our rows show. The rows do not show how a future invoice is collected or
+whether there will be a card, so no text promises that a renewal is charged.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus
 
 
 class OpenInvoice(Frozen):
-    """An invoice that is finalized, and neither paid nor closed otherwise."""
+    """A finalized invoice that is neither paid nor closed in another way."""
 
     stripe_invoice_id: str
     hosted_invoice_url: str | None = None
 
 
 class OpenRetry(Frozen):
-    """What is known of the payment retry of one unpaid invoice."""
+    """The facts of the payment retry of an unpaid invoice."""
 
     stripe_invoice_id: str
     retry_status: RetryStatus
@@ -32,13 +32,13 @@ class OpenRetry(Frozen):
     parked: tuple[ParkedStep, ...] = ()
 
 
-class Facts(Frozen):
-    """What is known of a subscription; see the columns of the same names.
+class SubscriptionFacts(Frozen):
+    """The facts of a subscription; other fields are columns of the same names.
 
     Args:
-        newest_invoice_status: Of the newest finalized invoice; None if there is none.
-        open_invoices: Those that are not paid, oldest first.
-        payment_retries: Its payment retries, oldest first.
+        newest_invoice_status: Status of the newest finalized invoice; None if there is none.
+        open_invoices: Unpaid invoices, oldest first.
+        payment_retries: Payment retries of the subscription, oldest first.
     """
 
     subscription_status: SubscriptionStatus
@@ -56,20 +56,20 @@ class Facts(Frozen):
     payment_retries: tuple[OpenRetry, ...] = ()
 
 
-class Coming(Frozen):
-    """Something that will happen, or that somebody can do; `at` is None if nobody knows when."""
+class NextEvent(Frozen):
+    """Something that will happen or can be done; `at` is None if its time is unknown."""
 
     what: str
     at: datetime | None = None
 
 
 class Explanation(Frozen):
-    """Why a subscription is where it is, and what happens next."""
+    """Why a subscription has its status, and what happens next."""
 
     subscription_status: SubscriptionStatus
     access: Access
     because: tuple[str, ...]
-    next: tuple[Coming, ...]
+    next: tuple[NextEvent, ...]
 
 
 _BECAUSE = {
@@ -82,53 +82,55 @@ _BECAUSE = {
     SubscriptionStatus.PAUSED: "The subscription is paused: it makes no new invoices meanwhile.",
     SubscriptionStatus.CANCELED: "The subscription was canceled.",
 }
-# Why an active subscription is active, by its newest finalized invoice.
+# Reasons of an active subscription, by the status of its newest finalized invoice.
 _ACTIVE = {
     "paid": "The latest finalized invoice is paid.",
     "void": "The latest finalized invoice is void.",
     "uncollectible": "The latest finalized invoice is marked uncollectible.",
 }
 _NOT_PAID = "An invoice is not paid."
-_NONE_OPEN = "No finalized invoice is open."
+_NONE_OPEN = "There is no open invoice."
 _ASKS_WHAT_IS_OPEN = frozenset(
     {SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID},
 )
-_NOT_MADE_YET = "The subscription is being made at Stripe."
-_PARKED = "A step could not be taken and is tried again later ({}): {}."
-_WRITTEN_OFF = "The debt was given up: there is no access."
-_GRACE = "Access goes on for a grace period while an invoice is not paid."
-_ACCESS_GOES_ON = "Access goes on meanwhile."
+_NOT_MADE_YET = "The subscription is being created at Stripe."
+_PARKED = "A step failed and will be tried again later ({}): {}."
+_WRITTEN_OFF = "The unpaid amount was written off, so there is no access."
+_GRACE = "Access continues for a grace period while an invoice is not paid."
+_ACCESS_CONTINUES = "Access continues in the meantime."
 _GRACE_OVER = "The grace period has ended, and access with it."
 _DECLINED = "The last charge did not go through: {}."
 _NOT_CHARGED = {
     NO_CARD: "There was no card that could be charged.",
     LIMIT_REACHED: "The card has been tried as often as the card networks allow.",
-    CARD_REFUSED: "It was not charged again: the card was refused before.",
+    CARD_REFUSED: "The card was refused before, so it was not charged again.",
 }
-_TRIES = "Scheduled tries so far: {}."
+_TRIES = "Scheduled attempts so far: {}."
 _OF_RETRY = {
     RetryStatus.WAITING_PAYMENT_METHOD: (
-        "The open invoice waits for another card: one that is set to pay is charged at once."
+        "The open invoice waits for another card. A newly set card is charged at once."
     ),
     RetryStatus.WAITING_AUTHENTICATION: "The bank asks the customer to confirm the payment.",
-    RetryStatus.PAUSED: "An older invoice waits until the newer one is closed.",
+    RetryStatus.PAUSED: "An older invoice waits until the newer invoice is closed.",
     RetryStatus.CHARGING: "A charge is being tried right now.",
 }
-_OVER = Coming(what="It does not renew any more; to come back, start a new subscription.")
-_FOLLOWED = Coming(what="What Stripe tells of it next is shown here.")
-_TRIED_AGAIN = Coming(
-    what="What could not be done is tried again by itself; an administrator can try it at once.",
+_OVER = NextEvent(
+    what="The subscription does not renew any more; to come back, start a new subscription.",
+)
+_FOLLOWED = NextEvent(what="The next change at Stripe will be shown here.")
+_TRIED_AGAIN = NextEvent(
+    what="The failed step is tried again automatically; an administrator can retry it at once.",
 )
 
 
-def explain(facts: Facts) -> Explanation:
-    """Tell why a subscription is where it is, and what happens next.
+def explain(facts: SubscriptionFacts) -> Explanation:
+    """Explain why a subscription has its status, and what happens next.
 
     Args:
-        facts: What is known.
+        facts: Facts of the subscription.
 
     Returns:
-        At least one reason, and at least one thing that comes.
+        At least one reason, and at least one next event.
     """
     return Explanation(
         subscription_status=facts.subscription_status,
@@ -138,7 +140,7 @@ def explain(facts: Facts) -> Explanation:
     )
 
 
-def _because(facts: Facts) -> Iterator[str]:
+def _because(facts: SubscriptionFacts) -> Iterator[str]:
     yield from _of_status(facts)
     for parked in _all_parked(facts):
         yield _PARKED.format(parked.step, parked.message.rstrip("."))
@@ -154,7 +156,7 @@ def _because(facts: Facts) -> Iterator[str]:
             yield _TRIES.format(retry.attempt_count)
 
 
-def _of_status(facts: Facts) -> Iterator[str]:
+def _of_status(facts: SubscriptionFacts) -> Iterator[str]:
     status = facts.subscription_status
     usual = _NOT_MADE_YET if _is_being_made(facts) else _BECAUSE[status]
     if status is SubscriptionStatus.ACTIVE:
@@ -166,55 +168,56 @@ def _of_status(facts: Facts) -> Iterator[str]:
         yield _NONE_OPEN
 
 
-def _of_grace(facts: Facts) -> str:
+def _of_grace(facts: SubscriptionFacts) -> str:
     if facts.access is not Access.GRACE:
         return _GRACE_OVER
-    return _GRACE if facts.open_invoices else _ACCESS_GOES_ON
+    return _GRACE if facts.open_invoices else _ACCESS_CONTINUES
 
 
-def _next(facts: Facts) -> list[Coming]:
+def _next(facts: SubscriptionFacts) -> list[NextEvent]:
     again = [_TRIED_AGAIN] if _all_parked(facts) else []
     if facts.subscription_status in FINAL:
-        # Reason: what is still open of an ended one is not collected, and may be voided.
+        # Reason: open invoices of an ended subscription are not collected and may be voided.
         return [*again, _OVER]
     coming = [*_of_invoices(facts), *again]
     is_in_grace = facts.access is Access.GRACE and facts.open_invoices
     if is_in_grace and facts.grace_ends_at is not None:
         what = "If an invoice is still open then, access ends."
-        coming.append(Coming(what=what, at=facts.grace_ends_at))
+        coming.append(NextEvent(what=what, at=facts.grace_ends_at))
     if (usual := _usual(facts)) is not None:
         coming.append(usual)
     end = facts.cancel_at
     if end is not None:
         coming = [each for each in coming if each.at is None or each.at < end]
-        coming.append(Coming(what="The subscription ends, as asked.", at=end))
+        coming.append(NextEvent(what="The subscription ends, as requested.", at=end))
     return coming or [_FOLLOWED]
 
 
-def _usual(facts: Facts) -> Coming | None:
-    """Tell what comes if nobody does anything; None where our rows do not show it."""
+def _usual(facts: SubscriptionFacts) -> NextEvent | None:
+    """Return what happens without any action; None if our rows do not show it."""
     status = facts.subscription_status
     if status is SubscriptionStatus.INCOMPLETE:
         return _to_complete(facts)
     if status is SubscriptionStatus.TRIALING:
-        return Coming(what="The trial ends.", at=facts.trial_end)
-    # Reason: what was given up by us is ended or paused, even if Stripe calls it active.
+        return NextEvent(what="The trial ends.", at=facts.trial_end)
+    # Reason: a written-off subscription is ended or paused by us, even if active at Stripe.
     if status is SubscriptionStatus.ACTIVE and not facts.is_written_off:
-        return Coming(what="The subscription renews.", at=facts.current_period_end)
+        return NextEvent(what="The subscription renews.", at=facts.current_period_end)
     if status is SubscriptionStatus.PAUSED and facts.cancel_at is None:
-        return Coming(what="It stays paused until somebody resumes or cancels it.")
+        return NextEvent(what="The subscription stays paused until it is resumed or canceled.")
     return None
 
 
-def _to_complete(facts: Facts) -> Coming:
+def _to_complete(facts: SubscriptionFacts) -> NextEvent:
     if _is_being_made(facts):
-        return Coming(what="Stripe answers, and the status follows.")
+        return NextEvent(what="The status changes once Stripe has created the subscription.")
     where = f" at {facts.next_action_url}" if facts.next_action_url else ""
-    return Coming(what=f"Pay the first invoice{where}; unpaid for 23 hours, it expires.")
+    what = f"Pay the first invoice{where}; the subscription expires if it is unpaid after 23 hours."
+    return NextEvent(what=what)
 
 
-def _of_invoices(facts: Facts) -> Iterator[Coming]:
-    """Tell what becomes of what is open; the first invoice of all has a word of its own."""
+def _of_invoices(facts: SubscriptionFacts) -> Iterator[NextEvent]:
+    """Yield what happens to open invoices, except for the first, which `_to_complete` covers."""
     for retry in _open(facts):
         if not retry.parked:
             yield _of_retry(retry)
@@ -224,25 +227,25 @@ def _of_invoices(facts: Facts) -> Iterator[Coming]:
         if not is_first and invoice.stripe_invoice_id not in collected:
             page = invoice.hosted_invoice_url
             how = f"can be paid at {page}" if page else "waits for its payment"
-            yield Coming(what=f"The open invoice {how}.")
+            yield NextEvent(what=f"The open invoice {how}.")
 
 
-def _of_retry(retry: OpenRetry) -> Coming:
+def _of_retry(retry: OpenRetry) -> NextEvent:
     if (what := _OF_RETRY.get(retry.retry_status)) is not None:
-        return Coming(what=what)
+        return NextEvent(what=what)
     if retry.next_attempt_at is None:
-        return Coming(what="A payment retry looks at the open invoice.")
-    return Coming(what="The payment is tried again.", at=retry.next_attempt_at)
+        return NextEvent(what="The open invoice is being checked.")
+    return NextEvent(what="The payment is tried again.", at=retry.next_attempt_at)
 
 
-def _is_being_made(facts: Facts) -> bool:
+def _is_being_made(facts: SubscriptionFacts) -> bool:
     is_first = facts.subscription_status is SubscriptionStatus.INCOMPLETE
     return is_first and facts.stripe_subscription_id is None
 
 
-def _open(facts: Facts) -> list[OpenRetry]:
+def _open(facts: SubscriptionFacts) -> list[OpenRetry]:
     return [retry for retry in facts.payment_retries if retry.retry_status not in CLOSED]
 
 
-def _all_parked(facts: Facts) -> list[ParkedStep]:
+def _all_parked(facts: SubscriptionFacts) -> list[ParkedStep]:
     return [*facts.parked, *(step for retry in _open(facts) for step in retry.parked)]

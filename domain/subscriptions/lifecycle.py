@@ -1,7 +1,7 @@
-"""The lifecycle of a subscription: one table decides, everything else obeys.
+"""Lifecycle of a subscription: status transitions, commands and access.
 
-Stripe holds the truth about money, so most transitions are *followed*: we see a status at Stripe
-and derive what has to happen here. Commands are *decided*: allowed, or refused with the reason.
+Stripe is the source of truth about money, so most transitions follow Stripe: from a status read at
+Stripe we derive the effects here. Commands are allowed, or refused with a reason.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from domain.base import Frozen
 
 
 class SubscriptionStatus(StrEnum):
-    """Stripe's eight statuses, by Stripe's names."""
+    """The statuses of a subscription, by Stripe's names."""
 
     INCOMPLETE = "incomplete"
     INCOMPLETE_EXPIRED = "incomplete_expired"
@@ -25,7 +25,7 @@ class SubscriptionStatus(StrEnum):
 
 
 class Access(StrEnum):
-    """What a customer may do with the product."""
+    """Access of a customer to the product."""
 
     FULL = "full"
     GRACE = "grace"
@@ -33,7 +33,7 @@ class Access(StrEnum):
 
 
 class CommandKind(StrEnum):
-    """What can be asked of a subscription."""
+    """The commands of a subscription."""
 
     CANCEL_NOW = "cancel_now"
     CHANGE_PAYMENT_METHOD = "change_payment_method"
@@ -41,7 +41,7 @@ class CommandKind(StrEnum):
 
 
 class Effect(StrEnum):
-    """What an observation brings about on our side."""
+    """What has to be done on our side after a status was read at Stripe."""
 
     START_GRACE = "start_grace"
     CLEAR_GRACE = "clear_grace"
@@ -49,12 +49,12 @@ class Effect(StrEnum):
 
 
 class Decision(Frozen):
-    """What follows from a status and a command or an observation.
+    """Decision about a command, or about a status read at Stripe.
 
     Args:
-        next_status: The status afterwards; the present one if refused.
-        effects: What to do on our side, in this order.
-        refusal: Why the command does not fit, for a person; None if it does.
+        next_status: Status afterwards; the current one if the command is refused.
+        effects: What to do on our side, in order.
+        refusal: Why the command is refused, as text; None if it is allowed.
     """
 
     next_status: SubscriptionStatus
@@ -68,11 +68,11 @@ _ENTITLED = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
 
 
 class CommandRule(Frozen):
-    """Where a command is allowed, and where it leads.
+    """The statuses in which a command is allowed, and the status it leads to.
 
     Args:
-        allowed: The statuses that it is allowed in; in all others it is refused.
-        next_status: What Stripe is brought to; None leaves the status as it is.
+        allowed: Statuses in which the command is allowed; in all others it is refused.
+        next_status: Status after the command; None if the status stays the same.
     """
 
     allowed: frozenset[SubscriptionStatus]
@@ -80,7 +80,7 @@ class CommandRule(Frozen):
 
 
 _LIVE = frozenset(SubscriptionStatus) - FINAL
-# The table of commands: the workflow decides by it, and the API answers by it.
+# Rules of all commands, used by the workflow and by the API.
 COMMANDS: Mapping[CommandKind, CommandRule] = {
     CommandKind.CANCEL_NOW: CommandRule(allowed=_LIVE, next_status=SubscriptionStatus.CANCELED),
     CommandKind.CHANGE_PAYMENT_METHOD: CommandRule(allowed=_LIVE),
@@ -89,14 +89,14 @@ COMMANDS: Mapping[CommandKind, CommandRule] = {
 
 
 def decide(status: SubscriptionStatus, command: CommandKind) -> Decision:
-    """Decide about a command.
+    """Decide whether a command is allowed.
 
     Args:
-        status: Where the subscription stands.
-        command: What is asked.
+        status: Current status of the subscription.
+        command: Command to decide about.
 
     Returns:
-        The status that Stripe will be brought to, or a refusal.
+        The status after the command, or a refusal.
     """
     rule = COMMANDS[command]
     if status not in rule.allowed:
@@ -106,30 +106,32 @@ def decide(status: SubscriptionStatus, command: CommandKind) -> Decision:
 
 def follow(
     status: SubscriptionStatus,
-    seen: SubscriptionStatus,
+    stripe_status: SubscriptionStatus,
     is_ended_by_us: bool = False,
 ) -> Decision:
-    """Follow what Stripe says.
+    """Derive the new status and its effects from the status at Stripe.
 
     Args:
-        status: Where we believed the subscription stood.
-        seen: Where Stripe says it stands.
-        is_ended_by_us: A command or a last resort has ended it, not Stripe.
+        status: Status stored so far.
+        stripe_status: Status read at Stripe.
+        is_ended_by_us: Whether a command or a last resort ended the subscription, not Stripe.
 
     Returns:
-        The seen status, and what that brings about here.
+        The new status, and its effects on our side.
     """
-    if status in FINAL and seen not in FINAL:
-        # Reason: Stripe never revives an ended subscription, so this is a stale read; unless its
-        # creation came to Stripe after we had answered that it is canceled.
+    if status in FINAL and stripe_status not in FINAL:
+        # Reason: Stripe never revives an ended subscription, so this is a stale read; unless
+        # Stripe created the subscription after we had answered that it is canceled.
         effects = (Effect.CANCEL_AT_STRIPE,) if is_ended_by_us else ()
         return Decision(next_status=status, effects=effects)
-    if seen in FINAL:
-        return Decision(next_status=seen, effects=(Effect.CLEAR_GRACE,))
-    if seen in _OWING:
+    if stripe_status in FINAL:
+        return Decision(next_status=stripe_status, effects=(Effect.CLEAR_GRACE,))
+    if stripe_status in _OWING:
         starts = () if status in _OWING else (Effect.START_GRACE,)
-        return Decision(next_status=seen, effects=starts)
-    return Decision(next_status=seen, effects=(Effect.CLEAR_GRACE,) if status in _OWING else ())
+        return Decision(next_status=stripe_status, effects=starts)
+    return Decision(
+        next_status=stripe_status, effects=(Effect.CLEAR_GRACE,) if status in _OWING else ()
+    )
 
 
 def access(
@@ -139,15 +141,15 @@ def access(
     is_owing: bool,
     now: datetime,
 ) -> Access:
-    """Tell what a subscription entitles to; not a function of status alone.
+    """Return the access that a subscription gives, which depends on more than its status.
 
     Args:
-        status: Where the subscription stands.
+        status: Status of the subscription.
         grace_ends_at: When grace ends; None while past due means it was not computed yet.
-        is_written_off: The debt was given up: no access, whatever Stripe calls it.
-        is_owing: Whether a finalized invoice is open. Stripe leaves a subscription past due for
-            as long as its next invoice is a draft, though nothing is owed.
-        now: The moment asked about.
+        is_written_off: Whether the debt was written off; then there is no access in any status.
+        is_owing: Whether a finalized invoice is open. Stripe keeps a subscription past due while
+            its next invoice is a draft, although nothing is owed.
+        now: Time for which the access is computed.
 
     Returns:
         `full`, `grace` or `none`.

@@ -1,4 +1,4 @@
-"""What is asked of a subscription, and what happened to it."""
+"""Requests, commands and new events of a subscription."""
 
 from typing import Any, Self
 from uuid import UUID
@@ -10,14 +10,14 @@ from domain.subscriptions.lifecycle import CommandKind
 
 
 class SubscriptionRequest(Frozen):
-    """What a new subscription is to be; everything is resolved, nothing is looked up later.
+    """Request for a new subscription; all its values are final, and none is looked up later.
 
     Args:
         has_card: Whether there is a card to charge at once.
-        trial_days: How long the trial lasts, unless the user has had one of this plan.
-        is_trial_given: An administrator gives this trial, whatever the user has had.
-        is_stackable: Whether the user may have several of this plan at once.
-        is_trial_once_per_card: Whether a card that has had a trial of this plan gets no other.
+        trial_days: Length of the trial, unless the user already had a trial of this plan.
+        is_trial_given: Whether an administrator grants the trial regardless of earlier trials.
+        is_stackable: Whether the user may have several subscriptions of this plan at once.
+        is_trial_once_per_card: Whether a card is limited to one trial of this plan.
     """
 
     user_id: UUID
@@ -34,7 +34,7 @@ class SubscriptionRequest(Frozen):
 
 
 class SubscriptionCommand(Frozen):
-    """What a person asks of a subscription; `command_id` is also the update's id."""
+    """A command to a subscription; `command_id` is also the id of the update."""
 
     command_id: UUID
     kind: CommandKind
@@ -44,17 +44,17 @@ class SubscriptionCommand(Frozen):
     def _has_card(self) -> Self:
         is_card_change = self.kind is CommandKind.CHANGE_PAYMENT_METHOD
         if is_card_change and self.stripe_payment_method_id is None:
-            raise ValueError("a change of the payment method names one")
+            raise ValueError("a change of the payment method needs a payment method")
         return self
 
     @property
     def is_cancel(self) -> bool:
-        """Whether it cancels the subscription."""
+        """Whether the command cancels the subscription."""
         return self.kind is CommandKind.CANCEL_NOW
 
 
 class NewSubscriptionEvent(Frozen):
-    """Something that happened to a subscription, told once per `source_key`."""
+    """A subscription event that has no number yet; stored once per `source_key`."""
 
     source_key: str
     kind: str

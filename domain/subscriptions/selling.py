@@ -1,4 +1,4 @@
-"""The rules of selling, and how they refuse: one of a plan, one currency, one trial."""
+"""Rules of selling: one subscription per plan, one currency, limits of amount and trial."""
 
 from uuid import UUID
 
@@ -7,63 +7,65 @@ from domain.payments.money import AMOUNT_MAX
 
 
 def already_subscribed(subscription_id: UUID) -> ConflictError:
-    """Return the error that says that a plan can be had once only."""
+    """Return the error for a second subscription of a plan that is not stackable."""
     return ConflictError(
-        "there is a subscription of this plan already; change or cancel that one",
+        "there is already a subscription of this plan; change or cancel it",
         "already_subscribed",
         {"subscription_id": str(subscription_id)},
     )
 
 
 def check_currency(plan_currency_code: str, billed_in: str | None) -> None:
-    """Check that a customer is billed in one currency, as Stripe demands.
+    """Check that a plan has the customer's currency; Stripe bills a customer in one currency.
 
     Args:
-        plan_currency_code: The plan's.
-        billed_in: What the customer is billed in already; None if in nothing yet.
+        plan_currency_code: Currency of the plan.
+        billed_in: Currency in which the customer is already billed; None if not billed yet.
 
     Raises:
-        ConflictError: It is another one (`currency_mismatch`).
+        ConflictError: The currencies differ (`currency_mismatch`).
     """
     if billed_in not in {None, plan_currency_code}:
         raise ConflictError(
-            "a customer is billed in one currency",
+            "a customer can be billed in one currency only",
             "currency_mismatch",
             {"currency_code": billed_in, "plan_currency_code": plan_currency_code},
         )
 
 
 def check_total(amount_cents: int, quantity: int) -> None:
-    """Check that an order costs no more than Stripe charges at once.
+    """Check that the total of an order is not above the highest amount of a Stripe charge.
 
     Args:
-        amount_cents: Of one, in minor units.
-        quantity: How many.
+        amount_cents: Price of one unit, in minor units.
+        quantity: Number of units.
 
     Raises:
-        InvalidInputError: It costs more.
+        InvalidInputError: The total is too high.
     """
     if amount_cents * quantity > AMOUNT_MAX:
         most = AMOUNT_MAX // amount_cents
-        message = f"of this plan {most} fit into one order: Stripe charges {AMOUNT_MAX} at the most"
+        message = (
+            f"at most {most} of this plan fit into one order: Stripe charges at most {AMOUNT_MAX}"
+        )
         faults = [{"field": "body.quantity", "message": message}]
         raise InvalidInputError("the input is not valid", details={"errors": faults})
 
 
 def check_trial(of_plan: int, wanted: int | None, *, is_admin: bool) -> None:
-    """Check that who buys takes no longer trial than the plan gives.
+    """Check that a customer does not request a longer trial than the plan has.
 
     Args:
         of_plan: Days of the plan's trial.
-        wanted: Days that are asked for; None for the plan's.
-        is_admin: Whether an administrator asks, who may give any.
+        wanted: Requested days; None for the plan's trial.
+        is_admin: Whether the caller is an administrator, who may give any trial.
 
     Raises:
-        ForbiddenError: It is longer (`admin_required`).
+        ForbiddenError: The requested trial is too long (`admin_required`).
     """
     if wanted is not None and wanted > of_plan and not is_admin:
         raise ForbiddenError(
-            "only an administrator gives a longer trial than the plan's",
+            "only an administrator can give a longer trial than the plan's",
             "admin_required",
             {"trial_days": of_plan},
         )

@@ -1,4 +1,4 @@
-"""Subscriptions and their invoices as Stripe shows them."""
+"""Snapshots of subscriptions and their invoices at Stripe."""
 
 from datetime import datetime
 
@@ -8,12 +8,12 @@ from domain.subscriptions.lifecycle import SubscriptionStatus
 
 FIRST_INVOICE = "subscription_create"
 RENEWAL = "subscription_cycle"
-# Finalized, and neither voided nor deleted: by the newest of these Stripe sets the status.
+# Finalized, and neither voided nor deleted; Stripe sets the status by the newest of these.
 COUNTING = frozenset({"open", "paid", "uncollectible"})
 
 
 class InvoiceSnapshot(Frozen):
-    """An invoice as Stripe shows it; times are Stripe's."""
+    """Snapshot of an invoice; times are on Stripe's clock."""
 
     stripe_invoice_id: str
     invoice_status: str
@@ -32,10 +32,10 @@ class InvoiceSnapshot(Frozen):
 
     @property
     def is_owed(self) -> bool:
-        """Whether a payment retry collects it: Stripe has charged for it once, in vain.
+        """Whether a payment retry collects the invoice after a failed charge by Stripe.
 
-        An unpaid first invoice leaves its subscription incomplete and is never retried; what is
-        sent to the customer is not ours to charge.
+        An unpaid first invoice leaves its subscription incomplete and is never retried. Invoices
+        that are sent to the customer are not charged by us.
         """
         return (
             self.invoice_status == "open"
@@ -45,13 +45,13 @@ class InvoiceSnapshot(Frozen):
         )
 
 
-class KnownInvoices(Frozen):
-    """Which invoices of a subscription we know already.
+class StoredInvoices(Frozen):
+    """The stored invoices of a subscription.
 
     Args:
-        settled: Paid or void: they cannot change any more.
-        unsettled: All others: they are read each time.
-        given_up: Those of them that are uncollectible.
+        settled: Paid or void invoices, which cannot change any more.
+        unsettled: All other invoices, which are read on every sync.
+        given_up: Uncollectible invoices, which are also in `unsettled`.
     """
 
     settled: frozenset[str] = frozenset()
@@ -60,11 +60,11 @@ class KnownInvoices(Frozen):
 
 
 class SubscriptionSnapshot(Frozen):
-    """A subscription and its invoices as Stripe shows them; times are Stripe's.
+    """Snapshot of a subscription and its invoices; times are on Stripe's clock.
 
     Args:
-        invoices: All that may have changed since we looked last, newest first.
-        deleted_invoice_ids: Drafts that we knew, and that were deleted.
+        invoices: Invoices that may have changed since the last sync, newest first.
+        deleted_invoice_ids: Stored drafts that were deleted at Stripe.
     """
 
     stripe_subscription_id: str

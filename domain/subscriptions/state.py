@@ -1,4 +1,4 @@
-"""What a mailbox knows, starts from and answers."""
+"""State, input and answers of a subscription's workflow."""
 
 from datetime import datetime
 from typing import Any
@@ -14,18 +14,18 @@ from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
 
 class SubscriptionState(Frozen):
-    """What a mailbox knows of its subscription, and all that it decides by.
+    """State of a subscription, by which its workflow decides.
 
     Args:
-        subscription_id: Ours.
-        user_id: Whose it is.
-        subscription_status: As last seen at Stripe.
-        stripe_subscription_id: None until Stripe has made it.
+        subscription_id: Our id of the subscription.
+        user_id: Owner of the subscription.
+        subscription_status: Status as last read from Stripe.
+        stripe_subscription_id: None until Stripe has created the subscription.
         latest_stripe_invoice_id: The newest invoice at Stripe.
         grace_ends_at: When access ends while past due, on Temporal's clock.
-        is_written_off: The debt was given up.
+        is_written_off: Whether the debt was written off.
         payment_retries: Open payment retries by Stripe's invoice id, oldest first.
-        owed: Steps that are still to be taken; read from the row, only those that are parked.
+        owed: Steps that are still to be run; if read from the row, only the parked ones.
     """
 
     subscription_id: UUID
@@ -40,7 +40,7 @@ class SubscriptionState(Frozen):
 
 
 class CommandAnswer(Frozen):
-    """The outcome of a command: a state, or why not."""
+    """Answer to a command: a state, or an error."""
 
     state: SubscriptionState | None = None
     error_code: str | None = None
@@ -49,16 +49,16 @@ class CommandAnswer(Frozen):
 
 
 class SubscriptionStart(Frozen):
-    """Argument of `SubscriptionWorkflow.run`: everything that a run needs of the run before it.
+    """Input of `SubscriptionWorkflow.run`, with all that it carries over by continue-as-new.
 
     Args:
-        subscription_id: Ours.
-        request: What to create; None when a webhook, not a person, starts the workflow.
+        subscription_id: Our id of the subscription.
+        request: Request to create; None when a webhook starts the workflow.
         state: Carried over by continue-as-new.
-        hint_ids: Stripe events not looked into yet.
-        answers: Recent commands' answers: update ids dedupe within one run only.
-        announced_grace_end: The end of grace that was told already.
-        continue_as_new_after: Events of history after which the run continues as new.
+        hint_ids: Stripe events for which Stripe was not read yet.
+        answers: Answers to recent commands, because update ids are unique within one run only.
+        announced_grace_end: End of grace for which an event was already stored.
+        continue_as_new_after: History events after which the workflow continues as new.
     """
 
     subscription_id: UUID
@@ -71,16 +71,16 @@ class SubscriptionStart(Frozen):
 
 
 class SyncResult(Frozen):
-    """What one look at Stripe brought.
+    """Result of a sync of a subscription with Stripe.
 
     Args:
-        state: The subscription as it is now.
-        effects: What the change brings about, in this order.
-        owed_stripe_invoice_ids: What payment retries collect, oldest first.
-        has_newer_settled: A renewal that is newer than all of these is closed, in whatever way.
-        refund_payment_ids: What was paid for nothing and is to be paid back.
-        has_open_invoices: It was canceled, and what is unpaid could not be voided yet.
-        policy: How to collect what is owed.
+        state: State after the sync.
+        effects: Effects of the change, in order.
+        owed_stripe_invoice_ids: Invoices that payment retries collect, oldest first.
+        has_newer_settled: Whether a renewal newer than all of these is closed in any way.
+        refund_payment_ids: Payments to refund, made for access that we had already ended.
+        has_open_invoices: Whether invoices of a canceled subscription are still to be voided.
+        policy: Retry policy of the subscription.
     """
 
     state: SubscriptionState

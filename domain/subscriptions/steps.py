@@ -1,4 +1,4 @@
-"""Inputs of a mailbox's activities, and the steps that it owes."""
+"""Inputs of the activities of a subscription's workflow, and its owed steps."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,12 +13,12 @@ from domain.payment_retries.messages import LastResortRequest
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionRequest
 
-# Reason: hints only tell that something happened; a row of them more or less says nothing new.
+# Reason: hints only ask for a read from Stripe, so the oldest of many can be dropped.
 _KEPT_HINT_COUNT = 200
 
 
 class StepKind(StrEnum):
-    """What a mailbox does by itself, when no command waits."""
+    """The steps that a subscription's workflow runs when no command waits."""
 
     CREATE = "create"
     SYNC = "sync"
@@ -29,29 +29,29 @@ class StepKind(StrEnum):
     REFUND = "refund"
 
 
-# What makes no sense once a subscription has ended; a last resort does, it settles its invoice.
+# Steps that make no sense once a subscription has ended; a last resort still settles an invoice.
 ONLY_WHILE_ALIVE = frozenset({StepKind.CREATE, StepKind.VOID_OLDER})
 
 
 class OpenInput(Frozen):
-    """Argument of `open_subscription`; without a request the row is only looked for."""
+    """Input of `open_subscription`; without a request the row is only read."""
 
     subscription_id: UUID
     request: SubscriptionRequest | None = None
 
 
 class SubscriptionInput(Frozen):
-    """What all activities take that bring a subscription and its view up to date.
+    """Base of the inputs of all activities that sync a subscription.
 
     Args:
-        subscription_id: Ours.
-        at: The workflow's time, from which grace is counted.
-        hint_ids: Stripe events that are the reason.
-        events: What else happened, to be stored in the same transaction.
-        refunds_all: All that was paid is to be paid back: it was charged after a cancel.
-        refund_stripe_invoice_ids: What was charged while a cancel waited is to be paid back.
-        is_repeated: An earlier activity has tried this and may have done it.
-        parked: The steps that stay parked whatever comes of this one.
+        subscription_id: Our id of the subscription.
+        at: Workflow time, from which grace is counted.
+        hint_ids: Stripe events that are the reason for the sync.
+        events: Other events, to be stored in the same transaction.
+        refunds_all: Whether to refund all payments, because they were charged after a cancel.
+        refund_stripe_invoice_ids: Invoices to refund, which were charged while a cancel waited.
+        is_repeated: Whether an earlier activity tried this and may have done it.
+        parked: Steps that stay parked whatever the result of this step is.
     """
 
     subscription_id: UUID
@@ -65,35 +65,35 @@ class SubscriptionInput(Frozen):
 
     @property
     def summary(self) -> str:
-        """What this is about, for the Web UI."""
+        """Summary for the Web UI."""
         reasons = [*self.hint_ids, *(event.kind for event in self.events)]
         return f"read at Stripe: {', '.join(reasons[:3]) or 'again'}"
 
 
 class SyncInput(SubscriptionInput):
-    """Argument of `refresh_subscription`."""
+    """Input of `refresh_subscription`."""
 
     kind: Literal[StepKind.SYNC] = StepKind.SYNC
 
 
 class CreateInput(SubscriptionInput):
-    """Argument of `create_subscription`."""
+    """Input of `create_subscription`."""
 
     kind: Literal[StepKind.CREATE] = StepKind.CREATE
     request: SubscriptionRequest
 
     @property
     def summary(self) -> str:
-        """What this is about, for the Web UI."""
+        """Summary for the Web UI."""
         return "create at Stripe"
 
 
 class CancelInput(SubscriptionInput):
-    """Argument of `cancel_subscription`.
+    """Input of `cancel_subscription`.
 
     Args:
-        cause: Makes Stripe's idempotency keys: the command's id, or `late` for what Stripe made
-            after its cancel had been answered.
+        cause: Part of Stripe's idempotency keys: the command's id, or `late` if Stripe created
+            the subscription after its cancel had been answered.
     """
 
     kind: Literal[StepKind.CANCEL_AT_STRIPE] = StepKind.CANCEL_AT_STRIPE
@@ -101,49 +101,49 @@ class CancelInput(SubscriptionInput):
 
     @property
     def summary(self) -> str:
-        """What this is about, for the Web UI."""
+        """Summary for the Web UI."""
         return CommandKind.CANCEL_NOW
 
 
 class ChangeCardInput(SubscriptionInput):
-    """Argument of `change_payment_method`."""
+    """Input of `change_payment_method`."""
 
     command_id: UUID
     stripe_payment_method_id: str
 
     @property
     def summary(self) -> str:
-        """What this is about, for the Web UI."""
+        """Summary for the Web UI."""
         return CommandKind.CHANGE_PAYMENT_METHOD
 
 
 class LastResortInput(SubscriptionInput):
-    """Argument of `execute_last_resort`."""
+    """Input of `execute_last_resort`."""
 
     kind: Literal[StepKind.LAST_RESORT] = StepKind.LAST_RESORT
     request: LastResortRequest
 
     @property
     def summary(self) -> str:
-        """What this is about, for the Web UI."""
+        """Summary for the Web UI."""
         return f"last resort: {self.request.last_resort}"
 
 
 class VoidInput(SubscriptionInput):
-    """Argument of `void_invoices`."""
+    """Input of `void_invoices`."""
 
     kind: Literal[StepKind.VOID_OLDER] = StepKind.VOID_OLDER
     stripe_invoice_ids: tuple[str, ...]
 
 
 class VoidAllInput(SubscriptionInput):
-    """Argument of `void_all_invoices`."""
+    """Input of `void_all_invoices`."""
 
     kind: Literal[StepKind.VOID_ALL] = StepKind.VOID_ALL
 
 
 class RefundPaymentsInput(SubscriptionInput):
-    """Argument of `refund_payments`."""
+    """Input of `refund_payments`."""
 
     kind: Literal[StepKind.REFUND] = StepKind.REFUND
     payment_ids: tuple[UUID, ...]
@@ -161,13 +161,13 @@ AnyStepInput = (
 
 
 class OwedStep(Frozen):
-    """A step that a mailbox still has to take.
+    """A step that the workflow still has to run.
 
     Args:
-        input: What its activity takes, without what is filled in when it runs.
-        try_count: How often it was tried in vain.
-        next_try_at: Before this time it rests; None if it is due.
-        parked: Why it rests.
+        input: Input of the activity, without the values that are filled in when it runs.
+        try_count: Number of failed tries.
+        next_try_at: When the step is tried again; None if it is due.
+        parked: The problem, if the step is parked.
     """
 
     input: AnyStepInput = Field(discriminator="kind")
@@ -177,15 +177,15 @@ class OwedStep(Frozen):
 
     @property
     def kind(self) -> StepKind:
-        """Which step it is."""
+        """Kind of the step."""
         return self.input.kind
 
     def is_same(self, other: AnyStepInput) -> bool:
-        """Tell whether another input is this very step: times and reasons do not count."""
+        """Tell whether another input is the same step, regardless of times and reasons."""
         return _subject(self.input) == _subject(other)
 
     def merged(self, other: SubscriptionInput) -> "OwedStep":
-        """Return this step with the reasons of another read from Stripe."""
+        """Return this step with the hints, events and refunds of another input added."""
         hint_ids = tuple(dict.fromkeys([*self.input.hint_ids, *other.hint_ids]))
         changes = {
             "hint_ids": hint_ids[-_KEPT_HINT_COUNT:],
@@ -213,7 +213,7 @@ def _subject(step: AnyStepInput) -> tuple[object, ...]:
 
 
 class ParkInput(Frozen):
-    """Argument of `park_subscription`: all steps that are parked, and what happened."""
+    """Input of `park_subscription`: all parked steps, and new events."""
 
     subscription_id: UUID
     parked: tuple[OwedStep, ...]

@@ -1,4 +1,4 @@
-"""What Stripe has to be told once: where webhooks go, and what the customer portal offers."""
+"""Wanted configuration at Stripe: webhook endpoint and customer portal."""
 
 from collections.abc import Iterable
 
@@ -6,23 +6,23 @@ from domain.base import Frozen
 from domain.webhooks.events import HANDLED_TYPES, Handler
 
 WEBHOOK_PATH = "/api/v1/webhooks/stripe"
-# By this metadata we know at Stripe what we made there.
+# Metadata that marks objects at Stripe as made by this product.
 MARK_NAME, MARK = "application", "perdure"
-WANTED_TYPES = tuple(
+REQUIRED_EVENT_TYPES = tuple(
     sorted(name for name, handler in HANDLED_TYPES.items() if handler is not Handler.IGNORED)
 )
 
 
 class EndpointSnapshot(Frozen):
-    """A webhook endpoint, as Stripe has it.
+    """Snapshot of a webhook endpoint.
 
     Args:
-        endpoint_id: Stripe's id.
-        url: Where events are sent.
-        api_version: How they are written; None is the account's own version, whichever that is.
-        is_enabled: Whether any are sent.
-        is_ours: Whether our own command made it.
-        event_types: What it is told of; `*` is everything.
+        endpoint_id: Stripe's id of the endpoint.
+        url: Address that events are sent to.
+        api_version: API version of the events; None for the default version of the account.
+        is_enabled: Whether events are sent.
+        is_ours: Whether a command of this product created it.
+        event_types: Types of events that are sent; `*` means all.
     """
 
     endpoint_id: str
@@ -34,35 +34,37 @@ class EndpointSnapshot(Frozen):
 
     @property
     def missing_types(self) -> tuple[str, ...]:
-        """What the product handles and this endpoint is not told of."""
-        return () if "*" in self.event_types else _sorted(set(WANTED_TYPES) - self.event_types)
+        """Event types that the product handles and the endpoint does not get."""
+        return (
+            () if "*" in self.event_types else _sorted(set(REQUIRED_EVENT_TYPES) - self.event_types)
+        )
 
     @property
     def surplus_types(self) -> tuple[str, ...]:
-        """What this endpoint is told of for nothing."""
-        return _sorted(self.event_types - set(WANTED_TYPES))
+        """Event types that the endpoint gets and the product does not need."""
+        return _sorted(self.event_types - set(REQUIRED_EVENT_TYPES))
 
     @property
-    def is_as_wanted(self) -> bool:
-        """Whether there is nothing to change; the version can never be changed."""
-        return self.is_enabled and self.event_types == set(WANTED_TYPES)
+    def is_up_to_date(self) -> bool:
+        """Whether nothing needs to be changed; the API version can never be changed."""
+        return self.is_enabled and self.event_types == set(REQUIRED_EVENT_TYPES)
 
 
-class EndpointMade(Frozen):
-    """A new webhook endpoint, with the secret that Stripe shows only now."""
+class CreatedEndpoint(Frozen):
+    """A new webhook endpoint, with the secret that Stripe returns only on creation."""
 
     endpoint_id: str
     secret: str | None
 
 
 class PortalSnapshot(Frozen):
-    """A configuration of the customer portal, as Stripe has it.
+    """Snapshot of a configuration of the customer portal.
 
     Args:
-        configuration_id: Stripe's id.
-        is_active: Whether sessions can use it.
-        is_ours: Whether our own command made it.
-        features: Which of the features that the product needs are as it needs them.
+        configuration_id: Stripe's id of the configuration.
+        is_active: Whether portal sessions can use it.
+        is_ours: Whether a command of this product created it.
+        features: Features required by the product that are set as required.
     """
 
     configuration_id: str
@@ -72,11 +74,11 @@ class PortalSnapshot(Frozen):
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """What the product needs and this configuration does not offer."""
+        """Features that the product requires and the configuration lacks."""
         return _sorted(set(PORTAL_FEATURES) - self.features)
 
 
-# Each changes only what the mailbox follows anyway: see the events that it handles.
+# Changes that customers make with these features are reported by webhooks that we handle.
 PORTAL_FEATURES = ("invoice_history", "payment_method_update", "subscription_cancel")
 
 
@@ -84,14 +86,15 @@ def endpoints_of_product(
     endpoints: Iterable[EndpointSnapshot],
     public_url: str,
 ) -> tuple[EndpointSnapshot, ...]:
-    """Choose the endpoints that lead to this product.
+    """Return the webhook endpoints that belong to this product.
 
     Args:
-        endpoints: All of the account.
-        public_url: Where the API is reached, as far as its settings know.
+        endpoints: All endpoints of the account.
+        public_url: Public address of the API, from the settings.
 
     Returns:
-        Those with exactly its address; if there are none, all that we made or that have its path.
+        The endpoints with exactly this address; if there are none, all that we created or that
+        have the path of our webhooks.
     """
     known = tuple(endpoints)
     exact = tuple(each for each in known if each.url == public_url.rstrip("/") + WEBHOOK_PATH)

@@ -1,4 +1,4 @@
-"""Whose event is it? Pure reading of what Stripe sends, at the API version the SDK is pinned to."""
+"""Reads webhook events of Stripe: how each is handled, and which object it is about. Pure."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -10,9 +10,9 @@ from domain.workflow_names import PAYMENT_HINT
 
 
 class Handler(StrEnum):
-    """What an event type brings about.
+    """How an event type is handled.
 
-    A signal to a subscription or to a payment, a read of a customer, or nothing.
+    By a signal to a subscription's or payment's workflow, a read of a customer, or not at all.
     """
 
     HINT = "hint"
@@ -22,7 +22,7 @@ class Handler(StrEnum):
 
 
 class WebhookEventStatus(StrEnum):
-    """What became of an event."""
+    """The status of a webhook event in the inbox."""
 
     RECEIVED = "received"
     DELIVERED = "delivered"
@@ -30,7 +30,7 @@ class WebhookEventStatus(StrEnum):
     FAILED = "failed"
 
 
-# A hint only says "look at Stripe", so the types differ in nothing but whether looking is worth it.
+# A hint only says "read this at Stripe", so types differ only in whether a read is worthwhile.
 HANDLED_TYPES: Mapping[str, Handler] = {
     "customer.subscription.created": Handler.HINT,
     "customer.subscription.deleted": Handler.HINT,
@@ -87,7 +87,7 @@ HANDLED_TYPES: Mapping[str, Handler] = {
 }
 
 
-# By which name in the metadata we find our id.
+# Name in the metadata under which our id is stored.
 _OUR_NAMES = {
     Handler.HINT: "subscription_id",
     Handler.PAYMENT_HINT: "payment_id",
@@ -95,13 +95,13 @@ _OUR_NAMES = {
 }
 
 
-class Reference(Frozen):
-    """How an event names a subscription, a payment, or a customer.
+class EventReference(Frozen):
+    """Ids by which an event names a subscription, a payment or a customer.
 
     Args:
-        handler: Which of these.
-        stripe_id: Stripe's id of it: a subscription's, a payment intent's, or a customer's.
-        our_id: Ours, from its metadata; anybody with a Dashboard can edit that.
+        handler: Handler of the event, which tells the kind of object.
+        stripe_id: Stripe's id of the subscription, payment intent or customer.
+        our_id: Our id from the metadata, which users of the Dashboard can edit.
     """
 
     handler: Handler = Handler.HINT
@@ -110,12 +110,12 @@ class Reference(Frozen):
 
     @property
     def awaited_id(self) -> str | None:
-        """The payment intent that an event waits for, while no payment of ours has it."""
+        """Payment intent that the event waits for until a payment of ours has it."""
         return self.stripe_id if self.handler is Handler.PAYMENT_HINT else None
 
 
-class Owner(Frozen):
-    """A subscription, a payment, or a user, that an event may belong to, as our tables know it."""
+class EventOwner(Frozen):
+    """A row that an event may belong to: a subscription, a payment or a user."""
 
     handler: Handler = Handler.HINT
     our_id: UUID
@@ -124,30 +124,30 @@ class Owner(Frozen):
 
 
 def handler_of(event_type: str) -> Handler:
-    """Return what a type brings about.
+    """Return the handler of an event type.
 
-    Stripe adds types faster than this table grows. An unknown one that names a subscription makes
-    us look there: a look too many costs one read, a missed change costs a customer.
+    Stripe adds types over time. An unknown type is a hint to read the subscription that it names:
+    a needless read is cheap, a missed change is not.
     """
     return HANDLED_TYPES.get(event_type, Handler.HINT)
 
 
 def type_label(event_type: str) -> str:
-    """Return a type as a label of a metric: the known ones, and `other` for all the rest."""
+    """Return an event type as label of a metric: the type if known, else `other`."""
     return event_type if event_type in HANDLED_TYPES else "other"
 
 
-def reference_of(event: Mapping[str, Any]) -> Reference | None:
-    """Find the subscription, or the payment, that an event is about.
+def reference_of(event: Mapping[str, Any]) -> EventReference | None:
+    """Return the ids of the subscription, payment or customer that an event is about.
 
     Args:
-        event: The event's body.
+        event: Body of the event.
 
     Returns:
-        How it names it; None if it is about something else.
+        The ids; None if the event is about something else.
 
     Raises:
-        ValueError: It names it by what is no id, and cannot be stored.
+        ValueError: The id in the event is not a valid id and cannot be stored.
     """
     found = _mapping(_mapping(event.get("data")).get("object"))
     metadata = found.get("metadata")
@@ -157,7 +157,7 @@ def reference_of(event: Mapping[str, Any]) -> Reference | None:
         case "invoice":
             return _reference_of_invoice(found)
         case "payment_intent":
-            # Reason: an invoice's intent names no payment of ours; its invoice's events tell all.
+            # Reason: an invoice's intent names no payment of ours; events of the invoice suffice.
             named = _reference(Handler.PAYMENT_HINT, found.get("id"), metadata)
             return named if named and named.our_id else None
         case "refund" | "charge":
@@ -169,13 +169,13 @@ def reference_of(event: Mapping[str, Any]) -> Reference | None:
 
 
 def new_default_card(event: Mapping[str, Any]) -> str | None:
-    """Return the payment method that an event tells to have become a customer's default.
+    """Return the payment method that became a customer's default by an event.
 
     Args:
-        event: The event's body.
+        event: Body of the event.
 
     Returns:
-        Stripe's id of it; None if the event tells of something else.
+        Stripe's id of the payment method; None if the event does not change the default.
     """
     data = _mapping(event.get("data"))
     before = _mapping(_mapping(data.get("previous_attributes")).get("invoice_settings"))
@@ -186,19 +186,19 @@ def new_default_card(event: Mapping[str, Any]) -> str | None:
     return card if isinstance(card, str) else None
 
 
-def owner_of(reference: Reference, candidates: Iterable[Owner]) -> Owner | None:
-    """Choose the subscription, or the payment, that an event belongs to.
+def owner_of(reference: EventReference, candidates: Iterable[EventOwner]) -> EventOwner | None:
+    """Return the subscription, payment or user that an event belongs to.
 
-    Our id in the metadata counts before Stripe's: events do arrive before Stripe's answer told us
-    its id. It does not count when the row is known to be another one at Stripe, because
-    then somebody edited or copied the metadata.
+    Our id in the metadata takes precedence over Stripe's, because events can arrive before we know
+    Stripe's id. Our id is ignored if its row has another id at Stripe: then the metadata was
+    edited or copied.
 
     Args:
-        reference: How the event names it.
-        candidates: Rows that one of the two ids names.
+        reference: Ids that the event names.
+        candidates: Rows that have one of these ids.
 
     Returns:
-        The owner; None if it is none of ours.
+        The owner; None if no row is the owner.
     """
     rows = tuple(row for row in candidates if row.handler is reference.handler)
     theirs = reference.stripe_id
@@ -210,11 +210,11 @@ def owner_of(reference: Reference, candidates: Iterable[Owner]) -> Owner | None:
     return next((row for row in rows if row.stripe_id == theirs), None)
 
 
-def _reference_of_invoice(found: Mapping[str, Any]) -> Reference | None:
-    """Find an invoice's subscription, in the shapes of all API versions.
+def _reference_of_invoice(found: Mapping[str, Any]) -> EventReference | None:
+    """Return the ids of an invoice's subscription, in the shapes of all API versions.
 
-    Endpoints made in the Dashboard send the account's version. Before 2025-03-31.basil an invoice
-    names its subscription at the top; the oldest have the metadata on their lines only.
+    Endpoints created in the Dashboard use the API version of the account. Before 2025-03-31.basil
+    the subscription is a top-level field; the oldest versions have the metadata on lines only.
     """
     parent = _mapping(found.get("parent"))
     details = _mapping(parent.get("subscription_details") or found.get("subscription_details"))
@@ -228,29 +228,29 @@ def _reference_of_invoice(found: Mapping[str, Any]) -> Reference | None:
 
 
 def _is_period(line: Mapping[str, Any]) -> bool:
-    """Tell whether a line of an older shape has its subscription's metadata, not an item's."""
+    """Tell whether an invoice line in an older shape has the metadata of the subscription."""
     return line.get("type") == "subscription"
 
 
 def _customer_of(event: Mapping[str, Any], found: Mapping[str, Any]) -> object:
-    """Return the customer that an event about a customer, or about a card, concerns."""
+    """Return the customer of an event about a customer or a card."""
     if found.get("object") == "customer":
         return found.get("id")
-    # Reason: a card that was detached is nobody's any more; the event tells whose it was.
+    # Reason: a detached card has no customer; the event has the previous one.
     before = _mapping(_mapping(event.get("data")).get("previous_attributes"))
     return found.get("customer") or before.get("customer")
 
 
-def _reference(handler: Handler, stripe_id: object, metadata: object) -> Reference | None:
+def _reference(handler: Handler, stripe_id: object, metadata: object) -> EventReference | None:
     if isinstance(stripe_id, Mapping):  # expanded
         stripe_id = stripe_id.get("id")
     theirs = stripe_id if isinstance(stripe_id, str) else None
     if theirs is not None and not theirs.isprintable():
-        raise ValueError("the event names an object by what is no id")
+        raise ValueError("the event names an object by an invalid id")
     ours = _uuid(_mapping(metadata).get(_OUR_NAMES[handler]))
     if theirs is None and ours is None:
         return None
-    return Reference(handler=handler, stripe_id=theirs, our_id=ours)
+    return EventReference(handler=handler, stripe_id=theirs, our_id=ours)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

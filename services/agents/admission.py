@@ -1,4 +1,4 @@
-"""Who may run agents: decided when a run begins, with its user locked."""
+"""Decides whether a user may begin a run, by their access and their plans' limits."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -18,22 +18,22 @@ from services.subscriptions.entitlements import UserEntitlements, user_entitleme
 _LIMITS = ("agent_run_count", "token_count", "cost_cents")
 
 
-async def check_allowance(session: AsyncSession, user_id: UUID, at: datetime) -> UserEntitlements:
-    """Tell whether a user may begin a run at this moment.
+async def check_admission(session: AsyncSession, user_id: UUID, at: datetime) -> UserEntitlements:
+    """Check that a user may begin a run now, and return the user's entitlements.
 
     Raises:
         EntitlementRequiredError: No subscription gives access.
         LimitReachedError: The plans' limits are used up.
     """
     usage = UsageRepository(session)
-    standing = await user_entitlements(session, user_id, at)
-    used, held = await usage.used_in(standing.periods), await usage.held_in(standing.periods)
-    _refuse(standing.entitlements, used, held)
-    return standing
+    current = await user_entitlements(session, user_id, at)
+    used, held = await usage.used_in(current.periods), await usage.held_in(current.periods)
+    _refuse(current.entitlements, used, held)
+    return current
 
 
 async def record_run(session: AsyncSession, run: AgentRun) -> None:
-    """Count an admitted run, within the caller's transaction; doing it twice is once."""
+    """Record an admitted run in the usage; idempotent, within the caller's transaction."""
     values = place_of(run) | {
         "usage_kind": AGENT_RUN,
         "usage_status": SETTLED,
@@ -44,7 +44,7 @@ async def record_run(session: AsyncSession, run: AgentRun) -> None:
 
 
 def place_of(run: AgentRun) -> dict[str, object]:
-    """Return on whom, and on which period, a run's usage is booked."""
+    """Return the columns that say which user and period a run's usage is booked on."""
     return {
         "user_id": run.user_id,
         "agent_run_id": run.agent_run_id,
@@ -53,25 +53,25 @@ def place_of(run: AgentRun) -> dict[str, object]:
     }
 
 
-def no_access() -> EntitlementRequiredError:
-    """Make the error that tells what to do."""
+def access_required_error() -> EntitlementRequiredError:
+    """Build the error for a user without access; its details name the next action."""
     return EntitlementRequiredError(
-        "no subscription of yours gives access",
+        "none of your subscriptions gives access",
         details={"do": "POST /api/v1/subscriptions"},
     )
 
 
 def _refuse(entitlements: Entitlements, used: UsageTotal, held: Allowance) -> None:
     if entitlements.access is Access.NONE:
-        raise no_access()
-    taken = {
+        raise access_required_error()
+    used_by_limit = {
         "agent_run_count": used.agent_run_count,
         "token_count": held.token_count or 0,
         "cost_cents": held.cost_cents or 0,
     }
     for name in _LIMITS:
         limit = entitlements.limits.get(name)
-        if limit is not None and taken[name] >= limit:
+        if limit is not None and used_by_limit[name] >= limit:
             resets_at = entitlements.resets_at
             raise LimitReachedError(
                 f"the plan's limit of {limit} ({name}) is used up in this period",

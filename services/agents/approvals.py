@@ -1,4 +1,4 @@
-"""Approvals as their readers see them."""
+"""Converts rows of approvals into snapshots for the domain rules."""
 
 from database.agents.models import Approval
 from domain.agents.approvals import (
@@ -8,7 +8,7 @@ from domain.agents.approvals import (
 
 
 def approval_snapshot(row: Approval) -> ApprovalSnapshot:
-    """Return what the rules need of an approval's row."""
+    """Return the snapshot of an approval's row."""
     return ApprovalSnapshot(
         approval_status=ApprovalStatus(row.approval_status),
         args_sha256=row.args_sha256,

@@ -1,4 +1,4 @@
-"""Look-ups that somebody waits for: told on the run's stream while they take long, and bounded."""
+"""Waits for look-ups on behalf of a run: bounded in time, and slow ones shown on its stream."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -13,7 +13,7 @@ from database.session import Sessions
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.errors import UnavailableError
 
-# Reason: with the pauses between its tries, a look-up is over after some 20 seconds.
+# Reason: with the pauses between its attempts, a look-up ends after about 20 seconds.
 PATIENCE = timedelta(seconds=15)
 TELL_AFTER_SECONDS = 2.0
 
@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 
 class LookUps:
-    """Waits for outside systems on behalf of runs."""
+    """Waits for outside systems on behalf of runs, and reports slow ones on the run's stream."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -33,36 +33,36 @@ class LookUps:
         self,
         agent_run_id: UUID,
         step: str,
-        what: str,
-        work: Coroutine[Any, Any, Answer],
+        system: str,
+        operation: Coroutine[Any, Any, Answer],
     ) -> Answer:
-        """Wait for a part of a look-up; the run's stream tells if it takes long, or fails.
+        """Wait for one operation of a look-up, and tell the run's stream if it is slow or fails.
 
         Args:
-            agent_run_id: Whose stream.
-            step: What the run is doing: `retrieve`, or a tool's name.
-            what: What is waited for.
-            work: The part.
+            agent_run_id: Run whose stream gets the event.
+            step: Current step of the run: `retrieve`, or a tool's name.
+            system: Outside system that is waited for.
+            operation: The call to wait for.
 
         Raises:
-            UnavailableError: It is down.
+            UnavailableError: The outside system is down.
         """
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(operation)
         try:
             done, _ = await asyncio.wait({task}, timeout=TELL_AFTER_SECONDS)
             if not done or isinstance(task.exception(), UnavailableError):
-                await self.tell(agent_run_id, {"step": step, "waiting_for": what})
+                await self.tell(agent_run_id, {"step": step, "waiting_for": system})
             return await task
         finally:
             task.cancel()
 
-    async def tell(self, agent_run_id: UUID, facts: dict[str, Any]) -> None:
-        """Tell on a run's stream where it is; one that is over takes nothing more."""
-        note = NewRunEvent(kind=RunEventKind.STEP, data=facts)
+    async def tell(self, agent_run_id: UUID, data: dict[str, Any]) -> None:
+        """Append a step event to a run's stream; a closed run takes no more events."""
+        event = NewRunEvent(kind=RunEventKind.STEP, data=data)
         async with self._sessions.begin() as session:
-            await RunEventRepository(session).append_many({agent_run_id: [note]})
+            await RunEventRepository(session).append_many({agent_run_id: [event]})
 
 
 def is_overdue(patience: timedelta = PATIENCE) -> bool:
-    """Tell whether the activity at hand, all of its tries included, has taken this long."""
+    """Return whether the current activity, including all its attempts, has taken this long."""
     return datetime.now(UTC) - activity.info().scheduled_time >= patience

@@ -1,4 +1,4 @@
-"""Runs whose workflow has ended without closing them: terminated, timed out, failed, gone."""
+"""Finds and closes runs whose workflow ended or vanished without closing them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.session import DATABASE_DOWN, Sessions
-from domain.agents.runs import RunEnd, RunStatus
+from domain.agents.runs import CloseRunInput, RunStatus
 from domain.ids import agent_run_workflow_id
 from domain.workflow_names import RUN_NEXT
 from services.agents.run_closing import RunClosing
@@ -23,9 +23,9 @@ log = structlog.get_logger(__name__)
 
 RPC_TIMEOUT = timedelta(seconds=5)
 PAUSE_SECONDS = 3.0
-# How far back each look goes: Temporal may list what has ended some seconds later.
+# How far back each list query goes: Temporal may list an ended workflow some seconds later.
 LOOK_BACK = timedelta(minutes=2)
-# How often every open run is compared, also one whose end no list told.
+# How often all open runs are compared with Temporal, in case no list showed their end.
 COMPARE_ALL_EVERY = timedelta(minutes=5)
 _ENDED = (
     "WorkflowType = 'AgentRunWorkflow' AND CloseTime > '{since}'"
@@ -34,7 +34,7 @@ _ENDED = (
 
 
 class WorkflowState(Enum):
-    """How the workflow of an open run is found."""
+    """The state of an open run's workflow at Temporal."""
 
     RUNNING = auto()
     ENDED = auto()
@@ -45,8 +45,8 @@ class LostRuns:
     """Finds and closes lost runs.
 
     Args:
-        client: Where the workflows are.
-        sessions: Where the runs' rows are.
+        client: Temporal client.
+        sessions: Database sessions.
         closing: Closes a run.
     """
 
@@ -56,28 +56,28 @@ class LostRuns:
         self._closing = closing
 
     async def is_lost(self, workflow_id: str) -> bool:
-        """Tell whether an open run's workflow does not run any more.
+        """Return whether an open run's workflow is not running any more.
 
         Raises:
-            RPCError: Temporal does not answer.
+            RPCError: Temporal cannot be reached.
         """
         return await state_of(self._client, workflow_id) is not WorkflowState.RUNNING
 
     async def close(self, agent_run_id: UUID) -> None:
-        """Write down that a run was ended from outside, and let the next one begin."""
-        lost = RunEnd(
+        """Close a run as failed because its workflow was terminated, and start the next run."""
+        run_end = CloseRunInput(
             agent_run_id=agent_run_id,
             run_status=RunStatus.FAILED,
             error_code="workflow_terminated",
-            error_message="the run was ended from outside",
+            error_message="the run's workflow was ended from outside",
         )
-        closed = await self._closing.close(lost)
+        closed = await self._closing.close(run_end)
         log.warning("lost_run_closed", agent_run_id=str(agent_run_id))
         if closed.next_agent_run_id is not None:
-            await self._call_up(closed.next_agent_run_id)
+            await self._signal_next(closed.next_agent_run_id)
 
     async def watch(self) -> None:
-        """Compare open runs with Temporal every few seconds, until it is called off."""
+        """Compare open runs with Temporal every few seconds, until cancelled."""
         compared_at: datetime | None = None
         while True:
             now = datetime.now(UTC)
@@ -101,45 +101,47 @@ class LostRuns:
 
     async def _compare(self, runs: Iterable[AgentRun]) -> None:
         for run in runs:
-            # Reason: a worker at the wrong server or namespace finds none of them, and must not end
-            # them all. The doctor tells of such runs.
+            # Reason: a worker with a wrong server or namespace finds no workflow at all and must
+            # not close every run. The doctor reports runs without a workflow.
             if await state_of(self._client, run.workflow_id) is WorkflowState.ENDED:
                 await self.close(run.agent_run_id)
 
     async def _ended_since(self, since: datetime) -> list[str]:
         query = _ENDED.format(since=since.isoformat())
         try:
-            return [each.id async for each in self._client.list_workflows(query)]
+            return [execution.id async for execution in self._client.list_workflows(query)]
         except RPCError as error:
-            # Reason: the server that skips time has no lists.
+            # Reason: Temporal's time-skipping test server cannot list workflows.
             if error.status is not RPCStatusCode.UNIMPLEMENTED:
                 raise
             return []
 
-    async def _call_up(self, agent_run_id: UUID) -> None:
+    async def _signal_next(self, agent_run_id: UUID) -> None:
         handle = self._client.get_workflow_handle(agent_run_workflow_id(agent_run_id))
         try:
             await handle.signal(RUN_NEXT, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
-            # Reason: it also asks by itself whether it is its turn.
+            # Reason: the waiting run also checks by itself whether it is first.
             log.info("next_run_not_told", error=error.status.name)
 
 
 async def state_of(client: Client, workflow_id: str) -> WorkflowState:
-    """Look up the workflow of an open run.
+    """Return the state of an open run's workflow.
 
     Args:
-        client: Where the workflows are.
-        workflow_id: The run's.
+        client: Temporal client.
+        workflow_id: Id of the run's workflow.
 
     Raises:
-        RPCError: Temporal does not answer.
+        RPCError: Temporal cannot be reached.
     """
     try:
-        seen = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
+        description = await client.get_workflow_handle(workflow_id).describe(
+            rpc_timeout=RPC_TIMEOUT
+        )
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
         return WorkflowState.MISSING
-    is_running = seen.status is WorkflowExecutionStatus.RUNNING
+    is_running = description.status is WorkflowExecutionStatus.RUNNING
     return WorkflowState.RUNNING if is_running else WorkflowState.ENDED

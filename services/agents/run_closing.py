@@ -1,4 +1,4 @@
-"""Closes runs: settles what is open, and tells the stream `done` last."""
+"""Closes runs: settles open attempts, writes the result, and ends the stream with `done`."""
 
 from datetime import UTC, datetime
 
@@ -13,71 +13,71 @@ from database.agents.usage_records import UsageRepository
 from database.session import Sessions
 from domain.agents.citations import cite
 from domain.agents.run_events import NewRunEvent, RunEventKind
-from domain.agents.runs import RunClosed, RunEnd, RunFinish, RunStatus
+from domain.agents.runs import CloseRunInput, CloseRunResult, RunFinish, RunStatus
 from observability import AGENT_DURATION, AGENT_REQUESTS
 from services.agents.prompts import passages_of
 from services.agents.run_records import append_run_events, run_status_event
 from services.agents.token_stream import RunStream
-from services.agents.usage import UsageMeter, settle_lost
+from services.agents.usage import UsageMeter, settle_open_attempts
 
 
 class RunClosing:
-    """Closes runs."""
+    """Closes agent runs."""
 
-    def __init__(self, sessions: Sessions, means: UsageMeter, stream: RunStream) -> None:
+    def __init__(self, sessions: Sessions, meter: UsageMeter, stream: RunStream) -> None:
         self._sessions = sessions
-        self._means = means
+        self._meter = meter
         self._stream = stream
 
-    async def close(self, end: RunEnd) -> RunClosed:
-        """Write down how a run ended; `done` is the last that its stream tells.
+    async def close(self, end: CloseRunInput) -> CloseRunResult:
+        """Record how a run ended; `done` is the last event of its stream.
 
         Args:
-            end: How it ended.
+            end: How the run ended.
 
         Returns:
-            Who is next in the conversation.
+            The id of the next run in the conversation.
         """
         await self._stream.drain(end.agent_run_id)
         async with self._sessions.begin() as session:
             runs = AgentRunRepository(session)
             run = await runs.get(end.agent_run_id, None)
             if run is None:
-                return RunClosed()  # it was refused before it had a row
+                return CloseRunResult()  # it was refused before it had a row
             await ConversationRepository(session).lock(run.conversation_id)
             await runs.lock(run.agent_run_id)
             is_first = run.completed_at is None
             if is_first:
                 await self._end(session, run, end)
-            waiting = [
+            queued_run_ids = [
                 row.agent_run_id
-                for row in await runs.open_ones(run.conversation_id)
+                for row in await runs.open_runs_of_conversation(run.conversation_id)
                 if row.agent_run_id != run.agent_run_id
             ]
         if is_first:
             AGENT_REQUESTS.labels(run.agent, end.run_status).inc()
             age = datetime.now(UTC) - run.created_at
             AGENT_DURATION.labels(run.agent).observe(age.total_seconds())
-        return RunClosed(next_agent_run_id=waiting[0] if waiting else None)
+        return CloseRunResult(next_agent_run_id=queued_run_ids[0] if queued_run_ids else None)
 
-    async def _end(self, session: AsyncSession, run: AgentRun, end: RunEnd) -> None:
+    async def _end(self, session: AsyncSession, run: AgentRun, end: CloseRunInput) -> None:
         attempts = await UsageRepository(session).of_run(run.agent_run_id)
-        await settle_lost(session, self._means, attempts)
+        await settle_open_attempts(session, self._meter, attempts)
         await ToolCallRepository(session).expire_pending(run.agent_run_id)
         finish = _finish(run, end)
-        # Reason: what was written before a tool's call is no answer.
+        # Reason: text that the model wrote before a tool call is not an answer.
         has_output = finish is not RunFinish.EMPTY
         messages = MessageRepository(session)
         output = await messages.last_answer(run.agent_run_id) if has_output else None
         is_complete = end.run_status is RunStatus.COMPLETED
         citations = cite(output or "", passages_of(run)) if is_complete else ()
-        told = {"run_status": end.run_status, "finish_reason": finish}
-        done = NewRunEvent(kind=RunEventKind.DONE, data=told)
-        notes = [run_status_event(end.run_status), done]
+        done_data = {"run_status": end.run_status, "finish_reason": finish}
+        done = NewRunEvent(kind=RunEventKind.DONE, data=done_data)
+        events = [run_status_event(end.run_status), done]
         if end.error_code is not None:
             facts = {"code": end.error_code, "message": end.error_message}
-            notes.insert(0, NewRunEvent(kind=RunEventKind.ERROR, data=facts))
-        await append_run_events(session, run.agent_run_id, *notes)
+            events.insert(0, NewRunEvent(kind=RunEventKind.ERROR, data=facts))
+        await append_run_events(session, run.agent_run_id, *events)
         values = {
             "run_status": end.run_status,
             "output": output,
@@ -90,7 +90,7 @@ class RunClosing:
         await AgentRunRepository(session).change(run.agent_run_id, values)
 
 
-def _finish(run: AgentRun, end: RunEnd) -> RunFinish | None:
+def _finish(run: AgentRun, end: CloseRunInput) -> RunFinish | None:
     """Return why the model stopped, if the run ended with its answer."""
     is_completed = end.run_status is RunStatus.COMPLETED
     is_failed_answer = run.finish_reason is not None and end.error_code == run.finish_reason

@@ -1,4 +1,4 @@
-"""Writes what happens to a run into its rows and its stream."""
+"""Records the events of a run in its rows and its stream."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -17,7 +17,7 @@ from domain.llm.messages import Role
 
 
 async def begin_run(session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
-    """Let a run begin, within the caller's transaction: its input is the first that it says."""
+    """Mark a run as running and add its input as a message, within the caller's transaction."""
     await MessageRepository(session).add(
         request.conversation_id,
         f"{agent_run_workflow_id(request.agent_run_id)}:input",
@@ -27,20 +27,25 @@ async def begin_run(session: AsyncSession, run: AgentRun, request: RunRequest) -
     )
     values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
     await AgentRunRepository(session).change(run.agent_run_id, values)
-    said = _said(Role.USER, request.input)
-    await append_run_events(session, run.agent_run_id, run_status_event(RunStatus.RUNNING), said)
+    user_message = message_event(Role.USER, request.input)
+    await append_run_events(
+        session, run.agent_run_id, run_status_event(RunStatus.RUNNING), user_message
+    )
 
 
-async def append_run_events(session: AsyncSession, agent_run_id: UUID, *notes: NewRunEvent) -> None:
-    """Add to a run's stream, within the caller's transaction."""
-    await RunEventRepository(session).append(agent_run_id, notes)
+async def append_run_events(
+    session: AsyncSession, agent_run_id: UUID, *events: NewRunEvent
+) -> None:
+    """Append events to a run's stream, within the caller's transaction."""
+    await RunEventRepository(session).append(agent_run_id, events)
 
 
 def run_status_event(status: RunStatus) -> NewRunEvent:
-    """Make what the stream tells of a new status."""
+    """Build the stream event of a new status."""
     return NewRunEvent(kind=RunEventKind.STATUS, data={"run_status": status})
 
 
-def _said(role: Role, text: str) -> NewRunEvent:
+def message_event(role: Role, text: str) -> NewRunEvent:
+    """Build the stream event of a message."""
     facts = {"role": role, "text": text, "suspicions": list(screen(text))}
     return NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)

@@ -1,4 +1,4 @@
-"""The time as Temporal's server has it."""
+"""A clock that follows Temporal's server inside an activity."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -7,12 +7,12 @@ from temporalio import activity
 
 
 class ServerClock:
-    """The time as Temporal's server has it, which can be another one than this machine's."""
+    """Tells the time of Temporal's server, which can differ from this machine's time."""
 
     def __init__(self) -> None:
-        self._began = asyncio.get_running_loop().time()
+        self._created_at = asyncio.get_running_loop().time()
 
     def now(self) -> datetime:
-        """Return the time, within an activity."""
-        passed = asyncio.get_running_loop().time() - self._began
-        return activity.info().started_time + timedelta(seconds=passed)
+        """Return the server's current time; only inside an activity."""
+        elapsed = asyncio.get_running_loop().time() - self._created_at
+        return activity.info().started_time + timedelta(seconds=elapsed)

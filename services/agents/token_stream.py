@@ -1,4 +1,4 @@
-"""The tokens of all runs of a worker: gathered, and written many at once."""
+"""Writes the token events of all runs of a worker to the database, in batches."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -16,16 +16,16 @@ from database.session import DATABASE_DOWN, Sessions
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.errors import UnavailableError
 
-# No more than one transaction within this time.
+# Shortest time between two transactions.
 FLUSH_SECONDS = 0.04
-# How long the first token after a pause waits for others: an answer that ends meanwhile is written
-# down with its message.
+# How long the first token after a pause waits for others: an answer that ends within this time
+# is stored together with its message.
 GATHER_SECONDS = 0.005
-# How long to wait before a database that is down is tried again.
+# How long to wait before retrying a database that is down.
 RETRY_SECONDS = 0.25
 WRITE_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
-# What one run may have waiting while the database is down.
+# How much text of one run may be buffered while the database is down.
 BUFFER_CHARACTERS = 1_000_000
 
 _TRY_AGAIN: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_DOWN)
@@ -39,8 +39,8 @@ class _Token(NamedTuple):
     text: str
 
 
-class _Waiting:
-    """What is not committed yet: a batch that is being written, and what came since, by run."""
+class _Buffer:
+    """Events that are not committed yet: the batch being written, and newer tokens, by run."""
 
     def __init__(self) -> None:
         self.batch: dict[UUID, list[NewRunEvent]] = {}
@@ -57,28 +57,28 @@ class _Waiting:
         return len(self.batch.keys() | self._tokens.keys())
 
     def put(self, agent_run_id: UUID, token: _Token) -> None:
-        """Take one more; UnavailableError if too much waits already."""
+        """Buffer a token; raise UnavailableError if the run's buffer is full."""
         count = self._character_counts[agent_run_id] + len(token.text)
         if count > BUFFER_CHARACTERS:
             raise UnavailableError("the stream of this run cannot be written")
         self._tokens[agent_run_id].append(token)
         self._character_counts[agent_run_id] = count
 
-    def hand_over(self, agent_run_id: UUID) -> list[NewRunEvent]:
-        """Return what came for a run, and is in no batch, and forget it."""
+    def pop_tokens(self, agent_run_id: UUID) -> list[NewRunEvent]:
+        """Remove and return a run's tokens that are in no batch yet."""
         del self._character_counts[agent_run_id]
-        return _joined(self._tokens.pop(agent_run_id, []))
+        return _join(self._tokens.pop(agent_run_id, []))
 
     def take(self) -> None:
-        """Make a batch of what came, unless one is left that was not written."""
+        """Turn the new tokens into a batch, unless an older batch is still unwritten."""
         if not self.batch:
-            self.batch = {run: _joined(tokens) for run, tokens in self._tokens.items()}
+            self.batch = {run: _join(tokens) for run, tokens in self._tokens.items()}
             self._tokens.clear()
             self._character_counts.clear()
 
 
-def _joined(tokens: Sequence[_Token]) -> list[NewRunEvent]:
-    """Join neighbours of one attempt: fewer rows, and the same text."""
+def _join(tokens: Sequence[_Token]) -> list[NewRunEvent]:
+    """Join adjacent tokens of one attempt: fewer rows with the same text."""
     return [
         NewRunEvent(
             kind=RunEventKind.TOKEN,
@@ -92,26 +92,26 @@ def _joined(tokens: Sequence[_Token]) -> list[NewRunEvent]:
     ]
 
 
-class _Mark(NamedTuple):
-    """An event by which a transaction is known again whose commit got no answer."""
+class _CommitMark(NamedTuple):
+    """An event that shows whether a transaction with an unanswered commit took place."""
 
     agent_run_id: UUID
     seq: int
-    note: NewRunEvent
+    event: NewRunEvent
 
 
 class _Writer:
-    """Brings what waits into the database, each token exactly once."""
+    """Writes the buffered events into the database, each token exactly once."""
 
-    def __init__(self, sessions: Sessions, waiting: _Waiting) -> None:
+    def __init__(self, sessions: Sessions, buffer: _Buffer) -> None:
         self._sessions = sessions
-        self._waiting = waiting
-        self._unsure: _Mark | None = None
+        self._buffer = buffer
+        self._unconfirmed: _CommitMark | None = None
         self._is_database_down = False
 
     async def flush(self) -> bool:
-        """Write what waits; return whether it need not be tried again."""
-        self._waiting.take()
+        """Write the buffer; return False if the write has to be retried."""
+        self._buffer.take()
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 await self._write()
@@ -121,85 +121,85 @@ class _Writer:
             self._is_database_down = True
             return False
         except Exception:
-            log.exception("run_stream_refused", run_count=len(self._waiting))
+            log.exception("run_stream_refused", run_count=len(self._buffer))
         self._is_database_down = False
-        self._waiting.batch, self._unsure = {}, None
+        self._buffer.batch, self._unconfirmed = {}, None
         return True
 
     async def _write(self) -> None:
-        batch = self._waiting.batch
+        batch = self._buffer.batch
         async with self._sessions.begin() as session:
             events = RunEventRepository(session)
-            # Reason: a commit whose answer was lost may have happened, and text must not double.
-            if self._unsure is not None and await events.holds(*self._unsure):
+            # Reason: an unanswered commit may have happened, and no text may be written twice.
+            if self._unconfirmed is not None and await events.holds(*self._unconfirmed):
                 return
-            last = await events.append_many(batch)
-            self._unsure = None
-            if last:
-                agent_run_id, seq = next(iter(last.items()))
-                self._unsure = _Mark(agent_run_id, seq, batch[agent_run_id][-1])
+            last_seqs = await events.append_many(batch)
+            self._unconfirmed = None
+            if last_seqs:
+                agent_run_id, seq = next(iter(last_seqs.items()))
+                self._unconfirmed = _CommitMark(agent_run_id, seq, batch[agent_run_id][-1])
 
 
 class _Flusher:
-    """Has what waits written, again and again, and tells after each turn."""
+    """Flushes the buffer in a loop, and notifies waiters after each flush."""
 
-    def __init__(self, waiting: _Waiting, writer: _Writer) -> None:
-        self._waiting = waiting
+    def __init__(self, buffer: _Buffer, writer: _Writer) -> None:
+        self._buffer = buffer
         self._writer = writer
-        self._filled = asyncio.Event()
-        self._hurried = asyncio.Event()
-        self._turned = asyncio.Event()
+        self._has_tokens = asyncio.Event()
+        self._is_flush_requested = asyncio.Event()
+        self._flush_ended = asyncio.Event()
 
     def wake(self) -> None:
-        """Tell that something waits."""
-        self._filled.set()
+        """Signal that the buffer holds tokens."""
+        self._has_tokens.set()
 
     async def next_turn(self) -> None:
-        """Have it written at once, and return when that was tried."""
-        self._hurried.set()
-        await self._turned.wait()
+        """Request a flush at once, and return after it was tried."""
+        self._is_flush_requested.set()
+        await self._flush_ended.wait()
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Flush whenever tokens are buffered, until cancelled."""
         while True:
-            await self._filled.wait()
+            await self._has_tokens.wait()
             await self._pause(GATHER_SECONDS)
-            self._hurried.clear()
-            is_written = await self._writer.flush() if self._waiting else True
-            if not self._waiting:
-                self._filled.clear()
-            self._turned.set()
-            self._turned = asyncio.Event()
+            self._is_flush_requested.clear()
+            is_written = await self._writer.flush() if self._buffer else True
+            if not self._buffer:
+                self._has_tokens.clear()
+            self._flush_ended.set()
+            self._flush_ended = asyncio.Event()
             if is_written:
                 await self._pause(FLUSH_SECONDS)
             else:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait for more, unless somebody waits for us."""
-        # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end the loop.
+        """Wait for more tokens, unless a caller requests a flush."""
+        # Reason: on Python 3.11 `wait_for` can swallow the cancellation that ends the loop.
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._hurried.wait()
+                await self._is_flush_requested.wait()
 
 
 class RunStream:
-    """Writes tokens as they come, each exactly once; open it once in a worker process.
+    """Writes tokens as they come, each exactly once; opened once per worker process.
 
-    A database that is down costs nothing but time: what waits is written once it is back. A batch
-    that the database refuses for good is logged and dropped, for `message` tells the text anyway.
+    Tokens are buffered while the database is down, and written once it is back. A batch that the
+    database refuses for good is logged and dropped; the `message` event holds the text anyway.
 
     Args:
-        sessions: The database.
+        sessions: Database sessions.
     """
 
     def __init__(self, sessions: Sessions) -> None:
-        self._waiting = _Waiting()
-        self._flusher = _Flusher(self._waiting, _Writer(sessions, self._waiting))
+        self._buffer = _Buffer()
+        self._flusher = _Flusher(self._buffer, _Writer(sessions, self._buffer))
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin to write."""
+        """Start the flushing task."""
         self._task = asyncio.create_task(self._flusher.run())
         return self
 
@@ -209,13 +209,13 @@ class RunStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Write what waits, if the database takes it, and end."""
+        """Flush the buffer if the database accepts it, and stop the task."""
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
-                while self._waiting:
+                while self._buffer:
                     await self._flusher.next_turn()
         except TimeoutError:
-            log.warning("run_stream_lost", run_count=len(self._waiting))
+            log.warning("run_stream_lost", run_count=len(self._buffer))
         finally:
             if self._task is not None:
                 self._task.cancel()
@@ -223,48 +223,48 @@ class RunStream:
                     await self._task
 
     def put_token(self, agent_run_id: UUID, text: str, *, attempt: int, step: int) -> None:
-        """Take a piece of a model's text, to be written soon; never waits.
+        """Buffer a piece of a model's text; never waits.
 
         Args:
-            agent_run_id: Whose stream it is.
-            text: What the model wrote.
-            attempt: Which attempt at the call wrote it.
-            step: Which of the run's model calls it is.
+            agent_run_id: Run whose stream gets the text.
+            text: Text that the model wrote.
+            attempt: Number of the attempt within the step.
+            step: Number of the run's step.
 
         Raises:
-            UnavailableError: The database has been down for so long that too much waits.
+            UnavailableError: The database has been down for so long that the buffer is full.
         """
         if text:
-            self._waiting.put(agent_run_id, _Token(attempt, step, text))
+            self._buffer.put(agent_run_id, _Token(attempt, step, text))
             self._flusher.wake()
 
     async def drain(self, agent_run_id: UUID) -> None:
-        """Return once all that was put for a run is committed; it is written at once.
+        """Flush at once, and return when all tokens of a run are committed.
 
         Raises:
-            UnavailableError: The database does not take it in time; it is kept.
+            UnavailableError: The database does not accept the tokens in time; they stay buffered.
         """
-        await self._until(lambda: agent_run_id not in self._waiting)
+        await self._until(lambda: agent_run_id not in self._buffer)
 
     async def take(self, agent_run_id: UUID) -> list[NewRunEvent]:
-        """Hand over what waits for a run, once all before it is committed.
+        """Remove and return a run's buffered events, once all earlier ones are committed.
 
         Args:
-            agent_run_id: Whose stream it is.
+            agent_run_id: Run whose events are taken.
 
         Returns:
-            What the caller stores in a transaction of its own, or puts back.
+            Events that the caller stores in its own transaction, or puts back.
 
         Raises:
-            UnavailableError: The database does not take what came before; all of it is kept.
+            UnavailableError: The database does not accept the earlier events; all stay buffered.
         """
-        await self._until(lambda: agent_run_id not in self._waiting.batch)
-        return self._waiting.hand_over(agent_run_id)
+        await self._until(lambda: agent_run_id not in self._buffer.batch)
+        return self._buffer.pop_tokens(agent_run_id)
 
-    def put_back(self, agent_run_id: UUID, notes: Iterable[NewRunEvent]) -> None:
-        """Take back what `take` handed over and the caller could not store."""
-        for note in notes:
-            self.put_token(agent_run_id, **note.data)
+    def put_back(self, agent_run_id: UUID, events: Iterable[NewRunEvent]) -> None:
+        """Buffer events again that `take` returned and that the caller could not store."""
+        for event in events:
+            self.put_token(agent_run_id, **event.data)
 
     async def _until(self, is_written: Callable[[], bool]) -> None:
         try:

@@ -1,6 +1,6 @@
-"""The tool calls that a model asked for: read, checked, and entered into the ledger.
+"""Checks the tool calls that a model requested, and enters them into the ledger.
 
-What is malformed is answered at once with what is wrong, so that the model can mend it.
+A malformed call is answered at once with its errors, so that the model can correct it.
 """
 
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ import orjson
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agents.guards import fence, screen_document, warning
+from agents.guards import fence, find_document_suspicions, warning
 from agents.spec import AgentSpec
 from agents.tools import TOOLS
 from agents.tools.spec import ToolSpec
@@ -27,21 +27,21 @@ from domain.errors import InvalidInputError
 from domain.ids import call_id
 from domain.llm.messages import RequestedCall, Role
 from domain.llm.tool_arguments import read_arguments
-from services.agents.tools.previews import expected_effect
+from services.agents.tools.previews import preview_effect
 
 MALFORMED = "malformed_tool_call"
 _MAX_NAMED_ERRORS = 5
 
 
 class CheckedCall(NamedTuple):
-    """A call as the ledger has it.
+    """A tool call after its check.
 
     Args:
-        call_id: Ours.
-        requested: As the model wrote it.
-        spec: The tool; None if the agent has none of this name.
-        arguments: As the tool takes them; empty if they are malformed.
-        problem: What is wrong with it, for the model; None if it can be made.
+        call_id: Our id of the call.
+        requested: The call as the model wrote it.
+        spec: The tool's spec; None if the agent has no tool of this name.
+        arguments: The validated arguments; empty if they are malformed.
+        problem: The error, written for the model; None if the call is valid.
     """
 
     call_id: UUID
@@ -52,7 +52,7 @@ class CheckedCall(NamedTuple):
 
     @property
     def stored(self) -> dict[str, Any]:
-        """The call as the assistant's message keeps it; always with well-formed arguments."""
+        """The call as stored in the assistant's message; its arguments are always well-formed."""
         text = orjson.dumps(self.arguments).decode()
         return {
             "call_id": str(self.call_id),
@@ -62,39 +62,41 @@ class CheckedCall(NamedTuple):
 
 
 class LedgerEntries(NamedTuple):
-    """What became of a step's calls: those that can be made, and what the stream tells."""
+    """A step's valid calls, and the stream events of all its calls."""
 
-    made: tuple[CallRef, ...]
-    notes: list[NewRunEvent]
+    open_calls: tuple[CallRef, ...]
+    events: list[NewRunEvent]
 
 
-def check(order: StepInput, agent: AgentSpec, position: int, asked: RequestedCall) -> CheckedCall:
-    """Read one call, and tell what is wrong with it.
+def check(
+    step_input: StepInput, agent: AgentSpec, position: int, asked: RequestedCall
+) -> CheckedCall:
+    """Check one tool call and its arguments.
 
     Args:
-        order: The step that it belongs to.
-        agent: Whose tools there are.
-        position: Among the step's calls, from 0.
-        asked: As the model wrote it.
+        step_input: The step that requested the call.
+        agent: Spec of the agent, which lists its tools.
+        position: Index among the step's calls, from 0.
+        asked: The call as the model wrote it.
     """
-    ours = call_id(order.agent_run_id, order.step, position)
+    our_call_id = call_id(step_input.agent_run_id, step_input.step, position)
     if asked.tool not in agent.tools:
-        problem = f"there is no such tool; there are: {', '.join(agent.tools) or 'none'}"
-        return CheckedCall(ours, asked, None, {}, problem)
+        problem = f"there is no such tool; the tools are: {', '.join(agent.tools) or 'none'}"
+        return CheckedCall(our_call_id, asked, None, {}, problem)
     spec = TOOLS[asked.tool]
     try:
         arguments = spec.arguments.model_validate(storable(read_arguments(asked.arguments)))
     except InvalidInputError as error:
-        return CheckedCall(ours, asked, spec, {}, error.message)
+        return CheckedCall(our_call_id, asked, spec, {}, error.message)
     except ValidationError as error:
-        return CheckedCall(ours, asked, spec, {}, _named(error))
-    return CheckedCall(ours, asked, spec, arguments.model_dump(mode="json"), None)
+        return CheckedCall(our_call_id, asked, spec, {}, _describe(error))
+    return CheckedCall(our_call_id, asked, spec, arguments.model_dump(mode="json"), None)
 
 
 async def enter(
     session: AsyncSession,
     run: AgentRun,
-    order: StepInput,
+    step_input: StepInput,
     agent: AgentSpec,
     calls: list[CheckedCall],
 ) -> LedgerEntries:
@@ -102,36 +104,38 @@ async def enter(
 
     Args:
         session: The transaction that also stores the model's message.
-        run: Whose calls.
-        order: Which step; approvals expire by its time.
-        agent: Says how long a person may think.
-        calls: Checked.
+        run: The run that the calls belong to.
+        step_input: The step; approvals expire a fixed time after its `at`.
+        agent: Spec of the agent, which holds the approvals' time to live.
+        calls: The checked calls.
 
     Returns:
-        The calls that can be made, and what the stream tells of all of them.
+        The calls that can be made, and the stream events of all calls.
     """
-    expires_at = order.at + agent.approval_ttl
-    made: list[CallRef] = []
-    notes: list[NewRunEvent] = []
+    expires_at = step_input.at + agent.approval_ttl
+    open_calls: list[CallRef] = []
+    events: list[NewRunEvent] = []
     for position, call in enumerate(calls):
-        await _enter_one(session, run, order.step, position, call)
-        notes.append(_asked(call))
+        await _add_call(session, run, step_input.step, position, call)
+        events.append(_call_event(call))
         if call.spec is None or call.problem is not None:
-            notes.append(await _answer(session, run, call))
+            events.append(await _add_refusal(session, run, call))
             continue
-        needs_yes = call.spec.approver_role is not None
-        until = expires_at if needs_yes else None
-        made.append(CallRef(call_id=call.call_id, tool=call.spec.name, expires_at=until))
-        if needs_yes:
-            notes.append(await _ask_for_yes(session, run, call, expires_at))
-    if any(ref.expires_at for ref in made):
+        needs_approval = call.spec.approver_role is not None
+        approval_expires_at = expires_at if needs_approval else None
+        open_calls.append(
+            CallRef(call_id=call.call_id, tool=call.spec.name, expires_at=approval_expires_at)
+        )
+        if needs_approval:
+            events.append(await _request_approval(session, run, call, expires_at))
+    if any(ref.expires_at for ref in open_calls):
         waiting = {"run_status": RunStatus.WAITING_APPROVAL}
         await AgentRunRepository(session).change(run.agent_run_id, waiting)
-        notes.append(NewRunEvent(kind=RunEventKind.STATUS, data=waiting))
-    return LedgerEntries(tuple(made), notes)
+        events.append(NewRunEvent(kind=RunEventKind.STATUS, data=waiting))
+    return LedgerEntries(tuple(open_calls), events)
 
 
-async def _enter_one(
+async def _add_call(
     session: AsyncSession,
     run: AgentRun,
     step: int,
@@ -155,7 +159,7 @@ async def _enter_one(
     await ToolCallRepository(session).add(values)
 
 
-async def _answer(session: AsyncSession, run: AgentRun, call: CheckedCall) -> NewRunEvent:
+async def _add_refusal(session: AsyncSession, run: AgentRun, call: CheckedCall) -> NewRunEvent:
     result = _refusal(call)
     await MessageRepository(session).add(
         run.conversation_id,
@@ -170,19 +174,19 @@ async def _answer(session: AsyncSession, run: AgentRun, call: CheckedCall) -> Ne
 
 
 def fenced_result(result: dict[str, Any]) -> str:
-    """Render what came of a call for the model: fenced, and marked if it looks like orders."""
+    """Render a call's result for the model: fenced, and marked if it looks like instructions."""
     fenced = fence(orjson.dumps(result).decode(), "tool-result")
-    return f"{warning(screen_document(result))}\n{fenced}".lstrip()
+    return f"{warning(find_document_suspicions(result))}\n{fenced}".lstrip()
 
 
-async def _ask_for_yes(
+async def _request_approval(
     session: AsyncSession,
     run: AgentRun,
     call: CheckedCall,
     expires_at: datetime,
 ) -> NewRunEvent:
     digest = args_digest(call.requested.tool, call.arguments)
-    effect = await expected_effect(session, run, call.requested.tool, call.arguments)
+    effect = await preview_effect(session, run, call.requested.tool, call.arguments)
     values = {
         "call_id": call.call_id,
         "agent_run_id": run.agent_run_id,
@@ -204,7 +208,7 @@ async def _ask_for_yes(
     return NewRunEvent(kind=RunEventKind.APPROVAL_REQUESTED, data=facts)
 
 
-def _asked(call: CheckedCall) -> NewRunEvent:
+def _call_event(call: CheckedCall) -> NewRunEvent:
     facts = {
         "call_id": str(call.call_id),
         "tool": call.requested.tool,
@@ -217,14 +221,14 @@ def _refusal(call: CheckedCall) -> dict[str, Any]:
     return {"status": "failed", "code": MALFORMED, "message": call.problem}
 
 
-def _named(error: ValidationError) -> str:
+def _describe(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_input=False)[:_MAX_NAMED_ERRORS]
     named = (f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in found)
     return f"wrong arguments: {'; '.join(named)}"
 
 
 class ToolCallContext(NamedTuple):
-    """A call, whose run it is, and what a person said to it."""
+    """A tool call with its run and its approval, if it has one."""
 
     run: AgentRun
     call: ToolCall

@@ -1,6 +1,6 @@
-"""How much of the means each call takes: one decision at a time per user.
+"""Reserve and settle tokens and cents per model call, one user's calls one after the other.
 
-A user's row is locked while it is decided, so that calls side by side cannot spend the same rest.
+The user's row is locked during the decision, so that concurrent calls cannot spend the same rest.
 """
 
 from collections.abc import Iterable
@@ -18,21 +18,21 @@ from domain.agents.budgets import Allowance, Price, Reservation, remaining, rese
 from domain.base import Frozen
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import TokenUsage
-from domain.llm.token_estimates import worst_case
+from domain.llm.token_estimates import estimate_tokens
 from domain.subscriptions.lifecycle import Access
-from services.agents.admission import no_access, place_of
+from services.agents.admission import access_required_error, place_of
 from services.subscriptions.entitlements import user_entitlements
 
 
 class Call(Frozen):
-    """One attempt at a call of a model.
+    """One attempt at a model call.
 
     Args:
-        step: Of the run.
-        attempt: Of the step, from 1.
-        model: Which is asked.
-        prompt_tokens: At the most.
-        wanted_tokens: What it would be allowed to write.
+        step: Step of the run.
+        attempt: Number of the attempt within the step, from 1.
+        model: Model to call.
+        prompt_tokens: Upper bound of the prompt's length.
+        wanted_tokens: Longest answer that the agent's spec allows.
     """
 
     step: int
@@ -43,41 +43,41 @@ class Call(Frozen):
 
 
 class UsageMeter:
-    """Reservation and settlement."""
+    """Reserves and settles the usage of model calls."""
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
 
     async def reserve(self, session: AsyncSession, run: AgentRun, call: Call) -> Reservation:
-        """Reserve one attempt at its worst case, within the caller's transaction.
+        """Reserve the worst case of one attempt, within the caller's transaction.
 
         Args:
             session: The caller's transaction.
-            run: Whose budget, and whose user's limits, have to suffice.
-            call: What is to be asked.
+            run: Run that pays; its budget and its user's limits must both suffice.
+            call: Attempt to reserve.
 
         Returns:
-            What the model may write, and what it costs at the most.
+            How many tokens the model may write, and the highest possible cost.
 
         Raises:
-            BudgetExceededError: The means do not suffice.
-            EntitlementRequiredError: Access has ended meanwhile.
+            BudgetExceededError: The run's budget or the user's limits do not suffice.
+            EntitlementRequiredError: The user's access has ended since the run began.
         """
         usage = UsageRepository(session)
-        standing = await user_entitlements(session, run.user_id, datetime.now(UTC), locks_user=True)
-        if standing.entitlements.access is Access.NONE:
-            raise no_access()
+        current = await user_entitlements(session, run.user_id, datetime.now(UTC), locks_user=True)
+        if current.entitlements.access is Access.NONE:
+            raise access_required_error()
         budget = Allowance(
             token_count=run.budget_token_count,
             cost_cents=None if run.budget_cost_cents is None else Decimal(run.budget_cost_cents),
         )
-        limits, periods = standing.entitlements.limits, dict(standing.periods)
+        limits, periods = current.entitlements.limits, dict(current.periods)
         if run.subscription_id is not None and run.period_start is not None:
-            # Reason: it is booked on the period that it was admitted in, also once that is over.
+            # Reason: usage is booked on the period in which the run was admitted.
             periods[run.subscription_id] = run.period_start
         by_run, in_periods = await usage.held(run.agent_run_id, sorted(periods.items()))
-        means = stricter(remaining(budget, by_run), remaining(_means(limits), in_periods))
-        reservation = reserve(means, self.price(call), call.prompt_tokens, call.wanted_tokens)
+        allowance = stricter(remaining(budget, by_run), remaining(_allowance(limits), in_periods))
+        reservation = reserve(allowance, self.price(call), call.prompt_tokens, call.wanted_tokens)
         values = place_of(run) | {
             "usage_kind": MODEL_CALL,
             "usage_status": RESERVED,
@@ -102,15 +102,15 @@ class UsageMeter:
         outcome: str,
         is_estimated: bool = False,
     ) -> None:
-        """Write down what an attempt really used, within the caller's transaction.
+        """Record the actual usage of an attempt, within the caller's transaction.
 
         Args:
             session: The caller's transaction.
-            source_key: The attempt's.
-            model: Which was asked.
-            used: As the provider reported it, or as it can be guessed.
+            source_key: Unique key of the attempt's record.
+            model: Model that was called.
+            used: Usage as the provider reported it, or an estimate.
             outcome: `succeeded`, `canceled`, `lost`, or the code of the error.
-            is_estimated: Nobody reported it.
+            is_estimated: The provider did not report the usage.
         """
         cost = self._prices.cost(model, used)
         values = {
@@ -127,7 +127,7 @@ class UsageMeter:
         await UsageRepository(session).settle(source_key, values)
 
     def price(self, call: Call) -> Price:
-        """Return what one token of a call costs; prices can depend on the prompt's length."""
+        """Return the price of one token of a call; prices can depend on the prompt's length."""
         prompt = self._prices.cost(call.model, TokenUsage(prompt_tokens=call.prompt_tokens))
         whole = self._prices.cost(
             call.model,
@@ -141,11 +141,11 @@ class UsageMeter:
 
 
 def source_key(agent_run_id: UUID, step: int, attempt: int) -> str:
-    """Return what makes an attempt's record unique."""
+    """Return the unique key of an attempt's record."""
     return f"{agent_run_workflow_id(agent_run_id)}:{step}:{attempt}"
 
 
-def _means(limits: dict[str, int]) -> Allowance:
+def _allowance(limits: dict[str, int]) -> Allowance:
     cents = limits.get("cost_cents")
     return Allowance(
         token_count=limits.get("token_count"),
@@ -156,21 +156,21 @@ def _means(limits: dict[str, int]) -> Allowance:
 LOST = "lost"
 
 
-async def settle_lost(
+async def settle_open_attempts(
     session: AsyncSession,
-    means: UsageMeter,
+    meter: UsageMeter,
     records: Iterable[UsageRecord],
 ) -> None:
-    """Settle those attempts that are open by what their stream has told, within the transaction.
+    """Settle open attempts at an estimate from the text they streamed, in the caller's transaction.
 
     Args:
         session: The caller's transaction.
-        means: Knows the prices.
-        records: ModelAttempts of a run; none of them is under way any more.
+        meter: Computes the cost.
+        records: Records of a run's model calls; none of the calls is under way any more.
     """
     for record in records:
         if record.usage_status == RESERVED:
-            await means.settle(
+            await meter.settle(
                 session,
                 record.source_key,
                 record.model or "",
@@ -181,13 +181,13 @@ async def settle_lost(
 
 
 async def _estimate(session: AsyncSession, record: UsageRecord) -> TokenUsage:
-    """Guess from above: what came after the last that was told, nobody knows."""
-    told = await RunEventRepository(session).told_text(
+    """Estimate an upper bound of the usage; text that was not streamed yet cannot be counted."""
+    text = await RunEventRepository(session).streamed_text(
         record.agent_run_id,
         record.step or 0,
         record.attempt or 0,
     )
     return TokenUsage(
         prompt_tokens=record.reserved_prompt_token_count,
-        completion_tokens=max(worst_case(told), record.reserved_completion_token_count),
+        completion_tokens=max(estimate_tokens(text), record.reserved_completion_token_count),
     )

@@ -1,4 +1,4 @@
-"""What people may do about documents and memories without an agent: look, and take away."""
+"""Lists memories, and deletes documents and memories, on request of the API."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,23 +12,23 @@ from services.knowledge.search import read_memory
 
 
 class KnowledgeManager:
-    """Needs no embedding model."""
+    """Manages documents and memories; needs no embedding model."""
 
     def __init__(self, chroma: Chroma, sessions: Sessions) -> None:
         self._chroma = chroma
         self._sessions = sessions
 
     async def delete_document(self, document_id: UUID, user_id: UUID | None) -> bool:
-        """Remove a document of this owner for good; None removes anybody's.
+        """Delete a document for good.
 
-        It is hidden first. If Chroma is down then, the same call again takes away the rest.
+        The document is hidden first. If Chroma is down then, repeating the call deletes the rest.
 
         Args:
-            document_id: Which.
-            user_id: Whose; None for anybody's.
+            document_id: Document to delete.
+            user_id: Owner of the document; None for any owner.
 
         Returns:
-            Whether there was anything of it.
+            Whether the document existed.
 
         Raises:
             UnavailableError: Chroma is down.
@@ -45,54 +45,54 @@ class KnowledgeManager:
         """Return one page of a user's memories, newest first.
 
         Args:
-            user_id: Whose.
-            limit: Memories at the most.
-            cursor: `next_cursor` of the page before.
+            user_id: Owner of the memories.
+            limit: Highest number of memories to return.
+            cursor: `next_cursor` of the previous page.
 
         Returns:
-            The memories, and where the next ones begin.
+            The memories, and the cursor of the next page.
 
         Raises:
             InvalidInputError: The cursor is malformed.
             UnavailableError: Chroma is down.
         """
-        # Reason: Chroma orders nothing; all of a user's dates and ids are less than one long text.
+        # Reason: Chroma cannot sort; all ids and dates of a user are smaller than one long text.
         where = {"where": {"user_id": str(user_id)}}
-        known = [
-            read_memory(each, None)
-            for each in await self._chroma.list(ChromaCollection.MEMORIES, where)
+        memories = [
+            read_memory(entry, None)
+            for entry in await self._chroma.list(ChromaCollection.MEMORIES, where)
         ]
-        known.sort(key=_place, reverse=True)
+        memories.sort(key=_sort_key, reverse=True)
         if cursor is not None:
             before = decode_cursor(cursor)
-            known = [each for each in known if _place(each) < before]
-        page = known[:limit]
+            memories = [memory for memory in memories if _sort_key(memory) < before]
+        page = memories[:limit]
         if not page:
             return Page([], None)
-        ids = {"ids": [str(each.memory_id) for each in page]}
+        ids = {"ids": [str(memory.memory_id) for memory in page]}
         found = await self._chroma.list(ChromaCollection.MEMORIES, ids, has_text=True)
-        texts = {each.entry_id: read_memory(each, None) for each in found}
-        # Reason: what was taken away in between is not there any more.
-        items = [texts[key] for each in page if (key := str(each.memory_id)) in texts]
-        return Page(items, encode_cursor(*_place(page[-1])) if len(known) > limit else None)
+        texts = {entry.entry_id: read_memory(entry, None) for entry in found}
+        # Reason: a memory may have been deleted between the two reads.
+        items = [texts[key] for memory in page if (key := str(memory.memory_id)) in texts]
+        return Page(items, encode_cursor(*_sort_key(page[-1])) if len(memories) > limit else None)
 
     async def forget_memory(self, memory_id: UUID, user_id: UUID | None) -> bool:
-        """Remove a memory of this owner; None removes anybody's.
+        """Delete a memory.
 
         Args:
-            memory_id: Which.
-            user_id: Whose; None for anybody's.
+            memory_id: Memory to delete.
+            user_id: Owner of the memory; None for any owner.
 
         Returns:
-            Whether there was one.
+            Whether the memory existed.
 
         Raises:
             UnavailableError: Chroma is down.
         """
         ids = {"ids": [str(memory_id)]}
         owners = {
-            each.metadata["user_id"]
-            for each in await self._chroma.list(ChromaCollection.MEMORIES, ids)
+            entry.metadata["user_id"]
+            for entry in await self._chroma.list(ChromaCollection.MEMORIES, ids)
         }
         if not owners or (user_id is not None and owners != {str(user_id)}):
             return False
@@ -101,9 +101,9 @@ class KnowledgeManager:
 
 
 def of_document(document_id: UUID) -> dict[str, dict[str, str]]:
-    """Return what in Chroma belongs to a document."""
+    """Return the Chroma filter for the passages of a document."""
     return {"where": {"document_id": str(document_id)}}
 
 
-def _place(memory: Memory) -> tuple[datetime, UUID]:
+def _sort_key(memory: Memory) -> tuple[datetime, UUID]:
     return memory.created_at, memory.memory_id

@@ -1,4 +1,4 @@
-"""A document's passages in Chroma: cut, embedded, stored once, and taken away."""
+"""Stores a document's passages in Chroma: splits, embeds, stores and removes them."""
 
 import asyncio
 from collections import Counter
@@ -25,11 +25,11 @@ from services.knowledge.management import of_document
 log = structlog.get_logger(__name__)
 
 BATCH_SIZE = 16
-# Reason: a title tells what a passage is about, but a long one would leave no room for it.
+# Reason: a title tells what a passage is about, but a long title leaves no room for the passage.
 TITLE_PIECES = 48
 
 
-# Reason: what waits holds a place among the activities of this process, which look-ups need too.
+# Reason: a waiting ingestion occupies an activity slot of this process, and look-ups need slots.
 INGESTIONS_PER_USER = 3
 INGESTIONS_AT_ONCE = 24
 CUTS_AT_ONCE = 4
@@ -37,20 +37,20 @@ CUTS_AT_ONCE = 4
 Answer = TypeVar("Answer")
 
 
-class FairTurns:
-    """Shares the work between users: one piece of work of each at a time, in turn."""
+class IngestionLimiter:
+    """Shares ingestion between users: one piece of work per user at a time, in turn."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._counts: Counter[UUID] = Counter()
-        # Reason: one user has one piece of work at a time, so a small document seldom waits here.
+        # Reason: each user has one piece of work at a time, so a small document seldom waits here.
         self._threads = ThreadPoolExecutor(CUTS_AT_ONCE, thread_name_prefix="documents")
 
     def check(self, user_id: UUID) -> None:
-        """Let nothing begin while there is enough under way.
+        """Raise an error while the limits of concurrent ingestions are reached.
 
         Raises:
-            UnavailableError: It is in line.
+            UnavailableError: The document has to wait.
         """
         is_full = self._counts.total() >= INGESTIONS_AT_ONCE
         if is_full or self._counts[user_id] >= INGESTIONS_PER_USER:
@@ -61,10 +61,10 @@ class FairTurns:
         """Count an ingestion while it is under way.
 
         Yields:
-            What to hold for each piece of its work.
+            The user's lock, to be held during each piece of work.
 
         Raises:
-            UnavailableError: There are enough under way; it is in line.
+            UnavailableError: The limits of concurrent ingestions are reached.
         """
         self.check(user_id)
         self._counts[user_id] += 1
@@ -75,37 +75,37 @@ class FairTurns:
             if not self._counts[user_id]:
                 del self._counts[user_id]
 
-    async def compute(self, work: Callable[..., Answer], *given: object) -> Answer:
-        """Do what only computes beside the event loop, and beside the threads that all share."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+    async def compute(self, function: Callable[..., Answer], *arguments: object) -> Answer:
+        """Run a pure computation in the threads for documents, apart from the shared threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
 class PassageStore:
-    """Writes and removes the passages of one document at a time."""
+    """Stores and removes the passages of documents."""
 
     def __init__(self, chroma: Chroma, embedder: Embedder, sessions: Sessions) -> None:
         self._chroma = chroma
         self._embedder = embedder
         self._sessions = sessions
-        self.turns = FairTurns()
+        self.turns = IngestionLimiter()
 
     async def store(self, row: Document, content: str) -> IngestOutcome:
-        """Store a document's passages; those that are stored already are not embedded again.
+        """Store a document's passages; passages that are stored already are not embedded again.
 
         Args:
-            row: The document.
-            content: Its text.
+            row: Row of the document.
+            content: Text of the document.
 
         Returns:
-            What is stored.
+            What was stored.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, is down, or others come first.
-            InvalidInputError: It makes too many passages.
-            ProviderRejectedError: One of them refuses this text; nothing of it stays stored.
+            UnavailableError: Chroma or the embedding model is down, or other documents come first.
+            InvalidInputError: The document has too many passages.
+            ProviderRejectedError: Chroma or the embedding model refuses the text; no passage stays.
         """
-        with self.turns.ingesting(row.user_id) as turn:
-            async with turn:
+        with self.turns.ingesting(row.user_id) as lock:
+            async with lock:
                 compute = self.turns.compute
                 title, chunks = await compute(_cut, row.title, content, self._embedder)
                 suspicions = await compute(screen, f"{row.title}\n{content}")
@@ -113,7 +113,7 @@ class PassageStore:
                 facts = {"document_id": str(row.document_id), "named": suspicions}
                 log.warning("document_suspicious", **facts)
             try:
-                await self._store_missing(row, title, chunks, turn)
+                await self._store_missing(row, title, chunks, lock)
             except ApplicationError as error:
                 if not error.is_retryable:
                     await self.remove(row.document_id)
@@ -137,26 +137,26 @@ class PassageStore:
         row: Document,
         title: str,
         chunks: Sequence[Chunk],
-        turn: asyncio.Lock,
+        lock: asyncio.Lock,
     ) -> None:
         model, where = self._embedder.model, of_document(row.document_id)
-        known = {
+        stored_ids = {
             entry.entry_id
             for entry in await self._chroma.list(ChromaCollection.PASSAGES, where, model)
         }
-        names = [(f"{row.document_id}:{index}", index) for index in range(len(chunks))]
-        missing = [(name, index) for name, index in names if name not in known]
+        ids = [(f"{row.document_id}:{index}", index) for index in range(len(chunks))]
+        missing = [(entry_id, index) for entry_id, index in ids if entry_id not in stored_ids]
         owner = {"user_id": str(row.user_id), "document_id": str(row.document_id)}
         for start in range(0, len(missing), BATCH_SIZE):
             if await self._is_deleted(row.document_id):
                 return
             batch = missing[start : start + BATCH_SIZE]
             texts = [f"{title}\n\n{chunks[index].text}".strip() for _, index in batch]
-            async with turn:
+            async with lock:
                 vectors = await self._embedder.embed(texts)
             entries = [
-                Entry(name, vector, chunks[index].text, {**owner, "chunk_index": index})
-                for (name, index), vector in zip(batch, vectors, strict=True)
+                Entry(entry_id, vector, chunks[index].text, {**owner, "chunk_index": index})
+                for (entry_id, index), vector in zip(batch, vectors, strict=True)
             ]
             await self._chroma.put(ChromaCollection.PASSAGES, model, entries)
 
@@ -166,14 +166,14 @@ class PassageStore:
 
 
 def _cut(title: str, content: str, embedder: Embedder) -> tuple[str, list[Chunk]]:
-    """Return the title as far as it is embedded with each passage, and the passages.
+    """Split a document; return the title to embed with each passage, and the passages.
 
     Raises:
-        InvalidInputError: There are too many.
+        InvalidInputError: The document has too many passages.
     """
-    used = sum(embedder.count_pieces(title.split()))
+    used = sum(embedder.count_tokens(title.split()))
     if used > TITLE_PIECES:
         title, used = "", 0
-    chunks = split_text(content, embedder.count_pieces, PASSAGE_PIECES - used)
+    chunks = split_text(content, embedder.count_tokens, PASSAGE_PIECES - used)
     check_passage_count(len(chunks))
     return title, chunks

@@ -1,4 +1,4 @@
-"""What agents can look up: passages of documents, and memories. Of one user, never across."""
+"""Searches the documents and the memories of one user by meaning."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,16 +13,16 @@ from database.session import Sessions
 from domain.errors import UnavailableError
 from domain.knowledge.documents import Memory, Passage
 
-# Reason: what Chroma still has of documents that are deleted or not ready yet is left out after.
+# Reason: passages of deleted or unfinished documents are filtered out after the search.
 SPARE_COUNT = 20
-# Reason: somebody waits for a search; what takes longer counts as down. A small model may have to
-# be loaded first.
+# Reason: a caller waits for the search; a slower system counts as down. A small embedding model
+# may have to be loaded first.
 EMBED_SECONDS = 10.0
 SEARCH_SECONDS = 5.0
 
 
 class KnowledgeSearch:
-    """Searches by meaning; PostgreSQL has the last word on which documents there are."""
+    """Searches by meaning in Chroma; PostgreSQL decides which documents exist."""
 
     def __init__(self, chroma: Chroma, embedder: Embedder, sessions: Sessions) -> None:
         self._chroma = chroma
@@ -30,79 +30,79 @@ class KnowledgeSearch:
         self._sessions = sessions
 
     async def search_documents(self, user_id: UUID, query: str, limit: int) -> list[Passage]:
-        """Find passages of a user's documents that are ready, the best first; see its two halves.
+        """Find passages of a user's ready documents, the best first.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, is down.
+            UnavailableError: Chroma or the embedding model is down.
         """
         return await self.passages_near(user_id, await self.vector_of(query), limit)
 
     async def search_memories(self, user_id: UUID, query: str, limit: int) -> list[Memory]:
-        """Find what an agent remembers of a user, the best first; see its two halves.
+        """Find memories of a user, the best first.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, is down.
+            UnavailableError: Chroma or the embedding model is down.
         """
         return await self.memories_near(user_id, await self.vector_of(query), limit)
 
     async def vector_of(self, query: str) -> Vector:
-        """Return the vector of what somebody looks for.
+        """Return the embedding vector of a query.
 
         Raises:
-            UnavailableError: The embedding model is down, or too slow to be waited for.
-            ProviderRejectedError: It refuses this text, however much it is shortened.
+            UnavailableError: The embedding model is down or too slow.
+            ProviderRejectedError: The embedding model refuses the text, even shortened.
         """
         async with _within(EMBED_SECONDS, "the embedding model", "embeddings_unavailable"):
             [vector] = await self._embedder.embed([query])
         return vector
 
     async def passages_near(self, user_id: UUID, vector: Vector, limit: int) -> list[Passage]:
-        """Find passages of a user's documents that are ready.
+        """Find the passages of a user's ready documents that are nearest to a vector.
 
         Args:
-            user_id: Whose documents.
-            vector: Of what to look for.
-            limit: Passages at the most.
+            user_id: Owner of the documents.
+            vector: Embedding of the query.
+            limit: Highest number of passages to return.
 
         Returns:
             The passages, the best first.
 
         Raises:
-            UnavailableError: Chroma is down, or too slow to be waited for.
+            UnavailableError: Chroma is down or too slow.
         """
         found = await self._near(ChromaCollection.PASSAGES, user_id, vector, limit + SPARE_COUNT)
-        ids = {UUID(str(each.metadata["document_id"])) for each in found}
+        ids = {UUID(str(entry.metadata["document_id"])) for entry in found}
         async with self._sessions() as session:
             titles = await DocumentRepository(session).ready_titles(user_id, ids)
         passages = [
             Passage(
                 document_id=document_id,
                 title=titles[document_id],
-                chunk_index=int(each.metadata["chunk_index"]),
-                text=each.text,
-                score=each.score,
+                chunk_index=int(entry.metadata["chunk_index"]),
+                text=entry.text,
+                score=entry.score,
             )
-            for each in found
-            if (document_id := UUID(str(each.metadata["document_id"]))) in titles
+            for entry in found
+            if (document_id := UUID(str(entry.metadata["document_id"]))) in titles
         ]
         return passages[:limit]
 
     async def memories_near(self, user_id: UUID, vector: Vector, limit: int) -> list[Memory]:
-        """Find what an agent remembers of a user.
+        """Find the memories of a user that are nearest to a vector.
 
         Args:
-            user_id: Whose memories.
-            vector: Of what to look for.
-            limit: Memories at the most.
+            user_id: Owner of the memories.
+            vector: Embedding of the query.
+            limit: Highest number of memories to return.
 
         Returns:
             The memories, the best first.
 
         Raises:
-            UnavailableError: Chroma is down, or too slow to be waited for.
+            UnavailableError: Chroma is down or too slow.
         """
         found = await self._near(ChromaCollection.MEMORIES, user_id, vector, limit)
-        return [read_memory(each, each.score) for each in found]
+        return [read_memory(entry, entry.score) for entry in found]
 
     async def remember(
         self,
@@ -113,18 +113,18 @@ class KnowledgeSearch:
         agent_run_id: UUID | None,
         created_at: datetime,
     ) -> None:
-        """Keep something in mind; the same id is kept once.
+        """Store a memory of a user; the same id is stored once.
 
         Args:
-            user_id: Whose memory it is.
-            memory_id: The same for the same memory.
-            text: What to remember.
-            conversation_id: Where it was said.
-            agent_run_id: In which run.
-            created_at: When.
+            user_id: Owner of the memory.
+            memory_id: Id of the memory.
+            text: Text of the memory.
+            conversation_id: Conversation that the memory comes from.
+            agent_run_id: Run that the memory comes from.
+            created_at: Creation time of the memory.
 
         Raises:
-            UnavailableError: Chroma, or the embedding model, is down.
+            UnavailableError: Chroma or the embedding model is down.
         """
         [vector] = await self._embedder.embed([text])
         metadata = {"user_id": str(user_id), "created_at": created_at.isoformat()}
@@ -137,27 +137,27 @@ class KnowledgeSearch:
 
     async def _near(
         self,
-        shelf: ChromaCollection,
+        collection: ChromaCollection,
         user_id: UUID,
         vector: Vector,
         limit: int,
     ) -> list[Found]:
         model = self._embedder.model
         async with _within(SEARCH_SECONDS, "Chroma", "chroma_unavailable"):
-            return await self._chroma.search(shelf, model, vector, str(user_id), limit)
+            return await self._chroma.search(collection, model, vector, str(user_id), limit)
 
 
 @asynccontextmanager
-async def _within(seconds: float, what: str, code: str) -> AsyncIterator[None]:
+async def _within(seconds: float, system: str, code: str) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise UnavailableError(f"{what} does not answer in time", code) from error
+        raise UnavailableError(f"{system} does not answer in time", code) from error
 
 
 def read_memory(found: Found, score: float | None) -> Memory:
-    """Make a memory of what Chroma has of it."""
+    """Convert an entry of Chroma into a memory."""
     return Memory(
         memory_id=UUID(found.entry_id),
         text=found.text,

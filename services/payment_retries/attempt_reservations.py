@@ -1,4 +1,4 @@
-"""Reservations of charges: an attempt is reserved before Stripe is asked, and settled after."""
+"""Reserves a charge attempt before Stripe is called, and settles it after."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from domain.payment_retries.declines import (
     LIMIT_REACHED,
     DeclineClass,
     classify,
-    is_card_lost,
+    is_card_refused_for_good,
 )
 from domain.payment_retries.lifecycle import AttemptTrigger
 from domain.payment_retries.messages import ChargeInput, ChargeOutcome
@@ -24,11 +24,11 @@ RESERVED = "reserved"
 
 
 class AttemptReservation(NamedTuple):
-    """An attempt as it stands in our database before Stripe is asked.
+    """An attempt as stored in our database before Stripe is called.
 
     Args:
-        attempt: The row.
-        refusal: Why the card may not be charged; None if it may.
+        attempt: The attempt's row.
+        refusal: Why the card must not be charged; None if it may be charged.
     """
 
     attempt: PaymentAttempt
@@ -36,83 +36,85 @@ class AttemptReservation(NamedTuple):
 
 
 class AttemptReservations:
-    """ModelAttempts, counted per card over all invoices."""
+    """Reserves and settles charge attempts, which are counted per card over all invoices."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def find(self, order: ChargeInput) -> PaymentAttempt | None:
-        """Return what an earlier call has reserved for an attempt."""
+    async def find(self, charge_input: ChargeInput) -> PaymentAttempt | None:
+        """Return the row that an earlier call reserved for an attempt; None if there is none."""
         async with self._sessions() as session:
             attempts = PaymentAttemptRepository(session)
-            return await attempts.get(order.payment_retry_id, order.attempt)
+            return await attempts.get(charge_input.payment_retry_id, charge_input.attempt)
 
     async def reserve(
         self,
-        order: ChargeInput,
+        charge_input: ChargeInput,
         invoice: UnpaidInvoice,
         card: ChargeableSnapshot,
     ) -> AttemptReservation:
-        """Reserve an attempt before it is made, unless its card may not be charged.
+        """Reserve an attempt before the charge, and check whether its card may be charged.
 
         Args:
-            order: The attempt.
-            invoice: As it is before the charge.
-            card: What is to be charged.
+            charge_input: The attempt.
+            invoice: The invoice before the charge.
+            card: The card to charge.
 
         Returns:
-            The attempt, and why it must not be made.
+            The reserved attempt, and why it must not be made, if so.
         """
         async with self._sessions.begin() as session:
             attempts = PaymentAttemptRepository(session)
-            last = await attempts.last_decline_of_card(card.fingerprint)
+            last_decline = await attempts.last_decline_of_card(card.fingerprint)
             attempt = await attempts.reserve(
-                payment_retry_id=order.payment_retry_id,
-                attempt=order.attempt,
-                trigger=order.trigger,
+                payment_retry_id=charge_input.payment_retry_id,
+                attempt=charge_input.attempt,
+                trigger=charge_input.trigger,
                 outcome=RESERVED,
                 stripe_payment_method_id=card.stripe_payment_method_id,
                 card_fingerprint=card.fingerprint,
                 stripe_charge_id_before=invoice.latest_charge_id,
-                attempted_at=order.attempted_at,
+                attempted_at=charge_input.attempted_at,
             )
-            await PaymentRetryRepository(session).show_charging(order.payment_retry_id)
-            count = await attempts.count_of_card(card.fingerprint, order.attempted_at)
-        if last is not None and _is_refused(last, card):
+            await PaymentRetryRepository(session).show_charging(charge_input.payment_retry_id)
+            count = await attempts.count_of_card(card.fingerprint, charge_input.attempted_at)
+        if last_decline is not None and _is_refused(last_decline, card):
             return AttemptReservation(attempt, CARD_REFUSED)
         return AttemptReservation(attempt, LIMIT_REACHED if count > CARD_ATTEMPT_LIMIT else None)
 
-    async def settle(self, order: ChargeInput, outcome: ChargeOutcome) -> None:
+    async def settle(self, charge_input: ChargeInput, outcome: ChargeOutcome) -> None:
         """Record how an attempt ended.
 
         Args:
-            order: The attempt.
-            outcome: Its end.
+            charge_input: The attempt.
+            outcome: Its outcome.
         """
         async with self._sessions.begin() as session:
             await PaymentAttemptRepository(session).settle(
-                order.payment_retry_id,
-                order.attempt,
+                charge_input.payment_retry_id,
+                charge_input.attempt,
                 outcome=outcome.result,
                 decline_code=outcome.decline_code,
                 advice_code=outcome.advice_code,
                 stripe_payment_intent_id=outcome.stripe_payment_intent_id,
             )
-            if order.trigger is AttemptTrigger.NEW_CARD:
-                await CardOfferRepository(session).note_try(order.stripe_invoice_id)
+            if charge_input.trigger is AttemptTrigger.NEW_CARD:
+                await CardOfferRepository(session).mark_tried(charge_input.stripe_invoice_id)
 
-    async def release(self, order: ChargeInput) -> None:
-        """Forget an attempt that was not made."""
+    async def release(self, charge_input: ChargeInput) -> None:
+        """Delete the reservation of an attempt that was not made."""
         async with self._sessions.begin() as session:
             attempts = PaymentAttemptRepository(session)
-            await attempts.release(order.payment_retry_id, order.attempt)
-            if order.trigger is AttemptTrigger.NEW_CARD:
-                await CardOfferRepository(session).note_try(order.stripe_invoice_id)
+            await attempts.release(charge_input.payment_retry_id, charge_input.attempt)
+            if charge_input.trigger is AttemptTrigger.NEW_CARD:
+                await CardOfferRepository(session).mark_tried(charge_input.stripe_invoice_id)
 
 
-def _is_refused(last: PaymentAttempt, card: ChargeableSnapshot) -> bool:
-    """Tell whether a card's latest decline forbids to charge it again."""
-    is_same = last.stripe_payment_method_id == card.stripe_payment_method_id
-    is_hard = classify(last.decline_code, last.advice_code) is DeclineClass.HARD
-    # Reason: the same number typed in again may have the right data now, but not if it is lost.
-    return is_card_lost(last.decline_code, last.advice_code) or (is_same and is_hard)
+def _is_refused(last_decline: PaymentAttempt, card: ChargeableSnapshot) -> bool:
+    """Return whether a card's latest decline forbids charging it again."""
+    is_same = last_decline.stripe_payment_method_id == card.stripe_payment_method_id
+    is_hard = classify(last_decline.decline_code, last_decline.advice_code) is DeclineClass.HARD
+    # Reason: a card that was entered again may have correct data now, unless it is lost.
+    return is_card_refused_for_good(last_decline.decline_code, last_decline.advice_code) or (
+        is_same and is_hard
+    )

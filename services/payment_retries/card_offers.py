@@ -1,4 +1,4 @@
-"""Offers of a new default card to the unpaid invoices of its owner."""
+"""Offers a customer's new default card to the customer's unpaid invoices."""
 
 from adapters.stripe.invoices import StripeInvoices
 from database.payment_retries.card_offers import CardOfferRepository
@@ -7,9 +7,9 @@ from domain.errors import NotFoundError, ProviderRejectedError
 
 
 class CardOffers:
-    """Notes which card a customer has set while invoices were unpaid.
+    """Records which card a customer set as default while invoices were unpaid.
 
-    Their payment retries may not have begun yet: whoever begins one finds the note.
+    The invoices' payment retries may not have begun yet; they find the offer when they begin.
     """
 
     def __init__(self, invoices: StripeInvoices, sessions: Sessions) -> None:
@@ -17,45 +17,49 @@ class CardOffers:
         self._sessions = sessions
 
     async def offer(self, stripe_customer_id: str, card_id: str) -> tuple[str, ...]:
-        """Note that a card is being set, before Stripe is asked to.
+        """Record the offer of a card before it becomes the default at Stripe.
 
-        Stripe tells of the change too, and must find it offered already.
+        Stripe's webhook of the change must find the card offered already.
 
         Returns:
-            The invoices that it is offered to.
+            Stripe ids of the invoices that the card is offered to.
 
         Raises:
             ApplicationError: Stripe is down.
         """
-        owed = tuple(await self._invoices.list_owed_of(stripe_customer_id))
+        owed_invoice_ids = tuple(await self._invoices.list_failed_open(stripe_customer_id))
         async with self._sessions.begin() as session:
-            await CardOfferRepository(session).offer(owed, card_id)
-        return owed
+            await CardOfferRepository(session).offer(owed_invoice_ids, card_id)
+        return owed_invoice_ids
 
     async def offer_if_new(self, stripe_customer_id: str, card_id: str) -> tuple[str, ...]:
-        """Note that a card was set at Stripe, where that is not known yet.
+        """Record the offer of a card that became the default at Stripe, where it is not known yet.
 
-        An event may be older than the failure: the card that failed last is not offered.
+        The event may be older than a decline: the card that an invoice failed with is left out.
 
         Returns:
-            The invoices that it was not offered to before.
+            Stripe ids of the invoices that the card was not offered to before.
 
         Raises:
             ApplicationError: Stripe is down.
         """
-        owed = await self._invoices.list_owed_of(stripe_customer_id)
-        ids = [each for each in owed if await self._failed_card_id(each) != card_id]
+        owed_invoice_ids = await self._invoices.list_failed_open(stripe_customer_id)
+        not_declined_ids = [
+            stripe_invoice_id
+            for stripe_invoice_id in owed_invoice_ids
+            if await self._failed_card_id(stripe_invoice_id) != card_id
+        ]
         async with self._sessions.begin() as session:
-            return await CardOfferRepository(session).offer_if_new(ids, card_id)
+            return await CardOfferRepository(session).offer_if_new(not_declined_ids, card_id)
 
     async def _failed_card_id(self, stripe_invoice_id: str) -> str | None:
         try:
             return (await self._invoices.read(stripe_invoice_id)).failed_card_id
         except (NotFoundError, ProviderRejectedError):
-            # Reason: one refused read loses no card; the invoice is read again before a charge.
+            # Reason: a refused read must not lose the card; a charge reads the invoice again.
             return None
 
     async def withdraw(self, stripe_invoice_ids: tuple[str, ...], card_id: str) -> None:
-        """Note that Stripe refused to set a card."""
+        """Withdraw an offer because Stripe refused to set the card as default."""
         async with self._sessions.begin() as session:
             await CardOfferRepository(session).withdraw(stripe_invoice_ids, card_id)

@@ -1,8 +1,8 @@
-"""Charge once. Everything here exists so that no fault ever charges a customer twice.
+"""Charges unpaid invoices at most once per attempt, whatever fails in between.
 
-An attempt is reserved in our database before Stripe is asked, and settled after. If an earlier
-call of the same attempt got lost, the invoice is read before anything else: it tells whether
-that call has charged, whatever Stripe remembers of its idempotency key.
+An attempt is reserved in our database before Stripe is called, and settled after. If the result
+of an earlier call of the same attempt was lost, the invoice is read before anything else: it
+shows whether that call charged, even if Stripe has forgotten the idempotency key.
 """
 
 import structlog
@@ -38,105 +38,107 @@ class Charging:
         self,
         invoices: StripeInvoices,
         cards: ChargedCards,
-        book: AttemptReservations,
+        reservations: AttemptReservations,
     ) -> None:
         self._invoices = invoices
         self._cards = cards
-        self._book = book
+        self._reservations = reservations
 
-    async def charge(self, order: ChargeInput) -> ChargeOutcome:
-        """Make one attempt come to its one end.
+    async def charge(self, charge_input: ChargeInput) -> ChargeOutcome:
+        """Make one charge attempt, or return the outcome of an earlier call.
 
         Args:
-            order: Which invoice, which attempt, perhaps which card.
+            charge_input: The invoice, the attempt, and the card if one was chosen.
 
         Returns:
-            How it ended, now or in an earlier call.
+            How the attempt ended, now or in an earlier call.
 
         Raises:
-            CancelledError: It was called off; what was sent has been settled before.
-            ApplicationError: Not known yet; call again.
+            CancelledError: The activity was cancelled; a charge that was sent is settled.
+            ApplicationError: The outcome is not known yet; call again.
         """
-        invoice = await self._invoices.read(order.stripe_invoice_id)
-        known = await self._book.find(order)
-        if known is not None and known.outcome != RESERVED:
-            return _outcome_of(known, invoice)
-        if known is not None and (sent := _sent(invoice, known)) is not None:
-            # Reason: an earlier call of this attempt has charged and lost its answer.
-            return await self._settle(order, sent, invoice)
-        if (closed := state_of_invoice(invoice)) is not None:
-            await self._book.release(order)
-            return closed
-        card = await self._cards.choose(order, invoice)
+        invoice = await self._invoices.read(charge_input.stripe_invoice_id)
+        earlier = await self._reservations.find(charge_input)
+        if earlier is not None and earlier.outcome != RESERVED:
+            return _outcome_of(earlier, invoice)
+        if earlier is not None and (sent_outcome := _outcome_if_sent(invoice, earlier)) is not None:
+            # Reason: an earlier call of this attempt charged, but its result was lost.
+            return await self._settle(charge_input, sent_outcome, invoice)
+        if (closed_outcome := outcome_if_not_owed(invoice)) is not None:
+            await self._reservations.release(charge_input)
+            return closed_outcome
+        card = await self._cards.choose(charge_input, invoice)
         if card is None:
-            return await self._not_charged(order, NO_CARD, invoice)
-        reserved = await self._book.reserve(order, invoice, card)
-        if reserved.refusal is not None:
-            return await self._not_charged(order, reserved.refusal, invoice)
-        await self._cards.replace_failed(order, invoice, card)
-        pay = self._pay(order, invoice, reserved.attempt, card)
+            return await self._not_charged(charge_input, NO_CARD, invoice)
+        reservation = await self._reservations.reserve(charge_input, invoice, card)
+        if reservation.refusal is not None:
+            return await self._not_charged(charge_input, reservation.refusal, invoice)
+        await self._cards.replace_failed(charge_input, invoice, card)
+        pay = self._pay(charge_input, invoice, reservation.attempt, card)
         return await finish(pay, is_last=True)
 
     async def _pay(
         self,
-        order: ChargeInput,
+        charge_input: ChargeInput,
         invoice: UnpaidInvoice,
         attempt: PaymentAttempt,
         card: ChargeableSnapshot,
     ) -> ChargeOutcome:
-        """Send the charge and settle it, in one piece that nobody cuts off."""
+        """Send the charge and settle it; the caller shields both steps from cancellation."""
 
         async def post(key: str) -> ChargeOutcome:
-            await self._invoices.pay(order.stripe_invoice_id, card.stripe_payment_method_id, key)
+            await self._invoices.pay(
+                charge_input.stripe_invoice_id, card.stripe_payment_method_id, key
+            )
             return _succeeded(invoice)
 
         async def find() -> ChargeOutcome | None:
-            now = await self._invoices.read(order.stripe_invoice_id)
-            return _sent(now, attempt) or state_of_invoice(now)
+            now = await self._invoices.read(charge_input.stripe_invoice_id)
+            return _outcome_if_sent(now, attempt) or outcome_if_not_owed(now)
 
         try:
-            key = charge_key(order.stripe_invoice_id, order.attempt)
-            outcome = await post_once(key, post, find, is_repeated=order.is_repeated)
+            key = charge_key(charge_input.stripe_invoice_id, charge_input.attempt)
+            outcome = await post_once(key, post, find, is_repeated=charge_input.is_repeated)
         except CardDeclinedError as error:
             outcome = _failed(error.details["decline_code"], error.details["advice_code"], invoice)
         except _REJECTED:
             found = await find()
-            if found is None and await self._cards.choose(order, invoice) is not None:
-                await self._book.release(order)
+            if found is None and await self._cards.choose(charge_input, invoice) is not None:
+                await self._reservations.release(charge_input)
                 raise
             outcome = found or _not_charged(NO_CARD, invoice)
-        return await self._settle(order, outcome, invoice)
+        return await self._settle(charge_input, outcome, invoice)
 
     async def _settle(
         self,
-        order: ChargeInput,
+        charge_input: ChargeInput,
         outcome: ChargeOutcome,
         invoice: UnpaidInvoice,
     ) -> ChargeOutcome:
         if outcome.result not in {ChargeResult.SUCCEEDED, ChargeResult.FAILED}:
-            await self._book.release(order)
+            await self._reservations.release(charge_input)
             return outcome
-        await self._book.settle(order, outcome)
-        PAYMENT_ATTEMPTS.labels(trigger=order.trigger, outcome=outcome.result).inc()
+        await self._reservations.settle(charge_input, outcome)
+        PAYMENT_ATTEMPTS.labels(trigger=charge_input.trigger, outcome=outcome.result).inc()
         PAYMENT_AMOUNT_CENTS.labels(
             currency_code=invoice.currency_code,
             outcome=outcome.result,
         ).observe(invoice.amount_cents)
-        log.info("invoice_charged", result=outcome.result, attempt=order.attempt)
+        log.info("invoice_charged", result=outcome.result, attempt=charge_input.attempt)
         return outcome
 
     async def _not_charged(
         self,
-        order: ChargeInput,
+        charge_input: ChargeInput,
         reason: str,
         invoice: UnpaidInvoice,
     ) -> ChargeOutcome:
-        await self._book.release(order)
+        await self._reservations.release(charge_input)
         return _not_charged(reason, invoice)
 
 
-def state_of_invoice(invoice: UnpaidInvoice) -> ChargeOutcome | None:
-    """Return why an invoice is not to be charged; None if it is still owed to us."""
+def outcome_if_not_owed(invoice: UnpaidInvoice) -> ChargeOutcome | None:
+    """Return why an invoice must not be charged; None if it is still to be collected."""
     status = status_of_invoice(invoice.invoice_status)
     result = _RESULTS.get(status)
     if result is None and invoice.is_charged_automatically:
@@ -148,8 +150,8 @@ def state_of_invoice(invoice: UnpaidInvoice) -> ChargeOutcome | None:
     )
 
 
-def _sent(invoice: UnpaidInvoice, attempt: PaymentAttempt) -> ChargeOutcome | None:
-    """Return what became of an attempt that may have been sent; None if it was not."""
+def _outcome_if_sent(invoice: UnpaidInvoice, attempt: PaymentAttempt) -> ChargeOutcome | None:
+    """Return the outcome of an attempt that may have been sent; None if it was not sent."""
     if invoice.latest_charge_id == attempt.stripe_charge_id_before:
         return None
     if invoice.invoice_status == "paid":

@@ -1,4 +1,4 @@
-"""Where others ask for something to be done about a payment: the API, and an agent's tool."""
+"""Sends commands about payments to their workflows, for the API and the agents' refund tool."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,66 +33,66 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class PaymentCommands:
-    """Sends commands to payments' workflows, and starts those that have ended or never ran."""
+    """Sends commands to the workflows of payments, and starts workflows that do not run."""
 
     client: Client
     answer_within: timedelta = ANSWER_WITHIN
 
-    async def refund(self, order: RefundInput) -> RefundResult:
-        """Pay back, once per `refund_id`.
+    async def refund(self, refund_input: RefundInput) -> RefundResult:
+        """Refund a payment, once per `refund_id`.
 
         Args:
-            order: Which payment, how much, why.
+            refund_input: The payment, the amount and the reason.
 
         Returns:
-            The refund; the same again for the same `refund_id`.
+            The refund; a repeated call returns the same refund.
 
         Raises:
             NotFoundError: There is no such payment.
             IllegalCommandError: The payment's status, in `details`, allows no refund.
-            InvalidInputError: It is more than is left (`refund_exceeds_payment`).
+            InvalidInputError: The amount exceeds what is left (`refund_exceeds_payment`).
             ProviderRejectedError: Stripe refused.
-            UnavailableError: Temporal is down, or the answer is late; asking again is safe.
+            UnavailableError: Temporal is down, or the answer is late; repeating the call is safe.
         """
         return await self._ask(
-            order.payment_id,
+            refund_input.payment_id,
             REFUND_UPDATE,
-            order,
-            order.refund_id,
+            refund_input,
+            refund_input.refund_id,
             RefundResult,
         )
 
     async def cancel(self, payment_id: UUID, command_id: UUID) -> PaymentState:
-        """Call off a payment that is not made yet.
+        """Cancel a payment that has not succeeded yet.
 
         Args:
-            payment_id: Which.
-            command_id: The same for the same wish.
+            payment_id: Payment to cancel.
+            command_id: Id of the command; a repeated command has the same id.
 
         Returns:
-            The payment as it is now.
+            The payment's current state.
 
         Raises:
             NotFoundError: There is no such payment.
-            IllegalCommandError: The payment's status, in `details`, does not allow it.
-            UnavailableError: Temporal is down, or the answer is late; asking again is safe.
+            IllegalCommandError: The payment's status, in `details`, does not allow a cancellation.
+            UnavailableError: Temporal is down, or the answer is late; repeating the call is safe.
         """
         command = CancelPayment(command_id=command_id)
         return await self._ask(payment_id, CANCEL_UPDATE, command, command_id, PaymentState)
 
     async def retry_parked(self, payment_id: UUID, command_id: UUID) -> PaymentState:
-        """Take a payment's parked step again at once.
+        """Retry a payment's parked step at once.
 
         Args:
-            payment_id: Which.
-            command_id: The same for the same wish.
+            payment_id: Payment whose step is retried.
+            command_id: Id of the command; a repeated command has the same id.
 
         Returns:
-            The payment as it is after that.
+            The payment's state after the retry.
 
         Raises:
             NotFoundError: There is no such payment.
-            UnavailableError: Temporal is down, or the answer is late; asking again is safe.
+            UnavailableError: Temporal is down, or the answer is late; repeating the call is safe.
         """
         command = CancelPayment(command_id=command_id)
         return await self._ask(payment_id, RETRY_PARKED_UPDATE, command, command_id, PaymentState)
@@ -101,17 +101,17 @@ class PaymentCommands:
         self,
         payment_id: UUID,
         update: str,
-        argument: Any,
+        update_input: Any,
         update_id: UUID,
-        answer: type[Answer],
+        result_type: type[Answer],
     ) -> Answer:
         return await update_with_start(
             self.client,
             update,
-            argument,
+            update_input,
             update_id,
             partial(_start, payment_id, update),
-            answer_type=answer,
+            answer_type=result_type,
             within=self.answer_within,
         )
 
@@ -124,5 +124,5 @@ def _start(payment_id: UUID, update: str) -> WithStartWorkflowOperation[Any, Any
         task_queue=BILLING,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        static_summary=f"woken to {update}",
+        static_summary=f"started for the update {update}",
     )

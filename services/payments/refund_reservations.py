@@ -1,4 +1,4 @@
-"""The book of refunds: reserved before Stripe is asked, under their payment's lock."""
+"""Reserves refunds before Stripe is called, under the lock of their payment."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from services.payments.stripe_sync import state_of
 
 
 class RefundReservation(NamedTuple):
-    """A refund as it stands in our database before Stripe is asked."""
+    """A refund as stored in our database before Stripe is called."""
 
     refund: Refund
     stripe_payment_intent_id: str
@@ -34,48 +34,50 @@ class RefundReservation(NamedTuple):
 
 
 class RefundReservations:
-    """Refunds as we know them; together they never exceed their payment."""
+    """Reserves refunds; together they never exceed their payment."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def reserve(self, order: RefundInput) -> RefundReservation:
-        """Take note of a refund before it is made, or find the note of an earlier call.
+    async def reserve(self, refund_input: RefundInput) -> RefundReservation:
+        """Reserve a refund before it is made, or return the reservation of an earlier call.
 
         Raises:
             NotFoundError: There is no such payment.
-            ConflictError: This refund belongs to another payment.
+            ConflictError: This refund id belongs to another payment.
             IllegalCommandError: The payment's status allows no refund.
-            InvalidInputError: It is more than is left.
+            InvalidInputError: The amount exceeds what is left.
         """
         async with self._sessions.begin() as session:
-            payment = await PaymentRepository(session).lock(order.payment_id)
+            payment = await PaymentRepository(session).lock(refund_input.payment_id)
             if payment is None:
                 raise NotFoundError("there is no such payment")
             refunds = RefundRepository(session)
-            known = refund = await refunds.get(order.refund_id)
-            if known is not None and known.payment_id != payment.payment_id:
+            existing = refund = await refunds.get(refund_input.refund_id)
+            if existing is not None and existing.payment_id != payment.payment_id:
                 raise ConflictError("this refund belongs to another payment")
             if refund is None:
                 pending = await refunds.pending_cents(payment.payment_id)
-                refund = await refunds.reserve(payment, order, _allowed(order, payment, pending))
+                refund = await refunds.reserve(
+                    payment, refund_input, _allowed(refund_input, payment, pending)
+                )
             intent_id = payment.stripe_payment_intent_id or ""
-            return RefundReservation(refund, intent_id, is_new=known is None)
+            return RefundReservation(refund, intent_id, is_new=existing is None)
 
-    async def fail(self, refund: Refund, why: ApplicationError) -> None:
-        """Take note that Stripe refused."""
+    async def fail(self, refund: Refund, error: ApplicationError) -> None:
+        """Record that Stripe refused a refund."""
         async with self._sessions.begin() as session:
             row = await session.merge(refund)
             row.refund_status = RefundStatus.FAILED
-            row.failure_code = why.details.get("stripe_code") or why.error_code
+            row.failure_code = error.details.get("stripe_code") or error.error_code
 
-    async def made(self, order: RefundInput) -> RefundOutcome:
-        """Return a refund that Stripe has made, and its payment."""
+    async def made(self, refund_input: RefundInput) -> RefundOutcome:
+        """Return a refund that Stripe has made, with the state of its payment."""
         async with self._sessions() as session:
-            payment = await session.get_one(Payment, order.payment_id)
-            refund = await session.get_one(Refund, order.refund_id)
+            payment = await session.get_one(Payment, refund_input.payment_id)
+            refund = await session.get_one(Refund, refund_input.refund_id)
         if refund.stripe_refund_id is None:
-            raise LookupError("Stripe does not list a refund that it has made")
+            raise LookupError("Stripe does not list a refund that it made")
         result = RefundResult(
             refund_id=refund.refund_id,
             payment_id=refund.payment_id,
@@ -86,31 +88,31 @@ class RefundReservations:
         )
         return RefundOutcome(refund=result, state=state_of(payment))
 
-    async def why_refused(self, order: RefundInput) -> ApplicationError:
-        """Return our reason if, by what we know now, we would refuse too; else Stripe's."""
+    async def refusal_error(self, refund_input: RefundInput) -> ApplicationError:
+        """Return our own reason for a refusal if there is one by now, or else Stripe's."""
         async with self._sessions() as session:
-            payment = await session.get_one(Payment, order.payment_id)
-            refund = await session.get_one(Refund, order.refund_id)
-            pending = await RefundRepository(session).pending_cents(order.payment_id)
+            payment = await session.get_one(Payment, refund_input.payment_id)
+            refund = await session.get_one(Refund, refund_input.refund_id)
+            pending = await RefundRepository(session).pending_cents(refund_input.payment_id)
         try:
-            _allowed(order, payment, pending)
-        except ApplicationError as ours:
-            return ours
+            _allowed(refund_input, payment, pending)
+        except ApplicationError as our_error:
+            return our_error
         details = {"stripe_code": refund.failure_code}
         return ProviderRejectedError("Stripe refused the refund", details=details)
 
 
-def _allowed(order: RefundInput, payment: Payment, pending_cents: int) -> int:
-    """Return how much is to be paid back, if that much is left."""
+def _allowed(refund_input: RefundInput, payment: Payment, pending_cents: int) -> int:
+    """Return the amount to refund, or raise an error if it is not refundable."""
     status = PaymentStatus(payment.payment_status)
     if (reason := refusal(status, PaymentCommandKind.REFUND)) is not None:
         raise IllegalCommandError(reason, details={"payment_status": status})
-    left = refundable_cents(payment.amount_cents, payment.refunded_cents, pending_cents)
-    amount = left if order.amount_cents is None else order.amount_cents
-    if not 0 < amount <= left:
+    refundable = refundable_cents(payment.amount_cents, payment.refunded_cents, pending_cents)
+    amount = refundable if refund_input.amount_cents is None else refund_input.amount_cents
+    if not 0 < amount <= refundable:
         raise InvalidInputError(
-            "this is more than is left to refund",
+            "the amount is more than what is left to refund",
             "refund_exceeds_payment",
-            {"refundable_cents": left},
+            {"refundable_cents": refundable},
         )
     return amount

@@ -1,4 +1,4 @@
-"""What all activities about a payment share: its row, and one look at Stripe."""
+"""Reads payments from Stripe and writes their rows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +17,12 @@ from domain.errors import NotFoundError
 from domain.parked_steps import ParkedStep
 from domain.payments.messages import PaymentState
 from domain.payments.rules import PaymentStatus, follow, status_of_intent
-from services.payments.customers import StripeCustomerOf
+from services.payments.customers import UserStripeCustomer
 
 
 @dataclass(frozen=True)
 class PaymentSync:
-    """Stripe's side and our side of payments."""
+    """Syncs payments from Stripe into our rows."""
 
     payments: StripePayments
     refunds: StripeRefunds
@@ -40,7 +40,7 @@ class PaymentSync:
             return _found(await PaymentRepository(session).get(payment_id, None))
 
     async def find(self, row: Payment) -> str | None:
-        """Return a payment's intent, also one whose making was never answered.
+        """Return the id of a payment's intent, even if the answer to its creation was lost.
 
         Raises:
             ApplicationError: Stripe is down.
@@ -50,18 +50,18 @@ class PaymentSync:
         customer_id = await self.owner(row).known()
         return await self.payments.find(row.payment_id, customer_id) if customer_id else None
 
-    def owner(self, row: Payment) -> StripeCustomerOf:
-        """Return the customer at Stripe who pays."""
-        return StripeCustomerOf(row.user_id, self.customers, self.sessions)
+    def owner(self, row: Payment) -> UserStripeCustomer:
+        """Return the helper for the Stripe customer who pays."""
+        return UserStripeCustomer(row.user_id, self.customers, self.sessions)
 
-    async def look(self, payment_id: UUID, stripe_payment_intent_id: str) -> PaymentState:
-        """Read a payment and its refunds from Stripe, and write them down in one transaction.
+    async def sync(self, payment_id: UUID, stripe_payment_intent_id: str) -> PaymentState:
+        """Read a payment and its refunds from Stripe, and write both in one transaction.
 
         Raises:
             ApplicationError: There is no such payment, or Stripe is down.
         """
-        seen = await self.payments.read(stripe_payment_intent_id)
-        is_paid = status_of_intent(seen) is PaymentStatus.SUCCEEDED
+        snapshot = await self.payments.read(stripe_payment_intent_id)
+        is_paid = status_of_intent(snapshot) is PaymentStatus.SUCCEEDED
         refunds = await self.refunds.list(stripe_payment_intent_id) if is_paid else ()
         async with self.sessions.begin() as session:
             payments = PaymentRepository(session)
@@ -69,12 +69,12 @@ class PaymentSync:
             if row.stripe_payment_intent_id is None:
                 await payments.lock_intent(stripe_payment_intent_id)
                 await deliver_awaiting(session, stripe_payment_intent_id)
-            row.stripe_payment_intent_id = seen.stripe_payment_intent_id
+            row.stripe_payment_intent_id = snapshot.stripe_payment_intent_id
             row.refunded_cents = await RefundRepository(session).follow(row, refunds)
             before = PaymentStatus(row.payment_status)
-            row.payment_status = follow(before, seen, row.refunded_cents)
-            row.decline_code = seen.decline_code
-            row.next_action_url = seen.next_action_url
+            row.payment_status = follow(before, snapshot, row.refunded_cents)
+            row.decline_code = snapshot.decline_code
+            row.next_action_url = snapshot.next_action_url
             row.parked_data = []
             return state_of(row)
 
@@ -85,13 +85,13 @@ class PaymentSync:
         decline_code: str | None,
         canceled_at: datetime | None = None,
     ) -> PaymentState:
-        """Write an end that Stripe knows nothing of.
+        """Write a final status that Stripe does not know of.
 
         Args:
-            payment_id: Which payment.
-            status: Its end.
-            decline_code: Why it failed.
-            canceled_at: When it was canceled: what is charged all the same is paid back.
+            payment_id: Payment to end.
+            status: Final status.
+            decline_code: Why the payment failed.
+            canceled_at: When the payment was canceled; a charge that succeeds anyway is refunded.
 
         Raises:
             NotFoundError: There is no such payment.
@@ -104,7 +104,7 @@ class PaymentSync:
             return state_of(row)
 
     async def park(self, payment_id: UUID, parked: tuple[ParkedStep, ...]) -> PaymentState:
-        """Show which step is parked; none if all is well.
+        """Show the parked step in the payment's row; none if no step is parked.
 
         Raises:
             NotFoundError: There is no such payment.
@@ -116,7 +116,7 @@ class PaymentSync:
 
 
 def state_of(row: Payment) -> PaymentState:
-    """Return what the workflow knows of a payment's row."""
+    """Return the payment's state for the workflow."""
     return PaymentState(
         payment_id=row.payment_id,
         user_id=row.user_id,

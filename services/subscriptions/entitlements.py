@@ -1,4 +1,4 @@
-"""What a customer's subscriptions entitle to, as their rows say."""
+"""Computes what a customer's subscriptions entitle to, from their rows."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -8,17 +8,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.subscriptions.entitlements import Entitlements, Grant, combine
+from domain.subscriptions.entitlements import (
+    Entitlements,
+    SubscriptionEntitlement,
+    combine_entitlements,
+)
 from domain.subscriptions.lifecycle import Access, SubscriptionStatus, access
 
 
 class UserEntitlements(NamedTuple):
-    """What a customer may use, and the periods in which the use is counted.
+    """What a customer may use, and the periods in which the usage is counted.
 
     Args:
-        entitlements: Of all subscriptions together.
-        periods: Of each subscription with access: its id, and when its period began.
-        booking: The one of them on which new use is booked: it begins anew first.
+        entitlements: Entitlements of all subscriptions together.
+        periods: Id and period start of each subscription with access.
+        booking: The period on which new usage is booked: the one that ends first.
     """
 
     entitlements: Entitlements
@@ -33,21 +37,21 @@ async def user_entitlements(
     *,
     locks_user: bool = False,
 ) -> UserEntitlements:
-    """Look a customer up.
+    """Return what a customer may use at a given time.
 
     Args:
-        session: Where to read.
-        user_id: Whose subscriptions count.
-        at: The moment, on the clock that grace ends by.
-        locks_user: Nobody else decides about their means until the transaction ends.
+        session: Database session to read with.
+        user_id: Owner of the subscriptions.
+        at: The time, on the clock by which grace ends.
+        locks_user: Lock the user's allowance until the transaction ends.
 
     Returns:
-        What they may use at that moment.
+        The entitlements, and the periods in which usage is counted.
     """
     grants, periods = [], []
-    found = await SubscriptionRepository(session).with_plans(user_id, locks_user=locks_user)
-    for subscription, plan in found:
-        grant = Grant(
+    subscriptions = await SubscriptionRepository(session).with_plans(user_id, locks_user=locks_user)
+    for subscription, plan in subscriptions:
+        grant = SubscriptionEntitlement(
             plan_id=plan.plan_id,
             access=access_of(subscription, at),
             features=plan.features_data,
@@ -58,11 +62,15 @@ async def user_entitlements(
         begin, end = subscription.current_period_start, subscription.current_period_end
         if grant.access is not Access.NONE and begin is not None and end is not None:
             periods.append((end, subscription.subscription_id, begin))
-    ordered = tuple((subscription_id, begin) for _, subscription_id, begin in sorted(periods))
-    return UserEntitlements(combine(grants), ordered, ordered[0] if ordered else None)
+    sorted_periods = tuple(
+        (subscription_id, begin) for _, subscription_id, begin in sorted(periods)
+    )
+    return UserEntitlements(
+        combine_entitlements(grants), sorted_periods, sorted_periods[0] if sorted_periods else None
+    )
 
 
 def access_of(row: Subscription, now: datetime) -> Access:
-    """Tell what a subscription's row entitles to at this moment."""
+    """Return the access that a subscription gives at a given time."""
     status = SubscriptionStatus(row.subscription_status)
     return access(status, row.grace_ends_at, row.is_written_off, row.is_owing, now)

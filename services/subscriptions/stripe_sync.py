@@ -1,4 +1,4 @@
-"""What all activities about a subscription share: its row, and one look at Stripe."""
+"""Reads subscriptions from Stripe and writes their views."""
 
 from dataclasses import dataclass
 
@@ -13,60 +13,60 @@ from domain.errors import NotFoundError, ProviderRejectedError
 from domain.subscriptions.snapshots import SubscriptionSnapshot
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import SubscriptionInput
-from services.payments.customers import StripeCustomerOf
+from services.payments.customers import UserStripeCustomer
 from services.stripe_idempotency import post_once
 from services.subscriptions.view import write_view
 
 
 @dataclass(frozen=True)
 class SubscriptionSync:
-    """Stripe's side and our side of subscriptions."""
+    """Syncs subscriptions from Stripe into our view."""
 
     subscriptions: StripeSubscriptions
     invoices: StripeInvoices
     customers: StripeCustomers
     sessions: Sessions
 
-    async def row(self, order: SubscriptionInput) -> Subscription:
-        """Return the order's row.
+    async def row(self, step_input: SubscriptionInput) -> Subscription:
+        """Return the subscription's row.
 
         Raises:
             NotFoundError: There is no such subscription.
         """
         async with self.sessions() as session:
-            row = await SubscriptionRepository(session).get(order.subscription_id, None)
+            row = await SubscriptionRepository(session).get(step_input.subscription_id, None)
         if row is None:
             raise NotFoundError("there is no such subscription")
         return row
 
-    async def stripe_id(self, order: SubscriptionInput) -> str:
-        """Return Stripe's id of the order's subscription, also if no answer ever told it.
+    async def stripe_id(self, step_input: SubscriptionInput) -> str:
+        """Return Stripe's id of the subscription, even if the answer to its creation was lost.
 
         Raises:
-            NotFoundError: Stripe has not made it.
+            NotFoundError: The subscription does not exist at Stripe.
         """
-        row = await self.row(order)
+        row = await self.row(step_input)
         stripe_id = row.stripe_subscription_id or await self.find(row)
         if stripe_id is None:
             raise NotFoundError("Stripe has no such subscription yet", "not_at_stripe")
         return stripe_id
 
     async def find(self, row: Subscription) -> str | None:
-        """Look for a subscription at Stripe that an unanswered call may have made."""
+        """Find a subscription at Stripe that an unanswered call may have created."""
         if row.creation_sent_at is None:
             return None
-        owner = StripeCustomerOf(row.user_id, self.customers, self.sessions)
+        owner = UserStripeCustomer(row.user_id, self.customers, self.sessions)
         customer_id = await owner.known()
         if customer_id is None:
             return None
         return await self.subscriptions.find(row.subscription_id, customer_id)
 
     async def void_all(self, stripe_subscription_id: str, key: str) -> list[str]:
-        """Void all open and draft invoices of a subscription, and return which.
+        """Void all open and draft invoices of a subscription, and return their ids.
 
         Args:
-            stripe_subscription_id: Whose.
-            key: Beginning of the idempotency keys.
+            stripe_subscription_id: Subscription whose invoices are voided.
+            key: Prefix of the idempotency keys.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
@@ -77,26 +77,26 @@ class SubscriptionSync:
         return [stripe_invoice_id for stripe_invoice_id, _ in unsettled]
 
     async def void(self, stripe_invoice_id: str, key: str) -> None:
-        """Void an invoice, unless it was paid or given up; a draft is finalized first.
+        """Void an invoice, unless it is paid or uncollectible; a draft is finalized first.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
 
         async def status() -> str | None:
-            now = await self.invoices.status(stripe_invoice_id)
-            return None if now == "open" else now
+            invoice_status = await self.invoices.status(stripe_invoice_id)
+            return None if invoice_status == "open" else invoice_status
 
         async def is_finalized() -> str | None:
-            now = await self.invoices.status(stripe_invoice_id)
-            return None if now == "draft" else now
+            invoice_status = await self.invoices.status(stripe_invoice_id)
+            return None if invoice_status == "draft" else invoice_status
 
-        async def finalize(numbered: str) -> str:
-            await self.invoices.finalize(stripe_invoice_id, numbered)
+        async def finalize(numbered_key: str) -> str:
+            await self.invoices.finalize(stripe_invoice_id, numbered_key)
             return "open"
 
-        async def void(numbered: str) -> str:
-            await self.invoices.void(stripe_invoice_id, numbered)
+        async def void(numbered_key: str) -> str:
+            await self.invoices.void(stripe_invoice_id, numbered_key)
             return "void"
 
         try:
@@ -105,13 +105,13 @@ class SubscriptionSync:
             if await status() is None:
                 await post_once(key, void, status)
         except ProviderRejectedError:
-            # Reason: it may have been paid, or voided by support, since we looked.
+            # Reason: the invoice may have been paid, or voided by support, since it was read.
             if await self.invoices.status(stripe_invoice_id) in {"open", "draft"}:
                 raise
 
-    async def look(
+    async def sync(
         self,
-        order: SubscriptionInput,
+        step_input: SubscriptionInput,
         stripe_subscription_id: str,
         *,
         written_off_invoice_id: str | None = None,
@@ -119,20 +119,20 @@ class SubscriptionSync:
         """Read the subscription from Stripe and write its view.
 
         Raises:
-            ApplicationError: Stripe does not know it, or is down.
+            ApplicationError: Stripe does not know the subscription, or is down.
         """
-        seen = await self.read(order, stripe_subscription_id)
+        snapshot = await self.read(step_input, stripe_subscription_id)
         return await write_view(
             self.sessions,
-            order,
-            seen,
+            step_input,
+            snapshot,
             written_off_invoice_id=written_off_invoice_id,
         )
 
     async def read(
-        self, order: SubscriptionInput, stripe_subscription_id: str
+        self, step_input: SubscriptionInput, stripe_subscription_id: str
     ) -> SubscriptionSnapshot:
-        """Read the subscription from Stripe, with what may have changed of its invoices."""
+        """Read the subscription from Stripe, with those of its invoices that may have changed."""
         async with self.sessions() as session:
-            known = await InvoiceRepository(session).known(order.subscription_id)
-        return await self.subscriptions.read(stripe_subscription_id, known)
+            known_invoices = await InvoiceRepository(session).known(step_input.subscription_id)
+        return await self.subscriptions.read(stripe_subscription_id, known_invoices)

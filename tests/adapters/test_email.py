@@ -1,4 +1,4 @@
-"""Mail over SMTP: encryption that was asked for is never done without."""
+"""Email over SMTP: encryption that was asked for is never done without."""
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
@@ -8,7 +8,7 @@ import pytest
 
 from adapters.email import IMPLICIT, NONE, STARTTLS, Mailer
 from domain.errors import UnavailableError
-from domain.notifications import Mail
+from domain.notifications import Email
 
 PASSWORD = "the password of the mail server"
 
@@ -61,7 +61,7 @@ def mailer(plain: PlainServer, security: str) -> Mailer:
     )
 
 
-MAIL = Mail(subject="subject of the mail", text="text of the mail")
+MAIL = Email(subject="subject of the mail", text="text of the mail")
 
 
 @pytest.mark.parametrize("security", [STARTTLS, IMPLICIT])

@@ -42,7 +42,7 @@ class Watcher:
 
 async def main():
     embedder = LocalEmbedder()
-    counting = asyncio.to_thread(embedder.count_pieces, ["two"])
+    counting = asyncio.to_thread(embedder.count_tokens, ["two"])
     await asyncio.gather(embedder.embed(["one"]), counting)
 
 sys.meta_path.insert(0, Watcher())
@@ -79,9 +79,9 @@ async def test_neighbours_in_a_batch_change_nothing() -> None:
 
 def test_passages_fit_into_the_model() -> None:
     embedder = LocalEmbedder()
-    for path in (ROOT / "README.md", ROOT / "activities" / "passages.py"):
-        for chunk in split_text(path.read_text(), embedder.count_pieces):
-            assert sum(embedder.count_pieces([chunk.text])) <= PASSAGE_PIECES
+    for path in (ROOT / "README.md", ROOT / "services" / "knowledge" / "passages.py"):
+        for chunk in split_text(path.read_text(), embedder.count_tokens):
+            assert sum(embedder.count_tokens([chunk.text])) <= PASSAGE_PIECES
 
 
 @pytest.mark.parametrize("most", [None, pytest.param(TEXT_MILLISECONDS, marks=pytest.mark.soak)])
@@ -122,7 +122,7 @@ async def test_a_server_embeds_too(outside: Outside) -> None:
         assert len({len(vector) for vector in vectors}) == 1
         [again] = await embedder.embed(texts[17:18])
         assert likeness(again, vectors[17]) == pytest.approx(likeness(again, again))
-        assert embedder.count_pieces(["four", "x"]) == [2, 1]
+        assert embedder.count_tokens(["four", "x"]) == [2, 1]
 
 
 async def test_without_an_address_the_model_is_ours() -> None:
@@ -184,8 +184,8 @@ async def test_too_long_is_known_by_its_words(status: str, words: str, kind: boo
 
 def test_pieces_are_counted_whatever_the_alphabet() -> None:
     server = ServerEmbedder("http://127.0.0.1:1/v1", "k", "m")
-    assert server.count_pieces(["train", "поезд", "电车站"]) == [2, 4, 3]
-    assert sum(LocalEmbedder().count_pieces(["x" * 10_000])) >= 1_000
+    assert server.count_tokens(["train", "поезд", "电车站"]) == [2, 4, 3]
+    assert sum(LocalEmbedder().count_tokens(["x" * 10_000])) >= 1_000
 
 
 async def test_others_do_not_keep_the_model_waiting() -> None:

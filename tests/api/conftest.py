@@ -1,4 +1,4 @@
-"""The API in this process, on real servers, and people who use it."""
+"""Fixtures with the API in this process, on real servers, and its users."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,26 +26,26 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass
 class Person:
-    """Somebody with an account, and their HTTP client."""
+    """A user, with an HTTP client that sends the user's credentials."""
 
     user_id: UUID
     email: str
     http: httpx.AsyncClient
 
     async def get(self, path: str, **params: Any) -> Any:
-        """Read something that must be there."""
+        """Send a GET, and return the JSON of the successful response."""
         reply = await self.http.get(f"{API}/{path}", params=params)
         assert reply.status_code == 200, reply.text
         return reply.json()
 
     async def post(self, path: str, key: str | None = None, **body: Any) -> httpx.Response:
-        """Send a POST, with an idempotency key if one is given."""
+        """Send a POST, with an idempotency key if there is one."""
         headers = {"Idempotency-Key": key} if key else {}
         return await self.http.post(f"{API}/{path}", json=body, headers=headers)
 
 
 def problem(reply: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """Return a problem document, checked for its form."""
+    """Return the problem document of an error response, and check its form, status and code."""
     assert reply.status_code == status, reply.text
     assert reply.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = reply.json()
@@ -55,7 +55,7 @@ def problem(reply: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 def client(app: FastAPI, **headers: str) -> httpx.AsyncClient:
-    """Make an HTTP client of an app in this process."""
+    """Return an HTTP client of an app in this process."""
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url="http://test",
@@ -65,7 +65,7 @@ def client(app: FastAPI, **headers: str) -> httpx.AsyncClient:
 
 
 async def bring_along(app: FastAPI, admin: Person) -> Person:
-    """Make a user who logs in elsewhere: hashing passwords is slow, and has tests of its own."""
+    """Make a user without a password, who logs in at another system: hashing passwords is slow."""
     email = f"{uuid4().hex}@example.com"
     made = await admin.post("users", email=email, external_id=email)
     assert made.status_code == 201, made.text
@@ -75,7 +75,7 @@ async def bring_along(app: FastAPI, admin: Person) -> Person:
     return Person(user_id, email, client(app, Authorization=f"Bearer {token}"))
 
 
-# Reason: an app's dispatcher delivers for everybody, so it must not outlive the tests that want it.
+# Reason: the app's dispatcher claims all rows of the inbox, so it must end with its test module.
 @pytest.fixture(scope="module")
 async def app(
     settings: Settings,
@@ -89,14 +89,14 @@ async def app(
 
 @pytest.fixture
 async def stranger(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Nobody in particular."""
+    """Return an HTTP client without credentials."""
     async with client(app) as http:
         yield http
 
 
 @pytest.fixture
 async def user(app: FastAPI, admin: Person) -> AsyncIterator[Person]:
-    """A user, made for this test."""
+    """Make a user for this test."""
     person = await bring_along(app, admin)
     yield person
     await person.http.aclose()
@@ -104,7 +104,7 @@ async def user(app: FastAPI, admin: Person) -> AsyncIterator[Person]:
 
 @pytest.fixture
 async def other(app: FastAPI, admin: Person) -> AsyncIterator[Person]:
-    """Another user."""
+    """Make another user for this test."""
     person = await bring_along(app, admin)
     yield person
     await person.http.aclose()
@@ -112,7 +112,7 @@ async def other(app: FastAPI, admin: Person) -> AsyncIterator[Person]:
 
 @pytest.fixture(scope="module")
 async def admin(app: FastAPI, sessions: Sessions) -> AsyncIterator[Person]:
-    """The administrator."""
+    """Make an administrator with an API key."""
     api_key, email = f"pk_{uuid4().hex}", f"{uuid4().hex}@example.com"
     for _ in range(2):  # the second time changes nothing
         async with sessions.begin() as session:
@@ -124,7 +124,7 @@ async def admin(app: FastAPI, sessions: Sessions) -> AsyncIterator[Person]:
 
 @pytest.fixture
 async def card(settings: Settings) -> Callable[..., Awaitable[str]]:
-    """Make a card that answers by script."""
+    """Return a function that makes a card, which answers charges by a script."""
 
     base = settings.stripe.api_base or ""
 
@@ -140,7 +140,7 @@ async def card(settings: Settings) -> Callable[..., Awaitable[str]]:
 
 @pytest.fixture
 async def plan(admin: Person, workers: Client) -> dict[str, Any]:
-    """A plan, made for this test."""
+    """Make a plan for this test."""
     return await make_plan(admin)
 
 
@@ -159,15 +159,15 @@ async def make_plan(admin: Person, **changes: Any) -> dict[str, Any]:
 
 
 async def until(read: Callable[[], Awaitable[Any]], seconds: float = 100) -> Any:
-    """Ask until the answer is true."""
+    """Read a value repeatedly until it is true, and return it."""
     async with asyncio.timeout(seconds):
-        while not (answer := await read()):  # noqa: ASYNC110 - what is asked has no event
+        while not (value := await read()):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.05)
-    return answer
+    return value
 
 
 async def subscribe(person: Person, admin: Person, card: MakeCard, **limits: int) -> None:
-    """Give somebody access, within these limits."""
+    """Subscribe a user to a new plan with these limits, and wait for full access."""
     plan = await make_plan(admin, limits=limits)
     added = await person.post(
         "payment-methods",
@@ -178,15 +178,15 @@ async def subscribe(person: Person, admin: Person, card: MakeCard, **limits: int
     made = (await person.post("subscriptions", plan_id=plan["plan_id"])).json()
 
     async def is_active() -> bool:
-        seen = await person.get(f"subscriptions/{made['subscription_id']}")
-        return bool(seen["access"] == "full")
+        subscription = await person.get(f"subscriptions/{made['subscription_id']}")
+        return bool(subscription["access"] == "full")
 
     await until(is_active)
 
 
 @pytest.fixture
 async def model(settings: Settings) -> AsyncIterator[Model]:
-    """The models' stand-in."""
+    """Return the controls of the models' sandbox."""
     async with open_model(settings) as http:
         yield Model(http)
 
@@ -199,6 +199,6 @@ async def customer(
     workers: Client,
     chroma_url: str,
 ) -> Person:
-    """Somebody with a subscription."""
+    """Return a user with a subscription."""
     await subscribe(user, admin, card)
     return user

@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from adapters.health import ModelsHealth, ping_chroma, ping_smtp, run_probes
 from api.app import build_app
-from api.readiness import KEPT_BAD_SECONDS
+from api.readiness import FAILURE_CACHE_SECONDS
 from config import MailSettings, Settings
 from database.session import Sessions, make_engine, make_sessions
 from domain.errors import ProviderRejectedError, UnavailableError
@@ -230,7 +230,7 @@ async def test_asking_for_readiness_costs_the_others_nothing(
                 replies = await asyncio.gather(*[http.get("/health/ready") for _ in range(10)])
                 assert {reply.status_code for reply in replies} == {200}
             seconds = time.monotonic() - began
-    assert 1 <= calls <= 1 + seconds / KEPT_BAD_SECONDS
+    assert 1 <= calls <= 1 + seconds / FAILURE_CACHE_SECONDS
 
 
 async def test_only_the_database_takes_the_api_out_of_rotation(

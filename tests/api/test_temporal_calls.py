@@ -11,7 +11,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from adapters.temporal.calls import send_update, start_once
+from adapters.temporal.calls import send_update, start_workflow_once
 from domain.errors import OutcomePendingError
 from tests.api.conftest import API, Person, problem
 from workflows.search_attributes import starting_attributes
@@ -50,7 +50,7 @@ class Rotating:
 
 
 async def started(client: Client, workflow_id: str) -> WorkflowHandle[Any, Any]:
-    await start_once(
+    await start_workflow_once(
         client,
         Rotating.run,
         "hello",

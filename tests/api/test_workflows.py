@@ -19,12 +19,12 @@ from temporalio.worker import Worker
 from api.app import build_app
 from api.queries import workflows as workflow_queries
 from api.routes import admin as admin_routes
-from api.routes.admin import TOUCHED_WITHIN, _is_busy
+from api.routes.admin import TOUCH_WINDOW, _is_busy
 from config import Settings
 from database.accounts.models import IdempotencyKey
 from database.agents.models import AgentRun
 from database.knowledge.models import Document
-from database.open_work import OpenWork, open_work, touched_workflow_ids
+from database.open_work import OpenWork, open_work, recently_active_workflow_ids
 from database.payment_retries.models import PaymentRetry
 from database.payments.models import Payment, Refund
 from database.session import Sessions
@@ -331,7 +331,7 @@ async def test_open_work_is_counted(sessions: Sessions) -> None:
     await add_retry(sessions, retry_status="waiting_payment_method")
     assert (await counts(sessions)).charge_count == before.charge_count + 2
     async with sessions() as session:
-        touched = await touched_workflow_ids(session, TOUCHED_WITHIN)
+        touched = await recently_active_workflow_ids(session, TOUCH_WINDOW)
     assert {due.workflow_id, subscription_workflow_id(due.subscription_id)} <= set(touched)
     async with sessions.begin() as session:  # leave nothing open behind
         await session.execute(update(PaymentRetry).values(retry_status="recovered"))
@@ -391,7 +391,7 @@ async def test_quiet_is_said_only_when_everybody_was_asked(
     temporal: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(admin_routes, "ASKED_AT_ONCE", 2)
+    monkeypatch.setattr(admin_routes, "DESCRIBE_BATCH_SIZE", 2)
     await close_all(sessions)
     user_id = await add_user(sessions)
     touched = [await add_subscription(sessions, user_id, f"sub_{uuid4().hex}") for _ in range(9)]

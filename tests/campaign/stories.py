@@ -192,11 +192,11 @@ async def older_debt(life: Life, order: Order) -> None:
     await life.pass_time(MONTH)
     await _turn(life, order, Phase.WAIT_1)
 
-    async def is_collected() -> bool:
+    async def is_auto_charged() -> bool:
         rows = await life.caller.items("payment-retries")
         return bool(rows) and all(row["retry_status"] in (*_OVER, *ASKING) for row in rows)
 
-    await life.reach("an end of all payment retries", is_collected)
+    await life.reach("an end of all payment retries", is_auto_charged)
     await _turn(life, order, Phase.RECOVERED)
 
 

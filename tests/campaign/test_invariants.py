@@ -368,7 +368,7 @@ def _(seen: Evidence) -> None:
 
 @plant("every_mail_has_its_fact", "as if there were none")
 def told_that_there_is_no_card(seen: Evidence) -> None:
-    mail = {"subject": "Please add another card", "text": "There is no card that we could charge."}
+    mail = {"subject": "Please add another card", "text": "There is no card that we can charge."}
     seen.mails.append(mail | {"received_at": PAID})
 
 

@@ -53,7 +53,7 @@ async def test_models_that_call_a_tool_are_well(server: ModelServer, provider: s
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [
-        ("no_tools", "takes no tools: vLLM needs --enable-auto-tool-choice"),
+        ("no_tools", "does not accept tools: vLLM needs --enable-auto-tool-choice"),
         ("call_as_text", "comes as text: vLLM needs"),
         ("empty", "called no tool (finish reason stop)"),
         ("no_finish", "without a finish reason"),

@@ -16,14 +16,14 @@ from pydantic import SecretStr
 from adapters.stripe.setup import PINNED_VERSION
 from adapters.tls import trusted
 from commands.findings import CheckDoubtfulError, CheckFailedError
-from commands.stripe.checks import check_endpoint, check_portal, judge_endpoints, judge_portals
+from commands.stripe.checks import check_endpoint, check_endpoints, check_portal, check_portals
 from commands.stripe.setup import set_up_stripe
 from commands.targets import _FACTS as STACK_FACTS
 from commands.targets import Target
 from config import AuthSettings, Settings, StripeSettings
 from domain.errors import InvalidInputError, ProviderUnavailableError
-from domain.webhooks.endpoints import WANTED_TYPES, WEBHOOK_PATH, EndpointSnapshot
-from tests.conftest import PROJECT, free_port, start_stand_in, wait_for_url
+from domain.webhooks.endpoints import REQUIRED_EVENT_TYPES, WEBHOOK_PATH, EndpointSnapshot
+from tests.conftest import PROJECT, free_port, start_sandbox, wait_for_url
 from tests.support.checked import settle
 
 URL = "https://api.example.com/api/v1/webhooks/stripe"
@@ -36,7 +36,7 @@ ENDPOINTS, PORTALS = "webhook_endpoints", "billing_portal/configurations"
 def stripe_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A stand-in that sends no webhooks, for nothing happens in it."""
     port = free_port()
-    child = start_stand_in("sandbox.stripe", tmp_path_factory.mktemp("set-up"), "--port", str(port))
+    child = start_sandbox("sandbox.stripe", tmp_path_factory.mktemp("set-up"), "--port", str(port))
     base = f"http://127.0.0.1:{port}"
     wait_for_url(f"{base}/_sandbox/health")
     yield base
@@ -106,7 +106,7 @@ async def test_the_first_run_makes_all_of_it_and_the_second_nothing(account: Acc
     (portal,) = await account.all(PORTALS)
     assert endpoint["api_version"] == PINNED_VERSION
     assert (endpoint["url"], endpoint["status"]) == (URL, "enabled")
-    assert sorted(endpoint["enabled_events"]) == list(WANTED_TYPES)
+    assert sorted(endpoint["enabled_events"]) == list(REQUIRED_EVENT_TYPES)
     features = portal["features"]
     assert features["payment_method_update"]["enabled"]
     assert features["invoice_history"]["enabled"]
@@ -125,7 +125,7 @@ async def test_the_first_run_makes_all_of_it_and_the_second_nothing(account: Acc
 
 async def test_a_dry_run_tells_all_and_changes_nothing(account: Account) -> None:
     said = await account.run(is_dry_run=True)
-    assert "if it was started with --webhook-url, each event comes twice" in said[0]
+    assert "if it was started with --webhook-url, each event arrives twice" in said[0]
     assert [line.partition(": would be made")[1] for line in said[1:]] == [": would be made"] * 2
     assert await account.all(ENDPOINTS) == await account.all(PORTALS) == []
     await account.run()
@@ -146,13 +146,15 @@ async def test_what_somebody_changed_is_put_right(account: Account) -> None:
 
     said = "\n".join(await account.run())
 
-    assert f"webhook endpoint {endpoint['id']}: enabled; told of charge.refund.updated, " in said
-    assert "no longer told of price.created" in said
-    assert f"customer portal {portal['id']}: active; given subscription_cancel" in said
+    endpoint_changes = "enabled; subscribed to charge.refund.updated, "
+    assert f"webhook endpoint {endpoint['id']}: {endpoint_changes}" in said
+    assert "unsubscribed from price.created" in said
+    portal_changes = "activated; extended by subscription_cancel"
+    assert f"customer portal {portal['id']}: {portal_changes}" in said
     assert "nothing to change" not in said
     assert (await account.run())[-1] == "nothing to change"
     (endpoint,), (portal,) = await account.all(ENDPOINTS), await account.all(PORTALS)
-    assert sorted(endpoint["enabled_events"]) == list(WANTED_TYPES)
+    assert sorted(endpoint["enabled_events"]) == list(REQUIRED_EVENT_TYPES)
     assert portal["active"]
 
 
@@ -160,9 +162,9 @@ async def test_an_endpoint_that_hears_everything_hears_less(account: Account) ->
     hears = {"enabled_events[0]": "*", "api_version": PINNED_VERSION}
     made = await account.post(ENDPOINTS, url=URL, **hears)
     said = await account.run()
-    assert f"webhook endpoint {made['id']}: no longer told of *" in said
+    assert f"webhook endpoint {made['id']}: unsubscribed from *" in said
     (endpoint,) = await account.all(ENDPOINTS)
-    assert sorted(endpoint["enabled_events"]) == list(WANTED_TYPES)
+    assert sorted(endpoint["enabled_events"]) == list(REQUIRED_EVENT_TYPES)
 
 
 @pytest.mark.parametrize("version", [{"api_version": OLD_VERSION}, {}], ids=["old", "account's"])
@@ -194,7 +196,7 @@ async def test_no_endpoint_is_made_twice_when_an_answer_is_lost(account: Account
     await account.break_down(match="POST /v1/webhook_endpoints", times=1, drop=True)
     said = "\n".join(await account.run())
     (endpoint,) = await account.all(ENDPOINTS)
-    assert f"it is {endpoint['id']}; Stripe's answer with its secret got lost" in said
+    assert f"its id is {endpoint['id']}; Stripe's answer with its secret was lost" in said
     assert (await account.run())[-1] == "nothing to change"
 
 
@@ -237,7 +239,7 @@ async def test_the_doctor_reads_back_what_was_made(account: Account) -> None:
         assert "stripe setup" not in found
     await account.run()
     (endpoint,), (portal,) = await account.all(ENDPOINTS), await account.all(PORTALS)
-    version = f"API version {PINNED_VERSION}, {len(WANTED_TYPES)} event types"
+    version = f"API version {PINNED_VERSION}, {len(REQUIRED_EVENT_TYPES)} event types"
     assert await check_endpoint(ours) == f"{endpoint['id']} at {URL}, {version}"
     offered = "offers invoice_history, payment_method_update, subscription_cancel"
     assert await check_portal(ours) == f"{portal['id']} {offered}"
@@ -264,7 +266,7 @@ def endpoint(number: int, **changes: Any) -> EndpointSnapshot:
         "api_version": PINNED_VERSION,
         "is_enabled": True,
         "is_ours": False,
-        "event_types": frozenset(WANTED_TYPES),
+        "event_types": frozenset(REQUIRED_EVENT_TYPES),
     }
     return EndpointSnapshot(**(seen | changes))
 
@@ -276,10 +278,10 @@ def endpoint(number: int, **changes: Any) -> EndpointSnapshot:
         ({"api_version": None}, "sends the account's API version, and this release reads"),
         ({"is_enabled": False}, "is disabled"),
         (
-            {"event_types": frozenset(WANTED_TYPES[2:])},
-            f"is not told of {WANTED_TYPES[0]}, {WANTED_TYPES[1]}: run",
+            {"event_types": frozenset(REQUIRED_EVENT_TYPES[2:])},
+            f"is not subscribed to {REQUIRED_EVENT_TYPES[0]}, {REQUIRED_EVENT_TYPES[1]}: run",
         ),
-        ({"event_types": frozenset()}, f"and {len(WANTED_TYPES) - 3} more: run"),
+        ({"event_types": frozenset()}, f"and {len(REQUIRED_EVENT_TYPES) - 3} more: run"),
     ],
 )
 def test_what_is_wrong_with_an_endpoint_is_one_line_with_its_command(
@@ -288,7 +290,7 @@ def test_what_is_wrong_with_an_endpoint_is_one_line_with_its_command(
     wrong = endpoint(1, **changes)
     for ours in (settings_of(StripeSettings()), settings_of(StripeSettings(api_base=NOWHERE))):
         with pytest.raises(CheckFailedError, match=re.escape(flaw)) as caught:
-            judge_endpoints([wrong], ours)
+            check_endpoints([wrong], ours)
         assert str(caught.value).startswith(f"we_1 at {URL} ")
         assert f"`python cli.py stripe setup --url {URL}`" in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -298,17 +300,17 @@ def test_an_endpoint_is_known_by_its_address_or_by_who_made_it() -> None:
     ours = settings_of(StripeSettings())
     broken = endpoint(9, is_enabled=False, url="https://staging.example.com" + WEBHOOK_PATH)
     stranger = endpoint(8, is_enabled=False, url="https://api.example.com/other")
-    assert judge_endpoints([broken, endpoint(1), stranger], ours).startswith("we_1 at")
+    assert check_endpoints([broken, endpoint(1), stranger], ours).startswith("we_1 at")
     everything = endpoint(2, event_types=frozenset({"*"}))
-    assert judge_endpoints([everything], ours).startswith("we_2 at")
+    assert check_endpoints([everything], ours).startswith("we_2 at")
     elsewhere = settings_of(StripeSettings(), "http://10.0.0.7:8000")
-    assert judge_endpoints([stranger, endpoint(1)], elsewhere).startswith("we_1 at")
+    assert check_endpoints([stranger, endpoint(1)], elsewhere).startswith("we_1 at")
     proxied = endpoint(3, url="https://example.com/hooks", is_ours=True)
-    assert judge_endpoints([stranger, proxied], elsewhere).startswith("we_3 at")
+    assert check_endpoints([stranger, proxied], elsewhere).startswith("we_3 at")
     with pytest.raises(CheckFailedError, match="Stripe has no endpoint of ours: run `python"):
-        judge_endpoints([stranger], ours)
-    with pytest.raises(CheckFailedError, match="there is no configuration of ours: run `python"):
-        judge_portals([], ours)
+        check_endpoints([stranger], ours)
+    with pytest.raises(CheckFailedError, match="no portal configuration of ours: run `python"):
+        check_portals([], ours)
 
 
 @pytest.mark.parametrize("stack", [None, Path("/tmp/a stack")])
@@ -316,10 +318,10 @@ def test_what_the_doctor_advises_runs_as_it_is_written(stack: Path | None) -> No
     ours, place = settings_of(StripeSettings()), Target(stack)
     old = endpoint(1, api_version=OLD_VERSION)
     judges: list[Callable[[], str]] = [
-        lambda: judge_endpoints([], ours, place),
-        lambda: judge_endpoints([endpoint(1, is_enabled=False)], ours, place),
-        lambda: judge_endpoints([old, endpoint(2)], ours, place),
-        lambda: judge_portals([], ours, place),
+        lambda: check_endpoints([], ours, place),
+        lambda: check_endpoints([endpoint(1, is_enabled=False)], ours, place),
+        lambda: check_endpoints([old, endpoint(2)], ours, place),
+        lambda: check_portals([], ours, place),
     ]
     for judge in judges:
         with pytest.raises((CheckFailedError, CheckDoubtfulError)) as caught:
@@ -334,7 +336,7 @@ def test_what_the_doctor_advises_runs_as_it_is_written(stack: Path | None) -> No
 
 def test_where_stripe_cannot_send_the_doctor_names_no_address() -> None:
     here = settings_of(StripeSettings(), "http://127.0.0.1:8000")
-    for judge in (judge_endpoints, judge_portals):
+    for judge in (check_endpoints, check_portals):
         with pytest.raises(CheckFailedError) as caught:
             judge([], here)
         assert f"--url 'https://<your API>{WEBHOOK_PATH}'`" in str(caught.value)
@@ -348,13 +350,13 @@ async def test_a_stack_s_own_stripe_gets_no_endpoint(account: Account) -> None:
     for is_dry_run in (False, True):
         with pytest.raises(InvalidInputError, match="sends its events to the API by itself"):
             await set_up_stripe(
-                account.settings, URL, lines.append, is_dry_run=is_dry_run, place=OWN
+                account.settings, URL, lines.append, is_dry_run=is_dry_run, target=OWN
             )
     assert not lines
     assert await account.all(ENDPOINTS) == await account.all(PORTALS) == []
     ours = settings_of(account.settings)
     assert "sends its events to the API by itself" in await check_endpoint(ours, OWN)
-    assert "where nothing needs one" in await check_portal(ours, OWN)
+    assert "not needed at the sandbox" in await check_portal(ours, OWN)
 
 
 async def test_an_endpoint_of_a_stack_s_own_stripe_is_one_too_many(account: Account) -> None:
@@ -400,8 +402,8 @@ def test_the_command_line_knows_a_stack_s_own_stripe(account: Account, tmp_path:
 
 def test_an_old_endpoint_beside_the_new_one_is_a_doubt() -> None:
     old = endpoint(1, api_version=OLD_VERSION)
-    with pytest.raises(CheckDoubtfulError, match=r"^we_1 .* is still there too.* --remove-old`$"):
-        judge_endpoints([old, endpoint(2)], settings_of(StripeSettings()))
+    with pytest.raises(CheckDoubtfulError, match=r"^we_1 .* still exists beside.* --remove-old`$"):
+        check_endpoints([old, endpoint(2)], settings_of(StripeSettings()))
 
 
 def test_the_command_prints_what_it_does(account: Account) -> None:

@@ -112,8 +112,8 @@ async def test_a_run_is_told_to_its_end(
     assert lines[6] == "Hello [b]:smile:\N{REPLACEMENT CHARACTER}[2J"
     assert lines[7].endswith("assistant: as above")
     assert lines[8].endswith(f'refund_payment {{"reason": "[dim]é"}}, call_id {call_id}')
-    assert 'would do {"amount_cents": 700}' in lines[9]
-    assert f"args_sha256 {DIGEST}, until 2026-11-23T09:00:00Z" in lines[9]
+    assert 'effect {"amount_cents": 700}' in lines[9]
+    assert f"args_sha256 {DIGEST}, expires at 2026-11-23T09:00:00Z" in lines[9]
     assert f"/api/v1/agent-runs/{agent_run_id}/approve" in lines[10]
     body = json.loads(lines[12].split("-d '")[1].rstrip("'"))
     assert body == {"call_id": call_id, "args_sha256": DIGEST, "decision": "approve"}

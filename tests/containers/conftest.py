@@ -1,4 +1,4 @@
-"""The compose file and the example of its variables, as data."""
+"""Fixtures with the content of the compose file and of `.env.example`."""
 
 import re
 from pathlib import Path
@@ -18,8 +18,8 @@ def interpolate(value: object, variables: dict[str, str]) -> str:
     """Expand `${NAME}`, `${NAME:-default}` and `${NAME:?message}` as compose does."""
 
     def expand(match: re.Match[str]) -> str:
-        if given := variables.get(match["name"]):
-            return given
+        if value := variables.get(match["name"]):
+            return value
         if match["mark"] == "-":
             return match["text"]
         raise KeyError(match["name"])
@@ -40,7 +40,7 @@ def services(compose: dict[str, Any]) -> Services:
 
 @pytest.fixture(scope="session")
 def filled_in() -> dict[str, str]:
-    """Read `.env.example` with what it leaves empty filled in."""
+    """Return the variables of `.env.example`, with values for the empty ones."""
     example = {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
     passwords = {
         "POSTGRES_PASSWORD": "superuser",

@@ -98,4 +98,4 @@ async def test_a_worker_is_healthy_while_this_host_polls_its_queue() -> None:
 
     after = await check_worker(address)
     assert (before.returncode, after.returncode) == (1, 1)
-    assert f"nobody on {socket.gethostname()} polls" in before.stderr
+    assert f"no process on {socket.gethostname()} polls" in before.stderr

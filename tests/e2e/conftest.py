@@ -1,4 +1,4 @@
-"""One whole stack for all end-to-end tests."""
+"""Fixtures with one running stack for all end-to-end tests."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.support.checked import settle
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """Everything that `make up` starts; it must also stop as it should."""
+    """Start all servers of `make up`; after the tests they must stop in order."""
     with open_folder() as folder:
         running = RunningStack(folder)
         try:

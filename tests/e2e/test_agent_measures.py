@@ -230,14 +230,14 @@ def test_spending_is_what_the_model_counted(world: World, asker: Asker, count: i
     assert [run["run_status"] for run in runs] == ["completed"] * count
     # Reason: by what it remembers, one run can speak of another one's mark.
     calls = {call["seq"]: call for mark in marks for call in world.llm.calls(mark)}.values()
-    booked, sent = (
+    booked_usage, sent = (
         {
             name: sum(facts[name] for facts in each)
             for name in ("prompt_tokens", "completion_tokens")
         }
         for each in ([run["usage"] for run in runs], calls)
     )
-    assert all(booked[name] >= sent[name] for name in sent)
+    assert all(booked_usage[name] >= sent[name] for name in sent)
     for run in runs:
         audit_usage(asker, run)
     exact = [
@@ -253,5 +253,5 @@ def test_spending_is_what_the_model_counted(world: World, asker: Asker, count: i
         if call["finish_reason"]
     ]
     assert sorted(exact) == sorted(told)
-    assert asker.used["token_count"] - before == sum(booked.values())
+    assert asker.used["token_count"] - before == sum(booked_usage.values())
     assert len(calls) > count, "something went wrong"

@@ -1,7 +1,7 @@
-"""The rules of this house that no tool on the shelf knows.
+"""Checks the project's own rules, which no standard tool checks.
 
-Run: `python tests/gates/house_rules.py [ROOT]`. It prints what breaks a rule and where, and then
-leaves with 1.
+Run: `python tests/gates/house_rules.py [ROOT]`. The script prints each violation with its place,
+and ends with exit code 1 if there is one.
 """
 
 import ast
@@ -33,15 +33,15 @@ ROOMS = (
 )
 # The layers that are divided into areas.
 DIVIDED = ("domain", "database", "services", "activities", "workflows")
-# Reason: their length is the length of a story, or of a list of columns.
+# Reason: a test is as long as its scenario, and a migration as its list of columns.
 SIZE_EXEMPT = ("tests", "migrations")
-# What a room may import beside the standard library and itself.
+# Packages that a layer may import besides the standard library and itself.
 ALLOWED_IMPORTS = {
     "domain": {"pydantic"},
     "workflows": {"activities", "agents", "domain", "langgraph", "pydantic", "temporalio"},
 }
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time", "time_ns"}
-EDGES = ("worker.py", "cli.py", "api/app.py", "tests/")  # where settings may be read
+EDGES = ("worker.py", "cli.py", "api/app.py", "tests/")  # files that may read settings
 HOST_IN_LOCK = re.compile(r"://|^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b")
 FOREIGN_LOCKS = ("package-lock.json", "uv.lock", "yarn.lock", "poetry.lock")
 
@@ -57,11 +57,11 @@ def sources(root: Path) -> Iterator[Path]:
 
 
 def oversized(path: Path, text: str, tree: ast.Module) -> Violations:
-    """Find files, classes and functions that should be several."""
+    """Find files, classes and functions that are too long."""
     is_product = path.parts[0] not in (*SIZE_EXEMPT, "sandbox")
-    most = MAX_PRODUCT_FILE_LINES if is_product else MAX_FILE_LINES
-    if (length := text.count("\n")) > most:
-        yield f"{path}: {length} lines, at most {most} are allowed in a file"
+    limit = MAX_PRODUCT_FILE_LINES if is_product else MAX_FILE_LINES
+    if (length := text.count("\n")) > limit:
+        yield f"{path}: {length} lines, at most {limit} are allowed in a file"
     if path.parts[0] in SIZE_EXEMPT:
         return
     rows = text.split("\n")
@@ -75,28 +75,28 @@ def oversized(path: Path, text: str, tree: ast.Module) -> Violations:
             case _:
                 continue
         if length > limit:
-            yield f"{path}:{node.lineno}: {node.name} has {length} lines, at most {limit} fit"
+            yield f"{path}:{node.lineno}: {node.name} has {length} lines, at most {limit} allowed"
 
 
 def code_lines(node: ast.ClassDef, rows: Sequence[str]) -> int:
     """Count the lines of a class without docstrings, comments and blank lines."""
-    told: set[int] = set()
+    docstrings: set[int] = set()
     for inner in ast.walk(node):
         if isinstance(inner, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = inner.body[0]
             if ast.get_docstring(inner, clean=False) is not None:
-                told |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+                docstrings |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
     numbers = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-    code = [rows[number - 1].strip() for number in numbers if number not in told]
+    code = [rows[number - 1].strip() for number in numbers if number not in docstrings]
     return sum(bool(line) and not line.startswith("#") for line in code)
 
 
 def forbidden_imports(path: Path, tree: ast.Module) -> Violations:
-    """Find imports beyond those that a room may have."""
-    room = path.parts[0]
-    if room not in ALLOWED_IMPORTS:
+    """Find imports that a layer may not have."""
+    layer = path.parts[0]
+    if layer not in ALLOWED_IMPORTS:
         return
-    allowed = ALLOWED_IMPORTS[room] | sys.stdlib_module_names | {room}
+    allowed = ALLOWED_IMPORTS[layer] | sys.stdlib_module_names | {layer}
     for node in ast.walk(tree):
         match node:
             case ast.Import():
@@ -107,73 +107,73 @@ def forbidden_imports(path: Path, tree: ast.Module) -> Violations:
                 continue
         for name in names:
             if name.partition(".")[0] not in allowed:
-                yield f"{path}:{node.lineno}: {room} may not import {name}"
+                yield f"{path}:{node.lineno}: {layer} may not import {name}"
 
 
 def settings_inside(path: Path, tree: ast.Module) -> Violations:
-    """Find code that reads the environment's settings anywhere but at the edge."""
+    """Find code outside the entry points that reads settings from the environment."""
     if path.as_posix().startswith(EDGES):
         return
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id="Settings") | ast.Attribute(attr="Settings")):
-                yield f"{path}:{node.lineno}: only worker.py, cli.py and api/app.py read Settings"
+                yield f"{path}:{node.lineno}: only worker.py, cli.py, api/app.py may read Settings"
 
 
 def _names(node: ast.AST) -> set[str]:
-    """Return the names that an expression uses, attributes and called functions among them."""
-    found = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-    return found | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+    """Return the names that an expression uses, also attributes and called functions."""
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return names | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
 
 
 def _is_clock(node: ast.AST) -> bool:
-    """Say whether an expression reads a clock."""
+    """Return whether an expression reads a clock."""
     calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
     return any(isinstance(func, ast.Attribute) and func.attr in CLOCKS for func in calls)
 
 
-def _is_duration(node: ast.AST, moments: set[str], durations: set[str]) -> bool:
-    """Say whether an expression is made of the time between two readings of a clock."""
+def _is_duration(node: ast.AST, timestamps: set[str], durations: set[str]) -> bool:
+    """Return whether an expression uses the time between two readings of a clock."""
     if _names(node) & durations:
         return True
     return any(
         isinstance(part, ast.BinOp)
         and isinstance(part.op, ast.Sub)
         and bool(_names(part.right))
-        and (_is_clock(part) or bool(_names(part) & moments))
+        and (_is_clock(part) or bool(_names(part) & timestamps))
         for part in ast.walk(node)
     )
 
 
-def _told_by(node: ast.AST) -> tuple[set[str], ast.AST | None]:
-    """Return what a statement gives a value to, and the value."""
+def _assignment(node: ast.AST) -> tuple[set[str], ast.AST | None]:
+    """Return the names that a node sets, and the value; a function sets its name to its returns."""
     match node:
         case ast.Assign(targets=targets, value=value):
             return {name for target in targets for name in _names(target)}, value
         case ast.AugAssign(target=target, value=value) | ast.NamedExpr(target=target, value=value):
             return _names(target), value
         case ast.FunctionDef() | ast.AsyncFunctionDef():
-            given = [part.value for part in ast.walk(node) if isinstance(part, ast.Return)]
-            return {node.name}, ast.Tuple([value for value in given if value], ast.Load())
+            returned = [part.value for part in ast.walk(node) if isinstance(part, ast.Return)]
+            return {node.name}, ast.Tuple([value for value in returned if value], ast.Load())
     return set(), None
 
 
 def _timed_names(scope: ast.AST, timers: set[str]) -> tuple[set[str], set[str]]:
-    """Return the names of moments and of durations in a scope, with those that timers return."""
-    moments: set[str] = set()
+    """Return a scope's names of timestamps and of durations; timers are functions of durations."""
+    timestamps: set[str] = set()
     durations = set(timers)
     size = -1
-    while size != len(moments) + len(durations):
-        size = len(moments) + len(durations)
+    while size != len(timestamps) + len(durations):
+        size = len(timestamps) + len(durations)
         for node in ast.walk(scope):
-            names, value = _told_by(node)
+            names, value = _assignment(node)
             if value is None:
                 continue
-            if _is_duration(value, moments, durations):
+            if _is_duration(value, timestamps, durations):
                 durations |= names
             elif _is_clock(value):
-                moments |= names
-    return moments, durations
+                timestamps |= names
+    return timestamps, durations
 
 
 def _is_soak(node: ast.AST) -> bool:
@@ -183,7 +183,7 @@ def _is_soak(node: ast.AST) -> bool:
 
 
 def timed_assertions(path: Path, tree: ast.Module) -> Violations:
-    """Find tests that hold a measured time to a limit and are not marked `soak`."""
+    """Find tests that assert an upper limit of a measured time and are not marked `soak`."""
     if path.parts[0] != "tests":
         return
     scopes = [node for node in tree.body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))]
@@ -191,78 +191,83 @@ def timed_assertions(path: Path, tree: ast.Module) -> Violations:
     for _ in scopes:
         timers |= {scope.name for scope in scopes if scope.name in _timed_names(scope, timers)[1]}
     for scope in scopes:
-        moments, durations = _timed_names(scope, timers)
+        timestamps, durations = _timed_names(scope, timers)
         for node in [] if _is_soak(scope) else ast.walk(scope):
-            if isinstance(node, ast.Compare) and _is_limit(node, moments, durations):
-                yield f"{path}:{node.lineno}: a time has a limit: print it, or mark the test soak"
+            if isinstance(node, ast.Compare) and _is_limit(node, timestamps, durations):
+                yield (
+                    f"{path}:{node.lineno}: a measured time has a limit: print the time, or mark "
+                    "the test soak"
+                )
 
 
-def _is_limit(node: ast.Compare, moments: set[str], durations: set[str]) -> bool:
+def _is_limit(node: ast.Compare, timestamps: set[str], durations: set[str]) -> bool:
     sides = [node.left, *node.comparators]
     for before, operator, after in zip(sides, node.ops, sides[1:], strict=False):
         if not isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
             continue
         pair = (before, after) if isinstance(operator, ast.Lt | ast.LtE) else (after, before)
-        small, large = (_is_duration(side, moments, durations) for side in pair)
+        small, large = (_is_duration(side, timestamps, durations) for side in pair)
         if small and not large:
             return True
     return False
 
 
 def misplaced_classes(path: Path, tree: ast.Module) -> Violations:
-    """Find public classes of `activities/` that have no activity: they are services."""
+    """Find public classes in `activities/` without an activity, which belong to `services/`."""
     if path.parts[0] != "activities" or path.name == "interceptors.py":
         return
     for node in tree.body:
         if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
             continue
         methods = [part for part in node.body if isinstance(part, _FUNCTIONS)]
-        if not any("defn" in _names(mark) for each in methods for mark in each.decorator_list):
-            yield f"{path}:{node.lineno}: {node.name} has no activity: it belongs to services/"
+        decorators = [each for method in methods for each in method.decorator_list]
+        if not any("defn" in _names(each) for each in decorators):
+            yield f"{path}:{node.lineno}: {node.name} has no activity: move it to services/"
 
 
 def folders(root: Path) -> Violations:
-    """Find folders of a divided layer that are no area, and those with too many files."""
+    """Find folders of a divided layer that are not an area, or that have too many files."""
     config = tomllib.loads((root / "pyproject.toml").read_text())
     areas = set(config["tool"]["perdure"]["areas"])
     for layer in DIVIDED:
         for folder in sorted({path.parent for path in (root / layer).rglob("*.py")}):
-            place = folder.relative_to(root)
-            if len(place.parts) > 1 and place.parts[1] not in areas:
-                yield f"{place}: {place.parts[1]} is no area of pyproject.toml"
-            count = sum(path.name != "__init__.py" for path in folder.glob("*.py"))
+            path = folder.relative_to(root)
+            if len(path.parts) > 1 and path.parts[1] not in areas:
+                yield f"{path}: {path.parts[1]} is not an area of pyproject.toml"
+            count = sum(file.name != "__init__.py" for file in folder.glob("*.py"))
             if count > MAX_FOLDER_FILES:
-                yield f"{place}: {count} files, at most {MAX_FOLDER_FILES} fit in a folder"
+                yield f"{path}: {count} files, at most {MAX_FOLDER_FILES} are allowed in a folder"
 
 
 def unwatched_rooms(root: Path) -> Violations:
-    """Find rooms that import-linter does not look at."""
+    """Find packages that this script or import-linter does not check."""
     config = tomllib.loads((root / "pyproject.toml").read_text())
-    watched = config["tool"]["importlinter"]["root_packages"]
+    checked = config["tool"]["importlinter"]["root_packages"]
     for package in sorted(path.parent.name for path in root.glob("*/__init__.py")):
         if package not in {*ROOMS, *SIZE_EXEMPT}:
-            yield f"{package} is a room that no gate knows: name it in ROOMS"
-    for room in ROOMS:
-        if any((root / room).rglob("*.py")) and room not in watched:
-            yield f"pyproject.toml: {room} is missing in import-linter's root_packages"
-        if any((root / room).rglob("*.py")) and not (root / room / "__init__.py").is_file():
-            yield f"{room}/__init__.py is missing, and import-linter sees nothing without it"
+            yield f"{package} is an unknown package: add it to the list in house_rules.py"
+    for package in ROOMS:
+        has_code = any((root / package).rglob("*.py"))
+        if has_code and package not in checked:
+            yield f"pyproject.toml: {package} is missing in import-linter's root_packages"
+        if has_code and not (root / package / "__init__.py").is_file():
+            yield f"{package}/__init__.py is missing: import-linter skips the package without it"
 
 
 def hosts_in_locks(root: Path) -> Violations:
-    """Find locks that say where packages come from, and locks of other tools."""
+    """Find lock files that name a package index or host, and lock files of other tools."""
     own = root / "requirements.lock"
     for lock in (own, *sorted((root / "tests").glob("clients/*/requirements.lock"))):
         for number, line in enumerate(lock.read_text().splitlines(), start=1):
             if HOST_IN_LOCK.search(line):
-                yield f"{lock.relative_to(root)}:{number}: a lock names no host"
+                yield f"{lock.relative_to(root)}:{number}: a lock file may not name a host"
     for name in FOREIGN_LOCKS:
         if (root / name).exists():
-            yield f"{name}: requirements.lock is the only lock"
+            yield f"{name}: requirements.lock is the only lock file"
 
 
 def violations(root: Path) -> Violations:
-    """Yield everything under the root that breaks a rule."""
+    """Yield all violations of all rules in a project."""
     yield from unwatched_rooms(root)
     yield from hosts_in_locks(root)
     yield from folders(root)

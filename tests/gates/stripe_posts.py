@@ -1,8 +1,8 @@
-"""Where the product POSTs to Stripe without `post_once`, or without an idempotency key.
+"""Finds POSTs to Stripe without `post_once`, or without an idempotency key.
 
-In the adapters every call of the client that is no read carries the key that it was given. Whoever
-calls such a method of an adapter does so in a function that is handed to `post_once`, with the key
-that `post_once` gives to it.
+In the adapters every call of Stripe's client that changes something has to pass on the parameter
+`key` as the idempotency key. A caller of such an adapter method has to make the call in a function
+that is passed to `post_once`, with the key that `post_once` passes to that function.
 """
 
 import ast
@@ -14,39 +14,39 @@ PROJECT = Path(__file__).parents[2]
 ADAPTERS = PROJECT / "adapters" / "stripe"
 CALLERS = ("activities", "services", "api", "commands")
 READS = ("retrieve_async", "list_async", "search_async")
-# A DELETE takes no key at Stripe, and can be repeated.
+# Reason: Stripe takes no idempotency key for a DELETE, which can be repeated safely.
 DELETES = ("v1.subscriptions.cancel_async", "v1.webhook_endpoints.delete_async")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def posting_methods(folder: Path = ADAPTERS) -> dict[str, set[str]]:
-    """Return the methods that POST, by the word that their class is known by: `invoices`, …"""
-    found: dict[str, set[str]] = {}
+    """Return the methods that POST, by the attribute that holds their adapter: `invoices`, …"""
+    methods: dict[str, set[str]] = {}
     for path in sorted(folder.glob("*.py")):
         for owner in ast.walk(ast.parse(path.read_text())):
             if isinstance(owner, ast.ClassDef) and owner.name.startswith("Stripe"):
                 names = {each.name for each in _functions(owner) if any(_posts(each))}
-                word = re.sub(r"(?<!^)(?=[A-Z])", "_", owner.name.removeprefix("Stripe")).lower()
-                found[word] = names
-    return {word: names for word, names in found.items() if names}
+                attribute = re.sub(r"(?<!^)(?=[A-Z])", "_", owner.name.removeprefix("Stripe"))
+                methods[attribute.lower()] = names
+    return {attribute: names for attribute, names in methods.items() if names}
 
 
 def keyless(folder: Path = ADAPTERS) -> Iterator[str]:
-    """Return the calls of the client that are no reads and do not hand on the key `key`."""
+    """Yield the POSTs of Stripe's client that do not pass on the parameter `key`."""
     for path in sorted(folder.glob("*.py")):
         for function in _functions(ast.parse(path.read_text())):
             for call in _posts(function):
-                if not _hands_on_key(call):
+                if not _passes_key(call):
                     yield f"{path.name}:{call.lineno}: {ast.unparse(call.func)} has no key"
 
 
 def unguarded(root: Path, methods: dict[str, set[str]]) -> Iterator[str]:
-    """Return the calls of POSTing methods that `post_once` does not guard.
+    """Yield the calls of POSTing methods outside of functions that are passed to `post_once`.
 
     Args:
         root: The project's folder.
-        methods: What `posting_methods` returns.
+        methods: Result of `posting_methods`.
     """
     for folder in CALLERS:
         for path in sorted((root / folder).rglob("*.py")):
@@ -58,9 +58,9 @@ def unguarded(root: Path, methods: dict[str, set[str]]) -> Iterator[str]:
 
 
 def _guarded(tree: ast.AST, methods: dict[str, set[str]]) -> Iterator[ast.Call]:
-    """Return the calls in functions that are handed to `post_once`, made with its key."""
+    """Yield the calls in functions that are passed to `post_once`, if made with its key."""
     for outer in _functions(tree):
-        handed = {
+        passed = {
             ast.unparse(call.args[1])
             for call in ast.walk(outer)
             if isinstance(call, ast.Call)
@@ -68,7 +68,7 @@ def _guarded(tree: ast.AST, methods: dict[str, set[str]]) -> Iterator[ast.Call]:
             and len(call.args) > 1
         }
         for inner in _functions(outer):
-            if inner is not outer and inner.name in handed and len(inner.args.args) == 1:
+            if inner is not outer and inner.name in passed and len(inner.args.args) == 1:
                 key = inner.args.args[0].arg
                 for call in _calls_of(inner, methods):
                     if call.args and ast.unparse(call.args[-1]) == key:
@@ -84,7 +84,7 @@ def _calls_of(tree: ast.AST, methods: dict[str, set[str]]) -> Iterator[ast.Call]
 
 
 def _posts(function: Function) -> Iterator[ast.Call]:
-    """Return the calls of Stripe's client that change something."""
+    """Yield the calls of Stripe's client that change something and are not a DELETE."""
     for call in ast.walk(function):
         if isinstance(call, ast.Call):
             name = ast.unparse(call.func)
@@ -93,7 +93,7 @@ def _posts(function: Function) -> Iterator[ast.Call]:
                 yield call
 
 
-def _hands_on_key(call: ast.Call) -> bool:
+def _passes_key(call: ast.Call) -> bool:
     return any(
         isinstance(each, ast.Dict)
         and [ast.unparse(key) for key in each.keys if key is not None] == ["'idempotency_key'"]

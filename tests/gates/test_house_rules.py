@@ -1,4 +1,4 @@
-"""Plant one violation of each house rule in a small house."""
+"""Each rule of `house_rules.py` finds its violation in a small project."""
 
 import subprocess
 import sys
@@ -19,25 +19,25 @@ MANY_FIELDS = "    value: int = 1\n" * house_rules.MAX_CLASS_LINES
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Path:
-    """Build a house that keeps every rule."""
+def project(tmp_path: Path) -> Path:
+    """Make a small project that breaks no rule."""
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     (tmp_path / "requirements.lock").write_text("ruff==1.0 \\\n    --hash=sha256:00\n")
     (tmp_path / "worker.py").write_text("from config import Settings\n\nSettings()\n")
-    for room in ("domain", "workflows", "activities", "api"):
-        (tmp_path / room).mkdir()
-        (tmp_path / room / "__init__.py").touch()
+    for package in ("domain", "workflows", "activities", "api"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
     (tmp_path / "domain/rules.py").write_text("import enum\nimport pydantic\nimport domain.other\n")
     (tmp_path / "workflows/one.py").write_text("from temporalio import workflow\n")
     return tmp_path
 
 
-def test_a_tidy_house_breaks_nothing(house: Path) -> None:
-    assert list(house_rules.violations(house)) == []
+def test_a_tidy_house_breaks_nothing(project: Path) -> None:
+    assert list(house_rules.violations(project)) == []
 
 
 @pytest.mark.parametrize(
-    ("path", "code", "complaint"),
+    ("path", "code", "message"),
     [
         ("domain/rules.py", f"def long() -> None:\n{LONG_BODY}", "rules.py:1: long has 51 lines"),
         (
@@ -48,7 +48,7 @@ def test_a_tidy_house_breaks_nothing(house: Path) -> None:
         ("api/shapes.py", f"class Wide:\n{MANY_FIELDS}", "shapes.py:1: Wide has 101 lines"),
         ("worker.py", "import sys\n" * 301, "worker.py: 301 lines"),
         ("sandbox/server.py", "import sys\n" * 1_001, "server.py: 1001 lines"),
-        ("domain/attic/rules.py", "", "domain/attic: attic is no area"),
+        ("domain/attic/rules.py", "", "domain/attic: attic is not an area"),
         ("activities/plans.py", "class Plans:\n    pass\n", "plans.py:1: Plans has no activity"),
         ("tests/test_long.py", "import sys\n" * 1_001, "test_long.py: 1001 lines"),
         ("domain/rules.py", "from requests import get\n", "domain may not import requests"),
@@ -58,22 +58,22 @@ def test_a_tidy_house_breaks_nothing(house: Path) -> None:
         ("domain/rules.py", "import config\n\nconfig.Settings()\n", "rules.py:3: only worker.py"),
         ("agents/specs.py", "", "agents is missing in import-linter's root_packages"),
         ("agents/specs.py", "", "agents/__init__.py is missing"),
-        ("attic/__init__.py", "", "attic is a room that no gate knows"),
-        ("requirements.lock", "--index-url https://host.example/simple\n", "lock:1: a lock names"),
-        ("requirements.lock", "ruff @ https://host.example/ruff.whl\n", "lock:1: a lock names"),
+        ("attic/__init__.py", "", "attic is an unknown package"),
+        ("requirements.lock", "--index-url https://host.example/simple\n", "lock:1: a lock file"),
+        ("requirements.lock", "ruff @ https://host.example/ruff.whl\n", "lock:1: a lock file"),
         (
             "tests/clients/one/requirements.lock",
             "ruff @ https://host.example/ruff.whl\n",
-            "requirements.lock:1: a lock names",
+            "requirements.lock:1: a lock file",
         ),
         ("package-lock.json", "{}\n", "package-lock.json: requirements.lock is the only lock"),
     ],
 )
-def test_a_broken_rule_is_named(house: Path, path: str, code: str, complaint: str) -> None:
-    (house / path).parent.mkdir(parents=True, exist_ok=True)
-    (house / path).write_text(code)
+def test_a_broken_rule_is_named(project: Path, path: str, code: str, message: str) -> None:
+    (project / path).parent.mkdir(parents=True, exist_ok=True)
+    (project / path).write_text(code)
 
-    assert any(complaint in found for found in house_rules.violations(house))
+    assert any(message in found for found in house_rules.violations(project))
 
 
 TIMED = """
@@ -95,65 +95,65 @@ def took() -> float:
         "def test_it():\n    used = time.process_time() - ZERO\n    assert 0 < used / 5 < MOST\n",
     ],
 )
-def test_a_limit_on_a_measured_time_is_for_soak(house: Path, code: str) -> None:
-    (house / "tests").mkdir()
-    (house / "tests/test_it.py").write_text(TIMED + code)
-    assert any("a time has a limit" in found for found in house_rules.violations(house))
-    (house / "tests/test_it.py").write_text(TIMED + f"@pytest.mark.soak\n{code}")
-    assert list(house_rules.violations(house)) == []
+def test_a_limit_on_a_measured_time_is_for_soak(project: Path, code: str) -> None:
+    (project / "tests").mkdir()
+    (project / "tests/test_it.py").write_text(TIMED + code)
+    assert any("a measured time has a limit" in found for found in house_rules.violations(project))
+    (project / "tests/test_it.py").write_text(TIMED + f"@pytest.mark.soak\n{code}")
+    assert list(house_rules.violations(project)) == []
 
 
-def test_hangs_may_be_ended_and_waits_have_a_least_length(house: Path) -> None:
-    (house / "tests").mkdir()
-    (house / "tests/test_it.py").write_text(
+def test_hangs_may_be_ended_and_waits_have_a_least_length(project: Path) -> None:
+    (project / "tests").mkdir()
+    (project / "tests/test_it.py").write_text(
         f"{TIMED}def test_it():\n    deadline = time.monotonic() + 60\n"
         "    while not is_done():\n        assert time.monotonic() < deadline\n"
         "    assert took() >= 0.1\n"
     )
-    assert list(house_rules.violations(house)) == []
+    assert list(house_rules.violations(project)) == []
 
 
-def test_functions_of_the_longest_allowed_length_pass(house: Path) -> None:
+def test_functions_of_the_longest_allowed_length_pass(project: Path) -> None:
     body = "    value = 1\n" * (house_rules.MAX_FUNCTION_LINES - 1)
-    (house / "domain/rules.py").write_text(f"def long() -> None:\n{body}")
+    (project / "domain/rules.py").write_text(f"def long() -> None:\n{body}")
 
-    assert list(house_rules.violations(house)) == []
-
-
-def test_tests_may_be_long_winded(house: Path) -> None:
-    (house / "tests").mkdir()
-    (house / "tests/test_story.py").write_text(f"def test_story() -> None:\n{LONG_BODY}")
-
-    assert list(house_rules.violations(house)) == []
+    assert list(house_rules.violations(project)) == []
 
 
-def test_the_script_fails_when_a_rule_is_broken(house: Path) -> None:
+def test_tests_may_be_long_winded(project: Path) -> None:
+    (project / "tests").mkdir()
+    (project / "tests/test_story.py").write_text(f"def test_story() -> None:\n{LONG_BODY}")
+
+    assert list(house_rules.violations(project)) == []
+
+
+def test_the_script_fails_when_a_rule_is_broken(project: Path) -> None:
     script = Path(house_rules.__file__)
-    command = [sys.executable, str(script), str(house)]
+    command = [sys.executable, str(script), str(project)]
     tidy = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    (house / "uv.lock").touch()
+    (project / "uv.lock").touch()
     broken = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
     assert (tidy.returncode, broken.returncode) == (0, 1)
     assert "uv.lock" in broken.stderr
 
 
-def test_a_folder_holds_no_more_files_than_can_be_taken_in(house: Path) -> None:
-    (house / "domain/plans").mkdir()
+def test_a_folder_holds_no_more_files_than_can_be_taken_in(project: Path) -> None:
+    (project / "domain/plans").mkdir()
     for number in range(house_rules.MAX_FOLDER_FILES):
-        (house / f"domain/plans/rule_{number}.py").touch()
-    (house / "domain/plans/__init__.py").touch()
-    assert list(house_rules.violations(house)) == []
+        (project / f"domain/plans/rule_{number}.py").touch()
+    (project / "domain/plans/__init__.py").touch()
+    assert list(house_rules.violations(project)) == []
 
-    (house / "domain/plans/one_more.py").touch()
-    assert list(house_rules.violations(house)) == [
-        "domain/plans: 13 files, at most 12 fit in a folder"
+    (project / "domain/plans/one_more.py").touch()
+    assert list(house_rules.violations(project)) == [
+        "domain/plans: 13 files, at most 12 are allowed in a folder"
     ]
 
 
-def test_classes_with_activities_and_private_ones_belong_to_activities(house: Path) -> None:
-    (house / "activities/plans.py").write_text(
+def test_classes_with_activities_and_private_ones_belong_to_activities(project: Path) -> None:
+    (project / "activities/plans.py").write_text(
         "class Plans:\n    @activity.defn\n    async def create_plan(self) -> None: ...\n"
         "class _Row:\n    pass\n",
     )
-    assert list(house_rules.violations(house)) == []
+    assert list(house_rules.violations(project)) == []

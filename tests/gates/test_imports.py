@@ -1,4 +1,4 @@
-"""Plant one forbidden import for each contract between the rooms."""
+"""Each contract of import-linter finds a forbidden import that is added to empty packages."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 
-# contract -> (the file that breaks it, what it imports); upward, sideways, and around two corners
+# Contract id, and the files that break it with their code: imports upward, sideways and indirect.
 PLANTED = [
     ("layers", {"workflows/planted.py": "import api"}),
     ("layers", {"domain/planted.py": "import database"}),
@@ -47,13 +47,13 @@ PLANTED = [
 
 
 @pytest.fixture
-def empty_house(tmp_path: Path) -> Path:
-    """Build the rooms without their furniture, under the contracts of the real house."""
+def empty_project(tmp_path: Path) -> Path:
+    """Make a project with empty packages and the contracts of this project."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for room in LINTER["root_packages"]:
-        (tmp_path / room).mkdir()
-        (tmp_path / room / "__init__.py").touch()
-    # Reason: a contract about areas or adapters is an error where they are not there at all.
+    for package in LINTER["root_packages"]:
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    # Reason: import-linter refuses a contract that names modules which do not exist.
     named = {name for each in LINTER["contracts"] for name in each.get("modules", ())}
     named |= {"services.subscriptions", "workflows.subscriptions"}
     for name in named:
@@ -63,14 +63,14 @@ def empty_house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def lint_imports(house: Path) -> subprocess.CompletedProcess[str]:
+def lint_imports(project: Path) -> subprocess.CompletedProcess[str]:
     command = (
         "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command; "
         "lint_imports_command(['--no-cache', '--no-logo'])"
     )
     return subprocess.run(
         [sys.executable, "-c", command],
-        cwd=house,
+        cwd=project,
         capture_output=True,
         text=True,
         timeout=60,
@@ -78,8 +78,8 @@ def lint_imports(house: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_empty_house_keeps_every_contract(empty_house: Path) -> None:
-    linted = lint_imports(empty_house)
+def test_an_empty_house_keeps_every_contract(empty_project: Path) -> None:
+    linted = lint_imports(empty_project)
 
     assert linted.returncode == 0, linted.stdout
     assert f"{len(LINTER['contracts'])} kept, 0 broken" in linted.stdout
@@ -87,12 +87,12 @@ def test_an_empty_house_keeps_every_contract(empty_house: Path) -> None:
 
 @pytest.mark.parametrize(("contract_id", "planted"), PLANTED)
 def test_a_forbidden_import_breaks_its_contract(
-    empty_house: Path, contract_id: str, planted: dict[str, str]
+    empty_project: Path, contract_id: str, planted: dict[str, str]
 ) -> None:
     for path, code in planted.items():
-        (empty_house / path).write_text(f"{code}\n")
+        (empty_project / path).write_text(f"{code}\n")
 
-    linted = lint_imports(empty_house)
+    linted = lint_imports(empty_project)
 
     [name] = [each["name"] for each in LINTER["contracts"] if each["id"] == contract_id]
     assert linted.returncode == 1
@@ -105,15 +105,15 @@ def test_every_contract_has_a_planted_violation() -> None:
     }
 
 
-def test_agents_may_be_built_between_activities_and_domain(empty_house: Path) -> None:
-    pyproject = empty_house / "pyproject.toml"
+def test_agents_may_be_built_between_activities_and_domain(empty_project: Path) -> None:
+    pyproject = empty_project / "pyproject.toml"
     text = pyproject.read_text()
     if '"agents"' not in text.partition("root_packages = [")[2].partition("]")[0]:
         pyproject.write_text(text.replace("root_packages = [", 'root_packages = ["agents", '))
-    (empty_house / "agents").mkdir(exist_ok=True)
-    (empty_house / "agents/__init__.py").write_text("import domain\n")
-    (empty_house / "workflows/planted.py").write_text("import agents\n")
-    assert lint_imports(empty_house).returncode == 0
+    (empty_project / "agents").mkdir(exist_ok=True)
+    (empty_project / "agents/__init__.py").write_text("import domain\n")
+    (empty_project / "workflows/planted.py").write_text("import agents\n")
+    assert lint_imports(empty_project).returncode == 0
 
-    (empty_house / "agents/planted.py").write_text("import workflows\n")
-    assert "Imports go inward only BROKEN" in lint_imports(empty_house).stdout
+    (empty_project / "agents/planted.py").write_text("import workflows\n")
+    assert "Imports go inward only BROKEN" in lint_imports(empty_project).stdout

@@ -1,4 +1,4 @@
-"""The Makefile says in one line what is missing, and the gates of the containers can fail."""
+"""The Makefile prints one clear line if something is missing; the container checks can fail."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from tests.gates.house_rules import ROOMS
 ROOT = Path(__file__).parents[2]
 
 
-# Reason: `make test VENV=...` hands its own variables down to every make that a test starts.
-OUTSIDE = {
+# Reason: `make test VENV=...` passes its variables to every make that a test starts.
+ENVIRON = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith(("MAKE", "MFLAGS", "VENV", "PYTHON"))
@@ -29,7 +29,7 @@ def run(
     return subprocess.run(
         command,
         cwd=cwd,
-        env=env or OUTSIDE,
+        env=env or ENVIRON,
         capture_output=True,
         text=True,
         timeout=120,
@@ -39,7 +39,7 @@ def run(
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Copy what `make containers` needs, with an environment that counts as installed."""
+    """Copy the files that `make containers` needs, with a .venv that is marked as installed."""
     for name in ("Makefile", "Dockerfile", "docker-compose.yml", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copy(ROOT / ".hadolint.yaml", tmp_path)
@@ -52,7 +52,7 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def path_without_npm(tmp_path: Path) -> str:
-    """Build a PATH with what the recipes use, and nothing else."""
+    """Make a PATH with only the tools that the recipes need."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("make", "sh", "awk", "touch"):
@@ -77,9 +77,9 @@ def test_a_python_that_does_not_fit_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_the_tools_look_into_every_room() -> None:
-    [rooms] = re.findall(r"^ROOMS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    [packages] = re.findall(r"^ROOMS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
-    assert set(rooms.split()) == {*ROOMS, "migrations", "deploy"}
+    assert set(packages.split()) == {*ROOMS, "migrations", "deploy"}
 
 
 def test_a_second_install_does_nothing(clone: Path) -> None:
@@ -122,9 +122,9 @@ def test_others_clients_are_pinned() -> None:
     package = json.loads((clients / "better_auth" / "package.json").read_text())
     versions = [*package["dependencies"].values(), *package["overrides"]["better-call"].values()]
     assert [version for version in versions if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []
-    wanted = (clients / "djstripe" / "requirements.in").read_text().split()
+    required = (clients / "djstripe" / "requirements.in").read_text().split()
     locked = (clients / "djstripe" / "requirements.lock").read_text()
-    assert all(f"{name} \\\n    --hash=sha256:" in locked for name in wanted)
+    assert all(f"{name} \\\n    --hash=sha256:" in locked for name in required)
 
 
 def test_a_dclint_that_overlooks_the_planted_file_is_noticed(

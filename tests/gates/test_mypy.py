@@ -1,4 +1,4 @@
-"""Plant what only mypy's strict mode refuses."""
+"""Mypy refuses code that only its strict mode finds wrong."""
 
 import subprocess
 import sys

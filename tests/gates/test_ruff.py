@@ -1,4 +1,4 @@
-"""Plant what ruff must refuse, above all what would make a workflow forget how it ran."""
+"""Ruff refuses code that breaks its rules, above all code that a workflow cannot replay."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""No adapter reads a field of Stripe's objects bare; and the gate sees each way to do so."""
+"""No adapter reads a field of Stripe's objects directly; the gate finds each way to do so."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_no_adapter_reads_a_field_bare() -> None:
 
 
 def test_the_product_s_adapters_are_looked_at() -> None:
-    """A gate that finds no object anywhere would find no violation either."""
+    """Check that the gate reads the adapters: without modules it would find no violation."""
     modules = {path.name for path in stripe_fields.FOLDER.glob("*.py")} - stripe_fields.EXEMPT
     assert {"invoices.py", "subscriptions.py", "payments.py", "customers.py"} <= modules
 

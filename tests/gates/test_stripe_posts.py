@@ -1,4 +1,4 @@
-"""Every POST of the product goes through `post_once`; and the gate sees each way around it."""
+"""Every POST of the product goes through `post_once`; the gate finds each way around it."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def test_every_post_has_a_key() -> None:
 
 
 def test_all_kinds_of_posts_are_known() -> None:
-    """A gate that finds no POST would find none that is unguarded."""
+    """Check that the gate finds the POSTs: without them it would find no violation."""
     methods = stripe_posts.posting_methods()
     assert {"pay", "void", "finalize", "mark_uncollectible"} <= methods["invoices"]
     assert {"create", "pause", "use_card"} <= methods["subscriptions"]
@@ -43,7 +43,7 @@ def test_all_kinds_of_posts_are_known() -> None:
     "code",
     [
         "async def charge(self): await self._invoices.pay('in_1', 'key')",
-        "async def charge(desk): await desk.invoices.pay('in_1', 'key')",
+        "async def charge(stripe): await stripe.invoices.pay('in_1', 'key')",
         GUARDED.replace("post_once(", "send("),
         GUARDED.replace("invoice_id, numbered)", "invoice_id, 'my own key')"),
         GUARDED.replace('"charge", post,', '"charge", other,'),

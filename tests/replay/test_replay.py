@@ -147,7 +147,7 @@ async def test_the_difference_is_told_with_its_place() -> None:
         has.strip()
         == 'the history has: activity task scheduled open_retry ("take over from Stripe")'
     )
-    assert wants.strip() == "today's code wants: to start a timer"
+    assert wants.strip() == "the current code wants: to start a timer"
     assert "TMPRL1100" in sdk
 
 
@@ -169,7 +169,7 @@ async def test_a_step_of_another_type_is_found_where_it_stands(tmp_path: Path) -
 
 async def test_code_that_fails_is_no_other_step() -> None:
     verdict = await replay(read_history(HISTORIES / "payment-retry-recovered.json"), (Failing,))
-    assert verdict.difference == "  today's code fails while it replays: it cannot"
+    assert verdict.difference == "  the current code fails during the replay: it cannot"
 
 
 @workflow.defn(name="PaymentRetryWorkflow", sandboxed=False)
@@ -185,7 +185,7 @@ async def test_what_is_no_history_is_named(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text("[1, 2]")
     with pytest.raises(InvalidInputError, match=r"odd\.json"):
         read_history(tmp_path / "odd.json")
-    with pytest.raises(InvalidInputError, match="no workflow of ours"):
+    with pytest.raises(InvalidInputError, match="not a workflow of this project"):
         await replay(read_history(COMMITTED[0]), (ChangedUnknown,))
 
 

@@ -1,4 +1,4 @@
-"""One sandbox with a webhook receiver for all tests that do not need their own."""
+"""Fixtures with shared Stripe and model sandboxes, webhook receivers and a shop."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,9 +70,9 @@ def shared_calm(
 
 @pytest.fixture
 def calm(shared_calm: Sandbox) -> Iterator[Sandbox]:
-    """A sandbox where nobody pays, for tests that count deliveries.
+    """Return a sandbox without other payments, for tests that count deliveries.
 
-    Reason: of a charge Stripe tells once more two seconds later, in the midst of whatever follows.
+    Reason: two seconds after a charge Stripe sends another event, during the next test.
     """
     shared_calm.quiet()
     yield shared_calm
@@ -81,7 +81,7 @@ def calm(shared_calm: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A sandbox without a receiver, for tests that set its clock or erase it."""
+    """Start a sandbox without a receiver, for tests that set its clock or reset it."""
     sandbox = servers.start(tmp_path_factory.mktemp("own"))
     yield sandbox
     sandbox.stop()
@@ -89,7 +89,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
-    """The models' stand-in, quick; each test scripts with a `match` of its own."""
+    """Start a fast model sandbox; each test scripts it with a `match` of its own."""
     server = llm_server.start(tmp_path_factory.mktemp("llm"), "--token-seconds", "0.001")
     yield server
     server.stop()
@@ -103,7 +103,7 @@ def sandbox(shared: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture(params=["sandbox", "stripe"] if KEY else ["sandbox"])
 def place(request: pytest.FixtureRequest) -> Place:
-    """The sandbox, and with STRIPE_TEST_KEY Stripe itself."""
+    """Return the sandbox, or Stripe itself if STRIPE_TEST_KEY is set, one after the other."""
     if request.param == "stripe":
         return stripe_place()
     return sandbox_place(request.getfixturevalue("sandbox"))
@@ -111,7 +111,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture
 def world(place: Place) -> Iterator[World]:
-    """A customer on a test clock, at either place."""
+    """Make a customer with a test clock at the sandbox or at Stripe."""
     world = World(place)
     yield world
     world.end()
@@ -133,7 +133,7 @@ def open_shop(sandbox: Sandbox, *, amount: int = 2_000, interval: Any = "month")
 
 @pytest.fixture
 def shop(sandbox: Sandbox) -> Iterator[Shop]:
-    """A shop whose customer is gone afterwards, so that no later test renews what they bought."""
+    """Make a shop, and delete its customer afterwards, so that no subscription renews later."""
     shop = open_shop(sandbox)
     yield shop
     sandbox.control("faults")

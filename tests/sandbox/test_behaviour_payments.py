@@ -133,10 +133,14 @@ def test_what_succeeded_cannot_be_canceled(place: Place) -> None:
 
 def test_a_charge_costs_a_fee(place: Place) -> None:
     # Reason: the default, automatic_async, books a moment later.
-    booked = pay(place, capture_method="automatic").latest_charge.balance_transaction
-    assert (booked.type, booked.amount, booked.status) == ("charge", 1_200, "pending")
-    assert booked.fee == sum(detail.amount for detail in booked.fee_details) > 0
-    assert booked.net == booked.amount - booked.fee
+    booked_usage = pay(place, capture_method="automatic").latest_charge.balance_transaction
+    assert (booked_usage.type, booked_usage.amount, booked_usage.status) == (
+        "charge",
+        1_200,
+        "pending",
+    )
+    assert booked_usage.fee == sum(detail.amount for detail in booked_usage.fee_details) > 0
+    assert booked_usage.net == booked_usage.amount - booked_usage.fee
 
 
 def test_refunds_are_partial_until_nothing_is_left(place: Place) -> None:
@@ -163,8 +167,13 @@ def test_a_refund_does_not_return_the_fee(place: Place) -> None:
     refund = place.api.refunds.create(
         {"payment_intent": paid.id, "expand": ["balance_transaction"]}
     )
-    booked = refund.balance_transaction
-    assert (booked.type, booked.amount, booked.fee, booked.net) == ("refund", -1_200, 0, -1_200)
+    booked_usage = refund.balance_transaction
+    assert (booked_usage.type, booked_usage.amount, booked_usage.fee, booked_usage.net) == (
+        "refund",
+        -1_200,
+        0,
+        -1_200,
+    )
 
 
 def test_a_dispute_takes_the_money_and_a_fee(place: Place) -> None:
@@ -175,9 +184,9 @@ def test_a_dispute_takes_the_money_and_a_fee(place: Place) -> None:
     assert (dispute.status, dispute.reason, dispute.amount) == (
         "needs_response", "fraudulent", 1_200,
     )  # fmt: skip
-    [booked] = dispute.balance_transactions
-    assert (booked.amount, booked.reporting_category) == (-1_200, "dispute")
-    assert booked.fee > 0
+    [booked_usage] = dispute.balance_transactions
+    assert (booked_usage.amount, booked_usage.reporting_category) == (-1_200, "dispute")
+    assert booked_usage.fee > 0
     assert place.api.charges.retrieve(paid.latest_charge.id).disputed is True
 
 

@@ -45,7 +45,7 @@ def middle_of(subscription: Any) -> int:
     return int(item.current_period_start + item.current_period_end) // 2
 
 
-def lines_of(sandbox: Sandbox, invoice_id: str) -> list[Any]:
+def error_lines(sandbox: Sandbox, invoice_id: str) -> list[Any]:
     return list(sandbox.api.invoices.line_items.list(invoice_id).data)
 
 
@@ -61,7 +61,7 @@ def to_price(subscription: Any, price: str, **item: Any) -> list[dict[str, Any]]
 def test_prorations_wait_for_the_next_invoice(shop: Shop, sandbox: Sandbox) -> None:
     shop.give_card("ok")
     started = shop.subscribe()
-    first = lines_of(sandbox, started.latest_invoice)[0]
+    first = error_lines(sandbox, started.latest_invoice)[0]
     half, team = middle_of(started), price_of(shop, 5_000)
     changed = sandbox.api.subscriptions.update(
         started.id, {"items": to_price(started, team), "proration_date": half}
@@ -81,7 +81,7 @@ def test_prorations_wait_for_the_next_invoice(shop: Shop, sandbox: Sandbox) -> N
 
     sandbox.advance(seconds=end - sandbox.now() + 3_700)
     renewed = shop.see(started.id).latest_invoice
-    lines = lines_of(sandbox, renewed.id)
+    lines = error_lines(sandbox, renewed.id)
     assert [line.amount for line in lines] == [-1_000, 2_500, 5_000]
     details = lines[0].parent.subscription_item_details
     assert (details.proration, details.invoice_item) == (True, credit.id)
@@ -106,7 +106,7 @@ def test_always_invoice_charges_at_once(shop: Shop, sandbox: Sandbox) -> None:
     )
     invoice = sandbox.api.invoices.retrieve(changed.latest_invoice)
     assert (invoice.billing_reason, invoice.status) == ("subscription_update", "paid")
-    assert [line.amount for line in lines_of(sandbox, invoice.id)] == [-1_000, 3_000]
+    assert [line.amount for line in error_lines(sandbox, invoice.id)] == [-1_000, 3_000]
     assert [row["amount"] for row in sandbox.ledger(subscription=started.id)] == [2_000, 2_000]
 
 
@@ -158,7 +158,10 @@ def test_another_interval_moves_the_anchor_and_bills_at_once(shop: Shop, sandbox
     item = item_of(changed)
     assert changed.billing_cycle_anchor == item.current_period_start > half - 5
     assert item.current_period_end - item.current_period_start in {365 * DAY, 366 * DAY}
-    assert [line.amount for line in lines_of(sandbox, changed.latest_invoice)] == [-1_000, 20_000]
+    assert [line.amount for line in error_lines(sandbox, changed.latest_invoice)] == [
+        -1_000,
+        20_000,
+    ]
     assert sandbox.ledger(subscription=started.id)[-1]["amount"] == 19_000
 
 
@@ -170,7 +173,7 @@ def test_the_anchor_can_be_reset(shop: Shop, sandbox: Sandbox) -> None:
     changed = sandbox.api.subscriptions.update(
         started.id, {"billing_cycle_anchor": {"type": "now"}, "proration_date": half}
     )
-    assert [line.amount for line in lines_of(sandbox, changed.latest_invoice)] == [-1_000, 2_000]
+    assert [line.amount for line in error_lines(sandbox, changed.latest_invoice)] == [-1_000, 2_000]
     same = sandbox.api.subscriptions.update(
         started.id, {"billing_cycle_anchor": {"type": "unchanged"}}
     )
@@ -308,13 +311,13 @@ def test_a_trial_can_be_added_moved_and_ended(shop: Shop, sandbox: Sandbox) -> N
     trialing = update(started.id, {"trial_end": until, "proration_date": middle_of(started)})
     assert (trialing.status, trialing.billing_cycle_anchor) == ("trialing", until)
     assert item_of(trialing).current_period_end == until
-    assert [line.amount for line in lines_of(sandbox, trialing.latest_invoice)] == [-1_000, 0]
+    assert [line.amount for line in error_lines(sandbox, trialing.latest_invoice)] == [-1_000, 0]
     assert sandbox.api.customers.retrieve(shop.customer).balance == -1_000
     later = update(started.id, {"trial_end": until + DAY})
     assert (later.trial_end, later.latest_invoice) == (until + DAY, trialing.latest_invoice)
     ended = update(started.id, {"trial_end": "now"})
     assert (ended.status, ended.trial_end) == ("active", ended.billing_cycle_anchor)
-    assert [line.amount for line in lines_of(sandbox, ended.latest_invoice)] == [2_000]
+    assert [line.amount for line in error_lines(sandbox, ended.latest_invoice)] == [2_000]
     assert sandbox.ledger(subscription=started.id)[-1]["amount"] == 1_000
 
 

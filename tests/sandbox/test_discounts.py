@@ -7,7 +7,7 @@ import stripe
 
 from tests.sandbox.conftest import Shop
 from tests.sandbox.servers import Sandbox
-from tests.sandbox.test_changes import item_of, lines_of, middle_of, price_of, types, waiting
+from tests.sandbox.test_changes import error_lines, item_of, middle_of, price_of, types, waiting
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_coupon_for_one_product_or_item(shop: Shop, sandbox: Sandbox) -> None:
         items=[{"price": shop.price, "discounts": [{"coupon": tenth.id}]}, {"price": team}],
         discounts=[{"coupon": meant.id}],
     )
-    lines = lines_of(sandbox, started.latest_invoice)
+    lines = error_lines(sandbox, started.latest_invoice)
     assert [[e.amount for e in line.discount_amounts if e.amount] for line in lines] == [
         [200], [500],
     ]  # fmt: skip

@@ -8,7 +8,7 @@ import stripe
 
 from tests.sandbox.conftest import Shop, open_shop
 from tests.sandbox.servers import Sandbox
-from tests.sandbox.test_changes import item_of, lines_of, middle_of, price_of, waiting
+from tests.sandbox.test_changes import error_lines, item_of, middle_of, price_of, waiting
 
 DAY = 86_400
 
@@ -70,7 +70,7 @@ def test_cancel_at_in_a_later_period_bills_a_part_of_it(shop: Shop, sandbox: San
     sandbox.advance(seconds=end - sandbox.now() + 3_700)
     last = shop.see(started.id)
     assert item_of(last).current_period_end == end + 10 * DAY
-    (line,) = lines_of(sandbox, last.latest_invoice.id)
+    (line,) = error_lines(sandbox, last.latest_invoice.id)
     assert line.parent.subscription_item_details.proration is True
     assert line.amount in {round(2_000 * 10 / days) for days in (28, 29, 30, 31)}
     sandbox.advance(days=10)
@@ -132,7 +132,10 @@ def test_what_waits_is_billed_when_the_period_ends(shop: Shop, sandbox: Sandbox)
     sandbox.advance(seconds=item_of(started).current_period_end - sandbox.now() + 3_700)
     ended = shop.see(started.id)
     assert (ended.status, ended.latest_invoice.status) == ("canceled", "paid")
-    assert [line.amount for line in lines_of(sandbox, ended.latest_invoice.id)] == [-1_000, 3_000]
+    assert [line.amount for line in error_lines(sandbox, ended.latest_invoice.id)] == [
+        -1_000,
+        3_000,
+    ]
 
 
 def test_a_pause_credits_unused_time(shop: Shop, sandbox: Sandbox) -> None:
@@ -207,7 +210,7 @@ def test_the_anchor_can_lie_ahead(sandbox: Sandbox) -> None:
     shop.give_card("ok")
     first_of_may = begin + 15 * DAY
     anchored = shop.subscribe(billing_cycle_anchor=first_of_may)
-    (line,) = lines_of(sandbox, anchored.latest_invoice)
+    (line,) = error_lines(sandbox, anchored.latest_invoice)
     assert (line.amount, line.period.end) == (pytest.approx(1_000, abs=1), first_of_may)
     free = shop.subscribe(billing_cycle_anchor=first_of_may, proration_behavior="none")
     assert sandbox.api.invoices.retrieve(free.latest_invoice).total == 0
@@ -242,7 +245,7 @@ def test_currencies_differ_in_their_smallest_step(
         }
     )
     started = shop.subscribe(items=[{"price": price.id}])
-    (line,) = lines_of(sandbox, started.latest_invoice)
+    (line,) = error_lines(sandbox, started.latest_invoice)
     wanted = {"jpy": "1001 JPY", "kwd": "10.010 KWD"}[currency]
     assert line.description == f"1 × Tea (at {wanted} / every 2 days)"  # noqa: RUF001
     sandbox.api.subscriptions.update(started.id, {"cancel_at": middle_of(started)})
@@ -253,7 +256,7 @@ def test_several_items_make_several_lines(shop: Shop, sandbox: Sandbox) -> None:
     shop.give_card("ok")
     seats = price_of(shop, 300)
     started = shop.subscribe(items=[{"price": shop.price}, {"price": seats, "quantity": 4}])
-    assert [line.amount for line in lines_of(sandbox, started.latest_invoice)] == [2_000, 1_200]
+    assert [line.amount for line in error_lines(sandbox, started.latest_invoice)] == [2_000, 1_200]
     assert sandbox.ledger(subscription=started.id)[0]["amount"] == 3_200
     with pytest.raises(stripe.InvalidRequestError, match="one interval"):
         shop.subscribe(items=[{"price": shop.price}, {"price": price_of(shop, 1, interval="day")}])

@@ -7,7 +7,7 @@ import stripe
 
 from tests.sandbox.conftest import Shop
 from tests.sandbox.servers import Sandbox
-from tests.sandbox.test_changes import item_of, lines_of, types, waiting
+from tests.sandbox.test_changes import error_lines, item_of, types, waiting
 
 DAY = 86_400
 
@@ -108,7 +108,7 @@ def test_extra_charges_come_with_a_subscription(shop: Shop, sandbox: Sandbox) ->
     )
     extra = {"add_invoice_items": [{"price": mug.id, "quantity": 2}]}
     started = shop.subscribe(**extra)
-    assert [line.amount for line in lines_of(sandbox, started.latest_invoice)] == [500, 2_000]
+    assert [line.amount for line in error_lines(sandbox, started.latest_invoice)] == [500, 2_000]
     later = sandbox.api.subscriptions.update(
         started.id, {**extra, "proration_behavior": "always_invoice"}
     )
@@ -118,7 +118,7 @@ def test_extra_charges_come_with_a_subscription(shop: Shop, sandbox: Sandbox) ->
     billed = sandbox.api.subscriptions.update(
         started.id, {**now, **extra, "proration_behavior": "always_invoice"}
     )
-    amounts = [line.amount for line in lines_of(sandbox, billed.latest_invoice)]
+    amounts = [line.amount for line in error_lines(sandbox, billed.latest_invoice)]
     assert (amounts[0], amounts[3]) == (500, 500)
 
 
@@ -184,7 +184,7 @@ def test_long_lists_of_lines_have_pages(shop: Shop, sandbox: Sandbox) -> None:
     before = {"ending_before": first.data[-1].id, "limit": 3}
     back = sandbox.api.invoices.line_items.list(draft.id, before)
     assert [line.amount for line in back.data] == [3, 4, 5]
-    assert [line.amount for line in lines_of(sandbox, draft.id)] == list(range(10))
+    assert [line.amount for line in error_lines(sandbox, draft.id)] == list(range(10))
 
 
 def test_an_invoice_item_needs_a_price(shop: Shop, sandbox: Sandbox) -> None:

@@ -98,8 +98,8 @@ def test_canceling_a_past_due_subscription_leaves_its_invoice(shop: Shop, sandbo
     assert (invoice.status, invoice.auto_advance) == ("open", False)
     assert sandbox.api.invoices.void_invoice(invoice.id).status == "void"
     assert shop.see(started.id).status == "canceled"
-    open_ones = {"customer": shop.customer, "status": "open"}
-    assert sandbox.api.invoices.list(open_ones).data == []
+    open_runs_of_conversation = {"customer": shop.customer, "status": "open"}
+    assert sandbox.api.invoices.list(open_runs_of_conversation).data == []
 
 
 def test_customer_completes_a_challenge_by_confirming(shop: Shop, sandbox: Sandbox) -> None:

@@ -1,4 +1,4 @@
-"""All traffic of a test run is held against stripe-python's types, by the sandboxes themselves."""
+"""Has all Stripe sandboxes of a test run check their traffic against stripe-python's types."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ CHECK = "STRIPE_SANDBOX_CHECK"
 
 @dataclass
 class Traffic:
-    """What the sandboxes of this process checked."""
+    """Counts of what the sandboxes of this process have checked."""
 
     requests: int = 0
     responses: int = 0
@@ -29,7 +29,11 @@ TRAFFIC = Traffic()
 
 
 def settle(url: str) -> None:
-    """Ask a sandbox, before it ends, what it checked: that must be all of its traffic, and good."""
+    """Assert that a sandbox has checked all of its traffic without deviations; call before its end.
+
+    Args:
+        url: Address of the Stripe sandbox.
+    """
     report = httpx.get(f"{url}/_sandbox/deviations", verify=trusted()).raise_for_status().json()
     TRAFFIC.requests += report["checked_request_count"]
     TRAFFIC.responses += report["checked_response_count"]
@@ -43,18 +47,18 @@ def settle(url: str) -> None:
 
 @pytest.fixture(scope="session")
 def settling() -> Callable[[str], None]:
-    """`settle`, for who cannot import it."""
+    """Return `settle`, for modules that cannot import this one."""
     return settle
 
 
 def pytest_configure() -> None:
-    """Have every sandbox that a test starts, by whatever way, check."""
+    """Set the variable that makes every sandbox started by a test check its traffic."""
     os.environ[CHECK] = "1"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand the figures of one of several processes to the one that shows them."""
+    """Pass the counts of a worker process of pytest-xdist to the main process."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["stripe_traffic"] = asdict(TRAFFIC)
@@ -62,13 +66,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Add the figures of a process that has ended."""
+    """Add the counts of a worker process that has ended."""
     for name, count in getattr(node, "workeroutput", {}).get("stripe_traffic", {}).items():
         setattr(TRAFFIC, name, getattr(TRAFFIC, name) + count)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Show the figures; a deviation has failed a test by then."""
+    """Print the counts; a deviation has made a test fail before."""
     if TRAFFIC.sandboxes:
         terminalreporter.section("Stripe's shapes")
         terminalreporter.write_line(

@@ -1,4 +1,4 @@
-"""Many customers side by side in one world: one step of the clocks for all of them."""
+"""Many customers in one world, whose clocks advance for all of them at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,14 +26,14 @@ from domain.workflow_names import BILLING
 from tests.support.world import World
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
-PATIENCE_SECONDS = 150
+TIMEOUT_SECONDS = 150
 PAUSE_SECONDS = 0.3
 AT_ONCE = 16
 
 
 @dataclass
 class Member:
-    """One of many customers, and what the crowd was told of them last."""
+    """One of many customers, with the script of their card."""
 
     name: str
     script: Sequence[object]
@@ -47,8 +47,8 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """The rows of one customer."""
+class CustomerRows:
+    """The rows of one customer's subscription and payment retries."""
 
     subscription: Subscription
     retries: Sequence[PaymentRetry]
@@ -60,7 +60,7 @@ class Standing:
 
 
 class Crowd:
-    """Customers of one plan; each has a card that answers by a script of its own."""
+    """Customers of one plan, each with a card that answers charges by a script of its own."""
 
     def __init__(self, world: World, scripts: dict[str, Sequence[object]]) -> None:
         self.world = world
@@ -68,7 +68,7 @@ class Crowd:
 
     @property
     def addresses(self) -> list[str]:
-        """Return everybody's e-mail address."""
+        """Return the e-mail addresses of all customers."""
         return [member.email for member in self.members]
 
     async def sign_up(self) -> None:
@@ -79,7 +79,7 @@ class Crowd:
         await self._each(self._add_card)
 
     async def subscribe(self, policy: RetryPolicy, interval: str = "week") -> None:
-        """Subscribe all to one plan."""
+        """Subscribe all customers to one plan."""
         name = f"policy-{uuid4().hex}"
         async with self.world.sessions.begin() as session:
             await RetryPolicyRepository(session).put(name, policy)
@@ -116,19 +116,19 @@ class Crowd:
         await self._each(start)
 
     async def pass_time(self, length: timedelta) -> None:
-        """Let time pass on both clocks, and tell the mailboxes what is new at Stripe."""
+        """Advance both clocks, and send the mailboxes hints of Stripe's new events."""
         env = self.world.env
         until = await env.get_current_time() + length
         while (left := until - await env.get_current_time()) > timedelta():
             try:
                 await env.sleep(left)
-            except RPCError as error:  # the test server ends a call that waits for long
+            except RPCError as error:  # Reason: the test server cancels calls that take long.
                 if error.status is not RPCStatusCode.CANCELLED:
                     raise
         await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Bring Stripe to Temporal's time, and tell the mailboxes what is new there."""
+        """Advance Stripe to Temporal's time, and send the mailboxes hints of new events."""
         world = self.world
         server_now = await world.env.get_current_time()
         sandbox = (await world.http.get("/_sandbox/clock")).json()["now"]
@@ -147,26 +147,31 @@ class Crowd:
     async def reaches(
         self,
         what: str,
-        is_there: Callable[[Member, Standing], bool],
-    ) -> dict[str, Standing]:
-        """Wait until all stand somewhere, while Stripe goes on telling what is new."""
+        is_there: Callable[[Member, CustomerRows], bool],
+    ) -> dict[str, CustomerRows]:
+        """Wait until the rows of all customers fulfill a condition, and send hints meanwhile.
+
+        Args:
+            what: The condition as text, for the error message.
+            is_there: Returns whether a customer's rows fulfill the condition.
+        """
         late: list[str] = []
-        for _ in range(int(PATIENCE_SECONDS / PAUSE_SECONDS)):
-            now = await self.standings()
+        for _ in range(int(TIMEOUT_SECONDS / PAUSE_SECONDS)):
+            rows = await self.rows()
             late = [
                 member.name
                 for member in self.members
-                if member.name not in now or not is_there(member, now[member.name])
+                if member.name not in rows or not is_there(member, rows[member.name])
             ]
             if not late:
-                return now
+                return rows
             await asyncio.sleep(PAUSE_SECONDS)
             await self.catch_up()
-        shown = {name: _shown(now[name]) for name in late if name in now}
-        raise TimeoutError(f"{what}: {shown}")
+        summaries = {name: _summary(rows[name]) for name in late if name in rows}
+        raise TimeoutError(f"{what}: {summaries}")
 
-    async def standings(self) -> dict[str, Standing]:
-        """Return everybody's rows."""
+    async def rows(self) -> dict[str, CustomerRows]:
+        """Return the rows of each customer, by name."""
         ids = [member.subscription_id for member in self.members]
         async with self.world.sessions() as session:
             rows = await session.scalars(
@@ -179,7 +184,7 @@ class Crowd:
                 )
             )
         return {
-            member.name: Standing(
+            member.name: CustomerRows(
                 by_id[member.subscription_id],
                 [r for r in retries if r.subscription_id == member.subscription_id],
             )
@@ -188,7 +193,7 @@ class Crowd:
         }
 
     async def charges(self) -> dict[str, list[tuple[str, str | None]]]:
-        """Return how each charge of everybody ended, by Stripe's own ledger, oldest first."""
+        """Return outcome and decline code of each customer's charges, from Stripe's ledger."""
         ledger = (await self.world.http.get("/_sandbox/ledger")).json()["items"]
         async with self.world.sessions() as session:
             users = await session.scalars(
@@ -214,17 +219,17 @@ class Crowd:
         member.card = made.stripe_payment_method_id or ""
 
     async def _each(self, act: Callable[[Member], Awaitable[None]]) -> None:
-        gate = asyncio.Semaphore(AT_ONCE)
+        limit = asyncio.Semaphore(AT_ONCE)
 
-        async def one(member: Member) -> None:
-            async with gate:
+        async def act_within_limit(member: Member) -> None:
+            async with limit:
                 await act(member)
 
         with self.world.env.auto_time_skipping_disabled():
-            await asyncio.gather(*(one(member) for member in self.members))
+            await asyncio.gather(*(act_within_limit(member) for member in self.members))
 
 
-def _shown(standing: Standing) -> Any:
+def _summary(standing: CustomerRows) -> Any:
     row = standing.subscription
     retries = [
         (retry.retry_status, retry.attempt_count, retry.decline_code, retry.parked_data)

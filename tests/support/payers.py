@@ -1,4 +1,4 @@
-"""Somebody who pays once, in a world whose time we move."""
+"""Customers with one payment each, in a world with skippable time."""
 
 import asyncio
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from workflows.payments.payment import PaymentWorkflow
 
 @dataclass
 class Payer:
-    """A payment, and who makes it."""
+    """A payment of a customer, with its workflow, row and ledger entries."""
 
     world: World
     payment_id: UUID
@@ -41,14 +41,14 @@ class Payer:
             return await PaymentRepository(session).get(self.payment_id, None)
 
     async def reaches(self, status: PaymentStatus) -> Payment:
-        """Wait until the payment stands somewhere."""
+        """Wait until the payment has a status."""
         async with asyncio.timeout(100):
             while (row := await self.row()) is None or row.payment_status != status:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return row
 
     async def ends(self) -> None:
-        """Wait until its workflow has ended, without letting time pass."""
+        """Wait until the payment's workflow has ended, without skipping time."""
         with self.world.env.auto_time_skipping_disabled():
             await self.handle.result()
 
@@ -62,12 +62,12 @@ class Payer:
 
     async def ledger(self, kind: str) -> list[tuple[str, int]]:
         row = await self.row()
-        listed: list[dict[str, Any]] = (await self.world.http.get("/_sandbox/ledger")).json()[
+        entries: list[dict[str, Any]] = (await self.world.http.get("/_sandbox/ledger")).json()[
             "items"
         ]
         return [
             (entry["outcome"], entry["amount"])
-            for entry in listed
+            for entry in entries
             if entry["kind"] == kind
             and row is not None
             and entry["payment_intent"] == row.stripe_payment_intent_id
@@ -75,7 +75,7 @@ class Payer:
 
 
 async def start_paying(world: World, *script: str, continue_as_new_after: int = 1_500) -> Payer:
-    """Sign somebody up, with a card that answers by script, and let them pay."""
+    """Sign up a customer with a card that answers charges by a script, and start a payment."""
     user_id, payer = uuid4(), Payer(world, uuid4())
     async with world.sessions.begin() as session:
         await UserRepository(session).add(user_id, f"{user_id.hex}@example.com")

@@ -1,4 +1,4 @@
-"""What the tests of runs' streams share: runs to write to, and a network that fails."""
+"""Helpers for tests of agent runs' streams: rows of runs, and a relay that loses connections."""
 
 import asyncio
 from contextlib import suppress
@@ -49,7 +49,7 @@ async def append(sessions: Sessions, agent_run_id: UUID, *notes: NewRunEvent) ->
 
 
 async def finish(sessions: Sessions, agent_run_id: UUID, run_status: str = "completed") -> int:
-    """End a run as its workflow does: `done` and the time in one transaction."""
+    """End a run as its workflow does: write `done` and the row's end in one transaction."""
     async with sessions.begin() as session:
         done = NewRunEvent(kind=RunEventKind.DONE, data={"run_status": run_status})
         last = await RunEventRepository(session).append(agent_run_id, [done])
@@ -62,7 +62,7 @@ async def finish(sessions: Sessions, agent_run_id: UUID, run_status: str = "comp
 
 
 class Relay:
-    """Stands between a client and PostgreSQL, and can fail as networks do."""
+    """Relays connections to PostgreSQL, and can break them or lose answers, as networks do."""
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self._folder = folder
@@ -71,12 +71,12 @@ class Relay:
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self.is_cut = False
-        # How many commits are carried out without their answer coming back.
+        # Number of commits that reach the server, but whose answers do not reach the client.
         self.lost_answer_count = 0
 
     @property
     def database_url(self) -> str:
-        """Where clients find the database, through this."""
+        """Return the database URL that leads through this relay."""
         return f"postgresql://postgres:@/postgres?host={self._folder}"
 
     async def __aenter__(self) -> Self:
@@ -91,7 +91,7 @@ class Relay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self) -> None:
-        """Break all connections, and let none through until `mend`."""
+        """Close all connections, and refuse new ones until `mend`."""
         self.is_cut = True
         for writer in self._writers:
             writer.close()

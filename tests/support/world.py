@@ -1,4 +1,4 @@
-"""Years of billing in seconds: Temporal's clock and Stripe's are stepped together."""
+"""A world for billing tests: Temporal's and Stripe's clocks advance together, years in seconds."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from adapters.temporal.search_attributes import add
-from bootstrap.workers import running_workers
+from bootstrap.workers import run_workers
 from config import Settings
 from database.accounts.users import UserRepository
 from database.payment_retries.models import PaymentRetry
@@ -46,7 +46,7 @@ from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatu
 from domain.subscriptions.messages import SubscriptionCommand, SubscriptionRequest
 from domain.subscriptions.state import SubscriptionStart, SubscriptionState
 from domain.workflow_names import BILLING
-from tests.conftest import Outside, free_port, start_stand_in, wait_for_url
+from tests.conftest import Outside, free_port, start_sandbox, wait_for_url
 from tests.support.checked import settle
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.search_attributes import NAMES
@@ -55,7 +55,7 @@ from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 DAY = timedelta(days=1)
 PAUSE_SECONDS = 0.02
-QUIET_READINGS = 3
+IDLE_READINGS = 3
 WAIT_SECONDS = 100
 OPEN_TASK = (
     EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
@@ -66,7 +66,7 @@ STRIPE_HEADERS = {"Authorization": "Bearer sk_test_x"}
 
 @dataclass
 class Customer:
-    """A user with a subscription, in a world whose time we move."""
+    """A user with a subscription, in a world with skippable time."""
 
     world: "World"
     user_id: UUID
@@ -75,7 +75,7 @@ class Customer:
 
     @property
     def first_mailbox(self) -> WorkflowHandle[SubscriptionWorkflow, SubscriptionState | None]:
-        """The mailbox's first run: a late hint may have started another one since."""
+        """Return the first run of the mailbox; a late hint may have started another run since."""
         return self.world.env.client.get_workflow_handle_for(
             SubscriptionWorkflow.run,
             subscription_workflow_id(self.subscription_id),
@@ -141,13 +141,13 @@ class Customer:
         return result.stripe_payment_method_id
 
     async def leave(self) -> None:
-        """Cancel, as customers do who would rather not stay."""
-        # Reason: a terminated workflow keeps the test server from skipping time ever after.
+        """Cancel the subscription at once, if it has not ended."""
+        # Reason: after a workflow is terminated, the test server never skips time again.
         if SubscriptionStatus((await self.row()).subscription_status) not in FINAL:
             await self.command(CommandKind.CANCEL_NOW)
 
     async def charges(self) -> list[dict[str, Any]]:
-        """Return Stripe's own ledger of this subscription's charges."""
+        """Return the entries of this subscription in Stripe's ledger."""
         stripe_id = (await self.row()).stripe_subscription_id
         reply = await self.world.http.get("/_sandbox/ledger")
         return [row for row in reply.json()["items"] if row["subscription"] == stripe_id]
@@ -155,7 +155,7 @@ class Customer:
 
 @dataclass
 class World:
-    """One Temporal server with skippable time, one Stripe whose clock follows it."""
+    """A Temporal server with skippable time, and a Stripe sandbox whose clock follows."""
 
     env: WorkflowEnvironment
     http: httpx.AsyncClient
@@ -169,8 +169,8 @@ class World:
         reply = await self.http.post("/_sandbox/payment-methods", json=body)
         return str(reply.json()["id"])
 
-    async def operate(self, kind: type[StripeOperation], **what: Any) -> StripeOperationResult:
-        operation: Any = kind(operation_id=uuid4(), **{"resource_id": uuid4(), **what})
+    async def operate(self, kind: type[StripeOperation], **fields: Any) -> StripeOperationResult:
+        operation: Any = kind(operation_id=uuid4(), **{"resource_id": uuid4(), **fields})
         with self.env.auto_time_skipping_disabled():
             return await self.env.client.execute_workflow(
                 StripeOperationWorkflow.run,
@@ -182,7 +182,7 @@ class World:
     async def subscribe(
         self, *script: str, policy: RetryPolicy | None = None, **plan: Any
     ) -> Customer:
-        """Sign somebody up, with a card that answers by script, and subscribe them."""
+        """Sign up a customer with a card that answers charges by a script, and subscribe them."""
         user_id, subscription_id = uuid4(), uuid4()
         async with self.sessions.begin() as session:
             await UserRepository(session).add(user_id, f"{user_id.hex}@example.com")
@@ -213,27 +213,34 @@ class World:
         return customer
 
     async def step(self, length: timedelta) -> None:
-        """Let time pass on both clocks, a day at most at a time."""
+        """Advance both clocks, by at most one day at a time."""
         while length > timedelta():
             part = min(length, DAY)
             await self.env.sleep(part)
             length -= part
             await self.settle()
 
+    async def align_clocks(self) -> None:
+        """Advance Temporal to Stripe's time: a test before may have advanced Stripe alone."""
+        sandbox = (await self.http.get("/_sandbox/clock")).json()["now"]
+        ahead = datetime.fromtimestamp(sandbox, UTC) - await self.env.get_current_time()
+        if ahead > timedelta(seconds=1):
+            await self.env.sleep(ahead)
+
     async def settle(self) -> None:
-        """Bring Stripe to Temporal's time, tell what it says, and wait for silence."""
+        """Advance Stripe to Temporal's time, send hints, and wait until all workflows are idle."""
         server_now = await self.env.get_current_time()
         sandbox = (await self.http.get("/_sandbox/clock")).json()["now"]
         behind = server_now - datetime.fromtimestamp(sandbox, UTC)
         if behind > timedelta(seconds=1):
             seconds = int(behind.total_seconds())
             await self.http.post("/_sandbox/clock/advance", json={"seconds": seconds})
-        standing = [await self._standing(customer) for customer in self.customers]
-        if await self._deliver() or standing != self.standing:
-            await self._quiet()
+        standing = [await self._activity(customer) for customer in self.customers]
+        if await self._send_hints() or standing != self.standing:
+            await self._wait_until_idle()
 
-    async def _deliver(self) -> bool:
-        """Tell the mailboxes what is new at Stripe; whether anything was."""
+    async def _send_hints(self) -> bool:
+        """Send the mailboxes hints of Stripe's new events, and return whether there were any."""
         hints = await self.news_by_subscription()
         for customer in self.customers:
             if ids := hints.get(str(customer.subscription_id)):
@@ -241,18 +248,19 @@ class World:
         return bool(hints)
 
     async def news_by_subscription(self) -> dict[str, list[str]]:
-        """Return the events that were not seen yet, by the subscription that they are about."""
+        """Return the ids of Stripe's new events, by our id of their subscription."""
         hints: dict[str, list[str]] = {}
-        for event in await self._news():
-            found = event["data"]["object"]
-            details = (found.get("parent") or {}).get("subscription_details") or found
+        for event in await self._new_events():
+            stripe_object = event["data"]["object"]
+            parent = stripe_object.get("parent") or {}
+            details = parent.get("subscription_details") or stripe_object
             owner = (details.get("metadata") or {}).get("subscription_id")
             if owner:
                 hints.setdefault(owner, []).append(event["id"])
         return hints
 
     async def hint(self, subscription_id: UUID, event_ids: list[str]) -> None:
-        """Do what the dispatcher does."""
+        """Signal the mailbox as the dispatcher does, and start its workflow if there is none."""
         await self.env.client.start_workflow(
             SubscriptionWorkflow.run,
             SubscriptionStart(subscription_id=subscription_id),
@@ -262,35 +270,36 @@ class World:
             start_signal_args=[event_ids],
         )
 
-    async def _news(self) -> list[Any]:
-        """Return the events that were not seen yet, oldest first."""
-        news: list[Any] = []
+    async def _new_events(self) -> list[Any]:
+        """Return Stripe's events since the last call, oldest first."""
+        events: list[Any] = []
         while True:
             cursor = self.last_seen
             params = {"limit": "100", **({"ending_before": cursor} if cursor else {})}
             reply = await self.http.get("/v1/events", params=params, headers=STRIPE_HEADERS)
             page = reply.json()
-            news += reversed(page["data"])
+            events += reversed(page["data"])
             if page["data"]:
                 self.last_seen = page["data"][0]["id"]
-            # Reason: without a cursor there is more on the other side, which is old.
+            # Reason: without a cursor the following pages hold older events.
             if not cursor or not page["has_more"]:
-                return news
+                return events
 
-    async def _quiet(self) -> None:
-        """Wait until no workflow of ours has anything under way."""
-        calm = 0
+    async def _wait_until_idle(self) -> None:
+        """Wait until no workflow of the customers is running a task or an activity."""
+        idle_count = 0
         for _ in range(int(WAIT_SECONDS / PAUSE_SECONDS)):
-            now = [await self._standing(customer) for customer in self.customers]
-            is_busy = any(pending for _, pending in now)
-            calm = 0 if is_busy or now != self.standing else calm + 1
-            self.standing = now
-            if calm >= QUIET_READINGS and not await self._has_open_task():
+            activity = [await self._activity(customer) for customer in self.customers]
+            is_busy = any(pending for _, pending in activity)
+            idle_count = 0 if is_busy or activity != self.standing else idle_count + 1
+            self.standing = activity
+            if idle_count >= IDLE_READINGS and not await self._has_open_task():
                 return
             await asyncio.sleep(PAUSE_SECONDS)
-        raise TimeoutError("the world does not become quiet")
+        raise TimeoutError("the customers' workflows do not become idle")
 
-    async def _standing(self, customer: Customer) -> tuple[int, int]:
+    async def _activity(self, customer: Customer) -> tuple[int, int]:
+        """Return the length of the customer's histories, and the number of pending activities."""
         length = pending = 0
         for handle in await self._workflows(customer):
             described = await handle.describe()
@@ -299,9 +308,9 @@ class World:
         return length, pending
 
     async def _has_open_task(self) -> bool:
-        """Tell whether a workflow has heard of something that it has not dealt with yet.
+        """Return whether a workflow task is scheduled or running.
 
-        On a machine that is busy with other things a worker can be silent for a while.
+        Reason: on a busy machine a worker may take a while before it starts a scheduled task.
         """
         for customer in self.customers:
             for handle in await self._workflows(customer):
@@ -311,7 +320,7 @@ class World:
         return False
 
     async def _workflows(self, customer: Customer) -> list[WorkflowHandle[Any, Any]]:
-        """Return the mailbox and its payment_retries, also one that has no row yet."""
+        """Return the workflows of the subscription and its payment retries, also without a row."""
         mailbox = await customer.mailbox.describe()
         ids = [payment_retry_workflow_id(row.stripe_invoice_id) for row in await customer.retries()]
         ids += [child.workflow_id for child in mailbox.raw_description.pending_children]
@@ -339,10 +348,10 @@ def _plan(policy: str, **changes: Any) -> PlanRequest:
 
 @pytest.fixture(scope="session")
 def own_stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A stand-in whose clock only these tests move, and which calls nobody."""
+    """Start a Stripe sandbox whose clock only these tests advance, and which sends no webhooks."""
     port = free_port()
     data = tmp_path_factory.mktemp("own-stripe")
-    child = start_stand_in("sandbox.stripe", data, "--port", str(port))
+    child = start_sandbox("sandbox.stripe", data, "--port", str(port))
     wait_for_url(f"http://127.0.0.1:{port}/_sandbox/health")
     url = f"http://127.0.0.1:{port}"
     yield url
@@ -355,7 +364,8 @@ def own_stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def world(endless_world: World) -> AsyncIterator[World]:
-    """The world, left without customers: whoever stayed would renew in every later test."""
+    """Return the world, and cancel its subscriptions after the test, so that none renews later."""
+    await endless_world.align_clocks()
     yield endless_world
     for customer in endless_world.customers:
         await customer.leave()
@@ -379,6 +389,6 @@ async def endless_world(
             ),
         )
         await add(env.client, NAMES)
-        await stack.enter_async_context(running_workers(env.client, ours, sessions))
+        await stack.enter_async_context(run_workers(env.client, ours, sessions))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=own_stripe, timeout=100))
         yield World(env, http, sessions)

@@ -1,7 +1,7 @@
-"""Settings of the tests that draw their examples."""
+"""Settings of Hypothesis, for the property-based tests."""
 
 from hypothesis import settings
 
-# Reason: on a machine that is busy with other things an example can take longer than usual.
+# Reason: on a busy machine an example can take longer than Hypothesis's default deadline.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

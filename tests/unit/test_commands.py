@@ -26,11 +26,11 @@ from commands.doctor import check_webhook_secret, examine, show
 from commands.findings import CheckFailedError, CheckResult
 from commands.targets import (
     TargetError,
+    error_lines,
     find_stack,
     find_temporal,
-    lines_of,
     read_stack,
-    settings_of_stack,
+    stack_settings,
 )
 from commands.watch import Watch, WatchError, line_of
 from config import (
@@ -121,7 +121,7 @@ def test_a_stack_gives_settings_and_the_environment_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRIPE__API_KEY", "sk_test_mine")
-    given = settings_of_stack(write_stack(tmp_path), {})
+    given = stack_settings(write_stack(tmp_path), {})
     settings = Settings(_env_file=None, **given)
     assert settings.database_url == NOWHERE
     assert settings.auth.jwt_secret.get_secret_value() == "s" * 40
@@ -141,7 +141,7 @@ def test_a_stack_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     path = write_stack(tmp_path)
     (tmp_path / "secrets.json").unlink()
     with pytest.raises(TargetError, match=r"secrets\.json"):
-        settings_of_stack(path, {})
+        stack_settings(path, {})
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_wrong_settings_are_named_as_variables_and_not_quoted(
             stripe={"api_key": "sk_live_hidden"},
             worker={"cached_workflow_count": "many"},
         )
-    lines = lines_of(caught.value, Settings)
+    lines = error_lines(caught.value, Settings)
     assert "DATABASE_URL: is missing" in lines
     assert "AUTH__JWT_SECRET: is missing" in lines
     assert "STRIPE: a live Stripe key needs STRIPE__IS_LIVE=true" in lines
@@ -290,12 +290,12 @@ async def test_the_doctor_finds_what_is_well_and_what_is_not(
     # Reason: coverage needs ten seconds for that one huge module, and the doctor waits no longer.
     await Prices("openai").load()
     found = {finding.what: finding for finding in await examine(ours)}
-    ill = {what: finding.detail for what, finding in found.items() if not finding.is_well}
+    ill = {what: finding.detail for what, finding in found.items() if not finding.is_passed}
     assert ill.keys() == {"Chroma", "metrics"}, ill
-    doubts = {what for what, finding in found.items() if finding.is_doubtful}
+    doubts = {what for what, finding in found.items() if finding.is_warning}
     assert doubts <= {"parked steps", "agent runs"}, "other tests share the database"
     assert found["prices"].detail == "known for gpt-4.1"
-    assert found["embeddings"].detail.endswith("in the worker, 384 numbers a text")
+    assert found["embeddings"].detail.endswith("in the worker, 384 dimensions")
     assert "research with prompt v" in found["agents"].detail
     assert "provider openai, model gpt-4.1" in found["models"].detail
     assert "migrated to" in found["database"].detail
@@ -317,7 +317,7 @@ async def test_the_doctor_finds_all_of_it_away() -> None:
         mail={"smtp_port": 9},
     )
     findings = await examine(away)
-    ill = {finding.what for finding in findings if not finding.is_well}
+    ill = {finding.what for finding in findings if not finding.is_passed}
     assert ill == {
         "database",
         "parked steps",
@@ -350,23 +350,23 @@ async def test_the_doctor_asks_a_stack_for_its_mail(
     facts = {"api": str(http.base_url), "mail": "http://127.0.0.1:8440"}
     found = {each.what: each for each in await examine(reaching(settings, dev_server), facts)}
     assert found["mail"] == CheckResult(
-        "mail", is_well=True, detail="http://127.0.0.1:8440, reached by the API"
+        "mail", is_passed=True, detail="http://127.0.0.1:8440, reached by the API"
     )
 
 
 def test_the_doctor_leaves_with_one_if_anything_is_wrong() -> None:
     well, ill = (
-        CheckResult("a", is_well=True, detail=""),
-        CheckResult("b", is_well=False, detail="[x]"),
+        CheckResult("a", is_passed=True, detail=""),
+        CheckResult("b", is_passed=False, detail="[x]"),
     )
     console = Console(record=True, quiet=True)
     assert show(console, [well]) == 0
     assert show(console, [well, ill]) == 1
-    doubtful = CheckResult("c", is_well=True, detail="", is_doubtful=True)
+    doubtful = CheckResult("c", is_passed=True, detail="", is_warning=True)
     paper = Console(file=io.StringIO(), width=80)
     assert show(paper, [well, doubtful]) == 0
     assert isinstance(paper.file, io.StringIO)
-    assert "look at: c\nall is well" in paper.file.getvalue()
+    assert "warnings: c\nno check failed" in paper.file.getvalue()
 
 
 async def found_with(settings: Settings, **changes: object) -> dict[str, CheckResult]:
@@ -386,18 +386,18 @@ async def found_with(settings: Settings, **changes: object) -> dict[str, CheckRe
 async def test_a_price_that_nobody_knows_is_a_doubt(settings: Settings) -> None:
     llm = settings.llm.model_copy(update={"small_model": "our-own", "fallback_model": "other"})
     prices = (await found_with(settings, llm=llm))["prices"]
-    assert (prices.is_well, prices.is_doubtful) == (True, True)
-    assert "nobody knows what our-own, other costs" in prices.detail
+    assert (prices.is_passed, prices.is_warning) == (True, True)
+    assert "no price is known for our-own, other" in prices.detail
     priced = llm.model_copy(update={"prompt_cents_per_million": Decimal(5)})
     prices = (await found_with(settings, llm=priced))["prices"]
-    assert (prices.is_doubtful, prices.detail) == (False, "known for gpt-4.1, our-own, other")
+    assert (prices.is_warning, prices.detail) == (False, "known for gpt-4.1, our-own, other")
 
 
 async def test_the_doctor_asks_the_server_that_embeds(settings: Settings) -> None:
     url = settings.llm.base_url
     there = (await found_with(settings, embeddings=EmbeddingsSettings(base_url=url)))["embeddings"]
-    assert there.is_well
-    assert there.detail == f"text-embedding-3-small {url}, 1536 numbers a text"
+    assert there.is_passed
+    assert there.detail == f"text-embedding-3-small {url}, 1536 dimensions"
     nowhere = "http://127.0.0.1:9/v1"
     away = await found_with(settings, embeddings=EmbeddingsSettings(base_url=nowhere))
     assert away["embeddings"].detail.startswith(f"{nowhere}: ")
@@ -409,14 +409,14 @@ async def test_the_doctor_reads_the_agents_specs(
     monkeypatch.setattr(registry, "SPECS", tmp_path)
     registry.all_agents.cache_clear()
     try:
-        assert "no agent's spec" in (await found_with(settings))["agents"].detail
+        assert "no agent spec" in (await found_with(settings))["agents"].detail
         (tmp_path / "odd.toml").write_text("pattern = ")
         registry.all_agents.cache_clear()
         agents = (await found_with(settings))["agents"]
     finally:
         registry.all_agents.cache_clear()
-    assert not agents.is_well
-    assert agents.detail.startswith("odd.toml is no agent's spec")
+    assert not agents.is_passed
+    assert agents.detail.startswith("odd.toml is not a valid agent spec")
 
 
 async def append(sessions: Sessions, subscription_id: UUID, *notes: NewSubscriptionEvent) -> None:
@@ -454,7 +454,7 @@ async def test_the_watch_is_refused_in_words(http: httpx.AsyncClient, settings: 
         with pytest.raises(WatchError, match=wanted):
             async for _ in watch.events(QUIET.print):
                 pass
-    with pytest.raises(WatchError, match="no address of the API"):
+    with pytest.raises(WatchError, match="not an address of the API"):
         async for _ in Watch(f"{http.base_url}/docs", key, "x", after=0).events(QUIET.print):
             pass
 

@@ -12,7 +12,7 @@ from domain import ids
 from domain.accounts import digest, make_api_key, shown_prefix
 from domain.base import Duration, format_duration
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
-from domain.notifications import EmailInput, write_mail
+from domain.notifications import EmailInput, write_email
 from domain.payment_retries.declines import NOT_CHARGED_CODES
 from domain.payment_retries.lifecycle import ChargeResult, RetryStatus
 from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, RetryReport
@@ -192,7 +192,7 @@ def test_mails_are_written_for_facts_only(
     decline_code: str | None,
     amount_paid_cents: int,
 ) -> None:
-    mail = write_mail(
+    mail = write_email(
         EmailInput(
             message_key="k",
             user_id=UUID(int=1),

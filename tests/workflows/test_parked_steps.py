@@ -12,7 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api.app import build_app
 from api.monitoring import make_pages
-from bootstrap.workers import PROJECT, running_workers
+from bootstrap.workers import PROJECT, run_workers
 from commands.findings import CheckDoubtfulError
 from commands.parked import check_parked_steps
 from config import Settings
@@ -334,7 +334,7 @@ async def release_running(
         world.env.client.service_client.config.target_host,
         data_converter=pydantic_data_converter,
     )
-    async with running_workers(client, people.settings, sessions, (BILLING,), release):
+    async with run_workers(client, people.settings, sessions, (BILLING,), release):
         yield
 
 

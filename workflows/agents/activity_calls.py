@@ -1,4 +1,4 @@
-"""What a run has written down outside its workflow: its beginning, its end, what people say."""
+"""Calls of the activities of an agent run and of its steps."""
 
 import asyncio
 from contextlib import suppress
@@ -11,20 +11,20 @@ with workflow.unsafe.imports_passed_through():
     from activities.agents.approvals import ApprovalActivities
     from activities.agents.completion import RunClosingActivities
     from activities.agents.conversation_queue import ConversationQueueActivities
-    from activities.agents.model_calls import StepActivities
+    from activities.agents.model_calls import ModelCallActivities
     from activities.agents.retrieval import RetrievalActivities
     from activities.agents.runs import RunActivities
     from activities.agents.tool_calls import ToolActivities
     from domain.agents.approvals import ApprovalCommand, ApprovalResult, ExpiryInput
     from domain.agents.runs import (
         CallRef,
+        CloseRunInput,
+        CloseRunResult,
         NewRunMessage,
         QueuePosition,
-        RunClosed,
-        RunEnd,
         RunRequest,
         StepInput,
-        StepReply,
+        StepResult,
         ToolCallInput,
     )
     from workflows.activity_options import LOOK_UP, MODEL_CALL, RECORD, TOOL_CALL
@@ -32,14 +32,14 @@ with workflow.unsafe.imports_passed_through():
 
 
 class RunActivityCalls:
-    """Everything that one run asks of others; only ids go out and come back."""
+    """The activity calls of one run; only ids and decisions are passed."""
 
     def __init__(self, request: RunRequest) -> None:
         self._request = request
         self._agent_run_id = request.agent_run_id
 
     async def open(self) -> QueuePosition:
-        """Write the row, or learn that the run is refused."""
+        """Open the run: write its row, or raise an error if the run is refused."""
         return await workflow.execute_activity_method(
             RunActivities.open_run,
             self._request,
@@ -48,18 +48,18 @@ class RunActivityCalls:
         )
 
     async def start_if_first(self) -> QueuePosition:
-        """Begin, if it is our turn in the conversation."""
+        """Begin the run if it is the first open run of its conversation."""
         return await await_cancellable(
             workflow.execute_activity_method(
                 ConversationQueueActivities.start_if_first,
                 self._request,
                 **RECORD,
-                summary="our turn?",
+                summary="check whether the run is first in its conversation",
             ),
         )
 
     async def decide(self, command: ApprovalCommand) -> ApprovalResult:
-        """Write down what a person decided."""
+        """Record a person's decision about a tool call."""
         return await workflow.execute_activity_method(
             ApprovalActivities.decide_approval,
             command,
@@ -68,8 +68,8 @@ class RunActivityCalls:
         )
 
     async def expire(self, call: CallRef) -> ApprovalResult:
-        """Write down that nobody decided."""
-        order = ExpiryInput(
+        """Record that an approval expired without a decision."""
+        activity_input = ExpiryInput(
             agent_run_id=self._agent_run_id,
             call_id=call.call_id,
             at=workflow.now(),
@@ -77,14 +77,14 @@ class RunActivityCalls:
         return await await_cancellable(
             workflow.execute_activity_method(
                 ApprovalActivities.expire_approval,
-                order,
+                activity_input,
                 **RECORD,
-                summary="silence is a no",
+                summary="the approval expires",
             ),
         )
 
     async def add_message(self, message: NewRunMessage) -> None:
-        """Add what the user says meanwhile."""
+        """Add a user's message to the run."""
         await workflow.execute_activity_method(
             RunActivities.add_run_message,
             message,
@@ -92,8 +92,8 @@ class RunActivityCalls:
             summary="the user adds a message",
         )
 
-    async def close(self, end: RunEnd) -> RunClosed:
-        """Write down how the run ended."""
+    async def close(self, end: CloseRunInput) -> CloseRunResult:
+        """Record how the run ended."""
         return await workflow.execute_activity_method(
             RunClosingActivities.close_run,
             end,
@@ -102,39 +102,39 @@ class RunActivityCalls:
         )
 
     async def remember(self) -> None:
-        """Keep question and answer among the user's memories; news that can wait, and get lost."""
+        """Store question and answer as a memory of the user; losing it is acceptable."""
         await workflow.execute_activity_method(
             RetrievalActivities.remember_run,
             StepInput(agent_run_id=self._agent_run_id, step=0, at=workflow.now()),
             **LOOK_UP,
-            summary="remember",
+            summary="store the memory",
         )
 
 
 class StepActivityCalls:
-    """The activities of one run's steps; only ids go out and come back."""
+    """The activity calls of one run's steps; only ids and decisions are passed."""
 
     def __init__(self, agent_run_id: UUID) -> None:
         self._agent_run_id = agent_run_id
         self._effects: set[asyncio.Future[None]] = set()
 
     async def retrieve(self) -> None:
-        """Find the passages that answer the question."""
+        """Find the passages that answer the run's question."""
         await await_cancellable(
             workflow.execute_activity_method(
                 RetrievalActivities.retrieve,
-                self._order(0),
+                self._step_input(0),
                 **LOOK_UP,
-                summary="look into the documents",
+                summary="search the documents",
             ),
         )
 
-    async def ask_model(self, step: int) -> StepReply:
-        """Ask the model once."""
+    async def ask_model(self, step: int) -> StepResult:
+        """Call the model once."""
         return await await_cancellable(
             workflow.execute_activity_method(
-                StepActivities.ask_model,
-                self._order(step),
+                ModelCallActivities.ask_model,
+                self._step_input(step),
                 **MODEL_CALL,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 summary=f"step {step}",
@@ -142,27 +142,27 @@ class StepActivityCalls:
         )
 
     async def run_tool(self, call: CallRef) -> None:
-        """Make a call; one that somebody said yes to is seen to its end even if we are canceled."""
-        order = ToolCallInput(agent_run_id=self._agent_run_id, call_id=call.call_id)
-        making = workflow.execute_activity_method(
+        """Make a tool call; an approved call is finished even if the run is canceled."""
+        activity_input = ToolCallInput(agent_run_id=self._agent_run_id, call_id=call.call_id)
+        tool_run = workflow.execute_activity_method(
             ToolActivities.run_tool,
-            order,
+            activity_input,
             **TOOL_CALL,
             summary=call.tool,
         )
-        if call.expires_at is None:  # it only looks, perhaps at what is down for hours
-            await await_cancellable(making)
+        if call.expires_at is None:  # a read-only tool, whose system may be down for hours
+            await await_cancellable(tool_run)
             return
-        effect = asyncio.ensure_future(making)
+        effect = asyncio.ensure_future(tool_run)
         self._effects.add(effect)
-        # Reason: whoever cancels us must not leave an effect without its record.
+        # Reason: a canceled run must not leave an effect without its record.
         await asyncio.shield(effect)
 
     async def finish_effects(self) -> None:
-        """Wait for what must not be left half done."""
+        """Wait for the approved tool calls that are under way."""
         for effect in list(self._effects):
             with suppress(FailureError):
                 await effect
 
-    def _order(self, step: int) -> StepInput:
+    def _step_input(self, step: int) -> StepInput:
         return StepInput(agent_run_id=self._agent_run_id, step=step, at=workflow.now())

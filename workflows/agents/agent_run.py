@@ -1,4 +1,4 @@
-"""One run of an agent: the durable shell around its graph."""
+"""The workflow of one agent run, which drives the run's graph."""
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -28,10 +28,10 @@ BUSY = "busy"
 
 @workflow.defn(name="AgentRunWorkflow")
 class AgentRunWorkflow:
-    """One execution per run; its id is `agent-run-{agent_run_id}`.
+    """The workflow of one run; its id is `agent-run-{agent_run_id}`.
 
-    Decisions and messages are written by their handlers, each by one activity in which PostgreSQL
-    decides; the graph learns of them afterwards. So no handler ever waits for the graph.
+    Handlers of decisions and messages each call one activity, in which PostgreSQL decides; the
+    graph gets the result afterwards. So a handler never waits for the graph.
     """
 
     @workflow.init
@@ -43,17 +43,17 @@ class AgentRunWorkflow:
 
     @workflow.run
     async def run(self, start: RunStart) -> RunStatus:
-        """Wait for the conversation, run the graph to its end, and write down how it ended.
+        """Wait for earlier runs of the conversation, run the graph, and record how it ended.
 
         Args:
-            start: What to do, or where the run before stood.
+            start: The run's request, and its state if it continues as new.
 
         Raises:
-            ApplicationError: The run was refused: no access, a limit, a busy conversation.
+            ApplicationError: The run was refused: no access, a reached limit, a busy conversation.
         """
         await run_shielded(self._lifecycle, self._lifecycle.open())
         end = await run_shielded(self._lifecycle, self._lifecycle.work())
-        if end is None:  # nobody waits for us, and there is no await before the next line
+        if end is None:  # no handler is running, and there is no await before the next line
             state = {
                 "step": self._runner.step,
                 "is_resumed": True,
@@ -61,26 +61,26 @@ class AgentRunWorkflow:
             }
             workflow.continue_as_new(start.model_copy(update=state))
         await run_shielded(self._lifecycle, self._lifecycle.close(end))
-        await workflow.wait_condition(workflow.all_handlers_finished)  # they see that we closed
+        await workflow.wait_condition(workflow.all_handlers_finished)  # they see the closed run
         return end.run_status
 
     @workflow.update
     async def decide(self, command: ApprovalCommand) -> ApprovalResult:
-        """Decide a call that waits for somebody's yes.
+        """Decide a tool call that waits for an approval.
 
         Args:
-            command: Its id is the update's id.
+            command: The decision; its id is the update's id.
 
         Returns:
-            How it is decided; the same decision again gets the same answer.
+            The call's decision; a repeated command gets the same result.
 
         Raises:
-            ApplicationError: Not this person, other arguments, too late, or decided otherwise.
+            ApplicationError: Wrong role, other arguments, too late, or decided otherwise.
         """
-        dated = command.model_copy(update={"at": workflow.now()})
-        verdict = await unwrap_activity_error(self._calls.decide(dated))
-        self._runner.on_decision(verdict)
-        return verdict
+        dated_command = command.model_copy(update={"at": workflow.now()})
+        result = await unwrap_activity_error(self._calls.decide(dated_command))
+        self._runner.on_decision(result)
+        return result
 
     @decide.validator
     def _may_decide(self, command: ApprovalCommand) -> None:
@@ -88,22 +88,22 @@ class AgentRunWorkflow:
 
     @workflow.update
     async def add_message(self, message: NewRunMessage) -> None:
-        """Add what the user says while the run goes on, or is in line; the next step reads it.
+        """Add a user's message to a queued or running run; the next step reads it.
 
         Args:
-            message: Its id is the update's id.
+            message: The message; its id is the update's id.
 
         Raises:
-            ApplicationError: The run is over.
+            ApplicationError: The run is closed.
         """
         self._runner.expect_message()
         try:
-            await self._lifecycle.wait_in_line()
+            await self._lifecycle.wait_until_begun()
             await self._calls.add_message(message)
         except BaseException:
             self._runner.forget_message()
             raise
-        self._runner.find_message()
+        self._runner.note_stored_message()
 
     @add_message.validator
     def _may_add(self, message: NewRunMessage) -> None:
@@ -112,24 +112,24 @@ class AgentRunWorkflow:
         self._refuse_while_rotating()
         if self._runner.unstored_count >= MAX_UNREAD_MESSAGES:
             raise ApplicationError(
-                "the run has many messages that the model has not read yet; try again later",
+                "the run has too many messages that the model has not read yet; try again later",
                 type=TOO_MANY_MESSAGES,
             )
 
     def _refuse_while_rotating(self) -> None:
-        """Let a command wait for the next execution: more of them would put that off for ever."""
+        """Refuse commands while the run continues as new, because they would delay it forever."""
         if self._lifecycle.is_continuing:
-            raise ApplicationError("the run continues as new, try again", type=BUSY)
+            raise ApplicationError("the run continues as new; try again", type=BUSY)
 
     @workflow.update
     async def cancel(self, command: CancelRun) -> RunStatus:
-        """End the run: a model's call at once, a tool's effect after it is complete.
+        """Cancel the run: stop a model call at once, and a tool call after its effect is complete.
 
         Args:
-            command: Its id is the update's id.
+            command: The command; its id is the update's id.
 
         Returns:
-            How the run ended, which may be otherwise if it was just ending.
+            The run's final status, which is not `canceled` if the run was just ending.
         """
         self._lifecycle.is_canceled = True
         await workflow.wait_condition(lambda: self._lifecycle.is_closed)
@@ -142,10 +142,10 @@ class AgentRunWorkflow:
 
     @workflow.signal(name=RUN_NEXT)
     def run_next(self) -> None:
-        """The run before us in the conversation is over."""
+        """Note that the previous run of the conversation is closed."""
         self._lifecycle.is_next = True
 
     @workflow.query
     def view(self) -> RunStatus:
-        """Return the status without touching history."""
+        """Return the run's status without adding to the history."""
         return self._lifecycle.status

@@ -1,4 +1,4 @@
-"""Drives a run's graph from interrupt to interrupt, and hears what people decide meanwhile."""
+"""Runs a run's graph from interrupt to interrupt, and passes people's decisions to it."""
 
 from contextlib import suppress
 from enum import Enum, auto
@@ -18,14 +18,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.agents.graphs.pipeline import NODES_PER_STEP, State, is_long, pipeline
     from workflows.cancellation import await_cancellable
 
-# Reason: types of our own have to be named, or a checkpoint that holds them cannot be read back.
+# Reason: a checkpoint with our own types can only be read back if the types are listed here.
 _SERDE = JsonPlusSerializer(allowed_msgpack_modules=[(CallRef.__module__, CallRef.__name__)])
-# The patch by which a run that waits for a decision continues as new.
+# Patch id: a run that waits for a decision may continue as new.
 WAITING_RUN_CONTINUES = "a-waiting-run-continues-as-new"
 
 
 class GraphOutcome(Enum):
-    """How the graph comes to its end."""
+    """How one execution of the graph ends."""
 
     ANSWERED = auto()
     BUDGET_EXCEEDED = auto()
@@ -33,7 +33,7 @@ class GraphOutcome(Enum):
 
 
 class GraphRunner:
-    """The graph of one run. Its checkpoints live in memory: Temporal keeps the state."""
+    """Runs the graph of one run; its checkpoints stay in memory, as Temporal keeps the state."""
 
     def __init__(self, start: RunStart, calls: RunActivityCalls) -> None:
         self._start = start
@@ -45,41 +45,41 @@ class GraphRunner:
         self.finish = RunFinish.STOP
         self.is_over = False
 
-    def on_decision(self, verdict: ApprovalResult) -> None:
-        """Take note of a decision."""
-        self._decided[verdict.call_id] = verdict
+    def on_decision(self, result: ApprovalResult) -> None:
+        """Record a decision about a tool call."""
+        self._decided[result.call_id] = result
 
     @property
     def unstored_count(self) -> int:
-        """How many messages are not yet where a step reads them."""
+        """The number of messages that are not stored yet."""
         return self.message_count - self._stored_count
 
     def expect_message(self) -> None:
-        """Take note that the user says something more: the answer has to read it too."""
+        """Count a new message of the user, which the model has to read before the run ends."""
         self.message_count += 1
 
-    def find_message(self) -> None:
-        """Take note that it is where the next step reads it."""
+    def note_stored_message(self) -> None:
+        """Count an expected message as stored."""
         self._stored_count += 1
 
     def forget_message(self) -> None:
-        """Take note that it was refused."""
+        """Uncount an expected message that was refused."""
         self.message_count -= 1
 
     async def run(self) -> GraphOutcome:
-        """Run the graph to its end.
+        """Run the graph until there is an answer or the run has to continue as new.
 
         Returns:
-            What kind of end it is; to continue as new means that `step` is the next one.
+            How the graph ended; for `CONTINUE_AS_NEW`, `step` is the next step.
 
         Raises:
             ActivityError: A step failed for good.
             ApplicationError: There is no answer within the steps allowed.
         """
         while True:
-            # Reason: what the user has said by now has to be where the model reads it.
+            # Reason: the model can only read messages that are stored.
             await workflow.wait_condition(lambda: self._stored_count == self.message_count)
-            heard = self.message_count
+            seen_message_count = self.message_count
             state = await self._run_once()
             self.step = state["step"]
             if state["is_cut_by_budget"]:
@@ -89,17 +89,17 @@ class GraphRunner:
                 return GraphOutcome.CONTINUE_AS_NEW
             read = state.get("read_count")
             has_read_all = read is not None and read >= self.message_count
-            if has_read_all or heard >= self.message_count:
+            if has_read_all or seen_message_count >= self.message_count:
                 self.is_over = True
                 self.finish = RunFinish(state["finish"])
                 return GraphOutcome.ANSWERED
 
     async def finish_effects(self) -> None:
-        """Wait for what must not be left half done."""
+        """Wait for the approved tool calls that are under way."""
         await self._step_calls.finish_effects()
 
     async def _run_once(self) -> State:
-        """Go from the entry to an answer once, or to where the history has grown long."""
+        """Run the graph once, up to an answer or until the history has grown too long."""
         graph = pipeline(self._step_calls, self._start.route, self._start.continue_as_new_after)
         app = graph.compile(checkpointer=InMemorySaver(serde=_SERDE))
         limit = NODES_PER_STEP * (self._start.route.max_step_count + 1)
@@ -114,14 +114,14 @@ class GraphRunner:
         return done
 
     async def _await_decision(self, call: CallRef) -> bool:
-        """Wait for a decision about a call; after its time silence is a no.
+        """Wait for a decision about a call; without a decision in time the approval expires.
 
         Returns:
-            Whether it is decided; if not, the run is to continue as new, and then waits on.
+            Whether the call is decided; if not, the run continues as new and then waits again.
         """
         if call.is_decided or call.expires_at is None or call.call_id in self._decided:
             return True
-        # Reason: runs that began before this was there have waited on with long histories.
+        # Reason: runs that began before this patch never continued as new while waiting.
         can_continue = workflow.patched(WAITING_RUN_CONTINUES)
 
         def is_long_by_now() -> bool:

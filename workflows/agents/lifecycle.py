@@ -1,4 +1,4 @@
-"""The lifecycle of one run: admitted, in line, at work, over."""
+"""The lifecycle of one run: admitted, queued, running, closed."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.agents.runs import FINISH_MESSAGES, RunEnd, RunFinish, RunStart, RunStatus
+    from domain.agents.runs import FINISH_MESSAGES, CloseRunInput, RunFinish, RunStart, RunStatus
     from domain.errors import BudgetExceededError, IllegalCommandError
     from domain.ids import agent_run_workflow_id
     from domain.workflow_names import RUN_NEXT
@@ -22,8 +22,8 @@ with workflow.unsafe.imports_passed_through():
 
 Answer = TypeVar("Answer")
 
-# How long a run in line waits before it looks whether the one ahead is still there: longer each
-# time, for it may be days until a person has decided, and each look makes our history longer.
+# How long a queued run waits before it checks the run ahead. The wait doubles, because an approval
+# may take days and each check makes the history longer.
 QUEUE_CHECK = timedelta(minutes=1)
 LAST_QUEUE_CHECK = timedelta(hours=1)
 INTERNAL_ERROR = "internal_error"
@@ -31,7 +31,7 @@ _OUT_OF_BUDGET = frozenset({BudgetExceededError.code, "price_unknown"})
 
 
 class RunLifecycle:
-    """What `AgentRunWorkflow` does, one thing after the other."""
+    """Opens, runs and closes one run, on behalf of `AgentRunWorkflow`."""
 
     def __init__(self, start: RunStart, calls: RunActivityCalls, runner: GraphRunner) -> None:
         self._start = start
@@ -46,21 +46,21 @@ class RunLifecycle:
         self.is_continuing = False
 
     async def open(self) -> None:
-        """Be admitted, unless that was done by the run before.
+        """Open the run, unless an earlier execution of the workflow did.
 
         Raises:
-            ApplicationError: The run was refused: no access, a limit, a busy conversation.
+            ApplicationError: The run was refused: no access, a reached limit, a busy conversation.
         """
         if not self._is_resumed:
             self.is_first = (await unwrap_activity_error(self._calls.open())).is_first
 
-    async def work(self) -> RunEnd | None:
-        """Let the graph run until it ends, or somebody ends it.
+    async def work(self) -> CloseRunInput | None:
+        """Run the graph until it ends or the run is canceled.
 
         Returns:
-            How the run ends; None if it is to continue as new.
+            How the run ends; None if it continues as new.
         """
-        work = asyncio.ensure_future(self._go())
+        work = asyncio.ensure_future(self._run_graph())
         await workflow.wait_condition(lambda: work.done() or self.is_canceled)
         if not work.done():
             work.cancel()
@@ -73,63 +73,67 @@ class RunLifecycle:
         except (ActivityError, ApplicationError) as error:
             return self._end(*_reason(error))
 
-    async def close(self, end: RunEnd) -> None:
-        """Write down how the run ended, and let the next one of the conversation begin."""
+    async def close(self, end: CloseRunInput) -> None:
+        """Record how the run ended, and let the conversation's next run begin."""
         closed = await self._calls.close(end)
         self.is_closed = True
-        self._show(end.run_status)
+        self._publish_status(end.run_status)
         if closed.next_agent_run_id is not None:
-            await _run_next(closed.next_agent_run_id)
+            await _signal_next_run(closed.next_agent_run_id)
         if end.run_status is RunStatus.COMPLETED:
             with suppress(ActivityError):
                 await self._calls.remember()
 
-    async def _go(self) -> GraphOutcome:
-        self._show(RunStatus.RUNNING if self.is_first else RunStatus.QUEUED)
-        pause = QUEUE_CHECK
+    async def _run_graph(self) -> GraphOutcome:
+        self._publish_status(RunStatus.RUNNING if self.is_first else RunStatus.QUEUED)
+        queue_timeout = QUEUE_CHECK
         while not self.is_first:
             turn = workflow.wait_condition(
-                lambda: self.is_next, timeout=pause, timeout_summary="our turn?"
+                lambda: self.is_next, timeout=queue_timeout, timeout_summary="check the run ahead"
             )
             with suppress(TimeoutError):
                 await await_cancellable(turn)
-            self.is_next, pause = False, min(2 * pause, LAST_QUEUE_CHECK)
+            self.is_next, queue_timeout = False, min(2 * queue_timeout, LAST_QUEUE_CHECK)
             self.is_first = (await self._calls.start_if_first()).is_first
             if self.is_first:
-                self._show(RunStatus.RUNNING)
+                self._publish_status(RunStatus.RUNNING)
         return await self._runner.run()
 
-    async def wait_in_line(self) -> None:
-        """Wait for our turn: what is said to a run in line comes after what it was begun with.
+    async def wait_until_begun(self) -> None:
+        """Wait until the run has begun, so that a message to a queued run comes after its input.
 
         Raises:
-            ApplicationError: The run came to its end before.
+            ApplicationError: The run was closed before.
         """
         await workflow.wait_condition(lambda: self.is_first or self.is_canceled or self.is_closed)
         if not self.is_first:
             raise refused(RunStatus.CANCELED if self.is_canceled else self.status)
 
-    async def _outcome(self, ending: GraphOutcome) -> RunEnd | None:
-        if ending is GraphOutcome.CONTINUE_AS_NEW:
+    async def _outcome(self, graph_outcome: GraphOutcome) -> CloseRunInput | None:
+        if graph_outcome is GraphOutcome.CONTINUE_AS_NEW:
             self.is_continuing = True
-            # Reason: a cancel waits for us, and would wait for ever if we waited for it, too.
+            # Reason: a cancel handler waits for the run's end, and must not be waited for.
             await workflow.wait_condition(
                 lambda: self.is_canceled or workflow.all_handlers_finished(),
             )
             return self._end(RunStatus.CANCELED) if self.is_canceled else None
-        if ending is GraphOutcome.BUDGET_EXCEEDED:
-            message = "the answer ends where the budget did"
+        if graph_outcome is GraphOutcome.BUDGET_EXCEEDED:
+            message = "the budget was used up before the answer was complete"
             return self._end(RunStatus.BUDGET_EXCEEDED, BudgetExceededError.code, message)
         if (finish := self._runner.finish) is not RunFinish.STOP:
             return self._end(RunStatus.FAILED, finish, FINISH_MESSAGES[finish])
         return self._end(RunStatus.COMPLETED)
 
-    def _end(self, status: RunStatus, code: str | None = None, text: str | None = None) -> RunEnd:
+    def _end(
+        self, status: RunStatus, code: str | None = None, text: str | None = None
+    ) -> CloseRunInput:
         run_id = self._start.request.agent_run_id
-        return RunEnd(agent_run_id=run_id, run_status=status, error_code=code, error_message=text)
+        return CloseRunInput(
+            agent_run_id=run_id, run_status=status, error_code=code, error_message=text
+        )
 
-    def _show(self, status: RunStatus) -> None:
-        """Let the Web UI tell where the run stands."""
+    def _publish_status(self, status: RunStatus) -> None:
+        """Show the run's status in the Web UI."""
         self.status = status
         workflow.upsert_search_attributes([STATUS.value_set(status)])
         request = self._start.request
@@ -137,7 +141,7 @@ class RunLifecycle:
 
 
 def _reason(error: FailureError) -> tuple[RunStatus, str, str]:
-    """Name what went wrong; a step that ran out of time is named by its last failure."""
+    """Return status, code and message for a failure; a timeout is reported by its last failure."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ApplicationError):
         cause = cause.__cause__
@@ -145,13 +149,13 @@ def _reason(error: FailureError) -> tuple[RunStatus, str, str]:
         return RunStatus.FAILED, "step_timed_out", "a step did not end in time"
     status = RunStatus.BUDGET_EXCEEDED if cause.type in _OUT_OF_BUDGET else RunStatus.FAILED
     if cause.type is None or cause.type == INTERNAL_ERROR:
-        # Reason: its own words name classes of Python's, which a customer cannot use.
+        # Reason: the error's own text names Python classes, which tell a customer nothing.
         return status, INTERNAL_ERROR, "something went wrong on our side"
     return status, cause.type, cause.message
 
 
 def refused(status: RunStatus) -> ApplicationError:
-    """Make what a command gets that a run of this status does not take."""
+    """Build the error for a command that a run of this status does not accept."""
     return ApplicationError(
         f"the run is {status}",
         {"run_status": status},
@@ -159,17 +163,17 @@ def refused(status: RunStatus) -> ApplicationError:
     )
 
 
-async def _run_next(agent_run_id: UUID) -> None:
-    waiting = workflow.get_external_workflow_handle(agent_run_workflow_id(agent_run_id))
-    # Reason: one that has just ended needs no turn; one that was not reached asks by itself.
+async def _signal_next_run(agent_run_id: UUID) -> None:
+    next_run = workflow.get_external_workflow_handle(agent_run_workflow_id(agent_run_id))
+    # Reason: a run that has just ended needs no signal, and a waiting run also checks by itself.
     with suppress(FailureError):
-        await waiting.signal(RUN_NEXT)
+        await next_run.signal(RUN_NEXT)
 
 
 async def run_shielded(lifecycle: RunLifecycle, part: Coroutine[Any, Any, Answer]) -> Answer:
-    """See a part of a run to its end.
+    """Run a part of a run to its end, even if the workflow is cancelled.
 
-    Temporal's own cancel, as from its Web UI, ends the run as ours does: it is written down.
+    Temporal's own cancellation, as from its Web UI, ends the run as our cancel command does.
     """
     task = asyncio.ensure_future(part)
     try:
@@ -179,14 +183,14 @@ async def run_shielded(lifecycle: RunLifecycle, part: Coroutine[Any, Any, Answer
         return await task
 
 
-async def unwrap_activity_error(asked: Awaitable[Answer]) -> Answer:
-    """Wait for an activity; what it refuses with is refused to whoever asked us.
+async def unwrap_activity_error(call: Awaitable[Answer]) -> Answer:
+    """Wait for an activity, and raise its application error to the caller of the update.
 
     Raises:
-        ApplicationError: As the activity raised it, and not to be tried again.
+        ApplicationError: The activity's error, marked as not retryable.
     """
     try:
-        return await asked
+        return await call
     except ActivityError as error:
         if not isinstance(error.cause, ApplicationError):
             raise

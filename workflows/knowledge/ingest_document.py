@@ -1,4 +1,4 @@
-"""Ingest one document: fetch it if need be, cut it, embed it, store it; its text stays outside."""
+"""The workflow that ingests a document; the document's text never enters its history."""
 
 from datetime import timedelta
 
@@ -27,17 +27,17 @@ STORE: ActivityOptions = {
 
 @workflow.defn(name="IngestDocumentWorkflow")
 class IngestDocumentWorkflow:
-    """One execution per document; its id is `ingest-document-{document_id}`."""
+    """The workflow of one document; its id is `ingest-document-{document_id}`."""
 
     @workflow.run
     async def run(self, start: IngestStart) -> IngestOutcome | None:
-        """Make a document's row ready, or failed with a reason.
+        """Ingest a document, and mark its row as ready or failed.
 
         Args:
-            start: Which document; its row is there already.
+            start: The document, whose row exists already.
 
         Returns:
-            What was stored; None if it failed.
+            What was stored; None if the ingestion failed.
         """
         try:
             outcome = await self._ingest(start)
@@ -52,14 +52,14 @@ class IngestDocumentWorkflow:
             DocumentActivities.fetch_document,
             start,
             **FETCH,
-            summary="fetch it, if it was given by its address",
+            summary="fetch the document if it was given by its URL",
         )
-        workflow.set_current_details("cutting, embedding and storing; waits while Chroma is down")
+        workflow.set_current_details("splitting, embedding and storing; waits while Chroma is down")
         outcome = await workflow.execute_activity_method(
             DocumentActivities.store_passages,
             start,
             **STORE,
-            summary="cut, embed and store",
+            summary="split, embed and store",
         )
         await workflow.execute_activity_method(
             DocumentActivities.finish_document,

@@ -1,4 +1,4 @@
-"""What a payment retry has done for it outside its workflow: activities and reports."""
+"""Calls of a payment retry's activities, and its reports to the subscription's workflow."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
         ChargeOutcome,
         LastResortRequest,
         OpenRetryInput,
-        RetryOpened,
+        OpenRetryResult,
         RetryReport,
         RetrySnapshot,
         RetryStart,
@@ -27,25 +27,27 @@ with workflow.unsafe.imports_passed_through():
 
 
 class RetryActivityCalls:
-    """Everything that one payment retry asks of others; a stop ends its calls to Stripe."""
+    """The activity calls and reports of one payment retry; a stop interrupts calls to Stripe."""
 
     def __init__(self, start: RetryStart, is_stopped: Callable[[], bool]) -> None:
         self._start = start
         self._is_stopped = is_stopped
 
-    async def open(self, is_repeated: bool) -> RetryOpened:
-        """Take the invoice over from Stripe."""
-        order = OpenRetryInput(start=self._start, at=workflow.now(), is_repeated=is_repeated)
+    async def open(self, is_repeated: bool) -> OpenRetryResult:
+        """Take over the invoice's collection from Stripe."""
+        activity_input = OpenRetryInput(
+            start=self._start, at=workflow.now(), is_repeated=is_repeated
+        )
         return await run_interruptible(
             RetryActivities.open_retry,
-            order,
+            activity_input,
             STRIPE_CALL,
-            "take over from Stripe",
+            "take over the collection from Stripe",
             self._is_stopped,
         )
 
     async def save(self, snapshot: RetrySnapshot) -> None:
-        """Let the row show where the payment retry stands."""
+        """Write the payment retry's state into its row."""
         await workflow.execute_activity_method(
             RetryActivities.save_retry,
             snapshot,
@@ -54,7 +56,7 @@ class RetryActivityCalls:
         )
 
     async def refresh(self) -> ChargeOutcome:
-        """Find out whether the invoice is still owed; `failed` means that it is."""
+        """Read whether the invoice is still owed; `failed` means that it is."""
         return await run_interruptible(
             ChargeActivities.refresh_invoice,
             self._start.stripe_invoice_id,
@@ -63,13 +65,13 @@ class RetryActivityCalls:
             self._is_stopped,
         )
 
-    async def charge(self, order: ChargeInput) -> ChargeOutcome:
-        """Charge; a charge in flight comes to its end, whoever stops us."""
+    async def charge(self, charge_input: ChargeInput) -> ChargeOutcome:
+        """Charge the invoice; a charge in flight is finished even after a stop."""
         return await run_interruptible(
             ChargeActivities.charge_invoice,
-            order,
+            charge_input,
             STRIPE_CALL,
-            f"attempt {order.attempt}, {order.trigger}",
+            f"attempt {charge_input.attempt}, {charge_input.trigger}",
             self._is_stopped,
         )
 
@@ -80,7 +82,7 @@ class RetryActivityCalls:
         outcome: ChargeOutcome | None,
         last_resort: LastResortRequest | None,
     ) -> None:
-        """Tell the mailbox that this payment retry belongs to."""
+        """Send a report to the subscription's workflow."""
         report = RetryReport(
             stripe_invoice_id=self._start.stripe_invoice_id,
             retry_status=retry_status,
@@ -91,6 +93,6 @@ class RetryActivityCalls:
         mailbox = workflow.get_external_workflow_handle(
             subscription_workflow_id(self._start.subscription_id),
         )
-        # Reason: a mailbox that has ended needs no report; its subscription is final.
+        # Reason: a subscription whose workflow has ended is final and needs no report.
         with suppress(FailureError):
             await mailbox.signal(REPORT, report)

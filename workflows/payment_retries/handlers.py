@@ -1,4 +1,4 @@
-"""What a payment retry does when a command comes, or when its time has come."""
+"""Handles a payment retry's commands and its schedule."""
 
 from collections import deque
 from datetime import datetime
@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class RetryHandlers:
-    """One thing after the other: commands, what is owed, and what the schedule says."""
+    """Handles one thing at a time: commands first, then owed steps, then the schedule."""
 
     def __init__(self, start: RetryStart, emails: RetryEmails) -> None:
         self.commands: deque[RetryCommand] = deque()
@@ -32,58 +32,58 @@ class RetryHandlers:
         self._progress = RetryProgress(start, calls, emails)
         self._state = RetryState(start)
         self._steps = RetrySteps(self._state, calls, self._progress)
-        self._waiting: set[UUID] = set()
+        self._unanswered: set[UUID] = set()
         self._last_resort: LastResortRequest | None = None
 
     @property
     def retry_status(self) -> RetryStatus:
-        """Where the payment retry stands."""
+        """The payment retry's status."""
         return self._state.facts.retry_status
 
     def put(self, command: RetryCommand) -> None:
-        """Put a command into the mailbox, once; to stop goes before all others."""
+        """Put a command into the mailbox, once; a stop goes before all other commands."""
         if command.kind is RetryCommandKind.STOP:
             self.commands.appendleft(command)
         elif command not in self.commands:
             self.commands.append(command)
 
     def is_closed(self) -> bool:
-        """Whether there is nothing more to do."""
+        """Return whether there is nothing more to do."""
         return not self.commands and self._state.is_closed()
 
     async def handle_next(self) -> datetime | None:
-        """Do what is due.
+        """Handle the next command, owed step or scheduled charge.
 
         Returns:
-            When there is something to do again; None if somebody must ask first.
+            When to call this again; None if only a command can cause more work.
         """
         if self.commands:
             self._execute(self.commands.popleft())
             return workflow.now()
         now, rests_until = workflow.now(), self._steps.attempts.rests_until
         if rests_until is not None and rests_until > now:
-            self._answer()
+            self._mark_answered()
             return rests_until
         if self._state.is_owing():
             await self._steps.run_owed()
-            self._answer()
+            self._mark_answered()
             return workflow.now()
         return await self._follow_schedule(now)
 
     async def close(self) -> None:
-        """Show and report how it ended."""
+        """Show and report how the payment retry ended."""
         step = NextStep(retry_status=self.retry_status)
         await self._progress.show(step, self._state.facts, self._state.attempt)
         last_resort, self._last_resort = self._last_resort, None
         await self._steps.report_end(last_resort)
-        self._answer()
+        self._mark_answered()
 
     def snapshot(self) -> RetrySnapshot:
-        """Return what the row shows."""
+        """Return the state that the row shows."""
         return self._progress.snapshot(self._state.facts)
 
     def to_start_input(self, mailed_keys: tuple[str, ...]) -> RetryStart:
-        """Return what the next run needs of this one."""
+        """Return the input of the next run of the workflow."""
         return self._state.to_start_input(self._progress.link, mailed_keys)
 
     async def _follow_schedule(self, now: datetime) -> datetime | None:
@@ -92,7 +92,7 @@ class RetryHandlers:
         if step.at is None or step.at > now:
             state.move(retry_status=step.retry_status)
             await self._progress.show(step, state.facts, state.attempt)
-            self._answer()
+            self._mark_answered()
             return step.at
         if step.action is NextStep.Action.CHARGE:
             state.owe_charge(AttemptTrigger.SCHEDULED)
@@ -101,7 +101,7 @@ class RetryHandlers:
         return now
 
     def _exhaust(self) -> None:
-        """End, and ask the mailbox for the policy's last resort."""
+        """End the payment retry as exhausted, and request the policy's last resort."""
         policy = self._start.policy.policy
         self._last_resort = LastResortRequest(
             stripe_invoice_id=self._start.stripe_invoice_id,
@@ -111,16 +111,16 @@ class RetryHandlers:
         self._state.move(retry_status=RetryStatus.EXHAUSTED)
 
     def _execute(self, command: RetryCommand) -> None:
-        """Do what a command asks, or owe it."""
+        """Execute a command, or owe its step."""
         state, kind = self._state, command.kind
         is_paused = self.retry_status is RetryStatus.PAUSED
         self._steps.attempts.wake()
         if command.command_id is not None:
-            self._waiting.add(command.command_id)
+            self._unanswered.add(command.command_id)
         if kind is RetryCommandKind.REFRESH:
             state.is_refresh_owed = True
         elif state.is_closed():
-            return  # also to a stop: a charge that was in flight may have been paid
+            return  # even for a stop, because a charge in flight may have succeeded
         elif kind is RetryCommandKind.STOP:
             state.stop()
         elif kind is RetryCommandKind.SUSPEND:
@@ -132,9 +132,9 @@ class RetryHandlers:
         elif kind is RetryCommandKind.RETRY_NOW and not is_paused:
             state.owe_charge(AttemptTrigger.MANUAL)
 
-    def _answer(self) -> None:
-        self.answered |= self._waiting
-        self._waiting.clear()
+    def _mark_answered(self) -> None:
+        self.answered |= self._unanswered
+        self._unanswered.clear()
 
     def _is_stopped(self) -> bool:
         return any(command.kind is RetryCommandKind.STOP for command in self.commands)

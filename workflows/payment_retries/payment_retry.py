@@ -1,4 +1,4 @@
-"""Collect one unpaid invoice: wait, charge, wait longer, ask for a card, give up in good order."""
+"""The workflow that collects one unpaid invoice: it waits, charges, and in the end gives up."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -23,10 +23,10 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="PaymentRetryWorkflow")
 class PaymentRetryWorkflow:
-    """One execution per unpaid invoice; its id is `payment-retry-{stripe_invoice_id}`.
+    """The workflow of one unpaid invoice; its id is `payment-retry-{stripe_invoice_id}`.
 
-    Commands go into a mailbox that only `run` empties: a charge in flight is finished first. No
-    error ends it: a step that cannot be taken is parked, and tried again.
+    Commands go into a mailbox that only `run` empties, so a charge in flight is finished first. No
+    error ends the workflow: a step that fails for good is parked, and retried later.
     """
 
     @workflow.init
@@ -37,13 +37,13 @@ class PaymentRetryWorkflow:
 
     @workflow.run
     async def run(self, start: RetryStart) -> RetryStatus:
-        """Try until the invoice is paid, gone, or all has been tried.
+        """Collect the invoice until it is paid, gone, or the retries are exhausted.
 
         Args:
             start: Invoice, policy and owner.
 
         Returns:
-            How it ended.
+            The final status.
         """
         while True:
             while not self._handlers.is_closed():
@@ -80,18 +80,18 @@ class PaymentRetryWorkflow:
 
     @workflow.update
     async def retry_now(self, command: RetryNow) -> RetrySnapshot:
-        """Charge at once, beside the schedule.
+        """Charge the invoice at once, in addition to the schedule.
 
         Args:
-            command: Its id is the update's id.
+            command: The command; its id is the update's id.
 
         Returns:
-            Where the payment retry stands, also after a declined charge.
+            The payment retry's state, also after a declined charge.
 
         Raises:
-            ApplicationError: It has ended, or is suspended for a newer invoice.
+            ApplicationError: The payment retry has ended, or is suspended for a newer invoice.
         """
-        await self._ask(RetryCommandKind.RETRY_NOW, command.command_id)
+        await self._execute_command(RetryCommandKind.RETRY_NOW, command.command_id)
         return self.view()
 
     @retry_now.validator
@@ -106,22 +106,22 @@ class PaymentRetryWorkflow:
 
     @workflow.update
     async def retry_parked(self, command: RetryNow) -> RetrySnapshot:
-        """Take a parked step again at once.
+        """Retry a parked step at once.
 
         Args:
-            command: Its id is the update's id.
+            command: The command; its id is the update's id.
 
         Returns:
-            Where the payment retry stands after that.
+            The payment retry's state after the retry.
         """
-        await self._ask(RetryCommandKind.RETRY_PARKED, command.command_id)
+        await self._execute_command(RetryCommandKind.RETRY_PARKED, command.command_id)
         return self.view()
 
-    async def _ask(self, kind: RetryCommandKind, command_id: UUID) -> None:
+    async def _execute_command(self, kind: RetryCommandKind, command_id: UUID) -> None:
         self._handlers.put(RetryCommand(kind=kind, command_id=command_id))
         await workflow.wait_condition(lambda: command_id in self._handlers.answered)
 
     @workflow.query
     def view(self) -> RetrySnapshot:
-        """Return where the payment retry stands, without touching history."""
+        """Return the payment retry's state without adding to the history."""
         return self._handlers.snapshot()

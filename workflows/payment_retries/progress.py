@@ -1,4 +1,4 @@
-"""What others see of a payment retry: its row, the Web UI, and email to the customer."""
+"""Shows the progress of a payment retry in its row, in the Web UI and by email."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ _KEPT_KEY_COUNT = 50
 
 
 class RetryEmails:
-    """Mails that are being sent, and those that were."""
+    """Sends a payment retry's emails, each once."""
 
     def __init__(self, start: RetryStart) -> None:
         self.mailed_keys = start.mailed_keys
@@ -33,12 +33,12 @@ class RetryEmails:
         link: str | None,
         amount_paid_cents: int,
     ) -> None:
-        """Send the news of a new status, once; the work never waits for a mail server."""
+        """Send the email about a new status, once, without waiting for the mail server."""
         key = f"{self._start.stripe_invoice_id}-{attempt}-{snapshot.retry_status}"
         if key in self.mailed_keys:
             return
         self.mailed_keys = (*self.mailed_keys, key)[-_KEPT_KEY_COUNT:]
-        order = EmailInput(
+        email_input = EmailInput(
             message_key=key,
             user_id=self._start.user_id,
             retry_status=snapshot.retry_status,
@@ -47,27 +47,27 @@ class RetryEmails:
             decline_code=snapshot.decline_code,
             amount_paid_cents=amount_paid_cents,
         )
-        self._sending.append(asyncio.create_task(_send(order)))
+        self._sending.append(asyncio.create_task(_send(email_input)))
 
     def is_done(self) -> bool:
-        """Whether all mails are sent or given up."""
+        """Return whether all emails are sent or given up."""
         return all(task.done() for task in self._sending)
 
 
-async def _send(order: EmailInput) -> None:
+async def _send(email_input: EmailInput) -> None:
     try:
         await workflow.execute_activity_method(
             MailActivities.send_mail,
-            order,
+            email_input,
             **MAIL,
-            summary=f"email: {order.retry_status}",
+            summary=f"email: {email_input.retry_status}",
         )
     except ActivityError:
-        workflow.logger.warning("an email was given up", extra={"key": order.message_key})
+        workflow.logger.warning("an email was given up", extra={"key": email_input.message_key})
 
 
 class RetryProgress:
-    """Shows each next step once."""
+    """Shows each new state of a payment retry once."""
 
     def __init__(self, start: RetryStart, calls: RetryActivityCalls, emails: RetryEmails) -> None:
         self.link = start.link
@@ -76,26 +76,26 @@ class RetryProgress:
         self._emails = emails
         self._payment_retry_id = start.payment_retry_id
         self._calls = calls
-        self._step: NextStep | None = None
+        self._next_step: NextStep | None = None
         self._is_saved = True
 
     def show_charging(self, attempt: int, trigger: str) -> None:
-        """Take note that the charge's own activity shows the row as `charging`."""
+        """Note that the charge's activity sets the row to `charging`."""
         self._is_saved = False
         workflow.set_current_details(f"Charging now: attempt {attempt}, {trigger}.")
 
     async def show(self, step: NextStep, facts: RetryFacts, attempt: int) -> None:
-        """Let everybody know what comes next, if that is new.
+        """Show the next step in the row, in the Web UI and by email, if it is new.
 
         Args:
-            step: What comes next.
-            facts: What is known.
+            step: The next step.
+            facts: The payment retry's current facts.
             attempt: Number of the latest charge.
         """
-        if step == self._step and self._is_saved:
+        if step == self._next_step and self._is_saved:
             return
-        is_news = self._step is None or step.retry_status is not self._step.retry_status
-        self._step = step
+        is_news = self._next_step is None or step.retry_status is not self._next_step.retry_status
+        self._next_step = step
         snapshot = self.snapshot(facts)
         await self._save(snapshot)
         if is_news:
@@ -103,19 +103,19 @@ class RetryProgress:
             self._emails.send(snapshot, attempt, self.link, self.amount_paid_cents)
 
     async def show_parked(self, parked: ParkedStep | None, facts: RetryFacts | None) -> None:
-        """Show a step that could not be taken; None takes it away with what is shown next."""
+        """Show a parked step; None clears it with the next state that is shown."""
         self.parked, self._is_saved = parked, False
         if parked is not None and facts is not None:
             await self._save(self.snapshot(facts))
 
     def snapshot(self, facts: RetryFacts) -> RetrySnapshot:
-        """Return what the row shows."""
-        is_charge = self._step is not None and self._step.action is NextStep.Action.CHARGE
+        """Return the state that the row shows."""
+        is_charge = self._next_step is not None and self._next_step.action is NextStep.Action.CHARGE
         return RetrySnapshot(
             payment_retry_id=self._payment_retry_id,
             retry_status=facts.retry_status,
             attempt_count=facts.attempt_count,
-            next_attempt_at=self._step.at if self._step and is_charge else None,
+            next_attempt_at=self._next_step.at if self._next_step and is_charge else None,
             decline_code=facts.decline_code,
             parked=() if self.parked is None else (self.parked,),
         )

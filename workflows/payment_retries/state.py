@@ -1,4 +1,4 @@
-"""What a payment retry knows, and what it still has to do."""
+"""The state of a payment retry: its facts and its owed steps."""
 
 from temporalio import workflow
 
@@ -8,16 +8,16 @@ with workflow.unsafe.imports_passed_through():
         AttemptTrigger,
         RetryFacts,
         RetryStatus,
-        with_request,
+        with_asked_at,
     )
     from domain.payment_retries.messages import ChargeInput, RetryStart
 
 
 class RetryState:
-    """Where one payment retry stands, and what it owes; it travels over continue-as-new."""
+    """The facts and owed steps of one payment retry, kept across continue-as-new."""
 
     def __init__(self, start: RetryStart) -> None:
-        self.facts = start.facts or _fresh(start)
+        self.facts = start.facts or _initial_facts(start)
         self.attempt = start.attempt
         self.charge = start.charge
         self.is_opened = start.facts is not None
@@ -26,20 +26,20 @@ class RetryState:
         self._start = start
 
     def move(self, **changes: object) -> None:
-        """Change what is known."""
+        """Update the facts."""
         self.facts = self.facts.model_copy(update=changes)
 
     def is_closed(self) -> bool:
-        """Whether there is nothing more to collect, as far as is known."""
+        """Return whether nothing is left to collect, as far as is known."""
         is_reopening = self.is_refresh_owed or not self.is_opened
         return self.facts.retry_status in CLOSED and not is_reopening
 
     def is_owing(self) -> bool:
-        """Whether a step is to be taken before anything else."""
+        """Return whether a step is owed."""
         return not self.is_opened or self.is_refresh_owed or self.charge is not None
 
     def owe_charge(self, trigger: AttemptTrigger, card_id: str | None = None) -> None:
-        """Owe one charge; another card goes before a charge that could not be made."""
+        """Owe one charge; a charge of a new card replaces an owed charge."""
         if self.charge is not None and trigger is not AttemptTrigger.NEW_CARD:
             return
         self.attempt += 1
@@ -54,28 +54,28 @@ class RetryState:
         )
 
     def try_card(self, card_id: str | None) -> None:
-        """Owe a charge of another card; while a newer invoice goes first, after that."""
+        """Owe a charge of another card; while suspended, only keep the card for the resumption."""
         if self.facts.retry_status is RetryStatus.PAUSED:
             self._offered_card_id = card_id
         elif not self.is_closed():
             self.owe_charge(AttemptTrigger.NEW_CARD, card_id)
 
     def stop(self) -> None:
-        """End without another charge."""
+        """End the payment retry without another charge."""
         self.charge, self.is_refresh_owed, self.is_opened = None, False, True
         if self.facts.retry_status not in CLOSED:
             self.move(retry_status=RetryStatus.CANCELED)
 
     def resume(self) -> None:
-        """Go on where it was suspended; with another card, if one was set meanwhile."""
+        """Resume a suspended payment retry, with a new card if one was set meanwhile."""
         card_id, self._offered_card_id = self._offered_card_id, None
         self.move(retry_status=RetryStatus.WAITING, asked_at=None)
-        self.facts = with_request(self.facts, workflow.now())
+        self.facts = with_asked_at(self.facts, workflow.now())
         if card_id is not None:
             self.owe_charge(AttemptTrigger.NEW_CARD, card_id)
 
     def to_start_input(self, link: str | None, mailed_keys: tuple[str, ...]) -> RetryStart:
-        """Return what the next run needs of this one."""
+        """Return the input of the next run of the workflow."""
         carried_over = {
             "facts": self.facts if self.is_opened else None,
             "attempt": self.attempt,
@@ -88,7 +88,7 @@ class RetryState:
         return self._start.model_copy(update=carried_over)
 
 
-def _fresh(start: RetryStart) -> RetryFacts:
+def _initial_facts(start: RetryStart) -> RetryFacts:
     status = RetryStatus.PAUSED if start.is_suspended else RetryStatus.WAITING
     return RetryFacts(
         retry_status=status,

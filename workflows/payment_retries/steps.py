@@ -1,4 +1,4 @@
-"""The steps of one payment retry: take over from Stripe, charge, read the invoice again."""
+"""Runs the steps of a payment retry: take over the invoice, charge it, read it again."""
 
 from temporalio import workflow
 
@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
         AttemptTrigger,
         ChargeResult,
         RetryStatus,
-        after_charge,
+        facts_after_charge,
     )
     from domain.payment_retries.messages import ChargeInput, ChargeOutcome, LastResortRequest
     from workflows.payment_retries.activity_calls import RetryActivityCalls
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class RetrySteps:
-    """Takes what a payment retry owes, one step at a time."""
+    """Runs the owed steps of a payment retry, one at a time."""
 
     def __init__(
         self, state: RetryState, calls: RetryActivityCalls, progress: RetryProgress
@@ -29,7 +29,7 @@ class RetrySteps:
         self._last_outcome: ChargeOutcome | None = None
 
     async def run_owed(self) -> None:
-        """Take the step that is owed."""
+        """Run the first owed step."""
         state = self._state
         if not state.is_opened:
             await self._open()
@@ -39,7 +39,7 @@ class RetrySteps:
             await self._pay(state.charge)
 
     async def report_end(self, last_resort: LastResortRequest | None) -> None:
-        """Tell the mailbox how it ended, and what is asked of it now."""
+        """Report how the payment retry ended, and the last resort to execute."""
         outcome, self._last_outcome = self._last_outcome, None
         await self._report(outcome, last_resort)
 
@@ -64,29 +64,29 @@ class RetrySteps:
         self._progress.amount_paid_cents = outcome.amount_paid_cents
         if outcome.result is not ChargeResult.FAILED:
             state.charge = None
-            self._take(outcome, AttemptTrigger.INITIAL)
+            self._apply_outcome(outcome, AttemptTrigger.INITIAL)
         elif state.facts.retry_status in CLOSED:
-            state.is_opened = False  # its end did not settle the invoice: begin again
+            state.is_opened = False  # the invoice is still owed: begin again
             state.move(retry_status=RetryStatus.WAITING)
 
-    async def _pay(self, order: ChargeInput) -> None:
+    async def _pay(self, charge_input: ChargeInput) -> None:
         state = self._state
-        self._progress.show_charging(order.attempt, order.trigger)
-        repeated = order.model_copy(update={"is_repeated": self.attempts.is_repeated})
+        self._progress.show_charging(charge_input.attempt, charge_input.trigger)
+        repeated = charge_input.model_copy(update={"is_repeated": self.attempts.is_repeated})
         outcome = await self.attempts.take("charge", self._calls.charge(repeated))
         if outcome is None:
             return
         state.charge = None
         self._progress.link = outcome.next_action_url or self._progress.link
         self._progress.amount_paid_cents = outcome.amount_paid_cents
-        self._take(outcome, order.trigger)
+        self._apply_outcome(outcome, charge_input.trigger)
         if state.facts.retry_status in CLOSED:
             self._last_outcome = outcome
         else:
             await self._report(outcome)
 
-    def _take(self, outcome: ChargeOutcome, trigger: AttemptTrigger) -> None:
-        self._state.facts = after_charge(
+    def _apply_outcome(self, outcome: ChargeOutcome, trigger: AttemptTrigger) -> None:
+        self._state.facts = facts_after_charge(
             self._state.facts,
             trigger,
             outcome.result,

@@ -1,4 +1,4 @@
-"""What `PaymentWorkflow` does with what it takes out of its mailbox."""
+"""Handles the commands and hints of `PaymentWorkflow`."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ SUMMARY_LIMIT = 200
 
 
 class PaymentHandlers:
-    """One thing after the other: commands first, then hints, then what is owed."""
+    """Handles one thing at a time: commands first, then hints, then owed steps."""
 
     def __init__(
         self, start: PaymentStart, mailbox: Mailbox[PaymentCommand, PaymentAnswer]
@@ -45,7 +45,7 @@ class PaymentHandlers:
         self._mailbox = mailbox
 
     async def open(self) -> None:
-        """Write the row, or find it, and owe the charge that was not made yet."""
+        """Write or find the row, and owe the charge if it was not made yet."""
         request, payment_id = self._start.request, self._start.payment_id
         state = await workflow.execute_activity_method(
             PaymentRowActivities.open_payment,
@@ -61,14 +61,14 @@ class PaymentHandlers:
         self.steps.apply(state)
 
     def is_over(self) -> bool:
-        """Whether the payment has come to its end, and nothing is to be done about it."""
+        """Return whether the payment is final and no step is owed."""
         return not self.steps.is_open() and not self.steps.is_owing()
 
     async def handle_next(self) -> bool:
-        """Take one thing out and deal with it.
+        """Take one thing out of the mailbox, or run an owed step.
 
         Returns:
-            Whether there was anything.
+            Whether there was anything to do.
         """
         steps, due_at = self.steps, self.steps.next_at()
         if self._mailbox.commands:
@@ -81,12 +81,12 @@ class PaymentHandlers:
         elif steps.is_owing():
             await steps.run_due()
         else:
-            steps.expires_at = workflow.now() + ACTION_PERIOD  # for the next time
+            steps.expires_at = workflow.now() + ACTION_PERIOD  # the next expiry, if this fails
             steps.owe(PaymentStep.EXPIRE)
         return True
 
     async def _execute(self, command: PaymentCommand) -> PaymentAnswer:
-        """Carry a command out, or say why not: now, when its turn has come."""
+        """Execute a command, or refuse it by the payment's current state."""
         state = self.steps.state
         if state is None:
             return PaymentAnswer(
@@ -105,27 +105,29 @@ class PaymentHandlers:
         except StepInterruptedError:
             return PaymentAnswer(error_code="busy", message="another command goes first")
 
-    async def _refund(self, order: RefundInput) -> PaymentAnswer:
-        # Reason: the activity decides, under the row's lock; an earlier run may have made it.
-        summary = f"refund {order.amount_cents or 'all that is left'}: {order.reason}"
-        made = await self._run(RefundActivities.refund_payment, order, summary[:SUMMARY_LIMIT])
-        self.steps.apply(made.state)
-        return PaymentAnswer(refund=made.refund, state=made.state)
+    async def _refund(self, refund_input: RefundInput) -> PaymentAnswer:
+        # Reason: the activity decides under the row's lock; an earlier run may have refunded.
+        summary = f"refund {refund_input.amount_cents or 'all that is left'}: {refund_input.reason}"
+        outcome = await self._run(
+            RefundActivities.refund_payment, refund_input, summary[:SUMMARY_LIMIT]
+        )
+        self.steps.apply(outcome.state)
+        return PaymentAnswer(refund=outcome.refund, state=outcome.state)
 
     async def _cancel(self, state: PaymentState, command_id: UUID) -> PaymentAnswer:
-        was_paying = self.steps.is_canceled_while_paid
+        was_charging = self.steps.is_canceled_while_paid
         is_allowed = refusal(state.payment_status, PaymentCommandKind.CANCEL) is None
         if is_allowed:
-            wanted = CancelPaymentInput(
+            cancel_input = CancelPaymentInput(
                 payment_id=state.payment_id,
                 at=workflow.now(),
                 cause=str(command_id),
             )
-            state = await self._run(PaymentCancelActivities.cancel_payment, wanted, "cancel")
+            state = await self._run(PaymentCancelActivities.cancel_payment, cancel_input, "cancel")
             self.steps.drop(PaymentStep.PAY)
             self.steps.apply(state)
-        if state.payment_status is PaymentStatus.SUCCEEDED and was_paying:
-            # Reason: it was charged while its cancel was waiting.
+        if state.payment_status is PaymentStatus.SUCCEEDED and was_charging:
+            # Reason: the payment was charged while its cancellation was waiting.
             self.steps.owe(PaymentStep.REFUND)
             await self.steps.retry_parked()
             return PaymentAnswer(state=self.steps.state)
@@ -139,11 +141,13 @@ class PaymentHandlers:
 
     async def _run(
         self,
-        step: Callable[[Any, Argument], Coroutine[Any, Any, Result]],
-        argument: Argument,
+        activity_method: Callable[[Any, Argument], Coroutine[Any, Any, Result]],
+        activity_input: Argument,
         summary: str,
     ) -> Result:
-        return await run_interruptible(step, argument, STRIPE_COMMAND, summary, lambda: False)
+        return await run_interruptible(
+            activity_method, activity_input, STRIPE_COMMAND, summary, lambda: False
+        )
 
 
 def _answer_of(error: ActivityError) -> PaymentAnswer:

@@ -1,7 +1,7 @@
-"""One payment: paid, perhaps authenticated or called off, perhaps paid back.
+"""The workflow of one payment: it charges, authenticates, cancels and refunds.
 
-What has ended is started again by whoever asks: refunds come months later, also for the payments
-of invoices, which had no workflow before.
+A command starts an ended workflow again: refunds come months later, also for payments of
+invoices, which had no workflow before.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ Answer = TypeVar("Answer")
 
 @workflow.defn(name=PAYMENT_WORKFLOW)
 class PaymentWorkflow:
-    """Its id is `payment-{payment_id}`; it runs while the payment is open, or anything is owed."""
+    """The workflow of one payment, `payment-{payment_id}`; runs while it is open or owes a step."""
 
     @workflow.init
     def __init__(self, start: PaymentStart) -> None:
@@ -48,20 +48,20 @@ class PaymentWorkflow:
 
     @workflow.run
     async def run(self, start: PaymentStart) -> PaymentState | None:
-        """Pay if that was asked for, then take out of the mailbox until nobody wants anything.
+        """Charge the payment if requested, then handle the mailbox until nothing is left to do.
 
         Args:
-            start: What to pay; or only which payment somebody asks about.
+            start: The payment, with its request if it is to be charged.
 
         Returns:
-            The payment; None if there is no such payment.
+            The payment's state; None if there is no such payment.
         """
         try:
             await self._handlers.open()
             while not (self._handlers.is_over() and await self._mailbox.is_quiet()):
                 await self._handle_next()
         except asyncio.CancelledError:
-            while not await self._mailbox.is_quiet():  # nobody may be left waiting at the end
+            while not await self._mailbox.is_quiet():  # every waiting caller gets an answer
                 await self._handlers.handle_next()
             raise
         return self._handlers.steps.state
@@ -76,9 +76,11 @@ class PaymentWorkflow:
 
     async def _sleep(self) -> None:
         due_at, has_mail = self._handlers.steps.next_at(), self._mailbox.has_mail
-        left = None if due_at is None else due_at - workflow.now()
+        time_left = None if due_at is None else due_at - workflow.now()
         with suppress(TimeoutError):
-            await workflow.wait_condition(has_mail, timeout=left, timeout_summary="time to pay")
+            await workflow.wait_condition(
+                has_mail, timeout=time_left, timeout_summary="time to pay"
+            )
 
     async def _continue_as_new(self) -> None:
         is_owing = self._handlers.steps.is_owing()
@@ -88,59 +90,59 @@ class PaymentWorkflow:
             workflow.continue_as_new(self._start.model_copy(update=carried_over))
 
     @workflow.update(name=REFUND_UPDATE)
-    async def refund(self, order: RefundInput) -> RefundResult:
-        """Pay back, once per refund id.
+    async def refund(self, refund_input: RefundInput) -> RefundResult:
+        """Refund the payment, once per refund id.
 
         Args:
-            order: Its refund id is the update's id.
+            refund_input: The refund; its refund id is the update's id.
 
         Returns:
             The refund, made now or before.
 
         Raises:
-            ApplicationError: Refused; its type is the error's code.
+            ApplicationError: The refund was refused; the error's type is the error code.
         """
-        command = PaymentCommand(order.refund_id, PaymentCommandKind.REFUND, order)
-        return _expect((await self._ask(command)).refund)
+        command = PaymentCommand(refund_input.refund_id, PaymentCommandKind.REFUND, refund_input)
+        return _expect((await self._ask_mailbox(command)).refund)
 
     @workflow.update(name=CANCEL_UPDATE)
     async def cancel(self, command: CancelPayment) -> PaymentState:
-        """Call the payment off before it is made.
+        """Cancel the payment before it succeeds.
 
         Args:
-            command: Its id is the update's id.
+            command: The command; its id is the update's id.
 
         Returns:
-            The payment as it is now.
+            The payment's current state.
 
         Raises:
-            ApplicationError: Refused; its type is the error's code.
+            ApplicationError: The cancellation was refused; the error's type is the error code.
         """
         return await self._execute(PaymentCommandKind.CANCEL, command)
 
     @workflow.update(name=RETRY_PARKED_UPDATE)
     async def retry_parked(self, command: CancelPayment) -> PaymentState:
-        """Take a parked step again at once.
+        """Retry a parked step at once.
 
         Args:
-            command: Its id is the update's id.
+            command: The command; its id is the update's id.
 
         Returns:
-            The payment as it is after that.
+            The payment's state after the retry.
 
         Raises:
-            ApplicationError: There is no such payment; its type is the error's code.
+            ApplicationError: There is no such payment; the error's type is the error code.
         """
         return await self._execute(PaymentCommandKind.RETRY_PARKED, command)
 
     async def _execute(self, kind: PaymentCommandKind, command: CancelPayment) -> PaymentState:
-        return _expect((await self._ask(PaymentCommand(command.command_id, kind))).state)
+        return _expect((await self._ask_mailbox(PaymentCommand(command.command_id, kind))).state)
 
-    async def _ask(self, command: PaymentCommand) -> PaymentAnswer:
+    async def _ask_mailbox(self, command: PaymentCommand) -> PaymentAnswer:
         """Put a command into the mailbox and wait for its answer.
 
         Raises:
-            ApplicationError: It was refused; its type is the error's code.
+            ApplicationError: The command was refused; the error's type is the error code.
         """
         answer = await self._mailbox.ask(command)
         if answer.error_code is not None:
@@ -153,12 +155,12 @@ class PaymentWorkflow:
 
     @workflow.signal(name=PAYMENT_HINT)
     def hint(self, event_ids: list[str]) -> None:
-        """Something happened at Stripe; look when there is time."""
+        """Add hints: the payment has to be read at Stripe."""
         self._mailbox.hint(event_ids)
 
     @workflow.query
     def view(self) -> PaymentState | None:
-        """Return the state without touching history; None before the first step."""
+        """Return the payment's state without adding to the history; None before the first step."""
         return self._handlers.steps.state
 
 

@@ -1,4 +1,4 @@
-"""The steps that a payment owes: charge, read at Stripe, cancel in time, refund what came late."""
+"""The owed steps of a payment: charge, sync, cancel an expired payment, refund a late charge."""
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime
@@ -42,7 +42,7 @@ PAID_TOO_LATE = "paid after it had been canceled"
 
 
 class PaymentStep(StrEnum):
-    """What a payment does by itself, in this order."""
+    """The steps that a payment's workflow runs by itself, in this order."""
 
     PAY = "pay"
     SYNC = "sync"
@@ -51,7 +51,7 @@ class PaymentStep(StrEnum):
 
 
 class PaymentSteps:
-    """The payment as it is known, and what is still to be done about it."""
+    """The payment's state and its owed steps."""
 
     def __init__(
         self, start: PaymentStart, mailbox: Mailbox[PaymentCommand, PaymentAnswer]
@@ -66,40 +66,40 @@ class PaymentSteps:
         self._parked: ParkedStep | None = None
 
     def owe(self, step: PaymentStep) -> None:
-        """Owe a step, once; news makes what rests due."""
+        """Owe a step, once; a parked step becomes due."""
         self._owed.setdefault(step, 0)
         self._rests_until = None
 
     def drop(self, step: PaymentStep) -> None:
-        """Owe a step no more."""
+        """Drop an owed step."""
         self._owed.pop(step, None)
 
     def is_owing(self) -> bool:
-        """Whether something is still to be done."""
+        """Return whether a step is owed."""
         return bool(self._owed)
 
     def is_open(self) -> bool:
-        """Whether the payment still waits for its end."""
+        """Return whether the payment is not final yet."""
         return self.state is not None and self.state.payment_status in OPEN
 
     def next_at(self) -> datetime | None:
-        """Return when something has to be done by itself; None if somebody must ask first."""
+        """Return when the next step is due; None if only a command can cause more work."""
         if self._owed:
             return self._rests_until or workflow.now()
         return self.expires_at if self.is_open() else None
 
     async def run_due(self) -> None:
-        """Take the first step that is owed, until a command comes."""
+        """Run the first owed step; a command interrupts it."""
         await self._run(STRIPE_CALL, self._mailbox.has_command)
 
     async def retry_parked(self) -> None:
-        """Take the step that rests again at once."""
+        """Retry the parked step at once."""
         self._rests_until = None
         if self._owed:
             await self._run(STRIPE_COMMAND, self._mailbox.has_another_command)
 
     def apply(self, state: PaymentState) -> None:
-        """Take up the new state, and let the Web UI tell it."""
+        """Set the payment's new state, and show it in the Web UI."""
         self.state = state
         if self.is_open() and self.expires_at is None:
             self.expires_at = workflow.now() + ACTION_PERIOD
@@ -113,7 +113,7 @@ class PaymentSteps:
         is_repeated = self._owed[step] > 0
         try:
             state = await run_interruptible(
-                *self._call(step, is_repeated),
+                *self._activity_call(step, is_repeated),
                 options,
                 step.value,
                 is_interrupted,
@@ -132,7 +132,7 @@ class PaymentSteps:
         if step is PaymentStep.PAY:
             self.is_canceled_while_paid = self._mailbox.has_cancel()
 
-    def _call(
+    def _activity_call(
         self,
         step: PaymentStep,
         is_repeated: bool,
@@ -151,10 +151,10 @@ class PaymentSteps:
         return PaymentActivities.refresh_payment, RefreshPaymentInput(payment_id=payment_id)
 
     async def _park(self, step: PaymentStep, error: ActivityError) -> None:
-        now, known = workflow.now(), self._parked
+        now, earlier = workflow.now(), self._parked
         self._owed[step] += 1
         self._rests_until = now + pause_after(self._owed[step])
-        since = known.since if known is not None and known.step == step else now
+        since = earlier.since if earlier is not None and earlier.step == step else now
         self._parked = parked_step(step, error, since)
         workflow.logger.error("step parked", extra={"step": step, "code": self._parked.code})
         state = await workflow.execute_activity_method(
@@ -167,7 +167,7 @@ class PaymentSteps:
 
 
 def _is_refunded(error: ActivityError) -> bool:
-    """Tell whether there is nothing left to pay back, or the bank does it."""
+    """Return whether nothing is left to refund, or the payment's status allows no refund."""
     return failure_of(error).code in {IllegalCommandError.code, "refund_exceeds_payment"}
 
 

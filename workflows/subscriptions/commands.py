@@ -1,4 +1,4 @@
-"""The activity that carries out each command to a subscription, and what it takes."""
+"""Maps each command to a subscription to its activity and the activity's input."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -24,8 +24,8 @@ class CommandCall(NamedTuple):
     """How a command is carried out.
 
     Args:
-        activity: What does it at Stripe.
-        make_input: Makes the activity's input of the command and of what every input has.
+        activity: Activity that executes the command at Stripe.
+        make_input: Builds the activity's input from the command and the common fields.
     """
 
     activity: Step
@@ -33,7 +33,7 @@ class CommandCall(NamedTuple):
 
 
 def _cancel(command: SubscriptionCommand, facts: Facts) -> SubscriptionInput:
-    # Reason: what only a living subscription can owe ends with it.
+    # Reason: some steps make no sense once the subscription has ended.
     parked = [step for step in facts["parked"] if step.kind not in ONLY_WHILE_ALIVE]
     return CancelInput(**{**facts, "parked": parked}, cause=str(command.command_id))
 
@@ -46,7 +46,7 @@ def _change_card(command: SubscriptionCommand, facts: Facts) -> SubscriptionInpu
     )
 
 
-# One entry for each command that Stripe has to hear of; the workflow walks it.
+# One entry for each command that calls Stripe.
 CALLS: Mapping[CommandKind, CommandCall] = {
     CommandKind.CANCEL_NOW: CommandCall(Commands.cancel_subscription, _cancel),
     CommandKind.CHANGE_PAYMENT_METHOD: CommandCall(Commands.change_payment_method, _change_card),

@@ -1,4 +1,4 @@
-"""What `SubscriptionWorkflow` does with what it takes out of its mailbox."""
+"""Handles the commands, reports and hints of `SubscriptionWorkflow`."""
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class SubscriptionHandlers:
-    """One thing after the other: commands first, then reports, then what is owed."""
+    """Handles one thing at a time: commands first, then reports, hints and owed steps."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class SubscriptionHandlers:
         self._steps = SubscriptionSteps(mailbox, aggregate)
 
     async def open(self) -> None:
-        """Write the row, and owe the subscription's creation unless that was done before."""
+        """Write or find the row, and owe the subscription's creation unless it exists at Stripe."""
         if self._aggregate.state is not None:
             return
         request, subscription_id = self._start.request, self._start.subscription_id
@@ -54,16 +54,16 @@ class SubscriptionHandlers:
             self._aggregate.owed.add(CreateInput(**self._aggregate.facts(), request=request))
 
     async def handle_next(self) -> bool:
-        """Take one thing out and deal with it.
+        """Take one thing out of the mailbox, or run a due step.
 
         Returns:
-            Whether there was anything.
+            Whether there was anything to do.
         """
         aggregate = self._aggregate
         if self._mailbox.commands:
             answer = await self._execute(self._mailbox.commands[0])
             if answer is None:
-                self._mailbox.put_behind()
+                self._mailbox.requeue_first()
             else:
                 self._mailbox.answer(answer)
         elif aggregate.reports.unread:
@@ -77,10 +77,10 @@ class SubscriptionHandlers:
         return True
 
     async def _execute(self, command: SubscriptionCommand) -> CommandAnswer | None:
-        """Carry a command out, or say why not: now, when its turn has come.
+        """Execute a command, or refuse it by the subscription's current state.
 
         Returns:
-            The answer; None if the command lets a cancel go before it.
+            The answer; None if a cancellation interrupted the command.
         """
         aggregate = self._aggregate
         if aggregate.state is None:
@@ -93,17 +93,17 @@ class SubscriptionHandlers:
         if command.kind is CommandKind.RETRY_PARKED:
             await self._steps.retry_parked()
             return CommandAnswer(state=aggregate.to_start_input())
-        reports, known = aggregate.reports, aggregate.reports.charged_invoice_ids()
+        reports, charged_before = aggregate.reports, aggregate.reports.charged_invoice_ids()
         if command.kind is CommandKind.CANCEL_NOW:
             await aggregate.payment_retries.stop(reports.closed_invoice_ids)
-        # Reason: a charge that was in flight when the cancel came pays for nothing.
-        charged = reports.charged_invoice_ids() - known
+        # Reason: a charge that was in flight when the cancellation came is refunded.
+        charged = reports.charged_invoice_ids() - charged_before
         try:
             await self._perform(command)
         except StepInterruptedError:
             return None
         except ActivityError as error:
-            # Reason: payment retries that were stopped for a cancel go on if there is none.
+            # Reason: payment retries that were stopped go on if the cancellation failed.
             aggregate.owed.add(aggregate.sync())
             return _answer_of(error)
         await self._follow_up(command, charged)
@@ -127,14 +127,16 @@ class SubscriptionHandlers:
         aggregate.owed.wake()
         if command.stripe_payment_method_id is not None:
             await aggregate.payment_retries.try_card(command.stripe_payment_method_id)
-        is_made = aggregate.state is not None and aggregate.state.stripe_subscription_id is not None
-        if command.kind is CommandKind.CANCEL_NOW and is_made:
-            # Reason: what was charged while the cancel was waiting is paid back.
-            again = aggregate.sync(
+        is_created = (
+            aggregate.state is not None and aggregate.state.stripe_subscription_id is not None
+        )
+        if command.kind is CommandKind.CANCEL_NOW and is_created:
+            # Reason: a charge that was made while the cancellation waited is refunded.
+            sync_input = aggregate.sync(
                 refunds_all=self._steps.is_canceled_while_created,
                 refund_stripe_invoice_ids=tuple(sorted(charged)),
             )
-            aggregate.owed.add(again)
+            aggregate.owed.add(sync_input)
 
 
 def _answer_of(error: ActivityError) -> CommandAnswer:

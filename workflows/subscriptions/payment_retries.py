@@ -1,4 +1,4 @@
-"""A subscription's payment retries, one child workflow an unpaid invoice: at most one is active."""
+"""Starts and steers a subscription's payment retries: one child workflow per unpaid invoice."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -27,13 +27,13 @@ STOP_TIMEOUT = timedelta(seconds=15)
 
 
 class RetryReports:
-    """Reports of payment retries that wait to be read."""
+    """Reports of payment retries that are not handled yet."""
 
     def __init__(self) -> None:
         self.unread: deque[RetryReport] = deque()
 
     def has_any(self) -> bool:
-        """Tell whether a report waits."""
+        """Return whether a report waits."""
         return bool(self.unread)
 
     def closed_invoice_ids(self) -> set[str]:
@@ -51,32 +51,36 @@ class RetryReports:
 
 
 class PaymentRetries:
-    """Open payment retries by Stripe's invoice id, oldest first."""
+    """The open payment retries by Stripe invoice id, oldest first; at most one is not suspended."""
 
-    def __init__(self, known: Mapping[str, RetryStatus]) -> None:
-        self.open = dict(known)
-        # Reason: a row can be open though its workflow is gone; the first look finds out.
-        self._unchecked = set(known)
+    def __init__(self, statuses: Mapping[str, RetryStatus]) -> None:
+        self.open = dict(statuses)
+        # Reason: a row can be open although its workflow is gone; the first sync finds out.
+        self._unchecked = set(statuses)
 
     async def align(self, result: SyncResult, given_up: Collection[str]) -> None:
-        """Make what runs agree with what is owed: start, suspend, resume, and tell the rest.
+        """Align the payment retries with the owed invoices: start, suspend, resume or refresh them.
 
         Args:
-            result: A look at Stripe.
-            given_up: Invoices whose last resort is still to be carried out.
+            result: Result of the latest sync.
+            given_up: Invoices whose last resort is still owed.
         """
-        owed = [known for known in result.owed_stripe_invoice_ids if known not in given_up]
-        for known in [known for known in self.open if known not in owed]:
-            await self._tell(known, RetryCommandKind.REFRESH)
+        owed = [
+            stripe_invoice_id
+            for stripe_invoice_id in result.owed_stripe_invoice_ids
+            if stripe_invoice_id not in given_up
+        ]
+        for stripe_invoice_id in [invoice_id for invoice_id in self.open if invoice_id not in owed]:
+            await self._tell(stripe_invoice_id, RetryCommandKind.REFRESH)
         for stripe_invoice_id in owed:
-            # Reason: the newest is collected first; the others wait for its end.
+            # Reason: the newest invoice is collected first; the others wait until it is closed.
             is_suspended = stripe_invoice_id != owed[-1]
             if stripe_invoice_id not in self.open or stripe_invoice_id in self._unchecked:
                 await self._start(result, stripe_invoice_id, is_suspended)
             await self._suspend_or_resume(stripe_invoice_id, is_suspended)
 
     def on_report(self, report: RetryReport) -> None:
-        """Take note of where a payment retry says it stands."""
+        """Update the status of a payment retry from its report."""
         if report.retry_status in CLOSED:
             self.open.pop(report.stripe_invoice_id, None)
         elif report.stripe_invoice_id in self.open:
@@ -92,13 +96,13 @@ class PaymentRetries:
             )
 
     async def stop(self, closed_invoice_ids: Callable[[], set[str]]) -> None:
-        """Stop all payment retries and wait a little for a charge in flight.
+        """Stop all payment retries, and wait a little for a charge in flight.
 
         Args:
-            closed_invoice_ids: Tells which have reported their end.
+            closed_invoice_ids: Returns the invoices whose payment retry has reported its end.
         """
         for stripe_invoice_id in [
-            known for known in self.open if known not in closed_invoice_ids()
+            invoice_id for invoice_id in self.open if invoice_id not in closed_invoice_ids()
         ]:
             await self._tell(stripe_invoice_id, RetryCommandKind.STOP)
         with suppress(TimeoutError):
@@ -116,15 +120,15 @@ class PaymentRetries:
     ) -> None:
         self._unchecked.discard(stripe_invoice_id)
         if await _start_child(result, stripe_invoice_id, is_suspended):
-            started = RetryStatus.PAUSED if is_suspended else RetryStatus.WAITING
-            self.open[stripe_invoice_id] = started
+            retry_status = RetryStatus.PAUSED if is_suspended else RetryStatus.WAITING
+            self.open[stripe_invoice_id] = retry_status
         elif stripe_invoice_id not in self.open:
-            # Reason: it runs although it has reported its end; it looks whether that is true.
+            # Reason: it still runs although it reported its end, and has to read the invoice again.
             await self._tell(stripe_invoice_id, RetryCommandKind.REFRESH)
 
     async def _suspend_or_resume(self, stripe_invoice_id: str, is_suspended: bool) -> None:
-        known = self.open.get(stripe_invoice_id)
-        if known is None or (known is RetryStatus.PAUSED) is is_suspended:
+        current = self.open.get(stripe_invoice_id)
+        if current is None or (current is RetryStatus.PAUSED) is is_suspended:
             return
         kind = RetryCommandKind.SUSPEND if is_suspended else RetryCommandKind.RESUME
         self.open[stripe_invoice_id] = RetryStatus.PAUSED if is_suspended else RetryStatus.WAITING
@@ -137,7 +141,7 @@ class PaymentRetries:
         stripe_payment_method_id: str | None = None,
     ) -> None:
         if not await tell_payment_retry(stripe_invoice_id, kind, stripe_payment_method_id):
-            # Reason: it is gone without a word; if its invoice is still owed, it is started again.
+            # Reason: its workflow is gone without a report, and is started again if money is owed.
             self.open.pop(stripe_invoice_id, None)
 
 
@@ -149,12 +153,12 @@ async def tell_payment_retry(
     """Send a command to a payment retry.
 
     Args:
-        stripe_invoice_id: Whose payment retry.
-        kind: What it is to do.
+        stripe_invoice_id: Invoice of the payment retry.
+        kind: Kind of the command.
         stripe_payment_method_id: The card, if one is offered.
 
     Returns:
-        Whether there is one to be told.
+        Whether the payment retry's workflow was reached.
     """
     handle = workflow.get_external_workflow_handle_for(
         PaymentRetryWorkflow.run,

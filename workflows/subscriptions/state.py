@@ -1,4 +1,4 @@
-"""What a mailbox knows of its subscription, and how it is brought up to date."""
+"""The state of a subscription's workflow, and how the results of activities change it."""
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
@@ -35,14 +35,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search_attributes import STATUS
     from workflows.subscriptions.payment_retries import PaymentRetries, RetryReports
 
-# Reason: a payment retry that waits for a card ends with grace, too; it speaks first.
+# Reason: a payment retry that waits for a card also ends with grace, and must report first.
 AFTER_GRACE = timedelta(seconds=1)
 
 Step = Callable[[Any, Any], Coroutine[Any, Any, SyncResult]]
 
 
 class SubscriptionAggregate:
-    """The state, the payment retries that belong to it, and what is still owed."""
+    """The subscription's state, its payment retries and its owed steps."""
 
     def __init__(self, start: SubscriptionStart, reports: RetryReports) -> None:
         self.state: SubscriptionState | None = None
@@ -55,13 +55,13 @@ class SubscriptionAggregate:
             self.load(start.state)
 
     def load(self, state: SubscriptionState | None) -> None:
-        """Start from what the row, or the run before, says."""
+        """Load the state from the row or from the previous run."""
         self.state = state
         self.payment_retries = PaymentRetries(state.payment_retries if state else {})
         self.owed = OwedSteps(state.owed if state else ())
 
     def facts(self) -> dict[str, Any]:
-        """Return what every activity's input has, on this workflow's time."""
+        """Return the fields that all activity inputs have, with the workflow's time."""
         return {
             "subscription_id": self._subscription_id,
             "at": workflow.now(),
@@ -69,22 +69,22 @@ class SubscriptionAggregate:
         }
 
     def sync(self, **reasons: Any) -> SyncInput:
-        """Return the input of a read from Stripe."""
+        """Return the input of a sync step."""
         return SyncInput(**self.facts(), **reasons)
 
     def input_of(self, step: OwedStep) -> AnyStepInput:
-        """Return the input of an owed step, on this workflow's time."""
+        """Return the input of an owed step, with the workflow's time."""
         changes = {**self.facts(), "is_repeated": step.try_count > 0}
         return step.input.model_copy(update=changes)
 
     async def apply(self, result: SyncResult) -> None:
-        """Follow where a look at Stripe leads."""
+        """Apply the result of a step: set the state, and owe the steps that follow."""
         before, self.state = self.state, result.state
         if self.state.subscription_status in FINAL:
-            self.owed.drop_what_has_ended()
+            self.owed.drop_steps_of_living()
             await self.payment_retries.stop(self.reports.closed_invoice_ids)
         else:
-            await self._follow_debts(result)
+            await self._follow_owed_invoices(result)
         if Effect.CANCEL_AT_STRIPE in result.effects:
             self.owed.add(CancelInput(**self.facts()))
         if result.has_open_invoices:
@@ -98,7 +98,7 @@ class SubscriptionAggregate:
         self._show()
 
     async def park(self, step: OwedStep, error: ActivityError) -> None:
-        """Show a step that could not be taken, and owe it."""
+        """Park a failed step: owe it, and show it in the row."""
         is_new = step.parked is None
         parked = self.owed.park(step, error, workflow.now())
         events: tuple[NewSubscriptionEvent, ...] = (
@@ -118,30 +118,30 @@ class SubscriptionAggregate:
         self._show()
 
     def is_over(self) -> bool:
-        """Whether nothing can happen to this subscription any more, and nothing is owed."""
+        """Return whether the subscription has ended and no step is owed."""
         if self.state is None:
             return True
         return self.state.subscription_status in FINAL and not any(self.owed)
 
     def next_due_at(self) -> datetime | None:
-        """Return when something has to be done by itself; None if somebody must ask first."""
+        """Return when the next step is due; None if only a command can cause more work."""
         times = [at for at in (self.grace_due_at(), self.owed.next_try_at()) if at is not None]
         return min(times, default=None)
 
     def grace_due_at(self) -> datetime | None:
-        """Return when the end of access is to be told; None if there is none to be told."""
+        """Return when to record the end of access; None if there is none to record."""
         ends_at = self.unannounced_grace_end()
         return None if ends_at is None else ends_at + AFTER_GRACE
 
     def unannounced_grace_end(self) -> datetime | None:
-        """Return when access ends; None if it does not, or if that is told."""
+        """Return when access ends; None if it does not end, or its end is recorded already."""
         ends_at = self.state.grace_ends_at if self.state else None
         return None if ends_at == self.announced_grace_end else ends_at
 
     def refusal(self, command: SubscriptionCommand) -> CommandAnswer | None:
-        """Return why a command does not fit; None if it does."""
+        """Return the refusal of a command; None if the command is allowed."""
         if self.state is None:
-            return None  # before the first step it is not known; the turn decides
+            return None  # unknown before the first step; the command is checked again in its turn
         decision = decide(self.state.subscription_status, command.kind)
         if decision.refusal is None:
             return None
@@ -152,13 +152,13 @@ class SubscriptionAggregate:
         )
 
     def to_start_input(self) -> SubscriptionState | None:
-        """Return what the next run needs of this one."""
+        """Return the state that the next run of the workflow starts with."""
         if self.state is None:
             return None
         changes = {"payment_retries": self.payment_retries.open, "owed": tuple(self.owed)}
         return self.state.model_copy(update=changes)
 
-    async def _follow_debts(self, result: SyncResult) -> None:
+    async def _follow_owed_invoices(self, result: SyncResult) -> None:
         owed = result.owed_stripe_invoice_ids
         is_void = result.policy.policy.older_invoices is OlderInvoices.VOID
         if owed and is_void and result.has_newer_settled:

@@ -1,4 +1,4 @@
-"""Takes the steps that a mailbox owes: with nobody waiting for them, or at a person's request."""
+"""Owes and runs the steps of a subscription: by itself, or at a person's request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ STEPS: dict[StepKind, Step] = {
 
 
 class SubscriptionSteps:
-    """Owes what is heard, and takes what is owed, one by one."""
+    """Owes steps for reports and hints, and runs the owed steps one by one."""
 
     def __init__(self, mailbox: Mailbox[Any, Any], aggregate: SubscriptionAggregate) -> None:
         self.is_canceled_while_created = False
@@ -38,10 +38,10 @@ class SubscriptionSteps:
         self._aggregate = aggregate
 
     async def run_due(self) -> bool:
-        """Take the first step that is due, until a command comes.
+        """Run the first due step; a command interrupts it.
 
         Returns:
-            Whether there was one.
+            Whether a step was due.
         """
         step = self._aggregate.owed.take_due(workflow.now())
         if step is not None:
@@ -49,7 +49,7 @@ class SubscriptionSteps:
         return step is not None
 
     async def retry_parked(self) -> None:
-        """Take all steps that rest, once each, until another command comes."""
+        """Retry all parked steps, once each, until another command comes."""
         owed = self._aggregate.owed
         owed.wake()
         for _ in tuple(owed):
@@ -60,7 +60,7 @@ class SubscriptionSteps:
                 await self._run(step, STRIPE_COMMAND, self._mailbox.has_another_command)
 
     def on_report(self, report: RetryReport) -> None:
-        """Take in what a payment retry tells, and owe what it asks."""
+        """Handle a report of a payment retry, and owe its last resort or a sync."""
         aggregate = self._aggregate
         aggregate.payment_retries.on_report(report)
         events = report_events(report)
@@ -75,7 +75,7 @@ class SubscriptionSteps:
             aggregate.owed.add(aggregate.sync(events=events))
 
     def on_hints(self, hint_ids: tuple[str, ...]) -> None:
-        """Owe one look at Stripe, however many hints there are; without a row they are nobody's."""
+        """Owe one sync for all hints; without a subscription's row the hints are dropped."""
         if self._aggregate.state is not None:
             self._aggregate.owed.add(self._aggregate.sync(hint_ids=hint_ids))
 
@@ -108,7 +108,7 @@ class SubscriptionSteps:
         else:
             await self._aggregate.apply(result)
             if step.kind is StepKind.CANCEL_AT_STRIPE:
-                # Reason: it was made after its cancel had been answered.
+                # Reason: the subscription was created after its cancellation was answered.
                 self._aggregate.owed.add(self._aggregate.sync(refunds_all=True))
         if step.kind is StepKind.CREATE:
             self.is_canceled_while_created = self._mailbox.has_cancel()

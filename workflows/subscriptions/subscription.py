@@ -1,4 +1,4 @@
-"""The life of one subscription, from its first charge to its last."""
+"""The workflow of one subscription, from its creation to its end."""
 
 from contextlib import suppress
 
@@ -18,10 +18,10 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="SubscriptionWorkflow")
 class SubscriptionWorkflow:
-    """One execution per subscription, its only writer; its id is `subscription-{subscription_id}`.
+    """The workflow of one subscription, and the only writer of its view.
 
-    Commands, hints and reports go into the mailbox; only `run` takes them out, one by one. What it
-    could not do it keeps as owed, and tries again.
+    Its id is `subscription-{subscription_id}`. Commands, hints and reports go into the mailbox;
+    only `run` takes them out, one by one. A step that fails stays owed, and is retried later.
     """
 
     @workflow.init
@@ -38,10 +38,10 @@ class SubscriptionWorkflow:
 
     @workflow.run
     async def run(self, start: SubscriptionStart) -> SubscriptionState | None:
-        """Take out of the mailbox until the subscription has ended.
+        """Handle the mailbox and the owed steps until the subscription has ended.
 
         Args:
-            start: What to create, or what the run before knew.
+            start: The subscription to create, or the state of the previous run.
 
         Returns:
             The final state; None if there is no such subscription.
@@ -67,10 +67,12 @@ class SubscriptionWorkflow:
 
     async def _sleep(self) -> None:
         due_at = self._aggregate.next_due_at()
-        left = None if due_at is None else due_at - workflow.now()
+        time_left = None if due_at is None else due_at - workflow.now()
         with suppress(TimeoutError):
             mailbox = self._mailbox
-            await workflow.wait_condition(mailbox.has_mail, timeout=left, timeout_summary="grace")
+            await workflow.wait_condition(
+                mailbox.has_mail, timeout=time_left, timeout_summary="grace"
+            )
 
     async def _continue_as_new(self) -> None:
         if await self._mailbox.is_quiet():  # no await between this and the next line
@@ -88,13 +90,13 @@ class SubscriptionWorkflow:
         """Put a command into the mailbox and wait for its answer.
 
         Args:
-            command: Its id is the update's id.
+            command: The command; its id is the update's id.
 
         Returns:
-            The subscription once the command was carried out.
+            The subscription's state after the command was executed.
 
         Raises:
-            ApplicationError: Refused, by our table or by Stripe; its type is the error's code.
+            ApplicationError: Our rules or Stripe refused; the error's type is the error code.
         """
         answer = await self._mailbox.ask(command)
         if answer.state is None:
@@ -102,27 +104,27 @@ class SubscriptionWorkflow:
         return answer.state
 
     @command.validator
-    def _may(self, command: SubscriptionCommand) -> None:
+    def _validate_command(self, command: SubscriptionCommand) -> None:
         if command.command_id in self._mailbox.answers:
-            return  # a repeat gets its first answer, whatever the state
+            return  # a repeated command gets its first answer, whatever the state
         if workflow.info().get_current_history_length() >= 2 * self._start.continue_as_new_after:
-            raise ApplicationError("rotating, try again", type="busy")
+            raise ApplicationError("the workflow continues as new; try again", type="busy")
         if (refusal := self._aggregate.refusal(command)) is not None:
             raise _failure(refusal)
 
     @workflow.signal
     def hint(self, event_ids: list[str]) -> None:
-        """Something happened at Stripe; look when there is time."""
+        """Add hints: the subscription has to be read at Stripe."""
         self._mailbox.hint(event_ids)
 
     @workflow.signal(name=REPORT)
     def report(self, report: RetryReport) -> None:
-        """A payment retry tells how it stands."""
+        """Queue a report of a payment retry."""
         self._reports.unread.append(report)
 
     @workflow.query
     def view(self) -> SubscriptionState | None:
-        """Return the state without touching history; None before the first step."""
+        """Return the state without adding to the history; None before the first step."""
         return self._aggregate.state
 
 

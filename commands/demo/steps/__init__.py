@@ -1,1 +1,1 @@
-"""The chapters: each a function that takes the context, plays its part, and checks it."""
+"""Steps of the demo: functions that take the context, act, and check the result."""

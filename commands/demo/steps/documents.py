@@ -1,4 +1,4 @@
-"""Documents of this project go in; an answer with citations comes out, as it is written."""
+"""Steps in which the customer uploads documents and gets a streamed answer with citations."""
 
 from rich.markup import escape
 
@@ -8,49 +8,48 @@ from commands.demo.context import DemoContext
 
 DOCUMENTS = {
     "What Perdure is": "README.md",
-    "Working in this house": "CONTRIBUTING.md",
-    "Hints and looks": "docs/adr/0004-one-look.md",
+    "Contributing": "CONTRIBUTING.md",
+    "Webhooks are hints": "docs/adr/0004-one-look.md",
 }
 QUESTION = "Does it matter in which order webhooks arrive?"
-SOURCE = "Hints and looks"
-# The stand-in is quicker than anybody can read.
+SOURCE = "Webhooks are hints"
+# Reason: at its default speed the sandbox streams faster than a person can read.
 TOKEN_SECONDS = 0.04
 HANG_UP_AFTER = 4
 
 
 def ingest(context: DemoContext) -> None:
-    """Hand in the documents, and wait until they can be searched."""
-    context.chapter("Three documents of this project become the customer's own")
-    made = [
+    """Upload the documents, and wait until they can be searched."""
+    context.step("The customer uploads three documents of this project")
+    uploaded = [
         context.assistant.ingest(title, (context.stack.project / path).read_text(encoding="utf-8"))
         for title, path in DOCUMENTS.items()
     ]
-    for path, document in zip(DOCUMENTS.values(), made, strict=True):
-        seen = _wait_ready(context, document["document_id"], path)
-        context.results.titles[seen["document_id"]] = seen["title"]
-        context.results.workflow_ids.append(seen["workflow_id"])
-        context.say(f"{path}, “{seen['title']}”: {seen['chunk_count']} passages")
-    context.link("the first ingestion", made[0]["workflow_id"])
+    for path, upload in zip(DOCUMENTS.values(), uploaded, strict=True):
+        document = _wait_ready(context, upload["document_id"], path)
+        context.results.titles[document["document_id"]] = document["title"]
+        context.results.workflow_ids.append(document["workflow_id"])
+        context.say(f"{path}, “{document['title']}”: {document['chunk_count']} passages")
+    context.link("the first ingestion", uploaded[0]["workflow_id"])
 
 
 def _wait_ready(context: DemoContext, document_id: str, path: str) -> Document:
-    seen: Document = wait_until(
+    document: Document = wait_until(
         context.console,
-        f"{path} is cut, embedded and stored",
+        f"waiting for the ingestion of {path}",
         lambda: context.assistant.document(document_id),
-        lambda seen: seen["document_status"] != "pending",
+        lambda document: document["document_status"] != "pending",
     )
-    expect(seen["document_status"] == "ready", f"{path} is ready", seen)
-    return seen
+    expect(document["document_status"] == "ready", f"{path} is ready", document)
+    return document
 
 
 def answer(context: DemoContext) -> None:
-    """Ask, hang up in mid-answer, come back, and check that no piece of it was lost."""
-    context.chapter("The agent answers from them, token by token")
+    """Ask a question, cut and resume the stream, and check the events and the citation."""
+    context.step("The agent answers a question from the documents, token by token")
     context.note(
-        "The model is a stand-in: no intelligence, it answers by plain rules. Here it repeats "
-        "the sentence of the retrieved passages that has most words of the question. "
-        "All around it is real."
+        "The model is a sandbox that answers by simple rules: it repeats the sentence of the "
+        "retrieved passages that shares the most words with the question. All other parts are real."
     )
     context.results.model_call_seq = max(
         (call["seq"] for call in context.models.calls()), default=0
@@ -61,11 +60,11 @@ def answer(context: DemoContext) -> None:
     events = _listen(context, run)
     done = context.wait_run(run, "completed")
     _check_stream(events, done)
-    context.say(f"{len(events)} events, no gap: the WebSocket was cut at ✂ and went on from there")
-    cited = {citation["document_id"]: citation["excerpt"] for citation in done["citations"]}
-    titles = [context.results.titles.get(document_id) for document_id in cited]
+    context.say(f"{len(events)} events without a gap: the WebSocket was cut at ✂ and resumed there")
+    excerpts = {citation["document_id"]: citation["excerpt"] for citation in done["citations"]}
+    titles = [context.results.titles.get(document_id) for document_id in excerpts]
     expect(titles == [SOURCE], f"“{SOURCE}” is cited", done["citations"])
-    for document_id, excerpt in cited.items():
+    for document_id, excerpt in excerpts.items():
         title = context.results.titles[document_id]
         context.say(f"cited: “{title}”, {escape(' '.join(excerpt.split())[:90])}…")
     context.results.runs.append(done)
@@ -74,7 +73,7 @@ def answer(context: DemoContext) -> None:
 
 
 def _listen(context: DemoContext, run: Document) -> list[Document]:
-    """Print the answer as it comes; the line breaks once, and is taken up where it broke."""
+    """Print the answer as it arrives; close the stream once, and resume from the last event."""
     events: list[Document] = []
     token_count = 0
     context.console.print("  [cyan]agent:[/] ", end="")
@@ -102,5 +101,5 @@ def _check_stream(events: list[Document], run: Document) -> None:
     numbers = [event["seq"] for event in events]
     expect(numbers == list(range(1, len(events) + 1)), "the stream has no gap", numbers)
     pieces = [event["data"]["text"] for event in events if event["kind"] == "token"]
-    expect("".join(pieces) == run["output"], "the pieces are the answer", pieces)
-    expect(len(pieces) > HANG_UP_AFTER, "the answer came in pieces", pieces)
+    expect("".join(pieces) == run["output"], "the tokens add up to the answer", pieces)
+    expect(len(pieces) > HANG_UP_AFTER, f"there are more than {HANG_UP_AFTER} tokens", pieces)

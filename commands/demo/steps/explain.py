@@ -1,4 +1,4 @@
-"""What the subscription can tell about itself."""
+"""Step that explains the subscription's status."""
 
 from rich.table import Table
 
@@ -7,15 +7,15 @@ from commands.demo.context import DemoContext
 
 
 def look_back(context: DemoContext) -> None:
-    """Ask why it is as it is, and what happens next."""
-    context.chapter("Why, and what next?")
-    explained = context.customer.explain()
-    for sentence in explained["because"]:
+    """Print why the subscription has its status, what happens next, and its events."""
+    context.step("Why does the subscription have this status, and what happens next?")
+    explanation = context.customer.explain()
+    for sentence in explanation["because"]:
         context.say(sentence)
-    expect(bool(explained["next"]), "it is known what happens next", explained)
-    for step in explained["next"]:
+    expect(bool(explanation["next"]), "the explanation has next steps", explanation)
+    for step in explanation["next"]:
         context.say(f"next: {step['what']} ({short(step['at'])})")
-    table = Table("seq", "what", "summary", box=None, header_style="dim")
+    table = Table("seq", "event", "summary", box=None, header_style="dim")
     shown = {"status_changed", "retry_failed", "retry_paid", "last_resort"}
     for event in context.customer.events(*shown):
         table.add_row(str(event["seq"]), event["kind"], event["summary"])

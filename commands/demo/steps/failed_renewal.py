@@ -1,4 +1,4 @@
-"""Renewals that fail: a worker that dies in mid-charge, and a card that is lost."""
+"""Steps with failed renewals: the worker is killed during a charge, and a card is lost."""
 
 from commands.demo.api_client import Document
 from commands.demo.checks import expect, short, wait_until
@@ -8,31 +8,32 @@ MONTH_DAYS = 32
 PAY = "POST /v1/invoices/*/pay"
 
 
-def survive_a_failed_renewal(context: DemoContext) -> None:
-    """Let a renewal fail, and kill the worker while it is charged again."""
-    context.chapter("A month passes, the card declines, and the worker dies in mid-charge")
+def kill_worker_during_retry(context: DemoContext) -> None:
+    """Let a renewal fail, and kill the worker while the retry's charge is in flight."""
+    context.step("A month passes, the card is declined, and the worker is killed during a charge")
     context.sandboxes.delay(PAY, 2)
     context.sandboxes.advance(MONTH_DAYS)
-    seen = context.wait_status("past_due")
-    expect(seen["access"] == "grace", "access goes on under grace", seen["access"])
-    context.say(f"past_due; access goes on under grace until {short(seen['grace_ends_at'])}")
+    subscription = context.wait_status("past_due")
+    access, grace_end = subscription["access"], short(subscription["grace_ends_at"])
+    expect(access == "grace", "access continues during the grace period", access)
+    context.say(f"past_due; access continues during the grace period, until {grace_end}")
     retry = context.wait_retry("waiting")
-    context.say(f"insufficient funds; the next try is at {short(retry['next_attempt_at'])}")
+    context.say(f"insufficient funds; the next attempt is at {short(retry['next_attempt_at'])}")
     context.link("the payment retry", retry["workflow_id"])
     wait_until(
         context.console,
-        "the retry waits for its time",
+        "waiting for the next attempt",
         lambda: context.sandboxes.requests(_pay(retry)),
         lambda calls: any(call["status"] is None for call in calls),
     )
     pid = context.stack.kill_worker()
-    expect(not _paid(context, retry), "the charge was in flight", "it was done already")
+    expect(not _paid(context, retry), "the charge was in flight", "the charge had succeeded")
     context.say(
         f"[red]the worker (pid {pid}) is killed with SIGKILL while the charge is in flight[/]"
     )
     wait_until(
         context.console,
-        "the supervisor starts another worker",
+        "waiting for the supervisor to start another worker",
         lambda: context.stack.facts()["pids"]["worker"],
         lambda pids: pids and pids[0] != pid,
     )
@@ -44,18 +45,18 @@ def _expect_one_charge(context: DemoContext, retry: Document) -> None:
     charges = context.sandboxes.charges(retry["stripe_invoice_id"])
     keys = {call["idempotency_key"] for call in context.sandboxes.requests(_pay(retry))}
     expect(len(_paid(context, retry)) == 1, "the invoice was charged once", charges)
-    expect(len(charges) == 2, "Stripe tried once and we tried once", charges)
-    expect(len(keys) == 1, "all calls carried one key", keys)
-    context.say("active again; Stripe's own ledger has [bold]one[/] charge for that invoice")
+    expect(len(charges) == 2, "Stripe and the payment retry made one attempt each", charges)
+    expect(len(keys) == 1, "all calls had the same idempotency key", keys)
+    context.say("active again; Stripe's ledger has [bold]one[/] successful charge of the invoice")
 
 
 def replace_a_lost_card(context: DemoContext) -> None:
-    """Let a card be lost; only another one helps."""
-    context.chapter("Another month, and the card is reported lost")
+    """Let a renewal fail because the card is lost, and add another card."""
+    context.step("Another month passes, and the card is reported lost")
     context.sandboxes.advance(MONTH_DAYS)
     context.wait_status("past_due")
     retry = context.wait_retry("waiting_payment_method")
-    context.say("no retry can help: the payment retry waits for another card")
+    context.say("this card cannot be charged again: the payment retry waits for another card")
     context.link("the payment retry", retry["workflow_id"])
     mail = wait_until(
         context.console,
@@ -66,16 +67,16 @@ def replace_a_lost_card(context: DemoContext) -> None:
             if "another card" in mail["subject"]
         ],
     )[0]
-    context.say(f"a mail arrives: “{mail['subject']}”")
+    context.say(f"the customer gets a mail: “{mail['subject']}”")
     method = context.customer.add_card(context.sandboxes.card("ok"))
     context.say(f"the customer adds a card ending in {method['last4']}")
     context.wait_status("active")
     retry = context.wait_retry("recovered")
-    tried = [attempt["trigger"] for attempt in retry["attempts"]]
-    expect(tried == ["new_card"], "the new card was charged at once, and only it", tried)
+    triggers = [attempt["trigger"] for attempt in retry["attempts"]]
+    expect(triggers == ["new_card"], "the only attempt was at once with the new card", triggers)
     paid = _paid(context, retry)
-    expect(len(paid) == 1, "Stripe's ledger has one charge for that invoice", paid)
-    context.say("it was charged at once; active again, and no scheduled try was used up")
+    expect(len(paid) == 1, "Stripe's ledger has one successful charge of the invoice", paid)
+    context.say("the new card was charged at once, without a scheduled attempt; active again")
 
 
 def _pay(retry: Document) -> str:

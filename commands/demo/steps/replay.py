@@ -1,4 +1,4 @@
-"""The recorded histories."""
+"""Step that replays the histories of the demo's workflows."""
 
 from commands.demo.checks import expect
 from commands.demo.context import DemoContext
@@ -7,14 +7,14 @@ from config import TemporalSettings
 
 
 async def replay_all(context: DemoContext) -> None:
-    """Run what was recorded against today's code."""
-    context.chapter("The recorded histories, run against today's code")
+    """Replay the histories of all workflows of the demo with the current code."""
+    context.step("The recorded histories are replayed with the current code")
     facts = context.facts
     temporal = TemporalSettings(address=facts["temporal"], namespace=facts["namespace"])
     workflow_ids = [context.customer.subscription()["workflow_id"]]
     workflow_ids += [retry["workflow_id"] for retry in context.customer.retries()]
     workflow_ids += context.results.workflow_ids
     for workflow_id in workflow_ids:
-        verdict = await replay(await fetch_history(temporal, workflow_id))
-        expect(verdict.difference is None, f"{workflow_id} replays", verdict.difference)
-        context.say(f"{verdict.workflow_type}: all {verdict.event_count} events replay")
+        result = await replay(await fetch_history(temporal, workflow_id))
+        expect(result.difference is None, f"{workflow_id} replays", result.difference)
+        context.say(f"{result.workflow_type}: all {result.event_count} events replay")

@@ -1,4 +1,4 @@
-"""Somebody signs up and subscribes."""
+"""Steps in which a customer signs up and subscribes."""
 
 from uuid import uuid4
 
@@ -10,12 +10,12 @@ LIMITS = {"agent_run_count": 20, "token_count": 100_000, "cost_cents": 100}
 
 
 def sign_up(context: DemoContext) -> None:
-    """Make a plan with limits, and somebody with a card."""
-    context.chapter("Somebody signs up")
+    """Make a plan with limits, and sign up a customer with a card."""
+    context.step("A customer signs up")
     name = f"demo-{uuid4().hex[:6]}"
     context.product.put_policy(name, POLICY)
     plan = context.product.create_plan(name, LIMITS)
-    context.say(f"a plan: {plan['name']}, 29.00 USD a month; retries after 4 s and 6 s")
+    context.say(f"plan {plan['name']}: 29.00 USD a month; payment retries after 4 s and 6 s")
     context.welcome(context.product.sign_up(plan["plan_id"]))
     card = context.sandboxes.card("ok", "insufficient_funds", "ok", "lost_card")
     method = context.customer.add_card(card)
@@ -23,8 +23,8 @@ def sign_up(context: DemoContext) -> None:
 
 
 def subscribe(context: DemoContext) -> None:
-    """Subscribe, and wait for the webhook."""
-    context.chapter("They subscribe, and the first charge goes through")
+    """Subscribe, and wait for Stripe's webhook."""
+    context.step("The customer subscribes, and the first charge succeeds")
     context.customer.subscribe()
     context.wait_status("active")
     event = wait_until(
@@ -32,6 +32,6 @@ def subscribe(context: DemoContext) -> None:
         "waiting for Stripe's webhook",
         lambda: context.customer.events("invoice.paid"),
     )[0]
-    said = event["data"]["stripe_event_id"]
-    context.say(f"active: the webhook {said} (invoice.paid) has reached its mailbox")
+    event_id = event["data"]["stripe_event_id"]
+    context.say(f"active: the webhook {event_id} (invoice.paid) has reached the mailbox")
     context.link("the subscription", context.customer.subscription()["workflow_id"])

@@ -1,4 +1,4 @@
-"""What all of it used up, against the limits of the plan and the model's own log."""
+"""Step that compares the usage with the plan's limits and with the models' log."""
 
 from rich.table import Table
 
@@ -8,24 +8,24 @@ from commands.demo.context import DemoContext
 
 
 def meter(context: DemoContext) -> None:
-    """Compare what was booked with what the model's stand-in has counted."""
-    context.chapter("What it used up")
+    """Compare the customer's usage with the tokens in the log of the models' sandbox."""
+    context.step("What the runs used, compared with the plan's limits")
     runs = context.results.runs
     entitlements = context.customer.entitlements()
     used, limits = entitlements["used"], entitlements["limits"]
-    booked = sum(_tokens(run["usage"]) for run in runs)
+    booked_usage = sum(_tokens(run["usage"]) for run in runs)
     calls = context.models.calls(after=context.results.model_call_seq)
     counted = sum(_tokens(call) for call in calls)
     expect(used["agent_run_count"] == len(runs), f"{len(runs)} runs are counted", used)
-    expect(used["token_count"] == booked == counted, "all count the same tokens", used)
-    expect(used["cost_cents"] > 0, "they cost something", used)
+    same = "usage, runs and the models' log have the same number of tokens"
+    expect(used["token_count"] == booked_usage == counted, same, (used, booked_usage, counted))
+    expect(used["cost_cents"] > 0, "the runs have a cost", used)
     context.console.print(_table(used, limits))
-    context.say(f"the model's own log has {counted} tokens in {len(calls)} calls, to the token")
-    context.say(
-        f"access is {entitlements['access']}; it begins anew {short(entitlements['resets_at'])}"
-    )
+    context.say(f"the models' log has the same {counted} tokens, in {len(calls)} calls")
+    resets_at = short(entitlements["resets_at"])
+    context.say(f"access is {entitlements['access']}; the usage is reset at {resets_at}")
     versions = {run["prompt_version"] for run in runs}
-    context.say(f"prompt {runs[0]['agent']}/{', '.join(versions)}, pinned by each run")
+    context.say(f"each run is pinned to prompt {runs[0]['agent']}/{', '.join(versions)}")
 
 
 def _tokens(usage: Document) -> int:
@@ -37,5 +37,5 @@ def _table(used: Document, limits: Document) -> Table:
     table.add_row("runs", str(used["agent_run_count"]), str(limits["agent_run_count"]))
     table.add_row("tokens", f"{used['token_count']:,}", f"{limits['token_count']:,}")
     cost = f"{used['cost_cents']:.4f}"
-    table.add_row("cents, as if it were gpt-4.1", cost, str(limits["cost_cents"]))
+    table.add_row("cents, at the prices of gpt-4.1", cost, str(limits["cost_cents"]))
     return table

@@ -1,4 +1,4 @@
-"""Stores a model's answer: its message, its calls and what its stream told, all or nothing."""
+"""Stores a model's answer with its tool calls and stream events in one transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from database.agents.tool_calls import ToolCallRepository
 from database.agents.usage_records import UsageRepository
 from domain.agents.approvals import ApprovalStatus
 from domain.agents.run_events import NewRunEvent, RunEventKind
-from domain.agents.runs import CallRef, RunFinish, StepInput, StepReply
+from domain.agents.runs import CallRef, RunFinish, StepInput, StepResult
 from domain.errors import NotFoundError
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import ModelReply, Role
@@ -26,13 +26,13 @@ from services.agents.tool_call_ledger import CheckedCall, check, enter
 
 
 class Answer(NamedTuple):
-    """What a model has answered, and where it belongs.
+    """A model's answer, and the attempt that it belongs to.
 
     Args:
-        attempt: What was asked.
-        reply: What came.
-        last_seq: The number of the conversation's last message by now.
-        at: When it came; a person's time to decide about its calls begins here.
+        attempt: The attempt that was made.
+        reply: What the model returned.
+        last_seq: The current number of the conversation's last message.
+        at: When the answer came; the time to approve its tool calls begins here.
     """
 
     attempt: Attempt
@@ -42,36 +42,44 @@ class Answer(NamedTuple):
 
 
 async def lock_run(session: AsyncSession, attempt: Attempt) -> tuple[int, AgentRun]:
-    """Lock the conversation, then the run; return the conversation's last number, and the run."""
+    """Lock the conversation, then the run; return the last message's number and the run."""
     last_seq = await ConversationRepository(session).lock(attempt.conversation_id)
-    run = await AgentRunRepository(session).lock(attempt.order.agent_run_id)
+    run = await AgentRunRepository(session).lock(attempt.step_input.agent_run_id)
     if run is None:
         raise NotFoundError("there is no such run")
     return last_seq, run
 
 
-async def find_step(session: AsyncSession, order: StepInput) -> RunAtStep:
-    """Return a run as one of its steps finds it.
+async def find_run_at_step(session: AsyncSession, step_input: StepInput) -> RunAtStep:
+    """Return a run with its attempts, and whether one of its steps has a stored answer.
 
     Raises:
         NotFoundError: There is no such run.
     """
-    found = await AgentRunRepository(session).at_step(order.agent_run_id, _message_key(order))
+    found = await AgentRunRepository(session).at_step(
+        step_input.agent_run_id, _message_key(step_input)
+    )
     if found is None:
         raise NotFoundError("there is no such run")
     return found
 
 
-async def known_reply(session: AsyncSession, order: StepInput) -> StepReply:
-    """Return what an earlier attempt has stored; its answer got lost on the way back."""
+async def stored_reply(session: AsyncSession, step_input: StepInput) -> StepResult:
+    """Return the reply that an earlier attempt stored, but whose activity result was lost."""
     ledger = ToolCallRepository(session)
-    asked = await ledger.of_step(order.agent_run_id, order.step)
-    approvals = {row.call_id: row for row in await ledger.approvals(order.agent_run_id)}
-    made = [_ref(call, approvals.get(call.call_id)) for call in asked if call.completed_at is None]
-    run = await AgentRunRepository(session).get(order.agent_run_id, None)
-    is_cut = not asked and await _was_cut(session, order)
-    finish = RunFinish(run.finish_reason or RunFinish.STOP) if run and not asked else RunFinish.STOP
-    return StepReply(calls=tuple(made), is_answer=not asked, is_cut_by_budget=is_cut, finish=finish)
+    requested = await ledger.of_step(step_input.agent_run_id, step_input.step)
+    approvals = {row.call_id: row for row in await ledger.approvals(step_input.agent_run_id)}
+    open_calls = [
+        _ref(call, approvals.get(call.call_id)) for call in requested if call.completed_at is None
+    ]
+    run = await AgentRunRepository(session).get(step_input.agent_run_id, None)
+    is_cut = not requested and await _was_cut(session, step_input)
+    finish = (
+        RunFinish(run.finish_reason or RunFinish.STOP) if run and not requested else RunFinish.STOP
+    )
+    return StepResult(
+        calls=tuple(open_calls), is_answer=not requested, is_cut_by_budget=is_cut, finish=finish
+    )
 
 
 def _ref(call: ToolCall, approval: Approval | None) -> CallRef:
@@ -84,13 +92,13 @@ def _ref(call: ToolCall, approval: Approval | None) -> CallRef:
     )
 
 
-async def _was_cut(session: AsyncSession, order: StepInput) -> bool:
-    """Tell whether an answer fills a reservation that the budget had cut."""
-    run = await AgentRunRepository(session).get(order.agent_run_id, None)
-    attempts = await UsageRepository(session).of_step(order.agent_run_id, order.step)
-    wanted = find_agent(run.agent).max_answer_tokens if run else 0
+async def _was_cut(session: AsyncSession, step_input: StepInput) -> bool:
+    """Return whether an answer used up a reservation that the budget had cut."""
+    run = await AgentRunRepository(session).get(step_input.agent_run_id, None)
+    attempts = await UsageRepository(session).of_step(step_input.agent_run_id, step_input.step)
+    full_token_count = find_agent(run.agent).max_answer_tokens if run else 0
     return any(
-        attempt.reserved_completion_token_count < wanted
+        attempt.reserved_completion_token_count < full_token_count
         and attempt.completion_token_count >= attempt.reserved_completion_token_count
         for attempt in attempts
         if attempt.outcome == SUCCEEDED
@@ -98,49 +106,48 @@ async def _was_cut(session: AsyncSession, order: StepInput) -> bool:
 
 
 async def store_answer(
-    session: AsyncSession,
-    run: AgentRun,
-    answer: Answer,
-    told: Sequence[NewRunEvent],
-) -> StepReply:
-    """Store an answer with its calls and its events, in the caller's transaction.
+    session: AsyncSession, run: AgentRun, answer: Answer, stream_events: Sequence[NewRunEvent]
+) -> StepResult:
+    """Store an answer with its tool calls and stream events, in the caller's transaction.
 
     Args:
-        session: The caller's.
-        run: Locked, with its conversation.
-        answer: What came.
-        told: What its stream has not stored yet.
+        session: The caller's transaction.
+        run: The run, locked together with its conversation.
+        answer: The model's answer.
+        stream_events: Token events of the answer that are not stored yet.
 
     Returns:
-        The calls to be made, or that this is the answer.
+        The tool calls to make, or that this is the run's final answer.
     """
     attempt, reply = answer.attempt, answer.reply
     if run.completed_at is not None:
-        return StepReply(is_answer=True)  # the run was ended while we were asking
-    order, spec = attempt.order, attempt.prompt.spec
-    calls = [check(order, spec, place, asked) for place, asked in enumerate(reply.tool_calls)]
-    if not await _file(session, run, answer, calls):
-        # Reason: an attempt that was given up for lost has come first after all.
-        if told:
-            await RunEventRepository(session).append(run.agent_run_id, told)
-        return await known_reply(session, order)
+        return StepResult(is_answer=True)  # the run was ended during the model call
+    step_input, spec = attempt.step_input, attempt.prompt.spec
+    calls = [check(step_input, spec, index, call) for index, call in enumerate(reply.tool_calls)]
+    if not await _add_message(session, run, answer, calls):
+        # Reason: an earlier attempt, believed to be lost, has stored its answer first.
+        if stream_events:
+            await RunEventRepository(session).append(run.agent_run_id, stream_events)
+        return await stored_reply(session, step_input)
     facts = {
         "role": Role.ASSISTANT,
         "text": reply.text,
-        "step": order.step,
+        "step": step_input.step,
         "attempt": attempt.number,
         "finish_reason": reply.finish_reason,
     }
-    said = NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)
-    entered = await enter(session, run, order.model_copy(update={"at": answer.at}), spec, calls)
-    await RunEventRepository(session).append(run.agent_run_id, [*told, said, *entered.notes])
+    message_event = NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)
+    dated_input = step_input.model_copy(update={"at": answer.at})
+    entered = await enter(session, run, dated_input, spec, calls)
+    events = [*stream_events, message_event, *entered.events]
+    await RunEventRepository(session).append(run.agent_run_id, events)
     finish = finish_of(reply)
     if not calls:
         values = {"finish_reason": finish}
         await AgentRunRepository(session).change(run.agent_run_id, values)
     is_cut = finish is RunFinish.LENGTH and attempt.reservation.is_cut
-    return StepReply(
-        calls=entered.made,
+    return StepResult(
+        calls=entered.open_calls,
         is_answer=not calls,
         is_cut_by_budget=is_cut,
         finish=finish,
@@ -148,25 +155,25 @@ async def store_answer(
     )
 
 
-async def _file(
+async def _add_message(
     session: AsyncSession,
     run: AgentRun,
     answer: Answer,
     calls: Sequence[CheckedCall],
 ) -> bool:
-    """Add an answer to the conversation, before whatever was said while it was generated.
+    """Add an answer to the conversation, before messages that came while it was generated.
 
     Returns:
-        Whether it is new.
+        Whether the answer is new.
     """
     attempt, reply = answer.attempt, answer.reply
     messages, read = MessageRepository(session), attempt.prompt.last_seq
     distance = answer.last_seq - read
     if distance:
-        await messages.move_later(run.conversation_id, read, answer.last_seq)
+        await messages.renumber_after(run.conversation_id, read, answer.last_seq)
     is_new = await messages.add(
         run.conversation_id,
-        _message_key(attempt.order),
+        _message_key(attempt.step_input),
         Role.ASSISTANT,
         reply.text,
         agent_run_id=run.agent_run_id,
@@ -178,5 +185,5 @@ async def _file(
     return is_new
 
 
-def _message_key(order: StepInput) -> str:
-    return f"{agent_run_workflow_id(order.agent_run_id)}:step:{order.step}"
+def _message_key(step_input: StepInput) -> str:
+    return f"{agent_run_workflow_id(step_input.agent_run_id)}:step:{step_input.step}"

@@ -1,4 +1,4 @@
-"""ModelAttempts at a step: reserved at their worst case, and paid for whatever becomes of them."""
+"""Reserves each model call at its worst case, and settles it however the call ends."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -16,34 +16,34 @@ from domain.agents.runs import StepInput
 from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
 from domain.llm.messages import ModelRequest, TokenUsage
 from domain.llm.routing import RATE_LIMITED, ModelNames, route
-from domain.llm.token_estimates import worst_case
+from domain.llm.token_estimates import estimate_tokens
 from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
-from services.agents.model_calls.windows import Windows
+from services.agents.model_calls.windows import ContextWindows
 from services.agents.prompts import Prompt, read_prompt
-from services.agents.usage import LOST, Call, UsageMeter, settle_lost, source_key
+from services.agents.usage import LOST, Call, UsageMeter, settle_open_attempts, source_key
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
-# ModelAttempts that say nothing against the model; a prompt that was too long is sent shorter.
+# Outcomes that do not speak against the model; a prompt that was too long is sent shorter.
 _NO_FAILURES = frozenset({SUCCEEDED, CANCELED, LOST, RATE_LIMITED, TOO_LONG, UnavailableError.code})
-# What an attempt ended with that is no reason for a failure of the run.
+# Outcomes that are not reported as the cause of a run's failure.
 _NO_CAUSES = _NO_FAILURES | {CIRCUIT_OPEN}
 
 
 class Attempt(NamedTuple):
-    """An attempt whose worst case is reserved.
+    """An attempt at a model call whose worst case is reserved.
 
     Args:
-        order: Which step it is made at.
-        number: Which one at the step, from 1.
-        outcomes: How the earlier ones at the step ended, oldest first.
-        conversation_id: Where its answer belongs.
-        prompt: What the model gets to read.
-        request: What is asked of it.
-        reservation: What it may cost.
+        step_input: The step that the attempt belongs to.
+        number: Number of the attempt within the step, from 1.
+        outcomes: How the earlier attempts at the step ended, oldest first.
+        conversation_id: Conversation that gets the answer.
+        prompt: What the model reads.
+        request: Request to the model.
+        reservation: The most that the attempt may cost.
     """
 
-    order: StepInput
+    step_input: StepInput
     number: int
     outcomes: tuple[str, ...]
     conversation_id: UUID
@@ -53,83 +53,83 @@ class Attempt(NamedTuple):
 
     @property
     def source_key(self) -> str:
-        """What makes its record unique."""
-        return source_key(self.order.agent_run_id, self.order.step, self.number)
+        """The unique key of the attempt's usage record."""
+        return source_key(self.step_input.agent_run_id, self.step_input.step, self.number)
 
 
 class ModelAttempts:
-    """The attempts' book."""
+    """Begins, settles and fails attempts at model calls."""
 
-    def __init__(self, sessions: Sessions, names: ModelNames, means: UsageMeter) -> None:
+    def __init__(self, sessions: Sessions, names: ModelNames, meter: UsageMeter) -> None:
         self._sessions = sessions
         self._names = names
-        self._means = means
-        self._windows = Windows()
+        self._meter = meter
+        self._windows = ContextWindows()
 
     async def begin(
         self,
         session: AsyncSession,
         at_step: RunAtStep,
-        order: StepInput,
+        step_input: StepInput,
     ) -> Attempt:
         """Read the prompt, choose the model, and reserve the worst case.
 
         Args:
             session: The caller's transaction.
             at_step: The run, and its attempts so far.
-            order: Which step.
+            step_input: The step to make an attempt at.
 
         Returns:
-            What to ask.
+            The attempt, ready to be sent.
 
         Raises:
-            BudgetExceededError: What is left does not suffice.
-            EntitlementRequiredError: Access has ended meanwhile.
+            BudgetExceededError: The rest of the budget does not suffice.
+            EntitlementRequiredError: The user's access has ended since the run began.
             InvalidInputError: The newest message is longer than the model can read.
         """
         run, _, attempts = at_step
-        await settle_lost(session, self._means, attempts)
-        earlier = [record for record in attempts if record.step == order.step]
+        await settle_open_attempts(session, self._meter, attempts)
+        earlier = [record for record in attempts if record.step == step_input.step]
         outcomes = tuple(record.outcome or LOST for record in earlier)
         spec = find_agent(run.agent)
         failure_count = sum(outcome not in _NO_FAILURES for outcome in outcomes)
         model = route(self._names, spec.difficulty, failure_count)
-        room = self._windows.room(model, spec)
-        prompt = await read_prompt(session, run, room.prompt_tokens)
+        token_limits = self._windows.token_limits(model, spec)
+        prompt = await read_prompt(session, run, token_limits.prompt_tokens)
         call = Call(
-            step=order.step,
-            # Reason: Temporal counts anew after a reset, and no record is written over.
+            step=step_input.step,
+            # Reason: Temporal counts attempts anew after a reset; no record may be overwritten.
             attempt=max((record.attempt or 0 for record in earlier), default=0) + 1,
             model=model,
             prompt_tokens=prompt.token_count,
-            wanted_tokens=room.answer_tokens,
+            wanted_tokens=token_limits.answer_tokens,
         )
-        reservation = await self._means.reserve(session, run, call)
-        facts = {"step": order.step, "attempt": call.attempt, "model": model}
+        reservation = await self._meter.reserve(session, run, call)
+        facts = {"step": step_input.step, "attempt": call.attempt, "model": model}
         note = NewRunEvent(kind=RunEventKind.STEP, data=facts)
         await RunEventRepository(session).append(run.agent_run_id, [note])
         request = _request(model, prompt, reservation)
-        place = (order, call.attempt, outcomes, run.conversation_id)
-        return Attempt(*place, prompt, request, reservation)
+        leading_fields = (step_input, call.attempt, outcomes, run.conversation_id)
+        return Attempt(*leading_fields, prompt, request, reservation)
 
-    async def write_off(self, attempt: Attempt, progress: Progress, outcome: str) -> None:
-        """Pay for an attempt that brought nothing.
+    async def settle_failure(self, attempt: Attempt, progress: Progress, outcome: str) -> None:
+        """Settle an attempt that brought no answer.
 
         Args:
-            attempt: Which.
-            progress: How far it came.
+            attempt: Attempt to settle.
+            progress: What was received before it ended.
             outcome: `canceled`, or the error's code.
         """
-        used, is_guessed = booked(attempt, progress)
+        used, is_guessed = booked_usage(attempt, progress)
         async with self._sessions.begin() as session:
             await self._settle(session, attempt, used, outcome, is_estimated=is_guessed)
 
     def failure_of(self, attempt: Attempt, error: ApplicationError) -> ApplicationError:
-        """Return what a step fails with: tried again if that can help, and with its first cause.
+        """Return the error that a step fails with: retryable if that helps, with the first cause.
 
         Args:
-            attempt: Which failed.
-            error: What it failed with.
+            attempt: The failed attempt.
+            error: The error of the attempt.
         """
         model = attempt.request.model
         if error.error_code == TOO_LONG:
@@ -145,8 +145,8 @@ class ModelAttempts:
         attempt: Attempt,
         progress: Progress,
     ) -> None:
-        """Pay for an answer, within the caller's transaction."""
-        used, is_guessed = booked(attempt, progress)
+        """Settle an attempt that brought an answer, within the caller's transaction."""
+        used, is_guessed = booked_usage(attempt, progress)
         await self._settle(session, attempt, used, SUCCEEDED, is_estimated=is_guessed)
 
     async def _settle(
@@ -159,7 +159,7 @@ class ModelAttempts:
         is_estimated: bool,
     ) -> None:
         key, model = attempt.source_key, attempt.request.model
-        await self._means.settle(
+        await self._meter.settle(
             session, key, model, used, outcome=outcome, is_estimated=is_estimated
         )
 
@@ -173,31 +173,31 @@ def _request(model: str, prompt: Prompt, reservation: Reservation) -> ModelReque
     )
 
 
-def booked(attempt: Attempt, progress: Progress) -> tuple[TokenUsage, bool]:
-    """Return what an attempt is booked at, never less than what it used.
+def booked_usage(attempt: Attempt, progress: Progress) -> tuple[TokenUsage, bool]:
+    """Return the usage that an attempt is booked at, never less than what it used.
 
     Args:
-        attempt: Which.
-        progress: How far it came.
+        attempt: The attempt.
+        progress: What was received of the answer.
 
     Returns:
-        The usage, and whether it is estimated: at what was seen of the answer, and at the whole
-        reservation where nothing was seen of what may have been written.
+        The usage, and whether it is estimated: from the text received, or the whole reservation
+        if no text was received although some may have been written.
     """
     reported = progress.usage or TokenUsage()
-    # Reason: some servers report nothing but zeros.
+    # Reason: some model servers report only zeros.
     if progress.is_final and (reported.completion_tokens or not progress.text):
         return reported, False
     if not progress.was_sent:
         return TokenUsage(), False
     limit = attempt.reservation.max_tokens
-    seen = worst_case(progress.text) if progress.text else limit
-    # Reason: a limit that a server does not keep is no limit of its bill.
+    completion_tokens = estimate_tokens(progress.text) if progress.text else limit
+    # Reason: a server that exceeds the token limit also bills more than the limit.
     if progress.token_count <= limit:
-        seen = min(seen, limit)
+        completion_tokens = min(completion_tokens, limit)
     return reported.model_copy(
         update={
             "prompt_tokens": reported.prompt_tokens or attempt.prompt.token_count,
-            "completion_tokens": max(reported.completion_tokens, seen),
+            "completion_tokens": max(reported.completion_tokens, completion_tokens),
         }
     ), True

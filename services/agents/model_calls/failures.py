@@ -1,4 +1,4 @@
-"""How often a step is tried again, by what went wrong, and what the run is told."""
+"""Decides how often a failed model call is retried, and which error the run reports."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ CIRCUIT_OPEN = "model_circuit_open"
 TOO_LONG = "model_context_too_long"
 NO_ANSWER = "model_no_answer"
 CALL_AS_TEXT = "model_call_as_text"
-# Reason: each of these was paid for, and what is the same each time is not mended by time.
+# Reason: each of these attempts costs money, and waiting does not cure a failure that repeats.
 _TRY_LIMITS = {
     "model_stream_incomplete": 3,
     "model_unanswered": 5,
@@ -26,7 +26,7 @@ _FINISHES = {
 
 
 def finish_of(reply: ModelReply) -> RunFinish:
-    """Return why the model stopped, as the run tells it."""
+    """Return why the model stopped, as the run's finish reason."""
     if (finish := _FINISHES.get(reply.finish_reason)) is not None:
         return finish
     is_empty = not reply.text.strip() and not reply.tool_calls
@@ -34,19 +34,19 @@ def finish_of(reply: ModelReply) -> RunFinish:
 
 
 def check_answer(reply: ModelReply, outcomes: Sequence[str]) -> None:
-    """Refuse an answer that is worth asking for again.
+    """Refuse an answer that another attempt may improve.
 
     Args:
-        reply: What the model answered.
+        reply: The model's answer.
         outcomes: How earlier attempts at the step ended.
 
     Raises:
-        ProviderUnavailableError: It is empty, for the first time (`model_no_answer`).
-        ApplicationError: A tool's call stands in it as text (`model_call_as_text`).
+        ProviderUnavailableError: The answer is empty, for the first time (`model_no_answer`), or it
+            contains a tool call as text (`model_call_as_text`).
     """
     if reply.has_call_as_text:
         raise ProviderUnavailableError(
-            "the model's server gives calls of tools as text",
+            "the model's server returned a tool call as text",
             CALL_AS_TEXT,
         )
     if finish_of(reply) is RunFinish.EMPTY and NO_ANSWER not in outcomes:
@@ -56,16 +56,16 @@ def check_answer(reply: ModelReply, outcomes: Sequence[str]) -> None:
 def failure_of(
     error: ApplicationError, outcomes: Sequence[str], causes: Sequence[str]
 ) -> ApplicationError:
-    """Return what a step fails with: tried again if that can help, and with its first cause.
+    """Return the error that a step fails with: retryable if that helps, with the first cause.
 
     Args:
-        error: What the attempt failed with.
+        error: The error of the attempt.
         outcomes: How earlier attempts at the step ended.
-        causes: Those of them that speak of a failure.
+        causes: Those of the outcomes that are failures of the model.
     """
     code = error.error_code
     if code == CIRCUIT_OPEN and causes:
-        message = f"the model has failed ({causes[0]}) and is left alone for a while"
+        message = f"the model failed ({causes[0]}); its circuit breaker is open for a while"
         return ProviderUnavailableError(message, causes[0], error.details)
     limit = _TRY_LIMITS.get(code)
     if limit is not None and outcomes.count(code) + 1 >= limit:

@@ -20,7 +20,7 @@ from domain.llm.messages import (
     Role,
     ToolDefinition,
 )
-from domain.llm.token_estimates import worst_case
+from domain.llm.token_estimates import estimate_tokens
 from tests.sandbox import llm_server
 from tests.sandbox.llm_server import ModelServer
 
@@ -171,7 +171,7 @@ async def test_an_answer_in_one_chunk_without_usage_is_seen(talk: Any) -> None:
     reply = await talking.ask()
     (log,) = talking.log()
     assert not talking.progress.is_final
-    assert worst_case(talking.progress.text) >= log["completion_tokens"] == 800
+    assert estimate_tokens(talking.progress.text) >= log["completion_tokens"] == 800
     assert reply.finish_reason is FinishReason.STOP
 
 
@@ -182,7 +182,7 @@ async def test_visible_reasoning_is_seen(talk: Any, provider: str) -> None:
     assert talking.progress.text.count("think") == 600
     # Beside an answer it is of no use later, and shall take no room in a prompt.
     assert (reply.parts == {}) == (provider == "openai")
-    assert worst_case(talking.progress.text) >= talking.log()[0]["completion_tokens"]
+    assert estimate_tokens(talking.progress.text) >= talking.log()[0]["completion_tokens"]
 
 
 async def test_silence_tells_that_it_was_sent(server: ModelServer, provider: str) -> None:

@@ -24,7 +24,7 @@ from domain.llm.messages import (
     ToolDefinition,
 )
 from observability import CIRCUIT_BREAKER_STATE, LLM_COST_CENTS, LLM_REQUESTS, LLM_TOKENS
-from tests.conftest import free_port, start_stand_in, wait_for_url
+from tests.conftest import free_port, start_sandbox, wait_for_url
 
 MODELS = {"openai": "gpt-4.1", "anthropic": "claude-opus-4-8"}
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
@@ -63,7 +63,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A stand-in of this module's own: others shall not take what is scripted here."""
     port = free_port()
     data = tmp_path_factory.mktemp("llm")
-    child = start_stand_in("sandbox.llm", data, "--port", str(port), "--token-seconds", "0.001")
+    child = start_sandbox("sandbox.llm", data, "--port", str(port), "--token-seconds", "0.001")
     url = f"http://127.0.0.1:{port}"
     wait_for_url(f"{url}/_sandbox/health")
     mine = Sandbox(url)

@@ -26,7 +26,7 @@ from domain.errors import CardDeclinedError
 from domain.payments.messages import PaymentRequest, RefundInput
 from domain.plans import PlanRequest
 from domain.subscriptions.messages import SubscriptionRequest
-from domain.subscriptions.snapshots import KnownInvoices
+from domain.subscriptions.snapshots import StoredInvoices
 from sandbox.stripe.app import Options, build
 
 BASE = "http://sandbox"
@@ -377,7 +377,7 @@ async def _record_not_sold(shop: Shop) -> None:
         await shop.record(name, _read(made["id"]))
         if (invoice := made["latest_invoice"]) is not None:
             await shop.record(f"{name}: invoice", _read_invoice(invoice))
-    await shop.record("owed", lambda to: to.invoices.list_owed_of(customer_id))
+    await shop.record("owed", lambda to: to.invoices.list_failed_open(customer_id))
 
 
 async def _record_renewals(shop: Shop) -> None:
@@ -423,10 +423,10 @@ async def _record_collection(shop: Shop, made: dict[str, Body], scripts: dict[st
     owing = made["declined"]
     found = await shop.http.get(f"/v1/subscriptions/{owing['id']}", headers=HEADERS)
     invoice_id = found.json()["latest_invoice"]
-    await shop.record("collected", lambda to: to.invoices.is_collected(invoice_id))
+    await shop.record("collected", lambda to: to.invoices.is_auto_charged(invoice_id))
     await shop.record("invoice status", lambda to: to.invoices.status(invoice_id))
     await shop.record("unsettled", lambda to: to.invoices.list_unsettled(owing["id"]))
-    await shop.record("owed by", lambda to: to.invoices.list_owed_of(owing["customer"]))
+    await shop.record("owed by", lambda to: to.invoices.list_failed_open(owing["customer"]))
     await shop.record("stop", lambda to: to.invoices.stop_collection(invoice_id, "stop:1"))
     card = await shop.card("ok")
     await shop.post(f"/v1/payment_methods/{card}/attach", customer=owing["customer"])
@@ -448,7 +448,7 @@ async def _record_collection(shop: Shop, made: dict[str, Body], scripts: dict[st
 
 
 def _read(stripe_subscription_id: str) -> Call:
-    return lambda to: to.subscriptions.read(stripe_subscription_id, KnownInvoices())
+    return lambda to: to.subscriptions.read(stripe_subscription_id, StoredInvoices())
 
 
 def _read_invoice(stripe_invoice_id: str) -> Call:

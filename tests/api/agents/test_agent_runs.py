@@ -355,11 +355,11 @@ async def test_failed_attempts_are_paid_for_and_never_too_little(
         "model_stream_incomplete",
         "succeeded",
     ]
-    booked = [each["completion_tokens"] for each in steps["items"][0]["model_calls"]]
+    booked_usage = [each["completion_tokens"] for each in steps["items"][0]["model_calls"]]
     # What broke off was never counted by the provider: it is guessed from above.
-    assert booked[:2] == told[:2] == [0, 0]
-    assert told[2] <= booked[2] <= 3 * told[2]
-    assert booked[3] == told[3]
+    assert booked_usage[:2] == told[:2] == [0, 0]
+    assert told[2] <= booked_usage[2] <= 3 * told[2]
+    assert booked_usage[3] == told[3]
     guessed = [each["is_estimated"] for each in steps["items"][0]["model_calls"]]
     assert guessed == [False, False, True, False]
 

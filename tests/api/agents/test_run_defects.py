@@ -9,7 +9,7 @@ from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
 from activities.agents.completion import RunClosingActivities
-from activities.agents.model_calls import StepActivities
+from activities.agents.model_calls import ModelCallActivities
 from activities.agents.runs import RunActivities
 from adapters.llm.gateway import Models
 from adapters.llm.pricing import Prices
@@ -19,7 +19,7 @@ from commands.open_runs import check_open_runs
 from config import Settings
 from database.agents.usage_records import UsageRepository
 from database.session import Sessions
-from domain.agents.runs import RunEnd, RunRequest, RunStatus, StepInput
+from domain.agents.runs import CloseRunInput, RunRequest, RunStatus, StepInput
 from domain.errors import ApplicationError
 from domain.llm.messages import ModelRequest
 from domain.llm.routing import ModelNames
@@ -64,11 +64,11 @@ async def test_what_nobody_foresaw_ends_a_run_at_once_and_is_paid_for(
             Models(DefectiveProvider(), prices),
             ModelAttempts(sessions, names, means),
         )
-        steps = StepActivities(sessions, models, attempts, stream)
+        steps = ModelCallActivities(sessions, models, attempts, stream)
         order = StepInput(agent_run_id=run_id, step=0, at=datetime.now(UTC))
         with pytest.raises(ApplicationError) as caught:
             await env.run(steps.ask_model, order)
-        end = RunEnd(agent_run_id=run_id, run_status=RunStatus.FAILED)
+        end = CloseRunInput(agent_run_id=run_id, run_status=RunStatus.FAILED)
         await env.run(RunClosingActivities(RunClosing(sessions, means, stream)).close_run, end)
     assert (caught.value.error_code, caught.value.is_retryable) == ("internal_error", False)
     assert "ZeroDivision" not in caught.value.message

@@ -8,8 +8,8 @@ from uuid import uuid4
 from temporalio.client import Client, WorkflowHandle
 
 from database.session import Sessions
-from domain.agents.runs import CancelRun, RunStatus, StepInput, StepReply
-from services.agents.model_calls.answers import known_reply
+from domain.agents.runs import CancelRun, RunStatus, StepInput, StepResult
+from services.agents.model_calls.answers import stored_reply
 from tests.api.agents.test_agent_runs import (
     ENDED,
     answer,
@@ -175,8 +175,8 @@ async def test_a_cut_answer_stays_cut_if_its_step_is_asked_for_again(
         run = await wait(customer, await start(customer, mark, **more), *ENDED)
         order = StepInput(agent_run_id=run["agent_run_id"], step=0, at=datetime.now(UTC))
         async with sessions() as session:
-            known = await known_reply(session, order)
-        assert known == StepReply(is_answer=True, is_cut_by_budget=is_cut)
+            known = await stored_reply(session, order)
+        assert known == StepResult(is_answer=True, is_cut_by_budget=is_cut)
 
 
 async def test_a_terminated_run_can_be_canceled(

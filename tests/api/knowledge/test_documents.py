@@ -173,7 +173,7 @@ async def test_too_many_passages_fail_by_name(user: Person, chroma: Chroma) -> N
     document = await ingest(user, content=f"# a\n{'b ' * SMALL_WORDS}\n" * 20_000)
     assert (document["document_status"], document["chunk_count"]) == ("failed", 0)
     assert document["error"]["code"] == "document_too_many_passages"
-    assert f"20000 passages; {MAX_PASSAGES} is the most" in document["error"]["message"]
+    assert f"20000 passages; at most {MAX_PASSAGES} are allowed" in document["error"]["message"]
     assert await stored(chroma, document["document_id"]) == []
 
 

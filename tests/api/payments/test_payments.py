@@ -16,7 +16,7 @@ from adapters.tls import trusted
 from api.app import build_app
 from api.auth.tokens import make_token
 from config import Settings
-from database.open_work import open_work, touched_workflow_ids
+from database.open_work import open_work, recently_active_workflow_ids
 from database.payments.models import Payment
 from database.payments.refunds import RefundRepository
 from database.session import Sessions
@@ -588,7 +588,7 @@ async def test_what_stripe_has_not_made_yet_is_open_work(
         refund.refund_status = RefundStatus.FAILED
         await session.flush()
         assert await open_work(session) == before
-        touched = await touched_workflow_ids(session, timedelta(seconds=30))
+        touched = await recently_active_workflow_ids(session, timedelta(seconds=30))
         assert made["workflow_id"] in touched
         assert None not in touched
         await session.rollback()

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from temporalio.client import Client
 
 from api.app import build_app
-from api.webhooks.event_bodies import name_event
+from api.webhooks.event_bodies import event_key
 from config import Settings
 from database.session import Sessions
 from database.webhooks.models import WebhookEvent
@@ -141,7 +141,7 @@ async def test_every_broken_event_fails_alone_and_all_good_ones_are_delivered(
 
     admin = bearer(settings, await add_user(sessions, "admin"))
     for body in broken:
-        row = await settled(sessions, name_event(body).stripe_event_id, 60)
+        row = await settled(sessions, event_key(body).stripe_event_id, 60)
         assert row.webhook_event_status in {"failed", "ignored"}, body[:200]
         assert bool(row.last_error) == (row.webhook_event_status == "failed")
         shown = await http.get(f"/api/v1/webhook-events/{row.webhook_event_id}", headers=admin)
@@ -157,7 +157,7 @@ async def test_an_event_without_a_name_is_kept_once(
         assert (await send(body)).status_code == 200
     async with sessions() as session:
         kept = select(WebhookEvent).where(
-            WebhookEvent.stripe_event_id == name_event(body).stripe_event_id
+            WebhookEvent.stripe_event_id == event_key(body).stripe_event_id
         )
         rows = (await session.scalars(kept)).all()
     assert [(row.webhook_event_status, row.event_type) for row in rows] == [("failed", "unknown")]

@@ -16,8 +16,8 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api.app import build_app
-from api.webhooks.dispatcher import MOST_ATTEMPTS, Dispatcher
-from api.webhooks.event_bodies import EventNames
+from api.webhooks.dispatcher import MAX_ATTEMPTS, Dispatcher
+from api.webhooks.event_bodies import EventKey
 from api.webhooks.inbox import Inbox
 from config import Settings
 from database.session import DATABASE_DOWN, Sessions
@@ -135,7 +135,7 @@ async def test_an_event_that_nobody_foresaw_fails_alone_and_not_for_ever(
         for event in (before, after):
             row = await settled(sessions, event["id"])
             assert (row.webhook_event_status, row.attempt_count) == ("delivered", 1)
-        for attempt_count in range(1, MOST_ATTEMPTS):
+        for attempt_count in range(1, MAX_ATTEMPTS):
             waiting = await row_of(sessions, poison["id"])
             assert waiting is not None
             assert waiting.webhook_event_status == WebhookEventStatus.RECEIVED
@@ -144,7 +144,7 @@ async def test_an_event_that_nobody_foresaw_fails_alone_and_not_for_ever(
             await make_due(sessions, [poison["id"]])
             await dispatcher.turn()
         row = await settled(sessions, poison["id"])
-        assert (row.webhook_event_status, row.attempt_count) == ("failed", MOST_ATTEMPTS)
+        assert (row.webhook_event_status, row.attempt_count) == ("failed", MAX_ATTEMPTS)
 
 
 async def test_a_failure_of_another_kind_after_an_outage_is_not_the_end(
@@ -157,7 +157,7 @@ async def test_a_failure_of_another_kind_after_an_outage_is_not_the_end(
         await session.execute(
             update(WebhookEvent)
             .where(WebhookEvent.stripe_event_id == event["id"])
-            .values(attempt_count=MOST_ATTEMPTS + 7, last_error="TimeoutError: "),
+            .values(attempt_count=MAX_ATTEMPTS + 7, last_error="TimeoutError: "),
         )
     async with stumbling_block(sessions, event["id"]):
         await Dispatcher(sessions, temporal).turn()
@@ -169,7 +169,7 @@ async def test_a_failure_of_another_kind_after_an_outage_is_not_the_end(
 async def test_a_row_that_cannot_be_written_fails_alone(sessions: Sessions) -> None:
     inbox = Inbox(sessions)
     ids = [f"evt_{uuid4().hex}" for _ in range(30)]
-    puts = [inbox.put(EventNames(each, "x"), b"{}") for each in [*ids, "evt_\x00"]]
+    puts = [inbox.put(EventKey(each, "x"), b"{}") for each in [*ids, "evt_\x00"]]
     waiting = asyncio.gather(*puts, return_exceptions=True)
     await asyncio.sleep(0)  # all of them wait when writing begins, so they share a batch
     await inbox.start()

@@ -44,11 +44,11 @@ def booked_is_what_was_sent(seen: Evidence) -> Violations:
         for record, calls in seen.attempts(run):
             for name in ("prompt", "completion"):
                 sent = sum(_sent(call, name) for call in calls)
-                booked = record[f"{name}_token_count"]
-                if booked < sent:
+                booked_usage = record[f"{name}_token_count"]
+                if booked_usage < sent:
                     yield (
                         f"step {record['step']}, attempt {record['attempt']}"
-                        f" ({record['outcome']}): {sent} {name} tokens sent, {booked} booked"
+                        f" ({record['outcome']}): {sent} {name} tokens sent, {booked_usage} booked"
                     )
 
 
@@ -86,18 +86,18 @@ def exact_needs_the_last_word(seen: Evidence) -> Violations:
             if not is_exact or all(call["is_complete"] for call in paid):
                 continue
             for name in ("prompt", "completion"):
-                booked = record[f"{name}_token_count"]
-                if booked != sum(call[f"{name}_tokens"] for call in paid):
+                booked_usage = record[f"{name}_token_count"]
+                if booked_usage != sum(call[f"{name}_tokens"] for call in paid):
                     where = f"step {record['step']}, attempt {record['attempt']}"
-                    yield f"{where}: {booked} {name} tokens are booked as exact"
+                    yield f"{where}: {booked_usage} {name} tokens are booked as exact"
 
 
 def no_hold_is_left(seen: Evidence) -> Violations:
     """A run that is over has no reservation open."""
     for run in seen.runs:
-        open_ones = [r for r in run.usage if r["usage_status"] != _SETTLED]
-        if run.has_ended and open_ones:
-            yield f"{run.tag}: {len(open_ones)} of {len(run.usage)} attempts are still reserved"
+        open_attempts = [r for r in run.usage if r["usage_status"] != _SETTLED]
+        if run.has_ended and open_attempts:
+            yield f"{run.tag}: {len(open_attempts)} of {len(run.usage)} attempts are still reserved"
 
 
 # -- what is asked -------------------------------------------------------------------------------

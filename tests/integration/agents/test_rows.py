@@ -10,7 +10,7 @@ from sqlalchemy import update
 from activities.agents.approvals import ApprovalActivities
 from activities.agents.runs import RunActivities
 from database.agents.agent_runs import AgentRunRepository
-from database.agents.messages import MessageRepository, MoreOfMessage
+from database.agents.messages import MessageRepository, OptionalMessageFields
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
 from database.plans.models import Plan
@@ -19,7 +19,7 @@ from database.subscriptions.models import Subscription
 from domain.agents.approvals import ApprovalCommand, Decision
 from domain.agents.runs import NewRunMessage, OnBusy, QueuePosition, RunRequest, RunStatus
 from domain.errors import IllegalCommandError, NotFoundError
-from domain.llm.messages import GivenCall, ProviderParts, Role
+from domain.llm.messages import ProviderCallParts, ProviderParts, Role
 from services.agents.prompts import chat_message
 from tests.api.support import add_subscription, add_user
 from tests.support.streams import add_run, append, finish, step
@@ -122,7 +122,7 @@ async def test_a_run_under_way_is_before_older_ones_that_wait(sessions: Sessions
         earlier = {"created_at": datetime.now(UTC) - timedelta(minutes=1)}
         await AgentRunRepository(session).change(second.agent_run_id, earlier)
     async with sessions() as session:
-        line = await AgentRunRepository(session).open_ones(first.conversation_id)
+        line = await AgentRunRepository(session).open_runs_of_conversation(first.conversation_id)
     assert [run.agent_run_id for run in line] == [first.agent_run_id, second.agent_run_id]
 
 
@@ -142,13 +142,13 @@ async def test_what_a_provider_gave_is_kept_with_its_message(sessions: Sessions)
     given = ProviderParts(
         model="m",
         parts={"reasoning_content": "Hm."},
-        calls=(GivenCall(id="abcDEF123", parts={"extra_content": {"x": 1}}),),
+        calls=(ProviderCallParts(id="abcDEF123", parts={"extra_content": {"x": 1}}),),
     )
     call = {"call_id": str(uuid4()), "tool": "search_memory", "arguments": "{}"}
     async with sessions.begin() as session:
         run = await session.get_one(AgentRun, run_id)
         messages = MessageRepository(session)
-        rows: dict[str, MoreOfMessage] = {
+        rows: dict[str, OptionalMessageFields] = {
             "with": {"tool_calls": [call], "provider_data": given.model_dump(mode="json")},
             "old": {"tool_calls": [call]},
         }
@@ -161,7 +161,7 @@ async def test_what_a_provider_gave_is_kept_with_its_message(sessions: Sessions)
                 agent_run_id=run_id,
                 **data,
             )
-        kept, old = map(chat_message, (await messages.read_by(run, 0))[-2:])
+        kept, old = map(chat_message, (await messages.prompt_messages(run, 0))[-2:])
     assert kept.provider == given
     (asked,) = kept.tool_calls
     assert (asked.provider_call_id, asked.given_id) == (call["call_id"], "abcDEF123")

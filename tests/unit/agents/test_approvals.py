@@ -16,7 +16,7 @@ from domain.agents.approvals import (
     ApprovalStatus,
     Decision,
     args_digest,
-    decide,
+    decide_approval,
 )
 from domain.errors import ConflictError, ForbiddenError
 
@@ -59,9 +59,9 @@ def outcome(
     command: ApprovalCommand,
     at: datetime,
 ) -> tuple[str, str | None]:
-    """Return what `decide` comes to: a status, `same`, or the code of a refusal and its state."""
+    """Return a status, `same`, or the code of a refusal and the state."""
     try:
-        decided = decide(found, command, at)
+        decided = decide_approval(found, command, at)
     except (ForbiddenError, ConflictError) as error:
         return error.error_code, error.details.get("approval_status")
     return "same" if decided is None else str(decided), None
@@ -115,7 +115,7 @@ def test_a_call_that_waits_for_nobody_is_unknown(decision: Decision, role: str) 
 
 def test_it_says_who_has_to_decide() -> None:
     with pytest.raises(ForbiddenError) as refused:
-        decide(seen(PENDING), says(APPROVE, "user"), NOW - timedelta(hours=1))
+        decide_approval(seen(PENDING), says(APPROVE, "user"), NOW - timedelta(hours=1))
     assert refused.value.details == {"approver_role": "admin"}
 
 

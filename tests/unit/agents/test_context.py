@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.agents.context import CUT_MARK, NumberedPassage, Sources, assemble, group
+from domain.agents.context import CUT_MARK, NumberedPassage, PromptSources, assemble_prompt, group
 from domain.errors import InvalidInputError
 from domain.llm.messages import ChatMessage, RequestedCall, Role
-from domain.llm.token_estimates import TOKENS_PER_MESSAGE, worst_case, worst_case_of_message
+from domain.llm.token_estimates import TOKENS_PER_MESSAGE, estimate_message_tokens, estimate_tokens
 
 ROOMY = 100_000
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -55,7 +55,7 @@ PASSAGES = st.lists(TEXTS, max_size=4).map(
     ),
 )
 SOURCES = st.builds(
-    Sources,
+    PromptSources,
     system=TEXTS,
     messages=conversations(),
     passages=PASSAGES,
@@ -63,7 +63,7 @@ SOURCES = st.builds(
 
 
 def size_of(messages: Sequence[ChatMessage]) -> int:
-    return sum(worst_case_of_message(message) for message in messages)
+    return sum(estimate_message_tokens(message) for message in messages)
 
 
 def open_ends(messages: Sequence[ChatMessage]) -> set[str | None]:
@@ -87,15 +87,15 @@ def unanswered(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 @given(SOURCES, st.integers(0, 400))
 def test_it_never_exceeds_the_limit_and_holds_what_nobody_has_answered(
-    sources: Sources,
+    sources: PromptSources,
     limit: int,
 ) -> None:
-    frame = TOKENS_PER_MESSAGE + worst_case(sources.system)
+    frame = TOKENS_PER_MESSAGE + estimate_tokens(sources.system)
     users = [message for message in sources.messages if message.role is Role.USER]
     newest = group(sources.messages)[-1]
     needed = unanswered(sources.messages) or [users[-1], *newest]
     try:
-        seen = assemble(sources, limit)
+        seen = assemble_prompt(sources, limit)
     except InvalidInputError:
         assert frame + size_of(needed) > limit
         return
@@ -111,9 +111,9 @@ def test_it_never_exceeds_the_limit_and_holds_what_nobody_has_answered(
 
 
 @given(SOURCES, st.integers(0, 400))
-def test_calls_and_results_are_never_parted(sources: Sources, limit: int) -> None:
+def test_calls_and_results_are_never_parted(sources: PromptSources, limit: int) -> None:
     try:
-        seen = assemble(sources, limit)
+        seen = assemble_prompt(sources, limit)
     except InvalidInputError:
         return
     assert open_ends(seen.messages) == set()
@@ -135,9 +135,9 @@ def test_groups_hold_each_message_once_and_keep_the_order(messages: Sequence[Cha
 
 
 @given(SOURCES)
-def test_with_room_enough_nothing_is_left_out(sources: Sources) -> None:
+def test_with_room_enough_nothing_is_left_out(sources: PromptSources) -> None:
     assume(group(sources.messages))
-    seen = assemble(sources, ROOMY)
+    seen = assemble_prompt(sources, ROOMY)
     parts = [sources.system, *(passage.text for passage in sources.passages)]
     assert seen.messages[0].content == "\n\n".join(parts)
     assert seen.passage_numbers == tuple(passage.number for passage in sources.passages)
@@ -175,49 +175,49 @@ def test_what_lacks_its_other_half_is_left_out(
 
 def test_older_messages_go_first_and_with_their_results() -> None:
     old = (says("", "a"), result("a", "x" * 100))
-    sources = Sources(system="s", messages=(user("first"), *old, user("q")))
+    sources = PromptSources(system="s", messages=(user("first"), *old, user("q")))
     needed = size_of([ChatMessage(role=Role.SYSTEM, content="s"), user("q")])
     with_old = needed + size_of(old)
     everything = with_old + size_of([user("first")])
-    assert assemble(sources, everything).messages[1:] == (user("first"), *old, user("q"))
+    assert assemble_prompt(sources, everything).messages[1:] == (user("first"), *old, user("q"))
     # The assistant does not begin a conversation: its turn goes with the question before it.
-    assert assemble(sources, with_old).messages[1:] == (user("q"),)
-    assert assemble(sources, with_old - 1).messages[1:] == (user("q"),)
-    assert assemble(sources, with_old - 1).dropped_message_count == 3
+    assert assemble_prompt(sources, with_old).messages[1:] == (user("q"),)
+    assert assemble_prompt(sources, with_old - 1).messages[1:] == (user("q"),)
+    assert assemble_prompt(sources, with_old - 1).dropped_message_count == 3
     with pytest.raises(InvalidInputError) as refused:
-        assemble(sources, needed - 1)
+        assemble_prompt(sources, needed - 1)
     assert refused.value.error_code == "context_too_long"
 
 
 def test_a_passage_that_is_too_long_makes_room_for_a_shorter_one() -> None:
     long, short = "x" * 200, "y" * 20
-    sources = Sources(
+    sources = PromptSources(
         system="s",
         messages=(user("q"),),
         passages=(NumberedPassage(number=1, text=long), NumberedPassage(number=2, text=short)),
     )
     base = size_of([ChatMessage(role=Role.SYSTEM, content="s"), user("q")])
-    exact = base + worst_case(f"\n\n{short}")
-    seen = assemble(sources, exact)
+    exact = base + estimate_tokens(f"\n\n{short}")
+    seen = assemble_prompt(sources, exact)
     assert seen.passage_numbers == (2,)
     assert seen.messages[0].content == f"s\n\n{short}"
-    assert assemble(sources, exact - 1).passage_numbers == ()
+    assert assemble_prompt(sources, exact - 1).passage_numbers == ()
 
 
 def test_messages_are_worth_more_than_passages() -> None:
-    sources = Sources(
+    sources = PromptSources(
         system="s",
         messages=(user("earlier"), user("q")),
         passages=(NumberedPassage(number=1, text="p"),),
     )
     enough_for_messages = size_of([ChatMessage(role=Role.SYSTEM, content="s"), *sources.messages])
-    seen = assemble(sources, enough_for_messages)
+    seen = assemble_prompt(sources, enough_for_messages)
     assert (seen.dropped_message_count, seen.passage_numbers) == (0, ())
 
 
 def test_nothing_to_read_is_refused() -> None:
     with pytest.raises(InvalidInputError):
-        assemble(Sources(system="s", messages=(says("", "a"),)), ROOMY)
+        assemble_prompt(PromptSources(system="s", messages=(says("", "a"),)), ROOMY)
 
 
 def test_the_question_stays_however_much_tools_have_brought() -> None:
@@ -232,18 +232,18 @@ def test_the_question_stays_however_much_tools_have_brought() -> None:
     ]
     old = ChatMessage(role=Role.USER, content="hello")
     messages = (old, question, calling, result, *more)
-    context = assemble(Sources(system="", messages=messages, question=1), 300)
+    context = assemble_prompt(PromptSources(system="", messages=messages, question=1), 300)
     assert context.messages[1:] == (question, *more)
     assert context.dropped_message_count == 3
     with pytest.raises(InvalidInputError):
-        assemble(Sources(system="", messages=messages, question=1), 60)
+        assemble_prompt(PromptSources(system="", messages=messages, question=1), 60)
 
 
 def test_what_a_tool_has_just_brought_is_cut_to_the_room_that_is_left() -> None:
     """It was paid for; its end stays, for it closes the fence."""
     long = f"<tool-result>{'x' * 4_000}</tool-result>"
     messages = (user("q"), says("", "a", "b"), result("a", long), result("b", "short"))
-    seen = assemble(Sources(system="s", messages=messages, question=0), 600).messages
+    seen = assemble_prompt(PromptSources(system="s", messages=messages, question=0), 600).messages
     assert [message.role for message in seen[-3:]] == [Role.ASSISTANT, Role.TOOL, Role.TOOL]
     assert seen[-2].content.startswith("<tool-result>xxx")
     assert seen[-2].content.endswith("x</tool-result>")
@@ -255,18 +255,20 @@ def test_what_was_said_while_the_model_spoke_is_never_left_out() -> None:
     """Also if the answer before it, which is newer than the question, finds no room."""
     late = user("Stop, I meant Spain. " * 20)
     messages = (user("q " * 100), says("a " * 300), late)
-    room = size_of([ChatMessage(role=Role.SYSTEM, content="s"), messages[0], late])
-    assert assemble(Sources(system="s", messages=messages, question=0), room).messages[1:] == (
+    token_limits = size_of([ChatMessage(role=Role.SYSTEM, content="s"), messages[0], late])
+    assert assemble_prompt(
+        PromptSources(system="s", messages=messages, question=0), token_limits
+    ).messages[1:] == (
         messages[0],
         late,
     )
     with pytest.raises(InvalidInputError):
-        assemble(Sources(system="s", messages=messages, question=0), room - 1)
+        assemble_prompt(PromptSources(system="s", messages=messages, question=0), token_limits - 1)
 
 
 def test_the_newest_of_the_user_s_words_stays_however_much_tools_have_brought() -> None:
     late, more = user("only in Spain"), (says("", "b"), result("b", "y" * 300))
     earlier = (says("", "a"), result("a", "x" * 300), late, says("hm", "c"))
     messages = (user("q"), *earlier, result("c", "z" * 300), *more)
-    seen = assemble(Sources(system="s", messages=messages, question=0), 230).messages
+    seen = assemble_prompt(PromptSources(system="s", messages=messages, question=0), 230).messages
     assert seen[1:] == (user("q"), late, *more)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.guards import fence, fence_titled, screen, screen_document
+from agents.guards import fence, fence_titled, find_document_suspicions, screen
 from services.agents.tool_call_ledger import fenced_result
 
 MARK = re.compile(r"<([a-z0-9_-]+-[0-9a-f]{32})>\n(.*)\n</\1>", re.DOTALL)
@@ -110,7 +110,7 @@ def test_every_result_of_a_tool_is_fenced() -> None:
     ],
 )
 def test_orders_in_a_json_document_are_named(document: Any) -> None:
-    assert screen_document(document) == ("ignore_instructions",)
+    assert find_document_suspicions(document) == ("ignore_instructions",)
 
 
 @pytest.mark.parametrize("place", [0, 3_990, 4_000, 7_985, 11_999])

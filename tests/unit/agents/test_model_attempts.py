@@ -11,7 +11,7 @@ from agents.registry import find_agent
 from domain.agents.budgets import Reservation
 from domain.agents.runs import StepInput
 from domain.llm.messages import ChatMessage, ModelRequest, Role, TokenUsage
-from services.agents.model_calls.attempts import Attempt, booked
+from services.agents.model_calls.attempts import Attempt, booked_usage
 from services.agents.prompts import Prompt
 
 LIMIT = 100
@@ -85,11 +85,11 @@ def progress(
 def test_it_is_never_less_than_what_was_used(
     seen: Progress, prompt: int, completion: int, is_estimated: bool
 ) -> None:
-    used, is_guessed = booked(attempt(), seen)
+    used, is_guessed = booked_usage(attempt(), seen)
     assert (used.prompt_tokens, used.completion_tokens) == (prompt, completion)
     assert is_guessed is is_estimated
 
 
 def test_classes_of_tokens_are_kept() -> None:
-    used, _ = booked(attempt(), progress("word", FINAL, was_sent=True, is_final=True))
+    used, _ = booked_usage(attempt(), progress("word", FINAL, was_sent=True, is_final=True))
     assert used == FINAL

@@ -122,7 +122,7 @@ def test_a_wrong_spec_is_refused_by_its_files_name(folder: Path, spec: str, name
 @pytest.mark.parametrize("name", ["Upper", "has space", "1st", "a" * 42])
 def test_a_files_name_has_to_be_a_name(folder: Path, name: str) -> None:
     write(folder, name, SPEC, v1="text")
-    with pytest.raises(ValueError, match="is no agent's spec"):
+    with pytest.raises(ValueError, match="is not a valid agent spec"):
         all_agents()
 
 

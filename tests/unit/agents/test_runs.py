@@ -16,7 +16,7 @@ from domain.agents.runs import (
     RunRequest,
     RunStart,
     RunStatus,
-    StepReply,
+    StepResult,
     UsageTotal,
 )
 
@@ -79,8 +79,8 @@ def test_messages_survive_the_border_and_newer_code() -> None:
 
     expires_at = datetime(2026, 11, 23, tzinfo=UTC)
     calls = (CallRef(call_id=UUID(int=4), tool="refund_payment", expires_at=expires_at),)
-    reply = StepReply(calls=calls, is_answer=False)
-    assert StepReply.model_validate_json(reply.model_dump_json()) == reply
+    reply = StepResult(calls=calls, is_answer=False)
+    assert StepResult.model_validate_json(reply.model_dump_json()) == reply
 
 
 def test_what_crosses_cannot_be_changed() -> None:

@@ -13,7 +13,7 @@ from services.agents.model_calls.failures import (
     failure_of,
     finish_of,
 )
-from services.agents.model_calls.windows import LEARNED_FOR_SECONDS, MIN_TOKENS, Windows
+from services.agents.model_calls.windows import LEARNED_FOR_SECONDS, MIN_TOKENS, ContextWindows
 
 INCOMPLETE = "model_stream_incomplete"
 
@@ -72,44 +72,47 @@ def test_what_is_wrong_for_good_stays_so() -> None:
 
 
 def test_a_window_is_learned_from_the_refusal() -> None:
-    spec, windows = find_agent("research"), Windows()
-    whole = windows.room("small", spec)
+    spec, windows = find_agent("research"), ContextWindows()
+    whole = windows.token_limits("small", spec)
     assert whole == (spec.context_tokens, spec.max_answer_tokens)
     assert windows.learn("small", {"limit_tokens": 8_192}, sum(whole))
-    room = windows.room("small", spec)
-    assert (room.prompt_tokens, room.answer_tokens) == (6_144, spec.max_answer_tokens)
-    assert windows.room("another", spec) == whole
+    token_limits = windows.token_limits("small", spec)
+    assert (token_limits.prompt_tokens, token_limits.answer_tokens) == (
+        6_144,
+        spec.max_answer_tokens,
+    )
+    assert windows.token_limits("another", spec) == whole
     # Our own count may be too low for it: what was kept to and refused is halved.
-    assert windows.learn("small", {"limit_tokens": 8_192}, sum(room))
-    assert sum(windows.room("small", spec)) <= 4_096
+    assert windows.learn("small", {"limit_tokens": 8_192}, sum(token_limits))
+    assert sum(windows.token_limits("small", spec)) <= 4_096
     assert windows.learn("unnamed", {}, 17_024)
-    assert sum(windows.room("unnamed", spec)) <= 8_512
+    assert sum(windows.token_limits("unnamed", spec)) <= 8_512
     sent = 8_512
     while windows.learn("unnamed", {}, sent):
-        sent = sum(windows.room("unnamed", spec))
+        sent = sum(windows.token_limits("unnamed", spec))
         assert sent >= MIN_TOKENS, "nobody can work with less"
 
 
 def test_refusals_of_requests_that_were_under_way_teach_nothing_more() -> None:
     """Twenty runs side by side meet the same window, and it is not halved twenty times."""
-    spec, windows = find_agent("research"), Windows()
-    sent = sum(windows.room("m", spec))
+    spec, windows = find_agent("research"), ContextWindows()
+    sent = sum(windows.token_limits("m", spec))
     for details in ({"limit_tokens": 8_192}, {}):
-        windows = Windows()
+        windows = ContextWindows()
         assert windows.learn("m", details, sent)
-        room = windows.room("m", spec)
+        token_limits = windows.token_limits("m", spec)
         for _ in range(20):
             assert windows.learn("m", details, sent), "a shorter one is worth a try"
-        assert windows.room("m", spec) == room
+        assert windows.token_limits("m", spec) == token_limits
 
 
 def test_a_window_is_forgotten_after_a_while() -> None:
     """What one odd refusal has taught does not shorten every prompt for ever."""
     now = 0.0
-    spec, windows = find_agent("research"), Windows(lambda: now)
-    whole = windows.room("m", spec)
+    spec, windows = find_agent("research"), ContextWindows(lambda: now)
+    whole = windows.token_limits("m", spec)
     assert windows.learn("m", {"limit_tokens": 2_048}, sum(whole))
     now = LEARNED_FOR_SECONDS - 1
-    assert windows.room("m", spec) != whole
+    assert windows.token_limits("m", spec) != whole
     now = LEARNED_FOR_SECONDS
-    assert windows.room("m", spec) == whole
+    assert windows.token_limits("m", spec) == whole

@@ -15,7 +15,7 @@ from domain.payment_retries.declines import (
     NOT_CHARGED_CODES,
     DeclineClass,
     classify,
-    is_card_lost,
+    is_card_refused_for_good,
 )
 from domain.payment_retries.lifecycle import (
     CLOSED,
@@ -24,7 +24,7 @@ from domain.payment_retries.lifecycle import (
     NextStep,
     RetryFacts,
     RetryStatus,
-    after_charge,
+    facts_after_charge,
     next_step,
     status_of_invoice,
 )
@@ -74,7 +74,7 @@ def test_advice_goes_before_the_code(
     [
         ({"schedules": {"soft": ["1d"]}}, "default"),
         ({"schedules": {"default": ["1d"] * (CARD_ATTEMPT_LIMIT + 1)}}, "networks"),
-        ({"schedules": {"default": ["0s"]}}, "longer than nothing"),
+        ({"schedules": {"default": ["0s"]}}, "longer than zero"),
         ({"schedules": {"default": [5]}}, "unit"),
         ({"schedules": {"default": ["soon"]}}, "default"),
         ({"grace": "-P1D"}, "negative"),
@@ -125,9 +125,13 @@ def test_each_wait_runs_from_the_previous_scheduled_try() -> None:
         at=NOW + DAY,
         action=NextStep.Action.CHARGE,
     )
-    tried = after_charge(FRESH, AttemptTrigger.SCHEDULED, ChargeResult.FAILED, SOFT, NOW + DAY)
+    tried = facts_after_charge(
+        FRESH, AttemptTrigger.SCHEDULED, ChargeResult.FAILED, SOFT, NOW + DAY
+    )
     assert next_step(policy, tried).at == NOW + 4 * DAY
-    again = after_charge(tried, AttemptTrigger.SCHEDULED, ChargeResult.FAILED, SOFT, NOW + 4 * DAY)
+    again = facts_after_charge(
+        tried, AttemptTrigger.SCHEDULED, ChargeResult.FAILED, SOFT, NOW + 4 * DAY
+    )
     last = next_step(policy, again)
     assert (last.at, last.action) == (NOW + 4 * DAY, NextStep.Action.LAST_RESORT)
 
@@ -157,22 +161,22 @@ def test_who_has_ended_or_stepped_back_does_nothing(status: RetryStatus) -> None
 
 def test_only_scheduled_tries_use_up_the_schedule() -> None:
     for trigger in (AttemptTrigger.MANUAL, AttemptTrigger.NEW_CARD):
-        after = after_charge(FRESH, trigger, ChargeResult.FAILED, SOFT, NOW + DAY)
+        after = facts_after_charge(FRESH, trigger, ChargeResult.FAILED, SOFT, NOW + DAY)
         assert (after.attempt_count, after.waits_from) == (0, NOW)
-    paid = after_charge(FRESH, AttemptTrigger.SCHEDULED, ChargeResult.SUCCEEDED, SOFT, NOW)
+    paid = facts_after_charge(FRESH, AttemptTrigger.SCHEDULED, ChargeResult.SUCCEEDED, SOFT, NOW)
     assert (paid.attempt_count, paid.retry_status) == (1, RetryStatus.RECOVERED)
 
 
 def test_the_schedule_resumes_after_waiting_for_the_customer() -> None:
     waiting = FRESH.model_copy(update={"retry_status": RetryStatus.WAITING_PAYMENT_METHOD})
     later = NOW + 5 * DAY
-    after = after_charge(waiting, AttemptTrigger.NEW_CARD, ChargeResult.FAILED, SOFT, later)
+    after = facts_after_charge(waiting, AttemptTrigger.NEW_CARD, ChargeResult.FAILED, SOFT, later)
     assert after.waits_from == later
     assert after.attempt_count == 0
 
 
 def test_an_invoice_that_is_gone_ends_the_recovery() -> None:
-    gone = after_charge(
+    gone = facts_after_charge(
         FRESH,
         AttemptTrigger.SCHEDULED,
         ChargeResult.GONE,
@@ -213,7 +217,7 @@ def test_n_waits_are_n_retries_no_closer_than_the_policy_says(
         assert step.at is not None
         tried_at.append(step.at)
         decline = (codes[len(tried_at)], None)
-        facts = after_charge(
+        facts = facts_after_charge(
             facts,
             AttemptTrigger.SCHEDULED,
             ChargeResult.FAILED,
@@ -227,22 +231,24 @@ def test_n_waits_are_n_retries_no_closer_than_the_policy_says(
 def test_a_customer_has_time_to_respond_whatever_the_grace() -> None:
     policy = RetryPolicy(grace=timedelta(), time_to_respond=2 * DAY)
     fresh = RetryFacts(waits_from=NOW, grace_ends_at=NOW)
-    asked = after_charge(
+    asked = facts_after_charge(
         fresh, AttemptTrigger.MANUAL, ChargeResult.FAILED, ("lost_card", None), NOW + DAY
     )
     assert asked.asked_at == NOW + DAY
     assert next_step(policy, asked).at == NOW + 3 * DAY
-    again = after_charge(
+    again = facts_after_charge(
         asked, AttemptTrigger.NEW_CARD, ChargeResult.FAILED, ("stolen_card", None), NOW + 2 * DAY
     )
     assert again.asked_at == asked.asked_at  # still the same request
-    soft = after_charge(asked, AttemptTrigger.NEW_CARD, ChargeResult.FAILED, SOFT, NOW + 2 * DAY)
+    soft = facts_after_charge(
+        asked, AttemptTrigger.NEW_CARD, ChargeResult.FAILED, SOFT, NOW + 2 * DAY
+    )
     assert soft.asked_at is None
 
 
 @pytest.mark.parametrize("reason", sorted(NOT_CHARGED_CODES))
 def test_what_was_not_charged_uses_up_no_try_and_asks_for_a_card(reason: str) -> None:
-    after = after_charge(
+    after = facts_after_charge(
         FRESH, AttemptTrigger.SCHEDULED, ChargeResult.NOT_CHARGED, (reason, None), NOW + DAY
     )
     assert (after.attempt_count, after.waits_from) == (0, NOW)
@@ -258,7 +264,7 @@ def test_what_was_not_charged_uses_up_no_try_and_asks_for_a_card(reason: str) ->
     ],
 )
 def test_what_others_did_to_the_invoice_ends_it(result: ChargeResult, status: RetryStatus) -> None:
-    after = after_charge(FRESH, AttemptTrigger.SCHEDULED, result, (None, None), NOW)
+    after = facts_after_charge(FRESH, AttemptTrigger.SCHEDULED, result, (None, None), NOW)
     assert (after.retry_status, after.attempt_count) == (status, 0)
 
 
@@ -281,7 +287,7 @@ def test_what_others_did_to_the_invoice_ends_it(result: ChargeResult, status: Re
 def test_only_a_card_that_is_lost_stays_refused_when_it_is_added_again(
     code: str | None, advice: str | None, expected: bool
 ) -> None:
-    assert is_card_lost(code, advice) is expected
+    assert is_card_refused_for_good(code, advice) is expected
 
 
 def test_every_code_has_one_class() -> None:

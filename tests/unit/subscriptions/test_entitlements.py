@@ -7,7 +7,7 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.subscriptions.entitlements import Grant, combine
+from domain.subscriptions.entitlements import SubscriptionEntitlement, combine_entitlements
 from domain.subscriptions.lifecycle import Access
 
 PLAN, OTHER = uuid4(), uuid4()
@@ -16,57 +16,66 @@ LATER = NOW + timedelta(days=9)
 
 
 def test_nothing_brings_nothing() -> None:
-    seen = combine([])
+    seen = combine_entitlements([])
     assert (seen.access, seen.features, seen.limits) == (Access.NONE, {}, {})
     assert seen.resets_at is None
 
 
 def test_limits_add_up_and_the_best_access_counts() -> None:
-    one = Grant(
+    one = SubscriptionEntitlement(
         plan_id=PLAN, access=Access.GRACE, limits={"token_count": 5}, current_period_end=LATER
     )
-    two = Grant(
+    two = SubscriptionEntitlement(
         plan_id=OTHER, access=Access.FULL, limits={"token_count": 7}, current_period_end=NOW
     )
-    seen = combine([one, two])
+    seen = combine_entitlements([one, two])
     assert (seen.access, seen.limits, seen.resets_at) == (Access.FULL, {"token_count": 12}, NOW)
 
 
 def test_copies_of_one_plan_bring_its_limits_once() -> None:
-    copy = Grant(plan_id=PLAN, access=Access.FULL, limits={"token_count": 5})
-    other = Grant(plan_id=OTHER, access=Access.FULL, limits={"token_count": 7})
-    assert combine([copy, copy, other, copy]).limits == {"token_count": 12}
+    copy = SubscriptionEntitlement(plan_id=PLAN, access=Access.FULL, limits={"token_count": 5})
+    other = SubscriptionEntitlement(plan_id=OTHER, access=Access.FULL, limits={"token_count": 7})
+    assert combine_entitlements([copy, copy, other, copy]).limits == {"token_count": 12}
 
 
 def test_one_without_a_limit_lifts_it() -> None:
-    capped = Grant(plan_id=PLAN, access=Access.FULL, limits={"token_count": 5, "cost_cents": 1})
-    free = Grant(plan_id=OTHER, access=Access.FULL, limits={"cost_cents": 2})
-    assert combine([capped, free]).limits == {"cost_cents": 3}
+    capped = SubscriptionEntitlement(
+        plan_id=PLAN, access=Access.FULL, limits={"token_count": 5, "cost_cents": 1}
+    )
+    free = SubscriptionEntitlement(plan_id=OTHER, access=Access.FULL, limits={"cost_cents": 2})
+    assert combine_entitlements([capped, free]).limits == {"cost_cents": 3}
 
 
 def test_without_access_it_brings_nothing() -> None:
-    ended = Grant(
+    ended = SubscriptionEntitlement(
         plan_id=PLAN,
         access=Access.NONE,
         features={"support": True},
         limits={"token_count": 5},
         current_period_end=NOW,
     )
-    seen = combine([ended, Grant(plan_id=OTHER, access=Access.GRACE, limits={"token_count": 1})])
+    seen = combine_entitlements(
+        [
+            ended,
+            SubscriptionEntitlement(plan_id=OTHER, access=Access.GRACE, limits={"token_count": 1}),
+        ]
+    )
     assert (seen.access, seen.features, seen.limits) == (Access.GRACE, {}, {"token_count": 1})
     assert seen.resets_at is None
 
 
 def test_the_first_one_that_has_a_feature_says_what_it_is() -> None:
-    first = Grant(plan_id=PLAN, access=Access.FULL, features={"support": "by phone"})
-    second = Grant(
+    first = SubscriptionEntitlement(
+        plan_id=PLAN, access=Access.FULL, features={"support": "by phone"}
+    )
+    second = SubscriptionEntitlement(
         plan_id=OTHER, access=Access.FULL, features={"support": "by mail", "export": True}
     )
-    assert combine([first, second]).features == {"support": "by phone", "export": True}
+    assert combine_entitlements([first, second]).features == {"support": "by phone", "export": True}
 
 
 GRANTS = st.builds(
-    Grant,
+    SubscriptionEntitlement,
     plan_id=st.uuids(),
     access=st.sampled_from(Access),
     limits=st.dictionaries(st.sampled_from("abc"), st.integers(0, 100)),
@@ -75,16 +84,20 @@ GRANTS = st.builds(
 
 
 @given(st.lists(GRANTS, max_size=5), st.randoms())
-def test_in_whatever_order_they_come_they_bring_the_same(grants: list[Grant], chance: Any) -> None:
+def test_in_whatever_order_they_come_they_bring_the_same(
+    grants: list[SubscriptionEntitlement], chance: Any
+) -> None:
     """Features aside: there the first one says."""
     mixed = list(grants)
     chance.shuffle(mixed)
-    assert combine(mixed) == combine(grants)
+    assert combine_entitlements(mixed) == combine_entitlements(grants)
 
 
 @given(st.lists(GRANTS, max_size=5), GRANTS)
-def test_one_more_never_takes_anything_away(grants: list[Grant], one_more: Grant) -> None:
-    before, after = combine(grants), combine([*grants, one_more])
+def test_one_more_never_takes_anything_away(
+    grants: list[SubscriptionEntitlement], one_more: SubscriptionEntitlement
+) -> None:
+    before, after = combine_entitlements(grants), combine_entitlements([*grants, one_more])
     order = [Access.FULL, Access.GRACE, Access.NONE]
     assert order.index(after.access) <= order.index(before.access)
     if before.access is Access.NONE:

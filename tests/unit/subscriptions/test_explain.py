@@ -7,7 +7,13 @@ import pytest
 
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import CLOSED, RetryStatus
-from domain.subscriptions.explain import Explanation, Facts, OpenInvoice, OpenRetry, explain
+from domain.subscriptions.explain import (
+    Explanation,
+    OpenInvoice,
+    OpenRetry,
+    SubscriptionFacts,
+    explain,
+)
 from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -21,15 +27,18 @@ OWING: dict[str, object] = {"open_invoices": (OPEN,), "newest_invoice_status": "
 NOT_PAID = "An invoice is not paid."
 PAY = (f"The open invoice can be paid at {PAGE}.", None)
 RENEWS = ("The subscription renews.", SOON)
-ENDS = "The subscription ends, as asked."
-STAYS = ("It stays paused until somebody resumes or cancels it.", None)
-OVER = ("It does not renew any more; to come back, start a new subscription.", None)
-FOLLOWED = ("What Stripe tells of it next is shown here.", None)
-AGAIN = (
-    "What could not be done is tried again by itself; an administrator can try it at once.",
+ENDS = "The subscription ends, as requested."
+STAYS = ("The subscription stays paused until it is resumed or canceled.", None)
+OVER = (
+    "The subscription does not renew any more; to come back, start a new subscription.",
     None,
 )
-COULD_NOT = "A step could not be taken and is tried again later (sync): no such price."
+FOLLOWED = ("The next change at Stripe will be shown here.", None)
+AGAIN = (
+    "The failed step is tried again automatically; an administrator can retry it at once.",
+    None,
+)
+COULD_NOT = "A step failed and will be tried again later (sync): no such price."
 
 ACTIVE = (SubscriptionStatus.ACTIVE, Access.FULL)
 TRIALING = (SubscriptionStatus.TRIALING, Access.FULL)
@@ -42,13 +51,14 @@ INCOMPLETE = (SubscriptionStatus.INCOMPLETE, Access.NONE)
 EXPIRED = (SubscriptionStatus.INCOMPLETE_EXPIRED, Access.NONE)
 
 PAST_DUE = "Stripe calls the subscription past due."
-NONE_OPEN = "No finalized invoice is open."
-WRITTEN_OFF = "The debt was given up: there is no access."
+NONE_OPEN = "There is no open invoice."
+WRITTEN_OFF = "The unpaid amount was written off, so there is no access."
 PAUSE = "The subscription is paused: it makes no new invoices meanwhile."
 CANCEL = "The subscription was canceled."
 GRACE_OVER = "The grace period has ended, and access with it."
 IF_OPEN = "If an invoice is still open then, access ends."
 TRIAL = "The trial is running."
+EXPIRES = "the subscription expires if it is unpaid after 23 hours"
 
 Told = tuple[tuple[SubscriptionStatus, Access], dict[str, object], list[str], list[object]]
 
@@ -60,7 +70,7 @@ def explained(
 ) -> Explanation:
     known = {"stripe_subscription_id": "sub_1"} | facts
     return explain(
-        Facts.model_validate({"subscription_status": status, "access": access} | known),
+        SubscriptionFacts.model_validate({"subscription_status": status, "access": access} | known),
     )
 
 
@@ -150,7 +160,7 @@ CASES: dict[str, Told] = {
     "past due on invoice terms, in grace": (
         IN_GRACE,
         OWING | {"grace_ends_at": LATER},
-        [PAST_DUE, NOT_PAID, "Access goes on for a grace period while an invoice is not paid."],
+        [PAST_DUE, NOT_PAID, "Access continues for a grace period while an invoice is not paid."],
         [PAY, (IF_OPEN, LATER)],
     ),
     "past due on invoice terms, after grace": (
@@ -159,7 +169,7 @@ CASES: dict[str, Told] = {
     "past due with nothing open": (
         IN_GRACE,
         {"newest_invoice_status": "void", "grace_ends_at": NOW},
-        [PAST_DUE, NONE_OPEN, "Access goes on meanwhile."],
+        [PAST_DUE, NONE_OPEN, "Access continues in the meantime."],
         [FOLLOWED],
     ),
     "past due, and its end is planned": (
@@ -170,7 +180,7 @@ CASES: dict[str, Told] = {
             "cancel_at": SOON,
             "payment_retries": (open_retry(RetryStatus.WAITING, next_attempt_at=LATER),),
         },
-        [PAST_DUE, NOT_PAID, "Access goes on for a grace period while an invoice is not paid."],
+        [PAST_DUE, NOT_PAID, "Access continues for a grace period while an invoice is not paid."],
         [(ENDS, SOON)],
     ),
     "past due and given up": (
@@ -201,26 +211,26 @@ CASES: dict[str, Told] = {
     "being made": (
         INCOMPLETE,
         {"stripe_subscription_id": None},
-        ["The subscription is being made at Stripe."],
-        [("Stripe answers, and the status follows.", None)],
+        ["The subscription is being created at Stripe."],
+        [("The status changes once Stripe has created the subscription.", None)],
     ),
     "could not be made": (
         INCOMPLETE,
         {"stripe_subscription_id": None, "parked": (PARKED,)},
-        ["The subscription is being made at Stripe.", COULD_NOT],
-        [AGAIN, ("Stripe answers, and the status follows.", None)],
+        ["The subscription is being created at Stripe.", COULD_NOT],
+        [AGAIN, ("The status changes once Stripe has created the subscription.", None)],
     ),
     "incomplete": (
         INCOMPLETE,
         OWING | {"next_action_url": PAGE},
         ["The first payment has not come through yet."],
-        [(f"Pay the first invoice at {PAGE}; unpaid for 23 hours, it expires.", None)],
+        [(f"Pay the first invoice at {PAGE}; {EXPIRES}.", None)],
     ),
     "incomplete, and its end is planned": (
         INCOMPLETE,
         {"cancel_at": LATER},
         ["The first payment has not come through yet."],
-        [("Pay the first invoice; unpaid for 23 hours, it expires.", None), (ENDS, LATER)],
+        [(f"Pay the first invoice; {EXPIRES}.", None), (ENDS, LATER)],
     ),
     "a step could not be taken": (
         ACTIVE,
@@ -314,7 +324,7 @@ def test_grace_that_was_not_computed_yet() -> None:
         (RetryStatus.PAUSED, None, "older invoice waits"),
         (RetryStatus.CHARGING, None, "A charge is being tried right now."),
         (RetryStatus.WAITING, SOON, "The payment is tried again."),
-        (RetryStatus.WAITING, None, "A payment retry looks at the open invoice."),
+        (RetryStatus.WAITING, None, "The open invoice is being checked."),
     ],
 )
 def test_each_open_recovery_says_what_it_waits_for(
@@ -335,7 +345,7 @@ def test_each_open_recovery_says_what_it_waits_for(
         ("authentication_required", "did not go through: authentication required."),
         ("no_payment_method", "There was no card that could be charged."),
         ("card_attempt_limit_reached", "tried as often as the card networks allow"),
-        ("card_refused_before", "It was not charged again: the card was refused before."),
+        ("card_refused_before", "The card was refused before, so it was not charged again."),
     ],
 )
 def test_what_was_not_charged_was_not_declined(decline_code: str, words: str) -> None:

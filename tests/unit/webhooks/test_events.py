@@ -11,9 +11,9 @@ from adapters.stripe.webhooks import TOLERANCE_SECONDS, verify_webhook
 from domain.errors import BadRequestError
 from domain.webhooks.events import (
     HANDLED_TYPES,
+    EventOwner,
+    EventReference,
     Handler,
-    Owner,
-    Reference,
     handler_of,
     owner_of,
     reference_of,
@@ -35,7 +35,7 @@ def invoice(**details: Any) -> dict[str, Any]:
     return {"object": "invoice", "parent": {"subscription_details": details}}
 
 
-Shape = tuple[dict[str, Any], Reference | None]
+Shape = tuple[dict[str, Any], EventReference | None]
 
 
 def older_shapes() -> list[Shape]:
@@ -45,7 +45,7 @@ def older_shapes() -> list[Shape]:
 
 
 def older_invoices() -> list[Shape]:
-    ours = Reference(stripe_id="sub_1", our_id=OURS)
+    ours = EventReference(stripe_id="sub_1", our_id=OURS)
     line = {"type": "subscription", "metadata": METADATA}
     item = {"type": "invoiceitem", "metadata": {"subscription_id": str(uuid4())}}
     return [
@@ -62,8 +62,8 @@ def older_invoices() -> list[Shape]:
 
 
 def older_others() -> list[Shape]:
-    ours = Reference(stripe_id="sub_1", our_id=OURS)
-    paid = Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS)
+    ours = EventReference(stripe_id="sub_1", our_id=OURS)
+    paid = EventReference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS)
     return [
         # The invoice of an intent and of a charge, and an intent's charges, were in themselves.
         ({"object": "payment_intent", "id": "pi_1", "invoice": "in_1", "metadata": {}}, None),
@@ -98,8 +98,8 @@ def older_others() -> list[Shape]:
     ]
 
 
-def ours_at_stripe() -> Reference:
-    return Reference(stripe_id="sub_1")
+def ours_at_stripe() -> EventReference:
+    return EventReference(stripe_id="sub_1")
 
 
 @pytest.mark.parametrize(
@@ -107,45 +107,45 @@ def ours_at_stripe() -> Reference:
     [
         (
             event({"object": "subscription", "id": "sub_1", "metadata": METADATA}),
-            Reference(stripe_id="sub_1", our_id=OURS),
+            EventReference(stripe_id="sub_1", our_id=OURS),
         ),
         (
             event({"object": "subscription", "id": "sub_1", "metadata": None}),
-            Reference(stripe_id="sub_1"),
+            EventReference(stripe_id="sub_1"),
         ),
         (
             event(invoice(subscription="sub_1", metadata=METADATA)),
-            Reference(stripe_id="sub_1", our_id=OURS),
+            EventReference(stripe_id="sub_1", our_id=OURS),
         ),
         (
             event(invoice(subscription={"id": "sub_1"}, metadata={"subscription_id": "no uuid"})),
-            Reference(stripe_id="sub_1"),
+            EventReference(stripe_id="sub_1"),
         ),
-        (event(invoice(metadata=METADATA)), Reference(our_id=OURS)),
+        (event(invoice(metadata=METADATA)), EventReference(our_id=OURS)),
         (event(invoice(metadata={"subscription_id": 7})), None),
         (event({"object": "invoice", "parent": None}), None),
         (
             event({"object": "customer", "id": "cus_1"}),
-            Reference(handler=Handler.CUSTOMER, stripe_id="cus_1"),
+            EventReference(handler=Handler.CUSTOMER, stripe_id="cus_1"),
         ),
         (
             event({"object": "payment_method", "id": "pm_1", "customer": "cus_1"}),
-            Reference(handler=Handler.CUSTOMER, stripe_id="cus_1"),
+            EventReference(handler=Handler.CUSTOMER, stripe_id="cus_1"),
         ),
         (event({"object": "payment_method", "id": "pm_1", "customer": None}), None),
         (event({"object": "product", "id": "prod_1"}), None),
         (
             event({"object": "payment_intent", "id": "pi_1", "metadata": PAID}),
-            Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS),
+            EventReference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS),
         ),
         (event({"object": "payment_intent", "id": "pi_1", "metadata": {}}), None),
         (
             event({"object": "charge", "payment_intent": "pi_1", "metadata": {}}),
-            Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1"),
+            EventReference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1"),
         ),
         (
             event({"object": "refund", "payment_intent": {"id": "pi_1"}, "metadata": PAID}),
-            Reference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS),
+            EventReference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS),
         ),
         (event({"object": "refund", "payment_intent": None, "metadata": None}), None),
         *older_shapes(),
@@ -153,12 +153,14 @@ def ours_at_stripe() -> Reference:
         ({"id": "evt_1"}, None),
     ],
 )
-def test_an_event_names_its_subscription(body: dict[str, Any], expected: Reference | None) -> None:
+def test_an_event_names_its_subscription(
+    body: dict[str, Any], expected: EventReference | None
+) -> None:
     assert reference_of(body) == expected
 
 
-def owner(stripe_id: str | None, our_id: UUID = OURS) -> Owner:
-    return Owner(
+def owner(stripe_id: str | None, our_id: UUID = OURS) -> EventOwner:
+    return EventOwner(
         our_id=our_id,
         user_id=uuid4(),
         stripe_id=stripe_id,
@@ -167,12 +169,12 @@ def owner(stripe_id: str | None, our_id: UUID = OURS) -> Owner:
 
 def test_our_id_counts_before_stripe_told_us_its_own() -> None:
     row = owner(None)
-    reference = Reference(stripe_id="sub_1", our_id=OURS)
+    reference = EventReference(stripe_id="sub_1", our_id=OURS)
     assert owner_of(reference, [owner("sub_2", uuid4()), row]) == row
 
 
 def test_our_id_on_anothers_subscription_is_not_believed() -> None:
-    edited = Reference(stripe_id="sub_2", our_id=OURS)
+    edited = EventReference(stripe_id="sub_2", our_id=OURS)
     real = owner("sub_2", uuid4())
     assert owner_of(edited, [owner("sub_1"), real]) == real
     assert owner_of(edited, [owner("sub_1")]) is None
@@ -180,8 +182,8 @@ def test_our_id_on_anothers_subscription_is_not_believed() -> None:
 
 def test_stripes_id_alone_is_enough_and_no_id_is_nobodys() -> None:
     row = owner("sub_1")
-    assert owner_of(Reference(stripe_id="sub_1"), [row]) == row
-    assert owner_of(Reference(our_id=uuid4()), [owner(None)]) is None
+    assert owner_of(EventReference(stripe_id="sub_1"), [row]) == row
+    assert owner_of(EventReference(our_id=uuid4()), [owner(None)]) is None
 
 
 def test_every_type_has_a_handler_that_exists() -> None:

@@ -130,10 +130,10 @@ async def test_the_older_invoice_is_woken_however_the_newer_is_closed(
 
     older, newer = by_age(await customer.retries())
     assert newer.retry_status in {"recovered", "canceled", "written_off"}
-    is_collected = older_invoices is OlderInvoices.COLLECT
-    assert older.retry_status == ("waiting" if is_collected else "canceled")
+    is_auto_charged = older_invoices is OlderInvoices.COLLECT
+    assert older.retry_status == ("waiting" if is_auto_charged else "canceled")
     invoice = await at_stripe(world, "GET", f"invoices/{older.stripe_invoice_id}")
-    assert invoice["status"] == ("open" if is_collected else "void")
+    assert invoice["status"] == ("open" if is_auto_charged else "void")
 
 
 async def test_an_old_debt_ends_nobody_who_is_paid_up(world: World) -> None:

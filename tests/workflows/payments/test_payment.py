@@ -56,10 +56,10 @@ async def test_any_number_of_hints_is_one_look(world: World) -> None:
     for number in range(6):
         await payer.handle.signal(PAYMENT_HINT, [f"evt_{number}"])
     async with asyncio.timeout(100):
-        while await scheduled(payer, "look_at_payment") < 2:  # noqa: ASYNC110 - no event tells it
+        while await scheduled(payer, "refresh_payment") < 2:  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0.05)
     await asyncio.sleep(0.2)
-    assert await scheduled(payer, "look_at_payment") == 2  # the first, and one for all others
+    assert await scheduled(payer, "refresh_payment") == 2  # the first, and one for all others
     await payer.desk.cancel(payer.payment_id, payer.payment_id)
     await payer.ends()
 

@@ -1,1 +1,1 @@
-"""LangGraph graphs as workflow code, one builder for each pattern of agents."""
+"""LangGraph graphs that run as workflow code: one builder per pattern of agents."""

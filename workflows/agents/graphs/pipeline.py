@@ -1,7 +1,7 @@
-"""The pipeline: retrieve, ask the model, ask a person, act, ask again, until there is an answer.
+"""The pipeline graph: retrieve, then call the model and its tools until there is an answer.
 
-Nodes and edges are all async: a synchronous one would want a thread, which workflow code has not.
-The state holds ids and decisions; what is said and found stays in the database.
+All nodes and edges are async: LangGraph runs synchronous ones in a thread, which workflow code
+must not use. The state holds ids and decisions; texts stay in the database.
 """
 
 from typing import Any, Literal, TypedDict
@@ -17,12 +17,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.agents.activity_calls import StepActivityCalls
 
 STEP_LIMIT = "step_limit_reached"
-# LangGraph's own count of nodes visited is no limit of ours: steps are counted below.
+# Only for LangGraph's own limit of visited nodes; our limit of steps is checked below.
 NODES_PER_STEP = 4
 
 
 class State(TypedDict, total=False):
-    """What travels from node to node."""
+    """The state that the nodes pass on."""
 
     step: int
     calls: list[CallRef]
@@ -33,15 +33,17 @@ class State(TypedDict, total=False):
 
 
 class Pipeline:
-    """The nodes, bound to one run's hands."""
+    """The nodes and edges of the graph, bound to one run's activity calls."""
 
-    def __init__(self, hands: StepActivityCalls, route: Route, continue_as_new_after: int) -> None:
-        self._step_calls = hands
+    def __init__(
+        self, step_calls: StepActivityCalls, route: Route, continue_as_new_after: int
+    ) -> None:
+        self._step_calls = step_calls
         self._route = route
         self._continue_as_new_after = continue_as_new_after
 
     async def enter(self, state: State) -> Literal["retrieve", "ask_model"]:
-        """Look up before the first step only; a run that continues as new is past that."""
+        """Retrieve before the first step only; a run that continues as new is past that step."""
         return "retrieve" if self._route.has_retrieval and not state["step"] else "ask_model"
 
     async def retrieve(self, state: State) -> State:
@@ -50,10 +52,10 @@ class Pipeline:
         return {}
 
     async def ask_model(self, state: State) -> State:
-        """Ask the model once.
+        """Call the model once.
 
         Raises:
-            ApplicationError: It has been asked often enough.
+            ApplicationError: The limit of steps is reached.
         """
         step = state["step"]
         if step >= self._route.max_step_count:
@@ -72,50 +74,53 @@ class Pipeline:
             "read_count": reply.read_count,
         }
 
-    async def after_thinking(self, state: State) -> str:
-        """Go on with what the model wants; malformed calls go straight back to it."""
+    async def after_model_call(self, state: State) -> str:
+        """Choose the node after a model call; the model is called again if no call was valid."""
         if state["is_answered"] or state["is_cut_by_budget"]:
             return END
         if any(call.expires_at for call in state["calls"]):
             return "approve"
-        return "act" if state["calls"] else self._onward()
+        return "act" if state["calls"] else self._next_node()
 
     async def approve(self, state: State) -> State:
-        """Wait until each call that needs a person's word has one; the shell hears it."""
+        """Interrupt the graph for each call that needs an approval, until it is decided."""
         for call in state["calls"]:
             if call.expires_at is not None:
                 interrupt(call)
         return {}
 
     async def act(self, state: State) -> State:
-        """Make the calls one after the other; a refused one gives the refusal to the model."""
+        """Make the calls one after the other; for a rejected call the model gets the refusal."""
         for call in state["calls"]:
             await self._step_calls.run_tool(call)
         return {"calls": []}
 
-    async def after_acting(self, state: State) -> str:
-        """Let the model read what came of it."""
-        return self._onward()
+    async def after_tool_calls(self, state: State) -> str:
+        """Choose the node after the tool calls: the model reads their results."""
+        return self._next_node()
 
-    def _onward(self) -> str:
-        """Think again, or let the run continue as new before its history grows too long."""
+    def _next_node(self) -> str:
+        """Call the model again, or end the graph if the history has grown too long."""
         return END if is_long(self._continue_as_new_after) else "ask_model"
 
 
 def is_long(continue_as_new_after: int) -> bool:
-    """Tell whether a run should continue as new before its history grows too long."""
+    """Return whether the history is so long that the run should continue as new."""
     return workflow.info().get_current_history_length() >= continue_as_new_after
 
 
-def pipeline(hands: StepActivityCalls, route: Route, continue_as_new_after: int) -> StateGraph[Any]:
+def pipeline(
+    step_calls: StepActivityCalls, route: Route, continue_as_new_after: int
+) -> StateGraph[Any]:
     """Build the graph of a run.
 
     Args:
-        hands: What the nodes call.
-        route: How the graph goes.
-        continue_as_new_after: Events of history after which it ends early, without an answer.
+        step_calls: Activity calls of the nodes.
+        route: Settings of the agent's spec that shape the graph.
+        continue_as_new_after: Number of history events after which the graph ends early, without
+            an answer.
     """
-    nodes = Pipeline(hands, route, continue_as_new_after)
+    nodes = Pipeline(step_calls, route, continue_as_new_after)
     graph = StateGraph(State)
     graph.add_node("retrieve", nodes.retrieve)
     graph.add_node("ask_model", nodes.ask_model)
@@ -124,8 +129,8 @@ def pipeline(hands: StepActivityCalls, route: Route, continue_as_new_after: int)
     graph.add_conditional_edges(START, nodes.enter, ["retrieve", "ask_model"])
     graph.add_edge("retrieve", "ask_model")
     graph.add_conditional_edges(
-        "ask_model", nodes.after_thinking, ["approve", "act", "ask_model", END]
+        "ask_model", nodes.after_model_call, ["approve", "act", "ask_model", END]
     )
     graph.add_edge("approve", "act")
-    graph.add_conditional_edges("act", nodes.after_acting, ["ask_model", END])
+    graph.add_conditional_edges("act", nodes.after_tool_calls, ["ask_model", END])
     return graph

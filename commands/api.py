@@ -1,0 +1,63 @@
+"""Sends one request to the API of a running stack, as its administrator."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+PREFIX = "/api/v1"
+TIMEOUT_SECONDS = 30.0
+
+
+class RequestError(Exception):
+    """The request cannot be sent, or the API cannot be reached."""
+
+
+def call_api(
+    method: str,
+    path: str,
+    body: str | None,
+    facts: Mapping[str, Any],
+) -> tuple[int, str]:
+    """Send a request and return its answer.
+
+    Args:
+        method: `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
+        path: Path below `/api/v1`, with its query.
+        body: JSON; None sends no body.
+        facts: What the `stack.json` of the running stack says.
+
+    Returns:
+        The status code and the body, indented if it is JSON.
+
+    Raises:
+        RequestError: The body is no JSON, or the API cannot be reached.
+    """
+    headers = {"X-API-Key": facts["admin_api_key"]}
+    if method.upper() == "POST":
+        headers["Idempotency-Key"] = uuid4().hex
+    try:
+        document = json.loads(body) if body is not None else None
+    except ValueError as error:
+        raise RequestError(f"the body is no JSON: {error}") from error
+    url = f"{facts['api']}{PREFIX}/{path.lstrip('/')}"
+    try:
+        reply = httpx.request(
+            method,
+            url,
+            json=document,
+            headers=headers,
+            timeout=TIMEOUT_SECONDS,
+        )
+    except httpx.HTTPError as error:
+        raise RequestError(f"{url} cannot be reached: {error}") from error
+    return reply.status_code, _indented(reply.text)
+
+
+def _indented(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
