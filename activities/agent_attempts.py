@@ -21,7 +21,6 @@ from domain.errors import ApplicationError, ProviderUnavailableError, Unavailabl
 from domain.llm import ModelRequest, TokenUsage
 from domain.routing import RATE_LIMITED, ModelNames, route
 from domain.run_events import RunEventKind, RunEventNote
-from domain.tokens import worst_case
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
@@ -192,7 +191,7 @@ def booked(attempt: Attempt, progress: Progress) -> tuple[TokenUsage, bool]:
     if not progress.was_sent:
         return TokenUsage(), False
     limit = attempt.reservation.max_tokens
-    seen = worst_case(progress.text) if progress.text else limit
+    seen = progress.reckoned_tokens if progress.text else limit
     # Reason: a limit that a server does not keep is no limit of its bill.
     if progress.token_count <= limit:
         seen = min(seen, limit)

@@ -8,6 +8,7 @@ from domain.errors import InvalidInputError
 from domain.llm import FinishReason, ModelReply, ModelRequest, RequestedCall, TokenUsage
 from domain.repairs import read_arguments
 from domain.run_events import storable
+from domain.tokens import TOKENS_PER_MESSAGE, worst_case
 from domain.written_calls import has_call_as_text
 
 CONNECT_SECONDS = 5.0
@@ -30,6 +31,7 @@ class Progress:
         was_sent: Whether the request may have reached a model: no connection that failed, no
             refusal by status. If nothing was seen then, it may have cost its whole reservation.
         is_final: Whether `usage` is the provider's last word on the whole answer.
+        call_count: How many tool calls have begun to come.
         pieces: All that was seen of the answer: text, visible reasoning, names and arguments of
             tool calls.
     """
@@ -39,12 +41,22 @@ class Progress:
     usage: TokenUsage | None = None
     was_sent: bool = False
     is_final: bool = False
+    call_count: int = 0
     pieces: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """All that was seen of the answer, to be reckoned by `domain.tokens.worst_case`."""
+        """All that was seen of the answer."""
         return "".join(self.pieces)
+
+    @property
+    def reckoned_tokens(self) -> int:
+        """What was seen is reckoned at; a call costs more than its name and its arguments."""
+        return worst_case(self.text) + TOKENS_PER_MESSAGE * self.call_count
+
+    def see_call(self) -> None:
+        """Note that a tool call begins."""
+        self.call_count += 1
 
     def see(self, piece: str) -> None:
         """Note a piece of the answer."""
@@ -125,6 +137,10 @@ class Incoming:
         """Note a piece of the answer, also one that is no text: reasoning, a part of a call."""
         self.progress.see(piece)
         self._byte_count += len(piece.encode())
+
+    def begin_call(self) -> None:
+        """Note that a tool call begins."""
+        self.progress.see_call()
 
     def report(self, usage: TokenUsage, *, is_final: bool) -> None:
         """Take the provider's word on what the call has used so far."""
