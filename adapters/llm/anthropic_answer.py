@@ -95,6 +95,7 @@ class AnthropicAnswer:
             self._add_text(a_text(block.get("text")))
         elif kind == "tool_use":
             given = block.get("input")
+            self._incoming.begin_call()
             self._incoming.see(a_text(block.get("name")) + (json.dumps(given) if given else ""))
             self._calls[index] = block
         elif kind in THINKING_TYPES:

@@ -164,6 +164,7 @@ class OpenAIAnswer:
             or (not given and _begins(call, name, arguments))
         ):
             call = _Call(given)
+            self._incoming.begin_call()
             self._calls.append(call)
             self._by_index[index] = call
         return call

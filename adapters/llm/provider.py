@@ -8,6 +8,7 @@ from domain.agents.run_events import storable
 from domain.errors import InvalidInputError
 from domain.llm.calls_as_text import has_call_as_text
 from domain.llm.messages import FinishReason, ModelReply, ModelRequest, RequestedCall, TokenUsage
+from domain.llm.token_estimates import TOKENS_PER_MESSAGE, estimate_tokens
 from domain.llm.tool_arguments import read_arguments
 
 CONNECT_SECONDS = 5.0
@@ -30,6 +31,7 @@ class Progress:
         was_sent: Whether the request may have reached a model: the connection did not fail, and
             no status refused it. Even without output it may then cost its whole reservation.
         is_final: Whether `usage` is the provider's final report on the whole answer.
+        call_count: Number of tool calls that have begun to arrive.
         pieces: All received pieces of the answer: text, visible reasoning, names and arguments
             of tool calls.
     """
@@ -39,12 +41,22 @@ class Progress:
     usage: TokenUsage | None = None
     was_sent: bool = False
     is_final: bool = False
+    call_count: int = 0
     pieces: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """All received output; `estimate_tokens` estimates its tokens."""
+        """All received output."""
         return "".join(self.pieces)
+
+    @property
+    def estimated_tokens(self) -> int:
+        """Estimate of the received output; a call costs more than its name and arguments."""
+        return estimate_tokens(self.text) + TOKENS_PER_MESSAGE * self.call_count
+
+    def see_call(self) -> None:
+        """Record that a tool call begins."""
+        self.call_count += 1
 
     def see(self, piece: str) -> None:
         """Record a piece of the answer."""
@@ -125,6 +137,10 @@ class Incoming:
         """Record a piece of the answer, also reasoning or a part of a tool call."""
         self.progress.see(piece)
         self._byte_count += len(piece.encode())
+
+    def begin_call(self) -> None:
+        """Record that a tool call begins."""
+        self.progress.see_call()
 
     def report(self, usage: TokenUsage, *, is_final: bool) -> None:
         """Record the usage that the provider has reported so far."""

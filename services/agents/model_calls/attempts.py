@@ -16,7 +16,6 @@ from domain.agents.runs import StepInput
 from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
 from domain.llm.messages import ModelRequest, TokenUsage
 from domain.llm.routing import RATE_LIMITED, ModelNames, route
-from domain.llm.token_estimates import estimate_tokens
 from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
 from services.agents.model_calls.windows import ContextWindows
 from services.agents.prompts import Prompt, read_prompt
@@ -191,7 +190,7 @@ def booked_usage(attempt: Attempt, progress: Progress) -> tuple[TokenUsage, bool
     if not progress.was_sent:
         return TokenUsage(), False
     limit = attempt.reservation.max_tokens
-    completion_tokens = estimate_tokens(progress.text) if progress.text else limit
+    completion_tokens = progress.estimated_tokens if progress.text else limit
     # Reason: a server that exceeds the token limit also bills more than the limit.
     if progress.token_count <= limit:
         completion_tokens = min(completion_tokens, limit)

@@ -136,6 +136,8 @@ async def test_odd_calls_are_calls(talk: Any, behaviour: str) -> None:
     talking = talk(behaviour)
     reply = await talking.ask()
     assert len(reply.tool_calls) == (2 if behaviour == "zero_index_calls" else 1)
+    # What is canceled before its usage is reported is booked at this.
+    assert talking.progress.estimated_tokens >= talking.log()[0]["completion_tokens"]
     if behaviour == "object_arguments":
         assert '"query"' in reply.tool_calls[0].arguments
     talking.add(reply)

@@ -11,6 +11,7 @@ from agents.registry import find_agent
 from domain.agents.budgets import Reservation
 from domain.agents.runs import StepInput
 from domain.llm.messages import ChatMessage, ModelRequest, Role, TokenUsage
+from domain.llm.token_estimates import TOKENS_PER_MESSAGE
 from services.agents.model_calls.attempts import Attempt, booked_usage
 from services.agents.prompts import Prompt
 
@@ -88,6 +89,14 @@ def test_it_is_never_less_than_what_was_used(
     used, is_guessed = booked_usage(attempt(), seen)
     assert (used.prompt_tokens, used.completion_tokens) == (prompt, completion)
     assert is_guessed is is_estimated
+
+
+def test_a_call_costs_more_than_its_name_and_arguments() -> None:
+    seen = progress(was_sent=True, has_begun=True)
+    seen.see_call()
+    seen.see("search_memory")
+    used, is_guessed = booked_usage(attempt(), seen)
+    assert (used.completion_tokens, is_guessed) == (7 + TOKENS_PER_MESSAGE, True)
 
 
 def test_classes_of_tokens_are_kept() -> None:
