@@ -25,14 +25,14 @@ FAST := not soak and not stripe_cli and not client
 # What hangs is to fail, and to say where; on a busy machine the longest test takes ten times as long.
 LIMIT := --timeout 600
 
-ROOMS := domain agents workflows activities services adapters database bootstrap api commands stack sandbox migrations deploy
-CODE := $(wildcard $(ROOMS) tests *.py)
+PACKAGES := domain agents workflows activities services adapters database bootstrap api commands stack sandbox migrations deploy
+CODE := $(wildcard $(PACKAGES) examples tests *.py)
 
 # Reason: the tests start many processes, and without bytecode each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test soak campaign mutants cover check format lint types imports house containers stripe-cli \
+.PHONY: help install up demo test soak campaign mutants cover check format lint types imports rules containers stripe-cli \
 	campaign-models dj-stripe better-auth lock
 
 help: ## list the targets
@@ -85,7 +85,7 @@ cover: $(STAMP) ## run the tests and hold them to the coverage goals (Python 3.1
 	@$(BIN)/python -m coverage report --skip-covered --fail-under=85
 	@$(BIN)/python -m coverage report --include='domain/*' --fail-under=100
 
-check: format lint types imports house containers stripe-cli dj-stripe better-auth ## all gates: format, lint, types, imports, house rules, containers, others' clients
+check: format lint types imports rules containers stripe-cli dj-stripe better-auth ## all gates: format, lint, types, imports, rules, containers, others' clients
 
 format: $(STAMP)
 	@echo "== format: ruff format --check"
@@ -100,12 +100,13 @@ types: $(STAMP)
 	@$(BIN)/mypy $(CODE)
 
 imports: $(STAMP)
-	@echo "== imports: the contracts between the rooms"
+	@echo "== imports: the contracts between layers and areas"
 	@$(BIN)/lint-imports --no-logo
 
-house: $(STAMP)
-	@echo "== house rules: sizes, allowed imports, lock files"
-	@$(BIN)/python tests/gates/house_rules.py
+rules: $(STAMP)
+	@echo "== rules: sizes, allowed imports, areas, words, lock files"
+	@$(BIN)/python tests/gates/rules.py
+	@$(BIN)/python tests/gates/words.py
 
 containers: $(STAMP)
 	@echo "== containers: hadolint, dclint"

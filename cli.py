@@ -202,6 +202,31 @@ def doctor(
 
 
 @app.command()
+def api(
+    method: Annotated[str, typer.Argument(help="GET, POST, PUT, PATCH or DELETE.")],
+    path: Annotated[str, typer.Argument(help="Path below /api/v1, with its query.")],
+    body: Annotated[str | None, typer.Argument(help="JSON to send.")] = None,
+    stack: StackOption = None,
+) -> None:
+    """Send one request to the API of a running stack, as its administrator.
+
+    Exit code 0: the answer is a success; 1: it is an error; 2: there is no answer.
+    """
+    from commands.api import RequestError, call_api  # noqa: PLC0415
+    from commands.targets import DEFAULT_STACK, TargetError, find_stack, read_stack  # noqa: PLC0415
+
+    try:
+        facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
+        status, answer = call_api(method, path, body, facts)
+    except TargetError as error:
+        refuse(list(map(str, error.args)))
+    except RequestError as error:
+        refuse([str(error)])
+    typer.echo(answer)
+    raise typer.Exit(0 if status < 400 else 1)
+
+
+@app.command()
 def watch(
     target: Annotated[
         str,

@@ -1,11 +1,12 @@
 """A first tour of the API, on a stack that `make up` has started.
 
-Run: `python examples/quickstart.py`. It signs up a user, subscribes them, lets a renewal fail, asks
-agent about a document, and refunds a payment with an administrator's approval. Cards and clocks are
-those of the Stripe sandbox.
+Run: `python examples/quickstart.py [STACK_JSON]`. It signs up a user, subscribes them, lets a
+renewal fail, asks an agent about a document, and refunds a payment with an approval. Cards and
+clocks are those of the Stripe sandbox.
 """
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from uuid import uuid4
 
 import httpx
 
-STACK = json.loads(Path(".perdure/stack.json").read_text())
+STACK = json.loads(Path(sys.argv[1] if len(sys.argv) > 1 else ".perdure/stack.json").read_text())
 SANDBOX = httpx.Client(base_url=STACK["stripe"])
 ADMIN = httpx.Client(
     base_url=f"{STACK['api']}/api/v1/", headers={"X-API-Key": STACK["admin_api_key"]}

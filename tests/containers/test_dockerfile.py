@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 
 from tests.containers.conftest import ROOT
-from tests.gates.house_rules import ROOMS
+from tests.gates.rules import PACKAGES
 
 # The mail sandbox and chromadb need them in the image too.
 KEPT = {"aiosmtpd", "pyyaml"}
@@ -54,7 +54,7 @@ def test_every_room_goes_into_the_image_and_nothing_else() -> None:
 
     assert "*" in ignored
     assert allowed == {
-        *(*ROOMS, "migrations", "deploy/healthcheck.py"),
+        *(*PACKAGES, "migrations", "deploy/healthcheck.py"),
         *("*.py", "alembic.ini", "requirements.lock"),
     }
 

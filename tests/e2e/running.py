@@ -69,13 +69,18 @@ class RunningStack:
         def is_ready() -> bool:
             code = self._supervisor.poll()
             assert code is None, f"the stack ended with {code} while it started"
-            return (self._data / "stack.json").exists()
+            return self.facts_path.exists()
 
         wait_for("stack.json", is_ready, START_SECONDS)
 
     @property
+    def facts_path(self) -> Path:
+        """The `stack.json` of the running stack."""
+        return self._data / "stack.json"
+
+    @property
     def facts(self) -> dict[str, Any]:
-        facts: dict[str, Any] = json.loads((self._data / "stack.json").read_text())
+        facts: dict[str, Any] = json.loads(self.facts_path.read_text())
         self._seen.update(pid for pids in facts["pids"].values() for pid in pids)
         return facts
 
@@ -120,7 +125,7 @@ class RunningStack:
         facts = self.facts
         self._supervisor.terminate()
         assert self._supervisor.wait(STOP_SECONDS) == 0
-        assert not (self._data / "stack.json").exists()
+        assert not self.facts_path.exists()
         assert [pid for pid in self._seen if _is_alive(pid)] == []
         assert [name for name in ADDRESSES if _listens(facts[name])] == []
 

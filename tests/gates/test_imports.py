@@ -78,7 +78,7 @@ def lint_imports(project: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_empty_house_keeps_every_contract(empty_project: Path) -> None:
+def test_an_empty_project_keeps_every_contract(empty_project: Path) -> None:
     linted = lint_imports(empty_project)
 
     assert linted.returncode == 0, linted.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gates.house_rules import ROOMS
+from tests.gates.rules import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,9 +77,9 @@ def test_a_python_that_does_not_fit_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_the_tools_look_into_every_room() -> None:
-    [packages] = re.findall(r"^ROOMS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    [packages] = re.findall(r"^PACKAGES := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
-    assert set(packages.split()) == {*ROOMS, "migrations", "deploy"}
+    assert set(packages.split()) == {*PACKAGES, "migrations", "deploy"}
 
 
 def test_a_second_install_does_nothing(clone: Path) -> None:

@@ -1,6 +1,6 @@
 """Checks the project's own rules, which no standard tool checks.
 
-Run: `python tests/gates/house_rules.py [ROOT]`. The script prints each violation with its place,
+Run: `python tests/gates/rules.py [ROOT]`. The script prints each violation with its place,
 and ends with exit code 1 if there is one.
 """
 
@@ -17,7 +17,7 @@ MAX_FILE_LINES = 1_000
 MAX_PRODUCT_FILE_LINES = 300
 MAX_FOLDER_FILES = 12
 
-ROOMS = (
+PACKAGES = (
     "domain",
     "agents",
     "workflows",
@@ -52,7 +52,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def sources(root: Path) -> Iterator[Path]:
     """Yield the Python files of the product and of its tests, relative to the root."""
     yield from sorted(path.relative_to(root) for path in root.glob("*.py"))
-    for folder in (*ROOMS, "migrations", "deploy", "tests"):
+    for folder in (*PACKAGES, "migrations", "deploy", "tests"):
         yield from sorted(path.relative_to(root) for path in (root / folder).rglob("*.py"))
 
 
@@ -244,9 +244,9 @@ def unwatched_rooms(root: Path) -> Violations:
     config = tomllib.loads((root / "pyproject.toml").read_text())
     checked = config["tool"]["importlinter"]["root_packages"]
     for package in sorted(path.parent.name for path in root.glob("*/__init__.py")):
-        if package not in {*ROOMS, *SIZE_EXEMPT}:
-            yield f"{package} is an unknown package: add it to the list in house_rules.py"
-    for package in ROOMS:
+        if package not in {*PACKAGES, *SIZE_EXEMPT}:
+            yield f"{package} is an unknown package: add it to the list in rules.py"
+    for package in PACKAGES:
         has_code = any((root / package).rglob("*.py"))
         if has_code and package not in checked:
             yield f"pyproject.toml: {package} is missing in import-linter's root_packages"

@@ -1,4 +1,4 @@
-"""Each rule of `house_rules.py` finds its violation in a small project."""
+"""Each rule of `rules.py` finds its violation in a small project."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gates import house_rules
+from tests.gates import rules
 
 PYPROJECT = """
 [tool.perdure]
@@ -14,8 +14,8 @@ areas = ["plans"]
 [tool.importlinter]
 root_packages = ["domain", "workflows", "activities", "api"]
 """
-LONG_BODY = "    value = 1\n" * house_rules.MAX_FUNCTION_LINES
-MANY_FIELDS = "    value: int = 1\n" * house_rules.MAX_CLASS_LINES
+LONG_BODY = "    value = 1\n" * rules.MAX_FUNCTION_LINES
+MANY_FIELDS = "    value: int = 1\n" * rules.MAX_CLASS_LINES
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_tidy_house_breaks_nothing(project: Path) -> None:
-    assert list(house_rules.violations(project)) == []
+def test_a_clean_project_breaks_nothing(project: Path) -> None:
+    assert list(rules.violations(project)) == []
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_broken_rule_is_named(project: Path, path: str, code: str, message: st
     (project / path).parent.mkdir(parents=True, exist_ok=True)
     (project / path).write_text(code)
 
-    assert any(message in found for found in house_rules.violations(project))
+    assert any(message in found for found in rules.violations(project))
 
 
 TIMED = """
@@ -98,9 +98,9 @@ def took() -> float:
 def test_a_limit_on_a_measured_time_is_for_soak(project: Path, code: str) -> None:
     (project / "tests").mkdir()
     (project / "tests/test_it.py").write_text(TIMED + code)
-    assert any("a measured time has a limit" in found for found in house_rules.violations(project))
+    assert any("a measured time has a limit" in found for found in rules.violations(project))
     (project / "tests/test_it.py").write_text(TIMED + f"@pytest.mark.soak\n{code}")
-    assert list(house_rules.violations(project)) == []
+    assert list(rules.violations(project)) == []
 
 
 def test_hangs_may_be_ended_and_waits_have_a_least_length(project: Path) -> None:
@@ -110,25 +110,25 @@ def test_hangs_may_be_ended_and_waits_have_a_least_length(project: Path) -> None
         "    while not is_done():\n        assert time.monotonic() < deadline\n"
         "    assert took() >= 0.1\n"
     )
-    assert list(house_rules.violations(project)) == []
+    assert list(rules.violations(project)) == []
 
 
 def test_functions_of_the_longest_allowed_length_pass(project: Path) -> None:
-    body = "    value = 1\n" * (house_rules.MAX_FUNCTION_LINES - 1)
+    body = "    value = 1\n" * (rules.MAX_FUNCTION_LINES - 1)
     (project / "domain/rules.py").write_text(f"def long() -> None:\n{body}")
 
-    assert list(house_rules.violations(project)) == []
+    assert list(rules.violations(project)) == []
 
 
 def test_tests_may_be_long_winded(project: Path) -> None:
     (project / "tests").mkdir()
     (project / "tests/test_story.py").write_text(f"def test_story() -> None:\n{LONG_BODY}")
 
-    assert list(house_rules.violations(project)) == []
+    assert list(rules.violations(project)) == []
 
 
 def test_the_script_fails_when_a_rule_is_broken(project: Path) -> None:
-    script = Path(house_rules.__file__)
+    script = Path(rules.__file__)
     command = [sys.executable, str(script), str(project)]
     tidy = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     (project / "uv.lock").touch()
@@ -140,13 +140,13 @@ def test_the_script_fails_when_a_rule_is_broken(project: Path) -> None:
 
 def test_a_folder_holds_no_more_files_than_can_be_taken_in(project: Path) -> None:
     (project / "domain/plans").mkdir()
-    for number in range(house_rules.MAX_FOLDER_FILES):
+    for number in range(rules.MAX_FOLDER_FILES):
         (project / f"domain/plans/rule_{number}.py").touch()
     (project / "domain/plans/__init__.py").touch()
-    assert list(house_rules.violations(project)) == []
+    assert list(rules.violations(project)) == []
 
     (project / "domain/plans/one_more.py").touch()
-    assert list(house_rules.violations(project)) == [
+    assert list(rules.violations(project)) == [
         "domain/plans: 13 files, at most 12 are allowed in a folder"
     ]
 
@@ -156,4 +156,4 @@ def test_classes_with_activities_and_private_ones_belong_to_activities(project: 
         "class Plans:\n    @activity.defn\n    async def create_plan(self) -> None: ...\n"
         "class _Row:\n    pass\n",
     )
-    assert list(house_rules.violations(project)) == []
+    assert list(rules.violations(project)) == []

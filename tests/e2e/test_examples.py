@@ -1,0 +1,43 @@
+"""The first steps of the README work on a running stack."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.client import World
+from tests.e2e.running import PROJECT
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_quickstart_runs_to_its_end(world: World) -> None:
+    done = run("examples/quickstart.py", world.stack.facts_path)
+    assert done.returncode == 0, done.stderr
+    assert "retried at once: recovered" in done.stdout
+    assert "platform 4" in done.stdout
+    assert "the payment: refunded" in done.stdout
+
+
+def test_one_request_from_the_command_line(world: World) -> None:
+    stack = ("--stack", world.stack.facts_path)
+    listed = run("cli.py", "api", "GET", "plans?limit=1", *stack)
+    assert listed.returncode == 0, listed.stderr
+    assert "items" in json.loads(listed.stdout)
+
+    refused = run("cli.py", "api", "POST", "plans", '{"code": "incomplete"}', *stack)
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["code"] == "invalid_input"
+
+    broken = run("cli.py", "api", "POST", "plans", "{", *stack)
+    assert (broken.returncode, broken.stdout) == (2, "")
+    assert "the body is no JSON" in broken.stderr
