@@ -6,10 +6,9 @@ from alembic import command
 from alembic.config import Config
 
 from adapters.temporal.search_attributes import register
-from bootstrap.clients import connect_temporal
+from bootstrap.clients import connect_temporal, open_sessions
 from config import Settings
 from database.accounts.users import ensure_admin
-from database.session import make_engine, make_sessions
 from workflows.search_attributes import NAMES
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -40,7 +39,5 @@ async def prepare(settings: Settings, admin_api_key: str | None) -> None:
     await register(await connect_temporal(settings), NAMES)
     if admin_api_key is None:
         return
-    engine = make_engine(settings.database_url)
-    async with make_sessions(engine).begin() as session:
+    async with open_sessions(settings) as sessions, sessions.begin() as session:
         await ensure_admin(session, ADMIN_EMAIL, admin_api_key)
-    await engine.dispose()

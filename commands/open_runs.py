@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from bootstrap.clients import connect_temporal
+from bootstrap.clients import connect_temporal, open_sessions
 from commands.findings import CheckDoubtfulError
 from config import Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
-from database.session import make_engine, make_sessions
 from services.agents.lost_runs import WorkflowState, state_of
 
 # Reason: `doctor` has to answer within seconds; a worker compares all open runs.
@@ -27,12 +26,8 @@ async def check_open_runs(settings: Settings) -> str:
         CheckDoubtfulError: The workflow of an open run is missing or has ended.
         RuntimeError: Temporal cannot be reached.
     """
-    engine = make_engine(settings.database_url)
-    try:
-        async with make_sessions(engine)() as session:
-            runs = await AgentRunRepository(session).open_runs(None)
-    finally:
-        await engine.dispose()
+    async with open_sessions(settings) as sessions, sessions() as session:
+        runs = await AgentRunRepository(session).open_runs(None)
     if not runs:
         return "no run is open"
     client = await connect_temporal(settings)
@@ -48,7 +43,8 @@ async def check_open_runs(settings: Settings) -> str:
         *_problem(missing, "have no workflow at this address and namespace: cancel them"),
     ]
     if not problems:
-        return f"{len(runs)} open, each with its workflow"
+        checked = f", the first {MAX_RUNS} checked" if len(runs) > MAX_RUNS else ""
+        return f"{len(runs)} open, each with its workflow{checked}"
     raise CheckDoubtfulError("; ".join(problems))
 
 

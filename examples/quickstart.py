@@ -35,6 +35,13 @@ def wait_for(path: str, field: str, *values: str) -> Any:
     return seen
 
 
+def wait_for_first(path: str) -> Any:
+    """Read a list until it has an entry, and return the first one."""
+    while not (items := USER.get(path).raise_for_status().json()["items"]):
+        time.sleep(0.2)
+    return items[0]
+
+
 def main() -> None:
     """Take the tour."""
     code, email, password = f"pro-{uuid4().hex[:6]}", f"{uuid4().hex[:6]}@example.com", uuid4().hex
@@ -67,8 +74,9 @@ def main() -> None:
     print(
         "a month later:", wait_for(path, "subscription_status", "past_due")["subscription_status"]
     )
-    print("  ", " ".join(USER.get(f"{path}/explain").json()["sentences"]))
-    [retry] = USER.get("payment-retries").json()["items"]
+    explained = USER.get(f"{path}/explain").json()
+    print("  ", " ".join([*explained["because"], *(event["what"] for event in explained["next"])]))
+    retry = wait_for_first("payment-retries")
     retried = post(USER, f"payment-retries/{retry['payment_retry_id']}/retry-now", {})
     print("retried at once:", retried["retry_status"])
 
@@ -79,10 +87,10 @@ def main() -> None:
     question = {"agent": "research", "input": "Where does the night train to Varna leave from?"}
     run = post(USER, "agent-runs", question)
     answer = wait_for(f"agent-runs/{run['agent_run_id']}", "run_status", "completed")
-    print("the agent answers:", answer["output"], [each["title"] for each in answer["citations"]])
+    print("the agent answers:", answer["output"], f"({len(answer['citations'])} citation)")
 
     # It may ask for a refund; only an administrator's approval of exactly this call makes it.
-    [payment, *_] = USER.get("payments", params={"payment_status": "succeeded"}).json()["items"]
+    payment = wait_for_first("payments?payment_status=succeeded")
     wish = {
         "agent": "research",
         "input": f"Please refund payment {payment['payment_id']}, I was away.",

@@ -91,7 +91,7 @@ class SubscriptionCommandActivities:
             return await self._sync.void_all(stripe_id, key)
         except Exception as error:  # noqa: BLE001 - the subscription is canceled in any case
             # Reason: an owed step voids the invoices later, and is parked if that fails too.
-            log.warning("invoices of a canceled subscription are open", error=str(error))
+            log.warning("canceled_subscription_has_open_invoices", error=str(error))
             return None
 
     async def _write_end(

@@ -57,7 +57,7 @@ async def test_models_that_call_a_tool_are_well(server: ModelServer, provider: s
         ("call_as_text", "comes as text: vLLM needs"),
         ("empty", "called no tool (finish reason stop)"),
         ("no_finish", "without a finish reason"),
-        ("too_large", "in a minute"),
+        ("too_large", "per minute"),
         ("broken", "breaks off"),
     ],
 )

@@ -143,10 +143,8 @@ async def test_the_difference_is_told_with_its_place() -> None:
     assert verdict.difference is not None
     first, has, wants, sdk = verdict.difference.splitlines()
     assert first.strip() == f"first difference: event 5 of {verdict.event_count}"
-    assert (
-        has.strip()
-        == 'the history has: activity task scheduled open_retry ("take over from Stripe")'
-    )
+    step = 'open_retry ("take over the collection from Stripe")'
+    assert has.strip() == f"the history has: activity task scheduled {step}"
     assert wants.strip() == "the current code wants: to start a timer"
     assert "TMPRL1100" in sdk
 

@@ -118,7 +118,7 @@ def test_an_unknown_behaviour_is_refused(models: ModelServer) -> None:
         ("ueu", False),
     ],
 )
-def test_strict_rules_hold_for_the_order_of_messages(messages: str, *, is_passed: bool) -> None:
+def test_strict_rules_hold_for_the_order_of_messages(messages: str, *, is_well: bool) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     kinds: dict[str, dict[str, Any]] = {
         "s": {"role": "system", "content": "s"},
@@ -129,7 +129,7 @@ def test_strict_rules_hold_for_the_order_of_messages(messages: str, *, is_passed
         "r": {"role": "tool", "content": "r", "tool_call_id": "1"},
     }
     found = strict.problem({"messages": [kinds[each] for each in messages]})
-    assert (found is None) == is_passed, found
+    assert (found is None) == is_well, found
 
 
 def test_strict_rules_hold_for_anthropics_blocks() -> None:
