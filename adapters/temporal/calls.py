@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -224,9 +224,9 @@ async def update_with_start(
 
 
 async def _consume(start: WithStartWorkflowOperation[Any, Any]) -> None:
-    # Reason: the SDK keeps a failed start in a future too, which warns if it is never read.
-    with suppress(TemporalError, asyncio.CancelledError):
-        await start.workflow_handle()
+    # Reason: the SDK keeps a failed start in a future too, which warns if it is never read. A
+    # cancellation of our own wait must still get through.
+    await asyncio.gather(start.workflow_handle(), return_exceptions=True)
 
 
 def _is_retryable(error: TemporalError) -> bool:

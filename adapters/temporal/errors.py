@@ -65,6 +65,9 @@ _DOWN = frozenset(
         RPCStatusCode.CANCELLED,
         RPCStatusCode.RESOURCE_EXHAUSTED,
         RPCStatusCode.ABORTED,
+        # Reason: a key that is wrong or being rotated is an outage, as at Stripe.
+        RPCStatusCode.UNAUTHENTICATED,
+        RPCStatusCode.PERMISSION_DENIED,
         # Reason: for example a query while no worker polls.
         RPCStatusCode.FAILED_PRECONDITION,
         # Reason: failures inside the server, such as of its database, are temporary too.

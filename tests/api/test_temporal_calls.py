@@ -7,11 +7,12 @@ from uuid import uuid4
 
 import pytest
 from temporalio import workflow
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from adapters.temporal.calls import send_update, start_workflow_once
+from adapters.temporal.calls import _consume, send_update, start_workflow_once
 from domain.errors import OutcomePendingError
 from tests.api.conftest import API, Person, problem
 from workflows.search_attributes import starting_attributes
@@ -47,6 +48,19 @@ class Rotating:
     def _may_ask(self, question: str) -> None:
         if not self._is_ready:
             raise ApplicationError("rotating, try again", type="busy")
+
+
+async def test_a_time_limit_ends_the_wait_for_a_start() -> None:
+    """The time limit of a command is not swallowed with the errors of a failed start."""
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        "Rotating",
+        id="never-started",
+        task_queue="none",
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await _consume(start)
 
 
 async def started(client: Client, workflow_id: str) -> WorkflowHandle[Any, Any]:

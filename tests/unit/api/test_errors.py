@@ -70,6 +70,8 @@ def test_a_workflow_that_ended_first() -> None:
         (RPCError("slow", RPCStatusCode.DEADLINE_EXCEEDED, b""), "temporal_unavailable"),
         (RPCError("its database", RPCStatusCode.UNKNOWN, b""), "temporal_unavailable"),
         (RPCError("its fault", RPCStatusCode.INTERNAL, b""), "temporal_unavailable"),
+        (RPCError("key", RPCStatusCode.UNAUTHENTICATED, b""), "temporal_unavailable"),
+        (RPCError("key", RPCStatusCode.PERMISSION_DENIED, b""), "temporal_unavailable"),
         (RPCError("gone", RPCStatusCode.NOT_FOUND, b""), "not_found"),
         (RPCError("what", RPCStatusCode.INVALID_ARGUMENT, b""), "internal_error"),
         (WorkflowUpdateRPCTimeoutOrCancelledError(), "outcome_pending"),
