@@ -8,6 +8,7 @@ clocks are those of the Stripe sandbox.
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,59 +29,59 @@ def post(client: httpx.Client, path: str, body: dict[str, Any]) -> Any:
     return reply.raise_for_status().json()
 
 
-def wait_for(path: str, field: str, *values: str) -> Any:
-    """Read a resource until a field has one of the values."""
-    while (seen := USER.get(path).raise_for_status().json())[field] not in values:
-        time.sleep(0.2)
-    return seen
+def wait_for(path: str, field: str, value: str) -> Any:
+    """Read a resource until a field has a value."""
+    return wait_until(path, lambda seen: seen[field] == value)
 
 
 def wait_for_first(path: str) -> Any:
     """Read a list until it has an entry, and return the first one."""
-    while not (items := USER.get(path).raise_for_status().json()["items"]):
+    return wait_until(path, lambda seen: bool(seen["items"]))["items"][0]
+
+
+def wait_until(path: str, is_there: Callable[[Any], bool]) -> Any:
+    """Read a resource until it fulfills a condition, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not is_there(seen := USER.get(path).raise_for_status().json()):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{path} does not change as expected: {seen}")
         time.sleep(0.2)
-    return items[0]
+    return seen
 
 
-def main() -> None:
-    """Take the tour."""
-    code, email, password = f"pro-{uuid4().hex[:6]}", f"{uuid4().hex[:6]}@example.com", uuid4().hex
-    plan = post(
-        ADMIN,
-        "plans",
-        {
-            "code": code,
-            "name": "Pro",
-            "amount_cents": 2900,
-            "currency_code": "usd",
-            "interval": "month",
-        },
-    )
+def subscribe() -> str:
+    """Make a plan and a user with a card, subscribe, and return the subscription's path."""
+    email, password = f"{uuid4().hex[:6]}@example.com", uuid4().hex
+    price = {"amount_cents": 2900, "currency_code": "usd", "interval": "month"}
+    plan = post(ADMIN, "plans", {"code": f"pro-{uuid4().hex[:6]}", "name": "Pro", **price})
     post(USER, "users", {"email": email, "password": password})
     token = USER.post("auth/token", data={"username": email, "password": password}).json()
     USER.headers["Authorization"] = f"Bearer {token['access_token']}"
 
     # A card that pays once, is declined once, and pays again.
-    card = SANDBOX.post(
-        "/_sandbox/payment-methods", json={"script": ["ok", "insufficient_funds", "ok"]}
-    ).json()
+    script = {"script": ["ok", "insufficient_funds", "ok"]}
+    card = SANDBOX.post("/_sandbox/payment-methods", json=script).json()
     post(USER, "payment-methods", {"stripe_payment_method_id": card["id"], "is_default": True})
     made = post(USER, "subscriptions", {"plan_id": plan["plan_id"]})
     path = f"subscriptions/{made['subscription_id']}"
     print("subscribed:", wait_for(path, "subscription_status", "active")["subscription_status"])
+    return path
 
-    # A month later the renewal is declined.
+
+def renew(path: str) -> None:
+    """Let a month pass; the renewal is declined, and charged again at once."""
     SANDBOX.post("/_sandbox/clock/advance", json={"seconds": 32 * 24 * 3600})
-    print(
-        "a month later:", wait_for(path, "subscription_status", "past_due")["subscription_status"]
-    )
+    row = wait_for(path, "subscription_status", "past_due")
     explained = USER.get(f"{path}/explain").json()
+    print("a month later:", row["subscription_status"])
     print("  ", " ".join([*explained["because"], *(event["what"] for event in explained["next"])]))
     retry = wait_for_first("payment-retries")
     retried = post(USER, f"payment-retries/{retry['payment_retry_id']}/retry-now", {})
     print("retried at once:", retried["retry_status"])
 
-    # An agent answers from the user's document.
+
+def ask() -> None:
+    """Let an agent answer from a document of the user."""
     content = "The night train to Varna leaves from platform 4."
     document = post(USER, "documents", {"title": "Trains", "content": content})
     wait_for(f"documents/{document['document_id']}", "document_status", "ready")
@@ -89,25 +90,22 @@ def main() -> None:
     answer = wait_for(f"agent-runs/{run['agent_run_id']}", "run_status", "completed")
     print("the agent answers:", answer["output"], f"({len(answer['citations'])} citation)")
 
-    # It may ask for a refund; only an administrator's approval of exactly this call makes it.
+
+def refund() -> None:
+    """Let an agent ask for a refund, which only an administrator's approval of this call makes."""
     payment = wait_for_first("payments?payment_status=succeeded")
-    wish = {
-        "agent": "research",
-        "input": f"Please refund payment {payment['payment_id']}, I was away.",
-    }
-    run = post(USER, "agent-runs", wish)
-    waiting = wait_for(f"agent-runs/{run['agent_run_id']}", "run_status", "waiting_approval")
-    [call] = waiting["pending_approvals"]
+    wish = f"Please refund payment {payment['payment_id']}, I was away."
+    run = post(USER, "agent-runs", {"agent": "research", "input": wish})
+    path = f"agent-runs/{run['agent_run_id']}"
+    [call] = wait_for(path, "run_status", "waiting_approval")["pending_approvals"]
     print("an approval is asked for:", call["tool"], call["effect"])
-    decision = {
-        "call_id": call["call_id"],
-        "args_sha256": call["args_sha256"],
-        "decision": "approve",
-    }
-    post(ADMIN, f"agent-runs/{run['agent_run_id']}/approve", decision)
-    wait_for(f"agent-runs/{run['agent_run_id']}", "run_status", "completed")
+    shown = {name: call[name] for name in ("call_id", "args_sha256")}
+    post(ADMIN, f"{path}/approve", {**shown, "decision": "approve"})
+    wait_for(path, "run_status", "completed")
     print("the payment:", USER.get(f"payments/{payment['payment_id']}").json()["payment_status"])
 
 
 if __name__ == "__main__":
-    main()
+    renew(subscribe())
+    ask()
+    refund()

@@ -52,7 +52,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def sources(root: Path) -> Iterator[Path]:
     """Yield the Python files of the product and of its tests, relative to the root."""
     yield from sorted(path.relative_to(root) for path in root.glob("*.py"))
-    for folder in (*PACKAGES, "migrations", "deploy", "tests"):
+    for folder in (*PACKAGES, "migrations", "deploy", "examples", "tests"):
         yield from sorted(path.relative_to(root) for path in (root / folder).rglob("*.py"))
 
 
