@@ -24,8 +24,13 @@ USER = httpx.Client(base_url=f"{STACK['api']}/api/v1/", timeout=30)
 
 
 def post(client: httpx.Client, path: str, body: dict[str, Any]) -> Any:
-    """POST once: with the same idempotency key this could be sent again without harm."""
-    reply = client.post(path, json=body, headers={"Idempotency-Key": uuid4().hex})
+    """POST once: a POST answered 503 is repeated with its key, and nothing is done twice."""
+    headers = {"Idempotency-Key": uuid4().hex}
+    deadline = time.monotonic() + 60
+    while (reply := client.post(path, json=body, headers=headers)).status_code == 503:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(float(reply.headers.get("Retry-After", "1")))
     return reply.raise_for_status().json()
 
 
