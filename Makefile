@@ -33,7 +33,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo test soak campaign mutants cover check format lint types imports rules containers stripe-cli \
-	campaign-models dj-stripe better-auth lock
+	campaign-models dj-stripe better-auth lock recording sizes
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,9 @@ up: $(STAMP) ## start the whole stack and keep it running (ARGS="--ports auto --
 
 demo: $(STAMP) ## show the main job from end to end (ARGS=--keep leaves it running)
 	@$(BIN)/python cli.py demo $(ARGS)
+
+recording: $(STAMP) ## record the demo for the README, docs/demo.svg
+	@$(BIN)/python -m tests.support.recording docs/demo.svg
 
 test: $(STAMP) ## run the tests; no network, no Docker (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "$(FAST)" $(LIMIT) $(PARALLEL) $(ARGS)
@@ -107,6 +110,9 @@ rules: $(STAMP)
 	@echo "== rules: sizes, allowed imports, areas, words, lock files"
 	@$(BIN)/python tests/gates/rules.py
 	@$(BIN)/python tests/gates/words.py
+
+sizes: $(STAMP) ## print code lines by package, and files by folder
+	@$(BIN)/python -m tests.gates.code_lines
 
 containers: $(STAMP)
 	@echo "== containers: hadolint, dclint"
