@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from adapters.chroma import Chroma, ChromaCollection, Entry
+from adapters.chroma.client import Chroma, ChromaCollection, Entry
 from adapters.embeddings import Embedder
 from agents.guards import screen
 from database.knowledge.documents import DocumentRepository
