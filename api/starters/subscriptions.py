@@ -7,7 +7,7 @@ from uuid import UUID
 
 from temporalio.client import Client
 
-from adapters.temporal.calls import raise_workflow_failure, start_workflow_once
+from adapters.temporal.calls import naming_pending, raise_workflow_failure, start_workflow_once
 from api.schemas.subscriptions import NewSubscription
 from api.starters.selling import Buyer, resolve_subscription
 from database.payments.models import Payment
@@ -83,7 +83,8 @@ async def start_subscription(
             await raise_workflow_failure(temporal, subscription_workflow_id(subscription_id))
         return row
 
-    return await _wait_for_row(read, _has_outcome, "subscription")
+    with naming_pending(subscription_id=subscription_id):
+        return await _wait_for_row(read, _has_outcome, "subscription")
 
 
 async def start_payment(
@@ -120,11 +121,12 @@ async def start_payment(
             summary=f"pay {request.amount_cents} {request.currency_code}",
             search_attributes=starting_attributes(user_id=request.user_id),
         )
-    return await _wait_for_row(
-        read,
-        lambda row: row.payment_status != PaymentStatus.PENDING,
-        "payment",
-    )
+    with naming_pending(payment_id=payment_id):
+        return await _wait_for_row(
+            read,
+            lambda row: row.payment_status != PaymentStatus.PENDING,
+            "payment",
+        )
 
 
 async def _wait_for_row(
