@@ -7,7 +7,7 @@ from uuid import UUID
 
 from temporalio.client import Client
 
-from adapters.temporal.calls import naming_pending, raise_workflow_failure, start_workflow_once
+from adapters.temporal.calls import raise_workflow_failure, start_workflow_once
 from api.schemas.subscriptions import NewSubscription
 from api.starters.selling import Buyer, resolve_subscription
 from database.payments.models import Payment
@@ -83,8 +83,7 @@ async def start_subscription(
             await raise_workflow_failure(temporal, subscription_workflow_id(subscription_id))
         return row
 
-    with naming_pending(subscription_id=subscription_id):
-        return await _wait_for_row(read, _has_outcome, "subscription")
+    return await _wait_for_row(read, _has_outcome, "subscription", subscription_id)
 
 
 async def start_payment(
@@ -121,18 +120,19 @@ async def start_payment(
             summary=f"pay {request.amount_cents} {request.currency_code}",
             search_attributes=starting_attributes(user_id=request.user_id),
         )
-    with naming_pending(payment_id=payment_id):
-        return await _wait_for_row(
-            read,
-            lambda row: row.payment_status != PaymentStatus.PENDING,
-            "payment",
-        )
+    return await _wait_for_row(
+        read,
+        lambda row: row.payment_status != PaymentStatus.PENDING,
+        "payment",
+        payment_id,
+    )
 
 
 async def _wait_for_row(
     read: Callable[[], Awaitable[Row | None]],
     has_outcome: Callable[[Row], bool],
     resource: str,
+    resource_id: UUID,
 ) -> Row:
     """Poll with growing pauses until the row has its first outcome, or the time is over."""
     now = asyncio.get_running_loop().time
@@ -147,7 +147,10 @@ async def _wait_for_row(
         if row is not None and (has_outcome(row) or now() >= deadline):
             return row
         if now() >= deadline:
-            raise OutcomePendingError(f"the {resource} is not created yet; its start goes on")
+            raise OutcomePendingError(
+                f"the {resource} is not created yet; its start goes on",
+                details={f"{resource}_id": str(resource_id)},
+            )
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
 
