@@ -7,7 +7,8 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
 from api.auth.tickets import IdentifyDep, StreamClient
@@ -48,8 +49,10 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 router = ApiRouter(prefix="/agent-runs", tags=["streams"])
 
 
-class EventStream(EventSourceResponse):
+class EventStream(StreamingResponse):
     """Response of server-sent events that proxies do not buffer; closes its source at the end."""
+
+    media_type = "text/event-stream"
 
     def __init__(self, content: AsyncGenerator[bytes, None], leave: Callable[[], None]) -> None:
         super().__init__(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
