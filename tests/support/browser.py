@@ -69,12 +69,10 @@ class Page:
 @asynccontextmanager
 async def open_page(chromium: str, folder: Path, url: str) -> AsyncIterator[Page]:
     """Open a page in a browser of its own, with its profile in a folder."""
-    options = [*OPTIONS, f"--user-data-dir={folder}"]
-    if "CHROME_OPTIONS" in os.environ:
-        options += os.environ["CHROME_OPTIONS"].split()
     process = await asyncio.create_subprocess_exec(
         chromium,
-        *options,
+        *OPTIONS,
+        f"--user-data-dir={folder}",
         "about:blank",
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
