@@ -88,11 +88,11 @@ class EventSource:
 
 @dataclass
 class Relay:
-    """Relays connections to a server, and cuts each one after some bytes of its answer.
+    """Relays connections to a server, and cuts each one after some bytes of an answer.
 
     Args:
         port: Port of the server; may be changed at any time.
-        allowance: Returns how many bytes pass, by the head of the request; None passes all.
+        allowance: Returns how many bytes pass, by what the client has sent; None passes all.
     """
 
     port: int
@@ -102,12 +102,20 @@ class Relay:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Relay one connection."""
+        left: int | None = None
+
+        async def send(sender: asyncio.StreamWriter) -> None:
+            nonlocal left
+            with suppress(OSError):
+                while part := await reader.read(65_536):
+                    allowed = self.allowance(part)
+                    left = left if allowed is None else allowed
+                    sender.write(part)
+                    await sender.drain()
+
         with suppress(OSError):
-            head = await reader.read(65_536)
-            left = self.allowance(head)
             upstream, sender = await asyncio.open_connection("127.0.0.1", self.port)
-            sender.write(head)
-            sending = asyncio.create_task(_pump(reader, sender))
+            sending = asyncio.create_task(send(sender))
             try:
                 while left != 0 and (part := await upstream.read(65_536)):
                     writer.write(part[:left])
@@ -118,13 +126,6 @@ class Relay:
                 sending.cancel()
                 sender.transport.abort()
         writer.close()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while part := await reader.read(65_536):
-            writer.write(part)
-            await writer.drain()
 
 
 @asynccontextmanager

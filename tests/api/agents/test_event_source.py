@@ -75,7 +75,7 @@ async def test_an_event_source_has_no_gap_and_no_double_after_cuts(
         await writing
         # Its ticket ended with the stream: a browser that comes again is refused, and gives up.
         with pytest.raises(RefusedError, match="401"):
-            await anext(EventSource(f"{another.base_url}{path.removeprefix('/')}").events())
+            await anext(EventSource(str(another.base_url.join(path))).events())
     numbers = [json.loads(event.data)["seq"] for event in found]
     assert numbers == list(range(1, EVENT_COUNT + 2))
     assert [int(event.last_event_id) for event in found] == numbers
