@@ -5,6 +5,7 @@ import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -172,7 +173,7 @@ async def test_ready_names_who_is_down(
             )
 
 
-DOWN = {
+DOWN: dict[str, dict[str, Any]] = {
     "chroma": {"chroma_url": NOBODY},
     "llm": {"llm": LLMSettings(base_url=f"{NOBODY}/v1")},
     "mail": {"mail": MailSettings(smtp_port=9)},
