@@ -177,7 +177,7 @@ def forget_dead_processes(folder: str) -> None:
 
 
 # Reason: one line per request tells nothing that metrics do not tell.
-NOISY_LOGGERS = ("uvicorn.access", "httpx", "httpx2", "stripe", "aiosmtplib")
+NOISY_LOGGERS = ("httpx", "httpx2", "stripe", "aiosmtplib")
 # Format in which uvicorn logs the opening of a WebSocket, with its query, which has tickets.
 _HANDSHAKE = '%s - "WebSocket %s"'
 # Secrets that must not be in any log.
@@ -235,7 +235,8 @@ def configure_logging(level: str) -> None:
     root.setLevel(level.upper())
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+        # Reason: the API writes a line for each request itself, without the query.
+        logging.getLogger(name).propagate = name != "uvicorn.access"
     logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
     if level.upper() != "DEBUG":
         for name in NOISY_LOGGERS:

@@ -1,7 +1,7 @@
 """Checks for a container engine whether the process in this container is healthy.
 
-    python deploy/healthcheck.py http://127.0.0.1:8000/health    the URL answers with success
-    python deploy/healthcheck.py worker billing                  this host polls the task queue
+    python deploy/healthcheck.py http://127.0.0.1:8000/health/live    the URL answers with success
+    python deploy/healthcheck.py worker billing                       this host polls the task queue
 
 The exit code is 0 if the process is healthy, else 1 with one line on standard error.
 """

@@ -83,7 +83,7 @@ async def start_subscription(
             await raise_workflow_failure(temporal, subscription_workflow_id(subscription_id))
         return row
 
-    return await _wait_for_row(read, _has_outcome, "subscription")
+    return await _wait_for_row(read, _has_outcome, "subscription", subscription_id)
 
 
 async def start_payment(
@@ -124,6 +124,7 @@ async def start_payment(
         read,
         lambda row: row.payment_status != PaymentStatus.PENDING,
         "payment",
+        payment_id,
     )
 
 
@@ -131,6 +132,7 @@ async def _wait_for_row(
     read: Callable[[], Awaitable[Row | None]],
     has_outcome: Callable[[Row], bool],
     resource: str,
+    resource_id: UUID,
 ) -> Row:
     """Poll with growing pauses until the row has its first outcome, or the time is over."""
     now = asyncio.get_running_loop().time
@@ -145,7 +147,10 @@ async def _wait_for_row(
         if row is not None and (has_outcome(row) or now() >= deadline):
             return row
         if now() >= deadline:
-            raise OutcomePendingError(f"the {resource} is not created yet; its start goes on")
+            raise OutcomePendingError(
+                f"the {resource} is not created yet; its start goes on",
+                details={f"{resource}_id": str(resource_id)},
+            )
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
 

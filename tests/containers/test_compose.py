@@ -188,6 +188,12 @@ def test_the_worker_is_asked_about_a_queue_that_it_serves(services: Services) ->
     assert services["worker"]["healthcheck"]["test"][-2:] == ["worker", BILLING]
 
 
+def test_the_api_is_asked_whether_it_lives_and_not_what_it_depends_on(services: Services) -> None:
+    url = services["api"]["healthcheck"]["test"][-1]
+    assert url == "http://127.0.0.1:8000/health/live"
+    assert url in (ROOT / "Dockerfile").read_text()
+
+
 def test_ports_are_published_on_this_machine_only(services: Services) -> None:
     for service in services.values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
