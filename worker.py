@@ -17,7 +17,8 @@ from adapters.status_server import Page, Pages, serve_status
 from bootstrap.clients import connect_temporal, open_sessions
 from bootstrap.workers import QUEUES, run_workers
 from config import ServingSettings
-from observability import METRICS_CONTENT_TYPE, configure_logging, render_metrics
+from observability.logging import configure_logging
+from observability.metrics import METRICS_CONTENT_TYPE, make_metrics_folder, render_metrics
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,7 @@ async def main(queues: Sequence[str]) -> None:
     """Serve task queues until SIGTERM or SIGINT, then let running activities finish."""
     settings = ServingSettings()
     configure_logging(settings.log_level)
+    make_metrics_folder()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -54,7 +54,8 @@ from api.webhooks.inbox import Inbox
 from bootstrap.clients import connect_temporal, open_sessions
 from config import ServingSettings, Settings
 from database.session import Sessions
-from observability import configure_logging
+from observability.logging import configure_logging
+from observability.metrics import make_metrics_folder
 
 GZIP_FROM_BYTES = 1_024
 
@@ -90,6 +91,7 @@ def create_app() -> FastAPI:
     """Build the app that uvicorn serves, with settings from the environment."""
     settings = ServingSettings()
     configure_logging(settings.log_level)
+    make_metrics_folder()
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Resources]:

@@ -14,7 +14,7 @@ from database.open_work import ping
 from database.parked_steps import count_parked
 from database.session import DATABASE_DOWN, Sessions
 from domain.errors import UnavailableError
-from observability import ACTIVE_AGENTS, METRICS_CONTENT_TYPE, PARKED_STEPS, render_metrics
+from observability.metrics import METRICS_CONTENT_TYPE, PARKED_STEPS, active_agents, render_metrics
 
 
 def make_probes(
@@ -45,7 +45,7 @@ def make_pages(sessions: Sessions) -> Pages:
         # While the database is down, the other metrics are served all the same.
         with suppress(*DATABASE_DOWN):
             async with sessions() as session:
-                ACTIVE_AGENTS.set(await AgentRunRepository(session).active_count())
+                active_agents().set(await AgentRunRepository(session).active_count())
                 for count in await count_parked(session):
                     PARKED_STEPS.labels(count.resource).set(count.step_count)
         return Page(render_metrics(), METRICS_CONTENT_TYPE)

@@ -11,7 +11,7 @@ from adapters.embeddings import Embedder, open_embedder
 from adapters.temporal.client import connect
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
-from observability import make_runtime
+from observability.temporal import make_runtime
 
 
 async def connect_temporal(settings: Settings, *, is_lazy: bool = False) -> Client:

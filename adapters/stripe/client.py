@@ -24,7 +24,7 @@ from domain.errors import (
     ProviderUnavailableError,
     UnreadableAnswerError,
 )
-from observability import STRIPE_ERRORS
+from observability.metrics import STRIPE_ERRORS
 
 log = structlog.get_logger(__name__)
 
