@@ -55,7 +55,7 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(_TEMPORAL_EXTRAS), _lift],
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _lift],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(serializer=_to_json),
@@ -65,6 +65,12 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # Reason: a warning of Python is a line of the log, too.
+    logging.captureWarnings(capture=True)
+    _configure_libraries(level)
+
+
+def _configure_libraries(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
@@ -77,7 +83,11 @@ def configure_logging(level: str) -> None:
     activity.logger.activity_info_on_message = False
 
 
+# Logger that gets the log lines of the Rust part of Temporal's SDK.
+SDK_LOGGER = "temporal_sdk"
 _TEMPORAL_EXTRAS = ("temporal_workflow", "temporal_activity")
+# Extras of other libraries that repeat the message.
+_USELESS_EXTRAS = ("color_message",)
 _LIFTED = {
     "workflow_id": "workflow_id",
     "run_id": "run_id",
@@ -88,12 +98,16 @@ _LIFTED = {
 
 
 def _lift(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Move the facts in Temporal's extras to top-level fields with our names."""
+    """Move the facts in the extras of Temporal's SDK to top-level fields with our names."""
     for extra in _TEMPORAL_EXTRAS:
         facts = event.pop(extra, None) or {}
         for theirs, ours in _LIFTED.items():
             if theirs in facts:
                 event[ours] = facts[theirs]
+    if (entry := event.pop("temporal_log", None)) is not None:
+        event["sdk_target"], event["sdk_fields"] = entry.target, entry.fields
+    for extra in _USELESS_EXTRAS:
+        event.pop(extra, None)
     return event
 
 
