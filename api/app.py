@@ -175,7 +175,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         connect() as (temporal, sessions),
         open_client(key, api_base) as stripe,
         open_api_knowledge(settings, sessions) as knowledge,
-        serve_status(settings.status_host, settings.status_port, make_pages(sessions)),
+        serve_status(settings.status_host, settings.status_port, make_pages(sessions, temporal)),
     ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         feed = RunFeed(sessions, settings.database_url)

@@ -8,6 +8,7 @@ from adapters.health import ModelsHealth, Probe, ping_chroma, ping_smtp
 from adapters.status_server import Page, Pages
 from adapters.stripe.client import StripeHealth
 from api.routes.health import DATABASE
+from api.worker_metrics import count_workers
 from config import MailSecurity, Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.open_work import ping
@@ -37,7 +38,7 @@ def make_probes(
     }
 
 
-def make_pages(sessions: Sessions) -> Pages:
+def make_pages(sessions: Sessions, temporal: Client) -> Pages:
     """Build the pages that the API serves on its monitoring port."""
 
     async def metrics() -> Page:
@@ -48,6 +49,8 @@ def make_pages(sessions: Sessions) -> Pages:
                 active_agents().set(await AgentRunRepository(session).active_count())
                 for count in await count_parked(session):
                     PARKED_STEPS.labels(count.resource).set(count.step_count)
+        # Reason: no worker can tell that there is no worker.
+        await count_workers(temporal)
         return Page(render_metrics(), METRICS_CONTENT_TYPE)
 
     return {"/metrics": metrics}

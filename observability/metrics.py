@@ -40,6 +40,18 @@ PARKED_STEPS = Gauge(
     ["resource"],
     multiprocess_mode="livemostrecent",
 )
+TASK_QUEUE_POLLERS = Gauge(
+    "task_queue_pollers",
+    "Workers that poll a task queue, by kind of task; NaN while Temporal does not answer.",
+    ["task_queue", "kind"],
+    multiprocess_mode="livemostrecent",
+)
+FAILING_WORKFLOWS = Gauge(
+    "failing_workflows",
+    "Running workflows, by problem: workflow_task_failed; NaN while Temporal does not answer.",
+    ["problem"],
+    multiprocess_mode="livemostrecent",
+)
 WEBHOOK_EVENTS = Counter(
     "webhook_events_total",
     "Webhook events of Stripe, by type and outcome.",
@@ -93,6 +105,8 @@ _LABELED: tuple[MetricWrapperBase, ...] = (
     PAYMENT_AMOUNT_CENTS,
     STRIPE_ERRORS,
     PARKED_STEPS,
+    TASK_QUEUE_POLLERS,
+    FAILING_WORKFLOWS,
     WEBHOOK_EVENTS,
     WEBHOOK_FOREIGN_VERSIONS,
     AGENT_REQUESTS,

@@ -5,16 +5,21 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import TaskQueueType, WorkerStatus
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListWorkersRequest
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 from domain.workflow_names import QUEUES, WORKFLOW_QUEUES
 
 # Reason: an idle worker polls at least once a minute; the server lists a poller for 5 minutes.
 FRESH = timedelta(minutes=2)
 CALL_TIMEOUT = timedelta(seconds=5)
+_PAGE_SIZE = 1_000
+_SHUTTING_DOWN = WorkerStatus.WORKER_STATUS_SHUTTING_DOWN
+# Servers that keep no list of workers answer so.
+_NOT_OFFERED = frozenset({RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.FAILED_PRECONDITION})
 
 
 class TaskKind(StrEnum):
@@ -59,12 +64,30 @@ async def read_pollers(client: Client, queues: tuple[str, ...] = QUEUES) -> list
     Raises:
         RPCError: Temporal cannot be reached.
     """
-    wanted = [(queue, TaskKind.ACTIVITY) for queue in queues]
-    wanted += [(queue, TaskKind.WORKFLOW) for queue in queues if queue in WORKFLOW_QUEUES]
-    return list(await asyncio.gather(*[_read(client, *each) for each in wanted]))
+    kinds = [(queue, TaskKind.ACTIVITY) for queue in queues]
+    kinds += [(queue, TaskKind.WORKFLOW) for queue in queues if queue in WORKFLOW_QUEUES]
+    stopped = await _stopped_workers(client)
+    return list(await asyncio.gather(*[_read(client, *each, stopped) for each in kinds]))
 
 
-async def _read(client: Client, queue: str, kind: TaskKind) -> QueuePollers:
+async def _stopped_workers(client: Client) -> set[tuple[str, str]]:
+    """Return the task queues and identities of workers that have stopped as they should."""
+    request = ListWorkersRequest(namespace=client.namespace, page_size=_PAGE_SIZE)
+    try:
+        listed = await client.workflow_service.list_workers(request, timeout=CALL_TIMEOUT)
+    except RPCError as error:
+        if error.status not in _NOT_OFFERED:
+            raise
+        return set()
+    states: dict[tuple[str, str], set[int]] = {}
+    for worker in listed.workers:
+        states.setdefault((worker.task_queue, worker.worker_identity), set()).add(worker.status)
+    return {worker for worker, seen in states.items() if seen == {_SHUTTING_DOWN}}
+
+
+async def _read(
+    client: Client, queue: str, kind: TaskKind, stopped: set[tuple[str, str]]
+) -> QueuePollers:
     described = await client.workflow_service.describe_task_queue(
         DescribeTaskQueueRequest(
             namespace=client.namespace,
@@ -76,5 +99,7 @@ async def _read(client: Client, queue: str, kind: TaskKind) -> QueuePollers:
     pollers = [
         Poller(poller.identity, poller.last_access_time.ToDatetime(tzinfo=UTC))
         for poller in described.pollers
+        # Reason: the server lists a poller for some minutes after it has stopped.
+        if (queue, poller.identity) not in stopped
     ]
     return QueuePollers(queue, kind, tuple(pollers))

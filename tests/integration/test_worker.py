@@ -1,17 +1,28 @@
 """The worker as its own process: its log, its metrics and its health."""
 
 import asyncio
-import signal
+import json
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 from temporalio.client import Client
 
-from config import Settings
+from adapters.status_server import serve_status
+from bootstrap.running_workers import RunningWorkers, make_worker_probes
+from bootstrap.status_pages import make_worker_pages
+from bootstrap.workers import run_workers
+from config import Settings, WorkerSettings
+from database.session import Sessions, make_engine, make_sessions
 from domain.ids import stripe_operation_workflow_id
 from domain.plans import PlanRequest
 from domain.stripe_operations import CreatePlan
-from domain.workflow_names import BILLING, QUEUES, STRIPE
+from domain.workflow_names import AGENTS, BILLING, STRIPE
+from tests.conftest import free_port
 from tests.support.worker_process import worker_process
 from workflows.stripe_operation import StripeOperationWorkflow
 
@@ -45,10 +56,16 @@ async def fail_workflow_task(client: Client) -> str:
     """Start a workflow that no worker has, and wait until its workflow task has failed."""
     handle = await client.start_workflow("NoSuchWorkflow", id=str(uuid4()), task_queue=BILLING)
     async with asyncio.timeout(100):
-        while (await handle.describe()).raw_description.pending_workflow_task.attempt < 2:
+        while (await handle.describe()).raw_description.pending_workflow_task.attempt < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     await handle.terminate()
     return handle.id
+
+
+def wait_for_port(port: int) -> None:
+    for _ in range(1_000):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
+            return
 
 
 async def test_each_line_of_a_worker_is_json_and_starts_and_ends_are_told_once(
@@ -96,19 +113,59 @@ async def test_a_worker_exports_its_own_metrics_and_those_of_the_sdk(
     assert len(names) == len(set(names))
 
 
-async def test_a_frozen_worker_and_one_without_temporal_or_database_are_told(
-    dev_server: Client, settings: Settings, tmp_path: Path
+async def down(running: RunningWorkers, client: Client, sessions: Sessions) -> dict[str, Any]:
+    """Return the details of the checks that fail, by name."""
+    page = await make_worker_pages(make_worker_probes(client, sessions, running), None)[
+        "/health/ready"
+    ]()
+    body = json.loads(page.body)
+    found = {name: each["detail"] for name, each in body["checks"].items() if each["detail"]}
+    assert (page.status, body["status"]) == ((503, "down") if found else (200, "ready"))
+    return found
+
+
+async def test_a_worker_is_not_ready_when_it_does_not_poll_or_its_threads_are_stuck(
+    dev_server: Client, settings: Settings, sessions: Sessions
 ) -> None:
-    async with worker_process(dev_server, settings, tmp_path, "--queue", STRIPE) as worker:
-        body = (await worker.get("/health/ready")).json()
-        assert body["status"] == "ready"
-        assert set(body["checks"]) == {"database", "temporal", "task_queues", "workflow_threads"}
-        assert all(check["status"] == "ok" for check in body["checks"].values())
-        assert (await worker.get("/health/live")).json() == {"status": "ok"}
-        worker.process.send_signal(signal.SIGSTOP)
-        worker.process.send_signal(signal.SIGCONT)
-        await worker.wait_until(200)
+    release, few = threading.Event(), WorkerSettings(concurrent_workflow_task_count=2)
+    ours = settings.model_copy(update={"worker": few})
+    async with run_workers(dev_server, ours, sessions, [AGENTS, STRIPE]) as running:
+        async with asyncio.timeout(100):
+            while await down(running, dev_server, sessions):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+        stuck = [running.threads[AGENTS].submit(release.wait) for _ in range(2)]
+        found = await down(running, dev_server, sessions)
+        assert found == {"workflow_threads": "no answer within 2 s"}
+        release.set()
+        assert all(thread.result(100) for thread in stuck)
+        assert await down(running, dev_server, sessions) == {}
+
+        nowhere = make_sessions(make_engine("postgresql://nobody@127.0.0.1:1/none"))
+        assert set(await down(running, dev_server, nowhere)) == {"database"}
+
+        await running.workers[STRIPE].shutdown()
+        found = await down(running, dev_server, sessions)
+        assert found == {"task_queues": "worker_not_polling: stripe"}
 
 
-def test_every_queue_is_known() -> None:
-    assert len(QUEUES) == 5
+async def test_a_worker_whose_event_loop_is_stuck_is_neither_alive_nor_ready(
+    dev_server: Client, sessions: Sessions
+) -> None:
+    def serve_and_block(port: int, release: threading.Event) -> None:
+        async def serve() -> None:
+            pages = make_worker_pages({}, None)
+            async with serve_status("127.0.0.1", port, pages):
+                release.wait(100)  # blocks the loop
+
+        asyncio.run(serve())
+
+    port, release = free_port(), threading.Event()
+    thread = threading.Thread(target=serve_and_block, args=(port, release))
+    thread.start()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+        await asyncio.to_thread(wait_for_port, port)
+        replies = await asyncio.gather(http.get("/health/live"), http.get("/health/ready"))
+    release.set()
+    await asyncio.to_thread(thread.join, 100)
+    assert [reply.status_code for reply in replies] == [503, 503]

@@ -76,14 +76,7 @@ async def worker_process(
         "STRIPE__WEBHOOK_SECRET": settings.stripe.webhook_secret.get_secret_value(),
         "TEMPORAL__ADDRESS": temporal.service_client.config.target_host,
     }
-    with output.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "worker.py", *options],
-            cwd=PROJECT,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    process = _start(options, environment, output)
     running = WorkerProcess(process, f"http://127.0.0.1:{port}", output)
     try:
         await running.wait_until(200)
@@ -91,3 +84,16 @@ async def worker_process(
     finally:
         process.kill()
         process.wait(100)
+
+
+def _start(
+    options: tuple[str, ...], environment: dict[str, str], output: Path
+) -> subprocess.Popen[bytes]:
+    with output.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "worker.py", *options],
+            cwd=PROJECT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
