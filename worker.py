@@ -14,8 +14,8 @@ import structlog
 
 from adapters.status_server import serve_status
 from bootstrap.clients import connect_temporal, open_sessions
-from bootstrap.running_workers import make_worker_probes
 from bootstrap.status_pages import make_worker_pages
+from bootstrap.worker_health import make_worker_probes
 from bootstrap.workers import run_workers
 from config import ServingSettings
 from domain.workflow_names import QUEUES

@@ -16,7 +16,7 @@ from activities.interceptors import ActivityInterceptor
 from bootstrap.agents import agent_activities, build_lost_runs
 from bootstrap.billing import billing_activities
 from bootstrap.resources import Activities, Resources, open_resources
-from bootstrap.running_workers import RunningWorkers
+from bootstrap.worker_health import RunningWorkers
 from config import Settings
 from database.session import Sessions
 from domain.workflow_names import AGENTS, BILLING, QUEUES, STRIPE, WORKFLOW_QUEUES

@@ -13,8 +13,8 @@ import httpx
 from temporalio.client import Client
 
 from adapters.status_server import serve_status
-from bootstrap.running_workers import RunningWorkers, make_worker_probes
 from bootstrap.status_pages import make_worker_pages
+from bootstrap.worker_health import RunningWorkers, make_worker_probes
 from bootstrap.workers import run_workers
 from config import Settings, WorkerSettings
 from database.session import Sessions, make_engine, make_sessions
