@@ -32,14 +32,14 @@ class Logged:
             workflow.continue_as_new(args=[end, again_count - 1])
         self._end = end
         if end == "failed":
-            raise ApplicationError("refused", type="no_access")
+            raise ApplicationError("refused", type="limit_reached")
         await workflow.wait_condition(lambda: end == "completed")
 
     def log_fields(self) -> Mapping[str, Any]:
         return {"seen": self._end or None}
 
 
-async def lines_of(
+async def records_of(
     client: Client, caplog: pytest.LogCaptureFixture, end: str, again_count: int
 ) -> list[logging.LogRecord]:
     queue = str(uuid4())
@@ -68,12 +68,12 @@ async def lines_of(
 async def test_a_start_and_an_end_are_told_once_however_often_they_are_replayed(
     dev_server: Client, caplog: pytest.LogCaptureFixture, end: str
 ) -> None:
-    started, ended = await lines_of(dev_server, caplog, end, 0)
+    started, ended = await records_of(dev_server, caplog, end, 0)
     assert started.message == "LoggedWorkflow_started"
     assert ended.message == "LoggedWorkflow_ended"
     facts = vars(ended)
     assert (facts["status"], facts.get("reason")) == (
-        (end, "no_access") if end == "failed" else (end, None)
+        (end, "limit_reached") if end == "failed" else (end, None)
     )
     assert facts["resource_id"] == facts["temporal_workflow"]["workflow_id"]
     assert facts["duration_seconds"] >= (0 if end == "canceled" else PAUSE.total_seconds())
@@ -83,7 +83,7 @@ async def test_a_start_and_an_end_are_told_once_however_often_they_are_replayed(
 async def test_continuing_as_new_is_neither_a_start_nor_an_end(
     dev_server: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    started, ended = await lines_of(dev_server, caplog, "completed", 2)
+    started, ended = await records_of(dev_server, caplog, "completed", 2)
     assert (started.message, ended.message) == ("LoggedWorkflow_started", "LoggedWorkflow_ended")
     duration = vars(ended)["duration_seconds"]
     assert duration >= 3 * PAUSE.total_seconds()
