@@ -292,7 +292,7 @@ async def test_the_doctor_finds_what_is_well_and_what_is_not(
     await Prices("openai").load()
     async with asyncio.timeout(100):
         # Reason: the first poll of a worker reaches the server a moment after its start.
-        while not all(each.pollers for each in await read_pollers(workers)):
+        while not all(each.pollers for each in await read_pollers(workers)):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     found = {finding.what: finding for finding in await examine(ours)}
     ill = {what: finding.detail for what, finding in found.items() if not finding.is_passed}

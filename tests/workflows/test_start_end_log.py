@@ -39,6 +39,12 @@ class Logged:
         return {"seen": self._end or None}
 
 
+@pytest.fixture(autouse=True)
+def _as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the ids out of the messages, as `configure_logging` does."""
+    monkeypatch.setattr(workflow.logger, "workflow_info_on_message", False)
+
+
 async def records_of(
     client: Client, caplog: pytest.LogCaptureFixture, end: str, again_count: int
 ) -> list[logging.LogRecord]:
