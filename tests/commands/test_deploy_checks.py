@@ -128,7 +128,7 @@ async def test_workflows_that_new_code_does_not_replay_are_named(
         await handle.signal(Before.wake)
         await asyncio.sleep(1)
     async with Worker(temporal, task_queue=QUEUE, workflows=[After]):
-        await handle.signal(After.wake)
+        await handle.signal("wake")
         async with asyncio.timeout(100):
             while await check_quietly(reaching) == "none fails":  # noqa: ASYNC110
                 await asyncio.sleep(0.5)

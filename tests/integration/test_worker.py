@@ -108,6 +108,8 @@ async def test_a_worker_exports_its_own_metrics_and_those_of_the_sdk(
         text = (await worker.get("/metrics")).text
     assert "# TYPE temporal_workflow_task_execution_latency_seconds histogram" in text
     assert 'temporal_workflow_completed_total{namespace="default"' in text
+    assert "# TYPE temporal_activity_schedule_to_start_latency_seconds histogram" in text
+    assert "# TYPE temporal_worker_task_slots_available gauge" in text
     assert "# HELP payment_attempts_total" in text
     names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
     assert len(names) == len(set(names))

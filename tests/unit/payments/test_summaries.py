@@ -3,12 +3,12 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
 
 from api.starters.subscriptions import _summary_of
+from database.plans.models import Plan
 from domain.payments.messages import PaymentState
 from domain.payments.money import amount_text
 from domain.payments.rules import PaymentStatus
@@ -38,7 +38,7 @@ def test_an_amount_stands_in_its_currency(amount_cents: int, currency_code: str,
 
 @pytest.mark.parametrize(("count", "period"), [(1, "month"), (3, "3 months")])
 def test_a_subscription_is_told_by_its_plan_amount_and_user(count: int, period: str) -> None:
-    plan = SimpleNamespace(
+    plan = Plan(
         name="Pro",
         code="pro",
         amount_cents=2_900,
