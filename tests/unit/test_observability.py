@@ -119,6 +119,30 @@ except ZeroDivisionError:
     assert "ZeroDivisionError" in broke["exception"]
 
 
+def test_an_import_has_no_side_effect(tmp_path: Path) -> None:
+    folder = tmp_path / "counts"
+    modules = ("observability.logging", "observability.metrics", "observability.temporal")
+    told = run(f"import logging, {', '.join(modules)}; print(logging.getLogger().handlers)", folder)
+    assert (told.stdout.strip(), folder.exists()) == ("[]", False)
+
+
+def test_extras_of_a_line_and_warnings_of_python_are_in_the_log() -> None:
+    lines = run(
+        """
+import logging, warnings
+from observability.logging import configure_logging
+configure_logging("info")
+logging.getLogger("temporalio.workflow").error("step parked", extra={"step": "sync", "code": "c"})
+warnings.warn("old", DeprecationWarning, stacklevel=1)
+warnings.warn("odd", stacklevel=1)
+""",
+    ).stderr.splitlines()
+    parked, *warned = [json.loads(line) for line in lines]
+    assert (parked["event"], parked["step"], parked["code"]) == ("step parked", "sync", "c")
+    assert [each["logger"] for each in warned] == ["py.warnings"] * len(warned)
+    assert "odd" in warned[-1]["event"]
+
+
 def test_temporals_runtime_opens_no_port() -> None:
     code = """
 import psutil
