@@ -25,7 +25,7 @@ FAST := not soak and not stripe_cli and not client
 # What hangs is to fail, and to say where; on a busy machine the longest test takes ten times as long.
 LIMIT := --timeout 600
 
-PACKAGES := domain agents workflows activities services adapters database bootstrap api commands stack sandbox migrations deploy
+PACKAGES := domain agents workflows activities services adapters database observability bootstrap api commands stack sandbox migrations deploy
 CODE := $(wildcard $(PACKAGES) examples tests *.py)
 
 # Reason: the tests start many processes, and without bytecode each would compile all modules anew.

@@ -50,7 +50,8 @@ from api.webhooks.inbox import Inbox
 from bootstrap.clients import connect_temporal, open_sessions
 from config import ServingSettings, Settings
 from database.session import Sessions
-from observability import configure_logging
+from observability.logging import configure_logging
+from observability.metrics import make_metrics_folder
 
 Resources = tuple[Client, Sessions]
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
@@ -84,6 +85,7 @@ def create_app() -> FastAPI:
     """Build the app that uvicorn serves, with settings from the environment."""
     settings = ServingSettings()
     configure_logging(settings.log_level)
+    make_metrics_folder()
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Resources]:
@@ -149,7 +151,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         connect() as (temporal, sessions),
         open_client(key, api_base) as stripe,
         open_api_knowledge(settings, sessions) as knowledge,
-        serve_status(settings.status_host, settings.status_port, make_pages(sessions)),
+        serve_status(settings.status_host, settings.status_port, make_pages(sessions, temporal)),
     ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         feed = RunFeed(sessions, settings.database_url)

@@ -132,7 +132,7 @@ async def _start(temporal: Client, document_id: UUID, user_id: UUID) -> None:
         IngestDocumentWorkflow.run,
         IngestStart(document_id=document_id),
         workflow_id=ingest_workflow_id(document_id),
-        summary="ingest a document",
+        summary=f"ingest document {document_id}, user {user_id}",
         search_attributes=starting_attributes(user_id=user_id),
         task_queue=AGENTS,
     )

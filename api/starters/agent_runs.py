@@ -72,7 +72,7 @@ async def start_run(
         AgentRunWorkflow.run,
         RunStart(request=request, route=route),
         workflow_id=agent_run_workflow_id(agent_run_id),
-        summary=f"{request.agent} {request.prompt_version}",
+        summary=f"agent {request.agent}, prompt {request.prompt_version}, user {user_id}",
         search_attributes=starting_attributes(user_id=user_id),
         task_queue=AGENTS,
     )

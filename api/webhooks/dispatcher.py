@@ -32,7 +32,7 @@ from domain.webhooks.events import (
     reference_of,
     type_label,
 )
-from observability import WEBHOOK_EVENTS, WEBHOOK_LAG
+from observability.metrics import WEBHOOK_EVENTS, webhook_lag
 
 BATCH_SIZE = 200
 LEASE = timedelta(seconds=10)
@@ -192,7 +192,7 @@ class _Batch:
         _count(events, "delivered")
         now = datetime.now(UTC)
         for event in events:
-            WEBHOOK_LAG.observe(max((now - event.received_at).total_seconds(), 0))
+            webhook_lag().observe(max((now - event.received_at).total_seconds(), 0))
 
     async def _signal(self, owner: EventOwner, events: Events) -> Exception | None:
         """Send one hint; return the error, or None."""

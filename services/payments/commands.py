@@ -126,5 +126,5 @@ def _start(payment_id: UUID, update: str) -> WithStartWorkflowOperation[Any, Any
         task_queue=BILLING,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        static_summary=f"started for the update {update}",
+        static_summary=f"{update} payment {payment_id}",
     )

@@ -26,6 +26,7 @@ PACKAGES = (
     "adapters",
     "database",
     "bootstrap",
+    "observability",
     "api",
     "commands",
     "stack",

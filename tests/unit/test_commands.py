@@ -19,6 +19,7 @@ from rich.console import Console
 from temporalio.client import Client
 
 from adapters.llm.pricing import Prices
+from adapters.temporal.task_queues import read_pollers
 from agents import registry
 from api.app import build_app
 from commands.admin import create_admin
@@ -279,16 +280,20 @@ async def test_an_empty_database_is_told_from_one_that_is_away(settings: Setting
 
 
 async def test_the_doctor_finds_what_is_well_and_what_is_not(
-    settings: Settings, dev_server: Client, tmp_path: Path
+    settings: Settings, workers: Client, tmp_path: Path
 ) -> None:
     ours = reaching(
         settings,
-        dev_server,
+        workers,
         chroma_url="http://127.0.0.1:9",
         prometheus_multiproc_dir=tmp_path / "missing",
     )
     # Reason: coverage needs ten seconds for that one huge module, and the doctor waits no longer.
     await Prices("openai").load()
+    async with asyncio.timeout(100):
+        # Reason: the first poll of a worker reaches the server a moment after its start.
+        while not all(each.pollers for each in await read_pollers(workers)):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     found = {finding.what: finding for finding in await examine(ours)}
     ill = {what: finding.detail for what, finding in found.items() if not finding.is_passed}
     assert ill.keys() == {"Chroma", "metrics"}, ill
@@ -323,6 +328,9 @@ async def test_the_doctor_finds_all_of_it_away() -> None:
         "parked steps",
         "agent runs",
         "Temporal",
+        "task queues",
+        "workers",
+        "workflow tasks",
         "Stripe",
         "webhook endpoint",
         "customer portal",

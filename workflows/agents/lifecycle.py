@@ -137,7 +137,10 @@ class RunLifecycle:
         self.status = status
         workflow.upsert_search_attributes([STATUS.value_set(status)])
         request = self._start.request
-        workflow.set_current_details(f"{request.agent} {request.prompt_version}: {status}")
+        workflow.set_current_details(
+            f"**{status}**: agent {request.agent}, prompt {request.prompt_version}, "
+            f"user `{request.user_id}`"
+        )
 
 
 def _reason(error: FailureError) -> tuple[RunStatus, str, str]:
