@@ -10,7 +10,8 @@ import pytest
 from temporalio import workflow
 from temporalio.common import RawValue
 
-from commands.replay import read_history, replay, replay_command
+from commands.histories import read_history
+from commands.replay import replay, replay_command
 from domain.errors import InvalidInputError, NotFoundError
 from domain.payment_retries.messages import RetryStart
 from tests.support.histories import COMMITTED, HISTORIES, definition, type_of

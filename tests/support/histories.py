@@ -10,7 +10,8 @@ from temporalio.client import WorkflowHandle, WorkflowHistory
 from bootstrap.clients import connect_temporal, open_sessions
 from bootstrap.resources import open_resources
 from bootstrap.workers import build_activities
-from commands.replay import read_history, record, replay
+from commands.histories import read_history, record
+from commands.replay import replay
 from config import Settings
 from workflows.registry import WORKFLOWS
 
