@@ -60,10 +60,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("range", help="commits as `git rev-list` takes them, such as A^..B")
     parser.add_argument("--histories", help="take the histories of this commit")
     options = parser.parse_args(arguments)
+    histories = options.histories and git("rev-parse", options.histories).strip()
     commits = git("log", "--reverse", "--format=%h %s", options.range).splitlines()
     failure_count = 0
     for line in commits:
-        is_passed, result = replay_at(line.split()[0], options.histories)
+        is_passed, result = replay_at(line.split()[0], histories)
         failure_count += not is_passed
         sys.stdout.write(f"{'ok    ' if is_passed else 'FAILED'} {line[:70]:<70} {result}\n")
         sys.stdout.flush()
