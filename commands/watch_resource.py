@@ -7,7 +7,6 @@ from rich.markup import escape
 
 from commands.explain import describe
 from commands.resources import (
-    AGENT_RUN,
     DOCUMENT,
     PAYMENT,
     PAYMENT_RETRY,
@@ -62,9 +61,7 @@ async def watch_resource(
         watch = Watch(reader.api, api_key, kind, key, after)
         return await follow(watch, console)
     except asyncio.CancelledError:
-        if watch is None or watch.kind in {SUBSCRIPTION, AGENT_RUN}:
-            last = watch.after if watch else after
-            console.print(f"\n[dim]continue with --after {last}[/]")
+        console.print(f"\n[dim]continue with --after {watch.after if watch else after}[/]")
         raise
 
 
@@ -98,4 +95,4 @@ async def _follow_status(reader: ResourceReader, resource: Resource, console: Co
             console.print(f"[dim]the {resource.kind.name} has ended[/]")
             return 1 if resource.status in _FAILED else 0
         await asyncio.sleep(PAUSE_SECONDS)
-        resource = await _find(reader, resource.key, 0, console)
+        resource = await _find(reader, f"{resource.kind.prefix}{resource.key}", 0, console)
