@@ -83,7 +83,8 @@ async def ensure_schedules(client: Client, table: Sequence[DeclaredSchedule]) ->
 
 
 async def _is_ours(schedule: ScheduleListDescription | ScheduleDescription) -> bool:
-    return await schedule.memo_value(_MADE_BY, None) == _PROJECT
+    made_by: object = await schedule.memo_value(_MADE_BY, None)
+    return made_by == _PROJECT
 
 
 async def _update(client: Client, declared: DeclaredSchedule) -> None:
