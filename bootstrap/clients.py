@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from temporalio.client import Client
 
-from adapters.chroma import Chroma, open_chroma
+from adapters.chroma.client import Chroma, open_chroma
 from adapters.email import Mailer
 from adapters.embeddings import Embedder, open_embedder
 from adapters.temporal.client import connect

@@ -77,19 +77,19 @@ class Dispatcher:
             self._woken.clear()
             count = 0
             try:
-                count = await self.turn()
+                count = await self.deliver_due()
                 self._note_database(is_down=False)
             except DATABASE_DOWN:
                 self._note_database(is_down=True)
             except Exception:
-                log.exception("dispatcher_turn_failed")
+                log.exception("dispatcher_batch_failed")
             if count < BATCH_SIZE:
                 # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._woken.wait()
 
-    async def turn(self) -> int:
+    async def deliver_due(self) -> int:
         """Deliver the events that are due, up to one batch.
 
         Returns:

@@ -29,7 +29,7 @@ async def test_a_payment_and_its_refund(world: World, histories: Path) -> None:
     await payer.reaches(PaymentStatus.SUCCEEDED)
     await payer.ends()
     await keep(run, histories / "payment-succeeded.json", "pay")
-    await payer.desk.refund(payer.order(500))
+    await payer.commands.refund(payer.refund_input(500))
     run = await current_run(payer.handle)
     await payer.ends()
     await keep(run, histories / "payment-refunded.json", "refund", "refund_payment")
@@ -40,7 +40,7 @@ async def test_a_payment_that_is_canceled(world: World, histories: Path) -> None
     run = await current_run(payer.handle)
     await payer.reaches(PaymentStatus.REQUIRES_ACTION)
     await payer.handle.signal(PAYMENT_HINT, ["evt_1"])
-    await payer.desk.cancel(payer.payment_id, payer.payment_id)
+    await payer.commands.cancel(payer.payment_id, payer.payment_id)
     await payer.ends()
     await keep(run, histories / "payment-canceled.json", PAYMENT_HINT, "cancel_payment")
 
@@ -57,7 +57,7 @@ async def test_a_payment_that_is_parked(world: World, histories: Path) -> None:
 
     await eventually(is_parked)
     await break_down(world)
-    await payer.desk.retry_parked(payer.payment_id, uuid4())
+    await payer.commands.retry_parked(payer.payment_id, uuid4())
     await payer.reaches(PaymentStatus.SUCCEEDED)
     await payer.ends()
     await keep(run, histories / "payment-parked.json", "park_payment", "retry_parked")

@@ -88,11 +88,11 @@ class RunLifecycle:
         self._publish_status(RunStatus.RUNNING if self.is_first else RunStatus.QUEUED)
         queue_timeout = QUEUE_CHECK
         while not self.is_first:
-            turn = workflow.wait_condition(
+            next_signal = workflow.wait_condition(
                 lambda: self.is_next, timeout=queue_timeout, timeout_summary="check the run ahead"
             )
             with suppress(TimeoutError):
-                await await_cancellable(turn)
+                await await_cancellable(next_signal)
             self.is_next, queue_timeout = False, min(2 * queue_timeout, LAST_QUEUE_CHECK)
             self.is_first = (await self._calls.start_if_first()).is_first
             if self.is_first:
