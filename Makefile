@@ -32,7 +32,7 @@ CODE := $(wildcard $(PACKAGES) examples tests *.py)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test soak campaign mutants cover check format lint types imports rules containers stripe-cli \
+.PHONY: help install up demo openapi test soak campaign mutants cover check format lint types imports rules containers stripe-cli \
 	campaign-models dj-stripe better-auth lock
 
 help: ## list the targets
@@ -60,6 +60,9 @@ up: $(STAMP) ## start the whole stack and keep it running (ARGS="--ports auto --
 
 demo: $(STAMP) ## show the main job from end to end (ARGS=--keep leaves it running)
 	@$(BIN)/python cli.py demo $(ARGS)
+
+openapi: $(STAMP) ## write docs/openapi.json, and the table of commands in docs/billing.md
+	@$(BIN)/python -m api.openapi
 
 test: $(STAMP) ## run the tests; no network, no Docker (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "$(FAST)" $(LIMIT) $(PARALLEL) $(ARGS)
