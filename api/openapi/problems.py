@@ -21,6 +21,7 @@ from domain.errors import (
     TooManyRequestsError,
     UnauthorizedError,
     UnavailableError,
+    WorkflowEndedError,
     WorkflowMissingError,
 )
 
@@ -91,6 +92,7 @@ APPROVER_REQUIRED = ForbiddenError(
 )
 
 NO_SUCH_WORKFLOW = NotFoundError("there is no such workflow, or it no longer exists")
+NO_SUCH_EXECUTION = WorkflowEndedError("the workflow does not exist or has ended")
 
 KEY_REUSED = ConflictError(
     "this idempotency key was used with another body before", "idempotency_key_reused"

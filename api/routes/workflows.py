@@ -12,7 +12,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.openapi.problems import ADMIN_REQUIRED, NO_SUCH_WORKFLOW, TEMPORAL_DOWN, illegal, problems
+from api.openapi.problems import (
+    ADMIN_REQUIRED,
+    NO_SUCH_EXECUTION,
+    NO_SUCH_WORKFLOW,
+    TEMPORAL_DOWN,
+    illegal,
+    problems,
+)
 from api.queries.workflows import (
     QUERY_NAMES,
     RPC_TIMEOUT,
@@ -31,6 +38,8 @@ from domain.errors import IllegalCommandError, InvalidInputError
 _SIGNATURE_LENGTH = 16
 
 router = ApiRouter(prefix="/workflows", tags=["workflows"])
+
+_READ_PROBLEMS = problems(NO_SUCH_WORKFLOW, NO_SUCH_EXECUTION, TEMPORAL_DOWN)
 
 WorkflowId = Annotated[str, Path(max_length=300), NO_CARD]
 
@@ -68,7 +77,7 @@ async def list_workflows(
     )
 
 
-@router.get("/{workflow_id}", responses=problems(NO_SUCH_WORKFLOW, TEMPORAL_DOWN))
+@router.get("/{workflow_id}", responses=_READ_PROBLEMS)
 async def get_workflow(
     workflow_id: WorkflowId,
     caller: CallerDep,
@@ -81,7 +90,7 @@ async def get_workflow(
     return await describe_workflow(temporal, settings.temporal, workflow_id)
 
 
-@router.get("/{workflow_id}/history", responses=problems(NO_SUCH_WORKFLOW, TEMPORAL_DOWN))
+@router.get("/{workflow_id}/history", responses=_READ_PROBLEMS)
 async def get_workflow_history(
     workflow_id: WorkflowId,
     caller: CallerDep,
@@ -99,7 +108,7 @@ async def get_workflow_history(
     "/{workflow_id}/terminate",
     response_model=WorkflowOut,
     responses=problems(
-        ADMIN_REQUIRED, NO_SUCH_WORKFLOW, illegal("workflow", "status", "completed"), TEMPORAL_DOWN
+        ADMIN_REQUIRED, NO_SUCH_EXECUTION, illegal("workflow", "status", "completed"), TEMPORAL_DOWN
     ),
 )
 async def terminate_workflow(
