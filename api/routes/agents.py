@@ -6,18 +6,18 @@ from agents.tools import TOOLS
 from api.deps import CallerDep
 from api.http.routing import ApiRouter
 from api.schemas.agents import AgentOut, PromptOut, ToolOut
-from api.schemas.common import Listing, problems
+from api.schemas.common import Listing
 
 router = ApiRouter(tags=["agents"])
 
 
-@router.get("/agents", responses=problems(401, 503))
+@router.get("/agents")
 async def list_agents(_: CallerDep) -> Listing[AgentOut]:
     """List the agents."""
     return Listing[AgentOut](items=[_agent(spec) for spec in all_agents().values()])
 
 
-@router.get("/prompts", responses=problems(401, 503))
+@router.get("/prompts")
 async def list_prompts(_: CallerDep) -> Listing[PromptOut]:
     """List all versions of each agent's prompt, oldest first."""
     prompts = [
