@@ -15,6 +15,8 @@ from temporalio.client import Client
 
 from adapters.status_server import Page, Pages, serve_status
 from bootstrap.clients import connect_temporal, open_sessions
+from bootstrap.failures import NO_SERVER, WRONG_INPUT, Failure, explain
+from bootstrap.settings import load_settings
 from bootstrap.workers import QUEUES, run_workers
 from config import ServingSettings
 from observability import METRICS_CONTENT_TYPE, configure_logging, render_metrics
@@ -41,7 +43,7 @@ def _pages(client: Client) -> Pages:
 
 async def main(queues: Sequence[str]) -> None:
     """Serve task queues until SIGTERM or SIGINT, then let running activities finish."""
-    settings = ServingSettings()
+    settings = load_settings(ServingSettings)
     configure_logging(settings.log_level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -54,6 +56,15 @@ async def main(queues: Sequence[str]) -> None:
                 await stop.wait()
 
 
+def _report(failure: Failure) -> int:
+    """Print why the worker stops, as a log line once there is a log, and return the exit code."""
+    if failure.exit_code == WRONG_INPUT:
+        sys.stderr.writelines(f"error: {line}\n" for line in failure.lines)
+    else:
+        log.error("worker_stopped", reason="; ".join(failure.lines))
+    return failure.exit_code
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Run Perdure's worker.")
     parser.add_argument("--queue", action="append", choices=QUEUES, help="serve only this queue")
@@ -61,9 +72,14 @@ if __name__ == "__main__":
     code = 0
     try:
         asyncio.run(main(arguments.queue or QUEUES))
-    except RuntimeError as error:
-        log.error("worker_stopped", reason=str(error))  # noqa: TRY400 - one line, no trace
-        code = 1
+    except Exception as error:
+        failure = explain(error)
+        # Reason: the SDK raises a bare RuntimeError for what the server refuses, as a namespace.
+        if failure is None and isinstance(error, RuntimeError):
+            failure = Failure([str(error)], NO_SERVER)
+        if failure is None:
+            raise
+        code = _report(failure)
     sys.stdout.flush()
     sys.stderr.flush()
     # Reason: the SDK sometimes aborts at interpreter exit (sdk-python#300).

@@ -23,7 +23,7 @@ async def connect_temporal(settings: Settings, *, is_lazy: bool = False) -> Clie
             is down.
 
     Raises:
-        RuntimeError: Temporal cannot be reached.
+        ConnectError: Temporal cannot be reached.
     """
     temporal = settings.temporal
     return await connect(

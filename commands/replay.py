@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
 from adapters.temporal.client import connect
+from adapters.temporal.errors import ConnectError
 from bootstrap.workers import workflow_runner
 from commands.replay_report import describe_difference, differing_activity_type
 from commands.targets import TargetError, find_temporal
@@ -62,16 +63,16 @@ async def replay_command(
     Returns:
         Exit code: 0 if the history replays, 1 if it differs, 2 if there is no such history.
     """
-    console = Console(soft_wrap=True)
+    console, errors = Console(soft_wrap=True), Console(soft_wrap=True, stderr=True)
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the result is printed below
     try:
         history = await _load_history(target, stack, environ)
         result = await replay(history)
     except (NotFoundError, InvalidInputError) as error:
-        console.print(f"[red]{escape(error.message)}[/]")
+        errors.print(f"[red]error: {escape(error.message)}[/]")
         return 2
-    except RuntimeError as error:
-        console.print(f"[red]Temporal cannot be reached: {escape(str(error))}[/]")
+    except ConnectError as error:
+        errors.print(f"[red]error: {escape(str(error))}[/]")
         return 2
     label = f"{result.workflow_type}, {result.event_count} events"
     if result.difference is not None:
@@ -139,7 +140,7 @@ async def fetch_history(temporal: TemporalSettings, workflow_id: str) -> Workflo
 
     Raises:
         NotFoundError: There is no such workflow.
-        RuntimeError: Temporal cannot be reached.
+        ConnectError: Temporal cannot be reached.
     """
     client = await connect(
         temporal.address,

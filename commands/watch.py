@@ -11,6 +11,7 @@ from rich.markup import escape
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, InvalidURI
 
+from commands.settings import CommandError
 from commands.watch_agent_runs import RunPrinter
 from domain.ids import agent_run_workflow_id, subscription_workflow_id
 
@@ -21,7 +22,7 @@ _ENDED = 1000
 _STYLES = {"status_changed": "bold", "retry_failed": "red", "retry_paid": "green"}
 
 
-class WatchError(Exception):
+class WatchError(CommandError):
     """The target cannot be watched; the message is the reason, in one line."""
 
 

@@ -25,7 +25,12 @@ _RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sy
 
 @dataclass(frozen=True)
 class Plan:
-    """Folders, settings, ports and addresses from which the services are built."""
+    """Folders, settings, ports and addresses from which the services are built.
+
+    Args:
+        is_reloading: Whether worker and API start again when the code changes.
+        is_fast: Whether the default retry policy waits for seconds instead of days.
+    """
 
     project: Path
     data: DataDir
@@ -33,6 +38,8 @@ class Plan:
     ports: Ports
     secrets: Secrets
     addresses: Addresses
+    is_reloading: bool = False
+    is_fast: bool = False
 
     @property
     def quiet_environment(self) -> dict[str, str]:
@@ -205,7 +212,7 @@ def _mail(plan: Plan) -> Service:
 def _migrate(plan: Plan) -> Service:
     return Service(
         name="migrate",
-        command=[sys.executable, "cli.py", "migrate"],
+        command=[sys.executable, "cli.py", "migrate", *(["--fast-retries"] * plan.is_fast)],
         environment=plan.product_environment,
         working_folder=str(plan.project),
         needs=("postgres", "temporal"),
@@ -221,6 +228,7 @@ def _worker(plan: Plan) -> Service:
         working_folder=str(plan.project),
         ports=plan.listening("worker"),
         needs=("migrate",),
+        is_reloaded=plan.is_reloading,
         ready_words="worker_ready",
         stop_timeout_seconds=3.0,
         on_exit=lambda pid: _delete_gauges(plan.data.metrics, pid),
@@ -237,6 +245,7 @@ def _api(plan: Plan) -> Service:
         working_folder=str(plan.project),
         ports=plan.listening("api", "metrics"),
         needs=("migrate", "chroma", "stripe", "llm", "mail"),
+        is_reloaded=plan.is_reloading,
         probe=http_probe(plan.ports.api, "/health/ready", '"status":"ready"'),
         stop_timeout_seconds=1.5,
         on_exit=lambda pid: _delete_gauges(plan.data.metrics, pid),

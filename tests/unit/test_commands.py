@@ -21,12 +21,12 @@ from temporalio.client import Client
 from adapters.llm.pricing import Prices
 from agents import registry
 from api.app import build_app
+from bootstrap.settings import error_lines
 from commands.admin import create_admin
 from commands.doctor import check_webhook_secret, examine, show
 from commands.findings import CheckFailedError, CheckResult
 from commands.targets import (
     TargetError,
-    error_lines,
     find_stack,
     find_temporal,
     read_stack,
@@ -264,7 +264,7 @@ async def test_what_makes_no_administrator(settings: Settings) -> None:
     with pytest.raises(InvalidInputError, match="8 to 256"):
         await create_admin(settings, "a@example.com", "short")
     away = settings.model_copy(update={"database_url": NOWHERE})
-    with pytest.raises(UnavailableError, match="does not answer"):
+    with pytest.raises(UnavailableError, match="cannot be reached"):
         await create_admin(away, "a@example.com", None)
 
 
