@@ -50,7 +50,7 @@ def reloading(copied: Path) -> Iterator[RunningStack]:
 
 def agents(world: World) -> set[str]:
     """Return the names of the agents that the API knows."""
-    return {each["name"] for each in world.admin.get("agents")["items"]}
+    return {each["agent"] for each in world.admin.get("agents")["items"]}
 
 
 def test_a_new_agent_is_there_and_a_subscription_goes_on(
