@@ -76,7 +76,7 @@ if __name__ == "__main__":
         failure = explain(error)
         # Reason: the SDK raises a bare RuntimeError for what the server refuses, as a namespace.
         if failure is None and isinstance(error, RuntimeError):
-            failure = Failure([str(error)], NO_SERVER)
+            failure = Failure([str(error).partition(": Status {")[0]], NO_SERVER)
         if failure is None:
             raise
         code = _report(failure)

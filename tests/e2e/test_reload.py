@@ -48,15 +48,21 @@ def reloading(copied: Path) -> Iterator[RunningStack]:
         running.destroy()
 
 
+@pytest.fixture
+def world(reloading: RunningStack) -> Iterator[World]:
+    found = World(reloading)
+    yield found
+    found.close()
+
+
 def agents(world: World) -> set[str]:
     """Return the names of the agents that the API knows."""
     return {each["agent"] for each in world.admin.get("agents")["items"]}
 
 
 def test_a_new_agent_is_there_and_a_subscription_goes_on(
-    copied: Path, reloading: RunningStack
+    copied: Path, reloading: RunningStack, world: World
 ) -> None:
-    world = World(reloading)
     before = {name: reloading.pid(name) for name in reloading.facts["pids"]}
     customer, plan = world.customer(), world.plan()
     made = customer.post("subscriptions", plan_id=plan["plan_id"])
@@ -67,7 +73,7 @@ def test_a_new_agent_is_there_and_a_subscription_goes_on(
     (copied / "agents/specs/concierge.toml").write_text(SPEC)
     wait_for("the new agent", lambda: "concierge" in agents(world))
     wait_for("a new worker", lambda: reloading.pid("worker") != before["worker"])
-    canceled = customer.post(f"subscriptions/{made['subscription_id']}/cancel")
+    canceled = customer.post(f"subscriptions/{made['subscription_id']}/cancel", mode="now")
     assert canceled["subscription_status"] in {"canceled", "incomplete_expired"}
 
     after = {name: reloading.pid(name) for name in reloading.facts["pids"]}
@@ -75,4 +81,3 @@ def test_a_new_agent_is_there_and_a_subscription_goes_on(
     log = (copied.parent / "up.log").read_text()
     assert "changed; starting worker and API again" in log
     assert "died" not in log
-    world.close()
