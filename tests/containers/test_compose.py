@@ -148,7 +148,7 @@ def test_the_optional_lines_of_the_example_are_valid(
     assert settings.documents.max_bytes == default.max_bytes
     assert settings.llm.timeout_seconds == Settings.model_fields["llm"].default.timeout_seconds
     assert settings.worker == Settings.model_fields["worker"].default
-    assert settings.cors_origins == ("https://app.example",)
+    assert settings.api.cors_origins == ("https://app.example", "https://admin.example")
 
 
 @pytest.mark.parametrize("process", PROCESSES)
