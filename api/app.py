@@ -7,8 +7,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 
 from adapters.status_server import serve_status
@@ -16,9 +14,7 @@ from adapters.stripe.client import StripeHealth, open_client
 from adapters.stripe.setup_intents import StripeSetupIntents
 from api import streaming
 from api.errors import install_error_handlers
-from api.http.body_limits import DOCUMENT_BYTES, WEBHOOK_BYTES, BodyLimitMiddleware
-from api.http.methods import HeadMiddleware
-from api.http.request_context import REQUEST_ID, RequestContextMiddleware
+from api.http.middleware import make_middleware
 from api.knowledge import open_api_knowledge
 from api.monitoring import make_pages, make_probes
 from api.openapi import PREFIX, describe_api, operation_id
@@ -55,9 +51,8 @@ from api.webhooks.inbox import Inbox
 from bootstrap.clients import connect_temporal, open_sessions
 from config import ServingSettings, Settings
 from database.session import Sessions
-from observability import configure_logging
-
-GZIP_FROM_BYTES = 1_024
+from observability.logging import configure_logging
+from observability.metrics import make_metrics_folder
 
 Resources = tuple[Client, Sessions]
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
@@ -96,6 +91,7 @@ def create_app() -> FastAPI:
     """Build the app that uvicorn serves, with settings from the environment."""
     settings = ServingSettings()
     configure_logging(settings.log_level)
+    make_metrics_folder()
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Resources]:
@@ -131,25 +127,13 @@ def _assemble(settings: Settings, connect: Connect) -> FastAPI:
     app = FastAPIOffline(
         **_ABOUT,
         lifespan=partial(_run, settings, connect),
+        middleware=make_middleware(settings),
         # Reason: a redirect would take its target from the request's Host header.
         redirect_slashes=False,
         # Reason: a body without a media type is read as JSON; `api/http/routing.py` checks it.
         strict_content_type=False,
     )
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]
-    app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES)
-    app.add_middleware(HeadMiddleware)
-    app.add_middleware(BodyLimitMiddleware, limits=_body_limits(settings))
-    if settings.cors_origins:
-        # Reason: without `allow_credentials`: a page sends credentials in headers, not cookies.
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=["Location", "Retry-After", REQUEST_ID],
-        )
-    app.add_middleware(RequestContextMiddleware)
     install_error_handlers(app)
     _add_routes(app)
     return app
@@ -169,12 +153,6 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(streaming.router)
 
 
-def _body_limits(settings: Settings) -> dict[str, int]:
-    # Reason: escapes in JSON may double the size of a text.
-    document_bytes = max(DOCUMENT_BYTES, 2 * settings.documents.max_bytes)
-    return {f"{PREFIX}/documents": document_bytes, f"{PREFIX}/webhooks/": WEBHOOK_BYTES}
-
-
 def _build_routes(app: FastAPI) -> None:
     # Reason: FastAPI builds included routes at the first request, and blocks the event loop then.
     scope = {"type": "http", "method": "GET", "path": "/", "root_path": ""}
@@ -189,7 +167,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         connect() as (temporal, sessions),
         open_client(key, api_base) as stripe,
         open_api_knowledge(settings, sessions) as knowledge,
-        serve_status(settings.status_host, settings.status_port, make_pages(sessions)),
+        serve_status(settings.status_host, settings.status_port, make_pages(sessions, temporal)),
     ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         feed = RunFeed(sessions, settings.database_url)

@@ -44,7 +44,7 @@ class RunActivityCalls:
             RunActivities.open_run,
             self._request,
             **RECORD,
-            summary="admit",
+            summary="check the allowance, and open the run",
         )
 
     async def start_if_first(self) -> QueuePosition:
@@ -64,7 +64,7 @@ class RunActivityCalls:
             ApprovalActivities.decide_approval,
             command,
             **RECORD,
-            summary=f"{command.decision} {command.call_id}",
+            summary=f"{command.decision} tool call {command.call_id}, user {command.decided_by}",
         )
 
     async def expire(self, call: CallRef) -> ApprovalResult:

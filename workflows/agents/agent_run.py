@@ -40,6 +40,7 @@ class AgentRunWorkflow:
         self._calls = RunActivityCalls(start.request)
         self._runner = GraphRunner(start, self._calls)
         self._lifecycle = RunLifecycle(start, self._calls, self._runner)
+        self._end_reason: str | None = None
 
     @workflow.run
     async def run(self, start: RunStart) -> RunStatus:
@@ -60,6 +61,7 @@ class AgentRunWorkflow:
                 "message_count": self._runner.message_count,
             }
             workflow.continue_as_new(start.model_copy(update=state))
+        self._end_reason = end.error_code
         await run_shielded(self._lifecycle, self._lifecycle.close(end))
         await workflow.wait_condition(workflow.all_handlers_finished)  # they see the closed run
         return end.run_status
@@ -149,3 +151,13 @@ class AgentRunWorkflow:
     def view(self) -> RunStatus:
         """Return the run's status without adding to the history."""
         return self._lifecycle.status
+
+    def log_fields(self) -> dict[str, str | None]:
+        """Return fields for the log lines of the run's start and end."""
+        request = self._start.request
+        return {
+            "user_id": str(request.user_id),
+            "agent": request.agent,
+            "prompt_version": request.prompt_version,
+            "reason": self._end_reason,
+        }

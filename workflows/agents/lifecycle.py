@@ -88,11 +88,11 @@ class RunLifecycle:
         self._publish_status(RunStatus.RUNNING if self.is_first else RunStatus.QUEUED)
         queue_timeout = QUEUE_CHECK
         while not self.is_first:
-            turn = workflow.wait_condition(
+            next_signal = workflow.wait_condition(
                 lambda: self.is_next, timeout=queue_timeout, timeout_summary="check the run ahead"
             )
             with suppress(TimeoutError):
-                await await_cancellable(turn)
+                await await_cancellable(next_signal)
             self.is_next, queue_timeout = False, min(2 * queue_timeout, LAST_QUEUE_CHECK)
             self.is_first = (await self._calls.start_if_first()).is_first
             if self.is_first:
@@ -137,7 +137,10 @@ class RunLifecycle:
         self.status = status
         workflow.upsert_search_attributes([STATUS.value_set(status)])
         request = self._start.request
-        workflow.set_current_details(f"{request.agent} {request.prompt_version}: {status}")
+        workflow.set_current_details(
+            f"**{status}**: agent {request.agent}, prompt {request.prompt_version}, "
+            f"user `{request.user_id}`"
+        )
 
 
 def _reason(error: FailureError) -> tuple[RunStatus, str, str]:
