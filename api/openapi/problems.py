@@ -193,10 +193,17 @@ INBOX_FULL = UnavailableError("too many events are waiting to be written", "inbo
 WORKFLOW_MISSING = WorkflowMissingError("the workflow is not running")
 
 
-def pending(field: str) -> OutcomePendingError:
+def pending(*fields: str) -> OutcomePendingError:
     """Return the error for a command that goes on after the time of its request."""
     message = "the command is still running; repeat it with the same key for its answer"
-    return OutcomePendingError(message, details={field: EXAMPLE_ID})
+    return OutcomePendingError(message, details=dict.fromkeys(fields, EXAMPLE_ID))
+
+
+def operation_pending() -> OutcomePendingError:
+    """Return the error for an operation at Stripe that goes on after the time of its request."""
+    error = pending("operation_id")
+    error.details["workflow_id"] = f"stripe-operation-{EXAMPLE_ID}"
+    return error
 
 
 def start_pending(what: str, field: str) -> OutcomePendingError:

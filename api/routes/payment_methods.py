@@ -25,7 +25,7 @@ from api.openapi.problems import (
     TEMPORAL_DOWN,
     UNKNOWN_AT_STRIPE,
     no_such,
-    pending,
+    operation_pending,
     problems,
 )
 from api.schemas.common import Listing
@@ -68,7 +68,7 @@ router = ApiRouter(prefix="/payment-methods", tags=["payment-methods"])
         CARD_UNUSABLE,
         NOT_A_CARD,
         STRIPE_REJECTED,
-        pending("workflow_id"),
+        operation_pending(),
         TEMPORAL_DOWN,
         STRIPE_DOWN,
     ),
@@ -103,7 +103,7 @@ async def attach_payment_method(
     status_code=201,
     response_model=SetupIntentOut,
     responses=problems(
-        no_such("user"), STRIPE_REJECTED, pending("workflow_id"), TEMPORAL_DOWN, STRIPE_DOWN
+        no_such("user"), STRIPE_REJECTED, operation_pending(), TEMPORAL_DOWN, STRIPE_DOWN
     ),
 )
 async def create_setup_intent(
@@ -149,7 +149,7 @@ async def list_payment_methods(
     "/{payment_method_id:card}",
     status_code=204,
     responses=problems(
-        no_such("payment method"), STRIPE_REJECTED, pending("workflow_id"), TEMPORAL_DOWN
+        no_such("payment method"), STRIPE_REJECTED, operation_pending(), TEMPORAL_DOWN
     ),
 )
 async def detach_payment_method(
@@ -176,7 +176,7 @@ async def detach_payment_method(
         no_such("payment method"),
         CARD_UNUSABLE,
         STRIPE_REJECTED,
-        pending("workflow_id"),
+        operation_pending(),
         TEMPORAL_DOWN,
     ),
 )

@@ -163,7 +163,7 @@ async def cancel_payment(
         illegal("payment", "payment_status", "refunded"),
         REFUND_TOO_HIGH,
         REFUND_REJECTED,
-        pending("payment_id"),
+        pending("payment_id", "refund_id"),
         TEMPORAL_DOWN,
     ),
 )

@@ -16,7 +16,7 @@ from api.openapi.problems import (
     TEMPORAL_DOWN,
     UNKNOWN_RETRY_POLICY,
     no_such,
-    pending,
+    operation_pending,
     problems,
 )
 from api.schemas.common import Listing
@@ -64,7 +64,7 @@ async def get_plan(
         PLAN_CODE_TAKEN,
         UNKNOWN_RETRY_POLICY,
         STRIPE_REJECTED,
-        pending("workflow_id"),
+        operation_pending(),
         TEMPORAL_DOWN,
         STRIPE_DOWN,
     ),
@@ -102,7 +102,7 @@ async def create_plan(
         no_such("plan"),
         UNKNOWN_RETRY_POLICY,
         STRIPE_REJECTED,
-        pending("workflow_id"),
+        operation_pending(),
         TEMPORAL_DOWN,
         STRIPE_DOWN,
     ),

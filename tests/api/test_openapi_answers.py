@@ -60,6 +60,14 @@ def filled(path: str) -> str:
     return re.sub(r"\{name\}", "no-such-policy", re.sub(r"\{\w+_id\}", str(uuid4()), path))
 
 
+def template(path: str) -> str:
+    """Return the path of the document that a concrete path belongs to."""
+    for known in document()["paths"]:
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", known), path):
+            return str(known)
+    raise LookupError(path)
+
+
 def body_of(operation: dict[str, Any]) -> Any:
     """Return a body that the route takes: the first example of its schema."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")

@@ -18,6 +18,7 @@ from database.payments.models import Payment, PaymentMethod
 from database.session import Sessions
 from domain.ids import agent_run_workflow_id, payment_workflow_id, subscription_workflow_id
 from tests.api.support import add_plan, add_subscription, add_user, bearer, idle_server, served
+from tests.api.test_openapi_answers import check_shape, template
 from tests.api.test_workflows import add_retry
 from tests.support.streams import add_run
 
@@ -144,6 +145,7 @@ async def test_an_open_outcome_names_what_goes_on_and_where_to_look(
         answer = reply.json()
         assert (reply.status_code, answer["code"]) == (503, "outcome_pending"), each.path
         assert answer["details"].keys() == each.ids, each.path
+        check_shape(reply, "POST", template(f"{API}/{each.path.removeprefix(f'{API}/')}"), 503)
         location = reply.headers["location"]
         assert location.startswith(each.location), each.path
         assert any(str(value) in location for value in answer["details"].values())
