@@ -52,9 +52,11 @@ from api.streaming.watchers import Watchers
 from api.webhooks.dispatcher import Dispatcher
 from api.webhooks.inbox import Inbox
 from bootstrap.clients import connect_temporal, open_sessions
+from bootstrap.tools import load_agents, make_tool_catalog
 from config import ServingSettings, Settings
 from database.session import Sessions
 from observability import configure_logging
+from services.agents.tools.catalog import ToolCatalog
 
 GZIP_FROM_BYTES = 1_024
 
@@ -98,16 +100,22 @@ def create_app() -> FastAPI:
         async with open_sessions(settings) as sessions:
             yield temporal, sessions
 
-    return _assemble(settings, connect)
+    return _assemble(settings, connect, make_tool_catalog())
 
 
-def build_app(settings: Settings, temporal: Client, sessions: Sessions) -> FastAPI:
+def build_app(
+    settings: Settings,
+    temporal: Client,
+    sessions: Sessions,
+    tools: ToolCatalog | None = None,
+) -> FastAPI:
     """Build the app from clients that the caller opens and closes.
 
     Args:
         settings: Settings of the process.
         temporal: Client with the pydantic data converter.
         sessions: Factory of database sessions.
+        tools: Catalogue of the agents' tools; that of all sources by default.
 
     Returns:
         The app; its lifespan starts and stops the inbox, the dispatcher and the feeds.
@@ -117,15 +125,15 @@ def build_app(settings: Settings, temporal: Client, sessions: Sessions) -> FastA
     async def connect() -> AsyncIterator[Resources]:
         yield temporal, sessions
 
-    return _assemble(settings, connect)
+    return _assemble(settings, connect, tools or make_tool_catalog())
 
 
-def _assemble(settings: Settings, connect: Connect) -> FastAPI:
+def _assemble(settings: Settings, connect: Connect, tools: ToolCatalog) -> FastAPI:
     # Reason: FastAPI's own documentation pages load their scripts from a public CDN.
     app = FastAPIOffline(
         title="Perdure",
         version="0.1.0",
-        lifespan=partial(_run, settings, connect),
+        lifespan=partial(_run, settings, connect, tools),
         # Reason: a redirect would take its target from the request's Host header.
         redirect_slashes=False,
         # Reason: a body without a media type is read as JSON; `api/http/routing.py` checks it.
@@ -167,7 +175,10 @@ def _build_routes(app: FastAPI) -> None:
 
 
 @asynccontextmanager
-async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
+async def _run(
+    settings: Settings, connect: Connect, tools: ToolCatalog, app: FastAPI
+) -> AsyncIterator[None]:
+    load_agents(tools)
     key, api_base = settings.stripe.api_key.get_secret_value(), settings.stripe.api_base
     async with (
         connect() as (temporal, sessions),
@@ -182,6 +193,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         app.state.temporal = temporal
         app.state.sessions = sessions
         app.state.knowledge = knowledge
+        app.state.tools = tools
         probes = make_probes(settings, sessions, temporal, StripeHealth(stripe))
         app.state.readiness = Readiness(probes)
         app.state.setup_intents = StripeSetupIntents(stripe)

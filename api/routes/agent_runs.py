@@ -12,7 +12,7 @@ from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT
 from agents.limits import check_message
 from agents.registry import find_agent
 from api.commands import send_command
-from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
+from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep, ToolsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404, resolve_user_id
@@ -54,6 +54,7 @@ async def create_agent_run(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
+    tools: ToolsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
     """Start a run. Follow its stream, or read the run again later.
@@ -63,7 +64,7 @@ async def create_agent_run(
     user_id = await resolve_user_id(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> AgentRunOut:
-        row = await start_run(temporal, sessions, claim.resource_id, user_id, body)
+        row = await start_run(temporal, sessions, claim.resource_id, user_id, body, tools)
         return await read_run(sessions, row)
 
     return await once.run(caller.user_id, work, status=202, location="agent_run_id")
@@ -147,6 +148,7 @@ async def add_message(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
+    tools: ToolsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
     """Add a message while the run is in progress. The next step reads it."""
@@ -158,7 +160,9 @@ async def add_message(
             unread = await messages.unread(run.agent_run_id)
         if not is_known:
             # Reason: an early refusal spares the workflow, which checks again with the run locked.
-            check_message(body.content, unread, find_agent(run.agent), run.prompt_version)
+            agent = find_agent(run.agent)
+            definitions = tools.definitions(agent.tools)
+            check_message(body.content, unread, agent, run.prompt_version, definitions)
         message = NewRunMessage(
             command_id=claim.command_id,
             agent_run_id=run.agent_run_id,

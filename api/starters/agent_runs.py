@@ -29,6 +29,7 @@ from domain.errors import OutcomePendingError
 from domain.ids import agent_run_workflow_id, derived_id
 from domain.workflow_names import AGENTS
 from services.agents.admission import check_admission
+from services.agents.tools.catalog import ToolCatalog
 from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.search_attributes import starting_attributes
 
@@ -42,6 +43,7 @@ async def start_run(
     agent_run_id: UUID,
     user_id: UUID,
     body: NewAgentRun,
+    tools: ToolCatalog,
 ) -> AgentRun:
     """Start a run, or continue a start that was interrupted.
 
@@ -51,6 +53,7 @@ async def start_run(
         agent_run_id: Id of the run; the same for the same idempotency key.
         user_id: User who owns the run, and whose allowance it uses.
         body: Body of the POST.
+        tools: Catalogue of the agents' tools.
 
     Returns:
         The row of the run.
@@ -65,7 +68,7 @@ async def start_run(
     row = await _read(sessions, agent_run_id)
     if row is not None:
         return row
-    request, route = await _resolve(sessions, agent_run_id, user_id, body)
+    request, route = await _resolve(sessions, agent_run_id, user_id, body, tools)
     await start_workflow_once(
         temporal,
         AgentRunWorkflow.run,
@@ -122,9 +125,10 @@ async def _resolve(
     agent_run_id: UUID,
     user_id: UUID,
     body: NewAgentRun,
+    tools: ToolCatalog,
 ) -> tuple[RunRequest, Route]:
     spec = find_agent(body.agent)
-    check_input(body.input, spec, spec.prompt_version)
+    check_input(body.input, spec, spec.prompt_version, tools.definitions(spec.tools))
     async with sessions() as session:
         if body.conversation_id is not None:
             conversations = ConversationRepository(session)
@@ -142,6 +146,7 @@ async def _resolve(
         on_busy=body.on_busy,
     )
     route = Route(
+        pattern=spec.pattern,
         has_retrieval=spec.passage_count > 0,
         max_step_count=spec.max_step_count,
     )
