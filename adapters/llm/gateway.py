@@ -149,12 +149,12 @@ async def open_models(
     await prices.load()
     # Reason: each SDK takes a second to import, and a worker needs only one of them.
     if provider == "anthropic":
-        from adapters.llm.anthropic_provider import AnthropicModels  # noqa: PLC0415
+        from adapters.llm.providers.anthropic_provider import AnthropicModels  # noqa: PLC0415
 
         async with AnthropicModels.opened(base_url, api_key, timeout_seconds) as anthropic:
             yield Models(anthropic, prices)
     else:
-        from adapters.llm.openai_provider import OpenAIModels  # noqa: PLC0415
+        from adapters.llm.providers.openai_provider import OpenAIModels  # noqa: PLC0415
 
         async with OpenAIModels.opened(base_url, api_key, timeout_seconds) as openai:
             yield Models(openai, prices)

@@ -11,9 +11,9 @@ from adapters.llm.errors import (
     ProviderFault,
     is_unsent,
 )
-from adapters.llm.openai_answer import OpenAIAnswer
-from adapters.llm.openai_messages import wire_messages
 from adapters.llm.provider import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.providers.openai_answer import OpenAIAnswer
+from adapters.llm.providers.openai_messages import wire_messages
 from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
 from domain.llm.messages import ModelReply, ModelRequest

@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 
 import anthropic
 
-from adapters.llm.anthropic_answer import AnthropicAnswer
-from adapters.llm.anthropic_request import wire_request
 from adapters.llm.asking import ask
 from adapters.llm.errors import (
     STATUSES,
@@ -14,6 +12,8 @@ from adapters.llm.errors import (
     is_unsent,
 )
 from adapters.llm.provider import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.providers.anthropic_answer import AnthropicAnswer
+from adapters.llm.providers.anthropic_request import wire_request
 from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
 from domain.llm.messages import ModelReply, ModelRequest
