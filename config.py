@@ -7,11 +7,13 @@ from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from adapters.llm.providers import PROVIDERS
 
 _STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
@@ -114,7 +116,9 @@ class _IgnoringEmpty(BaseModel):
 class LLMSettings(_IgnoringEmpty):
     """Models of agents; the sandbox accepts every model name."""
 
-    provider: Literal["openai", "anthropic"] = "openai"
+    provider: str = Field(
+        default="openai", description="`openai` serves compatible servers, too; or `anthropic`."
+    )
     base_url: str | None = Field(
         default=None, description="Address of the API; None for the provider's own."
     )
@@ -143,6 +147,13 @@ class LLMSettings(_IgnoringEmpty):
     timeout_seconds: float = Field(
         default=120.0, gt=0, description="Longest pause between two parts of a stream."
     )
+
+    @field_validator("provider")
+    @classmethod
+    def _refuse_unknown_provider(cls, name: str) -> str:
+        if name not in PROVIDERS:
+            raise ValueError(f"should be one of: {', '.join(PROVIDERS)}")
+        return name
 
 
 class EmbeddingsSettings(_IgnoringEmpty):

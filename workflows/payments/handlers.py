@@ -1,7 +1,5 @@
 """Handles the commands and hints of `PaymentWorkflow`."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
 from uuid import UUID
 
 from temporalio import workflow
@@ -27,9 +25,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.mailbox import Mailbox
     from workflows.payments.steps import PaymentStep, PaymentSteps
     from workflows.search_attributes import USER_ID
-
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
 
 SUMMARY_LIMIT = 200
 
@@ -108,8 +103,11 @@ class PaymentHandlers:
     async def _refund(self, refund_input: RefundInput) -> PaymentAnswer:
         # Reason: the activity decides under the row's lock; an earlier run may have refunded.
         summary = f"refund {refund_input.amount_cents or 'all that is left'}: {refund_input.reason}"
-        outcome = await self._run(
-            RefundActivities.refund_payment, refund_input, summary[:SUMMARY_LIMIT]
+        outcome = await run_interruptible(
+            RefundActivities.refund_payment,
+            refund_input,
+            STRIPE_COMMAND,
+            summary[:SUMMARY_LIMIT],
         )
         self.steps.apply(outcome.state)
         return PaymentAnswer(refund=outcome.refund, state=outcome.state)
@@ -123,7 +121,9 @@ class PaymentHandlers:
                 at=workflow.now(),
                 cause=str(command_id),
             )
-            state = await self._run(PaymentCancelActivities.cancel_payment, cancel_input, "cancel")
+            state = await run_interruptible(
+                PaymentCancelActivities.cancel_payment, cancel_input, STRIPE_COMMAND, "cancel"
+            )
             self.steps.drop(PaymentStep.PAY)
             self.steps.apply(state)
         if state.payment_status is PaymentStatus.SUCCEEDED and was_charging:
@@ -137,16 +137,6 @@ class PaymentHandlers:
             error_code=IllegalCommandError.code,
             message=f"the payment is {state.payment_status}",
             details={"payment_status": state.payment_status},
-        )
-
-    async def _run(
-        self,
-        activity_method: Callable[[Any, Argument], Coroutine[Any, Any, Result]],
-        activity_input: Argument,
-        summary: str,
-    ) -> Result:
-        return await run_interruptible(
-            activity_method, activity_input, STRIPE_COMMAND, summary, lambda: False
         )
 
 
