@@ -38,7 +38,7 @@ class ToolResources:
 
 
 MakeEffect = Callable[[ToolResources, AgentRun, ToolCall], Awaitable[Effect]]
-Preview = Callable[[AsyncSession, AgentRun, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
+Preview = Callable[[AsyncSession, AgentRun, Mapping[str, Any]], Awaitable[dict[str, Any] | None]]
 
 
 @dataclass(frozen=True)
