@@ -21,5 +21,5 @@ COPY . .
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "deploy/healthcheck.py", "http://127.0.0.1:8000/health"]
+    CMD ["python", "deploy/healthcheck.py", "http://127.0.0.1:8000/health/live"]
 CMD ["python", "-m", "api", "--host", "0.0.0.0", "--port", "8000"]

@@ -25,15 +25,15 @@ FAST := not soak and not stripe_cli and not client
 # What hangs is to fail, and to say where; on a busy machine the longest test takes ten times as long.
 LIMIT := --timeout 600
 
-PACKAGES := domain agents workflows activities services adapters database bootstrap api commands stack sandbox migrations deploy
+PACKAGES := domain agents workflows activities services adapters database observability bootstrap api commands stack sandbox migrations deploy
 CODE := $(wildcard $(PACKAGES) examples tests *.py)
 
 # Reason: the tests start many processes, and without bytecode each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test soak campaign mutants cover check format lint types imports rules containers stripe-cli \
-	campaign-models dj-stripe better-auth lock
+.PHONY: help install up demo test test-sandbox soak campaign mutants cover check format lint types imports rules containers \
+	stripe-cli campaign-models dj-stripe better-auth lock recording sizes
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,8 +61,14 @@ up: $(STAMP) ## start the whole stack and keep it running (ARGS="--ports auto --
 demo: $(STAMP) ## show the main job from end to end (ARGS=--keep leaves it running)
 	@$(BIN)/python cli.py demo $(ARGS)
 
+recording: $(STAMP) ## record the demo for the README, docs/demo.svg
+	@$(BIN)/python -m tests.support.recording docs/demo.svg
+
 test: $(STAMP) ## run the tests; no network, no Docker (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "$(FAST)" $(LIMIT) $(PARALLEL) $(ARGS)
+
+test-sandbox: $(STAMP) ## run the stand-ins' own tests only, which `make test` runs too (ARGS="-k name")
+	@$(BIN)/python -m pytest -m "$(FAST)" $(LIMIT) $(PARALLEL) tests/sandbox $(ARGS)
 
 soak: $(STAMP) ## run the long measures
 	@$(BIN)/python -m pytest -m soak $(ARGS)
@@ -107,6 +113,9 @@ rules: $(STAMP)
 	@echo "== rules: sizes, allowed imports, areas, words, lock files"
 	@$(BIN)/python tests/gates/rules.py
 	@$(BIN)/python tests/gates/words.py
+
+sizes: $(STAMP) ## print code lines by package, and files by folder
+	@$(BIN)/python -m tests.gates.code_lines
 
 containers: $(STAMP)
 	@echo "== containers: hadolint, dclint"

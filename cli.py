@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from commands.by_id import explain, watch
 from commands.settings import StackOption, read_environ, read_settings, refuse, stack_facts
 
 PROJECT = Path(__file__).resolve().parent
@@ -59,11 +60,19 @@ def migrate() -> None:
 
 @app.command()
 def replay(
-    target: Annotated[str, typer.Argument(help="A workflow id, or a history file.")],
-    stack: Annotated[
-        Path | None,
-        typer.Option(help="stack.json of a running stack, or its folder."),
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="Id of a workflow or a resource, or a history file."),
     ] = None,
+    running: Annotated[
+        bool,
+        typer.Option("--running", help="Replay all open executions, before a deploy."),
+    ] = False,
+    run_id: Annotated[
+        str | None,
+        typer.Option(help="Run of the workflow; by default the newest."),
+    ] = None,
+    stack: StackOption = None,
     record: Annotated[
         str | None,
         typer.Option(help="Save the history as a test, tests/replay/histories/NAME.json."),
@@ -75,9 +84,14 @@ def replay(
     0: the history replays; 1: it differs; 2: there is no such history.
     """
     from commands.replay import replay_command  # noqa: PLC0415
+    from commands.replay_running import replay_running_command  # noqa: PLC0415
 
+    if (target is None) != running or (running and (run_id or record)):
+        refuse(["pass either an ID or a history file, or --running alone"])
+    if target is None:
+        raise typer.Exit(asyncio.run(replay_running_command(stack, read_environ())))
     path = PROJECT / "tests" / "replay" / "histories" / f"{record}.json" if record else None
-    raise typer.Exit(asyncio.run(replay_command(target, stack, path, read_environ())))
+    raise typer.Exit(asyncio.run(replay_command(target, stack, path, read_environ(), run_id)))
 
 
 @app.command()
@@ -226,47 +240,8 @@ def api(
     raise typer.Exit(0 if status < 400 else 1)
 
 
-@app.command()
-def watch(
-    target: Annotated[
-        str,
-        typer.Argument(metavar="ID", help="Id of a subscription, agent run, or its workflow."),
-    ],
-    after: Annotated[int, typer.Option(min=0, help="Show events after this number.")] = 0,
-    stack: StackOption = None,
-    api: Annotated[
-        str | None,
-        typer.Option(help="Address of the API, instead of a stack."),
-    ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(envvar="PERDURE_ADMIN_API_KEY", help="API key to use with --api."),
-    ] = None,
-) -> None:
-    """Print the events of a subscription or an agent run live. Ctrl-C stops; --after continues.
-
-    Exit code 0: the subscription ended, or the run completed; 1: the run ended otherwise; 2: the
-    subscription or the run cannot be watched.
-    """
-    from rich.console import Console  # noqa: PLC0415
-
-    from commands.targets import DEFAULT_STACK, TargetError, find_stack, read_stack  # noqa: PLC0415
-    from commands.watch import Watch, WatchError, follow  # noqa: PLC0415
-
-    console = Console(highlight=False)
-    try:
-        if api is None:
-            facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
-            api, api_key = facts["api"], facts["admin_api_key"]
-    except TargetError as error:
-        refuse(list(map(str, error.args)))
-    watched = Watch(api, api_key or "", target, after)
-    try:
-        raise typer.Exit(asyncio.run(follow(watched, console)))
-    except WatchError as error:
-        refuse([str(error)])
-    except KeyboardInterrupt:
-        console.print(f"\n[dim]continue with --after {watched.after}[/]")
+app.command()(watch)
+app.command()(explain)
 
 
 def main() -> None:

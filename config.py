@@ -3,20 +3,23 @@
 Only `worker.py`, `cli.py` and `api/app.py` construct `Settings`; other code gets values.
 """
 
+import re
 from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.llm.providers import PROVIDERS
 
 _STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
+# As browsers send it: lower case, without a path, and without the default port.
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class MailSecurity(StrEnum):
@@ -173,6 +176,27 @@ class DocumentSettings(_IgnoringEmpty):
     )
 
 
+class ApiSettings(BaseModel):
+    """What browsers may do with the API."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Web origins that may call the API, with commas between them; none by default.",
+    )
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_and_check(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            given = tuple(part.strip() for part in given.split(",") if part.strip())
+        for origin in given:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    "API__CORS_ORIGINS takes origins without a path, such as https://app.example"
+                )
+        return given
+
+
 class AuthSettings(BaseModel):
     """Access tokens of the API."""
 
@@ -203,6 +227,7 @@ class Settings(BaseSettings):
 
     database_url: str = Field(description="postgresql://user:password@host:port/name")
     auth: AuthSettings
+    api: ApiSettings = ApiSettings()
     temporal: TemporalSettings = TemporalSettings()
     stripe: StripeSettings = StripeSettings()
     mail: MailSettings = MailSettings()
@@ -219,9 +244,6 @@ class Settings(BaseSettings):
     is_card_number_guard_on: bool = Field(
         default=True,
         description="Whether card numbers are refused in names and ids and masked in free text.",
-    )
-    cors_origins: tuple[str, ...] = Field(
-        default=(), description="Web origins that may call the API, e.g. https://app.example."
     )
     status_host: str = "127.0.0.1"
     status_port: int | None = Field(

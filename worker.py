@@ -11,46 +11,36 @@ import sys
 from collections.abc import Sequence
 
 import structlog
-from temporalio.client import Client
 
-from adapters.status_server import Page, Pages, serve_status
+from adapters.status_server import serve_status
 from bootstrap.clients import connect_temporal, open_sessions
-from bootstrap.workers import QUEUES, run_workers
+from bootstrap.status_pages import make_worker_pages
+from bootstrap.worker_health import make_worker_probes
+from bootstrap.workers import run_workers
 from config import ServingSettings
-from observability import METRICS_CONTENT_TYPE, configure_logging, render_metrics
+from domain.workflow_names import QUEUES
+from observability.logging import configure_logging
+from observability.metrics import make_metrics_folder
+from observability.temporal import free_metrics_port
 
 log = structlog.get_logger(__name__)
-
-
-def _pages(client: Client) -> Pages:
-    """Return the pages that a worker serves on its port for monitoring."""
-
-    async def health() -> Page:
-        return Page(b'{"status":"ok"}')
-
-    async def ready() -> Page:
-        if await client.service_client.check_health():
-            return Page(b'{"status":"ready"}')
-        return Page(b'{"status":"down"}', status=503)
-
-    async def metrics() -> Page:
-        return Page(render_metrics(), METRICS_CONTENT_TYPE)
-
-    return {"/health": health, "/health/ready": ready, "/metrics": metrics}
 
 
 async def main(queues: Sequence[str]) -> None:
     """Serve task queues until SIGTERM or SIGINT, then let running activities finish."""
     settings = ServingSettings()
     configure_logging(settings.log_level)
+    make_metrics_folder()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    metrics_port = None if settings.status_port is None else free_metrics_port()
     async with open_sessions(settings) as sessions:
-        client = await connect_temporal(settings)
-        async with run_workers(client, settings, sessions, queues):
+        client = await connect_temporal(settings, metrics_port=metrics_port)
+        async with run_workers(client, settings, sessions, queues) as running:
+            pages = make_worker_pages(make_worker_probes(client, sessions, running), metrics_port)
             log.info("worker_ready", queues=list(queues))
-            async with serve_status(settings.status_host, settings.status_port, _pages(client)):
+            async with serve_status(settings.status_host, settings.status_port, pages):
                 await stop.wait()
 
 

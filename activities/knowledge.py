@@ -141,7 +141,7 @@ class DocumentActivities:
             document = await DocumentRepository(session).get(document_id, None)
         if document is not None:
             # Reason: a waiting document is retried often; its content must not be read each time.
-            self._passages.turns.check(document.user_id)
+            self._passages.limiter.check(document.user_id)
         row = await self._pending(document_id)
         if row is None or row.content is None:
             return IngestOutcome(document_id=document_id, chunk_count=0)

@@ -6,8 +6,6 @@ from functools import partial
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from temporalio.client import Client
 
 from adapters.status_server import serve_status
@@ -15,9 +13,7 @@ from adapters.stripe.client import StripeHealth, open_client
 from adapters.stripe.setup_intents import StripeSetupIntents
 from api import streaming
 from api.errors import install_error_handlers
-from api.http.body_limits import DOCUMENT_BYTES, WEBHOOK_BYTES, BodyLimitMiddleware
-from api.http.methods import HeadMiddleware
-from api.http.request_context import REQUEST_ID, RequestContextMiddleware
+from api.http.middleware import make_middleware
 from api.knowledge import open_api_knowledge
 from api.monitoring import make_pages, make_probes
 from api.openapi import PREFIX, describe_api
@@ -55,10 +51,9 @@ from bootstrap.clients import connect_temporal, open_sessions
 from bootstrap.tools import load_agents, make_tool_catalog
 from config import ServingSettings, Settings
 from database.session import Sessions
-from observability import configure_logging
+from observability.logging import configure_logging
+from observability.metrics import make_metrics_folder
 from services.agents.tools.catalog import ToolCatalog
-
-GZIP_FROM_BYTES = 1_024
 
 Resources = tuple[Client, Sessions]
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
@@ -92,6 +87,7 @@ def create_app() -> FastAPI:
     """Build the app that uvicorn serves, with settings from the environment."""
     settings = ServingSettings()
     configure_logging(settings.log_level)
+    make_metrics_folder()
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Resources]:
@@ -134,37 +130,19 @@ def _assemble(settings: Settings, connect: Connect, tools: ToolCatalog) -> FastA
         title="Perdure",
         version="0.1.0",
         lifespan=partial(_run, settings, connect, tools),
+        middleware=make_middleware(settings),
         # Reason: a redirect would take its target from the request's Host header.
         redirect_slashes=False,
         # Reason: a body without a media type is read as JSON; `api/http/routing.py` checks it.
         strict_content_type=False,
     )
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]
-    app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES)
-    app.add_middleware(HeadMiddleware)
-    app.add_middleware(BodyLimitMiddleware, limits=_body_limits(settings))
-    if settings.cors_origins:
-        # Reason: without `allow_credentials`: a page sends credentials in headers, not cookies.
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=["Location", "Retry-After", REQUEST_ID],
-        )
-    app.add_middleware(RequestContextMiddleware)
     install_error_handlers(app)
     for module in _VERSIONED:
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(health.router)
     app.include_router(streaming.router)
     return app
-
-
-def _body_limits(settings: Settings) -> dict[str, int]:
-    # Reason: escapes in JSON may double the size of a text.
-    document_bytes = max(DOCUMENT_BYTES, 2 * settings.documents.max_bytes)
-    return {f"{PREFIX}/documents": document_bytes, f"{PREFIX}/webhooks/": WEBHOOK_BYTES}
 
 
 def _build_routes(app: FastAPI) -> None:
@@ -184,7 +162,7 @@ async def _run(
         connect() as (temporal, sessions),
         open_client(key, api_base) as stripe,
         open_api_knowledge(settings, sessions) as knowledge,
-        serve_status(settings.status_host, settings.status_port, make_pages(sessions)),
+        serve_status(settings.status_host, settings.status_port, make_pages(sessions, temporal)),
     ):
         inbox, dispatcher = Inbox(sessions), Dispatcher(sessions, temporal)
         feed = RunFeed(sessions, settings.database_url)

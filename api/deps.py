@@ -149,8 +149,7 @@ async def check_credentials(request: Request, *, is_needed: bool) -> Caller | No
     if not is_needed and not token and not api_key:
         return None
     sessions, settings = get_sessions(request), get_settings(request)
-    request.state.caller = await authenticate(sessions, settings, token, api_key)
-    return cast("Caller", request.state.caller)
+    return await _remember_caller(request, sessions, settings, token, api_key)
 
 
 async def get_caller(
@@ -162,7 +161,20 @@ async def get_caller(
 ) -> Caller:
     """Return the caller, or refuse the request with 401."""
     cached: Caller | None = getattr(connection.state, "caller", None)
-    return cached or await authenticate(sessions, settings, token, api_key)
+    return cached or await _remember_caller(connection, sessions, settings, token, api_key)
+
+
+async def _remember_caller(
+    connection: HTTPConnection,
+    sessions: Sessions,
+    settings: Settings,
+    token: str | None,
+    api_key: str | None,
+) -> Caller:
+    """Identify the caller, and keep the caller in the request's state."""
+    caller = await authenticate(sessions, settings, token, api_key)
+    connection.state.caller = caller
+    return caller
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
@@ -189,7 +201,7 @@ async def get_maybe_caller(
     if not token and not api_key:
         return None
     cached: Caller | None = getattr(connection.state, "caller", None)
-    return cached or await authenticate(sessions, settings, token, api_key)
+    return cached or await _remember_caller(connection, sessions, settings, token, api_key)
 
 
 MaybeCallerDep = Annotated[Caller | None, Depends(get_maybe_caller)]

@@ -14,11 +14,12 @@ from starlette.exceptions import HTTPException
 from temporalio.exceptions import TemporalError
 
 from adapters.temporal.errors import from_temporal
+from api.http.locations import location_of
 from api.http.methods import allowed_methods
 from database.session import DATABASE_DOWN, DATABASE_REFUSED, UNSTORABLE
 from domain import errors
 from domain.card_numbers import has_card_number
-from domain.errors import ApplicationError, InternalError
+from domain.errors import ApplicationError, InternalError, OutcomePendingError
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,8 @@ def from_application(error: ApplicationError) -> JSONResponse:
     headers = {}
     if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, OutcomePendingError) and (location := location_of(error.details)):
+        headers["Location"] = location
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return problem(error.http_status, error.error_code, error.message, error.details, headers)

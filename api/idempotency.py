@@ -8,7 +8,7 @@ continues when it is sent again.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -16,10 +16,12 @@ import orjson
 from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.types import Scope
 
 from api.deps import SessionsDep
 from api.errors import PROBLEM_TYPE, problem_body
 from api.http.card_guard import masked
+from api.http.handled_request import note_created
 from api.schemas.common import NO_CARD
 from database.accounts.idempotency_keys import IdempotencyKeyRepository
 from database.accounts.models import IdempotencyKey
@@ -64,6 +66,7 @@ class IdempotentRequest:
     path: str
     key: str | None
     body: bytes
+    scope: Scope = field(default_factory=dict)
 
     async def run(
         self,
@@ -93,9 +96,12 @@ class IdempotentRequest:
             ApplicationError: The work failed; a 402 or 409 is stored as the answer.
         """
         if self.key is None:
-            answer = await work(Claim(uuid4(), uuid4()))
+            claim = Claim(uuid4(), uuid4())
+            note_created(self.scope, claim.resource_id)
+            answer = await work(claim)
             return self._render(status, answer.model_dump(mode="json"), location)
         row = await self._claim_key(caller_id, self.key)
+        note_created(self.scope, row.resource_id)
         if row.answer_status_code is not None and row.answer_data is not None:
             return self._render(row.answer_status_code, row.answer_data, location, is_replay=True)
         claim = Claim(row.resource_id, command_id(caller_id, self.path, self.key))
@@ -169,7 +175,8 @@ async def get_idempotent_request(
     ] = None,
 ) -> IdempotentRequest:
     """Return the current POST with its idempotency key."""
-    return IdempotentRequest(sessions, request.url.path, idempotency_key, await request.body())
+    body = await request.body()
+    return IdempotentRequest(sessions, request.url.path, idempotency_key, body, request.scope)
 
 
 IdempotentDep = Annotated[IdempotentRequest, Depends(get_idempotent_request)]

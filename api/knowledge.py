@@ -18,7 +18,7 @@ class Knowledge(NamedTuple):
     """Services for documents and memories; only searches in `library` load the embedding model."""
 
     library: KnowledgeSearch
-    desk: KnowledgeManager
+    manager: KnowledgeManager
 
 
 @asynccontextmanager

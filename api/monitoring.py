@@ -8,13 +8,14 @@ from adapters.health import ModelsHealth, Probe, ping_chroma, ping_smtp
 from adapters.status_server import Page, Pages
 from adapters.stripe.client import StripeHealth
 from api.routes.health import DATABASE
+from api.worker_metrics import count_workers
 from config import MailSecurity, Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.open_work import ping
 from database.parked_steps import count_parked
 from database.session import DATABASE_DOWN, Sessions
 from domain.errors import UnavailableError
-from observability import ACTIVE_AGENTS, METRICS_CONTENT_TYPE, PARKED_STEPS, render_metrics
+from observability.metrics import METRICS_CONTENT_TYPE, PARKED_STEPS, active_agents, render_metrics
 
 
 def make_probes(
@@ -37,7 +38,7 @@ def make_probes(
     }
 
 
-def make_pages(sessions: Sessions) -> Pages:
+def make_pages(sessions: Sessions, temporal: Client) -> Pages:
     """Build the pages that the API serves on its monitoring port."""
 
     async def metrics() -> Page:
@@ -45,9 +46,11 @@ def make_pages(sessions: Sessions) -> Pages:
         # While the database is down, the other metrics are served all the same.
         with suppress(*DATABASE_DOWN):
             async with sessions() as session:
-                ACTIVE_AGENTS.set(await AgentRunRepository(session).active_count())
+                active_agents().set(await AgentRunRepository(session).active_count())
                 for count in await count_parked(session):
                     PARKED_STEPS.labels(count.resource).set(count.step_count)
+        # Reason: no worker can tell that there is no worker.
+        await count_workers(temporal)
         return Page(render_metrics(), METRICS_CONTENT_TYPE)
 
     return {"/metrics": metrics}

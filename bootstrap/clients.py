@@ -5,22 +5,28 @@ from contextlib import asynccontextmanager
 
 from temporalio.client import Client
 
-from adapters.chroma import Chroma, open_chroma
+from adapters.chroma.client import Chroma, open_chroma
 from adapters.email import Mailer
 from adapters.embeddings import Embedder, open_embedder
 from adapters.temporal.client import connect
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
-from observability import make_runtime
+from observability.temporal import make_runtime
 
 
-async def connect_temporal(settings: Settings, *, is_lazy: bool = False) -> Client:
+async def connect_temporal(
+    settings: Settings,
+    *,
+    is_lazy: bool = False,
+    metrics_port: int | None = None,
+) -> Client:
     """Connect to Temporal.
 
     Args:
         settings: Settings with the address and the credentials of Temporal.
         is_lazy: Whether to connect at the first call, so that a process can start while Temporal
             is down.
+        metrics_port: Loopback port on which the SDK serves its metrics; None for no port.
 
     Raises:
         RuntimeError: Temporal cannot be reached.
@@ -32,7 +38,7 @@ async def connect_temporal(settings: Settings, *, is_lazy: bool = False) -> Clie
         temporal.api_key.get_secret_value() if temporal.api_key else None,
         is_tls=temporal.is_tls,
         is_lazy=is_lazy,
-        runtime=make_runtime(),
+        runtime=make_runtime(metrics_port),
     )
 
 

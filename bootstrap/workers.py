@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,17 +17,16 @@ from bootstrap.agents import agent_activities, build_lost_runs
 from bootstrap.billing import billing_activities
 from bootstrap.resources import Activities, Resources, open_resources
 from bootstrap.tools import load_agents, make_tool_catalog
+from bootstrap.worker_health import RunningWorkers
 from config import Settings
 from database.session import Sessions
-from domain.workflow_names import AGENTS, BILLING, MODELS, STRIPE, TOOLS
+from domain.workflow_names import AGENTS, BILLING, QUEUES, STRIPE, WORKFLOW_QUEUES
 from services.agents.tools.catalog import ToolCatalog
 from services.releases import release_of, retry_parked_of_other_releases
 from workflows.registry import WORKFLOWS
+from workflows.start_end_log import StartEndLog
 
 PROJECT = Path(__file__).resolve().parent.parent
-QUEUES = (BILLING, STRIPE, AGENTS, MODELS, TOOLS)
-# Queues whose activities wait for outside systems run no workflows, so that none is delayed.
-_ACTIVITIES_ONLY = frozenset({STRIPE, MODELS, TOOLS})
 PASSTHROUGH_MODULES = (
     "domain",
     "agents",
@@ -80,7 +80,7 @@ async def run_workers(
     queues: Sequence[str] = QUEUES,
     release: str | None = None,
     tools: ToolCatalog | None = None,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[RunningWorkers]:
     """Run one worker for each task queue, in production and in tests alike.
 
     Args:
@@ -92,7 +92,7 @@ async def run_workers(
         tools: Catalogue of the agents' tools; that of all sources by default.
 
     Yields:
-        None, while the workers run; at the end activities get `GRACEFUL_SECONDS` to finish.
+        The running workers; at the end activities get `GRACEFUL_SECONDS` to finish.
     """
     release, tools = release or release_of(PROJECT), tools or make_tool_catalog()
     load_agents(tools)
@@ -100,15 +100,18 @@ async def run_workers(
         opening = open_resources(client, settings, sessions, tools)
         resources = await stack.enter_async_context(opening)
         activities = build_activities(resources)
+        running = RunningWorkers({}, {})
+        stack.callback(running.release_threads)
         for queue in queues:
-            worker = _worker(client, settings, queue, activities[queue], release)
-            await stack.enter_async_context(worker)
+            threads = running.add_threads(queue, settings.worker.concurrent_workflow_task_count)
+            worker = _worker(client, settings, queue, activities[queue], threads, release)
+            running.workers[queue] = await stack.enter_async_context(worker)
         if BILLING in queues:
             retry_parked = retry_parked_of_other_releases(client, sessions, release)
             await stack.enter_async_context(_in_background(retry_parked))
         if AGENTS in queues:
             await stack.enter_async_context(_in_background(build_lost_runs(resources).watch()))
-        yield
+        yield running
 
 
 @asynccontextmanager
@@ -127,6 +130,7 @@ def _worker(
     settings: Settings,
     queue: str,
     activities: list[Callable[..., Any]],
+    workflow_threads: ThreadPoolExecutor | None,
     release: str,
 ) -> Worker:
     tuning, is_stripe = settings.worker, queue == STRIPE
@@ -134,9 +138,10 @@ def _worker(
     return Worker(
         client,
         task_queue=queue,
-        workflows=() if queue in _ACTIVITIES_ONLY else WORKFLOWS,
+        workflows=WORKFLOWS if queue in WORKFLOW_QUEUES else (),
+        workflow_task_executor=workflow_threads,
         activities=activities,
-        interceptors=[ActivityInterceptor(release)],
+        interceptors=[ActivityInterceptor(release), StartEndLog()],
         workflow_runner=workflow_runner(tuning.is_sandboxed),
         max_cached_workflows=tuning.cached_workflow_count,
         max_concurrent_activities=tuning.concurrent_activity_count,

@@ -21,6 +21,7 @@ from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from bootstrap.clients import connect_temporal
 from bootstrap.tools import load_agents, make_tool_catalog
+from commands.deploy_checks import check_task_queues, check_workers, check_workflow_tasks
 from commands.findings import CheckDoubtfulError, CheckFailedError, CheckResult
 from commands.open_runs import check_open_runs
 from commands.paid_checks import check_tool_calls, make_prices, model_names
@@ -63,6 +64,9 @@ async def examine(
     checks: dict[str, Check] = {
         "database": lambda: _database(settings),
         "Temporal": lambda: _temporal(settings),
+        "task queues": lambda: check_task_queues(settings),
+        "workers": lambda: check_workers(settings, facts),
+        "workflow tasks": lambda: check_workflow_tasks(settings),
         "Stripe": lambda: _stripe(settings),
         "webhook secret": lambda: check_webhook_secret(settings),
         "webhook endpoint": lambda: check_endpoint(settings, target),

@@ -5,8 +5,10 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from adapters.temporal.schedules import ensure_schedules
 from adapters.temporal.search_attributes import register
 from bootstrap.clients import connect_temporal, open_sessions
+from bootstrap.schedules import SCHEDULES
 from config import Settings
 from database.accounts.users import ensure_admin
 from workflows.search_attributes import NAMES
@@ -27,7 +29,7 @@ def migrate_database(database_url: str) -> None:
 
 
 async def prepare(settings: Settings, admin_api_key: str | None) -> None:
-    """Register the search attributes, and make the first administrator.
+    """Register the search attributes, make the schedules, and make the first administrator.
 
     Args:
         settings: Settings of the database and of Temporal.
@@ -36,7 +38,9 @@ async def prepare(settings: Settings, admin_api_key: str | None) -> None:
     Raises:
         RuntimeError: Temporal cannot be reached.
     """
-    await register(await connect_temporal(settings), NAMES)
+    client = await connect_temporal(settings)
+    await register(client, NAMES)
+    await ensure_schedules(client, SCHEDULES)
     if admin_api_key is None:
         return
     async with open_sessions(settings) as sessions, sessions.begin() as session:

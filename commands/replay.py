@@ -1,6 +1,5 @@
 """Replays a recorded workflow history with the current workflow code."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,18 +13,14 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
-from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
-from adapters.temporal.client import connect
 from bootstrap.workers import workflow_runner
+from commands.histories import find_history, record
 from commands.replay_report import describe_difference, differing_activity_type
-from commands.targets import TargetError, find_temporal
-from config import TemporalSettings
-from domain.errors import InvalidInputError, NotFoundError
+from domain.errors import ApplicationError, InvalidInputError
 from workflows.registry import WORKFLOWS
 
-RECORDER = "recorder"
 _STARTED = "workflowExecutionStartedEventAttributes"
 # Reason: the command prints the result itself; the SDK's Rust core would log it first.
 _QUIET = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
@@ -50,14 +45,17 @@ async def replay_command(
     stack: Path | None,
     record_path: Path | None,
     environ: Mapping[str, str],
+    run_id: str | None = None,
 ) -> int:
     """Replay a workflow's history or a history file, and print the result.
 
     Args:
-        target: A workflow id, or the path of a history file.
+        target: The path of a history file, or an id: of a workflow, or of the subscription,
+            payment, payment retry, agent run, document or Stripe operation that it belongs to.
         stack: `stack.json` of a running stack, or its folder; None takes the settings.
         record_path: File to save the history to; None saves nothing.
         environ: The settings as environment variables.
+        run_id: Run of the workflow; None takes the newest run.
 
     Returns:
         Exit code: 0 if the history replays, 1 if it differs, 2 if there is no such history.
@@ -65,9 +63,9 @@ async def replay_command(
     console = Console(soft_wrap=True)
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the result is printed below
     try:
-        history = await _load_history(target, stack, environ)
+        history = await find_history(target, stack, environ, run_id)
         result = await replay(history)
-    except (NotFoundError, InvalidInputError) as error:
+    except ApplicationError as error:
         console.print(f"[red]{escape(error.message)}[/]")
         return 2
     except RuntimeError as error:
@@ -87,76 +85,6 @@ async def replay_command(
     return 0
 
 
-async def _load_history(
-    target: str,
-    stack: Path | None,
-    environ: Mapping[str, str],
-) -> WorkflowHistory:
-    path = Path(target)
-    if path.suffix == ".json" or path.is_file():  # noqa: ASYNC240 - once, at the start
-        return read_history(path)
-    try:
-        temporal = find_temporal(stack, environ)
-    except TargetError as error:
-        reason = "; ".join(map(str, error.args))
-        raise NotFoundError(
-            f"cannot look for the workflow {target}: {reason}. The name of a history file must "
-            "end in .json",
-        ) from error
-    return await fetch_history(temporal, target)
-
-
-def read_history(path: Path) -> WorkflowHistory:
-    """Read a history from a JSON file of `temporal workflow show --output json` or of the API.
-
-    Args:
-        path: The history file.
-
-    Returns:
-        The history; its workflow id is the file's name without the extension.
-
-    Raises:
-        NotFoundError: There is no such file.
-        InvalidInputError: The file does not hold a workflow history.
-    """
-    try:
-        return WorkflowHistory.from_json(path.stem, path.read_text())
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError(f"{path} does not hold a workflow history: {error}") from error
-
-
-async def fetch_history(temporal: TemporalSettings, workflow_id: str) -> WorkflowHistory:
-    """Fetch the history of a workflow's newest run.
-
-    Args:
-        temporal: Address, namespace and credentials of Temporal.
-        workflow_id: Workflow whose history to fetch.
-
-    Returns:
-        The history so far; the workflow may still be running.
-
-    Raises:
-        NotFoundError: There is no such workflow.
-        RuntimeError: Temporal cannot be reached.
-    """
-    client = await connect(
-        temporal.address,
-        temporal.namespace,
-        temporal.api_key.get_secret_value() if temporal.api_key else None,
-        is_tls=temporal.is_tls,
-    )
-    try:
-        return await client.get_workflow_handle(workflow_id).fetch_history()
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise NotFoundError(
-                f"there is no workflow {workflow_id} at {temporal.address}"
-            ) from error
-        raise
-
-
 async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLOWS) -> ReplayResult:
     """Replay a history in Temporal's workflow sandbox.
 
@@ -172,31 +100,48 @@ async def replay(history: WorkflowHistory, workflows: tuple[type, ...] = WORKFLO
     """
     document = history.to_json_dict()
     workflow_type = _workflow_type(document)
-    known = {_name(workflow) for workflow in workflows}
+    known = {type_name(workflow) for workflow in workflows}
     if workflow_type not in known:
         names = ", ".join(sorted(known))
         raise InvalidInputError(
             f"{workflow_type} is not a workflow of this project; there are {names}"
         )
     failure = await _replay_failure(history, workflows)
-    difference = None
-    if failure is not None:
-        event_id = await _find_differing_event(history, workflows, failure)
-        difference = describe_difference(history, failure, event_id)
+    difference = None if failure is None else await describe_failure(history, workflows, failure)
     return ReplayResult(workflow_type, len(document["events"]), difference)
+
+
+async def describe_failure(
+    history: WorkflowHistory,
+    workflows: tuple[type, ...],
+    failure: Exception,
+) -> str:
+    """Describe the first difference between a history and workflow classes.
+
+    Args:
+        history: The history that was replayed.
+        workflows: The workflow classes.
+        failure: The error that the SDK's replayer returned.
+    """
+    event_id = await _find_differing_event(history, workflows, failure)
+    return describe_difference(history, failure, event_id)
+
+
+def make_replayer(workflows: tuple[type, ...]) -> Replayer:
+    """Make the SDK's replayer, with Temporal's workflow sandbox."""
+    return Replayer(
+        workflows=workflows,
+        workflow_runner=workflow_runner(is_sandboxed=True),
+        data_converter=pydantic_data_converter,
+        runtime=_runtime(),
+    )
 
 
 async def _replay_failure(
     history: WorkflowHistory,
     workflows: tuple[type, ...],
 ) -> Exception | None:
-    replayer = Replayer(
-        workflows=workflows,
-        workflow_runner=workflow_runner(is_sandboxed=True),
-        data_converter=pydantic_data_converter,
-        runtime=_runtime(),
-    )
-    result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    result = await make_replayer(workflows).replay_workflow(history, raise_on_replay_failure=False)
     return result.replay_failure
 
 
@@ -226,31 +171,6 @@ def _events_before_next_task(history: WorkflowHistory, index: int) -> Sequence[H
     return history.events
 
 
-def record(history: WorkflowHistory, path: Path) -> None:
-    """Save a history as a test case, without stack traces and worker identities.
-
-    Args:
-        history: The history to save.
-        path: File to write.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    document = _anonymized(history.to_json_dict())
-    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
-
-
-def _anonymized(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_anonymized(entry) for entry in value]
-    if not isinstance(value, dict):
-        return value
-    fields = {name: _anonymized(entry) for name, entry in value.items() if name != "stackTrace"}
-    if "identity" in fields:
-        fields["identity"] = RECORDER
-    if fields.get("kind") == "TASK_QUEUE_KIND_STICKY":
-        fields["name"] = RECORDER
-    return fields
-
-
 @cache
 def _runtime() -> Runtime:
     return Runtime(telemetry=TelemetryConfig(logging=_QUIET))
@@ -266,6 +186,7 @@ def _workflow_type(document: dict[str, Any]) -> str:
     return name
 
 
-def _name(workflow: type) -> str:
+def type_name(workflow: type) -> str:
+    """Return the workflow type that Temporal knows a class by."""
     definition: Any = vars(workflow)["__temporal_workflow_definition"]
     return str(definition.name)

@@ -126,6 +126,19 @@ def find_temporal(stack: Path | None, environ: Mapping[str, str]) -> TemporalSet
         raise TargetError(*[f"{_TEMPORAL}{line}" for line in lines]) from error
 
 
+def find_database_url(stack: Path | None, environ: Mapping[str, str]) -> str | None:
+    """Return the URL of the database; None if the settings do not name one.
+
+    Raises:
+        TargetError: The stack's `stack.json` cannot be used.
+    """
+    path = find_stack(stack, environ)
+    if path is None:
+        return environ.get("DATABASE_URL") or None
+    url: str = read_stack(path)["database_url"]
+    return url
+
+
 def stack_settings(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings of a stack's own processes, as arguments of `Settings`.
 

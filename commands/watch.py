@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from rich.console import Console
@@ -11,8 +11,8 @@ from rich.markup import escape
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, InvalidURI
 
+from commands.resources import SUBSCRIPTION, Kind
 from commands.watch_agent_runs import RunPrinter
-from domain.ids import agent_run_workflow_id, subscription_workflow_id
 
 PAUSE_SECONDS = 1.0
 _UNAUTHENTICATED = 4401
@@ -25,65 +25,24 @@ class WatchError(Exception):
     """The target cannot be watched; the message is the reason, in one line."""
 
 
-class _Stream(NamedTuple):
-    """One stream of events of the API.
-
-    Args:
-        path: Path of the WebSocket.
-        what: Kind of the target: `subscription` or `agent run`.
-        key: Id of the subscription or of the agent run.
-    """
-
-    path: str
-    what: str
-    key: str
-
-
-SUBSCRIPTION = "subscription"
-AGENT_RUN = "agent run"
-
-
-def _streams_of(target: str) -> list[_Stream]:
-    """Return the streams that an id may belong to, the most likely first."""
-    kinds = (
-        ("/ws/subscriptions", SUBSCRIPTION, subscription_workflow_id("")),
-        ("/ws/agent-runs", AGENT_RUN, agent_run_workflow_id("")),
-    )
-    with_prefix = [kind for kind in kinds if target.startswith(kind[2])]
-    streams = []
-    for path, what, prefix in with_prefix or kinds:
-        key = target.removeprefix(prefix)
-        streams.append(_Stream(f"{path}/{quote(key, safe='')}", what, key))
-    return streams
-
-
 class Watch:
     """Reads the events of one subscription or agent run from the API's WebSocket."""
 
-    def __init__(self, api: str, api_key: str, target: str, after: int) -> None:
+    def __init__(self, api: str, api_key: str, kind: Kind, key: str, after: int) -> None:
         """Set the target to watch.
 
         Args:
             api: The API's address.
             api_key: API key of a user who may read the target.
-            target: Id of a subscription or an agent run, or of the workflow of either.
+            kind: `SUBSCRIPTION` or `AGENT_RUN`.
+            key: Id of the subscription or of the agent run.
             after: Sequence number of the last event that was read already.
         """
         self.after = after
         self.api = api.rstrip("/")
-        self._target = target
-        self._candidates = _streams_of(target)
+        self.kind = kind
+        self.key = key
         self._headers = {"X-API-Key": api_key}
-
-    @property
-    def what(self) -> str:
-        """Return the kind of the target, which is certain after the first event or the end."""
-        return self._candidates[0].what
-
-    @property
-    def key(self) -> str:
-        """Return the id of the subscription or of the agent run."""
-        return self._candidates[0].key
 
     async def events(self, say: Callable[[str], object]) -> AsyncIterator[dict[str, Any]]:
         """Yield the target's events until it has ended; reconnect after lost connections.
@@ -120,37 +79,29 @@ class Watch:
                 pass
             if code == _ENDED:
                 return
-            if self._try_next(code):
-                continue
+            self._check(code)
             if not is_loss_printed:
                 say(f"[dim]no connection; trying again from event {self.after}[/]")
                 is_loss_printed = True
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _url(self) -> str:
-        return f"{self.api.replace('http', 'ws', 1)}{self._candidates[0].path}"
+        path = f"/ws/{self.kind.path}/{quote(self.key, safe='')}"
+        return f"{self.api.replace('http', 'ws', 1)}{path}"
 
-    def _try_next(self, code: int | None) -> bool:
-        """Switch to the next candidate stream if the API does not know this one.
+    def _check(self, code: int | None) -> None:
+        """Raise an error if the API has closed the WebSocket for good.
 
         Args:
             code: Close code of the WebSocket; None if there was none.
 
-        Returns:
-            Whether the stream was switched.
-
         Raises:
-            WatchError: The API refuses the key, or knows none of the streams.
+            WatchError: The API refuses the key, or does not know the target.
         """
         if code == _UNAUTHENTICATED:
             raise WatchError("the API key is not valid here")
-        if code != _UNKNOWN:
-            return False
-        if len(self._candidates) == 1:
-            names = " or ".join(stream.what for stream in _streams_of(self._target))
-            raise WatchError(f"there is no such {names}: {self._target}")
-        del self._candidates[0]
-        return True
+        if code == _UNKNOWN:
+            raise WatchError(f"there is no such {self.kind.name}: {self.key}")
 
 
 async def follow(watch: Watch, console: Console) -> int:
@@ -174,13 +125,13 @@ async def follow(watch: Watch, console: Console) -> int:
         console.print(line)
 
     async for event in watch.events(say):
-        if watch.what == SUBSCRIPTION:
+        if watch.kind is SUBSCRIPTION:
             console.print(line_of(event), soft_wrap=True)
         else:
             printer = printer or RunPrinter(console, watch.api, watch.key)
             printer.tell(event)
-    say(f"[dim]the {watch.what} has ended[/]")
-    if watch.what == SUBSCRIPTION:
+    say(f"[dim]the {watch.kind.name} has ended[/]")
+    if watch.kind is SUBSCRIPTION:
         return 0
     # Reason: without the run's last event its final status is unknown here.
     return printer.exit_code if printer else 1

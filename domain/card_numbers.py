@@ -106,7 +106,7 @@ def is_card_number(digits: str) -> bool:
 
 def has_card_number(text: str) -> bool:
     """Tell whether a text contains a card number."""
-    return next(_found(text), None) is not None
+    return next(_card_spans(text), None) is not None
 
 
 def mask_card_numbers(text: str) -> str:
@@ -120,23 +120,23 @@ def mask_card_numbers(text: str) -> str:
     """
     pieces: list[str] = []
     done = 0
-    for start, end in _found(text):
+    for start, end in _card_spans(text):
         pieces += (text[done:start], _masked(text[start:end]))
         done = end
     return "".join([*pieces, text[done:]]) if pieces else text
 
 
-def _found(text: str) -> Iterator[tuple[int, int]]:
+def _card_spans(text: str) -> Iterator[tuple[int, int]]:
     """Yield start and end of each card number, from left to right."""
     alone = [each.span() for each in _ALONE.finditer(text) if _is_card(text, each[0], each.span())]
     done = 0
-    for start, end in sorted([*alone, *_found_among_others(text)]):
+    for start, end in sorted([*alone, *_spans_among_digits(text)]):
         if start >= done:
             yield start, end
             done = end
 
 
-def _found_among_others(text: str) -> Iterator[tuple[int, int]]:
+def _spans_among_digits(text: str) -> Iterator[tuple[int, int]]:
     at = 0
     while (match := _PRINTED.search(text, at)) is not None:
         start, at = match.span()

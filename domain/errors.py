@@ -172,7 +172,10 @@ class UnavailableError(ApplicationError):
 
 
 class OutcomePendingError(UnavailableError):
-    """The command was accepted and continues; the same idempotency key returns its answer."""
+    """The command was accepted and continues; the same idempotency key returns its answer.
+
+    `details` has the ids of what continues.
+    """
 
     code = "outcome_pending"
 

@@ -9,6 +9,9 @@ STRIPE = "stripe"
 AGENTS = "agents"
 MODELS = "models"
 TOOLS = "tools"
+QUEUES = (BILLING, STRIPE, AGENTS, MODELS, TOOLS)
+# The other queues have activities only, so that slow activities delay no workflow.
+WORKFLOW_QUEUES = frozenset({BILLING, AGENTS})
 
 PAYMENT_WORKFLOW = "PaymentWorkflow"
 REFUND_UPDATE = "refund"

@@ -114,3 +114,5 @@ if __name__ == "__main__":
     renew(subscribe())
     ask()
     refund()
+    key = post(USER, "api-keys", {"name": "examples/stream.html"})["api_key"]
+    print("an API key of this user, for examples/stream.html:", key)

@@ -39,6 +39,7 @@ _SOURCES = (
     "bootstrap",
     "database",
     "domain",
+    "observability",
     "services",
     "workflows",
     "worker.py",

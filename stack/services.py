@@ -20,6 +20,8 @@ _RETENTION = "720h"
 # Reason: at the dev server's default of 20 polls a second every step waits 50 ms for a poll.
 _POLLS_PER_SECOND = 2000
 _POLLING_PROCESSORS = ("transfer", "timer", "visibility")
+# Reason: by default a workflow task fails for a minute until `doctor` and metrics tell of it.
+_REPORT_PROBLEMS = "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2"
 _RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sys.argv[1:])"
 
 
@@ -122,6 +124,7 @@ def _temporal(plan: Plan) -> Service:
     for processor in _POLLING_PROCESSORS:
         setting = f"history.{processor}ProcessorMaxPollRPS={_POLLS_PER_SECOND}"
         command += ["--dynamic-config-value", setting]
+    command += ["--dynamic-config-value", _REPORT_PROBLEMS]
     set_retention = [program, "operator", "namespace", "update", "--address", address]
     set_retention += ["--namespace", namespace, "--retention", _RETENTION]
     environment = {**plan.quiet_environment, "TEMPORAL_VERSION_CHECK_DISABLED": "1"}

@@ -49,6 +49,7 @@ PROJECT = Path(__file__).parent.parent
 WEBHOOK_SECRET = "whsec_test"
 STARTUP_SECONDS = 100
 POLLS_PER_SECOND = 2000
+REPORT_PROBLEMS = "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2"
 WHOLE_STACK = "tests/e2e/"
 # Test folders with the longest files, in the order in which to start them.
 LONGEST = {
@@ -240,7 +241,7 @@ async def dev_server() -> AsyncIterator[Client]:
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         dev_server_existing_path=str(BIN / "temporal"),
-        dev_server_extra_args=polls,
+        dev_server_extra_args=[*polls, "--dynamic-config-value", REPORT_PROBLEMS],
         dev_server_log_level="error",
     ) as env:
         await register(env.client, NAMES)

@@ -35,6 +35,10 @@ _ACTIVITIES: dict[StripeOperationKind, Operation] = {
 class StripeOperationWorkflow:
     """The workflow of one operation; its id is `stripe-operation-{operation_id}`."""
 
+    @workflow.init
+    def __init__(self, operation: AnyStripeOperation) -> None:
+        self._operation = operation
+
     @workflow.run
     async def run(self, operation: AnyStripeOperation) -> StripeOperationResult:
         """Run the operation's activity, then offer a new default card to open payment retries.
@@ -58,3 +62,8 @@ class StripeOperationWorkflow:
                 result.stripe_payment_method_id,
             )
         return result
+
+    def log_fields(self) -> dict[str, str]:
+        """Return fields for the log lines of the operation's start and end."""
+        operation = self._operation
+        return {"operation": operation.kind, "resource_id": str(operation.resource_id)}

@@ -23,7 +23,7 @@ from domain.payments.messages import (
     RefreshPaymentInput,
 )
 from domain.payments.rules import OPEN, PaymentStatus
-from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
+from observability.metrics import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
 from services.payments.stripe_sync import PaymentSync, state_of
 from services.stripe_idempotency import finish, is_later_attempt, post_once
 

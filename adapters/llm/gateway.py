@@ -21,7 +21,7 @@ from domain.llm.circuit_breaker import (
 )
 from domain.llm.messages import ModelReply, ModelRequest, TokenUsage
 from domain.llm.routing import is_failure
-from observability import CIRCUIT_BREAKER_STATE, LLM_COST_CENTS, LLM_REQUESTS, LLM_TOKENS
+from observability.metrics import CIRCUIT_BREAKER_STATE, LLM_COST_CENTS, LLM_REQUESTS, LLM_TOKENS
 
 RULES = BreakerRules()
 _GAUGE = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}

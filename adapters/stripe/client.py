@@ -16,6 +16,7 @@ import stripe
 import structlog
 
 from adapters.stripe.reading import code_of_failure, field
+from adapters.stripe.request_log import LoggingHttpClient
 from domain.errors import (
     ApplicationError,
     CardDeclinedError,
@@ -24,7 +25,7 @@ from domain.errors import (
     ProviderUnavailableError,
     UnreadableAnswerError,
 )
-from observability import STRIPE_ERRORS
+from observability.metrics import STRIPE_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ async def open_client(
     Yields:
         Client, of which only the `…_async` methods work.
     """
-    http = stripe.HTTPXClient(timeout=CALL_TIMEOUT_SECONDS)
+    http = LoggingHttpClient(timeout=CALL_TIMEOUT_SECONDS)
     try:
         yield stripe.StripeClient(
             api_key,

@@ -21,7 +21,7 @@ PINNED_VERSION: str = stripe.api_version
 PAGE_SIZE = 100
 
 # Reason: Stripe's own parameter types name every version and event type as a literal.
-_WANTED_TYPES = cast("Any", list(REQUIRED_EVENT_TYPES))
+_EVENT_TYPES = cast("Any", list(REQUIRED_EVENT_TYPES))
 _PORTAL: Any = {
     "invoice_history": {"enabled": True},
     "payment_method_update": {"enabled": True},
@@ -58,7 +58,7 @@ class StripeSetup:
             made = await self._client.v1.webhook_endpoints.create_async(
                 {
                     "url": url,
-                    "enabled_events": _WANTED_TYPES,
+                    "enabled_events": _EVENT_TYPES,
                     "api_version": cast("Any", PINNED_VERSION),
                     "description": "Perdure",
                     "metadata": {MARK_NAME: MARK},
@@ -72,7 +72,7 @@ class StripeSetup:
         with translate_stripe_errors():
             await self._client.v1.webhook_endpoints.update_async(
                 endpoint_id,
-                {"enabled_events": _WANTED_TYPES, "disabled": False},
+                {"enabled_events": _EVENT_TYPES, "disabled": False},
                 {"idempotency_key": key},
             )
 
@@ -122,8 +122,8 @@ def _endpoint_snapshot(found: object) -> EndpointSnapshot:
 def _portal_snapshot(found: object) -> PortalSnapshot:
     offered = {
         name
-        for name, wanted in _PORTAL.items()
-        if all(field(found, f"features.{name}.{key}") == value for key, value in wanted.items())
+        for name, settings in _PORTAL.items()
+        if all(field(found, f"features.{name}.{key}") == value for key, value in settings.items())
     }
     return PortalSnapshot(
         configuration_id=required(found, "id"),

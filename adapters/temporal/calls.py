@@ -99,6 +99,20 @@ async def restart_workflow(
 
 
 @contextmanager
+def naming_pending(**ids: UUID | str) -> Iterator[None]:
+    """Add the ids of what goes on to an `outcome_pending` that is raised inside.
+
+    Raises:
+        OutcomePendingError: There is no answer in time; `details` has the ids.
+    """
+    try:
+        yield
+    except OutcomePendingError as error:
+        error.details |= {name: str(value) for name, value in ids.items()}
+        raise
+
+
+@contextmanager
 def _starting() -> Iterator[None]:
     """Ignore that a workflow has started already, and raise our own errors."""
     try:

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from api.errors import from_application
+from api.http.handled_request import handled_request, route_template
+from api.http.locations import ids_in
 from domain.card_numbers import has_card_number
 from domain.errors import ApplicationError, InternalError, OutcomePendingError
 
@@ -25,7 +27,7 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class RequestContextMiddleware:
-    """Gives each request an id in logs and response, and answers exceptions with a problem."""
+    """Gives each request an id in logs and response, and writes one log line for it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,32 +47,35 @@ class RequestContextMiddleware:
         async def send_and_note(message: Message) -> None:
             nonlocal status
             status = _status(message) or status
+            if message["type"] == "http.response.start":
+                _add_headers(scope, message)
             await send(message)
 
-        serve = self._serve_http if scope["type"] == "http" else self._app
         try:
-            await serve(scope, receive, send_and_note)
+            await self._app(scope, receive, send_and_note)
         finally:
+            handled = handled_request(scope, status)
             log.info(
                 "request",
-                method=scope.get("method", "WEBSOCKET"),
-                route=_template(scope),
+                method=handled.method,
+                route=handled.route,
                 status=status,
                 duration_ms=round((monotonic() - began) * 1_000, 1),
             )
 
-    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_started = False
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = get_contextvars()["request_id"]
-                headers["X-Content-Type-Options"] = "nosniff"
-                if scope["path"].startswith("/api/"):
-                    # Reason: responses are private, and some hold tokens, keys or tickets.
-                    headers.setdefault("Cache-Control", "no-store")
-            await send(message)
+class AnswerMiddleware:
+    """Answers a request that takes too long, or that raises an unexpected error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_started = False
 
         async def send_in_time(message: Message) -> None:
             nonlocal is_started
@@ -80,17 +85,26 @@ class RequestContextMiddleware:
                 # the same must be sent.
                 if not limit.expired():
                     limit.reschedule(None)  # a stream may last longer
-            await send_with_headers(message)
+            await send(message)
 
         try:
             async with asyncio.timeout(ANSWER_SECONDS) as limit:
                 await self._app(scope, receive, send_in_time)
         except Exception as error:  # any unexpected error is logged and answered
-            log.exception("internal_error", method=scope["method"], route=_template(scope))
+            log.exception("internal_error", method=scope["method"], route=route_template(scope))
             if is_started:
                 raise
-            answer = from_application(_translate(error))
-            await answer(scope, receive, send_with_headers)
+            answer = from_application(_translate(error, scope))
+            await answer(scope, receive, send)
+
+
+def _add_headers(scope: Scope, message: Message) -> None:
+    headers = MutableHeaders(scope=message)
+    headers[REQUEST_ID] = get_contextvars()["request_id"]
+    headers["X-Content-Type-Options"] = "nosniff"
+    if scope["path"].startswith("/api/"):
+        # Reason: responses are private, and some hold tokens, keys or tickets.
+        headers.setdefault("Cache-Control", "no-store")
 
 
 def _status(message: Message) -> int | None:
@@ -106,15 +120,8 @@ def _status(message: Message) -> int | None:
             return None
 
 
-def _template(scope: Scope) -> str:
-    """Return the path with names of parameters in place of their values, without the query."""
-    if "path_params" not in scope:
-        return "unknown"
-    names = {str(value): f"{{{name}}}" for name, value in scope["path_params"].items()}
-    return "/".join(names.get(part, part) for part in scope["path"].split("/"))
-
-
-def _translate(error: Exception) -> ApplicationError:
+def _translate(error: Exception, scope: Scope) -> ApplicationError:
     if isinstance(error, TimeoutError):
-        return OutcomePendingError("the request takes too long; it may still take effect")
+        message = "the request takes too long; it may still take effect"
+        return OutcomePendingError(message, details=ids_in(scope))
     return InternalError("something went wrong on our side")

@@ -24,14 +24,17 @@ from domain.ids import (
     payment_retry_id,
     payment_retry_workflow_id,
     payment_workflow_id,
+    stripe_operation_workflow_id,
     subscription_workflow_id,
 )
+from workflows.search_attributes import USER_ID
 
 RPC_TIMEOUT = timedelta(seconds=5)
 # Reason: a worker answers this query, and the API must not wait for an absent worker.
 DETAILS_TIMEOUT = timedelta(seconds=1)
 _DETAILS_QUERY = "__temporal_workflow_metadata"
 _RETRY_PREFIX = payment_retry_workflow_id("")
+_OPERATION_PREFIX = stripe_operation_workflow_id("")
 _Repository = type[
     SubscriptionRepository
     | PaymentRetryRepository
@@ -93,8 +96,13 @@ class WorkflowView(BaseModel):
     url: str
 
 
-async def check_owner(sessions: Sessions, workflow_id: str, user_id: UUID | None) -> None:
-    """Check that a user owns the row of a workflow; None, an administrator, may see all.
+async def check_owner(
+    sessions: Sessions,
+    temporal: Client,
+    workflow_id: str,
+    user_id: UUID | None,
+) -> None:
+    """Check that a user owns a workflow; None, an administrator, may see all.
 
     Raises:
         NotFoundError: The workflow belongs to another user, or does not exist.
@@ -102,6 +110,12 @@ async def check_owner(sessions: Sessions, workflow_id: str, user_id: UUID | None
     if user_id is None:
         return
     row: object = None
+    if workflow_id.startswith(_OPERATION_PREFIX):
+        # Reason: an operation at Stripe has no row; its workflow names the user it is for.
+        described = await temporal.get_workflow_handle(workflow_id).describe(
+            rpc_timeout=RPC_TIMEOUT
+        )
+        row = described.typed_search_attributes.get(USER_ID) == str(user_id) or None
     async with sessions() as session:
         if owner := _owner_row_of(workflow_id):
             repository, row_id = owner

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query
 from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
 from api.auth.tickets import IdentifyDep, StreamClient
@@ -22,7 +23,6 @@ from database.session import DATABASE_DOWN
 
 # Reason: proxies close connections that are silent for half a minute or more.
 KEEP_ALIVE_SECONDS = 15.0
-KEEP_ALIVE = ": keep-alive\n\n"
 # Delay until a stream reacts to a revocation, in addition to the interval of the check.
 TICK_SECONDS = 1.0
 
@@ -54,7 +54,7 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncGenerator[str, None], leave: Callable[[], None]) -> None:
+    def __init__(self, content: AsyncGenerator[bytes, None], leave: Callable[[], None]) -> None:
         super().__init__(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._content = content
         self._leave = leave
@@ -112,7 +112,7 @@ async def stream_agent_run_events(
     await visitor.enter(sessions, run.agent_run_id)
     batches = feed.follow(run, after if last_event_id is None else last_event_id, TICK_SECONDS)
 
-    async def lines(watcher: Watcher) -> AsyncGenerator[str, None]:
+    async def lines(watcher: Watcher) -> AsyncGenerator[bytes, None]:
         async with aclosing(_lines(batches, watcher)) as rendered:
             async for line in rendered:
                 yield line
@@ -126,7 +126,7 @@ async def stream_agent_run_events(
 async def _lines(
     following: AsyncGenerator[Messages, None],
     watcher: Watcher,
-) -> AsyncGenerator[str, None]:
+) -> AsyncGenerator[bytes, None]:
     """Render events, until the last one or until the credential is revoked."""
     clock = asyncio.get_running_loop()
     sent_at = clock.time()
@@ -135,9 +135,9 @@ async def _lines(
             if watcher.revoked.is_set():
                 return
             if batch or clock.time() - sent_at >= KEEP_ALIVE_SECONDS:
-                yield "".join(_event(message) for message in batch) or KEEP_ALIVE
+                yield b"".join(map(_event, batch)) or KEEPALIVE_COMMENT
                 sent_at = clock.time()
 
 
-def _event(message: StreamMessage) -> str:
-    return f"id: {message.seq}\nevent: {message.kind}\ndata: {message.body}\n\n"
+def _event(message: StreamMessage) -> bytes:
+    return format_sse_event(data_str=message.body, event=message.kind, id=str(message.seq))

@@ -8,7 +8,7 @@ from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT
+from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, naming_pending
 from agents.limits import check_message
 from agents.registry import find_agent
 from api.commands import send_command
@@ -230,7 +230,8 @@ async def _send(
         return IllegalCommandError(f"the run is {row.run_status}", details=state)
 
     handle = temporal.get_workflow_handle_for(AgentRunWorkflow.run, run.workflow_id)
-    await send_command(handle, update, argument, claim.command_id, refusal, within)
+    with naming_pending(agent_run_id=run.agent_run_id):
+        await send_command(handle, update, argument, claim.command_id, refusal, within)
 
 
 async def _now(sessions: Sessions, run: AgentRun) -> AgentRunOut:

@@ -86,7 +86,7 @@ async def get_document(
 @router.delete("/{document_id}", status_code=204, responses=problems(401, 404, 422, 503))
 async def delete_document(document_id: UUID, caller: CallerDep, knowledge: KnowledgeDep) -> None:
     """Delete a document, its passages and its content. After a 503, repeat the request."""
-    if not await knowledge.desk.delete_document(document_id, caller.scope):
+    if not await knowledge.manager.delete_document(document_id, caller.scope):
         raise NotFoundError("there is no such document")
 
 
@@ -132,7 +132,7 @@ async def _start(temporal: Client, document_id: UUID, user_id: UUID) -> None:
         IngestDocumentWorkflow.run,
         IngestStart(document_id=document_id),
         workflow_id=ingest_workflow_id(document_id),
-        summary="ingest a document",
+        summary=f"ingest document {document_id}, user {user_id}",
         search_attributes=starting_attributes(user_id=user_id),
         task_queue=AGENTS,
     )

@@ -1,8 +1,10 @@
 """Routes for liveness and readiness."""
 
+from http import HTTPStatus
 from typing import Literal, cast
 
 from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
 
@@ -53,9 +55,16 @@ class ReadinessOut(BaseModel):
     checks: dict[str, Check]
 
 
-@router.get("/health")
+@router.get("/", include_in_schema=False)
+async def get_start() -> RedirectResponse:
+    """Lead whoever opens the address of the API to its documentation."""
+    return RedirectResponse("/docs", HTTPStatus.TEMPORARY_REDIRECT)
+
+
+@router.get("/health/live")
+@router.get("/health", include_in_schema=False)
 async def get_health() -> Health:
-    """Return 200 as long as the process is running."""
+    """Return 200 as long as the process is running, whatever it depends on."""
     return Health()
 
 

@@ -43,14 +43,14 @@ async def list_memories(
     if query is not None:
         memories = await knowledge.library.search_memories(owner_id, query, paging.limit)
         return Listing[MemoryOut](items=[_render(memory) for memory in memories])
-    page = await knowledge.desk.list_memories(owner_id, paging.limit, paging.cursor)
+    page = await knowledge.manager.list_memories(owner_id, paging.limit, paging.cursor)
     return Listing[MemoryOut].of(page, _render)
 
 
 @router.delete("/{memory_id}", status_code=204, responses=problems(401, 404, 422, 503))
 async def delete_memory(memory_id: UUID, caller: CallerDep, knowledge: KnowledgeDep) -> None:
     """Delete a memory."""
-    if not await knowledge.desk.forget_memory(memory_id, caller.scope):
+    if not await knowledge.manager.forget_memory(memory_id, caller.scope):
         raise NotFoundError("there is no such memory")
 
 

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from temporalio.client import Client
 from temporalio.workflow import UpdateMethodMultiParam
 
+from adapters.temporal.calls import naming_pending
 from api.commands import send_command
 from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
@@ -123,7 +124,8 @@ async def _send(
 
     handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, payment_retry.workflow_id)
     command = RetryNow(command_id=claim.command_id)
-    snapshot = await send_command(handle, update, command, command.command_id, refusal)
+    with naming_pending(payment_retry_id=payment_retry.payment_retry_id):
+        snapshot = await send_command(handle, update, command, command.command_id, refusal)
     charged = await _read(sessions, payment_retry.payment_retry_id, None)
     # Reason: the workflow answers shortly before it writes its row.
     parked = parked_facts([step.model_dump() for step in snapshot.parked])

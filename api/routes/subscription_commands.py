@@ -5,7 +5,12 @@ from datetime import timedelta
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
-from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, restart_workflow
+from adapters.temporal.calls import (
+    CALL_TIMEOUT,
+    CANCEL_TIMEOUT,
+    naming_pending,
+    restart_workflow,
+)
 from api.commands import send_command
 from api.deps import AdminDep, CallerDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
@@ -132,20 +137,21 @@ async def _send(
 
     handle = temporal.get_workflow_handle_for(SubscriptionWorkflow.run, subscription.workflow_id)
     update, command_id = SubscriptionWorkflow.command, command.command_id
-    try:
-        await send_command(handle, update, command, command_id, refusal, within)
-    except WorkflowMissingError:
-        # Reason: the workflow was terminated; its state and its owed steps are in the row.
-        await restart_workflow(
-            temporal,
-            SubscriptionWorkflow.run,
-            SubscriptionStart(subscription_id=subscription.subscription_id),
-            workflow_id=subscription.workflow_id,
-            search_attributes=starting_attributes(
-                subscription.user_id,
-                subscription.subscription_id,
-            ),
-        )
-        await send_command(handle, update, command, command_id, refusal, within)
+    with naming_pending(subscription_id=subscription.subscription_id):
+        try:
+            await send_command(handle, update, command, command_id, refusal, within)
+        except WorkflowMissingError:
+            # Reason: the workflow was terminated; its state and its owed steps are in the row.
+            await restart_workflow(
+                temporal,
+                SubscriptionWorkflow.run,
+                SubscriptionStart(subscription_id=subscription.subscription_id),
+                workflow_id=subscription.workflow_id,
+                search_attributes=starting_attributes(
+                    subscription.user_id,
+                    subscription.subscription_id,
+                ),
+            )
+            await send_command(handle, update, command, command_id, refusal, within)
     row = await read_subscription(sessions, subscription.subscription_id, None)
     return SubscriptionOut.of(row, now())

@@ -16,7 +16,7 @@ from api.webhooks.inbox import Inbox
 from config import StripeSettings
 from domain.errors import BadRequestError
 from domain.webhooks.events import type_label
-from observability import WEBHOOK_EVENTS
+from observability.metrics import WEBHOOK_EVENTS
 
 _FOREIGN_VERSIONS = ForeignVersions()
 

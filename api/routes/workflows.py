@@ -76,7 +76,7 @@ async def get_workflow(
     settings: SettingsDep,
 ) -> WorkflowView:
     """Return the status of an execution, with its link to Temporal's Web UI."""
-    await check_owner(sessions, workflow_id, caller.scope)
+    await check_owner(sessions, temporal, workflow_id, caller.scope)
     return await describe_workflow(temporal, settings.temporal, workflow_id)
 
 
@@ -88,7 +88,7 @@ async def get_history(
     temporal: TemporalDep,
 ) -> dict[str, Any]:
     """Return all events of an execution, as `temporal workflow show --output json` prints them."""
-    await check_owner(sessions, workflow_id, caller.scope)
+    await check_owner(sessions, temporal, workflow_id, caller.scope)
     handle = temporal.get_workflow_handle(workflow_id)
     history = await handle.fetch_history(rpc_timeout=RPC_TIMEOUT)
     return history.to_json_dict()

@@ -12,6 +12,7 @@ from temporalio.exceptions import TemporalError
 from adapters.temporal.calls import (
     CALL_TIMEOUT,
     CANCEL_TIMEOUT,
+    naming_pending,
     start_workflow_once,
     update_with_start,
 )
@@ -74,7 +75,7 @@ async def start_run(
         AgentRunWorkflow.run,
         RunStart(request=request, route=route),
         workflow_id=agent_run_workflow_id(agent_run_id),
-        summary=f"{request.agent} {request.prompt_version}",
+        summary=f"agent {request.agent}, prompt {request.prompt_version}, user {user_id}",
         search_attributes=starting_attributes(user_id=user_id),
         task_queue=AGENTS,
     )
@@ -110,14 +111,15 @@ async def cancel_lost_run(temporal: Client, run: AgentRun, command: CancelRun) -
             search_attributes=starting_attributes(user_id=run.user_id),
         )
 
-    await update_with_start(
-        temporal,
-        AgentRunWorkflow.cancel,
-        command,
-        command.command_id,
-        make_start,
-        within=CANCEL_TIMEOUT,
-    )
+    with naming_pending(agent_run_id=run.agent_run_id):
+        await update_with_start(
+            temporal,
+            AgentRunWorkflow.cancel,
+            command,
+            command.command_id,
+            make_start,
+            within=CANCEL_TIMEOUT,
+        )
 
 
 async def _resolve(
@@ -168,7 +170,10 @@ async def _wait_for_row(temporal: Client, sessions: Sessions, agent_run_id: UUID
                 pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
             return row
     except TimeoutError as error:
-        raise OutcomePendingError("the run is not created yet; its start goes on") from error
+        raise OutcomePendingError(
+            "the run is not created yet; its start goes on",
+            details={"agent_run_id": str(agent_run_id)},
+        ) from error
     except TemporalError as error:
         raise from_temporal(error) from error
     finally:

@@ -47,6 +47,7 @@ async def run_operation(
             handle = temporal.get_workflow_handle_for(StripeOperationWorkflow.run, workflow_id)
             return await handle.result(rpc_timeout=CALL_TIMEOUT)
     except TimeoutError as error:
-        raise OutcomePendingError(PENDING) from error
+        ids = {"operation_id": str(operation.operation_id), "workflow_id": workflow_id}
+        raise OutcomePendingError(PENDING, details=ids) from error
     except TemporalError as error:
         raise from_temporal(error) from error

@@ -12,12 +12,14 @@ from api.schemas.subscriptions import NewSubscription
 from api.starters.selling import Buyer, resolve_subscription
 from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
+from database.plans.models import Plan
 from database.session import Sessions
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import OutcomePendingError
 from domain.ids import payment_workflow_id, subscription_workflow_id
 from domain.payments.messages import PaymentRequest, PaymentStart
+from domain.payments.money import amount_text
 from domain.payments.rules import PaymentStatus
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.state import SubscriptionStart
@@ -30,6 +32,8 @@ OUTCOME_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.015
 _LAST_PAUSE_SECONDS = 0.2
 _POLLS_BEFORE_FAILURE_CHECK = 4
+# Reason: Temporal refuses a summary of more than 400 bytes, and a character has up to four.
+_NAME_LENGTH = 40
 
 Row = TypeVar("Row")
 
@@ -68,7 +72,7 @@ async def start_subscription(
             SubscriptionWorkflow.run,
             SubscriptionStart(subscription_id=subscription_id, request=request),
             workflow_id=subscription_workflow_id(subscription_id),
-            summary=f"{plan.code}: {plan.amount_cents} {plan.currency_code} per {plan.interval}",
+            summary=_summary_of(plan, buyer.user_id),
             search_attributes=starting_attributes(buyer.user_id, subscription_id),
         )
 
@@ -83,7 +87,7 @@ async def start_subscription(
             await raise_workflow_failure(temporal, subscription_workflow_id(subscription_id))
         return row
 
-    return await _wait_for_row(read, _has_outcome, "subscription")
+    return await _wait_for_row(read, _has_outcome, "subscription", subscription_id)
 
 
 async def start_payment(
@@ -117,20 +121,32 @@ async def start_payment(
             PaymentWorkflow.run,
             PaymentStart(payment_id=payment_id, request=request),
             workflow_id=payment_workflow_id(payment_id),
-            summary=f"pay {request.amount_cents} {request.currency_code}",
+            summary=f"pay {amount_text(request.amount_cents, request.currency_code)}, "
+            f"user {request.user_id}",
             search_attributes=starting_attributes(user_id=request.user_id),
         )
     return await _wait_for_row(
         read,
         lambda row: row.payment_status != PaymentStatus.PENDING,
         "payment",
+        payment_id,
     )
+
+
+def _summary_of(plan: Plan, user_id: UUID) -> str:
+    """Return the summary of a subscription for the Web UI."""
+    amount = amount_text(plan.amount_cents, plan.currency_code)
+    period = (
+        plan.interval if plan.interval_count == 1 else f"{plan.interval_count} {plan.interval}s"
+    )
+    return f"{plan.name[:_NAME_LENGTH]} ({plan.code}), {amount} every {period}, user {user_id}"
 
 
 async def _wait_for_row(
     read: Callable[[], Awaitable[Row | None]],
     has_outcome: Callable[[Row], bool],
     resource: str,
+    resource_id: UUID,
 ) -> Row:
     """Poll with growing pauses until the row has its first outcome, or the time is over."""
     now = asyncio.get_running_loop().time
@@ -145,7 +161,10 @@ async def _wait_for_row(
         if row is not None and (has_outcome(row) or now() >= deadline):
             return row
         if now() >= deadline:
-            raise OutcomePendingError(f"the {resource} is not created yet; its start goes on")
+            raise OutcomePendingError(
+                f"the {resource} is not created yet; its start goes on",
+                details={f"{resource}_id": str(resource_id)},
+            )
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
 

@@ -32,7 +32,7 @@ from domain.webhooks.events import (
     reference_of,
     type_label,
 )
-from observability import WEBHOOK_EVENTS, WEBHOOK_LAG
+from observability.metrics import WEBHOOK_EVENTS, webhook_lag
 
 BATCH_SIZE = 200
 LEASE = timedelta(seconds=10)
@@ -77,19 +77,19 @@ class Dispatcher:
             self._woken.clear()
             count = 0
             try:
-                count = await self.turn()
+                count = await self.deliver_due()
                 self._note_database(is_down=False)
             except DATABASE_DOWN:
                 self._note_database(is_down=True)
             except Exception:
-                log.exception("dispatcher_turn_failed")
+                log.exception("dispatcher_batch_failed")
             if count < BATCH_SIZE:
                 # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._woken.wait()
 
-    async def turn(self) -> int:
+    async def deliver_due(self) -> int:
         """Deliver the events that are due, up to one batch.
 
         Returns:
@@ -192,7 +192,7 @@ class _Batch:
         _count(events, "delivered")
         now = datetime.now(UTC)
         for event in events:
-            WEBHOOK_LAG.observe(max((now - event.received_at).total_seconds(), 0))
+            webhook_lag().observe(max((now - event.received_at).total_seconds(), 0))
 
     async def _signal(self, owner: EventOwner, events: Events) -> Exception | None:
         """Send one hint; return the error, or None."""

@@ -4,7 +4,7 @@ import orjson
 import structlog
 
 from adapters.stripe.setup import PINNED_VERSION
-from observability import WEBHOOK_FOREIGN_VERSIONS
+from observability.metrics import WEBHOOK_FOREIGN_VERSIONS
 
 log = structlog.get_logger(__name__)
 

@@ -74,7 +74,7 @@ async def send_hint(temporal: Client, owner: EventOwner, stripe_event_ids: Seque
                 user_id=owner.user_id,
                 subscription_id=target.subscription_id,
             ),
-            static_summary="started by events from Stripe",
+            static_summary=f"read at Stripe after an event, {owner.stripe_id or owner.our_id}",
             rpc_timeout=RPC_TIMEOUT,
         )
 
@@ -114,7 +114,7 @@ async def _start_customer_sync(
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=starting_attributes(user_id=owner.user_id),
-            static_summary="sync a changed customer",
+            static_summary=f"sync changed customer {owner.stripe_id}, user {owner.our_id}",
             rpc_timeout=RPC_TIMEOUT,
         )
 

@@ -228,22 +228,24 @@ def _columns(by_run: Mapping[UUID, Notes]) -> dict[str, list[Any]]:
 
 def _following(after: Mapping[UUID, int], limit: int) -> Select[RunEvent]:
     """Build the statement that selects the next events of each run, by one index scan per run."""
-    wanted = (
+    positions = (
         func.unnest(
             literal(list(after), ARRAY(Uuid)),
             literal(list(after.values()), ARRAY(BigInteger)),
         )
         .table_valued(column("agent_run_id", Uuid), column("after", BigInteger))
-        .render_derived(name="wanted")
+        .render_derived(name="positions")
     )
     walk = (
         select(RunEvent)
-        .where(RunEvent.agent_run_id == wanted.c.agent_run_id, RunEvent.seq > wanted.c.after)
+        .where(RunEvent.agent_run_id == positions.c.agent_run_id, RunEvent.seq > positions.c.after)
         .order_by(RunEvent.seq)
         .limit(limit)
         .lateral("walk")
     )
     found = aliased(RunEvent, walk)
     return (
-        select(found).select_from(wanted.join(walk, true())).order_by(found.agent_run_id, found.seq)
+        select(found)
+        .select_from(positions.join(walk, true()))
+        .order_by(found.agent_run_id, found.seq)
     )

@@ -87,19 +87,19 @@ class SubscriptionEventRepository:
 
 def _following(after: Mapping[UUID, int], limit: int) -> Select[SubscriptionEvent]:
     """Build the statement that selects the next events, by one index scan per subscription."""
-    wanted = (
+    positions = (
         func.unnest(
             literal(list(after), ARRAY(Uuid)),
             literal(list(after.values()), ARRAY(BigInteger)),
         )
         .table_valued(column("subscription_id", Uuid), column("after", BigInteger))
-        .render_derived(name="wanted")
+        .render_derived(name="positions")
     )
     walk = (
         select(SubscriptionEvent)
         .where(
-            SubscriptionEvent.subscription_id == wanted.c.subscription_id,
-            SubscriptionEvent.seq > wanted.c.after,
+            SubscriptionEvent.subscription_id == positions.c.subscription_id,
+            SubscriptionEvent.seq > positions.c.after,
         )
         .order_by(SubscriptionEvent.seq)
         .limit(limit)
@@ -108,6 +108,6 @@ def _following(after: Mapping[UUID, int], limit: int) -> Select[SubscriptionEven
     found = aliased(SubscriptionEvent, walk)
     return (
         select(found)
-        .select_from(wanted.join(walk, true()))
+        .select_from(positions.join(walk, true()))
         .order_by(found.subscription_id, found.seq)
     )

@@ -62,14 +62,16 @@ def stricter(one: Allowance, other: Allowance) -> Allowance:
     return Allowance(token_count=min(tokens, default=None), cost_cents=min(cents, default=None))
 
 
-def reserve(left: Allowance, price: Price, prompt_tokens: int, wanted_tokens: int) -> Reservation:
+def reserve(
+    left: Allowance, price: Price, prompt_tokens: int, requested_tokens: int
+) -> Reservation:
     """Reserve the worst case of one model call.
 
     Args:
         left: Allowance that is left.
         price: Price of the model's tokens.
         prompt_tokens: Most tokens that the prompt can have.
-        wanted_tokens: Most tokens that the model should be allowed to write.
+        requested_tokens: Most tokens that the model should be allowed to write.
 
     Returns:
         The worst case, within the allowance.
@@ -84,9 +86,9 @@ def reserve(left: Allowance, price: Price, prompt_tokens: int, wanted_tokens: in
             "price_unknown",
         )
     with localcontext(_EXACT):
-        max_tokens = _affordable(left, price, prompt_tokens, wanted_tokens)
+        max_tokens = _affordable(left, price, prompt_tokens, requested_tokens)
         cost = prompt_tokens * price.prompt_cents + max_tokens * price.completion_cents
-    if max_tokens < min(MIN_COMPLETION_TOKENS, wanted_tokens):
+    if max_tokens < min(MIN_COMPLETION_TOKENS, requested_tokens):
         raise BudgetExceededError(
             "the rest of the budget is too small for the next step",
             details={"token_count_left": left.token_count},
@@ -95,13 +97,13 @@ def reserve(left: Allowance, price: Price, prompt_tokens: int, wanted_tokens: in
         max_tokens=max_tokens,
         token_count=prompt_tokens + max_tokens,
         cost_cents=cost,
-        is_cut=max_tokens < wanted_tokens,
+        is_cut=max_tokens < requested_tokens,
     )
 
 
-def _affordable(left: Allowance, price: Price, prompt_tokens: int, wanted_tokens: int) -> int:
+def _affordable(left: Allowance, price: Price, prompt_tokens: int, requested_tokens: int) -> int:
     """Return how many tokens the model may write; negative if the prompt alone is too much."""
-    bounds = [wanted_tokens]
+    bounds = [requested_tokens]
     if left.token_count is not None:
         bounds.append(left.token_count - prompt_tokens)
     if left.cost_cents is not None:

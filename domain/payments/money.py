@@ -3,6 +3,7 @@
 The currencies are those of https://docs.stripe.com/currencies, for accounts of all countries.
 """
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -24,6 +25,24 @@ CURRENCY_CODES = (
     "vuv", "wst", "xaf", "xcd", "xcg", "xof", "xpf", "yer", "zar", "zmw",
 )  # fmt: skip
 _KNOWN_CODES = frozenset(CURRENCY_CODES)
+# Digits after the point, where they are not two: https://docs.stripe.com/currencies#zero-decimal
+_NO_DIGITS = (
+    "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
+    "xof", "xpf",
+)  # fmt: skip
+_THREE_DIGITS = ("bhd", "jod", "kwd", "omr", "tnd")
+_DIGITS = {**dict.fromkeys(_NO_DIGITS, 0), **dict.fromkeys(_THREE_DIGITS, 3)}
+
+
+def amount_text(amount_cents: int, currency_code: str) -> str:
+    """Return an amount in its currency for people, such as `29.00 USD`.
+
+    Args:
+        amount_cents: Amount in minor units, as Stripe counts them.
+        currency_code: ISO 4217, lower case.
+    """
+    digits = _DIGITS.get(currency_code, 2)
+    return f"{Decimal(amount_cents).scaleb(-digits):.{digits}f} {currency_code.upper()}"
 
 
 def _check_known(code: str) -> str:

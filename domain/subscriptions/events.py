@@ -5,14 +5,8 @@ from datetime import datetime
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import ChargeResult
 from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, RetryReport
-from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
+from domain.subscriptions.lifecycle import COMMANDS, SubscriptionStatus
 from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionCommand
-
-_COMMANDS = {
-    CommandKind.CANCEL_NOW: "The subscription was canceled at once, as requested.",
-    CommandKind.CHANGE_PAYMENT_METHOD: "The payment method was changed.",
-    CommandKind.RETRY_PARKED: "The failed steps were tried again, as requested.",
-}
 
 
 def command_event(command: SubscriptionCommand) -> NewSubscriptionEvent:
@@ -20,7 +14,7 @@ def command_event(command: SubscriptionCommand) -> NewSubscriptionEvent:
     return NewSubscriptionEvent(
         source_key=f"command:{command.command_id}",
         kind=command.kind,
-        summary=_COMMANDS[command.kind],
+        summary=COMMANDS[command.kind].summary,
     )
 
 

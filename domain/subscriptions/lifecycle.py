@@ -68,13 +68,15 @@ _ENTITLED = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
 
 
 class CommandRule(Frozen):
-    """The statuses in which a command is allowed, and the status it leads to.
+    """The statuses in which a command is allowed, and what it leads to.
 
     Args:
+        summary: Sentence for the customer about the command, once it was carried out.
         allowed: Statuses in which the command is allowed; in all others it is refused.
         next_status: Status after the command; None if the status stays the same.
     """
 
+    summary: str
     allowed: frozenset[SubscriptionStatus]
     next_status: SubscriptionStatus | None = None
 
@@ -82,9 +84,19 @@ class CommandRule(Frozen):
 _LIVE = frozenset(SubscriptionStatus) - FINAL
 # Rules of all commands, used by the workflow and by the API.
 COMMANDS: Mapping[CommandKind, CommandRule] = {
-    CommandKind.CANCEL_NOW: CommandRule(allowed=_LIVE, next_status=SubscriptionStatus.CANCELED),
-    CommandKind.CHANGE_PAYMENT_METHOD: CommandRule(allowed=_LIVE),
-    CommandKind.RETRY_PARKED: CommandRule(allowed=frozenset(SubscriptionStatus)),
+    CommandKind.CANCEL_NOW: CommandRule(
+        summary="The subscription was canceled at once, as requested.",
+        allowed=_LIVE,
+        next_status=SubscriptionStatus.CANCELED,
+    ),
+    CommandKind.CHANGE_PAYMENT_METHOD: CommandRule(
+        summary="The payment method was changed.",
+        allowed=_LIVE,
+    ),
+    CommandKind.RETRY_PARKED: CommandRule(
+        summary="The failed steps were tried again, as requested.",
+        allowed=frozenset(SubscriptionStatus),
+    ),
 }
 
 

@@ -52,18 +52,18 @@ def check_total(amount_cents: int, quantity: int) -> None:
         raise InvalidInputError("the input is not valid", details={"errors": faults})
 
 
-def check_trial(of_plan: int, wanted: int | None, *, is_admin: bool) -> None:
+def check_trial(of_plan: int, requested: int | None, *, is_admin: bool) -> None:
     """Check that a customer does not request a longer trial than the plan has.
 
     Args:
         of_plan: Days of the plan's trial.
-        wanted: Requested days; None for the plan's trial.
+        requested: Requested days; None for the plan's trial.
         is_admin: Whether the caller is an administrator, who may give any trial.
 
     Raises:
         ForbiddenError: The requested trial is too long (`admin_required`).
     """
-    if wanted is not None and wanted > of_plan and not is_admin:
+    if requested is not None and requested > of_plan and not is_admin:
         raise ForbiddenError(
             "only an administrator can give a longer trial than the plan's",
             "admin_required",

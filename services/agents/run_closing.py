@@ -14,7 +14,7 @@ from database.session import Sessions
 from domain.agents.citations import cite
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import CloseRunInput, CloseRunResult, RunFinish, RunStatus
-from observability import AGENT_DURATION, AGENT_REQUESTS
+from observability.metrics import AGENT_DURATION, AGENT_REQUESTS
 from services.agents.prompts import passages_of
 from services.agents.run_records import append_run_events, run_status_event
 from services.agents.token_stream import RunStream

@@ -154,7 +154,7 @@ class _Flusher:
         """Signal that the buffer holds tokens."""
         self._has_tokens.set()
 
-    async def next_turn(self) -> None:
+    async def flush_now(self) -> None:
         """Request a flush at once, and return after it was tried."""
         self._is_flush_requested.set()
         await self._flush_ended.wait()
@@ -213,7 +213,7 @@ class RunStream:
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 while self._buffer:
-                    await self._flusher.next_turn()
+                    await self._flusher.flush_now()
         except TimeoutError:
             log.warning("run_stream_lost", run_count=len(self._buffer))
         finally:
@@ -270,6 +270,6 @@ class RunStream:
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 while not is_written():
-                    await self._flusher.next_turn()
+                    await self._flusher.flush_now()
         except TimeoutError as error:
             raise UnavailableError("the stream of this run cannot be written") from error

@@ -32,14 +32,14 @@ class Call(Frozen):
         attempt: Number of the attempt within the step, from 1.
         model: Model to call.
         prompt_tokens: Upper bound of the prompt's length.
-        wanted_tokens: Longest answer that the agent's spec allows.
+        requested_tokens: Longest answer that the agent's spec allows.
     """
 
     step: int
     attempt: int
     model: str
     prompt_tokens: int
-    wanted_tokens: int
+    requested_tokens: int
 
 
 class UsageMeter:
@@ -77,7 +77,9 @@ class UsageMeter:
             periods[run.subscription_id] = run.period_start
         by_run, in_periods = await usage.held(run.agent_run_id, sorted(periods.items()))
         allowance = stricter(remaining(budget, by_run), remaining(_allowance(limits), in_periods))
-        reservation = reserve(allowance, self.price(call), call.prompt_tokens, call.wanted_tokens)
+        reservation = reserve(
+            allowance, self.price(call), call.prompt_tokens, call.requested_tokens
+        )
         values = place_of(run) | {
             "usage_kind": MODEL_CALL,
             "usage_status": RESERVED,
@@ -131,11 +133,11 @@ class UsageMeter:
         prompt = self._prices.cost(call.model, TokenUsage(prompt_tokens=call.prompt_tokens))
         whole = self._prices.cost(
             call.model,
-            TokenUsage(prompt_tokens=call.prompt_tokens, completion_tokens=call.wanted_tokens),
+            TokenUsage(prompt_tokens=call.prompt_tokens, completion_tokens=call.requested_tokens),
         )
         return Price(
             prompt_cents=prompt.cents / max(1, call.prompt_tokens),
-            completion_cents=(whole.cents - prompt.cents) / call.wanted_tokens,
+            completion_cents=(whole.cents - prompt.cents) / call.requested_tokens,
             is_known=whole.is_priced,
         )
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from adapters.chroma import Chroma, ChromaCollection
+from adapters.chroma.client import Chroma, ChromaCollection
 from database.knowledge.documents import DocumentRepository
 from database.paging import Page, decode_cursor, encode_cursor
 from database.session import Sessions

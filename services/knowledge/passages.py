@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from adapters.chroma import Chroma, ChromaCollection, Entry
+from adapters.chroma.client import Chroma, ChromaCollection, Entry
 from adapters.embeddings import Embedder
 from agents.guards import screen
 from database.knowledge.documents import DocumentRepository
@@ -87,7 +87,7 @@ class PassageStore:
         self._chroma = chroma
         self._embedder = embedder
         self._sessions = sessions
-        self.turns = IngestionLimiter()
+        self.limiter = IngestionLimiter()
 
     async def store(self, row: Document, content: str) -> IngestOutcome:
         """Store a document's passages; passages that are stored already are not embedded again.
@@ -104,9 +104,9 @@ class PassageStore:
             InvalidInputError: The document has too many passages.
             ProviderRejectedError: Chroma or the embedding model refuses the text; no passage stays.
         """
-        with self.turns.ingesting(row.user_id) as lock:
+        with self.limiter.ingesting(row.user_id) as lock:
             async with lock:
-                compute = self.turns.compute
+                compute = self.limiter.compute
                 title, chunks = await compute(_cut, row.title, content, self._embedder)
                 suspicions = await compute(screen, f"{row.title}\n{content}")
             if suspicions:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
-from adapters.chroma import Chroma, ChromaCollection, Entry, Found
+from adapters.chroma.client import Chroma, ChromaCollection, Entry, Found
 from adapters.embeddings import Embedder, Vector
 from database.knowledge.documents import DocumentRepository
 from database.session import Sessions

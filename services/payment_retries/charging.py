@@ -16,7 +16,7 @@ from domain.payment_retries.lifecycle import ChargeResult, RetryStatus, status_o
 from domain.payment_retries.messages import ChargeInput, ChargeOutcome
 from domain.payment_retries.snapshots import UnpaidInvoice
 from domain.payments.snapshots import ChargeableSnapshot
-from observability import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
+from observability.metrics import PAYMENT_AMOUNT_CENTS, PAYMENT_ATTEMPTS
 from services.payment_retries.attempt_reservations import RESERVED, AttemptReservations
 from services.payment_retries.charged_cards import ChargedCards
 from services.stripe_idempotency import finish, post_once

@@ -9,7 +9,7 @@ from uuid import UUID
 from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from adapters.temporal.calls import update_with_start
+from adapters.temporal.calls import naming_pending, update_with_start
 from domain.ids import payment_workflow_id
 from domain.payments.messages import (
     CancelPayment,
@@ -54,13 +54,14 @@ class PaymentCommands:
             ProviderRejectedError: Stripe refused.
             UnavailableError: Temporal is down, or the answer is late; repeating the call is safe.
         """
-        return await self._ask(
-            refund_input.payment_id,
-            REFUND_UPDATE,
-            refund_input,
-            refund_input.refund_id,
-            RefundResult,
-        )
+        with naming_pending(refund_id=refund_input.refund_id):
+            return await self._ask(
+                refund_input.payment_id,
+                REFUND_UPDATE,
+                refund_input,
+                refund_input.refund_id,
+                RefundResult,
+            )
 
     async def cancel(self, payment_id: UUID, command_id: UUID) -> PaymentState:
         """Cancel a payment that has not succeeded yet.
@@ -105,15 +106,16 @@ class PaymentCommands:
         update_id: UUID,
         result_type: type[Answer],
     ) -> Answer:
-        return await update_with_start(
-            self.client,
-            update,
-            update_input,
-            update_id,
-            partial(_start, payment_id, update),
-            answer_type=result_type,
-            within=self.answer_within,
-        )
+        with naming_pending(payment_id=payment_id):
+            return await update_with_start(
+                self.client,
+                update,
+                update_input,
+                update_id,
+                partial(_start, payment_id, update),
+                answer_type=result_type,
+                within=self.answer_within,
+            )
 
 
 def _start(payment_id: UUID, update: str) -> WithStartWorkflowOperation[Any, Any]:
@@ -124,5 +126,5 @@ def _start(payment_id: UUID, update: str) -> WithStartWorkflowOperation[Any, Any
         task_queue=BILLING,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        static_summary=f"started for the update {update}",
+        static_summary=f"{update} payment {payment_id}",
     )

@@ -37,7 +37,7 @@ class PaymentSync:
             NotFoundError: There is no such payment.
         """
         async with self.sessions() as session:
-            return _found(await PaymentRepository(session).get(payment_id, None))
+            return _existing(await PaymentRepository(session).get(payment_id, None))
 
     async def find(self, row: Payment) -> str | None:
         """Return the id of a payment's intent, even if the answer to its creation was lost.
@@ -65,7 +65,7 @@ class PaymentSync:
         refunds = await self.refunds.list(stripe_payment_intent_id) if is_paid else ()
         async with self.sessions.begin() as session:
             payments = PaymentRepository(session)
-            row = _found(await payments.lock(payment_id))
+            row = _existing(await payments.lock(payment_id))
             if row.stripe_payment_intent_id is None:
                 await payments.lock_intent(stripe_payment_intent_id)
                 await deliver_awaiting(session, stripe_payment_intent_id)
@@ -97,7 +97,7 @@ class PaymentSync:
             NotFoundError: There is no such payment.
         """
         async with self.sessions.begin() as session:
-            row = _found(await PaymentRepository(session).lock(payment_id))
+            row = _existing(await PaymentRepository(session).lock(payment_id))
             row.payment_status, row.decline_code = status, decline_code
             row.canceled_at = canceled_at
             row.parked_data = []
@@ -110,7 +110,7 @@ class PaymentSync:
             NotFoundError: There is no such payment.
         """
         async with self.sessions.begin() as session:
-            row = _found(await PaymentRepository(session).lock(payment_id))
+            row = _existing(await PaymentRepository(session).lock(payment_id))
             row.parked_data = [step.model_dump(mode="json") for step in parked]
             return state_of(row)
 
@@ -130,7 +130,7 @@ def state_of(row: Payment) -> PaymentState:
     )
 
 
-def _found(row: Payment | None) -> Payment:
+def _existing(row: Payment | None) -> Payment:
     if row is None:
         raise NotFoundError("there is no such payment")
     return row

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.chroma import ChromaCollection, Entry, open_chroma
+from adapters.chroma.client import ChromaCollection, Entry, open_chroma
 
 SHORT, LONG = "nomic-embed-text", "nomic-embed-text-v1.5"
 

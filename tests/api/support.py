@@ -45,12 +45,8 @@ def bearer(settings: Settings, user_id: UUID) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def add_subscription(
-    sessions: Sessions,
-    user_id: UUID,
-    stripe_subscription_id: str | None = None,
-) -> UUID:
-    subscription_id, plan_id = uuid4(), uuid4()
+async def add_plan(sessions: Sessions) -> UUID:
+    plan_id = uuid4()
     async with sessions.begin() as session:
         session.add(
             Plan(
@@ -69,7 +65,16 @@ async def add_subscription(
                 stripe_price_id="price_x",
             ),
         )
-        await session.flush()
+    return plan_id
+
+
+async def add_subscription(
+    sessions: Sessions,
+    user_id: UUID,
+    stripe_subscription_id: str | None = None,
+) -> UUID:
+    subscription_id, plan_id = uuid4(), await add_plan(sessions)
+    async with sessions.begin() as session:
         session.add(
             Subscription(
                 subscription_id=subscription_id,

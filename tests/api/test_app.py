@@ -198,23 +198,9 @@ async def test_without_a_database_everything_is_503(
         assert int(reply.headers["retry-after"]) > 0
 
 
-async def test_other_origins_are_let_in_by_a_setting_alone(
-    settings: Settings,
-    dev_server: Client,
-    sessions: Sessions,
+async def test_the_address_of_the_api_leads_to_its_documentation(
+    stranger: httpx.AsyncClient,
 ) -> None:
-    ours, theirs = "https://app.example", "https://evil.example"
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
-    allowed = "access-control-allow-origin"
-    for origins, let_in in (((), set()), ((ours,), {ours})):
-        app = build_app(settings.model_copy(update={"cors_origins": origins}), dev_server, sessions)
-        async with client(app) as http:
-            for origin in (ours, theirs):
-                head = {"Origin": origin}
-                for reply in (
-                    await http.options(f"{API}/agent-runs", headers=head | asked),
-                    await http.get("/health", headers=head),
-                ):
-                    expected = origin if origin in let_in else None
-                    assert reply.headers.get(allowed) == expected
-                    assert "access-control-allow-credentials" not in reply.headers
+    reply = await stranger.get("/")
+    assert (reply.status_code, reply.headers["location"]) == (307, "/docs")
+    assert (await stranger.get("/", follow_redirects=True)).url.path == "/docs"

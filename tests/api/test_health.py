@@ -5,18 +5,21 @@ import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from adapters.health import ModelsHealth, ping_chroma, ping_smtp, run_probes
 from api.app import build_app
 from api.readiness import FAILURE_CACHE_SECONDS
-from config import MailSettings, Settings
+from config import LLMSettings, MailSettings, Settings, StripeSettings
 from database.session import Sessions, make_engine, make_sessions
 from domain.errors import ProviderRejectedError, UnavailableError
-from tests.api.support import eventually, served
+from tests.api.support import eventually, send_event, served, stripe_event
 from tests.conftest import Outside, free_port
 
 Answer = Callable[[StreamReader, StreamWriter], Awaitable[None]]
@@ -168,13 +171,39 @@ async def test_ready_names_who_is_down(
             assert {name: check["status"] for name, check in seen["checks"].items()} == (
                 dict.fromkeys(names, "ok")
             )
-        without_chroma = all_up.model_copy(update={"chroma_url": NOBODY})
-        async with served(build_app(without_chroma, dev_server, sessions)) as http:
-            reply = await http.get("/health/ready")
-            assert (reply.status_code, reply.json()["status"]) == (200, "degraded")
-            chroma = reply.json()["checks"]["chroma"]
-            assert (chroma["status"], chroma["detail"]) == ("down", "ConnectError")
-            assert (await http.get("/health")).json() == {"status": "ok"}
+
+
+DOWN: dict[str, dict[str, Any]] = {
+    "chroma": {"chroma_url": NOBODY},
+    "llm": {"llm": LLMSettings(base_url=f"{NOBODY}/v1")},
+    "mail": {"mail": MailSettings(smtp_port=9)},
+    "stripe": {"stripe": StripeSettings(api_base=NOBODY, webhook_secret=SecretStr("whsec_x"))},
+    "temporal": {},
+}
+
+
+@pytest.mark.parametrize("name", DOWN)
+async def test_what_is_down_is_shown_and_webhooks_are_taken_all_the_same(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+    name: str,
+) -> None:
+    away = await Client.connect(
+        f"127.0.0.1:{free_port()}", lazy=True, data_converter=pydantic_data_converter
+    )
+    changed = settings.model_copy(update=DOWN[name])
+    app = build_app(changed, away if name == "temporal" else dev_server, sessions)
+    async with served(app) as http:
+        reply = await http.get("/health/ready")
+        seen = reply.json()
+        assert (reply.status_code, seen["status"]) == (200, "degraded")
+        assert seen["checks"][name]["status"] == "down"
+        assert seen["checks"]["database"]["status"] == "ok"
+        for alive in ("/health/live", "/health"):
+            assert (await http.get(alive)).json() == {"status": "ok"}
+        taken = await send_event(http, changed, stripe_event("unknown.event"))
+        assert (taken.status_code, taken.json()) == (200, {"received": True})
 
 
 METRICS = (
@@ -241,6 +270,7 @@ async def test_only_the_database_takes_the_api_out_of_rotation(
     gone = settings.model_copy(update={"database_url": "postgresql://nobody:x@127.0.0.1:9/x"})
     async with served(build_app(gone, dev_server, make_sessions(engine))) as http:
         reply = await http.get("/health/ready")
+        assert (await http.get("/health/live")).json() == {"status": "ok"}
     assert (reply.status_code, reply.json()["status"]) == (503, "down")
     assert reply.json()["checks"]["database"]["status"] == "down"
     await engine.dispose()

@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from commands.admin import create_admin
 from commands.replay import replay_command
+from commands.resources import SUBSCRIPTION
 from commands.watch import Watch, follow
 from config import Settings
 from domain.errors import InvalidInputError
@@ -48,7 +49,7 @@ async def test_the_watch_outlives_an_api_that_is_started_again(answer: bytes) ->
         await connection.close(1000)
 
     console = Console(record=True, quiet=True)
-    watch = Watch(f"http://127.0.0.1:{port}", "pk_x", "x", after=4)
+    watch = Watch(f"http://127.0.0.1:{port}", "pk_x", SUBSCRIPTION, "x", after=4)
     async with asyncio.timeout(100):
         async with answering(answer, port) as came:
             watching = asyncio.create_task(follow(watch, console))

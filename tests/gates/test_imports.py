@@ -19,6 +19,8 @@ PLANTED = [
     ("layers", {"adapters/planted.py": "import activities"}),
     ("layers", {"adapters/planted.py": "import database"}),
     ("layers", {"database/planted.py": "import adapters"}),
+    ("layers", {"observability/planted.py": "import adapters"}),
+    ("layers", {"observability/planted.py": "import domain"}),
     ("pure", {"domain/planted.py": "import sqlalchemy"}),
     ("sdk-free-routes", {"api/planted.py": "from sqlalchemy import select"}),
     ("sdk-free-routes", {"api/planted.py": "import stripe"}),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.gates.rules import PACKAGES
 
@@ -92,7 +93,7 @@ def test_a_second_install_does_nothing(clone: Path) -> None:
 def test_help_is_the_default_and_lists_the_targets() -> None:
     shown = run("make").stdout
 
-    for target in ("install", "up", "demo", "test", "check", "soak", "lock"):
+    for target in ("install", "up", "demo", "test", "test-sandbox", "check", "soak", "lock"):
         assert f"make {target} " in shown
 
 
@@ -158,4 +159,22 @@ def test_ci_runs_the_check_first_and_the_tests_last() -> None:
     commands = [line for line in script.read_text().splitlines() if line.startswith("make ")]
 
     assert os.access(script, os.X_OK)
-    assert commands == ["make install", "make check", "make test"]
+    assert commands == ["make install", "make check", 'make test ARGS="--durations=15"']
+
+
+def test_the_sandbox_is_tested_apart_and_with_all_tests() -> None:
+    apart = run("make", "--dry-run", "test-sandbox", "ARGS=-k x").stdout.strip().splitlines()[-1]
+    everything = run("make", "--dry-run", "test", "ARGS=-k x").stdout.strip().splitlines()[-1]
+
+    assert apart.replace(" tests/sandbox ", " ") == everything
+    assert apart != everything
+
+
+def test_hooks_call_targets_of_the_makefile_only() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert {repository["repo"] for repository in config["repos"]} == {"local"}
+    assert [hook["entry"] for hook in hooks] == [f"make {hook['id']}" for hook in hooks]
+    assert {"format", "lint", "types", "rules"} <= {hook["id"] for hook in hooks} <= targets

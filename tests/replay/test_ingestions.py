@@ -12,7 +12,7 @@ from database.session import Sessions
 from domain.ids import ingest_workflow_id
 from domain.knowledge.documents import IngestOutcome, IngestStart
 from domain.workflow_names import AGENTS
-from tests.replay.test_replay import HISTORIES, keep
+from tests.support.histories import keep
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 
 
@@ -30,11 +30,9 @@ async def test_an_ingestion_can_be_recorded_and_replayed(
     source_url: str | None,
     workers: Client,
     sessions: Sessions,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
+    histories: Path,
 ) -> None:
     """With `--record` their histories replace the committed ones."""
-    folder = HISTORIES if request.config.getoption("--record") else tmp_path
     user_id, document_id = uuid4(), uuid4()
     async with sessions.begin() as session:
         await UserRepository(session).add(user_id, f"{user_id.hex}@example.com")
@@ -57,4 +55,4 @@ async def test_an_ingestion_can_be_recorded_and_replayed(
     outcome = await handle.result()
     stored = IngestOutcome(document_id=document_id, chunk_count=1)
     assert outcome == (stored if content else None)
-    await keep(handle, folder / f"ingest-document-{name}.json")
+    await keep(handle, histories / f"ingest-document-{name}.json")

@@ -229,10 +229,10 @@ class Crowd:
             await asyncio.gather(*(act_within_limit(member) for member in self.members))
 
 
-def _summary(standing: CustomerRows) -> Any:
-    row = standing.subscription
+def _summary(rows: CustomerRows) -> Any:
+    row = rows.subscription
     retries = [
         (retry.retry_status, retry.attempt_count, retry.decline_code, retry.parked_data)
-        for retry in standing.retries
+        for retry in rows.retries
     ]
     return row.subscription_status, row.parked_data, retries

@@ -33,7 +33,7 @@ class Payer:
         return self.world.env.client.get_workflow_handle_for(PaymentWorkflow.run, workflow_id)
 
     @property
-    def desk(self) -> PaymentCommands:
+    def commands(self) -> PaymentCommands:
         return PaymentCommands(self.world.env.client)
 
     async def row(self) -> Payment | None:
@@ -52,7 +52,7 @@ class Payer:
         with self.world.env.auto_time_skipping_disabled():
             await self.handle.result()
 
-    def order(self, amount_cents: int | None = None) -> RefundInput:
+    def refund_input(self, amount_cents: int | None = None) -> RefundInput:
         return RefundInput(
             payment_id=self.payment_id,
             refund_id=uuid4(),

@@ -162,7 +162,7 @@ class World:
     sessions: Sessions
     customers: list[Customer] = field(default_factory=list)
     last_seen: str | None = None
-    standing: list[tuple[int, int]] = field(default_factory=list)
+    last_activity: list[tuple[int, int]] = field(default_factory=list)
 
     async def card(self, *script: object) -> str:
         body = {"script": list(script or ("ok",))}
@@ -235,8 +235,8 @@ class World:
         if behind > timedelta(seconds=1):
             seconds = int(behind.total_seconds())
             await self.http.post("/_sandbox/clock/advance", json={"seconds": seconds})
-        standing = [await self._activity(customer) for customer in self.customers]
-        if await self._send_hints() or standing != self.standing:
+        activity = [await self._activity(customer) for customer in self.customers]
+        if await self._send_hints() or activity != self.last_activity:
             await self._wait_until_idle()
 
     async def _send_hints(self) -> bool:
@@ -291,8 +291,8 @@ class World:
         for _ in range(int(WAIT_SECONDS / PAUSE_SECONDS)):
             activity = [await self._activity(customer) for customer in self.customers]
             is_busy = any(pending for _, pending in activity)
-            idle_count = 0 if is_busy or activity != self.standing else idle_count + 1
-            self.standing = activity
+            idle_count = 0 if is_busy or activity != self.last_activity else idle_count + 1
+            self.last_activity = activity
             if idle_count >= IDLE_READINGS and not await self._has_open_task():
                 return
             await asyncio.sleep(PAUSE_SECONDS)

@@ -19,11 +19,13 @@ from rich.console import Console
 from temporalio.client import Client
 
 from adapters.llm.pricing import Prices
+from adapters.temporal.task_queues import read_pollers
 from agents import registry
 from api.app import build_app
 from commands.admin import create_admin
 from commands.doctor import check_webhook_secret, examine, show
 from commands.findings import CheckFailedError, CheckResult
+from commands.resources import SUBSCRIPTION
 from commands.targets import (
     TargetError,
     error_lines,
@@ -158,7 +160,7 @@ def test_an_incomplete_stack_is_one_line(
 
 def test_commands_with_an_incomplete_stack_leave_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text('{"ready": true}')
-    for command, code in (("doctor", 1), ("watch x", 2)):
+    for command, code in (("doctor", 1), ("watch x", 2), ("explain x", 2)):
         told = cli(*command.split(), "--stack", str(tmp_path))
         assert (told.returncode, told.stderr.count("\n")) == (code, 1)
         assert "stack.json is incomplete, api, temporal," in told.stderr
@@ -279,16 +281,20 @@ async def test_an_empty_database_is_told_from_one_that_is_away(settings: Setting
 
 
 async def test_the_doctor_finds_what_is_well_and_what_is_not(
-    settings: Settings, dev_server: Client, tmp_path: Path
+    settings: Settings, workers: Client, tmp_path: Path
 ) -> None:
     ours = reaching(
         settings,
-        dev_server,
+        workers,
         chroma_url="http://127.0.0.1:9",
         prometheus_multiproc_dir=tmp_path / "missing",
     )
     # Reason: coverage needs ten seconds for that one huge module, and the doctor waits no longer.
     await Prices("openai").load()
+    async with asyncio.timeout(100):
+        # Reason: the first poll of a worker reaches the server a moment after its start.
+        while not all(each.pollers for each in await read_pollers(workers)):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     found = {finding.what: finding for finding in await examine(ours)}
     ill = {what: finding.detail for what, finding in found.items() if not finding.is_passed}
     assert ill.keys() == {"Chroma", "metrics"}, ill
@@ -323,6 +329,9 @@ async def test_the_doctor_finds_all_of_it_away() -> None:
         "parked steps",
         "agent runs",
         "Temporal",
+        "task queues",
+        "workers",
+        "workflow tasks",
         "Stripe",
         "webhook endpoint",
         "customer portal",
@@ -436,7 +445,7 @@ async def test_the_watch_follows_to_the_end(
     key = (await create_admin(settings, f"{uuid4().hex}@example.com", None)).api_key
     subscription_id = await add_subscription(sessions, await add_user(sessions))
     await append(sessions, subscription_id, note("first"), note("second"))
-    watch = Watch(str(http.base_url), key, str(subscription_id), after=1)
+    watch = Watch(str(http.base_url), key, SUBSCRIPTION, str(subscription_id), after=1)
     seen: list[str] = []
     async with asyncio.timeout(100):
         async for event in watch.events(QUIET.print):
@@ -450,12 +459,13 @@ async def test_the_watch_follows_to_the_end(
 async def test_the_watch_is_refused_in_words(http: httpx.AsyncClient, settings: Settings) -> None:
     key = (await create_admin(settings, f"{uuid4().hex}@example.com", None)).api_key
     for wanted, api_key in (("no such subscription", key), ("key is not valid", "pk_wrong")):
-        watch = Watch(str(http.base_url), api_key, str(uuid4()), after=0)
+        watch = Watch(str(http.base_url), api_key, SUBSCRIPTION, str(uuid4()), after=0)
         with pytest.raises(WatchError, match=wanted):
             async for _ in watch.events(QUIET.print):
                 pass
+    watch = Watch(f"{http.base_url}/docs", key, SUBSCRIPTION, "x", after=0)
     with pytest.raises(WatchError, match="not an address of the API"):
-        async for _ in Watch(f"{http.base_url}/docs", key, "x", after=0).events(QUIET.print):
+        async for _ in watch.events(QUIET.print):
             pass
 
 
@@ -472,7 +482,8 @@ def test_ctrl_c_leaves_the_watch_and_tells_how_to_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["admin create", "doctor", "watch", "replay", "demo", "up", "stripe setup"]
+    "command",
+    ["admin create", "doctor", "watch", "explain", "replay", "demo", "up", "stripe setup"],
 )
 def test_every_command_explains_itself(command: str) -> None:
     told = cli(*command.split(), "--help")
@@ -486,6 +497,7 @@ def test_commands_without_a_system_leave_with_one_line(tmp_path: Path) -> None:
         (("admin", "create", "--email", "a@example.com"), 2),
         (("doctor",), 1),
         (("watch", "x"), 2),
+        (("explain", "x"), 2),
     ):
         told = cli(*command, *away)
         assert told.returncode == code

@@ -97,3 +97,34 @@ def test_credentials_never_go_in_clear(
         return
     with pytest.raises(ValidationError):
         MailSettings.model_validate(mail)
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("", ()),
+        ("https://app.example", ("https://app.example",)),
+        (
+            "https://a.example, http://127.0.0.1:8001,",
+            ("https://a.example", "http://127.0.0.1:8001"),
+        ),
+        ("*", ("*",)),
+        ("https://app.example/", None),
+        ("https://app.example/shop", None),
+        ("app.example", None),
+        ("https://App.example", None),
+        ('["https://app.example"]', None),
+        ("https://*.example", None),
+    ],
+)
+def test_origins_are_a_list_with_commas(
+    monkeypatch: pytest.MonkeyPatch, given: str, origins: tuple[str, ...] | None
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somewhere")
+    monkeypatch.setenv("AUTH__JWT_SECRET", "x" * 32)
+    monkeypatch.setenv("API__CORS_ORIGINS", given)
+    if origins is None:
+        with pytest.raises(ValidationError, match="API__CORS_ORIGINS"):
+            Settings(_env_file=None)
+    else:
+        assert Settings(_env_file=None).api.cors_origins == origins

@@ -37,12 +37,12 @@ def run(code: str, folder: Path | None = None) -> subprocess.CompletedProcess[st
     )
 
 
-RENDER = "import observability as o; print(o.render_metrics().decode())"
+RENDER = "import observability.metrics as o; print(o.render_metrics().decode())"
 COUNT = (
-    "import observability as o;"
+    "import observability.metrics as o;"
     "o.PAYMENT_ATTEMPTS.labels('scheduled', 'failed').inc();"
     "o.PAYMENT_AMOUNT_CENTS.labels('usd', 'failed').observe(2900);"
-    "o.WEBHOOK_LAG.observe(0.02)"
+    "o.webhook_lag().observe(0.02)"
 )
 
 
@@ -69,7 +69,7 @@ def test_counts_of_living_and_dead_processes_are_added_up(tmp_path: Path) -> Non
 
 def test_a_dead_process_has_nothing_in_flight(tmp_path: Path) -> None:
     gauge = (
-        "import observability as o; from prometheus_client import Gauge;"
+        "import observability.metrics as o; from prometheus_client import Gauge;"
         "Gauge('in_flight', 'now', multiprocess_mode='livesum').set(4)"
     )
     run(gauge, tmp_path)
@@ -79,11 +79,11 @@ def test_a_dead_process_has_nothing_in_flight(tmp_path: Path) -> None:
 
 
 def test_a_dead_process_leaves_no_breaker_open_and_no_agent_active(tmp_path: Path) -> None:
-    dead = "import observability as o; o.CIRCUIT_BREAKER_STATE.labels('m').set(2)"
-    run(f"{dead}; o.ACTIVE_AGENTS.set(7)", tmp_path)
-    living = "import observability as o; o.CIRCUIT_BREAKER_STATE.labels('m').set(1)"
+    dead = "import observability.metrics as o; o.CIRCUIT_BREAKER_STATE.labels('m').set(2)"
+    run(f"{dead}; o.active_agents().set(7)", tmp_path)
+    living = "import observability.metrics as o; o.CIRCUIT_BREAKER_STATE.labels('m').set(1)"
     text = run(
-        f"{living}; o.ACTIVE_AGENTS.set(3); print(o.render_metrics().decode())",
+        f"{living}; o.active_agents().set(3); print(o.render_metrics().decode())",
         tmp_path,
     ).stdout
     assert 'circuit_breaker_state{model="m"} 1.0' in text
@@ -94,8 +94,9 @@ def test_a_dead_process_leaves_no_breaker_open_and_no_agent_active(tmp_path: Pat
 def test_every_log_line_is_json_with_its_context() -> None:
     lines = run(
         """
-import logging, structlog, observability
-observability.configure_logging("info")
+import logging, structlog
+from observability.logging import configure_logging
+configure_logging("info")
 structlog.contextvars.bind_contextvars(request_id="r1", user_id="u1")
 structlog.get_logger("ours").info("said", amount=3, odd=object, nested={1: "x"})
 structlog.get_logger("ours").debug("kept quiet")
@@ -118,10 +119,35 @@ except ZeroDivisionError:
     assert "ZeroDivisionError" in broke["exception"]
 
 
+def test_an_import_has_no_side_effect(tmp_path: Path) -> None:
+    folder = tmp_path / "counts"
+    modules = ("observability.logging", "observability.metrics", "observability.temporal")
+    told = run(f"import logging, {', '.join(modules)}; print(logging.getLogger().handlers)", folder)
+    assert (told.stdout.strip(), folder.exists()) == ("[]", False)
+
+
+def test_extras_of_a_line_and_warnings_of_python_are_in_the_log() -> None:
+    lines = run(
+        """
+import logging, warnings
+from observability.logging import configure_logging
+configure_logging("info")
+logging.getLogger("temporalio.workflow").error("step parked", extra={"step": "sync", "code": "c"})
+warnings.warn("old", DeprecationWarning, stacklevel=1)
+warnings.warn("odd", stacklevel=1)
+""",
+    ).stderr.splitlines()
+    parked, *warned = [json.loads(line) for line in lines]
+    assert (parked["event"], parked["step"], parked["code"]) == ("step parked", "sync", "c")
+    assert [each["logger"] for each in warned] == ["py.warnings"] * len(warned)
+    assert "odd" in warned[-1]["event"]
+
+
 def test_temporals_runtime_opens_no_port() -> None:
     code = """
-import observability, psutil
-kept = observability.make_runtime()
+import psutil
+from observability.temporal import make_runtime
+kept = make_runtime()
 print([c.laddr for c in psutil.Process().net_connections() if c.status == "LISTEN"])
 """
     assert run(code).stdout.strip() == "[]"
@@ -138,7 +164,7 @@ SECRETS = (
     "postgresql://perdure:hunter2hunter2@127.0.0.1:5432/perdure",
 )
 LOG = (
-    "import logging, structlog, observability as o;"
+    "import logging, structlog, observability.logging as o;"
     "o.configure_logging('INFO');"
     "[structlog.get_logger('x').info('said', what=each, deep=[{'in': each}]) for each in SECRETS];"
     "[logging.getLogger('y').warning('said %s', each) for each in SECRETS];"

@@ -141,7 +141,7 @@ async def pay_and_pay_back(world: World) -> None:
     payer = await start_paying(world, "ok")
     await payer.reaches(PaymentStatus.SUCCEEDED)
     await payer.ends()
-    await payer.desk.refund(payer.order(400))
+    await payer.commands.refund(payer.refund_input(400))
     row = await payer.reaches(PaymentStatus.PARTIALLY_REFUNDED)
     assert row.refunded_cents == 400
     assert await payer.ledger("charge") == [("succeeded", 2_500)]
@@ -149,7 +149,7 @@ async def pay_and_pay_back(world: World) -> None:
     await payer.ends()
     waiting = await start_paying(world, "authentication_required")
     await waiting.reaches(PaymentStatus.REQUIRES_ACTION)
-    await waiting.desk.cancel(waiting.payment_id, waiting.payment_id)
+    await waiting.commands.cancel(waiting.payment_id, waiting.payment_id)
     row = await waiting.reaches(PaymentStatus.CANCELED)
     intent = await stripe(world, f"payment_intents/{row.stripe_payment_intent_id}")
     assert intent["status"] == "canceled"

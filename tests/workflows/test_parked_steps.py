@@ -68,7 +68,7 @@ class People:
 
     async def gauge(self, resource: ParkableResource) -> float:
         """Return the metric of parked steps."""
-        page = await make_pages(self._sessions)["/metrics"]()
+        page = await make_pages(self._sessions, self._app.state.temporal)["/metrics"]()
         name = f'parked_steps{{resource="{resource}"}}'
         (line,) = [line for line in page.body.decode().splitlines() if line.startswith(name)]
         return float(line.rpartition(" ")[2])

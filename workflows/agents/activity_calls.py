@@ -37,7 +37,7 @@ async def open_run(request: RunRequest) -> QueuePosition:
         RunActivities.open_run,
         request,
         **RECORD,
-        summary="admit",
+        summary="check the allowance, and open the run",
     )
 
 
@@ -59,7 +59,7 @@ async def decide_approval(command: ApprovalCommand) -> ApprovalResult:
         ApprovalActivities.decide_approval,
         command,
         **RECORD,
-        summary=f"{command.decision} {command.call_id}",
+        summary=f"{command.decision} tool call {command.call_id}, user {command.decided_by}",
     )
 
 

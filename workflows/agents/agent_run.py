@@ -32,6 +32,7 @@ class AgentRunWorkflow:
     @workflow.init
     def __init__(self, start: RunStart) -> None:
         self._state = RunState(start)
+        self._end_reason: str | None = None
 
     @workflow.run
     async def run(self, start: RunStart) -> RunStatus:
@@ -53,6 +54,7 @@ class AgentRunWorkflow:
                 "message_count": state.message_count,
             }
             workflow.continue_as_new(start.model_copy(update=kept))
+        self._end_reason = end.error_code
         await run_shielded(state, lifecycle.close_run(state, end))
         await workflow.wait_condition(workflow.all_handlers_finished)  # they see the closed run
         return end.run_status
@@ -143,3 +145,13 @@ class AgentRunWorkflow:
     def view(self) -> RunStatus:
         """Return the run's status without adding to the history."""
         return self._state.status
+
+    def log_fields(self) -> dict[str, str | None]:
+        """Return fields for the log lines of the run's start and end."""
+        request = self._state.start.request
+        return {
+            "user_id": str(request.user_id),
+            "agent": request.agent,
+            "prompt_version": request.prompt_version,
+            "reason": self._end_reason,
+        }

@@ -89,11 +89,11 @@ async def _queue_and_run_graph(run: RunState) -> GraphOutcome:
     run.publish(RunStatus.RUNNING if run.is_first else RunStatus.QUEUED)
     queue_timeout = QUEUE_CHECK
     while not run.is_first:
-        signal = workflow.wait_condition(
+        next_signal = workflow.wait_condition(
             lambda: run.is_next, timeout=queue_timeout, timeout_summary="check the run ahead"
         )
         with suppress(TimeoutError):
-            await await_cancellable(signal)
+            await await_cancellable(next_signal)
         run.is_next, queue_timeout = False, min(2 * queue_timeout, LAST_QUEUE_CHECK)
         run.is_first = (await activity_calls.start_if_first(run.start.request)).is_first
         if run.is_first:

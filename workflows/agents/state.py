@@ -80,4 +80,7 @@ class RunState:
         self.status = status
         workflow.upsert_search_attributes([STATUS.value_set(status)])
         request = self.start.request
-        workflow.set_current_details(f"{request.agent} {request.prompt_version}: {status}")
+        workflow.set_current_details(
+            f"**{status}**: agent {request.agent}, prompt {request.prompt_version}, "
+            f"user `{request.user_id}`"
+        )

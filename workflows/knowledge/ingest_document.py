@@ -29,6 +29,9 @@ STORE: ActivityOptions = {
 class IngestDocumentWorkflow:
     """The workflow of one document; its id is `ingest-document-{document_id}`."""
 
+    def __init__(self) -> None:
+        self._failure_code: str | None = None
+
     @workflow.run
     async def run(self, start: IngestStart) -> IngestOutcome | None:
         """Ingest a document, and mark its row as ready or failed.
@@ -73,6 +76,7 @@ class IngestDocumentWorkflow:
         cause = error.cause
         if not isinstance(cause, ApplicationError) or cause.type is None:
             raise error
+        self._failure_code = cause.type
         workflow.set_current_details(f"failed: {cause.message}")
         await workflow.execute_activity_method(
             DocumentActivities.fail_document,
@@ -80,3 +84,9 @@ class IngestDocumentWorkflow:
             **RECORD,
             summary=f"failed: {cause.type}",
         )
+
+    def log_fields(self) -> dict[str, str]:
+        """Return fields for the log lines of the ingestion's start and end."""
+        if self._failure_code is None:
+            return {}
+        return {"status": "failed", "reason": self._failure_code}

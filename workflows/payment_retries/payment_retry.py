@@ -125,3 +125,15 @@ class PaymentRetryWorkflow:
     def view(self) -> RetrySnapshot:
         """Return the payment retry's state without adding to the history."""
         return self._handlers.snapshot()
+
+    def log_fields(self) -> dict[str, object]:
+        """Return fields for the log lines of the payment retry's start and end."""
+        snapshot = self._handlers.snapshot()
+        is_recovered = snapshot.retry_status is RetryStatus.RECOVERED
+        return {
+            "payment_retry_id": str(self._start.payment_retry_id),
+            "subscription_id": str(self._start.subscription_id),
+            "user_id": str(self._start.user_id),
+            "attempt_count": snapshot.attempt_count,
+            "reason": None if is_recovered else snapshot.decline_code,
+        }

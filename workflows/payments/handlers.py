@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         PaymentState,
         RefundInput,
     )
+    from domain.payments.money import amount_text
     from domain.payments.rules import ACTION_PERIOD, PaymentCommandKind, PaymentStatus, refusal
     from workflows.activity_options import RECORD, STRIPE_COMMAND
     from workflows.cancellation import StepInterruptedError, run_interruptible
@@ -102,7 +103,10 @@ class PaymentHandlers:
 
     async def _refund(self, refund_input: RefundInput) -> PaymentAnswer:
         # Reason: the activity decides under the row's lock; an earlier run may have refunded.
-        summary = f"refund {refund_input.amount_cents or 'all that is left'}: {refund_input.reason}"
+        amount = "all that is left"
+        if self.steps.state is not None and refund_input.amount_cents is not None:
+            amount = amount_text(refund_input.amount_cents, self.steps.state.currency_code)
+        summary = f"refund {amount}: {refund_input.reason}"
         outcome = await run_interruptible(
             RefundActivities.refund_payment,
             refund_input,

@@ -163,6 +163,18 @@ class PaymentWorkflow:
         """Return the payment's state without adding to the history; None before the first step."""
         return self._handlers.steps.state
 
+    def log_fields(self) -> dict[str, object]:
+        """Return fields for the log lines of the payment's start and end."""
+        payment = self._handlers.steps.state or self._start.request
+        if payment is None:
+            return {}
+        return {
+            "user_id": str(payment.user_id),
+            "amount_cents": payment.amount_cents,
+            "currency_code": payment.currency_code,
+            "reason": payment.decline_code if isinstance(payment, PaymentState) else None,
+        }
+
 
 def _expect(answer: Answer | None) -> Answer:
     if answer is None:

@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         RefundInput,
         RefundOutcome,
     )
+    from domain.payments.money import amount_text
     from domain.payments.rules import ACTION_PERIOD, OPEN
     from workflows.activity_options import RECORD, STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
     from workflows.cancellation import StepInterruptedError, run_interruptible
@@ -172,11 +173,12 @@ def _is_refunded(error: ActivityError) -> bool:
 
 
 def _render(state: PaymentState, parked: ParkedStep | None) -> str:
-    text = f"**{state.payment_status}**: {state.amount_cents} {state.currency_code}"
+    amount = amount_text(state.amount_cents, state.currency_code)
+    text = f"**{state.payment_status}**: {amount} of user `{state.user_id}`"
     if state.stripe_payment_intent_id:
         text += f" as `{state.stripe_payment_intent_id}`"
     if state.refunded_cents:
-        text += f", {state.refunded_cents} of it refunded"
+        text += f", {amount_text(state.refunded_cents, state.currency_code)} of it refunded"
     if state.decline_code:
         text += f"; declined: {state.decline_code}"
     if parked is not None:

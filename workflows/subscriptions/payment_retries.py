@@ -197,7 +197,8 @@ async def _start_child(
             # Reason: one that has ended without settling its invoice begins again.
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             search_attributes=starting_attributes(state.user_id, state.subscription_id),
-            static_summary=f"collect {stripe_invoice_id}",
+            static_summary=f"collect {stripe_invoice_id} by policy {result.policy.name}, "
+            f"user {state.user_id}",
         )
     except WorkflowAlreadyStartedError:
         return False

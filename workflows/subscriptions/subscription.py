@@ -71,7 +71,9 @@ class SubscriptionWorkflow:
         with suppress(TimeoutError):
             mailbox = self._mailbox
             await workflow.wait_condition(
-                mailbox.has_mail, timeout=time_left, timeout_summary="grace"
+                mailbox.has_mail,
+                timeout=time_left,
+                timeout_summary="grace ends, or an owed step is due",
             )
 
     async def _continue_as_new(self) -> None:

@@ -2,7 +2,8 @@
 
 from commands.demo.checks import expect
 from commands.demo.context import DemoContext
-from commands.replay import fetch_history, replay
+from commands.histories import fetch_history
+from commands.replay import replay
 from config import TemporalSettings
 
 

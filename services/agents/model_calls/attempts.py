@@ -105,7 +105,7 @@ class ModelAttempts:
             attempt=max((record.attempt or 0 for record in earlier), default=0) + 1,
             model=model,
             prompt_tokens=prompt.token_count,
-            wanted_tokens=token_limits.answer_tokens,
+            requested_tokens=token_limits.answer_tokens,
         )
         reservation = await self._meter.reserve(session, run, call)
         facts = {"step": step_input.step, "attempt": call.attempt, "model": model}

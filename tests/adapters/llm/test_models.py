@@ -23,7 +23,7 @@ from domain.llm.messages import (
     TokenUsage,
     ToolDefinition,
 )
-from observability import CIRCUIT_BREAKER_STATE, LLM_COST_CENTS, LLM_REQUESTS, LLM_TOKENS
+from observability.metrics import CIRCUIT_BREAKER_STATE, LLM_COST_CENTS, LLM_REQUESTS, LLM_TOKENS
 from tests.conftest import free_port, start_sandbox, wait_for_url
 
 MODELS = {"openai": "gpt-4.1", "anthropic": "claude-opus-4-8"}

@@ -471,7 +471,7 @@ async def test_silence_is_kept_alive(
     async with listen(http, agent_run_id, bearer(settings, user_id)) as reply:
         lines = reply.aiter_lines()
         async with asyncio.timeout(100):
-            assert [await anext(lines) for _ in range(3)] == [": keep-alive", "", ": keep-alive"]
+            assert [await anext(lines) for _ in range(3)] == [": ping", "", ": ping"]
 
 
 async def test_leaving_leaves_nothing_behind(

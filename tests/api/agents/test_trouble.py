@@ -24,7 +24,7 @@ from tests.conftest import ChromaServer
 from tests.unit.agents.support import (
     Model,
     ended,
-    keep,
+    keep_ended,
     reach,
     refund_call,
     row_of,
@@ -109,7 +109,7 @@ async def test_a_cancel_replays(
     handle = await wait_for_a_yes(customer, model, sessions, workers)
     status = await handle.execute_update(AgentRunWorkflow.cancel, CancelRun(command_id=uuid4()))
     assert status is RunStatus.CANCELED
-    await keep(handle, histories / "agent-run-canceled.json")
+    await keep_ended(handle, histories / "agent-run-canceled.json", "cancel")
 
 
 async def test_a_cancel_that_comes_as_a_step_ends_is_not_lost(

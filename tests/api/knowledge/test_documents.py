@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import ActivityEnvironment
 
 from activities.knowledge import FETCH_PATIENCE, STORE_PATIENCE, DocumentActivities
-from adapters.chroma import Chroma, ChromaCollection, Entry, open_chroma
+from adapters.chroma.client import Chroma, ChromaCollection, Entry, open_chroma
 from adapters.embeddings import LocalEmbedder, Vector
 from adapters.web_fetcher import PageFetcher
 from database.knowledge.documents import DocumentRepository

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.chroma import open_chroma
+from adapters.chroma.client import open_chroma
 from adapters.embeddings import LocalEmbedder
 from database.session import Sessions
 from services.knowledge.search import KnowledgeSearch

@@ -65,7 +65,7 @@ async def test_one_signal_for_all_events_of_a_subscription(
     foreign = stripe_event(subscription_id=uuid4(), stripe_subscription_id="sub_of_somebody_else")
     unrelated = stripe_event("product.updated", subscription_id=unnamed)
     await put(sessions, *mine, other, foreign, unrelated)
-    await Dispatcher(sessions, temporal).turn()
+    await Dispatcher(sessions, temporal).deliver_due()
     assert [sorted(sent) for sent in await hints(temporal, unnamed)] == [
         sorted(event["id"] for event in mine),
     ]
@@ -88,7 +88,7 @@ async def test_an_unreadable_event_fails_alone(sessions: Sessions, temporal: Cli
                 .where(WebhookEvent.stripe_event_id == event["id"])
                 .values(body=b"\x00 not what we wrote"),
             )
-    await Dispatcher(sessions, temporal).turn()
+    await Dispatcher(sessions, temporal).deliver_due()
     for stripe_event_id in (bad[0]["id"], bad[2]["id"], "evt_list"):
         row = await settled(sessions, stripe_event_id)
         assert row.webhook_event_status == WebhookEventStatus.FAILED
@@ -131,7 +131,7 @@ async def test_an_event_that_nobody_foresaw_fails_alone_and_not_for_ever(
     await put(sessions, before, poison, after)
     dispatcher = Dispatcher(sessions, temporal)
     async with stumbling_block(sessions, poison["id"]):
-        await dispatcher.turn()
+        await dispatcher.deliver_due()
         for event in (before, after):
             row = await settled(sessions, event["id"])
             assert (row.webhook_event_status, row.attempt_count) == ("delivered", 1)
@@ -142,7 +142,7 @@ async def test_an_event_that_nobody_foresaw_fails_alone_and_not_for_ever(
             assert waiting.attempt_count == attempt_count
             assert "stumbled" in (waiting.last_error or "")
             await make_due(sessions, [poison["id"]])
-            await dispatcher.turn()
+            await dispatcher.deliver_due()
         row = await settled(sessions, poison["id"])
         assert (row.webhook_event_status, row.attempt_count) == ("failed", MAX_ATTEMPTS)
 
@@ -160,7 +160,7 @@ async def test_a_failure_of_another_kind_after_an_outage_is_not_the_end(
             .values(attempt_count=MAX_ATTEMPTS + 7, last_error="TimeoutError: "),
         )
     async with stumbling_block(sessions, event["id"]):
-        await Dispatcher(sessions, temporal).turn()
+        await Dispatcher(sessions, temporal).deliver_due()
         row = await row_of(sessions, event["id"])
         assert row is not None
         assert row.webhook_event_status == WebhookEventStatus.RECEIVED
@@ -193,14 +193,14 @@ async def test_work_of_a_process_that_died_is_taken_over(
         claimed = await WebhookInboxRepository(session).claim(200, timedelta(hours=1))
     assert event["id"] in {row.stripe_event_id for row in claimed}
     heir = Dispatcher(sessions, temporal)
-    await heir.turn()
+    await heir.deliver_due()
     assert await hints(temporal, subscription_id) == []
     await make_due(sessions, [event["id"]])
-    await heir.turn()
+    await heir.deliver_due()
     assert await hints(temporal, subscription_id) == [[event["id"]]]
     # Died between the signal and the mark: the same signal again, which a mailbox absorbs.
     await make_due(sessions, [event["id"]])
-    await heir.turn()
+    await heir.deliver_due()
     assert await hints(temporal, subscription_id) == [[event["id"]]] * 2
     row = await settled(sessions, event["id"])
     assert (row.webhook_event_status, row.attempt_count) == (WebhookEventStatus.DELIVERED, 3)
@@ -212,7 +212,7 @@ async def test_two_dispatchers_share_the_work(sessions: Sessions, temporal: Clie
     events = [stripe_event(subscription_id=owner) for owner in owners for _ in range(40)]
     await put(sessions, *events)
     both = [Dispatcher(sessions, temporal) for _ in range(2)]
-    while sum(await asyncio.gather(*[each.turn() for each in both])):
+    while sum(await asyncio.gather(*[each.deliver_due() for each in both])):
         pass
     sent = [each for owner in owners for ids in await hints(temporal, owner) for each in ids]
     assert sorted(sent) == sorted(event["id"] for event in events)

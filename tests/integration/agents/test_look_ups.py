@@ -11,7 +11,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.agents.retrieval import RetrievalActivities
-from adapters.chroma import open_chroma
+from adapters.chroma.client import open_chroma
 from adapters.embeddings import open_embedder
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun

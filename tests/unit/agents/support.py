@@ -11,7 +11,6 @@ import httpx
 from temporalio.client import Client, WorkflowHandle
 
 from adapters.tls import trusted
-from commands.replay import read_history, record, replay
 from config import Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
@@ -19,6 +18,7 @@ from database.session import Sessions
 from domain.agents.runs import Route, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
 from domain.workflow_names import AGENTS
+from tests.support.histories import keep
 from workflows.agents.agent_run import AgentRunWorkflow
 
 
@@ -49,6 +49,7 @@ async def start_run(
     client: Client,
     user_id: UUID,
     text: str,
+    conversation_id: UUID | None = None,
     **more: Any,
 ) -> WorkflowHandle[AgentRunWorkflow, RunStatus]:
     """Start a run as the API does."""
@@ -58,11 +59,11 @@ async def start_run(
         agent="research",
         prompt_version="v1",
         input=text,
-        conversation_id=uuid4(),
+        conversation_id=conversation_id or uuid4(),
     )
     return await client.start_workflow(
         AgentRunWorkflow.run,
-        RunStart(request=request, route=Route(has_retrieval=False), **more),
+        RunStart(request=request, **{"route": Route(has_retrieval=False), **more}),
         id=agent_run_workflow_id(request.agent_run_id),
         task_queue=AGENTS,
     )
@@ -106,8 +107,7 @@ async def ended(handle: WorkflowHandle[Any, Any]) -> None:
     await until(is_closed)
 
 
-async def keep(handle: WorkflowHandle[Any, Any], path: Path) -> None:
-    """Record a history and replay what was recorded."""
+async def keep_ended(handle: WorkflowHandle[Any, Any], path: Path, *names: str) -> None:
+    """Wait until a run has ended, then record and replay its history."""
     await ended(handle)
-    record(await handle.fetch_history(), path)
-    assert (await replay(read_history(path))).difference is None
+    await keep(handle, path, *names)

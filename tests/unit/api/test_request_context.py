@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.responses import StreamingResponse
 
 from api.http import request_context as middleware
@@ -16,6 +16,7 @@ from api.http import request_context as middleware
 async def http(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
     monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.1)
     app = FastAPI()
+    app.add_middleware(middleware.AnswerMiddleware)
     app.add_middleware(middleware.RequestContextMiddleware)
 
     @app.get("/hangs")
@@ -72,19 +73,26 @@ async def test_a_line_names_the_route_and_not_what_was_in_it() -> None:
     app = FastAPI()
     app.add_middleware(middleware.RequestContextMiddleware)
 
-    @app.get("/things/{thing_id}/parts/{part_id}")
+    router = APIRouter(prefix="/things")
+
+    @router.get("/{thing_id}/parts/{part_id}")
     async def part(thing_id: str, part_id: int) -> str:
         return f"{thing_id} {part_id}"
 
-    wanted = "/things/secret/parts/7?token=secret"
+    app.include_router(router, prefix="/api")
+    wanted = "/api/things/secret/parts/7?token=secret"
     transport = httpx.ASGITransport(app)
     with structlog.testing.capture_logs() as lines:
         async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
             assert (await client.get(wanted)).status_code == 200
+            assert (await client.get("/api/things/things/parts/7")).status_code == 200
+            assert (await client.post("/api/things/secret/parts/7")).status_code == 405
             assert (await client.get("/secret")).status_code == 404
     seen = [(line["event"], line["route"], line["status"]) for line in lines]
     assert seen == [
-        ("request", "/things/{thing_id}/parts/{part_id}", 200),
+        ("request", "/api/things/{thing_id}/parts/{part_id}", 200),
+        ("request", "/api/things/{thing_id}/parts/{part_id}", 200),
+        ("request", "/api/things/{thing_id}/parts/{part_id}", 405),
         ("request", "unknown", 404),
     ]
     assert "secret" not in str(lines)

@@ -5,6 +5,7 @@ time refuses the cancel of an activity that has just completed, and the workflow
 (temporalio/sdk-java, issues 2391 and 3088).
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,10 +20,19 @@ from config import Settings
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
 from domain.agents.approvals import ApprovalCommand, Decision
-from domain.agents.runs import NewRunMessage, RunStatus
+from domain.agents.runs import NewRunMessage, Route, RunStatus
 from domain.agents.tool_calls import ToolCallStatus
+from tests.support.histories import current_run
 from tests.support.world import World
-from tests.unit.agents.support import Model, ended, keep, open_model, reach, refund_call, start_run
+from tests.unit.agents.support import (
+    Model,
+    ended,
+    keep_ended,
+    open_model,
+    reach,
+    refund_call,
+    start_run,
+)
 from workflows.agents.agent_run import AgentRunWorkflow
 
 HOUR = timedelta(hours=1)
@@ -72,7 +82,7 @@ async def test_silence_is_a_no(
     async with world.sessions() as session:
         calls = await ToolCallRepository(session).of_run(row.agent_run_id)
     assert [call.tool_call_status for call in calls] == [ToolCallStatus.EXPIRED]
-    await keep(handle, histories / "agent-run-expired.json")
+    await keep_ended(handle, histories / "agent-run-expired.json", "expire_approval")
 
 
 async def test_a_decision_replays(
@@ -91,7 +101,7 @@ async def test_a_decision_replays(
     assert verdict.approval_status == "rejected"
     assert (await handle.execute_update(AgentRunWorkflow.decide, command)) == verdict
     assert (await reach(world.sessions, handle, RunStatus.COMPLETED)).output == "No."
-    await keep(handle, histories / "agent-run-rejected.json")
+    await keep_ended(handle, histories / "agent-run-rejected.json", "decide")
 
 
 async def test_a_long_run_continues_as_new(
@@ -107,11 +117,11 @@ async def test_a_long_run_continues_as_new(
     row = await reach(world.sessions, handle, RunStatus.COMPLETED, RunStatus.FAILED)
     assert (row.run_status, row.output) == (RunStatus.COMPLETED, "Done.")
     assert len(await model.calls(mark)) == 9
-    last = world.env.client.get_workflow_handle(handle.id)
+    last = await current_run(handle)
     await ended(last)
     began = (await last.fetch_history()).events[0].workflow_execution_started_event_attributes
     assert began.continued_execution_run_id
-    await keep(last, histories / "agent-run-rotated.json")
+    await keep_ended(last, histories / "agent-run-rotated.json")
 
 
 async def test_a_run_that_waits_continues_as_new(
@@ -141,7 +151,36 @@ async def test_a_run_that_waits_continues_as_new(
     assert (row.run_status, row.output) == (RunStatus.COMPLETED, "No.")
     read = str((await model.calls(mark))[-1]["body"])
     assert [note for note in notes if note not in read] == []
-    await keep(handle, histories / "agent-run-waited.json")
+    await ended(handle)
+    await keep_ended(await current_run(handle), histories / "agent-run-waited.json")
+
+
+async def test_a_run_that_waits_for_another_gets_its_messages(
+    world: World,
+    model: Model,
+    chroma_url: str,
+    histories: Path,
+) -> None:
+    customer = await world.subscribe("ok")
+    mark, note, conversation_id = f"refund me {uuid4().hex}", f"be brief {uuid4().hex}", uuid4()
+    await model.script(refund_call(uuid4()), {"text": "No."}, match=mark)
+    first = await start_run(world.env.client, customer.user_id, mark, conversation_id)
+    (command,) = await rejections(
+        world, await reach(world.sessions, first, RunStatus.WAITING_APPROVAL)
+    )
+    second = await start_run(
+        world.env.client, customer.user_id, "and now?", conversation_id, route=Route()
+    )
+    row = await reach(world.sessions, second, RunStatus.QUEUED)
+    said = asyncio.create_task(say(second, row.agent_run_id, note))
+    await asyncio.sleep(0.5)
+    assert not said.done(), "a message comes after the input of its run"
+    await first.execute_update(AgentRunWorkflow.decide, command)
+    await said
+    await reach(world.sessions, second, RunStatus.COMPLETED)
+    assert len(await model.calls(note)) >= 1
+    names = ("retrieve", "start_if_first", "add_message", "add_run_message", "run_next")
+    await keep_ended(second, histories / "agent-run-queued.json", *names)
 
 
 async def say(handle: WorkflowHandle[Any, Any], agent_run_id: UUID, text: str) -> None:

@@ -447,7 +447,7 @@ async def test_a_payment_canceled_while_it_could_not_be_made(world: World) -> No
     payer = await start_paying(world, "ok")
     await wait_for_call(world, "POST", "/v1/payment_intents", 503)
     with world.env.auto_time_skipping_disabled():
-        await payer.desk.cancel(payer.payment_id, payer.payment_id)
+        await payer.commands.cancel(payer.payment_id, payer.payment_id)
     await break_down(world)
     row = await payer.reaches(PaymentStatus.CANCELED)
     await payer.ends()
@@ -463,7 +463,7 @@ async def test_a_payment_canceled_while_its_answer_is_late(world: World) -> None
     await wait_for_call(world, "POST", "/v1/payment_intents", None)
     # Whatever is answered: the money comes back.
     with world.env.auto_time_skipping_disabled(), suppress(ApplicationError):
-        await payer.desk.cancel(payer.payment_id, payer.payment_id)
+        await payer.commands.cancel(payer.payment_id, payer.payment_id)
     await payer.ends()
     charges, refunds = await payer.ledger("charge"), await payer.ledger("refund")
     charged = sum(amount for outcome, amount in charges if outcome == "succeeded")

@@ -60,7 +60,7 @@ async def test_any_number_of_hints_is_one_look(world: World) -> None:
             await asyncio.sleep(0.05)
     await asyncio.sleep(0.2)
     assert await scheduled(payer, "refresh_payment") == 2  # the first, and one for all others
-    await payer.desk.cancel(payer.payment_id, payer.payment_id)
+    await payer.commands.cancel(payer.payment_id, payer.payment_id)
     await payer.ends()
 
 
@@ -85,8 +85,8 @@ async def test_whoever_cancels_the_workflow_leaves_no_refund_without_its_record(
     await payer.reaches(PaymentStatus.SUCCEEDED)
     await payer.ends()
     await break_down(world, match="POST /v1/refunds", times=1, delay_seconds=3)
-    order = payer.order(400)
-    asked = asyncio.create_task(payer.desk.refund(order))
+    order = payer.refund_input(400)
+    asked = asyncio.create_task(payer.commands.refund(order))
     while not await is_under_way(world, "/v1/refunds"):  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.05)
     await payer.handle.cancel()

@@ -1,0 +1,68 @@
+"""Explains the status of a resource, and what happens next."""
+
+from typing import Any
+
+from commands.resources import PAYMENT_RETRY, SUBSCRIPTION, Resource, ResourceError, ResourceReader
+
+
+async def explain(reader: ResourceReader, target: str) -> list[str]:
+    """Explain a resource, by the API's explanation of its subscription if it has one.
+
+    Args:
+        reader: Reads from the API.
+        target: Id of a resource, or of its workflow.
+
+    Returns:
+        Lines of text: the status, its reasons, and what happens next.
+
+    Raises:
+        ResourceError: There is no such resource, or the API refuses or does not answer.
+    """
+    resource = await reader.find(target)
+    lines = describe(resource)
+    if resource.kind is SUBSCRIPTION:
+        return lines + await _explain_subscription(reader, resource.key)
+    if resource.kind is PAYMENT_RETRY:
+        subscription_id = resource.fields["subscription_id"]
+        return [
+            *lines,
+            f"subscription {subscription_id}:",
+            *await _explain_subscription(reader, subscription_id),
+        ]
+    return lines
+
+
+async def _explain_subscription(reader: ResourceReader, subscription_id: str) -> list[str]:
+    explanation = await reader.get(f"subscriptions/{subscription_id}/explain")
+    if explanation is None:
+        raise ResourceError(f"there is no such subscription: {subscription_id}")
+    return [
+        f"  access: {explanation['access']}",
+        *(f"  because: {reason}" for reason in explanation["because"]),
+        *(f"  next: {_next(step)}" for step in explanation["next"]),
+    ]
+
+
+def _next(step: dict[str, Any]) -> str:
+    return f"{step['what']} ({step['at']})" if step["at"] else str(step["what"])
+
+
+def describe(resource: Resource) -> list[str]:
+    """Return the status of a resource and what the resource itself tells about it, as lines."""
+    fields = resource.fields
+    lines = [f"{resource.kind.name} {resource.key}: {resource.status}"]
+    if error := fields.get("error"):
+        lines.append(f"  error: {error['code']}: {error['message'] or 'no details'}")
+    if decline_code := fields.get("decline_code"):
+        lines.append(f"  declined: {decline_code}")
+    if url := fields.get("next_action_url"):
+        lines.append(f"  the customer has to authenticate: {url}")
+    lines += [
+        f"  waits for an approval: {call['tool']}, call {call['call_id']}"
+        for call in fields.get("pending_approvals", ())
+    ]
+    lines += [
+        f"  parked since {step['since']}: {step['step']}: {step['code']}: {step['message']}"
+        for step in fields.get("parked", ())
+    ]
+    return lines

@@ -1,0 +1,1 @@
+"""Logs, metrics, and the runtime of Temporal's SDK."""

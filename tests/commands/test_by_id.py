@@ -1,0 +1,321 @@
+"""`watch`, `explain` and `replay` take any id of ours, and name one that belongs to nothing."""
+
+import asyncio
+import io
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from rich.console import Console
+from sqlalchemy import update
+from temporalio.client import Client
+
+from api.app import build_app
+from commands.admin import create_admin
+from commands.explain import explain
+from commands.replay import replay_command
+from commands.resources import NoConnectionError, ResourceError, ResourceReader
+from commands.watch_resource import watch_resource
+from config import Settings
+from database.knowledge.documents import DocumentRepository
+from database.knowledge.models import Document
+from database.payment_retries.models import PaymentRetry
+from database.payments.models import Payment
+from database.session import Sessions
+from domain.ids import (
+    agent_run_workflow_id,
+    ingest_workflow_id,
+    payment_retry_id,
+    payment_retry_workflow_id,
+    payment_workflow_id,
+    subscription_workflow_id,
+)
+from tests.api.support import add_subscription, add_user, eventually, served
+from tests.conftest import PROJECT, free_port
+from tests.support.streams import add_run, finish
+
+
+@pytest.fixture(scope="module")
+async def http(
+    settings: Settings,
+    dev_server: Client,
+    sessions: Sessions,
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(build_app(settings, dev_server, sessions)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def key(settings: Settings) -> str:
+    return (await create_admin(settings, f"{uuid4().hex}@example.com", None)).api_key
+
+
+@dataclass
+class Ids:
+    """One resource of each kind, of one user."""
+
+    subscription_id: UUID
+    stripe_invoice_id: str
+    payment_id: UUID
+    agent_run_id: UUID
+    document_id: UUID
+
+    @property
+    def payment_retry_id(self) -> UUID:
+        return payment_retry_id(self.stripe_invoice_id)
+
+
+@pytest.fixture(scope="module")
+async def ids(sessions: Sessions) -> Ids:
+    user_id = await add_user(sessions)
+    made = Ids(
+        subscription_id=await add_subscription(sessions, user_id),
+        stripe_invoice_id=f"in_{uuid4().hex}",
+        payment_id=uuid4(),
+        agent_run_id=await add_run(sessions, user_id),
+        document_id=uuid4(),
+    )
+    async with sessions.begin() as session:
+        session.add(
+            PaymentRetry(
+                payment_retry_id=made.payment_retry_id,
+                subscription_id=made.subscription_id,
+                user_id=user_id,
+                stripe_invoice_id=made.stripe_invoice_id,
+                retry_status="waiting",
+                policy_name="default",
+                policy_version=1,
+                workflow_id=payment_retry_workflow_id(made.stripe_invoice_id),
+            )
+        )
+        session.add(
+            Payment(
+                payment_id=made.payment_id,
+                user_id=user_id,
+                amount_cents=2_500,
+                currency_code="usd",
+                payment_status="failed",
+                decline_code="lost_card",
+                workflow_id=payment_workflow_id(made.payment_id),
+            )
+        )
+        await DocumentRepository(session).add(
+            made.document_id,
+            user_id,
+            title="Trains",
+            content="# Trains",
+            source_url=None,
+            metadata_data={},
+            document_status="pending",
+            workflow_id=ingest_workflow_id(made.document_id),
+        )
+    await finish(sessions, made.agent_run_id)
+    return made
+
+
+@pytest.fixture
+def reader(http: httpx.AsyncClient, key: str) -> ResourceReader:
+    return ResourceReader(str(http.base_url), key)
+
+
+async def test_any_id_and_its_workflow_are_explained(reader: ResourceReader, ids: Ids) -> None:
+    retry_workflow_id = payment_retry_workflow_id(ids.stripe_invoice_id)
+    for targets, first, more in (
+        (
+            (ids.subscription_id, subscription_workflow_id(ids.subscription_id)),
+            f"subscription {ids.subscription_id}: active",
+            "  because: Stripe calls the subscription active.",
+        ),
+        (
+            (ids.payment_retry_id, retry_workflow_id),
+            f"payment retry {ids.payment_retry_id}: waiting",
+            "  because: Stripe calls the subscription active.",
+        ),
+        (
+            (ids.payment_id, payment_workflow_id(ids.payment_id)),
+            f"payment {ids.payment_id}: failed",
+            "  declined: lost_card",
+        ),
+        (
+            (ids.agent_run_id, agent_run_workflow_id(ids.agent_run_id)),
+            f"agent run {ids.agent_run_id}: completed",
+            None,
+        ),
+        (
+            (ids.document_id, ingest_workflow_id(ids.document_id)),
+            f"document {ids.document_id}: pending",
+            None,
+        ),
+    ):
+        for target in targets:
+            lines = await explain(reader, str(target))
+            assert lines[0] == first
+            assert more is None or more in lines
+
+
+async def test_an_unknown_id_is_named_in_one_line(reader: ResourceReader) -> None:
+    unknown = uuid4()
+    everything = "subscription, agent run, payment retry, payment or document"
+    for target, what in (
+        (str(unknown), everything),
+        ("rub bish?y", everything),
+        (f"subscription-{unknown}", "subscription"),
+        ("payment-retry-in_x", "payment retry"),
+        (f"payment-{unknown}", "payment"),
+    ):
+        with pytest.raises(ResourceError, match=r"^there is no such") as caught:
+            await reader.find(target)
+        assert str(caught.value) == f"there is no such {what}: {target}"
+
+
+async def test_a_wrong_key_a_wrong_address_and_an_api_that_is_down(
+    http: httpx.AsyncClient, settings: Settings
+) -> None:
+    with pytest.raises(ResourceError, match="the API key is not valid here"):
+        await ResourceReader(str(http.base_url), "pk_wrong").find("x")
+    with pytest.raises(ResourceError, match="is not an address of the API"):
+        await ResourceReader("nowhere", "pk_x").find("x")
+    with pytest.raises(ResourceError, match="is not an address of the API"):
+        await ResourceReader(settings.chroma_url.replace("http", "ftp"), "pk_x").find("x")
+    with pytest.raises(NoConnectionError, match="cannot be reached"):
+        await ResourceReader(f"http://127.0.0.1:{free_port()}", "pk_x").find("x")
+
+
+async def watched(reader: ResourceReader, key: str, target: object) -> tuple[int, str]:
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    async with asyncio.timeout(100):
+        code = await watch_resource(reader, key, str(target), 0, console)
+    assert isinstance(console.file, io.StringIO)
+    return code, console.file.getvalue()
+
+
+async def test_a_payment_and_a_run_are_watched_by_id_and_by_workflow(
+    reader: ResourceReader, key: str, ids: Ids
+) -> None:
+    for target in (ids.payment_id, payment_workflow_id(ids.payment_id)):
+        code, told = await watched(reader, key, target)
+        assert code == 1
+        assert "failed" in told
+        assert "declined: lost_card" in told
+    for target in (ids.agent_run_id, agent_run_workflow_id(ids.agent_run_id)):
+        code, told = await watched(reader, key, target)
+        assert code == 0
+        assert "the agent run has ended" in told
+
+
+async def test_a_document_is_watched_until_it_is_ready(
+    reader: ResourceReader, key: str, ids: Ids, sessions: Sessions
+) -> None:
+    watching = asyncio.create_task(watched(reader, key, ids.document_id))
+    await asyncio.sleep(0.2)
+    async with sessions.begin() as session:
+        await session.execute(
+            update(Document)
+            .where(Document.document_id == ids.document_id)
+            .values(document_status="ready")
+        )
+    code, told = await watching
+    assert code == 0
+    assert f"document {ids.document_id}: ready" in told
+
+
+async def test_a_payment_retry_is_watched_by_its_subscription(
+    reader: ResourceReader, key: str, ids: Ids
+) -> None:
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    target = payment_retry_workflow_id(ids.stripe_invoice_id)
+    watching = asyncio.create_task(watch_resource(reader, key, target, 0, console))
+    assert isinstance(console.file, io.StringIO)
+    output = console.file
+
+    async def is_told() -> bool:
+        return f"its subscription is {ids.subscription_id}" in output.getvalue()
+
+    await eventually(is_told)
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert "continue with --after 0" in output.getvalue()
+
+
+async def test_the_commands_leave_with_code_2_and_one_line(
+    http: httpx.AsyncClient, key: str, ids: Ids
+) -> None:
+    def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "cli.py", *arguments]
+        command += ["--api", str(http.base_url), "--api-key", key]
+        return subprocess.run(
+            command, cwd=PROJECT, capture_output=True, text=True, timeout=100, check=False
+        )
+
+    told = await asyncio.to_thread(cli, "explain", str(ids.payment_id))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.splitlines()[0] == f"payment {ids.payment_id}: failed"
+    for command in ("watch", "explain"):
+        told = await asyncio.to_thread(cli, command, str(uuid4()))
+        assert told.returncode == 2
+        assert told.stderr.startswith("error: there is no such subscription, agent run,")
+        assert (told.stderr.count("\n"), told.stdout) == (1, "")
+
+
+async def test_any_id_is_replayed(
+    dev_server: Client,
+    settings: Settings,
+    ids: Ids,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    environ = {
+        "TEMPORAL__ADDRESS": dev_server.service_client.config.target_host,
+        "DATABASE_URL": settings.database_url,
+    }
+    queue = f"unserved-{uuid4().hex}"
+    for target, workflow_id, workflow in (
+        (ids.subscription_id, subscription_workflow_id(ids.subscription_id), "Subscription"),
+        (ids.payment_id, payment_workflow_id(ids.payment_id), "Payment"),
+        (ids.agent_run_id, agent_run_workflow_id(ids.agent_run_id), "AgentRun"),
+        (ids.document_id, ingest_workflow_id(ids.document_id), "IngestDocument"),
+        (
+            ids.payment_retry_id,
+            payment_retry_workflow_id(ids.stripe_invoice_id),
+            "PaymentRetry",
+        ),
+    ):
+        handle = await dev_server.start_workflow(
+            f"{workflow}Workflow", {}, id=workflow_id, task_queue=queue
+        )
+        for each in (str(target), workflow_id):
+            assert await replay_command(each, None, None, environ) == 0
+            assert f"{workflow}Workflow, 2 events" in capsys.readouterr().out
+        run_id = handle.result_run_id
+        assert await replay_command(str(target), None, None, environ, run_id) == 0
+        await handle.terminate()
+        capsys.readouterr()
+
+
+async def test_an_unknown_id_is_not_replayed(
+    dev_server: Client,
+    settings: Settings,
+    ids: Ids,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address = dev_server.service_client.config.target_host
+    environ = {"TEMPORAL__ADDRESS": address, "DATABASE_URL": settings.database_url}
+    for target, run_id in (
+        (str(uuid4()), None),
+        ("payment-retry-in_x", None),
+        (str(uuid4()), str(uuid4())),
+        (str(uuid4()), "no run"),
+    ):
+        assert await replay_command(target, None, None, environ, run_id) == 2
+        told = capsys.readouterr().out
+        assert told.startswith(f"there is no workflow {target}")
+        assert told.count("\n") == 1
+    down = {"DATABASE_URL": f"postgresql://a:hidden@127.0.0.1:{free_port()}/x"}
+    assert await replay_command(str(uuid4()), None, None, environ | down) == 2
+    told = capsys.readouterr().out
+    assert "the database does not answer" in told
+    assert told.count("\n") == 1
