@@ -32,7 +32,7 @@ CODE := $(wildcard $(PACKAGES) examples tests *.py)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test test-sandbox soak campaign mutants cover check format lint types imports rules containers \
+.PHONY: help install up demo openapi test test-sandbox soak campaign mutants cover check format lint types imports rules containers \
 	stripe-cli campaign-models dj-stripe better-auth lock recording sizes
 
 help: ## list the targets
@@ -63,6 +63,9 @@ demo: $(STAMP) ## show the main job from end to end (ARGS=--keep leaves it runni
 
 recording: $(STAMP) ## record the demo for the README, docs/demo.svg
 	@$(BIN)/python -m tests.support.recording docs/demo.svg
+
+openapi: $(STAMP) ## write docs/openapi.json, and the table of commands in docs/billing.md
+	@$(BIN)/python -m api.openapi
 
 test: $(STAMP) ## run the tests; no network, no Docker (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "$(FAST)" $(LIMIT) $(PARALLEL) $(ARGS)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -16,7 +17,7 @@ from api.errors import install_error_handlers
 from api.http.middleware import make_middleware
 from api.knowledge import open_api_knowledge
 from api.monitoring import make_pages, make_probes
-from api.openapi import PREFIX, describe_api
+from api.openapi import PREFIX, describe_api, operation_id
 from api.readiness import Readiness
 from api.routes import (
     admin,
@@ -58,6 +59,11 @@ from services.agents.tools.catalog import ToolCatalog
 Resources = tuple[Client, Sessions]
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
 
+_ABOUT: dict[str, Any] = {
+    "title": "Perdure",
+    "version": "0.1.0",
+    "generate_unique_id_function": operation_id,
+}
 _VERSIONED = (
     auth,
     users,
@@ -127,8 +133,7 @@ def build_app(
 def _assemble(settings: Settings, connect: Connect, tools: ToolCatalog) -> FastAPI:
     # Reason: FastAPI's own documentation pages load their scripts from a public CDN.
     app = FastAPIOffline(
-        title="Perdure",
-        version="0.1.0",
+        **_ABOUT,
         lifespan=partial(_run, settings, connect, tools),
         middleware=make_middleware(settings),
         # Reason: a redirect would take its target from the request's Host header.
@@ -138,11 +143,22 @@ def _assemble(settings: Settings, connect: Connect, tools: ToolCatalog) -> FastA
     )
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]
     install_error_handlers(app)
+    _add_routes(app)
+    return app
+
+
+def describe() -> dict[str, Any]:
+    """Return the OpenAPI document, which needs neither settings nor clients."""
+    app = FastAPI(**_ABOUT)
+    _add_routes(app)
+    return describe_api(app)
+
+
+def _add_routes(app: FastAPI) -> None:
     for module in _VERSIONED:
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(health.router)
     app.include_router(streaming.router)
-    return app
 
 
 def _build_routes(app: FastAPI) -> None:

@@ -1,8 +1,9 @@
 """Translates errors into HTTP responses with problem documents (RFC 9457)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from http import HTTPStatus
+from itertools import takewhile
 from typing import Any
 
 import structlog
@@ -77,24 +78,26 @@ def from_application(error: ApplicationError) -> JSONResponse:
     return problem(error.http_status, error.error_code, error.message, error.details, headers)
 
 
-def describe(error: Mapping[str, Any]) -> dict[str, str]:
+def describe(error: Mapping[str, Any], field_names: Container[str] = ()) -> dict[str, str]:
     """Describe what is wrong with an input, without repeating any of its values.
 
     Args:
         error: Error document of pydantic.
+        field_names: Names of fields within the fields of the body.
 
     Returns:
-        `field` (the name of an unknown field too, but never the key of a map) and `message`.
+        `field` (the path, with the name of an unknown field, but never with the key of a map) and
+        `message`.
     """
     parts = [part for part in error["loc"] if isinstance(part, str)]
+    is_unknown = error["type"] == _UNKNOWN_FIELD
+    declared = parts[:-1] if is_unknown else parts
+    # Reason: the key of a map may be anything that a client sends, and is never returned.
+    field = ".".join([*declared[:2], *takewhile(field_names.__contains__, declared[2:])])
     message = str(error["msg"])
     if error["type"] in _QUOTING:
         message = message.split(",", maxsplit=1)[0]
-    if error["type"] == _UNKNOWN_FIELD:
-        field = named(".".join(parts[:-1][:2]), parts[-1])
-    else:
-        field = ".".join(parts[:2])
-    return {"field": field, "message": message}
+    return {"field": named(field, parts[-1]) if is_unknown else field, "message": message}
 
 
 def named(location: str, name: str) -> str:
@@ -110,9 +113,10 @@ async def _handle_application_error(_: Request, error: Exception) -> JSONRespons
     return from_application(error)
 
 
-async def _handle_invalid_input(_: Request, error: Exception) -> JSONResponse:
+async def _handle_invalid_input(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    faults = [describe(each) for each in error.errors()[:MAX_FAULT_COUNT]]
+    names = getattr(request.state, "field_names", frozenset())
+    faults = [describe(each, names) for each in error.errors()[:MAX_FAULT_COUNT]]
     return problem(422, "invalid_input", "the input is not valid", {"errors": faults})
 
 

@@ -15,7 +15,6 @@ from structlog.contextvars import bind_contextvars
 
 from api.deps import Caller, CallerDep, SessionsDep, SettingsDep, authenticate
 from api.http.routing import ApiRouter
-from api.schemas.common import problems
 from config import Settings
 from database.accounts.api_keys import ApiKeyRepository
 from database.accounts.tickets import TicketRepository
@@ -32,7 +31,7 @@ _REFUSED = "the ticket belongs to another stream, or is no longer valid"
 router = ApiRouter()
 
 
-class Ticket(BaseModel):
+class TicketOut(BaseModel):
     """A short-lived credential for one stream, for browsers, which cannot send headers there."""
 
     model_config = ConfigDict(
@@ -49,7 +48,7 @@ class StreamClient:
 
     Args:
         caller: Caller whose rights the client has.
-        ticket_id: Ticket that the client sent; None for the headers of REST.
+        ticket_id: TicketOut that the client sent; None for the headers of REST.
         is_ticket_fresh: Whether the ticket may still be bound to a stream.
     """
 
@@ -84,8 +83,8 @@ class StreamClient:
 Identify = Callable[[], Awaitable[StreamClient]]
 
 
-@router.post("/api/v1/auth/ticket", tags=["auth"], responses=problems(401, 503))
-async def create_ticket(caller: CallerDep, settings: SettingsDep) -> Ticket:
+@router.post("/api/v1/auth/ticket")
+async def create_ticket(caller: CallerDep, settings: SettingsDep) -> TicketOut:
     """Create a ticket for the query parameter `ticket` of a stream.
 
     The ticket must open a stream within a minute. It stays valid for that stream, so that a browser
@@ -97,7 +96,7 @@ async def create_ticket(caller: CallerDep, settings: SettingsDep) -> Ticket:
         claims["key"] = str(caller.api_key_id)
     secret = settings.auth.jwt_secret.get_secret_value()
     ticket = jwt.encode(claims, secret, algorithm=_ALGORITHM)
-    return Ticket(ticket=ticket, expires_in=int(TICKET_TTL.total_seconds()))
+    return TicketOut(ticket=ticket, expires_in=int(TICKET_TTL.total_seconds()))
 
 
 async def identify(

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.params import Form
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
 from api.deps import check_credentials, get_admin, get_caller, get_maybe_caller
@@ -32,6 +33,7 @@ NOT_STORABLE = "the text contains a character that cannot be stored"
 _READS_BODY = frozenset({"POST", "PUT", "PATCH"})
 # Reason: the pattern matches an unclosed string up to the end, so no byte is scanned twice.
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _JSON_MARKS = (b"[", b"{", b",")
 
 
@@ -75,8 +77,11 @@ class ApiRoute(APIRoute):
         known = {field.alias for each in dependants for field in each.query_params}
         is_form = self.body_field is not None and isinstance(self.body_field.field_info, Form)
         reads_json = self.body_field is not None and not is_form
+        names = field_names(self.body_field.field_info.annotation) if self.body_field else None
 
         async def serve(request: Request) -> Response:
+            # Reason: the handler of `RequestValidationError` names the fields of the body by them.
+            request.state.field_names = names or frozenset()
             guard_card_numbers(is_on=request.app.state.settings.is_card_number_guard_on)
             _check_parameters(request, known)
             if request.method not in _READS_BODY:
@@ -90,6 +95,8 @@ class ApiRoute(APIRoute):
                 _check_media_type(request)
                 read.document = parse_json(read.content)
             elif is_form:
+                if read.content:
+                    _check_form_type(request)
                 await _check_form(read)
             elif read.content:
                 _check_is_empty(parse_json(read.content))
@@ -103,6 +110,13 @@ class ApiRouter(APIRouter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=ApiRoute, **options)
+
+
+def field_names(model: Any) -> frozenset[str]:
+    """Return the names of all fields of a model and of the models in it."""
+    schema = TypeAdapter(model).json_schema()
+    parts = (schema, *schema.get("$defs", {}).values())
+    return frozenset(name for part in parts for name in part.get("properties", ()))
 
 
 def parse_json(body: bytes) -> Any:
@@ -165,14 +179,27 @@ def _check_media_type(request: Request) -> None:
     Raises:
         UnsupportedMediaTypeError: The body is compressed, or of another media type.
     """
+    kind, _, subtype = _media_type(request, default="application/json").partition("/")
+    if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
+        raise UnsupportedMediaTypeError("the body must be application/json")
+
+
+def _check_form_type(request: Request) -> None:
+    """Check that a body is declared as an uncompressed form.
+
+    Raises:
+        UnsupportedMediaTypeError: The body is compressed, or of another media type.
+    """
+    if _media_type(request, default="") not in _FORMS:
+        raise UnsupportedMediaTypeError(f"the body must be {_FORMS[0]}")
+
+
+def _media_type(request: Request, default: str) -> str:
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMediaTypeError("compressed bodies are not supported")
     media = MediaType()
-    media["content-type"] = request.headers.get("Content-Type", "application/json")
-    subtype = media.get_content_subtype()
-    is_json = subtype == "json" or subtype.endswith("+json")
-    if media.get_content_maintype() != "application" or not is_json:
-        raise UnsupportedMediaTypeError("the body must be application/json")
+    media["content-type"] = request.headers.get("Content-Type", default)
+    return media.get_content_type()
 
 
 def _check_is_empty(document: Any) -> None:

@@ -4,13 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from api.schemas.agent_runs import (
-    AgentRunOut,
-    ModelCallOut,
-    PendingApprovalOut,
-    StepOut,
-    ToolCallOut,
-)
+from api.schemas.agent_run_steps import ModelCallOut, StepOut, ToolCallOut
+from api.schemas.agent_runs import AgentRunOut, PendingApprovalOut
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
 from database.agents.usage_records import UsageRepository

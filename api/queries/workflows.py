@@ -66,7 +66,7 @@ class WorkflowStatus(StrEnum):
 QUERY_NAMES = {status: status.title().replace("_", "") for status in WorkflowStatus}
 
 
-class WorkflowView(BaseModel):
+class WorkflowOut(BaseModel):
     """An execution of a workflow."""
 
     model_config = ConfigDict(
@@ -139,7 +139,7 @@ async def describe_workflow(
     temporal: Client,
     settings: TemporalSettings,
     workflow_id: str,
-) -> WorkflowView:
+) -> WorkflowOut:
     """Read the status of an execution at Temporal, and its current details while it runs."""
     handle = temporal.get_workflow_handle(workflow_id)
     execution = await handle.describe(rpc_timeout=RPC_TIMEOUT)
@@ -163,13 +163,13 @@ async def _current_details(temporal: Client, workflow_id: str) -> str | None:
     return metadata.current_details or None
 
 
-def view_of(execution: WorkflowExecution, settings: TemporalSettings) -> WorkflowView:
+def view_of(execution: WorkflowExecution, settings: TemporalSettings) -> WorkflowOut:
     """Render an execution, with its link to the Web UI."""
     path = (
         f"namespaces/{settings.namespace}/workflows/"
         f"{quote(execution.id, safe='')}/{execution.run_id}"
     )
-    return WorkflowView(
+    return WorkflowOut(
         workflow_id=execution.id,
         run_id=execution.run_id,
         workflow_type=execution.workflow_type,

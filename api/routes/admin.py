@@ -9,7 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.deps import AdminDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
-from api.schemas.common import problems
+from api.openapi.problems import ADMIN_REQUIRED, TEMPORAL_DOWN, problems
 from database.open_work import open_work, recently_active_workflow_ids
 from database.session import Sessions
 
@@ -61,8 +61,8 @@ class OpenWorkOut(BaseModel):
     )
 
 
-@router.get("/quiet", responses=problems(401, 403, 503))
-async def get_quiet(_: AdminDep, sessions: SessionsDep, temporal: TemporalDep) -> OpenWorkOut:
+@router.get("/quiet", responses=problems(ADMIN_REQUIRED, TEMPORAL_DOWN))
+async def get_open_work(_: AdminDep, sessions: SessionsDep, temporal: TemporalDep) -> OpenWorkOut:
     """Return what is still in progress, so that tests and deployments can wait for its end."""
     async with sessions() as session:
         work = await open_work(session)

@@ -14,7 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 from api.auth.tickets import IdentifyDep, StreamClient
 from api.deps import SessionsDep
 from api.http.routing import ApiRouter
-from api.schemas.common import SEQ_MAX, problems
+from api.openapi.problems import TOO_MANY_STREAMS, WRONG_TICKET, no_such, problems
+from api.schemas.common import SEQ_MAX
 from api.streaming import sockets
 from api.streaming.agent_runs import RunFeedDep, find_run
 from api.streaming.feed import Messages, StreamMessage
@@ -88,7 +89,7 @@ async def _visitor(identify: IdentifyDep) -> StreamClient:
     "/{agent_run_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=_EVENTS | problems(401, 404, 422, 429, 503),
+    responses=_EVENTS | problems(WRONG_TICKET, no_such("agent run"), TOO_MANY_STREAMS),
     openapi_extra={"security": [{"OAuth2PasswordBearer": []}, {"APIKeyHeader": []}]},
 )
 async def stream_agent_run_events(

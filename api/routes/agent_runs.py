@@ -16,9 +16,35 @@ from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, Tempor
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404, resolve_user_id
+from api.openapi.examples import answer
+from api.openapi.problems import (
+    APPROVAL_CLOSED,
+    APPROVER_REQUIRED,
+    CONVERSATION_BUSY,
+    INPUT_TOO_LONG,
+    LIMIT_REACHED,
+    MESSAGE_TOO_LONG,
+    OTHER_ARGUMENTS,
+    TEMPORAL_DOWN,
+    TOO_MANY_MESSAGES,
+    UNKNOWN_CALL,
+    WORKFLOW_MISSING,
+    illegal,
+    no_such,
+    pending,
+    problems,
+    start_pending,
+)
 from api.queries.agent_runs import read_run, read_runs, read_steps
-from api.schemas.agent_runs import AgentRunOut, ApprovalIn, NewAgentRun, RunMessageIn, StepOut
-from api.schemas.common import Listing, Name, problems
+from api.schemas.agent_run_steps import StepOut
+from api.schemas.agent_runs import (
+    NEW_RUN_EXAMPLE,
+    AgentRunOut,
+    ApprovalIn,
+    NewAgentRun,
+    RunMessageIn,
+)
+from api.schemas.common import Listing, Name
 from api.starters.agent_runs import cancel_lost_run, start_run
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository
@@ -29,6 +55,7 @@ from domain.agents.approvals import ApprovalCommand, decide_approval
 from domain.agents.runs import CLOSED, CancelRun, NewRunMessage, RunStatus
 from domain.errors import IllegalCommandError, WorkflowMissingError
 from domain.ids import message_key
+from services.agents.admission import access_required_error
 from services.agents.approvals import approval_snapshot
 from workflows.agents.agent_run import AgentRunWorkflow
 
@@ -47,9 +74,20 @@ OwnDep = Annotated[AgentRun, Depends(get_own)]
     "",
     status_code=202,
     response_model=AgentRunOut,
-    responses=problems(401, 402, 404, 409, 422, 503),
+    responses=answer(202, NEW_RUN_EXAMPLE)
+    | problems(
+        access_required_error(),
+        LIMIT_REACHED,
+        no_such("agent", "unknown_agent"),
+        no_such("conversation"),
+        no_such("user"),
+        CONVERSATION_BUSY,
+        INPUT_TOO_LONG,
+        start_pending("run", "agent_run_id"),
+        TEMPORAL_DOWN,
+    ),
 )
-async def create_agent_run(
+async def start_agent_run(
     body: NewAgentRun,
     caller: CallerDep,
     sessions: SessionsDep,
@@ -70,7 +108,7 @@ async def create_agent_run(
     return await once.run(caller.user_id, work, status=202, location="agent_run_id")
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user")))
 async def list_agent_runs(
     scope: ScopeDep,
     sessions: SessionsDep,
@@ -92,14 +130,14 @@ async def list_agent_runs(
     return Listing[AgentRunOut](items=items, next_cursor=page.next_cursor)
 
 
-@router.get("/{agent_run_id}", responses=problems(401, 404, 422, 503))
+@router.get("/{agent_run_id}", responses=problems(no_such("agent run")))
 async def get_agent_run(run: OwnDep, sessions: SessionsDep) -> AgentRunOut:
     """Return a run."""
     return await read_run(sessions, run)
 
 
-@router.get("/{agent_run_id}/steps", responses=problems(401, 404, 422, 503))
-async def list_steps(run: OwnDep, sessions: SessionsDep) -> Listing[StepOut]:
+@router.get("/{agent_run_id}/steps", responses=problems(no_such("agent run")))
+async def list_agent_run_steps(run: OwnDep, sessions: SessionsDep) -> Listing[StepOut]:
     """List the steps of a run, with the model calls, the tool calls and the cost of each step."""
     return Listing[StepOut](items=await read_steps(sessions, run.agent_run_id))
 
@@ -107,9 +145,19 @@ async def list_steps(run: OwnDep, sessions: SessionsDep) -> Listing[StepOut]:
 @router.post(
     "/{agent_run_id}/approve",
     response_model=AgentRunOut,
-    responses=problems(401, 403, 404, 409, 422, 503),
+    responses=problems(
+        APPROVER_REQUIRED,
+        no_such("agent run"),
+        UNKNOWN_CALL,
+        OTHER_ARGUMENTS,
+        APPROVAL_CLOSED,
+        illegal("run", "run_status", "completed"),
+        pending("agent_run_id"),
+        TEMPORAL_DOWN,
+        WORKFLOW_MISSING,
+    ),
 )
-async def approve(
+async def decide_tool_call(
     body: ApprovalIn,
     run: OwnDep,
     caller: CallerDep,
@@ -140,9 +188,17 @@ async def approve(
 @router.post(
     "/{agent_run_id}/messages",
     response_model=AgentRunOut,
-    responses=problems(401, 404, 409, 422, 429, 503),
+    responses=problems(
+        no_such("agent run"),
+        illegal("run", "run_status", "completed"),
+        MESSAGE_TOO_LONG,
+        TOO_MANY_MESSAGES,
+        pending("agent_run_id"),
+        TEMPORAL_DOWN,
+        WORKFLOW_MISSING,
+    ),
 )
-async def add_message(
+async def add_agent_run_message(
     body: RunMessageIn,
     run: OwnDep,
     caller: CallerDep,
@@ -178,7 +234,12 @@ async def add_message(
 @router.post(
     "/{agent_run_id}/cancel",
     response_model=AgentRunOut,
-    responses=problems(401, 404, 409, 422, 503),
+    responses=problems(
+        no_such("agent run"),
+        illegal("run", "run_status", "completed"),
+        pending("agent_run_id"),
+        TEMPORAL_DOWN,
+    ),
 )
 async def cancel_agent_run(
     run: OwnDep,

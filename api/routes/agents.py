@@ -5,19 +5,19 @@ from agents.spec import AgentSpec
 from api.deps import CallerDep, ToolsDep
 from api.http.routing import ApiRouter
 from api.schemas.agents import AgentOut, PromptOut, ToolOut
-from api.schemas.common import Listing, problems
+from api.schemas.common import Listing
 from services.agents.tools.catalog import ToolCatalog
 
 router = ApiRouter(tags=["agents"])
 
 
-@router.get("/agents", responses=problems(401, 503))
+@router.get("/agents")
 async def list_agents(_: CallerDep, tools: ToolsDep) -> Listing[AgentOut]:
     """List the agents."""
     return Listing[AgentOut](items=[_agent(spec, tools) for spec in all_agents().values()])
 
 
-@router.get("/prompts", responses=problems(401, 503))
+@router.get("/prompts")
 async def list_prompts(_: CallerDep) -> Listing[PromptOut]:
     """List all versions of each agent's prompt, oldest first."""
     prompts = [

@@ -7,8 +7,9 @@ from fastapi.responses import JSONResponse
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
+from api.openapi.problems import no_such, problems
 from api.schemas.accounts import ApiKeyOut, CreatedApiKeyOut, NewApiKey
-from api.schemas.common import Listing, problems
+from api.schemas.common import Listing
 from database.accounts.api_keys import ApiKeyRepository
 from domain.accounts import make_api_key
 from domain.errors import NotFoundError
@@ -20,7 +21,6 @@ router = ApiRouter(prefix="/api-keys", tags=["api-keys"])
     "",
     status_code=201,
     response_model=CreatedApiKeyOut,
-    responses=problems(401, 409, 422, 503),
 )
 async def create_api_key(
     body: NewApiKey,
@@ -45,7 +45,7 @@ async def create_api_key(
     return await once.run(caller.user_id, work, status=201, secret=["api_key"])
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user")))
 async def list_api_keys(
     caller: CallerDep,
     scope: ScopeDep,
@@ -59,7 +59,7 @@ async def list_api_keys(
     return Listing[ApiKeyOut].of(page, ApiKeyOut.model_validate)
 
 
-@router.delete("/{api_key_id}", status_code=204, responses=problems(401, 404, 503))
+@router.delete("/{api_key_id}", status_code=204, responses=problems(no_such("API key")))
 async def revoke_api_key(api_key_id: UUID, caller: CallerDep, sessions: SessionsDep) -> None:
     """Revoke a key permanently."""
     async with sessions.begin() as session:

@@ -9,15 +9,15 @@ from api.auth.passwords import verify_password
 from api.auth.tokens import make_token
 from api.deps import SessionsDep, SettingsDep
 from api.http.routing import ApiRouter
+from api.openapi.problems import WRONG_PASSWORD, problems
 from api.schemas.accounts import TokenOut
-from api.schemas.common import problems
 from database.accounts.users import UserRepository
 from domain.errors import UnauthorizedError
 
 router = ApiRouter(prefix="/auth", tags=["auth"])
 
 
-@router.post("/token", responses=problems(401, 422, 503))
+@router.post("/token", responses=problems(WRONG_PASSWORD))
 async def create_token(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     sessions: SessionsDep,

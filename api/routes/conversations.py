@@ -8,7 +8,8 @@ from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404, read_seq, resolve_user_id
-from api.schemas.common import Listing, problems
+from api.openapi.problems import no_such, problems
+from api.schemas.common import Listing
 from api.schemas.conversations import ConversationOut, MessageOut, NewConversation
 from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
@@ -20,7 +21,7 @@ router = ApiRouter(prefix="/conversations", tags=["conversations"])
     "",
     status_code=201,
     response_model=ConversationOut,
-    responses=problems(401, 404, 409, 422, 503),
+    responses=problems(no_such("user")),
 )
 async def create_conversation(
     caller: CallerDep,
@@ -42,7 +43,7 @@ async def create_conversation(
     return await once.run(caller.user_id, work, status=201, location="conversation_id")
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user")))
 async def list_conversations(
     scope: ScopeDep,
     sessions: SessionsDep,
@@ -55,8 +56,8 @@ async def list_conversations(
     return Listing[ConversationOut].of(page, ConversationOut.model_validate)
 
 
-@router.get("/{conversation_id}/messages", responses=problems(401, 404, 422, 503))
-async def list_messages(
+@router.get("/{conversation_id}/messages", responses=problems(no_such("conversation")))
+async def list_conversation_messages(
     conversation_id: UUID,
     caller: CallerDep,
     sessions: SessionsDep,

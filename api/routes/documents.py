@@ -13,8 +13,10 @@ from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.knowledge import KnowledgeDep
 from api.lookup import or_404, resolve_user_id
-from api.schemas.common import Listing, problems
-from api.schemas.documents import DocumentOut, NewDocument
+from api.openapi.examples import answer
+from api.openapi.problems import CHROMA_DOWN, TEMPORAL_DOWN, no_such, problems
+from api.schemas.common import Listing
+from api.schemas.documents import NEW_DOCUMENT_EXAMPLE, DocumentOut, NewDocument
 from config import Settings
 from database.knowledge.documents import DocumentRepository
 from database.knowledge.models import Document
@@ -33,7 +35,7 @@ router = ApiRouter(prefix="/documents", tags=["documents"])
     "",
     status_code=202,
     response_model=DocumentOut,
-    responses=problems(401, 404, 409, 422, 503),
+    responses=answer(202, NEW_DOCUMENT_EXAMPLE) | problems(no_such("user"), TEMPORAL_DOWN),
 )
 async def ingest_document(
     body: NewDocument,
@@ -55,7 +57,7 @@ async def ingest_document(
     return await once.run(caller.user_id, work, status=202, location="document_id")
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user")))
 async def list_documents(
     scope: ScopeDep,
     sessions: SessionsDep,
@@ -73,7 +75,7 @@ async def list_documents(
     return Listing[DocumentOut].of(page, DocumentOut.of)
 
 
-@router.get("/{document_id}", responses=problems(401, 404, 422, 503))
+@router.get("/{document_id}", responses=problems(no_such("document")))
 async def get_document(
     document_id: UUID,
     caller: CallerDep,
@@ -83,7 +85,9 @@ async def get_document(
     return DocumentOut.of(await _read(sessions, document_id, caller.scope))
 
 
-@router.delete("/{document_id}", status_code=204, responses=problems(401, 404, 422, 503))
+@router.delete(
+    "/{document_id}", status_code=204, responses=problems(no_such("document"), CHROMA_DOWN)
+)
 async def delete_document(document_id: UUID, caller: CallerDep, knowledge: KnowledgeDep) -> None:
     """Delete a document, its passages and its content. After a 503, repeat the request."""
     if not await knowledge.manager.delete_document(document_id, caller.scope):

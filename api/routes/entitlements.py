@@ -5,7 +5,7 @@ from uuid import UUID
 from api.deps import CallerDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.lookup import now, resolve_user_id
-from api.schemas.common import problems
+from api.openapi.problems import no_such, problems
 from api.schemas.entitlements import EntitlementsOut, UsedOut
 from database.agents.usage_records import UsageRepository
 from services.subscriptions.entitlements import user_entitlements
@@ -13,7 +13,7 @@ from services.subscriptions.entitlements import user_entitlements
 router = ApiRouter(prefix="/entitlements", tags=["entitlements"])
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user")))
 async def get_entitlements(
     caller: CallerDep,
     sessions: SessionsDep,

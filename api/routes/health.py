@@ -16,13 +16,13 @@ DATABASE = "database"
 router = APIRouter(tags=["health"])
 
 
-class Health(BaseModel):
+class HealthOut(BaseModel):
     """The process is running."""
 
     status: Literal["ok"] = "ok"
 
 
-class Check(BaseModel):
+class CheckOut(BaseModel):
     """Result of the check of one dependency."""
 
     status: Literal["ok", "down"]
@@ -52,7 +52,7 @@ class ReadinessOut(BaseModel):
     )
 
     status: Literal["ready", "degraded", "down"]
-    checks: dict[str, Check]
+    checks: dict[str, CheckOut]
 
 
 @router.get("/", include_in_schema=False)
@@ -63,9 +63,9 @@ async def get_start() -> RedirectResponse:
 
 @router.get("/health/live")
 @router.get("/health", include_in_schema=False)
-async def get_health() -> Health:
+async def get_health() -> HealthOut:
     """Return 200 as long as the process is running, whatever it depends on."""
-    return Health()
+    return HealthOut()
 
 
 @router.get("/health/ready", responses={503: {"model": ReadinessOut}})
@@ -83,8 +83,8 @@ async def get_readiness(connection: HTTPConnection, response: Response) -> Readi
     return ReadinessOut(status="ready" if is_ready else "degraded", checks=checks)
 
 
-def _check(finding: HealthResult) -> Check:
-    return Check(
+def _check(finding: HealthResult) -> CheckOut:
+    return CheckOut(
         status="ok" if finding.is_up else "down",
         latency_ms=finding.latency_ms,
         detail=finding.detail,

@@ -9,7 +9,8 @@ from api.deps import CallerDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.knowledge import KnowledgeDep
 from api.lookup import resolve_user_id
-from api.schemas.common import MASKED, Listing, problems
+from api.openapi.problems import CHROMA_DOWN, no_such, problems
+from api.schemas.common import MASKED, Listing
 from api.schemas.memories import MemoryOut
 from domain.errors import NotFoundError
 from domain.knowledge.documents import Memory
@@ -17,7 +18,7 @@ from domain.knowledge.documents import Memory
 router = ApiRouter(prefix="/memories", tags=["memories"])
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user"), CHROMA_DOWN))
 async def list_memories(
     caller: CallerDep,
     sessions: SessionsDep,
@@ -47,7 +48,7 @@ async def list_memories(
     return Listing[MemoryOut].of(page, _render)
 
 
-@router.delete("/{memory_id}", status_code=204, responses=problems(401, 404, 422, 503))
+@router.delete("/{memory_id}", status_code=204, responses=problems(no_such("memory"), CHROMA_DOWN))
 async def delete_memory(memory_id: UUID, caller: CallerDep, knowledge: KnowledgeDep) -> None:
     """Delete a memory."""
     if not await knowledge.manager.forget_memory(memory_id, caller.scope):

@@ -16,12 +16,24 @@ from api.deps import (
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404, resolve_user_id
-from api.schemas.common import Listing, problems
+from api.openapi.problems import (
+    CARD_DECLINED,
+    CARD_UNUSABLE,
+    NOT_A_CARD,
+    STRIPE_DOWN,
+    STRIPE_REJECTED,
+    TEMPORAL_DOWN,
+    UNKNOWN_AT_STRIPE,
+    no_such,
+    pending,
+    problems,
+)
+from api.schemas.common import Listing
 from api.schemas.payment_methods import (
     NewPaymentMethod,
+    NewSetupIntent,
     PaymentMethodOut,
     SetupIntentOut,
-    SetupIntentRequest,
 )
 from api.starters.stripe_operations import run_operation
 from database.payments.models import PaymentMethod
@@ -49,7 +61,17 @@ router = ApiRouter(prefix="/payment-methods", tags=["payment-methods"])
     "",
     status_code=201,
     response_model=PaymentMethodOut,
-    responses=problems(401, 402, 404, 409, 422, 502, 503),
+    responses=problems(
+        CARD_DECLINED,
+        UNKNOWN_AT_STRIPE,
+        no_such("user"),
+        CARD_UNUSABLE,
+        NOT_A_CARD,
+        STRIPE_REJECTED,
+        pending("workflow_id"),
+        TEMPORAL_DOWN,
+        STRIPE_DOWN,
+    ),
 )
 async def attach_payment_method(
     body: NewPaymentMethod,
@@ -80,7 +102,9 @@ async def attach_payment_method(
     "/setup-intent",
     status_code=201,
     response_model=SetupIntentOut,
-    responses=problems(401, 404, 409, 422, 502, 503),
+    responses=problems(
+        no_such("user"), STRIPE_REJECTED, pending("workflow_id"), TEMPORAL_DOWN, STRIPE_DOWN
+    ),
 )
 async def create_setup_intent(
     caller: CallerDep,
@@ -88,7 +112,7 @@ async def create_setup_intent(
     temporal: TemporalDep,
     once: IdempotentDep,
     setup_intents: SetupIntentsDep,
-    body: SetupIntentRequest | None = None,
+    body: NewSetupIntent | None = None,
 ) -> JSONResponse:
     """Create a setup intent, to save a card with Stripe.js for charges without the customer."""
     user_id = await resolve_user_id(sessions, caller, body.user_id if body else None)
@@ -108,7 +132,7 @@ async def create_setup_intent(
     return await once.run(caller.user_id, work, status=201, is_kept=False)
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user")))
 async def list_payment_methods(
     scope: ScopeDep,
     sessions: SessionsDep,
@@ -124,7 +148,9 @@ async def list_payment_methods(
 @router.delete(
     "/{payment_method_id:card}",
     status_code=204,
-    responses=problems(401, 404, 422, 502, 503),
+    responses=problems(
+        no_such("payment method"), STRIPE_REJECTED, pending("workflow_id"), TEMPORAL_DOWN
+    ),
 )
 async def detach_payment_method(
     payment_method_id: UUID,
@@ -145,9 +171,16 @@ async def detach_payment_method(
 @router.post(
     "/{payment_method_id}/default",
     response_model=PaymentMethodOut,
-    responses=problems(401, 402, 404, 409, 422, 502, 503),
+    responses=problems(
+        CARD_DECLINED,
+        no_such("payment method"),
+        CARD_UNUSABLE,
+        STRIPE_REJECTED,
+        pending("workflow_id"),
+        TEMPORAL_DOWN,
+    ),
 )
-async def make_default(
+async def set_default_payment_method(
     payment_method_id: UUID,
     caller: CallerDep,
     sessions: SessionsDep,

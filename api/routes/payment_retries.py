@@ -13,7 +13,17 @@ from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, Temp
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404
-from api.schemas.common import Listing, problems
+from api.openapi.problems import (
+    ADMIN_REQUIRED,
+    STRIPE_REJECTED,
+    TEMPORAL_DOWN,
+    WORKFLOW_MISSING,
+    illegal,
+    no_such,
+    pending,
+    problems,
+)
+from api.schemas.common import Listing
 from api.schemas.parked import parked_facts
 from api.schemas.payment_retries import PaymentRetryOut
 from database.payment_retries.payment_retries import PaymentRetryRepository
@@ -26,7 +36,7 @@ from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 router = ApiRouter(prefix="/payment-retries", tags=["payment-retries"])
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user")))
 async def list_payment_retries(
     scope: ScopeDep,
     sessions: SessionsDep,
@@ -52,7 +62,7 @@ async def list_payment_retries(
     )
 
 
-@router.get("/{payment_retry_id}", responses=problems(401, 404, 422, 503))
+@router.get("/{payment_retry_id}", responses=problems(no_such("payment retry")))
 async def get_payment_retry(
     payment_retry_id: UUID,
     caller: CallerDep,
@@ -65,9 +75,16 @@ async def get_payment_retry(
 @router.post(
     "/{payment_retry_id}/retry-now",
     response_model=PaymentRetryOut,
-    responses=problems(401, 404, 409, 422, 502, 503),
+    responses=problems(
+        no_such("payment retry"),
+        illegal("payment retry", "retry_status", "recovered"),
+        STRIPE_REJECTED,
+        pending("payment_retry_id"),
+        TEMPORAL_DOWN,
+        WORKFLOW_MISSING,
+    ),
 )
-async def retry_now(
+async def retry_payment_now(
     payment_retry_id: UUID,
     caller: CallerDep,
     sessions: SessionsDep,
@@ -86,9 +103,17 @@ async def retry_now(
 @router.post(
     "/{payment_retry_id}/retry-parked",
     response_model=PaymentRetryOut,
-    responses=problems(401, 403, 404, 409, 422, 502, 503),
+    responses=problems(
+        ADMIN_REQUIRED,
+        no_such("payment retry"),
+        illegal("payment retry", "retry_status", "recovered"),
+        STRIPE_REJECTED,
+        pending("payment_retry_id"),
+        TEMPORAL_DOWN,
+        WORKFLOW_MISSING,
+    ),
 )
-async def retry_parked(
+async def retry_parked_payment_retry(
     payment_retry_id: UUID,
     admin: AdminDep,
     sessions: SessionsDep,

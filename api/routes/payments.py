@@ -10,9 +10,23 @@ from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, Sett
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404, resolve_user_id
-from api.schemas.common import Listing, problems
+from api.openapi.examples import answer
+from api.openapi.problems import (
+    ADMIN_REQUIRED,
+    REFUND_REJECTED,
+    REFUND_TOO_HIGH,
+    STRIPE_REJECTED,
+    TEMPORAL_DOWN,
+    illegal,
+    no_such,
+    pending,
+    problems,
+    start_pending,
+)
+from api.schemas.common import Listing
 from api.schemas.payments import (
-    CancelPaymentRequest,
+    NEW_PAYMENT_EXAMPLE,
+    CancelPaymentIn,
     NewPayment,
     NewRefund,
     PaymentDetailOut,
@@ -45,7 +59,13 @@ OwnDep = Annotated[Payment, Depends(get_own)]
     "",
     status_code=202,
     response_model=PaymentOut,
-    responses=problems(401, 404, 409, 422, 503),
+    responses=answer(202, NEW_PAYMENT_EXAMPLE)
+    | problems(
+        no_such("user"),
+        no_such("payment method"),
+        start_pending("payment", "payment_id"),
+        TEMPORAL_DOWN,
+    ),
 )
 async def create_payment(
     body: NewPayment,
@@ -81,7 +101,7 @@ async def create_payment(
     return await once.run(caller.user_id, work, status=202, location="payment_id")
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user")))
 async def list_payments(
     scope: ScopeDep,
     sessions: SessionsDep,
@@ -101,7 +121,7 @@ async def list_payments(
     return Listing[PaymentOut].of(page, PaymentOut.of)
 
 
-@router.get("/{payment_id}", responses=problems(401, 404, 422, 503))
+@router.get("/{payment_id}", responses=problems(no_such("payment")))
 async def get_payment(payment: OwnDep, sessions: SessionsDep) -> PaymentDetailOut:
     """Return a payment with its refunds."""
     return await _detail(sessions, payment.payment_id)
@@ -110,7 +130,12 @@ async def get_payment(payment: OwnDep, sessions: SessionsDep) -> PaymentDetailOu
 @router.post(
     "/{payment_id}/cancel",
     response_model=PaymentDetailOut,
-    responses=problems(401, 404, 409, 422, 503),
+    responses=problems(
+        no_such("payment"),
+        illegal("payment", "payment_status", "succeeded"),
+        pending("payment_id"),
+        TEMPORAL_DOWN,
+    ),
 )
 async def cancel_payment(
     payment: OwnDep,
@@ -118,7 +143,7 @@ async def cancel_payment(
     sessions: SessionsDep,
     temporal: TemporalDep,
     once: IdempotentDep,
-    body: CancelPaymentRequest | None = None,  # noqa: ARG001 - `now` is the only mode
+    body: CancelPaymentIn | None = None,  # noqa: ARG001 - `now` is the only mode
 ) -> JSONResponse:
     """Cancel a payment that is not completed yet. A charge that happens anyway is refunded."""
 
@@ -132,7 +157,15 @@ async def cancel_payment(
 @router.post(
     "/{payment_id}/refund",
     response_model=PaymentDetailOut,
-    responses=problems(401, 403, 404, 409, 422, 502, 503),
+    responses=problems(
+        ADMIN_REQUIRED,
+        no_such("payment"),
+        illegal("payment", "payment_status", "refunded"),
+        REFUND_TOO_HIGH,
+        REFUND_REJECTED,
+        pending("payment_id"),
+        TEMPORAL_DOWN,
+    ),
 )
 async def refund_payment(
     body: NewRefund,
@@ -161,9 +194,11 @@ async def refund_payment(
 @router.post(
     "/{payment_id}/retry-parked",
     response_model=PaymentDetailOut,
-    responses=problems(401, 403, 404, 409, 422, 502, 503),
+    responses=problems(
+        ADMIN_REQUIRED, no_such("payment"), STRIPE_REJECTED, pending("payment_id"), TEMPORAL_DOWN
+    ),
 )
-async def retry_parked(
+async def retry_parked_payment(
     admin: AdminDep,
     payment: OwnDep,
     sessions: SessionsDep,

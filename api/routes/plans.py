@@ -8,8 +8,19 @@ from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404
-from api.schemas.common import Listing, problems
-from api.schemas.plans import NewPlan, PlanChange, PlanOut
+from api.openapi.problems import (
+    ADMIN_REQUIRED,
+    PLAN_CODE_TAKEN,
+    STRIPE_DOWN,
+    STRIPE_REJECTED,
+    TEMPORAL_DOWN,
+    UNKNOWN_RETRY_POLICY,
+    no_such,
+    pending,
+    problems,
+)
+from api.schemas.common import Listing
+from api.schemas.plans import NewPlan, PlanChangeIn, PlanOut
 from api.starters.stripe_operations import run_operation
 from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.plans.plans import PlanRepository
@@ -21,7 +32,7 @@ from domain.stripe_operations import ChangePlan, CreatePlan
 router = ApiRouter(prefix="/plans", tags=["plans"])
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("")
 async def list_plans(
     caller: CallerDep,  # noqa: ARG001 - every user may read plans
     sessions: SessionsDep,
@@ -34,7 +45,7 @@ async def list_plans(
     return Listing[PlanOut].of(page, PlanOut.of)
 
 
-@router.get("/{plan_id}", responses=problems(401, 404, 422, 503))
+@router.get("/{plan_id}", responses=problems(no_such("plan")))
 async def get_plan(
     plan_id: UUID,
     caller: CallerDep,  # noqa: ARG001 - every user may read plans
@@ -48,7 +59,15 @@ async def get_plan(
     "",
     status_code=201,
     response_model=PlanOut,
-    responses=problems(401, 403, 409, 422, 502, 503),
+    responses=problems(
+        ADMIN_REQUIRED,
+        PLAN_CODE_TAKEN,
+        UNKNOWN_RETRY_POLICY,
+        STRIPE_REJECTED,
+        pending("workflow_id"),
+        TEMPORAL_DOWN,
+        STRIPE_DOWN,
+    ),
 )
 async def create_plan(
     body: NewPlan,
@@ -76,10 +95,21 @@ async def create_plan(
     return await once.run(caller.user_id, work, status=201, location="plan_id")
 
 
-@router.patch("/{plan_id}", responses=problems(401, 403, 404, 422, 502, 503))
+@router.patch(
+    "/{plan_id}",
+    responses=problems(
+        ADMIN_REQUIRED,
+        no_such("plan"),
+        UNKNOWN_RETRY_POLICY,
+        STRIPE_REJECTED,
+        pending("workflow_id"),
+        TEMPORAL_DOWN,
+        STRIPE_DOWN,
+    ),
+)
 async def change_plan(
     plan_id: UUID,
-    body: PlanChange,
+    body: PlanChangeIn,
     caller: AdminDep,  # noqa: ARG001 - the dependency is the check
     sessions: SessionsDep,
     temporal: TemporalDep,

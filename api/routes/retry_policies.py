@@ -7,14 +7,15 @@ from fastapi import Body
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.lookup import or_404
-from api.schemas.common import Listing, problems
+from api.openapi.problems import ADMIN_REQUIRED, no_such, problems
+from api.schemas.common import Listing
 from api.schemas.retry_policies import POLICY_EXAMPLES, PolicyName, RetryPolicyIn, RetryPolicyOut
 from database.payment_retries.retry_policies import RetryPolicyRepository
 
 router = ApiRouter(prefix="/retry-policies", tags=["retry-policies"])
 
 
-@router.get("", responses=problems(401, 422, 503))
+@router.get("")
 async def list_retry_policies(
     caller: CallerDep,  # noqa: ARG001 - every user may read policies
     sessions: SessionsDep,
@@ -26,7 +27,7 @@ async def list_retry_policies(
     return Listing[RetryPolicyOut].of(page, RetryPolicyOut.of)
 
 
-@router.get("/{name}", responses=problems(401, 404, 422, 503))
+@router.get("/{name}", responses=problems(no_such("retry policy")))
 async def get_retry_policy(
     name: PolicyName,
     caller: CallerDep,  # noqa: ARG001 - every user may read policies
@@ -38,7 +39,7 @@ async def get_retry_policy(
     return RetryPolicyOut.of(or_404(policy, "retry policy"))
 
 
-@router.put("/{name}", responses=problems(401, 403, 422, 503))
+@router.put("/{name}", responses=problems(ADMIN_REQUIRED))
 async def put_retry_policy(
     name: PolicyName,
     body: Annotated[RetryPolicyIn, Body(openapi_examples=POLICY_EXAMPLES)],

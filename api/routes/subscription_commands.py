@@ -16,11 +16,20 @@ from api.deps import AdminDep, CallerDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import now, or_404
+from api.openapi.problems import (
+    ADMIN_REQUIRED,
+    CARD_DECLINED,
+    STRIPE_REJECTED,
+    TEMPORAL_DOWN,
+    illegal,
+    no_such,
+    pending,
+    problems,
+)
 from api.routes.subscriptions import OwnDep, read_subscription
-from api.schemas.common import problems
 from api.schemas.subscriptions import (
-    Cancel,
-    ChangePaymentMethod,
+    CancelSubscriptionIn,
+    ChangePaymentMethodIn,
     SubscriptionOut,
 )
 from database.payments.payment_methods import PaymentMethodRepository
@@ -42,10 +51,16 @@ router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
 @router.post(
     "/{subscription_id}/cancel",
     response_model=SubscriptionOut,
-    responses=problems(401, 404, 409, 422, 502, 503),
+    responses=problems(
+        no_such("subscription"),
+        illegal("subscription", "subscription_status", "canceled"),
+        STRIPE_REJECTED,
+        pending("subscription_id"),
+        TEMPORAL_DOWN,
+    ),
 )
 async def cancel_subscription(
-    body: Cancel,  # noqa: ARG001 - `now` is the only mode
+    body: CancelSubscriptionIn,  # noqa: ARG001 - `now` is the only mode
     subscription: OwnDep,
     caller: CallerDep,
     sessions: SessionsDep,
@@ -67,10 +82,18 @@ async def cancel_subscription(
 @router.post(
     "/{subscription_id}/payment-method",
     response_model=SubscriptionOut,
-    responses=problems(401, 402, 404, 409, 422, 502, 503),
+    responses=problems(
+        CARD_DECLINED,
+        no_such("subscription"),
+        no_such("payment method"),
+        illegal("subscription", "subscription_status", "canceled"),
+        STRIPE_REJECTED,
+        pending("subscription_id"),
+        TEMPORAL_DOWN,
+    ),
 )
-async def change_payment_method(
-    body: ChangePaymentMethod,
+async def change_subscription_payment_method(
+    body: ChangePaymentMethodIn,
     subscription: OwnDep,
     caller: CallerDep,
     sessions: SessionsDep,
@@ -100,9 +123,15 @@ async def change_payment_method(
 @router.post(
     "/{subscription_id}/retry-parked",
     response_model=SubscriptionOut,
-    responses=problems(401, 403, 404, 409, 422, 502, 503),
+    responses=problems(
+        ADMIN_REQUIRED,
+        no_such("subscription"),
+        STRIPE_REJECTED,
+        pending("subscription_id"),
+        TEMPORAL_DOWN,
+    ),
 )
-async def retry_parked(
+async def retry_parked_subscription(
     admin: AdminDep,
     subscription: OwnDep,
     sessions: SessionsDep,

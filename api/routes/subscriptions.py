@@ -10,8 +10,18 @@ from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import now, or_404, read_seq, resolve_user_id
-from api.schemas.common import Listing, problems
+from api.openapi.problems import (
+    CURRENCY_MISMATCH,
+    EXAMPLE_ID,
+    LONGER_TRIAL,
+    TEMPORAL_DOWN,
+    no_such,
+    problems,
+    start_pending,
+)
+from api.schemas.common import Listing
 from api.schemas.subscriptions import (
+    ExplanationOut,
     InvoiceOut,
     NewSubscription,
     SubscriptionEventOut,
@@ -36,6 +46,7 @@ from domain.subscriptions.explain import (
     explain,
 )
 from domain.subscriptions.lifecycle import SubscriptionStatus
+from domain.subscriptions.selling import already_subscribed
 from domain.subscriptions.steps import OwedStep
 from services.subscriptions.entitlements import access_of
 
@@ -61,7 +72,16 @@ OwnDep = Annotated[Subscription, Depends(get_own)]
     "",
     status_code=202,
     response_model=SubscriptionOut,
-    responses=problems(401, 403, 404, 409, 422, 503),
+    responses=problems(
+        LONGER_TRIAL,
+        no_such("plan"),
+        no_such("payment method"),
+        no_such("user"),
+        already_subscribed(UUID(EXAMPLE_ID)),
+        CURRENCY_MISMATCH,
+        start_pending("subscription", "subscription_id"),
+        TEMPORAL_DOWN,
+    ),
 )
 async def create_subscription(
     body: NewSubscription,
@@ -85,7 +105,7 @@ async def create_subscription(
     return await once.run(caller.user_id, work, status=202, location="subscription_id")
 
 
-@router.get("", responses=problems(401, 404, 422, 503))
+@router.get("", responses=problems(no_such("user")))
 async def list_subscriptions(
     scope: ScopeDep,
     sessions: SessionsDep,
@@ -106,14 +126,14 @@ async def list_subscriptions(
     return Listing[SubscriptionOut].of(page, lambda row: SubscriptionOut.of(row, at))
 
 
-@router.get("/{subscription_id}", responses=problems(401, 404, 422, 503))
+@router.get("/{subscription_id}", responses=problems(no_such("subscription")))
 async def get_subscription(subscription: OwnDep) -> SubscriptionOut:
     """Return a subscription."""
     return SubscriptionOut.of(subscription, now())
 
 
-@router.get("/{subscription_id}/events", responses=problems(401, 404, 422, 503))
-async def list_events(
+@router.get("/{subscription_id}/events", responses=problems(no_such("subscription")))
+async def list_subscription_events(
     subscription: OwnDep,
     sessions: SessionsDep,
     paging: PagingDep,
@@ -133,8 +153,8 @@ async def list_events(
     )
 
 
-@router.get("/{subscription_id}/invoices", responses=problems(401, 404, 422, 503))
-async def list_invoices(
+@router.get("/{subscription_id}/invoices", responses=problems(no_such("subscription")))
+async def list_subscription_invoices(
     subscription: OwnDep,
     sessions: SessionsDep,
     paging: PagingDep,
@@ -146,7 +166,11 @@ async def list_invoices(
     return Listing[InvoiceOut].of(page, InvoiceOut.model_validate)
 
 
-@router.get("/{subscription_id}/explain", responses=problems(401, 404, 422, 503))
+@router.get(
+    "/{subscription_id}/explain",
+    response_model=ExplanationOut,
+    responses=problems(no_such("subscription")),
+)
 async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> Explanation:
     """Explain the status of a subscription, and what happens next."""
     subscription_id = subscription.subscription_id

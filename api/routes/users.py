@@ -7,8 +7,8 @@ from api.deps import Caller, CallerDep, MaybeCallerDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404
+from api.openapi.problems import ADMIN_REQUIRED_TO_IMPORT, EMAIL_TAKEN, EXTERNAL_ID_TAKEN, problems
 from api.schemas.accounts import NewUser, UserOut
-from api.schemas.common import problems
 from database.accounts.users import ADMIN, UserRepository
 from domain.errors import ConflictError, ForbiddenError, InvalidInputError
 from domain.ids import derived_id
@@ -20,7 +20,12 @@ router = ApiRouter(prefix="/users", tags=["users"])
     "",
     status_code=201,
     response_model=UserOut,
-    responses=problems(401, 403, 409, 422, 503),
+    responses=problems(
+        ADMIN_REQUIRED_TO_IMPORT,
+        EMAIL_TAKEN,
+        EXTERNAL_ID_TAKEN,
+        InvalidInputError("a password is required"),
+    ),
 )
 async def create_user(
     body: NewUser,
@@ -58,7 +63,7 @@ async def create_user(
     return await once.run(caller_id, work, status=201)
 
 
-@router.get("/me", responses=problems(401, 503))
+@router.get("/me")
 async def get_me(caller: CallerDep, sessions: SessionsDep) -> UserOut:
     """Return the caller's own account."""
     async with sessions() as session:

@@ -14,7 +14,8 @@ from pydantic_core import to_json
 from api.deps import AdminDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.schemas.common import NO_CARD, Listing, problems
+from api.openapi.problems import ADMIN_REQUIRED, no_such, problems
+from api.schemas.common import NO_CARD, Listing
 from api.webhooks.dispatcher import Dispatcher
 from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import WebhookEventRepository, unpacked
@@ -38,7 +39,7 @@ _EXAMPLE: JsonDict = {
 }
 
 
-class WebhookEventView(BaseModel):
+class WebhookEventOut(BaseModel):
     """A received event, and how it was processed."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_EXAMPLE]})
@@ -56,7 +57,7 @@ class WebhookEventView(BaseModel):
     next_attempt_at: datetime
 
 
-class WebhookEventDetail(WebhookEventView):
+class WebhookEventDetailOut(WebhookEventOut):
     """A received event with the body that Stripe sent; null if the body cannot be read."""
 
     event: dict[str, Any] | None = None
@@ -67,14 +68,14 @@ class WebhookEventDetail(WebhookEventView):
         return cls.model_validate(row).model_copy(update={"event": _shown(row.body)})
 
 
-@router.get("", responses=problems(401, 403, 422, 503))
+@router.get("", responses=problems(ADMIN_REQUIRED))
 async def list_webhook_events(
     _: AdminDep,
     sessions: SessionsDep,
     paging: PagingDep,
     event_type: Annotated[Annotated[str, NO_CARD] | None, Query(max_length=255)] = None,
     webhook_event_status: WebhookEventStatus | None = None,
-) -> Listing[WebhookEventView]:
+) -> Listing[WebhookEventOut]:
     """List received events, newest first."""
     async with sessions() as session:
         page = await WebhookEventRepository(session).list(
@@ -83,25 +84,25 @@ async def list_webhook_events(
             paging.limit,
             paging.cursor,
         )
-    return Listing.of(page, WebhookEventView.model_validate)
+    return Listing.of(page, WebhookEventOut.model_validate)
 
 
-@router.get("/{webhook_event_id}", responses=problems(401, 403, 404, 422, 503))
+@router.get("/{webhook_event_id}", responses=problems(ADMIN_REQUIRED, no_such("webhook event")))
 async def get_webhook_event(
     webhook_event_id: UUID,
     _: AdminDep,
     sessions: SessionsDep,
-) -> WebhookEventDetail:
+) -> WebhookEventDetailOut:
     """Return an event with its body."""
     async with sessions() as session:
         row = await WebhookEventRepository(session).get(webhook_event_id)
-    return WebhookEventDetail.of(_or_404(row))
+    return WebhookEventDetailOut.of(_or_404(row))
 
 
 @router.post(
     "/{webhook_event_id}/redeliver",
-    response_model=WebhookEventView,
-    responses=problems(401, 403, 404, 409, 422, 503),
+    response_model=WebhookEventOut,
+    responses=problems(ADMIN_REQUIRED, no_such("webhook event")),
 )
 async def redeliver_webhook_event(
     webhook_event_id: UUID,
@@ -112,11 +113,11 @@ async def redeliver_webhook_event(
 ) -> JSONResponse:
     """Deliver an event once more, whatever its status. Its workflow reads Stripe again."""
 
-    async def work(_: Claim) -> WebhookEventView:
+    async def work(_: Claim) -> WebhookEventOut:
         async with sessions.begin() as session:
             row = await WebhookEventRepository(session).redeliver(webhook_event_id)
         cast("Dispatcher", request.app.state.dispatcher).wake()
-        return WebhookEventView.model_validate(_or_404(row))
+        return WebhookEventOut.model_validate(_or_404(row))
 
     return await once.run(caller.user_id, work)
 

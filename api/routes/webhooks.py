@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from adapters.stripe.webhooks import verify_webhook
 from api.deps import SettingsDep
 from api.http.body_limits import read_body
-from api.schemas.common import problems
+from api.openapi.problems import INBOX_FULL, WRONG_SIGNATURE, problems
 from api.webhooks.dispatcher import Dispatcher
 from api.webhooks.event_bodies import event_key
 from api.webhooks.foreign_versions import ForeignVersions
@@ -24,7 +24,7 @@ _FOREIGN_VERSIONS = ForeignVersions()
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
 
-class WebhookReceipt(BaseModel):
+class WebhookReceiptOut(BaseModel):
     """Confirms to Stripe that an event is stored."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"received": True}]})
@@ -32,12 +32,12 @@ class WebhookReceipt(BaseModel):
     received: bool = True
 
 
-@router.post("/stripe", responses=problems(400, 413, 503))
+@router.post("/stripe", responses=problems(WRONG_SIGNATURE, INBOX_FULL))
 async def receive_stripe_event(
     request: Request,
     settings: SettingsDep,
     stripe_signature: Annotated[str, Header(description="`t=…,v1=…`")] = "",
-) -> WebhookReceipt:
+) -> WebhookReceiptOut:
     """Receive an event from Stripe. 200 means that it is stored and will be processed.
 
     A signed event that can never be processed is stored as `failed`, and answered with 200 too.
@@ -56,7 +56,7 @@ async def receive_stripe_event(
     _FOREIGN_VERSIONS.note(body)
     outcome = "failed" if names.flaw else "received"
     WEBHOOK_EVENTS.labels(type_label(names.event_type), outcome).inc()
-    return WebhookReceipt()
+    return WebhookReceiptOut()
 
 
 def _secrets(settings: StripeSettings) -> list[str]:

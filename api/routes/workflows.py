@@ -12,16 +12,24 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.deps import AdminDep, CallerDep, PagingDep, SessionsDep, SettingsDep, TemporalDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
+from api.openapi.problems import (
+    ADMIN_REQUIRED,
+    NO_SUCH_EXECUTION,
+    NO_SUCH_WORKFLOW,
+    TEMPORAL_DOWN,
+    illegal,
+    problems,
+)
 from api.queries.workflows import (
     QUERY_NAMES,
     RPC_TIMEOUT,
+    WorkflowOut,
     WorkflowStatus,
-    WorkflowView,
     check_owner,
     describe_workflow,
     view_of,
 )
-from api.schemas.common import MASKED, NO_CARD, Listing, problems
+from api.schemas.common import MASKED, NO_CARD, Listing
 from config import AuthSettings
 from domain.errors import IllegalCommandError, InvalidInputError
 
@@ -31,10 +39,12 @@ _SIGNATURE_LENGTH = 16
 
 router = ApiRouter(prefix="/workflows", tags=["workflows"])
 
+_READ_PROBLEMS = problems(NO_SUCH_WORKFLOW, NO_SUCH_EXECUTION, TEMPORAL_DOWN)
+
 WorkflowId = Annotated[str, Path(max_length=300), NO_CARD]
 
 
-class Termination(BaseModel):
+class TerminationIn(BaseModel):
     """Why an execution is terminated."""
 
     model_config = ConfigDict(
@@ -45,14 +55,14 @@ class Termination(BaseModel):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED]
 
 
-@router.get("", responses=problems(401, 403, 422, 503))
+@router.get("", responses=problems(ADMIN_REQUIRED, TEMPORAL_DOWN))
 async def list_workflows(
     _: AdminDep,
     temporal: TemporalDep,
     settings: SettingsDep,
     paging: PagingDep,
     status: WorkflowStatus | None = None,
-) -> Listing[WorkflowView]:
+) -> Listing[WorkflowOut]:
     """List executions, newest first, from Temporal's visibility store."""
     executions = temporal.list_workflows(
         f"ExecutionStatus = '{QUERY_NAMES[status]}'" if status else None,
@@ -67,21 +77,21 @@ async def list_workflows(
     )
 
 
-@router.get("/{workflow_id}", responses=problems(401, 404, 503))
+@router.get("/{workflow_id}", responses=_READ_PROBLEMS)
 async def get_workflow(
     workflow_id: WorkflowId,
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
     settings: SettingsDep,
-) -> WorkflowView:
+) -> WorkflowOut:
     """Return the status of an execution, with its link to Temporal's Web UI."""
     await check_owner(sessions, temporal, workflow_id, caller.scope)
     return await describe_workflow(temporal, settings.temporal, workflow_id)
 
 
-@router.get("/{workflow_id}/history", responses=problems(401, 404, 503))
-async def get_history(
+@router.get("/{workflow_id}/history", responses=_READ_PROBLEMS)
+async def get_workflow_history(
     workflow_id: WorkflowId,
     caller: CallerDep,
     sessions: SessionsDep,
@@ -96,12 +106,14 @@ async def get_history(
 
 @router.post(
     "/{workflow_id}/terminate",
-    response_model=WorkflowView,
-    responses=problems(401, 403, 404, 409, 422, 503),
+    response_model=WorkflowOut,
+    responses=problems(
+        ADMIN_REQUIRED, NO_SUCH_EXECUTION, illegal("workflow", "status", "completed"), TEMPORAL_DOWN
+    ),
 )
 async def terminate_workflow(
     workflow_id: WorkflowId,
-    termination: Termination,
+    termination: TerminationIn,
     caller: AdminDep,
     temporal: TemporalDep,
     settings: SettingsDep,
@@ -109,7 +121,7 @@ async def terminate_workflow(
 ) -> JSONResponse:
     """Terminate an execution without clean-up. Events and commands start a mailbox again."""
 
-    async def work(_: Claim) -> WorkflowView:
+    async def work(_: Claim) -> WorkflowOut:
         handle = temporal.get_workflow_handle(workflow_id)
         try:
             await handle.terminate(reason=termination.reason, rpc_timeout=RPC_TIMEOUT)

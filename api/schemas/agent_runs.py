@@ -8,12 +8,47 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints
 
 from api.schemas.common import MASKED, Count, Input, Name, Output
-from database.agents.models import AgentRun, Approval, ToolCall, UsageRecord
-from domain.agents.approvals import ApprovalStatus, Decision
+from database.agents.models import AgentRun, Approval, ToolCall
+from domain.agents.approvals import Decision
 from domain.agents.runs import OnBusy, RunFinish, RunStatus, UsageTotal
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000), MASKED]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+_EXAMPLE: dict[str, Any] = {
+    "agent_run_id": "3c2d51f0-8a4e-4b7f-9c1d-6e2f7a8b9c0d",
+    "user_id": "e3a1c5d7-9b2f-4c6e-8d0a-1f3b5c7d9e2a",
+    "agent": "research",
+    "conversation_id": "0f7c2b1a-4d3e-4f5a-8b6c-7d8e9f0a1b2c",
+    "run_status": "completed",
+    "output": "It leaves from platform 12 [1].",
+    "finish_reason": "stop",
+    "citations": [
+        {
+            "document_id": "c0de4a2b-1f3c-4d5e-9a6b-7c8d9e0f1a2b",
+            "excerpt": "The night train…",
+        }
+    ],
+    "pending_approvals": [],
+    "usage": {"prompt_tokens": 412, "completion_tokens": 11, "cost_cents": 0.0912},
+    "error": None,
+    "prompt_version": "v1",
+    "workflow_id": "agent-run-3c2d51f0-8a4e-4b7f-9c1d-6e2f7a8b9c0d",
+    "created_at": "2026-11-23T09:00:00Z",
+    "started_at": "2026-11-23T09:00:00Z",
+    "completed_at": "2026-11-23T09:00:02Z",
+}
+# A run that has just begun; while another run of the conversation is open, it is `queued`.
+NEW_RUN_EXAMPLE = {
+    **_EXAMPLE,
+    "run_status": "running",
+    "output": None,
+    "finish_reason": None,
+    "citations": [],
+    "usage": {"prompt_tokens": 0, "completion_tokens": 0, "cost_cents": 0.0},
+    "completed_at": None,
+}
 
 
 class BudgetIn(Input):
@@ -56,8 +91,8 @@ class ApprovalIn(Input):
         json_schema_extra={
             "examples": [
                 {
-                    "call_id": "1de0…",
-                    "args_sha256": "9f86d0…",
+                    "call_id": "1de0a9b8-c7d6-4e5f-8a3b-2c1d0e9f8a7b",
+                    "args_sha256": "9f86d081" * 8,
                     "decision": "approve",
                     "reason": "the train was late",
                 }
@@ -141,30 +176,7 @@ class RunErrorOut(Output):
 class AgentRunOut(Output):
     """A run of an agent."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "agent_run_id": "3c2d…",
-                    "user_id": "5b1e…",
-                    "agent": "research",
-                    "conversation_id": "0f7c…",
-                    "run_status": "completed",
-                    "output": "It leaves from platform 12 [1].",
-                    "finish_reason": "stop",
-                    "citations": [{"document_id": "c0de…", "excerpt": "The night train…"}],
-                    "pending_approvals": [],
-                    "usage": {"prompt_tokens": 412, "completion_tokens": 11, "cost_cents": 0.0912},
-                    "error": None,
-                    "prompt_version": "v1",
-                    "workflow_id": "agent-run-3c2d…",
-                    "created_at": "2026-11-23T09:00:00Z",
-                    "started_at": "2026-11-23T09:00:00Z",
-                    "completed_at": "2026-11-23T09:00:02Z",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     agent_run_id: UUID
     user_id: UUID
@@ -204,97 +216,3 @@ class AgentRunOut(Output):
             usage=UsageOut.of(total),
             error=run_error,
         )
-
-
-class ModelCallOut(Output):
-    """One attempt at a model call."""
-
-    attempt: int
-    model: str | None
-    outcome: str | None = Field(description="Null while the call is in progress.")
-    prompt_tokens: int
-    completion_tokens: int
-    cached_prompt_tokens: int = Field(description="Prompt tokens read from a cache.")
-    cache_write_tokens: int = Field(description="Prompt tokens written to a cache.")
-    reasoning_tokens: int = Field(description="Completion tokens used for reasoning.")
-    cost_cents: float
-    is_priced: bool = Field(description="False: no price is known for this model.")
-    is_estimated: bool = Field(description="True: the model did not report its usage.")
-
-    @classmethod
-    def of(cls, row: UsageRecord) -> "ModelCallOut":
-        """Render the usage record of an attempt."""
-        return cls(
-            attempt=row.attempt or 1,
-            model=row.model,
-            outcome=row.outcome,
-            prompt_tokens=row.prompt_token_count,
-            completion_tokens=row.completion_token_count,
-            cached_prompt_tokens=row.cached_prompt_token_count,
-            cache_write_tokens=row.cache_write_token_count,
-            reasoning_tokens=row.reasoning_token_count,
-            cost_cents=float(row.cost_cents),
-            is_priced=row.is_priced,
-            is_estimated=row.is_estimated,
-        )
-
-
-class ToolCallOut(Output):
-    """A tool call, as recorded in the ledger."""
-
-    call_id: UUID
-    tool: str
-    arguments: dict[str, Any]
-    args_sha256: str
-    tool_call_status: str
-    approval_status: ApprovalStatus | None
-    result: dict[str, Any] | None
-    completed_at: datetime | None
-
-    @classmethod
-    def of(cls, row: ToolCall, approval: Approval | None) -> "ToolCallOut":
-        """Render a tool call and its approval, if it has one."""
-        return cls(
-            call_id=row.call_id,
-            tool=row.tool,
-            arguments=row.arguments_data,
-            args_sha256=row.args_sha256,
-            tool_call_status=row.tool_call_status,
-            approval_status=ApprovalStatus(approval.approval_status) if approval else None,
-            result=row.result_data,
-            completed_at=row.completed_at,
-        )
-
-
-class StepOut(Output):
-    """One step of a run: its model calls and its tool calls."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "step": 0,
-                    "model_calls": [
-                        {
-                            "attempt": 1,
-                            "model": "gpt-4.1",
-                            "outcome": "succeeded",
-                            "prompt_tokens": 412,
-                            "completion_tokens": 11,
-                            "cached_prompt_tokens": 0,
-                            "cache_write_tokens": 0,
-                            "reasoning_tokens": 0,
-                            "cost_cents": 0.0912,
-                            "is_priced": True,
-                            "is_estimated": False,
-                        }
-                    ],
-                    "tool_calls": [],
-                }
-            ]
-        }
-    )
-
-    step: int
-    model_calls: list[ModelCallOut]
-    tool_calls: list[ToolCallOut]

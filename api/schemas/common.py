@@ -100,6 +100,11 @@ class Listing(Output, Generic[Item]):
     )
 
     @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Return the name of a list's schema: `PlanListOut` for a list of `PlanOut`."""
+        return f"{params[0].__name__.removesuffix('Out')}ListOut"
+
+    @classmethod
     def of(cls, page: Page[Any], read: Callable[[Any], Item]) -> Self:
         """Render a page of rows."""
         return cls(items=[read(row) for row in page.items], next_cursor=page.next_cursor)
@@ -108,29 +113,9 @@ class Listing(Output, Generic[Item]):
 class Problem(Output):
     """An error, as a problem document (RFC 9457)."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "/errors/illegal_command",
-                    "title": "Conflict",
-                    "status": 409,
-                    "detail": "the subscription is canceled",
-                    "code": "illegal_command",
-                    "details": {"subscription_status": "canceled"},
-                },
-            ],
-        },
-    )
-
     type: str
     title: str
     status: int
     detail: str = Field(description="Explanation for people.")
     code: str = Field(description="Stable name of the error, for programs.")
     details: dict[str, Any]
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI responses for the problems that a route may answer."""
-    return {status: {"model": Problem} for status in statuses}

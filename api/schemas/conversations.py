@@ -30,8 +30,8 @@ class ConversationOut(Output):
         json_schema_extra={
             "examples": [
                 {
-                    "conversation_id": "0f7c…",
-                    "user_id": "5b1e…",
+                    "conversation_id": "0f7c2b1a-4d3e-4f5a-8b6c-7d8e9f0a1b2c",
+                    "user_id": "e3a1c5d7-9b2f-4c6e-8d0a-1f3b5c7d9e2a",
                     "title": "Trains",
                     "created_at": "2026-11-23T09:00:00Z",
                 }
@@ -52,13 +52,13 @@ class MessageOut(Output):
         json_schema_extra={
             "examples": [
                 {
-                    "message_id": "77aa…",
+                    "message_id": "77aa1b2c-3d4e-4f5a-8b6c-9d0e1f2a3b4c",
                     "seq": 2,
                     "role": "assistant",
                     "content": "It leaves from platform 12 [1].",
                     "tool_calls": [],
                     "call_id": None,
-                    "agent_run_id": "3c2d…",
+                    "agent_run_id": "3c2d51f0-8a4e-4b7f-9c1d-6e2f7a8b9c0d",
                     "created_at": "2026-11-23T09:00:02Z",
                 }
             ]

@@ -28,6 +28,28 @@ _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Value = Annotated[bool | _Integer | _Number | _Text | None, AfterValidator(mask_number)]
 
 
+_EXAMPLE: dict[str, Any] = {
+    "document_id": "5f0c3d2e-1b4a-4c6d-8e7f-9a0b1c2d3e4f",
+    "user_id": "e3a1c5d7-9b2f-4c6e-8d0a-1f3b5c7d9e2a",
+    "title": "Trains",
+    "url": None,
+    "metadata": {"language": "en"},
+    "document_status": "ready",
+    "chunk_count": 3,
+    "is_suspicious": False,
+    "error": None,
+    "workflow_id": "ingest-document-5f0c3d2e-1b4a-4c6d-8e7f-9a0b1c2d3e4f",
+    "created_at": "2026-11-23T09:00:00Z",
+    "ingested_at": "2026-11-23T09:00:03Z",
+}
+NEW_DOCUMENT_EXAMPLE = {
+    **_EXAMPLE,
+    "document_status": "pending",
+    "chunk_count": 0,
+    "ingested_at": None,
+}
+
+
 class NewDocument(Input):
     """A new document: its content, or an address from which to fetch it."""
 
@@ -67,7 +89,7 @@ class NewDocument(Input):
         return self
 
 
-class DocumentProblem(Output):
+class DocumentErrorOut(Output):
     """Why a document could not be read."""
 
     code: str
@@ -80,15 +102,7 @@ class DocumentOut(Output):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
-                    "document_id": "5f0c…",
-                    "title": "Trains",
-                    "document_status": "ready",
-                    "chunk_count": 3,
-                    "is_suspicious": False,
-                    "error": None,
-                    "workflow_id": "ingest-document-5f0c…",
-                },
+                _EXAMPLE,
             ],
         },
     )
@@ -103,7 +117,7 @@ class DocumentOut(Output):
     is_suspicious: bool = Field(
         description="The text seems to contain instructions to a model; it is fenced as data.",
     )
-    error: DocumentProblem | None
+    error: DocumentErrorOut | None
     workflow_id: str
     created_at: datetime
     ingested_at: datetime | None
@@ -113,7 +127,7 @@ class DocumentOut(Output):
         """Render a row."""
         error = None
         if row.error_code is not None:
-            error = DocumentProblem(code=row.error_code, message=row.error_message or "")
+            error = DocumentErrorOut(code=row.error_code, message=row.error_message or "")
         return cls(
             document_id=row.document_id,
             user_id=row.user_id,

@@ -28,7 +28,7 @@ class NewPaymentMethod(Input):
     )
 
 
-class SetupIntentRequest(Input):
+class NewSetupIntent(Input):
     """A new setup intent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
@@ -53,13 +53,15 @@ class PaymentMethodOut(Output):
         json_schema_extra={
             "examples": [
                 {
-                    "payment_method_id": "0b51…",
-                    "stripe_payment_method_id": "pm_1Q…",
+                    "payment_method_id": "0b51a4f2-53f5-4b7c-9a2e-1f9f5b0c1d22",
+                    "user_id": "e3a1c5d7-9b2f-4c6e-8d0a-1f3b5c7d9e2a",
+                    "stripe_payment_method_id": "pm_1QxB2eZvKYlo2C",
                     "brand": "visa",
                     "last4": "4242",
                     "exp_month": 12,
                     "exp_year": 2030,
                     "is_default": True,
+                    "created_at": "2026-11-23T09:00:00Z",
                 },
             ],
         },

@@ -12,7 +12,7 @@ from database.payment_retries.models import PaymentAttempt, PaymentRetry
 from domain.payment_retries.lifecycle import AttemptTrigger, RetryStatus
 
 
-class PolicyRef(Output):
+class PolicyRefOut(Output):
     """The version of the retry policy that a payment retry follows."""
 
     name: str
@@ -38,12 +38,14 @@ class PaymentRetryOut(Parkable):
         json_schema_extra={
             "examples": [
                 {
-                    "payment_retry_id": "9d40…",
-                    "subscription_id": "5b1e…",
+                    "payment_retry_id": "9d40b7a1-6c1e-4f0d-8b53-2e7a90c4d6f8",
+                    "subscription_id": "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55",
+                    "user_id": "e3a1c5d7-9b2f-4c6e-8d0a-1f3b5c7d9e2a",
                     "stripe_invoice_id": "in_1Q…",
                     "retry_status": "waiting",
                     "attempt_count": 1,
                     "next_attempt_at": "2026-11-04T09:00:00Z",
+                    "decline_code": "insufficient_funds",
                     "policy": {"name": "default", "version": 1},
                     "attempts": [
                         {
@@ -57,6 +59,10 @@ class PaymentRetryOut(Parkable):
                         },
                     ],
                     "workflow_id": "payment-retry-in_1Q…",
+                    "created_at": "2026-11-01T09:00:00Z",
+                    "updated_at": "2026-11-02T09:00:03Z",
+                    "is_parked": False,
+                    "parked": [],
                 },
             ],
         },
@@ -70,7 +76,7 @@ class PaymentRetryOut(Parkable):
     attempt_count: int = Field(description="Scheduled attempts so far.")
     next_attempt_at: datetime | None
     decline_code: str | None = Field(description="Why the last charge failed, or was not made.")
-    policy: PolicyRef
+    policy: PolicyRefOut
     attempts: list[AttemptOut]
     workflow_id: str
     created_at: datetime
@@ -80,6 +86,6 @@ class PaymentRetryOut(Parkable):
     def of(cls, row: PaymentRetry, attempts: Sequence[PaymentAttempt]) -> "PaymentRetryOut":
         """Render the row of a payment retry and its attempts."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
-        policy = PolicyRef(name=row.policy_name, version=row.policy_version)
+        policy = PolicyRefOut(name=row.policy_name, version=row.policy_version)
         rendered = [AttemptOut.model_validate(attempt) for attempt in attempts]
         return cls(**facts, policy=policy, attempts=rendered, **parked_facts(row.parked_data))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -16,6 +16,38 @@ from domain.payments.rules import PaymentStatus, RefundStatus
 PaymentText = Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED]
 
 EXAMPLE_ID = "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55"
+
+
+_EXAMPLE: dict[str, Any] = {
+    "payment_id": EXAMPLE_ID,
+    "user_id": "e3a1c5d7-9b2f-4c6e-8d0a-1f3b5c7d9e2a",
+    "invoice_id": None,
+    "amount_cents": 2500,
+    "refunded_cents": 500,
+    "currency_code": "usd",
+    "payment_status": "partially_refunded",
+    "stripe_payment_intent_id": "pi_3QxB2eZvKYlo2C",
+    "decline_code": None,
+    "next_action_url": None,
+    "workflow_id": f"payment-{EXAMPLE_ID}",
+    "created_at": "2026-11-24T09:00:00Z",
+    "is_parked": False,
+    "parked": [],
+}
+
+# As most payments are answered at first: the outcome comes within a second.
+NEW_PAYMENT_EXAMPLE = {**_EXAMPLE, "refunded_cents": 0, "payment_status": "succeeded"}
+_REFUND: dict[str, Any] = {
+    "refund_id": "4f7a9c1e-3b5d-4e6f-8a0b-2c4d6e8f0a1b",
+    "amount_cents": 500,
+    "currency_code": "usd",
+    "reason": "requested_by_customer",
+    "refund_status": "succeeded",
+    "stripe_refund_id": "re_3QxB2eZvKYlo2C",
+    "failure_code": None,
+    "created_at": "2026-11-24T10:00:00Z",
+    "completed_at": "2026-11-24T10:00:01Z",
+}
 
 
 class NewPayment(Input):
@@ -45,7 +77,7 @@ class NewPayment(Input):
     )
 
 
-class CancelPaymentRequest(Input):
+class CancelPaymentIn(Input):
     """How to cancel a payment."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "now"}]})
@@ -92,20 +124,7 @@ class PaymentOut(Parkable):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
-                    "payment_id": EXAMPLE_ID,
-                    "user_id": "9d40…",
-                    "invoice_id": None,
-                    "amount_cents": 2500,
-                    "refunded_cents": 500,
-                    "currency_code": "usd",
-                    "payment_status": "partially_refunded",
-                    "stripe_payment_intent_id": "pi_3Q…",
-                    "decline_code": None,
-                    "next_action_url": None,
-                    "workflow_id": f"payment-{EXAMPLE_ID}",
-                    "created_at": "2026-11-24T09:00:00Z",
-                },
+                _EXAMPLE,
             ],
         },
     )
@@ -133,6 +152,10 @@ class PaymentOut(Parkable):
 
 class PaymentDetailOut(PaymentOut):
     """A payment with its refunds, oldest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**_EXAMPLE, "refunds": [_REFUND]}]},
+    )
 
     refunds: list[RefundOut]
 

@@ -68,7 +68,7 @@ class NewPlan(Input):
     )
 
 
-class PlanChange(Input):
+class PlanChangeIn(Input):
     """Changes of a plan; fields that are left out stay as they are.
 
     A new amount creates a new price; existing subscriptions keep theirs.
@@ -95,7 +95,17 @@ class PlanOut(Output):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"plan_id": "7f0c…", **_EXAMPLE, "is_active": True},
+                {
+                    "plan_id": "7f0c1c9e-3d0f-4a86-9a52-3c3f3d0c8f11",
+                    **_EXAMPLE,
+                    "is_active": True,
+                    "is_stackable": False,
+                    "is_trial_once_per_card": False,
+                    "stripe_product_id": "prod_R4kXw0dQ1aZs",
+                    "stripe_price_id": "price_1QxB2eZvKYlo2C",
+                    "created_at": "2026-11-01T09:00:00Z",
+                    "updated_at": "2026-11-01T09:00:00Z",
+                },
             ],
         },
     )

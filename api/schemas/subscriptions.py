@@ -15,15 +15,28 @@ from domain.subscriptions.lifecycle import Access, SubscriptionStatus
 from services.subscriptions.entitlements import access_of
 
 _EXAMPLE: dict[str, Any] = {
-    "subscription_id": "5b1e…",
-    "plan_id": "7f0c…",
+    "subscription_id": "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55",
+    "user_id": "e3a1c5d7-9b2f-4c6e-8d0a-1f3b5c7d9e2a",
+    "plan_id": "7f0c1c9e-3d0f-4a86-9a52-3c3f3d0c8f11",
     "quantity": 1,
     "subscription_status": "active",
     "access": "full",
     "current_period_start": "2026-11-01T09:00:00Z",
     "current_period_end": "2026-12-01T09:00:00Z",
-    "stripe_subscription_id": "sub_1Q…",
-    "workflow_id": "subscription-5b1e…",
+    "trial_end": None,
+    "cancel_at": None,
+    "canceled_at": None,
+    "grace_ends_at": None,
+    "next_action_url": None,
+    "stripe_price_id": "price_1QxB2eZvKYlo2C",
+    "stripe_subscription_id": "sub_1QxB2eZvKYlo2C",
+    "stripe_customer_id": "cus_R4kXw0dQ1aZs",
+    "latest_invoice_id": "c4d1e2f3-a5b6-4c7d-8e9f-0a1b2c3d4e5f",
+    "workflow_id": "subscription-5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55",
+    "created_at": "2026-11-01T09:00:00Z",
+    "updated_at": "2026-11-01T09:00:02Z",
+    "is_parked": False,
+    "parked": [],
 }
 
 
@@ -59,7 +72,7 @@ class NewSubscription(Input):
     )
 
 
-class Cancel(Input):
+class CancelSubscriptionIn(Input):
     """How to cancel a subscription."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "now"}]})
@@ -70,7 +83,7 @@ class Cancel(Input):
     )
 
 
-class ChangePaymentMethod(Input):
+class ChangePaymentMethodIn(Input):
     """The card that pays from now on."""
 
     model_config = ConfigDict(
@@ -116,6 +129,22 @@ class SubscriptionOut(Parkable):
         """Render the row of a subscription, with its access at the given time."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
         return cls(**facts, access=access_of(row, now), **parked_facts(row.parked_data))
+
+
+class NextEventOut(Output):
+    """Something that will happen or can be done."""
+
+    what: str
+    at: datetime | None = Field(description="Null if the time is not known.")
+
+
+class ExplanationOut(Output):
+    """Why a subscription has its status, and what happens next."""
+
+    subscription_status: SubscriptionStatus
+    access: Access
+    because: list[str]
+    next: list[NextEventOut]
 
 
 class SubscriptionEventOut(Output):

@@ -176,6 +176,47 @@ async def test_other_media_types_are_415(user: Person) -> None:
     assert reply.status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (
+            "agent-runs",
+            {"agent": "research", "input": "x", "budget": {"tokens": 1}},
+            "budget.tokens",
+        ),
+        (
+            "agent-runs",
+            {"agent": "research", "input": "x", "budget": {"token_count": "x"}},
+            "budget.token_count",
+        ),
+        ("agent-runs", {"agent": "research", "input": "x", "bugdet": {}}, "bugdet"),
+        ("agent-runs", {"agent": 1, "input": "x"}, "agent"),
+        ("payments", {"amount": 500}, "amount"),
+        ("plans", {"limits": {"token_count": "many"}}, "limits"),
+    ],
+)
+async def test_a_wrong_field_is_named_with_its_path_and_the_reason(
+    admin: Person, path: str, body: dict[str, Any], field: str
+) -> None:
+    reply = await admin.post(path, **body)
+    errors = problem(reply, 422, "invalid_input")["details"]["errors"]
+    found = {each["field"]: each["message"] for each in errors}
+    assert f"body.{field}" in found
+    assert all(found.values())
+
+
+async def test_json_at_a_form_s_route_is_415(stranger: httpx.AsyncClient) -> None:
+    path = f"{API}/auth/token"
+    document = {"username": "ada@example.com", "password": "x"}
+    told = problem(await stranger.post(path, json=document), 415, "unsupported_media_type")
+    assert told["detail"] == "the body must be application/x-www-form-urlencoded"
+    reply = await stranger.post(path, content=b"a=1", headers={"Content-Type": "text/plain"})
+    problem(reply, 415, "unsupported_media_type")
+    problem(await stranger.post(path, data=document), 401, "invalid_credentials")
+    problem(await stranger.post(path, files={"username": (None, "x")}), 422, "invalid_input")
+    problem(await stranger.post(path), 422, "invalid_input")
+
+
 async def test_what_needs_no_body_overlooks_none(app: FastAPI, admin: Person) -> None:
     paths = [
         path

@@ -13,6 +13,7 @@ from temporalio.service import RPCStatusCode
 
 from adapters.temporal.errors import from_temporal, is_connect_failure
 from api.errors import describe
+from api.http.routing import field_names
 from domain.errors import WorkflowEndedError
 
 
@@ -98,6 +99,46 @@ def test_names_that_the_client_chose_are_not_given_back() -> None:
         Strict.model_validate({"numbers": {"echo-me": "x"}, "echo-me": 1})
     told = [describe({**error, "loc": ("body", *error["loc"])}) for error in caught.value.errors()]
     assert [each["field"] for each in told] == ["body.numbers", "body"]
+    assert "echo-me" not in str(told)
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    count: int
+    notes: dict[str, int] = {}
+
+
+class Outer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    inner: Inner
+    several: list[Inner] = []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"inner": {"count": "x"}}, "body.inner.count"),
+        ({"inner": {}}, "body.inner.count"),
+        ({"inner": {"count": 1, "cuont": 2}}, "body.inner.cuont"),
+        ({"inner": {"count": 1}, "iner": 1}, "body.iner"),
+        ({"inner": {"count": 1}, "several": [{"count": "x"}]}, "body.several.count"),
+        ({"inner": {"count": 1, "notes": {"echo-me": "x"}}}, "body.inner.notes"),
+        ({"inner": {"count": 1, "4242 4242 4242 4242": 2}}, "body.inner"),
+    ],
+)
+def test_nested_fields_are_named_as_the_schema_names_them(body: object, field: str) -> None:
+    names = field_names(Outer)
+    assert names == {"inner", "several", "count", "notes"}
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate(body)
+    told = [
+        describe({**error, "loc": ("body", *error["loc"])}, names)
+        for error in caught.value.errors()
+    ]
+    assert [each["field"] for each in told] == [field]
+    assert told[0]["message"]
     assert "echo-me" not in str(told)
 
 

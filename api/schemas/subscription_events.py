@@ -1,0 +1,128 @@
+"""Schemas of the events of a subscription, as its WebSocket sends them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.common import Output
+from domain.payment_retries.lifecycle import RetryStatus
+from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
+
+
+class SummaryDataOut(Output):
+    """A sentence for the customer."""
+
+    summary: str
+
+
+class _SubscriptionEvent(Output):
+    """One event of a subscription; numbers have no gaps."""
+
+    seq: int = Field(ge=1, description="Number of the event; send the last one as `after`.")
+    created_at: datetime
+
+
+class StatusChangeDataOut(SummaryDataOut):
+    """The change of a status."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    before: SubscriptionStatus = Field(alias="from")
+    after: SubscriptionStatus = Field(alias="to")
+    reason: str
+
+
+class StatusChangeEventOut(_SubscriptionEvent):
+    """The status changed; a final status is followed by the end of the stream."""
+
+    kind: Literal["status_changed"]
+    data: StatusChangeDataOut
+
+
+class CommandEventOut(_SubscriptionEvent):
+    """A command was carried out."""
+
+    kind: CommandKind
+    data: SummaryDataOut
+
+
+class ParkedDataOut(SummaryDataOut):
+    """The step that failed, and why."""
+
+    step: str
+    code: str
+    message: str
+
+
+class ParkedEventOut(_SubscriptionEvent):
+    """A step failed; it stays owed, and is tried again."""
+
+    kind: Literal["parked"]
+    data: ParkedDataOut
+
+
+class GraceEndDataOut(SummaryDataOut):
+    """When grace ended."""
+
+    ended_at: datetime
+
+
+class GraceEndEventOut(_SubscriptionEvent):
+    """Grace has ended, and access with it."""
+
+    kind: Literal["grace_ended"]
+    data: GraceEndDataOut
+
+
+class RetryDataOut(SummaryDataOut):
+    """A charge of a payment retry."""
+
+    stripe_invoice_id: str
+    retry_status: RetryStatus
+    attempt: str
+    decline_code: str | None = Field(default=None, description="Why a failed charge failed.")
+
+
+class RetryEventOut(_SubscriptionEvent):
+    """A payment retry charged the invoice, with or without success."""
+
+    kind: Literal["retry_paid", "retry_failed"]
+    data: RetryDataOut
+
+
+class LastResortDataOut(SummaryDataOut):
+    """The invoice that was not paid."""
+
+    stripe_invoice_id: str
+
+
+class LastResortEventOut(_SubscriptionEvent):
+    """All payment retries have failed, and the policy's last resort was taken."""
+
+    kind: Literal["last_resort"]
+    data: LastResortDataOut
+
+
+class StripeReportDataOut(SummaryDataOut):
+    """The event of Stripe."""
+
+    stripe_event_id: str
+
+
+class StripeReportEventOut(_SubscriptionEvent):
+    """Stripe reported a change; `kind` is the type of Stripe's event, such as `invoice.paid`."""
+
+    kind: Annotated[str, Field(pattern=r"\.")]
+    data: StripeReportDataOut
+
+
+SubscriptionStreamEventOut = (
+    StatusChangeEventOut
+    | CommandEventOut
+    | ParkedEventOut
+    | GraceEndEventOut
+    | RetryEventOut
+    | LastResortEventOut
+    | StripeReportEventOut
+)
