@@ -17,17 +17,18 @@ from adapters.temporal.calls import (
     update_with_start,
 )
 from adapters.temporal.errors import from_temporal
-from agents.limits import check_input
+from agents.limits import check_input, check_message
 from agents.registry import find_agent
 from api.lookup import or_404
 from api.schemas.agent_runs import NewAgentRun
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.conversations import ConversationRepository
+from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
 from domain.agents.runs import Budget, CancelRun, Route, RunRequest, RunStart
 from domain.errors import OutcomePendingError
-from domain.ids import agent_run_workflow_id, derived_id
+from domain.ids import agent_run_workflow_id, derived_id, message_key
 from domain.workflow_names import AGENTS
 from services.agents.admission import check_admission
 from services.agents.tools.catalog import ToolCatalog
@@ -80,6 +81,26 @@ async def start_run(
         task_queue=AGENTS,
     )
     return await _wait_for_row(temporal, sessions, agent_run_id)
+
+
+async def check_new_message(
+    sessions: Sessions, run: AgentRun, command_id: UUID, content: str, tools: ToolCatalog
+) -> None:
+    """Refuse a new message that the run's model could not read.
+
+    Raises:
+        InvalidInputError: The message and the input together exceed what the model can read.
+        TooManyRequestsError: The model has to read the earlier messages first.
+    """
+    async with sessions() as session:
+        messages = MessageRepository(session)
+        is_known = await messages.has(message_key(command_id))
+        unread = await messages.unread(run.agent_run_id)
+    if not is_known:
+        # Reason: an early refusal spares the workflow, which checks again with the run locked.
+        agent = find_agent(run.agent)
+        definitions = tools.definitions(agent.tools)
+        check_message(content, unread, agent, run.prompt_version, definitions)
 
 
 async def cancel_lost_run(temporal: Client, run: AgentRun, command: CancelRun) -> None:
