@@ -55,7 +55,7 @@ $(STAMP): requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
-up: $(STAMP) ## start the whole stack and keep it running (ARGS="--ports auto --data DIR")
+up: $(STAMP) ## start the whole stack and keep it running (ARGS="--reload --fast-retries --ports auto")
 	@$(BIN)/python cli.py up $(ARGS)
 
 demo: $(STAMP) ## show the main job from end to end (ARGS=--keep leaves it running)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +11,29 @@ from typing import Annotated
 import typer
 
 from commands.by_id import explain, watch
-from commands.settings import StackOption, read_environ, read_settings, refuse, stack_facts
+from commands.settings import (
+    StackOption,
+    read_environ,
+    read_settings,
+    refuse,
+    refuse_misspelled_names,
+    report,
+    stack_facts,
+)
+from commands.stripe.app import stripe_app
 
 PROJECT = Path(__file__).resolve().parent
 
 app = typer.Typer(help="The durable backend of an AI product.", no_args_is_help=True)
+
+FastOption = Annotated[
+    bool,
+    typer.Option(
+        "--fast-retries",
+        help="Let the retry policy `default` wait for seconds; with the Stripe sandbox only. "
+        "Without this option it waits for days again.",
+    ),
+]
 
 
 class PortChoice(StrEnum):
@@ -28,37 +45,56 @@ class PortChoice(StrEnum):
 
 @app.callback()
 def _root() -> None:
-    # Reason: without a callback typer drops the name of a single command.
-    pass
+    # Reason: the help must be there whatever is set.
+    if "--help" not in sys.argv:
+        refuse_misspelled_names()
 
 
-@app.command()
+@app.command(epilog="Example: python cli.py up --ports auto --data /tmp/perdure")
 def up(
     data: Annotated[Path, typer.Option(help="Folder of the stack's data.")] = Path(".perdure"),
     ports: Annotated[
         PortChoice,
         typer.Option(help="fixed: the default ports, or PERDURE_PORT_<NAME>; auto: free ports."),
     ] = PortChoice.FIXED,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Start worker and API again when the code changes."),
+    ] = False,
+    fast_retries: FastOption = False,
 ) -> None:
     """Start the whole stack on this machine, and keep it running until Ctrl-C."""
     from stack.up import up as run_stack  # noqa: PLC0415
 
-    raise typer.Exit(run_stack(PROJECT, data, read_environ(), is_auto=ports is PortChoice.AUTO))
+    code = run_stack(
+        PROJECT,
+        data,
+        read_environ(),
+        is_auto=ports is PortChoice.AUTO,
+        is_reloading=reload,
+        is_fast=fast_retries,
+    )
+    raise typer.Exit(code)
 
 
-@app.command()
-def migrate() -> None:
-    """Migrate the database and prepare Temporal's namespace."""
+@app.command(epilog="Example: python cli.py migrate")
+def migrate(fast_retries: FastOption = False) -> None:
+    """Migrate the database, prepare Temporal's namespace, and make the first administrator.
+
+    It is safe to repeat. The administrator has the API key of PERDURE_ADMIN_API_KEY, and the
+    address of PERDURE_ADMIN_EMAIL; without a key none is made.
+    """
+    from bootstrap.settings import load_settings  # noqa: PLC0415
     from commands.migrate import migrate_database, prepare  # noqa: PLC0415
     from config import Settings  # noqa: PLC0415
 
-    settings = Settings()
+    settings = load_settings(Settings)
     migrate_database(settings.database_url)
-    asyncio.run(prepare(settings, os.environ.get("PERDURE_ADMIN_API_KEY")))
+    asyncio.run(prepare(settings, read_environ(), is_fast=fast_retries))
     typer.echo("database and namespace are up to date")
 
 
-@app.command()
+@app.command(epilog="Example: python cli.py replay subscription-<id>")
 def replay(
     target: Annotated[
         str | None,
@@ -94,7 +130,7 @@ def replay(
     raise typer.Exit(asyncio.run(replay_command(target, stack, path, read_environ(), run_id)))
 
 
-@app.command()
+@app.command(epilog="Example: python cli.py demo --keep")
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running.")] = False,
     data: Annotated[
@@ -112,7 +148,7 @@ admin_app = typer.Typer(help="Manage administrators.", no_args_is_help=True)
 app.add_typer(admin_app, name="admin")
 
 
-@admin_app.command("create")
+@admin_app.command("create", epilog="Example: python cli.py admin create --email you@example.com")
 def create_admin(
     email: Annotated[str, typer.Option(help="E-mail address of the administrator.")],
     password_stdin: Annotated[
@@ -134,70 +170,19 @@ def create_admin(
     only with --promote, which replaces the password and revokes the old API keys and tokens.
     """
     from commands.admin import create_admin as create  # noqa: PLC0415
-    from domain.errors import ApplicationError  # noqa: PLC0415
 
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-    try:
-        made = asyncio.run(create(read_settings(stack), email, password, is_promoted=promote))
-    except ApplicationError as error:
-        refuse([error.message])
+    made = asyncio.run(create(read_settings(stack), email, password, is_promoted=promote))
     if made.password is not None:
         typer.echo(f"the new password, shown only now: {made.password}", err=True)
     typer.echo(f"{made.email} {made.what}; the API key, shown only now:", err=True)
     typer.echo(made.api_key)
 
 
-stripe_app = typer.Typer(help="Manage the Stripe account.", no_args_is_help=True)
 app.add_typer(stripe_app, name="stripe")
 
 
-@stripe_app.callback()
-def _stripe() -> None:
-    # Reason: without a callback typer drops the name of a single command.
-    pass
-
-
-@stripe_app.command("setup")
-def set_up_stripe(
-    url: Annotated[
-        str,
-        typer.Option(help="Address for webhooks: https://<your API>/api/v1/webhooks/stripe"),
-    ],
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Print the changes, but make none."),
-    ] = False,
-    remove_old: Annotated[
-        bool,
-        typer.Option("--remove-old", help="Delete endpoints of other API versions at this URL."),
-    ] = False,
-    stack: StackOption = None,
-) -> None:
-    """Make or update the webhook endpoint and the customer portal's configuration at Stripe.
-
-    The endpoint gets the API version and the event types that this release handles. The secret of
-    a new endpoint is printed once: Stripe does not show the secret again.
-    """
-    from commands.stripe.setup import set_up_stripe as set_up  # noqa: PLC0415
-    from commands.targets import Target  # noqa: PLC0415
-    from domain.errors import ApplicationError  # noqa: PLC0415
-
-    stripe = read_settings(stack).stripe
-    setup = set_up(
-        stripe,
-        url,
-        typer.echo,
-        is_dry_run=dry_run,
-        is_old_removed=remove_old,
-        target=Target.of(stack, stack_facts(stack)),
-    )
-    try:
-        asyncio.run(setup)
-    except ApplicationError as error:
-        refuse([error.message])
-
-
-@app.command()
+@app.command(epilog="Example: python cli.py doctor")
 def doctor(
     stack: StackOption = None,
     paid: Annotated[
@@ -215,7 +200,7 @@ def doctor(
     raise typer.Exit(show(Console(highlight=False, soft_wrap=True), findings))
 
 
-@app.command()
+@app.command(epilog="Example: python cli.py api GET 'subscriptions?limit=5'")
 def api(
     method: Annotated[str, typer.Argument(help="GET, POST, PUT, PATCH or DELETE.")],
     path: Annotated[str, typer.Argument(help="Path below /api/v1, with its query.")],
@@ -226,22 +211,17 @@ def api(
 
     Exit code 0: the answer is a success; 1: it is an error; 2: there is no answer.
     """
-    from commands.api import RequestError, call_api  # noqa: PLC0415
-    from commands.targets import DEFAULT_STACK, TargetError, find_stack, read_stack  # noqa: PLC0415
+    from commands.api import call_api  # noqa: PLC0415
+    from commands.targets import DEFAULT_STACK, find_stack, read_stack  # noqa: PLC0415
 
-    try:
-        facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
-        status, answer = call_api(method, path, body, facts)
-    except TargetError as error:
-        refuse(list(map(str, error.args)))
-    except RequestError as error:
-        refuse([str(error)])
+    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
+    status, answer = call_api(method, path, body, facts)
     typer.echo(answer)
     raise typer.Exit(0 if status < 400 else 1)
 
 
-app.command()(watch)
-app.command()(explain)
+app.command(epilog="Example: python cli.py watch <id> --after 12")(watch)
+app.command(epilog="Example: python cli.py explain <id>")(explain)
 
 
 def main() -> None:
@@ -251,8 +231,8 @@ def main() -> None:
         app()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
-    except BaseException:  # noqa: BLE001
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - every error ends the process here
+        code = report(error)
     # Reason: Temporal's SDK may abort the process during the interpreter's normal shutdown.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):

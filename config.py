@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.llm.providers import PROVIDERS
@@ -20,6 +28,17 @@ _STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
 # As browsers send it: lower case, without a path, and without the default port.
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda given: given.upper() if isinstance(given, str) else given),
+]
+
+
+def _check_address(given: str) -> str:
+    if not re.fullmatch(r"[^\s/]+:\d+", given):
+        raise ValueError("must be host:port")
+    return given
 
 
 class MailSecurity(StrEnum):
@@ -33,7 +52,7 @@ class MailSecurity(StrEnum):
 class TemporalSettings(BaseModel):
     """Connection to Temporal."""
 
-    address: str = "127.0.0.1:7233"
+    address: Annotated[str, AfterValidator(_check_address)] = "127.0.0.1:7233"
     namespace: str = "default"
     ui_url: str = "http://127.0.0.1:8233"
     api_key: SecretStr | None = None
@@ -252,7 +271,7 @@ class Settings(BaseSettings):
         le=65_535,
         description="Port of a process's metrics and of a worker's health; None for no port.",
     )
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     database_pool_size: int = Field(default=10, gt=0)
 
 

@@ -14,6 +14,8 @@ import structlog
 
 from adapters.status_server import serve_status
 from bootstrap.clients import connect_temporal, open_sessions
+from bootstrap.failures import NO_SERVER, WRONG_INPUT, Failure, explain
+from bootstrap.settings import load_settings
 from bootstrap.status_pages import make_worker_pages
 from bootstrap.worker_health import make_worker_probes
 from bootstrap.workers import run_workers
@@ -28,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 async def main(queues: Sequence[str]) -> None:
     """Serve task queues until SIGTERM or SIGINT, then let running activities finish."""
-    settings = ServingSettings()
+    settings = load_settings(ServingSettings)
     configure_logging(settings.log_level)
     make_metrics_folder()
     stop = asyncio.Event()
@@ -44,6 +46,15 @@ async def main(queues: Sequence[str]) -> None:
                 await stop.wait()
 
 
+def _report(failure: Failure) -> int:
+    """Print why the worker stops, as a log line once there is a log, and return the exit code."""
+    if failure.exit_code == WRONG_INPUT:
+        sys.stderr.writelines(f"error: {line}\n" for line in failure.lines)
+    else:
+        log.error("worker_stopped", reason="; ".join(failure.lines))
+    return failure.exit_code
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Run Perdure's worker.")
     parser.add_argument("--queue", action="append", choices=QUEUES, help="serve only this queue")
@@ -51,9 +62,14 @@ if __name__ == "__main__":
     code = 0
     try:
         asyncio.run(main(arguments.queue or QUEUES))
-    except RuntimeError as error:
-        log.error("worker_stopped", reason=str(error))  # noqa: TRY400 - one line, no trace
-        code = 1
+    except Exception as error:
+        failure = explain(error)
+        # Reason: the SDK raises a bare RuntimeError for what the server refuses, as a namespace.
+        if failure is None and isinstance(error, RuntimeError):
+            failure = Failure([str(error).partition(": Status {")[0]], NO_SERVER)
+        if failure is None:
+            raise
+        code = _report(failure)
     sys.stdout.flush()
     sys.stderr.flush()
     # Reason: the SDK sometimes aborts at interpreter exit (sdk-python#300).

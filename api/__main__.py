@@ -1,10 +1,13 @@
 """Serve the API: `python -m api [--host 127.0.0.1] [--port 8000]`."""
 
 import argparse
+import sys
 
 import uvicorn
 
 from api.server import SERVER_OPTIONS
+from bootstrap.settings import WrongSettingsError, load_settings
+from config import ServingSettings
 
 
 def main() -> None:
@@ -19,6 +22,12 @@ def main() -> None:
         help="Seconds that open requests get at shutdown.",
     )
     arguments = parser.parse_args()
+    try:
+        # Reason: the app reads the settings too, but uvicorn would answer with a traceback.
+        load_settings(ServingSettings)
+    except WrongSettingsError as error:
+        sys.stderr.writelines(f"error: {line}\n" for line in error.args)
+        sys.exit(2)
     uvicorn.run(
         "api.app:create_app",
         factory=True,

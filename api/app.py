@@ -49,6 +49,7 @@ from api.streaming.watchers import Watchers
 from api.webhooks.dispatcher import Dispatcher
 from api.webhooks.inbox import Inbox
 from bootstrap.clients import connect_temporal, open_sessions
+from bootstrap.settings import load_settings
 from bootstrap.tools import load_agents, make_tool_catalog
 from config import ServingSettings, Settings
 from database.session import Sessions
@@ -91,7 +92,7 @@ _VERSIONED = (
 
 def create_app() -> FastAPI:
     """Build the app that uvicorn serves, with settings from the environment."""
-    settings = ServingSettings()
+    settings = load_settings(ServingSettings)
     configure_logging(settings.log_level)
     make_metrics_folder()
 

@@ -115,7 +115,7 @@ async def _handle_application_error(_: Request, error: Exception) -> JSONRespons
 
 async def _handle_invalid_input(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    names = getattr(request.state, "field_names", frozenset())
+    names: Container[str] = getattr(request.state, "field_names", ())
     faults = [describe(each, names) for each in error.errors()[:MAX_FAULT_COUNT]]
     return problem(422, "invalid_input", "the input is not valid", {"errors": faults})
 

@@ -29,7 +29,7 @@ async def connect_temporal(
         metrics_port: Loopback port on which the SDK serves its metrics; None for no port.
 
     Raises:
-        RuntimeError: Temporal cannot be reached.
+        ConnectError: Temporal cannot be reached.
     """
     temporal = settings.temporal
     return await connect(

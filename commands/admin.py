@@ -79,7 +79,7 @@ async def create_admin(
             if password is not None and (row := await users.get_by_email(address)):
                 row.password_hash = await hash_password(password)
     except DATABASE_DOWN as error:
-        raise UnavailableError("the database does not answer", "database_unavailable") from error
+        raise UnavailableError("PostgreSQL cannot be reached", "database_unavailable") from error
     except ProgrammingError as error:
         message = "the database is not migrated: run `python cli.py migrate`"
         raise UnavailableError(message, "database_not_migrated") from error

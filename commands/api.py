@@ -7,11 +7,13 @@ from uuid import uuid4
 
 import httpx
 
+from commands.settings import CommandError
+
 PREFIX = "/api/v1"
 TIMEOUT_SECONDS = 30.0
 
 
-class RequestError(Exception):
+class RequestError(CommandError):
     """The request cannot be sent, or the API cannot be reached."""
 
 
@@ -51,7 +53,7 @@ def call_api(
             headers=headers,
             timeout=TIMEOUT_SECONDS,
         )
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RequestError(f"{url} cannot be reached: {error}") from error
     return reply.status_code, _indented(reply.text)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands.settings import StackOption, refuse
+from commands.settings import StackOption
 
 IdArgument = Annotated[
     str,
@@ -40,8 +40,7 @@ def watch(
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from commands.resources import ResourceError, ResourceReader  # noqa: PLC0415
-    from commands.watch import WatchError  # noqa: PLC0415
+    from commands.resources import ResourceReader  # noqa: PLC0415
     from commands.watch_resource import watch_resource  # noqa: PLC0415
 
     console = Console(highlight=False)
@@ -49,8 +48,6 @@ def watch(
     reader = ResourceReader(address, key)
     try:
         raise typer.Exit(asyncio.run(watch_resource(reader, key, target, after, console)))
-    except (ResourceError, WatchError) as error:
-        refuse([str(error)])
     except KeyboardInterrupt:
         return
 
@@ -66,25 +63,18 @@ def explain(
     Exit code 0: it is explained; 2: there is no such resource, or the API does not answer.
     """
     from commands.explain import explain as explain_resource  # noqa: PLC0415
-    from commands.resources import ResourceError, ResourceReader  # noqa: PLC0415
+    from commands.resources import ResourceReader  # noqa: PLC0415
 
     reader = ResourceReader(*_find_api(stack, api, api_key))
-    try:
-        lines = asyncio.run(explain_resource(reader, target))
-    except ResourceError as error:
-        refuse([str(error)])
-    for line in lines:
+    for line in asyncio.run(explain_resource(reader, target)):
         typer.echo(line)
 
 
 def _find_api(stack: Path | None, api: str | None, api_key: str | None) -> tuple[str, str]:
     """Return the API's address and a key: as given, or those of a running stack."""
-    from commands.targets import DEFAULT_STACK, TargetError, find_stack, read_stack  # noqa: PLC0415
+    from commands.targets import DEFAULT_STACK, find_stack, read_stack  # noqa: PLC0415
 
     if api is not None:
         return api, api_key or ""
-    try:
-        facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
-    except TargetError as error:
-        refuse(list(map(str, error.args)))
+    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
     return facts["api"], facts["admin_api_key"]

@@ -24,7 +24,7 @@ async def check_open_runs(settings: Settings) -> str:
 
     Raises:
         CheckDoubtfulError: The workflow of an open run is missing or has ended.
-        RuntimeError: Temporal cannot be reached.
+        ConnectError: Temporal cannot be reached.
     """
     async with open_sessions(settings) as sessions, sessions() as session:
         runs = await AgentRunRepository(session).open_runs(None)

@@ -15,6 +15,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.worker import Replayer
 
+from adapters.temporal.errors import ConnectError
 from bootstrap.workers import workflow_runner
 from commands.histories import find_history, record
 from commands.replay_report import describe_difference, differing_activity_type
@@ -60,16 +61,16 @@ async def replay_command(
     Returns:
         Exit code: 0 if the history replays, 1 if it differs, 2 if there is no such history.
     """
-    console = Console(soft_wrap=True)
+    console, errors = Console(soft_wrap=True), Console(soft_wrap=True, stderr=True)
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the result is printed below
     try:
         history = await find_history(target, stack, environ, run_id)
         result = await replay(history)
     except ApplicationError as error:
-        console.print(f"[red]{escape(error.message)}[/]")
+        errors.print(f"[red]error: {escape(error.message)}[/]")
         return 2
-    except RuntimeError as error:
-        console.print(f"[red]Temporal cannot be reached: {escape(str(error))}[/]")
+    except ConnectError as error:
+        errors.print(f"[red]error: {escape(str(error))}[/]")
         return 2
     label = f"{result.workflow_type}, {result.event_count} events"
     if result.difference is not None:

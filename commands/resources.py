@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import httpx
 
+from commands.settings import CommandError
 from domain.ids import (
     agent_run_workflow_id,
     ingest_workflow_id,
@@ -60,7 +61,7 @@ class Resource(NamedTuple):
         return str(self.fields[self.kind.status])
 
 
-class ResourceError(Exception):
+class ResourceError(CommandError):
     """The resource cannot be read; the message is the reason, in one line."""
 
 

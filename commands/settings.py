@@ -1,6 +1,7 @@
-"""Reads a command's settings from the environment or from a running stack."""
+"""Reads a command's settings from the environment or from a running stack, and reports errors."""
 
 import os
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -18,10 +19,22 @@ StackOption = Annotated[
 ]
 
 
+class CommandError(Exception):
+    """A command cannot go on; every argument is a line with a reason."""
+
+
 def read_environ() -> dict[str, str]:
     """Return the environment variables, with those of `.env` that the environment does not set."""
     dotenv = {name: value for name, value in dotenv_values(PROJECT / ".env").items() if value}
     return {**dotenv, **os.environ}
+
+
+def refuse_misspelled_names() -> None:
+    """Exit if a variable of the environment or of `.env` has nearly the name of a setting."""
+    from bootstrap.settings import misspelled_names  # noqa: PLC0415
+
+    if lines := misspelled_names(os.environ, dotenv_values(PROJECT / ".env")):
+        refuse(lines)
 
 
 def stack_facts(stack: Path | None) -> dict[str, Any] | None:
@@ -39,20 +52,17 @@ def read_settings(
     is_serving: bool = False,
 ) -> "Settings":
     """Return the settings from the environment, or from a running stack; exit if they are wrong."""
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    from commands.targets import TargetError, error_lines, find_stack, stack_settings  # noqa: PLC0415
+    from bootstrap.settings import WrongSettingsError, load_settings  # noqa: PLC0415
+    from commands.targets import TargetError, find_stack, stack_settings  # noqa: PLC0415
     from config import ServingSettings, Settings  # noqa: PLC0415
 
     environ = read_environ()
     settings_class = ServingSettings if is_serving else Settings
     try:
         path = find_stack(stack, environ)
-        return settings_class(**stack_settings(path, environ)) if path else settings_class()
-    except TargetError as error:
+        return load_settings(settings_class, **(stack_settings(path, environ) if path else {}))
+    except (TargetError, WrongSettingsError) as error:
         refuse(list(map(str, error.args)), exit_code)
-    except ValidationError as error:
-        refuse(error_lines(error, Settings), exit_code)
 
 
 def refuse(lines: list[str], exit_code: int = 2) -> NoReturn:
@@ -60,3 +70,26 @@ def refuse(lines: list[str], exit_code: int = 2) -> NoReturn:
     for line in lines:
         typer.echo(f"error: {line}", err=True)
     raise typer.Exit(exit_code)
+
+
+def report(error: Exception) -> int:
+    """Print what ended a command: in a line if the cause is outside, else with its traceback.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The exit code: 2 for wrong settings or input, 1 for a missing server or a defect.
+    """
+    from bootstrap.failures import WRONG_INPUT, Failure, explain  # noqa: PLC0415
+
+    if isinstance(error, CommandError):
+        failure: Failure | None = Failure(list(map(str, error.args)), WRONG_INPUT)
+    else:
+        failure = explain(error)
+    if failure is None:
+        traceback.print_exception(error)
+        return 1
+    for line in failure.lines:
+        typer.echo(f"error: {line}", err=True)
+    return failure.exit_code

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from bootstrap.settings import error_lines
+from commands.settings import CommandError
 from config import TemporalSettings
 
 DEFAULT_STACK = Path(".perdure", "stack.json")
@@ -47,7 +49,7 @@ class Target(NamedTuple):
         return cls(stack, facts is not None and "stripe" in facts.get("pids", {}))
 
 
-class TargetError(Exception):
+class TargetError(CommandError):
     """The system cannot be found; every argument is a line with a reason."""
 
 
@@ -174,32 +176,3 @@ def stack_settings(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         "chroma_url": facts["chroma"],
         "public_url": facts["api"],
     }
-
-
-def error_lines(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Return the errors of the settings, one line per variable.
-
-    Args:
-        error: The error that the settings class raised.
-        model: The settings class.
-
-    Returns:
-        Lines that begin with the variable's name; they never hold its value.
-    """
-    lines = []
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        names = [str(part) for part in problem["loc"]]
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "missing":
-            names += _first_required(model, names)
-            message = "is missing"
-        lines.append(f"{'__'.join(names).upper()}: {message}")
-    return lines
-
-
-def _first_required(model: type[BaseModel], names: list[str]) -> list[str]:
-    """Return the first required field of a section if the whole section is missing."""
-    section = model.model_fields[names[0]].annotation
-    if len(names) > 1 or not (isinstance(section, type) and issubclass(section, BaseModel)):
-        return []
-    return [name for name, field in section.model_fields.items() if field.is_required()][:1]

@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, InvalidURI
 
 from commands.resources import SUBSCRIPTION, Kind
+from commands.settings import CommandError
 from commands.watch_agent_runs import RunPrinter
 
 PAUSE_SECONDS = 1.0
@@ -21,7 +22,7 @@ _ENDED = 1000
 _STYLES = {"status_changed": "bold", "retry_failed": "red", "retry_paid": "green"}
 
 
-class WatchError(Exception):
+class WatchError(CommandError):
     """The target cannot be watched; the message is the reason, in one line."""
 
 

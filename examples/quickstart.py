@@ -1,8 +1,12 @@
 """A first tour of the API, on a stack that `make up` has started.
 
 Run: `python examples/quickstart.py [STACK_JSON]`. It signs up a user, subscribes them, lets a
-renewal fail, asks an agent about a document, and refunds a payment with an approval. Cards and
-clocks are those of the Stripe sandbox.
+renewal fail, asks an agent about a document, and refunds a payment with an approval. Cards are
+those of the Stripe sandbox.
+
+There are two clocks. `clock/advance` moves the clock of the Stripe sandbox only; Temporal waits in
+real time. So the failed renewal is charged again by `retry-now`, and not after a month of the
+sandbox; on a stack of `make up ARGS=--fast-retries` it would be charged within seconds, too.
 """
 
 import json
@@ -74,7 +78,7 @@ def subscribe() -> str:
 
 
 def renew(path: str) -> None:
-    """Let a month pass; the renewal is declined, and charged again at once."""
+    """Let a month pass at Stripe; the renewal is declined, and charged again at once."""
     SANDBOX.post("/_sandbox/clock/advance", json={"seconds": 32 * 24 * 3600})
     row = wait_for(path, "subscription_status", "past_due")
     explained = USER.get(f"{path}/explain").json()

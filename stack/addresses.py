@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters.llm.providers import PROVIDERS
+from config import MailSettings
 from stack.data_dir import Secrets
 from stack.ports import HOST, Ports
 
@@ -148,5 +149,6 @@ def _provider_url(environ: Mapping[str, str]) -> str:
 
 def _mail_address(environ: Mapping[str, str], ports: Ports) -> str:
     if host := environ.get("MAIL__SMTP_HOST"):
-        return f"smtp://{host}:{environ.get('MAIL__SMTP_PORT') or ports.smtp}"
+        # Reason: worker and API use the default of the settings, and no port of the stack.
+        return f"smtp://{host}:{environ.get('MAIL__SMTP_PORT') or MailSettings().smtp_port}"
     return f"http://{HOST}:{ports.mail}"

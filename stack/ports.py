@@ -4,6 +4,7 @@ import secrets
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 
 from stack.errors import StackError
@@ -46,9 +47,10 @@ def choose_ports(environ: Mapping[str, str], *, is_auto: bool) -> Ports:
         One port for each name, all of them different.
 
     Raises:
-        StackError: A variable is not a port, or two names have the same port.
+        StackError: A variable is not a port or names none, or two names have the same port.
     """
     names = [field.name for field in fields(Ports)]
+    _refuse_unknown(environ, [variable_name(name) for name in names])
     given = {name: _given_port(environ, name) for name in names if environ.get(variable_name(name))}
     if is_auto:
         missing = [name for name in names if name not in given]
@@ -83,6 +85,14 @@ def _given_port(environ: Mapping[str, str], name: str) -> int:
     if not (text.isdecimal() and 0 < int(text) < 65_536):
         raise StackError(f"{variable_name(name)}={text} is not a port")
     return int(text)
+
+
+def _refuse_unknown(environ: Mapping[str, str], known: list[str]) -> None:
+    for name in environ:
+        if name.startswith(variable_name("")) and name not in known:
+            nearest = get_close_matches(name, known, 1)
+            advice = f"; did you mean {nearest[0]}?" if nearest else ""
+            raise StackError(f"{name} is not a port of the stack{advice}")
 
 
 def _refuse_duplicates(ports: Mapping[str, int]) -> None:

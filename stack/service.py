@@ -36,6 +36,8 @@ class Service:
     """Words in the log that show that a service without a probe is ready."""
     system_user: SystemUser | None = None
     is_job: bool = False
+    is_reloaded: bool = False
+    """Whether it starts again when the code changes; crashes then wait for the next change."""
     is_quiet: bool = False
     """Whether the output goes to the log file only."""
     stop_signal: signal.Signals = signal.SIGTERM

@@ -31,6 +31,7 @@ class ServiceRunner:
         self._logs = logs
         self._say = say
         self._on_spawn = on_spawn
+        self._code_changed = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
 
     async def keep(self, needs: Iterable[asyncio.Event]) -> None:
@@ -47,7 +48,11 @@ class ServiceRunner:
         short_runs = crashes = 0
         while True:
             started_at = time.monotonic()
+            self._code_changed.clear()
             exit_code = await self._run_once()
+            if self._code_changed.is_set():
+                short_runs = crashes = 0
+                continue
             if self.service.is_job:
                 if exit_code != 0:
                     raise self._failure("failed", exit_code)
@@ -57,10 +62,23 @@ class ServiceRunner:
             short_runs = short_runs + 1 if is_short else 0
             # Reason: SIGKILL comes from outside and says nothing about the service.
             crashes = crashes + (exit_code != -signal.SIGKILL) if is_short else 0
+            # Reason: a server that ends by itself is broken, whatever its exit code says.
+            verb = "died" if exit_code else "ended by itself"
+            if crashes >= _MAX_CRASHES and not self.service.is_reloaded:
+                raise self._failure(f"{verb} {crashes} times in a row", exit_code)
+            problem = f"{self.service.name} {verb} ({describe_exit(exit_code)})"
             if crashes >= _MAX_CRASHES:
-                raise self._failure(f"died {crashes} times in a row", exit_code)
-            self._say(f"{self.service.name} died ({describe_exit(exit_code)}); starting it again")
+                self._say(f"{problem} {crashes} times in a row; waiting for a change of the code")
+                await self._code_changed.wait()
+                short_runs = crashes = 0
+                continue
+            self._say(f"{problem}; starting it again")
             await asyncio.sleep(min(0.1 * short_runs, _LONGEST_DELAY_SECONDS))
+
+    async def restart(self) -> None:
+        """Stop the service; `keep` then starts it again with the changed code."""
+        self._code_changed.set()
+        await self.stop()
 
     async def stop(self) -> None:
         """Stop the service: by its stop signal first, by SIGKILL if that takes too long."""

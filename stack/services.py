@@ -27,7 +27,12 @@ _RUN_CHROMA = "import sys, chromadb_rust_bindings; chromadb_rust_bindings.cli(sy
 
 @dataclass(frozen=True)
 class Plan:
-    """Folders, settings, ports and addresses from which the services are built."""
+    """Folders, settings, ports and addresses from which the services are built.
+
+    Args:
+        is_reloading: Whether worker and API start again when the code changes.
+        is_fast: Whether the default retry policy waits for seconds instead of days.
+    """
 
     project: Path
     data: DataDir
@@ -35,6 +40,8 @@ class Plan:
     ports: Ports
     secrets: Secrets
     addresses: Addresses
+    is_reloading: bool = False
+    is_fast: bool = False
 
     @property
     def quiet_environment(self) -> dict[str, str]:
@@ -208,7 +215,7 @@ def _mail(plan: Plan) -> Service:
 def _migrate(plan: Plan) -> Service:
     return Service(
         name="migrate",
-        command=[sys.executable, "cli.py", "migrate"],
+        command=[sys.executable, "cli.py", "migrate", *(["--fast-retries"] * plan.is_fast)],
         environment=plan.product_environment,
         working_folder=str(plan.project),
         needs=("postgres", "temporal"),
@@ -224,6 +231,7 @@ def _worker(plan: Plan) -> Service:
         working_folder=str(plan.project),
         ports=plan.listening("worker"),
         needs=("migrate",),
+        is_reloaded=plan.is_reloading,
         ready_words="worker_ready",
         stop_timeout_seconds=3.0,
         on_exit=lambda pid: _delete_gauges(plan.data.metrics, pid),
@@ -240,6 +248,7 @@ def _api(plan: Plan) -> Service:
         working_folder=str(plan.project),
         ports=plan.listening("api", "metrics"),
         needs=("migrate", "chroma", "stripe", "llm", "mail"),
+        is_reloaded=plan.is_reloading,
         probe=http_probe(plan.ports.api, "/health/ready", '"status":"ready"'),
         stop_timeout_seconds=1.5,
         on_exit=lambda pid: _delete_gauges(plan.data.metrics, pid),

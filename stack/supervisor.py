@@ -75,6 +75,11 @@ class Supervisor:
         """
         await self._wait_for(asyncio.get_running_loop().create_future())
 
+    async def reload(self) -> None:
+        """Start the services again that run the product's code."""
+        runners = [runner for runner in self._runners.values() if runner.service.is_reloaded]
+        await asyncio.gather(*(runner.restart() for runner in runners))
+
     async def stop(self) -> None:
         """Stop all services, in reverse order."""
         for task in self._tasks:

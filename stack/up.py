@@ -13,11 +13,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bootstrap.settings import load_settings
+from config import ServingSettings
 from stack.addresses import external_services, find_addresses
 from stack.data_dir import DataDir, write_private_json
 from stack.errors import StackError
 from stack.logs import LogRouter, Terminal
 from stack.ports import choose_ports, is_free, taken_port_message
+from stack.reload import reload_on_change
 from stack.service import Service
 from stack.services import Plan, build_services
 from stack.supervisor import Supervisor
@@ -27,7 +30,15 @@ _PORT_TIMEOUT_SECONDS = 2.0
 _PORT_INTERVAL_SECONDS = 0.1
 
 
-def up(project: Path, data_folder: Path, environ: Mapping[str, str], *, is_auto: bool) -> int:
+def up(
+    project: Path,
+    data_folder: Path,
+    environ: Mapping[str, str],
+    *,
+    is_auto: bool,
+    is_reloading: bool = False,
+    is_fast: bool = False,
+) -> int:
     """Run the stack until Ctrl-C or SIGTERM.
 
     Args:
@@ -35,9 +46,14 @@ def up(project: Path, data_folder: Path, environ: Mapping[str, str], *, is_auto:
         data_folder: Folder in which all services keep their data.
         environ: The settings as environment variables.
         is_auto: Whether to choose random free ports.
+        is_reloading: Whether worker and API start again when the code changes.
+        is_fast: Whether the default retry policy waits for seconds instead of days.
 
     Returns:
         Exit code: 0 after a requested stop, 1 if the stack failed.
+
+    Raises:
+        WrongSettingsError: The settings are not valid.
     """
     data = DataDir(data_folder)
     terminal = Terminal()
@@ -47,7 +63,8 @@ def up(project: Path, data_folder: Path, environ: Mapping[str, str], *, is_auto:
         data.open()
         secrets = data.secrets()
         addresses = find_addresses(environ, ports, secrets)
-        plan = Plan(project, data, environ, ports, secrets, addresses)
+        plan = Plan(project, data, environ, ports, secrets, addresses, is_reloading, is_fast)
+        _check_settings(plan)
         asyncio.run(_run_until_signal(plan, terminal))
     except StackError as error:
         failure = error
@@ -57,6 +74,17 @@ def up(project: Path, data_folder: Path, environ: Mapping[str, str], *, is_auto:
         data.close()
         terminal.close()
     return _report(failure)
+
+
+def _check_settings(plan: Plan) -> None:
+    """Check the settings of worker and API before anything starts."""
+    given: dict[str, Any] = {}
+    for name, value in plan.product_environment.items():
+        # Reason: what the operator has set is read, and parsed, by the settings themselves.
+        if plan.environ.get(name) != value:
+            section, _, field = name.lower().rpartition("__")
+            (given.setdefault(section, {}) if section else given)[field] = value
+    load_settings(ServingSettings, **given)
 
 
 async def _run_until_signal(plan: Plan, terminal: Terminal) -> None:
@@ -91,6 +119,9 @@ async def _run_stack(plan: Plan, terminal: Terminal) -> None:
         is_ready = True
         publish()
         terminal.say(_summary(plan))
+        if plan.is_reloading:
+            reloading = reload_on_change(plan.project, supervisor.reload, say)
+            await asyncio.gather(supervisor.watch(), reloading)
         await supervisor.watch()
     finally:
         plan.data.stack_file.unlink(missing_ok=True)

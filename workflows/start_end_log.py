@@ -101,12 +101,13 @@ def _log(what: str, **fields: Any) -> None:
     info, instance = workflow.info(), workflow.instance()
     subject, id_field = _SUBJECTS.get(info.workflow_type, (info.workflow_type, "resource_id"))
     attributes = info.typed_search_attributes
-    known = {
-        id_field: info.workflow_id.removeprefix(f"{subject.replace('_', '-')}-"),
+    more = instance.log_fields() if isinstance(instance, LoggedWorkflow) else {}
+    told: dict[str, Any] = {
         "user_id": attributes.get(USER_ID),
         "subscription_id": attributes.get(SUBSCRIPTION_ID),
-        **fields,
-        **(instance.log_fields() if isinstance(instance, LoggedWorkflow) else {}),
     }
-    told = {name: value for name, value in known.items() if value is not None}
+    told[id_field] = info.workflow_id.removeprefix(f"{subject.replace('_', '-')}-")
+    for facts in (fields, more):
+        told |= {name: value for name, value in facts.items() if value is not None}
+    told = {name: value for name, value in told.items() if value is not None}
     workflow.logger.info(f"{subject}_{what}", extra=told)

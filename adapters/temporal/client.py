@@ -1,8 +1,15 @@
 """Connects to Temporal."""
 
+import re
+
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import Runtime
+
+from adapters.temporal.errors import ConnectError
+
+# The innermost reason in the message of the SDK's core, such as `message: "Connection refused"`.
+_REASON = re.compile(r'(?:message|error): \\?"([^"\\]+)')
 
 
 async def connect(
@@ -26,14 +33,20 @@ async def connect(
         runtime: Runtime that receives the SDK's logs and metrics.
 
     Raises:
-        RuntimeError: Temporal cannot be reached.
+        ConnectError: Temporal cannot be reached.
     """
-    return await Client.connect(
-        address,
-        namespace=namespace,
-        api_key=api_key,
-        tls=is_tls,
-        data_converter=pydantic_data_converter,
-        lazy=is_lazy,
-        runtime=runtime,
-    )
+    try:
+        return await Client.connect(
+            address,
+            namespace=namespace,
+            api_key=api_key,
+            tls=is_tls,
+            data_converter=pydantic_data_converter,
+            lazy=is_lazy,
+            runtime=runtime,
+        )
+    except RuntimeError as error:
+        reasons = _REASON.findall(str(error))
+        reason = f": {reasons[-1]}" if reasons else ""
+        message = f"Temporal cannot be reached at {address}{reason}"
+        raise ConnectError(message) from error

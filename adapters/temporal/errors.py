@@ -83,6 +83,10 @@ _NO_CONNECTION = "Failed client connect"
 UPDATE_NOT_ANSWERED = "AcceptedUpdateCompletedWorkflow"
 
 
+class ConnectError(RuntimeError):
+    """Temporal cannot be reached, or refuses the connection; the message names its address."""
+
+
 def from_temporal(error: Exception) -> ApplicationError:
     """Translate an error of a Temporal client into our own error.
 
@@ -113,6 +117,8 @@ def from_temporal(error: Exception) -> ApplicationError:
 
 def is_connect_failure(error: BaseException) -> bool:
     """Tell whether an error means that a Temporal client could not connect."""
+    if isinstance(error, ConnectError):
+        return True
     return isinstance(error, RuntimeError) and str(error).startswith(_NO_CONNECTION)
 
 

@@ -57,6 +57,8 @@ from workflows.agents.agent_run import AgentRunWorkflow
 
 router = ApiRouter(prefix="/agent-runs", tags=["agent-runs"])
 
+_NO_ANSWER = (pending("agent_run_id"), TEMPORAL_DOWN)
+
 
 async def get_own(agent_run_id: UUID, caller: CallerDep, sessions: SessionsDep) -> AgentRun:
     """Return the run in the path, or answer 404 if it is not the caller's."""
@@ -148,8 +150,7 @@ async def list_agent_run_steps(run: OwnDep, sessions: SessionsDep) -> Listing[St
         OTHER_ARGUMENTS,
         APPROVAL_CLOSED,
         illegal("run", "run_status", "completed"),
-        pending("agent_run_id"),
-        TEMPORAL_DOWN,
+        *_NO_ANSWER,
         WORKFLOW_MISSING,
     ),
 )
@@ -189,8 +190,7 @@ async def decide_tool_call(
         illegal("run", "run_status", "completed"),
         MESSAGE_TOO_LONG,
         TOO_MANY_MESSAGES,
-        pending("agent_run_id"),
-        TEMPORAL_DOWN,
+        *_NO_ANSWER,
         WORKFLOW_MISSING,
     ),
 )
@@ -225,8 +225,7 @@ async def add_agent_run_message(
     responses=problems(
         no_such("agent run"),
         illegal("run", "run_status", "completed"),
-        pending("agent_run_id"),
-        TEMPORAL_DOWN,
+        *_NO_ANSWER,
     ),
 )
 async def cancel_agent_run(

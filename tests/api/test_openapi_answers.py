@@ -183,7 +183,12 @@ async def test_taken_names_are_answered_as_shown(admin: Person, plan: dict[str, 
     assert (await admin.post("users", email=one, external_id=one)).status_code == 201
     check(await admin.post("users", email=one, external_id=two), "POST", users, 409)
     check(await admin.post("users", email=two, external_id=one), "POST", users, 409)
-    body = {"name": "x", "amount_cents": 100, "currency_code": "usd", "interval": "month"}
+    body: dict[str, Any] = {
+        "name": "x",
+        "amount_cents": 100,
+        "currency_code": "usd",
+        "interval": "month",
+    }
     check(await admin.post("plans", code=plan["code"], **body), "POST", f"{API}/plans", 409)
     missing = await admin.post("plans", code="other", retry_policy="none", **body)
     check(missing, "POST", f"{API}/plans", 422)
@@ -231,7 +236,7 @@ async def test_payments_are_answered_as_shown(
     user: Person, admin: Person, card: MakeCard, workers: Client
 ) -> None:
     path = f"{API}/payments"
-    body = {"amount_cents": 500, "currency_code": "usd"}
+    body: dict[str, Any] = {"amount_cents": 500, "currency_code": "usd"}
     check(await user.post("payments", payment_method_id=str(uuid4()), **body), "POST", path, 404)
     attached = await user.post("payment-methods", stripe_payment_method_id=await card("ok"))
     made = await user.post(

@@ -75,7 +75,7 @@ async def test_the_replay_speaks_tls_to_a_temporal_that_wants_it(
             given = {**environ, "TEMPORAL__IS_TLS": is_tls}
             assert await replay_command("subscription-x", None, None, given) == 2
             assert heard.get_nowait() == first
-    assert capsys.readouterr().out.count("Temporal cannot be reached") == 2
+    assert capsys.readouterr().err.count("Temporal cannot be reached") == 2
 
 
 async def test_the_replay_asks_the_temporal_of_the_settings(
@@ -84,7 +84,7 @@ async def test_the_replay_asks_the_temporal_of_the_settings(
 ) -> None:
     environ = {"TEMPORAL__ADDRESS": dev_server.service_client.config.target_host}
     assert await replay_command("subscription-x", None, None, environ) == 2
-    assert "there is no workflow subscription-x at" in capsys.readouterr().out
+    assert "there is no workflow subscription-x at" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("url", ["mysql://a:hidden@h/x", "postgresql://a:hidden@h:x/x", "hidden"])

@@ -46,6 +46,7 @@ def filled_in() -> dict[str, str]:
         "POSTGRES_PASSWORD": "superuser",
         "PERDURE_DATABASE_PASSWORD": "planted",
         "TEMPORAL_DATABASE_PASSWORD": "sown",
+        "PERDURE_ADMIN_API_KEY": "perdure_" + "a" * 64,
     }
     empty = {name for name, value in example.items() if not value}
     assert empty == {*passwords, "AUTH__JWT_SECRET"}

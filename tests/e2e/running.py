@@ -47,16 +47,17 @@ def wait_for(
 class RunningStack:
     """`cli.py up` in a folder of its own, known only by its `stack.json`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str, project: Path = PROJECT) -> None:
         self._data = folder / "data"
         self.logs = self._data / "logs"
         self._seen: set[int] = set()
         with (folder / "up.log").open("wb") as log:
+            command = [sys.executable, "cli.py", "up", "--data", str(self._data)]
             self._supervisor = subprocess.Popen(
-                [sys.executable, "cli.py", "up", "--data", str(self._data), "--ports", "auto"],
+                [*command, "--ports", "auto", *options],
                 stdout=log,
                 stderr=log,
-                cwd=PROJECT,
+                cwd=project,
                 start_new_session=True,
             )
 

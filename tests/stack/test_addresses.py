@@ -49,6 +49,7 @@ def test_everything_is_embedded_without_settings() -> None:
             "llm",
             "https://api.anthropic.com",
         ),
+        ({"MAIL__SMTP_HOST": "smtp.example"}, "mail", "mail", "smtp://smtp.example:8441"),
         (
             {"MAIL__SMTP_HOST": "smtp.example", "MAIL__SMTP_PORT": "25"},
             "mail",

@@ -52,3 +52,8 @@ def test_the_message_names_port_owner_and_variable() -> None:
     message = taken_port_message("temporal_ui", 8233)
     assert "8233 (temporal_ui)" in message
     assert "PERDURE_PORT_TEMPORAL_UI" in message
+
+
+def test_a_misspelled_variable_is_told() -> None:
+    with pytest.raises(StackError, match=r"PERDURE_PORT_APY is not .* mean PERDURE_PORT_API\?"):
+        choose_ports({"PERDURE_PORT_APY": "8001"}, is_auto=False)

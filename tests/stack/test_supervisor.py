@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def _is_longer(changes: list[dict[str, int]], count: int) -> bool:
+    return len(changes) > count
 
 
 async def test_needs_come_first_and_stop_last(tmp_path: Path, ports: tuple[int, int]) -> None:
@@ -71,6 +76,51 @@ async def test_a_child_that_dies_by_itself_again_and_again_ends_the_stack(tmp_pa
         with pytest.raises(StackError, match=r"worker died 5 times in a row \(exit code 3\)") as e:
             await asyncio.wait_for(running.supervisor.watch(), 100)
         assert e.value.log_lines[-1] == "no such queue"
+
+
+async def test_a_server_that_ends_well_is_broken_too(tmp_path: Path) -> None:
+    async with supervised(tmp_path, [script("worker", "", is_job=False)]) as running:
+        await running.supervisor.start()
+        message = r"worker ended by itself 5 times in a row \(exit code 0\)"
+        with pytest.raises(StackError, match=message):
+            await asyncio.wait_for(running.supervisor.watch(), 100)
+        assert "worker ended by itself (exit code 0); starting it again" in running.said
+
+
+async def test_a_reload_replaces_what_runs_the_code(tmp_path: Path, ports: tuple[int, int]) -> None:
+    api = replace(site("api", ports[0]), is_reloaded=True)
+    async with supervised(tmp_path, [site("stripe", ports[1]), api]) as running:
+        await running.supervisor.start()
+        watching = asyncio.create_task(running.supervisor.watch())
+        before = dict(running.pids)
+        for _ in range(6):
+            count = len(running.changes)
+            await running.supervisor.reload()
+            await eventually("a new api", partial(_is_longer, running.changes, count))
+        await eventually("an answer", lambda: not is_free(ports[0]))
+        assert running.pids["stripe"] == before["stripe"]
+        assert not any("died" in line or "by itself" in line for line in running.said)
+        assert not watching.done()
+        watching.cancel()
+
+
+async def test_broken_code_waits_for_its_next_change(tmp_path: Path) -> None:
+    flag = tmp_path / "mended"
+    code = f"import os, sys, time; os.path.exists({str(flag)!r}) or sys.exit(3); time.sleep(60)"
+    broken = replace(script("worker", code, is_job=False), is_reloaded=True)
+    async with supervised(tmp_path / "logs", [broken]) as running:
+        await running.supervisor.start()
+        watching = asyncio.create_task(running.supervisor.watch())
+        message = "worker died (exit code 3) 5 times in a row; waiting for a change of the code"
+        await eventually(message, lambda: message in running.said)
+        flag.touch()
+        old = running.pids["worker"]
+        await running.supervisor.reload()
+        await eventually("a new worker", lambda: running.pids["worker"] != old)
+        await asyncio.sleep(1)
+        assert _is_alive(running.pids["worker"])
+        assert not watching.done()
+        watching.cancel()
 
 
 async def test_a_part_may_say_that_it_is_ready(tmp_path: Path) -> None:

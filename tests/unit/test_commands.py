@@ -22,13 +22,13 @@ from adapters.llm.pricing import Prices
 from adapters.temporal.task_queues import read_pollers
 from agents import registry
 from api.app import build_app
+from bootstrap.settings import error_lines
 from commands.admin import create_admin
 from commands.doctor import check_webhook_secret, examine, show
 from commands.findings import CheckFailedError, CheckResult
 from commands.resources import SUBSCRIPTION
 from commands.targets import (
     TargetError,
-    error_lines,
     find_stack,
     find_temporal,
     read_stack,
@@ -266,7 +266,7 @@ async def test_what_makes_no_administrator(settings: Settings) -> None:
     with pytest.raises(InvalidInputError, match="8 to 256"):
         await create_admin(settings, "a@example.com", "short")
     away = settings.model_copy(update={"database_url": NOWHERE})
-    with pytest.raises(UnavailableError, match="does not answer"):
+    with pytest.raises(UnavailableError, match="cannot be reached"):
         await create_admin(away, "a@example.com", None)
 
 
