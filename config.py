@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -21,6 +21,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from adapters.llm.providers import PROVIDERS
 
 _STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
@@ -136,7 +138,9 @@ class _IgnoringEmpty(BaseModel):
 class LLMSettings(_IgnoringEmpty):
     """Models of agents; the sandbox accepts every model name."""
 
-    provider: Literal["openai", "anthropic"] = "openai"
+    provider: str = Field(
+        default="openai", description="`openai` serves compatible servers, too; or `anthropic`."
+    )
     base_url: str | None = Field(
         default=None, description="Address of the API; None for the provider's own."
     )
@@ -165,6 +169,13 @@ class LLMSettings(_IgnoringEmpty):
     timeout_seconds: float = Field(
         default=120.0, gt=0, description="Longest pause between two parts of a stream."
     )
+
+    @field_validator("provider")
+    @classmethod
+    def _refuse_unknown_provider(cls, name: str) -> str:
+        if name not in PROVIDERS:
+            raise ValueError(f"should be one of: {', '.join(PROVIDERS)}")
+        return name
 
 
 class EmbeddingsSettings(_IgnoringEmpty):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import httpx
 
+from adapters.llm.providers import PROVIDERS
 from adapters.tls import trusted
 from domain.errors import ApplicationError, ProviderRejectedError
 
@@ -14,9 +15,6 @@ Probe = Callable[[], Awaitable[object]]
 
 TIMEOUT_SECONDS = 2.0
 MODELS_HEALTHY_SECONDS = 30.0
-_OPENAI_URL = "https://api.openai.com/v1"
-_ANTHROPIC_URL = "https://api.anthropic.com"
-_ANTHROPIC_VERSION = "2023-06-01"
 _SANDBOX_KEY = "sandbox"
 
 
@@ -74,7 +72,7 @@ class ModelsHealth:
     """Checks that the models' provider answers and accepts our key, without calling a model.
 
     Args:
-        provider: `openai` for OpenAI and compatible servers, or `anthropic`.
+        provider: Name in `PROVIDERS`.
         base_url: Address of the provider; None means the provider's own API.
         api_key: Key of the provider; with the sandbox's key a good answer is not cached.
     """
@@ -82,17 +80,11 @@ class ModelsHealth:
     def __init__(self, provider: str, base_url: str | None, api_key: str) -> None:
         self._cache_seconds = 0.0 if api_key == _SANDBOX_KEY else MODELS_HEALTHY_SECONDS
         self._healthy_until = 0.0
-        if provider == "anthropic":
-            # Reason: one setting serves both providers, so its address may end in `/v1`.
-            base = (base_url or _ANTHROPIC_URL).rstrip("/").removesuffix("/v1")
-            self.url = f"{base}/v1/models"
-            self._headers = {"x-api-key": api_key, "anthropic-version": _ANTHROPIC_VERSION}
-        else:
-            self.url = f"{(base_url or _OPENAI_URL).rstrip('/')}/models"
-            self._headers = {"Authorization": f"Bearer {api_key}"}
+        found = PROVIDERS[provider]
+        self.url, self._headers = found.health_request(base_url or found.url, api_key)
 
     async def ping(self) -> None:
-        """Read the list of models, unless a recent answer was good.
+        """Send the provider's health request, unless a recent answer was good.
 
         Raises:
             ProviderRejectedError: The provider refuses our key (`model_credentials`).

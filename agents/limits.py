@@ -1,12 +1,13 @@
 """Limits of the length of user messages to an agent, in estimated tokens."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from agents.registry import prompt_text
 from agents.spec import AgentSpec
-from agents.tools import TOOLS
 from domain.agents.runs import MAX_UNREAD_MESSAGES, TOO_MANY_MESSAGES
 from domain.errors import ApplicationError, InvalidInputError, TooManyRequestsError
+from domain.llm.messages import ToolDefinition
 from domain.llm.token_estimates import (
     TOKENS_PER_MESSAGE,
     Unread,
@@ -20,32 +21,36 @@ RESULT_TOKENS = 512
 INPUT_PART = 0.9
 
 
-def user_token_limit(spec: AgentSpec, prompt_version: str) -> int:
+def user_token_limit(spec: AgentSpec, prompt_version: str, tools: Iterable[ToolDefinition]) -> int:
     """Return how many tokens the input and later messages may take together.
 
     Args:
         spec: Spec of the agent.
         prompt_version: Version of the prompt that is read with the messages.
+        tools: The agent's tools, which are read with the messages.
     """
-    tools = estimate_tool_tokens(TOOLS[name].definition for name in spec.tools)
+    tool_tokens = estimate_tool_tokens(tools)
     prompt = estimate_tokens(prompt_text(spec.name, prompt_version)) + TOKENS_PER_MESSAGE
     # Reason: an answer is limited in real tokens, but estimated when it is read again.
     answer = 2 * spec.max_answer_tokens + TOKENS_PER_MESSAGE
-    return spec.context_tokens - tools - prompt - answer - RESULT_TOKENS
+    return spec.context_tokens - tool_tokens - prompt - answer - RESULT_TOKENS
 
 
-def check_input(text: str, spec: AgentSpec, prompt_version: str) -> None:
+def check_input(
+    text: str, spec: AgentSpec, prompt_version: str, tools: Iterable[ToolDefinition]
+) -> None:
     """Refuse an input that is too long for the agent's model.
 
     Args:
         text: Text of the user.
         spec: Spec of the agent.
         prompt_version: Version of the prompt that is read with the input.
+        tools: The agent's tools.
 
     Raises:
         InvalidInputError: The input is too long (`input_too_long`); `details` has size and limit.
     """
-    limit = int(user_token_limit(spec, prompt_version) * INPUT_PART)
+    limit = int(user_token_limit(spec, prompt_version, tools) * INPUT_PART)
     if (size := _size(text)) > limit:
         raise InvalidInputError(
             f"the input has about {size} tokens, and the agent can read {limit}",
@@ -54,7 +59,13 @@ def check_input(text: str, spec: AgentSpec, prompt_version: str) -> None:
         )
 
 
-def check_message(text: str, unread: Unread, spec: AgentSpec, prompt_version: str) -> None:
+def check_message(
+    text: str,
+    unread: Unread,
+    spec: AgentSpec,
+    prompt_version: str,
+    tools: Iterable[ToolDefinition],
+) -> None:
     """Refuse a message that the model cannot read together with the other unread messages.
 
     Args:
@@ -62,12 +73,13 @@ def check_message(text: str, unread: Unread, spec: AgentSpec, prompt_version: st
         unread: Size of the input and the unread messages.
         spec: Spec of the agent.
         prompt_version: Version of the prompt that is read with the messages.
+        tools: The agent's tools.
 
     Raises:
         InvalidInputError: The message is too long to be read with the input (`message_too_long`).
         TooManyRequestsError: The model has to read earlier messages first (`too_many_messages`).
     """
-    room, size = user_token_limit(spec, prompt_version), _size(text)
+    room, size = user_token_limit(spec, prompt_version, tools), _size(text)
     left = room - unread.token_count
     if size <= left and unread.message_count < MAX_UNREAD_MESSAGES:
         return

@@ -1,12 +1,12 @@
-"""Registry of agents: reads the specs and prompts of all agents, checked on first use."""
+"""Registry of agents: reads and checks the specs and prompts of all agents."""
 
 import re
 import tomllib
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
 from agents.spec import AgentSpec
-from agents.tools import TOOLS
 from domain.errors import NotFoundError
 
 FOLDER = Path(__file__).parent
@@ -20,9 +20,30 @@ def all_agents() -> dict[str, AgentSpec]:
     """Return all agents by name.
 
     Raises:
-        ValueError: A spec is invalid or names an unknown tool or prompt; the message has the file.
+        ValueError: A spec is invalid or names an unknown prompt; the message has the file.
     """
     return {path.stem: _read(path) for path in sorted(SPECS.glob("*.toml"))}
+
+
+def check_agents(patterns: Collection[str], tools: Collection[str]) -> None:
+    """Check that the patterns and tools of all agents exist.
+
+    Args:
+        patterns: Names of all patterns.
+        tools: Names of all tools.
+
+    Raises:
+        ValueError: A spec is invalid, or names an unknown pattern, tool or prompt; the message has
+            the file.
+    """
+    for spec in all_agents().values():
+        if spec.pattern not in patterns:
+            raise ValueError(
+                f"{spec.name}.toml names the pattern {spec.pattern}, which does not exist; "
+                f"the patterns are: {', '.join(sorted(patterns))}"
+            )
+        if unknown := set(spec.tools) - set(tools):
+            raise ValueError(f"{spec.name}.toml names unknown tools: {sorted(unknown)}")
 
 
 def find_agent(name: str) -> AgentSpec:
@@ -61,8 +82,6 @@ def _read(path: Path) -> AgentSpec:
         spec = AgentSpec(name=path.stem, **tomllib.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path.name} is not a valid agent spec: {error}") from error
-    if unknown := set(spec.tools) - TOOLS.keys():
-        raise ValueError(f"{path.name} names unknown tools: {sorted(unknown)}")
     if spec.prompt_version not in prompt_versions(spec.name):
         raise ValueError(
             f"{path.name} names the prompt {spec.prompt_version}, which does not exist"

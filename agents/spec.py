@@ -1,18 +1,12 @@
 """Spec of an agent: the schema of the files in `agents/specs`."""
 
 from datetime import timedelta
-from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.agents.runs import DEFAULT_PATTERN
 from domain.base import Duration
 from domain.llm.messages import Difficulty
-
-
-class Pattern(StrEnum):
-    """The graph in which an agent's steps are run."""
-
-    PIPELINE = "pipeline"
 
 
 class AgentSpec(BaseModel):
@@ -21,7 +15,7 @@ class AgentSpec(BaseModel):
     Args:
         name: Name of the agent and of its file.
         description: Description for people.
-        pattern: Graph that the agent runs in.
+        pattern: Name of the graph that runs its steps, in `workflows/agents/graphs`.
         prompt_version: Version in `agents/prompts/{name}/{version}.md` that new runs use.
         difficulty: Difficulty of its steps, by which the model is chosen.
         tools: Names of the tools that it may call.
@@ -37,7 +31,7 @@ class AgentSpec(BaseModel):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")
     description: str
-    pattern: Pattern = Pattern.PIPELINE
+    pattern: str = DEFAULT_PATTERN
     prompt_version: str = Field(pattern=r"^v[0-9]+$")
     difficulty: Difficulty = Difficulty.LARGE
     tools: tuple[str, ...] = ()

@@ -50,10 +50,12 @@ from api.webhooks.dispatcher import Dispatcher
 from api.webhooks.inbox import Inbox
 from bootstrap.clients import connect_temporal, open_sessions
 from bootstrap.settings import load_settings
+from bootstrap.tools import load_agents, make_tool_catalog
 from config import ServingSettings, Settings
 from database.session import Sessions
 from observability.logging import configure_logging
 from observability.metrics import make_metrics_folder
+from services.agents.tools.catalog import ToolCatalog
 
 Resources = tuple[Client, Sessions]
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
@@ -101,16 +103,22 @@ def create_app() -> FastAPI:
         async with open_sessions(settings) as sessions:
             yield temporal, sessions
 
-    return _assemble(settings, connect)
+    return _assemble(settings, connect, make_tool_catalog())
 
 
-def build_app(settings: Settings, temporal: Client, sessions: Sessions) -> FastAPI:
+def build_app(
+    settings: Settings,
+    temporal: Client,
+    sessions: Sessions,
+    tools: ToolCatalog | None = None,
+) -> FastAPI:
     """Build the app from clients that the caller opens and closes.
 
     Args:
         settings: Settings of the process.
         temporal: Client with the pydantic data converter.
         sessions: Factory of database sessions.
+        tools: Catalogue of the agents' tools; that of all sources by default.
 
     Returns:
         The app; its lifespan starts and stops the inbox, the dispatcher and the feeds.
@@ -120,14 +128,14 @@ def build_app(settings: Settings, temporal: Client, sessions: Sessions) -> FastA
     async def connect() -> AsyncIterator[Resources]:
         yield temporal, sessions
 
-    return _assemble(settings, connect)
+    return _assemble(settings, connect, tools or make_tool_catalog())
 
 
-def _assemble(settings: Settings, connect: Connect) -> FastAPI:
+def _assemble(settings: Settings, connect: Connect, tools: ToolCatalog) -> FastAPI:
     # Reason: FastAPI's own documentation pages load their scripts from a public CDN.
     app = FastAPIOffline(
         **_ABOUT,
-        lifespan=partial(_run, settings, connect),
+        lifespan=partial(_run, settings, connect, tools),
         middleware=make_middleware(settings),
         # Reason: a redirect would take its target from the request's Host header.
         redirect_slashes=False,
@@ -162,7 +170,10 @@ def _build_routes(app: FastAPI) -> None:
 
 
 @asynccontextmanager
-async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncIterator[None]:
+async def _run(
+    settings: Settings, connect: Connect, tools: ToolCatalog, app: FastAPI
+) -> AsyncIterator[None]:
+    load_agents(tools)
     key, api_base = settings.stripe.api_key.get_secret_value(), settings.stripe.api_base
     async with (
         connect() as (temporal, sessions),
@@ -177,6 +188,7 @@ async def _run(settings: Settings, connect: Connect, app: FastAPI) -> AsyncItera
         app.state.temporal = temporal
         app.state.sessions = sessions
         app.state.knowledge = knowledge
+        app.state.tools = tools
         probes = make_probes(settings, sessions, temporal, StripeHealth(stripe))
         app.state.readiness = Readiness(probes)
         app.state.setup_intents = StripeSetupIntents(stripe)

@@ -18,6 +18,7 @@ from database.accounts.models import User
 from database.accounts.users import ADMIN, UserRepository
 from database.session import Sessions
 from domain.errors import ForbiddenError, NotFoundError, UnauthorizedError
+from services.agents.tools.catalog import ToolCatalog
 
 Role = Literal["user", "admin"]
 
@@ -46,10 +47,16 @@ def get_setup_intents(connection: HTTPConnection) -> StripeSetupIntents:
     return cast("StripeSetupIntents", connection.app.state.setup_intents)
 
 
+def get_tools(connection: HTTPConnection) -> ToolCatalog:
+    """Return the catalogue of the agents' tools."""
+    return cast("ToolCatalog", connection.app.state.tools)
+
+
 TemporalDep = Annotated[Client, Depends(get_temporal)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 SessionsDep = Annotated[Sessions, Depends(get_sessions)]
 SetupIntentsDep = Annotated[StripeSetupIntents, Depends(get_setup_intents)]
+ToolsDep = Annotated[ToolCatalog, Depends(get_tools)]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from domain.workflow_names import AGENTS, MODELS, TOOLS
 from services.agents.lost_runs import LostRuns
 from services.agents.model_calls.attempts import ModelAttempts
 from services.agents.run_closing import RunClosing
-from services.agents.tools.effects import tool_effects
+from services.agents.tools.catalog import ToolResources
 from services.agents.usage import UsageMeter
 from services.payments.commands import PaymentCommands
 
@@ -27,15 +27,16 @@ def agent_activities(resources: Resources) -> Activities:
     """Build the activities of agents and documents, by task queue."""
     sessions, stream, documents = resources.sessions, resources.stream, resources.documents
     usage_meter = UsageMeter(resources.prices)
-    runs = RunActivities(sessions)
+    runs = RunActivities(sessions, resources.tools)
     run_closing = RunClosingActivities(RunClosing(sessions, usage_meter, stream))
     conversation_queue = ConversationQueueActivities(sessions, build_lost_runs(resources))
     approvals = ApprovalActivities(sessions)
-    attempts = ModelAttempts(sessions, resources.names, usage_meter)
+    attempts = ModelAttempts(sessions, resources.names, usage_meter, resources.tools)
     steps = ModelCallActivities(sessions, resources.models, attempts, stream)
     retrieval = RetrievalActivities(resources.library, sessions)
-    effects = tool_effects(resources.library, PaymentCommands(resources.temporal), sessions)
-    tools = ToolActivities(effects, sessions)
+    commands = PaymentCommands(resources.temporal)
+    tool_resources = ToolResources(resources.library, commands, sessions)
+    tools = ToolActivities(resources.tools, tool_resources, sessions)
     return {
         AGENTS: [
             documents.fail_document,

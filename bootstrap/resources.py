@@ -18,6 +18,7 @@ from config import Settings
 from database.session import Sessions
 from domain.llm.routing import ModelNames
 from services.agents.token_stream import RunStream
+from services.agents.tools.catalog import ToolCatalog
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import KnowledgeSearch
 
@@ -39,6 +40,7 @@ class Resources:
     prices: Prices
     library: KnowledgeSearch
     documents: DocumentActivities
+    tools: ToolCatalog
 
 
 @asynccontextmanager
@@ -46,6 +48,7 @@ async def open_resources(
     client: Client,
     settings: Settings,
     sessions: Sessions,
+    tools: ToolCatalog,
 ) -> AsyncIterator[Resources]:
     """Open the resources of the workers, and close them at the end."""
     key, llm = settings.stripe.api_key.get_secret_value(), settings.llm
@@ -80,6 +83,7 @@ async def open_resources(
             documents=_document_activities(
                 settings, PassageStore(chroma, embedder, sessions), sessions
             ),
+            tools=tools,
         )
 
 

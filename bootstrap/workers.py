@@ -16,10 +16,12 @@ from activities.interceptors import ActivityInterceptor
 from bootstrap.agents import agent_activities, build_lost_runs
 from bootstrap.billing import billing_activities
 from bootstrap.resources import Activities, Resources, open_resources
+from bootstrap.tools import load_agents, make_tool_catalog
 from bootstrap.worker_health import RunningWorkers
 from config import Settings
 from database.session import Sessions
 from domain.workflow_names import AGENTS, BILLING, QUEUES, STRIPE, WORKFLOW_QUEUES
+from services.agents.tools.catalog import ToolCatalog
 from services.releases import release_of, retry_parked_of_other_releases
 from workflows.registry import WORKFLOWS
 from workflows.start_end_log import StartEndLog
@@ -77,6 +79,7 @@ async def run_workers(
     sessions: Sessions,
     queues: Sequence[str] = QUEUES,
     release: str | None = None,
+    tools: ToolCatalog | None = None,
 ) -> AsyncIterator[RunningWorkers]:
     """Run one worker for each task queue, in production and in tests alike.
 
@@ -86,13 +89,16 @@ async def run_workers(
         sessions: Sessions of the database.
         queues: Task queues to serve.
         release: Name of the running release; a digest of its source files by default.
+        tools: Catalogue of the agents' tools; that of all sources by default.
 
     Yields:
         The running workers; at the end activities get `GRACEFUL_SECONDS` to finish.
     """
-    release = release or release_of(PROJECT)
+    release, tools = release or release_of(PROJECT), tools or make_tool_catalog()
+    load_agents(tools)
     async with AsyncExitStack() as stack:
-        resources = await stack.enter_async_context(open_resources(client, settings, sessions))
+        opening = open_resources(client, settings, sessions, tools)
+        resources = await stack.enter_async_context(opening)
         activities = build_activities(resources)
         running = RunningWorkers({}, {})
         stack.callback(running.release_threads)

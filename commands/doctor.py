@@ -20,6 +20,7 @@ from adapters.health import ModelsHealth, ping_chroma, ping_smtp
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from bootstrap.clients import connect_temporal
+from bootstrap.tools import load_agents, make_tool_catalog
 from commands.deploy_checks import check_task_queues, check_workers, check_workflow_tasks
 from commands.findings import CheckDoubtfulError, CheckFailedError, CheckResult
 from commands.open_runs import check_open_runs
@@ -239,6 +240,10 @@ async def _embeddings(settings: Settings) -> str:
 
 
 async def _agents() -> str:
+    try:
+        load_agents(make_tool_catalog())
+    except RuntimeError as error:
+        raise CheckFailedError(str(error)) from error
     agents = all_agents().values()
     if not agents:
         raise CheckFailedError("there is no agent spec in agents/specs")

@@ -166,8 +166,7 @@ def stack_settings(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         "ui_url": facts["temporal_ui"],
     }
     # Reason: OpenAI's SDK needs /v1 after the sandbox's address; an outside address has it already.
-    needs_version = "llm" in facts["pids"] and environ.get("LLM__PROVIDER") != "anthropic"
-    llm = {"base_url": f"{facts['llm']}/v1" if needs_version else facts["llm"]}
+    llm = {"base_url": f"{facts['llm']}/v1" if "llm" in facts["pids"] else facts["llm"]}
     return {
         "database_url": facts["database_url"],
         "auth": {"jwt_secret": environ.get("AUTH__JWT_SECRET") or jwt_secret},

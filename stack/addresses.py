@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from adapters.llm.providers import PROVIDERS
 from config import MailSettings
 from stack.data_dir import Secrets
 from stack.ports import HOST, Ports
 
 STRIPE_URL = "https://api.stripe.com"
 _SANDBOX_KEY = "sk_test_sandbox"
-PROVIDER_URLS = {
-    "openai": "https://api.openai.com/v1",
-    "anthropic": "https://api.anthropic.com",
-}
 _SANDBOX_LLM_KEY = "sandbox"
 
 
@@ -136,19 +133,18 @@ def _llm_address(environ: Mapping[str, str], ports: Ports) -> str:
     if base := environ.get("LLM__BASE_URL"):
         return base
     is_external = "llm" in external_services(environ)
-    return PROVIDER_URLS[_provider(environ)] if is_external else f"http://{HOST}:{ports.llm}"
+    return _provider_url(environ) if is_external else f"http://{HOST}:{ports.llm}"
 
 
 def _llm_base_url(environ: Mapping[str, str], addresses: Addresses) -> str:
-    # Reason: OpenAI's SDK expects an address that ends in /v1; Anthropic's SDK adds /v1 itself.
-    is_complete = "llm" in external_services(environ) or _provider(environ) == "anthropic"
-    return addresses.llm if is_complete else f"{addresses.llm}/v1"
+    # Reason: OpenAI's SDK expects an address that ends in /v1, and the other providers accept it.
+    return addresses.llm if "llm" in external_services(environ) else f"{addresses.llm}/v1"
 
 
-def _provider(environ: Mapping[str, str]) -> str:
-    provider = environ.get("LLM__PROVIDER", "")
+def _provider_url(environ: Mapping[str, str]) -> str:
     # Reason: the product refuses an unknown provider itself, and names the setting.
-    return provider if provider in PROVIDER_URLS else "openai"
+    name = environ.get("LLM__PROVIDER", "")
+    return PROVIDERS.get(name, PROVIDERS["openai"]).url
 
 
 def _mail_address(environ: Mapping[str, str], ports: Ports) -> str:

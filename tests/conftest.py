@@ -25,6 +25,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from adapters.temporal.search_attributes import register
 from adapters.tls import trusted
+from bootstrap.tools import make_tool_catalog
 from bootstrap.workers import run_workers
 from commands.migrate import migrate_database
 from config import (
@@ -36,6 +37,7 @@ from config import (
     StripeSettings,
 )
 from database.session import Sessions, make_engine, make_sessions
+from services.agents.tools.catalog import ToolCatalog
 from stack.ports import free_ports
 from stack.system_user import find_system_user
 from workflows.search_attributes import NAMES
@@ -247,13 +249,20 @@ async def dev_server() -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
+def tools() -> ToolCatalog:
+    """Return the catalogue of tools that the workers and the API of this test run share."""
+    return make_tool_catalog()
+
+
+@pytest.fixture(scope="session")
 async def workers(
     dev_server: Client,
     settings: Settings,
     sessions: Sessions,
+    tools: ToolCatalog,
 ) -> AsyncIterator[Client]:
     """Run all workers of production on the dev server."""
-    async with run_workers(dev_server, settings, sessions):
+    async with run_workers(dev_server, settings, sessions, tools=tools):
         yield dev_server
 
 

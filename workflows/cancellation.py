@@ -55,7 +55,7 @@ async def run_interruptible(
     activity_input: Argument,
     options: ActivityOptions,
     summary: str,
-    is_interrupted: Callable[[], bool],
+    is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Answer:
     """Run an activity, and cancel it as soon as a more urgent command comes.
 
@@ -66,7 +66,7 @@ async def run_interruptible(
         activity_input: Its input.
         options: Timeouts and retry policy.
         summary: Summary for the Web UI.
-        is_interrupted: Returns whether a more urgent command has come.
+        is_interrupted: Returns whether a more urgent command has come; by default never.
 
     Returns:
         The result of the activity, even if it ended during its cancellation.

@@ -25,6 +25,7 @@ from services.agents.run_records import (
     message_event,
     run_status_event,
 )
+from services.agents.tools.catalog import ToolCatalog
 
 TITLE_LENGTH = 80
 
@@ -32,8 +33,9 @@ TITLE_LENGTH = 80
 class RunActivities:
     """The activities that open runs and add messages to them."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, catalog: ToolCatalog) -> None:
         self._sessions = sessions
+        self._catalog = catalog
 
     @activity.defn
     async def open_run(self, request: RunRequest) -> QueuePosition:
@@ -101,7 +103,9 @@ class RunActivities:
             if await messages.has(key):
                 return
             unread = await messages.unread(run.agent_run_id)
-            check_message(message.content, unread, find_agent(run.agent), run.prompt_version)
+            agent = find_agent(run.agent)
+            tools = self._catalog.definitions(agent.tools)
+            check_message(message.content, unread, agent, run.prompt_version, tools)
             is_new = await messages.add(
                 run.conversation_id,
                 key,

@@ -1,7 +1,6 @@
 """Makes the tool calls of a run: each once, and only with an approval if the tool needs one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from agents.guards import find_document_suspicions
-from agents.tools import TOOLS
+from agents.tools.spec import ToolSpec
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository
-from database.agents.models import AgentRun, ToolCall
 from database.agents.run_events import RunEventRepository
 from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
@@ -26,16 +24,15 @@ from domain.llm.messages import Role
 from observability.metrics import TOOL_CALLS
 from services.agents.look_ups import is_overdue
 from services.agents.tool_call_ledger import ToolCallContext, fenced_result
-from services.agents.tools.effects import Effect
-
-Tool = Callable[[AgentRun, ToolCall], Awaitable[Effect]]
+from services.agents.tools.catalog import Effect, Tool, ToolCatalog, ToolResources
 
 
 class ToolActivities:
     """The activity that makes the tool calls of the ledger."""
 
-    def __init__(self, tools: Mapping[str, Tool], sessions: Sessions) -> None:
-        self._tools = tools
+    def __init__(self, catalog: ToolCatalog, resources: ToolResources, sessions: Sessions) -> None:
+        self._catalog = catalog
+        self._resources = resources
         self._sessions = sessions
 
     @activity.defn
@@ -48,33 +45,34 @@ class ToolActivities:
             call_input: The call; a completed call is not repeated.
 
         Raises:
+            NotFoundError: There is no such call, or its tool does not exist any more.
             UnavailableError: A system that the tool needs is down; the next attempt finds out the
                 outcome. A read-only tool gives up after a while, which is its result.
         """
         context = await self._read(call_input)
         if context.call.completed_at is not None:
             return
-        effect = _refusal(context)
+        tool = self._catalog.find(context.call.tool)
+        effect = _refusal(context, tool.spec)
         if effect is None:
             try:
-                effect = await self._call_tool(context)
+                effect = await self._call_tool(context, tool)
             except ApplicationError as error:
-                if error.is_retryable and not _is_given_up(context.call.tool):
+                if error.is_retryable and not _is_given_up(tool.spec):
                     raise
                 # Reason: many codes mean that a system is down, and the model needs only one.
                 code = UnavailableError.code if error.is_retryable else error.error_code
                 facts = {"code": code, "message": error.message}
                 effect = Effect(ToolCallStatus.FAILED, facts)
-        await self._complete(context, effect)
+        await self._complete(context, effect, tool.spec.output_limit_bytes)
 
-    async def _call_tool(self, context: ToolCallContext) -> Effect:
+    async def _call_tool(self, context: ToolCallContext, tool: Tool) -> Effect:
         """Run the tool within the time that its spec allows for one attempt."""
-        tool = context.call.tool
         try:
-            async with asyncio.timeout(TOOLS[tool].time_limit.total_seconds()):
-                return await self._tools[tool](context.run, context.call)
+            async with asyncio.timeout(tool.spec.time_limit.total_seconds()):
+                return await tool.effect(self._resources, context.run, context.call)
         except TimeoutError as error:
-            raise UnavailableError(f"{tool} does not answer in time") from error
+            raise UnavailableError(f"{tool.spec.name} does not answer in time") from error
 
     async def _read(self, call_input: ToolCallInput) -> ToolCallContext:
         async with self._sessions() as session:
@@ -86,9 +84,9 @@ class ToolActivities:
             raise NotFoundError("there is no such tool call")
         return ToolCallContext(run, call, approval)
 
-    async def _complete(self, context: ToolCallContext, effect: Effect) -> None:
+    async def _complete(self, context: ToolCallContext, effect: Effect, limit: int) -> None:
         run, call = context.run, context.call
-        result = _bounded(storable({"status": effect.status, **effect.result}), call.tool)
+        result = _bounded(storable({"status": effect.status, **effect.result}), limit)
         async with self._sessions.begin() as session:
             is_new = await _add_result(session, context, result)
             values: dict[str, Any] = {
@@ -111,15 +109,14 @@ class ToolActivities:
         TOOL_CALLS.labels(call.tool, effect.status).inc()
 
 
-def _is_given_up(tool: str) -> bool:
-    patience = TOOLS[tool].patience
-    return patience is not None and is_overdue(patience)
+def _is_given_up(spec: ToolSpec) -> bool:
+    return spec.patience is not None and is_overdue(spec.patience)
 
 
-def _refusal(context: ToolCallContext) -> Effect | None:
+def _refusal(context: ToolCallContext, spec: ToolSpec) -> Effect | None:
     """Return the refusal of a call that lacks the approval of its arguments; None if it may run."""
     call, approval = context.call, context.approval
-    if TOOLS[call.tool].approver_role is None:
+    if spec.approver_role is None:
         return None
     digest = args_digest(call.tool, call.arguments_data)
     if approval is not None and approval.args_sha256 == digest:
@@ -131,9 +128,9 @@ def _refusal(context: ToolCallContext) -> Effect | None:
     return Effect(ToolCallStatus.EXPIRED, {"message": "the call was not approved in time"})
 
 
-def _bounded(result: dict[str, Any], tool: str) -> dict[str, Any]:
+def _bounded(result: dict[str, Any], limit: int) -> dict[str, Any]:
     """Cut a result to the length that the tool's spec allows, also for ledger and stream."""
-    document, limit = orjson.dumps(result), TOOLS[tool].output_limit_bytes
+    document = orjson.dumps(result)
     if len(document) <= limit:
         return result
     return {"status": result["status"], "cut": document[:limit].decode(errors="ignore")}

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import ModelProvider, OnText, Progress
+from adapters.llm.providers import PROVIDERS
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
 from domain.llm.circuit_breaker import (
     Breaker,
@@ -137,7 +138,7 @@ async def open_models(
     """Open the client of a provider.
 
     Args:
-        provider: `openai` for OpenAI and compatible servers, or `anthropic`.
+        provider: Name in `PROVIDERS`.
         base_url: Address of the provider; None means the provider's own API.
         api_key: Key of the provider.
         timeout_seconds: Longest pause of a stream.
@@ -147,14 +148,6 @@ async def open_models(
         Models, until the block ends.
     """
     await prices.load()
-    # Reason: each SDK takes a second to import, and a worker needs only one of them.
-    if provider == "anthropic":
-        from adapters.llm.anthropic_provider import AnthropicModels  # noqa: PLC0415
-
-        async with AnthropicModels.opened(base_url, api_key, timeout_seconds) as anthropic:
-            yield Models(anthropic, prices)
-    else:
-        from adapters.llm.openai_provider import OpenAIModels  # noqa: PLC0415
-
-        async with OpenAIModels.opened(base_url, api_key, timeout_seconds) as openai:
-            yield Models(openai, prices)
+    found = PROVIDERS[provider]
+    async with found.open(base_url or found.url, api_key, timeout_seconds) as client:
+        yield Models(client, prices)

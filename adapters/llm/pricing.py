@@ -59,7 +59,8 @@ class Prices:
     """Price list of a provider, which never uses the network.
 
     Args:
-        provider: `openai` or `anthropic`.
+        provider: Name of the provider, as the price list has it; a price of an unknown provider
+            is not known.
         prompt_cents_per_million: Price of the prompt, for every model. If this price or that of
             the completion is given, the price list is not used, and the other counts as 0.
         completion_cents_per_million: Price of the completion, for every model.

@@ -4,8 +4,8 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from adapters.llm.anthropic_answer import THINKING_TYPES
 from adapters.llm.limits import find_output_limit
+from adapters.llm.providers.anthropic_answer import THINKING_TYPES
 from adapters.llm.reading import Json, an_object, objects
 from domain.errors import ProviderRejectedError
 

@@ -9,10 +9,8 @@ from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
 from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, naming_pending
-from agents.limits import check_message
-from agents.registry import find_agent
 from api.commands import send_command
-from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep
+from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep, ToolsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404, resolve_user_id
@@ -45,16 +43,14 @@ from api.schemas.agent_runs import (
     RunMessageIn,
 )
 from api.schemas.common import Listing, Name
-from api.starters.agent_runs import cancel_lost_run, start_run
+from api.starters.agent_runs import cancel_lost_run, check_new_message, start_run
 from database.agents.agent_runs import AgentRunRepository
-from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
 from domain.agents.approvals import ApprovalCommand, decide_approval
 from domain.agents.runs import CLOSED, CancelRun, NewRunMessage, RunStatus
 from domain.errors import IllegalCommandError, WorkflowMissingError
-from domain.ids import message_key
 from services.agents.admission import access_required_error
 from services.agents.approvals import approval_snapshot
 from workflows.agents.agent_run import AgentRunWorkflow
@@ -94,6 +90,7 @@ async def start_agent_run(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
+    tools: ToolsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
     """Start a run. Follow its stream, or read the run again later.
@@ -103,7 +100,7 @@ async def start_agent_run(
     user_id = await resolve_user_id(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> AgentRunOut:
-        row = await start_run(temporal, sessions, claim.resource_id, user_id, body)
+        row = await start_run(temporal, sessions, claim.resource_id, user_id, body, tools)
         return await read_run(sessions, row)
 
     return await once.run(caller.user_id, work, status=202, location="agent_run_id")
@@ -203,18 +200,13 @@ async def add_agent_run_message(
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
+    tools: ToolsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
     """Add a message while the run is in progress. The next step reads it."""
 
     async def work(claim: Claim) -> AgentRunOut:
-        async with sessions() as session:
-            messages = MessageRepository(session)
-            is_known = await messages.has(message_key(claim.command_id))
-            unread = await messages.unread(run.agent_run_id)
-        if not is_known:
-            # Reason: an early refusal spares the workflow, which checks again with the run locked.
-            check_message(body.content, unread, find_agent(run.agent), run.prompt_version)
+        await check_new_message(sessions, run, claim.command_id, body.content, tools)
         message = NewRunMessage(
             command_id=claim.command_id,
             agent_run_id=run.agent_run_id,

@@ -2,19 +2,19 @@
 
 from agents.registry import all_agents, prompt_text, prompt_versions
 from agents.spec import AgentSpec
-from agents.tools import TOOLS
-from api.deps import CallerDep
+from api.deps import CallerDep, ToolsDep
 from api.http.routing import ApiRouter
 from api.schemas.agents import AgentOut, PromptOut, ToolOut
 from api.schemas.common import Listing
+from services.agents.tools.catalog import ToolCatalog
 
 router = ApiRouter(tags=["agents"])
 
 
 @router.get("/agents")
-async def list_agents(_: CallerDep) -> Listing[AgentOut]:
+async def list_agents(_: CallerDep, tools: ToolsDep) -> Listing[AgentOut]:
     """List the agents."""
-    return Listing[AgentOut](items=[_agent(spec) for spec in all_agents().values()])
+    return Listing[AgentOut](items=[_agent(spec, tools) for spec in all_agents().values()])
 
 
 @router.get("/prompts")
@@ -33,12 +33,12 @@ async def list_prompts(_: CallerDep) -> Listing[PromptOut]:
     return Listing[PromptOut](items=prompts)
 
 
-def _agent(spec: AgentSpec) -> AgentOut:
+def _agent(spec: AgentSpec, tools: ToolCatalog) -> AgentOut:
     return AgentOut(
         agent=spec.name,
         description=spec.description,
         pattern=spec.pattern,
         prompt_version=spec.prompt_version,
-        tools=[ToolOut.model_validate(TOOLS[name]) for name in spec.tools],
+        tools=[ToolOut.model_validate(tool.spec) for tool in tools.select(spec.tools)],
         max_step_count=spec.max_step_count,
     )

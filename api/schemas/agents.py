@@ -2,7 +2,6 @@
 
 from pydantic import ConfigDict, Field
 
-from agents.spec import Pattern
 from api.schemas.common import Output
 
 
@@ -42,7 +41,7 @@ class AgentOut(Output):
 
     agent: str
     description: str
-    pattern: Pattern
+    pattern: str
     prompt_version: str
     tools: list[ToolOut]
     max_step_count: int

@@ -17,19 +17,21 @@ from adapters.temporal.calls import (
     update_with_start,
 )
 from adapters.temporal.errors import from_temporal
-from agents.limits import check_input
+from agents.limits import check_input, check_message
 from agents.registry import find_agent
 from api.lookup import or_404
 from api.schemas.agent_runs import NewAgentRun
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.conversations import ConversationRepository
+from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
 from domain.agents.runs import Budget, CancelRun, Route, RunRequest, RunStart
 from domain.errors import OutcomePendingError
-from domain.ids import agent_run_workflow_id, derived_id
+from domain.ids import agent_run_workflow_id, derived_id, message_key
 from domain.workflow_names import AGENTS
 from services.agents.admission import check_admission
+from services.agents.tools.catalog import ToolCatalog
 from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.search_attributes import starting_attributes
 
@@ -43,6 +45,7 @@ async def start_run(
     agent_run_id: UUID,
     user_id: UUID,
     body: NewAgentRun,
+    tools: ToolCatalog,
 ) -> AgentRun:
     """Start a run, or continue a start that was interrupted.
 
@@ -52,6 +55,7 @@ async def start_run(
         agent_run_id: Id of the run; the same for the same idempotency key.
         user_id: User who owns the run, and whose allowance it uses.
         body: Body of the POST.
+        tools: Catalogue of the agents' tools.
 
     Returns:
         The row of the run.
@@ -66,7 +70,7 @@ async def start_run(
     row = await _read(sessions, agent_run_id)
     if row is not None:
         return row
-    request, route = await _resolve(sessions, agent_run_id, user_id, body)
+    request, route = await _resolve(sessions, agent_run_id, user_id, body, tools)
     await start_workflow_once(
         temporal,
         AgentRunWorkflow.run,
@@ -77,6 +81,26 @@ async def start_run(
         task_queue=AGENTS,
     )
     return await _wait_for_row(temporal, sessions, agent_run_id)
+
+
+async def check_new_message(
+    sessions: Sessions, run: AgentRun, command_id: UUID, content: str, tools: ToolCatalog
+) -> None:
+    """Refuse a new message that the run's model could not read.
+
+    Raises:
+        InvalidInputError: The message and the input together exceed what the model can read.
+        TooManyRequestsError: The model has to read the earlier messages first.
+    """
+    async with sessions() as session:
+        messages = MessageRepository(session)
+        is_known = await messages.has(message_key(command_id))
+        unread = await messages.unread(run.agent_run_id)
+    if not is_known:
+        # Reason: an early refusal spares the workflow, which checks again with the run locked.
+        agent = find_agent(run.agent)
+        definitions = tools.definitions(agent.tools)
+        check_message(content, unread, agent, run.prompt_version, definitions)
 
 
 async def cancel_lost_run(temporal: Client, run: AgentRun, command: CancelRun) -> None:
@@ -124,9 +148,10 @@ async def _resolve(
     agent_run_id: UUID,
     user_id: UUID,
     body: NewAgentRun,
+    tools: ToolCatalog,
 ) -> tuple[RunRequest, Route]:
     spec = find_agent(body.agent)
-    check_input(body.input, spec, spec.prompt_version)
+    check_input(body.input, spec, spec.prompt_version, tools.definitions(spec.tools))
     async with sessions() as session:
         if body.conversation_id is not None:
             conversations = ConversationRepository(session)
@@ -144,6 +169,7 @@ async def _resolve(
         on_busy=body.on_busy,
     )
     route = Route(
+        pattern=spec.pattern,
         has_retrieval=spec.passage_count > 0,
         max_step_count=spec.max_step_count,
     )

@@ -13,6 +13,8 @@ CONTINUE_AS_NEW_AFTER = 1_000
 # Limit of messages that the model has not read yet; more are refused.
 MAX_UNREAD_MESSAGES = 100
 TOO_MANY_MESSAGES = "too_many_messages"
+# The pattern of agents whose spec names none, and of runs from before runs kept their pattern.
+DEFAULT_PATTERN = "pipeline"
 
 
 class RunStatus(StrEnum):
@@ -90,8 +92,15 @@ class RunRequest(Frozen):
 
 
 class Route(Frozen):
-    """The part of the agent's spec that the graph needs; a run keeps the values it began with."""
+    """The part of the agent's spec that the graph needs; a run keeps the values it began with.
 
+    Args:
+        pattern: Name of the graph in `workflows/agents/graphs`.
+        has_retrieval: Whether passages are retrieved before the first step.
+        max_step_count: Most model calls of the run.
+    """
+
+    pattern: str = DEFAULT_PATTERN
     has_retrieval: bool = True
     max_step_count: int = Field(default=12, gt=0)
 

@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agents.guards import fence_titled, warning
 from agents.registry import find_agent, prompt_text
 from agents.spec import AgentSpec
-from agents.tools import TOOLS
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun, Message
 from domain.agents.citations import CitedPassage
@@ -19,9 +18,9 @@ from domain.llm.messages import (
     ProviderParts,
     RequestedCall,
     Role,
-    ToolDefinition,
 )
 from domain.llm.token_estimates import estimate_message_tokens, estimate_tool_tokens
+from services.agents.tools.catalog import Tool, ToolCatalog
 
 
 class Prompt(NamedTuple):
@@ -38,29 +37,32 @@ class Prompt(NamedTuple):
 
     spec: AgentSpec
     messages: tuple[ChatMessage, ...]
-    tools: tuple[ToolDefinition, ...]
+    tools: tuple[Tool, ...]
     token_count: int
     last_seq: int
     read_count: int
 
 
-async def read_prompt(session: AsyncSession, run: AgentRun, token_limit: int) -> Prompt:
+async def read_prompt(
+    session: AsyncSession, run: AgentRun, token_limit: int, catalog: ToolCatalog
+) -> Prompt:
     """Build the prompt of a run's next step from the database.
 
     Args:
         session: Database session to read with.
         run: The run; its prompt version is pinned.
         token_limit: Worst-case number of tokens that the model can read.
+        catalog: Catalogue of the agent's tools.
 
     Returns:
         The prompt.
 
     Raises:
         InvalidInputError: The newest message is longer than the model can read.
-        NotFoundError: The agent or its prompt version does not exist any more.
+        NotFoundError: The agent, its prompt version or one of its tools does not exist any more.
     """
     spec = find_agent(run.agent)
-    tools = tuple(TOOLS[name].definition for name in spec.tools)
+    tools = catalog.select(spec.tools)
     rows = await MessageRepository(session).prompt_messages(run, spec.history_count)
     own = [index for index, row in enumerate(rows) if row.agent_run_id == run.agent_run_id]
     sources = PromptSources(
@@ -69,7 +71,7 @@ async def read_prompt(session: AsyncSession, run: AgentRun, token_limit: int) ->
         question=own[0] if own else None,
         passages=tuple(_render(passage) for passage in passages_of(run)),
     )
-    tools_size = estimate_tool_tokens(tools)
+    tools_size = estimate_tool_tokens(tool.spec.definition for tool in tools)
     messages = assemble_prompt(sources, token_limit - tools_size).messages
     size = tools_size + sum(estimate_message_tokens(message) for message in messages)
     user_messages = [rows[index] for index in own if rows[index].role == Role.USER]

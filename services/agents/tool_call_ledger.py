@@ -3,6 +3,7 @@
 A malformed call is answered at once with its errors, so that the model can correct it.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,8 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agents.guards import fence, find_document_suspicions, warning
 from agents.spec import AgentSpec
-from agents.tools import TOOLS
-from agents.tools.spec import ToolSpec
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun, Approval, ToolCall
@@ -27,7 +26,7 @@ from domain.errors import InvalidInputError
 from domain.ids import call_id
 from domain.llm.messages import RequestedCall, Role
 from domain.llm.tool_arguments import read_arguments
-from services.agents.tools.previews import preview_effect
+from services.agents.tools.catalog import Tool
 
 MALFORMED = "malformed_tool_call"
 _MAX_NAMED_ERRORS = 5
@@ -39,14 +38,14 @@ class CheckedCall(NamedTuple):
     Args:
         call_id: Our id of the call.
         requested: The call as the model wrote it.
-        spec: The tool's spec; None if the agent has no tool of this name.
+        tool: The tool; None if the agent has no tool of this name.
         arguments: The validated arguments; empty if they are malformed.
         problem: The error, written for the model; None if the call is valid.
     """
 
     call_id: UUID
     requested: RequestedCall
-    spec: ToolSpec | None
+    tool: Tool | None
     arguments: dict[str, Any]
     problem: str | None
 
@@ -69,28 +68,28 @@ class LedgerEntries(NamedTuple):
 
 
 def check(
-    step_input: StepInput, agent: AgentSpec, position: int, asked: RequestedCall
+    step_input: StepInput, tools: Sequence[Tool], position: int, asked: RequestedCall
 ) -> CheckedCall:
     """Check one tool call and its arguments.
 
     Args:
         step_input: The step that requested the call.
-        agent: Spec of the agent, which lists its tools.
+        tools: Tools that the model may call.
         position: Index among the step's calls, from 0.
         asked: The call as the model wrote it.
     """
     our_call_id = call_id(step_input.agent_run_id, step_input.step, position)
-    if asked.tool not in agent.tools:
-        problem = f"there is no such tool; the tools are: {', '.join(agent.tools) or 'none'}"
+    by_name = {tool.spec.name: tool for tool in tools}
+    if (tool := by_name.get(asked.tool)) is None:
+        problem = f"there is no such tool; the tools are: {', '.join(by_name) or 'none'}"
         return CheckedCall(our_call_id, asked, None, {}, problem)
-    spec = TOOLS[asked.tool]
     try:
-        arguments = spec.arguments.model_validate(storable(read_arguments(asked.arguments)))
+        arguments = tool.spec.arguments.model_validate(storable(read_arguments(asked.arguments)))
     except InvalidInputError as error:
-        return CheckedCall(our_call_id, asked, spec, {}, error.message)
+        return CheckedCall(our_call_id, asked, tool, {}, error.message)
     except ValidationError as error:
-        return CheckedCall(our_call_id, asked, spec, {}, _describe(error))
-    return CheckedCall(our_call_id, asked, spec, arguments.model_dump(mode="json"), None)
+        return CheckedCall(our_call_id, asked, tool, {}, _describe(error))
+    return CheckedCall(our_call_id, asked, tool, arguments.model_dump(mode="json"), None)
 
 
 async def enter(
@@ -118,16 +117,16 @@ async def enter(
     for position, call in enumerate(calls):
         await _add_call(session, run, step_input.step, position, call)
         events.append(_call_event(call))
-        if call.spec is None or call.problem is not None:
+        if call.tool is None or call.problem is not None:
             events.append(await _add_refusal(session, run, call))
             continue
-        needs_approval = call.spec.approver_role is not None
+        needs_approval = call.tool.spec.approver_role is not None
         approval_expires_at = expires_at if needs_approval else None
         open_calls.append(
-            CallRef(call_id=call.call_id, tool=call.spec.name, expires_at=approval_expires_at)
+            CallRef(call_id=call.call_id, tool=call.tool.spec.name, expires_at=approval_expires_at)
         )
         if needs_approval:
-            events.append(await _request_approval(session, run, call, expires_at))
+            events.append(await _request_approval(session, run, call.tool, call, expires_at))
     if any(ref.expires_at for ref in open_calls):
         waiting = {"run_status": RunStatus.WAITING_APPROVAL}
         await AgentRunRepository(session).change(run.agent_run_id, waiting)
@@ -182,17 +181,18 @@ def fenced_result(result: dict[str, Any]) -> str:
 async def _request_approval(
     session: AsyncSession,
     run: AgentRun,
+    tool: Tool,
     call: CheckedCall,
     expires_at: datetime,
 ) -> NewRunEvent:
     digest = args_digest(call.requested.tool, call.arguments)
-    effect = await preview_effect(session, run, call.requested.tool, call.arguments)
+    effect = await tool.preview(session, run, call.arguments) if tool.preview else None
     values = {
         "call_id": call.call_id,
         "agent_run_id": run.agent_run_id,
         "args_sha256": digest,
         "effect_data": effect,
-        "approver_role": call.spec.approver_role if call.spec else None,
+        "approver_role": tool.spec.approver_role,
         "approval_status": ApprovalStatus.PENDING,
         "expires_at": expires_at,
     }

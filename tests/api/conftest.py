@@ -17,6 +17,7 @@ from api.auth.tokens import make_token
 from config import Settings
 from database.accounts.users import ensure_admin
 from database.session import Sessions
+from services.agents.tools.catalog import ToolCatalog
 from tests.unit.agents.support import Model, open_model
 
 API = "/api/v1"
@@ -81,8 +82,9 @@ async def app(
     settings: Settings,
     dev_server: Client,
     sessions: Sessions,
+    tools: ToolCatalog,
 ) -> AsyncIterator[FastAPI]:
-    app = build_app(settings, dev_server, sessions)
+    app = build_app(settings, dev_server, sessions, tools)
     async with app.router.lifespan_context(app):
         yield app
 

@@ -17,7 +17,7 @@ def test_the_project_uses_no_word_that_was_replaced() -> None:
 @pytest.mark.parametrize(
     ("path", "text", "found"),
     [
-        ("api/deps.py", "class AgentDesk:\n", "api/deps.py:1: say RunActivityCalls, not AgentDesk"),
+        ("api/deps.py", "class AgentDesk:\n", "api/deps.py:1: say activity_calls, not AgentDesk"),
         ("README.md", "\nStripe is Not to be Reached.\n", "README.md:2: say cannot be reached"),
     ],
 )

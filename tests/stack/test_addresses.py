@@ -90,7 +90,7 @@ def test_stripe_itself_is_not_given_a_base() -> None:
     ("environ", "base_url", "key"),
     [
         ({"LLM__BASE_URL": "", "LLM__API_KEY": ""}, "http://127.0.0.1:9/v1", "sandbox"),
-        ({"LLM__PROVIDER": "anthropic"}, "http://127.0.0.1:9", "sandbox"),
+        ({"LLM__PROVIDER": "anthropic"}, "http://127.0.0.1:9/v1", "sandbox"),
         ({"LLM__API_KEY": "sk-x", "LLM__BASE_URL": ""}, "https://api.openai.com/v1", "sk-x"),
         ({"LLM__BASE_URL": "http://ollama:11434/v1"}, "http://ollama:11434/v1", "sandbox"),
     ],

@@ -9,6 +9,7 @@ from temporalio.client import WorkflowHandle, WorkflowHistory
 
 from bootstrap.clients import connect_temporal, open_sessions
 from bootstrap.resources import open_resources
+from bootstrap.tools import make_tool_catalog
 from bootstrap.workers import build_activities
 from commands.histories import read_history, record
 from commands.replay import replay
@@ -51,7 +52,7 @@ async def activity_names(settings: Settings) -> set[Name]:
     client = await connect_temporal(settings, is_lazy=True)
     async with (
         open_sessions(settings) as sessions,
-        open_resources(client, settings, sessions) as resources,
+        open_resources(client, settings, sessions, make_tool_catalog()) as resources,
     ):
         queues = build_activities(resources).values()
         return {

@@ -14,14 +14,9 @@ with workflow.unsafe.imports_passed_through():
         RunStatus,
     )
     from domain.workflow_names import RUN_NEXT
-    from workflows.agents.activity_calls import RunActivityCalls
-    from workflows.agents.graph_runner import GraphRunner
-    from workflows.agents.lifecycle import (
-        RunLifecycle,
-        refused,
-        run_shielded,
-        unwrap_activity_error,
-    )
+    from workflows.agents import activity_calls, lifecycle
+    from workflows.agents.lifecycle import refused, run_shielded, unwrap_activity_error
+    from workflows.agents.state import RunState
 
 BUSY = "busy"
 
@@ -36,10 +31,7 @@ class AgentRunWorkflow:
 
     @workflow.init
     def __init__(self, start: RunStart) -> None:
-        self._start = start
-        self._calls = RunActivityCalls(start.request)
-        self._runner = GraphRunner(start, self._calls)
-        self._lifecycle = RunLifecycle(start, self._calls, self._runner)
+        self._state = RunState(start)
         self._end_reason: str | None = None
 
     @workflow.run
@@ -52,17 +44,18 @@ class AgentRunWorkflow:
         Raises:
             ApplicationError: The run was refused: no access, a reached limit, a busy conversation.
         """
-        await run_shielded(self._lifecycle, self._lifecycle.open())
-        end = await run_shielded(self._lifecycle, self._lifecycle.work())
+        state = self._state
+        await run_shielded(state, lifecycle.open_run(state))
+        end = await run_shielded(state, lifecycle.work(state))
         if end is None:  # no handler is running, and there is no await before the next line
-            state = {
-                "step": self._runner.step,
+            kept = {
+                "step": state.step,
                 "is_resumed": True,
-                "message_count": self._runner.message_count,
+                "message_count": state.message_count,
             }
-            workflow.continue_as_new(start.model_copy(update=state))
+            workflow.continue_as_new(start.model_copy(update=kept))
         self._end_reason = end.error_code
-        await run_shielded(self._lifecycle, self._lifecycle.close(end))
+        await run_shielded(state, lifecycle.close_run(state, end))
         await workflow.wait_condition(workflow.all_handlers_finished)  # they see the closed run
         return end.run_status
 
@@ -80,8 +73,8 @@ class AgentRunWorkflow:
             ApplicationError: Wrong role, other arguments, too late, or decided otherwise.
         """
         dated_command = command.model_copy(update={"at": workflow.now()})
-        result = await unwrap_activity_error(self._calls.decide(dated_command))
-        self._runner.on_decision(result)
+        result = await unwrap_activity_error(activity_calls.decide_approval(dated_command))
+        self._state.decided[result.call_id] = result
         return result
 
     @decide.validator
@@ -98,21 +91,22 @@ class AgentRunWorkflow:
         Raises:
             ApplicationError: The run is closed.
         """
-        self._runner.expect_message()
+        # Reason: the model has to read an announced message before the run ends.
+        self._state.message_count += 1
         try:
-            await self._lifecycle.wait_until_begun()
-            await self._calls.add_message(message)
+            await lifecycle.wait_until_begun(self._state)
+            await activity_calls.add_run_message(message)
         except BaseException:
-            self._runner.forget_message()
+            self._state.message_count -= 1
             raise
-        self._runner.note_stored_message()
+        self._state.stored_count += 1
 
     @add_message.validator
     def _may_add(self, message: NewRunMessage) -> None:
-        if self._lifecycle.is_closed or self._lifecycle.is_canceled or self._runner.is_over:
-            raise refused(self._lifecycle.status)
+        if self._state.is_closed or self._state.is_canceled or self._state.is_over:
+            raise refused(self._state.status)
         self._refuse_while_rotating()
-        if self._runner.unstored_count >= MAX_UNREAD_MESSAGES:
+        if self._state.unstored_count >= MAX_UNREAD_MESSAGES:
             raise ApplicationError(
                 "the run has too many messages that the model has not read yet; try again later",
                 type=TOO_MANY_MESSAGES,
@@ -120,7 +114,7 @@ class AgentRunWorkflow:
 
     def _refuse_while_rotating(self) -> None:
         """Refuse commands while the run continues as new, because they would delay it forever."""
-        if self._lifecycle.is_continuing:
+        if self._state.is_continuing:
             raise ApplicationError("the run continues as new; try again", type=BUSY)
 
     @workflow.update
@@ -133,28 +127,28 @@ class AgentRunWorkflow:
         Returns:
             The run's final status, which is not `canceled` if the run was just ending.
         """
-        self._lifecycle.is_canceled = True
-        await workflow.wait_condition(lambda: self._lifecycle.is_closed)
-        return self._lifecycle.status
+        self._state.is_canceled = True
+        await workflow.wait_condition(lambda: self._state.is_closed)
+        return self._state.status
 
     @cancel.validator
     def _may_cancel(self, command: CancelRun) -> None:
-        if self._lifecycle.is_closed:
-            raise refused(self._lifecycle.status)
+        if self._state.is_closed:
+            raise refused(self._state.status)
 
     @workflow.signal(name=RUN_NEXT)
     def run_next(self) -> None:
         """Note that the previous run of the conversation is closed."""
-        self._lifecycle.is_next = True
+        self._state.is_next = True
 
     @workflow.query
     def view(self) -> RunStatus:
         """Return the run's status without adding to the history."""
-        return self._lifecycle.status
+        return self._state.status
 
     def log_fields(self) -> dict[str, str | None]:
         """Return fields for the log lines of the run's start and end."""
-        request = self._start.request
+        request = self._state.start.request
         return {
             "user_id": str(request.user_id),
             "agent": request.agent,

@@ -3,7 +3,6 @@
 from contextlib import suppress
 from enum import Enum, auto
 from typing import Any
-from uuid import UUID
 
 from temporalio import workflow
 
@@ -12,14 +11,13 @@ with workflow.unsafe.imports_passed_through():
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.types import Command
 
-    from domain.agents.approvals import ApprovalResult
-    from domain.agents.runs import CallRef, RunFinish, RunStart
-    from workflows.agents.activity_calls import RunActivityCalls, StepActivityCalls
-    from workflows.agents.graphs.pipeline import NODES_PER_STEP, State, is_long, pipeline
+    from domain.agents.runs import CallRef, RunFinish
+    from workflows.agents import activity_calls
+    from workflows.agents.graphs import find_pattern
+    from workflows.agents.graphs.pattern import GraphState, Pattern
+    from workflows.agents.state import RunState
     from workflows.cancellation import await_cancellable
 
-# Reason: a checkpoint with our own types can only be read back if the types are listed here.
-_SERDE = JsonPlusSerializer(allowed_msgpack_modules=[(CallRef.__module__, CallRef.__name__)])
 # Patch id: a run that waits for a decision may continue as new.
 WAITING_RUN_CONTINUES = "a-waiting-run-continues-as-new"
 
@@ -32,112 +30,83 @@ class GraphOutcome(Enum):
     CONTINUE_AS_NEW = auto()
 
 
-class GraphRunner:
-    """Runs the graph of one run; its checkpoints stay in memory, as Temporal keeps the state."""
+async def run_graph(run: RunState) -> GraphOutcome:
+    """Run the graph of a run's pattern until there is an answer or the run continues as new.
 
-    def __init__(self, start: RunStart, calls: RunActivityCalls) -> None:
-        self._start = start
-        self._calls = calls
-        self._step_calls = StepActivityCalls(start.request.agent_run_id)
-        self._decided: dict[UUID, ApprovalResult] = {}
-        self.message_count = self._stored_count = start.message_count
-        self.step = start.step
-        self.finish = RunFinish.STOP
-        self.is_over = False
+    Args:
+        run: The run; for `CONTINUE_AS_NEW`, its `step` is the next step.
 
-    def on_decision(self, result: ApprovalResult) -> None:
-        """Record a decision about a tool call."""
-        self._decided[result.call_id] = result
+    Raises:
+        ActivityError: A step failed for good.
+        ApplicationError: There is no answer within the steps allowed.
+    """
+    pattern = find_pattern(run.start.route.pattern)
+    while True:
+        # Reason: the model can only read messages that are stored.
+        await workflow.wait_condition(lambda: run.unstored_count == 0)
+        seen_message_count = run.message_count
+        state = await _run_once(run, pattern)
+        run.step = state["step"]
+        if state["is_cut_by_budget"]:
+            run.is_over = True
+            return GraphOutcome.BUDGET_EXCEEDED
+        if not state["is_answered"]:
+            return GraphOutcome.CONTINUE_AS_NEW
+        read = state.get("read_count")
+        has_read_all = read is not None and read >= run.message_count
+        if has_read_all or seen_message_count >= run.message_count:
+            run.is_over = True
+            run.finish = RunFinish(state["finish"])
+            return GraphOutcome.ANSWERED
 
-    @property
-    def unstored_count(self) -> int:
-        """The number of messages that are not stored yet."""
-        return self.message_count - self._stored_count
 
-    def expect_message(self) -> None:
-        """Count a new message of the user, which the model has to read before the run ends."""
-        self.message_count += 1
+async def _run_once(run: RunState, pattern: Pattern) -> GraphState:
+    """Run the graph once, up to an answer or until the history has grown too long.
 
-    def note_stored_message(self) -> None:
-        """Count an expected message as stored."""
-        self._stored_count += 1
+    Its checkpoints stay in memory: Temporal keeps the state.
+    """
+    # Reason: a checkpoint with our own types can only be read back if the types are listed here.
+    types = [(each.__module__, each.__name__) for each in pattern.state_types]
+    saver = InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=types))
+    app = pattern.build(run).compile(checkpointer=saver)
+    limit = pattern.nodes_per_step * (run.start.route.max_step_count + 1)
+    config: Any = {"configurable": {"thread_id": str(run.step)}, "recursion_limit": limit}
+    state: Any = await app.ainvoke({"step": run.step}, config)
+    while "__interrupt__" in state:
+        call: CallRef = state["__interrupt__"][0].value
+        if not await _await_decision(run, call):
+            return {"step": state["step"] - 1, "is_answered": False, "is_cut_by_budget": False}
+        state = await app.ainvoke(Command(resume=True), config)
+    done: GraphState = state
+    return done
 
-    def forget_message(self) -> None:
-        """Uncount an expected message that was refused."""
-        self.message_count -= 1
 
-    async def run(self) -> GraphOutcome:
-        """Run the graph until there is an answer or the run has to continue as new.
+async def _await_decision(run: RunState, call: CallRef) -> bool:
+    """Wait for a decision about a call; without a decision in time the approval expires.
 
-        Returns:
-            How the graph ended; for `CONTINUE_AS_NEW`, `step` is the next step.
-
-        Raises:
-            ActivityError: A step failed for good.
-            ApplicationError: There is no answer within the steps allowed.
-        """
-        while True:
-            # Reason: the model can only read messages that are stored.
-            await workflow.wait_condition(lambda: self._stored_count == self.message_count)
-            seen_message_count = self.message_count
-            state = await self._run_once()
-            self.step = state["step"]
-            if state["is_cut_by_budget"]:
-                self.is_over = True
-                return GraphOutcome.BUDGET_EXCEEDED
-            if not state["is_answered"]:
-                return GraphOutcome.CONTINUE_AS_NEW
-            read = state.get("read_count")
-            has_read_all = read is not None and read >= self.message_count
-            if has_read_all or seen_message_count >= self.message_count:
-                self.is_over = True
-                self.finish = RunFinish(state["finish"])
-                return GraphOutcome.ANSWERED
-
-    async def finish_effects(self) -> None:
-        """Wait for the approved tool calls that are under way."""
-        await self._step_calls.finish_effects()
-
-    async def _run_once(self) -> State:
-        """Run the graph once, up to an answer or until the history has grown too long."""
-        graph = pipeline(self._step_calls, self._start.route, self._start.continue_as_new_after)
-        app = graph.compile(checkpointer=InMemorySaver(serde=_SERDE))
-        limit = NODES_PER_STEP * (self._start.route.max_step_count + 1)
-        config: Any = {"configurable": {"thread_id": str(self.step)}, "recursion_limit": limit}
-        state: Any = await app.ainvoke({"step": self.step}, config)
-        while "__interrupt__" in state:
-            call: CallRef = state["__interrupt__"][0].value
-            if not await self._await_decision(call):
-                return {"step": state["step"] - 1, "is_answered": False, "is_cut_by_budget": False}
-            state = await app.ainvoke(Command(resume=True), config)
-        done: State = state
-        return done
-
-    async def _await_decision(self, call: CallRef) -> bool:
-        """Wait for a decision about a call; without a decision in time the approval expires.
-
-        Returns:
-            Whether the call is decided; if not, the run continues as new and then waits again.
-        """
-        if call.is_decided or call.expires_at is None or call.call_id in self._decided:
-            return True
-        # Reason: runs that began before this patch never continued as new while waiting.
-        can_continue = workflow.patched(WAITING_RUN_CONTINUES)
-
-        def is_long_by_now() -> bool:
-            is_suggested = workflow.info().is_continue_as_new_suggested()
-            return can_continue and (is_suggested or is_long(self._start.continue_as_new_after))
-
-        with suppress(TimeoutError):
-            await await_cancellable(
-                workflow.wait_condition(
-                    lambda: call.call_id in self._decided or is_long_by_now(),
-                    timeout=max((call.expires_at - workflow.now()).total_seconds(), 0.001),
-                    timeout_summary=f"approval of {call.tool}",
-                ),
-            )
-            if call.call_id not in self._decided:
-                return False
-        if call.call_id not in self._decided:
-            self.on_decision(await self._calls.expire(call))
+    Returns:
+        Whether the call is decided; if not, the run continues as new and then waits again.
+    """
+    if call.is_decided or call.expires_at is None or call.call_id in run.decided:
         return True
+    # Reason: runs that began before this patch never continued as new while waiting.
+    can_continue = workflow.patched(WAITING_RUN_CONTINUES)
+
+    def is_long_by_now() -> bool:
+        is_suggested = workflow.info().is_continue_as_new_suggested()
+        return can_continue and (is_suggested or run.is_history_long)
+
+    with suppress(TimeoutError):
+        await await_cancellable(
+            workflow.wait_condition(
+                lambda: call.call_id in run.decided or is_long_by_now(),
+                timeout=max((call.expires_at - workflow.now()).total_seconds(), 0.001),
+                timeout_summary=f"approval of {call.tool}",
+            ),
+        )
+        if call.call_id not in run.decided:
+            return False
+    if call.call_id not in run.decided:
+        result = await activity_calls.expire_approval(run, call)
+        run.decided[result.call_id] = result
+    return True

@@ -11,14 +11,14 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.agents.runs import FINISH_MESSAGES, CloseRunInput, RunFinish, RunStart, RunStatus
+    from domain.agents.runs import FINISH_MESSAGES, CloseRunInput, RunFinish, RunStatus
     from domain.errors import BudgetExceededError, IllegalCommandError
     from domain.ids import agent_run_workflow_id
     from domain.workflow_names import RUN_NEXT
-    from workflows.agents.activity_calls import RunActivityCalls
-    from workflows.agents.graph_runner import GraphOutcome, GraphRunner
+    from workflows.agents import activity_calls
+    from workflows.agents.graph_runner import GraphOutcome, run_graph
+    from workflows.agents.state import RunState
     from workflows.cancellation import await_cancellable
-    from workflows.search_attributes import STATUS
 
 Answer = TypeVar("Answer")
 
@@ -30,117 +30,100 @@ INTERNAL_ERROR = "internal_error"
 _OUT_OF_BUDGET = frozenset({BudgetExceededError.code, "price_unknown"})
 
 
-class RunLifecycle:
-    """Opens, runs and closes one run, on behalf of `AgentRunWorkflow`."""
+async def open_run(run: RunState) -> None:
+    """Open the run, unless an earlier execution of the workflow did.
 
-    def __init__(self, start: RunStart, calls: RunActivityCalls, runner: GraphRunner) -> None:
-        self._start = start
-        self._calls = calls
-        self._runner = runner
-        self.status = RunStatus.QUEUED
-        self._is_resumed = start.is_resumed or start.step > 0
-        self.is_first = self._is_resumed
-        self.is_next = False
-        self.is_canceled = False
-        self.is_closed = False
-        self.is_continuing = False
+    Raises:
+        ApplicationError: The run was refused: no access, a reached limit, a busy conversation.
+    """
+    if not run.is_resumed:
+        position = await unwrap_activity_error(activity_calls.open_run(run.start.request))
+        run.is_first = position.is_first
 
-    async def open(self) -> None:
-        """Open the run, unless an earlier execution of the workflow did.
 
-        Raises:
-            ApplicationError: The run was refused: no access, a reached limit, a busy conversation.
-        """
-        if not self._is_resumed:
-            self.is_first = (await unwrap_activity_error(self._calls.open())).is_first
+async def work(run: RunState) -> CloseRunInput | None:
+    """Run the graph until it ends or the run is canceled.
 
-    async def work(self) -> CloseRunInput | None:
-        """Run the graph until it ends or the run is canceled.
+    Returns:
+        How the run ends; None if it continues as new.
+    """
+    graph = asyncio.ensure_future(_queue_and_run_graph(run))
+    await workflow.wait_condition(lambda: graph.done() or run.is_canceled)
+    if not graph.done():
+        graph.cancel()
+        with suppress(asyncio.CancelledError, FailureError):
+            await graph
+        await activity_calls.finish_effects(run)
+        return _end(run, RunStatus.CANCELED)
+    try:
+        return await _end_of(run, await graph)
+    except (ActivityError, ApplicationError) as error:
+        return _end(run, *_reason(error))
 
-        Returns:
-            How the run ends; None if it continues as new.
-        """
-        work = asyncio.ensure_future(self._run_graph())
-        await workflow.wait_condition(lambda: work.done() or self.is_canceled)
-        if not work.done():
-            work.cancel()
-            with suppress(asyncio.CancelledError, FailureError):
-                await work
-            await self._runner.finish_effects()
-            return self._end(RunStatus.CANCELED)
-        try:
-            return await self._outcome(await work)
-        except (ActivityError, ApplicationError) as error:
-            return self._end(*_reason(error))
 
-    async def close(self, end: CloseRunInput) -> None:
-        """Record how the run ended, and let the conversation's next run begin."""
-        closed = await self._calls.close(end)
-        self.is_closed = True
-        self._publish_status(end.run_status)
-        if closed.next_agent_run_id is not None:
-            await _signal_next_run(closed.next_agent_run_id)
-        if end.run_status is RunStatus.COMPLETED:
-            with suppress(ActivityError):
-                await self._calls.remember()
+async def close_run(run: RunState, end: CloseRunInput) -> None:
+    """Record how the run ended, and let the conversation's next run begin."""
+    closed = await activity_calls.close_run(end)
+    run.is_closed = True
+    run.publish(end.run_status)
+    if closed.next_agent_run_id is not None:
+        await _signal_next_run(closed.next_agent_run_id)
+    if end.run_status is RunStatus.COMPLETED:
+        with suppress(ActivityError):
+            await activity_calls.remember_run(run)
 
-    async def _run_graph(self) -> GraphOutcome:
-        self._publish_status(RunStatus.RUNNING if self.is_first else RunStatus.QUEUED)
-        queue_timeout = QUEUE_CHECK
-        while not self.is_first:
-            next_signal = workflow.wait_condition(
-                lambda: self.is_next, timeout=queue_timeout, timeout_summary="check the run ahead"
-            )
-            with suppress(TimeoutError):
-                await await_cancellable(next_signal)
-            self.is_next, queue_timeout = False, min(2 * queue_timeout, LAST_QUEUE_CHECK)
-            self.is_first = (await self._calls.start_if_first()).is_first
-            if self.is_first:
-                self._publish_status(RunStatus.RUNNING)
-        return await self._runner.run()
 
-    async def wait_until_begun(self) -> None:
-        """Wait until the run has begun, so that a message to a queued run comes after its input.
+async def wait_until_begun(run: RunState) -> None:
+    """Wait until the run has begun, so that a message to a queued run comes after its input.
 
-        Raises:
-            ApplicationError: The run was closed before.
-        """
-        await workflow.wait_condition(lambda: self.is_first or self.is_canceled or self.is_closed)
-        if not self.is_first:
-            raise refused(RunStatus.CANCELED if self.is_canceled else self.status)
+    Raises:
+        ApplicationError: The run was closed before.
+    """
+    await workflow.wait_condition(lambda: run.is_first or run.is_canceled or run.is_closed)
+    if not run.is_first:
+        raise refused(RunStatus.CANCELED if run.is_canceled else run.status)
 
-    async def _outcome(self, graph_outcome: GraphOutcome) -> CloseRunInput | None:
-        if graph_outcome is GraphOutcome.CONTINUE_AS_NEW:
-            self.is_continuing = True
-            # Reason: a cancel handler waits for the run's end, and must not be waited for.
-            await workflow.wait_condition(
-                lambda: self.is_canceled or workflow.all_handlers_finished(),
-            )
-            return self._end(RunStatus.CANCELED) if self.is_canceled else None
-        if graph_outcome is GraphOutcome.BUDGET_EXCEEDED:
-            message = "the budget was used up before the answer was complete"
-            return self._end(RunStatus.BUDGET_EXCEEDED, BudgetExceededError.code, message)
-        if (finish := self._runner.finish) is not RunFinish.STOP:
-            return self._end(RunStatus.FAILED, finish, FINISH_MESSAGES[finish])
-        return self._end(RunStatus.COMPLETED)
 
-    def _end(
-        self, status: RunStatus, code: str | None = None, text: str | None = None
-    ) -> CloseRunInput:
-        run_id = self._start.request.agent_run_id
-        return CloseRunInput(
-            agent_run_id=run_id, run_status=status, error_code=code, error_message=text
+async def _queue_and_run_graph(run: RunState) -> GraphOutcome:
+    """Wait for earlier runs of the conversation, then run the graph."""
+    run.publish(RunStatus.RUNNING if run.is_first else RunStatus.QUEUED)
+    queue_timeout = QUEUE_CHECK
+    while not run.is_first:
+        next_signal = workflow.wait_condition(
+            lambda: run.is_next, timeout=queue_timeout, timeout_summary="check the run ahead"
         )
+        with suppress(TimeoutError):
+            await await_cancellable(next_signal)
+        run.is_next, queue_timeout = False, min(2 * queue_timeout, LAST_QUEUE_CHECK)
+        run.is_first = (await activity_calls.start_if_first(run.start.request)).is_first
+        if run.is_first:
+            run.publish(RunStatus.RUNNING)
+    return await run_graph(run)
 
-    def _publish_status(self, status: RunStatus) -> None:
-        """Show the run's status in the Web UI."""
-        self.status = status
-        workflow.upsert_search_attributes([STATUS.value_set(status)])
-        request = self._start.request
-        workflow.set_current_details(
-            f"**{status}**: agent {request.agent}, prompt {request.prompt_version}, "
-            f"user `{request.user_id}`"
+
+async def _end_of(run: RunState, outcome: GraphOutcome) -> CloseRunInput | None:
+    """Return how a run ends after its graph; None if it continues as new."""
+    if outcome is GraphOutcome.CONTINUE_AS_NEW:
+        run.is_continuing = True
+        # Reason: a cancel handler waits for the run's end, and must not be waited for.
+        await workflow.wait_condition(
+            lambda: run.is_canceled or workflow.all_handlers_finished(),
         )
+        return _end(run, RunStatus.CANCELED) if run.is_canceled else None
+    if outcome is GraphOutcome.BUDGET_EXCEEDED:
+        message = "the budget was used up before the answer was complete"
+        return _end(run, RunStatus.BUDGET_EXCEEDED, BudgetExceededError.code, message)
+    if run.finish is not RunFinish.STOP:
+        return _end(run, RunStatus.FAILED, run.finish, FINISH_MESSAGES[run.finish])
+    return _end(run, RunStatus.COMPLETED)
+
+
+def _end(
+    run: RunState, status: RunStatus, code: str | None = None, text: str | None = None
+) -> CloseRunInput:
+    return CloseRunInput(
+        agent_run_id=run.agent_run_id, run_status=status, error_code=code, error_message=text
+    )
 
 
 def _reason(error: FailureError) -> tuple[RunStatus, str, str]:
@@ -173,7 +156,7 @@ async def _signal_next_run(agent_run_id: UUID) -> None:
         await next_run.signal(RUN_NEXT)
 
 
-async def run_shielded(lifecycle: RunLifecycle, part: Coroutine[Any, Any, Answer]) -> Answer:
+async def run_shielded(run: RunState, part: Coroutine[Any, Any, Answer]) -> Answer:
     """Run a part of a run to its end, even if the workflow is cancelled.
 
     Temporal's own cancellation, as from its Web UI, ends the run as our cancel command does.
@@ -182,7 +165,7 @@ async def run_shielded(lifecycle: RunLifecycle, part: Coroutine[Any, Any, Answer
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        lifecycle.is_canceled = True
+        run.is_canceled = True
         return await task
 
 

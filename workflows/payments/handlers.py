@@ -1,7 +1,5 @@
 """Handles the commands and hints of `PaymentWorkflow`."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
 from uuid import UUID
 
 from temporalio import workflow
@@ -28,9 +26,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.mailbox import Mailbox
     from workflows.payments.steps import PaymentStep, PaymentSteps
     from workflows.search_attributes import USER_ID
-
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
 
 SUMMARY_LIMIT = 200
 
@@ -112,8 +107,11 @@ class PaymentHandlers:
         if self.steps.state is not None and refund_input.amount_cents is not None:
             amount = amount_text(refund_input.amount_cents, self.steps.state.currency_code)
         summary = f"refund {amount}: {refund_input.reason}"
-        outcome = await self._run(
-            RefundActivities.refund_payment, refund_input, summary[:SUMMARY_LIMIT]
+        outcome = await run_interruptible(
+            RefundActivities.refund_payment,
+            refund_input,
+            STRIPE_COMMAND,
+            summary[:SUMMARY_LIMIT],
         )
         self.steps.apply(outcome.state)
         return PaymentAnswer(refund=outcome.refund, state=outcome.state)
@@ -127,7 +125,9 @@ class PaymentHandlers:
                 at=workflow.now(),
                 cause=str(command_id),
             )
-            state = await self._run(PaymentCancelActivities.cancel_payment, cancel_input, "cancel")
+            state = await run_interruptible(
+                PaymentCancelActivities.cancel_payment, cancel_input, STRIPE_COMMAND, "cancel"
+            )
             self.steps.drop(PaymentStep.PAY)
             self.steps.apply(state)
         if state.payment_status is PaymentStatus.SUCCEEDED and was_charging:
@@ -141,16 +141,6 @@ class PaymentHandlers:
             error_code=IllegalCommandError.code,
             message=f"the payment is {state.payment_status}",
             details={"payment_status": state.payment_status},
-        )
-
-    async def _run(
-        self,
-        activity_method: Callable[[Any, Argument], Coroutine[Any, Any, Result]],
-        activity_input: Argument,
-        summary: str,
-    ) -> Result:
-        return await run_interruptible(
-            activity_method, activity_input, STRIPE_COMMAND, summary, lambda: False
         )
 
 

@@ -122,8 +122,10 @@ async def store_answer(
     attempt, reply = answer.attempt, answer.reply
     if run.completed_at is not None:
         return StepResult(is_answer=True)  # the run was ended during the model call
-    step_input, spec = attempt.step_input, attempt.prompt.spec
-    calls = [check(step_input, spec, index, call) for index, call in enumerate(reply.tool_calls)]
+    step_input, prompt = attempt.step_input, attempt.prompt
+    calls = [
+        check(step_input, prompt.tools, index, call) for index, call in enumerate(reply.tool_calls)
+    ]
     if not await _add_message(session, run, answer, calls):
         # Reason: an earlier attempt, believed to be lost, has stored its answer first.
         if stream_events:
@@ -138,7 +140,7 @@ async def store_answer(
     }
     message_event = NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)
     dated_input = step_input.model_copy(update={"at": answer.at})
-    entered = await enter(session, run, dated_input, spec, calls)
+    entered = await enter(session, run, dated_input, prompt.spec, calls)
     events = [*stream_events, message_event, *entered.events]
     await RunEventRepository(session).append(run.agent_run_id, events)
     finish = finish_of(reply)

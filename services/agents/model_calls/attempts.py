@@ -19,6 +19,7 @@ from domain.llm.routing import RATE_LIMITED, ModelNames, route
 from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
 from services.agents.model_calls.windows import ContextWindows
 from services.agents.prompts import Prompt, read_prompt
+from services.agents.tools.catalog import ToolCatalog
 from services.agents.usage import LOST, Call, UsageMeter, settle_open_attempts, source_key
 
 SUCCEEDED = "succeeded"
@@ -59,10 +60,13 @@ class Attempt(NamedTuple):
 class ModelAttempts:
     """Begins, settles and fails attempts at model calls."""
 
-    def __init__(self, sessions: Sessions, names: ModelNames, meter: UsageMeter) -> None:
+    def __init__(
+        self, sessions: Sessions, names: ModelNames, meter: UsageMeter, catalog: ToolCatalog
+    ) -> None:
         self._sessions = sessions
         self._names = names
         self._meter = meter
+        self._catalog = catalog
         self._windows = ContextWindows()
 
     async def begin(
@@ -94,7 +98,7 @@ class ModelAttempts:
         failure_count = sum(outcome not in _NO_FAILURES for outcome in outcomes)
         model = route(self._names, spec.difficulty, failure_count)
         token_limits = self._windows.token_limits(model, spec)
-        prompt = await read_prompt(session, run, token_limits.prompt_tokens)
+        prompt = await read_prompt(session, run, token_limits.prompt_tokens, self._catalog)
         call = Call(
             step=step_input.step,
             # Reason: Temporal counts attempts anew after a reset; no record may be overwritten.
@@ -167,7 +171,7 @@ def _request(model: str, prompt: Prompt, reservation: Reservation) -> ModelReque
     return ModelRequest(
         model=model,
         messages=prompt.messages,
-        tools=prompt.tools,
+        tools=tuple(tool.spec.definition for tool in prompt.tools),
         max_tokens=reservation.max_tokens,
     )
 

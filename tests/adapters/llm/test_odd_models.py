@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from adapters.llm.gateway import open_models
-from adapters.llm.openai_provider import limit_name
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import Progress
+from adapters.llm.providers.openai_provider import limit_name
 from domain.errors import ApplicationError
 from domain.llm.messages import (
     ChatMessage,

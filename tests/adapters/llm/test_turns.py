@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from adapters.llm.anthropic_request import wire_request
-from adapters.llm.openai_messages import wire_messages
+from adapters.llm.providers.anthropic_request import wire_request
+from adapters.llm.providers.openai_messages import wire_messages
 from adapters.llm.turns import turns_of
 from domain.llm.messages import ChatMessage, ModelRequest, ProviderParts, RequestedCall, Role
 

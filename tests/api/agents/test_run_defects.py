@@ -14,6 +14,7 @@ from activities.agents.runs import RunActivities
 from adapters.llm.gateway import Models
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import OnText, Progress
+from bootstrap.tools import make_tool_catalog
 from commands.findings import CheckDoubtfulError
 from commands.open_runs import check_open_runs
 from config import Settings
@@ -26,6 +27,7 @@ from domain.llm.routing import ModelNames
 from services.agents.model_calls.attempts import ModelAttempts
 from services.agents.run_closing import RunClosing
 from services.agents.token_stream import RunStream
+from services.agents.tools.catalog import ToolCatalog
 from services.agents.usage import UsageMeter
 from tests.api.conftest import Person
 from tests.unit.test_commands import reaching
@@ -50,7 +52,7 @@ async def run_id(customer: Person, sessions: Sessions) -> UUID:
         input="hello",
         conversation_id=uuid4(),
     )
-    await ActivityEnvironment().run(RunActivities(sessions).open_run, request)
+    await ActivityEnvironment().run(RunActivities(sessions, ToolCatalog()).open_run, request)
     return request.agent_run_id
 
 
@@ -62,7 +64,7 @@ async def test_what_nobody_foresaw_ends_a_run_at_once_and_is_paid_for(
     async with RunStream(sessions) as stream:
         models, attempts = (
             Models(DefectiveProvider(), prices),
-            ModelAttempts(sessions, names, means),
+            ModelAttempts(sessions, names, means, make_tool_catalog()),
         )
         steps = ModelCallActivities(sessions, models, attempts, stream)
         order = StepInput(agent_run_id=run_id, step=0, at=datetime.now(UTC))

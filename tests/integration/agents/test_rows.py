@@ -21,6 +21,7 @@ from domain.agents.runs import NewRunMessage, OnBusy, QueuePosition, RunRequest,
 from domain.errors import IllegalCommandError, NotFoundError
 from domain.llm.messages import ProviderCallParts, ProviderParts, Role
 from services.agents.prompts import chat_message
+from services.agents.tools.catalog import ToolCatalog
 from tests.api.support import add_subscription, add_user
 from tests.support.streams import add_run, append, finish, step
 
@@ -103,7 +104,7 @@ async def test_the_last_of_two_yeses_at_once_sets_the_run_going(sessions: Sessio
 
 async def test_a_run_opened_twice_at_once_is_admitted_once(sessions: Sessions) -> None:
     """The second attempt must not be refused for what the first has taken."""
-    desk = RunActivities(sessions)
+    desk = RunActivities(sessions, ToolCatalog())
     for limits, on_busy in (({"agent_run_count": 1}, OnBusy.ENQUEUE), ({}, OnBusy.REJECT)):
         for _ in range(3):
             wanted = request(await customer(sessions, **limits), on_busy=on_busy)
@@ -113,7 +114,7 @@ async def test_a_run_opened_twice_at_once_is_admitted_once(sessions: Sessions) -
 
 async def test_a_run_under_way_is_before_older_ones_that_wait(sessions: Sessions) -> None:
     """Which transaction began first says nothing about which run was let in first."""
-    desk, user_id = RunActivities(sessions), await customer(sessions)
+    desk, user_id = RunActivities(sessions, ToolCatalog()), await customer(sessions)
     first = request(user_id)
     second = request(user_id, first.conversation_id)
     assert (await desk.open_run(first)).is_first
@@ -133,7 +134,7 @@ async def test_nothing_is_told_after_done(sessions: Sessions) -> None:
         await append(sessions, run_id, step(1))
     message = NewRunMessage(command_id=uuid4(), agent_run_id=run_id, content="too late")
     with pytest.raises(IllegalCommandError) as caught:
-        await RunActivities(sessions).add_run_message(message)
+        await RunActivities(sessions, ToolCatalog()).add_run_message(message)
     assert caught.value.details == {"run_status": "completed"}
 
 

@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 from agents import registry
-from agents.registry import all_agents, find_agent, prompt_text, prompt_versions
-from agents.tools import TOOLS
+from agents.registry import (
+    all_agents,
+    check_agents,
+    find_agent,
+    prompt_text,
+    prompt_versions,
+)
+from bootstrap.tools import load_agents, make_tool_catalog
 from domain.errors import NotFoundError
 
 SPEC = """
@@ -48,9 +54,9 @@ def test_every_agent_of_this_repository_is_whole() -> None:
         assert spec.name == name
         assert spec.description
         assert len(set(spec.tools)) == len(spec.tools)
-        assert set(spec.tools) <= TOOLS.keys()
         assert prompt_text(name, spec.prompt_version)
         assert find_agent(name) is spec
+    load_agents(make_tool_catalog())
 
 
 def test_every_prompt_belongs_to_an_agent_and_every_file_is_a_version() -> None:
@@ -97,12 +103,11 @@ def test_an_unknown_agent_is_not_found(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
-        (SPEC.replace("search_memory", "launch_rocket"), "launch_rocket"),
         (SPEC.replace("v1", "v2"), "v2"),
         (SPEC.replace("v1", "1"), "prompt_version"),
         (SPEC.replace("tools", "tolls"), "tolls"),
         (SPEC.replace("description", "#"), "description"),
-        (SPEC + 'pattern = "swarm"', "pattern"),
+        (SPEC + "pattern = 1", "pattern"),
         (SPEC + "max_step_count = 0", "max_step_count"),
         (SPEC + "max_answer_tokens = 1", "max_answer_tokens"),
         (SPEC + 'approval_ttl = "0s"', "approval_ttl"),
@@ -116,6 +121,25 @@ def test_a_wrong_spec_is_refused_by_its_files_name(folder: Path, spec: str, name
     write(folder, "wrong", spec, v1="text")
     with pytest.raises(ValueError, match=r"^wrong\.toml ") as refused:
         all_agents()
+    assert named in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        (SPEC.replace("search_memory", "launch_rocket"), "unknown tools: ['launch_rocket']"),
+        (SPEC + 'pattern = "swarm"', "the pattern swarm, which does not exist; the patterns are: "),
+    ],
+)
+def test_an_unknown_tool_or_pattern_is_refused_before_the_first_run(
+    folder: Path, spec: str, named: str
+) -> None:
+    write(folder, "sound", SPEC, v1="text")
+    check_agents({"pipeline"}, {"search_memory"})
+    forget()
+    write(folder, "wrong", spec, v1="text")
+    with pytest.raises(RuntimeError, match=r"^wrong\.toml names ") as refused:
+        load_agents(make_tool_catalog())
     assert named in str(refused.value)
 
 

@@ -9,17 +9,21 @@ from uuid import UUID
 import pytest
 from pydantic import Field, ValidationError
 
-from agents.tools import TOOLS
 from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
 from agents.tools.search_memory import SEARCH_MEMORY, SearchMemory
 from agents.tools.spec import Arguments, ToolSpec
 from api.deps import Role
-from services.agents.tools.effects import tool_effects
+from domain.errors import NotFoundError
+from services.agents.tools.built_in import BUILT_IN_TOOLS
+from services.agents.tools.catalog import ToolCatalog
 
 PAYMENT = str(UUID(int=1))
 REFUND = {"payment_id": PAYMENT, "reason": "twice charged"}
 
-every_tool = pytest.mark.parametrize("tool", list(TOOLS.values()), ids=list(TOOLS))
+CATALOG = ToolCatalog(BUILT_IN_TOOLS)
+SPECS = [tool.spec for tool in BUILT_IN_TOOLS]
+
+every_tool = pytest.mark.parametrize("tool", SPECS, ids=lambda spec: spec.name)
 
 
 def nodes(value: Any) -> Iterator[Any]:
@@ -57,7 +61,7 @@ def test_every_argument_has_a_type_and_is_described(tool: ToolSpec) -> None:
 
 @every_tool
 def test_a_tool_is_called_what_providers_accept(tool: ToolSpec) -> None:
-    assert TOOLS[tool.name] is tool
+    assert CATALOG.find(tool.name).spec is tool
     assert tool.name.replace("_", "").isalpha()
     assert tool.name.islower()
     assert len(tool.name) <= 64
@@ -77,9 +81,20 @@ def test_only_what_just_looks_is_given_up(tool: ToolSpec) -> None:
     assert (tool.patience is None) == (tool.approver_role is not None)
 
 
-def test_every_tool_does_something() -> None:
-    nothing: Any = None  # the effects keep their dependencies, and make no use of them yet
-    assert tool_effects(nothing, nothing, nothing).keys() == TOOLS.keys()
+def test_an_approver_sees_what_a_call_would_do() -> None:
+    for tool in BUILT_IN_TOOLS:
+        assert (tool.preview is not None) == (tool.spec.approver_role is not None)
+
+
+def test_a_catalogue_has_one_tool_of_a_name() -> None:
+    catalog = ToolCatalog(BUILT_IN_TOOLS)
+    with pytest.raises(ValueError, match="two tools of the name search_memory"):
+        catalog.add(BUILT_IN_TOOLS[:1])
+    assert catalog.names == {tool.spec.name for tool in BUILT_IN_TOOLS}
+    assert catalog.select(["refund_payment"])[0].spec is REFUND_PAYMENT
+    with pytest.raises(NotFoundError) as refused:
+        catalog.definitions(["search_memory", "launch_rocket"])
+    assert refused.value.error_code == "unknown_tool"
 
 
 def test_an_admin_has_to_approve_refunds_and_nobody_searches() -> None:

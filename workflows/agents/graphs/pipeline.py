@@ -1,10 +1,9 @@
 """The pipeline graph: retrieve, then call the model and its tools until there is an answer.
 
-All nodes and edges are async: LangGraph runs synchronous ones in a thread, which workflow code
-must not use. The state holds ids and decisions; texts stay in the database.
+The state holds ids and decisions; texts stay in the database.
 """
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -13,34 +12,26 @@ with workflow.unsafe.imports_passed_through():
     from langgraph.graph import END, START, StateGraph
     from langgraph.types import interrupt
 
-    from domain.agents.runs import CallRef, Route
-    from workflows.agents.activity_calls import StepActivityCalls
+    from domain.agents.runs import CallRef
+    from workflows.agents import activity_calls
+    from workflows.agents.graphs.pattern import GraphState, Pattern
+    from workflows.agents.state import RunState
 
 STEP_LIMIT = "step_limit_reached"
-# Only for LangGraph's own limit of visited nodes; our limit of steps is checked below.
-NODES_PER_STEP = 4
 
 
-class State(TypedDict, total=False):
-    """The state that the nodes pass on."""
+class State(GraphState, total=False):
+    """The state that the nodes pass on: also the calls that the model asked for."""
 
-    step: int
     calls: list[CallRef]
-    is_answered: bool
-    is_cut_by_budget: bool
-    finish: str
-    read_count: int | None
 
 
 class Pipeline:
-    """The nodes and edges of the graph, bound to one run's activity calls."""
+    """The nodes and edges of the graph of one run."""
 
-    def __init__(
-        self, step_calls: StepActivityCalls, route: Route, continue_as_new_after: int
-    ) -> None:
-        self._step_calls = step_calls
-        self._route = route
-        self._continue_as_new_after = continue_as_new_after
+    def __init__(self, run: RunState) -> None:
+        self._run = run
+        self._route = run.start.route
 
     async def enter(self, state: State) -> Literal["retrieve", "ask_model"]:
         """Retrieve before the first step only; a run that continues as new is past that step."""
@@ -48,7 +39,7 @@ class Pipeline:
 
     async def retrieve(self, state: State) -> State:
         """Find the passages that answer the question."""
-        await self._step_calls.retrieve()
+        await activity_calls.retrieve(self._run)
         return {}
 
     async def ask_model(self, state: State) -> State:
@@ -64,7 +55,7 @@ class Pipeline:
                 type=STEP_LIMIT,
                 non_retryable=True,
             )
-        reply = await self._step_calls.ask_model(step)
+        reply = await activity_calls.ask_model(self._run, step)
         return {
             "step": step + 1,
             "calls": list(reply.calls),
@@ -92,7 +83,7 @@ class Pipeline:
     async def act(self, state: State) -> State:
         """Make the calls one after the other; for a rejected call the model gets the refusal."""
         for call in state["calls"]:
-            await self._step_calls.run_tool(call)
+            await activity_calls.run_tool(self._run, call)
         return {"calls": []}
 
     async def after_tool_calls(self, state: State) -> str:
@@ -101,26 +92,12 @@ class Pipeline:
 
     def _next_node(self) -> str:
         """Call the model again, or end the graph if the history has grown too long."""
-        return END if is_long(self._continue_as_new_after) else "ask_model"
+        return END if self._run.is_history_long else "ask_model"
 
 
-def is_long(continue_as_new_after: int) -> bool:
-    """Return whether the history is so long that the run should continue as new."""
-    return workflow.info().get_current_history_length() >= continue_as_new_after
-
-
-def pipeline(
-    step_calls: StepActivityCalls, route: Route, continue_as_new_after: int
-) -> StateGraph[Any]:
-    """Build the graph of a run.
-
-    Args:
-        step_calls: Activity calls of the nodes.
-        route: Settings of the agent's spec that shape the graph.
-        continue_as_new_after: Number of history events after which the graph ends early, without
-            an answer.
-    """
-    nodes = Pipeline(step_calls, route, continue_as_new_after)
+def build_pipeline(run: RunState) -> StateGraph[Any]:
+    """Build the graph of a run."""
+    nodes = Pipeline(run)
     graph = StateGraph(State)
     graph.add_node("retrieve", nodes.retrieve)
     graph.add_node("ask_model", nodes.ask_model)
@@ -134,3 +111,6 @@ def pipeline(
     graph.add_edge("approve", "act")
     graph.add_conditional_edges("act", nodes.after_tool_calls, ["ask_model", END])
     return graph
+
+
+PIPELINE = Pattern(build_pipeline, nodes_per_step=4)

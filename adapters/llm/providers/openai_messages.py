@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from adapters.llm.openai_answer import EXTRA, REASONING_FIELDS
 from adapters.llm.provider import arguments_of
+from adapters.llm.providers.openai_answer import EXTRA, REASONING_FIELDS
 from adapters.llm.turns import own_parts, sent_ids, turns_of
 from domain.llm.messages import ChatMessage, ModelRequest, ProviderParts, RequestedCall
 

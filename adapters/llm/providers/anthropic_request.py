@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from adapters.llm.anthropic_answer import THINKING
 from adapters.llm.provider import arguments_of
+from adapters.llm.providers.anthropic_answer import THINKING
 from adapters.llm.reading import an_object, count_of, objects
 from adapters.llm.turns import own_parts, sent_ids, turns_of
 from domain.llm.messages import ChatMessage, ModelRequest, Role

@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 
 import anthropic
 
-from adapters.llm.anthropic_answer import AnthropicAnswer
-from adapters.llm.anthropic_request import wire_request
 from adapters.llm.asking import ask
 from adapters.llm.errors import (
     STATUSES,
@@ -14,11 +12,11 @@ from adapters.llm.errors import (
     is_unsent,
 )
 from adapters.llm.provider import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.providers.anthropic_answer import AnthropicAnswer
+from adapters.llm.providers.anthropic_request import wire_request
 from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
 from domain.llm.messages import ModelReply, ModelRequest
-
-ANTHROPIC_URL = "https://api.anthropic.com"
 
 
 class AnthropicModels:
@@ -36,13 +34,13 @@ class AnthropicModels:
     @asynccontextmanager
     async def opened(
         cls,
-        base_url: str | None,
+        base_url: str,
         api_key: str,
         timeout_seconds: float,
     ) -> AsyncIterator["AnthropicModels"]:
-        """Open a client; the arguments are those of `open_models`."""
-        # Reason: this SDK adds `/v1` by itself, and one setting serves both providers.
-        url = (base_url or ANTHROPIC_URL).rstrip("/").removesuffix("/v1")
+        """Open a client; see `Provider`."""
+        # Reason: this SDK adds `/v1` by itself, and one setting serves all providers.
+        url = base_url.rstrip("/").removesuffix("/v1")
         async with anthropic.AsyncAnthropic(
             api_key=api_key,
             base_url=url,

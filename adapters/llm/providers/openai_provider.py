@@ -11,14 +11,13 @@ from adapters.llm.errors import (
     ProviderFault,
     is_unsent,
 )
-from adapters.llm.openai_answer import OpenAIAnswer
-from adapters.llm.openai_messages import wire_messages
 from adapters.llm.provider import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.providers.openai_answer import OpenAIAnswer
+from adapters.llm.providers.openai_messages import wire_messages
 from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
 from domain.llm.messages import ModelReply, ModelRequest
 
-OPENAI_URL = "https://api.openai.com/v1"
 _OPENAI_HOSTS = (".openai.com", ".openai.azure.com")
 
 
@@ -39,19 +38,18 @@ class OpenAIModels:
     @asynccontextmanager
     async def opened(
         cls,
-        base_url: str | None,
+        base_url: str,
         api_key: str,
         timeout_seconds: float,
     ) -> AsyncIterator["OpenAIModels"]:
-        """Open a client; the arguments are those of `open_models`."""
-        url = base_url or OPENAI_URL
+        """Open a client; see `Provider`."""
         async with openai.AsyncOpenAI(
             api_key=api_key,
-            base_url=url,
+            base_url=base_url,
             timeout=openai.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
             max_retries=0,
         ) as client:
-            yield cls(client, limit_name(url))
+            yield cls(client, limit_name(base_url))
 
     async def stream(
         self,
