@@ -119,8 +119,8 @@ def replay(
     A history file is JSON as `temporal workflow show --output json` and the API write it. Exit code
     0: the history replays; 1: it differs; 2: there is no such history.
     """
-    from commands.replay import replay_command  # noqa: PLC0415
-    from commands.replay_running import replay_running_command  # noqa: PLC0415
+    from commands.replay.command import replay_command  # noqa: PLC0415
+    from commands.replay.running import replay_running_command  # noqa: PLC0415
 
     if (target is None) != running or (running and (run_id or record)):
         refuse(["pass either an ID or a history file, or --running alone"])
@@ -193,7 +193,7 @@ def doctor(
     """Check every setting and dependency; exit code 1 if a check fails."""
     from rich.console import Console  # noqa: PLC0415
 
-    from commands.doctor import examine, show  # noqa: PLC0415
+    from commands.doctor.examine import examine, show  # noqa: PLC0415
 
     settings = read_settings(stack, exit_code=1, is_serving=True)
     findings = asyncio.run(examine(settings, stack_facts(stack), stack, is_paid=paid))

@@ -41,7 +41,7 @@ def watch(
     from rich.console import Console  # noqa: PLC0415
 
     from commands.resources import ResourceReader  # noqa: PLC0415
-    from commands.watch_resource import watch_resource  # noqa: PLC0415
+    from commands.watch.resource import watch_resource  # noqa: PLC0415
 
     console = Console(highlight=False)
     address, key = _find_api(stack, api, api_key)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from adapters.stripe.client import open_client
 from adapters.stripe.setup import PINNED_VERSION, StripeSetup
-from commands.findings import CheckDoubtfulError, CheckFailedError
+from commands.doctor.findings import CheckDoubtfulError, CheckFailedError
 from commands.stripe.advice import ANY_URL, SENDS_ITSELF, setup_command
 from commands.targets import Target
 from config import Settings

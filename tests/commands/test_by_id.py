@@ -17,9 +17,9 @@ from temporalio.client import Client
 from api.app import build_app
 from commands.admin import create_admin
 from commands.explain import explain
-from commands.replay import replay_command
+from commands.replay.command import replay_command
 from commands.resources import NoConnectionError, ResourceError, ResourceReader
-from commands.watch_resource import watch_resource
+from commands.watch.resource import watch_resource
 from config import Settings
 from database.knowledge.documents import DocumentRepository
 from database.knowledge.models import Document

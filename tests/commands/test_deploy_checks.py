@@ -18,8 +18,8 @@ from temporalio.worker import Worker
 
 from adapters.temporal.search_attributes import register
 from api.monitoring import make_pages
-from commands.deploy_checks import check_task_queues, check_workers, check_workflow_tasks
-from commands.findings import CheckFailedError
+from commands.doctor.deploy import check_task_queues, check_workers, check_workflow_tasks
+from commands.doctor.findings import CheckFailedError
 from config import Settings
 from database.session import Sessions
 from domain.workflow_names import QUEUES

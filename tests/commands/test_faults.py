@@ -10,9 +10,9 @@ from temporalio.client import Client
 from websockets.asyncio.server import ServerConnection, serve
 
 from commands.admin import create_admin
-from commands.replay import replay_command
+from commands.replay.command import replay_command
 from commands.resources import SUBSCRIPTION
-from commands.watch import Watch, follow
+from commands.watch.events import Watch, follow
 from config import Settings
 from domain.errors import InvalidInputError
 from tests.conftest import free_port

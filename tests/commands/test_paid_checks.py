@@ -6,8 +6,8 @@ from itertools import count
 import pytest
 from pydantic import SecretStr
 
-from commands.findings import CheckDoubtfulError, CheckFailedError
-from commands.paid_checks import check_tool_calls
+from commands.doctor.findings import CheckDoubtfulError, CheckFailedError
+from commands.doctor.paid import check_tool_calls
 from config import AuthSettings, Settings
 from tests.conftest import free_port
 from tests.sandbox import llm_server

@@ -15,7 +15,7 @@ from temporalio.worker import Worker
 
 from adapters.temporal.search_attributes import register
 from bootstrap.workers import workflow_runner
-from commands.replay_running import replay_running, replay_running_command
+from commands.replay.running import replay_running, replay_running_command
 from domain.ids import payment_workflow_id
 from domain.payments.messages import PaymentStart
 from tests.api.support import eventually

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from adapters.stripe.setup import PINNED_VERSION
 from adapters.tls import trusted
-from commands.findings import CheckDoubtfulError, CheckFailedError
+from commands.doctor.findings import CheckDoubtfulError, CheckFailedError
 from commands.stripe.checks import check_endpoint, check_endpoints, check_portal, check_portals
 from commands.stripe.setup import set_up_stripe
 from commands.targets import _FACTS as STACK_FACTS

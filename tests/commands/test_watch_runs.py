@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from api.app import build_app
 from commands.admin import create_admin
 from commands.resources import AGENT_RUN
-from commands.watch import Watch, follow
+from commands.watch.events import Watch, follow
 from config import Settings
 from database.session import Sessions
 from domain.agents.run_events import NewRunEvent, RunEventKind

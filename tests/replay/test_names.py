@@ -3,7 +3,7 @@
 from pydantic import SecretStr
 from temporalio import workflow
 
-from commands.histories import read_history
+from commands.replay.histories import read_history
 from config import AuthSettings, LLMSettings, Settings
 from tests.support.histories import (
     COMMITTED,

@@ -10,8 +10,8 @@ import pytest
 from temporalio import workflow
 from temporalio.common import RawValue
 
-from commands.histories import read_history
-from commands.replay import replay, replay_command
+from commands.replay.command import replay, replay_command
+from commands.replay.histories import read_history
 from domain.errors import InvalidInputError, NotFoundError
 from domain.payment_retries.messages import RetryStart
 from tests.support.histories import COMMITTED, HISTORIES, definition, type_of

@@ -11,8 +11,8 @@ from bootstrap.clients import connect_temporal, open_sessions
 from bootstrap.resources import open_resources
 from bootstrap.tools import make_tool_catalog
 from bootstrap.workers import build_activities
-from commands.histories import read_history, record
-from commands.replay import replay
+from commands.replay.command import replay
+from commands.replay.histories import read_history, record
 from config import Settings
 from workflows.registry import WORKFLOWS
 

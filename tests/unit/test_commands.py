@@ -24,8 +24,8 @@ from agents import registry
 from api.app import build_app
 from bootstrap.settings import error_lines
 from commands.admin import create_admin
-from commands.doctor import check_webhook_secret, examine, show
-from commands.findings import CheckFailedError, CheckResult
+from commands.doctor.examine import check_webhook_secret, examine, show
+from commands.doctor.findings import CheckFailedError, CheckResult
 from commands.resources import SUBSCRIPTION
 from commands.targets import (
     TargetError,
@@ -34,7 +34,7 @@ from commands.targets import (
     read_stack,
     stack_settings,
 )
-from commands.watch import Watch, WatchError, line_of
+from commands.watch.events import Watch, WatchError, line_of
 from config import (
     AuthSettings,
     EmbeddingsSettings,

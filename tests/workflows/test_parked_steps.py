@@ -13,8 +13,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from api.app import build_app
 from api.monitoring import make_pages
 from bootstrap.workers import PROJECT, run_workers
-from commands.findings import CheckDoubtfulError
-from commands.parked import check_parked_steps
+from commands.doctor.findings import CheckDoubtfulError
+from commands.doctor.parked import check_parked_steps
 from config import Settings
 from database.parked_steps import count_parked
 from database.session import Sessions

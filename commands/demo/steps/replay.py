@@ -2,8 +2,8 @@
 
 from commands.demo.checks import expect
 from commands.demo.context import DemoContext
-from commands.histories import fetch_history
-from commands.replay import replay
+from commands.replay.command import replay
+from commands.replay.histories import fetch_history
 from config import TemporalSettings
 
 

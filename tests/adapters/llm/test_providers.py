@@ -13,7 +13,7 @@ from adapters.llm.pricing import Prices
 from adapters.llm.provider import Incoming, OnText, Progress
 from adapters.llm.providers import PROVIDERS, HealthRequest, Provider
 from adapters.tls import trusted
-from commands.doctor import examine
+from commands.doctor.examine import examine
 from config import LLMSettings, Settings
 from domain.llm.messages import (
     ChatMessage,

@@ -15,8 +15,8 @@ from adapters.llm.gateway import Models
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import OnText, Progress
 from bootstrap.tools import make_tool_catalog
-from commands.findings import CheckDoubtfulError
-from commands.open_runs import check_open_runs
+from commands.doctor.findings import CheckDoubtfulError
+from commands.doctor.open_runs import check_open_runs
 from config import Settings
 from database.agents.usage_records import UsageRepository
 from database.session import Sessions

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bootstrap.clients import connect_temporal, open_sessions
-from commands.findings import CheckDoubtfulError
+from commands.doctor.findings import CheckDoubtfulError
 from config import Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 
 from commands.resources import SUBSCRIPTION, Kind
 from commands.settings import CommandError
-from commands.watch_agent_runs import RunPrinter
+from commands.watch.agent_runs import RunPrinter
 
 PAUSE_SECONDS = 1.0
 _UNAUTHENTICATED = 4401

@@ -16,7 +16,7 @@ from commands.resources import (
     Resource,
     ResourceReader,
 )
-from commands.watch import PAUSE_SECONDS, Watch, follow
+from commands.watch.events import PAUSE_SECONDS, Watch, follow
 
 # Statuses after which more is to be expected, and those that are a failure.
 _OPEN: dict[Kind, frozenset[str]] = {

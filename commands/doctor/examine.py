@@ -21,11 +21,11 @@ from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from bootstrap.clients import connect_temporal
 from bootstrap.tools import load_agents, make_tool_catalog
-from commands.deploy_checks import check_task_queues, check_workers, check_workflow_tasks
-from commands.findings import CheckDoubtfulError, CheckFailedError, CheckResult
-from commands.open_runs import check_open_runs
-from commands.paid_checks import check_tool_calls, make_prices, model_names
-from commands.parked import check_parked_steps
+from commands.doctor.deploy import check_task_queues, check_workers, check_workflow_tasks
+from commands.doctor.findings import CheckDoubtfulError, CheckFailedError, CheckResult
+from commands.doctor.open_runs import check_open_runs
+from commands.doctor.paid import check_tool_calls, make_prices, model_names
+from commands.doctor.parked import check_parked_steps
 from commands.stripe.checks import check_endpoint, check_portal
 from commands.targets import Target
 from config import MailSecurity, Settings
@@ -34,7 +34,7 @@ from domain.errors import ApplicationError, UnavailableError
 from domain.llm.messages import TokenUsage
 from workflows.search_attributes import NAMES
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 10.0
 PAID_TIMEOUT_SECONDS = 180.0
 

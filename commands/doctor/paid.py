@@ -3,7 +3,7 @@
 from adapters.llm.gateway import Models, open_models
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import Progress
-from commands.findings import CheckDoubtfulError, CheckFailedError
+from commands.doctor.findings import CheckDoubtfulError, CheckFailedError
 from config import LLMSettings, Settings
 from domain.errors import ApplicationError
 from domain.llm.messages import (

@@ -10,8 +10,8 @@ from rich.markup import escape
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
-from commands.histories import connect_to
-from commands.replay import describe_failure, make_replayer, type_name
+from commands.replay.command import describe_failure, make_replayer, type_name
+from commands.replay.histories import connect_to
 from commands.targets import TargetError, find_temporal
 from workflows.registry import WORKFLOWS
 

@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from adapters.temporal.failing_tasks import count_failing_workflows, find_failing_workflows
 from adapters.temporal.task_queues import FRESH, read_pollers
 from bootstrap.clients import connect_temporal
-from commands.findings import CheckFailedError
+from commands.doctor.findings import CheckFailedError
 from config import Settings
 
 SHOWN_COUNT = 5

@@ -1,6 +1,6 @@
 """Counts the parked steps, for `doctor`."""
 
-from commands.findings import CheckDoubtfulError
+from commands.doctor.findings import CheckDoubtfulError
 from config import Settings
 from database.parked_steps import count_parked
 from database.session import make_engine, make_sessions

@@ -17,8 +17,8 @@ from temporalio.worker import Replayer
 
 from adapters.temporal.errors import ConnectError
 from bootstrap.workers import workflow_runner
-from commands.histories import find_history, record
-from commands.replay_report import describe_difference, differing_activity_type
+from commands.replay.histories import find_history, record
+from commands.replay.report import describe_difference, differing_activity_type
 from domain.errors import ApplicationError, InvalidInputError
 from workflows.registry import WORKFLOWS
 

@@ -1,0 +1,1 @@
+"""Command `doctor`: checks settings, dependencies, workers and open work."""

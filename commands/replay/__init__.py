@@ -1,0 +1,1 @@
+"""Command `replay`: replays recorded or running histories with the current code."""

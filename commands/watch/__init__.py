@@ -1,0 +1,1 @@
+"""Command `watch`: prints what happens to a resource."""
