@@ -10,6 +10,7 @@ from rich.markup import escape
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
+from adapters.temporal.errors import ConnectError
 from commands.replay.command import describe_failure, make_replayer, type_name
 from commands.replay.histories import connect_to
 from commands.targets import TargetError, find_temporal
@@ -51,15 +52,19 @@ async def replay_running_command(stack: Path | None, environ: Mapping[str, str])
         Exit code: 0 if all histories replay, 1 if one differs, 2 if Temporal cannot be reached.
     """
     console = Console(soft_wrap=True, highlight=False)
+    errors = Console(soft_wrap=True, highlight=False, stderr=True)
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the result is printed below
     try:
         client = await connect_to(find_temporal(stack, environ))
         result = await replay_running(client, console.print)
     except TargetError as error:
-        console.print(f"[red]{escape('; '.join(map(str, error.args)))}[/]")
+        errors.print(f"[red]error: {escape('; '.join(map(str, error.args)))}[/]")
         return 2
-    except (RuntimeError, RPCError) as error:
-        console.print(f"[red]Temporal cannot be reached: {escape(str(error))}[/]")
+    except ConnectError as error:
+        errors.print(f"[red]error: {escape(str(error))}[/]")
+        return 2
+    except RPCError as error:
+        errors.print(f"[red]error: Temporal cannot be reached: {escape(str(error))}[/]")
         return 2
     for failure in result.failures:
         console.print(

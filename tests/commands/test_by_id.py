@@ -311,11 +311,11 @@ async def test_an_unknown_id_is_not_replayed(
         (str(uuid4()), "no run"),
     ):
         assert await replay_command(target, None, None, environ, run_id) == 2
-        told = capsys.readouterr().out
-        assert told.startswith(f"there is no workflow {target}")
+        told = capsys.readouterr().err
+        assert told.startswith(f"error: there is no workflow {target}")
         assert told.count("\n") == 1
     down = {"DATABASE_URL": f"postgresql://a:hidden@127.0.0.1:{free_port()}/x"}
     assert await replay_command(str(uuid4()), None, None, environ | down) == 2
-    told = capsys.readouterr().out
+    told = capsys.readouterr().err
     assert "the database does not answer" in told
     assert told.count("\n") == 1

@@ -148,6 +148,6 @@ async def test_open_executions_that_differ_are_named(
 async def test_without_temporal_one_line_tells_it(capsys: pytest.CaptureFixture[str]) -> None:
     environ = {"TEMPORAL__ADDRESS": f"127.0.0.1:{free_port()}"}
     assert await replay_running_command(None, environ) == 2
-    told = capsys.readouterr().out
-    assert told.startswith("Temporal cannot be reached")
+    told = capsys.readouterr().err
+    assert told.startswith("error: Temporal cannot be reached")
     assert told.count("\n") == 1

@@ -144,7 +144,7 @@ async def test_the_command_tells_in_words(
     assert "another_step" in said
 
     assert await replay_command("payment-retry-in_x", nowhere, None, {}) == 2
-    assert "no stack runs" in capsys.readouterr().out
+    assert "no stack runs" in capsys.readouterr().err
 
 
 @workflow.defn(name="NobodysWorkflow", sandboxed=False)
