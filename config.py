@@ -210,9 +210,7 @@ class ApiSettings(BaseModel):
             given = tuple(part.strip() for part in given.split(",") if part.strip())
         for origin in given:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise ValueError(
-                    "API__CORS_ORIGINS takes origins without a path, such as https://app.example"
-                )
+                raise ValueError("takes origins without a path, such as https://app.example")
         return given
 
 

@@ -42,7 +42,7 @@ from stack.ports import free_ports
 from stack.system_user import find_system_user
 from workflows.search_attributes import NAMES
 
-pytest_plugins = ("tests.support.checked", "tests.support.world")
+pytest_plugins = ("tests.support.checked", "tests.support.namespaces", "tests.support.world")
 
 BIN = Path(sys.prefix) / "bin"
 PROJECT = Path(__file__).parent.parent

@@ -8,13 +8,13 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
-from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from api.app import build_app, create_app
 from api.auth.tokens import make_token
+from bootstrap.settings import WrongSettingsError
 from bootstrap.workers import workflow_runner
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
@@ -124,7 +124,7 @@ async def test_the_environment_makes_the_same_app(
     monkeypatch.setenv("TEMPORAL__ADDRESS", f"127.0.0.1:{free_port()}")
     monkeypatch.setattr("api.app.configure_logging", lambda level: None)
     monkeypatch.setenv("STRIPE__API_BASE", "https://api.stripe.com")
-    with pytest.raises(ValidationError, match="STRIPE__WEBHOOK_SECRET") as refused:
+    with pytest.raises(WrongSettingsError, match="STRIPE__WEBHOOK_SECRET") as refused:
         create_app()
     assert "xxx" not in str(refused.value)
     assert "postgres" not in str(refused.value)

@@ -7,13 +7,9 @@ from uuid import uuid4
 
 import pytest
 from temporalio import workflow
-from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from adapters.temporal.search_attributes import register
 from bootstrap.workers import workflow_runner
 from commands.replay.running import replay_running, replay_running_command
 from domain.ids import payment_workflow_id
@@ -22,7 +18,6 @@ from tests.api.support import eventually
 from tests.conftest import free_port
 from workflows.payments.payment import PaymentWorkflow
 from workflows.registry import WORKFLOWS
-from workflows.search_attributes import NAMES
 
 
 @workflow.defn(name="PaymentWorkflow", sandboxed=False)
@@ -39,33 +34,6 @@ class OthersWorkflow:
     @workflow.run
     async def run(self) -> None:
         await workflow.sleep(86_400)
-
-
-@pytest.fixture
-async def namespace(dev_server: Client) -> AsyncIterator[Client]:
-    """Return a client of a namespace in which nothing else runs."""
-    name = f"deploy-{uuid4().hex}"
-    request = RegisterNamespaceRequest(namespace=name)
-    request.workflow_execution_retention_period.FromSeconds(86_400)
-    await dev_server.workflow_service.register_namespace(request)
-    client = await Client.connect(
-        dev_server.service_client.config.target_host,
-        namespace=name,
-        data_converter=pydantic_data_converter,
-    )
-
-    async def is_known() -> bool:
-        try:
-            await register(client, NAMES)
-            await client.count_workflows()
-        except RPCError:
-            return False
-        return True
-
-    await eventually(is_known)
-    yield client
-    async for execution in client.list_workflows("ExecutionStatus = 'Running'"):
-        await client.get_workflow_handle(execution.id).terminate()
 
 
 @asynccontextmanager

@@ -69,11 +69,11 @@ def wait_for_port(port: int) -> None:
 
 
 async def test_each_line_of_a_worker_is_json_and_starts_and_ends_are_told_once(
-    dev_server: Client, settings: Settings, tmp_path: Path
+    namespace: Client, settings: Settings, tmp_path: Path
 ) -> None:
-    async with worker_process(dev_server, settings, tmp_path) as worker:
-        operation_id = await make_plan(dev_server)
-        await fail_workflow_task(dev_server)
+    async with worker_process(namespace, settings, tmp_path) as worker:
+        operation_id = await make_plan(namespace)
+        await fail_workflow_task(namespace)
         await worker.stop()
     lines = worker.lines()
 
@@ -101,13 +101,13 @@ async def test_each_line_of_a_worker_is_json_and_starts_and_ends_are_told_once(
 
 
 async def test_a_worker_exports_its_own_metrics_and_those_of_the_sdk(
-    dev_server: Client, settings: Settings, tmp_path: Path
+    namespace: Client, settings: Settings, tmp_path: Path
 ) -> None:
-    async with worker_process(dev_server, settings, tmp_path) as worker:
-        await make_plan(dev_server)
+    async with worker_process(namespace, settings, tmp_path) as worker:
+        await make_plan(namespace)
         text = (await worker.get("/metrics")).text
     assert "# TYPE temporal_workflow_task_execution_latency_seconds histogram" in text
-    assert 'temporal_workflow_completed_total{namespace="default"' in text
+    assert f'temporal_workflow_completed_total{{namespace="{namespace.namespace}"' in text
     assert "# TYPE temporal_activity_schedule_to_start_latency_seconds histogram" in text
     assert "# TYPE temporal_worker_task_slots_available gauge" in text
     assert "# HELP payment_attempts_total" in text
@@ -127,27 +127,27 @@ async def down(running: RunningWorkers, client: Client, sessions: Sessions) -> d
 
 
 async def test_a_worker_is_not_ready_when_it_does_not_poll_or_its_threads_are_stuck(
-    dev_server: Client, settings: Settings, sessions: Sessions
+    namespace: Client, settings: Settings, sessions: Sessions
 ) -> None:
     release, few = threading.Event(), WorkerSettings(concurrent_workflow_task_count=2)
     ours = settings.model_copy(update={"worker": few})
-    async with run_workers(dev_server, ours, sessions, [AGENTS, STRIPE]) as running:
+    async with run_workers(namespace, ours, sessions, [AGENTS, STRIPE]) as running:
         async with asyncio.timeout(100):
-            while await down(running, dev_server, sessions):  # noqa: ASYNC110
+            while await down(running, namespace, sessions):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
         stuck = [running.threads[AGENTS].submit(release.wait) for _ in range(2)]
-        found = await down(running, dev_server, sessions)
+        found = await down(running, namespace, sessions)
         assert found == {"workflow_threads": "no answer within 2 s"}
         release.set()
         assert all(thread.result(100) for thread in stuck)
-        assert await down(running, dev_server, sessions) == {}
+        assert await down(running, namespace, sessions) == {}
 
         nowhere = make_sessions(make_engine("postgresql://nobody@127.0.0.1:1/none"))
-        assert set(await down(running, dev_server, nowhere)) == {"database"}
+        assert set(await down(running, namespace, nowhere)) == {"database"}
 
         await running.workers[STRIPE].shutdown()
-        found = await down(running, dev_server, sessions)
+        found = await down(running, namespace, sessions)
         assert found == {"task_queues": "worker_not_polling: stripe"}
 
 

@@ -75,6 +75,7 @@ async def worker_process(
         "STRIPE__API_BASE": str(settings.stripe.api_base),
         "STRIPE__WEBHOOK_SECRET": settings.stripe.webhook_secret.get_secret_value(),
         "TEMPORAL__ADDRESS": temporal.service_client.config.target_host,
+        "TEMPORAL__NAMESPACE": temporal.namespace,
     }
     process = _start(options, environment, output)
     running = WorkerProcess(process, f"http://127.0.0.1:{port}", output)
