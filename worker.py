@@ -41,8 +41,8 @@ async def main(queues: Sequence[str]) -> None:
         client = await connect_temporal(settings, metrics_port=metrics_port)
         async with run_workers(client, settings, sessions, queues) as running:
             pages = make_worker_pages(make_worker_probes(client, sessions, running), metrics_port)
-            log.info("worker_ready", queues=list(queues))
             async with serve_status(settings.status_host, settings.status_port, pages):
+                log.info("worker_ready", queues=list(queues))
                 await stop.wait()
 
 

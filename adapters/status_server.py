@@ -1,6 +1,7 @@
 """Small HTTP server for the health and metrics of a process, on a port that is not public."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +9,8 @@ from threading import Thread
 from typing import NamedTuple
 
 import structlog
+
+from domain.errors import UnavailableError
 
 ANSWER_SECONDS = 5.0
 
@@ -38,13 +41,12 @@ async def serve_status(host: str, port: int | None, pages: Pages) -> AsyncIterat
         None, while the pages are served.
 
     Raises:
-        OSError: The port is taken.
+        UnavailableError: The port is taken, or the host is not this machine's.
     """
     if port is None:
         yield
         return
-    server = ThreadingHTTPServer((host, port), _handler(asyncio.get_running_loop(), pages))
-    server.daemon_threads = True
+    server = _listen(host, port, _handler(asyncio.get_running_loop(), pages))
     thread = Thread(target=server.serve_forever, name="status", daemon=True)
     thread.start()
     try:
@@ -52,6 +54,37 @@ async def serve_status(host: str, port: int | None, pages: Pages) -> AsyncIterat
     finally:
         await asyncio.to_thread(server.shutdown)
         server.server_close()
+
+
+def check_port(host: str, port: int | None) -> None:
+    """Check that pages could be served.
+
+    Args:
+        host: Host to listen on.
+        port: Port to listen on; None for none.
+
+    Raises:
+        UnavailableError: The port is taken, or the host is not this machine's.
+    """
+    if port is not None:
+        _listen(host, port, BaseHTTPRequestHandler).server_close()
+
+
+def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> "_StatusServer":
+    try:
+        return _StatusServer((host, port), handler)
+    except OSError as error:
+        raise UnavailableError(
+            f"STATUS_HOST and STATUS_PORT: cannot listen on {host}:{port}: {error.strerror}"
+        ) from error
+
+
+class _StatusServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Log a request that failed, such as one whose client has gone, as one line."""
+        log.warning("status_request_failed", reason=repr(sys.exception()))
 
 
 def _handler(

@@ -1,6 +1,7 @@
 """Builds the catalogue of tools, and checks the specs of agents against what there is."""
 
 from agents.registry import check_agents
+from domain.errors import InvalidInputError
 from services.agents.tools.built_in import BUILT_IN_TOOLS
 from services.agents.tools.catalog import ToolCatalog
 from workflows.agents.graphs import PATTERNS
@@ -15,10 +16,10 @@ def load_agents(tools: ToolCatalog) -> None:
     """Read the specs of all agents before the first run, and check their patterns and tools.
 
     Raises:
-        RuntimeError: A spec is invalid, or names something that does not exist; the message has
-            the file.
+        InvalidInputError: A spec is invalid, or names something that does not exist; the message
+            has the file.
     """
     try:
         check_agents(PATTERNS.keys(), tools.names)
     except ValueError as error:
-        raise RuntimeError(str(error)) from error
+        raise InvalidInputError(str(error)) from error

@@ -10,6 +10,7 @@ import httpx
 from commands.settings import CommandError
 
 PREFIX = "/api/v1"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 TIMEOUT_SECONDS = 30.0
 
 
@@ -35,8 +36,10 @@ def call_api(
         The status code and the body, indented if it is JSON.
 
     Raises:
-        RequestError: The body is no JSON, or the API cannot be reached.
+        RequestError: The method is unknown, the body is no JSON, or the API cannot be reached.
     """
+    if method.upper() not in METHODS:
+        raise RequestError(f"{method} is none of {', '.join(METHODS)}")
     headers = {"X-API-Key": facts["admin_api_key"]}
     if method.upper() == "POST":
         headers["Idempotency-Key"] = uuid4().hex
@@ -44,6 +47,7 @@ def call_api(
         document = json.loads(body) if body is not None else None
     except ValueError as error:
         raise RequestError(f"the body is no JSON: {error}") from error
+    path = path.removeprefix(PREFIX)  # Reason: people paste whole paths, as from the docs.
     url = f"{facts['api']}{PREFIX}/{path.lstrip('/')}"
     try:
         reply = httpx.request(

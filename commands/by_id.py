@@ -35,8 +35,8 @@ def watch(
     Subscriptions and agent runs have events; a payment retry has those of its subscription; of
     payments and documents the changes of the status are printed.
 
-    Exit code 0: the resource ended well; 1: the run, payment or document ended otherwise; 2: there
-    is no such resource, or it cannot be watched.
+    Exit code 0: the resource ended well; 1: the run, payment, payment retry or document ended
+    otherwise; 2: there is no such resource, or it cannot be watched.
     """
     from rich.console import Console  # noqa: PLC0415
 

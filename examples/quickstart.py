@@ -19,10 +19,13 @@ from uuid import uuid4
 
 import httpx
 
-STACK = json.loads(Path(sys.argv[1] if len(sys.argv) > 1 else ".perdure/stack.json").read_text())
+PATH = Path(sys.argv[1] if len(sys.argv) > 1 else ".perdure/stack.json")
+if not PATH.is_file():
+    raise SystemExit(f"no stack runs here: {PATH} is missing; start one with `make up`")
+STACK = json.loads(PATH.read_text())
 SANDBOX = httpx.Client(base_url=STACK["stripe"])
 ADMIN = httpx.Client(
-    base_url=f"{STACK['api']}/api/v1/", headers={"X-API-Key": STACK["admin_api_key"]}
+    base_url=f"{STACK['api']}/api/v1/", headers={"X-API-Key": STACK["admin_api_key"]}, timeout=30
 )
 USER = httpx.Client(base_url=f"{STACK['api']}/api/v1/", timeout=30)
 

@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from adapters.temporal.failing_tasks import count_failing_workflows, find_failing_workflows
 from adapters.temporal.task_queues import FRESH, read_pollers
 from bootstrap.clients import connect_temporal
-from commands.doctor.findings import CheckFailedError
+from commands.doctor.findings import CheckDoubtfulError, CheckFailedError
 from config import Settings
 
 SHOWN_COUNT = 5
@@ -61,6 +61,7 @@ async def check_workers(
 
     Raises:
         CheckFailedError: A worker has stopped polling, or says that it is not ready.
+        CheckDoubtfulError: There is no worker.
     """
     identities: dict[str, bool] = {}
     for queue in await read_pollers(await _connect(settings)):
@@ -74,6 +75,8 @@ async def check_workers(
         )
     if facts is not None and "worker" in facts:
         await _check_readiness(str(facts["worker"]))
+    if not identities:
+        raise CheckDoubtfulError("none is polling")
     return f"{len(identities)} polling"
 
 

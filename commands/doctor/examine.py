@@ -81,6 +81,9 @@ async def examine(
         "mail": lambda: _mail(settings, facts),
         "metrics": lambda: _metrics(settings),
     }
+    if facts is not None:
+        checks["API"] = lambda: _api(str(facts["api"]))
+        del checks["metrics"]  # Reason: only the stack's own processes know where they keep them.
     running = [_run_check(what, check, TIMEOUT_SECONDS) for what, check in checks.items()]
     if is_paid:
         timeout = PAID_TIMEOUT_SECONDS
@@ -240,10 +243,7 @@ async def _embeddings(settings: Settings) -> str:
 
 
 async def _agents() -> str:
-    try:
-        load_agents(make_tool_catalog())
-    except RuntimeError as error:
-        raise CheckFailedError(str(error)) from error
+    load_agents(make_tool_catalog())
     agents = all_agents().values()
     if not agents:
         raise CheckFailedError("there is no agent spec in agents/specs")
@@ -253,8 +253,11 @@ async def _agents() -> str:
 async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:
     # Reason: stack.json has the address to read mails at; only the API knows the SMTP address.
     if facts is not None and str(facts["mail"]).startswith("http"):
-        async with httpx.AsyncClient(base_url=facts["api"]) as api:
-            checks = (await api.get("/health/ready")).json()["checks"]
+        try:
+            async with httpx.AsyncClient(base_url=facts["api"]) as api:
+                checks = (await api.get("/health/ready")).json()["checks"]
+        except httpx.HTTPError as error:
+            raise CheckDoubtfulError("the API, which would tell, does not answer") from error
         if checks["mail"]["status"] != "ok":
             detail = checks["mail"]["detail"]
             raise CheckFailedError(f"the API cannot reach the mail server: {detail}")
@@ -265,6 +268,17 @@ async def _mail(settings: Settings, facts: dict[str, Any] | None) -> str:
         await ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=mail.tls is MailSecurity.IMPLICIT)
     except OSError as error:
         raise CheckFailedError(f"{address} does not answer as a mail server") from error
+    return address
+
+
+async def _api(address: str) -> str:
+    try:
+        async with httpx.AsyncClient(base_url=address) as api:
+            reply = await api.get("/health/live")
+    except httpx.HTTPError as error:
+        raise CheckFailedError(f"{address} does not answer") from error
+    if not reply.is_success:
+        raise CheckFailedError(f"{address} answers {reply.status_code}")
     return address
 
 

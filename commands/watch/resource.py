@@ -17,6 +17,7 @@ from commands.resources import (
     ResourceReader,
 )
 from commands.watch.events import PAUSE_SECONDS, Watch, follow
+from domain.payment_retries.lifecycle import CLOSED, RetryStatus
 
 # Statuses after which more is to be expected, and those that are a failure.
 _OPEN: dict[Kind, frozenset[str]] = {
@@ -43,7 +44,7 @@ async def watch_resource(
         console: Console to print on.
 
     Returns:
-        Exit code: 1 if an agent run, payment or document did not end well, else 0.
+        Exit code: 1 if an agent run, payment, payment retry or document did not end well, else 0.
 
     Raises:
         ResourceError: There is no such resource, or the API refuses.
@@ -55,6 +56,11 @@ async def watch_resource(
         if resource.kind in {PAYMENT, DOCUMENT}:
             return await _follow_status(reader, resource, console)
         kind, key = resource.kind, resource.key
+        if kind is PAYMENT_RETRY and resource.status in CLOSED:
+            _print_lines(describe(resource), console)
+            return _report_end(
+                resource, console, is_failed=resource.status != RetryStatus.RECOVERED
+            )
         if kind is PAYMENT_RETRY:
             kind, key = SUBSCRIPTION, str(resource.fields["subscription_id"])
             console.print(f"[dim]its subscription is {key}[/]", soft_wrap=True)
@@ -89,10 +95,19 @@ async def _follow_status(reader: ResourceReader, resource: Resource, console: Co
     while True:
         lines = describe(resource)
         if lines != printed:
-            console.print(escape("\n".join(lines)), soft_wrap=True)
+            _print_lines(lines, console)
             printed = lines
         if resource.status not in _OPEN[resource.kind]:
-            console.print(f"[dim]the {resource.kind.name} has ended[/]")
-            return 1 if resource.status in _FAILED else 0
+            return _report_end(resource, console, is_failed=resource.status in _FAILED)
         await asyncio.sleep(PAUSE_SECONDS)
         resource = await _find(reader, f"{resource.kind.prefix}{resource.key}", 0, console)
+
+
+def _print_lines(lines: list[str], console: Console) -> None:
+    console.print(escape("\n".join(lines)), soft_wrap=True)
+
+
+def _report_end(resource: Resource, console: Console, *, is_failed: bool) -> int:
+    """Say that a resource has ended, and return the exit code."""
+    console.print(f"[dim]the {resource.kind.name} has ended[/]")
+    return 1 if is_failed else 0

@@ -242,6 +242,24 @@ async def test_a_payment_retry_is_watched_by_its_subscription(
     assert "continue with --after 0" in output.getvalue()
 
 
+@pytest.mark.parametrize(("status", "code"), [("recovered", 0), ("exhausted", 1)])
+async def test_a_payment_retry_that_has_ended_is_watched_no_longer(
+    reader: ResourceReader, sessions: Sessions, key: str, ids: Ids, status: str, code: int
+) -> None:
+    async def set_status(new: str) -> None:
+        async with sessions.begin() as session:
+            (await session.get_one(PaymentRetry, ids.payment_retry_id)).retry_status = new
+
+    await set_status(status)
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    async with asyncio.timeout(30):
+        ended = await watch_resource(reader, key, str(ids.payment_retry_id), 0, console)
+    await set_status("waiting")
+    assert ended == code
+    assert isinstance(console.file, io.StringIO)
+    assert "the payment retry has ended" in console.file.getvalue()
+
+
 async def test_the_commands_leave_with_code_2_and_one_line(
     http: httpx.AsyncClient, key: str, ids: Ids
 ) -> None:

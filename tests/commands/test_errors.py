@@ -1,6 +1,7 @@
 """Every command and process answers every kind of trouble in one line, without a secret."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -129,6 +130,29 @@ def test_a_missing_server_is_one_line(name: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
     assert SECRET not in done.stderr + done.stdout
     assert done.returncode in {1, 2}
+
+
+def test_a_taken_status_port_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("python -m api", tmp_path, AWAY | {"STATUS_PORT": str(port)})
+    assert done.returncode == 1
+    line = f"error: STATUS_HOST and STATUS_PORT: cannot listen on 127.0.0.1:{port}: "
+    assert done.stderr.startswith(line)
+    assert (done.stderr.count("\n"), done.stdout) == (1, "")
+
+
+def test_a_port_that_cannot_be_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "api", "--port", "99999"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "99999" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - {"worker.py", "python -m api"}))

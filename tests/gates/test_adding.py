@@ -27,6 +27,11 @@ def test_files_that_are_not_new_exist() -> None:
     assert [path for path in named if not (ROOT / path).is_file()] == []
 
 
+def test_files_that_are_new_do_not_exist() -> None:
+    named = [path for _, files, _ in rows() for path, new in CELL.findall(files) if new]
+    assert [path for path in named if (ROOT / path).exists()] == []
+
+
 def test_twenty_changes_are_named_once_each() -> None:
     # Reason: webhooks go out in two steps, and an event of Stripe has two rows.
     changes = [change for change, _, _ in rows()]

@@ -15,6 +15,7 @@ from agents.tools.spec import Arguments, ToolSpec
 from bootstrap.tools import load_agents
 from database.agents.models import AgentRun, ToolCall
 from domain.agents.tool_calls import ToolCallStatus
+from domain.errors import InvalidInputError
 from services.agents.tools.catalog import Effect, Tool, ToolCatalog, ToolResources
 from tests.api.agents.test_agent_runs import ENDED, events, wait
 from tests.api.conftest import Person
@@ -100,7 +101,7 @@ async def test_a_pattern_is_added(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     add_agent(folder, "editor", 'pattern = "draft_and_revise"')
-    with pytest.raises(RuntimeError, match=r"editor\.toml names the pattern draft_and_revise"):
+    with pytest.raises(InvalidInputError, match=r"editor\.toml names the pattern draft_and_revise"):
         load_agents(tools)
     pattern = Pattern(build_draft_and_revise, nodes_per_step=1)
     monkeypatch.setitem(PATTERNS, "draft_and_revise", pattern)
@@ -137,7 +138,7 @@ async def test_a_source_of_tools_joins(
     customer: Person, model: Model, folder: Path, tools: ToolCatalog
 ) -> None:
     add_agent(folder, "courier", 'tools = ["track_parcel"]')
-    with pytest.raises(RuntimeError, match=r"courier\.toml names unknown tools"):
+    with pytest.raises(InvalidInputError, match=r"courier\.toml names unknown tools"):
         load_agents(tools)
     tools.add(COURIER)
     load_agents(tools)

@@ -15,7 +15,7 @@ from agents.registry import (
     prompt_versions,
 )
 from bootstrap.tools import load_agents, make_tool_catalog
-from domain.errors import NotFoundError
+from domain.errors import InvalidInputError, NotFoundError
 
 SPEC = """
 description = "Reckons."
@@ -138,7 +138,7 @@ def test_an_unknown_tool_or_pattern_is_refused_before_the_first_run(
     check_agents({"pipeline"}, {"search_memory"})
     forget()
     write(folder, "wrong", spec, v1="text")
-    with pytest.raises(RuntimeError, match=r"^wrong\.toml names ") as refused:
+    with pytest.raises(InvalidInputError, match=r"^wrong\.toml names ") as refused:
         load_agents(make_tool_catalog())
     assert named in str(refused.value)
 
