@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import structlog
 
 from adapters.status_server import serve_status
+from adapters.temporal.client import check_namespace
 from bootstrap.clients import connect_temporal, open_sessions
 from bootstrap.failures import NO_SERVER, WRONG_INPUT, Failure, explain
 from bootstrap.settings import load_settings
@@ -39,6 +40,8 @@ async def main(queues: Sequence[str]) -> None:
     metrics_port = None if settings.status_port is None else free_metrics_port()
     async with open_sessions(settings) as sessions:
         client = await connect_temporal(settings, metrics_port=metrics_port)
+        # Reason: several workers that fail at once cancel each other, and hide why.
+        await check_namespace(client)
         async with run_workers(client, settings, sessions, queues) as running:
             pages = make_worker_pages(make_worker_probes(client, sessions, running), metrics_port)
             async with serve_status(settings.status_host, settings.status_port, pages):

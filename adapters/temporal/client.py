@@ -2,6 +2,7 @@
 
 import re
 
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import Runtime
@@ -50,3 +51,13 @@ async def connect(
         reason = f": {reasons[-1]}" if reasons else ""
         message = f"Temporal cannot be reached at {address}{reason}"
         raise ConnectError(message) from error
+
+
+async def check_namespace(client: Client) -> None:
+    """Check that the server has the namespace of a client, which connecting does not tell.
+
+    Raises:
+        RPCError: There is no such namespace, or the server refuses to tell.
+    """
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    await client.workflow_service.describe_namespace(request)

@@ -18,13 +18,13 @@ def test_the_counts_of_api_and_worker_are_on_one_port_of_its_own(
 
     def text() -> str | None:
         found = httpx.get(f"{facts['metrics']}/metrics", timeout=20).text
-        is_both = "webhook_events_total{" in found and "active_agents" in found
-        return found if is_both else None
+        pollers = 'task_queue_pollers{kind="workflow",task_queue="billing"} 1.0'
+        is_whole = all(
+            each in found for each in ("webhook_events_total{", "active_agents", pollers)
+        )
+        return found if is_whole else None
 
     wait_for("counts of the API", text)
-    assert 'task_queue_pollers{kind="workflow",task_queue="billing"} 1.0' in text_of(
-        facts["metrics"]
-    )
     assert "temporal_worker_task_slots_available" in text_of(facts["worker"])
 
 
