@@ -15,8 +15,8 @@ import structlog
 from adapters.status_server import serve_status
 from adapters.temporal.client import check_namespace
 from bootstrap.clients import connect_temporal, open_sessions
-from bootstrap.failures import NO_SERVER, WRONG_INPUT, Failure, explain
-from bootstrap.settings import load_settings
+from bootstrap.failures import NO_SERVER, Failure, explain
+from bootstrap.settings import WrongSettingsError, load_settings
 from bootstrap.status_pages import make_worker_pages
 from bootstrap.worker_health import make_worker_probes
 from bootstrap.workers import run_workers
@@ -49,12 +49,21 @@ async def main(queues: Sequence[str]) -> None:
                 await stop.wait()
 
 
-def _report(failure: Failure) -> int:
+def _report(error: BaseException) -> int:
     """Print why the worker stops, as a log line once there is a log, and return the exit code."""
-    if failure.exit_code == WRONG_INPUT:
+    failure = explain(error) if isinstance(error, Exception) else None
+    if isinstance(error, WrongSettingsError) and failure is not None:
         sys.stderr.writelines(f"error: {line}\n" for line in failure.lines)
-    else:
-        log.error("worker_stopped", reason="; ".join(failure.lines))
+        return failure.exit_code
+    if failure is None and isinstance(error, asyncio.CancelledError):
+        # Reason: workers that fail at once cancel each other; the SDK has logged why.
+        failure = Failure(["the workers failed"], NO_SERVER)
+    # Reason: the SDK raises a bare RuntimeError for what the server refuses.
+    if failure is None and isinstance(error, RuntimeError):
+        failure = Failure([str(error).partition(": Status {")[0]], NO_SERVER)
+    if failure is None:
+        raise error
+    log.error("worker_stopped", reason="; ".join(failure.lines))
     return failure.exit_code
 
 
@@ -65,14 +74,8 @@ if __name__ == "__main__":
     code = 0
     try:
         asyncio.run(main(arguments.queue or QUEUES))
-    except Exception as error:
-        failure = explain(error)
-        # Reason: the SDK raises a bare RuntimeError for what the server refuses, as a namespace.
-        if failure is None and isinstance(error, RuntimeError):
-            failure = Failure([str(error).partition(": Status {")[0]], NO_SERVER)
-        if failure is None:
-            raise
-        code = _report(failure)
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - defects are raised again
+        code = _report(error)
     sys.stdout.flush()
     sys.stderr.flush()
     # Reason: the SDK sometimes aborts at interpreter exit (sdk-python#300).

@@ -19,6 +19,8 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from domain.errors import ConflictError
+
 # Memo of the schedules that the table has made; all other schedules are left alone.
 _MADE_BY, _PROJECT = "made_by", "perdure"
 
@@ -67,7 +69,7 @@ async def ensure_schedules(client: Client, table: Sequence[DeclaredSchedule]) ->
         table: All schedules of this release.
 
     Raises:
-        ValueError: Somebody else has made a schedule with an id of the table.
+        ConflictError: Somebody else has made a schedule with an id of the table.
     """
     for declared in table:
         try:
@@ -90,7 +92,7 @@ async def _is_ours(schedule: ScheduleListDescription | ScheduleDescription) -> b
 async def _update(client: Client, declared: DeclaredSchedule) -> None:
     async def change(current: ScheduleUpdateInput) -> ScheduleUpdate:
         if not await _is_ours(current.description):
-            raise ValueError(f"the schedule {declared.schedule_id} was not made by this project")
+            raise ConflictError(f"the schedule {declared.schedule_id} was not made by this project")
         state = current.description.schedule.state
         return ScheduleUpdate(replace(declared.to_schedule(), state=state))
 

@@ -18,8 +18,14 @@ FRESH = timedelta(minutes=2)
 CALL_TIMEOUT = timedelta(seconds=5)
 _PAGE_SIZE = 1_000
 _SHUTTING_DOWN = WorkerStatus.WORKER_STATUS_SHUTTING_DOWN
-# Servers that keep no list of workers answer so.
-_NOT_OFFERED = frozenset({RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.FAILED_PRECONDITION})
+# Servers that keep no list of workers answer so, or do not show it to this key.
+_NOT_OFFERED = frozenset(
+    {
+        RPCStatusCode.UNIMPLEMENTED,
+        RPCStatusCode.FAILED_PRECONDITION,
+        RPCStatusCode.PERMISSION_DENIED,
+    }
+)
 
 
 class TaskKind(StrEnum):

@@ -23,6 +23,7 @@ from temporalio.worker import Worker
 
 from adapters.temporal.schedules import DeclaredSchedule, ensure_schedules
 from bootstrap.schedules import SCHEDULES
+from domain.errors import ConflictError
 from tests.api.support import eventually
 
 QUEUE = f"schedules-{uuid4().hex}"
@@ -111,6 +112,6 @@ async def test_a_row_that_is_gone_is_deleted_and_others_schedules_are_left_alone
     assert (await theirs.describe()).id == theirs_id
     with pytest.raises(RPCError, match="not found"):
         await dev_server.get_schedule_handle(declared.schedule_id).describe()
-    with pytest.raises(ValueError, match=f"{theirs_id} was not made by this project"):
+    with pytest.raises(ConflictError, match=f"{theirs_id} was not made by this project"):
         await ensure_schedules(dev_server, [replace(declared, schedule_id=theirs_id)])
     await theirs.delete()

@@ -183,22 +183,24 @@ async def operate(world: World, operation: Any, folder: Path) -> StripeOperation
     return result
 
 
+PLAN = PlanRequest(
+    code="recorded",
+    name="Pro",
+    amount_cents=2_900,
+    currency_code="usd",
+    interval="month",
+    interval_count=1,
+    trial_days=0,
+    features={},
+    limits={},
+    retry_policy="default",
+)
+
+
 async def test_all_stripe_operations(world: World, histories: Path, tmp_path: Path) -> None:
     user_id, plan_id = uuid4(), uuid4()
     async with world.sessions.begin() as session:
         await UserRepository(session).add(user_id, f"{user_id.hex}@example.com")
-    plan = PlanRequest(
-        code=f"plan-{plan_id.hex}",
-        name="Pro",
-        amount_cents=2_900,
-        currency_code="usd",
-        interval="month",
-        interval_count=1,
-        trial_days=0,
-        features={},
-        limits={},
-        retry_policy="default",
-    )
 
     def ids(resource_id: UUID | None = None) -> dict[str, UUID]:
         return {"operation_id": uuid4(), "resource_id": resource_id or uuid4()}
@@ -221,7 +223,7 @@ async def test_all_stripe_operations(world: World, histories: Path, tmp_path: Pa
         user = await UserRepository(session).get(user_id)
     assert user is not None
     operations: list[StripeOperation] = [
-        CreatePlan(**ids(plan_id), plan=plan),
+        CreatePlan(**ids(plan_id), plan=PLAN.model_copy(update={"code": f"plan-{plan_id.hex}"})),
         ChangePlan(**ids(plan_id), plan=PlanRequest(amount_cents=3_900)),
         SetDefaultPaymentMethod(
             **ids(card_id), user_id=user_id, stripe_payment_method_id=stripe_id

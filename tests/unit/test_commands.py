@@ -51,7 +51,7 @@ from domain.accounts import make_api_key
 from domain.errors import ConflictError, InvalidInputError, UnavailableError
 from domain.subscriptions.messages import NewSubscriptionEvent
 from tests.api.support import add_subscription, add_user, served
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, free_port
 
 NOWHERE = "postgresql://nobody:hidden@127.0.0.1:9/nothing"
 API = "/api/v1"
@@ -308,6 +308,15 @@ async def test_the_doctor_finds_what_is_well_and_what_is_not(
     assert "test mode" in found["Stripe"].detail
     assert "127.0.0.1:9 does not answer" in found["Chroma"].detail
     assert "PROMETHEUS_MULTIPROC_DIR" in found["metrics"].detail
+
+
+async def test_the_doctor_names_an_api_that_is_away(settings: Settings, workers: Client) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    facts = {"api": away, "mail": "http://127.0.0.1:8440"}
+    found = {each.what: each for each in await examine(reaching(settings, workers), facts)}
+    assert (found["API"].is_passed, found["API"].detail) == (False, f"{away} does not answer")
+    assert (found["mail"].is_passed, found["mail"].is_warning) == (True, True)
+    assert "metrics" not in found
 
 
 async def test_the_doctor_finds_all_of_it_away() -> None:
