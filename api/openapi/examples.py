@@ -1,6 +1,7 @@
 """Puts examples into the document as they were written; FastAPI leaves out their nulls."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -28,7 +29,8 @@ def restore_examples(document: dict[str, Any], routes: Sequence[BaseRoute]) -> N
         for status, response in route.responses.items():
             for media_type, described in response.get("content", {}).items():
                 responses = operations[route.name]["responses"]
-                responses[str(status)]["content"][media_type] |= described
+                # Reason: problems are added to the document later, never to the route itself.
+                responses[str(status)]["content"][media_type] |= deepcopy(described)
 
 
 def _described(routes: Sequence[BaseRoute]) -> Iterator[APIRoute]:

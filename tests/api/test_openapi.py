@@ -253,6 +253,11 @@ def test_the_snapshot_is_the_document() -> None:
     assert SNAPSHOT.read_text() == render_snapshot(document()), RENEW
 
 
+def test_the_document_is_the_same_each_time_that_it_is_built() -> None:
+    # Reason: the text is compared, since two documents could share a part that changes.
+    assert render_snapshot(describe()) == render_snapshot(describe())
+
+
 def test_the_table_of_commands_is_the_product_s() -> None:
     page = BILLING.read_text()
     assert "| `past_due` | then `canceled` | yes | yes |" in page
