@@ -80,6 +80,7 @@ class Evidence:
         entitlements: The product's entitlements.
         mails: Mails to the customer, oldest first.
         workflows: Status by workflow id.
+        command_times: When a workflow took its commands, by workflow id.
         problems: What the API answered that it must not.
         pending_webhooks: Events about the customer that are not delivered.
         is_over: Whether the lifecycle has ended with a cancel.
@@ -105,6 +106,7 @@ class Evidence:
     entitlements: Json = field(default_factory=dict)
     mails: list[Json] = field(default_factory=list)
     workflows: dict[str, str] = field(default_factory=dict)
+    command_times: dict[str, list[float]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     pending_webhooks: int = 0
     is_over: bool = False

@@ -60,16 +60,23 @@ def nothing_kept_after_cancel(seen: Evidence) -> Violations:
             continue
         views = [view for view in seen.views if view["subscription_id"] == word.target]
         stripe_ids = {view["stripe_subscription_id"] for view in views}
-        # Reason: what had never been paid for was to be stopped from the first word on.
         first = [
             row for row in seen.tried(outcome="succeeded") if row["subscription"] in stripe_ids
         ]
-        is_unpaid = not any(row["wall_time"] < word.asked_at for row in first)
-        since = word.asked_at if is_unpaid else word.answered_at
+        # Reason: what had never been paid for was to be stopped once the workflow knew.
+        taken_at = _taken_at(seen, word)
+        is_unpaid = not any(row["wall_time"] < taken_at for row in first)
+        since = taken_at if is_unpaid else word.answered_at
         for row in first:
             is_hosted = row["invoice"] in seen.told.hosted
             if row["wall_time"] > since and not is_hosted:
                 yield from _kept(seen, row, "after the cancel")
+
+
+def _taken_at(seen: Evidence, word: Word) -> float:
+    """Return when the subscription's workflow took a command."""
+    times = seen.command_times.get(f"subscription-{word.target}", ())
+    return min((at for at in times if at >= word.asked_at), default=word.asked_at)
 
 
 def no_payment_kept_after_cancel(seen: Evidence) -> Violations:

@@ -406,3 +406,5 @@ class Life:
         if reply.is_success:
             body = reply.json()
             seen.workflows[workflow_id] = str(body.get("workflow_status") or body.get("status"))
+            taken = await self.outside.command_times(workflow_id)
+            seen.command_times[workflow_id] = taken

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+from temporalio.client import Client
 
 Json = dict[str, Any]
 API = "/api/v1"
@@ -193,6 +194,7 @@ class Outside:
         self.stripe = Dashboard(facts["stripe"])
         self.sandbox = Controls(self.stripe)
         self._mail = httpx.AsyncClient(base_url=facts["mail"], timeout=_TIMEOUT)
+        self._temporal = (facts["temporal"], facts["namespace"])
 
     async def close(self) -> None:
         """Close all connections."""
@@ -207,6 +209,17 @@ class Outside:
         form = {"username": email, "password": password}
         token = good(await self.api.post(f"{API}/auth/token", data=form))["access_token"]
         return Caller(self.api, {"Authorization": f"Bearer {token}"})
+
+    async def command_times(self, workflow_id: str) -> list[float]:
+        """Return when a workflow took each command that was sent to it, in wall time."""
+        address, namespace = self._temporal
+        client = await Client.connect(address, namespace=namespace)
+        history = client.get_workflow_handle(workflow_id).fetch_history_events()
+        return [
+            event.event_time.ToNanoseconds() / 1e9
+            async for event in history
+            if event.HasField("workflow_execution_update_accepted_event_attributes")
+        ]
 
     async def mails(self, email: str) -> list[Json]:
         """Return the mails to an address, oldest first."""

@@ -139,6 +139,14 @@ def test_a_debt_that_is_collected_breaks_nothing() -> None:
     assert broken(seen, (*ALWAYS, *ONCE_QUIET)) == []
 
 
+def test_a_cancel_that_the_workflow_took_after_the_charge_refunds_nothing() -> None:
+    seen = a_good_life()
+    canceled(seen)
+    seen.told.words[0] = Word("cancel", START - 1, CANCELED, 200, "s-1")
+    seen.command_times = {"subscription-s-1": [START + 0.5]}
+    assert broken(seen, (invariants.nothing_kept_after_cancel,)) == []
+
+
 Plant = Callable[[Evidence], Any]
 PLANTED: list[tuple[str, str, Plant]] = []
 
@@ -184,6 +192,7 @@ def _(seen: Evidence) -> None:
 def a_start_that_is_charged_although_it_was_canceled_before(seen: Evidence) -> None:
     canceled(seen)
     seen.told.words[0] = Word("cancel", START - 1, START + 1, 200, "s-1")
+    seen.command_times = {"subscription-s-1": [START - 0.5]}
 
 
 @plant("no_payment_kept_after_cancel", "for a payment that was canceled")
