@@ -33,7 +33,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo openapi test test-sandbox soak campaign mutants cover check format lint types imports rules containers \
-	stripe-cli campaign-models dj-stripe better-auth lock recording sizes
+	stripe-cli bench campaign-models dj-stripe better-auth lock recording sizes
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +75,9 @@ test-sandbox: $(STAMP) ## run the stand-ins' own tests only, which `make test` r
 
 soak: $(STAMP) ## run the long measures
 	@$(BIN)/python -m pytest -m soak $(ARGS)
+
+bench: $(STAMP) ## measure what durability costs (ARGS="runs starts --before OTHER_TREE")
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 campaign: $(STAMP) ## play billing against all that Stripe can answer, 40 minutes (ARGS="--minutes 10 --seed 7")
 	@$(BIN)/python -m tests.campaign $(ARGS)

@@ -1,0 +1,79 @@
+"""Runs the bench: `python -m tests.bench runs starts --before ../old-tree`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.bench.figures import Figures, Table
+from tests.bench.runs import Crowd, wait_until_back
+from tests.bench.sides import Side, running_sides
+from tests.bench.starts import Sellers
+
+RESTING_COUNT = 1_000
+Measure = Callable[[], Figures]
+
+
+def _runs(side: Side) -> Measure:
+    crowd = Crowd(side)
+    crowd.ask_at_once(1)  # the first requests load modules
+    return lambda: crowd.ask_alone() | crowd.ask_at_once()
+
+
+def _kills(side: Side) -> Measure:
+    crowd = Crowd(side)
+    crowd.ask_at_once(1)
+
+    def measure() -> Figures:
+        pid = side.stack.pid("worker")
+        figures = crowd.ask_through_a_kill()
+        wait_until_back(side, pid)
+        crowd.ask_at_once(1)
+        return figures
+
+    return measure
+
+
+def _starts(side: Side) -> Measure:
+    sellers = Sellers(side)
+    sellers.start_at_once(5)
+    return lambda: sellers.start_alone() | sellers.start_at_once()
+
+
+def _rest(side: Side) -> Measure:
+    return lambda: Sellers(side).rest(RESTING_COUNT)
+
+
+MEASURES: Mapping[str, Callable[[Side], Measure]] = {
+    "runs": _runs,
+    "starts": _starts,
+    "kills": _kills,
+    "rest": _rest,
+}
+ONCE = frozenset({"rest"})
+
+
+def main() -> None:
+    """Measure what was asked for, and print a table and a line of JSON."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], default=[*MEASURES])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--before", type=Path, help="folder with the files of another commit")
+    given = parser.parse_args()
+    table = Table()
+    with running_sides(given.before) as sides:
+        for name in given.measures:
+            measures = {side.name: MEASURES[name](side) for side in sides}
+            for number in range(1 if name in ONCE else given.rounds):
+                for side, measure in measures.items():
+                    sys.stderr.write(f"{name}, round {number + 1}, {side}\n")
+                    table.add(side, measure())
+    sys.stdout.write(f"{table.as_text()}\n{table.as_json()}\n")
+    sys.stdout.flush()
+    # Reason: processes that ran Temporal's SDK sometimes abort when the interpreter exits.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
