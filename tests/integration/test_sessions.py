@@ -15,12 +15,15 @@ async def test_reads_are_transactions_of_their_own_and_writes_are_one(sessions: 
         assert await session.scalar(now) == await session.scalar(now)
 
 
+async def divide_in_a_transaction(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text("CREATE TABLE left_over (id int)"))
+        await session.execute(text("SELECT 1 / 0"))
+
+
 async def test_what_fails_in_a_transaction_leaves_nothing(sessions: Sessions) -> None:
-    create, divide = text("CREATE TABLE left_over (id int)"), text("SELECT 1 / 0")
     with pytest.raises(DataError):
-        async with sessions.begin() as session:
-            await session.execute(create)
-            await session.execute(divide)
+        await divide_in_a_transaction(sessions)
     async with sessions() as session:
         assert await session.scalar(text("SELECT to_regclass('left_over')")) is None
 
