@@ -20,8 +20,8 @@ from domain.ids import agent_run_workflow_id, message_key
 from domain.llm.messages import Role
 from services.agents.admission import check_admission, record_run
 from services.agents.run_records import (
+    add_input,
     append_run_events,
-    begin_run,
     message_event,
     run_status_event,
 )
@@ -72,12 +72,12 @@ class RunActivities:
                     "conversation_busy",
                 )
             booking = entitled.booking or (None, None)
-            await runs.add(_run_columns(request, *booking))
-            run = await _find(session, request.agent_run_id)
+            run = await runs.add(_run_columns(request, *booking, is_queued=is_busy))
             await record_run(session, run)
-            await append_run_events(session, run.agent_run_id, run_status_event(RunStatus.QUEUED))
+            events = [run_status_event(RunStatus.QUEUED)]
             if not is_busy:
-                await begin_run(session, run, request)
+                events += await add_input(session, request)
+            await append_run_events(session, run.agent_run_id, *events)
             return QueuePosition(is_first=not is_busy)
 
     @activity.defn
@@ -129,6 +129,8 @@ def _run_columns(
     request: RunRequest,
     subscription_id: UUID | None,
     period_start: datetime | None,
+    *,
+    is_queued: bool,
 ) -> dict[str, object]:
     return {
         "agent_run_id": request.agent_run_id,
@@ -136,7 +138,8 @@ def _run_columns(
         "conversation_id": request.conversation_id,
         "agent": request.agent,
         "prompt_version": request.prompt_version,
-        "run_status": RunStatus.QUEUED,
+        "run_status": RunStatus.QUEUED if is_queued else RunStatus.RUNNING,
+        "started_at": None if is_queued else datetime.now(UTC),
         "budget_token_count": request.budget.token_count,
         "budget_cost_cents": request.budget.cost_cents,
         "subscription_id": subscription_id,

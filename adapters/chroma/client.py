@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapters.chroma.connection import ChromaConnection, chroma_request, open_connection
+from domain.errors import ApplicationError
 
 if TYPE_CHECKING:
     from chromadb.api.models.AsyncCollection import AsyncCollection
@@ -56,6 +57,7 @@ class Chroma:
 
     def __init__(self, connection: ChromaConnection) -> None:
         self._connection = connection
+        self._known: dict[str, AsyncCollection] = {}
 
     async def put(self, kind: ChromaCollection, model: str, entries: Sequence[Entry]) -> None:
         """Store texts with vectors of one model; replace those whose ids exist already.
@@ -71,7 +73,7 @@ class Chroma:
         collection.get_model().serialized_schema = None
         for start in range(0, len(entries), BATCH_SIZE):
             batch = entries[start : start + BATCH_SIZE]
-            async with chroma_request():
+            async with self._request():
                 await collection.upsert(
                     ids=[entry.entry_id for entry in batch],
                     embeddings=[entry.vector for entry in batch],
@@ -94,7 +96,7 @@ class Chroma:
         """
         collection = await self._collection(kind, model, len(vector))
         reply: Any
-        async with chroma_request():
+        async with self._request():
             reply = await collection.query(
                 query_embeddings=[vector],
                 n_results=max(limit, MIN_RESULT_COUNT),
@@ -109,7 +111,7 @@ class Chroma:
             return found[:limit]
         # Reason: if one user stores the same text very often, the index may not find the texts of
         # other users. So the texts of a user with few results are compared one by one.
-        async with chroma_request():
+        async with self._request():
             reply = await collection.get(
                 where={"user_id": user_id},
                 limit=MAX_COMPARED_COUNT,
@@ -165,13 +167,28 @@ class Chroma:
     async def _collection(
         self, kind: ChromaCollection, model: str, dimension: int
     ) -> "AsyncCollection":
-        client = await self._connection.get()
-        async with chroma_request():
-            return await client.get_or_create_collection(
-                f"{_prefix(kind, model)}{dimension}",
-                configuration={"hnsw": {"space": "cosine"}},
-                embedding_function=None,
-            )
+        """Return a collection, which is created or asked for once."""
+        name = f"{_prefix(kind, model)}{dimension}"
+        if name not in self._known:
+            client = await self._connection.get()
+            async with chroma_request():
+                self._known[name] = await client.get_or_create_collection(
+                    name,
+                    configuration={"hnsw": {"space": "cosine"}},
+                    embedding_function=None,
+                )
+        return self._known[name]
+
+    @asynccontextmanager
+    async def _request(self) -> AsyncIterator[None]:
+        """Send a request about a collection that was asked for before."""
+        try:
+            async with chroma_request():
+                yield
+        except ApplicationError:
+            # Reason: the collection may have been removed, and then has another id the next time.
+            self._known.clear()
+            raise
 
     async def _collections(
         self, kind: ChromaCollection, model: str | None = None

@@ -44,6 +44,8 @@ class ChromaConnection:
             UnavailableError: Chroma is down.
             ProviderRejectedError: Chroma refuses requests.
         """
+        if self._client is not None:
+            return self._client
         # Reason: importing takes a second, in which the event loop would stand still.
         await asyncio.to_thread(importlib.import_module, "chromadb")
         async with chroma_request(), self._lock:

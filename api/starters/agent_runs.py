@@ -43,7 +43,9 @@ from services.agents.tools.catalog import ToolCatalog
 from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.search_attributes import starting_attributes
 
-_FIRST_PAUSE_SECONDS = 0.015
+_FIRST_PAUSE_SECONDS = 0.02
+# From here on, the workflow is also asked whether it has refused the run.
+_LONG_PAUSE_SECONDS = 0.06
 _LAST_PAUSE_SECONDS = 0.2
 
 
@@ -186,10 +188,16 @@ async def _resolve(
 
 async def _wait_for_row(temporal: Client, sessions: Sessions, agent_run_id: UUID) -> AgentRun:
     """Poll for the row with growing pauses; raise the failure of a run that was refused."""
+    pause = _FIRST_PAUSE_SECONDS
+    while pause < _LONG_PAUSE_SECONDS:
+        await asyncio.sleep(pause)
+        if (row := await _read(sessions, agent_run_id)) is not None:
+            return row
+        pause *= 1.5
     workflow_id = agent_run_workflow_id(agent_run_id)
     handle = temporal.get_workflow_handle_for(AgentRunWorkflow.run, workflow_id)
+    # Reason: few starts take long or are refused, and for the others this costs more than a look.
     result = asyncio.ensure_future(handle.result(rpc_timeout=CALL_TIMEOUT))
-    pause = _FIRST_PAUSE_SECONDS
     try:
         async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
             while (row := await _read(sessions, agent_run_id)) is None:

@@ -48,15 +48,25 @@ _LOCK = (
     .execution_options(populate_existing=True)
 )
 
+_ADD = insert(AgentRun).returning(AgentRun)
+_OPEN_IN_CONVERSATION = (
+    select(AgentRun)
+    .where(
+        AgentRun.conversation_id == bindparam("conversation_id"), AgentRun.completed_at.is_(None)
+    )
+    # Reason: `created_at` is when a transaction began, not when its run was queued.
+    .order_by(AgentRun.started_at.asc().nulls_last(), AgentRun.created_at, AgentRun.agent_run_id)
+)
+
 
 class AgentRunRepository(OwnedRepository[AgentRun]):
     """Reads and writes `agent_runs` within one session."""
 
     table = AgentRun
 
-    async def add(self, values: Mapping[str, Any]) -> None:
-        """Store a new run."""
-        await self._session.execute(insert(AgentRun).values(**values))
+    async def add(self, values: Mapping[str, Any]) -> AgentRun:
+        """Store a new run, and return its row."""
+        return (await self._session.scalars(_ADD, dict(values))).one()
 
     async def at_step(self, agent_run_id: UUID, message_key: str) -> RunAtStep | None:
         """Return a run with what a step needs at its beginning; None if there is no such run."""
@@ -83,17 +93,8 @@ class AgentRunRepository(OwnedRepository[AgentRun]):
 
     async def open_runs_of_conversation(self, conversation_id: UUID) -> Sequence[AgentRun]:
         """Return the open runs of a conversation: the one under way first, then oldest first."""
-        statement = (
-            select(AgentRun)
-            .where(AgentRun.conversation_id == conversation_id, AgentRun.completed_at.is_(None))
-            # Reason: `created_at` is when a transaction began, not when its run was queued.
-            .order_by(
-                AgentRun.started_at.asc().nulls_last(),
-                AgentRun.created_at,
-                AgentRun.agent_run_id,
-            )
-        )
-        return (await self._session.scalars(statement)).all()
+        parameters = {"conversation_id": conversation_id}
+        return (await self._session.scalars(_OPEN_IN_CONVERSATION, parameters)).all()
 
     async def open_runs(self, workflow_ids: Sequence[str] | None) -> Sequence[AgentRun]:
         """Return the open runs of these workflows; for None, all open runs."""

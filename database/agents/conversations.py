@@ -15,6 +15,8 @@ _LOCK = (
     .with_for_update()
 )
 
+_PUT = insert(Conversation).on_conflict_do_nothing()
+
 
 class ConversationRepository(OwnedRepository[Conversation]):
     """Reads and writes `conversations` within one session."""
@@ -23,12 +25,8 @@ class ConversationRepository(OwnedRepository[Conversation]):
 
     async def put(self, conversation_id: UUID, user_id: UUID, title: str | None) -> None:
         """Store a conversation, unless it is already stored."""
-        statement = insert(Conversation).values(
-            conversation_id=conversation_id,
-            user_id=user_id,
-            title=title,
-        )
-        await self._session.execute(statement.on_conflict_do_nothing())
+        values = {"conversation_id": conversation_id, "user_id": user_id, "title": title}
+        await self._session.execute(_PUT, values)
 
     async def lock(self, conversation_id: UUID) -> int:
         """Lock a conversation until the transaction ends.

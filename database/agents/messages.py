@@ -81,6 +81,18 @@ _SET_LAST = (
     .execution_options(synchronize_session=False)
 )
 
+_CONTENT_OF = select(Message.content).where(Message.message_key == bindparam("message_key"))
+_LAST_ANSWER = (
+    select(Message.content)
+    .where(
+        Message.agent_run_id == bindparam("agent_run_id"),
+        Message.role == Role.ASSISTANT,
+        Message.content != "",
+    )
+    .order_by(Message.seq.desc())
+    .limit(1)
+)
+
 
 class OptionalMessageFields(TypedDict, total=False):
     """Fields that only some messages have.
@@ -164,8 +176,7 @@ class MessageRepository:
 
     async def content_of(self, message_key: str) -> str | None:
         """Return the text of a message; None if there is none."""
-        statement = select(Message.content).where(Message.message_key == message_key)
-        return await self._session.scalar(statement)
+        return await self._session.scalar(_CONTENT_OF, {"message_key": message_key})
 
     async def has(self, message_key: str) -> bool:
         """Tell whether a message is stored."""
@@ -192,17 +203,7 @@ class MessageRepository:
 
     async def last_answer(self, agent_run_id: UUID) -> str | None:
         """Return the last text that the model wrote in a run; None if it wrote none."""
-        statement = (
-            select(Message.content)
-            .where(
-                Message.agent_run_id == agent_run_id,
-                Message.role == Role.ASSISTANT,
-                Message.content != "",
-            )
-            .order_by(Message.seq.desc())
-            .limit(1)
-        )
-        return await self._session.scalar(statement)
+        return await self._session.scalar(_LAST_ANSWER, {"agent_run_id": agent_run_id})
 
     async def prompt_messages(self, run: AgentRun, earlier_count: int) -> Sequence[Message]:
         """Return a run's own messages and the last ones before them, oldest first."""

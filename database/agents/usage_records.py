@@ -45,7 +45,18 @@ def _held(condition: ColumnElement[bool]) -> Select[Decimal | None, Decimal | No
     return select(*sums).where(condition)
 
 
+def _sums() -> tuple[ColumnElement[Any], ...]:
+    is_run = UsageRecord.usage_kind == AGENT_RUN
+    return (
+        func.count().filter(is_run),
+        func.sum(UsageRecord.prompt_token_count),
+        func.sum(UsageRecord.completion_token_count),
+        func.sum(UsageRecord.cost_cents),
+    )
+
+
 # Reason: building these statements takes longer than executing them, and every step needs them.
+_USED_IN = select(*_sums()).where(_IN_PERIODS)
 _HELD_IN = _held(_IN_PERIODS)
 _BY_RUN = _held(UsageRecord.agent_run_id == bindparam("agent_run_id")).subquery("by_run")
 _IN_ALL = _HELD_IN.subquery("in_all")
@@ -137,24 +148,12 @@ class UsageRepository:
 
     async def used_in(self, periods: Sequence[Period]) -> UsageTotal:
         """Return the usage in these periods of subscriptions."""
-        found = await self._session.execute(
-            select(*_sums()).where(_IN_PERIODS), {"periods": periods}
-        )
+        found = await self._session.execute(_USED_IN, {"periods": periods})
         return _total(found.one())
 
 
 def _allowance(tokens: Decimal | None, cents: Decimal | None) -> Allowance:
     return Allowance(token_count=int(tokens or 0), cost_cents=Decimal(cents or 0))
-
-
-def _sums() -> tuple[ColumnElement[Any], ...]:
-    is_run = UsageRecord.usage_kind == AGENT_RUN
-    return (
-        func.count().filter(is_run),
-        func.sum(UsageRecord.prompt_token_count),
-        func.sum(UsageRecord.completion_token_count),
-        func.sum(UsageRecord.cost_cents),
-    )
 
 
 def _total(row: Any) -> UsageTotal:

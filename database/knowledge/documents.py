@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Update, func, or_, select, update
+from sqlalchemy import Select, Update, bindparam, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import defer
 
@@ -14,6 +14,15 @@ from domain.knowledge.documents import DocumentStatus
 
 # Reason: the content can have a megabyte, and only the ingestion reads it.
 _WITHOUT_CONTENT = defer(Document.content, raiseload=True)
+
+# Reason: building this statement takes longer than executing it, and every run needs it.
+_HAS_READY = select(
+    exists().where(
+        Document.user_id == bindparam("owner_id"),
+        Document.document_status == DocumentStatus.READY,
+        Document.deleted_at.is_(None),
+    )
+)
 
 
 class DocumentRepository(OwnedRepository[Document]):
@@ -49,6 +58,8 @@ class DocumentRepository(OwnedRepository[Document]):
         document_ids: Collection[UUID],
     ) -> dict[UUID, str]:
         """Return the titles of a user's ready documents, among these ids."""
+        if not document_ids:
+            return {}
         rows = await self._session.execute(
             select(Document.document_id, Document.title).where(
                 Document.document_id.in_(document_ids),
@@ -58,6 +69,10 @@ class DocumentRepository(OwnedRepository[Document]):
             ),
         )
         return {row.document_id: row.title for row in rows}
+
+    async def has_ready(self, user_id: UUID) -> bool:
+        """Tell whether a user has a ready document."""
+        return bool(await self._session.scalar(_HAS_READY, {"owner_id": user_id}))
 
     async def change_pending(self, document_id: UUID, **values: Any) -> bool:
         """Change some columns of a pending document.

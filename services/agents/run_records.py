@@ -17,7 +17,19 @@ from domain.llm.messages import Role
 
 
 async def begin_run(session: AsyncSession, run: AgentRun, request: RunRequest) -> None:
-    """Mark a run as running and add its input as a message, within the caller's transaction."""
+    """Mark a queued run as running and add its input, within the caller's transaction."""
+    events = await add_input(session, request)
+    values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
+    await AgentRunRepository(session).change(run.agent_run_id, values)
+    await append_run_events(session, run.agent_run_id, *events)
+
+
+async def add_input(session: AsyncSession, request: RunRequest) -> list[NewRunEvent]:
+    """Add the input of a run as a message, within the caller's transaction.
+
+    Returns:
+        The events of the beginning of the run, for its stream.
+    """
     await MessageRepository(session).add(
         request.conversation_id,
         f"{agent_run_workflow_id(request.agent_run_id)}:input",
@@ -25,12 +37,7 @@ async def begin_run(session: AsyncSession, run: AgentRun, request: RunRequest) -
         request.input,
         agent_run_id=request.agent_run_id,
     )
-    values = {"run_status": RunStatus.RUNNING, "started_at": datetime.now(UTC)}
-    await AgentRunRepository(session).change(run.agent_run_id, values)
-    user_message = message_event(Role.USER, request.input)
-    await append_run_events(
-        session, run.agent_run_id, run_status_event(RunStatus.RUNNING), user_message
-    )
+    return [run_status_event(RunStatus.RUNNING), message_event(Role.USER, request.input)]
 
 
 async def append_run_events(

@@ -13,6 +13,7 @@ from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
+from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
 from domain.agents.citations import CitedPassage, number_passages
 from domain.agents.run_events import NewRunEvent, RunEventKind
@@ -54,12 +55,15 @@ class Retrieval:
             run = await AgentRunRepository(session).get(agent_run_id, None)
             key = f"{agent_run_workflow_id(agent_run_id)}:input"
             question = await MessageRepository(session).content_of(key)
+            has_documents = run and await DocumentRepository(session).has_ready(run.user_id)
         if run is None or question is None:
             raise NotFoundError("there is no such run")
         if run.passages_data is not None:
             return len(run.passages_data)
         try:
-            passages, skip_reason = await self._search(run, question), None
+            # Reason: without documents, there is nothing that a search could find.
+            passages = await self._search(run, question) if has_documents else []
+            skip_reason = None
         except ApplicationError as error:
             if error.is_retryable and not is_overdue():
                 raise
@@ -90,7 +94,7 @@ class Retrieval:
             locked_run = await runs.lock(run.agent_run_id)
             if locked_run is None or locked_run.completed_at is not None:
                 return 0
-            known_keys = await runs.passage_keys(run.conversation_id)
+            known_keys = await runs.passage_keys(run.conversation_id) if passages else {}
             cited = _cited(number_passages(passages, known_keys))
             kept = [passage.model_dump(mode="json") for passage in cited]
             await runs.change(run.agent_run_id, {"passages_data": kept})

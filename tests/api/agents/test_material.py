@@ -169,6 +169,7 @@ async def test_a_run_tells_that_it_waits_and_goes_on_without_passages(
     customer: Person, model: Model, chroma_server: ChromaServer
 ) -> None:
     question = f"What is this about? {uuid4().hex}"
+    await ingest(customer, "Trains", "Trains leave on time.")
     async with stopped(chroma_server), asyncio.timeout(60):
         run = await ask(customer, question)
     assert run["run_status"] == "completed", run

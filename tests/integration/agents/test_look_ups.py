@@ -5,7 +5,7 @@ import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from temporalio.testing import ActivityEnvironment
@@ -16,9 +16,11 @@ from adapters.embeddings import open_embedder
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
+from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
 from domain.agents.runs import StepInput
 from domain.errors import UnavailableError
+from domain.knowledge.documents import DocumentStatus
 from domain.llm.messages import Role
 from services.agents.knowledge import look_ups
 from services.agents.knowledge.look_ups import PATIENCE, LookUps
@@ -48,6 +50,14 @@ async def run_id(sessions: Sessions) -> UUID:
             Role.USER,
             "Where is it? " * 200,
             agent_run_id=agent_run_id,
+        )
+        await DocumentRepository(session).add(
+            uuid4(),
+            run.user_id,
+            title="Places",
+            metadata_data={},
+            document_status=DocumentStatus.READY,
+            workflow_id="ingest",
         )
     return agent_run_id
 
@@ -115,6 +125,15 @@ async def test_what_is_down_is_tried_again_for_a_while_only(
         assert await told(sessions, run_id) == [WAITING]
         assert await retrieve(sessions, run_id, url, PATIENCE) == 0
     assert (await told(sessions, run_id))[-1]["skipped"]["code"] == "chroma_unavailable"
+
+
+async def test_who_has_no_documents_waits_for_nobody(sessions: Sessions, run_id: UUID) -> None:
+    async with sessions.begin() as session:
+        run = await session.get_one(AgentRun, run_id)
+        for document in (await DocumentRepository(session).list(run.user_id, 10, None)).items:
+            await DocumentRepository(session).soft_delete(document.document_id, run.user_id)
+    assert await retrieve(sessions, run_id, "http://127.0.0.1:1", timedelta(0)) == 0
+    assert await told(sessions, run_id) == [{"step": "retrieve", "passages": []}]
 
 
 async def test_a_run_that_is_over_keeps_nothing(sessions: Sessions, run_id: UUID) -> None:
