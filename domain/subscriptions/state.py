@@ -12,6 +12,9 @@ from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.steps import OwedStep
 from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
+# Revision of the sequence of commands of new workflows; those that have begun keep their own.
+SUBSCRIPTION_REVISION = 2
+
 
 class SubscriptionState(Frozen):
     """State of a subscription, by which its workflow decides.
@@ -59,6 +62,8 @@ class SubscriptionStart(Frozen):
         answers: Answers to recent commands, because update ids are unique within one run only.
         announced_grace_end: End of grace for which an event was already stored.
         continue_as_new_after: History events after which the workflow continues as new.
+        revision: Revision of the sequence of commands. In 1, the row is opened by way of the task
+            queue.
     """
 
     subscription_id: UUID
@@ -68,6 +73,7 @@ class SubscriptionStart(Frozen):
     answers: dict[UUID, CommandAnswer] = {}
     announced_grace_end: datetime | None = None
     continue_as_new_after: int = CONTINUE_AS_NEW_AFTER
+    revision: int = 1
 
 
 class SyncResult(Frozen):

@@ -14,10 +14,11 @@ with workflow.unsafe.imports_passed_through():
         CreateInput,
         OpenInput,
     )
-    from workflows.activity_options import RECORD, STRIPE_COMMAND
+    from workflows.activity_options import STRIPE_COMMAND
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.failures import failure_of
     from workflows.mailbox import Mailbox
+    from workflows.records import execute_record
     from workflows.subscriptions.commands import CALLS
     from workflows.subscriptions.state import SubscriptionAggregate
     from workflows.subscriptions.steps import SubscriptionSteps
@@ -42,11 +43,11 @@ class SubscriptionHandlers:
         if self._aggregate.state is not None:
             return
         request, subscription_id = self._start.request, self._start.subscription_id
-        row = await workflow.execute_activity_method(
+        row = await execute_record(
             SubscriptionRowActivities.open_subscription,
             OpenInput(subscription_id=subscription_id, request=request),
-            **RECORD,
-            summary="write the row",
+            "write the row",
+            is_local=self._start.revision > 1,
         )
         self._aggregate.load(row)
         is_new = row is not None and row.stripe_subscription_id is None
