@@ -227,7 +227,11 @@ class WorkerSettings(BaseModel):
     concurrent_activity_count: int = Field(default=100, gt=0)
     concurrent_workflow_task_count: int = Field(default=50, gt=1)
     cached_workflow_count: int = Field(default=500, ge=0)
-    is_sandboxed: bool = True
+    is_sandboxed: bool = Field(
+        default=False,
+        description="Whether workflows run in Temporal's sandbox, which finds code that must not be"
+        " in a workflow; the tests always use it.",
+    )
 
 
 class Settings(BaseSettings):

@@ -35,6 +35,7 @@ from config import (
     MailSettings,
     Settings,
     StripeSettings,
+    WorkerSettings,
 )
 from database.session import Sessions, make_engine, make_sessions
 from services.agents.tools.catalog import ToolCatalog
@@ -220,6 +221,7 @@ def settings(database_url: str, outside: Outside, chroma_server: ChromaServer) -
         ),
         mail=MailSettings(smtp_port=outside.smtp_port),
         llm=LLMSettings(base_url=f"{outside.llm}/v1"),
+        worker=WorkerSettings(is_sandboxed=True),
         # Reason: tests fetch from this host name; its bare IP address stays forbidden.
         documents=DocumentSettings(allowed_private_hosts=("localhost",)),
         chroma_url=f"http://127.0.0.1:{chroma_server.port}",
