@@ -97,7 +97,7 @@ class IdempotentRequest:
         """
         if self.key is None:
             claim = Claim(uuid4(), uuid4())
-            note_created(self.scope, claim.resource_id)
+            note_created(self.scope, claim.resource_id, has_key=False)
             answer = await work(claim)
             return self._render(status, answer.model_dump(mode="json"), location)
         row = await self._claim_key(caller_id, self.key)
