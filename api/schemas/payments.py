@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from api.schemas.common import MASKED, Amount, Input, Output, WebAddress
 from api.schemas.parked import Parkable, parked_facts
 from database.payments.models import Payment, Refund
-from domain.payments.money import CurrencyCode
+from domain.payments.money import STEPS, CurrencyCode
 from domain.payments.rules import PaymentStatus, RefundStatus
 
 PaymentText = Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED]
@@ -61,7 +61,7 @@ class NewPayment(Input):
         },
     )
 
-    amount_cents: Amount = Field(description="Amount in minor units.")
+    amount_cents: Amount = Field(description=STEPS)
     currency_code: CurrencyCode
     payment_method_id: UUID
     description: Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED] | None = (
@@ -96,7 +96,7 @@ class NewRefund(Input):
 
     amount_cents: Amount | None = Field(
         default=None,
-        description="Amount in minor units; by default all that is not refunded yet.",
+        description=f"{STEPS} By default all that is not refunded yet.",
     )
     reason: PaymentText = Field(
         description="For your records. `duplicate`, `fraudulent` and `requested_by_customer` are "
