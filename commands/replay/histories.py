@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from google.protobuf.json_format import ParseError
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -121,8 +122,11 @@ def read_history(path: Path) -> WorkflowHistory:
         return WorkflowHistory.from_json(path.stem, path.read_text())
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no file {path}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError(f"{path} does not hold a workflow history: {error}") from error
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ParseError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidInputError(f"{path} does not hold a workflow history: {reason}") from error
 
 
 async def connect_to(temporal: TemporalSettings) -> Client:
