@@ -13,6 +13,7 @@ import typer
 from commands.by_id import explain, watch
 from commands.settings import (
     StackOption,
+    log_to_stderr,
     read_environ,
     read_settings,
     refuse,
@@ -227,6 +228,7 @@ app.command(epilog="Example: python cli.py explain <id>")(explain)
 def main() -> None:
     """Run a command, and end the process at once with the command's exit code."""
     code = 1
+    log_to_stderr()
     try:
         app()
     except SystemExit as error:

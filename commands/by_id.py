@@ -36,7 +36,8 @@ def watch(
     payments and documents the changes of the status are printed.
 
     Exit code 0: the resource ended well; 1: the run, payment, payment retry or document ended
-    otherwise; 2: there is no such resource, or it cannot be watched.
+    otherwise; 2: there is no such resource, or it cannot be watched. A connection that is lost
+    later is made again.
     """
     from rich.console import Console  # noqa: PLC0415
 
