@@ -94,18 +94,18 @@ def describe(error: Mapping[str, Any], field_names: Container[str] = ()) -> dict
 
     Args:
         error: Error document of pydantic.
-        field_names: Names of fields within the fields of the body.
+        field_names: Names of fields within the fields of the body, and keys that a map may have.
 
     Returns:
-        `field` (the path, with the name of an unknown field, but never with the key of a map) and
-        `message`.
+        `field` (the path, with the name of an unknown field, but never with an unknown key of a
+        map) and `message`.
     """
     parts = [part for part in error["loc"] if isinstance(part, str)]
     is_unknown = error["type"] == _UNKNOWN_FIELD
     declared = parts[:-1] if is_unknown else parts
     # Reason: the key of a map may be anything that a client sends, and is never returned.
     field = ".".join([*declared[:2], *takewhile(field_names.__contains__, declared[2:])])
-    message = str(error["msg"])
+    message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] in _QUOTING:
         message = message.split(",", maxsplit=1)[0]
     return {"field": named(field, parts[-1]) if is_unknown else field, "message": message}
