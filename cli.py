@@ -151,7 +151,7 @@ app.add_typer(admin_app, name="admin")
 
 @admin_app.command("create", epilog="Example: python cli.py admin create --email you@example.com")
 def create_admin(
-    email: Annotated[str, typer.Option(help="E-mail address of the administrator.")],
+    email: Annotated[str, typer.Option(help="Email address of the administrator.")],
     password_stdin: Annotated[
         bool,
         typer.Option("--password-stdin", help="Read the password from standard input."),
@@ -168,7 +168,8 @@ def create_admin(
     """Make an administrator, and print a new API key, which cannot be shown again.
 
     A stranger may have signed up with the address. So an existing user becomes an administrator
-    only with --promote, which replaces the password and revokes the old API keys and tokens.
+    only with --promote, which replaces the password and revokes the old API keys and tokens. An
+    administrator who exists gets one more API key.
     """
     from commands.admin import create_admin as create  # noqa: PLC0415
 
@@ -191,7 +192,7 @@ def doctor(
         typer.Option("--paid", help="Also check a streamed tool call of each model; costs money."),
     ] = False,
 ) -> None:
-    """Check every setting and dependency; exit code 1 if a check fails."""
+    """Check every setting and dependency; exit code 1 if a check fails, 2 if no stack is found."""
     from rich.console import Console  # noqa: PLC0415
 
     from commands.doctor.examine import examine, show  # noqa: PLC0415
@@ -215,7 +216,7 @@ def api(
     from commands.api import call_api  # noqa: PLC0415
     from commands.targets import DEFAULT_STACK, find_stack, read_stack  # noqa: PLC0415
 
-    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
+    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK, has_settings=False)
     status, answer = call_api(method, path, body, facts)
     typer.echo(answer)
     raise typer.Exit(0 if status < 400 else 1)

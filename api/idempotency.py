@@ -170,7 +170,8 @@ async def get_idempotent_request(
             min_length=1,
             max_length=255,
             pattern=KEY_PATTERN,
-            description="Makes it safe to repeat the request: same key and body, same answer.",
+            description="Makes it safe to repeat the request: same key and body, same answer. A "
+            "secret in it, such as an API key, is returned once: a repeat has null there.",
         ),
     ] = None,
 ) -> IdempotentRequest:

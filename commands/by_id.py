@@ -77,5 +77,5 @@ def _find_api(stack: Path | None, api: str | None, api_key: str | None) -> tuple
 
     if api is not None:
         return api, api_key or ""
-    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
+    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK, has_settings=False)
     return facts["api"], facts["admin_api_key"]

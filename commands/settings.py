@@ -73,7 +73,9 @@ def read_settings(
     try:
         path = find_stack(stack, environ)
         return load_settings(settings_class, **(stack_settings(path, environ) if path else {}))
-    except (TargetError, WrongSettingsError) as error:
+    except TargetError as error:
+        refuse(list(map(str, error.args)))
+    except WrongSettingsError as error:
         refuse(list(map(str, error.args)), exit_code)
 
 

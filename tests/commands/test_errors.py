@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from bootstrap.settings import WrongSettingsError, load_settings, misspelled_names
 from cli import app
+from commands.settings import CommandError
 from config import Settings
 from tests.conftest import PROJECT
 from tests.unit.test_commands import write_stack
@@ -130,6 +131,15 @@ def test_a_missing_server_is_one_line(name: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
     assert SECRET not in done.stderr + done.stdout
     assert done.returncode in {1, 2}
+
+
+@pytest.mark.parametrize("name", ["doctor", "stripe setup", "api", "explain", "watch", "replay"])
+def test_no_stack_is_one_line_and_code_2(name: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*ALL[name][1:], "--stack", str(tmp_path)])
+    assert done.exit_code == 2 or isinstance(done.exception, CommandError)
+    told = f"{done.stderr} {done.exception}"
+    assert f"{tmp_path / 'stack.json'} is missing" in told
+    assert ("DATABASE_URL" in told) == (name not in {"api", "explain", "watch"})
 
 
 @pytest.mark.parametrize("name", ["doctor", "stripe setup", "migrate"])
