@@ -99,7 +99,10 @@ def migrate(fast_retries: FastOption = False) -> None:
 def replay(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="ID", help="Id of a workflow or a resource, or a history file."),
+        typer.Argument(
+            metavar="ID",
+            help="What explain takes, the id of any other workflow, or a history file.",
+        ),
     ] = None,
     running: Annotated[
         bool,

@@ -12,8 +12,8 @@ IdArgument = Annotated[
     str,
     typer.Argument(
         metavar="ID",
-        help="Id of a subscription, agent run, payment retry, payment or document, "
-        "or of its workflow.",
+        help="Id of a subscription, agent run, payment retry, payment or document, of its "
+        "workflow, or of the invoice of a payment retry (in_…).",
     ),
 ]
 ApiOption = Annotated[str | None, typer.Option(help="Address of the API, instead of a stack.")]

@@ -16,7 +16,7 @@ from domain.ids import (
 )
 
 TIMEOUT_SECONDS = 10.0
-_INVOICE_PREFIX = "in_"
+INVOICE_PREFIX = "in_"
 
 
 class Kind(NamedTuple):
@@ -163,6 +163,6 @@ class ResourceReader:
 
 def _key(kind: Kind, key: str) -> str:
     """Return the id of a row; a payment retry's workflow has the id of its invoice."""
-    if kind is PAYMENT_RETRY and key.startswith(_INVOICE_PREFIX):
+    if kind is PAYMENT_RETRY and key.startswith(INVOICE_PREFIX):
         return str(payment_retry_id(key))
     return key

@@ -11,6 +11,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.temporal.client import connect
+from commands.resources import INVOICE_PREFIX
 from commands.targets import TargetError, find_database_url, find_temporal
 from config import TemporalSettings
 from database.payment_retries.payment_retries import PaymentRetryRepository
@@ -45,7 +46,8 @@ async def find_history(
     """Find a history by the name of its file, or by an id.
 
     Args:
-        target: The path of a history file, a workflow id, or the id of a row with a workflow.
+        target: The path of a history file, a workflow id, the id of a row with a workflow, or
+            Stripe's id of the invoice of a payment retry.
         stack: `stack.json` of a running stack, or its folder; None takes the settings.
         environ: The settings as environment variables.
         run_id: Run of the workflow; None takes the newest run.
@@ -69,7 +71,10 @@ async def find_history(
         ) from error
     client = await connect_to(temporal)
     row_id = _uuid(target)
-    for workflow_id in [make(row_id) for make in _WORKFLOW_IDS] if row_id else [target]:
+    workflow_ids = [make(row_id) for make in _WORKFLOW_IDS] if row_id else [target]
+    if target.startswith(INVOICE_PREFIX):
+        workflow_ids = [payment_retry_workflow_id(target)]
+    for workflow_id in workflow_ids:
         history = await _fetch(client, workflow_id, run_id)
         if history is not None:
             return history

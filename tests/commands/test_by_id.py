@@ -19,9 +19,19 @@ from commands import api as api_command
 from commands import resources
 from commands.admin import create_admin
 from commands.api import call_api
-from commands.explain import explain
+from commands.explain import describe, explain
 from commands.replay.command import replay_command
-from commands.resources import NoConnectionError, ResourceError, ResourceReader
+from commands.resources import (
+    AGENT_RUN,
+    DOCUMENT,
+    PAYMENT,
+    PAYMENT_RETRY,
+    Kind,
+    NoConnectionError,
+    Resource,
+    ResourceError,
+    ResourceReader,
+)
 from commands.settings import CommandError
 from commands.watch.resource import watch_resource
 from config import Settings
@@ -159,6 +169,47 @@ async def test_any_id_and_its_workflow_are_explained(reader: ResourceReader, ids
             lines = await explain(reader, str(target))
             assert lines[0] == first
             assert more is None or more in lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "told"),
+    [
+        (PAYMENT, "pending", "next: the card is charged"),
+        (PAYMENT, "requires_action", "next: the customer authenticates"),
+        (PAYMENT, "succeeded", "next: nothing"),
+        (AGENT_RUN, "queued", "next: it begins"),
+        (AGENT_RUN, "running", "next: the model or a tool answers"),
+        (AGENT_RUN, "waiting_approval", "next: somebody decides"),
+        (AGENT_RUN, "failed", "next: nothing"),
+        (DOCUMENT, "pending", "next: its passages are stored"),
+        (DOCUMENT, "ready", "next: nothing"),
+    ],
+)
+def test_what_happens_next_is_told_of_everything(kind: Kind, status: str, told: str) -> None:
+    assert told in "\n".join(describe(Resource(kind, "x", {kind.status: status})))
+
+
+def test_what_is_parked_tells_its_next_try() -> None:
+    parked = {"step": "charge", "code": "c", "message": "m", "since": "2026-11-24T09:00:00Z"}
+    fields = {"payment_status": "pending", "parked": [parked]}
+    text = "\n".join(describe(Resource(PAYMENT, "x", fields)))
+    assert "next: it is tried again, every 6 hours at least" in text
+    assert "POST payments/x/retry-parked" in text
+    assert "the card is charged" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "is_told"),
+    [
+        (PAYMENT_RETRY, "recovered", False),
+        (PAYMENT_RETRY, "waiting", True),
+        (PAYMENT, "succeeded", False),
+        (PAYMENT, "failed", True),
+    ],
+)
+def test_a_decline_that_is_over_is_not_told(kind: Kind, status: str, *, is_told: bool) -> None:
+    fields = {kind.status: status, "decline_code": "insufficient_funds"}
+    assert ("declined" in "\n".join(describe(Resource(kind, "x", fields)))) == is_told
 
 
 async def test_an_unknown_id_is_named_in_one_line(reader: ResourceReader) -> None:
@@ -391,7 +442,8 @@ async def test_any_id_is_replayed(
         handle = await dev_server.start_workflow(
             f"{workflow}Workflow", {}, id=workflow_id, task_queue=queue
         )
-        for each in (str(target), workflow_id):
+        of_invoice = [ids.stripe_invoice_id] if workflow == "PaymentRetry" else []
+        for each in (str(target), workflow_id, *of_invoice):
             assert await replay_command(each, None, None, environ) == 0
             assert f"{workflow}Workflow, 2 events" in capsys.readouterr().out
         run_id = handle.result_run_id
