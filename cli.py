@@ -13,6 +13,7 @@ import typer
 from commands.by_id import explain, watch
 from commands.settings import (
     StackOption,
+    log_to_stderr,
     read_environ,
     read_settings,
     refuse,
@@ -98,7 +99,10 @@ def migrate(fast_retries: FastOption = False) -> None:
 def replay(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="ID", help="Id of a workflow or a resource, or a history file."),
+        typer.Argument(
+            metavar="ID",
+            help="What explain takes, the id of any other workflow, or a history file.",
+        ),
     ] = None,
     running: Annotated[
         bool,
@@ -150,7 +154,7 @@ app.add_typer(admin_app, name="admin")
 
 @admin_app.command("create", epilog="Example: python cli.py admin create --email you@example.com")
 def create_admin(
-    email: Annotated[str, typer.Option(help="E-mail address of the administrator.")],
+    email: Annotated[str, typer.Option(help="Email address of the administrator.")],
     password_stdin: Annotated[
         bool,
         typer.Option("--password-stdin", help="Read the password from standard input."),
@@ -167,7 +171,8 @@ def create_admin(
     """Make an administrator, and print a new API key, which cannot be shown again.
 
     A stranger may have signed up with the address. So an existing user becomes an administrator
-    only with --promote, which replaces the password and revokes the old API keys and tokens.
+    only with --promote, which replaces the password and revokes the old API keys and tokens. An
+    administrator who exists gets one more API key.
     """
     from commands.admin import create_admin as create  # noqa: PLC0415
 
@@ -190,7 +195,7 @@ def doctor(
         typer.Option("--paid", help="Also check a streamed tool call of each model; costs money."),
     ] = False,
 ) -> None:
-    """Check every setting and dependency; exit code 1 if a check fails."""
+    """Check every setting and dependency; exit code 1 if a check fails, 2 if no stack is found."""
     from rich.console import Console  # noqa: PLC0415
 
     from commands.doctor.examine import examine, show  # noqa: PLC0415
@@ -214,7 +219,7 @@ def api(
     from commands.api import call_api  # noqa: PLC0415
     from commands.targets import DEFAULT_STACK, find_stack, read_stack  # noqa: PLC0415
 
-    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
+    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK, has_settings=False)
     status, answer = call_api(method, path, body, facts)
     typer.echo(answer)
     raise typer.Exit(0 if status < 400 else 1)
@@ -227,6 +232,7 @@ app.command(epilog="Example: python cli.py explain <id>")(explain)
 def main() -> None:
     """Run a command, and end the process at once with the command's exit code."""
     code = 1
+    log_to_stderr()
     try:
         app()
     except SystemExit as error:

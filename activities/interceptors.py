@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError as TemporalApplicationError
+from temporalio.exceptions import ApplicationErrorCategory as Category
 from temporalio.exceptions import TemporalError
 from temporalio.worker import (
     ActivityInboundInterceptor,
@@ -77,6 +78,10 @@ def _failure(
     is_last = attempt >= UNEXPECTED_ATTEMPTS
     match error:
         case ApplicationError():
+            # Reason: the SDK logs a failure with its traceback, and what is refused is no failure.
+            is_refusal = not error.is_retryable and error.http_status < 500
+            if is_refusal:
+                log.info("activity_refused", code=error.error_code)
             return TemporalApplicationError(
                 error.message,
                 error.details,
@@ -84,6 +89,7 @@ def _failure(
                 type=error.error_code,
                 non_retryable=not error.is_retryable,
                 next_retry_delay=_retry_delay(error),
+                category=Category.BENIGN if is_refusal else Category.UNSPECIFIED,
             )
         case _ if isinstance(error, DATABASE_DOWN):
             # Reason: the error's own text quotes statements and values to be stored.

@@ -12,9 +12,11 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 from temporalio.exceptions import TemporalError
 
 from adapters.temporal.errors import from_temporal
+from api.http.handled_request import is_repeatable
 from api.http.locations import location_of
 from api.http.methods import allowed_methods
 from database.session import DATABASE_DOWN, DATABASE_REFUSED, UNSTORABLE
@@ -26,6 +28,10 @@ log = structlog.get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+PENDING_WITHOUT_KEY = "the command goes on; read it at Location, and do not send the request again"
+UNKNOWN_WITHOUT_KEY = (
+    "the command may still take effect; look for it before you send the request again"
+)
 
 # Error types of pydantic whose message quotes the input; only its beginning is returned.
 _QUOTING = frozenset({"uuid_parsing", "json_invalid", "datetime_parsing", "url_parsing"})
@@ -66,16 +72,21 @@ def problem(
     return JSONResponse(body, status, headers=headers, media_type=PROBLEM_TYPE)
 
 
-def from_application(error: ApplicationError) -> JSONResponse:
-    """Build the response for one of our own errors."""
-    headers = {}
-    if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(error, OutcomePendingError) and (location := location_of(error.details)):
+def from_application(error: ApplicationError, scope: Scope) -> JSONResponse:
+    """Build the response for one of our own errors to the request with this scope."""
+    headers, message = {}, error.message
+    is_pending = isinstance(error, OutcomePendingError)
+    location = location_of(error.details) if is_pending else None
+    if location:
         headers["Location"] = location
+    # Reason: without an Idempotency-Key, a repeat of what goes on would do it twice.
+    if is_pending and not is_repeatable(scope):
+        message = PENDING_WITHOUT_KEY if location else UNKNOWN_WITHOUT_KEY
+    elif error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(error.http_status, error.error_code, error.message, error.details, headers)
+    return problem(error.http_status, error.error_code, message, error.details, headers)
 
 
 def describe(error: Mapping[str, Any], field_names: Container[str] = ()) -> dict[str, str]:
@@ -83,18 +94,18 @@ def describe(error: Mapping[str, Any], field_names: Container[str] = ()) -> dict
 
     Args:
         error: Error document of pydantic.
-        field_names: Names of fields within the fields of the body.
+        field_names: Names of fields within the fields of the body, and keys that a map may have.
 
     Returns:
-        `field` (the path, with the name of an unknown field, but never with the key of a map) and
-        `message`.
+        `field` (the path, with the name of an unknown field, but never with an unknown key of a
+        map) and `message`.
     """
     parts = [part for part in error["loc"] if isinstance(part, str)]
     is_unknown = error["type"] == _UNKNOWN_FIELD
     declared = parts[:-1] if is_unknown else parts
     # Reason: the key of a map may be anything that a client sends, and is never returned.
     field = ".".join([*declared[:2], *takewhile(field_names.__contains__, declared[2:])])
-    message = str(error["msg"])
+    message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] in _QUOTING:
         message = message.split(",", maxsplit=1)[0]
     return {"field": named(field, parts[-1]) if is_unknown else field, "message": message}
@@ -106,11 +117,11 @@ def named(location: str, name: str) -> str:
     return f"{location}.{name}" if is_storable_name else location
 
 
-async def _handle_application_error(_: Request, error: Exception) -> JSONResponse:
+async def _handle_application_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApplicationError)  # noqa: S101
     if isinstance(error, InternalError):
         log.error("internal_error", exc_info=error)
-    return from_application(error)
+    return from_application(error, request.scope)
 
 
 async def _handle_invalid_input(request: Request, error: Exception) -> JSONResponse:
@@ -130,25 +141,26 @@ async def _handle_http_error(request: Request, error: Exception) -> JSONResponse
     return problem(error.status_code, code, phrase, headers=headers)
 
 
-async def _handle_database_down(_: Request, error: Exception) -> JSONResponse:
+async def _handle_database_down(request: Request, error: Exception) -> JSONResponse:
     log.warning("database_down", error=type(error).__name__)
     down = errors.UnavailableError("the database cannot be reached", "database_unavailable")
-    return from_application(down)
+    return from_application(down, request.scope)
 
 
-async def _handle_database_refused(_: Request, error: Exception) -> JSONResponse:
+async def _handle_database_refused(request: Request, error: Exception) -> JSONResponse:
     # Reason: only the type is logged; the message quotes the values that were to be stored.
     log.error("database_refused", error=type(error).__name__)
+    refused: ApplicationError = errors.DatabaseRefusedError("the database cannot store this")
     if isinstance(error, UNSTORABLE):
-        return from_application(errors.InvalidInputError("the input cannot be stored"))
-    return from_application(errors.DatabaseRefusedError("the database cannot store this"))
+        refused = errors.InvalidInputError("the input cannot be stored")
+    return from_application(refused, request.scope)
 
 
-async def _handle_temporal_error(_: Request, error: Exception) -> JSONResponse:
+async def _handle_temporal_error(request: Request, error: Exception) -> JSONResponse:
     translated = from_temporal(error)
     if isinstance(translated, InternalError):
         log.error("internal_error", exc_info=error)
-    return from_application(translated)
+    return from_application(translated, request.scope)
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -97,7 +97,7 @@ class IdempotentRequest:
         """
         if self.key is None:
             claim = Claim(uuid4(), uuid4())
-            note_created(self.scope, claim.resource_id)
+            note_created(self.scope, claim.resource_id, has_key=False)
             answer = await work(claim)
             return self._render(status, answer.model_dump(mode="json"), location)
         row = await self._claim_key(caller_id, self.key)
@@ -170,7 +170,8 @@ async def get_idempotent_request(
             min_length=1,
             max_length=255,
             pattern=KEY_PATTERN,
-            description="Makes it safe to repeat the request: same key and body, same answer.",
+            description="Makes it safe to repeat the request: same key and body, same answer. A "
+            "secret in it, such as an API key, is returned once: a repeat has null there.",
         ),
     ] = None,
 ) -> IdempotentRequest:

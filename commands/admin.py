@@ -47,7 +47,7 @@ async def create_admin(
 
     Args:
         settings: Settings of the database.
-        email: E-mail address of the administrator.
+        email: Email address of the administrator.
         password: New password; None keeps an administrator's password, and generates one for a
             user who is promoted.
         is_promoted: Whether an existing user may be promoted, who loses the password and all keys.
@@ -60,7 +60,7 @@ async def create_admin(
         InvalidInputError: The address, the password or the database URL is not valid.
         UnavailableError: The database does not answer, or has not been migrated.
     """
-    address = _checked(Email, email, "this is not an e-mail address")
+    address = _checked(Email, email, "this is not an email address")
     _checked(Password | None, password, "a password has 8 to 256 characters")
     api_key = make_api_key()
     engine = _engine(settings.database_url)

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import httpx
 
+from commands.resources import check_access, reason_of
 from commands.settings import CommandError
 
 PREFIX = "/api/v1"
@@ -37,9 +38,11 @@ def call_api(
 
     Raises:
         RequestError: The method is unknown, the body is no JSON, or the API cannot be reached.
+        ResourceError: The address or the key cannot be one.
     """
     if method.upper() not in METHODS:
         raise RequestError(f"{method} is none of {', '.join(METHODS)}")
+    address = check_access(facts["api"], facts["admin_api_key"])
     headers = {"X-API-Key": facts["admin_api_key"]}
     if method.upper() == "POST":
         headers["Idempotency-Key"] = uuid4().hex
@@ -48,7 +51,7 @@ def call_api(
     except ValueError as error:
         raise RequestError(f"the body is no JSON: {error}") from error
     path = path.removeprefix(PREFIX)  # Reason: people paste whole paths, as from the docs.
-    url = f"{facts['api']}{PREFIX}/{path.lstrip('/')}"
+    url = f"{address}{PREFIX}/{path.lstrip('/')}"
     try:
         reply = httpx.request(
             method,
@@ -57,8 +60,10 @@ def call_api(
             headers=headers,
             timeout=TIMEOUT_SECONDS,
         )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise RequestError(f"{url} cannot be reached: {error}") from error
+    except httpx.HTTPError as error:
+        raise RequestError(f"{url} cannot be reached: {reason_of(error)}") from error
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise RequestError(f"the request cannot be sent: {error}") from error
     return reply.status_code, _indented(reply.text)
 
 

@@ -12,8 +12,8 @@ IdArgument = Annotated[
     str,
     typer.Argument(
         metavar="ID",
-        help="Id of a subscription, agent run, payment retry, payment or document, "
-        "or of its workflow.",
+        help="Id of a subscription, agent run, payment retry, payment or document, of its "
+        "workflow, or of the invoice of a payment retry (in_…).",
     ),
 ]
 ApiOption = Annotated[str | None, typer.Option(help="Address of the API, instead of a stack.")]
@@ -36,7 +36,8 @@ def watch(
     payments and documents the changes of the status are printed.
 
     Exit code 0: the resource ended well; 1: the run, payment, payment retry or document ended
-    otherwise; 2: there is no such resource, or it cannot be watched.
+    otherwise; 2: there is no such resource, or it cannot be watched. A connection that is lost
+    later is made again.
     """
     from rich.console import Console  # noqa: PLC0415
 
@@ -76,5 +77,5 @@ def _find_api(stack: Path | None, api: str | None, api_key: str | None) -> tuple
 
     if api is not None:
         return api, api_key or ""
-    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK)
+    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK, has_settings=False)
     return facts["api"], facts["admin_api_key"]

@@ -2,7 +2,32 @@
 
 from typing import Any
 
-from commands.resources import PAYMENT_RETRY, SUBSCRIPTION, Resource, ResourceError, ResourceReader
+from commands.resources import (
+    AGENT_RUN,
+    DOCUMENT,
+    PAYMENT,
+    PAYMENT_RETRY,
+    SUBSCRIPTION,
+    Resource,
+    ResourceError,
+    ResourceReader,
+)
+
+# What an open resource waits for, by its status; the API explains subscriptions itself.
+_NEXT = {
+    PAYMENT: {
+        "pending": "the card is charged, and Stripe answers",
+        "requires_action": "the customer authenticates the payment",
+    },
+    AGENT_RUN: {
+        "queued": "it begins when the earlier runs of its conversation have ended",
+        "running": "the model or a tool answers",
+        "waiting_approval": "somebody decides about each call, or its time is over",
+    },
+    DOCUMENT: {"pending": "its passages are stored"},
+}
+# Statuses of what was paid in the end: an earlier decline is over.
+_PAID = frozenset({"succeeded", "partially_refunded", "refunded", "recovered"})
 
 
 async def explain(reader: ResourceReader, target: str) -> list[str]:
@@ -53,16 +78,28 @@ def describe(resource: Resource) -> list[str]:
     lines = [f"{resource.kind.name} {resource.key}: {resource.status}"]
     if error := fields.get("error"):
         lines.append(f"  error: {error['code']}: {error['message'] or 'no details'}")
-    if decline_code := fields.get("decline_code"):
+    if resource.status not in _PAID and (decline_code := fields.get("decline_code")):
         lines.append(f"  declined: {decline_code}")
     if url := fields.get("next_action_url"):
         lines.append(f"  the customer has to authenticate: {url}")
     lines += [
-        f"  waits for an approval: {call['tool']}, call {call['call_id']}"
+        f"  waits for an approval by {call['approver_role']} until {call['expires_at']}: "
+        f"{call['tool']}, call {call['call_id']}"
         for call in fields.get("pending_approvals", ())
     ]
     lines += [
         f"  parked since {step['since']}: {step['step']}: {step['code']}: {step['message']}"
         for step in fields.get("parked", ())
     ]
-    return lines
+    return [*lines, *_next_of(resource)]
+
+
+def _next_of(resource: Resource) -> list[str]:
+    """Return what happens next to a resource, as lines; none if its subscription tells."""
+    kind = resource.kind
+    if resource.fields.get("parked"):
+        now = f"POST {kind.path}/{resource.key}/retry-parked"
+        return [f"  next: it is tried again, every 6 hours at least; {now} tries at once"]
+    if kind not in _NEXT:
+        return []
+    return [f"  next: {_NEXT[kind].get(resource.status, 'nothing')}"]

@@ -1,7 +1,7 @@
 """Finds the resource of the API that an id belongs to."""
 
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -15,8 +15,8 @@ from domain.ids import (
     subscription_workflow_id,
 )
 
-TIMEOUT_SECONDS = 30.0
-_INVOICE_PREFIX = "in_"
+TIMEOUT_SECONDS = 10.0
+INVOICE_PREFIX = "in_"
 
 
 class Kind(NamedTuple):
@@ -69,6 +69,41 @@ class NoConnectionError(ResourceError):
     """The API does not answer now."""
 
 
+def check_access(api: str, api_key: str) -> str:
+    """Check the address of an API and a key, before anything is sent.
+
+    Returns:
+        The address, without a slash at its end.
+
+    Raises:
+        ResourceError: The address or the key cannot be one.
+    """
+    shown = " ".join(api.split())
+    try:
+        parts = urlsplit(api)
+        is_address = (
+            parts.scheme in {"http", "https"}
+            and parts.port != 0
+            and bool(httpx.URL(api).host)
+            and api.isprintable()
+            and " " not in api
+        )
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ResourceError(f"{shown} is not an address of the API: {error}") from error
+    if not is_address:
+        raise ResourceError(f"{shown} is not an address of the API; http://127.0.0.1:8000 is one")
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise ResourceError("the API key is not one: it has characters that no key has")
+    return api.rstrip("/")
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a server cannot be reached."""
+    # Reason: the text of a timeout is mostly empty.
+    is_late = isinstance(error, (httpx.TimeoutException, TimeoutError))
+    return "timed out" if is_late else str(error) or type(error).__name__
+
+
 class ResourceReader:
     """Reads resources from the API."""
 
@@ -78,8 +113,11 @@ class ResourceReader:
         Args:
             api: The API's address.
             api_key: API key of a user who may read the resources.
+
+        Raises:
+            ResourceError: The address or the key cannot be one.
         """
-        self.api = api.rstrip("/")
+        self.api = check_access(api, api_key)
         self._headers = {"X-API-Key": api_key}
 
     async def find(self, target: str) -> Resource:
@@ -94,7 +132,7 @@ class ResourceReader:
         kinds = [kind for kind in KINDS if target.startswith(kind.prefix)][:1]
         for kind in kinds or KINDS:
             key = _key(kind, target.removeprefix(kind.prefix) if kinds else target)
-            fields = await self.get(f"{kind.path}/{quote(key, safe='')}")
+            fields = await self.get(f"{kind.path}/{quote(key, safe='', errors='replace')}")
             if fields is not None:
                 return Resource(kind, key, fields)
         *names, last = [kind.name for kind in kinds or KINDS]
@@ -111,10 +149,8 @@ class ResourceReader:
         try:
             async with httpx.AsyncClient(headers=self._headers, timeout=TIMEOUT_SECONDS) as http:
                 reply = await http.get(url)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise ResourceError(f"{self.api} is not an address of the API: {error}") from error
         except httpx.HTTPError as error:
-            raise NoConnectionError(f"{self.api} cannot be reached: {error}") from error
+            raise NoConnectionError(f"{self.api} cannot be reached: {reason_of(error)}") from error
         if reply.status_code in {401, 403}:
             raise ResourceError("the API key is not valid here")
         if reply.status_code >= 500 or reply.status_code == 429:
@@ -127,6 +163,6 @@ class ResourceReader:
 
 def _key(kind: Kind, key: str) -> str:
     """Return the id of a row; a payment retry's workflow has the id of its invoice."""
-    if kind is PAYMENT_RETRY and key.startswith(_INVOICE_PREFIX):
+    if kind is PAYMENT_RETRY and key.startswith(INVOICE_PREFIX):
         return str(payment_retry_id(key))
     return key

@@ -1,6 +1,8 @@
 """Reads a command's settings from the environment or from a running stack, and reports errors."""
 
+import logging
 import os
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -21,6 +23,16 @@ StackOption = Annotated[
 
 class CommandError(Exception):
     """A command cannot go on; every argument is a line with a reason."""
+
+
+def log_to_stderr() -> None:
+    """Write warnings and errors of the log to standard error; a command's output is its own."""
+    import structlog  # noqa: PLC0415
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def read_environ() -> dict[str, str]:
@@ -61,7 +73,9 @@ def read_settings(
     try:
         path = find_stack(stack, environ)
         return load_settings(settings_class, **(stack_settings(path, environ) if path else {}))
-    except (TargetError, WrongSettingsError) as error:
+    except TargetError as error:
+        refuse(list(map(str, error.args)))
+    except WrongSettingsError as error:
         refuse(list(map(str, error.args)), exit_code)
 
 

@@ -69,11 +69,12 @@ def find_stack(stack: Path | None, environ: Mapping[str, str]) -> Path | None:
     return None if is_configured else DEFAULT_STACK
 
 
-def read_stack(path: Path) -> dict[str, Any]:
+def read_stack(path: Path, *, has_settings: bool = True) -> dict[str, Any]:
     """Read the addresses of a running stack.
 
     Args:
         path: Path of the stack's `stack.json`.
+        has_settings: Whether the command takes settings in place of a stack.
 
     Returns:
         The file's content, with every address, key and process id.
@@ -84,7 +85,9 @@ def read_stack(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text())
     except FileNotFoundError as error:
-        advice = "start one with `make up`, pass another with --stack, or set DATABASE_URL etc."
+        advice = "start one with `make up`, or pass another with --stack"
+        if has_settings:
+            advice = f"{advice}, or set DATABASE_URL etc."
         raise TargetError(f"no stack runs here: {path} is missing ({advice})") from error
     except (OSError, ValueError) as error:
         raise TargetError(f"{path} cannot be read: {error}") from error

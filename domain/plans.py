@@ -4,6 +4,9 @@ from typing import Any
 
 from domain.base import Frozen
 
+# Three years, Stripe's longest interval: https://docs.stripe.com/api/prices/create
+MAX_INTERVAL_COUNTS = {"day": 1_095, "week": 156, "month": 36, "year": 3}
+
 
 class PlanRequest(Frozen):
     """Values of a plan to create or change; in a change, None keeps the stored value."""

@@ -1,6 +1,7 @@
 """A first tour of the API, on a stack that `make up` has started.
 
-Run: `python examples/quickstart.py [STACK_JSON]`. It signs up a user, subscribes them, lets a
+Run: `python examples/quickstart.py [STACK]`, with the `--data` folder of the stack or its
+`stack.json`. It signs up a user, subscribes them, lets a
 renewal fail, asks an agent about a document, and refunds a payment with an approval. Cards are
 those of the Stripe sandbox.
 
@@ -9,8 +10,8 @@ real time. So the failed renewal is charged again by `retry-now`, and not after 
 sandbox; on a stack of `make up ARGS=--fast-retries` it would be charged within seconds, too.
 """
 
+import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,17 @@ from uuid import uuid4
 
 import httpx
 
-PATH = Path(sys.argv[1] if len(sys.argv) > 1 else ".perdure/stack.json")
+parser = argparse.ArgumentParser(description="A first tour of the API, on a running stack.")
+parser.add_argument(
+    "stack",
+    nargs="?",
+    type=Path,
+    default=Path(".perdure"),
+    help="stack.json of a running stack, or its folder; by default .perdure",
+)
+PATH: Path = parser.parse_args().stack
+if PATH.is_dir():
+    PATH /= "stack.json"
 if not PATH.is_file():
     raise SystemExit(f"no stack runs here: {PATH} is missing; start one with `make up`")
 STACK = json.loads(PATH.read_text())

@@ -61,7 +61,6 @@ class ServiceLog(asyncio.Protocol):
     def __init__(self, file: BinaryIO, terminal: Terminal | None, prefix: str) -> None:
         self.tail: deque[str] = deque(maxlen=_TAIL_LINE_COUNT)
         self.is_closed = asyncio.Event()
-        self.awaited: dict[str, asyncio.Event] = {}
         self._file = file
         self.terminal = terminal
         self._prefix = prefix
@@ -92,9 +91,6 @@ class ServiceLog(asyncio.Protocol):
             self._file.write(line + b"\n")
         text = line.decode(errors="replace").rstrip()
         self.tail.append(text)
-        for awaited_text, event in self.awaited.items():
-            if awaited_text in text:
-                event.set()
         if self.terminal is not None:
             self.terminal.say(f"{self._prefix} {text}")
 
@@ -113,11 +109,6 @@ class LogRouter:
         if name not in self._descriptors:
             self._descriptors[name] = await self._open(name, None if is_quiet else self._terminal)
         return self._descriptors[name]
-
-    async def hear(self, name: str, words: str) -> None:
-        """Wait until the service called `name` logs these words."""
-        event = self._logs[name].awaited[words] = asyncio.Event()
-        await event.wait()
 
     def tail(self, name: str) -> tuple[str, ...]:
         """Return the last log lines of a service."""

@@ -32,8 +32,6 @@ class Service:
     prepare: Hook | None = None
     """Runs before each start of the service."""
     probe: Probe | None = None
-    ready_words: str | None = None
-    """Words in the log that show that a service without a probe is ready."""
     system_user: SystemUser | None = None
     is_job: bool = False
     is_reloaded: bool = False

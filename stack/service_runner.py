@@ -121,9 +121,6 @@ class ServiceRunner:
         if self.service.is_job:
             self.reason = "still running"
             return
-        if self.service.ready_words is not None:
-            self.reason = f"its log does not contain {self.service.ready_words}"
-            await self._logs.hear(self.service.name, self.service.ready_words)
         while self.service.probe is not None:
             reason = await self.service.probe()
             if reason is None:

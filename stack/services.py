@@ -232,7 +232,7 @@ def _worker(plan: Plan) -> Service:
         ports=plan.listening("worker"),
         needs=("migrate",),
         is_reloaded=plan.is_reloading,
-        ready_words="worker_ready",
+        probe=http_probe(plan.ports.worker, "/health/live"),
         stop_timeout_seconds=3.0,
         on_exit=lambda pid: _delete_gauges(plan.data.metrics, pid),
     )

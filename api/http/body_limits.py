@@ -79,7 +79,7 @@ class BodyLimitMiddleware:
             return
         body = _Body(Headers(scope=scope), self._limit_of(scope["path"]), receive, send)
         if body.announced > body.limit:
-            answer = from_application(body.document_too_large_error())
+            answer = from_application(body.document_too_large_error(), scope)
             await answer(scope, body.receive, body.send)
             return
         await self._app(scope, body.receive, body.send)

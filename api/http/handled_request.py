@@ -51,9 +51,14 @@ def handled_request(scope: Scope, status: int) -> HandledRequest:
     )
 
 
-def note_created(scope: Scope, resource_id: UUID) -> None:
-    """Note the id of the resource that a request creates."""
-    scope.setdefault("state", {})["created_id"] = str(resource_id)
+def note_created(scope: Scope, resource_id: UUID, *, has_key: bool = True) -> None:
+    """Note the id of the resource that a request creates, and whether it has an idempotency key."""
+    scope.setdefault("state", {}).update(created_id=str(resource_id), has_key=has_key)
+
+
+def is_repeatable(scope: Scope) -> bool:
+    """Return whether a repeat of a request continues its work, and does not do it once more."""
+    return bool(scope.get("state", {}).get("has_key", True))
 
 
 def route_template(scope: Scope) -> str:

@@ -94,7 +94,7 @@ class AnswerMiddleware:
             log.exception("internal_error", method=scope["method"], route=route_template(scope))
             if is_started:
                 raise
-            answer = from_application(_translate(error, scope))
+            answer = from_application(_translate(error, scope), scope)
             await answer(scope, receive, send)
 
 

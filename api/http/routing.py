@@ -113,10 +113,18 @@ class ApiRouter(APIRouter):
 
 
 def field_names(model: Any) -> frozenset[str]:
-    """Return the names of all fields of a model and of the models in it."""
+    """Return the names of all fields of a model and of the models in it, and keys of their maps."""
     schema = TypeAdapter(model).json_schema()
     parts = (schema, *schema.get("$defs", {}).values())
-    return frozenset(name for part in parts for name in part.get("properties", ()))
+    return frozenset(name for part in parts for name in _names_in(part))
+
+
+def _names_in(schema: dict[str, Any]) -> Iterator[str]:
+    for name, field in schema.get("properties", {}).items():
+        yield name
+        for each in (field, *field.get("anyOf", ())):
+            keys = each.get("propertyNames", {})
+            yield from keys.get("enum", [keys["const"]] if "const" in keys else ())
 
 
 def parse_json(body: bytes) -> Any:

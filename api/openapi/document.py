@@ -45,7 +45,8 @@ The durable backend of an AI product: subscriptions and payment retries as Tempo
 * **Starting work** is answered with 202, the resource with its `workflow_id`, and `Location`. A
   **command** is answered with 200 and the resource as it is afterwards, with 409 if the state of
   the resource does not allow it, or with 503 `outcome_pending` if it takes too long. It goes on
-  then: `Location` is where its state can be read, and the same key gets its answer.
+  then: `Location` is where its state can be read, and the same key gets its answer. Without a key
+  there is no `Retry-After`: do not send the request again, since that would do it twice.
 * **Errors** are problem documents (RFC 9457) with a stable `code`. Invalid input, such as an
   unknown field or query parameter, is answered with 422. The answer names the field, and never
   repeats its value.

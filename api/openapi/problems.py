@@ -125,6 +125,11 @@ APPROVAL_CLOSED = ConflictError(
 BAD_CURSOR = InvalidInputError("the cursor is not valid", "invalid_cursor")
 UNKNOWN_RETRY_POLICY = InvalidInputError("there is no such retry policy", "unknown_retry_policy")
 NOT_A_CARD = InvalidInputError("only cards are supported", "unsupported_payment_method")
+_BETWEEN_STEPS = "an amount in kwd must be a multiple of 10"
+AMOUNT_BETWEEN_STEPS = InvalidInputError(
+    _BETWEEN_STEPS,
+    details={"errors": [{"field": "body.amount_cents", "message": _BETWEEN_STEPS}]},
+)
 REFUND_TOO_HIGH = InvalidInputError(
     "the amount is more than what is left to refund",
     "refund_exceeds_payment",

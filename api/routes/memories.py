@@ -12,7 +12,7 @@ from api.lookup import resolve_user_id
 from api.openapi.problems import CHROMA_DOWN, no_such, problems
 from api.schemas.common import MASKED, Listing
 from api.schemas.memories import MemoryOut
-from domain.errors import NotFoundError
+from domain.errors import InvalidInputError, NotFoundError
 from domain.knowledge.documents import Memory
 
 router = ApiRouter(prefix="/memories", tags=["memories"])
@@ -42,6 +42,8 @@ async def list_memories(
     """List the memories of a user: newest first, or with `query` the best match first."""
     owner_id = await resolve_user_id(sessions, caller, user_id)
     if query is not None:
+        if paging.cursor is not None:
+            raise InvalidInputError("there is one page of matches only", "invalid_cursor")
         memories = await knowledge.library.search_memories(owner_id, query, paging.limit)
         return Listing[MemoryOut](items=[_render(memory) for memory in memories])
     page = await knowledge.manager.list_memories(owner_id, paging.limit, paging.cursor)

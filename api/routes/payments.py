@@ -13,6 +13,7 @@ from api.lookup import or_404, resolve_user_id
 from api.openapi.examples import answer
 from api.openapi.problems import (
     ADMIN_REQUIRED,
+    AMOUNT_BETWEEN_STEPS,
     REFUND_REJECTED,
     REFUND_TOO_HIGH,
     STRIPE_REJECTED,
@@ -39,6 +40,7 @@ from database.payments.payments import PaymentRepository
 from database.payments.refunds import RefundRepository
 from database.session import Sessions
 from domain.payments.messages import PaymentRequest, RefundInput
+from domain.payments.money import check_step
 from domain.payments.rules import PaymentStatus
 from services.payments.commands import PaymentCommands
 
@@ -63,6 +65,7 @@ OwnDep = Annotated[Payment, Depends(get_own)]
     | problems(
         no_such("user"),
         no_such("payment method"),
+        AMOUNT_BETWEEN_STEPS,
         start_pending("payment", "payment_id"),
         TEMPORAL_DOWN,
     ),
@@ -81,6 +84,7 @@ async def create_payment(
     customer must authenticate, the payment is `requires_action`: send the customer to the
     `next_action_url`.
     """
+    check_step(body.amount_cents, body.currency_code)
     user_id = await resolve_user_id(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> PaymentOut:
@@ -162,6 +166,7 @@ async def cancel_payment(
         no_such("payment"),
         illegal("payment", "payment_status", "refunded"),
         REFUND_TOO_HIGH,
+        AMOUNT_BETWEEN_STEPS,
         REFUND_REJECTED,
         pending("payment_id", "refund_id"),
         TEMPORAL_DOWN,

@@ -10,6 +10,7 @@ from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404
 from api.openapi.problems import (
     ADMIN_REQUIRED,
+    AMOUNT_BETWEEN_STEPS,
     PLAN_CODE_TAKEN,
     STRIPE_DOWN,
     STRIPE_REJECTED,
@@ -26,6 +27,7 @@ from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from domain.errors import ConflictError, InvalidInputError
+from domain.payments.money import check_step
 from domain.plans import PlanRequest
 from domain.stripe_operations import ChangePlan, CreatePlan
 
@@ -63,6 +65,7 @@ async def get_plan(
         ADMIN_REQUIRED,
         PLAN_CODE_TAKEN,
         UNKNOWN_RETRY_POLICY,
+        AMOUNT_BETWEEN_STEPS,
         STRIPE_REJECTED,
         operation_pending(),
         TEMPORAL_DOWN,
@@ -77,6 +80,7 @@ async def create_plan(
     once: IdempotentDep,
 ) -> JSONResponse:
     """Create a plan, with its product and price at Stripe. Administrators only."""
+    check_step(body.amount_cents, body.currency_code)
     await _check_policy(sessions, body.retry_policy)
 
     async def work(claim: Claim) -> PlanOut:
@@ -101,6 +105,7 @@ async def create_plan(
         ADMIN_REQUIRED,
         no_such("plan"),
         UNKNOWN_RETRY_POLICY,
+        AMOUNT_BETWEEN_STEPS,
         STRIPE_REJECTED,
         operation_pending(),
         TEMPORAL_DOWN,
@@ -116,6 +121,8 @@ async def change_plan(
 ) -> PlanOut:
     """Change a plan. Existing subscriptions keep their price. Administrators only."""
     plan = await _read(sessions, plan_id)
+    if body.amount_cents is not None:
+        check_step(body.amount_cents, plan.currency_code)
     if body.retry_policy is not None:
         await _check_policy(sessions, body.retry_policy)
     operation = ChangePlan(

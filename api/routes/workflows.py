@@ -29,7 +29,7 @@ from api.queries.workflows import (
     describe_workflow,
     view_of,
 )
-from api.schemas.common import MASKED, NO_CARD, Listing
+from api.schemas.common import MASKED, NO_CARD, NOT_BLANK, Listing
 from config import AuthSettings
 from domain.errors import IllegalCommandError, InvalidInputError
 
@@ -52,7 +52,9 @@ class TerminationIn(BaseModel):
         json_schema_extra={"examples": [{"reason": "stuck since the outage, restarted by hand"}]},
     )
 
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED]
+    reason: Annotated[
+        str, StringConstraints(min_length=1, max_length=500, pattern=NOT_BLANK), MASKED
+    ]
 
 
 @router.get("", responses=problems(ADMIN_REQUIRED, TEMPORAL_DOWN))

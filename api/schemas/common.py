@@ -22,6 +22,8 @@ COUNT_MAX = 2**53
 # The largest sequence number of an event.
 SEQ_MAX = 2**63 - 1
 
+# For free text that must not be blank, and is kept as it is.
+NOT_BLANK = r"\S"
 # For free text: card numbers in it are masked before it is stored or sent anywhere.
 MASKED = AfterValidator(masked)
 # For names and ids: a value with a card number is refused.

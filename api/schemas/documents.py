@@ -15,13 +15,13 @@ from pydantic import (
 )
 
 from api.http.card_guard import mask_number
-from api.schemas.common import COUNT_MAX, NO_CARD, Input, Output, Title, WebAddress
+from api.schemas.common import COUNT_MAX, NO_CARD, NOT_BLANK, Input, Output, Title, WebAddress
 from database.knowledge.models import Document
 from domain.knowledge.documents import DocumentStatus
 
 MAX_URL_LENGTH = 2_000
 
-_Key = Annotated[str, StringConstraints(min_length=1, max_length=40), NO_CARD]
+_Key = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=NOT_BLANK), NO_CARD]
 _Text = Annotated[str, StringConstraints(max_length=500)]
 _Integer = Annotated[int, Field(ge=-COUNT_MAX, le=COUNT_MAX)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]

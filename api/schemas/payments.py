@@ -7,13 +7,15 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from api.schemas.common import MASKED, Amount, Input, Output, WebAddress
+from api.schemas.common import MASKED, NOT_BLANK, Amount, Input, Output, WebAddress
 from api.schemas.parked import Parkable, parked_facts
 from database.payments.models import Payment, Refund
-from domain.payments.money import CurrencyCode
+from domain.payments.money import STEPS, CurrencyCode
 from domain.payments.rules import PaymentStatus, RefundStatus
 
-PaymentText = Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED]
+PaymentText = Annotated[
+    str, StringConstraints(min_length=1, max_length=500, pattern=NOT_BLANK), MASKED
+]
 
 EXAMPLE_ID = "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55"
 
@@ -61,12 +63,13 @@ class NewPayment(Input):
         },
     )
 
-    amount_cents: Amount = Field(description="Amount in minor units.")
+    amount_cents: Amount = Field(description=STEPS)
     currency_code: CurrencyCode
     payment_method_id: UUID
-    description: Annotated[str, StringConstraints(min_length=1, max_length=500), MASKED] | None = (
-        None
-    )
+    description: (
+        Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=NOT_BLANK), MASKED]
+        | None
+    ) = None
     return_url: WebAddress | None = Field(
         default=None,
         description="Address to which the customer returns after 3-D Secure.",
@@ -96,7 +99,7 @@ class NewRefund(Input):
 
     amount_cents: Amount | None = Field(
         default=None,
-        description="Amount in minor units; by default all that is not refunded yet.",
+        description=f"{STEPS} By default all that is not refunded yet.",
     )
     reason: PaymentText = Field(
         description="For your records. `duplicate`, `fraudulent` and `requested_by_customer` are "

@@ -4,7 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import (
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 from api.schemas.common import (
     COUNT_MAX,
@@ -18,7 +25,8 @@ from api.schemas.common import (
 from api.schemas.retry_policies import PolicyName
 from database.plans.models import Plan
 from domain.payment_retries.policy import DEFAULT_POLICY_NAME
-from domain.payments.money import AMOUNT_MAX, CurrencyCode
+from domain.payments.money import AMOUNT_MAX, STEPS, CurrencyCode
+from domain.plans import MAX_INTERVAL_COUNTS
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), NO_CARD]
 Price = Annotated[int, Field(ge=0, le=AMOUNT_MAX), WHOLE]
@@ -50,10 +58,17 @@ class NewPlan(Input):
 
     code: Code
     name: Name
-    amount_cents: Price
+    amount_cents: Price = Field(description=STEPS)
     currency_code: CurrencyCode
     interval: Literal["day", "week", "month", "year"]
-    interval_count: Annotated[int, Field(ge=1, le=365), WHOLE] = 1
+    interval_count: Annotated[int, Field(ge=1, le=max(MAX_INTERVAL_COUNTS.values())), WHOLE] = (
+        Field(
+            default=1,
+            description="At most three years, as at Stripe: "
+            + ", ".join(f"{most} {unit}s" for unit, most in MAX_INTERVAL_COUNTS.items())
+            + ".",
+        )
+    )
     trial_days: TrialDays = 0
     features: Features = {}
     limits: Limits = {}
@@ -67,6 +82,14 @@ class NewPlan(Input):
         description="Whether a card gets only one trial of this plan, even if users share it.",
     )
 
+    @field_validator("interval_count")
+    @classmethod
+    def _check_interval(cls, count: int, info: ValidationInfo) -> int:
+        most = MAX_INTERVAL_COUNTS.get(info.data.get("interval", ""))
+        if most is not None and count > most:
+            raise ValueError(f"the interval must be at most three years: {most} for this unit")
+        return count
+
 
 class PlanChangeIn(Input):
     """Changes of a plan; fields that are left out stay as they are.
@@ -79,7 +102,7 @@ class PlanChangeIn(Input):
     )
 
     name: Name | None = None
-    amount_cents: Price | None = None
+    amount_cents: Price | None = Field(default=None, description=STEPS)
     trial_days: TrialDays | None = None
     features: Features | None = None
     limits: Limits | None = None

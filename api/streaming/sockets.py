@@ -50,7 +50,7 @@ async def admit(
             await websocket.accept()
             await stream(visitor, watcher)
     except TooManyRequestsError as error:
-        await websocket.send_denial_response(from_application(error))
+        await websocket.send_denial_response(from_application(error, websocket.scope))
     except UnauthorizedError as error:
         await close(websocket, CLOSE_UNAUTHENTICATED, error.message)
     except NotFoundError as error:

@@ -179,7 +179,10 @@ def _runtime() -> Runtime:
 
 def _workflow_type(document: dict[str, Any]) -> str:
     try:
-        name: str = document["events"][0][_STARTED]["workflowType"]["name"]
+        first = document["events"][0]
+        # Reason: the SDK's Rust core panics at another type, and the replay then never ends.
+        by_type = {"EVENT_TYPE_WORKFLOW_EXECUTION_STARTED": first[_STARTED]}
+        name: str = by_type[first["eventType"]]["workflowType"]["name"]
     except (IndexError, KeyError) as error:
         raise InvalidInputError(
             "the first event of this history is not the start of a workflow"

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from google.protobuf.json_format import ParseError
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.temporal.client import connect
+from commands.resources import INVOICE_PREFIX
 from commands.targets import TargetError, find_database_url, find_temporal
 from config import TemporalSettings
 from database.payment_retries.payment_retries import PaymentRetryRepository
@@ -44,7 +46,8 @@ async def find_history(
     """Find a history by the name of its file, or by an id.
 
     Args:
-        target: The path of a history file, a workflow id, or the id of a row with a workflow.
+        target: The path of a history file, a workflow id, the id of a row with a workflow, or
+            Stripe's id of the invoice of a payment retry.
         stack: `stack.json` of a running stack, or its folder; None takes the settings.
         environ: The settings as environment variables.
         run_id: Run of the workflow; None takes the newest run.
@@ -68,7 +71,10 @@ async def find_history(
         ) from error
     client = await connect_to(temporal)
     row_id = _uuid(target)
-    for workflow_id in [make(row_id) for make in _WORKFLOW_IDS] if row_id else [target]:
+    workflow_ids = [make(row_id) for make in _WORKFLOW_IDS] if row_id else [target]
+    if target.startswith(INVOICE_PREFIX):
+        workflow_ids = [payment_retry_workflow_id(target)]
+    for workflow_id in workflow_ids:
         history = await _fetch(client, workflow_id, run_id)
         if history is not None:
             return history
@@ -121,8 +127,11 @@ def read_history(path: Path) -> WorkflowHistory:
         return WorkflowHistory.from_json(path.stem, path.read_text())
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no file {path}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError(f"{path} does not hold a workflow history: {error}") from error
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ParseError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidInputError(f"{path} does not hold a workflow history: {reason}") from error
 
 
 async def connect_to(temporal: TemporalSettings) -> Client:

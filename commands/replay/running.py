@@ -76,7 +76,7 @@ async def replay_running_command(stack: Path | None, environ: Mapping[str, str])
         console.print(f"[red]{count} open executions differ from the current code[/]")
         return 1
     console.print(
-        f"[green]the current code replays all {result.execution_count} open executions[/]"
+        f"[green]the current code replays all open executions: {result.execution_count}[/]"
     )
     return 0
 
@@ -101,7 +101,7 @@ async def replay_running(
     types = ", ".join(f"'{type_name(workflow)}'" for workflow in workflows)
     query = f"ExecutionStatus = 'Running' AND WorkflowType IN ({types})"
     open_count = (await client.count_workflows(query)).count
-    say(f"{open_count} open executions")
+    say(f"open executions: {open_count}")
     count, failures = 0, list[RunningFailure]()
     histories = _histories(client, query, page_size)
     async with make_replayer(workflows).workflow_replay_iterator(histories) as results:

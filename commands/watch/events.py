@@ -11,7 +11,7 @@ from rich.markup import escape
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, InvalidURI
 
-from commands.resources import SUBSCRIPTION, Kind
+from commands.resources import SUBSCRIPTION, Kind, reason_of
 from commands.settings import CommandError
 from commands.watch.agent_runs import RunPrinter
 
@@ -58,6 +58,7 @@ class Watch:
         while True:
             url = self._url()
             code: int | None = None
+            cause = "has cut the connection"
             try:
                 # Reason: an event with a model's or a tool's text may exceed the default limit.
                 async with connect(
@@ -73,16 +74,18 @@ class Watch:
                 # Reason: a gateway answers 502 or 503 while the API restarts.
                 if not isinstance(error, InvalidStatus) or error.response.status_code < 500:
                     raise WatchError(f"{url} is not an address of the API: {error}") from error
+                cause = f"answers {error.response.status_code}"
             except ConnectionClosed as error:
                 code = error.rcvd.code if error.rcvd else None
-            except (OSError, TimeoutError, InvalidMessage):
+            except (OSError, TimeoutError, InvalidMessage) as error:
                 # Reason: the client raises InvalidMessage if the server dies in the handshake.
-                pass
+                cause = f"cannot be reached: {reason_of(error)}"
             if code == _ENDED:
                 return
             self._check(code)
             if not is_loss_printed:
-                say(f"[dim]no connection; trying again from event {self.after}[/]")
+                lost = escape(f"{self.api} {cause}; trying again from event {self.after}")
+                say(f"[dim]{lost}[/]")
                 is_loss_printed = True
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -123,7 +126,7 @@ async def follow(watch: Watch, console: Console) -> int:
     def say(line: str) -> None:
         if printer is not None:
             printer.end_line()
-        console.print(line)
+        console.print(line, soft_wrap=True)
 
     async for event in watch.events(say):
         if watch.kind is SUBSCRIPTION:

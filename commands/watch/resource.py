@@ -47,12 +47,12 @@ async def watch_resource(
         Exit code: 1 if an agent run, payment, payment retry or document did not end well, else 0.
 
     Raises:
-        ResourceError: There is no such resource, or the API refuses.
+        ResourceError: There is no such resource, or the API refuses or does not answer at first.
         WatchError: The API refuses the stream.
     """
     watch: Watch | None = None
     try:
-        resource = await _find(reader, target, after, console)
+        resource = await reader.find(target)
         if resource.kind in {PAYMENT, DOCUMENT}:
             return await _follow_status(reader, resource, console)
         kind, key = resource.kind, resource.key
@@ -71,20 +71,15 @@ async def watch_resource(
         raise
 
 
-async def _find(
-    reader: ResourceReader,
-    target: str,
-    after: int,
-    console: Console,
-) -> Resource:
-    """Find the resource as soon as the API answers."""
+async def _read_again(reader: ResourceReader, resource: Resource, console: Console) -> Resource:
+    """Read a resource again as soon as the API answers."""
     is_loss_printed = False
     while True:
         try:
-            return await reader.find(target)
-        except NoConnectionError:
+            return await reader.find(f"{resource.kind.prefix}{resource.key}")
+        except NoConnectionError as error:
             if not is_loss_printed:
-                console.print(f"[dim]no connection; trying again from event {after}[/]")
+                console.print(f"[dim]{escape(str(error))}; trying again[/]", soft_wrap=True)
                 is_loss_printed = True
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -100,7 +95,7 @@ async def _follow_status(reader: ResourceReader, resource: Resource, console: Co
         if resource.status not in _OPEN[resource.kind]:
             return _report_end(resource, console, is_failed=resource.status in _FAILED)
         await asyncio.sleep(PAUSE_SECONDS)
-        resource = await _find(reader, f"{resource.kind.prefix}{resource.key}", 0, console)
+        resource = await _read_again(reader, resource, console)
 
 
 def _print_lines(lines: list[str], console: Console) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from domain.errors import InvalidInputError
+
 # Highest amount, in minor units of any currency.
 AMOUNT_MAX = 99_999_999
 
@@ -31,6 +33,14 @@ _NO_DIGITS = (
     "xof", "xpf",
 )  # fmt: skip
 _THREE_DIGITS = ("bhd", "jod", "kwd", "omr", "tnd")
+# What amounts are multiples of, where it is not one minor unit: Stripe wants a last digit of 0
+# where there are three, and takes these two with two digits, which are always 00:
+# https://docs.stripe.com/currencies#special-cases
+_STEPS = {**dict.fromkeys(_THREE_DIGITS, 10), "isk": 100, "ugx": 100}
+STEPS = (
+    "Amount in minor units; a multiple of 10 in bhd, jod, kwd, omr and tnd, and of 100 in isk and "
+    "ugx."
+)
 _DIGITS = {**dict.fromkeys(_NO_DIGITS, 0), **dict.fromkeys(_THREE_DIGITS, 3)}
 
 
@@ -43,6 +53,19 @@ def amount_text(amount_cents: int, currency_code: str) -> str:
     """
     digits = _DIGITS.get(currency_code, 2)
     return f"{Decimal(amount_cents).scaleb(-digits):.{digits}f} {currency_code.upper()}"
+
+
+def check_step(amount_cents: int, currency_code: str) -> None:
+    """Check that Stripe can charge or refund an amount in its currency.
+
+    Raises:
+        InvalidInputError: The amount is between two steps of the currency.
+    """
+    step = _STEPS.get(currency_code, 1)
+    if amount_cents % step:
+        message = f"an amount in {currency_code} must be a multiple of {step}"
+        faults = [{"field": "body.amount_cents", "message": message}]
+        raise InvalidInputError(message, details={"errors": faults})
 
 
 def _check_known(code: str) -> str:

@@ -9,7 +9,7 @@ from domain.payments.money import AMOUNT_MAX
 def already_subscribed(subscription_id: UUID) -> ConflictError:
     """Return the error for a second subscription of a plan that is not stackable."""
     return ConflictError(
-        "there is already a subscription of this plan; change or cancel it",
+        "there is already a subscription of this plan; use it, or cancel it first",
         "already_subscribed",
         {"subscription_id": str(subscription_id)},
     )

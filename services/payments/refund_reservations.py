@@ -15,6 +15,7 @@ from domain.errors import (
     ProviderRejectedError,
 )
 from domain.payments.messages import RefundInput, RefundOutcome, RefundResult
+from domain.payments.money import check_step
 from domain.payments.rules import (
     PaymentCommandKind,
     PaymentStatus,
@@ -46,7 +47,7 @@ class RefundReservations:
             NotFoundError: There is no such payment.
             ConflictError: This refund id belongs to another payment.
             IllegalCommandError: The payment's status allows no refund.
-            InvalidInputError: The amount exceeds what is left.
+            InvalidInputError: The amount exceeds what is left, or the currency has no such amount.
         """
         async with self._sessions.begin() as session:
             payment = await PaymentRepository(session).lock(refund_input.payment_id)
@@ -115,4 +116,6 @@ def _allowed(refund_input: RefundInput, payment: Payment, pending_cents: int) ->
             "refund_exceeds_payment",
             {"refundable_cents": refundable},
         )
+    if refund_input.amount_cents is not None:
+        check_step(amount, payment.currency_code)
     return amount

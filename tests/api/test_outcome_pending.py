@@ -23,6 +23,7 @@ from tests.api.test_workflows import add_retry
 from tests.support.streams import add_run
 
 API = "/api/v1"
+NOT_AGAIN = "the command goes on; read it at Location, and do not send the request again"
 
 
 class Pending(NamedTuple):
@@ -149,9 +150,34 @@ async def test_an_open_outcome_names_what_goes_on_and_where_to_look(
         location = reply.headers["location"]
         assert location.startswith(each.location), each.path
         assert any(str(value) in location for value in answer["details"].values())
-        assert int(reply.headers["retry-after"]) > 0
+        assert "retry-after" not in reply.headers, each.path
+        assert answer["detail"] == NOT_AGAIN, each.path
         there = await http.get(location, headers=admin)
         assert there.status_code == each.status_there, each.path
+
+
+async def test_with_a_key_the_same_request_is_asked_for_again(
+    http: httpx.AsyncClient,
+    settings: Settings,
+    sessions: Sessions,
+    temporal: Client,
+) -> None:
+    admin = bearer(settings, await add_user(sessions, "admin"))
+    pending = await scenes(sessions, temporal, await add_user(sessions))
+    found = await asyncio.gather(
+        *[
+            http.post(
+                f"{API}/{each.path.removeprefix(f'{API}/')}",
+                json=each.body,
+                headers=admin | {"Idempotency-Key": each.path},
+            )
+            for each in pending
+        ]
+    )
+    for each, reply in zip(pending, found, strict=True):
+        assert reply.json()["code"] == "outcome_pending", each.path
+        assert int(reply.headers["retry-after"]) > 0, each.path
+        assert "do not send" not in reply.json()["detail"], each.path
 
 
 async def test_a_user_sees_their_own_operation_at_stripe_and_no_other(
@@ -180,6 +206,8 @@ async def test_a_start_of_a_run_that_is_not_answered_names_the_run(
     assert (reply.status_code, reply.json()["code"]) == (503, "outcome_pending"), reply.text
     agent_run_id = reply.json()["details"]["agent_run_id"]
     assert reply.headers["location"] == f"{API}/agent-runs/{agent_run_id}"
+    assert "retry-after" not in reply.headers
+    assert reply.json()["detail"] == NOT_AGAIN
 
 
 async def test_a_request_that_takes_too_long_names_what_it_is_about(
@@ -200,5 +228,7 @@ async def test_a_request_that_takes_too_long_names_what_it_is_about(
     )
     assert (late.status_code, late.headers["location"]) == (503, path)
     assert late.json()["details"] == {"subscription_id": str(subscription_id)}
+    assert [each.json()["detail"] for each in (late, created)] == [NOT_AGAIN] * 2
+    assert not any("retry-after" in each.headers for each in (late, created))
     created_id = created.json()["details"]["subscription_id"]
     assert created.headers["location"] == f"{API}/subscriptions/{created_id}"

@@ -15,10 +15,24 @@ from sqlalchemy import update
 from temporalio.client import Client
 
 from api.app import build_app
+from commands import api as api_command
+from commands import resources
 from commands.admin import create_admin
-from commands.explain import explain
+from commands.api import call_api
+from commands.explain import describe, explain
 from commands.replay.command import replay_command
-from commands.resources import NoConnectionError, ResourceError, ResourceReader
+from commands.resources import (
+    AGENT_RUN,
+    DOCUMENT,
+    PAYMENT,
+    PAYMENT_RETRY,
+    Kind,
+    NoConnectionError,
+    Resource,
+    ResourceError,
+    ResourceReader,
+)
+from commands.settings import CommandError
 from commands.watch.resource import watch_resource
 from config import Settings
 from database.knowledge.documents import DocumentRepository
@@ -157,6 +171,47 @@ async def test_any_id_and_its_workflow_are_explained(reader: ResourceReader, ids
             assert more is None or more in lines
 
 
+@pytest.mark.parametrize(
+    ("kind", "status", "told"),
+    [
+        (PAYMENT, "pending", "next: the card is charged"),
+        (PAYMENT, "requires_action", "next: the customer authenticates"),
+        (PAYMENT, "succeeded", "next: nothing"),
+        (AGENT_RUN, "queued", "next: it begins"),
+        (AGENT_RUN, "running", "next: the model or a tool answers"),
+        (AGENT_RUN, "waiting_approval", "next: somebody decides"),
+        (AGENT_RUN, "failed", "next: nothing"),
+        (DOCUMENT, "pending", "next: its passages are stored"),
+        (DOCUMENT, "ready", "next: nothing"),
+    ],
+)
+def test_what_happens_next_is_told_of_everything(kind: Kind, status: str, told: str) -> None:
+    assert told in "\n".join(describe(Resource(kind, "x", {kind.status: status})))
+
+
+def test_what_is_parked_tells_its_next_try() -> None:
+    parked = {"step": "charge", "code": "c", "message": "m", "since": "2026-11-24T09:00:00Z"}
+    fields = {"payment_status": "pending", "parked": [parked]}
+    text = "\n".join(describe(Resource(PAYMENT, "x", fields)))
+    assert "next: it is tried again, every 6 hours at least" in text
+    assert "POST payments/x/retry-parked" in text
+    assert "the card is charged" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "is_told"),
+    [
+        (PAYMENT_RETRY, "recovered", False),
+        (PAYMENT_RETRY, "waiting", True),
+        (PAYMENT, "succeeded", False),
+        (PAYMENT, "failed", True),
+    ],
+)
+def test_a_decline_that_is_over_is_not_told(kind: Kind, status: str, *, is_told: bool) -> None:
+    fields = {kind.status: status, "decline_code": "insufficient_funds"}
+    assert ("declined" in "\n".join(describe(Resource(kind, "x", fields)))) == is_told
+
+
 async def test_an_unknown_id_is_named_in_one_line(reader: ResourceReader) -> None:
     unknown = uuid4()
     everything = "subscription, agent run, payment retry, payment or document"
@@ -183,6 +238,88 @@ async def test_a_wrong_key_a_wrong_address_and_an_api_that_is_down(
         await ResourceReader(settings.chroma_url.replace("http", "ftp"), "pk_x").find("x")
     with pytest.raises(NoConnectionError, match="cannot be reached"):
         await ResourceReader(f"http://127.0.0.1:{free_port()}", "pk_x").find("x")
+
+
+ODD_ADDRESSES = [
+    "nowhere",
+    "",
+    "http://",
+    "http://:8000",
+    "ftp://127.0.0.1",
+    "http://127.0.0.1:99999",
+    "http://127.0.0.1:x",
+    "http://[::1",
+    "http://a b",
+    "http://127.0.0.1:8000\n",
+    "http://\udcff",
+]
+
+
+@pytest.mark.parametrize("address", ODD_ADDRESSES)
+async def test_what_is_no_address_is_refused_in_one_line(address: str) -> None:
+    with pytest.raises(CommandError, match="is not an address of the API") as caught:
+        await explain(ResourceReader(address, "pk_x"), str(uuid4()))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(CommandError, match="is not an address of the API"):
+        call_api("GET", "plans", None, {"api": address, "admin_api_key": "pk_x"})
+
+
+@pytest.mark.parametrize("api_key", ["ü", "pk_x\n", "pk\x00", "\udcff", "密钥"])
+async def test_what_is_no_key_is_refused_and_not_shown(api_key: str) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    for call in (
+        lambda: ResourceReader(nowhere, api_key),
+        lambda: call_api("GET", "plans", None, {"api": nowhere, "admin_api_key": api_key}),
+    ):
+        with pytest.raises(CommandError, match="API key") as caught:
+            call()
+        assert api_key not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["\udcff", "a\nb", "\x00", "..", "", "ü"])
+async def test_no_id_is_a_defect(reader: ResourceReader, target: str) -> None:
+    with pytest.raises(ResourceError, match="there is no such"):
+        await reader.find(target)
+
+
+@pytest.mark.parametrize("path", ["\udcff", "a\nb", "\x00"])
+def test_no_path_is_a_defect(path: str) -> None:
+    facts = {"api": f"http://127.0.0.1:{free_port()}", "admin_api_key": "pk_x"}
+    with pytest.raises(CommandError, match=r"cannot be (reached|sent)"):
+        call_api("POST", f"plans/{path}", '{"a": "\\ud800"}', facts)
+
+
+@pytest.fixture
+async def frozen() -> AsyncIterator[str]:
+    """Return the address of an API that takes connections and never answers."""
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_an_api_that_is_frozen_has_timed_out(
+    frozen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resources.TIMEOUT_SECONDS == 10
+    monkeypatch.setattr(resources, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(api_command, "TIMEOUT_SECONDS", 0.2)
+    told = f"{frozen} cannot be reached: timed out"
+    with pytest.raises(NoConnectionError) as caught:
+        await explain(ResourceReader(frozen, "pk_x"), "x")
+    assert str(caught.value) == told
+    facts = {"api": frozen, "admin_api_key": "pk_x"}
+    with pytest.raises(CommandError, match="cannot be reached: timed out"):
+        await asyncio.to_thread(call_api, "GET", "plans", None, facts)
+
+
+async def test_a_watch_that_never_had_a_connection_ends_with_address_and_cause() -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(NoConnectionError, match=f"^{address} cannot be reached: ."):
+        await watched(ResourceReader(address, "pk_x"), "pk_x", uuid4())
 
 
 async def watched(reader: ResourceReader, key: str, target: object) -> tuple[int, str]:
@@ -305,7 +442,8 @@ async def test_any_id_is_replayed(
         handle = await dev_server.start_workflow(
             f"{workflow}Workflow", {}, id=workflow_id, task_queue=queue
         )
-        for each in (str(target), workflow_id):
+        of_invoice = [ids.stripe_invoice_id] if workflow == "PaymentRetry" else []
+        for each in (str(target), workflow_id, *of_invoice):
             assert await replay_command(each, None, None, environ) == 0
             assert f"{workflow}Workflow, 2 events" in capsys.readouterr().out
         run_id = handle.result_run_id

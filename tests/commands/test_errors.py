@@ -1,6 +1,7 @@
 """Every command and process answers every kind of trouble in one line, without a secret."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from bootstrap.settings import WrongSettingsError, load_settings, misspelled_names
 from cli import app
+from commands.settings import CommandError
 from config import Settings
 from tests.conftest import PROJECT
 from tests.unit.test_commands import write_stack
@@ -51,7 +53,6 @@ READ_NO_SETTINGS = {
     "demo": "it has settings of its own",
 }
 OUTLIVE = {
-    "watch": "it goes on when the API is there again",
     "python -m api": "it takes webhooks and goes on when the servers are there again",
     "demo": "it starts all of its servers",
     "doctor": "it has a table with a line for each server",
@@ -84,7 +85,7 @@ ALL = dict(commands())
 def run(name: str, folder: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a command with these settings only."""
     options = {"up": ["--data", str(folder / "data"), "--ports", "auto"]}.get(name, [])
-    if name in {"api", "explain"}:
+    if name in {"api", "explain", "watch"}:
         options = ["--stack", str(write_stack(folder, api=f"http://{NOWHERE}"))]
     bare = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     return subprocess.run(
@@ -130,6 +131,21 @@ def test_a_missing_server_is_one_line(name: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
     assert SECRET not in done.stderr + done.stdout
     assert done.returncode in {1, 2}
+
+
+@pytest.mark.parametrize("name", ["doctor", "stripe setup", "api", "explain", "watch", "replay"])
+def test_no_stack_is_one_line_and_code_2(name: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*ALL[name][1:], "--stack", str(tmp_path)])
+    assert done.exit_code == 2 or isinstance(done.exception, CommandError)
+    told = f"{done.stderr} {done.exception}"
+    assert f"{tmp_path / 'stack.json'} is missing" in told
+    assert ("DATABASE_URL" in told) == (name not in {"api", "explain", "watch"})
+
+
+@pytest.mark.parametrize("name", ["doctor", "stripe setup", "migrate"])
+def test_what_is_logged_does_not_go_to_standard_output(name: str, tmp_path: Path) -> None:
+    done = run(name, tmp_path, AWAY | {"DATABASE_URL": f"postgresql://x@{NOWHERE}/x"})
+    assert not re.search(r"\[(info|warning|error)\b", done.stdout), done.stdout
 
 
 def test_a_taken_status_port_is_one_line(tmp_path: Path) -> None:

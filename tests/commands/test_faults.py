@@ -1,6 +1,7 @@
 """What the commands do when the other side misbehaves, or a setting is no setting."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -39,8 +40,12 @@ async def answering(answer: bytes, port: int) -> AsyncIterator[asyncio.Event]:
         yield came
 
 
-@pytest.mark.parametrize("answer", [HANGS_UP, BAD_GATEWAY], ids=["cut", "502"])
-async def test_the_watch_outlives_an_api_that_is_started_again(answer: bytes) -> None:
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [(HANGS_UP, " cannot be reached: "), (BAD_GATEWAY, " answers 502; ")],
+    ids=["cut", "502"],
+)
+async def test_the_watch_outlives_an_api_that_is_started_again(answer: bytes, cause: str) -> None:
     port, asked = free_port(), list[str]()
 
     async def end(connection: ServerConnection) -> None:
@@ -48,7 +53,7 @@ async def test_the_watch_outlives_an_api_that_is_started_again(answer: bytes) ->
         asked.append(connection.request.path)
         await connection.close(1000)
 
-    console = Console(record=True, quiet=True)
+    console = Console(file=io.StringIO(), record=True, width=300)
     watch = Watch(f"http://127.0.0.1:{port}", "pk_x", SUBSCRIPTION, "x", after=4)
     async with asyncio.timeout(100):
         async with answering(answer, port) as came:
@@ -57,6 +62,9 @@ async def test_the_watch_outlives_an_api_that_is_started_again(answer: bytes) ->
         async with serve(end, "127.0.0.1", port):
             await watching
     assert asked == ["/ws/subscriptions/x?after=4"]
+    told = console.export_text()
+    assert f"http://127.0.0.1:{port}{cause}" in told
+    assert "trying again from event 4" in told
 
 
 async def test_the_replay_speaks_tls_to_a_temporal_that_wants_it(

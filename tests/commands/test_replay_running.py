@@ -94,13 +94,13 @@ async def test_open_executions_that_differ_are_named(
         await wait_for_step(others)
         await listed(namespace, 4)
         assert await replay_running_command(None, environ) == 0
-        assert "the current code replays all 3 open executions" in capsys.readouterr().out
+        assert "the current code replays all open executions: 3" in capsys.readouterr().out
 
         stuck = await start_payment(namespace, "earlier")
         await listed(namespace, 5)
     said = list[str]()
     result = await replay_running(namespace, said.append, page_size=2)
-    assert said == ["4 open executions"]
+    assert said == ["open executions: 4"]
     assert result.execution_count == 4
     (failure,) = result.failures
     assert (failure.workflow_id, failure.run_id) == (stuck.id, stuck.result_run_id)

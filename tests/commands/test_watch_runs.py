@@ -187,5 +187,5 @@ async def test_a_lost_connection_goes_on_from_the_last_event() -> None:
         assert await follow(watch, console) == 0
     runs = "/ws/agent-runs/x?after="
     assert asked == [f"{runs}0", f"{runs}1"]
-    lost = "no connection; trying again from event 1"
+    lost = f"http://127.0.0.1:{port} has cut the connection; trying again from event 1"
     assert printed(console).replace("\n", " ").startswith(f"Hel {lost} lo ")

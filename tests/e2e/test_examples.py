@@ -21,11 +21,23 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_quickstart_runs_to_its_end(world: World) -> None:
-    done = run("examples/quickstart.py", world.stack.facts_path)
+    done = run("examples/quickstart.py", world.stack.facts_path.parent)
     assert done.returncode == 0, done.stderr
     assert "retried at once: recovered" in done.stdout
     assert "platform 4" in done.stdout
     assert "the payment: refunded" in done.stdout
+
+
+def test_the_quickstart_says_what_it_takes(tmp_path: Path) -> None:
+    helped = run("examples/quickstart.py", "--help")
+    assert (helped.returncode, "stack.json of a running stack, or its folder" in helped.stdout) == (
+        0,
+        True,
+    )
+    for missing in (tmp_path, tmp_path / "stack.json"):
+        done = run("examples/quickstart.py", missing)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"no stack runs here: {tmp_path / 'stack.json'} is missing")
 
 
 def test_one_request_from_the_command_line(world: World) -> None:

@@ -1,6 +1,7 @@
 """What Temporal makes of the errors and ends of activities, on its real server."""
 
 import asyncio
+import logging
 import time
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.testing import capture_logs
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import RetryPolicy
@@ -19,7 +21,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.interceptors import UNEXPECTED_ATTEMPTS, ActivityInterceptor
 from database.accounts.models import User
 from database.session import Sessions
-from domain.errors import ProviderRejectedError, ProviderUnavailableError
+from domain.errors import InvalidInputError, ProviderRejectedError, ProviderUnavailableError
 from workflows.owed_steps import parked_step
 
 ASKED_WAIT_SECONDS = 1.5
@@ -59,6 +61,11 @@ class Trouble:
     async def refuse(self) -> int:
         """Fail for good, whatever wait is asked for."""
         raise ProviderRejectedError("no", "model_rejected", {"retry_after_seconds": 60})
+
+    @activity.defn
+    async def deny(self) -> int:
+        """Refuse what a caller asked for."""
+        raise InvalidInputError("too much", "refund_exceeds_payment")
 
     @activity.defn
     async def stumble(self) -> int:
@@ -133,6 +140,7 @@ def worker(client: Client, queue: str, trouble: Trouble) -> Worker:
         activities=[
             trouble.slow_down,
             trouble.refuse,
+            trouble.deny,
             trouble.stumble,
             trouble.store,
             trouble.linger,
@@ -167,6 +175,21 @@ async def test_what_is_refused_for_good_is_not_tried_again(dev_server: Client) -
     assert isinstance(caught.value.cause, ActivityError)
     assert isinstance(caught.value.cause.cause, TemporalApplicationError)
     assert caught.value.cause.cause.type == "model_rejected"
+
+
+async def test_a_refusal_that_is_expected_is_one_line_of_the_log(
+    dev_server: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    trouble, queue = Trouble(), str(uuid4())
+    caplog.set_level(logging.INFO)
+    with capture_logs() as lines:
+        async with worker(dev_server, queue, trouble), asyncio.timeout(100):
+            with pytest.raises(WorkflowFailureError):
+                await (await start(dev_server, queue, "deny")).result()
+    assert [(line["event"], line["code"]) for line in lines] == [
+        ("activity_refused", "refund_exceeds_payment")
+    ]
+    assert [each for each in caplog.records if "Completing activity" in each.message] == []
 
 
 async def test_what_nobody_expected_is_tried_a_few_times_and_names_the_release(

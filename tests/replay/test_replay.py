@@ -1,8 +1,12 @@
 """Today's code must still take every step that yesterday's histories recorded."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from copy import deepcopy
 from datetime import timedelta
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +127,44 @@ async def test_what_is_no_history_is_named(tmp_path: Path) -> None:
         read_history(tmp_path / "odd.json")
     with pytest.raises(InvalidInputError, match="not a workflow of this project"):
         await replay(read_history(COMMITTED[0]), (ChangedUnknown,))
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    items = enumerate(value) if isinstance(value, list) else ()
+    for key, entry in value.items() if isinstance(value, dict) else items:
+        yield from _places(entry, (*path, key))
+
+
+def test_a_history_that_is_wrong_anywhere_is_refused(tmp_path: Path) -> None:
+    document = json.loads((HISTORIES / "stripe-operation-detach-payment-method.json").read_text())
+    path, refused_count = tmp_path / "odd.json", 0
+    for place in _places(document):
+        wrongs: tuple[Any, ...] = ("x", 7, [], {}, [7])
+        for wrong in wrongs:
+            holder = {"root": deepcopy(document)}
+            *before, last = "root", *place
+            reduce(getitem, before, holder)[last] = wrong
+            path.write_text(json.dumps(holder["root"]))
+            with suppress(InvalidInputError):
+                read_history(path)
+                continue
+            refused_count += 1
+    assert refused_count > 300
+
+
+async def test_a_first_event_of_another_type_is_refused(tmp_path: Path) -> None:
+    document = json.loads(COMMITTED[0].read_text())
+    document["events"][0]["eventType"] = "EVENT_TYPE_WORKFLOW_TASK_STARTED"
+    (tmp_path / "odd.json").write_text(json.dumps(document))
+    with pytest.raises(InvalidInputError, match="not the start of a workflow"):
+        await replay(read_history(tmp_path / "odd.json"))
+
+
+def test_a_folder_is_no_history(tmp_path: Path) -> None:
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        read_history(tmp_path / "folder.json")
 
 
 async def test_the_command_tells_in_words(

@@ -11,7 +11,8 @@ import pytest
 
 from stack.errors import StackError
 from stack.ports import choose_ports, is_free
-from tests.stack.harness import PROJECT, eventually, revive, script, site, supervised
+from stack.services import build_services
+from tests.stack.harness import PROJECT, eventually, make_plan, revive, script, site, supervised
 
 # Reason: a child's last words before exec are one system call, which needs no other thread.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -123,14 +124,10 @@ async def test_broken_code_waits_for_its_next_change(tmp_path: Path) -> None:
         watching.cancel()
 
 
-async def test_a_part_may_say_that_it_is_ready(tmp_path: Path) -> None:
-    code = "import time; time.sleep(0.3); print('now: worker_ready', flush=True); time.sleep(60)"
-    service = replace(script("worker", code, is_job=False), ready_words="worker_ready")
-    async with supervised(tmp_path, [service]) as running:
-        await running.supervisor.start()
-        assert (tmp_path / "worker.log").read_text() == "now: worker_ready\n"
-        await revive(running, "worker")
-        assert running.said[-1].startswith("worker died")
+def test_no_server_is_ready_before_it_answers(tmp_path: Path) -> None:
+    """What is logged depends on the log level, and tells nothing."""
+    services = build_services(make_plan(tmp_path))
+    assert [each.name for each in services if not each.is_job and each.probe is None] == []
 
 
 async def test_a_job_that_fails_ends_the_start(tmp_path: Path, ports: tuple[int, int]) -> None:

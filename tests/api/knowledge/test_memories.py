@@ -94,3 +94,10 @@ async def test_a_deleted_memory_is_forgotten(user: Person, memories: list[UUID])
 async def test_bad_input_is_refused(user: Person, query: str) -> None:
     reply = await user.http.get(f"{API}/memories", params={"query": query})
     problem(reply, 422, "invalid_input")
+
+
+@pytest.mark.usefixtures("memories")
+async def test_a_cursor_that_no_page_gave_is_refused(user: Person) -> None:
+    for query in ({}, {"query": "dog"}):
+        reply = await user.http.get(f"{API}/memories", params={**query, "cursor": "x"})
+        problem(reply, 422, "invalid_cursor")

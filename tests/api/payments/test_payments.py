@@ -551,6 +551,45 @@ async def test_an_answer_that_is_late_goes_on(
     assert await stripe.refunds(payment) == [("succeeded", 2_500)]
 
 
+@pytest.mark.parametrize(("currency", "step"), [("kwd", 10), ("bhd", 10), ("isk", 100)])
+async def test_an_amount_that_the_currency_does_not_have_is_refused(
+    currency: str, step: int, user: Person, admin: Person, card: MakeCard, stripe: Stripe
+) -> None:
+    amount = 10_000
+    money = {"currency_code": currency, "payment_method_id": await attach(user, await card("ok"))}
+    plan = {"name": "P", "code": f"plan-{uuid4().hex[:8]}", "interval": "month"}
+    plan |= {"currency_code": currency}
+    payment = (await user.post("payments", amount_cents=amount, **money)).json()
+    await see(user, payment, "succeeded")
+    made = (await admin.post("plans", amount_cents=amount, **plan)).json()
+    path = f"{API}/plans/{made['plan_id']}"
+    refund = f"payments/{payment['payment_id']}/refund"
+    odd = amount - step // 2
+    for reply in (
+        await user.post("payments", amount_cents=odd, **money),
+        await admin.post("plans", amount_cents=odd, **(plan | {"code": f"{plan['code']}-2"})),
+        await admin.http.patch(path, json={"amount_cents": odd}),
+        await admin.post(refund, amount_cents=odd, reason="asked"),
+    ):
+        (fault,) = problem(reply, 422, "invalid_input")["details"]["errors"]
+        assert fault["field"] == "body.amount_cents"
+        assert f"multiple of {step}" in fault["message"]
+    assert (await user.get("payments"))["items"][1:] == []
+    assert await stripe.refunds(await user.get(f"payments/{payment['payment_id']}")) == []
+    in_part = await admin.post(refund, amount_cents=step, reason="asked")
+    assert in_part.json()["refunded_cents"] == step
+
+
+async def test_a_tool_cannot_refund_what_the_currency_does_not_have(
+    user: Person, card: MakeCard, stripe: Stripe, desk: PaymentCommands
+) -> None:
+    payment = await pay(user, await card("ok"), amount_cents=10_000, currency_code="kwd")
+    payment = await see(user, payment, "succeeded")
+    with pytest.raises(InvalidInputError):
+        await desk.refund(order(payment, 101))
+    assert await stripe.refunds(payment) == []
+
+
 async def test_a_late_answer_is_503_and_the_same_key_gets_it(
     user: Person,
     admin: Person,

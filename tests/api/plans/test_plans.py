@@ -129,3 +129,17 @@ async def test_an_unknown_plan_is_not_found(admin: Person) -> None:
     problem(await admin.http.get(path), 404, "not_found")
     problem(await admin.http.patch(path, json={"amount_cents": 1}), 404, "not_found")
     problem(await admin.http.get(f"{API}/plans/echo-me"), 422, "invalid_input")
+
+
+@pytest.mark.parametrize(
+    ("interval", "most"), [("day", 1_095), ("week", 156), ("month", 36), ("year", 3)]
+)
+async def test_a_plan_recurs_every_three_years_at_least(
+    admin: Person, interval: str, most: int
+) -> None:
+    made = await make_plan(admin, interval=interval, interval_count=most)
+    assert made["interval_count"] == most
+    body = BODY | {"code": f"plan-{uuid4().hex[:8]}", "interval": interval}
+    reply = await admin.post("plans", **body, interval_count=most + 1)
+    (fault,) = problem(reply, 422, "invalid_input")["details"]["errors"]
+    assert fault["field"] == "body.interval_count"

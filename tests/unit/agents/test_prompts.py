@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from agents.registry import PROMPTS, all_agents, prompt_text, prompt_versions
+from tests.conftest import PROJECT
 
 PINNED = Path(__file__).with_name("prompts.json")
 CHANGE_NOTHING = "a prompt's text never changes: write the next version, and let the spec name it"
@@ -33,7 +34,7 @@ def complaints(found: dict[str, str], known: dict[str, str]) -> list[str]:
         if known[name] != found[name]
     ]
     new = [
-        f'{name} is new: add "{name}": "{found[name]}" to {PINNED.name}'
+        f'{name} is new: add "{name}": "{found[name]}" to {PINNED.relative_to(PROJECT)}'
         for name in sorted(found.keys() - known.keys())
     ]
     return gone + edited + new
@@ -53,7 +54,7 @@ def test_an_edit_a_loss_and_a_newcomer_are_noticed() -> None:
     (gone,) = complaints({"a/v2": "2"}, known)
     assert gone.startswith("a/v1 is gone: ")
     (new,) = complaints(known | {"a/v3": "3"}, known)
-    assert new == 'a/v3 is new: add "a/v3": "3" to prompts.json'
+    assert new == 'a/v3 is new: add "a/v3": "3" to tests/unit/agents/prompts.json'
 
 
 def test_versions_are_numbered_without_a_gap() -> None:

@@ -43,7 +43,7 @@ def test_a_schema_is_a_closed_object_without_titles_and_nulls(tool: ToolSpec) ->
     schema = tool.definition.parameters
     assert schema["type"] == "object"
     assert schema["additionalProperties"] is False
-    assert set(schema["required"]) <= set(schema["properties"])
+    assert set(schema.get("required", [])) <= set(schema["properties"])
     assert "description" not in schema
     for node in nodes(schema):
         assert node is not None

@@ -1,7 +1,11 @@
 """How errors of Temporal, and bad inputs, are told to clients."""
 
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
 import pytest
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from temporalio.client import (
     RPCError,
     WorkflowFailureError,
@@ -12,8 +16,10 @@ from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.service import RPCStatusCode
 
 from adapters.temporal.errors import from_temporal, is_connect_failure
+from api import app
 from api.errors import describe
 from api.http.routing import field_names
+from api.schemas.common import Input
 from domain.errors import WorkflowEndedError
 
 
@@ -86,6 +92,57 @@ def test_calls_that_do_not_get_through(error: Exception, code: str) -> None:
 def test_only_a_connection_that_failed_is_one() -> None:
     assert not is_connect_failure(RuntimeError("something else"))
     assert not is_connect_failure(ValueError("Failed client connect"))
+
+
+def _inputs(base: type[BaseModel] = Input) -> Iterator[type[BaseModel]]:
+    for each in base.__subclasses__():
+        yield each
+        yield from _inputs(each)
+
+
+def _takes(field: FieldInfo, value: str) -> bool:
+    try:
+        kind: Any = Annotated[field.annotation, field]
+        TypeAdapter[Any](kind).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def test_a_text_that_must_be_there_is_not_blank() -> None:
+    fields = [(model, *pair) for model in _inputs() for pair in model.model_fields.items()]
+    required = [each for each in fields if _takes(each[2], "x") and not _takes(each[2], "")]
+    assert app.build_app.__name__ == "build_app"  # its module imports all schemas
+    assert len(required) > 10
+    assert [each[:2] for each in required if _takes(each[2], " \n ")] == []
+
+
+class Limited(BaseModel):
+    limits: dict[Literal["token_count"], int] = {}
+
+    @field_validator("limits")
+    @classmethod
+    def _check(cls, limits: dict[str, int]) -> dict[str, int]:
+        if not limits:
+            raise ValueError("a limit is required")
+        return limits
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"token_count": "x"}, "body.limits.token_count"),
+        ({"echo_me": 1}, "body.limits"),
+        ({}, "body.limits"),
+    ],
+)
+def test_the_key_of_a_map_is_named_if_it_is_one_of_ours(limits: object, told: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Limited.model_validate({"limits": limits})
+    (error,) = caught.value.errors()
+    fault = describe({**error, "loc": ("body", *error["loc"])}, field_names(Limited))
+    assert fault["field"] == told
+    assert not fault["message"].startswith("Value error")
 
 
 class Strict(BaseModel):

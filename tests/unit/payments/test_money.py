@@ -3,8 +3,9 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from domain.payments.money import AMOUNT_MAX, CURRENCY_CODES, CurrencyCode
-from sandbox.stripe import amounts
+from domain.errors import InvalidInputError
+from domain.payments.money import AMOUNT_MAX, CURRENCY_CODES, CurrencyCode, check_step
+from sandbox.stripe import amounts, currencies
 from sandbox.stripe.errors import ApiError
 
 CURRENCY = TypeAdapter(CurrencyCode)
@@ -29,3 +30,14 @@ def test_the_stand_in_charges_in_the_same_currencies_and_as_much() -> None:
     amounts.check(AMOUNT_MAX, "usd")
     with pytest.raises(ApiError):
         amounts.check(AMOUNT_MAX + 1, "usd")
+
+
+@pytest.mark.parametrize("code", CURRENCY_CODES)
+def test_the_stand_in_charges_in_the_same_steps(code: str) -> None:
+    step = currencies.step(code)
+    check_step(100 * step, code)
+    if step > 1:
+        with pytest.raises(InvalidInputError, match=f"multiple of {step}"):
+            check_step(100 * step + 1, code)
+    else:
+        check_step(101, code)
