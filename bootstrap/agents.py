@@ -9,6 +9,7 @@ from activities.agents.runs import RunActivities
 from activities.agents.tool_calls import ToolActivities
 from bootstrap.resources import Activities, Resources
 from domain.workflow_names import AGENTS, MODELS, TOOLS
+from services.agents.knowledge.retrieval import Retrieval
 from services.agents.lost_runs import LostRuns
 from services.agents.model_calls.attempts import ModelAttempts
 from services.agents.run_closing import RunClosing
@@ -28,12 +29,14 @@ def agent_activities(resources: Resources) -> Activities:
     sessions, stream, documents = resources.sessions, resources.stream, resources.documents
     usage_meter = UsageMeter(resources.prices)
     runs = RunActivities(sessions, resources.tools)
-    run_closing = RunClosingActivities(RunClosing(sessions, usage_meter, stream))
+    retrieval = Retrieval(resources.library, sessions)
+    closing = RunClosing(sessions, usage_meter, stream, resources.memories.wake)
+    run_closing = RunClosingActivities(closing)
     conversation_queue = ConversationQueueActivities(sessions, build_lost_runs(resources))
     approvals = ApprovalActivities(sessions)
     attempts = ModelAttempts(sessions, resources.names, usage_meter, resources.tools)
-    steps = ModelCallActivities(sessions, resources.models, attempts, stream)
-    retrieval = RetrievalActivities(resources.library, sessions)
+    steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
+    old_steps = RetrievalActivities(retrieval, resources.library, sessions)
     commands = PaymentCommands(resources.temporal)
     tool_resources = ToolResources(resources.library, commands, sessions)
     tools = ToolActivities(resources.tools, tool_resources, sessions)
@@ -49,8 +52,8 @@ def agent_activities(resources: Resources) -> Activities:
         ],
         MODELS: [steps.ask_model],
         TOOLS: [
-            retrieval.retrieve,
-            retrieval.remember_run,
+            old_steps.retrieve,
+            old_steps.remember_run,
             tools.run_tool,
             documents.fetch_document,
             documents.store_passages,

@@ -17,6 +17,7 @@ from bootstrap.clients import make_mailer, open_knowledge
 from config import Settings
 from database.session import Sessions
 from domain.llm.routing import ModelNames
+from services.agents.knowledge.memory_writer import MemoryWriter
 from services.agents.token_stream import RunStream
 from services.agents.tools.catalog import ToolCatalog
 from services.knowledge.passages import PassageStore
@@ -39,6 +40,7 @@ class Resources:
     names: ModelNames
     prices: Prices
     library: KnowledgeSearch
+    memories: MemoryWriter
     documents: DocumentActivities
     tools: ToolCatalog
 
@@ -66,6 +68,7 @@ async def open_resources(
         open_knowledge(settings) as (chroma, embedder),
         RunStream(sessions) as stream,
     ):
+        library = KnowledgeSearch(chroma, embedder, sessions)
         yield Resources(
             temporal=client,
             stripe=stripe,
@@ -79,7 +82,8 @@ async def open_resources(
                 fallback=llm.fallback_model,
             ),
             prices=prices,
-            library=KnowledgeSearch(chroma, embedder, sessions),
+            library=library,
+            memories=MemoryWriter(library, sessions),
             documents=_document_activities(
                 settings, PassageStore(chroma, embedder, sessions), sessions
             ),

@@ -111,6 +111,7 @@ async def run_workers(
             await stack.enter_async_context(_in_background(retry_parked))
         if AGENTS in queues:
             await stack.enter_async_context(_in_background(build_lost_runs(resources).watch()))
+            await stack.enter_async_context(_in_background(resources.memories.run()))
         yield running
 
 

@@ -1,10 +1,11 @@
 """Base of repositories whose rows belong to a user."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import Select, inspect, select
+from sqlalchemy import Select, bindparam, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.base import NOTHING_PARKED
@@ -24,14 +25,24 @@ class OwnedRepository(Generic[Row]):
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    def _all(self) -> Select[Row]:
+    @classmethod
+    def _all(cls) -> Select[Row]:
         """Return a statement that selects all readable rows."""
-        return select(cast("type[Row]", self.table))
+        return select(cast("type[Row]", cls.table))
 
-    @property
-    def _key(self) -> Any:
-        [column] = inspect(self.table).primary_key
-        return getattr(self.table, column.key)
+    @classmethod
+    def _key(cls) -> Any:
+        [column] = inspect(cls.table).primary_key
+        return getattr(cls.table, column.key)
+
+    @classmethod
+    @cache
+    # Reason: building a statement takes as long as executing it, and these run all the time.
+    def _by_key(cls, *, is_owned: bool) -> Select[Row]:
+        statement = cls._all().where(cls._key() == bindparam("row_id"))
+        if is_owned:
+            statement = statement.where(cls.table.user_id == bindparam("owner_id"))
+        return statement
 
     def owned(self, user_id: UUID | None) -> Select[Row]:
         """Return a statement that selects the rows of an owner; None for any owner."""
@@ -48,7 +59,9 @@ class OwnedRepository(Generic[Row]):
         Returns:
             The row, or None if there is none for this owner.
         """
-        return await self._session.scalar(self.owned(user_id).where(self._key == row_id))
+        statement = self._by_key(is_owned=user_id is not None)
+        owner = {} if user_id is None else {"owner_id": user_id}
+        return await self._session.scalar(statement, {"row_id": row_id, **owner})
 
     async def list(
         self,
@@ -80,5 +93,5 @@ class OwnedRepository(Generic[Row]):
         for name, value in (filters or {}).items():
             if value is not None:
                 statement = statement.where(getattr(self.table, name) == value)
-        sort_key = (self.table.created_at, self._key)
+        sort_key = (self.table.created_at, self._key())
         return await newest_first(self._session, statement, sort_key, limit, cursor)

@@ -1,8 +1,14 @@
 """Creates the database engine and its sessions, and classifies database errors."""
 
+import select
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 from sqlalchemy import ExceptionContext, event
 from sqlalchemy.exc import (
     DataError,
+    DisconnectionError,
     IntegrityError,
     InterfaceError,
     OperationalError,
@@ -57,7 +63,7 @@ def sqlalchemy_url(database_url: str) -> str:
 
 
 def make_engine(database_url: str, pool_size: int = 10) -> AsyncEngine:
-    """Return a pooled engine that tests connections before use.
+    """Return a pooled engine that replaces connections which the server has closed.
 
     Args:
         database_url: `postgresql://user:password@host:port/name`.
@@ -71,13 +77,27 @@ def make_engine(database_url: str, pool_size: int = 10) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
-        pool_pre_ping=True,
         # Reason: parameters may be email addresses or password hashes, and errors go into logs.
         hide_parameters=True,
         connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
     )
     event.listen(engine.sync_engine, "handle_error", _cut_details)
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+def _refuse_closed(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+    """Refuse a pooled connection that the server has closed; the pool then opens another one.
+
+    Raises:
+        DisconnectionError: The connection is closed.
+    """
+    # Reason: on an idle connection the server says nothing unless it closes it, and looking at the
+    # socket spares the round trip of `pool_pre_ping`.
+    poll = select.poll()
+    poll.register(dbapi_connection.driver_connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError("the server has closed the connection")
 
 
 def _cut_details(context: ExceptionContext) -> None:
@@ -87,6 +107,29 @@ def _cut_details(context: ExceptionContext) -> None:
             error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
+class _Sessions(async_sessionmaker[AsyncSession]):
+    """Sessions that read, each statement in a transaction of its own, and `begin` to write."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        # Reason: BEGIN and ROLLBACK around each read are two round trips that protect nothing.
+        reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        super().__init__(reading, expire_on_commit=False)
+        self._engine = engine
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:  # type: ignore[override]
+        """Open a session within a transaction, which is committed at the end."""
+        async with self(bind=self._engine) as session, session.begin():
+            yield session
+
+
 def make_sessions(engine: AsyncEngine) -> Sessions:
-    """Return a factory of sessions whose objects stay readable after a commit."""
-    return async_sessionmaker(engine, expire_on_commit=False)
+    """Return a factory of sessions whose objects stay readable after a commit.
+
+    Args:
+        engine: Engine of the database.
+
+    Returns:
+        A factory: `sessions()` for reads, `sessions.begin()` for a transaction.
+    """
+    return _Sessions(engine)

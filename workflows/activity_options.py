@@ -18,6 +18,13 @@ class ActivityOptions(TypedDict, total=False):
     retry_policy: RetryPolicy
 
 
+class LocalActivityOptions(TypedDict):
+    """Options of activities that are executed within a workflow task."""
+
+    start_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
 # Reason: activities that move or record money are retried until an outage ends.
 PATIENT = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
@@ -34,6 +41,11 @@ RECORD: ActivityOptions = {
     # Reason: a caller waits for the answer; a missing heartbeat reveals a killed worker early.
     "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
+}
+# Reason: within a workflow task nothing is tried twice; what fails there is tried from the queue.
+LOCAL_RECORD: LocalActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=5),
+    "retry_policy": RetryPolicy(maximum_attempts=1),
 }
 STRIPE_CALL: ActivityOptions = {
     "task_queue": STRIPE,

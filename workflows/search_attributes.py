@@ -14,6 +14,7 @@ NAMES = tuple(key.name for key in (USER_ID, SUBSCRIPTION_ID, STATUS))
 def starting_attributes(
     user_id: UUID | None = None,
     subscription_id: UUID | None = None,
+    status: str | None = None,
 ) -> TypedSearchAttributes:
     """Build the search attributes that a workflow starts with."""
     pairs: list[SearchAttributePair[str]] = []
@@ -21,4 +22,6 @@ def starting_attributes(
         pairs.append(SearchAttributePair(USER_ID, str(user_id)))
     if subscription_id is not None:
         pairs.append(SearchAttributePair(SUBSCRIPTION_ID, str(subscription_id)))
+    if status is not None:
+        pairs.append(SearchAttributePair(STATUS, status))
     return TypedSearchAttributes(pairs)

@@ -11,6 +11,7 @@ from database.session import Sessions
 from domain.agents.runs import StepInput, StepResult
 from domain.errors import ApplicationError
 from domain.llm.messages import ModelReply
+from services.agents.knowledge.retrieval import Retrieval
 from services.agents.model_calls.answers import (
     Answer,
     find_run_at_step,
@@ -35,7 +36,9 @@ class ModelCallActivities:
         models: Models,
         attempts: ModelAttempts,
         stream: RunStream,
+        retrieval: Retrieval,
     ) -> None:
+        self._retrieval = retrieval
         self._sessions = sessions
         self._models = models
         self._attempts = attempts
@@ -45,6 +48,8 @@ class ModelCallActivities:
     async def ask_model(self, step_input: StepInput) -> StepResult:
         """Call the model once, stream its text, and store its answer and tool calls.
 
+        Before a run's first step, the passages that answer its question are found.
+
         Args:
             step_input: The step; a step whose answer is stored already is not repeated.
 
@@ -53,12 +58,15 @@ class ModelCallActivities:
 
         Raises:
             BudgetExceededError: The rest of the budget does not suffice.
+            UnavailableError: Chroma or the embedding model does not answer now.
             ProviderUnavailableError: The model failed; a later attempt may succeed.
             ProviderRejectedError: The provider refused for good, or failed in the same way for the
                 highest number of paid attempts.
             ApplicationError: An unexpected error occurred.
         """
         structlog.contextvars.bind_contextvars(agent_id=str(step_input.agent_run_id))
+        if step_input.is_retrieving:
+            await self._retrieval.retrieve(step_input.agent_run_id)
         clock = ServerClock()
         async with self._sessions.begin() as session:
             found = await find_run_at_step(session, step_input)

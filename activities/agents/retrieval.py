@@ -1,47 +1,32 @@
-"""Retrieves passages before a run's first step, and stores a memory after its last step."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Retrieves passages and stores memories for runs that began with these steps of their own."""
 
 import structlog
 from temporalio import activity
 
-from agents.guards import screen
-from agents.registry import find_agent
 from database.agents.agent_runs import AgentRunRepository
-from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
-from database.agents.models import AgentRun
-from database.agents.run_events import RunEventRepository
 from database.session import Sessions
-from domain.agents.citations import CitedPassage, number_passages
-from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import StepInput
-from domain.errors import ApplicationError, NotFoundError
+from domain.errors import ApplicationError
 from domain.ids import agent_run_workflow_id
-from domain.knowledge.documents import Passage
-from services.agents.look_ups import CHROMA, EMBEDDINGS, LookUps, is_overdue
+from services.agents.knowledge.memory_writer import memory_of
+from services.agents.knowledge.retrieval import Retrieval, error_facts
 from services.knowledge.search import KnowledgeSearch
 
 log = structlog.get_logger(__name__)
-
-RETRIEVE = "retrieve"
 
 
 class RetrievalActivities:
     """The activities that search a user's documents and add to a user's memories."""
 
-    def __init__(self, library: KnowledgeSearch, sessions: Sessions) -> None:
+    def __init__(self, retrieval: Retrieval, library: KnowledgeSearch, sessions: Sessions) -> None:
+        self._retrieval = retrieval
         self._library = library
         self._sessions = sessions
-        self._look_ups = LookUps(sessions)
 
     @activity.defn
     async def retrieve(self, step_input: StepInput) -> int:
         """Find the passages that answer a run's question, and store them with the run.
-
-        If the search still fails after some attempts, the run goes on without passages, and its
-        stream tells the reason.
 
         Args:
             step_input: The run.
@@ -52,53 +37,7 @@ class RetrievalActivities:
         Raises:
             UnavailableError: Chroma or the embedding model does not answer now.
         """
-        async with self._sessions() as session:
-            run = await AgentRunRepository(session).get(step_input.agent_run_id, None)
-            key = f"{agent_run_workflow_id(step_input.agent_run_id)}:input"
-            question = await MessageRepository(session).content_of(key)
-        if run is None or question is None:
-            raise NotFoundError("there is no such run")
-        if run.passages_data is not None:
-            return len(run.passages_data)
-        try:
-            passages, skip_reason = await self._search(run, question), None
-        except ApplicationError as error:
-            if error.is_retryable and not is_overdue():
-                raise
-            log.warning(
-                "retrieval_skipped", agent_run_id=str(run.agent_run_id), **_error_facts(error)
-            )
-            passages, skip_reason = [], error
-        return await self._keep(run, passages, skip_reason)
-
-    async def _search(self, run: AgentRun, question: str) -> list[Passage]:
-        limit = find_agent(run.agent).passage_count
-        embedding = self._library.vector_of(question)
-        vector = await self._look_ups.wait(run.agent_run_id, RETRIEVE, EMBEDDINGS, embedding)
-        searching = self._library.passages_near(run.user_id, vector, limit)
-        return await self._look_ups.wait(run.agent_run_id, RETRIEVE, CHROMA, searching)
-
-    async def _keep(
-        self,
-        run: AgentRun,
-        passages: list[Passage],
-        skip_reason: ApplicationError | None,
-    ) -> int:
-        """Number the passages and store them with the run, unless the run is closed already."""
-        async with self._sessions.begin() as session:
-            # Reason: a run that was canceled meanwhile must not use up passage numbers.
-            await ConversationRepository(session).lock(run.conversation_id)
-            runs = AgentRunRepository(session)
-            locked_run = await runs.lock(run.agent_run_id)
-            if locked_run is None or locked_run.completed_at is not None:
-                return 0
-            known_keys = await runs.passage_keys(run.conversation_id)
-            cited = _cited(number_passages(passages, known_keys))
-            kept = [passage.model_dump(mode="json") for passage in cited]
-            await runs.change(run.agent_run_id, {"passages_data": kept})
-            event = NewRunEvent(kind=RunEventKind.STEP, data=_event_data(cited, skip_reason))
-            await RunEventRepository(session).append(run.agent_run_id, [event])
-        return len(kept)
+        return await self._retrieval.retrieve(step_input.agent_run_id)
 
     @activity.defn
     async def remember_run(self, step_input: StepInput) -> None:
@@ -117,51 +56,10 @@ class RetrievalActivities:
         if run is None or run.output is None or run.completed_at is None:
             return
         try:
-            await self._library.remember(
-                run.user_id,
-                run.agent_run_id,
-                f"The user asked: {question}\nThe answer was: {run.output}",
-                conversation_id=run.conversation_id,
-                agent_run_id=run.agent_run_id,
-                created_at=run.completed_at,
-            )
+            await self._library.remember([memory_of(run, question)])
         except ApplicationError as error:
             # Reason: no caller waits for the memory, so its loss is only visible in the log.
             log.warning(
-                "memory_not_stored", agent_run_id=str(run.agent_run_id), **_error_facts(error)
+                "memory_not_stored", agent_run_id=str(run.agent_run_id), **error_facts(error)
             )
             raise
-
-
-def _cited(numbered: Mapping[int, Passage]) -> list[CitedPassage]:
-    return [
-        CitedPassage(
-            number=number,
-            document_id=passage.document_id,
-            chunk_index=passage.chunk_index,
-            title=passage.title,
-            text=passage.text,
-            suspicions=screen(f"{passage.title}\n{passage.text}"),
-        )
-        for number, passage in numbered.items()
-    ]
-
-
-def _event_data(cited: list[CitedPassage], skip_reason: ApplicationError | None) -> dict[str, Any]:
-    """Return the data of a retrieval's stream event."""
-    facts: dict[str, Any] = {
-        "step": RETRIEVE,
-        "passages": [
-            {
-                "number": passage.number,
-                "document_id": str(passage.document_id),
-                "suspicions": list(passage.suspicions),
-            }
-            for passage in cited
-        ],
-    }
-    return facts if skip_reason is None else facts | {"skipped": _error_facts(skip_reason)}
-
-
-def _error_facts(error: ApplicationError) -> dict[str, str]:
-    return {"code": error.error_code, "message": error.message}

@@ -26,7 +26,15 @@ from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
-from domain.agents.runs import Budget, CancelRun, Route, RunRequest, RunStart
+from domain.agents.runs import (
+    RUN_REVISION,
+    Budget,
+    CancelRun,
+    Route,
+    RunRequest,
+    RunStart,
+    RunStatus,
+)
 from domain.errors import OutcomePendingError
 from domain.ids import agent_run_workflow_id, derived_id, message_key
 from domain.workflow_names import AGENTS
@@ -74,10 +82,10 @@ async def start_run(
     await start_workflow_once(
         temporal,
         AgentRunWorkflow.run,
-        RunStart(request=request, route=route),
+        RunStart(request=request, route=route, revision=RUN_REVISION),
         workflow_id=agent_run_workflow_id(agent_run_id),
         summary=f"agent {request.agent}, prompt {request.prompt_version}, user {user_id}",
-        search_attributes=starting_attributes(user_id=user_id),
+        search_attributes=starting_attributes(user_id=user_id, status=RunStatus.RUNNING),
         task_queue=AGENTS,
     )
     return await _wait_for_row(temporal, sessions, agent_run_id)

@@ -66,6 +66,8 @@ class AgentRun(Base):
     created_at: Mapped[datetime] = created_column()
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
+    # When the run's memory is to be stored next; None if there is none, or it is stored.
+    memory_due_at: Mapped[datetime | None]
 
     __table_args__ = (
         Index(None, "user_id", "created_at", "agent_run_id"),
@@ -76,6 +78,11 @@ class AgentRun(Base):
             "ix_agent_runs_open",
             "run_status",
             postgresql_where=text("completed_at IS NULL"),
+        ),
+        Index(
+            "ix_agent_runs_memory_due_at",
+            "memory_due_at",
+            postgresql_where=text("memory_due_at IS NOT NULL"),
         ),
     )
 

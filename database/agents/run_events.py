@@ -16,7 +16,6 @@ from sqlalchemy import (
     column,
     func,
     insert,
-    literal,
     select,
     true,
     update,
@@ -111,8 +110,27 @@ def _store() -> Select[Any]:
     )
 
 
-# Reason: building this statement takes longer than executing it.
+def _following() -> Select[RunEvent]:
+    """Build the statement that selects the next events of each run, by one index scan per run."""
+    positions = _rows("positions", agent_run_id=(Uuid, "run_ids"), after=(BigInteger, "after"))
+    walk = (
+        select(RunEvent)
+        .where(RunEvent.agent_run_id == positions.c.agent_run_id, RunEvent.seq > positions.c.after)
+        .order_by(RunEvent.seq)
+        .limit(bindparam("event_limit", type_=BigInteger))
+        .lateral("walk")
+    )
+    found = aliased(RunEvent, walk)
+    return (
+        select(found)
+        .select_from(positions.join(walk, true()))
+        .order_by(found.agent_run_id, found.seq)
+    )
+
+
+# Reason: building these statements takes longer than executing them.
 _STORE = _store()
+_FOLLOWING = _following()
 
 
 class RunEventRepository:
@@ -200,7 +218,8 @@ class RunEventRepository:
             after: Number after which to begin, by run.
             limit: Most events per run.
         """
-        return (await self._session.scalars(_following(after, limit))).all()
+        parameters = {"run_ids": list(after), "after": list(after.values()), "event_limit": limit}
+        return (await self._session.scalars(_FOLLOWING, parameters)).all()
 
     async def owner_of(self, agent_run_id: UUID, user_id: UUID | None) -> WatchedRun | None:
         """Return a run of this user, or None; for `user_id` None, of any user."""
@@ -224,28 +243,3 @@ def _columns(by_run: Mapping[UUID, Notes]) -> dict[str, list[Any]]:
         "kinds": [note.kind for _, _, note in noted],
         "datas": [note.data for _, _, note in noted],
     }
-
-
-def _following(after: Mapping[UUID, int], limit: int) -> Select[RunEvent]:
-    """Build the statement that selects the next events of each run, by one index scan per run."""
-    positions = (
-        func.unnest(
-            literal(list(after), ARRAY(Uuid)),
-            literal(list(after.values()), ARRAY(BigInteger)),
-        )
-        .table_valued(column("agent_run_id", Uuid), column("after", BigInteger))
-        .render_derived(name="positions")
-    )
-    walk = (
-        select(RunEvent)
-        .where(RunEvent.agent_run_id == positions.c.agent_run_id, RunEvent.seq > positions.c.after)
-        .order_by(RunEvent.seq)
-        .limit(limit)
-        .lateral("walk")
-    )
-    found = aliased(RunEvent, walk)
-    return (
-        select(found)
-        .select_from(positions.join(walk, true()))
-        .order_by(found.agent_run_id, found.seq)
-    )

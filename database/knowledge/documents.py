@@ -21,7 +21,8 @@ class DocumentRepository(OwnedRepository[Document]):
 
     table = Document
 
-    def _all(self) -> Select[Document]:
+    @classmethod
+    def _all(cls) -> Select[Document]:
         live = select(Document).where(Document.deleted_at.is_(None))
         return live.options(_WITHOUT_CONTENT)
 

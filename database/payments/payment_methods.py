@@ -15,7 +15,8 @@ class PaymentMethodRepository(OwnedRepository[PaymentMethod]):
 
     table = PaymentMethod
 
-    def _all(self) -> Select[PaymentMethod]:
+    @classmethod
+    def _all(cls) -> Select[PaymentMethod]:
         return select(PaymentMethod).where(PaymentMethod.detached_at.is_(None))
 
     async def put(self, payment_method_id: UUID, user_id: UUID, card: CardSnapshot) -> UUID:

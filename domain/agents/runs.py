@@ -13,6 +13,8 @@ CONTINUE_AS_NEW_AFTER = 1_000
 # Limit of messages that the model has not read yet; more are refused.
 MAX_UNREAD_MESSAGES = 100
 TOO_MANY_MESSAGES = "too_many_messages"
+# Revision of the sequence of commands of new runs; runs that have begun keep their own.
+RUN_REVISION = 2
 # The pattern of agents whose spec names none, and of runs from before runs kept their pattern.
 DEFAULT_PATTERN = "pipeline"
 
@@ -115,6 +117,8 @@ class RunStart(Frozen):
         is_resumed: Whether the workflow continued as new; the run was admitted before.
         message_count: Messages that were added to the run before it continued as new.
         continue_as_new_after: History events after which the workflow continues as new.
+        revision: Revision of the sequence of commands. In 1, opening and closing a run, retrieving
+            and storing the memory are steps of their own, and each status is shown as it is set.
     """
 
     request: RunRequest
@@ -123,6 +127,7 @@ class RunStart(Frozen):
     is_resumed: bool = False
     message_count: int = 0
     continue_as_new_after: int = CONTINUE_AS_NEW_AFTER
+    revision: int = 1
 
 
 class StepInput(Frozen):
@@ -132,11 +137,13 @@ class StepInput(Frozen):
         agent_run_id: Run to make the step of.
         step: Number of the step, from 0.
         at: Workflow time, from which the expiry of approvals is counted.
+        is_retrieving: Whether passages are retrieved before the model is called.
     """
 
     agent_run_id: UUID
     step: int
     at: datetime
+    is_retrieving: bool = False
 
 
 class CallRef(Frozen):
@@ -195,12 +202,21 @@ class CancelRun(Frozen):
 
 
 class CloseRunInput(Frozen):
-    """Input of the activity that closes a run: its final status and error."""
+    """Input of the activity that closes a run: its final status and error.
+
+    Args:
+        agent_run_id: Run to close.
+        run_status: Final status.
+        error_code: Code of the error; None if there is none.
+        error_message: Text of the error.
+        is_remembered: Whether question and answer are to be stored as a memory of the user.
+    """
 
     agent_run_id: UUID
     run_status: RunStatus
     error_code: str | None = None
     error_message: str | None = None
+    is_remembered: bool = False
 
 
 class QueuePosition(Frozen):

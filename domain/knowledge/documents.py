@@ -56,6 +56,26 @@ class Passage(Frozen):
     score: float
 
 
+class NewMemory(Frozen):
+    """A memory to store; the same id is stored once.
+
+    Args:
+        memory_id: Id of the memory.
+        user_id: Owner of the memory.
+        text: Text of the memory.
+        conversation_id: Conversation that the memory comes from.
+        agent_run_id: Run that the memory comes from.
+        created_at: Creation time of the memory.
+    """
+
+    memory_id: UUID
+    user_id: UUID
+    text: str
+    conversation_id: UUID | None = None
+    agent_run_id: UUID | None = None
+    created_at: datetime
+
+
 class Memory(Frozen):
     """A memory of an agent about a user; the score is None without a search query."""
 

@@ -1,5 +1,6 @@
 """Closes runs: settles open attempts, writes the result, and ends the stream with `done`."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,8 +25,15 @@ from services.agents.usage import UsageMeter, settle_open_attempts
 class RunClosing:
     """Closes agent runs."""
 
-    def __init__(self, sessions: Sessions, meter: UsageMeter, stream: RunStream) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        meter: UsageMeter,
+        stream: RunStream,
+        wake_memories: Callable[[], None] = lambda: None,
+    ) -> None:
         self._sessions = sessions
+        self._wake_memories = wake_memories
         self._meter = meter
         self._stream = stream
 
@@ -54,6 +62,8 @@ class RunClosing:
                 for row in await runs.open_runs_of_conversation(run.conversation_id)
                 if row.agent_run_id != run.agent_run_id
             ]
+        if end.is_remembered:
+            self._wake_memories()
         if is_first:
             AGENT_REQUESTS.labels(run.agent, end.run_status).inc()
             age = datetime.now(UTC) - run.created_at
@@ -85,7 +95,8 @@ class RunClosing:
             "citations_data": [citation.model_dump(mode="json") for citation in citations],
             "error_code": end.error_code,
             "error_message": end.error_message,
-            "completed_at": datetime.now(UTC),
+            "completed_at": (now := datetime.now(UTC)),
+            "memory_due_at": now if end.is_remembered and output else None,
         }
         await AgentRunRepository(session).change(run.agent_run_id, values)
 

@@ -1,9 +1,8 @@
 """Searches the documents and the memories of one user by meaning."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from uuid import UUID
 
 from adapters.chroma.client import Chroma, ChromaCollection, Entry, Found
@@ -11,7 +10,7 @@ from adapters.embeddings import Embedder, Vector
 from database.knowledge.documents import DocumentRepository
 from database.session import Sessions
 from domain.errors import UnavailableError
-from domain.knowledge.documents import Memory, Passage
+from domain.knowledge.documents import Memory, NewMemory, Passage
 
 # Reason: passages of deleted or unfinished documents are filtered out after the search.
 SPARE_COUNT = 20
@@ -104,36 +103,21 @@ class KnowledgeSearch:
         found = await self._near(ChromaCollection.MEMORIES, user_id, vector, limit)
         return [read_memory(entry, entry.score) for entry in found]
 
-    async def remember(
-        self,
-        user_id: UUID,
-        memory_id: UUID,
-        text: str,
-        conversation_id: UUID | None,
-        agent_run_id: UUID | None,
-        created_at: datetime,
-    ) -> None:
-        """Store a memory of a user; the same id is stored once.
+    async def remember(self, memories: Sequence[NewMemory]) -> None:
+        """Store memories of users; the same id is stored once.
 
         Args:
-            user_id: Owner of the memory.
-            memory_id: Id of the memory.
-            text: Text of the memory.
-            conversation_id: Conversation that the memory comes from.
-            agent_run_id: Run that the memory comes from.
-            created_at: Creation time of the memory.
+            memories: Memories to store.
 
         Raises:
             UnavailableError: Chroma or the embedding model is down.
         """
-        [vector] = await self._embedder.embed([text])
-        metadata = {"user_id": str(user_id), "created_at": created_at.isoformat()}
-        if conversation_id is not None:
-            metadata["conversation_id"] = str(conversation_id)
-        if agent_run_id is not None:
-            metadata["agent_run_id"] = str(agent_run_id)
-        entry = Entry(str(memory_id), vector, text, metadata)
-        await self._chroma.put(ChromaCollection.MEMORIES, self._embedder.model, [entry])
+        vectors = await self._embedder.embed([memory.text for memory in memories])
+        entries = [
+            Entry(str(memory.memory_id), vector, memory.text, _metadata(memory))
+            for memory, vector in zip(memories, vectors, strict=True)
+        ]
+        await self._chroma.put(ChromaCollection.MEMORIES, self._embedder.model, entries)
 
     async def _near(
         self,
@@ -154,6 +138,15 @@ async def _within(seconds: float, system: str, code: str) -> AsyncIterator[None]
             yield
     except TimeoutError as error:
         raise UnavailableError(f"{system} does not answer in time", code) from error
+
+
+def _metadata(memory: NewMemory) -> dict[str, str]:
+    metadata = {"user_id": str(memory.user_id), "created_at": memory.created_at.isoformat()}
+    if memory.conversation_id is not None:
+        metadata["conversation_id"] = str(memory.conversation_id)
+    if memory.agent_run_id is not None:
+        metadata["agent_run_id"] = str(memory.agent_run_id)
+    return metadata
 
 
 def read_memory(found: Found, score: float | None) -> Memory:

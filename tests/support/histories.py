@@ -1,5 +1,6 @@
 """Names that workers register, names that committed histories hold, and recording of histories."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from workflows.registry import WORKFLOWS
 
 HISTORIES = Path(__file__).parent.parent / "replay" / "histories"
 COMMITTED = sorted(HISTORIES.glob("*.json"))
+# The marker of an activity that was executed within a workflow task.
+_LOCAL_ACTIVITY = "core_local_activity"
 WORKFLOW, ACTIVITY, SIGNAL, UPDATE = "workflow", "activity", "signal", "update"
 
 
@@ -72,6 +75,11 @@ def recorded_names(history: WorkflowHistory) -> Iterator[Name]:
             case "activity_task_scheduled_event_attributes":
                 scheduled = event.activity_task_scheduled_event_attributes
                 yield Name(ACTIVITY, scheduled.activity_type.name)
+            case "marker_recorded_event_attributes":
+                marker = event.marker_recorded_event_attributes
+                if marker.marker_name == _LOCAL_ACTIVITY:
+                    (told,) = marker.details["data"].payloads
+                    yield Name(ACTIVITY, json.loads(told.data)["activity_type"])
             case "workflow_execution_signaled_event_attributes":
                 signaled = event.workflow_execution_signaled_event_attributes
                 yield Name(SIGNAL, signaled.signal_name, owner)

@@ -29,15 +29,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activity_options import LOOK_UP, MODEL_CALL, RECORD, TOOL_CALL
     from workflows.agents.state import RunState
     from workflows.cancellation import await_cancellable
+    from workflows.records import execute_record
 
 
-async def open_run(request: RunRequest) -> QueuePosition:
+async def open_run(run: RunState) -> QueuePosition:
     """Write the run's row, or raise an error if the run is refused."""
-    return await workflow.execute_activity_method(
-        RunActivities.open_run,
-        request,
-        **RECORD,
-        summary="check the allowance, and open the run",
+    summary = "check the allowance, and open the run"
+    return await execute_record(
+        RunActivities.open_run, run.start.request, summary, is_local=run.is_short
     )
 
 
@@ -90,13 +89,10 @@ async def add_run_message(message: NewRunMessage) -> None:
     )
 
 
-async def close_run(end: CloseRunInput) -> CloseRunResult:
+async def close_run(run: RunState, end: CloseRunInput) -> CloseRunResult:
     """Record how the run ended."""
-    return await workflow.execute_activity_method(
-        RunClosingActivities.close_run,
-        end,
-        **RECORD,
-        summary=end.run_status,
+    return await execute_record(
+        RunClosingActivities.close_run, end, end.run_status, is_local=run.is_short
     )
 
 
@@ -123,14 +119,16 @@ async def retrieve(run: RunState) -> None:
 
 
 async def ask_model(run: RunState, step: int) -> StepResult:
-    """Call the model once."""
+    """Call the model once; before the first step, find the passages that answer the question."""
+    step_input = _step_input(run, step)
+    is_retrieving = run.is_short and run.start.route.has_retrieval and not step
     return await await_cancellable(
         workflow.execute_activity_method(
             ModelCallActivities.ask_model,
-            _step_input(run, step),
+            step_input.model_copy(update={"is_retrieving": is_retrieving}),
             **MODEL_CALL,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"step {step}",
+            summary=f"search the documents, step {step}" if is_retrieving else f"step {step}",
         ),
     )
 

@@ -37,7 +37,11 @@ async def open_run(run: RunState) -> None:
         ApplicationError: The run was refused: no access, a reached limit, a busy conversation.
     """
     if not run.is_resumed:
-        position = await unwrap_activity_error(activity_calls.open_run(run.start.request))
+        try:
+            position = await unwrap_activity_error(activity_calls.open_run(run))
+        except ApplicationError:
+            run.hide()
+            raise
         run.is_first = position.is_first
 
 
@@ -63,12 +67,15 @@ async def work(run: RunState) -> CloseRunInput | None:
 
 async def close_run(run: RunState, end: CloseRunInput) -> None:
     """Record how the run ended, and let the conversation's next run begin."""
-    closed = await activity_calls.close_run(end)
+    is_remembered = run.is_short and end.run_status is RunStatus.COMPLETED
+    closed = await activity_calls.close_run(
+        run, end.model_copy(update={"is_remembered": is_remembered})
+    )
     run.is_closed = True
     run.publish(end.run_status)
     if closed.next_agent_run_id is not None:
         await _signal_next_run(closed.next_agent_run_id)
-    if end.run_status is RunStatus.COMPLETED:
+    if end.run_status is RunStatus.COMPLETED and not run.is_short:
         with suppress(ActivityError):
             await activity_calls.remember_run(run)
 

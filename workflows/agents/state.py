@@ -31,6 +31,7 @@ class RunState:
         is_over: Whether the graph has ended for good, so that no message can be read any more.
         is_continuing: Whether the workflow is about to continue as new.
         is_closed: Whether the end of the run is recorded.
+        is_shown: Whether the search attribute has been changed since the start.
     """
 
     start: RunStart
@@ -47,6 +48,7 @@ class RunState:
     is_over: bool = False
     is_continuing: bool = False
     is_closed: bool = False
+    is_shown: bool = False
 
     def __post_init__(self) -> None:
         """Take over what earlier executions of the workflow carried on."""
@@ -65,6 +67,11 @@ class RunState:
         return self.start.is_resumed or self.start.step > 0
 
     @property
+    def is_short(self) -> bool:
+        """Whether the run takes the short sequence of commands: all but the oldest runs."""
+        return self.start.revision > 1
+
+    @property
     def unstored_count(self) -> int:
         """Number of messages that are not stored yet."""
         return self.message_count - self.stored_count
@@ -75,10 +82,18 @@ class RunState:
         length = workflow.info().get_current_history_length()
         return length >= self.start.continue_as_new_after
 
+    def hide(self) -> None:
+        """Take the status of a refused run out of the Web UI."""
+        if self.is_short:
+            workflow.upsert_search_attributes([STATUS.value_unset()])
+
     def publish(self, status: RunStatus) -> None:
         """Set the run's status, and show it in the Web UI."""
         self.status = status
-        workflow.upsert_search_attributes([STATUS.value_set(status)])
+        # Reason: a run starts with the search attribute of a run under way.
+        if not (self.is_short and status is RunStatus.RUNNING and not self.is_shown):
+            workflow.upsert_search_attributes([STATUS.value_set(status)])
+            self.is_shown = True
         request = self.start.request
         workflow.set_current_details(
             f"**{status}**: agent {request.agent}, prompt {request.prompt_version}, "

@@ -11,6 +11,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.agents.completion import RunClosingActivities
 from activities.agents.model_calls import ModelCallActivities
 from activities.agents.runs import RunActivities
+from adapters.chroma.client import open_chroma
+from adapters.embeddings import LocalEmbedder
 from adapters.llm.gateway import Models
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import OnText, Progress
@@ -24,11 +26,13 @@ from domain.agents.runs import CloseRunInput, RunRequest, RunStatus, StepInput
 from domain.errors import ApplicationError
 from domain.llm.messages import ModelRequest
 from domain.llm.routing import ModelNames
+from services.agents.knowledge.retrieval import Retrieval
 from services.agents.model_calls.attempts import ModelAttempts
 from services.agents.run_closing import RunClosing
 from services.agents.token_stream import RunStream
 from services.agents.tools.catalog import ToolCatalog
 from services.agents.usage import UsageMeter
+from services.knowledge.search import KnowledgeSearch
 from tests.api.conftest import Person
 from tests.unit.test_commands import reaching
 
@@ -61,12 +65,13 @@ async def test_what_nobody_foresaw_ends_a_run_at_once_and_is_paid_for(
 ) -> None:
     prices, names = Prices("openai"), ModelNames(small="gpt-4.1", large="gpt-4.1")
     means, env = UsageMeter(prices), ActivityEnvironment()
-    async with RunStream(sessions) as stream:
+    async with RunStream(sessions) as stream, open_chroma("http://127.0.0.1:1") as nowhere:
+        retrieval = Retrieval(KnowledgeSearch(nowhere, LocalEmbedder(), sessions), sessions)
         models, attempts = (
             Models(DefectiveProvider(), prices),
             ModelAttempts(sessions, names, means, make_tool_catalog()),
         )
-        steps = ModelCallActivities(sessions, models, attempts, stream)
+        steps = ModelCallActivities(sessions, models, attempts, stream, retrieval)
         order = StepInput(agent_run_id=run_id, step=0, at=datetime.now(UTC))
         with pytest.raises(ApplicationError) as caught:
             await env.run(steps.ask_model, order)

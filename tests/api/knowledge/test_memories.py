@@ -9,6 +9,7 @@ import pytest
 from adapters.chroma.client import open_chroma
 from adapters.embeddings import LocalEmbedder
 from database.session import Sessions
+from domain.knowledge.documents import NewMemory
 from services.knowledge.search import KnowledgeSearch
 from tests.api.conftest import API, Person, problem
 
@@ -29,7 +30,14 @@ async def memories(library: KnowledgeSearch, user: Person) -> list[UUID]:
         memory_id = uuid4()
         for _ in range(2):  # the second time changes nothing
             at = THEN + timedelta(hours=number)
-            await library.remember(user.user_id, memory_id, text, uuid4(), None, at)
+            memory = NewMemory(
+                memory_id=memory_id,
+                user_id=user.user_id,
+                text=text,
+                conversation_id=uuid4(),
+                created_at=at,
+            )
+            await library.remember([memory])
         ids.append(memory_id)
     return ids
 

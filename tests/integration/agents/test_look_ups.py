@@ -20,8 +20,9 @@ from database.session import Sessions
 from domain.agents.runs import StepInput
 from domain.errors import UnavailableError
 from domain.llm.messages import Role
-from services.agents import look_ups
-from services.agents.look_ups import PATIENCE, LookUps
+from services.agents.knowledge import look_ups
+from services.agents.knowledge.look_ups import PATIENCE, LookUps
+from services.agents.knowledge.retrieval import Retrieval
 from services.knowledge.search import KnowledgeSearch
 from tests.adapters.test_web_fetcher import page, reply
 from tests.support.streams import add_run, finish
@@ -83,7 +84,8 @@ async def retrieve(sessions: Sessions, run_id: UUID, embedder_url: str, age: tim
         open_chroma("http://127.0.0.1:1") as nowhere,
         open_embedder(f"{embedder_url}/v1", "k", "m") as embedder,
     ):
-        activities = RetrievalActivities(KnowledgeSearch(nowhere, embedder, sessions), sessions)
+        library = KnowledgeSearch(nowhere, embedder, sessions)
+        activities = RetrievalActivities(Retrieval(library, sessions), library, sessions)
         env = ActivityEnvironment()
         env.info = dataclasses.replace(env.info, scheduled_time=datetime.now(UTC) - age)
         order = StepInput(agent_run_id=run_id, step=0, at=datetime.now(UTC))

@@ -15,7 +15,7 @@ from config import Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
-from domain.agents.runs import Route, RunRequest, RunStart, RunStatus
+from domain.agents.runs import RUN_REVISION, Route, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
 from domain.workflow_names import AGENTS
 from tests.support.histories import keep
@@ -63,7 +63,10 @@ async def start_run(
     )
     return await client.start_workflow(
         AgentRunWorkflow.run,
-        RunStart(request=request, **{"route": Route(has_retrieval=False), **more}),
+        RunStart(
+            request=request,
+            **{"route": Route(has_retrieval=False), "revision": RUN_REVISION, **more},
+        ),
         id=agent_run_workflow_id(request.agent_run_id),
         task_queue=AGENTS,
     )

@@ -155,11 +155,21 @@ async def test_a_run_that_waits_continues_as_new(
     await keep_ended(await current_run(handle), histories / "agent-run-waited.json")
 
 
+@pytest.mark.parametrize(
+    ("revision", "name", "steps"),
+    [
+        (1, "agent-run-queued.json", ("retrieve", "remember_run")),
+        (2, "agent-run-queued-2.json", ("open_run", "close_run")),
+    ],
+)
 async def test_a_run_that_waits_for_another_gets_its_messages(
     world: World,
     model: Model,
     chroma_url: str,
     histories: Path,
+    revision: int,
+    name: str,
+    steps: tuple[str, ...],
 ) -> None:
     customer = await world.subscribe("ok")
     mark, note, conversation_id = f"refund me {uuid4().hex}", f"be brief {uuid4().hex}", uuid4()
@@ -169,7 +179,12 @@ async def test_a_run_that_waits_for_another_gets_its_messages(
         world, await reach(world.sessions, first, RunStatus.WAITING_APPROVAL)
     )
     second = await start_run(
-        world.env.client, customer.user_id, "and now?", conversation_id, route=Route()
+        world.env.client,
+        customer.user_id,
+        "and now?",
+        conversation_id,
+        route=Route(),
+        revision=revision,
     )
     row = await reach(world.sessions, second, RunStatus.QUEUED)
     said = asyncio.create_task(say(second, row.agent_run_id, note))
@@ -179,8 +194,8 @@ async def test_a_run_that_waits_for_another_gets_its_messages(
     await said
     await reach(world.sessions, second, RunStatus.COMPLETED)
     assert len(await model.calls(note)) >= 1
-    names = ("retrieve", "start_if_first", "add_message", "add_run_message", "run_next")
-    await keep_ended(second, histories / "agent-run-queued.json", *names)
+    names = ("start_if_first", "add_message", "add_run_message", "run_next")
+    await keep_ended(second, histories / name, *names, *steps)
 
 
 async def say(handle: WorkflowHandle[Any, Any], agent_run_id: UUID, text: str) -> None:

@@ -34,8 +34,9 @@ class Pipeline:
         self._route = run.start.route
 
     async def enter(self, state: State) -> Literal["retrieve", "ask_model"]:
-        """Retrieve before the first step only; a run that continues as new is past that step."""
-        return "retrieve" if self._route.has_retrieval and not state["step"] else "ask_model"
+        """Retrieve before the first step; in most runs, the activity of that step does it."""
+        has_step = self._route.has_retrieval and not self._run.is_short
+        return "retrieve" if has_step and not state["step"] else "ask_model"
 
     async def retrieve(self, state: State) -> State:
         """Find the passages that answer the question."""

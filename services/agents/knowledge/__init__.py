@@ -1,0 +1,1 @@
+"""What agents look up in documents, and remember of their users."""

@@ -1,0 +1,47 @@
+"""Sessions: reads need no transaction, and a closed connection is replaced before it is used."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DataError
+
+from database.session import Sessions, make_engine, make_sessions
+
+
+async def test_reads_are_transactions_of_their_own_and_writes_are_one(sessions: Sessions) -> None:
+    now = text("SELECT now()")
+    async with sessions() as session:
+        assert await session.scalar(now) != await session.scalar(now)
+    async with sessions.begin() as session:
+        assert await session.scalar(now) == await session.scalar(now)
+
+
+async def divide_in_a_transaction(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text("CREATE TABLE left_over (id int)"))
+        await session.execute(text("SELECT 1 / 0"))
+
+
+async def test_what_fails_in_a_transaction_leaves_nothing(sessions: Sessions) -> None:
+    with pytest.raises(DataError):
+        await divide_in_a_transaction(sessions)
+    async with sessions() as session:
+        assert await session.scalar(text("SELECT to_regclass('left_over')")) is None
+
+
+async def test_a_connection_that_the_server_closed_is_replaced(
+    sessions: Sessions, database_url: str
+) -> None:
+    engine = make_engine(database_url, pool_size=1)
+    pid, end = text("SELECT pg_backend_pid()"), text("SELECT pg_terminate_backend(:pid)")
+    try:
+        async with make_sessions(engine)() as session:
+            old = await session.scalar(pid)
+        async with sessions() as session:
+            assert await session.scalar(end, {"pid": old})
+            gone = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+            while await session.scalar(gone, {"pid": old}):
+                pass
+        async with make_sessions(engine)() as session:
+            assert await session.scalar(pid) != old
+    finally:
+        await engine.dispose()
