@@ -1,5 +1,6 @@
 """Composition root of the API: builds the app from settings, clients and routes."""
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -103,7 +104,12 @@ def create_app() -> FastAPI:
         async with open_sessions(settings) as sessions:
             yield temporal, sessions
 
-    return _assemble(settings, connect, make_tool_catalog())
+    app = _assemble(settings, connect, make_tool_catalog())
+    # Reason: a full garbage collection walks through all modules and routes, which stay as long as
+    # the process, and stops all requests for up to half a second. What is frozen is left out.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def build_app(
@@ -145,6 +151,7 @@ def _assemble(settings: Settings, connect: Connect, tools: ToolCatalog) -> FastA
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]
     install_error_handlers(app)
     _add_routes(app)
+    _build_routes(app)
     return app
 
 
@@ -197,7 +204,6 @@ async def _run(
         app.state.run_feed = feed
         app.state.subscription_feed = subscription_feed
         app.state.watchers = watchers
-        _build_routes(app)
         # Reason: the exit stack stops them in the opposite order.
         services = (dispatcher, inbox, feed, subscription_feed, watchers)
         async with AsyncExitStack() as started:

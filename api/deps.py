@@ -148,7 +148,7 @@ async def check_credentials(request: Request, *, is_needed: bool) -> Caller | No
     token, api_key = await _bearer(request), await _api_key(request)
     if not is_needed and not token and not api_key:
         return None
-    sessions, settings = get_sessions(request), get_settings(request)
+    sessions, settings = await get_sessions(request), await get_settings(request)
     return await _remember_caller(request, sessions, settings, token, api_key)
 
 
