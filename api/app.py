@@ -61,6 +61,9 @@ from services.agents.tools.catalog import ToolCatalog
 Resources = tuple[Client, Sessions]
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
 
+# Number of new objects after which the garbage collector looks for cycles among them.
+GC_THRESHOLD = 20_000
+
 _ABOUT: dict[str, Any] = {
     "title": "Perdure",
     "version": "0.1.0",
@@ -109,6 +112,8 @@ def create_app() -> FastAPI:
     # the process, and stops all requests for up to half a second. What is frozen is left out.
     gc.collect()
     gc.freeze()
+    # Reason: with the default of 700 objects, it runs for every dozen requests that are under way.
+    gc.set_threshold(GC_THRESHOLD)
     return app
 
 

@@ -167,6 +167,18 @@ ERROR_HANDLERS: Mapping[type[Exception], ErrorHandler] = {
 }
 
 
+async def answer_to(request: Request, error: Exception) -> JSONResponse:
+    """Return the response to an error that a route raises.
+
+    Raises:
+        Exception: The error itself, if nobody expects it.
+    """
+    for kind in type(error).__mro__:
+        if handle := ERROR_HANDLERS.get(kind):
+            return await handle(request, error)
+    raise error
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Register a handler for every kind of error that a route may raise."""
     for kind, handle in ERROR_HANDLERS.items():

@@ -41,6 +41,11 @@ class BodyTimeoutError(ApplicationError):
 
 
 async def read_body(request: Request) -> bytes:
+    """Return the whole body of a request; raises the errors of `receive_body`."""
+    return await receive_body(request.receive)
+
+
+async def receive_body(receive: Receive) -> bytes:
     """Return the whole body of a request.
 
     Raises:
@@ -50,13 +55,12 @@ async def read_body(request: Request) -> bytes:
     """
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _receive_body(request.receive)
+            return await _joined(receive)
     except TimeoutError as error:
         raise BodyTimeoutError(f"the body did not arrive within {BODY_SECONDS:g} s") from error
 
 
-async def _receive_body(receive: Receive) -> bytes:
-    # Reason: `Request.body` is a loop around a generator around this one.
+async def _joined(receive: Receive) -> bytes:
     chunks = []
     while True:
         message = await receive()

@@ -6,14 +6,12 @@ answers the same on whatever this one passes on.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import ERROR_HANDLERS
-from api.http.body_limits import read_body
+from api.errors import answer_to
+from api.http.body_limits import receive_body
 from api.http.raw_headers import header_of
 from api.webhooks.receipt import receive_event
 
@@ -43,8 +41,6 @@ class WebhookEndpoint:
         self._app = app
         self._path = path
         self._route = _Route(path)
-        handlers: Any = ERROR_HANDLERS
-        self._serve = ExceptionMiddleware(_receive, handlers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -53,11 +49,16 @@ class WebhookEndpoint:
             await self._app(scope, receive, send)
             return
         scope["route"] = self._route
-        await self._serve(scope, receive, send)
+        await _serve(scope, receive, send)
 
 
-async def _receive(scope: Scope, receive: Receive, send: Send) -> None:
-    body = await read_body(Request(scope, receive))
-    await receive_event(scope["app"].state, body, header_of(scope, b"stripe-signature"))
+async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        body = await receive_body(receive)
+        await receive_event(scope["app"].state, body, header_of(scope, b"stripe-signature"))
+    except Exception as error:  # noqa: BLE001 - raised again if nobody expects it
+        answer = await answer_to(Request(scope, receive), error)
+        await answer(scope, receive, send)
+        return
     await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
     await send({"type": "http.response.body", "body": _RECEIVED})
