@@ -10,7 +10,7 @@ from tests.bench.figures import Figures, Table
 from tests.bench.runs import Crowd, wait_until_back
 from tests.bench.sides import Side, running_sides
 from tests.bench.starts import Sellers
-from tests.bench.webhooks import Hooks, measure_bare, measure_naive, measure_ours
+from tests.bench.webhooks import hooks_of, measure_bare, measure_naive, measure_ours
 
 RESTING_COUNT = 1_000
 Measure = Callable[[], Figures]
@@ -47,17 +47,17 @@ def _rest(side: Side) -> Measure:
 
 
 def _webhooks(side: Side) -> Measure:
-    hooks = Hooks(side)
+    hooks = hooks_of(side)
     return lambda: measure_ours(hooks)
 
 
 def _naive_webhooks(side: Side) -> Measure:
-    hooks = Hooks(side)
+    hooks = hooks_of(side)
     return lambda: measure_naive(hooks)
 
 
 def _bare_webhooks(side: Side) -> Measure:
-    hooks = Hooks(side)
+    hooks = hooks_of(side)
     return lambda: measure_bare(hooks)
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -75,7 +76,7 @@ class Hooks:
 
     def __init__(self, side: Side) -> None:
         self.side = side
-        subscription_ids = [self._subscribe() for _ in range(SUBSCRIPTION_COUNT)]
+        subscription_ids = self._subscribe(SUBSCRIPTION_COUNT)
         side.world.wait_for_quiet()
         self._templates = self._read_templates(subscription_ids)
 
@@ -131,19 +132,14 @@ class Hooks:
             head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
             yield event_id, f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + payload
 
-    def _subscribe(self) -> str:
-        """Start a subscription, and return its id."""
-        world = self.side.world
-        customer = world.customer()
+    def _subscribe(self, count: int) -> list[str]:
+        """Start subscriptions of one customer to as many plans, and return their ids."""
+        world, customer = self.side.world, self.side.world.customer()
         card = world.stripe.card("ok")
         customer.post("payment-methods", stripe_payment_method_id=card, is_default=True)
-        made = customer.post("subscriptions", plan_id=self._plan_id)
-        return str(made["subscription_id"])
-
-    @property
-    def _plan_id(self) -> str:
-        plans = self.side.world.admin.items("plans")
-        return str((plans[0] if plans else self.side.world.plan())["plan_id"])
+        plan_ids = [world.plan()["plan_id"] for _ in range(count)]
+        made = [customer.post("subscriptions", plan_id=plan_id) for plan_id in plan_ids]
+        return [str(each["subscription_id"]) for each in made]
 
     def _read_templates(self, subscription_ids: Sequence[str]) -> list[str]:
         """Return an event of each subscription as Stripe sends it, with `EVENT_ID` for its id."""
@@ -230,6 +226,12 @@ async def _send_all(url: str, load: Load) -> None:
     ]
     async with asyncio.timeout(SETTLE_SECONDS):
         await asyncio.gather(*[connection.ended for _, connection in made])
+
+
+@cache
+def hooks_of(side: Side) -> Hooks:
+    """Return the events of a side, for our route and for its neighbours."""
+    return Hooks(side)
 
 
 def measure_ours(hooks: Hooks) -> Figures:
