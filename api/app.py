@@ -1,5 +1,6 @@
 """Composition root of the API: builds the app from settings, clients and routes."""
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -60,6 +61,9 @@ from services.agents.tools.catalog import ToolCatalog
 Resources = tuple[Client, Sessions]
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
 
+# Number of new objects after which the garbage collector looks for cycles among them.
+GC_THRESHOLD = 20_000
+
 _ABOUT: dict[str, Any] = {
     "title": "Perdure",
     "version": "0.1.0",
@@ -103,7 +107,14 @@ def create_app() -> FastAPI:
         async with open_sessions(settings) as sessions:
             yield temporal, sessions
 
-    return _assemble(settings, connect, make_tool_catalog())
+    app = _assemble(settings, connect, make_tool_catalog())
+    # Reason: a full garbage collection walks through all modules and routes, which stay as long as
+    # the process, and stops all requests for up to half a second. What is frozen is left out.
+    gc.collect()
+    gc.freeze()
+    # Reason: with the default of 700 objects, it runs for every dozen requests that are under way.
+    gc.set_threshold(GC_THRESHOLD)
+    return app
 
 
 def build_app(
@@ -145,6 +156,7 @@ def _assemble(settings: Settings, connect: Connect, tools: ToolCatalog) -> FastA
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]
     install_error_handlers(app)
     _add_routes(app)
+    _build_routes(app)
     return app
 
 
@@ -197,7 +209,6 @@ async def _run(
         app.state.run_feed = feed
         app.state.subscription_feed = subscription_feed
         app.state.watchers = watchers
-        _build_routes(app)
         # Reason: the exit stack stops them in the opposite order.
         services = (dispatcher, inbox, feed, subscription_feed, watchers)
         async with AsyncExitStack() as started:

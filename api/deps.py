@@ -27,27 +27,27 @@ CURSOR_PATTERN = r"^[A-Za-z0-9_-]+={0,2}$"
 CURSOR_LENGTH = 2_000
 
 
-def get_temporal(connection: HTTPConnection) -> Client:
+async def get_temporal(connection: HTTPConnection) -> Client:
     """Return the process's Temporal client."""
     return cast("Client", connection.app.state.temporal)
 
 
-def get_settings(connection: HTTPConnection) -> Settings:
+async def get_settings(connection: HTTPConnection) -> Settings:
     """Return the settings that the process started with."""
     return cast("Settings", connection.app.state.settings)
 
 
-def get_sessions(connection: HTTPConnection) -> Sessions:
+async def get_sessions(connection: HTTPConnection) -> Sessions:
     """Return the factory of database sessions."""
     return cast("Sessions", connection.app.state.sessions)
 
 
-def get_setup_intents(connection: HTTPConnection) -> StripeSetupIntents:
+async def get_setup_intents(connection: HTTPConnection) -> StripeSetupIntents:
     """Return the client that reads setup intents at Stripe."""
     return cast("StripeSetupIntents", connection.app.state.setup_intents)
 
 
-def get_tools(connection: HTTPConnection) -> ToolCatalog:
+async def get_tools(connection: HTTPConnection) -> ToolCatalog:
     """Return the catalogue of the agents' tools."""
     return cast("ToolCatalog", connection.app.state.tools)
 
@@ -148,7 +148,7 @@ async def check_credentials(request: Request, *, is_needed: bool) -> Caller | No
     token, api_key = await _bearer(request), await _api_key(request)
     if not is_needed and not token and not api_key:
         return None
-    sessions, settings = get_sessions(request), get_settings(request)
+    sessions, settings = await get_sessions(request), await get_settings(request)
     return await _remember_caller(request, sessions, settings, token, api_key)
 
 
@@ -231,7 +231,7 @@ async def get_scope(
 ScopeDep = Annotated[UUID | None, Depends(get_scope)]
 
 
-def get_paging(
+async def get_paging(
     limit: Annotated[int, Query(ge=1, le=200, description="Maximum number of items.")] = 50,
     cursor: Annotated[
         str | None,

@@ -1,7 +1,7 @@
 """Translates errors into HTTP responses with problem documents (RFC 9457)."""
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from http import HTTPStatus
 from itertools import takewhile
 from typing import Any
@@ -25,6 +25,8 @@ from domain.card_numbers import has_card_number
 from domain.errors import ApplicationError, InternalError, OutcomePendingError
 
 log = structlog.get_logger(__name__)
+
+ErrorHandler = Callable[[Request, Exception], Awaitable[JSONResponse]]
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
@@ -163,16 +165,33 @@ async def _handle_temporal_error(request: Request, error: Exception) -> JSONResp
     return from_application(translated, request.scope)
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Register a handler for every kind of error that a route may raise."""
-    app.add_exception_handler(ApplicationError, _handle_application_error)
-    app.add_exception_handler(RequestValidationError, _handle_invalid_input)
-    app.add_exception_handler(HTTPException, _handle_http_error)
-    app.add_exception_handler(TemporalError, _handle_temporal_error)
+# Handler of every kind of error that a route may raise.
+ERROR_HANDLERS: Mapping[type[Exception], ErrorHandler] = {
+    ApplicationError: _handle_application_error,
+    RequestValidationError: _handle_invalid_input,
+    HTTPException: _handle_http_error,
+    TemporalError: _handle_temporal_error,
     # Reason: a Temporal client that cannot connect raises RuntimeError; the handler translates any
     # other RuntimeError to `internal_error`.
-    app.add_exception_handler(RuntimeError, _handle_temporal_error)
-    for kind in DATABASE_DOWN:
-        app.add_exception_handler(kind, _handle_database_down)
-    for kind in DATABASE_REFUSED:
-        app.add_exception_handler(kind, _handle_database_refused)
+    RuntimeError: _handle_temporal_error,
+    **dict.fromkeys(DATABASE_DOWN, _handle_database_down),
+    **dict.fromkeys(DATABASE_REFUSED, _handle_database_refused),
+}
+
+
+async def answer_to(request: Request, error: Exception) -> JSONResponse:
+    """Return the response to an error that a route raises.
+
+    Raises:
+        Exception: The error itself, if nobody expects it.
+    """
+    for kind in type(error).__mro__:
+        if handle := ERROR_HANDLERS.get(kind):
+            return await handle(request, error)
+    raise error
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Register a handler for every kind of error that a route may raise."""
+    for kind, handle in ERROR_HANDLERS.items():
+        app.add_exception_handler(kind, handle)

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect, Request
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import from_application
+from api.http.raw_headers import header_of
 from domain.errors import ApplicationError, BadRequestError
 
 KIB = 1_024
@@ -40,6 +41,11 @@ class BodyTimeoutError(ApplicationError):
 
 
 async def read_body(request: Request) -> bytes:
+    """Return the whole body of a request; raises the errors of `receive_body`."""
+    return await receive_body(request.receive)
+
+
+async def receive_body(receive: Receive) -> bytes:
     """Return the whole body of a request.
 
     Raises:
@@ -49,11 +55,20 @@ async def read_body(request: Request) -> bytes:
     """
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.body()
+            return await _joined(receive)
     except TimeoutError as error:
         raise BodyTimeoutError(f"the body did not arrive within {BODY_SECONDS:g} s") from error
-    except ClientDisconnect as error:
-        raise BadRequestError("the client disconnected before the body had arrived") from error
+
+
+async def _joined(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequestError("the client disconnected before the body had arrived")
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
 
 
 class BodyLimitMiddleware:
@@ -77,7 +92,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(Headers(scope=scope), self._limit_of(scope["path"]), receive, send)
+        body = _Body(scope, self._limit_of(scope["path"]), receive, send)
         if body.announced > body.limit:
             answer = from_application(body.document_too_large_error(), scope)
             await answer(scope, body.receive, body.send)
@@ -94,11 +109,11 @@ class BodyLimitMiddleware:
 class _Body:
     """Body of one request: counts its bytes while it is read, and drains the rest at the end."""
 
-    def __init__(self, headers: Headers, limit: int, receive: Receive, send: Send) -> None:
-        length = headers.get("Content-Length", "")
+    def __init__(self, scope: Scope, limit: int, receive: Receive, send: Send) -> None:
+        length = header_of(scope, b"content-length")
         self.limit = limit
         self.announced = int(length) if length.isascii() and length.isdecimal() else 0
-        self._is_whole = not self.announced and "Transfer-Encoding" not in headers
+        self._is_whole = not self.announced and not header_of(scope, b"transfer-encoding")
         self._count = 0
         self._receive = receive
         self._send = send

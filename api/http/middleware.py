@@ -13,6 +13,7 @@ from api.http.methods import HeadMiddleware
 from api.http.request_context import REQUEST_ID, AnswerMiddleware, RequestContextMiddleware
 from api.idempotency import REPLAYED
 from api.openapi import PREFIX
+from api.webhooks.endpoint import WebhookEndpoint
 from config import Settings
 
 GZIP_FROM_BYTES = 1_024
@@ -39,6 +40,7 @@ def make_middleware(settings: Settings) -> list[Middleware]:
         *ADDED,
         Middleware(AnswerMiddleware),
         Middleware(BodyLimitMiddleware, limits=_body_limits(settings)),
+        Middleware(WebhookEndpoint, path=f"{PREFIX}/webhooks/stripe"),
         Middleware(HeadMiddleware),
         Middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES),
     ]

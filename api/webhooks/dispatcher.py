@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from uuid import UUID
 
 import structlog
@@ -37,6 +38,9 @@ from observability.metrics import WEBHOOK_EVENTS, webhook_lag
 BATCH_SIZE = 200
 LEASE = timedelta(seconds=10)
 POLL_SECONDS = 1.0
+# Least time from the end of a batch to the beginning of the next one that is not full. Events that
+# arrive one after the other are gathered, and each owner gets one signal for all of them.
+GATHER_SECONDS = 0.1
 CALLS_AT_ONCE = 16
 # Maximum attempts at an event that fails for a reason of its own, over about six minutes.
 MAX_ATTEMPTS = 12
@@ -84,10 +88,16 @@ class Dispatcher:
             except Exception:
                 log.exception("dispatcher_batch_failed")
             if count < BATCH_SIZE:
-                # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._woken.wait()
+                await self._wait_for_events()
+
+    async def _wait_for_events(self) -> None:
+        """Return when there may be events; if they came at once, after a time to gather others."""
+        ended = monotonic()
+        # Reason: on 3.11 `wait_for` can swallow the cancellation that is to end this loop.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._woken.wait()
+        await asyncio.sleep(max(ended + GATHER_SECONDS - monotonic(), 0))
 
     async def deliver_due(self) -> int:
         """Deliver the events that are due, up to one batch.

@@ -20,11 +20,13 @@ class EventKey(NamedTuple):
         stripe_event_id: Stripe's id of the event, or an id made from the digest of the body.
         event_type: Stripe's type of the event, or `unknown`.
         flaw: Why the event can never be processed; None if it can.
+        api_version: API version in which Stripe wrote the event; None if it does not say so.
     """
 
     stripe_event_id: str
     event_type: str
     flaw: str | None = None
+    api_version: str | None = None
 
 
 def read_event(body: bytes) -> dict[str, Any]:
@@ -53,19 +55,22 @@ def read_event(body: bytes) -> dict[str, Any]:
 
 
 def event_key(body: bytes) -> EventKey:
-    """Return the id and type under which an event is stored; never fails."""
+    """Return the id and type under which an event is stored, and its version; never fails."""
     try:
         event = read_event(body)
     except ValueError as error:
         return EventKey(_made_id(body), UNKNOWN_TYPE, f"the event cannot be read: {error}")
     stripe_event_id, event_type = event.get("id"), event.get("type")
+    version = event.get("api_version")
+    api_version = version if isinstance(version, str) else None
     if not is_storable_name(stripe_event_id):
         kind = event_type if is_storable_name(event_type) else UNKNOWN_TYPE
-        return EventKey(_made_id(body), kind, "the event's id is missing or cannot be stored")
+        flaw = "the event's id is missing or cannot be stored"
+        return EventKey(_made_id(body), kind, flaw, api_version)
     if not is_storable_name(event_type):
         flaw = "the event's type is missing or cannot be stored"
-        return EventKey(stripe_event_id, UNKNOWN_TYPE, flaw)
-    return EventKey(stripe_event_id, event_type)
+        return EventKey(stripe_event_id, UNKNOWN_TYPE, flaw, api_version)
+    return EventKey(stripe_event_id, event_type, None, api_version)
 
 
 def is_storable_name(value: object) -> TypeGuard[str]:

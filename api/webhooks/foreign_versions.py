@@ -1,6 +1,5 @@
 """Detects events that Stripe wrote in another API version than this release reads."""
 
-import orjson
 import structlog
 
 from adapters.stripe.setup import PINNED_VERSION
@@ -19,13 +18,12 @@ class ForeignVersions:
     def __init__(self) -> None:
         self._logged: set[str] = set()
 
-    def note(self, body: bytes) -> None:
+    def note(self, version: str | None) -> None:
         """Count an event of a foreign version, and log each version once.
 
         Args:
-            body: Event as Stripe sent it, with a valid signature; a malformed body is ignored.
+            version: Version of an event with a valid signature; None is ignored.
         """
-        version = _version_of(body)
         if version is None or version == PINNED_VERSION:
             return
         is_new = version not in self._logged
@@ -40,12 +38,3 @@ class ForeignVersions:
                 pinned_version=PINNED_VERSION,
                 what_to_do="python cli.py stripe setup --url <URL of the webhook endpoint>",
             )
-
-
-def _version_of(body: bytes) -> str | None:
-    try:
-        event = orjson.loads(body)
-    except ValueError:
-        return None
-    version = event.get("api_version") if isinstance(event, dict) else None
-    return version if isinstance(version, str) else None

@@ -12,7 +12,7 @@ from domain.errors import UnavailableError
 
 BATCH_SIZE = 128
 # Reason: while one batch commits, the next one is collected and sent.
-BATCHER_COUNT = 2
+BATCHER_COUNT = 1
 CAPACITY = 1_000
 
 

@@ -10,6 +10,7 @@ from tests.bench.figures import Figures, Table
 from tests.bench.runs import Crowd, wait_until_back
 from tests.bench.sides import Side, running_sides
 from tests.bench.starts import Sellers
+from tests.bench.webhooks import hooks_of, measure_bare, measure_naive, measure_ours
 
 RESTING_COUNT = 1_000
 Measure = Callable[[], Figures]
@@ -45,11 +46,31 @@ def _rest(side: Side) -> Measure:
     return lambda: Sellers(side).rest(RESTING_COUNT)
 
 
+def _webhooks(side: Side) -> Measure:
+    hooks = hooks_of(side)
+    return lambda: measure_ours(hooks)
+
+
+def _naive_webhooks(side: Side) -> Measure:
+    hooks = hooks_of(side)
+    return lambda: measure_naive(hooks)
+
+
+def _bare_webhooks(side: Side) -> Measure:
+    hooks = hooks_of(side)
+    return lambda: measure_bare(hooks)
+
+
 MEASURES: Mapping[str, Callable[[Side], Measure]] = {
     "runs": _runs,
     "starts": _starts,
     "kills": _kills,
     "rest": _rest,
+    "webhooks": _webhooks,
+}
+# What is measured beside a measure, on the stack of this tree.
+NEIGHBOURS: Mapping[str, Mapping[str, Callable[[Side], Measure]]] = {
+    "webhooks": {"naive": _naive_webhooks, "bare": _bare_webhooks},
 }
 ONCE = frozenset({"rest"})
 
@@ -65,6 +86,8 @@ def main() -> None:
     with running_sides(given.before) as sides:
         for name in given.measures:
             measures = {side.name: MEASURES[name](side) for side in sides}
+            for neighbour, make in NEIGHBOURS.get(name, {}).items():
+                measures[neighbour] = make(sides[-1])
             for number in range(1 if name in ONCE else given.rounds):
                 for side, measure in measures.items():
                     sys.stderr.write(f"{name}, round {number + 1}, {side}\n")

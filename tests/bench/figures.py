@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 # The side whose figure the others are compared with.
-BASES = ("before", "naive", "dbos")
+BASES = ("before", "naive", "bare", "dbos")
 Figures = Mapping[str, float]
 
 

@@ -162,6 +162,9 @@ SECRETS = (
     "pi_1_secret_Abc123456",
     "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g",
     "postgresql://perdure:hunter2hunter2@127.0.0.1:5432/perdure",
+    "pk_" + "y" * 43,
+    "/ws/agent-runs/1?ticket=abcdef.ghijkl",
+    "Bearer abcdefgh",
 )
 LOG = (
     "import logging, structlog, observability.logging as o;"

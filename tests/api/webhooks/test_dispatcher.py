@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api.app import build_app
+from api.webhooks import dispatcher as dispatcher_module
 from api.webhooks.dispatcher import MAX_ATTEMPTS, Dispatcher
 from api.webhooks.event_bodies import EventKey
 from api.webhooks.inbox import Inbox
@@ -182,6 +183,29 @@ async def test_a_row_that_cannot_be_written_fails_alone(sessions: Sessions) -> N
         assert await row_of(sessions, stripe_event_id) is not None
 
 
+async def test_events_that_follow_each_other_share_a_signal(
+    sessions: Sessions,
+    temporal: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatcher_module, "GATHER_SECONDS", 3.0)
+    subscription_id = await add_subscription(sessions, await add_user(sessions))
+    first, *others = (stripe_event(subscription_id=subscription_id) for _ in range(4))
+    dispatcher = Dispatcher(sessions, temporal)
+    await dispatcher.start()
+    for event in (first, *others):
+        await put(sessions, event)
+        dispatcher.wake()
+        if event is first:
+            await settled(sessions, event["id"])
+    for event in others:
+        await settled(sessions, event["id"])
+    await dispatcher.stop()
+    alone, *together = await hints(temporal, subscription_id)
+    assert alone == [first["id"]]
+    assert [sorted(ids) for ids in together] == [sorted(event["id"] for event in others)]
+
+
 async def test_work_of_a_process_that_died_is_taken_over(
     sessions: Sessions,
     temporal: Client,
@@ -253,7 +277,7 @@ async def test_attempts_are_put_off_longer_and_longer_up_to_a_minute(sessions: S
     mine = WebhookEvent.stripe_event_id == event["id"]
     waits = []
     # Reason: it is never committed, so that no dispatcher of another test takes it meanwhile.
-    async with sessions() as session:
+    async with sessions.begin() as session:
         inbox = WebhookInboxRepository(session)
         await inbox.add([IncomingEvent(event["id"], event["type"], json.dumps(event).encode())])
         event_id = (await session.scalars(select(WebhookEvent.webhook_event_id).where(mine))).one()
@@ -263,4 +287,5 @@ async def test_attempts_are_put_off_longer_and_longer_up_to_a_minute(sessions: S
             await inbox.postpone([event_id], "down")
             left = select(WebhookEvent.next_attempt_at - func.now()).where(mine)
             waits.append(await session.scalar(left))
+        await session.rollback()
     assert waits == [timedelta(seconds=seconds) for seconds in (1, 2, 4, 32, 60, 60)]

@@ -90,6 +90,45 @@ async def test_too_much_is_refused_before_it_is_read(http: httpx.AsyncClient) ->
     assert (reply.status_code, problem_code(reply)) == (413, "payload_too_large")
 
 
+async def test_fastapis_own_route_answers_the_same(
+    settings: Settings,
+    temporal: Client,
+    sessions: Sessions,
+) -> None:
+    secret = settings.stripe.webhook_secret.get_secret_value()
+    body = json.dumps(stripe_event()).encode()
+    app = build_app(settings, temporal, sessions)
+    async with served(app) as http:
+        # The plain endpoint passes on what is below a root path.
+        proxied = httpx.ASGITransport(app=app, root_path="/proxied")
+        async with httpx.AsyncClient(transport=proxied, base_url=http.base_url) as behind:
+            for content, headers, status in (
+                (body, signed(body, secret), 200),
+                (body, signed(body, "whsec_wrong"), 400),
+                (body, {}, 400),
+                (b"[]", signed(b"[]", secret), 200),
+            ):
+                known = headers | {"X-Request-ID": "the-same"}
+                plain = await http.post(URL, content=content, headers=known)
+                routed = await behind.post(f"/proxied{URL}", content=content, headers=known)
+                assert (plain.status_code, plain.content) == (status, routed.content)
+                assert routed.status_code == status
+                # Of the server, and of paths that begin with `/api/`.
+                left_out = {"date", "connection", "transfer-encoding", "cache-control"}
+                shown = [
+                    {name: value for name, value in reply.headers.items() if name not in left_out}
+                    for reply in (plain, routed)
+                ]
+                assert shown[0] == shown[1]
+
+
+async def test_other_methods_are_told_what_the_route_takes(http: httpx.AsyncClient) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        reply = await http.request(method, URL)
+        assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+        assert problem_code(reply) == "method_not_allowed"
+
+
 async def test_an_event_sent_twenty_times_is_stored_and_delivered_once(
     http: httpx.AsyncClient,
     settings: Settings,
