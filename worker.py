@@ -16,6 +16,7 @@ from adapters.status_server import serve_status
 from adapters.temporal.client import check_namespace
 from bootstrap.clients import connect_temporal, open_sessions
 from bootstrap.failures import NO_SERVER, Failure, explain
+from bootstrap.garbage import spare_lasting_objects
 from bootstrap.settings import WrongSettingsError, load_settings
 from bootstrap.status_pages import make_worker_pages
 from bootstrap.worker_health import make_worker_probes
@@ -44,6 +45,7 @@ async def main(queues: Sequence[str]) -> None:
         await check_namespace(client)
         async with run_workers(client, settings, sessions, queues) as running:
             pages = make_worker_pages(make_worker_probes(client, sessions, running), metrics_port)
+            spare_lasting_objects()
             async with serve_status(settings.status_host, settings.status_port, pages):
                 log.info("worker_ready", queues=list(queues))
                 await stop.wait()

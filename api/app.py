@@ -1,6 +1,5 @@
 """Composition root of the API: builds the app from settings, clients and routes."""
 
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -50,6 +49,7 @@ from api.streaming.watchers import Watchers
 from api.webhooks.dispatcher import Dispatcher
 from api.webhooks.inbox import Inbox
 from bootstrap.clients import connect_temporal, open_sessions
+from bootstrap.garbage import spare_lasting_objects
 from bootstrap.settings import load_settings
 from bootstrap.tools import load_agents, make_tool_catalog
 from config import ServingSettings, Settings
@@ -61,8 +61,6 @@ from services.agents.tools.catalog import ToolCatalog
 Resources = tuple[Client, Sessions]
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
 
-# Number of new objects after which the garbage collector looks for cycles among them.
-GC_THRESHOLD = 20_000
 
 _ABOUT: dict[str, Any] = {
     "title": "Perdure",
@@ -108,12 +106,7 @@ def create_app() -> FastAPI:
             yield temporal, sessions
 
     app = _assemble(settings, connect, make_tool_catalog())
-    # Reason: a full garbage collection walks through all modules and routes, which stay as long as
-    # the process, and stops all requests for up to half a second. What is frozen is left out.
-    gc.collect()
-    gc.freeze()
-    # Reason: with the default of 700 objects, it runs for every dozen requests that are under way.
-    gc.set_threshold(GC_THRESHOLD)
+    spare_lasting_objects()
     return app
 
 

@@ -145,9 +145,8 @@ class Chroma:
         """
         found: list[Found] = []
         for collection in await self._collections(kind, model):
-            reply: Any
             async with chroma_request():
-                reply = await collection.get(
+                reply: Any = await collection.get(
                     **where, include=["documents", "metadatas"] if has_text else ["metadatas"]
                 )
             texts = reply["documents"] or [""] * len(reply["ids"])

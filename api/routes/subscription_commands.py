@@ -41,7 +41,7 @@ from domain.errors import (
 )
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
 from domain.subscriptions.messages import SubscriptionCommand
-from domain.subscriptions.state import SUBSCRIPTION_REVISION, SubscriptionStart
+from domain.subscriptions.state import SubscriptionStart
 from workflows.search_attributes import starting_attributes
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
@@ -174,9 +174,7 @@ async def _send(
             await restart_workflow(
                 temporal,
                 SubscriptionWorkflow.run,
-                SubscriptionStart(
-                    subscription_id=subscription.subscription_id, revision=SUBSCRIPTION_REVISION
-                ),
+                SubscriptionStart.new(subscription.subscription_id),
                 workflow_id=subscription.workflow_id,
                 search_attributes=starting_attributes(
                     subscription.user_id,

@@ -22,7 +22,7 @@ from domain.payments.messages import PaymentRequest, PaymentStart
 from domain.payments.money import amount_text
 from domain.payments.rules import PaymentStatus
 from domain.subscriptions.lifecycle import SubscriptionStatus
-from domain.subscriptions.state import SUBSCRIPTION_REVISION, SubscriptionStart
+from domain.subscriptions.state import SubscriptionStart
 from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes
 from workflows.subscriptions.subscription import SubscriptionWorkflow
@@ -70,9 +70,7 @@ async def start_subscription(
         await start_workflow_once(
             temporal,
             SubscriptionWorkflow.run,
-            SubscriptionStart(
-                subscription_id=subscription_id, request=request, revision=SUBSCRIPTION_REVISION
-            ),
+            SubscriptionStart.new(subscription_id, request),
             workflow_id=subscription_workflow_id(subscription_id),
             summary=_summary_of(plan, buyer.user_id),
             search_attributes=starting_attributes(buyer.user_id, subscription_id),

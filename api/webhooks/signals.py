@@ -19,7 +19,7 @@ from domain.ids import (
 )
 from domain.payments.messages import PaymentStart
 from domain.stripe_operations import SyncCustomer
-from domain.subscriptions.state import SUBSCRIPTION_REVISION, SubscriptionStart
+from domain.subscriptions.state import SubscriptionStart
 from domain.webhooks.events import EventOwner, Handler
 from domain.workflow_names import BILLING
 from workflows.payments.payment import PaymentWorkflow
@@ -128,7 +128,7 @@ def _target(owner: EventOwner) -> _Target:
         )
     return _Target(
         SubscriptionWorkflow.run,
-        SubscriptionStart(subscription_id=owner.our_id, revision=SUBSCRIPTION_REVISION),
+        SubscriptionStart.new(owner.our_id),
         subscription_workflow_id(owner.our_id),
         owner.our_id,
     )

@@ -1,7 +1,7 @@
 """State, input and answers of a subscription's workflow."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from domain.base import Frozen
@@ -74,6 +74,11 @@ class SubscriptionStart(Frozen):
     announced_grace_end: datetime | None = None
     continue_as_new_after: int = CONTINUE_AS_NEW_AFTER
     revision: int = 1
+
+    @classmethod
+    def new(cls, subscription_id: UUID, request: SubscriptionRequest | None = None) -> Self:
+        """Return the input of a new workflow, which takes the present sequence of commands."""
+        return cls(subscription_id=subscription_id, request=request, revision=SUBSCRIPTION_REVISION)
 
 
 class SyncResult(Frozen):

@@ -21,7 +21,7 @@ from domain.payment_retries.policy import RetryPolicy
 from domain.plans import PlanRequest
 from domain.stripe_operations import AttachPaymentMethod, CreatePlan
 from domain.subscriptions.messages import SubscriptionRequest
-from domain.subscriptions.state import SUBSCRIPTION_REVISION, SubscriptionStart
+from domain.subscriptions.state import SubscriptionStart
 from domain.workflow_names import BILLING
 from tests.support.world import World
 from workflows.subscriptions.subscription import SubscriptionWorkflow
@@ -108,11 +108,7 @@ class Crowd:
             )
             await self.world.env.client.start_workflow(
                 SubscriptionWorkflow.run,
-                SubscriptionStart(
-                    subscription_id=member.subscription_id,
-                    request=request,
-                    revision=SUBSCRIPTION_REVISION,
-                ),
+                SubscriptionStart.new(member.subscription_id, request),
                 id=subscription_workflow_id(member.subscription_id),
                 task_queue=BILLING,
             )

@@ -44,7 +44,7 @@ from domain.stripe_operations import (
 )
 from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionCommand, SubscriptionRequest
-from domain.subscriptions.state import SUBSCRIPTION_REVISION, SubscriptionStart, SubscriptionState
+from domain.subscriptions.state import SubscriptionStart, SubscriptionState
 from domain.workflow_names import BILLING
 from tests.conftest import Outside, free_port, start_sandbox, wait_for_url
 from tests.support.checked import settle
@@ -203,9 +203,7 @@ class World:
         )
         started = await self.env.client.start_workflow(
             SubscriptionWorkflow.run,
-            SubscriptionStart(
-                subscription_id=subscription_id, request=request, revision=SUBSCRIPTION_REVISION
-            ),
+            SubscriptionStart.new(subscription_id, request),
             id=subscription_workflow_id(subscription_id),
             task_queue=BILLING,
         )
@@ -265,7 +263,7 @@ class World:
         """Signal the mailbox as the dispatcher does, and start its workflow if there is none."""
         await self.env.client.start_workflow(
             SubscriptionWorkflow.run,
-            SubscriptionStart(subscription_id=subscription_id, revision=SUBSCRIPTION_REVISION),
+            SubscriptionStart.new(subscription_id),
             id=subscription_workflow_id(subscription_id),
             task_queue=BILLING,
             start_signal="hint",

@@ -20,7 +20,7 @@ from domain.payments.rules import PaymentStatus
 from domain.stripe_operations import AttachPaymentMethod
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, access
 from domain.subscriptions.messages import SubscriptionRequest
-from domain.subscriptions.state import SUBSCRIPTION_REVISION, SubscriptionStart
+from domain.subscriptions.state import SubscriptionStart
 from domain.workflow_names import BILLING
 from tests.support.payers import start_paying
 from tests.support.world import STRIPE_HEADERS, Customer, World
@@ -409,9 +409,7 @@ async def start_another(first: Customer) -> Customer:
     )
     await first.world.env.client.start_workflow(
         SubscriptionWorkflow.run,
-        SubscriptionStart(
-            subscription_id=another.subscription_id, request=request, revision=SUBSCRIPTION_REVISION
-        ),
+        SubscriptionStart.new(another.subscription_id, request),
         id=subscription_workflow_id(another.subscription_id),
         task_queue=BILLING,
     )

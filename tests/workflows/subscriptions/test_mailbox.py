@@ -10,7 +10,7 @@ from temporalio.service import RPCError
 from domain.ids import subscription_workflow_id
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionCommand, SubscriptionRequest
-from domain.subscriptions.state import SUBSCRIPTION_REVISION, SubscriptionStart, SubscriptionState
+from domain.subscriptions.state import SubscriptionStart, SubscriptionState
 from domain.workflow_names import BILLING
 from tests.support.world import Customer, World
 from workflows.subscriptions.subscription import SubscriptionWorkflow
@@ -23,7 +23,7 @@ async def start_by_hint(customer: Customer, *event_ids: str) -> SubscriptionStat
         SubscriptionWorkflow, SubscriptionState | None
     ] = await client.start_workflow(
         SubscriptionWorkflow.run,
-        SubscriptionStart(subscription_id=customer.subscription_id, revision=SUBSCRIPTION_REVISION),
+        SubscriptionStart.new(customer.subscription_id),
         id=subscription_workflow_id(customer.subscription_id),
         task_queue=BILLING,
         start_signal="hint",
@@ -72,9 +72,7 @@ async def test_what_stripe_refuses_for_good_is_parked_and_can_be_canceled(world:
     )
     await world.env.client.start_workflow(
         SubscriptionWorkflow.run,
-        SubscriptionStart(
-            subscription_id=broken.subscription_id, request=request, revision=SUBSCRIPTION_REVISION
-        ),
+        SubscriptionStart.new(broken.subscription_id, request),
         id=subscription_workflow_id(broken.subscription_id),
         task_queue=BILLING,
     )
