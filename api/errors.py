@@ -14,8 +14,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 from temporalio.exceptions import TemporalError
+from temporalio.service import RPCError
 
-from adapters.temporal.errors import from_temporal
+from adapters.temporal.errors import LATE, from_temporal
 from api.http.handled_request import is_repeatable
 from api.http.locations import location_of
 from api.http.methods import allowed_methods
@@ -82,13 +83,19 @@ def from_application(error: ApplicationError, scope: Scope) -> JSONResponse:
     if location:
         headers["Location"] = location
     # Reason: without an Idempotency-Key, a repeat of what goes on would do it twice.
-    if is_pending and not is_repeatable(scope):
+    if (is_pending or _may_have_begun(error)) and not is_repeatable(scope):
         message = PENDING_WITHOUT_KEY if location else UNKNOWN_WITHOUT_KEY
     elif error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return problem(error.http_status, error.error_code, message, error.details, headers)
+
+
+def _may_have_begun(error: ApplicationError) -> bool:
+    """Return whether Temporal did not answer in time, so that the work may have begun."""
+    cause = error.__cause__
+    return isinstance(cause, RPCError) and cause.status in LATE
 
 
 def describe(error: Mapping[str, Any], field_names: Container[str] = ()) -> dict[str, str]:

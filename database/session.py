@@ -94,9 +94,10 @@ def _refuse_closed(dbapi_connection: Any, _record: object, _proxy: object) -> No
     """
     # Reason: on an idle connection the server says nothing unless it closes it, and looking at the
     # socket spares the round trip of `pool_pre_ping`.
-    poll = select.poll()
-    poll.register(dbapi_connection.driver_connection.fileno(), select.POLLIN)
-    if poll.poll(0):
+    connection, poll = dbapi_connection.driver_connection, select.poll()
+    if not connection.closed:
+        poll.register(connection.fileno(), select.POLLIN)
+    if connection.closed or poll.poll(0):
         raise DisconnectionError("the server has closed the connection")
 
 

@@ -29,21 +29,22 @@ async def execute_record(
             task queue. If it fails there, it is executed from the queue until an outage ends.
 
     Raises:
-        ActivityError: It failed for good.
+        FailureError: It failed for good: an `ActivityError`, or the activity's own error.
     """
     if is_local:
         try:
             return await workflow.execute_local_activity_method(
                 step, given, **LOCAL_RECORD, summary=summary
             )
-        except exceptions.ActivityError as error:
+        except exceptions.FailureError as error:
             if not _may_succeed_later(error):
                 raise
     return await workflow.execute_activity_method(step, given, **RECORD, summary=summary)
 
 
-def _may_succeed_later(error: exceptions.ActivityError) -> bool:
-    cause = error.cause
+def _may_succeed_later(error: exceptions.FailureError) -> bool:
+    # Reason: the SDK does not wrap what a local activity raises in an `ActivityError`.
+    cause = error.cause if isinstance(error, exceptions.ActivityError) else error
     if isinstance(cause, exceptions.ApplicationError):
         return not cause.non_retryable
     return isinstance(cause, exceptions.TimeoutError)

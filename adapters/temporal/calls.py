@@ -24,7 +24,7 @@ from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import UpdateMethodMultiParam
 
-from adapters.temporal.errors import UPDATE_NOT_ANSWERED, from_temporal, is_connect_failure
+from adapters.temporal.errors import LATE, UPDATE_NOT_ANSWERED, from_temporal, is_connect_failure
 from domain.errors import OutcomePendingError
 from domain.workflow_names import BILLING
 
@@ -35,7 +35,6 @@ _PAUSE_SECONDS = 0.1
 # The workflow ended or continued as new during the update: its next run answers.
 _RETRYABLE_TYPES = frozenset({UPDATE_NOT_ANSWERED, _BUSY})
 _RETRYABLE_STATUSES = frozenset({RPCStatusCode.ABORTED, RPCStatusCode.NOT_FOUND})
-_LATE = frozenset({RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
 PENDING = "the command is still running; repeat it with the same key for its answer"
 
 Argument = TypeVar("Argument")
@@ -233,7 +232,7 @@ async def update_with_start(
     except TimeoutError as error:
         raise OutcomePendingError(PENDING) from error
     except TemporalError as error:
-        is_late = isinstance(error, RPCError) and error.status in _LATE
+        is_late = isinstance(error, RPCError) and error.status in LATE
         raise (OutcomePendingError(PENDING) if is_late else from_temporal(error)) from error
 
 

@@ -15,6 +15,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain import errors
 from domain.errors import ApplicationError, InternalError, WorkflowEndedError
 
+# Statuses of calls that were not answered in time, and may have taken effect.
+LATE = frozenset({RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED})
 # Error class by failure type: the code of the class, or a code that an activity chose.
 _BY_CODE: Mapping[str, type[ApplicationError]] = {
     kind.code: kind

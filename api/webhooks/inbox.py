@@ -11,8 +11,6 @@ from database.webhooks.inbox import IncomingEvent, WebhookInboxRepository
 from domain.errors import UnavailableError
 
 BATCH_SIZE = 128
-# Reason: while one batch commits, the next one is collected and sent.
-BATCHER_COUNT = 1
 CAPACITY = 1_000
 
 
@@ -29,18 +27,19 @@ class Inbox:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._queue: Queue[_Waiting] = Queue(CAPACITY)
-        self._batchers: list[Task[None]] = []
+        self._batcher: Task[None] | None = None
 
     async def start(self) -> None:
         """Start writing events."""
-        self._batchers = [asyncio.create_task(self._run()) for _ in range(BATCHER_COUNT)]
+        # Reason: several tasks would write smaller batches, and each event would cost more.
+        self._batcher = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """Write all waiting events, and stop."""
         await self._queue.join()
-        for batcher in self._batchers:
-            batcher.cancel()
-        await asyncio.gather(*self._batchers, return_exceptions=True)
+        if self._batcher is not None:
+            self._batcher.cancel()
+            await asyncio.gather(self._batcher, return_exceptions=True)
 
     async def put(self, names: EventKey, body: bytes) -> None:
         """Store an event; an event that is in the table already counts as stored.

@@ -45,3 +45,19 @@ async def test_a_connection_that_the_server_closed_is_replaced(
             assert await session.scalar(pid) != old
     finally:
         await engine.dispose()
+
+
+async def test_a_connection_that_was_closed_here_is_replaced(database_url: str) -> None:
+    engine = make_engine(database_url, pool_size=1)
+    pid = text("SELECT pg_backend_pid()")
+    try:
+        async with make_sessions(engine)() as session:
+            old = await session.scalar(pid)
+            raw = await (await session.connection()).get_raw_connection()
+            ours = raw.driver_connection
+        assert ours is not None
+        await ours.close()
+        async with make_sessions(engine)() as session:
+            assert await session.scalar(pid) != old
+    finally:
+        await engine.dispose()

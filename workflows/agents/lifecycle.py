@@ -39,7 +39,7 @@ async def open_run(run: RunState) -> None:
     if not run.is_resumed:
         try:
             position = await unwrap_activity_error(activity_calls.open_run(run))
-        except ApplicationError:
+        except FailureError:
             run.hide()
             raise
         run.is_first = position.is_first

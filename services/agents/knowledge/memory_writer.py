@@ -12,7 +12,6 @@ from database.agents.models import AgentRun
 from database.session import DATABASE_DOWN, Sessions
 from domain.errors import ApplicationError
 from domain.knowledge.documents import NewMemory
-from services.agents.knowledge.retrieval import error_facts
 from services.knowledge.search import KnowledgeSearch
 
 POLL_SECONDS = 2.0
@@ -83,19 +82,19 @@ class MemoryWriter:
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 await self._library.remember([memory_of(*each) for each in due])
-        except TimeoutError as error:
-            self._note_outage(error)
-            return
-        except ApplicationError as error:
-            if error.is_retryable:
+        except Exception as error:
+            is_refused = not isinstance(error, TimeoutError)
+            if isinstance(error, ApplicationError):
+                is_refused = not error.is_retryable
+            if not is_refused:
                 self._note_outage(error)
                 return
             if len(due) > 1:
                 for each in due:
                     await self._write([each])
                 return
-            run_id = str(due[0].run.agent_run_id)
-            log.warning("memory_not_stored", agent_run_id=run_id, **error_facts(error))
+            # Reason: no retry stores it, and it would hold up the memories of others for ever.
+            log.exception("memory_not_stored", agent_run_id=str(due[0].run.agent_run_id))
         self._is_down = False
         async with self._sessions.begin() as session:
             await DueMemoryRepository(session).settle([each.run.agent_run_id for each in due])
