@@ -9,9 +9,13 @@ import httpx
 import pytest
 from sqlalchemy import update
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
+from adapters.temporal.errors import from_temporal
 from api.app import build_app
+from api.errors import from_application
 from api.http import request_context
+from api.http.handled_request import note_created
 from config import Settings
 from database.agents.models import AgentRun
 from database.payments.models import Payment, PaymentMethod
@@ -232,3 +236,19 @@ async def test_a_request_that_takes_too_long_names_what_it_is_about(
     assert not any("retry-after" in each.headers for each in (late, created))
     created_id = created.json()["details"]["subscription_id"]
     assert created.headers["location"] == f"{API}/subscriptions/{created_id}"
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+@pytest.mark.parametrize("status", [RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED])
+def test_a_start_that_is_not_answered_in_time_is_not_to_be_repeated_without_a_key(
+    status: RPCStatusCode, has_key: bool
+) -> None:
+    late = RPCError("Timeout expired", status, b"")
+    error = from_temporal(late)
+    error.__cause__ = late
+    scope: dict[str, Any] = {}
+    note_created(scope, uuid4(), has_key=has_key)
+    reply = from_application(error, scope)
+    assert reply.status_code == 503
+    assert ("retry-after" in reply.headers) == has_key
+    assert (b"before you send the request again" in reply.body) != has_key

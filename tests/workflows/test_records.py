@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import ConflictError, UnavailableError
     from workflows.records import execute_record
 
-OK, DOWN, REFUSED, UNKNOWN = "ok", "down", "refused", "unknown"
+OK, DOWN, REFUSED, UNKNOWN, SLOW = "ok", "down", "refused", "unknown", "slow"
 
 
 class Ledger:
@@ -31,6 +31,8 @@ class Ledger:
             raise UnavailableError("the database is down")
         if len(self.attempts) == 1 and trouble == UNKNOWN:
             raise ZeroDivisionError
+        if len(self.attempts) == 1 and trouble == SLOW:
+            await asyncio.sleep(60)
         if trouble == REFUSED:
             raise ConflictError("it is there already")
         return trouble
@@ -76,6 +78,7 @@ async def attempts_at(client: Client, trouble: str, *, is_local: bool = True) ->
         (OK, ["local"]),
         (DOWN, ["local", "queue"]),
         (UNKNOWN, ["local", "queue"]),
+        (SLOW, ["local", "queue"]),
         (REFUSED, ["local"]),
     ],
 )
