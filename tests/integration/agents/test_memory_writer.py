@@ -30,17 +30,9 @@ async def embed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(int(x.split(b":")[1]) for x in head.split(b"\r\n") if b"ength:" in x)
     texts = json.loads(await reader.readexactly(length))["input"]
-    status, document = (
-        "200 OK",
-        {
-            "object": "list",
-            "model": "m",
-            "data": [
-                {"object": "embedding", "index": i, "embedding": [1.0, 0.0]}
-                for i, _ in enumerate(texts)
-            ],
-        },
-    )
+    status = "200 OK"
+    data = [{"object": "embedding", "index": i, "embedding": [1.0, 0.0]} for i in range(len(texts))]
+    document: dict[str, object] = {"object": "list", "model": "m", "data": data}
     # Reason: what is refused is tried again shortened.
     if any(text.startswith("The user asked: N") for text in texts):
         status, document = "400 Bad Request", {"error": {"message": "no"}}
