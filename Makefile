@@ -10,6 +10,8 @@ STRIPE_CLI_VERSION := 1.52.0
 STRIPE_CLI := node_modules/@stripe/cli/bin/shim.js
 DJSTRIPE := .venv-djstripe
 DJSTRIPE_LOCK := tests/clients/djstripe/requirements.lock
+DBOS := .venv-dbos
+DBOS_LOCK := tests/bench/neighbours/dbos_runs/requirements.lock
 BETTER_AUTH := tests/clients/better_auth
 PLANTED := tests/gates/planted/docker-compose.yml
 
@@ -76,8 +78,15 @@ test-sandbox: $(STAMP) ## run the stand-ins' own tests only, which `make test` r
 soak: $(STAMP) ## run the long measures
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
-bench: $(STAMP) ## measure what durability costs (ARGS="runs starts --before OTHER_TREE")
+bench: $(STAMP) $(DBOS)/.installed ## measure what durability costs (ARGS="runs starts --before OTHER_TREE")
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+$(DBOS)/.installed: $(DBOS_LOCK) | $(STAMP)
+	@echo "Installing DBOS into $(DBOS)"
+	@$(BIN)/python -m venv --clear $(DBOS)
+	@$(DBOS)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
+		-r $(DBOS_LOCK)
+	@touch $@
 
 campaign: $(STAMP) ## play billing against all that Stripe can answer, 40 minutes (ARGS="--minutes 10 --seed 7")
 	@$(BIN)/python -m tests.campaign $(ARGS)
@@ -189,3 +198,5 @@ lock: ## compile the locks (needs uv)
 		--no-header --no-annotate --python-version 3.11 --output-file requirements.lock --quiet
 	uv pip compile $(dir $(DJSTRIPE_LOCK))requirements.in --universal --generate-hashes \
 		--no-header --no-annotate --python-version 3.11 --output-file $(DJSTRIPE_LOCK) --quiet
+	uv pip compile $(dir $(DBOS_LOCK))requirements.in --universal --generate-hashes \
+		--no-header --no-annotate --python-version 3.11 --output-file $(DBOS_LOCK) --quiet

@@ -5,6 +5,7 @@ Run: `python worker.py [--queue billing --queue stripe]`. Without `--queue` it s
 
 import argparse
 import asyncio
+import importlib
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from adapters.llm.providers import PROVIDERS
 from adapters.status_server import serve_status
 from adapters.temporal.client import check_namespace
 from bootstrap.clients import connect_temporal, open_sessions
@@ -26,12 +28,18 @@ from domain.workflow_names import QUEUES
 from observability.logging import configure_logging
 from observability.metrics import make_metrics_folder
 from observability.temporal import free_metrics_port
+from services.agents.interrupted_runs import retry_interrupted_runs
 
 log = structlog.get_logger(__name__)
 
 
-async def main(queues: Sequence[str]) -> None:
-    """Serve task queues until SIGTERM or SIGINT, then let running activities finish."""
+async def main(queues: Sequence[str], dead_pid: int | None = None) -> None:
+    """Serve task queues until SIGTERM or SIGINT, then let running activities finish.
+
+    Args:
+        queues: Task queues to serve.
+        dead_pid: Worker process that died and that this one replaces; None if there is none.
+    """
     settings = load_settings(ServingSettings)
     configure_logging(settings.log_level)
     make_metrics_folder()
@@ -48,7 +56,25 @@ async def main(queues: Sequence[str]) -> None:
             spare_lasting_objects()
             async with serve_status(settings.status_host, settings.status_port, pages):
                 log.info("worker_ready", queues=list(queues))
+                if dead_pid is not None:
+                    await retry_interrupted_runs(client, sessions, dead_pid)
                 await stop.wait()
+
+
+def _wait_for_turn() -> int | None:
+    """Load what is loaded late otherwise, and wait for the line that lets this process serve.
+
+    Returns:
+        The pid of the worker that died and that this one replaces; None if there is none.
+    """
+    settings = load_settings(ServingSettings)
+    for module in (PROVIDERS[settings.llm.provider].module, "genai_prices", "psycopg"):
+        importlib.import_module(module)
+    line = sys.stdin.readline()
+    if not line:
+        # Reason: whoever started this process is gone.
+        os._exit(0)
+    return int(line) if line.strip() else None
 
 
 def _report(error: BaseException) -> int:
@@ -72,10 +98,17 @@ def _report(error: BaseException) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Run Perdure's worker.")
     parser.add_argument("--queue", action="append", choices=QUEUES, help="serve only this queue")
+    parser.add_argument(
+        "--standby",
+        action="store_true",
+        help="wait, with all modules loaded, for a line on standard input: the pid of the worker"
+        " that died and is replaced, or nothing",
+    )
     arguments = parser.parse_args()
     code = 0
     try:
-        asyncio.run(main(arguments.queue or QUEUES))
+        dead_pid = _wait_for_turn() if arguments.standby else None
+        asyncio.run(main(arguments.queue or QUEUES, dead_pid))
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - defects are raised again
         code = _report(error)
     sys.stdout.flush()

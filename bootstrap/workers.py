@@ -154,6 +154,8 @@ def _worker(
         # Reason: a heartbeat's reply brings the cancellation, which must close a model's socket
         # at once.
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        # Reason: the SDK would read all loaded modules again to make one.
+        build_id=release,
         # Reason: an activity that starts eagerly would bypass the queue's rate limit.
         disable_eager_activity_execution=True,
     )

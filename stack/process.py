@@ -32,6 +32,7 @@ async def spawn(service: Service, output: int) -> asyncio.subprocess.Process:
         service.command,
         service.system_user,
         service.orphan_signal,
+        stdin=asyncio.subprocess.PIPE if service.has_standby else asyncio.subprocess.DEVNULL,
         stdout=output,
         env=service.environment,
         cwd=service.working_folder,
@@ -58,6 +59,7 @@ async def run(
         command,
         system_user,
         signal.SIGKILL,
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         env=environment,
         cwd="/",
@@ -91,7 +93,6 @@ async def _create(
     try:
         return await asyncio.create_subprocess_exec(
             *command,
-            stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=_end_with_parent(orphan_signal),

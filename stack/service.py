@@ -38,6 +38,8 @@ class Service:
     """Whether it starts again when the code changes; crashes then wait for the next change."""
     is_quiet: bool = False
     """Whether the output goes to the log file only."""
+    has_standby: bool = False
+    """Whether a second process waits beside it, and takes over at once when the first one dies."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_seconds: float = 0.5
     on_exit: Callable[[int], None] | None = None

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 
 from stack.errors import StackError
 from stack.logs import LogRouter
-from stack.process import describe_exit, spawn
+from stack.process import describe_exit
 from stack.service import Service
+from stack.standby import Standby
 
 _PROBE_INTERVAL_SECONDS = 0.1
 _SHORT_RUN_SECONDS = 10.0
@@ -33,6 +34,7 @@ class ServiceRunner:
         self._on_spawn = on_spawn
         self._code_changed = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
+        self._standby = Standby(service, logs)
 
     async def keep(self, needs: Iterable[asyncio.Event]) -> None:
         """Run the service for ever, or a job once.
@@ -82,6 +84,7 @@ class ServiceRunner:
 
     async def stop(self) -> None:
         """Stop the service: by its stop signal first, by SIGKILL if that takes too long."""
+        await self._standby.stop()
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -100,8 +103,8 @@ class ServiceRunner:
         if self.service.prepare is not None:
             self.reason = "being prepared"
             await self.service.prepare()
-        output = await self._logs.pen(self.service.name, is_quiet=self.service.is_quiet)
-        process = self._process = await spawn(self.service, output)
+        process = await self._standby.start(self._process and self._process.pid)
+        self._process = process
         self._on_spawn(self.service.name, process.pid)
         probing = asyncio.create_task(self._wait_until_ready())
         exiting = asyncio.create_task(process.wait())
@@ -109,6 +112,7 @@ class ServiceRunner:
             await asyncio.wait({probing, exiting}, return_when=asyncio.FIRST_COMPLETED)
             if probing.done():
                 probing.result()
+                self._standby.prepare()
             exit_code = await exiting
         finally:
             probing.cancel()

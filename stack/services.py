@@ -224,14 +224,17 @@ def _migrate(plan: Plan) -> Service:
 
 
 def _worker(plan: Plan) -> Service:
+    # Reason: what waits has loaded the code already, so that a change of it would be missed.
+    has_standby = not plan.is_reloading
     return Service(
         name="worker",
-        command=[sys.executable, "worker.py"],
+        command=[sys.executable, "worker.py", *(["--standby"] * has_standby)],
         environment={**plan.product_environment, "STATUS_PORT": str(plan.ports.worker)},
         working_folder=str(plan.project),
         ports=plan.listening("worker"),
         needs=("migrate",),
         is_reloaded=plan.is_reloading,
+        has_standby=has_standby,
         probe=http_probe(plan.ports.worker, "/health/live"),
         stop_timeout_seconds=3.0,
         on_exit=lambda pid: _delete_gauges(plan.data.metrics, pid),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.bench.dbos import is_installed, measure_dbos
 from tests.bench.figures import Figures, Table
 from tests.bench.runs import Crowd, wait_until_back
 from tests.bench.sides import Side, running_sides
@@ -61,6 +62,13 @@ def _bare_webhooks(side: Side) -> Measure:
     return lambda: measure_bare(hooks)
 
 
+def _dbos(side: Side) -> Measure:
+    if not is_installed():
+        sys.stderr.write("DBOS is not measured: `make bench` installs it\n")
+        return lambda: {}
+    return lambda: measure_dbos(side)
+
+
 MEASURES: Mapping[str, Callable[[Side], Measure]] = {
     "runs": _runs,
     "starts": _starts,
@@ -70,9 +78,12 @@ MEASURES: Mapping[str, Callable[[Side], Measure]] = {
 }
 # What is measured beside a measure, on the stack of this tree.
 NEIGHBOURS: Mapping[str, Mapping[str, Callable[[Side], Measure]]] = {
+    "runs": {"dbos": _dbos},
     "webhooks": {"naive": _naive_webhooks, "bare": _bare_webhooks},
 }
 ONCE = frozenset({"rest"})
+# What `--sample` measures, once each.
+SAMPLE = ("runs", "webhooks")
 
 
 def main() -> None:
@@ -81,7 +92,12 @@ def main() -> None:
     parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], default=[*MEASURES])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--before", type=Path, help="folder with the files of another commit")
+    parser.add_argument(
+        "--sample", action="store_true", help="one round of a few measures: prints ratios only"
+    )
     given = parser.parse_args()
+    if given.sample:
+        given.measures, given.rounds = SAMPLE, 1
     table = Table()
     with running_sides(given.before) as sides:
         for name in given.measures:
@@ -92,7 +108,9 @@ def main() -> None:
                 for side, measure in measures.items():
                     sys.stderr.write(f"{name}, round {number + 1}, {side}\n")
                     table.add(side, measure())
-    sys.stdout.write(f"{table.as_text()}\n{table.as_json()}\n")
+    sys.stdout.write(
+        f"{table.as_ratios()}\n" if given.sample else f"{table.as_text()}\n{table.as_json()}\n"
+    )
     sys.stdout.flush()
     # Reason: processes that ran Temporal's SDK sometimes abort when the interpreter exits.
     os._exit(0)

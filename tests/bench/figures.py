@@ -43,13 +43,25 @@ class Table:
         """Return the medians as a table, with `now` divided by each of the other sides."""
         return "\n".join(_line(name, sides) for name, sides in self.medians().items())
 
+    def as_ratios(self) -> str:
+        """Return `now` divided by each of the other sides, without the figures themselves."""
+        lines = [
+            f"{name:44} {' '.join(ratios)}"
+            for name, sides in self.medians().items()
+            if (ratios := _ratios(sides))
+        ]
+        return "\n".join(lines)
+
 
 def _line(name: str, sides: Mapping[str, float]) -> str:
     told = "  ".join(f"{side} {value:10.2f}" for side, value in sides.items())
+    return f"{name:44} {told}  {'  '.join(_ratios(sides))}"
+
+
+def _ratios(sides: Mapping[str, float]) -> list[str]:
     now = sides.get("now")
-    ratios = [
+    return [
         f"now/{base} {now / sides[base]:.2f}"
         for base in BASES
         if now is not None and sides.get(base)
     ]
-    return f"{name:44} {told}  {'  '.join(ratios)}"

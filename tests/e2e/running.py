@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import psutil
+
 PROJECT = Path(__file__).parents[2]
 START_SECONDS = 120
 STOP_SECONDS = 100
@@ -97,6 +99,19 @@ class RunningStack:
         old = self.pid(name)
         self.kill(name)
         wait_for(f"a new {name}", lambda: self.pid(name) != old)
+
+    def wait_for_standby(self) -> None:
+        """Wait until a second worker has loaded its modules and waits for its turn."""
+        worker = psutil.Process(self.pid("worker"))
+
+        def has_standby() -> bool:
+            others = [each for each in worker.parent().children() if each != worker]
+            waiting = [each for each in others if "--standby" in each.cmdline()]
+            used = [sum(each.cpu_times()[:2]) for each in waiting]
+            time.sleep(0.5)
+            return bool(waiting) and used == [sum(each.cpu_times()[:2]) for each in waiting]
+
+        wait_for("a standby", has_standby)
 
     @contextmanager
     def hanging(self, name: str) -> Iterator[None]:

@@ -11,8 +11,9 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Measure
-from tests.e2e.agents import Asker, Story, audit, refunds_of, tell
+from tests.e2e.agents import ENDED, Asker, Story, audit, refunds_of, tell
 from tests.e2e.client import World
+from tests.e2e.running import wait_for
 
 SEED = 2026
 MOMENT_COUNT = 30
@@ -79,6 +80,27 @@ def test_killed_while_a_document_is_ingested(world: World, asker: Asker, moment:
     asker.wait_ready(made["document_id"])
     seen = asker.customer.get(f"documents/{made['document_id']}")
     assert seen["chunk_count"] == undisturbed["chunk_count"] > 1
+
+
+def test_steps_of_a_killed_worker_are_tried_again_without_waiting_for_heartbeats(
+    world: World, asker: Asker
+) -> None:
+    mark = uuid4().hex
+    world.stack.wait_for_standby()
+    world.llm.script(mark, {"text": "One word after the other.", "token_seconds": 0.3, "repeat": 9})
+    run = asker.start(f"Speak slowly, {mark}.")
+    asker.wait(run, "running")
+    wait_for("the model", lambda: world.llm.calls(mark))
+    time.sleep(0.5)
+    world.stack.kill_and_wait("worker")
+    assert asker.wait(run, *ENDED)["run_status"] == "completed"
+    history = world.admin.get(f"workflows/{run['workflow_id']}/history")["events"]
+    failures = [
+        event["activityTaskStartedEventAttributes"]["lastFailure"]["message"]
+        for event in history
+        if "lastFailure" in event.get("activityTaskStartedEventAttributes", {})
+    ]
+    assert failures == ["the worker that executed this step died"]
 
 
 def _told_together(world: World, asker: Asker, ages: Sequence[float]) -> list[Story]:

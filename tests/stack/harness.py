@@ -116,3 +116,26 @@ async def revive(running: Running, name: str) -> None:
     old = running.pids[name]
     os.kill(old, signal.SIGKILL)
     await eventually(f"a new pid of {name}", lambda: running.pids[name] != old)
+
+
+_PATIENT = """
+import http.server, pathlib, os, sys
+pathlib.Path(sys.argv[2], f"waiting-{os.getpid()}").touch()
+line = sys.stdin.readline()
+pathlib.Path(sys.argv[2], f"serving-{os.getpid()}").write_text(line)
+address = ("127.0.0.1", int(sys.argv[1]))
+http.server.HTTPServer(address, http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+def site_with_standby(name: str, port: int, folder: Path) -> Service:
+    """Return a small HTTP server with a standby; its processes leave marks in a folder."""
+    return Service(
+        name=name,
+        command=[sys.executable, "-c", _PATIENT, str(port), str(folder)],
+        environment=os.environ,
+        working_folder="/",
+        ports={name: port},
+        probe=http_probe(port, "/"),
+        has_standby=True,
+    )

@@ -1,0 +1,1 @@
+"""Plain agent runs with DBOS, in a virtual environment of its own."""
