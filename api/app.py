@@ -22,6 +22,7 @@ from api.readiness import Readiness
 from api.routes import (
     admin,
     agent_run_events,
+    agent_run_reads,
     agent_runs,
     agents,
     api_keys,
@@ -81,6 +82,7 @@ _VERSIONED = (
     entitlements,
     agents,
     conversations,
+    agent_run_reads,
     agent_runs,
     agent_run_events,
     documents,

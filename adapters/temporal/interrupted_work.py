@@ -49,7 +49,8 @@ async def retry_interrupted_activities(client: Client, workflow_id: str, dead_pi
         for activity in pending
         if activity.state == _STARTED and activity.last_worker_identity == identity
     ]
-    return sum([await _fail(client, workflow_id, activity_id) for activity_id in interrupted])
+    run_id = description.run_id
+    return sum([await _fail(client, workflow_id, run_id, each) for each in interrupted])
 
 
 async def _forget_sticky_queue(client: Client, workflow_id: str) -> None:
@@ -59,8 +60,10 @@ async def _forget_sticky_queue(client: Client, workflow_id: str) -> None:
     await client.workflow_service.reset_sticky_task_queue(request, timeout=RPC_TIMEOUT)
 
 
-async def _fail(client: Client, workflow_id: str, activity_id: str) -> bool:
-    handle = client.get_async_activity_handle(workflow_id=workflow_id, activity_id=activity_id)
+async def _fail(client: Client, workflow_id: str, run_id: str, activity_id: str) -> bool:
+    handle = client.get_async_activity_handle(
+        workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
+    )
     failure = ApplicationError(
         "the worker that executed this step died", type=WORKER_DIED, next_retry_delay=_AT_ONCE
     )

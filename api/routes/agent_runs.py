@@ -1,19 +1,17 @@
 """Routes for runs of agents."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Any
 
-from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
 from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT, naming_pending
 from api.commands import send_command
-from api.deps import Caller, CallerDep, PagingDep, ScopeDep, SessionsDep, TemporalDep, ToolsDep
+from api.deps import Caller, CallerDep, SessionsDep, TemporalDep, ToolsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import or_404, resolve_user_id
+from api.lookup import resolve_user_id
 from api.openapi.examples import answer
 from api.openapi.problems import (
     APPROVAL_CLOSED,
@@ -33,8 +31,8 @@ from api.openapi.problems import (
     problems,
     start_pending,
 )
-from api.queries.agent_runs import read_run, read_runs, read_steps
-from api.schemas.agent_run_steps import StepOut
+from api.queries.agent_runs import read_run
+from api.routes.agent_run_reads import OwnDep, find_own
 from api.schemas.agent_runs import (
     NEW_RUN_EXAMPLE,
     AgentRunOut,
@@ -42,14 +40,12 @@ from api.schemas.agent_runs import (
     NewAgentRun,
     RunMessageIn,
 )
-from api.schemas.common import Listing, Name
 from api.starters.agent_runs import cancel_lost_run, check_new_message, start_run
-from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
 from domain.agents.approvals import ApprovalCommand, decide_approval
-from domain.agents.runs import CLOSED, CancelRun, NewRunMessage, RunStatus
+from domain.agents.runs import CLOSED, CancelRun, NewRunMessage
 from domain.errors import IllegalCommandError, WorkflowMissingError
 from services.agents.admission import access_required_error
 from services.agents.approvals import approval_snapshot
@@ -58,14 +54,6 @@ from workflows.agents.agent_run import AgentRunWorkflow
 router = ApiRouter(prefix="/agent-runs", tags=["agent-runs"])
 
 _NO_ANSWER = (pending("agent_run_id"), TEMPORAL_DOWN)
-
-
-async def get_own(agent_run_id: UUID, caller: CallerDep, sessions: SessionsDep) -> AgentRun:
-    """Return the run in the path, or answer 404 if it is not the caller's."""
-    return await _read(sessions, agent_run_id, caller.scope)
-
-
-OwnDep = Annotated[AgentRun, Depends(get_own)]
 
 
 @router.post(
@@ -104,40 +92,6 @@ async def start_agent_run(
         return await read_run(sessions, row)
 
     return await once.run(caller.user_id, work, status=202, location="agent_run_id")
-
-
-@router.get("", responses=problems(no_such("user")))
-async def list_agent_runs(
-    scope: ScopeDep,
-    sessions: SessionsDep,
-    paging: PagingDep,
-    run_status: RunStatus | None = None,
-    agent: Name | None = None,
-    conversation_id: UUID | None = None,
-) -> Listing[AgentRunOut]:
-    """List runs, newest first."""
-    filters = {"run_status": run_status, "agent": agent, "conversation_id": conversation_id}
-    async with sessions() as session:
-        page = await AgentRunRepository(session).list(
-            scope,
-            paging.limit,
-            paging.cursor,
-            filters,
-        )
-    items = await read_runs(sessions, page.items)
-    return Listing[AgentRunOut](items=items, next_cursor=page.next_cursor)
-
-
-@router.get("/{agent_run_id}", responses=problems(no_such("agent run")))
-async def get_agent_run(run: OwnDep, sessions: SessionsDep) -> AgentRunOut:
-    """Return a run."""
-    return await read_run(sessions, run)
-
-
-@router.get("/{agent_run_id}/steps", responses=problems(no_such("agent run")))
-async def list_agent_run_steps(run: OwnDep, sessions: SessionsDep) -> Listing[StepOut]:
-    """List the steps of a run, with the model calls, the tool calls and the cost of each step."""
-    return Listing[StepOut](items=await read_steps(sessions, run.agent_run_id))
 
 
 @router.post(
@@ -271,7 +225,7 @@ async def _send(
     """Send a command to the workflow of a run."""
 
     async def refusal() -> IllegalCommandError | None:
-        row = await _read(sessions, run.agent_run_id, None)
+        row = await find_own(sessions, run.agent_run_id, None)
         if row.run_status not in CLOSED:
             return None
         state = {"run_status": row.run_status}
@@ -283,10 +237,4 @@ async def _send(
 
 
 async def _now(sessions: Sessions, run: AgentRun) -> AgentRunOut:
-    return await read_run(sessions, await _read(sessions, run.agent_run_id, None))
-
-
-async def _read(sessions: Sessions, agent_run_id: UUID, user_id: UUID | None) -> AgentRun:
-    async with sessions() as session:
-        row = await AgentRunRepository(session).get(agent_run_id, user_id)
-    return or_404(row, "agent run")
+    return await read_run(sessions, await find_own(sessions, run.agent_run_id, None))

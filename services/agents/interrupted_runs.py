@@ -11,6 +11,7 @@ from database.agents.agent_runs import AgentRunRepository
 from database.session import DATABASE_DOWN, Sessions
 
 _CONCURRENT_COUNT = 20
+_DOWN: tuple[type[Exception], ...] = (RPCError, *DATABASE_DOWN)
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ async def retry_interrupted_runs(client: Client, sessions: Sessions, dead_pid: i
         async with sessions() as session:
             runs = await AgentRunRepository(session).open_runs(None)
         counts = await asyncio.gather(*[retry(run.workflow_id) for run in runs])
-    except (RPCError, *DATABASE_DOWN) as error:
+    except _DOWN as error:
         log.warning("interrupted_runs_not_retried", error=type(error).__name__)
         return
     log.info("interrupted_runs_retried", dead_pid=dead_pid, step_count=sum(counts))

@@ -129,6 +129,9 @@ async def play(
 
 
 def count_of(told: str) -> int:
+    # Reason: on a busy machine the seconds of a sample are over before its first call.
+    if "Time limit reached" in told and "No test cases were generated" in told:
+        return 0
     found = re.search(r"(\d+) generated", told)
     assert found is not None, told
     return int(found[1])

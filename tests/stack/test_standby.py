@@ -25,7 +25,9 @@ def _waiting(folder: Path, running: Running) -> set[int]:
     """Return the processes that wait for their turn."""
     marks = {int(path.name.partition("-")[2]) for path in folder.glob("waiting-*")}
     served = {int(path.name.partition("-")[2]) for path in folder.glob("serving-*")}
-    return {pid for pid in marks - served if Path(f"/proc/{pid}").exists()} - {*running.pids.values()}
+    return {pid for pid in marks - served if Path(f"/proc/{pid}").exists()} - {
+        *running.pids.values()
+    }
 
 
 def _is_told(marks: Path, pid: int, old: int) -> bool:

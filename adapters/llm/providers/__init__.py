@@ -22,17 +22,17 @@ class Provider:
     """What a provider of models needs.
 
     Args:
-        module: Our module of the provider, which imports its SDK.
         url: Address of the provider's own API.
         open: Opens a client, from its base address, key and the longest pause of a stream in
             seconds.
         health_request: Makes the request of the health check, from base address and key.
+        module: The module that `open` imports, for processes that load it beforehand.
     """
 
-    module: str
     url: str
     open: Callable[[str, str, float], AbstractAsyncContextManager[ModelProvider]]
     health_request: Callable[[str, str], HealthRequest]
+    module: str
 
 
 def _open_openai(
@@ -66,15 +66,15 @@ def _anthropic_health(base_url: str, api_key: str) -> HealthRequest:
 # The providers that `LLM__PROVIDER` may name.
 PROVIDERS: dict[str, Provider] = {
     "openai": Provider(
-        "adapters.llm.providers.openai_provider",
         "https://api.openai.com/v1",
         _open_openai,
         _openai_health,
+        "adapters.llm.providers.openai_provider",
     ),
     "anthropic": Provider(
-        "adapters.llm.providers.anthropic_provider",
         "https://api.anthropic.com",
         _open_anthropic,
         _anthropic_health,
+        "adapters.llm.providers.anthropic_provider",
     ),
 }

@@ -74,7 +74,8 @@ async def test_a_provider_is_added(
     url = f"{outside.llm}/v1"
     with pytest.raises(ValidationError, match="should be one of: openai, anthropic"):
         LLMSettings(provider="acme")
-    monkeypatch.setitem(PROVIDERS, "acme", Provider(url, open_acme, ask_acme_for_health))
+    acme = Provider(url, open_acme, ask_acme_for_health, __name__)
+    monkeypatch.setitem(PROVIDERS, "acme", acme)
 
     llm = LLMSettings(provider="acme", model="acme-1")
     pieces: list[str] = []

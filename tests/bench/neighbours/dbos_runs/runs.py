@@ -1,7 +1,7 @@
 """Runs the same model call in three bare DBOS steps: read the question, ask, store the answer.
 
-`.venv-dbos/bin/python runs.py DATABASE_URL MODEL_URL MODEL_KEY TEXT ALONE_COUNT AT_ONCE EACH` prints
-one line of JSON: the seconds of each run alone, the seconds of all at once, and the CPU seconds of
+`runs.py DATABASE_URL MODEL_URL MODEL_KEY TEXT ALONE_COUNT AT_ONCE EACH` prints one line of JSON:
+the seconds of each run alone, the seconds of all at once, and the CPU seconds of
 this process in both.
 """
 
@@ -35,14 +35,14 @@ async def ask_model(question: str) -> str:
         "messages": [{"role": "user", "content": question}],
         "stream": True,
     }
-    words = []
+    words: list[str] = []
     async with http.stream("POST", "chat/completions", json=body) as reply:
         reply.raise_for_status()
         async for line in reply.aiter_lines():
             if not line.startswith("data: {"):
                 continue
-            for choice in json.loads(line.removeprefix("data: ")).get("choices", ()):
-                words.append(choice["delta"].get("content") or "")
+            choices = json.loads(line.removeprefix("data: ")).get("choices", ())
+            words += [choice["delta"].get("content") or "" for choice in choices]
     return "".join(words)
 
 
@@ -55,7 +55,7 @@ async def store_answer(run_id: str, answer: str) -> None:
 @DBOS.workflow()
 async def run(run_id: str) -> str:
     """Read, ask and store, each as a step."""
-    answer = await ask_model(await read_question(run_id))
+    answer: str = await ask_model(await read_question(run_id))
     await store_answer(run_id, answer)
     return answer
 
@@ -93,7 +93,7 @@ async def measure(text: str, alone_count: int, at_once: int, each: int) -> dict[
 
 async def main() -> None:
     """Measure by the command line, and print a line of JSON."""
-    global http  # noqa: PLW0603 - one client a process
+    global http
     database_url, model_url, key, text, *counts = sys.argv[1:]
     address = urlsplit(database_url)._replace(path=f"/{SYSTEM_DATABASE}")
     config: DBOSConfig = {
