@@ -103,8 +103,8 @@ class ServiceRunner:
         if self.service.prepare is not None:
             self.reason = "being prepared"
             await self.service.prepare()
-        process = await self._standby.start(self._process and self._process.pid)
-        self._process = process
+        replaced_pid = None if self._process is None else self._process.pid
+        process = self._process = await self._standby.start(replaced_pid)
         self._on_spawn(self.service.name, process.pid)
         probing = asyncio.create_task(self._wait_until_ready())
         exiting = asyncio.create_task(process.wait())

@@ -159,7 +159,8 @@ def test_ci_runs_the_check_first_and_the_tests_last() -> None:
     commands = [line for line in script.read_text().splitlines() if line.startswith("make ")]
 
     assert os.access(script, os.X_OK)
-    assert commands == ["make install", "make check", 'make test ARGS="--durations=15"']
+    assert commands[:2] == ["make install", "make check"]
+    assert commands[-1] == 'make test ARGS="--durations=15"'
 
 
 def test_the_sandbox_is_tested_apart_and_with_all_tests() -> None:
