@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.dbos import is_installed, measure_dbos
@@ -99,21 +99,28 @@ def main() -> None:
     if given.sample:
         given.measures, given.rounds = SAMPLE, 1
     table = Table()
-    with running_sides(given.before) as sides:
-        for name in given.measures:
-            measures = {side.name: MEASURES[name](side) for side in sides}
-            for neighbour, make in NEIGHBOURS.get(name, {}).items():
-                measures[neighbour] = make(sides[-1])
-            for number in range(1 if name in ONCE else given.rounds):
-                for side, measure in measures.items():
-                    sys.stderr.write(f"{name}, round {number + 1}, {side}\n")
-                    table.add(side, measure())
-    sys.stdout.write(
-        f"{table.as_ratios()}\n" if given.sample else f"{table.as_text()}\n{table.as_json()}\n"
-    )
+    try:
+        _fill(table, given.measures, given.rounds, given.before)
+    finally:
+        # Reason: what was measured before an error is worth reading, too.
+        texts = [table.as_ratios()] if given.sample else [table.as_text(), table.as_json()]
+        sys.stdout.writelines(f"{text}\n" for text in texts)
     sys.stdout.flush()
     # Reason: processes that ran Temporal's SDK sometimes abort when the interpreter exits.
     os._exit(0)
+
+
+def _fill(table: Table, names: Sequence[str], round_count: int, before: Path | None) -> None:
+    """Measure each side in turn, round by round."""
+    with running_sides(before) as sides:
+        for name in names:
+            measures = {side.name: MEASURES[name](side) for side in sides}
+            for neighbour, make in NEIGHBOURS.get(name, {}).items():
+                measures[neighbour] = make(sides[-1])
+            for number in range(1 if name in ONCE else round_count):
+                for side, measure in measures.items():
+                    sys.stderr.write(f"{name}, round {number + 1}, {side}\n")
+                    table.add(side, measure())
 
 
 if __name__ == "__main__":

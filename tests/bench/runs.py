@@ -6,6 +6,7 @@ import signal
 import statistics
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from uuid import uuid4
 
 import httpx
@@ -105,7 +106,11 @@ class Crowd:
         """Start a run, read its stream to the end, and return the run's id."""
         body = {"agent": "research", "input": f"Where does the train leave? {self._mark}"}
         headers = asker.customer.headers
-        made = answered(await http.post("/agent-runs", json=body, headers=headers))
+        key = {"Idempotency-Key": uuid4().hex}
+        reply = await http.post("/agent-runs", json=body, headers=headers | key)
+        while reply.status_code == HTTPStatus.SERVICE_UNAVAILABLE:  # no worker is back yet
+            reply = await http.post("/agent-runs", json=body, headers=headers | key)
+        made = answered(reply)
         path = f"/agent-runs/{made['agent_run_id']}"
         last = ""
         async with http.stream("GET", f"{path}/events", headers=headers) as events:
