@@ -59,5 +59,5 @@ class StepAttempts:
         self.rests_until = now + pause_after(self._try_count)
         since = earlier.since if earlier is not None and earlier.step == name else now
         self._parked = parked_step(name, error, since)
-        workflow.logger.error("step parked", extra={"step": name, "code": self._parked.code})
+        workflow.logger.error("step_parked", extra={"step": name, "code": self._parked.code})
         await self._show(self._parked)

@@ -132,13 +132,13 @@ def test_extras_of_a_line_and_warnings_of_python_are_in_the_log() -> None:
 import logging, warnings
 from observability.logging import configure_logging
 configure_logging("info")
-logging.getLogger("temporalio.workflow").error("step parked", extra={"step": "sync", "code": "c"})
+logging.getLogger("temporalio.workflow").error("step_parked", extra={"step": "sync", "code": "c"})
 warnings.warn("old", DeprecationWarning, stacklevel=1)
 warnings.warn("odd", stacklevel=1)
 """,
     ).stderr.splitlines()
     parked, *warned = [json.loads(line) for line in lines]
-    assert (parked["event"], parked["step"], parked["code"]) == ("step parked", "sync", "c")
+    assert (parked["event"], parked["step"], parked["code"]) == ("step_parked", "sync", "c")
     assert [each["logger"] for each in warned] == ["py.warnings"] * len(warned)
     assert "odd" in warned[-1]["event"]
 

@@ -157,7 +157,7 @@ class PaymentSteps:
         self._rests_until = now + pause_after(self._owed[step])
         since = earlier.since if earlier is not None and earlier.step == step else now
         self._parked = parked_step(step, error, since)
-        workflow.logger.error("step parked", extra={"step": step, "code": self._parked.code})
+        workflow.logger.error("step_parked", extra={"step": step, "code": self._parked.code})
         state = await workflow.execute_activity_method(
             PaymentRowActivities.park_payment,
             ParkPaymentInput(payment_id=self._start.payment_id, parked=(self._parked,)),

@@ -114,7 +114,7 @@ class SubscriptionAggregate:
             **RECORD,
             summary=f"park {step.kind}",
         )
-        workflow.logger.error("step parked", extra={"step": step.kind, "code": parked.code})
+        workflow.logger.error("step_parked", extra={"step": step.kind, "code": parked.code})
         self._show()
 
     def is_over(self) -> bool:
