@@ -15,7 +15,7 @@ from temporalio.client import Client
 from tests.bench.cpu import cpu_between, cpu_seconds
 from tests.bench.sides import Side
 from tests.e2e.agents import Asker
-from tests.e2e.client import API, TIMEOUT_SECONDS, answered
+from tests.e2e.client import API, TIMEOUT_SECONDS, Document, answered
 from tests.e2e.running import wait_for
 
 ANSWER = "The train to Varna leaves from platform nine."
@@ -106,11 +106,7 @@ class Crowd:
         """Start a run, read its stream to the end, and return the run's id."""
         body = {"agent": "research", "input": f"Where does the train leave? {self._mark}"}
         headers = asker.customer.headers
-        key = {"Idempotency-Key": uuid4().hex}
-        reply = await http.post("/agent-runs", json=body, headers=headers | key)
-        while reply.status_code == HTTPStatus.SERVICE_UNAVAILABLE:  # no worker is back yet
-            reply = await http.post("/agent-runs", json=body, headers=headers | key)
-        made = answered(reply)
+        made = await post_until_taken(http, "/agent-runs", body, headers)
         path = f"/agent-runs/{made['agent_run_id']}"
         last = ""
         async with http.stream("GET", f"{path}/events", headers=headers) as events:
@@ -118,6 +114,17 @@ class Crowd:
                 last = line if line.startswith("event:") else last
         assert "done" in last, last
         return str(made["workflow_id"])
+
+
+async def post_until_taken(
+    http: httpx.AsyncClient, path: str, body: Document, headers: Mapping[str, str]
+) -> Document:
+    """Send a POST, and again under its key while the answer is 503 because all are busy."""
+    keyed = {**headers, "Idempotency-Key": uuid4().hex}
+    reply = await http.post(path, json=body, headers=keyed)
+    while reply.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        reply = await http.post(path, json=body, headers=keyed)
+    return answered(reply)
 
 
 def cpu_figures(what: str, used: Mapping[str, float], count: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ import httpx
 import psycopg
 
 from tests.bench.cpu import cpu_between, cpu_seconds, memory_kb
-from tests.bench.runs import cpu_figures
+from tests.bench.runs import cpu_figures, post_until_taken
 from tests.bench.sides import Side
 from tests.e2e.client import API, TIMEOUT_SECONDS, Caller, answered
 
@@ -89,7 +89,7 @@ class Sellers:
     async def _start(self, http: httpx.AsyncClient, customer: Caller) -> float:
         began, headers = time.monotonic(), customer.headers
         body = {"plan_id": self._plan_id}
-        made = answered(await http.post("/subscriptions", json=body, headers=headers))
+        made = await post_until_taken(http, "/subscriptions", body, headers)
         path = f"/subscriptions/{made['subscription_id']}"
         while made["subscription_status"] != "active":
             await asyncio.sleep(POLL_SECONDS)
