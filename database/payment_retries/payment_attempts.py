@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.payment_retries.models import PaymentAttempt
+from database.payment_retries.models import PaymentAttempt, PaymentRetry
 from domain.payment_retries.lifecycle import AttemptTrigger, ChargeResult
 from domain.payment_retries.policy import CARD_ATTEMPT_WINDOW
 
@@ -92,6 +92,20 @@ class PaymentAttemptRepository:
         )
         last = await self._session.scalar(statement)
         return last if last is not None and last.outcome == ChargeResult.FAILED else None
+
+    async def last_failed_card(self, stripe_invoice_id: str) -> str | None:
+        """Return the payment method of an invoice's latest declined charge; None if unknown."""
+        statement = (
+            select(PaymentAttempt.stripe_payment_method_id)
+            .join(PaymentRetry, PaymentRetry.payment_retry_id == PaymentAttempt.payment_retry_id)
+            .where(
+                PaymentRetry.stripe_invoice_id == stripe_invoice_id,
+                PaymentAttempt.outcome == ChargeResult.FAILED,
+            )
+            .order_by(PaymentAttempt.attempt.desc())
+            .limit(1)
+        )
+        return await self._session.scalar(statement)
 
     async def last_attempt(self, payment_retry_id: UUID) -> int:
         """Return the number of the latest charge of a payment retry; 0 is Stripe's first charge."""

@@ -2,8 +2,11 @@
 
 from adapters.stripe.invoices import StripeInvoices
 from database.payment_retries.card_offers import CardOfferRepository
+from database.payment_retries.payment_attempts import PaymentAttemptRepository
 from database.session import Sessions
 from domain.errors import NotFoundError, ProviderRejectedError
+
+READ_COUNT = 2
 
 
 class CardOffers:
@@ -53,11 +56,15 @@ class CardOffers:
             return await CardOfferRepository(session).offer_if_new(not_declined_ids, card_id)
 
     async def _failed_card_id(self, stripe_invoice_id: str) -> str | None:
-        try:
-            return (await self._invoices.read(stripe_invoice_id)).failed_card_id
-        except (NotFoundError, ProviderRejectedError):
-            # Reason: a refused read must not lose the card; a charge reads the invoice again.
-            return None
+        """Return the card that an invoice failed with; None if it cannot be found out."""
+        # Reason: a refused read must not lose a new card, nor take the failed card for a new one.
+        for _ in range(READ_COUNT):
+            try:
+                return (await self._invoices.read(stripe_invoice_id)).failed_card_id
+            except (NotFoundError, ProviderRejectedError):
+                continue
+        async with self._sessions() as session:
+            return await PaymentAttemptRepository(session).last_failed_card(stripe_invoice_id)
 
     async def withdraw(self, stripe_invoice_ids: tuple[str, ...], card_id: str) -> None:
         """Withdraw an offer because Stripe refused to set the card as default."""

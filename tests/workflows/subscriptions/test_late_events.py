@@ -48,12 +48,30 @@ async def follow(customer: Customer) -> None:
     await world.settle()
 
 
-async def test_the_card_that_failed_is_not_charged_because_its_event_is_late(world: World) -> None:
-    customer, _ = await fail_renewal(world, "authentication_required", "ok", policy=PATIENT)
+async def refuse_reads(world: World, stripe_invoice_id: str, count: int = 1) -> None:
+    """Let Stripe refuse the next reads of an invoice."""
+    path = f"GET /v1/invoices/{stripe_invoice_id}"
+    await break_down(world, {"match": path, "times": count, "before": 400})
+
+
+@pytest.mark.parametrize(
+    ("decline_code", "refused_count", "status"),
+    [
+        ("authentication_required", 0, "waiting_authentication"),
+        ("authentication_required", 1, "waiting_authentication"),
+        ("insufficient_funds", 2, "waiting"),
+    ],
+)
+async def test_the_card_that_failed_is_not_charged_because_its_event_is_late(
+    world: World, decline_code: str, refused_count: int, status: str
+) -> None:
+    customer, retry = await fail_renewal(world, decline_code, "ok", policy=PATIENT)
+    if refused_count:
+        await refuse_reads(world, retry.stripe_invoice_id, refused_count)
     await follow(customer)
     assert await outcomes(customer) == ["succeeded", "failed"]
     (retry,) = await customer.retries()
-    assert retry.retry_status == "waiting_authentication"
+    assert retry.retry_status == status
 
 
 @pytest.mark.parametrize("is_refused", [False, True])
@@ -69,8 +87,7 @@ async def test_another_card_that_was_set_at_stripe_is_charged_once(
     default = {"invoice_settings[default_payment_method]": other}
     await at_stripe(world, "POST", f"customers/{known}", **default)
     if is_refused:
-        path = f"GET /v1/invoices/{retry.stripe_invoice_id}"
-        await break_down(world, {"match": path, "times": 1, "before": 400})
+        await refuse_reads(world, retry.stripe_invoice_id)
     await follow(customer)
     assert await outcomes(customer) == ["succeeded", "failed", "succeeded"]
     (retry,) = await customer.retries()
