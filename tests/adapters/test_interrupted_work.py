@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from temporalio import activity, workflow
@@ -47,7 +48,7 @@ class Calling:
 
 
 @asynccontextmanager
-async def called(client: Client, pid: int) -> AsyncIterator[WorkflowHandle[Calling, int]]:
+async def called(client: Client, pid: int) -> AsyncIterator[WorkflowHandle[Any, Any]]:
     """Let a worker with the identity of a process begin a call."""
     identity = f"{pid}@{socket.gethostname()}"
     theirs = await Client.connect(
@@ -65,7 +66,7 @@ async def called(client: Client, pid: int) -> AsyncIterator[WorkflowHandle[Calli
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     async with serving, asyncio.timeout(120):
-        handle = await client.start_workflow(Calling.run, id=queue, task_queue=queue)
+        handle = await client.start_workflow("Calling", id=queue, task_queue=queue)
         await calls.begun.wait()
         yield handle
 
