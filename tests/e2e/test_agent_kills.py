@@ -82,6 +82,7 @@ def test_killed_while_a_document_is_ingested(world: World, asker: Asker, moment:
     assert seen["chunk_count"] == undisturbed["chunk_count"] > 1
 
 
+@pytest.mark.soak
 def test_a_worker_that_waits_takes_over(world: World, asker: Asker) -> None:
     mark = uuid4().hex
     world.stack.wait_for_standby()
