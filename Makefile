@@ -12,6 +12,13 @@ DJSTRIPE := .venv-djstripe
 DJSTRIPE_LOCK := tests/clients/djstripe/requirements.lock
 DBOS := .venv-dbos
 DBOS_LOCK := tests/bench/neighbours/dbos_runs/requirements.lock
+# Makes the virtual environment of a target ENVIRONMENT/.installed from the lock that it depends on.
+define install-apart
+	@echo "Installing $(@D) from $<"
+	@$(BIN)/python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+endef
 BETTER_AUTH := tests/clients/better_auth
 PLANTED := tests/gates/planted/docker-compose.yml
 
@@ -82,11 +89,7 @@ bench: $(STAMP) $(DBOS)/.installed ## measure what durability costs (ARGS="runs 
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 $(DBOS)/.installed: $(DBOS_LOCK) | $(STAMP)
-	@echo "Installing DBOS into $(DBOS)"
-	@$(BIN)/python -m venv --clear $(DBOS)
-	@$(DBOS)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
-		-r $(DBOS_LOCK)
-	@touch $@
+	$(install-apart)
 
 campaign: $(STAMP) ## play billing against all that Stripe can answer, 40 minutes (ARGS="--minutes 10 --seed 7")
 	@$(BIN)/python -m tests.campaign $(ARGS)
@@ -163,11 +166,7 @@ dj-stripe: $(STAMP) $(DJSTRIPE)/.installed
 	@$(BIN)/python -m pytest -q -m client $(LIMIT) tests/clients/test_djstripe.py $(ARGS)
 
 $(DJSTRIPE)/.installed: $(DJSTRIPE_LOCK) | $(STAMP)
-	@echo "Installing dj-stripe into $(DJSTRIPE)"
-	@$(BIN)/python -m venv --clear $(DJSTRIPE)
-	@$(DJSTRIPE)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
-		-r $(DJSTRIPE_LOCK)
-	@touch $@
+	$(install-apart)
 
 better-auth: $(STAMP)
 	@echo "== better-auth: a shop with Better Auth's Stripe plugin against the sandbox"

@@ -28,7 +28,6 @@ from domain.workflow_names import QUEUES
 from observability.logging import configure_logging
 from observability.metrics import make_metrics_folder
 from observability.temporal import free_metrics_port
-from services.agents.interrupted_runs import retry_interrupted_runs
 
 log = structlog.get_logger(__name__)
 
@@ -51,13 +50,11 @@ async def main(queues: Sequence[str], dead_pid: int | None = None) -> None:
         client = await connect_temporal(settings, metrics_port=metrics_port)
         # Reason: several workers that fail at once cancel each other, and hide why.
         await check_namespace(client)
-        async with run_workers(client, settings, sessions, queues) as running:
+        async with run_workers(client, settings, sessions, queues, dead_pid=dead_pid) as running:
             pages = make_worker_pages(make_worker_probes(client, sessions, running), metrics_port)
             spare_lasting_objects()
             async with serve_status(settings.status_host, settings.status_port, pages):
                 log.info("worker_ready", queues=list(queues))
-                if dead_pid is not None:
-                    await retry_interrupted_runs(client, sessions, dead_pid)
                 await stop.wait()
 
 

@@ -21,6 +21,7 @@ from bootstrap.worker_health import RunningWorkers
 from config import Settings
 from database.session import Sessions
 from domain.workflow_names import AGENTS, BILLING, QUEUES, STRIPE, WORKFLOW_QUEUES
+from services.agents.interrupted_runs import retry_interrupted_runs
 from services.agents.tools.catalog import ToolCatalog
 from services.releases import release_of, retry_parked_of_other_releases
 from workflows.registry import WORKFLOWS
@@ -80,6 +81,7 @@ async def run_workers(
     queues: Sequence[str] = QUEUES,
     release: str | None = None,
     tools: ToolCatalog | None = None,
+    dead_pid: int | None = None,
 ) -> AsyncIterator[RunningWorkers]:
     """Run one worker for each task queue, in production and in tests alike.
 
@@ -90,6 +92,7 @@ async def run_workers(
         queues: Task queues to serve.
         release: Name of the running release; a digest of its source files by default.
         tools: Catalogue of the agents' tools; that of all sources by default.
+        dead_pid: Worker process that died and that this one replaces; None if there is none.
 
     Yields:
         The running workers; at the end activities get `GRACEFUL_SECONDS` to finish.
@@ -112,6 +115,9 @@ async def run_workers(
         if AGENTS in queues:
             await stack.enter_async_context(_in_background(build_lost_runs(resources).watch()))
             await stack.enter_async_context(_in_background(resources.memories.run()))
+        if AGENTS in queues and dead_pid is not None:
+            retry_interrupted = retry_interrupted_runs(client, sessions, dead_pid)
+            await stack.enter_async_context(_in_background(retry_interrupted))
         yield running
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 
+from stack.errors import StackError
 from stack.logs import LogRouter
 from stack.process import spawn
 from stack.service import Service
 
 # Reason: a new process loads its modules for seconds, and the one that took over needs the time.
-_PAUSE_SECONDS = 5.0
+PAUSE_SECONDS = 5.0
 
 
 class Standby:
@@ -45,7 +46,8 @@ class Standby:
 
     def prepare(self) -> None:
         """Start a process that waits, once the one that serves had time to become ready."""
-        if self._service.has_standby and self._preparing is None:
+        is_there = self._waiting is not None and self._waiting.returncode is None
+        if self._service.has_standby and self._preparing is None and not is_there:
             self._preparing = asyncio.create_task(self._prepare())
 
     async def stop(self) -> None:
@@ -63,9 +65,13 @@ class Standby:
         return process if process is not None and process.returncode is None else None
 
     async def _prepare(self) -> None:
-        await asyncio.sleep(_PAUSE_SECONDS)
-        self._preparing = None
-        self._waiting = await self._spawn()
+        try:
+            await asyncio.sleep(PAUSE_SECONDS)
+            # Reason: without a standby the next start is a slow one, and reports what is wrong.
+            with contextlib.suppress(StackError):
+                self._waiting = await self._spawn()
+        finally:
+            self._preparing = None
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         output = await self._logs.pen(self._service.name, is_quiet=self._service.is_quiet)

@@ -34,7 +34,7 @@ LongPoll = Annotated[
 ]
 
 
-async def find_own(sessions: Sessions, agent_run_id: UUID, user_id: UUID | None) -> AgentRun:
+async def find_agent_run(sessions: Sessions, agent_run_id: UUID, user_id: UUID | None) -> AgentRun:
     """Return a run.
 
     Args:
@@ -52,7 +52,7 @@ async def find_own(sessions: Sessions, agent_run_id: UUID, user_id: UUID | None)
 
 async def get_own(agent_run_id: UUID, caller: CallerDep, sessions: SessionsDep) -> AgentRun:
     """Return the run in the path, or answer 404 if it is not the caller's."""
-    return await find_own(sessions, agent_run_id, caller.scope)
+    return await find_agent_run(sessions, agent_run_id, caller.scope)
 
 
 OwnDep = Annotated[AgentRun, Depends(get_own)]
@@ -92,7 +92,7 @@ async def get_agent_run(
     """Return a run, at once or when there is something to do or to read."""
     if wait != "0s":
         await wait_until_settled(feed, watchers, caller, run, float(wait.removesuffix("s")))
-        run = await find_own(sessions, run.agent_run_id, caller.scope)
+        run = await find_agent_run(sessions, run.agent_run_id, caller.scope)
     return await read_run(sessions, run)
 
 

@@ -32,7 +32,7 @@ from api.openapi.problems import (
     start_pending,
 )
 from api.queries.agent_runs import read_run
-from api.routes.agent_run_reads import OwnDep, find_own
+from api.routes.agent_run_reads import OwnDep, find_agent_run
 from api.schemas.agent_runs import (
     NEW_RUN_EXAMPLE,
     AgentRunOut,
@@ -225,7 +225,7 @@ async def _send(
     """Send a command to the workflow of a run."""
 
     async def refusal() -> IllegalCommandError | None:
-        row = await find_own(sessions, run.agent_run_id, None)
+        row = await find_agent_run(sessions, run.agent_run_id, None)
         if row.run_status not in CLOSED:
             return None
         state = {"run_status": row.run_status}
@@ -237,4 +237,4 @@ async def _send(
 
 
 async def _now(sessions: Sessions, run: AgentRun) -> AgentRunOut:
-    return await read_run(sessions, await find_own(sessions, run.agent_run_id, None))
+    return await read_run(sessions, await find_agent_run(sessions, run.agent_run_id, None))

@@ -10,6 +10,7 @@ from database.agents.models import AgentRun
 from database.agents.run_events import WatchedRun
 from domain.agents.run_events import RunEventKind
 from domain.agents.runs import RunStatus
+from domain.errors import UnauthorizedError
 
 _UNDER_WAY = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 _TELLING = frozenset({RunEventKind.APPROVAL_REQUESTED, RunEventKind.DONE})
@@ -29,6 +30,7 @@ async def wait_until_settled(
 
     Raises:
         TooManyRequestsError: The user has the maximum of open streams (`too_many_streams`).
+        UnauthorizedError: The caller's credential was revoked meanwhile.
     """
     if run.run_status not in _UNDER_WAY or not seconds:
         return
@@ -36,8 +38,11 @@ async def wait_until_settled(
         run.agent_run_id, run.user_id, run.run_status, run.last_event_seq, run.completed_at
     )
     following = feed.follow(watched, run.last_event_seq, seconds)
-    with watchers.watching(caller), suppress(TimeoutError):
-        async with asyncio.timeout(seconds), aclosing(following) as batches:
-            async for batch in batches:
-                if any(message.kind in _TELLING for message in batch):
-                    return
+    with watchers.watching(caller) as watcher:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), aclosing(following) as batches:
+                async for batch in batches:
+                    if any(message.kind in _TELLING for message in batch):
+                        break
+        if watcher.revoked.is_set():
+            raise UnauthorizedError("the credential was revoked")

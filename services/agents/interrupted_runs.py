@@ -39,5 +39,8 @@ async def retry_interrupted_runs(client: Client, sessions: Sessions, dead_pid: i
         counts = await asyncio.gather(*[retry(run.workflow_id) for run in runs])
     except _DOWN as error:
         log.warning("interrupted_runs_not_retried", error=type(error).__name__)
-        return
-    log.info("interrupted_runs_retried", dead_pid=dead_pid, step_count=sum(counts))
+    except Exception:
+        # Reason: the worker serves all the same, and heartbeats reveal what was interrupted.
+        log.exception("interrupted_runs_not_retried")
+    else:
+        log.info("interrupted_runs_retried", dead_pid=dead_pid, step_count=sum(counts))

@@ -11,23 +11,22 @@ from uuid import uuid4
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from adapters.temporal.interrupted_work import WORKER_DIED, retry_interrupted_activities
+with workflow.unsafe.imports_passed_through():
+    from adapters.temporal.interrupted_work import WORKER_DIED, retry_interrupted_activities
+    from tests.support.small_workers import serving
 
 DEAD_PID, OTHER_PID = 999_999_991, 999_999_992
 
 
 class Calls:
-    """Never ends its first attempt, and notes each attempt."""
+    """Never ends its first attempt, and tells when it has begun."""
 
     def __init__(self) -> None:
-        self.attempts: list[int] = []
         self.begun = asyncio.Event()
 
     @activity.defn
     async def call(self) -> int:
-        self.attempts.append(activity.info().attempt)
         self.begun.set()
         if activity.info().attempt == 1:
             await asyncio.sleep(600)
@@ -57,15 +56,8 @@ async def called(client: Client, pid: int) -> AsyncIterator[WorkflowHandle[Any, 
         identity=identity,
         data_converter=pydantic_data_converter,
     )
-    calls, queue = Calls(), f"calls-{uuid4().hex[:8]}"
-    serving = Worker(
-        theirs,
-        task_queue=queue,
-        workflows=[Calling],
-        activities=[calls.call],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    )
-    async with serving, asyncio.timeout(120):
+    calls = Calls()
+    async with serving(theirs, Calling, calls.call) as queue, asyncio.timeout(120):
         handle = await client.start_workflow("Calling", id=queue, task_queue=queue)
         await calls.begun.wait()
         yield handle

@@ -119,20 +119,21 @@ async def revive(running: Running, name: str) -> None:
 
 
 _PATIENT = """
-import http.server, pathlib, os, sys
+import http.server, pathlib, os, sys, time
 pathlib.Path(sys.argv[2], f"waiting-{os.getpid()}").touch()
 line = sys.stdin.readline()
 pathlib.Path(sys.argv[2], f"serving-{os.getpid()}").write_text(line)
+time.sleep(float(sys.argv[3]))
 address = ("127.0.0.1", int(sys.argv[1]))
 http.server.HTTPServer(address, http.server.SimpleHTTPRequestHandler).serve_forever()
 """
 
 
-def site_with_standby(name: str, port: int, folder: Path) -> Service:
+def site_with_standby(name: str, port: int, folder: Path, *, start_seconds: float = 0) -> Service:
     """Return a small HTTP server with a standby; its processes leave marks in a folder."""
     return Service(
         name=name,
-        command=[sys.executable, "-c", _PATIENT, str(port), str(folder)],
+        command=[sys.executable, "-c", _PATIENT, str(port), str(folder), str(start_seconds)],
         environment=os.environ,
         working_folder="/",
         ports={name: port},

@@ -1,18 +1,15 @@
 """Records are executed within the workflow task, and from the task queue if they fail there."""
 
 import asyncio
-from uuid import uuid4
 
 import pytest
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
-    from activities.interceptors import ActivityInterceptor
-    from bootstrap.workers import workflow_runner
     from domain.errors import ConflictError, UnavailableError
+    from tests.support.small_workers import serving
     from workflows.records import execute_record
 
 OK, DOWN, REFUSED, UNKNOWN, SLOW = "ok", "down", "refused", "unknown", "slow"
@@ -48,16 +45,8 @@ class Recording:
 
 
 async def attempts_at(client: Client, trouble: str, *, is_local: bool = True) -> list[str]:
-    ledger, queue = Ledger(), f"records-{uuid4().hex[:8]}"
-    serving = Worker(
-        client,
-        task_queue=queue,
-        workflows=[Recording],
-        activities=[ledger.write],
-        interceptors=[ActivityInterceptor()],
-        workflow_runner=workflow_runner(is_sandboxed=True),
-    )
-    async with serving, asyncio.timeout(60):
+    ledger = Ledger()
+    async with serving(client, Recording, ledger.write) as queue, asyncio.timeout(60):
         running = client.execute_workflow(
             Recording.run, args=[trouble, is_local], id=queue, task_queue=queue
         )

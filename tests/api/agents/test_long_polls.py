@@ -3,9 +3,11 @@
 import asyncio
 from uuid import uuid4
 
+from fastapi import FastAPI
+
 from api.streaming.watchers import STREAMS_PER_USER
 from tests.api.agents.test_agent_runs import pay, start, wants_refund
-from tests.api.conftest import MakeCard, Person, problem
+from tests.api.conftest import MakeCard, Person, client, problem
 from tests.unit.agents.support import Model
 
 SLOW = {"text": "word" + " word" * 29, "token_seconds": 0.05}
@@ -63,3 +65,19 @@ async def test_waiting_requests_count_as_streams(customer: Person, model: Model)
     assert sorted(reply.status_code for reply in replies) == [*[200] * STREAMS_PER_USER, 429]
     ends = {reply.json()["run_status"] for reply in replies if reply.status_code == 200}
     assert ends == {"canceled"}
+
+
+async def test_who_waits_with_a_revoked_key_is_told_nothing(
+    customer: Person, app: FastAPI, model: Model
+) -> None:
+    mark = uuid4().hex
+    await model.script(SLOW | {"token_seconds": 0.5}, match=mark)
+    run = await start(customer, mark)
+    made = (await customer.post("api-keys", name="of a page")).json()
+    url = f"/api/v1/agent-runs/{run['agent_run_id']}"
+    async with client(app, **{"X-API-Key": made["api_key"]}) as http:
+        asking = asyncio.create_task(http.get(url, params={"wait": "6s"}))
+        await asyncio.sleep(0.5)
+        await customer.http.delete(f"/api/v1/api-keys/{made['api_key_id']}")
+        problem(await asking, 401, "unauthorized")
+    await customer.post(f"agent-runs/{run['agent_run_id']}/cancel")
