@@ -10,10 +10,12 @@ from uuid import UUID, uuid4
 from sqlalchemy import make_url, update
 
 from database.accounts.models import User
+from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun, Conversation
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agents.run_events import NewRunEvent, RunEventKind
+from domain.llm.messages import Role
 
 
 async def add_run(sessions: Sessions, user_id: UUID | None = None) -> UUID:
@@ -126,3 +128,17 @@ class Relay:
                 await target.drain()
         for writer in (client, server):
             writer.close()
+
+
+async def add_question(sessions: Sessions, agent_run_id: UUID, question: str) -> UUID:
+    """Store the question with which a run begins, and return the run's user."""
+    async with sessions.begin() as session:
+        run = await session.get_one(AgentRun, agent_run_id)
+        await MessageRepository(session).add(
+            run.conversation_id,
+            f"agent-run-{agent_run_id}:input",
+            Role.USER,
+            question,
+            agent_run_id=agent_run_id,
+        )
+        return run.user_id

@@ -13,7 +13,6 @@ from temporalio.testing import ActivityEnvironment
 from activities.agents.retrieval import RetrievalActivities
 from adapters.chroma.client import open_chroma
 from adapters.embeddings import open_embedder
-from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
 from database.knowledge.documents import DocumentRepository
@@ -21,13 +20,12 @@ from database.session import Sessions
 from domain.agents.runs import StepInput
 from domain.errors import UnavailableError
 from domain.knowledge.documents import DocumentStatus
-from domain.llm.messages import Role
 from services.agents.knowledge import look_ups
 from services.agents.knowledge.look_ups import PATIENCE, LookUps
 from services.agents.knowledge.retrieval import Retrieval
 from services.knowledge.search import KnowledgeSearch
 from tests.adapters.test_web_fetcher import page, reply
-from tests.support.streams import add_run, finish
+from tests.support.streams import add_question, add_run, finish
 
 WAITING = {"step": "retrieve", "waiting_for": "chroma"}
 
@@ -42,18 +40,11 @@ async def told(sessions: Sessions, agent_run_id: UUID) -> list[dict[str, Any]]:
 async def run_id(sessions: Sessions) -> UUID:
     """A run that was begun with a question."""
     agent_run_id = await add_run(sessions)
+    user_id = await add_question(sessions, agent_run_id, "Where is it? " * 200)
     async with sessions.begin() as session:
-        run = await session.get_one(AgentRun, agent_run_id)
-        await MessageRepository(session).add(
-            run.conversation_id,
-            f"agent-run-{agent_run_id}:input",
-            Role.USER,
-            "Where is it? " * 200,
-            agent_run_id=agent_run_id,
-        )
         await DocumentRepository(session).add(
             uuid4(),
-            run.user_id,
+            user_id,
             title="Places",
             metadata_data={},
             document_status=DocumentStatus.READY,

@@ -12,14 +12,14 @@ from sqlalchemy import func, update
 
 from adapters.chroma.client import ChromaCollection, open_chroma
 from adapters.embeddings import open_embedder
-from database.agents.messages import MessageRepository
+from commands.migrate import migrate_database
 from database.agents.models import AgentRun
-from database.session import Sessions
-from domain.llm.messages import Role
+from database.session import Sessions, make_engine, make_sessions
 from services.agents.knowledge import memory_writer
 from services.agents.knowledge.memory_writer import MemoryWriter
 from services.knowledge.search import KnowledgeSearch
-from tests.support.streams import add_run, finish
+from tests.conftest import own_database
+from tests.support.streams import add_question, add_run, finish
 
 NOWHERE = "http://127.0.0.1:1"
 BAD = "No?"
@@ -60,15 +60,7 @@ async def writing(
 
 async def add_due(sessions: Sessions, output: str = "Yes.", question: str = "Is it?") -> UUID:
     agent_run_id = await add_run(sessions)
-    async with sessions.begin() as session:
-        run = await session.get_one(AgentRun, agent_run_id)
-        await MessageRepository(session).add(
-            run.conversation_id,
-            f"agent-run-{agent_run_id}:input",
-            Role.USER,
-            question,
-            agent_run_id=agent_run_id,
-        )
+    await add_question(sessions, agent_run_id, question)
     await finish(sessions, agent_run_id)
     async with sessions.begin() as session:
         values = {"memory_due_at": func.now() - timedelta(seconds=1), "output": output}
@@ -88,6 +80,16 @@ async def texts(sessions: Sessions, chroma_url: str, run_id: UUID, model: str) -
         where = {"ids": [str(run_id)]}
         found = await chroma.list(ChromaCollection.MEMORIES, where, model, has_text=True)
     return [each.text for each in found]
+
+
+# Reason: the workers that other tests of this process started store what is due in their database.
+@pytest.fixture(scope="module")
+async def sessions() -> AsyncIterator[Sessions]:
+    with own_database() as server:
+        migrate_database(server.get_uri())
+        engine = make_engine(server.get_uri(), pool_size=20)
+        yield make_sessions(engine)
+        await engine.dispose()
 
 
 @pytest.fixture
