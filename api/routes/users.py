@@ -1,17 +1,28 @@
 """Routes for user accounts."""
 
+from uuid import UUID
+
 from fastapi.responses import JSONResponse
 
 from api.auth.passwords import hash_password
-from api.deps import Caller, CallerDep, MaybeCallerDep, SessionsDep
+from api.deps import AdminDep, Caller, CallerDep, MaybeCallerDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import or_404
-from api.openapi.problems import ADMIN_REQUIRED_TO_IMPORT, EMAIL_TAKEN, EXTERNAL_ID_TAKEN, problems
-from api.schemas.accounts import NewUser, UserOut
+from api.lookup import or_404, read_seq
+from api.openapi.problems import (
+    ADMIN_REQUIRED_TO_IMPORT,
+    EMAIL_TAKEN,
+    EXTERNAL_ID_TAKEN,
+    no_such,
+    problems,
+)
+from api.schemas.accounts import NewUser, TimelineEntryOut, UserOut
+from api.schemas.common import Listing
 from database.accounts.users import ADMIN, UserRepository
+from database.timeline import TimelineEntry, read_timeline
 from domain.errors import ConflictError, ForbiddenError, InvalidInputError
 from domain.ids import derived_id
+from domain.timeline import TimelineKind, summarize
 
 router = ApiRouter(prefix="/users", tags=["users"])
 
@@ -69,6 +80,37 @@ async def get_me(caller: CallerDep, sessions: SessionsDep) -> UserOut:
     async with sessions() as session:
         user = await UserRepository(session).get(caller.user_id)
     return UserOut.model_validate(or_404(user, "user"))
+
+
+@router.get("/{user_id}/timeline", responses=problems(no_such("user")))
+async def list_timeline(
+    user_id: UUID, _: AdminDep, sessions: SessionsDep, paging: PagingDep
+) -> Listing[TimelineEntryOut]:
+    """List everything that happened to a customer, oldest first: money, access and runs.
+
+    `cursor` is the number of the last entry seen. Only administrators may ask.
+    """
+    after = read_seq(paging.cursor)
+    async with sessions() as session:
+        or_404(await UserRepository(session).get(user_id), "user")
+        found = await read_timeline(session, user_id, after, paging.limit + 1)
+    shown = found[: paging.limit]
+    return Listing[TimelineEntryOut](
+        items=[_timeline_entry(entry) for entry in shown],
+        next_cursor=str(shown[-1].seq) if len(found) > paging.limit else None,
+    )
+
+
+def _timeline_entry(entry: TimelineEntry) -> TimelineEntryOut:
+    # Reason: the event of a subscription has a sentence already, made when it was stored.
+    summary = entry.row_data.get("summary")
+    return TimelineEntryOut(
+        seq=entry.seq,
+        kind=entry.kind,
+        occurred_at=entry.occurred_at,
+        summary=summary or summarize(TimelineKind(entry.kind), entry.row_data),
+        resource_id=entry.resource_id,
+    )
 
 
 def _check_rights(body: NewUser, caller: Caller | None) -> None:

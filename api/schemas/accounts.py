@@ -54,6 +54,33 @@ class UserOut(Output):
     created_at: datetime
 
 
+class TimelineEntryOut(Output):
+    """One thing that happened to a customer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "seq": 7,
+                    "kind": "payment",
+                    "occurred_at": "2026-11-01T09:00:02Z",
+                    "summary": "A payment of 29.00 USD was made.",
+                    "resource_id": "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55",
+                },
+            ],
+        },
+    )
+
+    seq: int = Field(description="Place of the entry, from 1, in the order of time.")
+    kind: str
+    occurred_at: datetime
+    summary: str
+    resource_id: UUID = Field(
+        description="Id of the subscription, payment, payment retry, payment method, agent run or"
+        " user that it is about.",
+    )
+
+
 class TokenOut(Output):
     """A bearer token (OAuth2)."""
 
