@@ -8,6 +8,7 @@ import stripe
 from adapters.stripe.reading import (
     entries,
     field,
+    metadata_id,
     object_id,
     required,
     required_time,
@@ -24,7 +25,7 @@ def subscription_snapshot(
     invoices: Iterable[InvoiceSnapshot] = (),
     deleted_invoice_ids: Iterable[str] = (),
 ) -> SubscriptionSnapshot:
-    """Return the snapshot of a subscription.
+    """Return the snapshot of a subscription, whose schedule must be expanded.
 
     Only the first of several items is read. An item that is billed by usage has no quantity and
     counts as 1.
@@ -48,6 +49,8 @@ def subscription_snapshot(
         canceled_at=to_datetime(field(found, "canceled_at")),
         ended_at=to_datetime(field(found, "ended_at")),
         latest_stripe_invoice_id=object_id(field(found, "latest_invoice")),
+        stripe_schedule_id=object_id(field(found, "schedule")),
+        schedule_owner_id=metadata_id(field(found, "schedule"), "subscription_id"),
         invoices=tuple(sorted(invoices, key=lambda each: each.invoiced_at, reverse=True)),
         deleted_invoice_ids=tuple(deleted_invoice_ids),
     )

@@ -15,9 +15,10 @@ from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.snapshots import StoredInvoices, SubscriptionSnapshot
 
 if TYPE_CHECKING:
-    from stripe.params import SubscriptionCreateParams
+    from stripe.params import SubscriptionCreateParams, SubscriptionRetrieveParams
 
 PAGE_SIZE = 100
+_WITH_SCHEDULE: "SubscriptionRetrieveParams" = {"expand": ["schedule"]}
 
 
 class StripeSubscriptions:
@@ -81,7 +82,9 @@ class StripeSubscriptions:
             ApplicationError: See `translate_stripe_errors`.
         """
         with translate_stripe_errors():
-            found = await self._client.v1.subscriptions.retrieve_async(stripe_subscription_id)
+            found = await self._client.v1.subscriptions.retrieve_async(
+                stripe_subscription_id, _WITH_SCHEDULE
+            )
         invoices, deleted = await self._invoices.read(stripe_subscription_id, known)
         return subscription_snapshot(found, invoices, deleted)
 
@@ -92,7 +95,9 @@ class StripeSubscriptions:
             ApplicationError: See `translate_stripe_errors`.
         """
         with translate_stripe_errors():
-            found = await self._client.v1.subscriptions.retrieve_async(stripe_subscription_id)
+            found = await self._client.v1.subscriptions.retrieve_async(
+                stripe_subscription_id, _WITH_SCHEDULE
+            )
         return subscription_snapshot(found)
 
     async def default_card(self, stripe_subscription_id: str) -> str | None:

@@ -1,21 +1,20 @@
 """Writes what is generated in docs/: `python -m api.openapi`, or `make openapi`.
 
-`docs/openapi.json` is the OpenAPI document; `docs/billing.md` has the table of commands.
+`docs/openapi.json` is the OpenAPI document, `docs/subscription-commands.md` has the table of
+commands.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from api.app import describe
-from api.openapi.commands import commands_table
+from api.openapi.commands import commands_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 SNAPSHOT = DOCS / "openapi.json"
-BILLING = DOCS / "billing.md"
-_TABLE = re.compile(r"(?<=<!-- commands: make openapi -->\n).*?(?=<!-- end -->)", re.DOTALL)
+COMMANDS_PAGE = DOCS / "subscription-commands.md"
 
 
 def render_snapshot(document: Mapping[str, Any]) -> str:
@@ -23,15 +22,10 @@ def render_snapshot(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def with_table(text: str) -> str:
-    """Return a page with the present table of commands between its markers."""
-    return _TABLE.sub(lambda _: commands_table(), text)
-
-
 def main() -> None:
     """Write the files."""
     SNAPSHOT.write_text(render_snapshot(describe()))
-    BILLING.write_text(with_table(BILLING.read_text()))
+    COMMANDS_PAGE.write_text(commands_page())
 
 
 if __name__ == "__main__":

@@ -158,11 +158,15 @@ async def _send(
 
     async def refusal() -> IllegalCommandError | None:
         row = await read_subscription(sessions, subscription.subscription_id, None)
-        decision = decide(SubscriptionStatus(row.subscription_status), command.kind)
+        decision = decide(
+            SubscriptionStatus(row.subscription_status),
+            command.kind,
+            is_managed_at_stripe=row.is_managed_at_stripe,
+        )
         if decision.refusal is None:
             return None
         state = {"subscription_status": row.subscription_status}
-        return IllegalCommandError(decision.refusal, details=state)
+        return IllegalCommandError(decision.refusal, decision.refusal_code, state)
 
     handle = temporal.get_workflow_handle_for(SubscriptionWorkflow.run, subscription.workflow_id)
     update, command_id = SubscriptionWorkflow.command, command.command_id

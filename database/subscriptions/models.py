@@ -31,6 +31,8 @@ class Subscription(Base):
     is_owing: Mapped[bool] = mapped_column(server_default=text("false"))
     # Whether a command or a last resort ended the subscription, not Stripe.
     is_ended_by_us: Mapped[bool] = mapped_column(server_default=text("false"))
+    # Whether a schedule that is not ours manages the subscription at Stripe.
+    is_managed_at_stripe: Mapped[bool] = mapped_column(server_default=text("false"))
     trial_days: Mapped[int] = mapped_column(server_default=text("0"))
     trial_card_fingerprint: Mapped[str | None]
     trial_end: Mapped[datetime | None]

@@ -1,12 +1,13 @@
 """Requests, commands and new events of a subscription."""
 
+from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
 
 from domain.base import Frozen
-from domain.subscriptions.lifecycle import CommandKind
+from domain.subscriptions.lifecycle import COMMANDS, CommandKind
 
 
 class SubscriptionRequest(Frozen):
@@ -34,17 +35,25 @@ class SubscriptionRequest(Frozen):
 
 
 class SubscriptionCommand(Frozen):
-    """A command to a subscription; `command_id` is also the id of the update."""
+    """A command to a subscription: one form for all kinds, whose rules say which field they need.
+
+    Args:
+        command_id: Id of the command, which is also the id of the update.
+        kind: What to do.
+        stripe_payment_method_id: Card that pays from now on.
+        trial_end: When the extended trial ends.
+    """
 
     command_id: UUID
     kind: CommandKind
     stripe_payment_method_id: str | None = None
+    trial_end: datetime | None = None
 
     @model_validator(mode="after")
-    def _has_card(self) -> Self:
-        is_card_change = self.kind is CommandKind.CHANGE_PAYMENT_METHOD
-        if is_card_change and self.stripe_payment_method_id is None:
-            raise ValueError("a change of the payment method needs a payment method")
+    def _has_what_it_needs(self) -> Self:
+        needs = COMMANDS[self.kind].needs
+        if needs is not None and getattr(self, needs) is None:
+            raise ValueError(f"the command {self.kind} needs {needs}")
         return self
 
     @property

@@ -1,6 +1,7 @@
 """Snapshots of subscriptions and their invoices at Stripe."""
 
 from datetime import datetime
+from uuid import UUID
 
 from domain.base import Frozen
 from domain.payments.snapshots import PaymentSnapshot
@@ -63,6 +64,8 @@ class SubscriptionSnapshot(Frozen):
     """Snapshot of a subscription and its invoices; times are on Stripe's clock.
 
     Args:
+        stripe_schedule_id: Schedule that manages the subscription.
+        schedule_owner_id: Our subscription in the schedule's metadata; None if it is not ours.
         invoices: Invoices that may have changed since the last sync, newest first.
         deleted_invoice_ids: Stored drafts that were deleted at Stripe.
     """
@@ -80,5 +83,7 @@ class SubscriptionSnapshot(Frozen):
     canceled_at: datetime | None = None
     ended_at: datetime | None = None
     latest_stripe_invoice_id: str | None = None
+    stripe_schedule_id: str | None = None
+    schedule_owner_id: UUID | None = None
     invoices: tuple[InvoiceSnapshot, ...] = ()
     deleted_invoice_ids: tuple[str, ...] = ()

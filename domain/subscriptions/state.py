@@ -27,6 +27,7 @@ class SubscriptionState(Frozen):
         latest_stripe_invoice_id: The newest invoice at Stripe.
         grace_ends_at: When access ends while past due, on Temporal's clock.
         is_written_off: Whether the debt was written off.
+        is_managed_at_stripe: Whether a schedule that is not ours manages the subscription.
         payment_retries: Open payment retries by Stripe's invoice id, oldest first.
         owed: Steps that are still to be run; if read from the row, only the parked ones.
     """
@@ -38,6 +39,7 @@ class SubscriptionState(Frozen):
     latest_stripe_invoice_id: str | None = None
     grace_ends_at: datetime | None = None
     is_written_off: bool = False
+    is_managed_at_stripe: bool = False
     payment_retries: dict[str, RetryStatus] = {}
     owed: tuple[OwedStep, ...] = ()
 

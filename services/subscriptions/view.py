@@ -112,6 +112,7 @@ async def state_of(
         latest_stripe_invoice_id=latest_stripe_invoice_id,
         grace_ends_at=row.grace_ends_at,
         is_written_off=row.is_written_off,
+        is_managed_at_stripe=row.is_managed_at_stripe,
         payment_retries={
             retry.stripe_invoice_id: RetryStatus(retry.retry_status) for retry in payment_retries
         },
@@ -138,6 +139,8 @@ def _update(row: Subscription, snapshot: SubscriptionSnapshot, status: Subscript
         row.is_ended_by_us = False  # the end that we asked for did not take place
     row.stripe_subscription_id = snapshot.stripe_subscription_id
     row.stripe_customer_id = snapshot.stripe_customer_id
+    is_ours = snapshot.schedule_owner_id == row.subscription_id
+    row.is_managed_at_stripe = snapshot.stripe_schedule_id is not None and not is_ours
     row.quantity = snapshot.quantity
     row.current_period_start = snapshot.current_period_start
     row.current_period_end = snapshot.current_period_end

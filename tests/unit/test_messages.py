@@ -126,7 +126,9 @@ def test_errors_carry_code_status_and_details() -> None:
 @pytest.mark.parametrize("kind", list(CommandKind))
 def test_every_command_has_a_sentence(kind: CommandKind) -> None:
     note = command_event(
-        SubscriptionCommand(command_id=UUID(int=1), kind=kind, stripe_payment_method_id="pm_1")
+        SubscriptionCommand(
+            command_id=UUID(int=1), kind=kind, stripe_payment_method_id="pm_1", trial_end=NOW
+        )
     )
     assert (note.kind, note.source_key) == (kind, f"command:{UUID(int=1)}")
     assert note.summary.endswith(".")

@@ -1,4 +1,4 @@
-"""Maps each command to a subscription to its activity and the activity's input."""
+"""Decides about commands to a subscription, and maps each to its activity and input."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,8 +7,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.commands import SubscriptionCommandActivities as Commands
-    from domain.subscriptions.lifecycle import CommandKind
+    from domain.subscriptions.lifecycle import CommandKind, RefusalCode, decide
     from domain.subscriptions.messages import SubscriptionCommand
+    from domain.subscriptions.state import CommandAnswer, SubscriptionState
     from domain.subscriptions.steps import (
         ONLY_WHILE_ALIVE,
         CancelInput,
@@ -51,3 +52,26 @@ CALLS: Mapping[CommandKind, CommandCall] = {
     CommandKind.CANCEL_NOW: CommandCall(Commands.cancel_subscription, _cancel),
     CommandKind.CHANGE_PAYMENT_METHOD: CommandCall(Commands.change_payment_method, _change_card),
 }
+
+
+def refuse(state: SubscriptionState | None, command: SubscriptionCommand) -> CommandAnswer | None:
+    """Return the refusal of a command; None if the command is allowed.
+
+    Args:
+        state: State of the subscription; None before the first step, when a command is taken in
+            and decided about in its turn.
+        command: Command to decide about.
+    """
+    if state is None:
+        return None
+    decision = decide(
+        state.subscription_status, command.kind, is_managed_at_stripe=state.is_managed_at_stripe
+    )
+    code, message = decision.refusal_code, decision.refusal
+    if code is None and command.kind not in CALLS and command.kind is not CommandKind.RETRY_PARKED:
+        # Reason: not every command of the table is one for the workflow, or exists already.
+        code, message = RefusalCode.ILLEGAL_COMMAND, "the workflow does not know this command"
+    if code is None:
+        return None
+    details = {"subscription_status": state.subscription_status}
+    return CommandAnswer(error_code=code, message=message, details=details)

@@ -7,7 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.subscriptions import SubscriptionRowActivities
     from domain.errors import NotFoundError
     from domain.subscriptions.events import command_event
-    from domain.subscriptions.lifecycle import CommandKind
+    from domain.subscriptions.lifecycle import COMMANDS, CommandKind, Effect
     from domain.subscriptions.messages import SubscriptionCommand
     from domain.subscriptions.state import CommandAnswer, SubscriptionStart
     from domain.subscriptions.steps import (
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.failures import failure_of
     from workflows.mailbox import Mailbox
     from workflows.records import execute_record
-    from workflows.subscriptions.commands import CALLS
+    from workflows.subscriptions.commands import CALLS, refuse
     from workflows.subscriptions.state import SubscriptionAggregate
     from workflows.subscriptions.steps import SubscriptionSteps
 
@@ -89,13 +89,13 @@ class SubscriptionHandlers:
                 error_code=NotFoundError.code,
                 message="there is no such subscription",
             )
-        if (refusal := aggregate.refusal(command)) is not None:
+        if (refusal := refuse(aggregate.state, command)) is not None:
             return refusal
         if command.kind is CommandKind.RETRY_PARKED:
             await self._steps.retry_parked()
             return CommandAnswer(state=aggregate.to_start_input())
         reports, charged_before = aggregate.reports, aggregate.reports.charged_invoice_ids()
-        if command.kind is CommandKind.CANCEL_NOW:
+        if Effect.STOP_PAYMENT_RETRIES in COMMANDS[command.kind].effects:
             await aggregate.payment_retries.stop(reports.closed_invoice_ids)
         # Reason: a charge that was in flight when the cancellation came is refunded.
         charged = reports.charged_invoice_ids() - charged_before
@@ -124,14 +124,14 @@ class SubscriptionHandlers:
         await self._aggregate.apply(result)
 
     async def _follow_up(self, command: SubscriptionCommand, charged: set[str]) -> None:
-        aggregate = self._aggregate
+        aggregate, effects = self._aggregate, COMMANDS[command.kind].effects
         aggregate.owed.wake()
-        if command.stripe_payment_method_id is not None:
+        if Effect.TRY_CARD in effects and command.stripe_payment_method_id is not None:
             await aggregate.payment_retries.try_card(command.stripe_payment_method_id)
         is_created = (
             aggregate.state is not None and aggregate.state.stripe_subscription_id is not None
         )
-        if command.kind is CommandKind.CANCEL_NOW and is_created:
+        if Effect.STOP_PAYMENT_RETRIES in effects and is_created:
             # Reason: a charge that was made while the cancellation waited is refunded.
             sync_input = aggregate.sync(
                 refunds_all=self._steps.is_canceled_while_created,

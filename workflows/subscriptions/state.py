@@ -9,17 +9,11 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.subscriptions import SubscriptionRowActivities
-    from domain.errors import IllegalCommandError
     from domain.payment_retries.policy import OlderInvoices
     from domain.subscriptions.events import parked_event
-    from domain.subscriptions.lifecycle import FINAL, Effect, decide
-    from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionCommand
-    from domain.subscriptions.state import (
-        CommandAnswer,
-        SubscriptionStart,
-        SubscriptionState,
-        SyncResult,
-    )
+    from domain.subscriptions.lifecycle import FINAL, Effect
+    from domain.subscriptions.messages import NewSubscriptionEvent
+    from domain.subscriptions.state import SubscriptionStart, SubscriptionState, SyncResult
     from domain.subscriptions.steps import (
         AnyStepInput,
         CancelInput,
@@ -137,19 +131,6 @@ class SubscriptionAggregate:
         """Return when access ends; None if it does not end, or its end is recorded already."""
         ends_at = self.state.grace_ends_at if self.state else None
         return None if ends_at == self.announced_grace_end else ends_at
-
-    def refusal(self, command: SubscriptionCommand) -> CommandAnswer | None:
-        """Return the refusal of a command; None if the command is allowed."""
-        if self.state is None:
-            return None  # unknown before the first step; the command is checked again in its turn
-        decision = decide(self.state.subscription_status, command.kind)
-        if decision.refusal is None:
-            return None
-        return CommandAnswer(
-            error_code=IllegalCommandError.code,
-            message=decision.refusal,
-            details={"subscription_status": self.state.subscription_status},
-        )
 
     def to_start_input(self) -> SubscriptionState | None:
         """Return the state that the next run of the workflow starts with."""

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.subscriptions.state import CommandAnswer, SubscriptionStart, SubscriptionState
     from domain.workflow_names import REPORT
     from workflows.mailbox import Mailbox
+    from workflows.subscriptions.commands import refuse
     from workflows.subscriptions.handlers import SubscriptionHandlers
     from workflows.subscriptions.payment_retries import RetryReports
     from workflows.subscriptions.state import SubscriptionAggregate
@@ -111,7 +112,7 @@ class SubscriptionWorkflow:
             return  # a repeated command gets its first answer, whatever the state
         if workflow.info().get_current_history_length() >= 2 * self._start.continue_as_new_after:
             raise ApplicationError("the workflow continues as new; try again", type="busy")
-        if (refusal := self._aggregate.refusal(command)) is not None:
+        if (refusal := refuse(self._aggregate.state, command)) is not None:
             raise _failure(refusal)
 
     @workflow.signal

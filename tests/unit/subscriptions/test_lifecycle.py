@@ -2,53 +2,107 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
 from domain.subscriptions.lifecycle import (
+    COMMANDS,
     FINAL,
     Access,
     CommandKind,
     Effect,
+    RefusalCode,
     SubscriptionStatus,
     access,
     decide,
     follow,
 )
+from domain.subscriptions.messages import SubscriptionCommand
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 S = SubscriptionStatus
-LIVE = [status for status in S if status not in FINAL]
 OWING = {S.PAST_DUE, S.UNPAID}
 
 
-@pytest.mark.parametrize("status", LIVE)
-def test_a_live_subscription_can_be_canceled(status: S) -> None:
-    decision = decide(status, CommandKind.CANCEL_NOW)
-    assert (decision.next_status, decision.refusal) == (S.CANCELED, None)
+# One column for each status; a dot keeps the status, `no` and `due` refuse.
+TABLE = """
+                         incomplete expired trialing active past_due unpaid paused canceled
+cancel_now               canceled   no      canceled canceled canceled canceled canceled no
+cancel_at_period_end     no         no      .        .      .        .      no     no
+uncancel                 no         no      .        .      .        .      no     no
+pause                    no         no      no       paused due      due    no     no
+resume                   no         no      no       no     no       no     active no
+change_plan              no         no      .        .      due      due    no     no
+schedule_change          no         no      .        .      due      due    no     no
+cancel_scheduled_change  no         no      .        .      .        .      no     no
+apply_discount           no         no      .        .      .        .      no     no
+remove_discount          no         no      .        .      .        .      no     no
+change_payment_method    .          no      .        .      .        .      .      no
+confirm                  active     no      no       no     no       no     no     no
+extend_trial             no         no      .        no     no       no     no     no
+end_trial                no         no      active   no     no       no     no     no
+reactivate               no         .       no       no     no       no     no     .
+retry_parked             .          .       .        .      .        .      .      .
+"""
+ROWS = [line.split() for line in TABLE.strip().splitlines()]
+CELLS = [
+    (status, CommandKind(name), cell)
+    for name, *cells in ROWS[1:]
+    for status, cell in zip(S, cells, strict=True)
+]
+STOPS, RELEASES = Effect.STOP_PAYMENT_RETRIES, Effect.RELEASE_SCHEDULE
+EFFECTS = {
+    CommandKind.CANCEL_NOW: (STOPS, RELEASES),
+    CommandKind.CANCEL_AT_PERIOD_END: (RELEASES,),
+    CommandKind.PAUSE: (RELEASES,),
+    CommandKind.CHANGE_PLAN: (RELEASES,),
+    CommandKind.CANCEL_SCHEDULED_CHANGE: (RELEASES,),
+    CommandKind.CHANGE_PAYMENT_METHOD: (Effect.TRY_CARD,),
+    CommandKind.REACTIVATE: (Effect.START_REPLACEMENT,),
+}
+REFUSED = {"no": RefusalCode.ILLEGAL_COMMAND, "due": RefusalCode.PAYMENT_DUE}
 
 
-@pytest.mark.parametrize("status", LIVE)
-def test_a_live_subscription_keeps_its_status_with_another_card(status: S) -> None:
-    decision = decide(status, CommandKind.CHANGE_PAYMENT_METHOD)
-    assert (decision.next_status, decision.effects, decision.refusal) == (status, (), None)
+def test_the_table_here_has_every_status_and_every_command() -> None:
+    assert [name.replace("expired", "incomplete_expired") for name in ROWS[0]] == list(S)
+    assert [name for name, *_ in ROWS[1:]] == list(CommandKind) == list(COMMANDS)
 
 
-@pytest.mark.parametrize("status", S)
-def test_parked_steps_can_be_tried_again_in_every_status(status: S) -> None:
-    decision = decide(status, CommandKind.RETRY_PARKED)
-    assert (decision.next_status, decision.refusal) == (status, None)
-
-
-@pytest.mark.parametrize(
-    ("status", "command"),
-    list(product(sorted(FINAL), sorted(set(CommandKind) - {CommandKind.RETRY_PARKED}))),
-)
-def test_an_ended_subscription_refuses_everything_else(status: S, command: CommandKind) -> None:
+@pytest.mark.parametrize(("status", "command", "cell"), CELLS)
+def test_each_cell_of_the_table(status: S, command: CommandKind, cell: str) -> None:
     decision = decide(status, command)
-    assert decision.refusal is not None
-    assert status in decision.refusal
-    assert (decision.next_status, decision.effects) == (status, ())
+    if cell in REFUSED:
+        assert decision.refusal_code is REFUSED[cell]
+        assert status in (decision.refusal or "")
+        assert (decision.next_status, decision.effects) == (status, ())
+        return
+    assert (decision.refusal, decision.refusal_code) == (None, None)
+    assert decision.next_status == (status if cell == "." else S(cell))
+    assert decision.effects == EFFECTS.get(command, ())
+
+
+@pytest.mark.parametrize(("status", "command"), [cell[:2] for cell in CELLS])
+def test_a_schedule_of_others_leaves_only_what_ends_or_reads(
+    status: S, command: CommandKind
+) -> None:
+    usual, managed = decide(status, command), decide(status, command, is_managed_at_stripe=True)
+    allowed = {"cancel_now", "confirm", "reactivate", "retry_parked"}
+    if usual.refusal_code is not None or command in allowed:
+        assert managed == usual
+    else:
+        assert managed.refusal_code is RefusalCode.MANAGED_AT_STRIPE
+        assert (managed.next_status, managed.effects) == (status, ())
+
+
+@pytest.mark.parametrize("command", CommandKind)
+def test_a_command_without_what_it_needs_is_refused(command: CommandKind) -> None:
+    if COMMANDS[command].needs is None:
+        SubscriptionCommand(command_id=UUID(int=1), kind=command)
+        return
+    with pytest.raises(ValidationError, match=f"needs {COMMANDS[command].needs}"):
+        SubscriptionCommand(command_id=UUID(int=1), kind=command)
 
 
 @pytest.mark.parametrize(("status", "seen"), list(product(S, S)))
