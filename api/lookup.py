@@ -29,15 +29,27 @@ async def resolve_user_id(sessions: Sessions, caller: Caller, user_id: UUID | No
     Raises:
         NotFoundError: The user is not active, or not visible to the caller.
     """
+    owner_id = visible_user_id(caller, user_id)
+    if owner_id == caller.user_id:
+        return owner_id
+    async with sessions() as session:
+        user = await UserRepository(session).get(owner_id)
+    if user is None or not user.is_active:
+        raise NotFoundError("there is no such user")
+    return user.user_id
+
+
+def visible_user_id(caller: Caller, user_id: UUID | None) -> UUID:
+    """Return the user whom a read is for; the read itself finds out whether there is such a user.
+
+    Raises:
+        NotFoundError: The user is not visible to the caller.
+    """
     if user_id is None or user_id == caller.user_id:
         return caller.user_id
     if caller.scope is not None:
         raise NotFoundError("there is no such user")
-    async with sessions() as session:
-        user = await UserRepository(session).get(user_id)
-    if user is None or not user.is_active:
-        raise NotFoundError("there is no such user")
-    return user.user_id
+    return user_id
 
 
 def now() -> datetime:

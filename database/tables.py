@@ -8,7 +8,18 @@ from database.payment_retries import models as payment_retries
 from database.payments import models as payments
 from database.plans import models as plans
 from database.subscriptions import models as subscriptions
+from database.usage import models as usage
 from database.webhooks import models as webhooks
 
 METADATA = Base.metadata
-AREAS = (accounts, agents, knowledge, payment_retries, payments, plans, subscriptions, webhooks)
+AREAS = (
+    accounts,
+    agents,
+    knowledge,
+    payment_retries,
+    payments,
+    plans,
+    subscriptions,
+    usage,
+    webhooks,
+)

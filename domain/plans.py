@@ -1,11 +1,75 @@
-"""Plans that customers can subscribe to."""
+"""Plans that customers can subscribe to: their values, limits and overage prices."""
 
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
 from typing import Any
+
+from pydantic import model_serializer, model_validator
 
 from domain.base import Frozen
 
 # Three years, Stripe's longest interval: https://docs.stripe.com/api/prices/create
 MAX_INTERVAL_COUNTS = {"day": 1_095, "week": 156, "month": 36, "year": 3}
+
+
+class Metric(StrEnum):
+    """The kinds of usage that are counted."""
+
+    AGENT_RUN_COUNT = "agent_run_count"
+    TOKEN_COUNT = "token_count"  # noqa: S105 - tokens of models
+    COST_CENTS = "cost_cents"
+    PROMPT_TOKEN_COUNT = "prompt_token_count"  # noqa: S105 - tokens of models
+    COMPLETION_TOKEN_COUNT = "completion_token_count"  # noqa: S105 - tokens of models
+    CACHED_PROMPT_TOKEN_COUNT = "cached_prompt_token_count"  # noqa: S105 - tokens of models
+    CACHE_WRITE_TOKEN_COUNT = "cache_write_token_count"  # noqa: S105 - tokens of models
+    REASONING_TOKEN_COUNT = "reasoning_token_count"  # noqa: S105 - tokens of models
+
+
+# The metrics that a plan can limit; classes of tokens are only counted and billed.
+LIMITED_METRICS = (Metric.AGENT_RUN_COUNT, Metric.TOKEN_COUNT, Metric.COST_CENTS)
+
+
+class LimitWindow(StrEnum):
+    """The time over which a limit counts usage: a clock hour or day in UTC, or a period."""
+
+    HOUR = "hour"
+    DAY = "day"
+    PERIOD = "period"
+
+
+class Limit(Frozen):
+    """The most that may be used within a window; a plain number is a limit per period."""
+
+    count: int
+    per: LimitWindow = LimitWindow.PERIOD
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_number(cls, value: Any) -> Any:
+        return {"count": value} if isinstance(value, int) else value
+
+    @model_serializer(mode="plain")
+    def as_data(self) -> int | dict[str, Any]:
+        """Return the limit as plans store and show it."""
+        if self.per is LimitWindow.PERIOD:
+            return self.count
+        return {"count": self.count, "per": self.per.value}
+
+
+class OveragePrice(Frozen):
+    """The price of usage beyond a limit, in minor units per so many units; begun ones count."""
+
+    unit_amount_decimal: Decimal
+    unit_count: int = 1
+
+
+class MeteredPrice(OveragePrice):
+    """An overage price at Stripe: the metered price, and the meter that counts for it."""
+
+    stripe_meter_id: str
+    event_name: str
+    stripe_price_id: str
 
 
 class PlanRequest(Frozen):
@@ -19,8 +83,38 @@ class PlanRequest(Frozen):
     interval_count: int | None = None
     trial_days: int | None = None
     features: dict[str, Any] | None = None
-    limits: dict[str, int] | None = None
+    limits: dict[str, Limit] | None = None
+    overage: dict[Metric, OveragePrice] | None = None
     retry_policy: str | None = None
     is_active: bool | None = None
     is_stackable: bool | None = None
     is_trial_once_per_card: bool | None = None
+
+
+def metered_prices(
+    overage_data: Mapping[str, Any], stripe_overage_data: Mapping[str, Any]
+) -> dict[Metric, MeteredPrice]:
+    """Return the metered prices at Stripe of a plan's overage prices, by metric.
+
+    Args:
+        overage_data: The plan's overage prices.
+        stripe_overage_data: The metered prices of present and former overage prices.
+    """
+    return {
+        Metric(name): MeteredPrice.model_validate(stripe_overage_data[name])
+        for name in overage_data
+        if name in stripe_overage_data
+    }
+
+
+def metered_price_ids(
+    overage_data: Mapping[str, Any], stripe_overage_data: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Return the metered prices that a new subscription of a plan gets besides its licensed one.
+
+    Args:
+        overage_data: The plan's overage prices.
+        stripe_overage_data: The metered prices of present and former overage prices.
+    """
+    prices = metered_prices(overage_data, stripe_overage_data)
+    return tuple(prices[metric].stripe_price_id for metric in sorted(prices))

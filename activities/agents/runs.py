@@ -12,8 +12,8 @@ from database.agents.agent_runs import AgentRunRepository
 from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
-from database.agents.usage_records import UsageRepository
 from database.session import Sessions
+from database.usage.usage_records import UsageRepository
 from domain.agents.runs import NewRunMessage, OnBusy, QueuePosition, RunRequest, RunStatus
 from domain.errors import ConflictError, IllegalCommandError, NotFoundError
 from domain.ids import agent_run_workflow_id, message_key
@@ -59,7 +59,8 @@ class RunActivities:
             existing = await runs.get(request.agent_run_id, None)
             if existing is not None:
                 return QueuePosition(is_first=existing.run_status != RunStatus.QUEUED)
-            entitled = await check_admission(session, request.user_id, datetime.now(UTC))
+            at = datetime.now(UTC)
+            entitled = await check_admission(session, request.user_id, at)
             title = request.input[:TITLE_LENGTH]
             await conversations.put(request.conversation_id, request.user_id, title)
             if await conversations.get(request.conversation_id, request.user_id) is None:
@@ -73,7 +74,7 @@ class RunActivities:
                 )
             booking = entitled.booking or (None, None)
             run = await runs.add(_run_columns(request, *booking, is_queued=is_busy))
-            await record_run(session, run)
+            await record_run(session, run, at)
             events = [run_status_event(RunStatus.QUEUED)]
             if not is_busy:
                 events += await add_input(session, request)

@@ -8,9 +8,9 @@ from api.schemas.agent_run_steps import ModelCallOut, StepOut, ToolCallOut
 from api.schemas.agent_runs import AgentRunOut, PendingApprovalOut
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
-from database.agents.usage_records import UsageRepository
 from database.session import Sessions
-from domain.agents.runs import UsageTotal
+from database.usage.usage_records import UsageRepository
+from domain.usage.amounts import UsageTotal
 
 
 async def read_run(sessions: Sessions, row: AgentRun) -> AgentRunOut:

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from api.schemas.common import Output
-from database.agents.models import Approval, ToolCall, UsageRecord
+from database.agents.models import Approval, ToolCall
+from database.usage.models import UsageRecord
 from domain.agents.approvals import ApprovalStatus
 
 

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field, StringConstraints
 from api.schemas.common import MASKED, NOT_BLANK, Count, Input, Name, Output
 from database.agents.models import AgentRun, Approval, ToolCall
 from domain.agents.approvals import Decision
-from domain.agents.runs import OnBusy, RunFinish, RunStatus, UsageTotal
+from domain.agents.runs import OnBusy, RunFinish, RunStatus
+from domain.usage.amounts import UsageTotal
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NOT_BLANK), MASKED]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

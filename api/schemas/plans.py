@@ -22,11 +22,12 @@ from api.schemas.common import (
     Name,
     Output,
 )
+from api.schemas.entitlements import LimitsOut
 from api.schemas.retry_policies import PolicyName
 from database.plans.models import Plan
 from domain.payment_retries.policy import DEFAULT_POLICY_NAME
 from domain.payments.money import AMOUNT_MAX, STEPS, CurrencyCode
-from domain.plans import MAX_INTERVAL_COUNTS
+from domain.plans import MAX_INTERVAL_COUNTS, LimitWindow
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), NO_CARD]
 Price = Annotated[int, Field(ge=0, le=AMOUNT_MAX), WHOLE]
@@ -35,7 +36,22 @@ FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=100), NO
 FeatureText = Annotated[str, StringConstraints(max_length=500), MASKED]
 Features = Annotated[dict[FeatureName, StrictBool | FeatureText], Field(max_length=100)]
 LimitName = Literal["agent_run_count", "token_count", "cost_cents"]
-Limits = dict[LimitName, Annotated[int, Field(ge=0, le=COUNT_MAX), WHOLE]]
+LimitCount = Annotated[int, Field(ge=0, le=COUNT_MAX), WHOLE]
+
+
+class WindowLimitIn(Input):
+    """A limit within each hour or day of the clock, in UTC, or within each period."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"count": 9, "per": "hour"}]})
+
+    count: LimitCount
+    per: LimitWindow
+
+
+Limits = Annotated[
+    dict[LimitName, LimitCount | WindowLimitIn],
+    Field(description="A plain number is a limit per period; a missing limit means unlimited."),
+]
 
 _EXAMPLE: dict[str, Any] = {
     "code": "pro-monthly",
@@ -46,7 +62,7 @@ _EXAMPLE: dict[str, Any] = {
     "interval_count": 1,
     "trial_days": 0,
     "features": {"priority_support": True},
-    "limits": {"agent_run_count": 500},
+    "limits": {"agent_run_count": 500, "token_count": {"count": 200_000, "per": "day"}},
     "retry_policy": "default",
 }
 
@@ -142,7 +158,7 @@ class PlanOut(Output):
     interval_count: int
     trial_days: int
     features: dict[str, Any]
-    limits: dict[str, int]
+    limits: LimitsOut
     retry_policy: str
     is_active: bool
     is_stackable: bool

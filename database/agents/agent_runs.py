@@ -7,8 +7,9 @@ from uuid import UUID
 from sqlalchemy import bindparam, column, exists, func, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from database.agents.models import AgentRun, Message, UsageRecord
+from database.agents.models import AgentRun, Message
 from database.repository import OwnedRepository
+from database.usage.models import UsageRecord
 from domain.agents.runs import RunStatus
 
 

@@ -7,18 +7,12 @@ from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 
 from domain.base import Frozen
 from domain.errors import BudgetExceededError
+from domain.usage.amounts import Allowance
 
 # With fewer tokens than this no useful answer is possible: the budget counts as used up.
 MIN_COMPLETION_TOKENS = 16
 # Reason: a price has up to 28 digits, and a rounded cost must not exceed the allowance.
 _EXACT = Context(prec=60, rounding=ROUND_FLOOR)
-
-
-class Allowance(Frozen):
-    """Tokens and cents that may still be used; None means unlimited."""
-
-    token_count: int | None = None
-    cost_cents: Decimal | None = None
 
 
 class Price(Frozen):

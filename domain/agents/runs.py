@@ -1,7 +1,6 @@
 """Inputs and results of `AgentRunWorkflow` and its activities: ids and decisions only."""
 
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
@@ -229,17 +228,3 @@ class CloseRunResult(Frozen):
     """Result of closing a run: the next run in its conversation."""
 
     next_agent_run_id: UUID | None = None
-
-
-class UsageTotal(Frozen):
-    """Total usage of several model calls."""
-
-    agent_run_count: int = 0
-    prompt_token_count: int = 0
-    completion_token_count: int = 0
-    cost_cents: Decimal = Decimal(0)
-
-    @property
-    def token_count(self) -> int:
-        """Tokens of prompts and completions together."""
-        return self.prompt_token_count + self.completion_token_count

@@ -6,38 +6,55 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.agents.models import AgentRun
-from database.agents.usage_records import AGENT_RUN, SETTLED, UsageRepository
-from domain.agents.budgets import Allowance
-from domain.agents.runs import UsageTotal
-from domain.errors import EntitlementRequiredError, LimitReachedError
+from database.usage.sums import AGENT_RUN, SETTLED
+from database.usage.usage_records import UsageRepository
+from domain.errors import EntitlementRequiredError, LimitReachedError, NotFoundError
 from domain.ids import agent_run_workflow_id
-from domain.subscriptions.entitlements import Entitlements
+from domain.plans import Limit, LimitWindow
 from domain.subscriptions.lifecycle import Access
-from services.subscriptions.entitlements import UserEntitlements, user_entitlements
+from domain.usage.windows import MetricUsage
+from services.subscriptions.entitlements import UserEntitlements
+from services.usage.entitlements import read_entitlements
 
-_LIMITS = ("agent_run_count", "token_count", "cost_cents")
+_WINDOW_TEXTS = {
+    LimitWindow.HOUR: "in this hour",
+    LimitWindow.DAY: "on this day",
+    LimitWindow.PERIOD: "in this period",
+}
 
 
 async def check_admission(session: AsyncSession, user_id: UUID, at: datetime) -> UserEntitlements:
     """Check that a user may begin a run now, and return the user's entitlements.
 
     Raises:
+        NotFoundError: There is no such active user.
         EntitlementRequiredError: No subscription gives access.
         LimitReachedError: The plans' limits are used up.
     """
-    usage = UsageRepository(session)
-    current = await user_entitlements(session, user_id, at)
-    used, held = await usage.used_in(current.periods), await usage.held_in(current.periods)
-    _refuse(current.entitlements, used, held)
-    return current
+    found = await read_entitlements(session, user_id, at)
+    if found is None:
+        raise NotFoundError("there is no such user")
+    if found.current.entitlements.access is Access.NONE:
+        raise access_required_error()
+    for usage in found.metrics:
+        if usage.limit is not None and usage.is_used_up:
+            raise _limit_error(usage, usage.limit)
+    return found.current
 
 
-async def record_run(session: AsyncSession, run: AgentRun) -> None:
-    """Record an admitted run in the usage; idempotent, within the caller's transaction."""
+async def record_run(session: AsyncSession, run: AgentRun, at: datetime) -> None:
+    """Record an admitted run in the usage; idempotent, within the caller's transaction.
+
+    Args:
+        session: The caller's transaction.
+        run: The run.
+        at: Time for which the run was admitted, and in whose hour and day it counts.
+    """
     values = place_of(run) | {
         "usage_kind": AGENT_RUN,
         "usage_status": SETTLED,
         "source_key": f"{agent_run_workflow_id(run.agent_run_id)}:run",
+        "created_at": at,
         "settled_at": datetime.now(UTC),
     }
     await UsageRepository(session).add(values)
@@ -61,23 +78,14 @@ def access_required_error() -> EntitlementRequiredError:
     )
 
 
-def _refuse(entitlements: Entitlements, used: UsageTotal, held: Allowance) -> None:
-    if entitlements.access is Access.NONE:
-        raise access_required_error()
-    used_by_limit = {
-        "agent_run_count": used.agent_run_count,
-        "token_count": held.token_count or 0,
-        "cost_cents": held.cost_cents or 0,
-    }
-    for name in _LIMITS:
-        limit = entitlements.limits.get(name)
-        if limit is not None and used_by_limit[name] >= limit:
-            resets_at = entitlements.resets_at
-            raise LimitReachedError(
-                f"the plan's limit of {limit} ({name}) is used up in this period",
-                details={
-                    "limit": name,
-                    "limit_value": limit,
-                    "resets_at": resets_at.isoformat() if resets_at else None,
-                },
-            )
+def _limit_error(usage: MetricUsage, limit: Limit) -> LimitReachedError:
+    window = _WINDOW_TEXTS[limit.per]
+    return LimitReachedError(
+        f"the plan's limit of {limit.count} ({usage.metric}) is used up {window}",
+        details={
+            "limit": usage.metric,
+            "limit_value": limit.count,
+            "per": limit.per,
+            "resets_at": usage.resets_at.isoformat() if usage.resets_at else None,
+        },
+    )

@@ -10,8 +10,8 @@ from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
-from database.agents.usage_records import UsageRepository
 from database.session import Sessions
+from database.usage.usage_records import UsageRepository
 from domain.agents.citations import cite
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import CloseRunInput, CloseRunResult, RunFinish, RunStatus

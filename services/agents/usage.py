@@ -6,20 +6,25 @@ The user's row is locked during the decision, so that concurrent calls cannot sp
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.llm.pricing import Prices
-from database.agents.models import AgentRun, UsageRecord
+from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
-from database.agents.usage_records import MODEL_CALL, RESERVED, UsageRepository
-from domain.agents.budgets import Allowance, Price, Reservation, remaining, reserve, stricter
+from database.usage.models import UsageRecord
+from database.usage.sums import MODEL_CALL, RESERVED
+from database.usage.usage_records import UsageRepository
+from domain.agents.budgets import Price, Reservation, remaining, reserve, stricter
 from domain.base import Frozen
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import TokenUsage
 from domain.llm.token_estimates import estimate_tokens
 from domain.subscriptions.lifecycle import Access
+from domain.usage.amounts import Allowance
+from domain.usage.windows import allowance_left
 from services.agents.admission import access_required_error, place_of
 from services.subscriptions.entitlements import user_entitlements
 
@@ -63,35 +68,28 @@ class UsageMeter:
             BudgetExceededError: The run's budget or the user's limits do not suffice.
             EntitlementRequiredError: The user's access has ended since the run began.
         """
-        usage = UsageRepository(session)
-        current = await user_entitlements(session, run.user_id, datetime.now(UTC), locks_user=True)
+        at = datetime.now(UTC)
+        current = await user_entitlements(session, run.user_id, at, locks_user=True)
         if current.entitlements.access is Access.NONE:
             raise access_required_error()
         budget = Allowance(
             token_count=run.budget_token_count,
             cost_cents=None if run.budget_cost_cents is None else Decimal(run.budget_cost_cents),
         )
-        limits, periods = current.entitlements.limits, dict(current.periods)
+        periods = dict(current.periods)
         if run.subscription_id is not None and run.period_start is not None:
             # Reason: usage is booked on the period in which the run was admitted.
             periods[run.subscription_id] = run.period_start
-        by_run, in_periods = await usage.held(run.agent_run_id, sorted(periods.items()))
-        allowance = stricter(remaining(budget, by_run), remaining(_allowance(limits), in_periods))
+        usage = UsageRepository(session)
+        by_run, by_window = await usage.held(
+            run.agent_run_id, run.user_id, sorted(periods.items()), at
+        )
+        left_of_limits = allowance_left(current.entitlements, by_window)
+        allowance = stricter(remaining(budget, by_run), left_of_limits)
         reservation = reserve(
             allowance, self.price(call), call.prompt_tokens, call.requested_tokens
         )
-        values = place_of(run) | {
-            "usage_kind": MODEL_CALL,
-            "usage_status": RESERVED,
-            "source_key": source_key(run.agent_run_id, call.step, call.attempt),
-            "step": call.step,
-            "attempt": call.attempt,
-            "model": call.model,
-            "reserved_prompt_token_count": call.prompt_tokens,
-            "reserved_completion_token_count": reservation.max_tokens,
-            "reserved_cost_cents": reservation.cost_cents,
-        }
-        await usage.add(values)
+        await usage.add(_reserved(run, call, reservation, at))
         return reservation
 
     async def settle(
@@ -142,17 +140,26 @@ class UsageMeter:
         )
 
 
+def _reserved(run: AgentRun, call: Call, reservation: Reservation, at: datetime) -> dict[str, Any]:
+    """Return the columns of an attempt's record before the call."""
+    return place_of(run) | {
+        "usage_kind": MODEL_CALL,
+        "usage_status": RESERVED,
+        "source_key": source_key(run.agent_run_id, call.step, call.attempt),
+        "step": call.step,
+        "attempt": call.attempt,
+        "model": call.model,
+        "reserved_prompt_token_count": call.prompt_tokens,
+        "reserved_completion_token_count": reservation.max_tokens,
+        "reserved_cost_cents": reservation.cost_cents,
+        # Reason: the call counts in the hour and the day against which it was checked.
+        "created_at": at,
+    }
+
+
 def source_key(agent_run_id: UUID, step: int, attempt: int) -> str:
     """Return the unique key of an attempt's record."""
     return f"{agent_run_workflow_id(agent_run_id)}:{step}:{attempt}"
-
-
-def _allowance(limits: dict[str, int]) -> Allowance:
-    cents = limits.get("cost_cents")
-    return Allowance(
-        token_count=limits.get("token_count"),
-        cost_cents=None if cents is None else Decimal(cents),
-    )
 
 
 LOST = "lost"

@@ -1,11 +1,13 @@
 """Computes what a customer's subscriptions entitle to, from their rows."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from database.plans.models import Plan
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.subscriptions.entitlements import (
@@ -48,14 +50,30 @@ async def user_entitlements(
     Returns:
         The entitlements, and the periods in which usage is counted.
     """
+    repository = SubscriptionRepository(session)
+    return entitlements_of(await repository.with_plans(user_id, locks_user=locks_user), at)
+
+
+def entitlements_of(
+    subscriptions: Sequence[tuple[Subscription, Plan]], at: datetime
+) -> UserEntitlements:
+    """Return what a customer's subscriptions entitle to at a given time.
+
+    Args:
+        subscriptions: The customer's subscriptions with their plans, newest first.
+        at: The time, on the clock by which grace ends.
+
+    Returns:
+        The entitlements, and the periods in which usage is counted.
+    """
     grants, periods = [], []
-    subscriptions = await SubscriptionRepository(session).with_plans(user_id, locks_user=locks_user)
     for subscription, plan in subscriptions:
         grant = SubscriptionEntitlement(
             plan_id=plan.plan_id,
             access=access_of(subscription, at),
             features=plan.features_data,
             limits=plan.limits_data,
+            current_period_start=subscription.current_period_start,
             current_period_end=subscription.current_period_end,
         )
         grants.append(grant)

@@ -168,7 +168,7 @@ async def until(read: Callable[[], Awaitable[Any]], seconds: float = 100) -> Any
     return value
 
 
-async def subscribe(person: Person, admin: Person, card: MakeCard, **limits: int) -> None:
+async def subscribe(person: Person, admin: Person, card: MakeCard, **limits: Any) -> None:
     """Subscribe a user to a new plan with these limits, and wait for full access."""
     plan = await make_plan(admin, limits=limits)
     added = await person.post(

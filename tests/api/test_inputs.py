@@ -193,6 +193,7 @@ async def test_other_media_types_are_415(user: Person) -> None:
         ("agent-runs", {"agent": 1, "input": "x"}, "agent"),
         ("payments", {"amount": 500}, "amount"),
         ("plans", {"limits": {"token_count": "many"}}, "limits.token_count"),
+        ("plans", {"limits": {"token_count": {"count": 5, "per": "week"}}}, "limits.token_count"),
     ],
 )
 async def test_a_wrong_field_is_named_with_its_path_and_the_reason(

@@ -13,7 +13,7 @@ from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun, Approval, ToolCall
 from database.agents.run_events import RunEventRepository
 from database.agents.tool_calls import ToolCallRepository
-from database.agents.usage_records import UsageRepository
+from database.usage.usage_records import UsageRepository
 from domain.agents.approvals import ApprovalStatus
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import CallRef, RunFinish, StepInput, StepResult

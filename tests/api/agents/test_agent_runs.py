@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -284,6 +285,24 @@ async def test_limits_of_the_plan(
     )
     assert body["details"]["limit"] == "agent_run_count"
     assert body["details"]["resets_at"]
+
+
+async def test_a_limit_per_hour(
+    user: Person, admin: Person, card: MakeCard, workers: Client, chroma_url: str
+) -> None:
+    limit = {"count": 1, "per": "day"}
+    await subscribe(user, admin, card, agent_run_count=limit, token_count=9_999)
+    assert (await ask(user, "hello"))["run_status"] == "completed"
+    reply = await user.post("agent-runs", agent="research", input="again")
+    details = problem(reply, 402, "limit_reached")["details"]
+    seen = await user.get("entitlements")
+    assert seen["limits"] == {"agent_run_count": limit, "token_count": 9_999}
+    window = seen["windows"]["agent_run_count"]
+    assert (window["per"], window["limit"], window["used"], window["held"]) == ("day", 1, 1, 1)
+    assert datetime.fromisoformat(details["resets_at"]) == datetime.fromisoformat(
+        window["resets_at"]
+    )
+    assert seen["used"]["token_count"] == seen["windows"]["token_count"]["used"] > 0
 
 
 async def test_twenty_at_once_share_three_runs(

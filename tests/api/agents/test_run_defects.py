@@ -20,8 +20,8 @@ from bootstrap.tools import make_tool_catalog
 from commands.doctor.findings import CheckDoubtfulError
 from commands.doctor.open_runs import check_open_runs
 from config import Settings
-from database.agents.usage_records import UsageRepository
 from database.session import Sessions
+from database.usage.usage_records import UsageRepository
 from domain.agents.runs import CloseRunInput, RunRequest, RunStatus, StepInput
 from domain.errors import ApplicationError
 from domain.llm.messages import ModelRequest

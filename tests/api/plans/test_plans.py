@@ -55,7 +55,8 @@ async def test_two_that_want_the_same_code_at_once(admin: Person) -> None:
 
 async def test_a_new_amount_makes_a_new_price(admin: Person, plan: dict[str, Any]) -> None:
     path = f"{API}/plans/{plan['plan_id']}"
-    change = {"amount_cents": 3900, "limits": {"token_count": 5}, "is_active": False}
+    limits = {"token_count": 5, "cost_cents": {"count": 7, "per": "hour"}}
+    change = {"amount_cents": 3900, "limits": limits, "is_active": False}
     changed = (await admin.http.patch(path, json=change)).json()
     assert changed["stripe_price_id"] != plan["stripe_price_id"]
     assert changed["stripe_product_id"] == plan["stripe_product_id"]
@@ -100,6 +101,8 @@ async def test_a_list_that_cannot_be_is_refused(user: Person, params: dict[str, 
         {"features": {"support": 5}},
         {"limits": {"echo_me": 5}},
         {"limits": {"token_count": -5}},
+        {"limits": {"token_count": {"count": 5, "per": "echo-me"}}},
+        {"limits": {"token_count": {"count": 5}}},
         {"code": "echo me"},
         {"echo-me": 1},
     ],

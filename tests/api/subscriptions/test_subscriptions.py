@@ -386,6 +386,7 @@ async def test_entitlements_add_up(
         "limits": {},
         "used": {"agent_run_count": 0, "token_count": 0, "cost_cents": 0},
         "resets_at": None,
+        "windows": {},
     }
     await add_card(user, await card("ok"))
     limits = {"token_count": 5, "agent_run_count": 2}
@@ -398,6 +399,10 @@ async def test_entitlements_add_up(
     assert (seen["access"], seen["limits"]) == ("full", {"token_count": 12})
     assert seen["features"] == {"export": True, "support": "by phone"}
     assert seen["resets_at"] is not None
+    window = seen["windows"].pop("token_count")
+    assert (window["per"], window["limit"], window["used"]) == ("period", 12, 0)
+    assert (window["resets_at"], seen["windows"]) == (seen["resets_at"], {})
+    seen["windows"]["token_count"] = window
     params = {"user_id": str(user.user_id)}
     assert await admin.get("entitlements", **params) == seen
     reply = await other.http.get(f"{API}/entitlements", params=params)

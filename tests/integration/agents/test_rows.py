@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -26,7 +27,7 @@ from tests.api.support import add_subscription, add_user
 from tests.support.streams import add_run, append, finish, step
 
 
-async def customer(sessions: Sessions, **limits: int) -> UUID:
+async def customer(sessions: Sessions, **limits: Any) -> UUID:
     """Somebody with access, within these limits."""
     user_id = await add_user(sessions)
     subscription_id = await add_subscription(sessions, user_id)

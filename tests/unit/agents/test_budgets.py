@@ -7,15 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.agents.budgets import (
-    MIN_COMPLETION_TOKENS,
-    Allowance,
-    Price,
-    remaining,
-    reserve,
-    stricter,
-)
+from domain.agents.budgets import MIN_COMPLETION_TOKENS, Price, remaining, reserve, stricter
 from domain.errors import BudgetExceededError
+from domain.usage.amounts import Allowance
 
 BOUNDLESS = Allowance()
 FREE = Price()

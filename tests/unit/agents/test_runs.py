@@ -17,8 +17,8 @@ from domain.agents.runs import (
     RunStart,
     RunStatus,
     StepResult,
-    UsageTotal,
 )
+from domain.usage.amounts import UsageTotal
 
 REQUEST = RunRequest(
     agent_run_id=UUID(int=1),

@@ -5,62 +5,53 @@ A `reserved` record counts at its worst case, a `settled` one at its real usage.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, case, func, select, true, tuple_, update
+from sqlalchemy import bindparam, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.sql.elements import ColumnElement
 
 from database.accounts.models import User
-from database.agents.models import UsageRecord
-from domain.agents.budgets import Allowance
-from domain.agents.runs import UsageTotal
-
-RESERVED = "reserved"
-SETTLED = "settled"
-AGENT_RUN = "agent_run"
-MODEL_CALL = "model_call"
+from database.usage.models import UsageRecord
+from database.usage.sums import (
+    HELD_CENTS,
+    HELD_TOKENS,
+    SETTLED,
+    allowance_of,
+    read_sums,
+    usage_sums,
+)
+from domain.plans import LimitWindow
+from domain.usage.amounts import Allowance, UsageTotal, WindowUsage
+from domain.usage.windows import day_of, hour_of
 
 Period = tuple[UUID, datetime]
 
-
-_IN_PERIODS = tuple_(UsageRecord.subscription_id, UsageRecord.period_start).in_(
-    bindparam("periods", expanding=True),
-)
-
-
-def _held(condition: ColumnElement[bool]) -> Select[Decimal | None, Decimal | None]:
-    """Build the statement that sums up reserved and used tokens and cents."""
-    is_open = UsageRecord.usage_status == RESERVED
-    used_tokens = UsageRecord.prompt_token_count + UsageRecord.completion_token_count
-    reserved_tokens = (
-        UsageRecord.reserved_prompt_token_count + UsageRecord.reserved_completion_token_count
-    )
-    tokens = case((is_open, reserved_tokens), else_=used_tokens)
-    cents = case((is_open, UsageRecord.reserved_cost_cents), else_=UsageRecord.cost_cents)
-    sums = func.sum(tokens).label("tokens"), func.sum(cents).label("cents")
-    return select(*sums).where(condition)
-
-
-def _sums() -> tuple[ColumnElement[Any], ...]:
-    is_run = UsageRecord.usage_kind == AGENT_RUN
-    return (
-        func.count().filter(is_run),
-        func.sum(UsageRecord.prompt_token_count),
-        func.sum(UsageRecord.completion_token_count),
-        func.sum(UsageRecord.cost_cents),
-    )
-
-
 # Reason: building these statements takes longer than executing them, and every step needs them.
-_USED_IN = select(*_sums()).where(_IN_PERIODS)
-_HELD_IN = _held(_IN_PERIODS)
-_BY_RUN = _held(UsageRecord.agent_run_id == bindparam("agent_run_id")).subquery("by_run")
-_IN_ALL = _HELD_IN.subquery("in_all")
-_HELD = select(_BY_RUN, _IN_ALL).select_from(_BY_RUN.join(_IN_ALL, true()))
+_IN_PERIODS = (
+    select(*usage_sums("period_"))
+    .where(
+        tuple_(UsageRecord.subscription_id, UsageRecord.period_start).in_(
+            bindparam("periods", expanding=True),
+        ),
+    )
+    .subquery("in_periods")
+)
+_IN_HOUR = UsageRecord.created_at >= bindparam("hour")
+_RECENT = (
+    select(*usage_sums("hour_", _IN_HOUR), *usage_sums("day_"))
+    .where(UsageRecord.user_id == bindparam("user_id"), UsageRecord.created_at >= bindparam("day"))
+    .subquery("recent")
+)
+_BY_RUN = (
+    select(func.sum(HELD_TOKENS).label("run_tokens"), func.sum(HELD_CENTS).label("run_cents"))
+    .where(UsageRecord.agent_run_id == bindparam("agent_run_id"))
+    .subquery("by_run")
+)
+_HELD = select(_BY_RUN, _IN_PERIODS, _RECENT).select_from(
+    _BY_RUN.join(_IN_PERIODS, true()).join(_RECENT, true()),
+)
 _ADD = insert(UsageRecord).on_conflict_do_nothing(index_elements=["source_key"])
 _SETTLE = (
     update(UsageRecord)
@@ -125,41 +116,33 @@ class UsageRepository:
         return (await self._session.scalars(_OF_RUN, {"agent_run_id": agent_run_id})).all()
 
     async def held(
-        self, agent_run_id: UUID, periods: Sequence[Period]
-    ) -> tuple[Allowance, Allowance]:
-        """Return used and reserved amounts: of a run, and of these periods of subscriptions."""
-        parameters = {"agent_run_id": agent_run_id, "periods": periods}
-        row = (await self._session.execute(_HELD, parameters)).one()
-        return _allowance(*row[:2]), _allowance(*row[2:])
+        self, agent_run_id: UUID, user_id: UUID, periods: Sequence[Period], at: datetime
+    ) -> tuple[Allowance, dict[LimitWindow, WindowUsage]]:
+        """Return used and reserved amounts of a run, and the usage of its user by window.
 
-    async def held_in(self, periods: Sequence[Period]) -> Allowance:
-        """Return used and reserved amounts of these periods of subscriptions."""
-        return _allowance(*(await self._session.execute(_HELD_IN, {"periods": periods})).one())
+        Args:
+            agent_run_id: The run.
+            user_id: Owner of the run.
+            periods: Periods of subscriptions that count.
+            at: Time whose hour and day count.
+        """
+        parameters = {
+            "agent_run_id": agent_run_id,
+            "user_id": user_id,
+            "periods": periods,
+            "hour": hour_of(at),
+            "day": day_of(at),
+        }
+        row = (await self._session.execute(_HELD, parameters)).one()
+        by_window = {per: read_sums(row, f"{per}_") for per in LimitWindow}
+        return allowance_of(row.run_tokens, row.run_cents), by_window
 
     async def totals(self, agent_run_ids: Sequence[UUID]) -> dict[UUID, UsageTotal]:
         """Return the usage of several runs, by run; runs without usage are left out."""
         statement = (
-            select(UsageRecord.agent_run_id, *_sums())
+            select(UsageRecord.agent_run_id, *usage_sums())
             .where(UsageRecord.agent_run_id.in_(agent_run_ids))
             .group_by(UsageRecord.agent_run_id)
         )
         rows = await self._session.execute(statement)
-        return {row[0]: _total(row[1:]) for row in rows}
-
-    async def used_in(self, periods: Sequence[Period]) -> UsageTotal:
-        """Return the usage in these periods of subscriptions."""
-        found = await self._session.execute(_USED_IN, {"periods": periods})
-        return _total(found.one())
-
-
-def _allowance(tokens: Decimal | None, cents: Decimal | None) -> Allowance:
-    return Allowance(token_count=int(tokens or 0), cost_cents=Decimal(cents or 0))
-
-
-def _total(row: Any) -> UsageTotal:
-    return UsageTotal(
-        agent_run_count=row[0] or 0,
-        prompt_token_count=int(row[1] or 0),
-        completion_token_count=int(row[2] or 0),
-        cost_cents=Decimal(row[3] or 0),
-    )
+        return {row.agent_run_id: read_sums(row) for row in rows}

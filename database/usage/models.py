@@ -1,0 +1,58 @@
+"""Tables of usage: columns, constraints and indexes."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, Numeric, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from database.base import Base, created_column, id_column
+
+# Reason: one token of a small model costs about a hundred-thousandth of a cent.
+_CENTS = Numeric(20, 8)
+
+
+class UsageRecord(Base):
+    """The usage of one attempt at a model call, or the count of one admitted run.
+
+    A record is `reserved` at its worst case before the call and `settled` after it, also if the
+    attempt failed. It counts for the subscription and period in which the run was admitted.
+    Unknown usage is estimated, and an unknown price is 0; both are flagged.
+    """
+
+    __tablename__ = "usage_records"
+
+    usage_record_id: Mapped[UUID] = id_column()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
+    subscription_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("subscriptions.subscription_id")
+    )
+    period_start: Mapped[datetime | None]
+    usage_kind: Mapped[str]
+    usage_status: Mapped[str]
+    source_key: Mapped[str] = mapped_column(unique=True)
+    step: Mapped[int | None]
+    attempt: Mapped[int | None]
+    model: Mapped[str | None]
+    reserved_prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    reserved_completion_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    reserved_cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))
+    prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    completion_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    cached_prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    cache_write_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    reasoning_token_count: Mapped[int] = mapped_column(server_default=text("0"))
+    cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))
+    outcome: Mapped[str | None]
+    is_priced: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_estimated: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = created_column()
+    settled_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(None, "agent_run_id", "step", "attempt"),
+        Index(None, "subscription_id", "period_start"),
+        Index(None, "user_id", "created_at"),
+    )
