@@ -182,4 +182,6 @@ def socket_to(
         additional_headers=headers or {},
         proxy=None,
         max_queue=None,
+        # Reason: no test is about time here, and hundreds of handshakes at once take a while.
+        open_timeout=100,
     )
