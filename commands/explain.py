@@ -64,7 +64,9 @@ async def _explain_subscription(reader: ResourceReader, subscription_id: str) ->
     return [
         f"  access: {explanation['access']}",
         *(f"  because: {reason}" for reason in explanation["because"]),
+        *(f"  led here: {event['at']} {event['what']}" for event in explanation["led_here"]),
         *(f"  next: {_next(step)}" for step in explanation["next"]),
+        *(f"  {name}: {', '.join(ids)}" for name, ids in (explanation["ids"] or {}).items()),
     ]
 
 

@@ -19,6 +19,7 @@ from api.openapi.problems import (
     problems,
     start_pending,
 )
+from api.queries.explanations import explain_row
 from api.schemas.common import Listing
 from api.schemas.subscriptions import (
     ExplanationOut,
@@ -29,26 +30,13 @@ from api.schemas.subscriptions import (
 )
 from api.starters.selling import Buyer
 from api.starters.subscriptions import start_subscription
-from database.payment_retries.models import PaymentRetry
-from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.parked_steps import ParkedStep
-from domain.payment_retries.lifecycle import RetryStatus
-from domain.subscriptions.explain import (
-    Explanation,
-    OpenInvoice,
-    OpenRetry,
-    SubscriptionFacts,
-    explain,
-)
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.selling import already_subscribed
-from domain.subscriptions.steps import OwedStep
-from services.subscriptions.entitlements import access_of
 
 router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
 
@@ -62,9 +50,6 @@ async def get_own(
     return await read_subscription(sessions, subscription_id, caller.scope)
 
 
-# Fields of `SubscriptionFacts` that are not columns: they are computed, or read from other tables.
-_GATHERED = {"access", "parked", "newest_invoice_status", "open_invoices", "payment_retries"}
-FACT_COLUMNS = SubscriptionFacts.model_fields.keys() - _GATHERED
 OwnDep = Annotated[Subscription, Depends(get_own)]
 
 
@@ -166,35 +151,15 @@ async def list_subscription_invoices(
     return Listing[InvoiceOut].of(page, InvoiceOut.model_validate)
 
 
-@router.get(
-    "/{subscription_id}/explain",
-    response_model=ExplanationOut,
-    responses=problems(no_such("subscription")),
-)
-async def explain_subscription(subscription: OwnDep, sessions: SessionsDep) -> Explanation:
-    """Explain the status of a subscription, and what happens next."""
-    subscription_id = subscription.subscription_id
-    async with sessions() as session:
-        invoices = InvoiceRepository(session)
-        newest_invoice_status = await invoices.newest_status(subscription_id)
-        unpaid = await invoices.list_open(subscription_id)
-        retries = await PaymentRetryRepository(session).list_open(subscription_id=subscription_id)
-    return explain(
-        SubscriptionFacts(
-            **{name: getattr(subscription, name) for name in FACT_COLUMNS},
-            access=access_of(subscription, now()),
-            parked=tuple(OwedStep.model_validate(step).parked for step in subscription.parked_data),
-            newest_invoice_status=newest_invoice_status,
-            open_invoices=tuple(
-                OpenInvoice(
-                    stripe_invoice_id=invoice.stripe_invoice_id,
-                    hosted_invoice_url=invoice.hosted_invoice_url,
-                )
-                for invoice in unpaid
-            ),
-            payment_retries=tuple(_open_retry(retry) for retry in retries),
-        ),
-    )
+@router.get("/{subscription_id}/explain", responses=problems(no_such("subscription")))
+async def explain_subscription(
+    subscription: OwnDep, caller: CallerDep, sessions: SessionsDep
+) -> ExplanationOut:
+    """Explain the status of a subscription: what led to it, and what happens next.
+
+    Administrators also get the ids that belong to it.
+    """
+    return await explain_row(sessions, subscription, is_for_admin=caller.scope is None)
 
 
 async def read_subscription(
@@ -206,17 +171,6 @@ async def read_subscription(
     async with sessions() as session:
         row = await SubscriptionRepository(session).get(subscription_id, user_id)
     return or_404(row, "subscription")
-
-
-def _open_retry(row: PaymentRetry) -> OpenRetry:
-    return OpenRetry(
-        stripe_invoice_id=row.stripe_invoice_id,
-        retry_status=RetryStatus(row.retry_status),
-        attempt_count=row.attempt_count,
-        next_attempt_at=row.next_attempt_at,
-        decline_code=row.decline_code,
-        parked=tuple(ParkedStep.model_validate(step) for step in row.parked_data),
-    )
 
 
 def _event(row: SubscriptionEvent) -> SubscriptionEventOut:

@@ -138,13 +138,28 @@ class NextEventOut(Output):
     at: datetime | None = Field(description="Null if the time is not known.")
 
 
+class PastEventOut(Output):
+    """An event that led to the present status; `seq` is its number under `events`."""
+
+    seq: int
+    kind: str
+    at: datetime
+    what: str
+
+
 class ExplanationOut(Output):
     """Why a subscription has its status, and what happens next."""
 
     subscription_status: SubscriptionStatus
     access: Access
     because: list[str]
+    led_here: list[PastEventOut] = Field(
+        description="Events since the status before this one, oldest first; at most 20."
+    )
     next: list[NextEventOut]
+    ids: dict[str, list[str]] | None = Field(
+        description="Ids that belong to the subscription, by what they are of; null for customers."
+    )
 
 
 class SubscriptionEventOut(Output):

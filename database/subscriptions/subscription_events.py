@@ -20,6 +20,7 @@ from sqlalchemy.orm import aliased
 
 from database.subscriptions.models import SubscriptionEvent
 from database.subscriptions.subscriptions import SubscriptionRepository
+from domain.subscriptions.events import STATUS_CHANGED
 from domain.subscriptions.messages import NewSubscriptionEvent
 
 
@@ -70,6 +71,23 @@ class SubscriptionEventRepository:
     ) -> Sequence[SubscriptionEvent]:
         """Return events with numbers above `after`, oldest first."""
         return await self.list_many({subscription_id: after}, limit)
+
+    async def list_since_status(
+        self, subscription_id: UUID, limit: int
+    ) -> Sequence[SubscriptionEvent]:
+        """Return the newest events since the last change of the status but one, oldest first.
+
+        Args:
+            subscription_id: The subscription.
+            limit: Most events; the oldest ones are left out.
+        """
+        own = SubscriptionEvent.subscription_id == subscription_id
+        changes = select(SubscriptionEvent.seq).where(own, SubscriptionEvent.kind == STATUS_CHANGED)
+        before = changes.order_by(SubscriptionEvent.seq.desc()).offset(1).limit(1)
+        since = SubscriptionEvent.seq > func.coalesce(before.scalar_subquery(), 0)
+        newest = select(SubscriptionEvent).where(own, since)
+        newest = newest.order_by(SubscriptionEvent.seq.desc()).limit(limit)
+        return (await self._session.scalars(newest)).all()[::-1]
 
     async def list_many(
         self,

@@ -8,6 +8,8 @@ from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, Re
 from domain.subscriptions.lifecycle import COMMANDS, SubscriptionStatus
 from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionCommand
 
+STATUS_CHANGED = "status_changed"
+
 
 def command_event(command: SubscriptionCommand) -> NewSubscriptionEvent:
     """Return the event of a command that was carried out."""
@@ -64,7 +66,7 @@ def status_event(
     """
     return NewSubscriptionEvent(
         source_key=f"status:{seq}:{after}",
-        kind="status_changed",
+        kind=STATUS_CHANGED,
         summary=f"The subscription changed from {before} to {after}.",
         data={"from": before, "to": after, "reason": reason},
     )

@@ -32,6 +32,15 @@ class OpenRetry(Frozen):
     parked: tuple[ParkedStep, ...] = ()
 
 
+class PastEvent(Frozen):
+    """An event of the subscription; `seq` is its number."""
+
+    seq: int
+    kind: str
+    at: datetime
+    what: str
+
+
 class SubscriptionFacts(Frozen):
     """The facts of a subscription; other fields are columns of the same names.
 
@@ -39,6 +48,7 @@ class SubscriptionFacts(Frozen):
         newest_invoice_status: Status of the newest finalized invoice; None if there is none.
         open_invoices: Unpaid invoices, oldest first.
         payment_retries: Payment retries of the subscription, oldest first.
+        events: Events since the status before this one, oldest first.
     """
 
     subscription_status: SubscriptionStatus
@@ -54,6 +64,7 @@ class SubscriptionFacts(Frozen):
     newest_invoice_status: str | None = None
     open_invoices: tuple[OpenInvoice, ...] = ()
     payment_retries: tuple[OpenRetry, ...] = ()
+    events: tuple[PastEvent, ...] = ()
 
 
 class NextEvent(Frozen):
@@ -64,11 +75,18 @@ class NextEvent(Frozen):
 
 
 class Explanation(Frozen):
-    """Why a subscription has its status, and what happens next."""
+    """Why a subscription has its status, and what happens next.
+
+    Args:
+        because: Reasons, as sentences for the customer.
+        led_here: Events since the status before this one, oldest first.
+        next: What will happen or can be done.
+    """
 
     subscription_status: SubscriptionStatus
     access: Access
     because: tuple[str, ...]
+    led_here: tuple[PastEvent, ...]
     next: tuple[NextEvent, ...]
 
 
@@ -136,6 +154,7 @@ def explain(facts: SubscriptionFacts) -> Explanation:
         subscription_status=facts.subscription_status,
         access=facts.access,
         because=tuple(_because(facts)),
+        led_here=facts.events,
         next=tuple(_next(facts)),
     )
 

@@ -169,6 +169,8 @@ async def test_any_id_and_its_workflow_are_explained(reader: ResourceReader, ids
             lines = await explain(reader, str(target))
             assert lines[0] == first
             assert more is None or more in lines
+    told = await explain(reader, str(ids.subscription_id))
+    assert f"  payment_retry: {ids.payment_retry_id}" in told
 
 
 @pytest.mark.parametrize(

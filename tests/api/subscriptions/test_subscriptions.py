@@ -84,6 +84,30 @@ async def test_invoices_events_payments_and_reasons(
     assert told["next"][0]["at"] is not None
 
 
+async def test_an_explanation_has_the_events_that_led_here(
+    user: Person, admin: Person, plan: dict[str, Any], card: MakeCard
+) -> None:
+    await add_card(user, await card("ok"))
+    made = await subscribe(user, plan)
+    path = f"subscriptions/{made['subscription_id']}"
+    await wait_status(user, made["subscription_id"], "active")
+    await user.post(f"{path}/cancel", mode="now")
+    told = await user.get(f"{path}/explain")
+    everything = (await user.get(f"{path}/events"))["items"]
+    kinds = [event["kind"] for event in everything]
+    first = kinds.index("status_changed")
+    expected = everything[first + 1 :]
+    assert [event["seq"] for event in told["led_here"]] == [event["seq"] for event in expected]
+    summaries = [event["what"] for event in told["led_here"]]
+    assert "The subscription was canceled at once, as requested." in summaries
+    assert told["ids"] is None
+    ids = (await admin.get(f"{path}/explain"))["ids"]
+    assert ids["user"] == [str(user.user_id)]
+    assert ids["workflow"] == [made["workflow_id"]]
+    assert ids["stripe_subscription"][0].startswith("sub_")
+    assert "payment_retry" not in ids
+
+
 async def test_events_come_oldest_first_in_pages(
     user: Person,
     plan: dict[str, Any],

@@ -1,0 +1,105 @@
+"""Gathers the facts of a subscription, and explains it to its customer or to an administrator."""
+
+from collections.abc import Iterator, Sequence
+
+from api.lookup import now
+from api.schemas.subscriptions import ExplanationOut
+from database.payment_retries.models import PaymentRetry
+from database.payment_retries.payment_retries import PaymentRetryRepository
+from database.session import Sessions
+from database.subscriptions.invoices import InvoiceRepository
+from database.subscriptions.models import Subscription, SubscriptionEvent
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from domain.parked_steps import ParkedStep
+from domain.payment_retries.lifecycle import RetryStatus
+from domain.subscriptions.explain import (
+    OpenInvoice,
+    OpenRetry,
+    PastEvent,
+    SubscriptionFacts,
+    explain,
+)
+from domain.subscriptions.steps import OwedStep
+from services.subscriptions.entitlements import access_of
+
+# Fields of `SubscriptionFacts` that are not columns: they are computed, or read from other tables.
+_GATHERED = {
+    "access",
+    "parked",
+    "newest_invoice_status",
+    "open_invoices",
+    "payment_retries",
+    "events",
+}
+FACT_COLUMNS = SubscriptionFacts.model_fields.keys() - _GATHERED
+_MOST_EVENTS = 20
+
+
+async def explain_row(
+    sessions: Sessions, row: Subscription, *, is_for_admin: bool
+) -> ExplanationOut:
+    """Explain a subscription.
+
+    Args:
+        sessions: Opens database sessions.
+        row: The subscription.
+        is_for_admin: Whether ids are shown.
+    """
+    async with sessions() as session:
+        invoices = InvoiceRepository(session)
+        newest_invoice_status = await invoices.newest_status(row.subscription_id)
+        unpaid = await invoices.list_open(row.subscription_id)
+        payment_retries = PaymentRetryRepository(session)
+        retries = await payment_retries.list_open(subscription_id=row.subscription_id)
+        events = SubscriptionEventRepository(session)
+        past = await events.list_since_status(row.subscription_id, _MOST_EVENTS)
+    facts = SubscriptionFacts(
+        **{name: getattr(row, name) for name in FACT_COLUMNS},
+        access=access_of(row, now()),
+        parked=tuple(OwedStep.model_validate(step).parked for step in row.parked_data),
+        newest_invoice_status=newest_invoice_status,
+        open_invoices=tuple(
+            OpenInvoice(
+                stripe_invoice_id=invoice.stripe_invoice_id,
+                hosted_invoice_url=invoice.hosted_invoice_url,
+            )
+            for invoice in unpaid
+        ),
+        payment_retries=tuple(_open_retry(retry) for retry in retries),
+        events=tuple(_past_event(event) for event in past),
+    )
+    ids = dict(_ids(facts, row, retries)) if is_for_admin else None
+    return ExplanationOut.model_validate({**explain(facts).model_dump(), "ids": ids})
+
+
+def _ids(
+    facts: SubscriptionFacts, row: Subscription, retries: Sequence[PaymentRetry]
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield the ids that belong to a subscription, by what they are of."""
+    named = {
+        "subscription": [row.subscription_id],
+        "user": [row.user_id],
+        "workflow": [row.workflow_id, *(retry.workflow_id for retry in retries)],
+        "payment_retry": [retry.payment_retry_id for retry in retries],
+        "stripe_subscription": [row.stripe_subscription_id],
+        "stripe_customer": [row.stripe_customer_id],
+        "stripe_invoice": [invoice.stripe_invoice_id for invoice in facts.open_invoices],
+    }
+    for name, ids in named.items():
+        if known := [str(each) for each in ids if each is not None]:
+            yield name, known
+
+
+def _open_retry(row: PaymentRetry) -> OpenRetry:
+    return OpenRetry(
+        stripe_invoice_id=row.stripe_invoice_id,
+        retry_status=RetryStatus(row.retry_status),
+        attempt_count=row.attempt_count,
+        next_attempt_at=row.next_attempt_at,
+        decline_code=row.decline_code,
+        parked=tuple(ParkedStep.model_validate(step) for step in row.parked_data),
+    )
+
+
+def _past_event(row: SubscriptionEvent) -> PastEvent:
+    return PastEvent(seq=row.seq, kind=row.kind, at=row.occurred_at, what=row.summary)
