@@ -66,6 +66,7 @@ async def _explain_subscription(reader: ResourceReader, subscription_id: str) ->
         *(f"  because: {reason}" for reason in explanation["because"]),
         *(f"  led here: {event['at']} {event['what']}" for event in explanation["led_here"]),
         *(f"  next: {_next(step)}" for step in explanation["next"]),
+        f"  allowed now: {', '.join(explanation['can_do']) or 'nothing'}",
         *(f"  {name}: {', '.join(ids)}" for name, ids in (explanation["ids"] or {}).items()),
     ]
 

@@ -1,8 +1,10 @@
 """Gathers the facts of a subscription, and explains it to its customer or to an administrator."""
 
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from api.lookup import now
+from api.openapi.commands import COMMAND_ROUTES
 from api.schemas.subscriptions import ExplanationOut
 from database.payment_retries.models import PaymentRetry
 from database.payment_retries.payment_retries import PaymentRetryRepository
@@ -19,6 +21,7 @@ from domain.subscriptions.explain import (
     SubscriptionFacts,
     explain,
 )
+from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
 from domain.subscriptions.steps import OwedStep
 from services.subscriptions.entitlements import access_of
 
@@ -33,6 +36,7 @@ _GATHERED = {
 }
 FACT_COLUMNS = SubscriptionFacts.model_fields.keys() - _GATHERED
 _MOST_EVENTS = 20
+_FOR_ADMINS = frozenset({CommandKind.EXTEND_TRIAL, CommandKind.RETRY_PARKED})
 
 
 async def explain_row(
@@ -68,15 +72,29 @@ async def explain_row(
         payment_retries=tuple(_open_retry(retry) for retry in retries),
         events=tuple(_past_event(event) for event in past),
     )
-    ids = dict(_ids(facts, row, retries)) if is_for_admin else None
-    return ExplanationOut.model_validate({**explain(facts).model_dump(), "ids": ids})
+    return ExplanationOut.model_validate(
+        {
+            **explain(facts).model_dump(),
+            "can_do": list(_commands(row, is_for_admin)),
+            "ids": dict(_ids(facts, row, retries)) if is_for_admin else None,
+        }
+    )
+
+
+def _commands(row: Subscription, is_for_admin: bool) -> Iterator[str]:
+    """Yield the commands that are allowed now, as the docs name them."""
+    status = SubscriptionStatus(row.subscription_status)
+    for kind, route in COMMAND_ROUTES.items():
+        decision = decide(status, kind, is_managed_at_stripe=row.is_managed_at_stripe)
+        if decision.refusal is None and (is_for_admin or kind not in _FOR_ADMINS):
+            yield route.label
 
 
 def _ids(
     facts: SubscriptionFacts, row: Subscription, retries: Sequence[PaymentRetry]
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield the ids that belong to a subscription, by what they are of."""
-    named = {
+    named: dict[str, Sequence[UUID | str | None]] = {
         "subscription": [row.subscription_id],
         "user": [row.user_id],
         "workflow": [row.workflow_id, *(retry.workflow_id for retry in retries)],

@@ -157,6 +157,10 @@ class ExplanationOut(Output):
         description="Events since the status before this one, oldest first; at most 20."
     )
     next: list[NextEventOut]
+    can_do: list[str] = Field(
+        description="Commands that are allowed now, each a `POST subscriptions/{id}/…`.",
+        examples=[["cancel {mode: now}", "payment-method"]],
+    )
     ids: dict[str, list[str]] | None = Field(
         description="Ids that belong to the subscription, by what they are of; null for customers."
     )

@@ -91,8 +91,13 @@ async def test_an_explanation_has_the_events_that_led_here(
     made = await subscribe(user, plan)
     path = f"subscriptions/{made['subscription_id']}"
     await wait_status(user, made["subscription_id"], "active")
+    can_do = (await user.get(f"{path}/explain"))["can_do"]
+    assert {"cancel {mode: now}", "payment-method"} <= set(can_do)
+    assert "retry-parked" not in can_do
+    assert "retry-parked" in (await admin.get(f"{path}/explain"))["can_do"]
     await user.post(f"{path}/cancel", mode="now")
     told = await user.get(f"{path}/explain")
+    assert "cancel {mode: now}" not in told["can_do"]
     everything = (await user.get(f"{path}/events"))["items"]
     kinds = [event["kind"] for event in everything]
     first = kinds.index("status_changed")

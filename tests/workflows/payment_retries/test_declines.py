@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.routes.subscriptions import explain_subscription
+from api.queries.explanations import explain_row
 from database.payment_retries.models import PaymentRetry
 from database.subscriptions.models import Subscription
 from domain.payment_retries.declines import CLASSES
@@ -127,7 +127,7 @@ async def check_failure(world: World, told: list[Any], name: str, seen: Seen, st
     assert subscription.parked_data == [], name
     assert told[-1]["subject"] == SUBJECTS[status], name
     assert "again on" in told[-1]["text"] or status != SOFT
-    explained = await explain_subscription(subscription, world.sessions)
+    explained = await explain_row(world.sessions, subscription, is_for_admin=False)
     assert explained.access == "grace"
     reasons = " ".join(explained.because)
     assert str(retry.decline_code).replace("_", " ") in reasons, (name, reasons)

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from temporalio.client import WorkflowUpdateFailedError
 
-from api.routes.subscriptions import explain_subscription
+from api.queries.explanations import explain_row
 from database.accounts.models import User
 from database.payment_retries.models import PaymentRetry
 from database.subscriptions.models import Subscription
@@ -350,7 +350,7 @@ async def test_what_is_sent_is_never_charged(world: World) -> None:
     assert await customer.retries() == []
     row = await customer.row()
     assert row.parked_data == []
-    told = await explain_subscription(row, world.sessions)
+    told = await explain_row(world.sessions, row, is_for_admin=False)
     said = " ".join([*told.because, *[coming.what for coming in told.next]])
     assert "An invoice is not paid." in told.because
     assert "The open invoice can be paid at" in said
