@@ -105,6 +105,7 @@ class MailSettings(BaseModel):
         description="`starttls` (port 587) and `implicit` (port 465) never use clear text.",
     )
     sender: str = "billing@perdure.example"
+    templates_folder: str = Field(default="", description="Folder of your own templates of mails.")
 
     @model_validator(mode="before")
     @classmethod

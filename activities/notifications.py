@@ -1,33 +1,26 @@
-"""The activity that sends email to customers."""
+"""The activity that stores mails for workflows that began before rows and mails were one write."""
 
 from temporalio import activity
 
-from adapters.email import Mailer
-from database.accounts.users import UserRepository
+from database.notifications.due_mails import add_due_mail
 from database.session import Sessions
-from domain.notifications import EmailInput, write_email
+from domain.notifications import EmailInput, retry_mail
 
 
 class MailActivities:
-    """The activity that tells customers about their payments by email."""
+    """The activity that stores the mail about a payment retry."""
 
-    def __init__(self, mailer: Mailer, sessions: Sessions) -> None:
-        self._mailer = mailer
+    def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     @activity.defn
     async def send_mail(self, email_input: EmailInput) -> None:
-        """Send one email; the same news always has the same message id.
+        """Store one mail to send; workflows that begin now store it with `save_retry`.
 
         Args:
             email_input: The news and its recipient.
-
-        Raises:
-            UnavailableError: The mail server did not accept the email.
         """
-        async with self._sessions() as session:
-            user = await UserRepository(session).get(email_input.user_id)
-        mail = write_email(email_input)
-        if user is None or mail is None:
-            return
-        await self._mailer.send(user.email, mail, email_input.message_key)
+        mail = retry_mail(email_input, None)
+        if mail is not None:
+            async with self._sessions.begin() as session:
+                await add_due_mail(session, mail)

@@ -49,7 +49,7 @@ def billing_activities(resources: Resources) -> Activities:
 
 def _plans_and_emails(resources: Resources) -> Activities:
     catalog = CatalogActivities(StripeCatalog(resources.stripe), resources.sessions)
-    mail = MailActivities(resources.mailer, resources.sessions)
+    mail = MailActivities(resources.sessions)
     return {BILLING: [mail.send_mail], STRIPE: [catalog.create_plan, catalog.change_plan]}
 
 

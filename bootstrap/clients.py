@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from temporalio.client import Client
 
 from adapters.chroma.client import Chroma, open_chroma
-from adapters.email import Mailer
+from adapters.email.mailer import Mailer
 from adapters.embeddings import Embedder, open_embedder
 from adapters.temporal.client import connect
 from config import Settings

@@ -8,7 +8,7 @@ from typing import Any
 from temporalio.client import Client
 
 from activities.knowledge import DocumentActivities
-from adapters.email import Mailer
+from adapters.email.rendering import MailTemplates
 from adapters.llm.gateway import Models, open_models
 from adapters.llm.pricing import Prices
 from adapters.stripe.client import Connection, open_client
@@ -22,6 +22,7 @@ from services.agents.token_stream import RunStream
 from services.agents.tools.catalog import ToolCatalog
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import KnowledgeSearch
+from services.notifications.mail_sender import MailSender
 
 # Activities by task queue.
 Activities = dict[str, list[Callable[..., Any]]]
@@ -33,7 +34,7 @@ class Resources:
 
     temporal: Client
     stripe: Connection
-    mailer: Mailer
+    mails: MailSender
     sessions: Sessions
     stream: RunStream
     models: Models
@@ -72,7 +73,9 @@ async def open_resources(
         yield Resources(
             temporal=client,
             stripe=stripe,
-            mailer=make_mailer(settings),
+            mails=MailSender(
+                sessions, make_mailer(settings), MailTemplates(settings.mail.templates_folder)
+            ),
             sessions=sessions,
             stream=stream,
             models=models,

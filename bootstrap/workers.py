@@ -110,6 +110,8 @@ async def run_workers(
             worker = _worker(client, settings, queue, activities[queue], threads, release)
             running.workers[queue] = await stack.enter_async_context(worker)
         if BILLING in queues:
+            resources.mails.check_templates()
+            await stack.enter_async_context(_in_background(resources.mails.run()))
             retry_parked = retry_parked_of_other_releases(client, sessions, release)
             await stack.enter_async_context(_in_background(retry_parked))
         if AGENTS in queues:

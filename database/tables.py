@@ -4,6 +4,7 @@ from database.accounts import models as accounts
 from database.agents import models as agents
 from database.base import Base
 from database.knowledge import models as knowledge
+from database.notifications import models as notifications
 from database.payment_retries import models as payment_retries
 from database.payments import models as payments
 from database.plans import models as plans
@@ -16,6 +17,7 @@ AREAS = (
     accounts,
     agents,
     knowledge,
+    notifications,
     payment_retries,
     payments,
     plans,

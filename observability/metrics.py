@@ -62,6 +62,11 @@ WEBHOOK_FOREIGN_VERSIONS = Counter(
     "Webhook events of Stripe in another API version than the one of this release.",
     ["api_version"],
 )
+MAILS = Counter(
+    "mails_total",
+    "Mails, by kind and by how they ended: sent, dropped (the reason was gone), failed.",
+    ["mail_kind", "outcome"],
+)
 AGENT_REQUESTS = Counter(
     "agent_requests_total",
     "Agent runs that ended, by outcome.",
@@ -109,6 +114,7 @@ _LABELED: tuple[MetricWrapperBase, ...] = (
     FAILING_WORKFLOWS,
     WEBHOOK_EVENTS,
     WEBHOOK_FOREIGN_VERSIONS,
+    MAILS,
     AGENT_REQUESTS,
     AGENT_DURATION,
     LLM_REQUESTS,

@@ -4,6 +4,7 @@ from temporalio import activity
 
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.invoices import StripeInvoices
+from database.notifications.due_mails import add_due_mail
 from database.payment_retries.card_offers import CardOfferRepository
 from database.payment_retries.models import PaymentRetry
 from database.payment_retries.payment_attempts import PaymentAttemptRepository
@@ -11,6 +12,7 @@ from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from domain.errors import NotFoundError, ProviderRejectedError
 from domain.ids import payment_retry_workflow_id
+from domain.notifications import SaveRetryInput, retry_mail
 from domain.payment_retries.declines import NO_CARD
 from domain.payment_retries.lifecycle import (
     CLOSED,
@@ -24,7 +26,6 @@ from domain.payment_retries.lifecycle import (
 from domain.payment_retries.messages import (
     OpenRetryInput,
     OpenRetryResult,
-    RetrySnapshot,
     RetryStart,
 )
 from domain.payment_retries.snapshots import UnpaidInvoice
@@ -82,14 +83,18 @@ class RetryActivities:
         )
 
     @activity.defn
-    async def save_retry(self, snapshot: RetrySnapshot) -> None:
-        """Write a payment retry's current state into its row.
+    async def save_retry(self, save_input: SaveRetryInput) -> None:
+        """Write a payment retry's current state into its row, and the mail that tells it.
 
         Args:
-            snapshot: State to write.
+            save_input: State to write, and the news for the customer, if any.
         """
+        news = save_input.news
+        mail = retry_mail(news, save_input.payment_retry_id) if news is not None else None
         async with self._sessions.begin() as session:
-            await PaymentRetryRepository(session).save(snapshot)
+            await PaymentRetryRepository(session).save(save_input)
+            if mail is not None:
+                await add_due_mail(session, mail)
 
     async def _stop_collection(self, open_input: OpenRetryInput) -> None:
         stripe_invoice_id = open_input.start.stripe_invoice_id

@@ -15,6 +15,7 @@ from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CancelInput, ChangeCardInput
 from services.stripe_idempotency import post_once
+from services.subscriptions.mails import add_end_mail
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of
 
@@ -117,6 +118,7 @@ class SubscriptionCommandActivities:
             await InvoiceRepository(session).mark(voided, "void")
             event_repository = SubscriptionEventRepository(session)
             await event_repository.append(step_input.subscription_id, events)
+            await add_end_mail(session, row, before)
             latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
             return SyncResult(state=await state_of(session, row, latest))
 

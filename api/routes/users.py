@@ -8,7 +8,7 @@ from api.auth.passwords import hash_password
 from api.deps import AdminDep, Caller, CallerDep, MaybeCallerDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
-from api.lookup import or_404, read_seq
+from api.lookup import or_404, read_seq, resolve_user_id
 from api.openapi.problems import (
     ADMIN_REQUIRED_TO_IMPORT,
     EMAIL_TAKEN,
@@ -16,7 +16,7 @@ from api.openapi.problems import (
     no_such,
     problems,
 )
-from api.schemas.accounts import NewUser, TimelineEntryOut, UserOut
+from api.schemas.accounts import NewUser, TimelineEntryOut, UserChangeIn, UserOut
 from api.schemas.common import Listing
 from database.accounts.users import ADMIN, UserRepository
 from database.timeline import TimelineEntry, read_timeline
@@ -58,6 +58,7 @@ async def create_user(
                 claim.resource_id,
                 body.email,
                 name=body.name,
+                locale=body.locale,
                 password_hash=password_hash,
                 external_id=body.external_id,
                 role=body.role,
@@ -111,6 +112,18 @@ def _timeline_entry(entry: TimelineEntry) -> TimelineEntryOut:
         summary=summary or summarize(TimelineKind(entry.kind), entry.row_data),
         resource_id=entry.resource_id,
     )
+
+
+@router.patch("/me", responses=problems(no_such("user")))
+async def change_me(body: UserChangeIn, caller: CallerDep, sessions: SessionsDep) -> UserOut:
+    """Change the caller's own account. Administrators may change another user's."""
+    user_id = await resolve_user_id(sessions, caller, body.user_id)
+    async with sessions.begin() as session:
+        users = UserRepository(session)
+        if "locale" in body.model_fields_set:
+            await users.set_locale(user_id, body.locale)
+        user = await users.get(user_id)
+    return UserOut.model_validate(or_404(user, "user"))
 
 
 def _check_rights(body: NewUser, caller: Caller | None) -> None:

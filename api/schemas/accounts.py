@@ -8,6 +8,11 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from api.schemas.common import Email, Input, Name, Output
 
+# Language, script and region, as in BCP 47.
+Locale = Annotated[
+    str,
+    StringConstraints(max_length=12, pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$"),
+]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=256)]
 
 
@@ -30,6 +35,10 @@ class NewUser(Input):
         default=None,
         description="Id of the user in your own login system. Only administrators may set it.",
     )
+    locale: Locale | None = Field(
+        default=None,
+        description="Language of the user's mails, such as `de` or `de-AT`; English by default.",
+    )
     role: Literal["user", "admin"] = Field(
         default="user",
         description="Only administrators may set `admin`.",
@@ -42,12 +51,28 @@ class NewUser(Input):
         return self
 
 
+class UserChangeIn(Input):
+    """A change of a user's account; a field that is left out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"locale": "de"}]})
+
+    locale: Locale | None = Field(
+        default=None,
+        description="Language of the user's mails, such as `de` or `de-AT`; null for English.",
+    )
+    user_id: UUID | None = Field(
+        default=None,
+        description="User on whose behalf an administrator acts; by default the caller.",
+    )
+
+
 class UserOut(Output):
     """A user account."""
 
     user_id: UUID
     email: str
     name: str | None
+    locale: str | None = Field(description="Language of the user's mails; null for English.")
     role: str
     external_id: str | None
     is_active: bool

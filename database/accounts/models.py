@@ -24,6 +24,8 @@ class User(Base):
     user_id: Mapped[UUID] = id_column()
     email: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str | None]
+    # Language of the user's mails, such as `de` or `de-AT`; English if there is none.
+    locale: Mapped[str | None]
     password_hash: Mapped[str | None]
     role: Mapped[str] = mapped_column(server_default="user")
     external_id: Mapped[str | None] = mapped_column(unique=True)

@@ -35,6 +35,7 @@ class UserRepository:
         email: str,
         *,
         name: str | None = None,
+        locale: str | None = None,
         password_hash: str | None = None,
         external_id: str | None = None,
         role: str = USER,
@@ -45,6 +46,7 @@ class UserRepository:
             user_id: Primary key of the new user.
             email: Email address; stored in lower case.
             name: Name of the user.
+            locale: Language of the user's mails.
             password_hash: None for users who log in elsewhere.
             external_id: Id of the user in an external login system.
             role: `user` or `admin`.
@@ -57,6 +59,7 @@ class UserRepository:
             "user_id": user_id,
             "email": email.lower(),
             "name": name,
+            "locale": locale,
             "password_hash": password_hash,
             "external_id": external_id,
             "role": role,
@@ -70,6 +73,12 @@ class UserRepository:
             select(User).where(or_(*taken)).order_by((User.user_id == user_id).desc()).limit(1),
         )
         return found.one()
+
+    async def set_locale(self, user_id: UUID, locale: str | None) -> None:
+        """Store the language of a user's mails."""
+        await self._session.execute(
+            update(User).where(User.user_id == user_id).values(locale=locale),
+        )
 
     async def lock(self, user_id: UUID) -> None:
         """Lock a user until the transaction ends."""

@@ -16,6 +16,8 @@ from domain.payment_retries.messages import RetrySnapshot
 # Outcomes of the attempts that the API shows; others made no charge.
 TRIED = frozenset({"reserved", ChargeResult.SUCCEEDED, ChargeResult.FAILED})
 
+_SAVED = {"retry_status", "attempt_count", "next_attempt_at", "decline_code"}
+
 
 class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
     """Reads and writes `payment_retries` within one session."""
@@ -39,7 +41,7 @@ class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
 
     async def save(self, snapshot: RetrySnapshot) -> None:
         """Store the current values of a payment retry."""
-        values = snapshot.model_dump(exclude={"payment_retry_id", "parked"})
+        values = snapshot.model_dump(include=_SAVED)
         parked = [step.model_dump(mode="json") for step in snapshot.parked]
         await self._session.execute(
             update(PaymentRetry)
@@ -68,6 +70,15 @@ class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
         if subscription_id is not None:
             statement = statement.where(PaymentRetry.subscription_id == subscription_id)
         return (await self._session.scalars(statement.order_by(PaymentRetry.created_at))).all()
+
+    async def retried(self, stripe_invoice_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of these invoices that have a payment retry, whatever became of it."""
+        if not stripe_invoice_ids:
+            return frozenset()
+        statement = select(PaymentRetry.stripe_invoice_id).where(
+            PaymentRetry.stripe_invoice_id.in_(stripe_invoice_ids),
+        )
+        return frozenset(await self._session.scalars(statement))
 
     async def attempts(
         self,

@@ -51,8 +51,17 @@ def amount_text(amount_cents: int, currency_code: str) -> str:
         amount_cents: Amount in minor units, as Stripe counts them.
         currency_code: ISO 4217, lower case.
     """
-    digits = _DIGITS.get(currency_code, 2)
-    return f"{Decimal(amount_cents).scaleb(-digits):.{digits}f} {currency_code.upper()}"
+    return f"{major_units(amount_cents, currency_code)} {currency_code.upper()}"
+
+
+def major_units(amount_cents: int, currency_code: str) -> Decimal:
+    """Return an amount in major units, with as many digits as its currency has.
+
+    Args:
+        amount_cents: Amount in minor units, as Stripe counts them.
+        currency_code: ISO 4217, lower case.
+    """
+    return Decimal(amount_cents).scaleb(-_DIGITS.get(currency_code, 2))
 
 
 def check_step(amount_cents: int, currency_code: str) -> None:

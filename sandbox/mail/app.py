@@ -17,7 +17,7 @@ from starlette.routing import Route
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS mails (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, sender TEXT NOT NULL, recipient TEXT NOT NULL,
-  subject TEXT NOT NULL, text TEXT NOT NULL, message_id TEXT, received_at REAL NOT NULL);
+  subject TEXT NOT NULL, text TEXT NOT NULL, html TEXT, message_id TEXT, received_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS mails_by_recipient ON mails (recipient, seq);
 """
 
@@ -31,6 +31,9 @@ class Mailbox:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(SCHEMA)
+        # Reason: files of earlier versions have no column for HTML.
+        if "html" not in {row["name"] for row in self._db.execute("PRAGMA table_info(mails)")}:
+            self._db.execute("ALTER TABLE mails ADD COLUMN html TEXT")
 
     def keep(self, sender: str, recipients: list[str], raw: bytes) -> None:
         """Store one mail for each of its recipients, all or none."""
@@ -41,6 +44,7 @@ class Mailbox:
                 recipient.lower(),
                 str(message.get("Subject", "")),
                 _text_of(message),
+                _html_of(message),
                 message.get("Message-ID"),
                 time.time(),
             )
@@ -48,8 +52,8 @@ class Mailbox:
         ]
         self._db.execute("BEGIN")
         self._db.executemany(
-            "INSERT INTO mails (sender, recipient, subject, text, message_id, received_at) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO mails (sender, recipient, subject, text, html, message_id, received_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
         self._db.execute("COMMIT")
@@ -67,6 +71,7 @@ class Mailbox:
                 "to": row["recipient"],
                 "subject": row["subject"],
                 "text": row["text"],
+                "html": row["html"],
                 "message_id": row["message_id"],
                 "received_at": row["received_at"],
             }
@@ -100,6 +105,11 @@ class Sink:
 def _text_of(message: EmailMessage) -> str:
     body = message.get_body(preferencelist=("plain", "html"))
     return str(body.get_content()).replace("\r\n", "\n") if body is not None else ""
+
+
+def _html_of(message: EmailMessage) -> str | None:
+    body = message.get_body(preferencelist=("html",))
+    return str(body.get_content()).replace("\r\n", "\n") if body is not None else None
 
 
 def build(mailbox: Mailbox) -> Starlette:

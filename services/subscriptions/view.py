@@ -27,6 +27,7 @@ from domain.subscriptions.messages import NewSubscriptionEvent
 from domain.subscriptions.snapshots import COUNTING, RENEWAL, InvoiceSnapshot, SubscriptionSnapshot
 from domain.subscriptions.state import SubscriptionState, SyncResult
 from domain.subscriptions.steps import OwedStep, SubscriptionInput
+from services.subscriptions.mails import ViewBefore, add_mails
 
 
 async def write_view(
@@ -57,6 +58,7 @@ async def write_view(
         before = SubscriptionStatus(row.subscription_status)
         decision = follow(before, snapshot.subscription_status, row.is_ended_by_us)
         policy = await policy_of(session, row)
+        seen = await _seen_before(session, row)
         _update(row, snapshot, decision.next_status)
         await _follow_plan(session, row, snapshot)
         _set_grace(row, decision.effects, step_input.at + policy.policy.grace)
@@ -68,6 +70,7 @@ async def write_view(
         if before is not after:
             events.append(status_event(before, after, seq, step_input.summary))
         await SubscriptionEventRepository(session).append(step_input.subscription_id, events)
+        await add_mails(session, row, seen, snapshot, events)
         state = await state_of(session, row, snapshot.latest_stripe_invoice_id)
     return SyncResult(
         state=state,
@@ -131,6 +134,17 @@ async def policy_of(session: AsyncSession, row: Subscription) -> VersionedPolicy
 def dump_parked(parked: Sequence[OwedStep]) -> list[dict[str, object]]:
     """Serialize parked steps completely, so that a new workflow can take them over."""
     return [step.model_dump(mode="json") for step in parked]
+
+
+async def _seen_before(session: AsyncSession, row: Subscription) -> ViewBefore:
+    """Return what the view shows now, for comparison once it is synced."""
+    invoices = await InvoiceRepository(session).known(row.subscription_id)
+    return ViewBefore(
+        subscription_status=SubscriptionStatus(row.subscription_status),
+        cancel_at=row.cancel_at,
+        is_first=row.current_period_start is None,
+        settled_invoice_ids=invoices.settled,
+    )
 
 
 def _update(row: Subscription, snapshot: SubscriptionSnapshot, status: SubscriptionStatus) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.email import IMPLICIT, NONE, STARTTLS, Mailer
+from adapters.email.mailer import IMPLICIT, NONE, STARTTLS, Mailer
 from domain.errors import UnavailableError
 from domain.notifications import Email
 

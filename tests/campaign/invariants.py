@@ -322,6 +322,9 @@ def _cards_differ(seen: Evidence) -> Violations:
 
 _MAILS: tuple[tuple[str, str], ...] = (
     ("gave_up", r"could not collect|all our attempts"),
+    ("trial", r"trial"),
+    ("renewed", r"receipt"),
+    ("expiring", r"expires soon"),
     ("card", r"another card|new card|add a card"),
     ("confirm", r"confirm"),
     ("paid", r"thank you|arrived|received"),
@@ -340,27 +343,43 @@ def kind_of_mail(mail: Json) -> str:
 
 
 def every_mail_has_its_fact(seen: Evidence) -> Violations:
-    """A mail says only what the ledger shows."""
+    """A mail says only what the ledger shows, and says it once."""
     for mail in seen.mails:
-        before = [row for row in seen.tried() if row["wall_time"] <= mail["received_at"] + 1]
-        failed = [row for row in before if row["outcome"] == "failed"]
-        kind, subject = kind_of_mail(mail), mail["subject"]
-        if kind == "":
-            yield f"a mail that nobody knows: {subject!r}"
-        elif kind == "paid" and not _is_paid(seen, before):
-            yield f"{subject!r}, and nothing was paid"
-        elif kind == "card" and "no card" in mail["text"]:
-            if not {"detach card", "delete customer"} & set(seen.told.by_hand):
-                yield f"{subject!r}, as if there were none"
-        elif kind in {"failed", "card", "confirm"} and not failed and not _is_asked(seen):
-            yield f"{subject!r}, and no charge had failed"
-        elif kind == "gave_up" and not any(is_ours(row) for row in failed):
-            yield f"{subject!r}, and we had tried nothing"
-        if kind == "gave_up" and re.search(r"https?://", mail["text"]):
-            yield f"{subject!r} asks to pay what is given up"
+        yield from _says_too_much(seen, mail)
+    # Reason: a mail that is repeated after a kill has the same message id, and is seen once.
+    receipts = {
+        mail["message_id"] for mail in seen.mails if kind_of_mail(mail) in {"renewed", "paid"}
+    }
+    if len(receipts) > len(seen.invoices):
+        yield f"{len(receipts)} mails of payments for {len(seen.invoices)} invoices"
     gave_up = [mail for mail in seen.mails if kind_of_mail(mail) == "gave_up"]
     if len(gave_up) > len(seen.invoices):
         yield f"{len(gave_up)} mails of the end for {len(seen.invoices)} invoices"
+
+
+def _says_too_much(seen: Evidence, mail: Json) -> Violations:
+    before = [row for row in seen.tried() if row["wall_time"] <= mail["received_at"] + 1]
+    failed = [row for row in before if row["outcome"] == "failed"]
+    kind, subject = kind_of_mail(mail), mail["subject"]
+    if kind == "":
+        yield f"a mail that nobody knows: {subject!r}"
+    elif kind in {"paid", "renewed"} and not _is_paid(seen, before):
+        yield f"{subject!r}, and nothing was paid"
+    elif kind == "ended" and not any(map(_is_ending, seen.subscriptions)):
+        yield f"{subject!r}, and no subscription ends"
+    elif kind == "card" and "no card" in mail["text"]:
+        if not {"detach card", "delete customer"} & set(seen.told.by_hand):
+            yield f"{subject!r}, as if there were none"
+    elif kind in {"failed", "card", "confirm"} and not failed and not _is_asked(seen):
+        yield f"{subject!r}, and no charge had failed"
+    elif kind == "gave_up" and not any(is_ours(row) for row in failed):
+        yield f"{subject!r}, and we had tried nothing"
+    if kind == "gave_up" and re.search(r"https?://", mail["text"]):
+        yield f"{subject!r} asks to pay what is given up"
+
+
+def _is_ending(subscription: Json) -> bool:
+    return subscription["status"] == "canceled" or subscription.get("cancel_at") is not None
 
 
 def _is_paid(seen: Evidence, rows: list[Json]) -> bool:

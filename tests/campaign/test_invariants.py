@@ -94,7 +94,12 @@ def a_good_life() -> Evidence:
         entitlements={"access": "full"},
         mails=[
             {"subject": "Your payment failed", "text": "", "received_at": FAILED + 1},
-            {"subject": "Thank you, your payment arrived", "text": "", "received_at": PAID + 1},
+            {
+                "subject": "Thank you, your payment arrived",
+                "text": "",
+                "message_id": "<1@x>",
+                "received_at": PAID + 1,
+            },
         ],
         workflows={"subscription-s-1": "running"},
         now=PAID + 60,
@@ -379,6 +384,23 @@ def _(seen: Evidence) -> None:
 def told_that_there_is_no_card(seen: Evidence) -> None:
     mail = {"subject": "Please add another card", "text": "There is no card that we can charge."}
     seen.mails.append(mail | {"received_at": PAID})
+
+
+@plant("every_mail_has_its_fact", "Receipt: Pro was renewed', and nothing was paid")
+def told_of_a_renewal_that_nobody_paid(seen: Evidence) -> None:
+    seen.mails[1] |= {"subject": "Receipt: Pro was renewed", "received_at": FAILED + 5}
+
+
+@plant("every_mail_has_its_fact", "3 mails of payments for 2 invoices")
+def told_of_one_payment_twice(seen: Evidence) -> None:
+    for number in (2, 3):
+        receipt = {"subject": "Receipt: Pro was renewed", "message_id": f"<{number}@x>"}
+        seen.mails.append(seen.mails[1] | receipt)
+
+
+@plant("every_mail_has_its_fact", "and no subscription ends")
+def told_of_an_end_that_is_none(seen: Evidence) -> None:
+    seen.mails[0]["subject"] = "Your subscription of Pro is canceled"
 
 
 @plant("every_mail_has_its_fact", "and we had tried nothing")

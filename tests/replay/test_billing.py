@@ -86,7 +86,8 @@ async def test_a_payment_retry_that_gets_a_new_card(world: World, histories: Pat
 async def test_a_payment_retry_that_is_exhausted(world: World, histories: Path) -> None:
     customer, _, run = await fail(world, "insufficient_funds", policy=SHORT)
     await world.step(3 * DAY)
-    await keep(run, histories / "payment-retry-exhausted.json", "send_mail")
+    # Reason: the first one, whose mails are sent by activities of their own, is kept as it is.
+    await keep(run, histories / "payment-retry-exhausted-2.json", "save_retry")
     path = histories / "subscription-last-resort.json"
     await keep(customer.first_mailbox, path, "report", "execute_last_resort")
 

@@ -23,6 +23,7 @@ def test_mail_is_kept_and_shown(tmp_path: Path) -> None:
         message["From"], message["To"] = "billing@perdure.example", "Eve@example.com"
         message["Subject"], message["Message-ID"] = "Your card — déclinée", "<1@perdure.example>"
         message.set_content("Please add another card.\n")
+        message.add_alternative("<p>Please add another card.</p>\n", subtype="html")
         with smtplib.SMTP("127.0.0.1", smtp_port, timeout=50) as smtp:
             smtp.send_message(message, to_addrs=["Eve@example.com", "adam@example.com"])
 
@@ -34,6 +35,7 @@ def test_mail_is_kept_and_shown(tmp_path: Path) -> None:
             "to": "eve@example.com",
             "subject": "Your card — déclinée",
             "text": "Please add another card.\n",
+            "html": "<p>Please add another card.</p>\n",
             "message_id": "<1@perdure.example>",
         }
         assert len(http.get("/_sandbox/mails").json()["items"]) == 2

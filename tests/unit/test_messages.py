@@ -12,8 +12,6 @@ from domain import ids
 from domain.accounts import digest, make_api_key, shown_prefix
 from domain.base import Duration, format_duration
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
-from domain.notifications import EmailInput, write_email
-from domain.payment_retries.declines import NOT_CHARGED_CODES
 from domain.payment_retries.lifecycle import ChargeResult, RetryStatus
 from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, RetryReport
 from domain.payment_retries.policy import LastResort
@@ -180,44 +178,6 @@ def test_a_last_resort_is_a_note_of_what_was_done() -> None:
     done = last_resort_event(order, is_invoice_only=False)
     assert (done.kind, "cancel" in done.summary) == ("last_resort", True)
     assert "cancel" not in last_resort_event(order, is_invoice_only=True).summary
-
-
-@pytest.mark.parametrize("status", list(RetryStatus))
-@pytest.mark.parametrize("link", [None, "https://pay.example/in_1"])
-@pytest.mark.parametrize("next_attempt_at", [None, NOW])
-@pytest.mark.parametrize("decline_code", [None, "lost_card", *sorted(NOT_CHARGED_CODES)])
-@pytest.mark.parametrize("amount_paid_cents", [0, 2_900])
-def test_mails_are_written_for_facts_only(
-    status: RetryStatus,
-    link: str | None,
-    next_attempt_at: datetime | None,
-    decline_code: str | None,
-    amount_paid_cents: int,
-) -> None:
-    mail = write_email(
-        EmailInput(
-            message_key="k",
-            user_id=UUID(int=1),
-            retry_status=status,
-            next_attempt_at=next_attempt_at,
-            link=link,
-            decline_code=decline_code,
-            amount_paid_cents=amount_paid_cents,
-        ),
-    )
-    asked = {RetryStatus.WAITING_PAYMENT_METHOD, RetryStatus.WAITING_AUTHENTICATION}
-    is_news = status in {*asked, RetryStatus.EXHAUSTED}
-    is_news |= status is RetryStatus.WAITING and decline_code is not None
-    is_news |= status is RetryStatus.RECOVERED and amount_paid_cents > 0
-    assert (mail is not None) == is_news
-    if mail is None:
-        return
-    has_link = link is not None and status in {*asked, RetryStatus.WAITING}
-    assert ((link or "https://") in mail.text) == has_link
-    if status is RetryStatus.WAITING:
-        assert ("23 November 2026" in mail.text) == (next_attempt_at is not None)
-    if decline_code in NOT_CHARGED_CODES and status in {*asked, RetryStatus.EXHAUSTED}:
-        assert "Your payment failed" not in mail.text
 
 
 def test_an_input_tells_the_web_ui_what_it_is_about() -> None:

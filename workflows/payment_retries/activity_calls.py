@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payment_retries.charges import ChargeActivities
     from activities.payment_retries.payment_retries import RetryActivities
     from domain.ids import subscription_workflow_id
+    from domain.notifications import SaveRetryInput
     from domain.payment_retries.lifecycle import RetryStatus
     from domain.payment_retries.messages import (
         ChargeInput,
@@ -18,7 +19,6 @@ with workflow.unsafe.imports_passed_through():
         OpenRetryInput,
         OpenRetryResult,
         RetryReport,
-        RetrySnapshot,
         RetryStart,
     )
     from domain.workflow_names import REPORT
@@ -46,13 +46,13 @@ class RetryActivityCalls:
             self._is_stopped,
         )
 
-    async def save(self, snapshot: RetrySnapshot) -> None:
-        """Write the payment retry's state into its row."""
+    async def save(self, save_input: SaveRetryInput) -> None:
+        """Write the payment retry's state into its row, and the mail that tells it."""
         await workflow.execute_activity_method(
             RetryActivities.save_retry,
-            snapshot,
+            save_input,
             **RECORD,
-            summary=f"show {snapshot.retry_status}",
+            summary=f"show {save_input.retry_status}",
         )
 
     async def refresh(self) -> ChargeOutcome:

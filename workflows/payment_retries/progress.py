@@ -7,7 +7,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.notifications import MailActivities
-    from domain.notifications import EmailInput
+    from domain.notifications import EmailInput, SaveRetryInput
     from domain.parked_steps import ParkedStep
     from domain.payment_retries.lifecycle import NextStep, RetryFacts
     from domain.payment_retries.messages import RetrySnapshot, RetryStart
@@ -16,29 +16,31 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search_attributes import STATUS
 
 _KEPT_KEY_COUNT = 50
+# Name of the patch by which mails are stored in the transaction that writes the row.
+_MAILS_ARE_STORED = "mails-are-stored"
 
 
 class RetryEmails:
-    """Sends a payment retry's emails, each once."""
+    """Tells the customer of a payment retry its news, each once."""
 
     def __init__(self, start: RetryStart) -> None:
         self.mailed_keys = start.mailed_keys
         self._start = start
         self._sending: list[asyncio.Task[None]] = []
 
-    def send(
+    def news(
         self,
         snapshot: RetrySnapshot,
         attempt: int,
         link: str | None,
         amount_paid_cents: int,
-    ) -> None:
-        """Send the email about a new status, once, without waiting for the mail server."""
+    ) -> EmailInput | None:
+        """Return the news about a new status; None if it was told before."""
         key = f"{self._start.stripe_invoice_id}-{attempt}-{snapshot.retry_status}"
         if key in self.mailed_keys:
-            return
+            return None
         self.mailed_keys = (*self.mailed_keys, key)[-_KEPT_KEY_COUNT:]
-        email_input = EmailInput(
+        return EmailInput(
             message_key=key,
             user_id=self._start.user_id,
             retry_status=snapshot.retry_status,
@@ -47,7 +49,10 @@ class RetryEmails:
             decline_code=snapshot.decline_code,
             amount_paid_cents=amount_paid_cents,
         )
-        self._sending.append(asyncio.create_task(_send(email_input)))
+
+    def send(self, news: EmailInput) -> None:
+        """Send news by an activity of its own, as workflows did before mails were stored."""
+        self._sending.append(asyncio.create_task(_send(news)))
 
     def is_done(self) -> bool:
         """Return whether all emails are sent or given up."""
@@ -94,13 +99,18 @@ class RetryProgress:
         """
         if step == self._next_step and self._is_saved:
             return
-        is_news = self._next_step is None or step.retry_status is not self._next_step.retry_status
+        is_new = self._next_step is None or step.retry_status is not self._next_step.retry_status
         self._next_step = step
         snapshot = self.snapshot(facts)
-        await self._save(snapshot)
-        if is_news:
+        news = None
+        if is_new:
+            news = self._emails.news(snapshot, attempt, self.link, self.amount_paid_cents)
+        is_stored = news is None or workflow.patched(_MAILS_ARE_STORED)
+        await self._save(snapshot, news if is_stored else None)
+        if is_new:
             workflow.upsert_search_attributes([STATUS.value_set(snapshot.retry_status)])
-            self._emails.send(snapshot, attempt, self.link, self.amount_paid_cents)
+        if news is not None and not is_stored:
+            self._emails.send(news)
 
     async def show_parked(self, parked: ParkedStep | None, facts: RetryFacts | None) -> None:
         """Show a parked step; None clears it with the next state that is shown."""
@@ -120,8 +130,8 @@ class RetryProgress:
             parked=() if self.parked is None else (self.parked,),
         )
 
-    async def _save(self, snapshot: RetrySnapshot) -> None:
-        await self._calls.save(snapshot)
+    async def _save(self, snapshot: RetrySnapshot, news: EmailInput | None = None) -> None:
+        await self._calls.save(SaveRetryInput(**snapshot.model_dump(), news=news))
         self._is_saved = True
         workflow.set_current_details(_render(snapshot))
 

@@ -236,3 +236,31 @@ async def test_twins_get_one_key(user: Person) -> None:
 async def test_a_broken_hash_lets_nobody_in() -> None:
     assert not await verify_password("no hash", PASSWORD)
     assert not await verify_password(None, "nobody has this password")
+
+
+async def test_the_language_of_mails_is_the_users_choice(user: Person, admin: Person) -> None:
+    assert (await user.http.get(f"{API}/users/me")).json()["locale"] is None
+    changed = await user.http.patch(f"{API}/users/me", json={"locale": "de-AT"})
+    assert (changed.status_code, changed.json()["locale"]) == (200, "de-AT")
+    await user.http.patch(f"{API}/users/me", json={})  # what is left out stays
+    assert (await user.http.get(f"{API}/users/me")).json()["locale"] == "de-AT"
+    body = {"locale": None, "user_id": str(user.user_id)}
+    assert (await admin.http.patch(f"{API}/users/me", json=body)).json()["locale"] is None
+    assert (await admin.http.get(f"{API}/users/me")).json()["locale"] is None
+
+
+async def test_nobody_changes_the_language_of_others(user: Person, other: Person) -> None:
+    body = {"locale": "de", "user_id": str(other.user_id)}
+    problem(await user.http.patch(f"{API}/users/me", json=body), 404, "not_found")
+
+
+@pytest.mark.parametrize("locale", ["", "german", "DE", "de_AT", "de-at", "../en", 7, "d"])
+async def test_a_language_has_the_form_of_bcp_47(user: Person, locale: object) -> None:
+    reply = await user.http.patch(f"{API}/users/me", json={"locale": locale})
+    problem(reply, 422, "invalid_input")
+
+
+async def test_a_team_brings_users_with_their_language(admin: Person) -> None:
+    email = fresh_email()
+    made = await admin.post("users", email=email, external_id=email, locale="de")
+    assert made.json()["locale"] == "de"

@@ -4,11 +4,13 @@ from email.message import EmailMessage
 
 import aiosmtplib
 
-from domain.errors import UnavailableError
+from domain.errors import ProviderRejectedError, UnavailableError
 from domain.notifications import Email
 
 SEND_TIMEOUT_SECONDS = 15.0
 NONE, STARTTLS, IMPLICIT = "none", "starttls", "implicit"
+# From here on an SMTP server's code is a refusal that no retry changes.
+_PERMANENT = 500
 
 
 class Mailer:
@@ -32,16 +34,14 @@ class Mailer:
 
         Args:
             to: Address of the recipient.
-            mail: Subject and text.
+            mail: Subject and text, also as HTML if there is any.
             message_key: Key for the message id, by which receivers drop a repeated mail.
 
         Raises:
-            UnavailableError: The server did not accept the mail.
+            UnavailableError: The server cannot be reached, or refuses for now.
+            ProviderRejectedError: The server refuses this recipient or this mail for good.
         """
-        message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._sender, to, mail.subject
-        message["Message-ID"] = f"<{message_key}@{self._sender.rpartition('@')[2]}>"
-        message.set_content(mail.text)
+        message = self._compose(to, mail, message_key)
         try:
             await aiosmtplib.send(
                 message,
@@ -55,4 +55,22 @@ class Mailer:
                 timeout=SEND_TIMEOUT_SECONDS,
             )
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise UnavailableError(f"the mail server did not accept the mail: {error}") from error
+            text = f"the mail server did not accept the mail: {error}"
+            kind = ProviderRejectedError if _is_permanent(error) else UnavailableError
+            raise kind(text) from error
+
+    def _compose(self, to: str, mail: Email, message_key: str) -> EmailMessage:
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = self._sender, to, mail.subject
+        message["Message-ID"] = f"<{message_key}@{self._sender.rpartition('@')[2]}>"
+        message.set_content(mail.text)
+        if mail.html is not None:
+            message.add_alternative(mail.html, subtype="html")
+        return message
+
+
+def _is_permanent(error: Exception) -> bool:
+    """Return whether a server refused the recipient or the mail, not us, and for good."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return all(refused.code >= _PERMANENT for refused in error.recipients)
+    return isinstance(error, aiosmtplib.SMTPDataError) and error.code >= _PERMANENT

@@ -1,0 +1,166 @@
+"""Sends the mails of the outbox: each once, and only while its reason holds."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+import structlog
+
+from adapters.email.mailer import Mailer
+from adapters.email.rendering import MailTemplates
+from database.accounts.users import UserRepository
+from database.notifications.due_mails import DueMailRepository, add_due_mails
+from database.notifications.models import DueMail
+from database.payments.models import PaymentMethod
+from database.session import DATABASE_DOWN, Sessions
+from database.subscriptions.expiring_cards import expiring_cards
+from domain.errors import ProviderRejectedError, UnavailableError
+from domain.notifications import MailKind, MailStatus, NewMail
+from observability.metrics import MAILS
+from services.notifications.reasons import Reason, reason_of
+
+POLL_SECONDS = 1.0
+BATCH_SIZE = 20
+# Longer than all that is done for a mail, so that no other process sends it meanwhile.
+LEASE = timedelta(seconds=60)
+# A mail that could not be sent for so long is given up.
+GIVE_UP_AFTER = timedelta(days=3)
+MAX_WAIT = timedelta(minutes=5)
+UNDECIDED_WAIT = timedelta(seconds=5)
+# How long before its end a card is announced to expire, and how often such cards are searched.
+EXPIRY_NOTICE = timedelta(days=30)
+CARD_SECONDS = 3_600.0
+
+log = structlog.get_logger(__name__)
+
+
+class MailSender:
+    """Sends what is due in `due_mails`; several processes may run one.
+
+    A mail is claimed for a while. If the process dies after the mail server took the mail and
+    before the row says so, it is sent again under the same message id.
+    """
+
+    def __init__(self, sessions: Sessions, mailer: Mailer, templates: MailTemplates) -> None:
+        self._sessions = sessions
+        self._mailer = mailer
+        self._templates = templates
+        self._cards_looked_at: float | None = None
+        self._is_database_down = False
+
+    def check_templates(self) -> None:
+        """Render all templates once, so that a broken one is found when a worker starts.
+
+        Raises:
+            InvalidInputError: A template is broken.
+        """
+        self._templates.check()
+
+    async def run(self) -> None:
+        """Send what is due, until cancelled."""
+        while True:
+            count = 0
+            try:
+                count = await self.send_due()
+                await self._add_expiring_cards()
+                self._is_database_down = False
+            except DATABASE_DOWN as error:
+                if not self._is_database_down:
+                    log.warning("mails_wait_for_database", error=type(error).__name__)
+                self._is_database_down = True
+            except Exception:
+                log.exception("mails_not_sent")
+            if count < BATCH_SIZE:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def send_due(self) -> int:
+        """Send the mails that are due, up to one batch.
+
+        Returns:
+            Number of mails that were due.
+
+        Raises:
+            OperationalError: The database is down; the errors of `DATABASE_DOWN`.
+        """
+        async with self._sessions.begin() as session:
+            due = await DueMailRepository(session).claim(BATCH_SIZE, LEASE)
+        await asyncio.gather(*[self._process(mail) for mail in due])
+        return len(due)
+
+    async def _process(self, mail: DueMail) -> None:
+        """Send, drop or postpone one mail; no error of one mail holds up the others."""
+        try:
+            async with self._sessions() as session:
+                reason = await reason_of(session, mail)
+            if reason is Reason.UNDECIDED:
+                await self._postpone(mail, UNDECIDED_WAIT, None)
+            elif reason is Reason.GONE:
+                await self._settle(mail, MailStatus.DROPPED)
+            else:
+                await self._send(mail)
+                await self._settle(mail, MailStatus.SENT)
+        except DATABASE_DOWN:
+            raise
+        except ProviderRejectedError as error:
+            await self._settle(mail, MailStatus.FAILED, str(error))
+        except UnavailableError as error:
+            await self._retry_later(mail, error)
+        except Exception as error:
+            log.exception("mail_not_sent", due_mail_id=str(mail.due_mail_id))
+            await self._retry_later(mail, error)
+
+    async def _send(self, mail: DueMail) -> None:
+        async with self._sessions() as session:
+            user = await UserRepository(session).get(mail.user_id)
+        if user is None:
+            return  # was erased since, and the mail's row with it
+        kind = MailKind(mail.mail_kind)
+        email = self._templates.render(kind, user.locale, mail.variables_data)
+        await self._mailer.send(user.email, email, str(mail.due_mail_id))
+
+    async def _retry_later(self, mail: DueMail, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"[:500]
+        if datetime.now(UTC) - mail.created_at > GIVE_UP_AFTER:
+            await self._settle(mail, MailStatus.FAILED, text)
+            return
+        wait = timedelta(seconds=2 ** min(mail.attempt_count, 9))
+        await self._postpone(mail, min(wait, MAX_WAIT), text)
+
+    async def _postpone(self, mail: DueMail, wait: timedelta, error: str | None) -> None:
+        async with self._sessions.begin() as session:
+            await DueMailRepository(session).postpone(mail.due_mail_id, wait, error)
+
+    async def _settle(self, mail: DueMail, status: MailStatus, error: str | None = None) -> None:
+        async with self._sessions.begin() as session:
+            await DueMailRepository(session).settle(mail.due_mail_id, status, error)
+        MAILS.labels(mail.mail_kind, status).inc()
+        report = log.error if status is MailStatus.FAILED else log.info
+        report(
+            f"mail_{status}", due_mail_id=str(mail.due_mail_id), kind=mail.mail_kind, error=error
+        )
+
+    async def _add_expiring_cards(self) -> None:
+        """Store mails about cards that expire soon, once an hour."""
+        now = monotonic()
+        if self._cards_looked_at is not None and now - self._cards_looked_at < CARD_SECONDS:
+            return
+        self._cards_looked_at = now
+        async with self._sessions.begin() as session:
+            cards = await expiring_cards(session, datetime.now(UTC).date(), EXPIRY_NOTICE)
+            await add_due_mails(session, [_mail_about(card) for card in cards])
+
+
+def _mail_about(card: PaymentMethod) -> NewMail:
+    """Return the mail about a card that expires soon; one that is renewed has another key."""
+    return NewMail(
+        message_key=f"card-expiring-{card.payment_method_id}-{card.exp_year}-{card.exp_month}",
+        user_id=card.user_id,
+        mail_kind=MailKind.CARD_EXPIRING,
+        resource_id=card.payment_method_id,
+        variables={
+            "brand": card.brand,
+            "last4": card.last4,
+            "exp_month": card.exp_month,
+            "exp_year": card.exp_year,
+        },
+    )
