@@ -12,12 +12,14 @@ from activities.payments.payments import (
 )
 from activities.payments.refunds import RefundActivities
 from activities.plans import CatalogActivities
+from activities.subscriptions.adoption import AdoptionActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
 from activities.subscriptions.last_resort import LastResortActivities
 from activities.subscriptions.subscriptions import SubscriptionActivities, SubscriptionRowActivities
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
@@ -32,6 +34,8 @@ from services.payment_retries.charging import Charging
 from services.payments.commands import PaymentCommands
 from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
+from services.subscriptions.adoption import SubscriptionAdoption
+from services.subscriptions.mailboxes import Mailboxes
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 
@@ -43,6 +47,7 @@ def billing_activities(resources: Resources) -> Activities:
         _payment_methods(resources),
         _payment_retries(resources),
         _subscriptions(resources),
+        _adoption(resources),
     )
     return {queue: [each for area in areas for each in area[queue]] for queue in (BILLING, STRIPE)}
 
@@ -122,3 +127,14 @@ def _subscriptions(resources: Resources) -> Activities:
             last_resort.refund_payments,
         ],
     }
+
+
+def _adoption(resources: Resources) -> Activities:
+    stripe = resources.stripe
+    adoption = SubscriptionAdoption(
+        StripeFoundSubscriptions(stripe),
+        StripeCustomers(stripe),
+        Mailboxes(resources.temporal),
+        resources.sessions,
+    )
+    return {BILLING: [], STRIPE: [AdoptionActivities(adoption).adopt_subscription]}

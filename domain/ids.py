@@ -26,6 +26,21 @@ def subscription_workflow_id(subscription_id: UUID | str) -> str:
     return f"subscription-{subscription_id}"
 
 
+def adopted_subscription_id(account: str, stripe_subscription_id: str) -> UUID:
+    """Return our id of a subscription that was not made by this product.
+
+    Args:
+        account: Stripe's id of the account.
+        stripe_subscription_id: Stripe's id of the subscription.
+    """
+    return derived_id("adopted-subscription", account, stripe_subscription_id)
+
+
+def adoption_id(stripe_subscription_id: str) -> UUID:
+    """Return the id of the operation that finds the owner of a subscription at Stripe."""
+    return derived_id("adoption", stripe_subscription_id)
+
+
 def payment_retry_workflow_id(stripe_invoice_id: str) -> str:
     """Return the workflow id of the payment retry of an unpaid invoice."""
     return f"payment-retry-{stripe_invoice_id}"

@@ -20,6 +20,7 @@ class StripeOperationKind(StrEnum):
     CREATE_PLAN = "create_plan"
     CHANGE_PLAN = "change_plan"
     SYNC_CUSTOMER = "sync_customer"
+    ADOPT_SUBSCRIPTION = "adopt_subscription"
 
 
 class StripeOperation(Frozen):
@@ -100,6 +101,19 @@ class SyncCustomer(StripeOperation):
     stripe_event_ids: tuple[str, ...] = ()
 
 
+class AdoptSubscription(StripeOperation):
+    """Finds the owner of a subscription at Stripe that has no row, and adopts it.
+
+    Args:
+        stripe_subscription_id: Subscription to read.
+        stripe_event_ids: Events that named it, and wait for the owner.
+    """
+
+    kind: Literal[StripeOperationKind.ADOPT_SUBSCRIPTION] = StripeOperationKind.ADOPT_SUBSCRIPTION
+    stripe_subscription_id: str
+    stripe_event_ids: tuple[str, ...] = ()
+
+
 # Input of `StripeOperationWorkflow.run`.
 AnyStripeOperation = Annotated[
     AttachPaymentMethod
@@ -108,7 +122,8 @@ AnyStripeOperation = Annotated[
     | CreateSetupIntent
     | CreatePlan
     | ChangePlan
-    | SyncCustomer,
+    | SyncCustomer
+    | AdoptSubscription,
     Field(discriminator="kind"),
 ]
 

@@ -13,6 +13,8 @@ QUEUES = (BILLING, STRIPE, AGENTS, MODELS, TOOLS)
 # The other queues have activities only, so that slow activities delay no workflow.
 WORKFLOW_QUEUES = frozenset({BILLING, AGENTS})
 
+SUBSCRIPTION_WORKFLOW = "SubscriptionWorkflow"
+HINT = "hint"
 PAYMENT_WORKFLOW = "PaymentWorkflow"
 REFUND_UPDATE = "refund"
 CANCEL_UPDATE = "cancel"
@@ -23,6 +25,10 @@ PAYMENT_HINT = "payment_hint"
 REPORT = "report"
 # The signal that tells a run that the previous run of its conversation has ended.
 RUN_NEXT = "run_next"
+
+# Search attributes of the owner and the subscription of a workflow.
+USER_ID_ATTRIBUTE = "UserId"
+SUBSCRIPTION_ID_ATTRIBUTE = "SubscriptionId"
 
 # Number of history events after which a billing workflow continues as new.
 CONTINUE_AS_NEW_AFTER = 1_500

@@ -4,8 +4,10 @@ from uuid import UUID
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-USER_ID = SearchAttributeKey.for_keyword("UserId")
-SUBSCRIPTION_ID = SearchAttributeKey.for_keyword("SubscriptionId")
+from domain.workflow_names import SUBSCRIPTION_ID_ATTRIBUTE, USER_ID_ATTRIBUTE
+
+USER_ID = SearchAttributeKey.for_keyword(USER_ID_ATTRIBUTE)
+SUBSCRIPTION_ID = SearchAttributeKey.for_keyword(SUBSCRIPTION_ID_ATTRIBUTE)
 # Reason: the Web UI would show an attribute named `Status` in place of the execution's status.
 STATUS = SearchAttributeKey.for_keyword("ResourceStatus")
 NAMES = tuple(key.name for key in (USER_ID, SUBSCRIPTION_ID, STATUS))

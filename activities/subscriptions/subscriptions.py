@@ -21,6 +21,7 @@ from domain.subscriptions.state import SubscriptionState, SyncResult
 from domain.subscriptions.steps import CreateInput, OpenInput, ParkInput, SyncInput
 from services.payments.customers import UserStripeCustomer
 from services.stripe_idempotency import post_once
+from services.subscriptions.adoption import insert_adopted
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of, unchanged
 
@@ -115,7 +116,7 @@ class SubscriptionRowActivities:
         """Write a subscription's row before Stripe is called, or find the existing row.
 
         Args:
-            step_input: The subscription, with the request if it is new.
+            step_input: The subscription, with the request or the adoption if it is new.
 
         Returns:
             The subscription's state; None if there is no row and no request.
@@ -129,6 +130,9 @@ class SubscriptionRowActivities:
             row = await repository.get(step_input.subscription_id, None)
             if row is None and step_input.request is not None:
                 await _insert(session, step_input.subscription_id, step_input.request)
+                row = await repository.get(step_input.subscription_id, None)
+            elif row is None and step_input.adoption is not None:
+                await insert_adopted(session, step_input.subscription_id, step_input.adoption)
                 row = await repository.get(step_input.subscription_id, None)
             if row is None:
                 return None

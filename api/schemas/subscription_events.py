@@ -75,6 +75,19 @@ class GraceEndEventOut(_SubscriptionEvent):
     data: GraceEndDataOut
 
 
+class AdoptionDataOut(SummaryDataOut):
+    """The subscription at Stripe."""
+
+    stripe_subscription_id: str
+
+
+class AdoptionEventOut(_SubscriptionEvent):
+    """A subscription that was made at Stripe is followed from now on."""
+
+    kind: Literal["adopted"]
+    data: AdoptionDataOut
+
+
 class RetryDataOut(SummaryDataOut):
     """A charge of a payment retry."""
 
@@ -121,6 +134,7 @@ SubscriptionStreamEventOut = (
     StatusChangeEventOut
     | CommandEventOut
     | ParkedEventOut
+    | AdoptionEventOut
     | GraceEndEventOut
     | RetryEventOut
     | LastResortEventOut

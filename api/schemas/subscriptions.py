@@ -102,7 +102,9 @@ class SubscriptionOut(Parkable):
 
     subscription_id: UUID
     user_id: UUID
-    plan_id: UUID
+    plan_id: UUID | None = Field(
+        description="null if the subscription was made at Stripe, for a price of no plan.",
+    )
     quantity: int
     subscription_status: SubscriptionStatus
     access: Access

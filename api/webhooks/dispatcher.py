@@ -7,7 +7,6 @@ was signaled but not marked is signaled again, which a mailbox tolerates.
 
 import asyncio
 from asyncio import Event, Semaphore, Task
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,20 +16,16 @@ from uuid import UUID
 import structlog
 from temporalio.client import Client
 
-from api.webhooks.event_bodies import read_event
+from api.webhooks.grouping import group_by_owner, reference_in
 from api.webhooks.signals import is_temporal_down, is_transient, send_hint
 from database.session import DATABASE_DOWN, Sessions, is_transient_database_error
 from database.webhooks.inbox import WebhookInboxRepository
 from database.webhooks.models import WebhookEvent
-from database.webhooks.webhook_events import unpacked
 from domain.webhooks.events import (
     EventOwner,
     EventReference,
     Handler,
     WebhookEventStatus,
-    handler_of,
-    owner_of,
-    reference_of,
     type_label,
 )
 from observability.metrics import WEBHOOK_EVENTS, webhook_lag
@@ -45,6 +40,7 @@ CALLS_AT_ONCE = 16
 # Maximum attempts at an event that fails for a reason of its own, over about six minutes.
 MAX_ATTEMPTS = 12
 ERROR_TEXT_LENGTH = 500
+AWAITS_OWNER = "the owner of its subscription is being looked up at Stripe"
 
 log = structlog.get_logger(__name__)
 
@@ -162,7 +158,7 @@ class _Batch:
         failed: list[tuple[WebhookEvent, str]] = []
         for event in events:
             try:
-                references[event.webhook_event_id] = _reference(event)
+                references[event.webhook_event_id] = reference_in(event)
             except Exception as error:  # noqa: BLE001 - an unreadable event stays unreadable
                 failed.append((event, _error_text(error)))
         async with self._sessions.begin() as session:
@@ -170,7 +166,7 @@ class _Batch:
             distinct = {reference for reference in references.values() if reference}
             await inbox.lock_intents({each.awaited_id for each in distinct if each.awaited_id})
             owners = await inbox.owners(distinct) if distinct else ()
-            by_owner, ownerless = _group(events, references, owners)
+            by_owner, ownerless = group_by_owner(events, references, owners)
             for event in ownerless:
                 reference = references[event.webhook_event_id]
                 if reference and reference.awaited_id:
@@ -193,6 +189,10 @@ class _Batch:
         try:
             async with self._sessions.begin() as session:
                 inbox = WebhookInboxRepository(session)
+                if owner.handler is Handler.ADOPTION:
+                    # Reason: the operation settles them; until then they are due again.
+                    await inbox.postpone(_ids(events), AWAITS_OWNER)
+                    return
                 await inbox.settle(_ids(events), WebhookEventStatus.DELIVERED, owner=owner)
         except Exception as failure:  # noqa: BLE001 - one owner must not hold up the others
             await self._postpone(
@@ -257,36 +257,6 @@ def _error_text(error: Exception) -> str:
     """Return the type and message of an error, as a text that PostgreSQL can store."""
     text = f"{type(error).__name__}: {error}".replace("\0", "\\0")
     return text.encode(errors="backslashreplace").decode()[:ERROR_TEXT_LENGTH]
-
-
-def _reference(event: WebhookEvent) -> EventReference | None:
-    """Read which subscription, payment or customer an event is about; None if about none.
-
-    Raises:
-        ValueError: The body is not a JSON object, or the id in it is malformed.
-        RuntimeError: The body cannot be decompressed.
-    """
-    body = read_event(unpacked(event.body))
-    if handler_of(event.event_type) is Handler.IGNORED:
-        return None
-    return reference_of(body)
-
-
-def _group(
-    events: Events,
-    references: dict[UUID, EventReference | None],
-    owners: Sequence[EventOwner],
-) -> tuple[dict[EventOwner, list[WebhookEvent]], list[WebhookEvent]]:
-    """Group readable events by owner, and list those that have no owner."""
-    by_owner: dict[EventOwner, list[WebhookEvent]] = defaultdict(list)
-    ownerless: list[WebhookEvent] = []
-    for event in sorted(events, key=lambda each: each.received_at):
-        if event.webhook_event_id not in references:
-            continue
-        reference = references[event.webhook_event_id]
-        owner = owner_of(reference, owners) if reference else None
-        (by_owner[owner] if owner else ownerless).append(event)
-    return by_owner, ownerless
 
 
 def _count(events: Events, outcome: str) -> None:

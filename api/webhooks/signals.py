@@ -18,7 +18,7 @@ from domain.ids import (
     subscription_workflow_id,
 )
 from domain.payments.messages import PaymentStart
-from domain.stripe_operations import SyncCustomer
+from domain.stripe_operations import AdoptSubscription, SyncCustomer
 from domain.subscriptions.state import SubscriptionStart
 from domain.webhooks.events import EventOwner, Handler
 from domain.workflow_names import BILLING
@@ -58,6 +58,9 @@ async def send_hint(temporal: Client, owner: EventOwner, stripe_event_ids: Seque
     """
     if owner.handler is Handler.CUSTOMER:
         await _start_customer_sync(temporal, owner, stripe_event_ids)
+        return
+    if owner.handler is Handler.ADOPTION:
+        await _start_adoption(temporal, owner, stripe_event_ids)
         return
     target = _target(owner)
     async with asyncio.timeout(CALL_SECONDS):
@@ -105,16 +108,42 @@ async def _start_customer_sync(
         stripe_customer_id=owner.stripe_id,
         stripe_event_ids=tuple(stripe_event_ids),
     )
+    summary = f"sync changed customer {owner.stripe_id}, user {owner.our_id}"
+    await _start_operation(temporal, operation, summary, user_id=owner.user_id)
+
+
+async def _start_adoption(
+    temporal: Client,
+    owner: EventOwner,
+    stripe_event_ids: Sequence[str],
+) -> None:
+    # Reason: one operation at a time for each subscription; events that come while it runs are
+    # due again, and then the subscription has a row.
+    operation = AdoptSubscription(
+        operation_id=owner.our_id,
+        resource_id=owner.our_id,
+        stripe_subscription_id=owner.stripe_id or "",
+        stripe_event_ids=tuple(stripe_event_ids),
+    )
+    await _start_operation(temporal, operation, f"find the owner of {owner.stripe_id}")
+
+
+async def _start_operation(
+    temporal: Client,
+    operation: SyncCustomer | AdoptSubscription,
+    summary: str,
+    user_id: UUID | None = None,
+) -> None:
     async with asyncio.timeout(CALL_SECONDS):
         await temporal.start_workflow(
             StripeOperationWorkflow.run,
             operation,
-            id=stripe_operation_workflow_id(operation_id),
+            id=stripe_operation_workflow_id(operation.operation_id),
             task_queue=BILLING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            search_attributes=starting_attributes(user_id=owner.user_id),
-            static_summary=f"sync changed customer {owner.stripe_id}, user {owner.our_id}",
+            search_attributes=starting_attributes(user_id=user_id),
+            static_summary=summary,
             rpc_timeout=RPC_TIMEOUT,
         )
 

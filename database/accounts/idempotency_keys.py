@@ -57,6 +57,13 @@ class IdempotencyKeyRepository:
         )
         return found.one()
 
+    async def has_made(self, resource_id: UUID) -> bool:
+        """Tell whether a POST with a key was to create a resource with this id."""
+        statement = select(IdempotencyKey.idempotency_key_id).where(
+            IdempotencyKey.resource_id == resource_id
+        )
+        return await self._session.scalar(statement.limit(1)) is not None
+
     async def answer(
         self,
         idempotency_key_id: UUID,

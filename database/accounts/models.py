@@ -62,7 +62,7 @@ class IdempotencyKey(Base):
     path: Mapped[str]
     key: Mapped[str]
     body_sha256: Mapped[str]
-    resource_id: Mapped[UUID]
+    resource_id: Mapped[UUID] = mapped_column(index=True)
     answer_status_code: Mapped[int | None]
     answer_data: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

@@ -41,4 +41,5 @@ class Plan(Base):
     __table_args__ = (
         Index(None, "created_at", "plan_id"),
         Index(None, "stripe_product_id"),
+        Index(None, "stripe_price_id"),
     )

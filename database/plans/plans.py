@@ -28,10 +28,23 @@ class PlanRepository:
         """Return the plan with this code, or None."""
         return await self._session.scalar(select(Plan).where(Plan.code == code))
 
-    async def get_by_product(self, stripe_product_id: str) -> Plan | None:
-        """Return the plan of a product at Stripe, or None."""
-        statement = select(Plan).where(Plan.stripe_product_id == stripe_product_id).limit(1)
-        return await self._session.scalar(statement)
+    async def of_price(
+        self, stripe_price_id: str | None, stripe_product_id: str | None
+    ) -> Plan | None:
+        """Return the plan that a price at Stripe belongs to, or None.
+
+        Args:
+            stripe_price_id: The price, which may be an older one of the plan.
+            stripe_product_id: Product of the price; it decides if only one plan has it.
+        """
+        by_price = select(Plan).where(Plan.stripe_price_id == stripe_price_id).limit(1)
+        if stripe_price_id and (plan := await self._session.scalar(by_price)):
+            return plan
+        if stripe_product_id is None:
+            return None
+        by_product = select(Plan).where(Plan.stripe_product_id == stripe_product_id).limit(2)
+        plans = (await self._session.scalars(by_product)).all()
+        return plans[0] if len(plans) == 1 else None
 
     async def list(self, is_active: bool | None, limit: int, cursor: str | None) -> Page[Plan]:
         """Return one page of plans, newest first; for `is_active` None, of both kinds."""

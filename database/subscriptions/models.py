@@ -23,7 +23,8 @@ class Subscription(Base):
 
     subscription_id: Mapped[UUID] = id_column()
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
-    plan_id: Mapped[UUID] = mapped_column(ForeignKey("plans.plan_id"))
+    # None for an adopted subscription whose price belongs to no plan of ours.
+    plan_id: Mapped[UUID | None] = mapped_column(ForeignKey("plans.plan_id"))
     quantity: Mapped[int]
     subscription_status: Mapped[str]
     is_written_off: Mapped[bool] = mapped_column(server_default=text("false"))

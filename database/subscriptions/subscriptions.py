@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from database.accounts.models import User
 from database.plans.models import Plan
 from database.repository import OwnedRepository
 from database.subscriptions.models import Subscription
+from domain.subscriptions.adoption import KnownSubscription
 from domain.subscriptions.lifecycle import FINAL
 
 # Reason: building this statement takes longer than executing it, and every step needs it.
@@ -49,13 +50,31 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
     ) -> Sequence[tuple[Subscription, Plan]]:
         """Return a user's subscriptions that have not ended, with their plans, newest first.
 
+        A subscription of no plan of ours entitles to nothing, and is left out.
+
         Args:
             user_id: Owner of the subscriptions.
             locks_user: Whether to lock the user's allowance until the transaction ends.
         """
         statement = _SUBSCRIBED_OF_LOCKED if locks_user else _SUBSCRIBED
         rows = await self._session.execute(statement, {"user_id": user_id})
-        return [(row[0], row[1]) for row in rows if row[0] is not None]
+        return [(row[0], row[1]) for row in rows if row[1] is not None]
+
+    async def known(
+        self, stripe_subscription_id: str, subscription_id: UUID | None
+    ) -> Sequence[KnownSubscription]:
+        """Return the subscriptions that have this id at Stripe, or this id of ours."""
+        statement = select(
+            Subscription.subscription_id,
+            Subscription.user_id,
+            Subscription.stripe_subscription_id,
+        ).where(
+            or_(
+                Subscription.stripe_subscription_id == stripe_subscription_id,
+                Subscription.subscription_id == subscription_id,
+            )
+        )
+        return [KnownSubscription(*row) for row in await self._session.execute(statement)]
 
     async def mark_creation_sent(self, subscription_id: UUID, at: datetime) -> None:
         """Store when Stripe was asked to create a subscription; later calls change nothing."""

@@ -79,7 +79,8 @@ async def read_user_usage(session: AsyncSession, user_id: UUID, at: datetime) ->
     subscriptions = tuple(
         SubscriptionUsage(row[0], row[1], read_sums(row, "period_"))
         for row in rows
-        if row[0] is not None
+        # Reason: a subscription of no plan of ours entitles to nothing.
+        if row[1] is not None
     )
     recent = {per: read_sums(rows[0], f"{per}_") for per in (LimitWindow.HOUR, LimitWindow.DAY)}
     return UserUsage(subscriptions, recent)

@@ -175,6 +175,24 @@ class WebhookInboxRepository:
         )
 
 
+async def settle_awaiting_owner(
+    session: AsyncSession, stripe_event_ids: Collection[str], subscription_id: UUID | None
+) -> None:
+    """Settle events that waited for the owner of their subscription; ignore those of nobody."""
+    is_owned = subscription_id is not None
+    status = WebhookEventStatus.DELIVERED if is_owned else WebhookEventStatus.IGNORED
+    await session.execute(
+        update(WebhookEvent)
+        .where(WebhookEvent.stripe_event_id.in_(stripe_event_ids), _RECEIVED)
+        .values(
+            webhook_event_status=status,
+            subscription_id=subscription_id,
+            last_error=None,
+            delivered_at=func.now() if is_owned else None,
+        ),
+    )
+
+
 async def deliver_awaiting(session: AsyncSession, stripe_payment_intent_id: str) -> None:
     """Make events due that waited for the payment of this intent."""
     await session.execute(

@@ -30,6 +30,16 @@ def grace_end_event(ended_at: datetime) -> NewSubscriptionEvent:
     )
 
 
+def adoption_event(stripe_subscription_id: str) -> NewSubscriptionEvent:
+    """Return the event of a subscription that was made at Stripe and is followed from now on."""
+    return NewSubscriptionEvent(
+        source_key="adopted",
+        kind="adopted",
+        summary="The subscription was made at Stripe, and is followed from now on.",
+        data={"stripe_subscription_id": stripe_subscription_id},
+    )
+
+
 def hint_event(stripe_event_id: str, event_type: str) -> NewSubscriptionEvent:
     """Return the event of a webhook from Stripe."""
     return NewSubscriptionEvent(

@@ -7,6 +7,7 @@ from uuid import UUID
 from domain.base import Frozen
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.payment_retries.policy import VersionedPolicy
+from domain.subscriptions.adoption import Adoption
 from domain.subscriptions.lifecycle import Effect, SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.steps import OwedStep
@@ -59,6 +60,7 @@ class SubscriptionStart(Frozen):
     Args:
         subscription_id: Our id of the subscription.
         request: Request to create; None when a webhook starts the workflow.
+        adoption: Subscription that was made at Stripe, and has no row yet.
         state: Carried over by continue-as-new.
         hint_ids: Stripe events for which Stripe was not read yet.
         answers: Answers to recent commands, because update ids are unique within one run only.
@@ -70,6 +72,7 @@ class SubscriptionStart(Frozen):
 
     subscription_id: UUID
     request: SubscriptionRequest | None = None
+    adoption: Adoption | None = None
     state: SubscriptionState | None = None
     hint_ids: tuple[str, ...] = ()
     answers: dict[UUID, CommandAnswer] = {}
@@ -78,9 +81,19 @@ class SubscriptionStart(Frozen):
     revision: int = 1
 
     @classmethod
-    def new(cls, subscription_id: UUID, request: SubscriptionRequest | None = None) -> Self:
+    def new(
+        cls,
+        subscription_id: UUID,
+        request: SubscriptionRequest | None = None,
+        adoption: Adoption | None = None,
+    ) -> Self:
         """Return the input of a new workflow, which takes the present sequence of commands."""
-        return cls(subscription_id=subscription_id, request=request, revision=SUBSCRIPTION_REVISION)
+        return cls(
+            subscription_id=subscription_id,
+            request=request,
+            adoption=adoption,
+            revision=SUBSCRIPTION_REVISION,
+        )
 
 
 class SyncResult(Frozen):

@@ -10,6 +10,7 @@ from pydantic import Field
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.messages import LastResortRequest
+from domain.subscriptions.adoption import Adoption
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionRequest
 
@@ -34,10 +35,11 @@ ONLY_WHILE_ALIVE = frozenset({StepKind.CREATE, StepKind.VOID_OLDER})
 
 
 class OpenInput(Frozen):
-    """Input of `open_subscription`; without a request the row is only read."""
+    """Input of `open_subscription`; without a request or an adoption the row is only read."""
 
     subscription_id: UUID
     request: SubscriptionRequest | None = None
+    adoption: Adoption | None = None
 
 
 class SubscriptionInput(Frozen):

@@ -1,23 +1,27 @@
 """Reads webhook events of Stripe: how each is handled, and which object it is about. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from domain.base import Frozen
-from domain.workflow_names import PAYMENT_HINT
+from domain.ids import ANONYMOUS, adoption_id
+from domain.workflow_names import HINT, PAYMENT_HINT
 
 
 class Handler(StrEnum):
     """How an event type is handled.
 
     By a signal to a subscription's or payment's workflow, a read of a customer, or not at all.
+    `ADOPTION` is for a subscription without a row: its owner is looked up at Stripe.
     """
 
-    HINT = "hint"
+    HINT = HINT
     PAYMENT_HINT = PAYMENT_HINT
     CUSTOMER = "customer"
+    ADOPTION = "adoption"
     IGNORED = "ignored"
 
 
@@ -86,6 +90,9 @@ HANDLED_TYPES: Mapping[str, Handler] = {
     "setup_intent.succeeded": Handler.IGNORED,
 }
 
+
+# An id of a subscription, as Stripe makes them; others are not asked for.
+_SUBSCRIPTION = re.compile(r"sub_[A-Za-z0-9_]{1,100}")
 
 # Name in the metadata under which our id is stored.
 _OUR_NAMES = {
@@ -208,6 +215,28 @@ def owner_of(reference: EventReference, candidates: Iterable[EventOwner]) -> Eve
     if theirs is None:
         return None
     return next((row for row in rows if row.stripe_id == theirs), None)
+
+
+def unknown_subscription(reference: EventReference | None) -> EventOwner | None:
+    """Return the subscription at Stripe that an event without an owner is about, if any.
+
+    Args:
+        reference: Ids that the event names, none of which has a row.
+
+    Returns:
+        What the dispatcher starts an adoption for; None if the event is about something else.
+    """
+    if reference is None or reference.handler is not Handler.HINT:
+        return None
+    theirs = reference.stripe_id or ""
+    if _SUBSCRIPTION.fullmatch(theirs) is None:
+        return None
+    return EventOwner(
+        handler=Handler.ADOPTION,
+        our_id=adoption_id(theirs),
+        user_id=ANONYMOUS,
+        stripe_id=theirs,
+    )
 
 
 def _reference_of_invoice(found: Mapping[str, Any]) -> EventReference | None:

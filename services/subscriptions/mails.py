@@ -83,7 +83,9 @@ async def add_end_mail(
 
 
 async def _add(session: AsyncSession, row: Subscription, mails: Sequence[NewMail]) -> None:
-    plan = await PlanRepository(session).get(row.plan_id) if mails else None
+    if not mails or row.plan_id is None:
+        return
+    plan = await PlanRepository(session).get(row.plan_id)
     if plan is None:
         return
     for mail in mails:

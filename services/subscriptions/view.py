@@ -185,13 +185,13 @@ async def _follow_plan(
     session: AsyncSession, row: Subscription, snapshot: SubscriptionSnapshot
 ) -> None:
     """Update price and plan after a change at Stripe; all prices of a plan share its product."""
-    if snapshot.stripe_price_id == row.stripe_price_id:
+    if snapshot.stripe_price_id == row.stripe_price_id and row.plan_id is not None:
         return
     row.stripe_price_id = snapshot.stripe_price_id
-    if snapshot.stripe_product_id is not None:
-        plan = await PlanRepository(session).get_by_product(snapshot.stripe_product_id)
-        # Reason: a price of no known plan is stored as it is, and the last plan stays.
-        row.plan_id = plan.plan_id if plan else row.plan_id
+    plans = PlanRepository(session)
+    plan = await plans.of_price(snapshot.stripe_price_id, snapshot.stripe_product_id)
+    # Reason: a price of no known plan is stored as it is, and the last plan stays.
+    row.plan_id = plan.plan_id if plan else row.plan_id
 
 
 def _is_written_off(

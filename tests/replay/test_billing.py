@@ -19,6 +19,7 @@ from domain.payment_retries.messages import RetryNow
 from domain.payment_retries.policy import LastResort, OlderInvoices, RetryPolicy
 from domain.plans import PlanRequest
 from domain.stripe_operations import (
+    AdoptSubscription,
     AttachPaymentMethod,
     ChangePlan,
     CreatePlan,
@@ -237,6 +238,7 @@ async def test_all_stripe_operations(world: World, histories: Path, tmp_path: Pa
             stripe_customer_id=user.stripe_customer_id or "",
             stripe_event_ids=("evt_1",),
         ),
+        AdoptSubscription(**ids(), stripe_subscription_id="sub_of_somebody_else"),
     ]
     for operation in operations:
         await operate(world, operation, histories)

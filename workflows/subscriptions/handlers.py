@@ -45,7 +45,11 @@ class SubscriptionHandlers:
         request, subscription_id = self._start.request, self._start.subscription_id
         row = await execute_record(
             SubscriptionRowActivities.open_subscription,
-            OpenInput(subscription_id=subscription_id, request=request),
+            OpenInput(
+                subscription_id=subscription_id,
+                request=request,
+                adoption=self._start.adoption,
+            ),
             "write the row",
             is_local=self._start.revision > 1,
         )
@@ -53,6 +57,8 @@ class SubscriptionHandlers:
         is_new = row is not None and row.stripe_subscription_id is None
         if is_new and request is not None and not self._aggregate.is_over():
             self._aggregate.owed.add(CreateInput(**self._aggregate.facts(), request=request))
+        if row is not None and self._start.adoption is not None:
+            self._aggregate.owed.add(self._aggregate.sync())
 
     async def handle_next(self) -> bool:
         """Take one thing out of the mailbox, or run a due step.

@@ -12,18 +12,19 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, text, update
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from api.app import build_app
 from api.webhooks import dispatcher as dispatcher_module
-from api.webhooks.dispatcher import MAX_ATTEMPTS, Dispatcher
+from api.webhooks.dispatcher import AWAITS_OWNER, MAX_ATTEMPTS, Dispatcher
 from api.webhooks.event_bodies import EventKey
 from api.webhooks.inbox import Inbox
 from config import Settings
 from database.session import DATABASE_DOWN, Sessions
 from database.webhooks.inbox import IncomingEvent, WebhookInboxRepository
 from database.webhooks.models import WebhookEvent
+from domain.ids import adoption_id, stripe_operation_workflow_id
 from domain.webhooks.events import WebhookEventStatus
 from tests.api.support import (
     add_subscription,
@@ -71,9 +72,15 @@ async def test_one_signal_for_all_events_of_a_subscription(
         sorted(event["id"] for event in mine),
     ]
     assert await hints(temporal, named) == [[other["id"]]]
-    for event in (foreign, unrelated):
-        row = await settled(sessions, event["id"])
-        assert row.webhook_event_status == WebhookEventStatus.IGNORED
+    row = await settled(sessions, unrelated["id"])
+    assert row.webhook_event_status == WebhookEventStatus.IGNORED
+    # Whose subscription it is, an operation asks Stripe; the event waits for it.
+    waiting = await row_of(sessions, foreign["id"])
+    assert waiting is not None
+    assert (waiting.webhook_event_status, waiting.last_error) == ("received", AWAITS_OWNER)
+    operation_id = stripe_operation_workflow_id(adoption_id("sub_of_somebody_else"))
+    described = await temporal.get_workflow_handle(operation_id).describe()
+    assert described.status is WorkflowExecutionStatus.RUNNING
 
 
 async def test_an_unreadable_event_fails_alone(sessions: Sessions, temporal: Client) -> None:

@@ -1,0 +1,52 @@
+"""Groups webhook events by the subscription, payment or customer that they are about."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from api.webhooks.event_bodies import read_event
+from database.webhooks.models import WebhookEvent
+from database.webhooks.webhook_events import unpacked
+from domain.webhooks.events import (
+    EventOwner,
+    EventReference,
+    Handler,
+    handler_of,
+    owner_of,
+    reference_of,
+    unknown_subscription,
+)
+
+
+def reference_in(event: WebhookEvent) -> EventReference | None:
+    """Read which subscription, payment or customer an event is about; None if about none.
+
+    Raises:
+        ValueError: The body is not a JSON object, or the id in it is malformed.
+        RuntimeError: The body cannot be decompressed.
+    """
+    body = read_event(unpacked(event.body))
+    if handler_of(event.event_type) is Handler.IGNORED:
+        return None
+    return reference_of(body)
+
+
+def group_by_owner(
+    events: Sequence[WebhookEvent],
+    references: dict[UUID, EventReference | None],
+    owners: Sequence[EventOwner],
+) -> tuple[dict[EventOwner, list[WebhookEvent]], list[WebhookEvent]]:
+    """Group readable events by owner, and list those that have no owner.
+
+    A subscription at Stripe without a row counts as the owner of its events: it may be adopted.
+    """
+    by_owner: dict[EventOwner, list[WebhookEvent]] = defaultdict(list)
+    ownerless: list[WebhookEvent] = []
+    for event in sorted(events, key=lambda each: each.received_at):
+        if event.webhook_event_id not in references:
+            continue
+        reference = references[event.webhook_event_id]
+        owner = owner_of(reference, owners) if reference else None
+        owner = owner or unknown_subscription(reference)
+        (by_owner[owner] if owner else ownerless).append(event)
+    return by_owner, ownerless

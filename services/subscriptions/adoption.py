@@ -1,0 +1,153 @@
+"""Finds the owners of subscriptions that were made at Stripe, and adopts the subscriptions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
+from database.accounts.idempotency_keys import IdempotencyKeyRepository
+from database.accounts.users import UserRepository
+from database.payments.payment_methods import PaymentMethodRepository
+from database.plans.plans import PlanRepository
+from database.session import Sessions
+from database.subscriptions.subscription_events import SubscriptionEventRepository
+from database.subscriptions.subscriptions import SubscriptionRepository
+from database.webhooks.inbox import settle_awaiting_owner
+from domain.ids import subscription_workflow_id
+from domain.subscriptions.adoption import (
+    Adoption,
+    AdoptionDecision,
+    FoundSubscription,
+    adoption_of,
+    decide_adoption,
+)
+from domain.subscriptions.events import adoption_event
+from domain.subscriptions.lifecycle import SubscriptionStatus
+from services.subscriptions.mailboxes import Mailboxes
+
+
+@dataclass(frozen=True)
+class SubscriptionAdoption:
+    """Adopts subscriptions that were made in the Dashboard, by Checkout or by other software."""
+
+    found: StripeFoundSubscriptions
+    customers: StripeCustomers
+    mailboxes: Mailboxes
+    sessions: Sessions
+
+    async def adopt_named(
+        self, stripe_subscription_id: str, stripe_event_ids: Sequence[str]
+    ) -> UUID | None:
+        """Adopt the subscription that webhook events name, and settle the events.
+
+        Args:
+            stripe_subscription_id: Subscription without a row.
+            stripe_event_ids: The events, which wait for the owner.
+
+        Returns:
+            Our id of the subscription; None if it belongs to no user of ours.
+
+        Raises:
+            ApplicationError: Stripe or Temporal is down.
+        """
+        found = await self.found.read(stripe_subscription_id)
+        decision = await self.adopt(found, stripe_event_ids) if found else None
+        subscription_id = decision.subscription_id if decision else None
+        async with self.sessions.begin() as session:
+            await settle_awaiting_owner(session, stripe_event_ids, subscription_id)
+        return subscription_id
+
+    async def adopt(
+        self, found: FoundSubscription, stripe_event_ids: Sequence[str] = ()
+    ) -> AdoptionDecision | None:
+        """Send the mailbox of a subscription a hint; without a row, the subscription is adopted.
+
+        Returns:
+            The subscription of ours; None if it belongs to no user of ours.
+
+        Raises:
+            ApplicationError: Stripe or Temporal is down.
+        """
+        user_id = await self.user_of(found)
+        account = await self.found.account_id()
+        async with self.sessions() as session:
+            decision = await _decide(session, account, found, user_id)
+            if decision is None:
+                return None
+            adoption = await _adoption(session, found, decision)
+        await self.mailboxes.hint(
+            decision.subscription_id, decision.user_id, stripe_event_ids, adoption
+        )
+        return decision
+
+    async def user_of(self, found: FoundSubscription) -> UUID | None:
+        """Return the user whom a subscription's customer belongs to; link a customer of ours.
+
+        A customer whose metadata names a user without a customer is one that we made, and whose
+        answer was lost. An equal email address says nothing about who a customer is.
+
+        Raises:
+            ApplicationError: Stripe is down.
+        """
+        customer_id, named_user_id = found.stripe_customer_id, found.named_user_id
+        async with self.sessions.begin() as session:
+            users = UserRepository(session)
+            owner_id = await users.owner_of_customer(customer_id)
+            if owner_id is not None or named_user_id is None:
+                return owner_id
+            if not await users.link_customer(named_user_id, customer_id):
+                return None
+        await self.copy_cards(named_user_id, customer_id)
+        return named_user_id
+
+    async def copy_cards(self, user_id: UUID, stripe_customer_id: str) -> int:
+        """Store the cards of a user's customer, and return how many there are.
+
+        Raises:
+            ApplicationError: Stripe is down.
+        """
+        snapshot = await self.customers.read(stripe_customer_id)
+        async with self.sessions.begin() as session:
+            await PaymentMethodRepository(session).follow(user_id, snapshot)
+        return len(snapshot.cards)
+
+
+async def insert_adopted(session: AsyncSession, subscription_id: UUID, adoption: Adoption) -> None:
+    """Insert the row of an adopted subscription, unless another row has its id at Stripe.
+
+    It exists at Stripe, so our selling rules do not apply to it. Its status is the one of a new
+    subscription, so that the first sync finds all effects of the status at Stripe.
+    """
+    repository = SubscriptionRepository(session)
+    await repository.insert(
+        subscription_id=subscription_id,
+        subscription_status=SubscriptionStatus.INCOMPLETE,
+        workflow_id=subscription_workflow_id(subscription_id),
+        **adoption.model_dump(),
+    )
+    if await repository.get(subscription_id, None) is not None:
+        events = [adoption_event(adoption.stripe_subscription_id)]
+        await SubscriptionEventRepository(session).append(subscription_id, events)
+
+
+async def _decide(
+    session: AsyncSession, account: str, found: FoundSubscription, user_id: UUID | None
+) -> AdoptionDecision | None:
+    named = found.named_subscription_id
+    rows = await SubscriptionRepository(session).known(found.stripe_subscription_id, named)
+    is_requested = named is not None and await IdempotencyKeyRepository(session).has_made(named)
+    requested_ids = {named} if named is not None and is_requested else ()
+    return decide_adoption(account, found, rows, user_id, requested_ids)
+
+
+async def _adoption(
+    session: AsyncSession, found: FoundSubscription, decision: AdoptionDecision
+) -> Adoption | None:
+    if not decision.is_new:
+        return None
+    plans = PlanRepository(session)
+    plan = await plans.of_price(found.stripe_price_id, found.stripe_product_id)
+    return adoption_of(found, decision.user_id, plan.plan_id if plan else None)
