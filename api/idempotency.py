@@ -22,6 +22,7 @@ from api.deps import SessionsDep
 from api.errors import PROBLEM_TYPE, problem_body
 from api.http.card_guard import masked
 from api.http.handled_request import note_created
+from api.http.locations import location_of
 from api.schemas.common import NO_CARD
 from database.accounts.idempotency_keys import IdempotencyKeyRepository
 from database.accounts.models import IdempotencyKey
@@ -156,7 +157,8 @@ class IdempotentRequest:
         is_problem = status >= 400
         headers = {REPLAYED: "true"} if is_replay else {}
         if location is not None and not is_problem:
-            headers["Location"] = f"{self.path}/{data[location]}"
+            found = location_of({location: data[location]})
+            headers["Location"] = found or f"{self.path}/{data[location]}"
         media_type = PROBLEM_TYPE if is_problem else None
         return JSONResponse(data, status, headers=headers, media_type=media_type)
 

@@ -14,8 +14,12 @@ from activities.payments.refunds import RefundActivities
 from activities.plans import CatalogActivities
 from activities.subscriptions.adoption import AdoptionActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
+from activities.subscriptions.ends import SubscriptionEndActivities
 from activities.subscriptions.last_resort import LastResortActivities
+from activities.subscriptions.pauses import PauseActivities
 from activities.subscriptions.subscriptions import SubscriptionActivities, SubscriptionRowActivities
+from activities.subscriptions.trials import TrialActivities
+from activities.subscriptions.unused_time import UnusedTimeActivities
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.customers import StripeCustomers
@@ -24,7 +28,9 @@ from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
+from adapters.stripe.subscription_commands import StripeSubscriptionCommands
 from adapters.stripe.subscriptions import StripeSubscriptions
+from adapters.stripe.unused_time import StripeUnusedTime
 from bootstrap.resources import Activities, Resources
 from domain.workflow_names import BILLING, STRIPE
 from services.payment_retries.attempt_reservations import AttemptReservations
@@ -113,7 +119,11 @@ def _subscriptions(resources: Resources) -> Activities:
     sync = SubscriptionSync(StripeSubscriptions(stripe), invoices, customers, sessions)
     subscription, rows = SubscriptionActivities(sync), SubscriptionRowActivities(sessions)
     commands = SubscriptionCommandActivities(sync)
-    last_resort = LastResortActivities(sync, PaymentCommands(resources.temporal))
+    changes, payments = StripeSubscriptionCommands(stripe), PaymentCommands(resources.temporal)
+    ends, pauses = SubscriptionEndActivities(sync, changes), PauseActivities(sync, changes)
+    trials = TrialActivities(sync, changes)
+    last_resort = LastResortActivities(sync, payments)
+    unused_time = UnusedTimeActivities(sync, StripeUnusedTime(stripe), payments)
     return {
         BILLING: [rows.open_subscription, rows.park_subscription],
         STRIPE: [
@@ -121,6 +131,15 @@ def _subscriptions(resources: Resources) -> Activities:
             subscription.refresh_subscription,
             commands.cancel_subscription,
             commands.change_payment_method,
+            ends.cancel_at_period_end,
+            ends.uncancel_subscription,
+            pauses.pause_subscription,
+            pauses.resume_subscription,
+            trials.confirm_subscription,
+            trials.extend_trial,
+            trials.end_trial,
+            unused_time.price_unused_time,
+            unused_time.refund_unused_time,
             last_resort.execute_last_resort,
             last_resort.void_invoices,
             last_resort.void_all_invoices,

@@ -114,6 +114,11 @@ def command_key(workflow_id: str, purpose: str, command: UUID | str) -> str:
     return f"{workflow_id}:{purpose}:{command}"
 
 
+def unused_refund_id(command_id: UUID, payment_id: UUID) -> UUID:
+    """Return the id of the refund that a cancel of unused time makes of a payment."""
+    return derived_id("unused-refund", command_id, payment_id)
+
+
 def late_refund_id(payment_id: UUID) -> UUID:
     """Return the id of the refund of a payment that was made after a cancel."""
     return derived_id("late-refund", payment_id)

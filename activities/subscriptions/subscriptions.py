@@ -180,6 +180,7 @@ async def _insert(
         trial_days=trial_days,
         trial_card_fingerprint=request.card_fingerprint if trial_days else None,
         stripe_price_id=request.stripe_price_id,
+        replaces_subscription_id=request.replaces_subscription_id,
         subscription_status=SubscriptionStatus.INCOMPLETE,
         workflow_id=subscription_workflow_id(subscription_id),
     )
@@ -200,6 +201,12 @@ async def _check(
         )
         if live_subscription_id is not None:
             raise already_subscribed(live_subscription_id)
+    if request.replaces_subscription_id is not None:
+        replacement_id = await repository.replacement_of(
+            request.user_id, request.replaces_subscription_id, subscription_id
+        )
+        if replacement_id is not None:
+            raise already_subscribed(replacement_id)
     plan = await PlanRepository(session).get(request.plan_id)
     if plan is not None:
         check_currency(plan.currency_code, await repository.live_currency(request.user_id))

@@ -46,6 +46,7 @@ def subscription_snapshot(
         current_period_end=to_datetime(field(item, "current_period_end")),
         trial_end=to_datetime(field(found, "trial_end")),
         cancel_at=to_datetime(field(found, "cancel_at")),
+        is_cancel_at_period_end=bool(field(found, "cancel_at_period_end")),
         canceled_at=to_datetime(field(found, "canceled_at")),
         ended_at=to_datetime(field(found, "ended_at")),
         latest_stripe_invoice_id=object_id(field(found, "latest_invoice")),

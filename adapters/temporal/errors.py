@@ -59,6 +59,7 @@ _BY_CODE: Mapping[str, type[ApplicationError]] = {
     "refund_exceeds_payment": errors.InvalidInputError,
     "stripe_resource_missing": errors.NotFoundError,
     "too_many_messages": errors.TooManyRequestsError,
+    "trial_end_not_later": errors.InvalidInputError,
     "unknown_call": errors.ConflictError,
     "unsupported_payment_method": errors.InvalidInputError,
 }

@@ -36,9 +36,19 @@ class CommandRoute(NamedTuple):
 # Routes of all commands that can be given.
 COMMAND_ROUTES: Mapping[CommandKind, CommandRoute] = {
     CommandKind.CANCEL_NOW: CommandRoute("cancel_subscription", "cancel", "mode: now"),
+    CommandKind.CANCEL_AT_PERIOD_END: CommandRoute(
+        "cancel_subscription", "cancel", "mode: at_period_end"
+    ),
+    CommandKind.UNCANCEL: CommandRoute("uncancel_subscription", "uncancel"),
+    CommandKind.PAUSE: CommandRoute("pause_subscription", "pause"),
+    CommandKind.RESUME: CommandRoute("resume_subscription", "resume"),
     CommandKind.CHANGE_PAYMENT_METHOD: CommandRoute(
         "change_subscription_payment_method", "payment-method"
     ),
+    CommandKind.CONFIRM: CommandRoute("confirm_subscription", "confirm"),
+    CommandKind.EXTEND_TRIAL: CommandRoute("extend_subscription_trial", "extend-trial"),
+    CommandKind.END_TRIAL: CommandRoute("end_subscription_trial", "end-trial"),
+    CommandKind.REACTIVATE: CommandRoute("reactivate_subscription", "reactivate"),
     CommandKind.RETRY_PARKED: CommandRoute("retry_parked_subscription", "retry-parked"),
 }
 _EFFECTS = {

@@ -16,6 +16,7 @@ from domain.errors import (
     LimitReachedError,
     NotFoundError,
     OutcomePendingError,
+    PaymentRefusedError,
     ProviderRejectedError,
     ProviderUnavailableError,
     TooManyRequestsError,
@@ -122,8 +123,24 @@ APPROVAL_CLOSED = ConflictError(
     "the approval is already approved", "approval_closed", {"approval_status": "approved"}
 )
 
+PAYMENT_DUE = IllegalCommandError(
+    "the subscription is past_due: the unpaid invoice has to be paid first",
+    "payment_due",
+    {"subscription_status": "past_due"},
+)
+MANAGED_AT_STRIPE = IllegalCommandError(
+    "a schedule that was made at Stripe manages the subscription; change it there",
+    "managed_at_stripe",
+    {"subscription_status": "active"},
+)
+
 BAD_CURSOR = InvalidInputError("the cursor is not valid", "invalid_cursor")
 UNKNOWN_RETRY_POLICY = InvalidInputError("there is no such retry policy", "unknown_retry_policy")
+TRIAL_END_NOT_LATER = InvalidInputError(
+    "the trial ends at that time, or later, already",
+    "trial_end_not_later",
+    {"trial_end": "2027-03-01T09:00:00+00:00"},
+)
 NOT_A_CARD = InvalidInputError("only cards are supported", "unsupported_payment_method")
 _BETWEEN_STEPS = "an amount in kwd must be a multiple of 10"
 AMOUNT_BETWEEN_STEPS = InvalidInputError(
@@ -155,6 +172,10 @@ CARD_DECLINED = CardDeclinedError(
         "advice_code": "try_again_later",
         "stripe_payment_intent_id": None,
     },
+)
+CHARGE_DECLINED = PaymentRefusedError(
+    "the charge for the new period was declined",
+    details={"decline_code": "insufficient_funds", "advice_code": "try_again_later"},
 )
 LIMIT_REACHED = LimitReachedError(
     "the plan's limit of 500 (agent_run_count) is used up in this period",

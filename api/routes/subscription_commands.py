@@ -1,7 +1,11 @@
-"""Routes for commands to subscriptions: cancel, change the card, retry parked steps."""
+"""Routes for commands to subscriptions: cancel, pause, change the card, retry parked steps."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Annotated
 
+from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
@@ -12,16 +16,21 @@ from adapters.temporal.calls import (
     restart_workflow,
 )
 from api.commands import send_command
-from api.deps import AdminDep, CallerDep, SessionsDep, TemporalDep
+from api.deps import AdminDep, Caller, CallerDep, SessionsDep, TemporalDep
 from api.http.routing import ApiRouter
-from api.idempotency import Claim, IdempotentDep
+from api.idempotency import Claim, IdempotentDep, IdempotentRequest
 from api.lookup import now, or_404
 from api.openapi.problems import (
     ADMIN_REQUIRED,
     CARD_DECLINED,
+    CHARGE_DECLINED,
+    MANAGED_AT_STRIPE,
+    PAYMENT_DUE,
     STRIPE_REJECTED,
     TEMPORAL_DOWN,
+    Responses,
     illegal,
+    invalid,
     no_such,
     pending,
     problems,
@@ -30,12 +39,14 @@ from api.routes.subscriptions import OwnDep, read_subscription
 from api.schemas.subscriptions import (
     CancelSubscriptionIn,
     ChangePaymentMethodIn,
+    PauseSubscriptionIn,
     SubscriptionOut,
 )
 from database.payments.payment_methods import PaymentMethodRepository
 from database.session import Sessions
 from database.subscriptions.models import Subscription
 from domain.errors import (
+    ApplicationError,
     IllegalCommandError,
     WorkflowMissingError,
 )
@@ -45,60 +56,150 @@ from domain.subscriptions.state import SubscriptionStart
 from workflows.search_attributes import starting_attributes
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
+LONGEST_PAUSE = timedelta(days=731)
+MakeCommand = Callable[[Claim], Awaitable[SubscriptionCommand]]
+
 router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
+
+
+@dataclass(frozen=True)
+class CommandSender:
+    """Sends commands to the mailbox of the subscription in the path, once per idempotency key."""
+
+    subscription: Subscription
+    caller: Caller
+    sessions: Sessions
+    temporal: Client
+    once: IdempotentRequest
+
+    async def send(
+        self, kind: CommandKind, within: timedelta = CALL_TIMEOUT, **fields: object
+    ) -> JSONResponse:
+        """Send a command, and answer with the subscription as it is then.
+
+        Args:
+            kind: Kind of the command.
+            within: How long to wait for the answer.
+            **fields: Other fields of the command.
+        """
+
+        async def make(claim: Claim) -> SubscriptionCommand:
+            return _command(claim, kind, fields)
+
+        return await self.send_made(make, within)
+
+    async def send_made(self, make: MakeCommand, within: timedelta = CALL_TIMEOUT) -> JSONResponse:
+        """Send a command whose fields have to be looked up first."""
+
+        async def work(claim: Claim) -> SubscriptionOut:
+            command = await make(claim)
+            return await _send(self.temporal, self.sessions, self.subscription, command, within)
+
+        return await self.once.run(self.caller.user_id, work)
+
+
+def get_sender(
+    subscription: OwnDep,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: IdempotentDep,
+) -> CommandSender:
+    """Return the sender of commands to the subscription in the path."""
+    return CommandSender(subscription, caller, sessions, temporal, once)
+
+
+SenderDep = Annotated[CommandSender, Depends(get_sender)]
+
+
+def command_problems(status: SubscriptionStatus, *others: ApplicationError) -> Responses:
+    """Return the responses that every command may have, and others.
+
+    Args:
+        status: A status in which the command is refused, for the example.
+        *others: Errors of this command only.
+    """
+    return problems(
+        *others,
+        no_such("subscription"),
+        illegal("subscription", "subscription_status", status),
+        MANAGED_AT_STRIPE,
+        STRIPE_REJECTED,
+        pending("subscription_id"),
+        TEMPORAL_DOWN,
+    )
 
 
 @router.post(
     "/{subscription_id}/cancel",
     response_model=SubscriptionOut,
-    responses=problems(
-        no_such("subscription"),
-        illegal("subscription", "subscription_status", "canceled"),
-        STRIPE_REJECTED,
-        pending("subscription_id"),
-        TEMPORAL_DOWN,
-    ),
+    responses=command_problems(SubscriptionStatus.CANCELED),
 )
-async def cancel_subscription(
-    body: CancelSubscriptionIn,  # noqa: ARG001 - `now` is the only mode
-    subscription: OwnDep,
-    caller: CallerDep,
-    sessions: SessionsDep,
-    temporal: TemporalDep,
-    once: IdempotentDep,
-) -> JSONResponse:
-    """Cancel at once: retries stop, the open invoice is voided, access ends.
+async def cancel_subscription(body: CancelSubscriptionIn, sender: SenderDep) -> JSONResponse:
+    """Cancel at once, or at the end of the period.
 
-    Canceling at the end of the period is not supported yet.
+    At once: retries stop, open invoices are voided, access ends, and unused time is refunded if
+    asked for. At the end of the period nothing is charged any more, and `uncancel` takes it back.
     """
+    if body.mode == "now":
+        return await sender.send(CommandKind.CANCEL_NOW, CANCEL_TIMEOUT, refund=body.refund)
+    return await sender.send(CommandKind.CANCEL_AT_PERIOD_END)
 
-    async def work(claim: Claim) -> SubscriptionOut:
-        command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.CANCEL_NOW)
-        return await _send(temporal, sessions, subscription, command, CANCEL_TIMEOUT)
 
-    return await once.run(caller.user_id, work)
+@router.post(
+    "/{subscription_id}/uncancel",
+    response_model=SubscriptionOut,
+    responses=command_problems(SubscriptionStatus.CANCELED),
+)
+async def uncancel_subscription(sender: SenderDep) -> JSONResponse:
+    """Take back that the subscription ends at `cancel_at`. Without a planned end nothing changes.
+
+    A change of plan that the cancel has given up is not restored.
+    """
+    return await sender.send(CommandKind.UNCANCEL)
+
+
+@router.post(
+    "/{subscription_id}/pause",
+    response_model=SubscriptionOut,
+    responses=command_problems(SubscriptionStatus.PAUSED, PAYMENT_DUE),
+)
+async def pause_subscription(
+    sender: SenderDep, body: PauseSubscriptionIn | None = None
+) -> JSONResponse:
+    """Pause: access ends at once, nothing is billed, and the unused time is credited.
+
+    The credit is part of the invoice with which the subscription is resumed.
+    """
+    resume_at = body.resume_at if body else None
+    if resume_at is not None and not now() < resume_at <= now() + LONGEST_PAUSE:
+        raise invalid(("body.resume_at", "it must be in the future, at most two years ahead"))
+    return await sender.send(CommandKind.PAUSE, resume_at=resume_at)
+
+
+@router.post(
+    "/{subscription_id}/resume",
+    response_model=SubscriptionOut,
+    responses=command_problems(SubscriptionStatus.ACTIVE, CHARGE_DECLINED),
+)
+async def resume_subscription(sender: SenderDep) -> JSONResponse:
+    """Resume a paused subscription: a new period begins, and is charged at once.
+
+    If the charge is declined, the answer is 402 and the subscription stays paused. It also stays
+    paused while the customer has to authenticate, at `next_action_url`.
+    """
+    return await sender.send(CommandKind.RESUME)
 
 
 @router.post(
     "/{subscription_id}/payment-method",
     response_model=SubscriptionOut,
-    responses=problems(
-        CARD_DECLINED,
-        no_such("subscription"),
-        no_such("payment method"),
-        illegal("subscription", "subscription_status", "canceled"),
-        STRIPE_REJECTED,
-        pending("subscription_id"),
-        TEMPORAL_DOWN,
+    responses=command_problems(
+        SubscriptionStatus.CANCELED, CARD_DECLINED, no_such("payment method")
     ),
 )
 async def change_subscription_payment_method(
-    body: ChangePaymentMethodIn,
-    subscription: OwnDep,
-    caller: CallerDep,
-    sessions: SessionsDep,
-    temporal: TemporalDep,
-    once: IdempotentDep,
+    body: ChangePaymentMethodIn, sender: SenderDep
 ) -> JSONResponse:
     """Pay with another card from now on. An unpaid invoice is tried on it at once.
 
@@ -106,18 +207,15 @@ async def change_subscription_payment_method(
     on Stripe's page, at `next_action_url`.
     """
 
-    async def work(claim: Claim) -> SubscriptionOut:
-        async with sessions() as session:
+    async def make(claim: Claim) -> SubscriptionCommand:
+        async with sender.sessions() as session:
             cards = PaymentMethodRepository(session)
-            row = await cards.get(body.payment_method_id, subscription.user_id)
-        command = SubscriptionCommand(
-            command_id=claim.command_id,
-            kind=CommandKind.CHANGE_PAYMENT_METHOD,
-            stripe_payment_method_id=or_404(row, "payment method").stripe_payment_method_id,
-        )
-        return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
+            row = await cards.get(body.payment_method_id, sender.subscription.user_id)
+        card = or_404(row, "payment method").stripe_payment_method_id
+        fields = {"stripe_payment_method_id": card}
+        return _command(claim, CommandKind.CHANGE_PAYMENT_METHOD, fields)
 
-    return await once.run(caller.user_id, work)
+    return await sender.send_made(make)
 
 
 @router.post(
@@ -132,19 +230,17 @@ async def change_subscription_payment_method(
     ),
 )
 async def retry_parked_subscription(
-    admin: AdminDep,
-    subscription: OwnDep,
-    sessions: SessionsDep,
-    temporal: TemporalDep,
-    once: IdempotentDep,
+    admin: AdminDep,  # noqa: ARG001 - refuses everybody else
+    sender: SenderDep,
 ) -> JSONResponse:
     """Retry parked steps at once. Administrators only."""
+    return await sender.send(CommandKind.RETRY_PARKED)
 
-    async def work(claim: Claim) -> SubscriptionOut:
-        command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.RETRY_PARKED)
-        return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
 
-    return await once.run(admin.user_id, work)
+def _command(claim: Claim, kind: CommandKind, fields: Mapping[str, object]) -> SubscriptionCommand:
+    return SubscriptionCommand.model_validate(
+        {"command_id": claim.command_id, "kind": kind, **fields}
+    )
 
 
 async def _send(

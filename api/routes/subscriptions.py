@@ -15,6 +15,7 @@ from api.openapi.problems import (
     EXAMPLE_ID,
     LONGER_TRIAL,
     TEMPORAL_DOWN,
+    illegal,
     no_such,
     problems,
     start_pending,
@@ -25,6 +26,7 @@ from api.schemas.subscriptions import (
     ExplanationOut,
     InvoiceOut,
     NewSubscription,
+    ReactivateIn,
     SubscriptionEventOut,
     SubscriptionOut,
 )
@@ -35,7 +37,8 @@ from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.subscriptions.lifecycle import SubscriptionStatus
+from domain.errors import IllegalCommandError
+from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
 from domain.subscriptions.selling import already_subscribed
 
 router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
@@ -85,6 +88,57 @@ async def create_subscription(
     async def work(claim: Claim) -> SubscriptionOut:
         buyer = Buyer(user_id, is_admin=caller.scope is None)
         row = await start_subscription(temporal, sessions, claim.resource_id, buyer, body)
+        return SubscriptionOut.of(row, now())
+
+    return await once.run(caller.user_id, work, status=202, location="subscription_id")
+
+
+@router.post(
+    "/{subscription_id}/reactivate",
+    status_code=202,
+    response_model=SubscriptionOut,
+    responses=problems(
+        no_such("subscription"),
+        no_such("plan"),
+        no_such("payment method"),
+        illegal("subscription", "subscription_status", "active"),
+        already_subscribed(UUID(EXAMPLE_ID)),
+        CURRENCY_MISMATCH,
+        start_pending("subscription", "subscription_id"),
+        TEMPORAL_DOWN,
+    ),
+)
+async def reactivate_subscription(
+    subscription: OwnDep,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: IdempotentDep,
+    body: ReactivateIn | None = None,
+) -> JSONResponse:
+    """Start a new subscription of the same plan in place of one that has ended.
+
+    It is a subscription of its own, whose `replaces_subscription_id` names the ended one; what the
+    plan costs now is charged, as for any new subscription.
+    """
+    wanted = body or ReactivateIn()
+
+    async def work(claim: Claim) -> SubscriptionOut:
+        status = SubscriptionStatus(subscription.subscription_status)
+        decision = decide(status, CommandKind.REACTIVATE)
+        if decision.refusal is not None:
+            details = {"subscription_status": status}
+            raise IllegalCommandError(decision.refusal, decision.refusal_code, details)
+        new = NewSubscription(
+            plan_id=subscription.plan_id,
+            payment_method_id=wanted.payment_method_id,
+            quantity=wanted.quantity or subscription.quantity,
+        )
+        buyer = Buyer(subscription.user_id, is_admin=caller.scope is None)
+        replaced_id = subscription.subscription_id
+        row = await start_subscription(
+            temporal, sessions, claim.resource_id, buyer, new, replaced_id
+        )
         return SubscriptionOut.of(row, now())
 
     return await once.run(caller.user_id, work, status=202, location="subscription_id")

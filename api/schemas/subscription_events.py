@@ -117,6 +117,46 @@ class LastResortEventOut(_SubscriptionEvent):
     data: LastResortDataOut
 
 
+class ResumeFailureDataOut(SummaryDataOut):
+    """Why the charge of a pause that was to end by itself failed."""
+
+    decline_code: str
+
+
+class ResumeFailureEventOut(_SubscriptionEvent):
+    """A pause was to end by itself, but the charge failed; the subscription stays paused."""
+
+    kind: Literal["resume_failed"]
+    data: ResumeFailureDataOut
+
+
+class TrialEndDataOut(SummaryDataOut):
+    """When the trial ends."""
+
+    trial_end: datetime
+
+
+class TrialEndEventOut(_SubscriptionEvent):
+    """The trial ends in three days, or sooner if it is shorter."""
+
+    kind: Literal["trial_will_end"]
+    data: TrialEndDataOut
+
+
+class UnusedTimeDataOut(SummaryDataOut):
+    """What was refunded, in minor units."""
+
+    amount_cents: int
+    currency_code: str
+
+
+class UnusedTimeEventOut(_SubscriptionEvent):
+    """The unused time of a subscription that was canceled at once was refunded."""
+
+    kind: Literal["unused_time_refunded"]
+    data: UnusedTimeDataOut
+
+
 class StripeReportDataOut(SummaryDataOut):
     """The event of Stripe."""
 
@@ -138,5 +178,8 @@ SubscriptionStreamEventOut = (
     | GraceEndEventOut
     | RetryEventOut
     | LastResortEventOut
+    | ResumeFailureEventOut
+    | TrialEndEventOut
+    | UnusedTimeEventOut
     | StripeReportEventOut
 )

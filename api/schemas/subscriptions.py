@@ -1,10 +1,10 @@
 """Schemas of subscriptions, their events and invoices."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from api.schemas.common import WHOLE, Input, Output
 from api.schemas.parked import Parkable, parked_facts
@@ -12,6 +12,7 @@ from api.schemas.plans import TrialDays
 from database.subscriptions.models import Subscription
 from domain.payments.money import AMOUNT_MAX
 from domain.subscriptions.lifecycle import Access, SubscriptionStatus
+from domain.subscriptions.messages import CancelRefund
 from services.subscriptions.entitlements import access_of
 
 _EXAMPLE: dict[str, Any] = {
@@ -27,11 +28,13 @@ _EXAMPLE: dict[str, Any] = {
     "cancel_at": None,
     "canceled_at": None,
     "grace_ends_at": None,
+    "resume_at": None,
     "next_action_url": None,
     "stripe_price_id": "price_1QxB2eZvKYlo2C",
     "stripe_subscription_id": "sub_1QxB2eZvKYlo2C",
     "stripe_customer_id": "cus_R4kXw0dQ1aZs",
     "latest_invoice_id": "c4d1e2f3-a5b6-4c7d-8e9f-0a1b2c3d4e5f",
+    "replaces_subscription_id": None,
     "workflow_id": "subscription-5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55",
     "created_at": "2026-11-01T09:00:00Z",
     "updated_at": "2026-11-01T09:00:02Z",
@@ -75,11 +78,65 @@ class NewSubscription(Input):
 class CancelSubscriptionIn(Input):
     """How to cancel a subscription."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "now"}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mode": "at_period_end"}, {"mode": "now", "refund": "unused"}],
+        },
+    )
 
-    mode: Literal["now"] = Field(
-        description="`now` stops retries, voids the open invoice and ends access. Canceling at "
-        "the end of the period is not supported yet.",
+    mode: Literal["now", "at_period_end"] = Field(
+        description="`now` stops retries, voids the open invoice and ends access; `at_period_end` "
+        "lets the subscription run until `cancel_at`.",
+    )
+    refund: CancelRefund = Field(
+        default=CancelRefund.NONE,
+        description="`unused` pays back what Stripe computes for the unused time, as far as it was "
+        "paid for; only with the mode `now`.",
+    )
+
+    @model_validator(mode="after")
+    def _refunds_only_now(self) -> Self:
+        if self.refund is not CancelRefund.NONE and self.mode != "now":
+            raise ValueError("unused time is refunded only with the mode `now`")
+        return self
+
+
+class PauseSubscriptionIn(Input):
+    """How long a subscription is paused."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{}, {"resume_at": "2027-03-01T09:00:00Z"}]}
+    )
+
+    resume_at: AwareDatetime | None = Field(
+        default=None,
+        description="When it is resumed by itself, at most two years ahead; by default never.",
+    )
+
+
+class ReactivateIn(Input):
+    """The new subscription that replaces an ended one of the same plan."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"quantity": 3}]})
+
+    payment_method_id: UUID | None = Field(
+        default=None,
+        description="Card that pays; by default the default card of the customer.",
+    )
+    quantity: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
+        default=None, description="By default that of the ended subscription."
+    )
+
+
+class ExtendTrialIn(Input):
+    """When a trial ends."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"trial_end": "2027-03-01T09:00:00Z"}]}
+    )
+
+    trial_end: AwareDatetime = Field(
+        description="Later than the present end, at most 730 days ahead."
     )
 
 
@@ -114,6 +171,9 @@ class SubscriptionOut(Parkable):
     cancel_at: datetime | None
     canceled_at: datetime | None
     grace_ends_at: datetime | None
+    resume_at: datetime | None = Field(
+        description="When a paused subscription is resumed by itself; null for never."
+    )
     next_action_url: str | None
     stripe_price_id: str | None = Field(
         description="Price at Stripe that is billed. After a change at Stripe it may belong to no "
@@ -122,6 +182,9 @@ class SubscriptionOut(Parkable):
     stripe_subscription_id: str | None
     stripe_customer_id: str | None
     latest_invoice_id: UUID | None
+    replaces_subscription_id: UUID | None = Field(
+        description="The ended subscription that this one replaces."
+    )
     workflow_id: str
     created_at: datetime
     updated_at: datetime

@@ -44,6 +44,7 @@ async def start_subscription(
     subscription_id: UUID,
     buyer: Buyer,
     body: NewSubscription,
+    replaces: UUID | None = None,
 ) -> Subscription:
     """Start a subscription, or continue a start that was interrupted.
 
@@ -53,20 +54,18 @@ async def start_subscription(
         subscription_id: Id of the subscription; the same for the same idempotency key.
         buyer: User who gets the subscription, and whether an administrator asks for it.
         body: Body of the POST.
+        replaces: The ended subscription that it replaces.
 
     Returns:
         The row, with the first outcome if that came within a second.
 
     Raises:
-        NotFoundError: No such active plan exists, or the card is not one of the user's.
-        ConflictError: The user has this plan already (`already_subscribed`), or is billed in
-            another currency (`currency_mismatch`).
-        ForbiddenError: Only an administrator may grant such a trial.
-        InvalidInputError: The quantity costs more than Stripe charges at once.
         OutcomePendingError: No row was committed within 5 s; the start goes on.
+        ApplicationError: What is bought is refused, see `resolve_subscription`.
     """
     if await _read(sessions, subscription_id) is None:
         request, plan = await resolve_subscription(sessions, subscription_id, buyer, body)
+        request = request.model_copy(update={"replaces_subscription_id": replaces})
         await start_workflow_once(
             temporal,
             SubscriptionWorkflow.run,

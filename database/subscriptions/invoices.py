@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.paging import Page, newest_first
+from database.payments.models import Payment
 from database.subscriptions.models import Invoice
 from domain.ids import invoice_id
 from domain.subscriptions.snapshots import InvoiceSnapshot, StoredInvoices
@@ -84,6 +85,16 @@ class InvoiceRepository:
             .order_by(Invoice.invoiced_at.desc(), Invoice.invoice_id.desc())
         )
         return await self._session.scalar(statement.limit(1))
+
+    async def payments(self, subscription_id: UUID) -> Sequence[Payment]:
+        """Return the payments of a subscription, newest first."""
+        statement = (
+            select(Payment)
+            .join(Invoice, Invoice.invoice_id == Payment.invoice_id)
+            .where(Invoice.subscription_id == subscription_id)
+            .order_by(Payment.created_at.desc(), Payment.payment_id)
+        )
+        return (await self._session.scalars(statement)).all()
 
     async def list_open(self, subscription_id: UUID) -> Sequence[Invoice]:
         """Return the open invoices of a subscription, oldest first."""

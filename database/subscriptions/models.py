@@ -42,6 +42,8 @@ class Subscription(Base):
     cancel_at: Mapped[datetime | None]
     canceled_at: Mapped[datetime | None]
     grace_ends_at: Mapped[datetime | None]
+    # When a paused subscription is resumed by itself.
+    resume_at: Mapped[datetime | None]
     next_action_url: Mapped[str | None]
     # Parked steps, as owed steps of the workflow.
     parked_data: Mapped[list[dict[str, Any]]] = parked_column()
@@ -49,6 +51,8 @@ class Subscription(Base):
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None]
     latest_invoice_id: Mapped[UUID | None]
+    # The ended subscription that this one replaces.
+    replaces_subscription_id: Mapped[UUID | None]
     # When Stripe was first asked to create it; None if never.
     creation_sent_at: Mapped[datetime | None]
     workflow_id: Mapped[str]

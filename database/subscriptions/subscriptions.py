@@ -112,6 +112,24 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
         )
         return await self._session.scalar(statement.limit(1))
 
+    async def replacement_of(
+        self, user_id: UUID, subscription_id: UUID, besides: UUID
+    ) -> UUID | None:
+        """Return the id of the subscription that replaces another one and has not ended, or None.
+
+        Args:
+            user_id: Owner of both.
+            subscription_id: Subscription that is replaced.
+            besides: Subscription to ignore: the one that is being created.
+        """
+        statement = select(Subscription.subscription_id).where(
+            Subscription.user_id == user_id,
+            Subscription.replaces_subscription_id == subscription_id,
+            Subscription.subscription_id != besides,
+            Subscription.subscription_status.not_in(FINAL),
+        )
+        return await self._session.scalar(statement.limit(1))
+
     async def live_currency(self, user_id: UUID) -> str | None:
         """Return the currency of a user's subscriptions that have not ended; None without any."""
         statement = (

@@ -64,6 +64,11 @@ def major_units(amount_cents: int, currency_code: str) -> Decimal:
     return Decimal(amount_cents).scaleb(-_DIGITS.get(currency_code, 2))
 
 
+def floor_to_step(amount_cents: int, currency_code: str) -> int:
+    """Return the highest amount that Stripe can move, up to a given one."""
+    return amount_cents - amount_cents % _STEPS.get(currency_code, 1)
+
+
 def check_step(amount_cents: int, currency_code: str) -> None:
     """Check that Stripe can charge or refund an amount in its currency.
 

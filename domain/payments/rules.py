@@ -4,8 +4,10 @@ Stripe is the source of truth about money, so the status of a payment follows St
 allowed or refused here.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from domain.payments.snapshots import IntentSnapshot
 
@@ -81,6 +83,25 @@ def refundable_cents(amount_cents: int, refunded_cents: int, pending_cents: int)
         Amount in minor units; never less than 0.
     """
     return max(0, amount_cents - refunded_cents - pending_cents)
+
+
+def spread(amount_cents: int, available: Mapping[UUID, int]) -> dict[UUID, int]:
+    """Spread an amount over payments, in their order, up to what each has left.
+
+    Args:
+        amount_cents: Amount to spread.
+        available: What is left of each payment, by its id.
+
+    Returns:
+        The parts that are not zero; less in total if there is not as much left.
+    """
+    parts = {}
+    for payment_id, left in available.items():
+        part = min(amount_cents, left)
+        if part > 0:
+            parts[payment_id] = part
+            amount_cents -= part
+    return parts
 
 
 def status_of_intent(intent: IntentSnapshot) -> PaymentStatus:

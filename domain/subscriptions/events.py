@@ -1,14 +1,18 @@
 """Makes subscription events, each with a sentence for the customer."""
 
 from datetime import datetime
+from uuid import UUID
 
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import ChargeResult
 from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, RetryReport
+from domain.payments.money import amount_text
 from domain.subscriptions.lifecycle import COMMANDS, SubscriptionStatus
 from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionCommand
 
 STATUS_CHANGED = "status_changed"
+
+TRIAL_ANNOUNCED = "trial_will_end"
 
 
 def command_event(command: SubscriptionCommand) -> NewSubscriptionEvent:
@@ -37,6 +41,36 @@ def adoption_event(stripe_subscription_id: str) -> NewSubscriptionEvent:
         kind="adopted",
         summary="The subscription was made at Stripe, and is followed from now on.",
         data={"stripe_subscription_id": stripe_subscription_id},
+    )
+
+
+def resume_failed_event(cause: str, decline_code: str) -> NewSubscriptionEvent:
+    """Return the event of a pause that was to end by itself, and whose charge failed."""
+    return NewSubscriptionEvent(
+        source_key=f"resume:{cause}",
+        kind="resume_failed",
+        summary=f"The subscription could not be resumed, and stays paused: {decline_code}.",
+        data={"decline_code": decline_code},
+    )
+
+
+def trial_end_event(trial_end: datetime) -> NewSubscriptionEvent:
+    """Return the event that announces the end of a trial; there is one for each end."""
+    return NewSubscriptionEvent(
+        source_key=f"trial_will_end:{trial_end.isoformat()}",
+        kind=TRIAL_ANNOUNCED,
+        summary=f"The trial ends at {trial_end:%Y-%m-%d %H:%M} UTC.",
+        data={"trial_end": trial_end.isoformat()},
+    )
+
+
+def unused_refund_event(cause: UUID, amount_cents: int, currency_code: str) -> NewSubscriptionEvent:
+    """Return the event of the refund of unused time."""
+    return NewSubscriptionEvent(
+        source_key=f"refund:{cause}",
+        kind="unused_time_refunded",
+        summary=f"Unused time was refunded: {amount_text(amount_cents, currency_code)}.",
+        data={"amount_cents": amount_cents, "currency_code": currency_code},
     )
 
 

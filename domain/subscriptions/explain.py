@@ -58,6 +58,7 @@ class SubscriptionFacts(Frozen):
     trial_end: datetime | None = None
     cancel_at: datetime | None = None
     grace_ends_at: datetime | None = None
+    resume_at: datetime | None = None
     next_action_url: str | None = None
     is_written_off: bool = False
     parked: tuple[ParkedStep, ...] = ()
@@ -222,6 +223,8 @@ def _usual(facts: SubscriptionFacts) -> NextEvent | None:
     # Reason: a written-off subscription is ended or paused by us, even if active at Stripe.
     if status is SubscriptionStatus.ACTIVE and not facts.is_written_off:
         return NextEvent(what="The subscription renews.", at=facts.current_period_end)
+    if status is SubscriptionStatus.PAUSED and facts.resume_at is not None:
+        return NextEvent(what="The subscription is resumed, if it can be paid.", at=facts.resume_at)
     if status is SubscriptionStatus.PAUSED and facts.cancel_at is None:
         return NextEvent(what="The subscription stays paused until it is resumed or canceled.")
     return None

@@ -147,7 +147,7 @@ COMMANDS: Mapping[CommandKind, CommandRule] = {
         payment_due=_OWING,
     ),
     CommandKind.RESUME: CommandRule(
-        summary="The subscription was resumed.",
+        summary="Resuming was requested; the subscription goes on with its paid invoice.",
         allowed=frozenset({SubscriptionStatus.PAUSED}),
         next_status=SubscriptionStatus.ACTIVE,
     ),
@@ -182,7 +182,7 @@ COMMANDS: Mapping[CommandKind, CommandRule] = {
         needs="stripe_payment_method_id",
     ),
     CommandKind.CONFIRM: CommandRule(
-        summary="The first payment was confirmed.",
+        summary="The first payment was looked up at Stripe, as requested.",
         allowed=frozenset({SubscriptionStatus.INCOMPLETE}),
         next_status=SubscriptionStatus.ACTIVE,
         is_allowed_if_managed=True,

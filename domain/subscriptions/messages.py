@@ -1,6 +1,7 @@
 """Requests, commands and new events of a subscription."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
@@ -19,6 +20,7 @@ class SubscriptionRequest(Frozen):
         is_trial_given: Whether an administrator grants the trial regardless of earlier trials.
         is_stackable: Whether the user may have several subscriptions of this plan at once.
         is_trial_once_per_card: Whether a card is limited to one trial of this plan.
+        replaces_subscription_id: The ended subscription that this one replaces.
     """
 
     user_id: UUID
@@ -32,6 +34,14 @@ class SubscriptionRequest(Frozen):
     has_card: bool = False
     stripe_payment_method_id: str | None = None
     card_fingerprint: str | None = None
+    replaces_subscription_id: UUID | None = None
+
+
+class CancelRefund(StrEnum):
+    """What is refunded when a subscription is canceled at once."""
+
+    NONE = "none"
+    UNUSED = "unused"
 
 
 class SubscriptionCommand(Frozen):
@@ -41,12 +51,16 @@ class SubscriptionCommand(Frozen):
         command_id: Id of the command, which is also the id of the update.
         kind: What to do.
         stripe_payment_method_id: Card that pays from now on.
+        refund: Whether to refund the unused time, if the command cancels at once.
+        resume_at: When a paused subscription is resumed by itself; None for never.
         trial_end: When the extended trial ends.
     """
 
     command_id: UUID
     kind: CommandKind
     stripe_payment_method_id: str | None = None
+    refund: CancelRefund = CancelRefund.NONE
+    resume_at: datetime | None = None
     trial_end: datetime | None = None
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from domain.payments.snapshots import PaymentSnapshot
 from domain.subscriptions.lifecycle import SubscriptionStatus
 
 FIRST_INVOICE = "subscription_create"
+CHANGE_INVOICE = "subscription_update"
 RENEWAL = "subscription_cycle"
 # Finalized, and neither voided nor deleted; Stripe sets the status by the newest of these.
 COUNTING = frozenset({"open", "paid", "uncollectible"})
@@ -64,6 +65,8 @@ class SubscriptionSnapshot(Frozen):
     """Snapshot of a subscription and its invoices; times are on Stripe's clock.
 
     Args:
+        is_cancel_at_period_end: Whether Stripe's flag of the same name is set; `cancel_at` may be
+            set without it.
         stripe_schedule_id: Schedule that manages the subscription.
         schedule_owner_id: Our subscription in the schedule's metadata; None if it is not ours.
         invoices: Invoices that may have changed since the last sync, newest first.
@@ -80,6 +83,7 @@ class SubscriptionSnapshot(Frozen):
     current_period_end: datetime | None = None
     trial_end: datetime | None = None
     cancel_at: datetime | None = None
+    is_cancel_at_period_end: bool = False
     canceled_at: datetime | None = None
     ended_at: datetime | None = None
     latest_stripe_invoice_id: str | None = None
@@ -87,3 +91,24 @@ class SubscriptionSnapshot(Frozen):
     schedule_owner_id: UUID | None = None
     invoices: tuple[InvoiceSnapshot, ...] = ()
     deleted_invoice_ids: tuple[str, ...] = ()
+
+    @property
+    def is_ending_with_period(self) -> bool:
+        """Whether the subscription ends with its current period."""
+        return self.cancel_at is not None and self.cancel_at == self.current_period_end
+
+    @property
+    def resumption(self) -> InvoiceSnapshot | None:
+        """The open invoice that has to be paid before a paused subscription goes on."""
+        if self.subscription_status is not SubscriptionStatus.PAUSED:
+            return None
+        return next(
+            (
+                invoice
+                for invoice in self.invoices
+                if invoice.stripe_invoice_id == self.latest_stripe_invoice_id
+                and invoice.invoice_status == "open"
+                and invoice.billing_reason == CHANGE_INVOICE
+            ),
+            None,
+        )

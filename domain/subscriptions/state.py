@@ -1,6 +1,7 @@
 """State, input and answers of a subscription's workflow."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
@@ -17,6 +18,14 @@ from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 SUBSCRIPTION_REVISION = 2
 
 
+class Timer(StrEnum):
+    """The timers of a subscription's workflow."""
+
+    GRACE_END = "grace_end"
+    TRIAL_NOTICE = "trial_notice"
+    RESUME = "resume"
+
+
 class SubscriptionState(Frozen):
     """State of a subscription, by which its workflow decides.
 
@@ -29,6 +38,8 @@ class SubscriptionState(Frozen):
         grace_ends_at: When access ends while past due, on Temporal's clock.
         is_written_off: Whether the debt was written off.
         is_managed_at_stripe: Whether a schedule that is not ours manages the subscription.
+        trial_end: When the trial ends or ended, on Stripe's clock.
+        resume_at: When a paused subscription is resumed by itself.
         payment_retries: Open payment retries by Stripe's invoice id, oldest first.
         owed: Steps that are still to be run; if read from the row, only the parked ones.
     """
@@ -41,6 +52,8 @@ class SubscriptionState(Frozen):
     grace_ends_at: datetime | None = None
     is_written_off: bool = False
     is_managed_at_stripe: bool = False
+    trial_end: datetime | None = None
+    resume_at: datetime | None = None
     payment_retries: dict[str, RetryStatus] = {}
     owed: tuple[OwedStep, ...] = ()
 
@@ -65,6 +78,7 @@ class SubscriptionStart(Frozen):
         hint_ids: Stripe events for which Stripe was not read yet.
         answers: Answers to recent commands, because update ids are unique within one run only.
         announced_grace_end: End of grace for which an event was already stored.
+        handled_timers: What the other timers were about when they were handled last.
         continue_as_new_after: History events after which the workflow continues as new.
         revision: Revision of the sequence of commands. In 1, the row is opened by way of the task
             queue.
@@ -77,6 +91,7 @@ class SubscriptionStart(Frozen):
     hint_ids: tuple[str, ...] = ()
     answers: dict[UUID, CommandAnswer] = {}
     announced_grace_end: datetime | None = None
+    handled_timers: dict[Timer, datetime] = {}
     continue_as_new_after: int = CONTINUE_AS_NEW_AFTER
     revision: int = 1
 

@@ -12,7 +12,11 @@ from domain.parked_steps import ParkedStep
 from domain.payment_retries.messages import LastResortRequest
 from domain.subscriptions.adoption import Adoption
 from domain.subscriptions.lifecycle import CommandKind
-from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionRequest
+from domain.subscriptions.messages import (
+    NewSubscriptionEvent,
+    SubscriptionCommand,
+    SubscriptionRequest,
+)
 
 # Reason: hints only ask for a read from Stripe, so the oldest of many can be dropped.
 _KEPT_HINT_COUNT = 200
@@ -28,10 +32,12 @@ class StepKind(StrEnum):
     VOID_ALL = "void_all_invoices"
     CANCEL_AT_STRIPE = "cancel_at_stripe"
     REFUND = "refund"
+    REFUND_UNUSED = "refund_unused"
+    RESUME = "resume"
 
 
 # Steps that make no sense once a subscription has ended; a last resort still settles an invoice.
-ONLY_WHILE_ALIVE = frozenset({StepKind.CREATE, StepKind.VOID_OLDER})
+ONLY_WHILE_ALIVE = frozenset({StepKind.CREATE, StepKind.VOID_OLDER, StepKind.RESUME})
 
 
 class OpenInput(Frozen):
@@ -54,6 +60,7 @@ class SubscriptionInput(Frozen):
         refund_stripe_invoice_ids: Invoices to refund, which were charged while a cancel waited.
         is_repeated: Whether an earlier activity tried this and may have done it.
         parked: Steps that stay parked whatever the result of this step is.
+        announced_trial_end: End of the trial to announce, if Stripe still shows it.
     """
 
     subscription_id: UUID
@@ -64,6 +71,7 @@ class SubscriptionInput(Frozen):
     refund_stripe_invoice_ids: tuple[str, ...] = ()
     is_repeated: bool = False
     parked: tuple["OwedStep", ...] = ()
+    announced_trial_end: datetime | None = None
 
     @property
     def summary(self) -> str:
@@ -119,6 +127,36 @@ class ChangeCardInput(SubscriptionInput):
         return CommandKind.CHANGE_PAYMENT_METHOD
 
 
+class CommandInput(SubscriptionInput):
+    """Input of the activities that carry out a command with nothing but its own fields."""
+
+    command: SubscriptionCommand
+
+    @property
+    def summary(self) -> str:
+        """Summary for the Web UI."""
+        return self.command.kind
+
+
+class ResumeInput(SubscriptionInput):
+    """Input of `resume_subscription`.
+
+    Args:
+        cause: Part of Stripe's idempotency key: the command's id, or the due time.
+        is_scheduled: Whether the time has come that the pause was given, and nobody waits for the
+            answer.
+    """
+
+    kind: Literal[StepKind.RESUME] = StepKind.RESUME
+    cause: str
+    is_scheduled: bool = False
+
+    @property
+    def summary(self) -> str:
+        """Summary for the Web UI."""
+        return "resume, as the pause said" if self.is_scheduled else CommandKind.RESUME
+
+
 class LastResortInput(SubscriptionInput):
     """Input of `execute_last_resort`."""
 
@@ -151,6 +189,26 @@ class RefundPaymentsInput(SubscriptionInput):
     payment_ids: tuple[UUID, ...]
 
 
+class UnusedTimeInput(Frozen):
+    """Input of `price_unused_time`; the cause is part of Stripe's idempotency key."""
+
+    subscription_id: UUID
+    cause: str
+
+
+class RefundUnusedInput(SubscriptionInput):
+    """Input of `refund_unused_time`.
+
+    Args:
+        amount_cents: Price of the unused time, as Stripe has computed it.
+        cause: Id of the command that canceled the subscription.
+    """
+
+    kind: Literal[StepKind.REFUND_UNUSED] = StepKind.REFUND_UNUSED
+    amount_cents: int
+    cause: UUID
+
+
 AnyStepInput = (
     SyncInput
     | CreateInput
@@ -159,6 +217,8 @@ AnyStepInput = (
     | VoidInput
     | VoidAllInput
     | RefundPaymentsInput
+    | RefundUnusedInput
+    | ResumeInput
 )
 
 
@@ -192,6 +252,7 @@ class OwedStep(Frozen):
         changes = {
             "hint_ids": hint_ids[-_KEPT_HINT_COUNT:],
             "events": (*self.input.events, *other.events),
+            "announced_trial_end": other.announced_trial_end or self.input.announced_trial_end,
             "refunds_all": self.input.refunds_all or other.refunds_all,
             "refund_stripe_invoice_ids": (
                 *self.input.refund_stripe_invoice_ids,

@@ -34,6 +34,7 @@ class WebhookEventStatus(StrEnum):
     FAILED = "failed"
 
 
+TRIAL_WILL_END = "customer.subscription.trial_will_end"
 # A hint only says "read this at Stripe", so types differ only in whether a read is worthwhile.
 HANDLED_TYPES: Mapping[str, Handler] = {
     "customer.subscription.created": Handler.HINT,
@@ -42,7 +43,7 @@ HANDLED_TYPES: Mapping[str, Handler] = {
     "customer.subscription.pending_update_applied": Handler.HINT,
     "customer.subscription.pending_update_expired": Handler.HINT,
     "customer.subscription.resumed": Handler.HINT,
-    "customer.subscription.trial_will_end": Handler.HINT,
+    TRIAL_WILL_END: Handler.HINT,
     "customer.subscription.updated": Handler.HINT,
     "invoice.created": Handler.HINT,
     "invoice.deleted": Handler.HINT,

@@ -12,11 +12,11 @@ from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.plans import PlanRepository
 from database.subscriptions.models import Subscription
 from domain.notifications import MailKind, NewMail
+from domain.subscriptions.events import TRIAL_ANNOUNCED
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.messages import NewSubscriptionEvent
 from domain.subscriptions.snapshots import RENEWAL, InvoiceSnapshot, SubscriptionSnapshot
 
-TRIAL_WILL_END = "customer.subscription.trial_will_end"
 _ENDED_OR_UNSTARTED = frozenset(
     {
         SubscriptionStatus.CANCELED,
@@ -96,7 +96,7 @@ async def _add(session: AsyncSession, row: Subscription, mails: Sequence[NewMail
 async def _of_trial(
     session: AsyncSession, row: Subscription, events: Sequence[NewSubscriptionEvent]
 ) -> list[NewMail]:
-    is_announced = any(event.kind == TRIAL_WILL_END for event in events)
+    is_announced = any(event.kind == TRIAL_ANNOUNCED for event in events)
     is_trialing = row.subscription_status == SubscriptionStatus.TRIALING
     if not is_announced or not is_trialing or row.trial_end is None:
         return []

@@ -1,5 +1,6 @@
 """Reads subscriptions from Stripe and writes their views."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters.stripe.customers import StripeCustomers
@@ -12,7 +13,7 @@ from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import NotFoundError, ProviderRejectedError
 from domain.subscriptions.snapshots import SubscriptionSnapshot
 from domain.subscriptions.state import SyncResult
-from domain.subscriptions.steps import SubscriptionInput
+from domain.subscriptions.steps import SubscriptionInput, UnusedTimeInput
 from services.payments.customers import UserStripeCustomer
 from services.stripe_idempotency import post_once
 from services.subscriptions.view import write_view
@@ -27,7 +28,7 @@ class SubscriptionSync:
     customers: StripeCustomers
     sessions: Sessions
 
-    async def row(self, step_input: SubscriptionInput) -> Subscription:
+    async def row(self, step_input: SubscriptionInput | UnusedTimeInput) -> Subscription:
         """Return the subscription's row.
 
         Raises:
@@ -115,8 +116,15 @@ class SubscriptionSync:
         stripe_subscription_id: str,
         *,
         written_off_invoice_id: str | None = None,
+        columns: Mapping[str, object] | None = None,
     ) -> SyncResult:
         """Read the subscription from Stripe and write its view.
+
+        Args:
+            step_input: The subscription, and the reasons for the sync.
+            stripe_subscription_id: Subscription to read.
+            written_off_invoice_id: Invoice that our last resort marked uncollectible.
+            columns: Values that Stripe does not know.
 
         Raises:
             ApplicationError: Stripe does not know the subscription, or is down.
@@ -127,6 +135,7 @@ class SubscriptionSync:
             step_input,
             snapshot,
             written_off_invoice_id=written_off_invoice_id,
+            columns=columns,
         )
 
     async def read(

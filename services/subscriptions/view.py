@@ -1,6 +1,6 @@
 """Writes the view of a subscription from a snapshot of Stripe, in one transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -16,18 +16,17 @@ from database.subscriptions.models import Subscription
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
 from database.webhooks.inbox import deliver_awaiting
-from database.webhooks.webhook_events import WebhookEventRepository
 from domain.errors import NotFoundError
 from domain.ids import invoice_id
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.payment_retries.policy import DEFAULT_POLICY_NAME, VersionedPolicy
-from domain.subscriptions.events import hint_event, status_event
+from domain.subscriptions.events import status_event
 from domain.subscriptions.lifecycle import FINAL, Effect, SubscriptionStatus, follow
-from domain.subscriptions.messages import NewSubscriptionEvent
 from domain.subscriptions.snapshots import COUNTING, RENEWAL, InvoiceSnapshot, SubscriptionSnapshot
 from domain.subscriptions.state import SubscriptionState, SyncResult
 from domain.subscriptions.steps import OwedStep, SubscriptionInput
 from services.subscriptions.mails import ViewBefore, add_mails
+from services.subscriptions.sync_events import events_of
 
 
 async def write_view(
@@ -36,6 +35,7 @@ async def write_view(
     snapshot: SubscriptionSnapshot,
     *,
     written_off_invoice_id: str | None = None,
+    columns: Mapping[str, object] | None = None,
 ) -> SyncResult:
     """Sync the view of a subscription with a snapshot of Stripe.
 
@@ -44,6 +44,7 @@ async def write_view(
         step_input: The subscription, the reasons for the sync, and Temporal's time.
         snapshot: The subscription as read from Stripe.
         written_off_invoice_id: Invoice that our last resort marked uncollectible.
+        columns: Values that Stripe does not know; None leaves those of the row.
 
     Returns:
         The new state and its effects; a repeated call returns the same.
@@ -55,20 +56,18 @@ async def write_view(
         row = await SubscriptionRepository(session).lock(step_input.subscription_id)
         if row is None:
             raise NotFoundError("there is no such subscription")
-        before = SubscriptionStatus(row.subscription_status)
+        seen, policy = await _seen_before(session, row), await policy_of(session, row)
+        before = seen.subscription_status
         decision = follow(before, snapshot.subscription_status, row.is_ended_by_us)
-        policy = await policy_of(session, row)
-        seen = await _seen_before(session, row)
-        _update(row, snapshot, decision.next_status)
+        _update(row, snapshot, decision.next_status, columns or {})
         await _follow_plan(session, row, snapshot)
         _set_grace(row, decision.effects, step_input.at + policy.policy.grace)
         row.is_written_off = _is_written_off(row, snapshot, written_off_invoice_id)
         row.parked_data = dump_parked(step_input.parked)
-        payment_ids_to_refund = await _put_invoices(session, row, snapshot, step_input)
-        events = [*await _hints(session, step_input), *step_input.events]
-        after, seq = decision.next_status, row.last_event_seq
-        if before is not after:
-            events.append(status_event(before, after, seq, step_input.summary))
+        refund_ids = await _put_invoices(session, row, snapshot, step_input)
+        events = await events_of(session, step_input, snapshot)
+        if before is not (after := decision.next_status):
+            events.append(status_event(before, after, row.last_event_seq, step_input.summary))
         await SubscriptionEventRepository(session).append(step_input.subscription_id, events)
         await add_mails(session, row, seen, snapshot, events)
         state = await state_of(session, row, snapshot.latest_stripe_invoice_id)
@@ -77,7 +76,7 @@ async def write_view(
         effects=decision.effects,
         owed_stripe_invoice_ids=_owed(snapshot),
         has_newer_settled=_has_newer_settled(snapshot),
-        refund_payment_ids=tuple(payment_ids_to_refund),
+        refund_payment_ids=tuple(refund_ids),
         policy=policy,
     )
 
@@ -93,7 +92,7 @@ async def unchanged(sessions: Sessions, step_input: SubscriptionInput) -> SyncRe
         if row is None:
             raise NotFoundError("there is no such subscription")
         row.parked_data = dump_parked(step_input.parked)
-        events = [*await _hints(session, step_input), *step_input.events]
+        events = await events_of(session, step_input)
         await SubscriptionEventRepository(session).append(step_input.subscription_id, events)
         return SyncResult(state=await state_of(session, row, None))
 
@@ -116,6 +115,8 @@ async def state_of(
         grace_ends_at=row.grace_ends_at,
         is_written_off=row.is_written_off,
         is_managed_at_stripe=row.is_managed_at_stripe,
+        trial_end=row.trial_end,
+        resume_at=row.resume_at,
         payment_retries={
             retry.stripe_invoice_id: RetryStatus(retry.retry_status) for retry in payment_retries
         },
@@ -147,10 +148,20 @@ async def _seen_before(session: AsyncSession, row: Subscription) -> ViewBefore:
     )
 
 
-def _update(row: Subscription, snapshot: SubscriptionSnapshot, status: SubscriptionStatus) -> None:
+def _update(
+    row: Subscription,
+    snapshot: SubscriptionSnapshot,
+    status: SubscriptionStatus,
+    columns: Mapping[str, object],
+) -> None:
     row.subscription_status = status
     if status not in FINAL:
         row.is_ended_by_us = False  # the end that we asked for did not take place
+        row.canceled_at = None
+    for name, value in columns.items():
+        setattr(row, name, value)
+    if status is not SubscriptionStatus.PAUSED:
+        row.resume_at = None
     row.stripe_subscription_id = snapshot.stripe_subscription_id
     row.stripe_customer_id = snapshot.stripe_customer_id
     is_ours = snapshot.schedule_owner_id == row.subscription_id
@@ -212,8 +223,11 @@ def _newest_counting(snapshot: SubscriptionSnapshot) -> InvoiceSnapshot | None:
 
 
 def _owed(snapshot: SubscriptionSnapshot) -> tuple[str, ...]:
+    # Reason: a resumption that is not paid leaves the subscription paused, and is never retried.
     return tuple(
-        invoice.stripe_invoice_id for invoice in reversed(snapshot.invoices) if invoice.is_owed
+        invoice.stripe_invoice_id
+        for invoice in reversed(snapshot.invoices)
+        if invoice.is_owed and invoice is not snapshot.resumption
     )
 
 
@@ -276,10 +290,3 @@ def _is_paid_too_late(
     return (
         row.is_ended_by_us and snapshot.ended_at is not None and invoice.paid_at > snapshot.ended_at
     )
-
-
-async def _hints(
-    session: AsyncSession, step_input: SubscriptionInput
-) -> list[NewSubscriptionEvent]:
-    types = await WebhookEventRepository(session).types_of(step_input.hint_ids)
-    return [hint_event(hint_id, types.get(hint_id, "event")) for hint_id in step_input.hint_ids]

@@ -22,8 +22,21 @@ from domain.subscriptions.lifecycle import COMMANDS, SubscriptionStatus, decide
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("domain", "agents", "adapters", "database", "services", "activities", "workflows", "api")
 VERBS = {
-    *("add", "attach", "cancel", "change", "create", "decide", "delete", "detach", "explain"),
-    *("get", "ingest", "list", "put", "receive", "redeliver", "refund", "retry", "revoke", "set"),
+    *("add", "attach", "cancel", "change", "confirm", "create", "decide", "delete", "detach"),
+    *(
+        "end",
+        "explain",
+        "extend",
+        "pause",
+        "reactivate",
+        "resume",
+        "uncancel",
+        "get",
+        "ingest",
+        "list",
+        "put",
+    ),
+    *("receive", "redeliver", "refund", "retry", "revoke", "set"),
     *("start", "stream", "terminate"),
 }
 RENEW = "the document has changed: run `make openapi`, and commit what it wrote"
@@ -137,7 +150,7 @@ def test_errors_of_one_status_differ_by_route() -> None:
     assert codes[f"{prefix}/agent-runs"] == {"conversation_busy", "idempotency_key_reused"}
     assert codes[f"{prefix}/plans"] == {"plan_code_taken", "idempotency_key_reused"}
     cancel = f"{prefix}/subscriptions/{{subscription_id}}/cancel"
-    assert codes[cancel] == {"illegal_command", "idempotency_key_reused"}
+    assert codes[cancel] == {"illegal_command", "managed_at_stripe", "idempotency_key_reused"}
 
 
 def examples() -> Iterator[tuple[str, str, Any]]:

@@ -44,6 +44,7 @@ class Call(StrEnum):
     PAY = "POST /v1/invoices/{id}/pay"
     VOID = "POST /v1/invoices/{id}/void"
     WRITE_OFF = "POST /v1/invoices/{id}/mark_uncollectible"
+    PREVIEW = "POST /v1/invoices/create_preview"
     LIST_INVOICE_PAYMENTS = "GET /v1/invoice_payments"
     CHARGE = "POST /v1/payment_intents"
     LIST_PAYMENTS = "GET /v1/payment_intents"

@@ -15,5 +15,6 @@ class Phase(StrEnum):
     """The customer is asked for a card or an authentication."""
     LAST_RESORT = "last_resort"
     RECOVERED = "recovered"
+    PAUSED = "paused"
     CANCEL = "cancel"
     REFUND = "refund"

@@ -37,6 +37,7 @@ _BASE = (
     "hasty",
     "payments",
     "cards",
+    "second_thoughts",
 )
 _PHASES = {
     "recover": (
@@ -53,6 +54,7 @@ _PHASES = {
     "hasty": (Phase.START,),
     "payments": (Phase.START, Phase.ACTIVE, Phase.CANCEL, Phase.REFUND),
     "cards": (Phase.START, Phase.ACTIVE, Phase.PAST_DUE, Phase.CANCEL),
+    "second_thoughts": (Phase.START, Phase.ACTIVE, Phase.PAUSED, Phase.CANCEL),
 }  # fmt: skip
 
 
@@ -164,6 +166,9 @@ class Planner:
             for phase in late
         ]
         orders += [Order("recover", meanwhile=(n, Phase.ACTIVE)) for n in people.WHILE_ACTIVE]
+        orders += [
+            Order("second_thoughts", meanwhile=(n, Phase.PAUSED)) for n in people.WHILE_ACTIVE
+        ]
         orders += [Order("last_resort", meanwhile=("pay_hosted", Phase.LAST_RESORT))]
         orders += [Order("challenge", meanwhile=(n, Phase.ASKED)) for n in people.WHILE_PAST_DUE]
         return self._shuffled(orders)

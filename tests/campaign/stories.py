@@ -302,6 +302,22 @@ async def cards(life: Life, order: Order) -> None:
     await life.reach_status("active")
 
 
+async def second_thoughts(life: Life, order: Order) -> None:
+    """The customer plans the end, takes it back, pauses, resumes, and wants unused money back."""
+    await _begin(life, order, "ok")
+    path = f"subscriptions/{life.subscription_id}"
+    await life.command("end later", f"{path}/cancel", mode="at_period_end")
+    await life.command("uncancel", f"{path}/uncancel")
+    await life.pass_time(10 * DAY)
+    await _turn(life, order, Phase.PAUSED)
+    await life.command("pause", f"{path}/pause")
+    await life.pass_time(5 * DAY)
+    await life.command("resume", f"{path}/resume")
+    await life.enter(Phase.CANCEL)
+    target = life.subscription_id
+    await life.command("cancel", f"{path}/cancel", target, mode="now", refund="unused")
+
+
 STORIES: dict[str, Story] = {
     story.__name__: story
     for story in (
@@ -314,5 +330,6 @@ STORIES: dict[str, Story] = {
         hasty,
         payments,
         cards,
+        second_thoughts,
     )
 }

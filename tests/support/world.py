@@ -118,7 +118,9 @@ class Customer:
             )
         return list(page.items)
 
-    async def command(self, kind: CommandKind, card: str | None = None) -> SubscriptionState:
+    async def command(
+        self, kind: CommandKind, card: str | None = None, **fields: Any
+    ) -> SubscriptionState:
         command_id = uuid4()
         return await self.mailbox.execute_update(
             SubscriptionWorkflow.command,
@@ -126,6 +128,7 @@ class Customer:
                 command_id=command_id,
                 kind=kind,
                 stripe_payment_method_id=card,
+                **fields,
             ),
             id=str(command_id),
         )
@@ -146,6 +149,12 @@ class Customer:
         # Reason: after a workflow is terminated, the test server never skips time again.
         if SubscriptionStatus((await self.row()).subscription_status) not in FINAL:
             await self.command(CommandKind.CANCEL_NOW)
+
+    async def ledger(self) -> list[dict[str, Any]]:
+        """Return the charges, refunds and disputes of this subscription's customer at Stripe."""
+        stripe_id = (await self.row()).stripe_customer_id
+        reply = await self.world.http.get("/_sandbox/ledger")
+        return [row for row in reply.json()["items"] if row["customer"] == stripe_id]
 
     async def charges(self) -> list[dict[str, Any]]:
         """Return the entries of this subscription in Stripe's ledger."""

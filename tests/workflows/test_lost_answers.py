@@ -15,6 +15,7 @@ from domain.payments.rules import PaymentStatus
 from domain.plans import PlanRequest
 from domain.stripe_operations import ChangePlan, CreateSetupIntent, DetachPaymentMethod
 from domain.subscriptions.lifecycle import CommandKind
+from domain.subscriptions.messages import CancelRefund
 from tests.support.payers import start_paying
 from tests.support.world import STRIPE_HEADERS, Customer, World
 
@@ -31,6 +32,8 @@ POSTS = (
     "POST /v1/subscriptions",
     "POST /v1/subscriptions/{id}",
     "POST /v1/subscriptions/{id}/pause",
+    "POST /v1/subscriptions/{id}/resume",
+    "POST /v1/invoices/create_preview",
     "POST /v1/invoices/{id}",
     "POST /v1/invoices/{id}/pay",
     "POST /v1/invoices/{id}/void",
@@ -137,6 +140,52 @@ async def cancel_with_a_draft(world: World) -> Customer:
     return customer
 
 
+async def change_ones_mind(world: World, way: dict[str, Any]) -> Customer:
+    """Plan the end and take it back, pause and resume, and cancel with a refund."""
+    customer = await world.subscribe("ok", interval="week", amount_cents=7_000)
+    await world.step(3 * DAY)
+    for kind, status in (
+        (CommandKind.CANCEL_AT_PERIOD_END, "active"),
+        (CommandKind.UNCANCEL, "active"),
+        (CommandKind.PAUSE, "paused"),
+        (CommandKind.RESUME, "active"),
+    ):
+        await lose_first_answers(world, way)
+        state = await customer.command(kind)
+        assert state.subscription_status == status
+        found = await stripe(world, f"subscriptions/{state.stripe_subscription_id}")
+        assert found["status"] == status
+        is_ending = kind is CommandKind.CANCEL_AT_PERIOD_END
+        assert (found["cancel_at"] is not None) is is_ending
+    paid = [charge["amount"] for charge in await customer.charges()]
+    assert (len(paid), paid[0]) == (2, 7_000)
+    assert abs(paid[1] - 3_000) <= 10
+    await lose_first_answers(world, way)
+    await customer.command(CommandKind.CANCEL_NOW, refund=CancelRefund.UNUSED)
+    await world.settle()
+    refunds = [row["amount"] for row in await customer.ledger() if row["kind"] == "refund"]
+    assert refunds[0] == paid[1]  # of the newest payment all, and the credit from the first one
+    assert abs(sum(refunds) - 7_000) <= 10
+    assert (await customer.row()).parked_data == []
+    return customer
+
+
+async def move_a_trial(world: World, way: dict[str, Any]) -> Customer:
+    """Extend a trial, and end it early."""
+    customer = await world.subscribe("ok", interval="week", trial_days=5)
+    trial_end = (await customer.row()).trial_end
+    assert trial_end is not None
+    await lose_first_answers(world, way)
+    await customer.command(CommandKind.EXTEND_TRIAL, trial_end=trial_end + 5 * DAY)
+    assert (await customer.row()).trial_end == trial_end + 5 * DAY
+    await lose_first_answers(world, way)
+    state = await customer.command(CommandKind.END_TRIAL)
+    assert state.subscription_status == "active"
+    assert [charge["outcome"] for charge in await customer.charges()] == ["succeeded"]
+    await customer.command(CommandKind.CANCEL_NOW)  # or it would renew in the next stories
+    return customer
+
+
 async def pay_and_pay_back(world: World) -> None:
     payer = await start_paying(world, "ok")
     await payer.reaches(PaymentStatus.SUCCEEDED)
@@ -178,6 +227,7 @@ async def test_each_post_has_one_effect_whatever_is_lost(world: World, way: dict
     before = (await requests(world))[-1:]
     await lose_first_answers(world, way)
     customers = [await cancel_with_a_draft(world)]
+    customers += [await change_ones_mind(world, way), await move_a_trial(world, way)]
     await lose_first_answers(world, way)
     customers += [await pause_in_the_end(world), await mark_uncollectible(world)]
     await pay_and_pay_back(world)

@@ -7,6 +7,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.commands import SubscriptionCommandActivities as Commands
+    from activities.subscriptions.ends import SubscriptionEndActivities as Ends
+    from activities.subscriptions.pauses import PauseActivities as Pauses
+    from activities.subscriptions.trials import TrialActivities as Trials
     from domain.subscriptions.lifecycle import CommandKind, RefusalCode, decide
     from domain.subscriptions.messages import SubscriptionCommand
     from domain.subscriptions.state import CommandAnswer, SubscriptionState
@@ -14,6 +17,8 @@ with workflow.unsafe.imports_passed_through():
         ONLY_WHILE_ALIVE,
         CancelInput,
         ChangeCardInput,
+        CommandInput,
+        ResumeInput,
         SubscriptionInput,
     )
     from workflows.subscriptions.state import Step
@@ -47,9 +52,24 @@ def _change_card(command: SubscriptionCommand, facts: Facts) -> SubscriptionInpu
     )
 
 
+def _command(command: SubscriptionCommand, facts: Facts) -> SubscriptionInput:
+    return CommandInput(**facts, command=command)
+
+
+def _resume(command: SubscriptionCommand, facts: Facts) -> SubscriptionInput:
+    return ResumeInput(**facts, cause=str(command.command_id))
+
+
 # One entry for each command that calls Stripe.
 CALLS: Mapping[CommandKind, CommandCall] = {
     CommandKind.CANCEL_NOW: CommandCall(Commands.cancel_subscription, _cancel),
+    CommandKind.CANCEL_AT_PERIOD_END: CommandCall(Ends.cancel_at_period_end, _command),
+    CommandKind.UNCANCEL: CommandCall(Ends.uncancel_subscription, _command),
+    CommandKind.PAUSE: CommandCall(Pauses.pause_subscription, _command),
+    CommandKind.RESUME: CommandCall(Pauses.resume_subscription, _resume),
+    CommandKind.CONFIRM: CommandCall(Trials.confirm_subscription, _command),
+    CommandKind.EXTEND_TRIAL: CommandCall(Trials.extend_trial, _command),
+    CommandKind.END_TRIAL: CommandCall(Trials.end_trial, _command),
     CommandKind.CHANGE_PAYMENT_METHOD: CommandCall(Commands.change_payment_method, _change_card),
 }
 

@@ -1,7 +1,7 @@
 """The state of a subscription's workflow, and how the results of activities change it."""
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
@@ -13,7 +13,12 @@ with workflow.unsafe.imports_passed_through():
     from domain.subscriptions.events import parked_event
     from domain.subscriptions.lifecycle import FINAL, Effect
     from domain.subscriptions.messages import NewSubscriptionEvent
-    from domain.subscriptions.state import SubscriptionStart, SubscriptionState, SyncResult
+    from domain.subscriptions.state import (
+        SubscriptionStart,
+        SubscriptionState,
+        SyncResult,
+        Timer,
+    )
     from domain.subscriptions.steps import (
         AnyStepInput,
         CancelInput,
@@ -28,9 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.owed_steps import OwedSteps
     from workflows.search_attributes import STATUS
     from workflows.subscriptions.payment_retries import PaymentRetries, RetryReports
-
-# Reason: a payment retry that waits for a card also ends with grace, and must report first.
-AFTER_GRACE = timedelta(seconds=1)
+    from workflows.subscriptions.timers import Timers
 
 Step = Callable[[Any, Any], Coroutine[Any, Any, SyncResult]]
 
@@ -42,8 +45,8 @@ class SubscriptionAggregate:
         self.state: SubscriptionState | None = None
         self.payment_retries = PaymentRetries({})
         self.owed = OwedSteps()
-        self.announced_grace_end = start.announced_grace_end
-        self._subscription_id = start.subscription_id
+        self.timers = Timers(_handled_timers(start))
+        self.subscription_id = start.subscription_id
         self.reports = reports
         if start.state is not None:
             self.load(start.state)
@@ -57,7 +60,7 @@ class SubscriptionAggregate:
     def facts(self) -> dict[str, Any]:
         """Return the fields that all activity inputs have, with the workflow's time."""
         return {
-            "subscription_id": self._subscription_id,
+            "subscription_id": self.subscription_id,
             "at": workflow.now(),
             "parked": self.owed.parked(),
         }
@@ -101,7 +104,7 @@ class SubscriptionAggregate:
         self.state = await workflow.execute_activity_method(
             SubscriptionRowActivities.park_subscription,
             ParkInput(
-                subscription_id=self._subscription_id,
+                subscription_id=self.subscription_id,
                 parked=self.owed.parked(),
                 events=events,
             ),
@@ -119,18 +122,8 @@ class SubscriptionAggregate:
 
     def next_due_at(self) -> datetime | None:
         """Return when the next step is due; None if only a command can cause more work."""
-        times = [at for at in (self.grace_due_at(), self.owed.next_try_at()) if at is not None]
-        return min(times, default=None)
-
-    def grace_due_at(self) -> datetime | None:
-        """Return when to record the end of access; None if there is none to record."""
-        ends_at = self.unannounced_grace_end()
-        return None if ends_at is None else ends_at + AFTER_GRACE
-
-    def unannounced_grace_end(self) -> datetime | None:
-        """Return when access ends; None if it does not end, or its end is recorded already."""
-        ends_at = self.state.grace_ends_at if self.state else None
-        return None if ends_at == self.announced_grace_end else ends_at
+        times = [self.timers.next_at(self.state), self.owed.next_try_at()]
+        return min((at for at in times if at is not None), default=None)
 
     def to_start_input(self) -> SubscriptionState | None:
         """Return the state that the next run of the workflow starts with."""
@@ -150,6 +143,11 @@ class SubscriptionAggregate:
         workflow.set_current_details(_render(self.to_start_input()))
 
 
+def _handled_timers(start: SubscriptionStart) -> dict[Timer, datetime]:
+    ended_at = start.announced_grace_end
+    return ({Timer.GRACE_END: ended_at} if ended_at is not None else {}) | start.handled_timers
+
+
 def _render(state: SubscriptionState | None) -> str:
     if state is None:
         return ""
@@ -158,6 +156,8 @@ def _render(state: SubscriptionState | None) -> str:
         text += f" as `{state.stripe_subscription_id}`."
     if state.grace_ends_at:
         text += f" Grace ends at {state.grace_ends_at:%Y-%m-%d %H:%M} UTC."
+    if state.resume_at:
+        text += f" Paused until {state.resume_at:%Y-%m-%d %H:%M} UTC."
     for stripe_invoice_id, status in state.payment_retries.items():
         text += f" Payment retry of `{stripe_invoice_id}`: {status}."
     for step in state.owed:

@@ -1,6 +1,7 @@
 """Owes and runs the steps of a subscription: by itself, or at a person's request."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
@@ -9,10 +10,13 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.commands import SubscriptionCommandActivities
     from activities.subscriptions.last_resort import LastResortActivities
+    from activities.subscriptions.pauses import PauseActivities
     from activities.subscriptions.subscriptions import SubscriptionActivities
+    from activities.subscriptions.unused_time import UnusedTimeActivities
     from domain.payment_retries.messages import RetryReport
     from domain.subscriptions.events import grace_end_event, report_events
-    from domain.subscriptions.steps import LastResortInput, OwedStep, StepKind
+    from domain.subscriptions.state import Timer
+    from domain.subscriptions.steps import LastResortInput, OwedStep, ResumeInput, StepKind
     from workflows.activity_options import STRIPE_CALL, STRIPE_COMMAND, ActivityOptions
     from workflows.cancellation import StepInterruptedError, run_interruptible
     from workflows.mailbox import Mailbox
@@ -26,6 +30,8 @@ STEPS: dict[StepKind, Step] = {
     StepKind.VOID_ALL: LastResortActivities.void_all_invoices,
     StepKind.CANCEL_AT_STRIPE: SubscriptionCommandActivities.cancel_subscription,
     StepKind.REFUND: LastResortActivities.refund_payments,
+    StepKind.REFUND_UNUSED: UnusedTimeActivities.refund_unused_time,
+    StepKind.RESUME: PauseActivities.resume_subscription,
 }
 
 
@@ -79,12 +85,18 @@ class SubscriptionSteps:
         if self._aggregate.state is not None:
             self._aggregate.owed.add(self._aggregate.sync(hint_ids=hint_ids))
 
-    def on_grace_end(self) -> None:
-        """Owe the record that access has ended."""
-        ended_at = self._aggregate.unannounced_grace_end() or workflow.now()
-        self._aggregate.announced_grace_end = ended_at
-        events = (grace_end_event(ended_at),)
-        self._aggregate.owed.add(self._aggregate.sync(events=events))
+    def on_timer(self, timer: Timer, about: datetime) -> None:
+        """Owe what is due: the record that access has ended, a notice, or the end of a pause."""
+        aggregate = self._aggregate
+        match timer:
+            case Timer.GRACE_END:
+                aggregate.owed.add(aggregate.sync(events=(grace_end_event(about),)))
+            case Timer.TRIAL_NOTICE:
+                aggregate.owed.add(aggregate.sync(announced_trial_end=about))
+            case Timer.RESUME:
+                cause = f"at-{about.isoformat()}"
+                resume = ResumeInput(**aggregate.facts(), cause=cause, is_scheduled=True)
+                aggregate.owed.add(resume)
 
     async def _run(
         self,

@@ -74,7 +74,7 @@ class SubscriptionWorkflow:
             await workflow.wait_condition(
                 mailbox.has_mail,
                 timeout=time_left,
-                timeout_summary="grace ends, or an owed step is due",
+                timeout_summary="grace, a trial or a pause ends, or an owed step is due",
             )
 
     async def _continue_as_new(self) -> None:
@@ -84,7 +84,7 @@ class SubscriptionWorkflow:
                 "state": state,
                 "hint_ids": (),
                 "answers": answers,
-                "announced_grace_end": self._aggregate.announced_grace_end,
+                "handled_timers": self._aggregate.timers.handled,
             }
             workflow.continue_as_new(self._start.model_copy(update=carried_over))
 

@@ -4,7 +4,13 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from domain.errors import InvalidInputError
-from domain.payments.money import AMOUNT_MAX, CURRENCY_CODES, CurrencyCode, check_step
+from domain.payments.money import (
+    AMOUNT_MAX,
+    CURRENCY_CODES,
+    CurrencyCode,
+    check_step,
+    floor_to_step,
+)
 from sandbox.stripe import amounts, currencies
 from sandbox.stripe.errors import ApiError
 
@@ -41,3 +47,11 @@ def test_the_stand_in_charges_in_the_same_steps(code: str) -> None:
             check_step(100 * step + 1, code)
     else:
         check_step(101, code)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [("usd", 1_239), ("jpy", 1_239), ("kwd", 1_230), ("isk", 1_200)]
+)
+def test_an_amount_is_lowered_to_what_stripe_moves(code: str, expected: int) -> None:
+    assert floor_to_step(1_239, code) == expected
+    check_step(floor_to_step(1_239, code), code)

@@ -15,6 +15,7 @@ from domain.payments.rules import (
     follow,
     refundable_cents,
     refusal,
+    spread,
     status_of_intent,
 )
 from domain.payments.snapshots import IntentSnapshot
@@ -73,6 +74,24 @@ def test_what_is_left_counts_what_is_on_its_way(
     left: int,
 ) -> None:
     assert refundable_cents(amount, refunded, pending) == left
+
+
+@pytest.mark.parametrize(
+    ("amount_cents", "left", "parts"),
+    [
+        (500, (700, 300), (500, None)),
+        (900, (700, 300), (700, 200)),
+        (900, (0, 300), (None, 300)),
+        (0, (700, 300), (None, None)),
+        (5_000, (), ()),
+    ],
+)
+def test_an_amount_is_spread_over_what_is_left(
+    amount_cents: int, left: tuple[int, ...], parts: tuple[int | None, ...]
+) -> None:
+    ids = [uuid4() for _ in left]
+    spread_out = spread(amount_cents, dict(zip(ids, left, strict=True)))
+    assert tuple(spread_out.get(each) for each in ids) == parts
 
 
 @pytest.mark.parametrize(

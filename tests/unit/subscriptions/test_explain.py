@@ -197,6 +197,10 @@ CASES: dict[str, Told] = {
     ),
     "paused": (PAUSED, {}, [PAUSE], [STAYS]),
     "paused and owing": (PAUSED, OWING, [PAUSE, NOT_PAID], [PAY, STAYS]),
+    "paused until a date": (
+        PAUSED, {"resume_at": LATER}, [PAUSE],
+        [("The subscription is resumed, if it can be paid.", LATER)],
+    ),
     "paused until its end": (PAUSED, {"cancel_at": SOON}, [PAUSE], [(ENDS, SOON)]),
     "paused and given up": (
         PAUSED, {"is_written_off": True}, [PAUSE, WRITTEN_OFF], [STAYS],

@@ -1,0 +1,96 @@
+"""The activities of commands that plan the end of a subscription, or take it back."""
+
+from collections.abc import Awaitable, Callable
+
+from temporalio import activity
+
+from adapters.stripe.subscription_commands import StripeSubscriptionCommands
+from domain.ids import command_key, subscription_workflow_id
+from domain.subscriptions.state import SyncResult
+from domain.subscriptions.steps import CommandInput
+from services.stripe_idempotency import post_once
+from services.subscriptions.command_refusals import refusing_by_status
+from services.subscriptions.stripe_sync import SubscriptionSync
+
+
+class SubscriptionEndActivities:
+    """The activities that let a subscription end with its period, or go on after it."""
+
+    def __init__(self, sync: SubscriptionSync, commands: StripeSubscriptionCommands) -> None:
+        self._sync = sync
+        self._subscription_commands = commands
+
+    @activity.defn
+    async def cancel_at_period_end(self, step_input: CommandInput) -> SyncResult:
+        """Let a subscription end with its current period.
+
+        Args:
+            step_input: The subscription and the command.
+
+        Returns:
+            The subscription's current state.
+
+        Raises:
+            ApplicationError: Stripe refused, or is down.
+        """
+        stripe_id = await self._sync.stripe_id(step_input)
+
+        async def post(key: str) -> bool:
+            await self._subscription_commands.cancel_at_period_end(stripe_id, key)
+            return True
+
+        async def find() -> bool | None:
+            snapshot = await self._sync.subscriptions.status(stripe_id)
+            return snapshot.is_ending_with_period or None
+
+        async with refusing_by_status(self._sync, step_input.command.kind, stripe_id):
+            await post_once(_key(step_input, "cancel-at-period-end"), post, find)
+        return await self._sync.sync(step_input, stripe_id)
+
+    @activity.defn
+    async def uncancel_subscription(self, step_input: CommandInput) -> SyncResult:
+        """Let a subscription go on after its current period, whatever end was planned.
+
+        Args:
+            step_input: The subscription and the command.
+
+        Returns:
+            The subscription's current state.
+
+        Raises:
+            ApplicationError: Stripe refused, or is down.
+        """
+        stripe_id = await self._sync.stripe_id(step_input)
+        planned = await self._sync.subscriptions.status(stripe_id)
+        async with refusing_by_status(self._sync, step_input.command.kind, stripe_id):
+            if planned.is_cancel_at_period_end:
+                await self._keep_after_period(step_input, stripe_id)
+            elif planned.cancel_at is not None:
+                await self._forget_end(step_input, stripe_id)
+        return await self._sync.sync(step_input, stripe_id)
+
+    async def _keep_after_period(self, step_input: CommandInput, stripe_id: str) -> None:
+        async def post(key: str) -> bool:
+            await self._subscription_commands.keep_after_period(stripe_id, key)
+            return True
+
+        await post_once(_key(step_input, "uncancel"), post, self._is_without_end(stripe_id))
+
+    async def _forget_end(self, step_input: CommandInput, stripe_id: str) -> None:
+        async def post(key: str) -> bool:
+            await self._subscription_commands.forget_end(stripe_id, key)
+            return True
+
+        await post_once(_key(step_input, "uncancel-date"), post, self._is_without_end(stripe_id))
+
+    def _is_without_end(self, stripe_id: str) -> Callable[[], Awaitable[bool | None]]:
+        async def find() -> bool | None:
+            snapshot = await self._sync.subscriptions.status(stripe_id)
+            return snapshot.cancel_at is None or None
+
+        return find
+
+
+def _key(step_input: CommandInput, purpose: str) -> str:
+    workflow_id = subscription_workflow_id(step_input.subscription_id)
+    return command_key(workflow_id, purpose, str(step_input.command.command_id))

@@ -1,0 +1,131 @@
+"""The activities that pause a subscription and resume it."""
+
+from contextlib import suppress
+
+from temporalio import activity
+
+from adapters.stripe.subscription_commands import StripeSubscriptionCommands
+from domain.errors import CardDeclinedError, PaymentRefusedError
+from domain.ids import command_key, subscription_workflow_id
+from domain.payment_retries.declines import AUTHENTICATION_REQUIRED, NO_CARD
+from domain.payment_retries.snapshots import UnpaidInvoice
+from domain.subscriptions.events import resume_failed_event
+from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
+from domain.subscriptions.state import SyncResult
+from domain.subscriptions.steps import CommandInput, ResumeInput
+from services.stripe_idempotency import is_later_attempt, post_once
+from services.subscriptions.command_refusals import refusing_by_status
+from services.subscriptions.stripe_sync import SubscriptionSync
+
+
+class PauseActivities:
+    """The activities that pause a subscription and resume it.
+
+    Stripe credits the unused time of a paused subscription; resuming begins a new period, whose
+    invoice has the credit.
+    """
+
+    def __init__(self, sync: SubscriptionSync, commands: StripeSubscriptionCommands) -> None:
+        self._sync = sync
+        self._subscription_commands = commands
+
+    @activity.defn
+    async def pause_subscription(self, step_input: CommandInput) -> SyncResult:
+        """Pause a subscription, until it is resumed or until a time.
+
+        Args:
+            step_input: The subscription and the command.
+
+        Returns:
+            The subscription's current state.
+
+        Raises:
+            ApplicationError: Stripe refused, or is down.
+        """
+        stripe_id = await self._sync.stripe_id(step_input)
+
+        async def post(key: str) -> bool:
+            await self._sync.subscriptions.pause(stripe_id, key)
+            return True
+
+        async def find() -> bool | None:
+            snapshot = await self._sync.subscriptions.status(stripe_id)
+            return snapshot.subscription_status is SubscriptionStatus.PAUSED or None
+
+        async with refusing_by_status(self._sync, CommandKind.PAUSE, stripe_id):
+            key = _key(step_input, "pause", str(step_input.command.command_id))
+            await post_once(key, post, find)
+        resume_at = {"resume_at": step_input.command.resume_at}
+        return await self._sync.sync(step_input, stripe_id, columns=resume_at)
+
+    @activity.defn
+    async def resume_subscription(self, step_input: ResumeInput) -> SyncResult:
+        """Resume a paused subscription, as soon as the invoice of its new period is paid.
+
+        An invoice that waits for the customer's authentication stays open, and so does the pause.
+
+        Args:
+            step_input: The subscription, and what asks for it.
+
+        Returns:
+            The subscription's current state; still paused if its invoice waits, or if nobody
+            waits for the answer and the charge was declined.
+
+        Raises:
+            PaymentRefusedError: The charge was declined; nothing was changed.
+            ApplicationError: Stripe refused, or is down.
+        """
+        stripe_id = await self._sync.stripe_id(step_input)
+        before = await self._sync.subscriptions.status(stripe_id)
+        if before.subscription_status is SubscriptionStatus.PAUSED:
+            await self._resume(step_input, stripe_id)
+        unpaid = await self._unpaid(step_input, stripe_id)
+        if unpaid is None:
+            return await self._sync.sync(step_input, stripe_id)
+        if unpaid.decline_code != AUTHENTICATION_REQUIRED:
+            await self._void_resumption(step_input, stripe_id)
+        decline_code = unpaid.decline_code or NO_CARD
+        if step_input.is_scheduled:
+            events = (resume_failed_event(step_input.cause, decline_code),)
+            failed = step_input.model_copy(update={"events": events})
+            return await self._sync.sync(failed, stripe_id, columns={"resume_at": None})
+        if unpaid.decline_code == AUTHENTICATION_REQUIRED:
+            return await self._sync.sync(step_input, stripe_id)
+        details = {"decline_code": decline_code, "advice_code": unpaid.advice_code}
+        raise PaymentRefusedError("the charge for the new period was declined", details=details)
+
+    async def _resume(self, step_input: ResumeInput, stripe_id: str) -> None:
+        async def post(key: str) -> bool:
+            await self._subscription_commands.resume(stripe_id, key)
+            return True
+
+        async def find() -> bool | None:
+            snapshot = await self._sync.read(step_input, stripe_id)
+            is_paused = snapshot.subscription_status is SubscriptionStatus.PAUSED
+            return not is_paused or snapshot.resumption is not None or None
+
+        is_repeated = step_input.is_repeated or is_later_attempt()
+        if not is_repeated:
+            # Reason: an earlier try may have left an invoice that nobody has paid.
+            await self._void_resumption(step_input, stripe_id)
+        async with refusing_by_status(self._sync, CommandKind.RESUME, stripe_id):
+            with suppress(CardDeclinedError):  # the open invoice shows why
+                key = _key(step_input, "resume", step_input.cause)
+                await post_once(key, post, find, is_repeated=is_repeated)
+
+    async def _unpaid(self, step_input: ResumeInput, stripe_id: str) -> UnpaidInvoice | None:
+        """Return the invoice that has to be paid before the subscription goes on, if any."""
+        resumption = (await self._sync.read(step_input, stripe_id)).resumption
+        if resumption is None:
+            return None
+        return await self._sync.invoices.read(resumption.stripe_invoice_id)
+
+    async def _void_resumption(self, step_input: ResumeInput, stripe_id: str) -> None:
+        resumption = (await self._sync.read(step_input, stripe_id)).resumption
+        if resumption is not None:
+            key = _key(step_input, "void", resumption.stripe_invoice_id)
+            await self._sync.void(resumption.stripe_invoice_id, key)
+
+
+def _key(step_input: CommandInput | ResumeInput, purpose: str, cause: str) -> str:
+    return command_key(subscription_workflow_id(step_input.subscription_id), purpose, cause)
