@@ -15,10 +15,12 @@ from activities.plans import CatalogActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
 from activities.subscriptions.last_resort import LastResortActivities
 from activities.subscriptions.subscriptions import SubscriptionActivities, SubscriptionRowActivities
+from activities.usage import MeterErrorActivities
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
+from adapters.stripe.meters import StripeMeters
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
@@ -32,7 +34,18 @@ from services.payment_retries.charging import Charging
 from services.payments.commands import PaymentCommands
 from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
+from services.plans import OveragePrices
 from services.subscriptions.stripe_sync import SubscriptionSync
+from services.usage.export import StripeUsageExporter, UsageExport
+from services.usage.metering import UsageMetering
+from services.usage.reviews import UsageReviews
+
+
+def build_metering(resources: Resources) -> UsageMetering:
+    """Build the review of usage, and its export to Stripe's meters."""
+    exporter = StripeUsageExporter(StripeMeters(resources.stripe))
+    sessions = resources.sessions
+    return UsageMetering(UsageReviews(sessions), UsageExport(sessions, exporter))
 
 
 def billing_activities(resources: Resources) -> Activities:
@@ -48,9 +61,15 @@ def billing_activities(resources: Resources) -> Activities:
 
 
 def _plans_and_emails(resources: Resources) -> Activities:
-    catalog = CatalogActivities(StripeCatalog(resources.stripe), resources.sessions)
+    stripe_catalog = StripeCatalog(resources.stripe)
+    overage = OveragePrices(stripe_catalog, StripeMeters(resources.stripe))
+    catalog = CatalogActivities(stripe_catalog, overage, resources.sessions)
     mail = MailActivities(resources.sessions)
-    return {BILLING: [mail.send_mail], STRIPE: [catalog.create_plan, catalog.change_plan]}
+    meter_errors = MeterErrorActivities(StripeMeters(resources.stripe), resources.sessions)
+    return {
+        BILLING: [mail.send_mail],
+        STRIPE: [catalog.create_plan, catalog.change_plan, meter_errors.read_meter_errors],
+    }
 
 
 def _payments(resources: Resources) -> Activities:

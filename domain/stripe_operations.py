@@ -20,6 +20,7 @@ class StripeOperationKind(StrEnum):
     CREATE_PLAN = "create_plan"
     CHANGE_PLAN = "change_plan"
     SYNC_CUSTOMER = "sync_customer"
+    READ_METER_ERRORS = "read_meter_errors"
 
 
 class StripeOperation(Frozen):
@@ -100,6 +101,17 @@ class SyncCustomer(StripeOperation):
     stripe_event_ids: tuple[str, ...] = ()
 
 
+class ReadMeterErrors(StripeOperation):
+    """Reads which reports of usage a plan's meter could not count.
+
+    Args:
+        stripe_event_ids: Events that reported the errors.
+    """
+
+    kind: Literal[StripeOperationKind.READ_METER_ERRORS] = StripeOperationKind.READ_METER_ERRORS
+    stripe_event_ids: tuple[str, ...]
+
+
 # Input of `StripeOperationWorkflow.run`.
 AnyStripeOperation = Annotated[
     AttachPaymentMethod
@@ -108,7 +120,8 @@ AnyStripeOperation = Annotated[
     | CreateSetupIntent
     | CreatePlan
     | ChangePlan
-    | SyncCustomer,
+    | SyncCustomer
+    | ReadMeterErrors,
     Field(discriminator="kind"),
 ]
 

@@ -1,4 +1,4 @@
-"""Sends hints about Stripe's events to the workflows of subscriptions, payments and users."""
+"""Sends hints about Stripe's events to workflows: of subscriptions, payments, users and meters."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ from domain.ids import (
     subscription_workflow_id,
 )
 from domain.payments.messages import PaymentStart
-from domain.stripe_operations import SyncCustomer
+from domain.stripe_operations import ReadMeterErrors, SyncCustomer
 from domain.subscriptions.state import SubscriptionStart
 from domain.webhooks.events import EventOwner, Handler
 from domain.workflow_names import BILLING
@@ -59,6 +59,9 @@ async def send_hint(temporal: Client, owner: EventOwner, stripe_event_ids: Seque
     if owner.handler is Handler.CUSTOMER:
         await _start_customer_sync(temporal, owner, stripe_event_ids)
         return
+    if owner.handler is Handler.METER:
+        await _start_meter_errors(temporal, owner, stripe_event_ids)
+        return
     target = _target(owner)
     async with asyncio.timeout(CALL_SECONDS):
         await temporal.start_workflow(
@@ -97,24 +100,47 @@ async def _start_customer_sync(
     owner: EventOwner,
     stripe_event_ids: Sequence[str],
 ) -> None:
-    operation_id = derived_id("customer-sync", owner.our_id, *sorted(stripe_event_ids))
     operation = SyncCustomer(
-        operation_id=operation_id,
+        operation_id=derived_id("customer-sync", owner.our_id, *sorted(stripe_event_ids)),
         resource_id=owner.our_id,
         user_id=owner.our_id,
         stripe_customer_id=owner.stripe_id,
         stripe_event_ids=tuple(stripe_event_ids),
     )
+    summary = f"sync changed customer {owner.stripe_id}, user {owner.our_id}"
+    await _start_operation(temporal, operation, owner, summary)
+
+
+async def _start_meter_errors(
+    temporal: Client,
+    owner: EventOwner,
+    stripe_event_ids: Sequence[str],
+) -> None:
+    operation = ReadMeterErrors(
+        operation_id=derived_id("meter-errors", owner.our_id, *sorted(stripe_event_ids)),
+        resource_id=owner.our_id,
+        stripe_event_ids=tuple(stripe_event_ids),
+    )
+    summary = f"read errors of meter {owner.stripe_id}, plan {owner.our_id}"
+    await _start_operation(temporal, operation, owner, summary)
+
+
+async def _start_operation(
+    temporal: Client,
+    operation: SyncCustomer | ReadMeterErrors,
+    owner: EventOwner,
+    summary: str,
+) -> None:
     async with asyncio.timeout(CALL_SECONDS):
         await temporal.start_workflow(
             StripeOperationWorkflow.run,
             operation,
-            id=stripe_operation_workflow_id(operation_id),
+            id=stripe_operation_workflow_id(operation.operation_id),
             task_queue=BILLING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=starting_attributes(user_id=owner.user_id),
-            static_summary=f"sync changed customer {owner.stripe_id}, user {owner.our_id}",
+            static_summary=summary,
             rpc_timeout=RPC_TIMEOUT,
         )
 
