@@ -63,11 +63,10 @@ class StripeSettings(BaseModel):
     """Connection to Stripe; a live key is refused unless `is_live` is set."""
 
     api_key: SecretStr = SecretStr("sk_test_sandbox")
-    api_base: str | None = Field(
-        default=None, description="Address of the API; None for Stripe's own."
-    )
+    api_base: str | None = Field(default=None, description="Address; None for Stripe's own.")
     webhook_secret: SecretStr = SecretStr(_SANDBOX_SECRET)
     previous_webhook_secret: SecretStr | None = None
+    thin_webhook_secret: SecretStr | None = None  # of an event destination for thin events
     is_live: bool = False
     calls_per_second: float = Field(default=80.0, gt=0)
 
@@ -80,8 +79,8 @@ class StripeSettings(BaseModel):
     @property
     def has_known_secret(self) -> bool:
         """Whether a webhook secret is missing or publicly known, so that events can be forged."""
-        previous = self.previous_webhook_secret
-        secrets = [self.webhook_secret, *([previous] if previous else [])]
+        others = (self.previous_webhook_secret, self.thin_webhook_secret)
+        secrets = [self.webhook_secret, *(secret for secret in others if secret)]
         values = [secret.get_secret_value() for secret in secrets]
         return not values[0] or _SANDBOX_SECRET in values
 
@@ -228,6 +227,7 @@ class WorkerSettings(BaseModel):
     concurrent_activity_count: int = Field(default=100, gt=0)
     concurrent_workflow_task_count: int = Field(default=50, gt=1)
     cached_workflow_count: int = Field(default=500, ge=0)
+    is_metering: bool = True  # whether workers of the queue `stripe` review and report usage
     is_sandboxed: bool = Field(
         default=False,
         description="Whether workflows run in Temporal's sandbox, which finds code that must not be"

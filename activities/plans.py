@@ -11,17 +11,19 @@ from domain.errors import NotFoundError
 from domain.ids import derived_id, stripe_operation_workflow_id
 from domain.plans import PlanRequest
 from domain.stripe_operations import ChangePlan, CreatePlan, StripeOperation, StripeOperationResult
+from services.plans import OveragePrices
 from services.stripe_idempotency import post_once
 
-COLUMNS = {"features": "features_data", "limits": "limits_data"}
+COLUMNS = {"features": "features_data", "limits": "limits_data", "overage": "overage_data"}
 PRICED = ("amount_cents", "currency_code", "interval", "interval_count")
 
 
 class CatalogActivities:
     """The activities that write plans, products and prices."""
 
-    def __init__(self, catalog: StripeCatalog, sessions: Sessions) -> None:
+    def __init__(self, catalog: StripeCatalog, overage: OveragePrices, sessions: Sessions) -> None:
         self._catalog = catalog
+        self._overage = overage
         self._sessions = sessions
 
     @activity.defn
@@ -41,7 +43,11 @@ class CatalogActivities:
         plan, key = operation.plan, stripe_operation_workflow_id(operation.operation_id)
         product_id = await self._create_product(operation, plan, key)
         price_id = await self._create_price(product_id, operation, plan, key)
-        ids = {"stripe_product_id": product_id, "stripe_price_id": price_id}
+        ids: dict[str, Any] = {"stripe_product_id": product_id, "stripe_price_id": price_id}
+        if plan.overage:
+            ids["stripe_overage_data"] = await self._overage.ensure(
+                operation.resource_id, plan, {}, key
+            )
         async with self._sessions.begin() as session:
             await PlanRepository(session).put(operation.resource_id, _values(plan) | ids)
         return StripeOperationResult(resource_id=operation.resource_id)
@@ -72,12 +78,18 @@ class CatalogActivities:
                 **{name: values.get(name, getattr(row, name)) for name in PRICED}
             )
             # Reason: each key needs fixed parameters, and the row may change between two attempts.
-            key = f"{key}:{derived_id(*priced_plan.model_dump().values())}"
+            price_key = f"{key}:{derived_id(*priced_plan.model_dump().values())}"
             values["stripe_price_id"] = await self._create_price(
                 row.stripe_product_id,
                 operation,
                 priced_plan,
-                key,
+                price_key,
+            )
+        if change.overage is not None:
+            priced = {name: getattr(row, name) for name in (*PRICED, "code")}
+            wanted = PlanRequest(**priced, overage=change.overage)
+            values["stripe_overage_data"] = await self._overage.ensure(
+                row.plan_id, wanted, row.stripe_overage_data, key
             )
         async with self._sessions.begin() as session:
             await PlanRepository(session).change(operation.resource_id, values)
@@ -128,5 +140,5 @@ class CatalogActivities:
 
 
 def _values(plan: PlanRequest) -> dict[str, Any]:
-    given = plan.model_dump(exclude_none=True)
+    given = plan.model_dump(mode="json", exclude_none=True)
     return {COLUMNS.get(name, name): value for name, value in given.items()}

@@ -20,11 +20,13 @@ from activities.subscriptions.pauses import PauseActivities
 from activities.subscriptions.subscriptions import SubscriptionActivities, SubscriptionRowActivities
 from activities.subscriptions.trials import TrialActivities
 from activities.subscriptions.unused_time import UnusedTimeActivities
+from activities.usage import MeterErrorActivities
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
 from adapters.stripe.invoices import StripeInvoices
+from adapters.stripe.meters import StripeMeters
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
@@ -42,7 +44,18 @@ from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
 from services.subscriptions.adoption import SubscriptionAdoption
 from services.subscriptions.mailboxes import Mailboxes
+from services.plans import OveragePrices
 from services.subscriptions.stripe_sync import SubscriptionSync
+from services.usage.export import StripeUsageExporter, UsageExport
+from services.usage.metering import UsageMetering
+from services.usage.reviews import UsageReviews
+
+
+def build_metering(resources: Resources) -> UsageMetering:
+    """Build the review of usage, and its export to Stripe's meters."""
+    exporter = StripeUsageExporter(StripeMeters(resources.stripe))
+    sessions = resources.sessions
+    return UsageMetering(UsageReviews(sessions), UsageExport(sessions, exporter))
 
 
 def billing_activities(resources: Resources) -> Activities:
@@ -59,9 +72,15 @@ def billing_activities(resources: Resources) -> Activities:
 
 
 def _plans_and_emails(resources: Resources) -> Activities:
-    catalog = CatalogActivities(StripeCatalog(resources.stripe), resources.sessions)
+    stripe_catalog = StripeCatalog(resources.stripe)
+    overage = OveragePrices(stripe_catalog, StripeMeters(resources.stripe))
+    catalog = CatalogActivities(stripe_catalog, overage, resources.sessions)
     mail = MailActivities(resources.sessions)
-    return {BILLING: [mail.send_mail], STRIPE: [catalog.create_plan, catalog.change_plan]}
+    meter_errors = MeterErrorActivities(StripeMeters(resources.stripe), resources.sessions)
+    return {
+        BILLING: [mail.send_mail],
+        STRIPE: [catalog.create_plan, catalog.change_plan, meter_errors.read_meter_errors],
+    }
 
 
 def _payments(resources: Resources) -> Activities:

@@ -14,7 +14,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.interceptors import ActivityInterceptor
 from bootstrap.agents import agent_activities, build_lost_runs
-from bootstrap.billing import billing_activities
+from bootstrap.billing import billing_activities, build_metering
 from bootstrap.resources import Activities, Resources, open_resources
 from bootstrap.tools import load_agents, make_tool_catalog
 from bootstrap.worker_health import RunningWorkers
@@ -114,6 +114,8 @@ async def run_workers(
             await stack.enter_async_context(_in_background(resources.mails.run()))
             retry_parked = retry_parked_of_other_releases(client, sessions, release)
             await stack.enter_async_context(_in_background(retry_parked))
+        if STRIPE in queues and settings.worker.is_metering:
+            await stack.enter_async_context(_in_background(build_metering(resources).run()))
         if AGENTS in queues:
             await stack.enter_async_context(_in_background(build_lost_runs(resources).watch()))
             await stack.enter_async_context(_in_background(resources.memories.run()))

@@ -16,6 +16,7 @@ from database.knowledge.models import Document
 from database.payment_retries.models import PaymentRetry
 from database.payments.models import Payment, Refund
 from database.subscriptions.models import Subscription
+from database.usage.models import MeterEvent, UsageRecord
 from database.webhooks.models import WebhookEvent
 from domain.agents.runs import RunStatus
 from domain.knowledge.documents import DocumentStatus
@@ -27,6 +28,7 @@ from domain.webhooks.events import WebhookEventStatus
 # Reason: no client waits longer for an answer, and the row of a request that was refused with 422
 # or 503 never gets one.
 _OPEN_COMMAND_AGE = timedelta(seconds=20)
+_OPEN_USAGE_AGE = timedelta(minutes=1)
 
 
 class OpenWork(NamedTuple):
@@ -36,6 +38,7 @@ class OpenWork(NamedTuple):
     command_count: int
     charge_count: int
     run_count: int
+    usage_count: int
 
 
 async def ping(session: AsyncSession) -> None:
@@ -56,6 +59,8 @@ async def open_work(session: AsyncSession) -> OpenWork:
         charge_count: Payment retries that are charging or whose next charge is due.
         run_count: Agent runs that are running or queued, without those that wait for approval; and
             documents that are not ingested yet.
+        usage_count: Usage of the last minute from which alerts and overage are not computed yet,
+            and reports of overage that were not sent yet and did not fail.
     """
     inbox = _count(
         WebhookEvent.webhook_event_id,
@@ -69,7 +74,8 @@ async def open_work(session: AsyncSession) -> OpenWork:
             & (PaymentRetry.next_attempt_at <= func.now())
         ),
     )
-    row = await session.execute(select(inbox, _open_commands(), charges, _open_runs()))
+    kinds = (inbox, _open_commands(), charges, _open_runs(), _open_usage())
+    row = await session.execute(select(*kinds))
     return OpenWork(*row.one())
 
 
@@ -107,6 +113,15 @@ def _open_runs() -> ColumnElement[int]:
         AgentRun.completed_at.is_(None),
         is_not_waiting,
     ) + _count(Document.document_id, is_pending, Document.deleted_at.is_(None))
+
+
+def _open_usage() -> ColumnElement[int]:
+    # Reason: what fails is tried again for a day, and nobody should wait for that.
+    is_recent = UsageRecord.settled_at > func.now() - _OPEN_USAGE_AGE
+    is_untried = MeterEvent.error_code.is_(None)
+    return _count(
+        UsageRecord.usage_record_id, UsageRecord.review_due_at.is_not(None), is_recent
+    ) + _count(MeterEvent.meter_event_id, MeterEvent.next_attempt_at.is_not(None), is_untried)
 
 
 async def recently_active_workflow_ids(session: AsyncSession, within: timedelta) -> Sequence[str]:

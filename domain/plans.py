@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
-from pydantic import model_serializer, model_validator
+from pydantic import field_serializer, field_validator, model_serializer, model_validator
 
 from domain.base import Frozen
+from domain.errors import InvalidInputError
 
 # Three years, Stripe's longest interval: https://docs.stripe.com/api/prices/create
 MAX_INTERVAL_COUNTS = {"day": 1_095, "week": 156, "month": 36, "year": 3}
@@ -63,6 +65,23 @@ class OveragePrice(Frozen):
     unit_amount_decimal: Decimal
     unit_count: int = 1
 
+    def is_same(self, other: "OveragePrice") -> bool:
+        """Tell whether two prices charge the same."""
+        return (self.unit_amount_decimal, self.unit_count) == (
+            other.unit_amount_decimal,
+            other.unit_count,
+        )
+
+    @field_serializer("unit_amount_decimal", when_used="json")
+    def _without_exponent(self, amount: Decimal) -> str:
+        return f"{amount:f}"
+
+    @field_validator("unit_amount_decimal")
+    @classmethod
+    def _normalize(cls, amount: Decimal) -> Decimal:
+        # Reason: 0.50 and 0.5 are the same price, and its text is part of ids and keys.
+        return Decimal(f"{amount.normalize():f}")
+
 
 class MeteredPrice(OveragePrice):
     """An overage price at Stripe: the metered price, and the meter that counts for it."""
@@ -70,6 +89,20 @@ class MeteredPrice(OveragePrice):
     stripe_meter_id: str
     event_name: str
     stripe_price_id: str
+
+
+class OverageTerms(Frozen):
+    """Terms of a metered price to create.
+
+    Args:
+        overage_id: Our id of the price, to find it again after a lost answer.
+        stripe_meter_id: Meter that counts what is billed.
+        price: Amount and unit.
+    """
+
+    overage_id: UUID
+    stripe_meter_id: str
+    price: OveragePrice
 
 
 class PlanRequest(Frozen):
@@ -89,6 +122,24 @@ class PlanRequest(Frozen):
     is_active: bool | None = None
     is_stackable: bool | None = None
     is_trial_once_per_card: bool | None = None
+
+
+def overage_not_stackable() -> InvalidInputError:
+    """Return the error for overage prices of a stackable plan."""
+    message = "a stackable plan has no overage: each of its subscriptions would bill the same usage"
+    return InvalidInputError(message, "overage_not_stackable")
+
+
+def check_overage(overage: Mapping[Any, Any], *, is_stackable: bool) -> None:
+    """Check that a plan may have overage prices.
+
+    A meter counts by customer, so that all subscriptions with its price bill the same usage.
+
+    Raises:
+        InvalidInputError: The plan is stackable (`overage_not_stackable`).
+    """
+    if overage and is_stackable:
+        raise overage_not_stackable()
 
 
 def metered_prices(

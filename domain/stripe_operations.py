@@ -21,6 +21,7 @@ class StripeOperationKind(StrEnum):
     CHANGE_PLAN = "change_plan"
     SYNC_CUSTOMER = "sync_customer"
     ADOPT_SUBSCRIPTION = "adopt_subscription"
+    READ_METER_ERRORS = "read_meter_errors"
 
 
 class StripeOperation(Frozen):
@@ -114,6 +115,17 @@ class AdoptSubscription(StripeOperation):
     stripe_event_ids: tuple[str, ...] = ()
 
 
+class ReadMeterErrors(StripeOperation):
+    """Reads which reports of usage a plan's meter could not count.
+
+    Args:
+        stripe_event_ids: Events that reported the errors.
+    """
+
+    kind: Literal[StripeOperationKind.READ_METER_ERRORS] = StripeOperationKind.READ_METER_ERRORS
+    stripe_event_ids: tuple[str, ...]
+
+
 # Input of `StripeOperationWorkflow.run`.
 AnyStripeOperation = Annotated[
     AttachPaymentMethod
@@ -123,7 +135,8 @@ AnyStripeOperation = Annotated[
     | CreatePlan
     | ChangePlan
     | SyncCustomer
-    | AdoptSubscription,
+    | AdoptSubscription
+    | ReadMeterErrors,
     Field(discriminator="kind"),
 ]
 

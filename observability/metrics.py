@@ -52,6 +52,11 @@ FAILING_WORKFLOWS = Gauge(
     ["problem"],
     multiprocess_mode="livemostrecent",
 )
+METER_EVENTS = Counter(
+    "meter_events_total",
+    "Reports of usage beyond limits, by outcome: sent, rejected, outcome_unknown.",
+    ["outcome"],
+)
 WEBHOOK_EVENTS = Counter(
     "webhook_events_total",
     "Webhook events of Stripe, by type and outcome.",

@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payment_methods import CardActivities, SetupIntentActivities
     from activities.plans import CatalogActivities
     from activities.subscriptions.adoption import AdoptionActivities
+    from activities.usage import MeterErrorActivities
     from domain.payment_retries.messages import RetryCommandKind
     from domain.stripe_operations import (
         AnyStripeOperation,
@@ -30,6 +31,7 @@ _ACTIVITIES: dict[StripeOperationKind, Operation] = {
     StripeOperationKind.CHANGE_PLAN: CatalogActivities.change_plan,
     StripeOperationKind.SYNC_CUSTOMER: CustomerSyncActivities.sync_customer,
     StripeOperationKind.ADOPT_SUBSCRIPTION: AdoptionActivities.adopt_subscription,
+    StripeOperationKind.READ_METER_ERRORS: MeterErrorActivities.read_meter_errors,
 }
 
 

@@ -1,6 +1,6 @@
 """Products and prices at Stripe."""
 
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 from uuid import UUID
 
 import stripe
@@ -8,7 +8,12 @@ import stripe
 from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, required
 from domain.errors import NotFoundError
-from domain.plans import PlanRequest
+from domain.plans import OverageTerms, PlanRequest
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from stripe.params import PriceCreateParams
 
 PAGE_SIZE = 100
 
@@ -84,6 +89,48 @@ class StripeCatalog:
             )
             async for found in page.auto_paging_iter():
                 if metadata_id(found, "operation_id") == operation_id:
+                    return str(required(found, "id"))
+        return None
+
+    async def create_metered_price(
+        self, stripe_product_id: str, plan: PlanRequest, terms: OverageTerms, key: str
+    ) -> str:
+        """Create a recurring price of what a meter counts, billed at the end of each period.
+
+        Returns:
+            Id of the price.
+
+        Raises:
+            ApplicationError: See `translate_stripe_errors`.
+        """
+        interval = cast("Literal['day', 'week', 'month', 'year']", plan.interval)
+        params: PriceCreateParams = {
+            "product": stripe_product_id,
+            # Reason: the SDK would write a very small amount with an exponent.
+            "unit_amount_decimal": cast("Decimal", f"{terms.price.unit_amount_decimal:f}"),
+            "currency": plan.currency_code or "",
+            "recurring": {
+                "interval": interval,
+                "interval_count": plan.interval_count or 1,
+                "usage_type": "metered",
+                "meter": terms.stripe_meter_id,
+            },
+            "metadata": {"overage_id": str(terms.overage_id)},
+        }
+        if terms.price.unit_count > 1:
+            params["transform_quantity"] = {"divide_by": terms.price.unit_count, "round": "up"}
+        with translate_stripe_errors():
+            made = await self._client.v1.prices.create_async(params, {"idempotency_key": key})
+        return str(required(made, "id"))
+
+    async def find_metered_price(self, stripe_meter_id: str, overage_id: UUID) -> str | None:
+        """Return the metered price that an earlier, unanswered call has created, or None."""
+        with translate_stripe_errors():
+            page = await self._client.v1.prices.list_async(
+                {"recurring": {"meter": stripe_meter_id}, "limit": PAGE_SIZE},
+            )
+            async for found in page.auto_paging_iter():
+                if metadata_id(found, "overage_id") == overage_id:
                     return str(required(found, "id"))
         return None
 

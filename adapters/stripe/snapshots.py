@@ -27,14 +27,15 @@ def subscription_snapshot(
 ) -> SubscriptionSnapshot:
     """Return the snapshot of a subscription, whose schedule must be expanded.
 
-    Only the first of several items is read. An item that is billed by usage has no quantity and
-    counts as 1.
+    Of several items, the first that is not billed by usage is read. An item that is billed by
+    usage has no quantity and counts as 1.
 
     Raises:
         UnreadableAnswerError: The subscription has no id, or no known status.
     """
     items = entries(found, "items")
-    item = items[0] if items else None
+    licensed = [item for item in items if not _is_metered(item)]
+    item = next(iter(licensed or items), None)
     return SubscriptionSnapshot(
         stripe_subscription_id=required(found, "id"),
         stripe_customer_id=object_id(field(found, "customer")) or "",
@@ -42,6 +43,9 @@ def subscription_snapshot(
         quantity=field(item, "quantity") or 1,
         stripe_price_id=object_id(field(item, "price")),
         stripe_product_id=object_id(field(item, "price.product")),
+        stripe_meter_ids=tuple(
+            str(meter_id) for entry in items if (meter_id := field(entry, "price.recurring.meter"))
+        ),
         current_period_start=to_datetime(field(item, "current_period_start")),
         current_period_end=to_datetime(field(item, "current_period_end")),
         trial_end=to_datetime(field(found, "trial_end")),
@@ -55,6 +59,10 @@ def subscription_snapshot(
         invoices=tuple(sorted(invoices, key=lambda each: each.invoiced_at, reverse=True)),
         deleted_invoice_ids=tuple(deleted_invoice_ids),
     )
+
+
+def _is_metered(item: object) -> bool:
+    return bool(field(item, "price.recurring.usage_type") == "metered")
 
 
 def invoice_snapshot(found: stripe.Invoice, more_lines: Iterable[object] = ()) -> InvoiceSnapshot:
@@ -109,10 +117,17 @@ def period_of(found: stripe.Invoice, lines: Iterable[object]) -> tuple[datetime,
         lines: Lines of the invoice, as far as they are needed.
     """
     known = list(lines)
-    line = next(filter(is_period_line, known), known[0] if known else None)
+    # Reason: usage is billed for the period before, so the line of that item ends earlier.
+    by_end = sorted(filter(is_period_line, known), key=_end_of, reverse=True)
+    line = next(iter(by_end or known), None)
     # Reason: the invoice's own period is one cycle earlier; the line has the period to pay for.
     owner, prefix = (found, "period_") if line is None else (line, "period.")
     return required_time(owner, f"{prefix}start"), required_time(owner, f"{prefix}end")
+
+
+def _end_of(line: object) -> float:
+    end = field(line, "period.end")
+    return end if isinstance(end, int | float) else 0
 
 
 def _payments(found: stripe.Invoice) -> Iterator[PaymentSnapshot]:

@@ -15,7 +15,11 @@ from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.snapshots import StoredInvoices, SubscriptionSnapshot
 
 if TYPE_CHECKING:
-    from stripe.params import SubscriptionCreateParams, SubscriptionRetrieveParams
+    from stripe.params import (
+        SubscriptionCreateParams,
+        SubscriptionCreateParamsItem,
+        SubscriptionRetrieveParams,
+    )
 
 PAGE_SIZE = 100
 _WITH_SCHEDULE: "SubscriptionRetrieveParams" = {"expand": ["schedule"]}
@@ -156,9 +160,16 @@ def _creation(
     stripe_customer_id: str,
     request: SubscriptionRequest,
 ) -> "SubscriptionCreateParams":
+    # Reason: Stripe refuses a quantity for an item that is billed by usage.
+    metered: list[SubscriptionCreateParamsItem] = [
+        {"price": price_id} for price_id in request.metered_price_ids
+    ]
     params: SubscriptionCreateParams = {
         "customer": stripe_customer_id,
-        "items": [{"price": request.stripe_price_id, "quantity": request.quantity}],
+        "items": [
+            {"price": request.stripe_price_id, "quantity": request.quantity},
+            *metered,
+        ],
         # Reason: Stripe refuses to charge without a card; `default_incomplete` waits for a card.
         "payment_behavior": "allow_incomplete" if request.has_card else "default_incomplete",
         "billing_mode": {"type": "flexible"},

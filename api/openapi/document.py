@@ -63,6 +63,7 @@ TAGS = [
     {"name": "payment-methods", "description": "Cards of customers."},
     {"name": "subscriptions", "description": "Each subscription is a durable workflow."},
     {"name": "entitlements", "description": "What a customer may use."},
+    {"name": "usage", "description": "What a customer has used, and what of it is billed."},
     {"name": "agents", "description": "The agents and their prompts."},
     {"name": "documents", "description": "Documents that agents answer from."},
     {"name": "agent-runs", "description": "Each run of an agent is a durable workflow."},

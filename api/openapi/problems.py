@@ -25,6 +25,7 @@ from domain.errors import (
     WorkflowEndedError,
     WorkflowMissingError,
 )
+from domain.plans import overage_not_stackable
 
 PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 EXAMPLE_ID = "5b1e8e0c-2f5c-4a53-8f0a-3d1f0c1f7a55"
@@ -141,6 +142,7 @@ TRIAL_END_NOT_LATER = InvalidInputError(
     "trial_end_not_later",
     {"trial_end": "2027-03-01T09:00:00+00:00"},
 )
+OVERAGE_NOT_STACKABLE = overage_not_stackable()
 NOT_A_CARD = InvalidInputError("only cards are supported", "unsupported_payment_method")
 _BETWEEN_STEPS = "an amount in kwd must be a multiple of 10"
 AMOUNT_BETWEEN_STEPS = InvalidInputError(

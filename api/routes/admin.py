@@ -35,6 +35,7 @@ class OpenWorkOut(BaseModel):
                     "command_count": 1,
                     "charge_count": 0,
                     "run_count": 0,
+                    "usage_count": 0,
                 },
             ],
         },
@@ -58,6 +59,10 @@ class OpenWorkOut(BaseModel):
     )
     run_count: int = Field(
         description="Agent runs at work or queued, and documents that are not ingested yet.",
+    )
+    usage_count: int = Field(
+        description="Usage that is not reviewed for alerts and overage yet, and overage that is "
+        "not reported to Stripe yet.",
     )
 
 

@@ -11,6 +11,7 @@ from api.lookup import or_404
 from api.openapi.problems import (
     ADMIN_REQUIRED,
     AMOUNT_BETWEEN_STEPS,
+    OVERAGE_NOT_STACKABLE,
     PLAN_CODE_TAKEN,
     STRIPE_DOWN,
     STRIPE_REJECTED,
@@ -28,7 +29,7 @@ from database.plans.plans import PlanRepository
 from database.session import Sessions
 from domain.errors import ConflictError, InvalidInputError
 from domain.payments.money import check_step
-from domain.plans import PlanRequest
+from domain.plans import PlanRequest, check_overage
 from domain.stripe_operations import ChangePlan, CreatePlan
 
 router = ApiRouter(prefix="/plans", tags=["plans"])
@@ -66,6 +67,7 @@ async def get_plan(
         PLAN_CODE_TAKEN,
         UNKNOWN_RETRY_POLICY,
         AMOUNT_BETWEEN_STEPS,
+        OVERAGE_NOT_STACKABLE,
         STRIPE_REJECTED,
         operation_pending(),
         TEMPORAL_DOWN,
@@ -81,6 +83,7 @@ async def create_plan(
 ) -> JSONResponse:
     """Create a plan, with its product and price at Stripe. Administrators only."""
     check_step(body.amount_cents, body.currency_code)
+    check_overage(body.overage, is_stackable=body.is_stackable)
     await _check_policy(sessions, body.retry_policy)
 
     async def work(claim: Claim) -> PlanOut:
@@ -106,6 +109,7 @@ async def create_plan(
         no_such("plan"),
         UNKNOWN_RETRY_POLICY,
         AMOUNT_BETWEEN_STEPS,
+        OVERAGE_NOT_STACKABLE,
         STRIPE_REJECTED,
         operation_pending(),
         TEMPORAL_DOWN,
@@ -123,6 +127,10 @@ async def change_plan(
     plan = await _read(sessions, plan_id)
     if body.amount_cents is not None:
         check_step(body.amount_cents, plan.currency_code)
+    check_overage(
+        plan.overage if body.overage is None else body.overage,
+        is_stackable=plan.is_stackable if body.is_stackable is None else body.is_stackable,
+    )
     if body.retry_policy is not None:
         await _check_policy(sessions, body.retry_policy)
     operation = ChangePlan(

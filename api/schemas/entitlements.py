@@ -65,6 +65,11 @@ class UsageWindowOut(Output):
             resets_at=usage.resets_at,
         )
 
+    @classmethod
+    def by_metric(cls, metrics: tuple[MetricUsage, ...]) -> "dict[str, UsageWindowOut]":
+        """Render the usage of all metrics that have a limit."""
+        return {each.metric: cls.of(each, each.limit) for each in metrics if each.limit}
+
 
 class EntitlementsOut(Output):
     """What a customer may use, over all their subscriptions."""
@@ -123,9 +128,5 @@ class EntitlementsOut(Output):
             limits=entitlements.model_dump()["limits"],
             used=UsedOut.of(metrics),
             resets_at=entitlements.resets_at,
-            windows={
-                each.metric: UsageWindowOut.of(each, each.limit)
-                for each in metrics
-                if each.limit is not None
-            },
+            windows=UsageWindowOut.by_metric(metrics),
         )

@@ -27,7 +27,7 @@ from api.schemas.retry_policies import PolicyName
 from database.plans.models import Plan
 from domain.payment_retries.policy import DEFAULT_POLICY_NAME
 from domain.payments.money import AMOUNT_MAX, STEPS, CurrencyCode
-from domain.plans import MAX_INTERVAL_COUNTS, LimitWindow
+from domain.plans import MAX_INTERVAL_COUNTS, LimitWindow, Metric
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), NO_CARD]
 Price = Annotated[int, Field(ge=0, le=AMOUNT_MAX), WHOLE]
@@ -53,6 +53,42 @@ Limits = Annotated[
     Field(description="A plain number is a limit per period; a missing limit means unlimited."),
 ]
 
+OverageName = Literal[
+    "agent_run_count",
+    "token_count",
+    "cost_cents",
+    "prompt_token_count",
+    "completion_token_count",
+    "cached_prompt_token_count",
+    "cache_write_token_count",
+    "reasoning_token_count",
+]
+# A text, as at Stripe, because many parsers of JSON round numbers.
+OverageAmount = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{1,8}(\.[0-9]{1,12})?$", max_length=21)
+]
+
+
+class OverageIn(Input):
+    """The price of usage beyond a limit."""
+
+    unit_amount_decimal: OverageAmount = Field(
+        description="Price of each begun unit, in minor units; up to 12 decimal places.",
+    )
+    unit_count: Annotated[int, Field(ge=1, le=COUNT_MAX), WHOLE] = Field(
+        default=1,
+        description="How much usage is one unit, for example 1000 tokens.",
+    )
+
+
+Overage = Annotated[
+    dict[OverageName, OverageIn],
+    Field(
+        description="Prices of usage beyond the limits: usage of a kind that has one is not "
+        "refused. Without a limit, all usage of the kind is billed. Not for stackable plans.",
+    ),
+]
+
 _EXAMPLE: dict[str, Any] = {
     "code": "pro-monthly",
     "name": "Pro",
@@ -63,6 +99,7 @@ _EXAMPLE: dict[str, Any] = {
     "trial_days": 0,
     "features": {"priority_support": True},
     "limits": {"agent_run_count": 500, "token_count": {"count": 200_000, "per": "day"}},
+    "overage": {"token_count": {"unit_amount_decimal": "0.5", "unit_count": 1000}},
     "retry_policy": "default",
 }
 
@@ -88,6 +125,7 @@ class NewPlan(Input):
     trial_days: TrialDays = 0
     features: Features = {}
     limits: Limits = {}
+    overage: Overage = {}
     retry_policy: PolicyName = DEFAULT_POLICY_NAME
     is_stackable: StrictBool = Field(
         default=False,
@@ -110,7 +148,8 @@ class NewPlan(Input):
 class PlanChangeIn(Input):
     """Changes of a plan; fields that are left out stay as they are.
 
-    A new amount creates a new price; existing subscriptions keep theirs.
+    A new amount creates a new price; existing subscriptions keep theirs. So do overage prices:
+    subscriptions that were created without one are refused beyond the limit.
     """
 
     model_config = ConfigDict(
@@ -122,10 +161,18 @@ class PlanChangeIn(Input):
     trial_days: TrialDays | None = None
     features: Features | None = None
     limits: Limits | None = None
+    overage: Overage | None = None
     retry_policy: PolicyName | None = None
     is_active: StrictBool | None = None
     is_stackable: StrictBool | None = None
     is_trial_once_per_card: StrictBool | None = None
+
+
+class OverageOut(Output):
+    """The price of usage beyond a limit."""
+
+    unit_amount_decimal: str
+    unit_count: int
 
 
 class PlanOut(Output):
@@ -159,6 +206,7 @@ class PlanOut(Output):
     trial_days: int
     features: dict[str, Any]
     limits: LimitsOut
+    overage: dict[Metric, OverageOut]
     retry_policy: str
     is_active: bool
     is_stackable: bool
@@ -172,4 +220,9 @@ class PlanOut(Output):
     def of(cls, row: Plan) -> "PlanOut":
         """Render the row of a plan."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
-        return cls(**facts, features=row.features_data, limits=row.limits_data)
+        return cls(
+            **facts,
+            features=row.features_data,
+            limits=row.limits_data,
+            overage=row.overage_data,
+        )

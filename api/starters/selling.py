@@ -5,11 +5,13 @@ from uuid import UUID
 
 from api.lookup import or_404
 from api.schemas.subscriptions import NewSubscription
+from database.payments.models import PaymentMethod
 from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.models import Plan
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions.subscriptions import SubscriptionRepository
+from domain.plans import metered_price_ids
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.selling import (
     already_subscribed,
@@ -62,11 +64,22 @@ async def resolve_subscription(
         # Reason: an early refusal; writing the row checks again, with the user locked.
         raise already_subscribed(existing)
     check_currency(plan.currency_code, billing_currency)
+    return _request(buyer, plan, body, chosen_card, default_card), plan
+
+
+def _request(
+    buyer: Buyer,
+    plan: Plan,
+    body: NewSubscription,
+    chosen_card: PaymentMethod | None,
+    default_card: PaymentMethod | None,
+) -> SubscriptionRequest:
     card_to_charge = chosen_card or default_card
-    request = SubscriptionRequest(
+    return SubscriptionRequest(
         user_id=buyer.user_id,
         plan_id=plan.plan_id,
         stripe_price_id=plan.stripe_price_id,
+        metered_price_ids=metered_price_ids(plan.overage_data, plan.stripe_overage_data),
         quantity=body.quantity,
         trial_days=plan.trial_days if body.trial_days is None else body.trial_days,
         is_trial_given=buyer.is_admin and body.trial_days is not None,
@@ -76,4 +89,3 @@ async def resolve_subscription(
         stripe_payment_method_id=chosen_card.stripe_payment_method_id if chosen_card else None,
         card_fingerprint=card_to_charge.fingerprint if card_to_charge else None,
     )
-    return request, plan

@@ -46,5 +46,9 @@ async def receive_event(state: State, body: bytes, signature: str) -> None:
 
 
 def _secrets(settings: StripeSettings) -> list[str]:
-    secrets = (settings.webhook_secret, settings.previous_webhook_secret)
+    secrets = (
+        settings.webhook_secret,
+        settings.previous_webhook_secret,
+        settings.thin_webhook_secret,
+    )
     return [secret.get_secret_value() for secret in secrets if secret is not None]

@@ -1,4 +1,4 @@
-"""Sends hints about Stripe's events to the workflows of subscriptions, payments and users."""
+"""Sends hints about Stripe's events to workflows: of subscriptions, payments, users and meters."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ from domain.ids import (
     subscription_workflow_id,
 )
 from domain.payments.messages import PaymentStart
-from domain.stripe_operations import AdoptSubscription, SyncCustomer
+from domain.stripe_operations import AdoptSubscription, ReadMeterErrors, SyncCustomer
 from domain.subscriptions.state import SubscriptionStart
 from domain.webhooks.events import EventOwner, Handler
 from domain.workflow_names import BILLING
@@ -62,6 +62,9 @@ async def send_hint(temporal: Client, owner: EventOwner, stripe_event_ids: Seque
     if owner.handler is Handler.ADOPTION:
         await _start_adoption(temporal, owner, stripe_event_ids)
         return
+    if owner.handler is Handler.METER:
+        await _start_meter_errors(temporal, owner, stripe_event_ids)
+        return
     target = _target(owner)
     async with asyncio.timeout(CALL_SECONDS):
         await temporal.start_workflow(
@@ -100,9 +103,8 @@ async def _start_customer_sync(
     owner: EventOwner,
     stripe_event_ids: Sequence[str],
 ) -> None:
-    operation_id = derived_id("customer-sync", owner.our_id, *sorted(stripe_event_ids))
     operation = SyncCustomer(
-        operation_id=operation_id,
+        operation_id=derived_id("customer-sync", owner.our_id, *sorted(stripe_event_ids)),
         resource_id=owner.our_id,
         user_id=owner.our_id,
         stripe_customer_id=owner.stripe_id,
@@ -128,9 +130,23 @@ async def _start_adoption(
     await _start_operation(temporal, operation, f"find the owner of {owner.stripe_id}")
 
 
+async def _start_meter_errors(
+    temporal: Client,
+    owner: EventOwner,
+    stripe_event_ids: Sequence[str],
+) -> None:
+    operation = ReadMeterErrors(
+        operation_id=derived_id("meter-errors", owner.our_id, *sorted(stripe_event_ids)),
+        resource_id=owner.our_id,
+        stripe_event_ids=tuple(stripe_event_ids),
+    )
+    summary = f"read errors of meter {owner.stripe_id}, plan {owner.our_id}"
+    await _start_operation(temporal, operation, summary, user_id=owner.user_id)
+
+
 async def _start_operation(
     temporal: Client,
-    operation: SyncCustomer | AdoptSubscription,
+    operation: SyncCustomer | AdoptSubscription | ReadMeterErrors,
     summary: str,
     user_id: UUID | None = None,
 ) -> None:

@@ -29,6 +29,10 @@ class Plan(Base):
     trial_days: Mapped[int]
     features_data: Mapped[dict[str, Any]]
     limits_data: Mapped[dict[str, Any]]
+    # Overage prices by metric, and their metered prices at Stripe; a price that was taken away is
+    # kept there, because subscriptions may still have it.
+    overage_data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    stripe_overage_data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     retry_policy: Mapped[str]
     stripe_product_id: Mapped[str]
     stripe_price_id: Mapped[str]

@@ -1,11 +1,11 @@
 """Repository of plans; the caller owns the transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import column, func, select, true, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -45,6 +45,20 @@ class PlanRepository:
         by_product = select(Plan).where(Plan.stripe_product_id == stripe_product_id).limit(2)
         plans = (await self._session.scalars(by_product)).all()
         return plans[0] if len(plans) == 1 else None
+
+    async def of_meters(self, stripe_meter_ids: Collection[str]) -> Sequence[tuple[UUID, str]]:
+        """Return the plans whose usage these meters at Stripe count, with the meter of each."""
+        prices = func.jsonb_each(Plan.stripe_overage_data).table_valued(
+            "key", column("value", JSONB), name="prices"
+        )
+        meter_id = prices.c.value["stripe_meter_id"].as_string()
+        statement = (
+            select(Plan.plan_id, meter_id)
+            .select_from(Plan)
+            .join(prices, true())
+            .where(meter_id.in_(stripe_meter_ids))
+        )
+        return [(row[0], row[1]) for row in await self._session.execute(statement)]
 
     async def list(self, is_active: bool | None, limit: int, cursor: str | None) -> Page[Plan]:
         """Return one page of plans, newest first; for `is_active` None, of both kinds."""

@@ -5,8 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     ForeignKey,
     Index,
+    String,
     UniqueConstraint,
     func,
     text,
@@ -48,6 +50,10 @@ class Subscription(Base):
     # Parked steps, as owed steps of the workflow.
     parked_data: Mapped[list[dict[str, Any]]] = parked_column()
     stripe_price_id: Mapped[str | None]
+    # Meters of the metered items at Stripe: usage beyond their limits is billed.
+    stripe_meter_ids: Mapped[list[str]] = mapped_column(
+        ARRAY(String), server_default=text("'{}'::text[]")
+    )
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None]
     latest_invoice_id: Mapped[UUID | None]

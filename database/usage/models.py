@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Numeric, text
+from sqlalchemy import ForeignKey, Index, Numeric, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from database.base import Base, created_column, id_column
@@ -50,9 +50,77 @@ class UsageRecord(Base):
     is_estimated: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = created_column()
     settled_at: Mapped[datetime | None]
+    # When alerts and overage are next computed from the record; None if that is done.
+    review_due_at: Mapped[datetime | None]
 
     __table_args__ = (
         Index(None, "agent_run_id", "step", "attempt"),
         Index(None, "subscription_id", "period_start"),
         Index(None, "user_id", "created_at"),
+        Index(
+            "ix_usage_records_review_due_at",
+            "review_due_at",
+            postgresql_where=text("review_due_at IS NOT NULL"),
+        ),
+    )
+
+
+class UsageAlert(Base):
+    """The fact that a share of a limit was used within a window; stored once."""
+
+    __tablename__ = "usage_alerts"
+
+    usage_alert_id: Mapped[UUID] = id_column()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    metric: Mapped[str]
+    threshold_percent: Mapped[int]
+    limit_count: Mapped[int]
+    used_count: Mapped[Decimal] = mapped_column(_CENTS)
+    per: Mapped[str]
+    window_start: Mapped[datetime]
+    created_at: Mapped[datetime] = created_column()
+
+    __table_args__ = (
+        UniqueConstraint("user_id", "metric", "per", "window_start", "threshold_percent"),
+        Index(None, "user_id", "created_at", "usage_alert_id"),
+    )
+
+
+class MeterEvent(Base):
+    """Usage beyond a limit that is reported to the meters of an outside system, each row once.
+
+    The row's id is the identifier under which the meter counts it. `window_start` begins the window
+    of the limit that was exceeded; the usage was booked on the subscription in `period_start`.
+    """
+
+    __tablename__ = "meter_events"
+
+    meter_event_id: Mapped[UUID] = id_column()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    subscription_id: Mapped[UUID] = mapped_column(ForeignKey("subscriptions.subscription_id"))
+    period_start: Mapped[datetime]
+    metric: Mapped[str]
+    per: Mapped[str]
+    window_start: Mapped[datetime]
+    quantity: Mapped[int]
+    event_name: Mapped[str]
+    stripe_customer_id: Mapped[str]
+    meter_event_status: Mapped[str]
+    attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
+    first_attempt_at: Mapped[datetime | None]
+    # When the event is sent next; None once its outcome is known or given up.
+    next_attempt_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    created_at: Mapped[datetime] = created_column()
+
+    __table_args__ = (
+        Index(None, "subscription_id", "metric", "window_start"),
+        Index(None, "user_id", "created_at", "meter_event_id"),
+        Index(
+            "ix_meter_events_next_attempt_at",
+            "next_attempt_at",
+            postgresql_where=text("next_attempt_at IS NOT NULL"),
+        ),
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, true, tuple_, update
+from sqlalchemy import bindparam, case, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -59,6 +59,8 @@ _SETTLE = (
     .values(
         usage_status=SETTLED,
         settled_at=func.now(),
+        # Reason: usage that is booked on no subscription has no limit and is not billed.
+        review_due_at=case((UsageRecord.subscription_id.is_not(None), func.now())),
         prompt_token_count=bindparam("prompt_token_count"),
         completion_token_count=bindparam("completion_token_count"),
         cached_prompt_token_count=bindparam("cached_prompt_token_count"),

@@ -13,6 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from database.accounts.models import User
 from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
+from database.plans.plans import PlanRepository
 from database.subscriptions.models import Subscription
 from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import packed
@@ -100,11 +101,22 @@ class WebhookInboxRepository:
         return (await self._session.scalars(statement)).all()
 
     async def owners(self, references: Collection[EventReference]) -> Sequence[EventOwner]:
-        """Return all subscriptions, payments and users that references name by either id."""
+        """Return all subscriptions, payments, users and plans that references name."""
         found: list[EventOwner] = []
         for handler, columns in _OWNERS.items():
             matching = [reference for reference in references if reference.handler is handler]
             found += await self._owners(handler, columns, matching) if matching else ()
+        meter_ids = {
+            each.stripe_id
+            for each in references
+            if each.handler is Handler.METER and each.stripe_id is not None
+        }
+        if meter_ids:
+            plans = await PlanRepository(self._session).of_meters(meter_ids)
+            found += [
+                EventOwner(handler=Handler.METER, our_id=plan_id, user_id=None, stripe_id=meter_id)
+                for plan_id, meter_id in plans
+            ]
         return found
 
     async def _owners(

@@ -26,6 +26,7 @@ class SubscriptionRequest(Frozen):
     user_id: UUID
     plan_id: UUID
     stripe_price_id: str
+    metered_price_ids: tuple[str, ...] = ()
     quantity: int = Field(default=1, gt=0)
     trial_days: int = Field(default=0, ge=0)
     is_trial_given: bool = False

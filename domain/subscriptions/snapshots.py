@@ -69,6 +69,7 @@ class SubscriptionSnapshot(Frozen):
             set without it.
         stripe_schedule_id: Schedule that manages the subscription.
         schedule_owner_id: Our subscription in the schedule's metadata; None if it is not ours.
+        stripe_meter_ids: Meters whose usage the subscription bills.
         invoices: Invoices that may have changed since the last sync, newest first.
         deleted_invoice_ids: Stored drafts that were deleted at Stripe.
     """
@@ -79,6 +80,7 @@ class SubscriptionSnapshot(Frozen):
     quantity: int
     stripe_price_id: str | None = None
     stripe_product_id: str | None = None
+    stripe_meter_ids: tuple[str, ...] = ()
     current_period_start: datetime | None = None
     current_period_end: datetime | None = None
     trial_end: datetime | None = None

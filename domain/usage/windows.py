@@ -49,6 +49,23 @@ def day_of(at: datetime) -> datetime:
     return hour_of(at).replace(hour=0)
 
 
+def window_start_of(per: LimitWindow, at: datetime, period_start: datetime) -> datetime:
+    """Return when the window began in which usage counts.
+
+    Args:
+        per: Kind of the window.
+        at: Time of the usage, in UTC.
+        period_start: Period on which it is booked.
+    """
+    match per:
+        case LimitWindow.HOUR:
+            return hour_of(at)
+        case LimitWindow.DAY:
+            return day_of(at)
+        case LimitWindow.PERIOD:
+            return period_start
+
+
 def metric_usage(
     entitlements: Entitlements,
     by_window: UsageByWindow,

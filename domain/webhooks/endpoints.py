@@ -9,7 +9,12 @@ WEBHOOK_PATH = "/api/v1/webhooks/stripe"
 # Metadata that marks objects at Stripe as made by this product.
 MARK_NAME, MARK = "application", "perdure"
 REQUIRED_EVENT_TYPES = tuple(
-    sorted(name for name, handler in HANDLED_TYPES.items() if handler is not Handler.IGNORED)
+    # Reason: a webhook endpoint gets no thin events; they need an event destination of their own.
+    sorted(
+        name
+        for name, handler in HANDLED_TYPES.items()
+        if handler not in {Handler.IGNORED, Handler.METER}
+    )
 )
 
 

@@ -14,14 +14,16 @@ from domain.workflow_names import HINT, PAYMENT_HINT
 class Handler(StrEnum):
     """How an event type is handled.
 
-    By a signal to a subscription's or payment's workflow, a read of a customer, or not at all.
-    `ADOPTION` is for a subscription without a row: its owner is looked up at Stripe.
+    By a signal to a subscription's or payment's workflow, a read of a customer or of a meter's
+    errors, or not at all. `ADOPTION` is for a subscription without a row: its owner is looked up
+    at Stripe.
     """
 
     HINT = HINT
     PAYMENT_HINT = PAYMENT_HINT
     CUSTOMER = "customer"
     ADOPTION = "adoption"
+    METER = "meter"
     IGNORED = "ignored"
 
 
@@ -35,6 +37,8 @@ class WebhookEventStatus(StrEnum):
 
 
 TRIAL_WILL_END = "customer.subscription.trial_will_end"
+# A thin event: it names a meter, and what the meter could not count is read at Stripe.
+METER_ERRORS = "v1.billing.meter.error_report_triggered"
 # A hint only says "read this at Stripe", so types differ only in whether a read is worthwhile.
 HANDLED_TYPES: Mapping[str, Handler] = {
     "customer.subscription.created": Handler.HINT,
@@ -89,6 +93,7 @@ HANDLED_TYPES: Mapping[str, Handler] = {
     "product.updated": Handler.IGNORED,
     "setup_intent.created": Handler.IGNORED,
     "setup_intent.succeeded": Handler.IGNORED,
+    METER_ERRORS: Handler.METER,
 }
 
 
@@ -100,6 +105,7 @@ _OUR_NAMES = {
     Handler.HINT: "subscription_id",
     Handler.PAYMENT_HINT: "payment_id",
     Handler.CUSTOMER: "user_id",
+    Handler.METER: "plan_id",
 }
 
 
@@ -108,7 +114,7 @@ class EventReference(Frozen):
 
     Args:
         handler: Handler of the event, which tells the kind of object.
-        stripe_id: Stripe's id of the subscription, payment intent or customer.
+        stripe_id: Stripe's id of the subscription, payment intent, customer or meter.
         our_id: Our id from the metadata, which users of the Dashboard can edit.
     """
 
@@ -123,11 +129,11 @@ class EventReference(Frozen):
 
 
 class EventOwner(Frozen):
-    """A row that an event may belong to: a subscription, a payment or a user."""
+    """A row that an event may belong to: a subscription, a payment, a user or a plan."""
 
     handler: Handler = Handler.HINT
     our_id: UUID
-    user_id: UUID
+    user_id: UUID | None
     stripe_id: str | None
 
 
@@ -146,7 +152,7 @@ def type_label(event_type: str) -> str:
 
 
 def reference_of(event: Mapping[str, Any]) -> EventReference | None:
-    """Return the ids of the subscription, payment or customer that an event is about.
+    """Return the ids of the subscription, payment, customer or meter that an event is about.
 
     Args:
         event: Body of the event.
@@ -157,6 +163,13 @@ def reference_of(event: Mapping[str, Any]) -> EventReference | None:
     Raises:
         ValueError: The id in the event is not a valid id and cannot be stored.
     """
+    if event.get("type") == METER_ERRORS:
+        return _reference(Handler.METER, _mapping(event.get("related_object")).get("id"), None)
+    return _reference_of_snapshot(event)
+
+
+def _reference_of_snapshot(event: Mapping[str, Any]) -> EventReference | None:
+    """Return the ids in the object that an event carries."""
     found = _mapping(_mapping(event.get("data")).get("object"))
     metadata = found.get("metadata")
     match found.get("object"):

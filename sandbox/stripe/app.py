@@ -63,6 +63,7 @@ from sandbox.stripe.objects.system import (
     none,
     search,
     test_clocks,
+    thin_events,
     webhook_endpoints,
 )
 from sandbox.stripe.pages import Pages
@@ -108,6 +109,7 @@ ROUTES = (
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,
     *test_clocks.ROUTES,
+    *thin_events.ROUTES,
     *webhook_endpoints.ROUTES,
 )
 log = logging.getLogger("sandbox.stripe.app")

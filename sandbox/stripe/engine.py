@@ -90,7 +90,12 @@ class Engine:
                     "body": orjson.dumps(event).decode(),
                 },
             )
-        if session.events:
+        for event in session.thin_events:
+            self.webhooks.enqueue_thin(event)
+            self.referee.event(event)
+            row = {"id": event["id"], "type": event["type"], "created": session.default_now}
+            self.store.db.insert("events", row | {"body": orjson.dumps(event).decode()})
+        if session.events or session.thin_events:
             self.webhooks.wake()
         if session.has_scheduled:
             self.scheduler.wake()

@@ -179,6 +179,7 @@ class Session(Reader):
     def __init__(self, store: Store, now: int, **given: Any) -> None:
         super().__init__(store, now, **given)
         self.events: list[Object] = []
+        self.thin_events: list[Object] = []
         self.has_scheduled = False
 
     def create(self, body: Object, *, event: str | None = None) -> Object:

@@ -50,12 +50,14 @@ async def record_run(session: AsyncSession, run: AgentRun, at: datetime) -> None
         run: The run.
         at: Time for which the run was admitted, and in whose hour and day it counts.
     """
+    settled_at = datetime.now(UTC)
     values = place_of(run) | {
         "usage_kind": AGENT_RUN,
         "usage_status": SETTLED,
         "source_key": f"{agent_run_workflow_id(run.agent_run_id)}:run",
         "created_at": at,
-        "settled_at": datetime.now(UTC),
+        "settled_at": settled_at,
+        "review_due_at": settled_at if run.subscription_id else None,
     }
     await UsageRepository(session).add(values)
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.plans.models import Plan
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
+from domain.plans import Metric, metered_prices
 from domain.subscriptions.entitlements import (
     Entitlements,
     SubscriptionEntitlement,
@@ -30,6 +31,9 @@ class UserEntitlements(NamedTuple):
     entitlements: Entitlements
     periods: tuple[tuple[UUID, datetime], ...]
     booking: tuple[UUID, datetime] | None
+
+
+SubscribedPlan = tuple[Subscription, Plan]
 
 
 async def user_entitlements(
@@ -54,9 +58,7 @@ async def user_entitlements(
     return entitlements_of(await repository.with_plans(user_id, locks_user=locks_user), at)
 
 
-def entitlements_of(
-    subscriptions: Sequence[tuple[Subscription, Plan]], at: datetime
-) -> UserEntitlements:
+def entitlements_of(subscriptions: Sequence[SubscribedPlan], at: datetime) -> UserEntitlements:
     """Return what a customer's subscriptions entitle to at a given time.
 
     Args:
@@ -73,6 +75,7 @@ def entitlements_of(
             access=access_of(subscription, at),
             features=plan.features_data,
             limits=plan.limits_data,
+            overage_metrics=overage_metrics_of(subscription, plan),
             current_period_start=subscription.current_period_start,
             current_period_end=subscription.current_period_end,
         )
@@ -85,6 +88,20 @@ def entitlements_of(
     )
     return UserEntitlements(
         combine_entitlements(grants), sorted_periods, sorted_periods[0] if sorted_periods else None
+    )
+
+
+def overage_metrics_of(subscription: Subscription, plan: Plan) -> frozenset[Metric]:
+    """Return the metrics whose usage beyond the limit is billed with a subscription.
+
+    Reason: a subscription that is older than the plan's overage price has no metered item, and
+    nobody would pay for what was not refused.
+    """
+    prices = metered_prices(plan.overage_data, plan.stripe_overage_data)
+    return frozenset(
+        metric
+        for metric, price in prices.items()
+        if price.stripe_meter_id in subscription.stripe_meter_ids
     )
 
 

@@ -166,6 +166,7 @@ def _update(
     row.stripe_customer_id = snapshot.stripe_customer_id
     is_ours = snapshot.schedule_owner_id == row.subscription_id
     row.is_managed_at_stripe = snapshot.stripe_schedule_id is not None and not is_ours
+    row.stripe_meter_ids = list(snapshot.stripe_meter_ids)
     row.quantity = snapshot.quantity
     row.current_period_start = snapshot.current_period_start
     row.current_period_end = snapshot.current_period_end

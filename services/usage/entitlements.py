@@ -10,7 +10,7 @@ from database.usage.entitlement_reads import read_user_usage
 from domain.plans import LimitWindow
 from domain.usage.amounts import WindowUsage
 from domain.usage.windows import MetricUsage, UsageByWindow, metric_usage
-from services.subscriptions.entitlements import UserEntitlements, entitlements_of
+from services.subscriptions.entitlements import SubscribedPlan, UserEntitlements, entitlements_of
 
 
 class UsedEntitlements(NamedTuple):
@@ -19,11 +19,13 @@ class UsedEntitlements(NamedTuple):
     Args:
         current: Entitlements of all subscriptions, and the periods in which usage is counted.
         by_window: Usage in the current hour, day and periods.
+        subscriptions: Subscriptions with access, newest first, and their plans.
         metrics: Usage of each metric that can be limited, within the window of its limit.
     """
 
     current: UserEntitlements
     by_window: UsageByWindow
+    subscriptions: tuple[SubscribedPlan, ...]
     metrics: tuple[MetricUsage, ...]
 
 
@@ -43,13 +45,15 @@ async def read_entitlements(
     found = await read_user_usage(session, user_id, at)
     if found is None:
         return None
-    current = entitlements_of([(each.subscription, each.plan) for each in found.subscriptions], at)
+    subscribed = [(each.subscription, each.plan) for each in found.subscriptions]
+    current = entitlements_of(subscribed, at)
     counted = {subscription_id for subscription_id, _ in current.periods}
     in_periods = WindowUsage()
     for each in found.subscriptions:
         if each.subscription.subscription_id in counted:
             in_periods += each.in_period
+    with_access = tuple(each for each in subscribed if each[0].subscription_id in counted)
     by_window = {**found.recent, LimitWindow.PERIOD: in_periods}
     period_start = current.booking[1] if current.booking else None
     metrics = metric_usage(current.entitlements, by_window, at, period_start)
-    return UsedEntitlements(current, by_window, metrics)
+    return UsedEntitlements(current, by_window, with_access, metrics)

@@ -29,6 +29,7 @@ from database.payment_retries.models import PaymentRetry
 from database.payments.models import Payment, Refund
 from database.session import Sessions
 from database.subscriptions.models import Subscription
+from database.usage.models import MeterEvent, UsageRecord
 from database.webhooks.models import WebhookEvent
 from domain.ids import (
     agent_run_workflow_id,
@@ -319,6 +320,8 @@ async def close_all(sessions: Sessions) -> None:
         await session.execute(update(Subscription).values(parked_data=PARKED, **ago))
         await session.execute(update(WebhookEvent).values(**settled))
         await session.execute(update(IdempotencyKey).values(answer_status_code=200))
+        await session.execute(update(UsageRecord).values(review_due_at=None))
+        await session.execute(update(MeterEvent).values(next_attempt_at=None))
 
 
 async def test_open_work_is_counted(sessions: Sessions) -> None:
@@ -337,7 +340,7 @@ async def test_open_work_is_counted(sessions: Sessions) -> None:
         await session.execute(update(PaymentRetry).values(retry_status="recovered"))
         theirs = Subscription.stripe_subscription_id.is_(None)
         await session.execute(update(Subscription).where(theirs).values(parked_data=PARKED))
-    assert await counts(sessions) == OpenWork(before.inbox_count, 0, 0, before.run_count)
+    assert await counts(sessions) == OpenWork(before.inbox_count, 0, 0, before.run_count, 0)
 
 
 async def test_a_workflow_with_a_decision_pending_is_busy(temporal: Client) -> None:

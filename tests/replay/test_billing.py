@@ -25,6 +25,7 @@ from domain.stripe_operations import (
     CreatePlan,
     CreateSetupIntent,
     DetachPaymentMethod,
+    ReadMeterErrors,
     SetDefaultPaymentMethod,
     StripeOperation,
     StripeOperationKind,
@@ -34,7 +35,7 @@ from domain.stripe_operations import (
 from domain.subscriptions.lifecycle import CommandKind
 from domain.workflow_names import BILLING
 from tests.support.histories import current_run, keep
-from tests.support.world import Customer, World
+from tests.support.world import STRIPE_HEADERS, Customer, World
 from tests.workflows.payment_retries.test_owed_invoices import (
     PATIENT,
     at_stripe,
@@ -199,6 +200,18 @@ PLAN = PlanRequest(
 )
 
 
+async def report_badly(world: World) -> str:
+    """Report usage of a customer who does not exist, and return Stripe's event about it."""
+    name = f"calls_{uuid4().hex}"
+    meter = {"event_name": name, "display_name": "x", "default_aggregation[formula]": "sum"}
+    bad = {"event_name": name, "payload[stripe_customer_id]": "cus_none", "payload[value]": "1"}
+    for path, form in (("billing/meters", meter), ("billing/meter_events", bad)):
+        reply = await world.http.post(f"/v1/{path}", data=form, headers=STRIPE_HEADERS)
+        reply.raise_for_status()
+    errors = (await world.http.get("/_sandbox/meter-errors")).json()["items"]
+    return next(str(error["event_id"]) for error in errors if error["event_name"] == name)
+
+
 async def test_all_stripe_operations(world: World, histories: Path, tmp_path: Path) -> None:
     user_id, plan_id = uuid4(), uuid4()
     async with world.sessions.begin() as session:
@@ -232,6 +245,7 @@ async def test_all_stripe_operations(world: World, histories: Path, tmp_path: Pa
         ),
         DetachPaymentMethod(**ids(card_id), stripe_payment_method_id=stripe_id),
         CreateSetupIntent(**ids(), user_id=user_id),
+        ReadMeterErrors(**ids(plan_id), stripe_event_ids=(await report_badly(world),)),
         SyncCustomer(
             **ids(user_id),
             user_id=user_id,

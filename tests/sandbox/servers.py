@@ -57,11 +57,12 @@ class Sandbox:
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(base_url=self.url, verify=trusted(), timeout=100)
-        self.api: Any = stripe.StripeClient(
+        self.client = stripe.StripeClient(
             "sk_test_sandbox",
             base_addresses={"api": self.url},
             max_network_retries=0,
-        ).v1
+        )
+        self.api: Any = self.client.v1
 
     def control(self, path: str, **body: Any) -> Any:
         reply = self.http.post(f"/_sandbox/{path}", json=body)
@@ -152,9 +153,9 @@ class Receiver:
         return 200
 
     def types(self, object_id: str | None = None) -> list[str]:
-        return [
-            e["type"] for e in self.events if object_id in {None, e["data"]["object"].get("id")}
-        ]
+        # Reason: thin events have no data.
+        snapshots = [event for event in self.events if "data" in event]
+        return [e["type"] for e in snapshots if object_id in {None, e["data"]["object"].get("id")}]
 
 
 @contextmanager

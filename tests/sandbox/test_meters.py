@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from tests.sandbox.conftest import Shop
-from tests.sandbox.servers import Sandbox
+from tests.sandbox.servers import Receiver, Sandbox, wait_for
 from tests.sandbox.test_clocks import FEBRUARY_28, JANUARY_31, advance, clock_of, on_clock
 
 HOUR, DAY = 3_600, 86_400
@@ -228,3 +228,24 @@ def test_the_end_of_a_period_bills_the_last_usage(sandbox: Sandbox) -> None:
     advance(sandbox, clock, FEBRUARY_28 + HOUR)
     ended = shop.see(started.id)
     assert (ended.status, ended.latest_invoice.total) == ("canceled", 600)
+
+
+def test_what_cannot_be_counted_is_reported_by_a_thin_event(
+    sandbox: Sandbox, hooks: Receiver
+) -> None:
+    """Docs: /billing/subscriptions/usage-based/recording-usage-api#handle-meter-event-errors"""
+    meter = meter_of(sandbox)
+    report(sandbox, meter, "cus_none", 4, identifier="lost")
+
+    def find() -> Any:
+        thin = [event for event in hooks.events if event["object"] == "v2.core.event"]
+        return [event for event in thin if event["related_object"]["id"] == meter.id]
+
+    (told,) = wait_for("a thin event", find)
+    assert told["type"] == "v1.billing.meter.error_report_triggered"
+    assert "data" not in told
+    found: Any = sandbox.client.v2.core.events.retrieve(told["id"])
+    (kind,) = found.data.reason.error_types
+    assert (kind.code, kind.error_count) == ("meter_event_customer_not_found", 1)
+    with pytest.raises(stripe.InvalidRequestError):
+        sandbox.api.events.retrieve(told["id"])

@@ -36,7 +36,7 @@ from domain.ids import (
     subscription_workflow_id,
 )
 from domain.payment_retries.policy import RetryPolicy
-from domain.plans import PlanRequest
+from domain.plans import PlanRequest, metered_price_ids
 from domain.stripe_operations import (
     AttachPaymentMethod,
     CreatePlan,
@@ -212,6 +212,7 @@ class World:
             user_id=user_id,
             plan_id=row.plan_id,
             stripe_price_id=row.stripe_price_id,
+            metered_price_ids=metered_price_ids(row.overage_data, row.stripe_overage_data),
             trial_days=row.trial_days,
             has_card=bool(script),
         )
@@ -405,7 +406,9 @@ async def endless_world(
     sessions: Sessions,
 ) -> AsyncIterator[World]:
     stripe = settings.stripe.model_copy(update={"api_base": own_stripe})
-    ours = settings.model_copy(update={"stripe": stripe})
+    # Reason: other workers of this database report to another sandbox.
+    worker = settings.worker.model_copy(update={"is_metering": False})
+    ours = settings.model_copy(update={"stripe": stripe, "worker": worker})
     async with AsyncExitStack() as stack:
         env = await stack.enter_async_context(
             await WorkflowEnvironment.start_time_skipping(

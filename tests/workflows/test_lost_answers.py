@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from database.accounts.models import User
 from database.payments.models import PaymentMethod
+from database.plans.models import Plan
 from domain.payment_retries.policy import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.plans import PlanRequest
@@ -24,6 +25,7 @@ POSTS = (
     "POST /v1/products",
     "POST /v1/products/{id}",
     "POST /v1/prices",
+    "POST /v1/billing/meters",
     "POST /v1/customers",
     "POST /v1/customers/{id}",
     "POST /v1/payment_methods/{id}/attach",
@@ -49,6 +51,26 @@ WAYS: dict[str, dict[str, Any]] = {
     "dropped, done": {"drop": True},
     "dropped, not done": {"drop_before": True},
 }
+
+
+OVERAGE = {metric: {"unit_amount_decimal": "0.5"} for metric in ("token_count", "agent_run_count")}
+
+
+async def check_overage(world: World, customer: Customer) -> None:
+    """Check that the plan has one meter and price for each metric, and the subscription uses it."""
+    row = await customer.row()
+    async with world.sessions() as session:
+        plan = await session.get_one(Plan, row.plan_id)
+    prices = (await stripe(world, "prices", product=plan.stripe_product_id))["data"]
+    metered = {price["recurring"]["meter"] for price in prices} - {None}
+    assert (len(prices), len(metered)) == (3, 2)
+    names = {price["event_name"] for price in plan.stripe_overage_data.values()}
+    meters = (await stripe(world, "billing/meters", status="active", limit=100))["data"]
+    assert {each["id"] for each in meters if each["event_name"] in names} == metered
+    assert set(row.stripe_meter_ids) == metered
+    found = await stripe(world, "subscription_items", subscription=row.stripe_subscription_id)
+    assert {item["price"]["id"] for item in found["data"]} == {price["id"] for price in prices}
+    assert row.stripe_price_id == plan.stripe_price_id
 
 
 async def lose_first_answers(world: World, way: dict[str, Any]) -> None:
@@ -125,7 +147,8 @@ async def mark_uncollectible(world: World) -> Customer:
 
 
 async def cancel_with_a_draft(world: World) -> Customer:
-    customer = await world.subscribe("ok", interval="week")
+    customer = await world.subscribe("ok", interval="week", overage=OVERAGE)
+    await check_overage(world, customer)
     end = (await customer.row()).current_period_end
     while (await customer.row()).current_period_end == end:
         await world.step(HOUR / 2 if end is None else 7 * DAY + HOUR / 2)

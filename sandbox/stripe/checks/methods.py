@@ -12,7 +12,7 @@ from sandbox.stripe.checks import names
 
 _METHOD = re.compile(
     r"    def \w+\(\s*self,(?P<arguments>.*?)\) -> \"?(?P<answer>.*?)\"?:\n.*?"
-    r"self\._request\(\s*\"(?P<verb>\w+)\",\s*\"(?P<path>/v1/[^\"]+)\"",
+    r"self\._request\(\s*\"(?P<verb>\w+)\",\s*\"(?P<path>/v1/[^\"]+|/v2/core/events[^\"]*)\"",
     re.DOTALL,
 )
 _PARAMS = re.compile(r"params: (?:Optional\[\s*)?\"(\w+)\"")

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import stripe
 from stripe._object_classes import OBJECT_CLASSES
+from stripe.events._event_classes import get_v2_event_class
 
 from sandbox.stripe.checks import Passing, methods
 from sandbox.stripe.checks.readings import FORM, JSON
@@ -15,6 +16,7 @@ from sandbox.stripe.checks.tally import Tally
 from sandbox.stripe.checks.types import Findings, checker, fields
 from sandbox.stripe.errors import ApiError
 
+THIN = "v2.core.event"
 _CLI_ONLY = "/v1/payment_pages/"
 """Calls of Stripe's CLI that the SDK does not have."""
 
@@ -104,6 +106,8 @@ def response_findings(verb: str, pattern: str | None, status: int, document: Any
     method = methods.find(verb, pattern or "")
     if method is None:
         return [": the SDK has no such call"]
+    if document.get("object") == THIN:
+        return event_findings(document)
     findings = list(checker(method.answer, JSON)(document))
     if pattern is not None and pattern.startswith("/v1/events"):
         for event in document.get("data", []) if "type" not in document else [document]:
@@ -113,6 +117,9 @@ def response_findings(verb: str, pattern: str | None, status: int, document: Any
 
 def event_findings(event: dict[str, Any]) -> Findings:
     """Return what is wrong with an event and with the object in it."""
+    if event["object"] == THIN:
+        thin: Any = get_v2_event_class(event["type"])
+        return list(checker(thin, JSON)(event))
     findings = list(checker(stripe.Event, JSON)(event))
     data = event["data"]
     kind = data["object"].get("object")

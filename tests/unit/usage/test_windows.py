@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from domain.plans import Limit, LimitWindow, Metric
+from api.schemas.plans import OverageName
+from domain.plans import Limit, LimitWindow, Metric, metered_price_ids
 from domain.subscriptions.entitlements import Entitlements
 from domain.subscriptions.lifecycle import Access
 from domain.usage.amounts import Allowance, WindowUsage
@@ -111,8 +112,26 @@ def test_nothing_is_left_beyond_the_limit() -> None:
     assert allowance_left(seen, used(9, 9, 9)) == Allowance(token_count=0, cost_cents=Decimal(0))
 
 
+def test_each_metric_can_have_an_overage_price() -> None:
+    assert set(get_args(OverageName)) == set(Metric)
+
+
 def test_usage_adds_up() -> None:
     total = used(1, 2, 3)[LimitWindow.HOUR] + used(1, 2, 3, held=4)[LimitWindow.DAY]
     assert facts(total.of(Metric.TOKEN_COUNT), total.held(Metric.TOKEN_COUNT)) == (3, 7)
     assert facts(total.of(Metric.COST_CENTS), total.held(Metric.COST_CENTS)) == (3, 7)
     assert total.held(Metric.PROMPT_TOKEN_COUNT) == 3
+
+
+def test_a_new_subscription_gets_the_metered_prices_of_the_present_overage() -> None:
+    def price(name: str) -> dict[str, Any]:
+        terms = {"unit_amount_decimal": "0.5", "unit_count": 1}
+        return terms | {"stripe_meter_id": "mtr", "event_name": "x", "stripe_price_id": name}
+
+    stored = {
+        name: price(f"price_{name}") for name in ("token_count", "cost_cents", "agent_run_count")
+    }
+    present: dict[str, Any] = {"token_count": {}, "agent_run_count": {}}
+    assert metered_price_ids(present, stored) == ("price_agent_run_count", "price_token_count")
+    assert metered_price_ids({}, stored) == ()
+    assert metered_price_ids(present, {}) == ()

@@ -9,8 +9,10 @@ from temporalio import workflow
 
 from adapters.stripe.webhooks import TOLERANCE_SECONDS, verify_webhook
 from domain.errors import BadRequestError
+from domain.webhooks.endpoints import REQUIRED_EVENT_TYPES
 from domain.webhooks.events import (
     HANDLED_TYPES,
+    METER_ERRORS,
     EventOwner,
     EventReference,
     Handler,
@@ -189,8 +191,8 @@ def test_stripes_id_alone_is_enough_and_no_id_is_nobodys() -> None:
 def test_every_type_has_a_handler_that_exists() -> None:
     # Temporal drops a signal that has no handler, and says nothing.
     hears = {Handler.HINT: SubscriptionWorkflow, Handler.PAYMENT_HINT: PaymentWorkflow}
-    # Reason: a customer's events start a workflow of their own, and signal none.
-    signal_free = {Handler.IGNORED, Handler.CUSTOMER}
+    # Reason: events of customers and meters start a workflow of their own, and signal none.
+    signal_free = {Handler.IGNORED, Handler.CUSTOMER, Handler.METER}
     for event_type, handler in HANDLED_TYPES.items():
         if handler not in signal_free:
             definition = workflow._Definition.must_from_class(hears[handler])
@@ -236,3 +238,16 @@ def test_anything_else_is_refused(body: bytes, header: str) -> None:
     with pytest.raises(BadRequestError) as refused:
         verify_webhook(body, header, ["whsec_new", "whsec_old"])
     assert refused.value.error_code == "invalid_signature"
+
+
+def test_a_thin_event_names_its_meter() -> None:
+    told: dict[str, Any] = {
+        "id": "evt_test_1",
+        "object": "v2.core.event",
+        "type": METER_ERRORS,
+        "related_object": {"id": "mtr_1", "type": "billing.meter", "url": "/v1/billing/meters/x"},
+    }
+    assert handler_of(METER_ERRORS) is Handler.METER
+    assert reference_of(told) == EventReference(handler=Handler.METER, stripe_id="mtr_1")
+    assert reference_of(told | {"related_object": None}) is None
+    assert METER_ERRORS not in REQUIRED_EVENT_TYPES

@@ -6,6 +6,7 @@ from typing import Any
 
 from sandbox.stripe import errors
 from sandbox.stripe.objects.meters import late_usage, meter_usage, meters
+from sandbox.stripe.objects.system import thin_events
 from sandbox.stripe.params import PAGE, Choice, Group, Integer, Metadata, Text
 from sandbox.stripe.routing import Route
 from sandbox.stripe.session import Object, Session, listing, new_id, shown
@@ -73,6 +74,8 @@ def create(session: Session, params: dict[str, Any]) -> Object:
         "_taken_at": session.default_now,
         "_value": value,
     }
+    if problem:
+        body["_event_id"] = thin_events.report_meter_error(session, meter, identifier, problem)
     session.create(body)
     if customer_id:
         late_usage.renew_drafts(session, customer_id)
@@ -108,7 +111,14 @@ def unread(session: Session) -> list[Object]:
     """Return the events that could not be counted, oldest first, and why."""
     found = [event for event in session.find(meter_usage.EVENT)[::-1] if event["_error"]]
     names = ("event_name", "identifier", "payload")
-    return [{**{n: event[n] for n in names}, "code": event["_error"]} for event in found]
+    return [
+        {
+            **{name: event[name] for name in names},
+            "code": event["_error"],
+            "event_id": event["_event_id"],
+        }
+        for event in found
+    ]
 
 
 def _check_time(session: Session, timestamp: int) -> None:

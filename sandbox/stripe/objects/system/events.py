@@ -26,7 +26,7 @@ def retrieve(session: Session, _params: dict[str, Any], event_id: str) -> Object
     """GET /v1/events/{id}."""
     row = session.store.db.row("SELECT body FROM events WHERE id = ?", event_id)
     event: Object | None = orjson.loads(row["body"]) if row else None
-    if event is None or event["created"] < _oldest(session):
+    if event is None or event["object"] != "event" or event["created"] < _oldest(session):
         raise errors.missing("event", event_id)
     return _as_of_now(session, event)
 
