@@ -40,6 +40,7 @@ from api.routes import (
     subscription_commands,
     subscriptions,
     users,
+    webhook_endpoints,
     webhook_events,
     webhooks,
     workflows,
@@ -89,6 +90,7 @@ _VERSIONED = (
     memories,
     webhooks,
     webhook_events,
+    webhook_endpoints,
     workflows,
     admin,
 )

@@ -16,7 +16,12 @@ from database.knowledge.models import Document
 from database.payment_retries.models import PaymentRetry
 from database.payments.models import Payment, Refund
 from database.subscriptions.models import Subscription
-from database.webhooks.models import WebhookEvent
+from database.webhooks.models import (
+    IS_PENDING,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 from domain.agents.runs import RunStatus
 from domain.knowledge.documents import DocumentStatus
 from domain.payment_retries.lifecycle import RetryStatus
@@ -36,6 +41,7 @@ class OpenWork(NamedTuple):
     command_count: int
     charge_count: int
     run_count: int
+    delivery_count: int
 
 
 async def ping(session: AsyncSession) -> None:
@@ -56,6 +62,8 @@ async def open_work(session: AsyncSession) -> OpenWork:
         charge_count: Payment retries that are charging or whose next charge is due.
         run_count: Agent runs that are running or queued, without those that wait for approval; and
             documents that are not ingested yet.
+        delivery_count: Webhooks that active endpoints have not got yet, also those that wait for
+            their next attempt.
     """
     inbox = _count(
         WebhookEvent.webhook_event_id,
@@ -69,7 +77,14 @@ async def open_work(session: AsyncSession) -> OpenWork:
             & (PaymentRetry.next_attempt_at <= func.now())
         ),
     )
-    row = await session.execute(select(inbox, _open_commands(), charges, _open_runs()))
+    deliveries = _count(
+        WebhookDelivery.webhook_delivery_id,
+        IS_PENDING,
+        WebhookDelivery.webhook_endpoint_id == WebhookEndpoint.webhook_endpoint_id,
+        WebhookEndpoint.is_active.is_(True),
+    )
+    counts = (inbox, _open_commands(), charges, _open_runs(), deliveries)
+    row = await session.execute(select(*counts))
     return OpenWork(*row.one())
 
 

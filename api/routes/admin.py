@@ -35,6 +35,7 @@ class OpenWorkOut(BaseModel):
                     "command_count": 1,
                     "charge_count": 0,
                     "run_count": 0,
+                    "delivery_count": 0,
                 },
             ],
         },
@@ -58,6 +59,10 @@ class OpenWorkOut(BaseModel):
     )
     run_count: int = Field(
         description="Agent runs at work or queued, and documents that are not ingested yet.",
+    )
+    delivery_count: int = Field(
+        description="Webhooks that active endpoints have not got yet, also those that wait for "
+        "their next attempt."
     )
 
 

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 PRODUCT = ("domain", "agents", "adapters", "database", "services", "activities", "workflows", "api")
 VERBS = {
     *("add", "attach", "cancel", "change", "create", "decide", "delete", "detach", "explain"),
-    *("get", "ingest", "list", "put", "receive", "redeliver", "refund", "retry", "revoke", "set"),
-    *("start", "stream", "terminate"),
+    *("get", "ingest", "list", "put", "receive", "redeliver", "refund", "retry", "revoke"),
+    *("rotate", "send", "set", "start", "stream", "terminate"),
 }
 RENEW = "the document has changed: run `make openapi`, and commit what it wrote"
 
