@@ -20,6 +20,7 @@ define install-apart
 	@touch $@
 endef
 BETTER_AUTH := tests/clients/better_auth
+STANDARD_WEBHOOKS := tests/clients/standard_webhooks
 PLANTED := tests/gates/planted/docker-compose.yml
 
 IS_SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -42,7 +43,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo openapi test test-sandbox soak campaign mutants cover check format lint types imports rules containers \
-	stripe-cli bench campaign-models dj-stripe better-auth lock recording sizes
+	stripe-cli bench campaign-models dj-stripe better-auth standard-webhooks lock recording sizes
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -109,7 +110,7 @@ cover: $(STAMP) ## run the tests and hold them to the coverage goals (Python 3.1
 	@$(BIN)/python -m coverage report --skip-covered --fail-under=85
 	@$(BIN)/python -m coverage report --include='domain/*' --fail-under=100
 
-check: format lint types imports rules containers stripe-cli dj-stripe better-auth ## all gates: format, lint, types, imports, rules, containers, others' clients
+check: format lint types imports rules containers stripe-cli dj-stripe better-auth standard-webhooks ## all gates: format, lint, types, imports, rules, containers, others' clients
 
 format: $(STAMP)
 	@echo "== format: ruff format --check"
@@ -179,10 +180,22 @@ better-auth: $(STAMP)
 		echo "npm is not here: Better Auth's plugin is not run (CI does it)"; \
 	fi
 
+standard-webhooks: $(STAMP)
+	@echo "== standard-webhooks: npm's library verifies the webhooks that go out"
+	@if command -v npm >/dev/null; then \
+		$(MAKE) --silent --no-print-directory $(STANDARD_WEBHOOKS)/node_modules/.installed || exit 1; \
+		$(BIN)/python -m pytest -q -m client $(LIMIT) tests/clients/test_standard_webhooks.py $(ARGS); \
+	elif [ "$(CI)" = true ]; then \
+		echo "error: npm is needed for Standard Webhooks, and CI checks everything" >&2; exit 1; \
+	else \
+		echo "npm is not here: Standard Webhooks' library is not run (CI does it)"; \
+	fi
+
 # Reason: package.json pins all packages, also those that others need; npm's own lock would name hosts.
-$(BETTER_AUTH)/node_modules/.installed: $(BETTER_AUTH)/package.json
-	@echo "Installing Better Auth into $(BETTER_AUTH)/node_modules"
-	@npm install --prefix $(BETTER_AUTH) --silent --no-package-lock --no-audit --no-fund --ignore-scripts
+$(BETTER_AUTH)/node_modules/.installed $(STANDARD_WEBHOOKS)/node_modules/.installed: \
+		%/node_modules/.installed: %/package.json
+	@echo "Installing the packages of $< into $*/node_modules"
+	@npm install --prefix $* --silent --no-package-lock --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 # Reason: without a package.json npm takes away what it is not told to install.

@@ -13,6 +13,7 @@ import typer
 from commands.by_id import explain, watch
 from commands.settings import (
     StackOption,
+    allow_private_hosts,
     log_to_stderr,
     read_environ,
     read_settings,
@@ -63,6 +64,14 @@ def up(
         typer.Option("--reload", help="Start worker and API again when the code changes."),
     ] = False,
     fast_retries: FastOption = False,
+    allow_private: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Let webhooks be sent to this host of a private network, on this port; "
+            "may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Start the whole stack on this machine, and keep it running until Ctrl-C."""
     from stack.up import up as run_stack  # noqa: PLC0415
@@ -70,7 +79,7 @@ def up(
     code = run_stack(
         PROJECT,
         data,
-        read_environ(),
+        allow_private_hosts(read_environ(), allow_private or []),
         is_auto=ports is PortChoice.AUTO,
         is_reloading=reload,
         is_fast=fast_retries,

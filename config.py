@@ -141,17 +141,11 @@ class LLMSettings(_IgnoringEmpty):
     provider: str = Field(
         default="openai", description="`openai` serves compatible servers, too; or `anthropic`."
     )
-    base_url: str | None = Field(
-        default=None, description="Address of the API; None for the provider's own."
-    )
+    base_url: str | None = Field(default=None, description="Address; None for the provider's own.")
     api_key: SecretStr = SecretStr("sandbox")
     model: str = Field(default="gpt-4.1", description="Model of difficult steps.")
-    small_model: str | None = Field(
-        default=None, description="Model of easy steps; None for `model`."
-    )
-    fallback_model: str | None = Field(
-        default=None, description="Model to use after failures of the others."
-    )
+    small_model: str | None = Field(default=None, description="Model of easy steps, if another.")
+    fallback_model: str | None = Field(default=None, description="Model after others' failures.")
     prompt_cents_per_million: Decimal | None = Field(
         default=None, ge=0, description="Price of prompts, for a model that is in no price list."
     )
@@ -193,6 +187,12 @@ class DocumentSettings(_IgnoringEmpty):
     allowed_private_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts in private networks that documents may come from."
     )
+
+
+class EgressSettings(_IgnoringEmpty):
+    """Hosts of private networks that webhooks may be sent to: `host` or `host:port`."""
+
+    allowed_private_hosts: tuple[str, ...] = ()
 
 
 class ApiSettings(BaseModel):
@@ -256,6 +256,7 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
     documents: DocumentSettings = DocumentSettings()
+    egress: EgressSettings = EgressSettings()
     worker: WorkerSettings = WorkerSettings()
     chroma_url: str = "http://127.0.0.1:8100"
     public_url: str = "http://127.0.0.1:8000"

@@ -42,6 +42,7 @@ from api.routes import (
     subscriptions,
     usage,
     users,
+    webhook_endpoints,
     webhook_events,
     webhooks,
     workflows,
@@ -93,6 +94,7 @@ _VERSIONED = (
     memories,
     webhooks,
     webhook_events,
+    webhook_endpoints,
     workflows,
     admin,
 )

@@ -42,9 +42,9 @@ from services.payment_retries.charging import Charging
 from services.payments.commands import PaymentCommands
 from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
+from services.plans import OveragePrices
 from services.subscriptions.adoption import SubscriptionAdoption
 from services.subscriptions.mailboxes import Mailboxes
-from services.plans import OveragePrices
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.usage.export import StripeUsageExporter, UsageExport
 from services.usage.metering import UsageMetering

@@ -8,11 +8,13 @@ from typing import Any
 from temporalio.client import Client
 
 from activities.knowledge import DocumentActivities
+from adapters.egress import Egress
 from adapters.email.rendering import MailTemplates
 from adapters.llm.gateway import Models, open_models
 from adapters.llm.pricing import Prices
 from adapters.stripe.client import Connection, open_client
 from adapters.web_fetcher import PageFetcher
+from adapters.webhook_sender import WebhookSender
 from bootstrap.clients import make_mailer, open_knowledge
 from config import Settings
 from database.session import Sessions
@@ -43,6 +45,7 @@ class Resources:
     library: KnowledgeSearch
     memories: MemoryWriter
     documents: DocumentActivities
+    webhooks: WebhookSender
     tools: ToolCatalog
 
 
@@ -90,6 +93,7 @@ async def open_resources(
             documents=_document_activities(
                 settings, PassageStore(chroma, embedder, sessions), sessions
             ),
+            webhooks=WebhookSender(Egress(settings.egress.allowed_private_hosts)),
             tools=tools,
         )
 

@@ -13,6 +13,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.interceptors import ActivityInterceptor
+from activities.webhooks import WebhookActivities
 from bootstrap.agents import agent_activities, build_lost_runs
 from bootstrap.billing import billing_activities, build_metering
 from bootstrap.resources import Activities, Resources, open_resources
@@ -20,10 +21,12 @@ from bootstrap.tools import load_agents, make_tool_catalog
 from bootstrap.worker_health import RunningWorkers
 from config import Settings
 from database.session import Sessions
-from domain.workflow_names import AGENTS, BILLING, QUEUES, STRIPE, WORKFLOW_QUEUES
+from domain.workflow_names import AGENTS, BILLING, QUEUES, STRIPE, TOOLS, WORKFLOW_QUEUES
 from services.agents.interrupted_runs import retry_interrupted_runs
 from services.agents.tools.catalog import ToolCatalog
 from services.releases import release_of, retry_parked_of_other_releases
+from services.webhooks.announcements import WebhookAnnouncements
+from services.webhooks.deliveries import WebhookDeliveries
 from workflows.registry import WORKFLOWS
 from workflows.start_end_log import StartEndLog
 
@@ -57,7 +60,10 @@ def build_activities(resources: Resources) -> Activities:
     Returns:
         Activities by task queue.
     """
-    return billing_activities(resources) | agent_activities(resources)
+    activities = billing_activities(resources) | agent_activities(resources)
+    deliveries = WebhookDeliveries(resources.webhooks, resources.sessions)
+    activities[TOOLS].append(WebhookActivities(deliveries).deliver_webhooks)
+    return activities
 
 
 def workflow_runner(is_sandboxed: bool) -> WorkflowRunner:
@@ -114,6 +120,8 @@ async def run_workers(
             await stack.enter_async_context(_in_background(resources.mails.run()))
             retry_parked = retry_parked_of_other_releases(client, sessions, release)
             await stack.enter_async_context(_in_background(retry_parked))
+            announcements = WebhookAnnouncements(client, sessions)
+            await stack.enter_async_context(_in_background(announcements.run()))
         if STRIPE in queues and settings.worker.is_metering:
             await stack.enter_async_context(_in_background(build_metering(resources).run()))
         if AGENTS in queues:

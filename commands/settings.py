@@ -1,5 +1,6 @@
 """Reads a command's settings from the environment or from a running stack, and reports errors."""
 
+import json
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from config import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
+_PRIVATE_HOSTS = "EGRESS__ALLOWED_PRIVATE_HOSTS"
 
 StackOption = Annotated[
     Path | None,
@@ -39,6 +41,18 @@ def read_environ() -> dict[str, str]:
     """Return the environment variables, with those of `.env` that the environment does not set."""
     dotenv = {name: value for name, value in dotenv_values(PROJECT / ".env").items() if value}
     return {**dotenv, **os.environ}
+
+
+def allow_private_hosts(environ: dict[str, str], hosts: list[str]) -> dict[str, str]:
+    """Return the environment with more hosts of private networks that webhooks may be sent to."""
+    if not hosts:
+        return environ
+    try:
+        known = json.loads(environ.get(_PRIVATE_HOSTS) or "[]")
+    except json.JSONDecodeError:
+        # Reason: the settings refuse the variable themselves, and name it.
+        return environ
+    return {**environ, _PRIVATE_HOSTS: json.dumps([*known, *hosts])}
 
 
 def refuse_misspelled_names() -> None:

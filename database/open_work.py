@@ -17,7 +17,12 @@ from database.payment_retries.models import PaymentRetry
 from database.payments.models import Payment, Refund
 from database.subscriptions.models import Subscription
 from database.usage.models import MeterEvent, UsageRecord
-from database.webhooks.models import WebhookEvent
+from database.webhooks.models import (
+    IS_PENDING,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 from domain.agents.runs import RunStatus
 from domain.knowledge.documents import DocumentStatus
 from domain.payment_retries.lifecycle import RetryStatus
@@ -39,6 +44,7 @@ class OpenWork(NamedTuple):
     charge_count: int
     run_count: int
     usage_count: int
+    delivery_count: int
 
 
 async def ping(session: AsyncSession) -> None:
@@ -61,6 +67,8 @@ async def open_work(session: AsyncSession) -> OpenWork:
             documents that are not ingested yet.
         usage_count: Usage of the last minute from which alerts and overage are not computed yet,
             and reports of overage that were not sent yet and did not fail.
+        delivery_count: Webhooks that active endpoints have not got yet, also those that wait for
+            their next attempt.
     """
     inbox = _count(
         WebhookEvent.webhook_event_id,
@@ -74,8 +82,14 @@ async def open_work(session: AsyncSession) -> OpenWork:
             & (PaymentRetry.next_attempt_at <= func.now())
         ),
     )
-    kinds = (inbox, _open_commands(), charges, _open_runs(), _open_usage())
-    row = await session.execute(select(*kinds))
+    deliveries = _count(
+        WebhookDelivery.webhook_delivery_id,
+        IS_PENDING,
+        WebhookDelivery.webhook_endpoint_id == WebhookEndpoint.webhook_endpoint_id,
+        WebhookEndpoint.is_active.is_(True),
+    )
+    counts = (inbox, _open_commands(), charges, _open_runs(), _open_usage(), deliveries)
+    row = await session.execute(select(*counts))
     return OpenWork(*row.one())
 
 

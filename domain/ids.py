@@ -66,6 +66,11 @@ def ingest_workflow_id(document_id: UUID | str) -> str:
     return f"ingest-document-{document_id}"
 
 
+def webhook_endpoint_workflow_id(webhook_endpoint_id: UUID | str) -> str:
+    """Return the workflow id of an endpoint that webhooks are sent to."""
+    return f"webhook-endpoint-{webhook_endpoint_id}"
+
+
 def release_retry_id(workflow_id: str, release: str) -> UUID:
     """Return the id of the command by which a new release retries a parked step once."""
     return derived_id("release-retry", workflow_id, release)

@@ -24,6 +24,7 @@ class MailKind(StrEnum):
     RECOVERED = "recovered"
     RETRIES_EXHAUSTED = "retries_exhausted"
     CANCELED = "canceled"
+    WEBHOOK_ENDPOINT_OFF = "webhook_endpoint_off"
 
 
 class MailStatus(StrEnum):
@@ -166,4 +167,5 @@ SAMPLES: Mapping[MailKind, tuple[Mapping[str, Any], ...]] = {
         {"plan_name": "Pro", "ends_at": _AT},
         {"plan_name": "Pro", "ends_at": None},
     ),
+    MailKind.WEBHOOK_ENDPOINT_OFF: ({"url": "https://app.example/webhooks", "failing_since": _AT},),
 }

@@ -21,6 +21,10 @@ CANCEL_UPDATE = "cancel"
 RETRY_PARKED_UPDATE = "retry_parked"
 PAYMENT_HINT = "payment_hint"
 
+WEBHOOK_ENDPOINT_WORKFLOW = "WebhookEndpointWorkflow"
+# The signal that tells the workflow of an endpoint that it has deliveries.
+WAKE = "wake"
+
 # The signal by which a payment retry reports to its subscription.
 REPORT = "report"
 # The signal that tells a run that the previous run of its conversation has ended.

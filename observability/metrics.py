@@ -62,6 +62,11 @@ WEBHOOK_EVENTS = Counter(
     "Webhook events of Stripe, by type and outcome.",
     ["event_type", "outcome"],
 )
+WEBHOOK_DELIVERIES = Counter(
+    "webhook_deliveries_total",
+    "Attempts at webhooks to endpoints, by outcome: delivered, failed, dropped.",
+    ["outcome"],
+)
 WEBHOOK_FOREIGN_VERSIONS = Counter(
     "webhook_foreign_versions_total",
     "Webhook events of Stripe in another API version than the one of this release.",
@@ -118,6 +123,7 @@ _LABELED: tuple[MetricWrapperBase, ...] = (
     TASK_QUEUE_POLLERS,
     FAILING_WORKFLOWS,
     WEBHOOK_EVENTS,
+    WEBHOOK_DELIVERIES,
     WEBHOOK_FOREIGN_VERSIONS,
     MAILS,
     AGENT_REQUESTS,

@@ -31,6 +31,7 @@ from commands.migrate import migrate_database
 from config import (
     AuthSettings,
     DocumentSettings,
+    EgressSettings,
     LLMSettings,
     MailSettings,
     Settings,
@@ -224,6 +225,8 @@ def settings(database_url: str, outside: Outside, chroma_server: ChromaServer) -
         worker=WorkerSettings(is_sandboxed=True),
         # Reason: tests fetch from this host name; its bare IP address stays forbidden.
         documents=DocumentSettings(allowed_private_hosts=("localhost",)),
+        # Reason: webhooks are sent to this address in tests; the name `localhost` stays forbidden.
+        egress=EgressSettings(allowed_private_hosts=("127.0.0.1",)),
         chroma_url=f"http://127.0.0.1:{chroma_server.port}",
         public_url=outside.api,
     )

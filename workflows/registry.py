@@ -6,6 +6,7 @@ from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
 from workflows.stripe_operation import StripeOperationWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
+from workflows.webhooks import WebhookEndpointWorkflow
 
 # Only these workflows run, and only their histories are replayed in tests.
 WORKFLOWS: tuple[type, ...] = (
@@ -15,4 +16,5 @@ WORKFLOWS: tuple[type, ...] = (
     StripeOperationWorkflow,
     AgentRunWorkflow,
     IngestDocumentWorkflow,
+    WebhookEndpointWorkflow,
 )

@@ -29,6 +29,7 @@ _SUBJECTS = {
     "StripeOperationWorkflow": ("stripe_operation", "operation_id"),
     "AgentRunWorkflow": ("agent_run", "agent_run_id"),
     "IngestDocumentWorkflow": ("ingest_document", "document_id"),
+    "WebhookEndpointWorkflow": ("webhook_endpoint", "webhook_endpoint_id"),
 }
 
 

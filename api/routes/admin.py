@@ -36,6 +36,7 @@ class OpenWorkOut(BaseModel):
                     "charge_count": 0,
                     "run_count": 0,
                     "usage_count": 0,
+                    "delivery_count": 0,
                 },
             ],
         },
@@ -63,6 +64,10 @@ class OpenWorkOut(BaseModel):
     usage_count: int = Field(
         description="Usage that is not reviewed for alerts and overage yet, and overage that is "
         "not reported to Stripe yet.",
+    )
+    delivery_count: int = Field(
+        description="Webhooks that active endpoints have not got yet, also those that wait for "
+        "their next attempt."
     )
 
 

@@ -27,6 +27,7 @@ from commands.doctor.open_runs import check_open_runs
 from commands.doctor.paid import check_tool_calls, make_prices, model_names
 from commands.doctor.parked import check_parked_steps
 from commands.doctor.usage import check_meter_events
+from commands.doctor.webhook_endpoints import check_webhook_endpoints
 from commands.stripe.checks import check_endpoint, check_portal
 from commands.targets import Target
 from config import MailSecurity, Settings
@@ -72,6 +73,7 @@ async def examine(
         "webhook secret": lambda: check_webhook_secret(settings),
         "webhook endpoint": lambda: check_endpoint(settings, target),
         "customer portal": lambda: check_portal(settings, target),
+        "webhooks out": lambda: check_webhook_endpoints(settings),
         "parked steps": lambda: check_parked_steps(settings),
         "meter events": lambda: check_meter_events(settings),
         "agent runs": lambda: check_open_runs(settings),

@@ -12,9 +12,11 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from adapters import egress
 from adapters import web_fetcher as pages
+from adapters.egress import is_public
 from adapters.tls import trusted
-from adapters.web_fetcher import PageFetcher, is_public
+from adapters.web_fetcher import PageFetcher
 from domain.errors import ApplicationError, InvalidInputError, UnavailableError
 
 MOST = 1_000
@@ -98,7 +100,9 @@ async def test_slow_resolvers_keep_nobody_else_waiting(monkeypatch: pytest.Monke
         is_over.wait()
         return [(0, 0, 0, "", ("127.0.0.1", 1))]
 
-    monkeypatch.setattr(pages, "socket", SimpleNamespace(**vars(socket) | {"getaddrinfo": resolve}))
+    monkeypatch.setattr(
+        egress, "socket", SimpleNamespace(**vars(socket) | {"getaddrinfo": resolve})
+    )
     fetches = [asyncio.create_task(code_of("http://docs.example/x")) for _ in range(64)]
     try:
         async with asyncio.timeout(10):
@@ -231,7 +235,9 @@ async def test_the_address_that_was_looked_at_is_connected_to(
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    monkeypatch.setattr(pages, "socket", SimpleNamespace(**vars(socket) | {"getaddrinfo": resolve}))
+    monkeypatch.setattr(
+        egress, "socket", SimpleNamespace(**vars(socket) | {"getaddrinfo": resolve})
+    )
     async with server:
         assert await fetcher("docs.example").fetch(f"http://docs.example:{port}/x") == "there"
     assert asked == ["docs.example"]

@@ -23,21 +23,9 @@ ROOT = Path(__file__).parents[2]
 PRODUCT = ("domain", "agents", "adapters", "database", "services", "activities", "workflows", "api")
 VERBS = {
     *("add", "attach", "cancel", "change", "confirm", "create", "decide", "delete", "detach"),
-    *(
-        "end",
-        "explain",
-        "extend",
-        "pause",
-        "reactivate",
-        "resume",
-        "uncancel",
-        "get",
-        "ingest",
-        "list",
-        "put",
-    ),
-    *("receive", "redeliver", "refund", "retry", "revoke", "set"),
-    *("start", "stream", "terminate"),
+    *("end", "explain", "extend", "get", "ingest", "list", "pause", "put", "reactivate"),
+    *("receive", "redeliver", "refund", "resume", "retry", "revoke", "rotate", "send", "set"),
+    *("start", "stream", "terminate", "uncancel"),
 }
 RENEW = "the document has changed: run `make openapi`, and commit what it wrote"
 

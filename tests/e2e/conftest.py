@@ -15,7 +15,8 @@ from tests.support.checked import settle
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Start all servers of `make up`; after the tests they must stop in order."""
     with open_folder() as folder:
-        running = RunningStack(folder)
+        # Reason: webhooks are sent to receivers of the tests.
+        running = RunningStack(folder, "--allow-private", "127.0.0.1")
         try:
             running.wait_until_ready()
             yield running

@@ -97,7 +97,7 @@ def test_help_is_the_default_and_lists_the_targets() -> None:
         assert f"make {target} " in shown
 
 
-@pytest.mark.parametrize("target", ["containers", "stripe-cli", "better-auth"])
+@pytest.mark.parametrize("target", ["containers", "stripe-cli", "better-auth", "standard-webhooks"])
 def test_without_npm_the_rest_is_still_checked(
     clone: Path, path_without_npm: str, target: str
 ) -> None:
@@ -109,7 +109,12 @@ def test_without_npm_the_rest_is_still_checked(
 
 @pytest.mark.parametrize(
     ("target", "tool"),
-    [("containers", "dclint"), ("stripe-cli", "Stripe's CLI"), ("better-auth", "Better Auth")],
+    [
+        ("containers", "dclint"),
+        ("stripe-cli", "Stripe's CLI"),
+        ("better-auth", "Better Auth"),
+        ("standard-webhooks", "Standard Webhooks"),
+    ],
 )
 def test_without_npm_ci_fails(clone: Path, path_without_npm: str, target: str, tool: str) -> None:
     checked = run("make", target, cwd=clone, env={"PATH": path_without_npm, "CI": "true"})
@@ -122,6 +127,8 @@ def test_others_clients_are_pinned() -> None:
     clients = ROOT / "tests" / "clients"
     package = json.loads((clients / "better_auth" / "package.json").read_text())
     versions = [*package["dependencies"].values(), *package["overrides"]["better-call"].values()]
+    webhooks = json.loads((clients / "standard_webhooks" / "package.json").read_text())
+    versions += webhooks["dependencies"].values()
     assert [version for version in versions if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []
     required = (clients / "djstripe" / "requirements.in").read_text().split()
     locked = (clients / "djstripe" / "requirements.lock").read_text()
