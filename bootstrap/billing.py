@@ -12,15 +12,21 @@ from activities.payments.payments import (
 )
 from activities.payments.refunds import RefundActivities
 from activities.plans import CatalogActivities
+from activities.subscriptions.changes import SubscriptionChangeActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
 from activities.subscriptions.last_resort import LastResortActivities
+from activities.subscriptions.previews import PreviewActivities
 from activities.subscriptions.subscriptions import SubscriptionActivities, SubscriptionRowActivities
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
+from adapters.stripe.changes import StripeChanges
+from adapters.stripe.coupons import StripeCoupons
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
+from adapters.stripe.previews import StripePreviews
 from adapters.stripe.refunds import StripeRefunds
+from adapters.stripe.schedules import StripeSchedules
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from bootstrap.resources import Activities, Resources
@@ -32,6 +38,9 @@ from services.payment_retries.charging import Charging
 from services.payments.commands import PaymentCommands
 from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
+from services.subscriptions.changes import SubscriptionChanges
+from services.subscriptions.previews import ChangePreviews
+from services.subscriptions.scheduled_changes import ScheduledChanges
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 
@@ -43,6 +52,7 @@ def billing_activities(resources: Resources) -> Activities:
         _payment_methods(resources),
         _payment_retries(resources),
         _subscriptions(resources),
+        _previews(resources),
     )
     return {queue: [each for area in areas for each in area[queue]] for queue in (BILLING, STRIPE)}
 
@@ -103,12 +113,17 @@ def _payment_retries(resources: Resources) -> Activities:
 
 
 def _subscriptions(resources: Resources) -> Activities:
-    stripe, sessions = resources.stripe, resources.sessions
-    invoices, customers = StripeInvoices(stripe), StripeCustomers(stripe)
-    sync = SubscriptionSync(StripeSubscriptions(stripe), invoices, customers, sessions)
-    subscription, rows = SubscriptionActivities(sync), SubscriptionRowActivities(sessions)
+    stripe, sync = resources.stripe, _sync_of(resources)
+    subscription, rows = SubscriptionActivities(sync), SubscriptionRowActivities(resources.sessions)
+    scheduled = ScheduledChanges(sync.subscriptions, StripeSchedules(stripe))
     commands = SubscriptionCommandActivities(sync)
     last_resort = LastResortActivities(sync, PaymentCommands(resources.temporal))
+    changes = SubscriptionChangeActivities(
+        sync,
+        SubscriptionChanges(sync, StripeChanges(stripe)),
+        scheduled,
+        _previews_of(resources),
+    )
     return {
         BILLING: [rows.open_subscription, rows.park_subscription],
         STRIPE: [
@@ -116,9 +131,36 @@ def _subscriptions(resources: Resources) -> Activities:
             subscription.refresh_subscription,
             commands.cancel_subscription,
             commands.change_payment_method,
+            changes.change_subscription_plan,
+            changes.schedule_change,
+            changes.cancel_scheduled_change,
+            changes.change_discount,
             last_resort.execute_last_resort,
             last_resort.void_invoices,
             last_resort.void_all_invoices,
             last_resort.refund_payments,
         ],
     }
+
+
+def _previews(resources: Resources) -> Activities:
+    customers = StripeCustomers(resources.stripe)
+    activities = PreviewActivities(_previews_of(resources), customers, resources.sessions)
+    return {BILLING: [], STRIPE: [activities.preview_change, activities.preview_start]}
+
+
+def _sync_of(resources: Resources) -> SubscriptionSync:
+    stripe = resources.stripe
+    return SubscriptionSync(
+        StripeSubscriptions(stripe),
+        StripeInvoices(stripe),
+        StripeCustomers(stripe),
+        resources.sessions,
+    )
+
+
+def _previews_of(resources: Resources) -> ChangePreviews:
+    stripe = resources.stripe
+    return ChangePreviews(
+        StripeSubscriptions(stripe), StripePreviews(stripe), StripeCoupons(stripe)
+    )

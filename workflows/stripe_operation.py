@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.customer_sync import CustomerSyncActivities
     from activities.payments.payment_methods import CardActivities, SetupIntentActivities
     from activities.plans import CatalogActivities
+    from activities.subscriptions.previews import PreviewActivities
     from domain.payment_retries.messages import RetryCommandKind
     from domain.stripe_operations import (
         AnyStripeOperation,
@@ -28,6 +29,8 @@ _ACTIVITIES: dict[StripeOperationKind, Operation] = {
     StripeOperationKind.CREATE_PLAN: CatalogActivities.create_plan,
     StripeOperationKind.CHANGE_PLAN: CatalogActivities.change_plan,
     StripeOperationKind.SYNC_CUSTOMER: CustomerSyncActivities.sync_customer,
+    StripeOperationKind.PREVIEW_CHANGE: PreviewActivities.preview_change,
+    StripeOperationKind.PREVIEW_START: PreviewActivities.preview_start,
 }
 
 

@@ -74,7 +74,7 @@ async def cancel_subscription(
 
     async def work(claim: Claim) -> SubscriptionOut:
         command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.CANCEL_NOW)
-        return await _send(temporal, sessions, subscription, command, CANCEL_TIMEOUT)
+        return await send_and_read(temporal, sessions, subscription, command, CANCEL_TIMEOUT)
 
     return await once.run(caller.user_id, work)
 
@@ -115,7 +115,7 @@ async def change_subscription_payment_method(
             kind=CommandKind.CHANGE_PAYMENT_METHOD,
             stripe_payment_method_id=or_404(row, "payment method").stripe_payment_method_id,
         )
-        return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
+        return await send_and_read(temporal, sessions, subscription, command, CALL_TIMEOUT)
 
     return await once.run(caller.user_id, work)
 
@@ -142,12 +142,12 @@ async def retry_parked_subscription(
 
     async def work(claim: Claim) -> SubscriptionOut:
         command = SubscriptionCommand(command_id=claim.command_id, kind=CommandKind.RETRY_PARKED)
-        return await _send(temporal, sessions, subscription, command, CALL_TIMEOUT)
+        return await send_and_read(temporal, sessions, subscription, command, CALL_TIMEOUT)
 
     return await once.run(admin.user_id, work)
 
 
-async def _send(
+async def send_and_read(
     temporal: Client,
     sessions: Sessions,
     subscription: Subscription,

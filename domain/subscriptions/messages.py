@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from domain.base import Frozen
 from domain.subscriptions.lifecycle import COMMANDS, CommandKind
+from domain.subscriptions.previews import ChangeTerms
 
 
 class SubscriptionRequest(Frozen):
@@ -42,12 +43,18 @@ class SubscriptionCommand(Frozen):
         kind: What to do.
         stripe_payment_method_id: Card that pays from now on.
         trial_end: When the extended trial ends.
+        terms: New plan or quantity.
+        coupon: Stripe's id of the coupon to apply.
+        promotion_code: The code to apply, which the customer entered.
     """
 
     command_id: UUID
     kind: CommandKind
     stripe_payment_method_id: str | None = None
     trial_end: datetime | None = None
+    terms: ChangeTerms | None = None
+    coupon: str | None = None
+    promotion_code: str | None = None
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:

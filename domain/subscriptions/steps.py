@@ -11,7 +11,11 @@ from domain.base import Frozen
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.messages import LastResortRequest
 from domain.subscriptions.lifecycle import CommandKind
-from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionRequest
+from domain.subscriptions.messages import (
+    NewSubscriptionEvent,
+    SubscriptionCommand,
+    SubscriptionRequest,
+)
 
 # Reason: hints only ask for a read from Stripe, so the oldest of many can be dropped.
 _KEPT_HINT_COUNT = 200
@@ -115,6 +119,17 @@ class ChangeCardInput(SubscriptionInput):
     def summary(self) -> str:
         """Summary for the Web UI."""
         return CommandKind.CHANGE_PAYMENT_METHOD
+
+
+class CommandInput(SubscriptionInput):
+    """Input of the activities that carry out a command with nothing but its own fields."""
+
+    command: SubscriptionCommand
+
+    @property
+    def summary(self) -> str:
+        """Summary for the Web UI."""
+        return self.command.kind
 
 
 class LastResortInput(SubscriptionInput):

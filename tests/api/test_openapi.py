@@ -22,8 +22,32 @@ from domain.subscriptions.lifecycle import COMMANDS, SubscriptionStatus, decide
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("domain", "agents", "adapters", "database", "services", "activities", "workflows", "api")
 VERBS = {
-    *("add", "attach", "cancel", "change", "create", "decide", "delete", "detach", "explain"),
-    *("get", "ingest", "list", "put", "receive", "redeliver", "refund", "retry", "revoke", "set"),
+    *(
+        "add",
+        "apply",
+        "attach",
+        "cancel",
+        "change",
+        "create",
+        "decide",
+        "delete",
+        "detach",
+        "explain",
+    ),
+    *(
+        "get",
+        "ingest",
+        "list",
+        "preview",
+        "put",
+        "receive",
+        "redeliver",
+        "refund",
+        "remove",
+        "retry",
+        "revoke",
+        "set",
+    ),
     *("start", "stream", "terminate"),
 }
 RENEW = "the document has changed: run `make openapi`, and commit what it wrote"

@@ -118,7 +118,9 @@ class Customer:
             )
         return list(page.items)
 
-    async def command(self, kind: CommandKind, card: str | None = None) -> SubscriptionState:
+    async def command(
+        self, kind: CommandKind, card: str | None = None, **fields: Any
+    ) -> SubscriptionState:
         command_id = uuid4()
         return await self.mailbox.execute_update(
             SubscriptionWorkflow.command,
@@ -126,6 +128,7 @@ class Customer:
                 command_id=command_id,
                 kind=kind,
                 stripe_payment_method_id=card,
+                **fields,
             ),
             id=str(command_id),
         )
@@ -194,7 +197,7 @@ class World:
             name = f"policy-{user_id.hex}"
             await RetryPolicyRepository(session).put(name, policy or RetryPolicy())
         customer = Customer(self, user_id, subscription_id)
-        made = await self.operate(CreatePlan, plan=_plan(name, **plan))
+        made = await self.operate(CreatePlan, plan=make_plan_request(name, **plan))
         if script:
             await customer.add_card(*script)
         async with self.sessions() as session:
@@ -344,7 +347,8 @@ class World:
         return [handle(workflow_id) for workflow_id in dict.fromkeys([mailbox.id, *ids])]
 
 
-def _plan(policy: str, **changes: Any) -> PlanRequest:
+def make_plan_request(policy: str, **changes: Any) -> PlanRequest:
+    """Return the request for a new plan with a retry policy."""
     return PlanRequest(
         **{
             "code": f"plan-{uuid4().hex}",

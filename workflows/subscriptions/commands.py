@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from activities.subscriptions.changes import SubscriptionChangeActivities as Changes
     from activities.subscriptions.commands import SubscriptionCommandActivities as Commands
     from domain.subscriptions.lifecycle import CommandKind, RefusalCode, decide
     from domain.subscriptions.messages import SubscriptionCommand
@@ -14,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         ONLY_WHILE_ALIVE,
         CancelInput,
         ChangeCardInput,
+        CommandInput,
         SubscriptionInput,
     )
     from workflows.subscriptions.state import Step
@@ -47,10 +49,19 @@ def _change_card(command: SubscriptionCommand, facts: Facts) -> SubscriptionInpu
     )
 
 
+def _command(command: SubscriptionCommand, facts: Facts) -> SubscriptionInput:
+    return CommandInput(**facts, command=command)
+
+
 # One entry for each command that calls Stripe.
 CALLS: Mapping[CommandKind, CommandCall] = {
     CommandKind.CANCEL_NOW: CommandCall(Commands.cancel_subscription, _cancel),
     CommandKind.CHANGE_PAYMENT_METHOD: CommandCall(Commands.change_payment_method, _change_card),
+    CommandKind.CHANGE_PLAN: CommandCall(Changes.change_subscription_plan, _command),
+    CommandKind.SCHEDULE_CHANGE: CommandCall(Changes.schedule_change, _command),
+    CommandKind.CANCEL_SCHEDULED_CHANGE: CommandCall(Changes.cancel_scheduled_change, _command),
+    CommandKind.APPLY_DISCOUNT: CommandCall(Changes.change_discount, _command),
+    CommandKind.REMOVE_DISCOUNT: CommandCall(Changes.change_discount, _command),
 }
 
 

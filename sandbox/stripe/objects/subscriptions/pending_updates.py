@@ -32,8 +32,8 @@ def hold(session: Session, subscription: Object, fields: Object) -> None:
 
 def _new_metadata(subscription: Object, fields: Object) -> Object | None:
     """Return the metadata that an update adds or changes; None if there is none."""
-    present = subscription["metadata"]
-    wanted = fields.get("metadata", present)
+    present: Object = subscription["metadata"]
+    wanted: Object = fields.get("metadata") or present
     return {key: text for key, text in wanted.items() if present.get(key) != text} or None
 
 
