@@ -13,22 +13,28 @@ from activities.payments.payments import (
 from activities.payments.refunds import RefundActivities
 from activities.plans import CatalogActivities
 from activities.subscriptions.adoption import AdoptionActivities
+from activities.subscriptions.changes import SubscriptionChangeActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
 from activities.subscriptions.ends import SubscriptionEndActivities
 from activities.subscriptions.last_resort import LastResortActivities
 from activities.subscriptions.pauses import PauseActivities
+from activities.subscriptions.previews import PreviewActivities
 from activities.subscriptions.subscriptions import SubscriptionActivities, SubscriptionRowActivities
 from activities.subscriptions.trials import TrialActivities
 from activities.subscriptions.unused_time import UnusedTimeActivities
 from activities.usage import MeterErrorActivities
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
+from adapters.stripe.changes import StripeChanges
+from adapters.stripe.coupons import StripeCoupons
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.meters import StripeMeters
 from adapters.stripe.payments import StripePayments
+from adapters.stripe.previews import StripePreviews
 from adapters.stripe.refunds import StripeRefunds
+from adapters.stripe.schedules import StripeSchedules
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscription_commands import StripeSubscriptionCommands
 from adapters.stripe.subscriptions import StripeSubscriptions
@@ -44,7 +50,10 @@ from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
 from services.plans import OveragePrices
 from services.subscriptions.adoption import SubscriptionAdoption
+from services.subscriptions.changes import SubscriptionChanges
 from services.subscriptions.mailboxes import Mailboxes
+from services.subscriptions.previews import ChangePreviews
+from services.subscriptions.scheduled_changes import ScheduledChanges
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.usage.export import StripeUsageExporter, UsageExport
 from services.usage.metering import UsageMetering
@@ -67,6 +76,8 @@ def billing_activities(resources: Resources) -> Activities:
         _payment_retries(resources),
         _subscriptions(resources),
         _adoption(resources),
+        _changes(resources),
+        _previews(resources),
     )
     return {queue: [each for area in areas for each in area[queue]] for queue in (BILLING, STRIPE)}
 
@@ -133,14 +144,14 @@ def _payment_retries(resources: Resources) -> Activities:
 
 
 def _subscriptions(resources: Resources) -> Activities:
-    stripe, sessions = resources.stripe, resources.sessions
-    invoices, customers = StripeInvoices(stripe), StripeCustomers(stripe)
-    sync = SubscriptionSync(StripeSubscriptions(stripe), invoices, customers, sessions)
-    subscription, rows = SubscriptionActivities(sync), SubscriptionRowActivities(sessions)
+    stripe, sync = resources.stripe, _sync_of(resources)
+    subscription, rows = SubscriptionActivities(sync), SubscriptionRowActivities(resources.sessions)
+    scheduled = ScheduledChanges(sync.subscriptions, StripeSchedules(stripe))
     commands = SubscriptionCommandActivities(sync)
-    changes, payments = StripeSubscriptionCommands(stripe), PaymentCommands(resources.temporal)
-    ends, pauses = SubscriptionEndActivities(sync, changes), PauseActivities(sync, changes)
-    trials = TrialActivities(sync, changes)
+    calls, payments = StripeSubscriptionCommands(stripe), PaymentCommands(resources.temporal)
+    ends = SubscriptionEndActivities(sync, calls, scheduled)
+    pauses = PauseActivities(sync, calls, scheduled)
+    trials = TrialActivities(sync, calls)
     last_resort = LastResortActivities(sync, payments)
     unused_time = UnusedTimeActivities(sync, StripeUnusedTime(stripe), payments)
     return {
@@ -176,3 +187,45 @@ def _adoption(resources: Resources) -> Activities:
         resources.sessions,
     )
     return {BILLING: [], STRIPE: [AdoptionActivities(adoption).adopt_subscription]}
+
+
+def _changes(resources: Resources) -> Activities:
+    stripe, sync = resources.stripe, _sync_of(resources)
+    activities = SubscriptionChangeActivities(
+        sync,
+        SubscriptionChanges(sync, StripeChanges(stripe)),
+        ScheduledChanges(sync.subscriptions, StripeSchedules(stripe)),
+        _previews_of(resources),
+    )
+    return {
+        BILLING: [],
+        STRIPE: [
+            activities.change_subscription_plan,
+            activities.schedule_change,
+            activities.cancel_scheduled_change,
+            activities.change_discount,
+        ],
+    }
+
+
+def _previews(resources: Resources) -> Activities:
+    customers = StripeCustomers(resources.stripe)
+    activities = PreviewActivities(_previews_of(resources), customers, resources.sessions)
+    return {BILLING: [], STRIPE: [activities.preview_change, activities.preview_start]}
+
+
+def _sync_of(resources: Resources) -> SubscriptionSync:
+    stripe = resources.stripe
+    return SubscriptionSync(
+        StripeSubscriptions(stripe),
+        StripeInvoices(stripe),
+        StripeCustomers(stripe),
+        resources.sessions,
+    )
+
+
+def _previews_of(resources: Resources) -> ChangePreviews:
+    stripe = resources.stripe
+    return ChangePreviews(
+        StripeSubscriptions(stripe), StripePreviews(stripe), StripeCoupons(stripe)
+    )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from domain.base import Frozen
 from domain.plans import PlanRequest
+from domain.subscriptions.previews import ChangePreview, ChangeTerms, NewTerms
 
 
 class StripeOperationKind(StrEnum):
@@ -22,6 +23,8 @@ class StripeOperationKind(StrEnum):
     SYNC_CUSTOMER = "sync_customer"
     ADOPT_SUBSCRIPTION = "adopt_subscription"
     READ_METER_ERRORS = "read_meter_errors"
+    PREVIEW_CHANGE = "preview_change"
+    PREVIEW_START = "preview_start"
 
 
 class StripeOperation(Frozen):
@@ -126,6 +129,22 @@ class ReadMeterErrors(StripeOperation):
     stripe_event_ids: tuple[str, ...]
 
 
+class PreviewChange(StripeOperation):
+    """Previews a change of a subscription, whose id is the resource's id."""
+
+    kind: Literal[StripeOperationKind.PREVIEW_CHANGE] = StripeOperationKind.PREVIEW_CHANGE
+    stripe_subscription_id: str
+    terms: ChangeTerms
+
+
+class PreviewStart(StripeOperation):
+    """Previews a new subscription of a user; the resource is the plan."""
+
+    kind: Literal[StripeOperationKind.PREVIEW_START] = StripeOperationKind.PREVIEW_START
+    user_id: UUID
+    terms: NewTerms
+
+
 # Input of `StripeOperationWorkflow.run`.
 AnyStripeOperation = Annotated[
     AttachPaymentMethod
@@ -136,7 +155,9 @@ AnyStripeOperation = Annotated[
     | ChangePlan
     | SyncCustomer
     | AdoptSubscription
-    | ReadMeterErrors,
+    | ReadMeterErrors
+    | PreviewChange
+    | PreviewStart,
     Field(discriminator="kind"),
 ]
 
@@ -149,9 +170,11 @@ class StripeOperationResult(Frozen):
         stripe_payment_method_id: Stripe's id of the card once it is attached.
         stripe_setup_intent_id: Setup intent; its secret is read from Stripe and never stored.
         retried_stripe_invoice_ids: Invoices whose payment retries try the new default card.
+        preview: What a previewed change or subscription costs.
     """
 
     resource_id: UUID
     stripe_payment_method_id: str | None = None
     stripe_setup_intent_id: str | None = None
     retried_stripe_invoice_ids: tuple[str, ...] = ()
+    preview: ChangePreview | None = None

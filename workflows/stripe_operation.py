@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payment_methods import CardActivities, SetupIntentActivities
     from activities.plans import CatalogActivities
     from activities.subscriptions.adoption import AdoptionActivities
+    from activities.subscriptions.previews import PreviewActivities
     from activities.usage import MeterErrorActivities
     from domain.payment_retries.messages import RetryCommandKind
     from domain.stripe_operations import (
@@ -32,6 +33,8 @@ _ACTIVITIES: dict[StripeOperationKind, Operation] = {
     StripeOperationKind.SYNC_CUSTOMER: CustomerSyncActivities.sync_customer,
     StripeOperationKind.ADOPT_SUBSCRIPTION: AdoptionActivities.adopt_subscription,
     StripeOperationKind.READ_METER_ERRORS: MeterErrorActivities.read_meter_errors,
+    StripeOperationKind.PREVIEW_CHANGE: PreviewActivities.preview_change,
+    StripeOperationKind.PREVIEW_START: PreviewActivities.preview_start,
 }
 
 

@@ -113,6 +113,7 @@ class SubscriptionCommandActivities:
             row.subscription_status = after
             row.canceled_at = row.canceled_at or step_input.at
             row.grace_ends_at, row.next_action_url = None, None
+            row.scheduled_change_data = None
             row.is_ended_by_us, row.is_owing = True, False
             row.parked_data = dump_parked(step_input.parked)
             await InvoiceRepository(session).mark(voided, "void")

@@ -10,19 +10,26 @@ from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput
 from services.stripe_idempotency import post_once
 from services.subscriptions.command_refusals import refusing_by_status
+from services.subscriptions.scheduled_changes import ScheduledChanges
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 
 class SubscriptionEndActivities:
     """The activities that let a subscription end with its period, or go on after it."""
 
-    def __init__(self, sync: SubscriptionSync, commands: StripeSubscriptionCommands) -> None:
+    def __init__(
+        self,
+        sync: SubscriptionSync,
+        commands: StripeSubscriptionCommands,
+        scheduled: ScheduledChanges,
+    ) -> None:
         self._sync = sync
         self._subscription_commands = commands
+        self._scheduled = scheduled
 
     @activity.defn
     async def cancel_at_period_end(self, step_input: CommandInput) -> SyncResult:
-        """Let a subscription end with its current period.
+        """Let a subscription end with its current period, and drop the change that waits.
 
         Args:
             step_input: The subscription and the command.
@@ -43,8 +50,11 @@ class SubscriptionEndActivities:
             snapshot = await self._sync.subscriptions.status(stripe_id)
             return snapshot.is_ending_with_period or None
 
+        key = _key(step_input, "cancel-at-period-end")
+        subscription = await self._sync.subscriptions.status(stripe_id)
         async with refusing_by_status(self._sync, step_input.command.kind, stripe_id):
-            await post_once(_key(step_input, "cancel-at-period-end"), post, find)
+            await self._scheduled.release(step_input.subscription_id, subscription, key)
+            await post_once(key, post, find)
         return await self._sync.sync(step_input, stripe_id)
 
     @activity.defn

@@ -15,6 +15,7 @@ from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput, ResumeInput
 from services.stripe_idempotency import is_later_attempt, post_once
 from services.subscriptions.command_refusals import refusing_by_status
+from services.subscriptions.scheduled_changes import ScheduledChanges
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 
@@ -25,13 +26,19 @@ class PauseActivities:
     invoice has the credit.
     """
 
-    def __init__(self, sync: SubscriptionSync, commands: StripeSubscriptionCommands) -> None:
+    def __init__(
+        self,
+        sync: SubscriptionSync,
+        commands: StripeSubscriptionCommands,
+        scheduled: ScheduledChanges,
+    ) -> None:
         self._sync = sync
         self._subscription_commands = commands
+        self._scheduled = scheduled
 
     @activity.defn
     async def pause_subscription(self, step_input: CommandInput) -> SyncResult:
-        """Pause a subscription, until it is resumed or until a time.
+        """Pause a subscription, until it is resumed or until a time; drop the change that waits.
 
         Args:
             step_input: The subscription and the command.
@@ -52,8 +59,10 @@ class PauseActivities:
             snapshot = await self._sync.subscriptions.status(stripe_id)
             return snapshot.subscription_status is SubscriptionStatus.PAUSED or None
 
+        key = _key(step_input, "pause", str(step_input.command.command_id))
+        subscription = await self._sync.subscriptions.status(stripe_id)
         async with refusing_by_status(self._sync, CommandKind.PAUSE, stripe_id):
-            key = _key(step_input, "pause", str(step_input.command.command_id))
+            await self._scheduled.release(step_input.subscription_id, subscription, key)
             await post_once(key, post, find)
         resume_at = {"resume_at": step_input.command.resume_at}
         return await self._sync.sync(step_input, stripe_id, columns=resume_at)

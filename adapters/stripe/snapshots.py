@@ -15,6 +15,7 @@ from adapters.stripe.reading import (
     to_datetime,
     unreadable,
 )
+from adapters.stripe.terms import discounts_of, pending_invoice_of, scheduled_change_of
 from domain.payments.snapshots import PaymentSnapshot
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.snapshots import InvoiceSnapshot, SubscriptionSnapshot
@@ -25,7 +26,7 @@ def subscription_snapshot(
     invoices: Iterable[InvoiceSnapshot] = (),
     deleted_invoice_ids: Iterable[str] = (),
 ) -> SubscriptionSnapshot:
-    """Return the snapshot of a subscription, whose schedule must be expanded.
+    """Return the snapshot of a subscription, whose terms must be expanded.
 
     Of several items, the first that is not billed by usage is read. An item that is billed by
     usage has no quantity and counts as 1.
@@ -41,11 +42,15 @@ def subscription_snapshot(
         stripe_customer_id=object_id(field(found, "customer")) or "",
         subscription_status=_status(found),
         quantity=field(item, "quantity") or 1,
+        stripe_item_id=object_id(item),
         stripe_price_id=object_id(field(item, "price")),
         stripe_product_id=object_id(field(item, "price.product")),
         stripe_meter_ids=tuple(
             str(meter_id) for entry in items if (meter_id := field(entry, "price.recurring.meter"))
         ),
+        discounts=discounts_of(found),
+        pending_invoice_id=pending_invoice_of(found),
+        scheduled_change=scheduled_change_of(found),
         current_period_start=to_datetime(field(item, "current_period_start")),
         current_period_end=to_datetime(field(item, "current_period_end")),
         trial_end=to_datetime(field(found, "trial_end")),

@@ -9,6 +9,7 @@ from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import field, metadata_id, object_id, required
 from adapters.stripe.snapshots import subscription_snapshot
 from adapters.stripe.subscription_invoices import SubscriptionInvoices
+from adapters.stripe.terms import TERMS
 from domain.errors import NotFoundError
 from domain.subscriptions.lifecycle import FINAL
 from domain.subscriptions.messages import SubscriptionRequest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     )
 
 PAGE_SIZE = 100
-_WITH_SCHEDULE: "SubscriptionRetrieveParams" = {"expand": ["schedule"]}
+_WITH_TERMS: "SubscriptionRetrieveParams" = {"expand": TERMS}
 
 
 class StripeSubscriptions:
@@ -87,7 +88,7 @@ class StripeSubscriptions:
         """
         with translate_stripe_errors():
             found = await self._client.v1.subscriptions.retrieve_async(
-                stripe_subscription_id, _WITH_SCHEDULE
+                stripe_subscription_id, _WITH_TERMS
             )
         invoices, deleted = await self._invoices.read(stripe_subscription_id, known)
         return subscription_snapshot(found, invoices, deleted)
@@ -100,7 +101,7 @@ class StripeSubscriptions:
         """
         with translate_stripe_errors():
             found = await self._client.v1.subscriptions.retrieve_async(
-                stripe_subscription_id, _WITH_SCHEDULE
+                stripe_subscription_id, _WITH_TERMS
             )
         return subscription_snapshot(found)
 

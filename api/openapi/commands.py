@@ -42,6 +42,15 @@ COMMAND_ROUTES: Mapping[CommandKind, CommandRoute] = {
     CommandKind.UNCANCEL: CommandRoute("uncancel_subscription", "uncancel"),
     CommandKind.PAUSE: CommandRoute("pause_subscription", "pause"),
     CommandKind.RESUME: CommandRoute("resume_subscription", "resume"),
+    CommandKind.CHANGE_PLAN: CommandRoute("change_subscription_plan", "change-plan", "when: now"),
+    CommandKind.SCHEDULE_CHANGE: CommandRoute(
+        "change_subscription_plan", "change-plan", "when: at_period_end"
+    ),
+    CommandKind.CANCEL_SCHEDULED_CHANGE: CommandRoute(
+        "cancel_scheduled_change", "cancel-scheduled-change"
+    ),
+    CommandKind.APPLY_DISCOUNT: CommandRoute("apply_subscription_discount", "discount"),
+    CommandKind.REMOVE_DISCOUNT: CommandRoute("remove_subscription_discount", "remove-discount"),
     CommandKind.CHANGE_PAYMENT_METHOD: CommandRoute(
         "change_subscription_payment_method", "payment-method"
     ),

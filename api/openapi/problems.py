@@ -89,6 +89,9 @@ LONGER_TRIAL = ForbiddenError(
     "admin_required",
     {"trial_days": 14},
 )
+COUPON_ADMIN = ForbiddenError(
+    "only an administrator may apply a coupon; customers enter a promotion code", "admin_required"
+)
 APPROVER_REQUIRED = ForbiddenError(
     "only the role admin may decide this", "approver_required", {"approver_role": "admin"}
 )
@@ -108,6 +111,21 @@ CURRENCY_MISMATCH = ConflictError(
     "a customer can be billed in one currency only",
     "currency_mismatch",
     {"currency_code": "usd", "plan_currency_code": "eur"},
+)
+PAYMENT_DUE = IllegalCommandError(
+    "the subscription is past_due: the unpaid invoice has to be paid first",
+    "payment_due",
+    {"subscription_status": "past_due"},
+)
+MANAGED_AT_STRIPE = IllegalCommandError(
+    "a schedule that was made at Stripe manages the subscription; change it there",
+    "managed_at_stripe",
+    {"subscription_status": "active"},
+)
+DISCOUNT_REFUSED = ConflictError(
+    "This promotion code cannot be redeemed because it belongs to another customer.",
+    "discount_refused",
+    {"stripe_code": None, **_STRIPE, "param": "discounts[0][promotion_code]"},
 )
 CARD_UNUSABLE = ConflictError(
     "this card was detached or used before, and cannot be attached again",
@@ -182,6 +200,14 @@ CARD_DECLINED = CardDeclinedError(
 CHARGE_DECLINED = PaymentRefusedError(
     "the charge for the new period was declined",
     details={"decline_code": "insufficient_funds", "advice_code": "try_again_later"},
+)
+CHANGE_UNPAID = PaymentRefusedError(
+    "the payment failed, so nothing was changed",
+    details={
+        "stripe_invoice_id": "in_1QxB2eZvKYlo2C",
+        "decline_code": "insufficient_funds",
+        "advice_code": "try_again_later",
+    },
 )
 LIMIT_REACHED = LimitReachedError(
     "the plan's limit of 500 (agent_run_count) is used up in this period",

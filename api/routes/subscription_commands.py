@@ -93,7 +93,9 @@ class CommandSender:
 
         async def work(claim: Claim) -> SubscriptionOut:
             command = await make(claim)
-            return await _send(self.temporal, self.sessions, self.subscription, command, within)
+            return await send_and_read(
+                self.temporal, self.sessions, self.subscription, command, within
+            )
 
         return await self.once.run(self.caller.user_id, work)
 
@@ -243,7 +245,7 @@ def _command(claim: Claim, kind: CommandKind, fields: Mapping[str, object]) -> S
     )
 
 
-async def _send(
+async def send_and_read(
     temporal: Client,
     sessions: Sessions,
     subscription: Subscription,

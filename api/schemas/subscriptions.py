@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 from api.schemas.common import WHOLE, Input, Output
 from api.schemas.parked import Parkable, parked_facts
 from api.schemas.plans import TrialDays
+from api.schemas.subscription_changes import DiscountOut, ScheduledChangeOut
 from database.subscriptions.models import Subscription
 from domain.payments.money import AMOUNT_MAX
 from domain.subscriptions.lifecycle import Access, SubscriptionStatus
@@ -31,6 +32,8 @@ _EXAMPLE: dict[str, Any] = {
     "resume_at": None,
     "next_action_url": None,
     "stripe_price_id": "price_1QxB2eZvKYlo2C",
+    "discount": None,
+    "scheduled_change": None,
     "stripe_subscription_id": "sub_1QxB2eZvKYlo2C",
     "stripe_customer_id": "cus_R4kXw0dQ1aZs",
     "latest_invoice_id": "c4d1e2f3-a5b6-4c7d-8e9f-0a1b2c3d4e5f",
@@ -179,6 +182,10 @@ class SubscriptionOut(Parkable):
         description="Price at Stripe that is billed. After a change at Stripe it may belong to no "
         "plan of this API.",
     )
+    discount: DiscountOut | None = Field(description="The discount that Stripe takes off.")
+    scheduled_change: ScheduledChangeOut | None = Field(
+        description="The change that waits for the end of the period.",
+    )
     stripe_subscription_id: str | None
     stripe_customer_id: str | None
     latest_invoice_id: UUID | None
@@ -193,7 +200,8 @@ class SubscriptionOut(Parkable):
     def of(cls, row: Subscription, now: datetime) -> "SubscriptionOut":
         """Render the row of a subscription, with its access at the given time."""
         facts = {name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)}
-        return cls(**facts, access=access_of(row, now), **parked_facts(row.parked_data))
+        terms = {"discount": row.discount_data, "scheduled_change": row.scheduled_change_data}
+        return cls(**facts, **terms, access=access_of(row, now), **parked_facts(row.parked_data))
 
 
 class NextEventOut(Output):

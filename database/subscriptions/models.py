@@ -54,6 +54,10 @@ class Subscription(Base):
     stripe_meter_ids: Mapped[list[str]] = mapped_column(
         ARRAY(String), server_default=text("'{}'::text[]")
     )
+    # The discount that Stripe takes off, as a snapshot without its id.
+    discount_data: Mapped[dict[str, Any] | None]
+    # The change that waits for the end of the period: plan_id, stripe_price_id, quantity, at.
+    scheduled_change_data: Mapped[dict[str, Any] | None]
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None]
     latest_invoice_id: Mapped[UUID | None]

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from domain.base import Frozen
 from domain.subscriptions.lifecycle import COMMANDS, CommandKind
+from domain.subscriptions.previews import ChangeTerms
 
 
 class SubscriptionRequest(Frozen):
@@ -55,6 +56,9 @@ class SubscriptionCommand(Frozen):
         refund: Whether to refund the unused time, if the command cancels at once.
         resume_at: When a paused subscription is resumed by itself; None for never.
         trial_end: When the extended trial ends.
+        terms: New plan or quantity.
+        coupon: Stripe's id of the coupon to apply.
+        promotion_code: The code to apply, which the customer entered.
     """
 
     command_id: UUID
@@ -63,6 +67,9 @@ class SubscriptionCommand(Frozen):
     refund: CancelRefund = CancelRefund.NONE
     resume_at: datetime | None = None
     trial_end: datetime | None = None
+    terms: ChangeTerms | None = None
+    coupon: str | None = None
+    promotion_code: str | None = None
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:

@@ -61,12 +61,56 @@ class StoredInvoices(Frozen):
     given_up: frozenset[str] = frozenset()
 
 
+class DiscountSnapshot(Frozen):
+    """Snapshot of a discount of a subscription.
+
+    Args:
+        stripe_discount_id: Id of the discount, which a coupon or promotion code became.
+        coupon: Stripe's id of the coupon.
+        promotion_code: The code that a customer enters, if the discount came from one.
+        duration: `once`, `repeating` or `forever`.
+        ends_at: When a repeating discount ends.
+    """
+
+    stripe_discount_id: str
+    coupon: str
+    name: str | None = None
+    promotion_code: str | None = None
+    percent_off: float | None = None
+    amount_off_cents: int | None = None
+    currency_code: str | None = None
+    duration: str = "forever"
+    ends_at: datetime | None = None
+
+    def is_on(self, at: datetime, *, is_used: bool = False) -> bool:
+        """Tell whether the discount reduces an invoice at a time.
+
+        Args:
+            at: Time of the invoice.
+            is_used: Whether an earlier invoice was reduced, which ends a discount for `once`.
+        """
+        is_over = self.ends_at is not None and self.ends_at <= at
+        return not is_over and not (is_used and self.duration == "once")
+
+
+class ScheduledChangeSnapshot(Frozen):
+    """Snapshot of the next phase of a schedule, which changes the subscription."""
+
+    stripe_price_id: str | None = None
+    stripe_product_id: str | None = None
+    quantity: int = 1
+    at: datetime
+
+
 class SubscriptionSnapshot(Frozen):
     """Snapshot of a subscription and its invoices; times are on Stripe's clock.
 
     Args:
         is_cancel_at_period_end: Whether Stripe's flag of the same name is set; `cancel_at` may be
             set without it.
+        discounts: Discounts of the subscription, in the order in which they are applied.
+        pending_invoice_id: Invoice that has to be paid before a pending change takes effect.
+        scheduled_change: What the schedule changes next.
         stripe_schedule_id: Schedule that manages the subscription.
         schedule_owner_id: Our subscription in the schedule's metadata; None if it is not ours.
         stripe_meter_ids: Meters whose usage the subscription bills.
@@ -78,9 +122,13 @@ class SubscriptionSnapshot(Frozen):
     stripe_customer_id: str
     subscription_status: SubscriptionStatus
     quantity: int
+    stripe_item_id: str | None = None
     stripe_price_id: str | None = None
     stripe_product_id: str | None = None
     stripe_meter_ids: tuple[str, ...] = ()
+    discounts: tuple[DiscountSnapshot, ...] = ()
+    pending_invoice_id: str | None = None
+    scheduled_change: ScheduledChangeSnapshot | None = None
     current_period_start: datetime | None = None
     current_period_end: datetime | None = None
     trial_end: datetime | None = None

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.payments.payments import PaymentRepository
-from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription
@@ -27,6 +26,7 @@ from domain.subscriptions.state import SubscriptionState, SyncResult
 from domain.subscriptions.steps import OwedStep, SubscriptionInput
 from services.subscriptions.mails import ViewBefore, add_mails
 from services.subscriptions.sync_events import events_of
+from services.subscriptions.terms import follow_terms
 
 
 async def write_view(
@@ -60,7 +60,7 @@ async def write_view(
         before = seen.subscription_status
         decision = follow(before, snapshot.subscription_status, row.is_ended_by_us)
         _update(row, snapshot, decision.next_status, columns or {})
-        await _follow_plan(session, row, snapshot)
+        await follow_terms(session, row, snapshot)
         _set_grace(row, decision.effects, step_input.at + policy.policy.grace)
         row.is_written_off = _is_written_off(row, snapshot, written_off_invoice_id)
         row.parked_data = dump_parked(step_input.parked)
@@ -173,7 +173,12 @@ def _update(
     row.trial_end = snapshot.trial_end
     row.cancel_at = snapshot.cancel_at
     row.canceled_at = snapshot.canceled_at or row.canceled_at
-    row.is_owing = any(invoice.invoice_status == "open" for invoice in snapshot.invoices)
+    row.is_owing = any(
+        invoice.invoice_status == "open"
+        # Reason: the invoice of a pending change is not owed; unpaid, nothing changes.
+        and invoice.stripe_invoice_id != snapshot.pending_invoice_id
+        for invoice in snapshot.invoices
+    )
     latest = snapshot.latest_stripe_invoice_id
     row.latest_invoice_id = invoice_id(latest) if latest else None
     row.next_action_url = next(
@@ -191,19 +196,6 @@ def _set_grace(row: Subscription, effects: Collection[Effect], ends_at: datetime
         row.grace_ends_at = ends_at
     if Effect.CLEAR_GRACE in effects:
         row.grace_ends_at = None
-
-
-async def _follow_plan(
-    session: AsyncSession, row: Subscription, snapshot: SubscriptionSnapshot
-) -> None:
-    """Update price and plan after a change at Stripe; all prices of a plan share its product."""
-    if snapshot.stripe_price_id == row.stripe_price_id and row.plan_id is not None:
-        return
-    row.stripe_price_id = snapshot.stripe_price_id
-    plans = PlanRepository(session)
-    plan = await plans.of_price(snapshot.stripe_price_id, snapshot.stripe_product_id)
-    # Reason: a price of no known plan is stored as it is, and the last plan stays.
-    row.plan_id = plan.plan_id if plan else row.plan_id
 
 
 def _is_written_off(
@@ -228,7 +220,9 @@ def _owed(snapshot: SubscriptionSnapshot) -> tuple[str, ...]:
     return tuple(
         invoice.stripe_invoice_id
         for invoice in reversed(snapshot.invoices)
-        if invoice.is_owed and invoice is not snapshot.resumption
+        if invoice.is_owed
+        and invoice is not snapshot.resumption
+        and invoice.stripe_invoice_id != snapshot.pending_invoice_id
     )
 
 

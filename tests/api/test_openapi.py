@@ -22,10 +22,10 @@ from domain.subscriptions.lifecycle import COMMANDS, SubscriptionStatus, decide
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("domain", "agents", "adapters", "database", "services", "activities", "workflows", "api")
 VERBS = {
-    *("add", "attach", "cancel", "change", "confirm", "create", "decide", "delete", "detach"),
-    *("end", "explain", "extend", "get", "ingest", "list", "pause", "put", "reactivate"),
-    *("receive", "redeliver", "refund", "resume", "retry", "revoke", "rotate", "send", "set"),
-    *("start", "stream", "terminate", "uncancel"),
+    *("add", "apply", "attach", "cancel", "change", "confirm", "create", "decide", "delete"),
+    *("detach", "end", "explain", "extend", "get", "ingest", "list", "pause", "preview", "put"),
+    *("reactivate", "receive", "redeliver", "refund", "remove", "resume", "retry", "revoke"),
+    *("rotate", "send", "set", "start", "stream", "terminate", "uncancel"),
 }
 RENEW = "the document has changed: run `make openapi`, and commit what it wrote"
 

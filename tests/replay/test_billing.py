@@ -25,6 +25,8 @@ from domain.stripe_operations import (
     CreatePlan,
     CreateSetupIntent,
     DetachPaymentMethod,
+    PreviewChange,
+    PreviewStart,
     ReadMeterErrors,
     SetDefaultPaymentMethod,
     StripeOperation,
@@ -33,6 +35,7 @@ from domain.stripe_operations import (
     SyncCustomer,
 )
 from domain.subscriptions.lifecycle import CommandKind
+from domain.subscriptions.previews import ChangeTerms, NewTerms
 from domain.workflow_names import BILLING
 from tests.support.histories import current_run, keep
 from tests.support.world import STRIPE_HEADERS, Customer, World
@@ -171,6 +174,29 @@ async def test_a_subscription_that_is_paid_too_late(world: World, histories: Pat
     await keep(run, histories / "subscription-paid-late.json", "hint", "refund_payments")
 
 
+async def test_a_subscription_that_is_changed(world: World, histories: Path) -> None:
+    customer = await world.subscribe("ok", "ok")
+    coupon = await at_stripe(world, "POST", "coupons", percent_off=10, duration="forever")
+    await customer.command(CommandKind.APPLY_DISCOUNT, coupon=coupon["id"])
+    for kind, quantity in (
+        (CommandKind.SCHEDULE_CHANGE, 2),
+        (CommandKind.CHANGE_PLAN, 3),
+        (CommandKind.SCHEDULE_CHANGE, 4),
+    ):
+        await customer.command(kind, terms=ChangeTerms(quantity=quantity))
+    await customer.command(CommandKind.CANCEL_SCHEDULED_CHANGE)
+    await customer.command(CommandKind.REMOVE_DISCOUNT)
+    assert (await customer.row()).quantity == 3
+    await keep(
+        customer.first_mailbox,
+        histories / "subscription-changed.json",
+        "change_discount",
+        "schedule_change",
+        "change_subscription_plan",
+        "cancel_scheduled_change",
+    )
+
+
 async def operate(world: World, operation: Any, folder: Path) -> StripeOperationResult:
     """Run an operation, and record its history under the name of its kind."""
     handle = await world.env.client.start_workflow(
@@ -237,6 +263,11 @@ async def test_all_stripe_operations(world: World, histories: Path, tmp_path: Pa
     async with world.sessions() as session:
         user = await UserRepository(session).get(user_id)
     assert user is not None
+    subscriber = await world.subscribe("ok")
+    subscription = await subscriber.row()
+    terms = NewTerms(
+        plan_id=subscription.plan_id, stripe_price_id=subscription.stripe_price_id or ""
+    )
     operations: list[StripeOperation] = [
         CreatePlan(**ids(plan_id), plan=PLAN.model_copy(update={"code": f"plan-{plan_id.hex}"})),
         ChangePlan(**ids(plan_id), plan=PlanRequest(amount_cents=3_900)),
@@ -253,6 +284,12 @@ async def test_all_stripe_operations(world: World, histories: Path, tmp_path: Pa
             stripe_event_ids=("evt_1",),
         ),
         AdoptSubscription(**ids(), stripe_subscription_id="sub_of_somebody_else"),
+        PreviewChange(
+            **ids(subscription.subscription_id),
+            stripe_subscription_id=subscription.stripe_subscription_id or "",
+            terms=ChangeTerms(quantity=3),
+        ),
+        PreviewStart(**ids(subscription.plan_id), user_id=user_id, terms=terms),
     ]
     for operation in operations:
         await operate(world, operation, histories)

@@ -111,6 +111,21 @@ def test_a_pending_update_expires_after_23_hours(world: World) -> None:
     assert world.api.invoices.retrieve(held.latest_invoice.id).status == "void"
 
 
+def test_a_pending_update_brings_its_metadata(world: World) -> None:
+    world.give_card()
+    started = world.subscribe()
+    change = more(started, 9, proration_behavior="always_invoice", metadata={"cause": "seats"})
+    world.give_card("pm_card_chargeCustomerFail")
+    world.api.subscriptions.update(
+        started.id, {**change, "payment_behavior": "pending_if_incomplete"}
+    )
+    held = world.see(started.id)
+    assert held.pending_update.metadata["cause"] == "seats"
+    assert "cause" not in held.metadata
+    world.api.invoices.pay(held.latest_invoice.id, {"payment_method": world.give_card()})
+    assert world.see(started.id).metadata["cause"] == "seats"
+
+
 def test_a_change_that_waits_for_its_payment_is_past_due(world: World) -> None:
     world.give_card()
     started = world.subscribe()

@@ -303,6 +303,62 @@ def test_a_pending_update_expires(shop: Shop, sandbox: Sandbox) -> None:
     assert sandbox.api.invoices.retrieve(again.latest_invoice).status == "void"
 
 
+@pytest.mark.parametrize("behavior", ["pending_if_incomplete", "error_if_incomplete"])
+def test_a_change_that_is_paid_first_bills_all_that_waits(
+    shop: Shop, sandbox: Sandbox, behavior: str
+) -> None:
+    shop.give_card("ok")
+    started = shop.subscribe()
+    sandbox.api.invoice_items.create(
+        {"customer": shop.customer, "amount": -250, "currency": "usd", "description": "Sorry"}
+    )
+    change = {
+        "items": [{"id": item_of(started).id, "quantity": 5}],
+        "proration_behavior": "always_invoice",
+        "proration_date": middle_of(started),
+    }
+    seen = sandbox.api.invoices.create_preview(
+        {"subscription": started.id, "subscription_details": change}
+    )
+    changed = sandbox.api.subscriptions.update(started.id, {**change, "payment_behavior": behavior})
+    billed = sandbox.api.invoices.retrieve(changed.latest_invoice)
+    assert [line.amount for line in billed.lines.data] == [line.amount for line in seen.lines.data]
+    assert billed.amount_paid == seen.amount_due == 4_000 - 250
+    assert waiting(sandbox, shop.customer) == []
+
+
+def test_error_if_incomplete_leaves_what_waited(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok", "lost_card")
+    started = shop.subscribe()
+    item = sandbox.api.invoice_items.create(
+        {"customer": shop.customer, "amount": 250, "currency": "usd"}
+    )
+    with pytest.raises(stripe.CardError):
+        upgrade(shop, started, "error_if_incomplete")
+    (still,) = waiting(sandbox, shop.customer)
+    assert (still.id, still.invoice) == (item.id, None)
+
+
+def test_a_pending_update_brings_its_metadata_once_paid(shop: Shop, sandbox: Sandbox) -> None:
+    shop.give_card("ok", "lost_card", "ok")
+    started = shop.subscribe(metadata={"kept": "yes", "changed": "old"})
+    held = sandbox.api.subscriptions.update(
+        started.id,
+        {
+            "items": [{"id": item_of(started).id, "quantity": 5}],
+            "metadata": {"changed": "new", "added": "too"},
+            "payment_behavior": "pending_if_incomplete",
+            "proration_behavior": "always_invoice",
+        },
+    )
+    assert held.metadata.to_dict() == {"kept": "yes", "changed": "old"}
+    assert held.pending_update.metadata.to_dict() == {"changed": "new", "added": "too"}
+    sandbox.api.subscriptions.update(started.id, {"metadata": {"meanwhile": "1"}})
+    sandbox.api.invoices.pay(held.latest_invoice)
+    wanted = {"kept": "yes", "changed": "new", "added": "too", "meanwhile": "1"}
+    assert shop.see(started.id).metadata.to_dict() == wanted
+
+
 def test_a_trial_can_be_added_moved_and_ended(shop: Shop, sandbox: Sandbox) -> None:
     shop.give_card("ok")
     started = shop.subscribe()

@@ -203,7 +203,7 @@ class World:
             name = f"policy-{user_id.hex}"
             await RetryPolicyRepository(session).put(name, policy or RetryPolicy())
         customer = Customer(self, user_id, subscription_id)
-        made = await self.operate(CreatePlan, plan=_plan(name, **plan))
+        made = await self.operate(CreatePlan, plan=make_plan_request(name, **plan))
         if script:
             await customer.add_card(*script)
         async with self.sessions() as session:
@@ -354,7 +354,8 @@ class World:
         return [handle(workflow_id) for workflow_id in dict.fromkeys([mailbox.id, *ids])]
 
 
-def _plan(policy: str, **changes: Any) -> PlanRequest:
+def make_plan_request(policy: str, **changes: Any) -> PlanRequest:
+    """Return the request for a new plan with a retry policy."""
     return PlanRequest(
         **{
             "code": f"plan-{uuid4().hex}",

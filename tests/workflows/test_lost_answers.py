@@ -14,9 +14,15 @@ from database.plans.models import Plan
 from domain.payment_retries.policy import LastResort, RetryPolicy
 from domain.payments.rules import PaymentStatus
 from domain.plans import PlanRequest
-from domain.stripe_operations import ChangePlan, CreateSetupIntent, DetachPaymentMethod
+from domain.stripe_operations import (
+    ChangePlan,
+    CreateSetupIntent,
+    DetachPaymentMethod,
+    PreviewChange,
+)
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import CancelRefund
+from domain.subscriptions.previews import ChangeTerms
 from tests.support.payers import start_paying
 from tests.support.world import STRIPE_HEADERS, Customer, World
 
@@ -35,6 +41,9 @@ POSTS = (
     "POST /v1/subscriptions/{id}",
     "POST /v1/subscriptions/{id}/pause",
     "POST /v1/subscriptions/{id}/resume",
+    "POST /v1/subscription_schedules",
+    "POST /v1/subscription_schedules/{id}",
+    "POST /v1/subscription_schedules/{id}/release",
     "POST /v1/invoices/create_preview",
     "POST /v1/invoices/{id}",
     "POST /v1/invoices/{id}/pay",
@@ -132,6 +141,51 @@ async def pause_in_the_end(world: World) -> Customer:
     assert (await stripe(world, "payment_methods", customer=stripe_id, type="card"))["data"] == []
     assert len((await stripe(world, "setup_intents", customer=stripe_id))["data"]) == 1
     return customer
+
+
+async def change_terms(world: World, way: dict[str, Any]) -> Customer:
+    """Plan a change, replace it, drop it, make another at once, and apply and remove a discount."""
+    customer = await world.subscribe("ok")
+    row = await customer.row()
+    stripe_id = row.stripe_subscription_id or ""
+    coupon = await create_coupon(world)
+    for quantity in (4, 5):
+        terms = ChangeTerms(quantity=quantity)
+        await customer.command(CommandKind.SCHEDULE_CHANGE, terms=terms)
+        waiting = (await customer.row()).scheduled_change_data
+        assert waiting is not None
+        assert waiting["quantity"] == quantity
+    await customer.command(CommandKind.CANCEL_SCHEDULED_CHANGE)
+    await world.operate(
+        PreviewChange,
+        resource_id=row.subscription_id,
+        stripe_subscription_id=stripe_id,
+        terms=ChangeTerms(quantity=2),
+    )
+    # Reason: the fault is armed again, for the update that charges.
+    await lose_first_answers(world, way)
+    await customer.command(CommandKind.CHANGE_PLAN, terms=ChangeTerms(quantity=2))
+    await customer.command(CommandKind.APPLY_DISCOUNT, coupon=coupon)
+    row = await customer.row()
+    assert (row.quantity, row.parked_data, row.scheduled_change_data) == (2, [], None)
+    assert row.discount_data is not None
+    assert row.discount_data["coupon"] == coupon
+    await customer.command(CommandKind.REMOVE_DISCOUNT)
+    assert (await customer.row()).discount_data is None
+    assert [charge["outcome"] for charge in await customer.charges()] == ["succeeded"] * 2
+    subscription = await stripe(world, f"subscriptions/{stripe_id}")
+    assert (subscription["schedule"], subscription["items"]["data"][0]["quantity"]) == (None, 2)
+    schedules = await stripe(world, "subscription_schedules", customer=row.stripe_customer_id)
+    assert [schedule["status"] for schedule in schedules["data"]] == ["released"]
+    assert (await stripe(world, f"coupons/{coupon}"))["times_redeemed"] == 1
+    return customer
+
+
+async def create_coupon(world: World) -> str:
+    made = await world.http.post(
+        "/v1/coupons", data={"percent_off": "10", "duration": "forever"}, headers=STRIPE_HEADERS
+    )
+    return str(made.raise_for_status().json()["id"])
 
 
 async def mark_uncollectible(world: World) -> Customer:
@@ -253,6 +307,9 @@ async def test_each_post_has_one_effect_whatever_is_lost(world: World, way: dict
     customers += [await change_ones_mind(world, way), await move_a_trial(world, way)]
     await lose_first_answers(world, way)
     customers += [await pause_in_the_end(world), await mark_uncollectible(world)]
+    await lose_first_answers(world, way)
+    customers += [await change_terms(world, way)]
+    await lose_first_answers(world, way)
     await pay_and_pay_back(world)
     await world.http.post("/_sandbox/faults", json={})
 

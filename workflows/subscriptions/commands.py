@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from activities.subscriptions.changes import SubscriptionChangeActivities as Changes
     from activities.subscriptions.commands import SubscriptionCommandActivities as Commands
     from activities.subscriptions.ends import SubscriptionEndActivities as Ends
     from activities.subscriptions.pauses import PauseActivities as Pauses
@@ -71,6 +72,11 @@ CALLS: Mapping[CommandKind, CommandCall] = {
     CommandKind.EXTEND_TRIAL: CommandCall(Trials.extend_trial, _command),
     CommandKind.END_TRIAL: CommandCall(Trials.end_trial, _command),
     CommandKind.CHANGE_PAYMENT_METHOD: CommandCall(Commands.change_payment_method, _change_card),
+    CommandKind.CHANGE_PLAN: CommandCall(Changes.change_subscription_plan, _command),
+    CommandKind.SCHEDULE_CHANGE: CommandCall(Changes.schedule_change, _command),
+    CommandKind.CANCEL_SCHEDULED_CHANGE: CommandCall(Changes.cancel_scheduled_change, _command),
+    CommandKind.APPLY_DISCOUNT: CommandCall(Changes.change_discount, _command),
+    CommandKind.REMOVE_DISCOUNT: CommandCall(Changes.change_discount, _command),
 }
 
 

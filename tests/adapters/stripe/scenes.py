@@ -15,17 +15,22 @@ from starlette.applications import Starlette
 
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
+from adapters.stripe.changes import StripeChanges
 from adapters.stripe.client import StripeHealth
+from adapters.stripe.coupons import StripeCoupons
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
+from adapters.stripe.previews import StripePreviews
 from adapters.stripe.refunds import StripeRefunds
+from adapters.stripe.schedules import CurrentSchedule, StripeSchedules
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.errors import CardDeclinedError
 from domain.payments.messages import PaymentRequest, RefundInput
 from domain.plans import PlanRequest
 from domain.subscriptions.messages import SubscriptionRequest
+from domain.subscriptions.previews import ChangeTerms, CouponSnapshot, NewTerms
 from domain.subscriptions.snapshots import StoredInvoices
 from sandbox.stripe.app import Options, build
 
@@ -128,11 +133,15 @@ class Adapters:
         )
         self.cards = StripeCards(client)
         self.catalog = StripeCatalog(client)
+        self.changes = StripeChanges(client)
+        self.coupons = StripeCoupons(client)
         self.customers = StripeCustomers(client)
         self.health = StripeHealth(client)
         self.invoices = StripeInvoices(client)
         self.payments = StripePayments(client)
+        self.previews = StripePreviews(client)
         self.refunds = StripeRefunds(client)
+        self.schedules = StripeSchedules(client)
         self.setup_intents = StripeSetupIntents(client)
         self.subscriptions = StripeSubscriptions(client)
 
@@ -226,6 +235,7 @@ async def record_all(shop: Shop) -> None:
     await _record_customers(shop)
     await _record_payments(shop)
     await _record_sold(shop)
+    await _record_changes(shop)
     await _record_not_sold(shop)
     await _record_renewals(shop)
 
@@ -347,6 +357,42 @@ async def _record_sold(shop: Shop) -> None:
     await shop.record("paused", _read(made))
     await shop.record("cancel", lambda to: to.subscriptions.cancel(made))
     await shop.record("canceled", _read(made))
+
+
+async def _record_changes(shop: Shop) -> None:
+    """Record changes of what a subscription costs, with their previews."""
+    customer_id, _ = await shop.customer("ok")
+    made = await shop.post(
+        "/v1/subscriptions", customer=customer_id, items=[{"price": await shop.price()}]
+    )
+    other, stripe_id, command_id = await shop.price(unit_amount=9_000), str(made["id"]), uuid4()
+    held = await Adapters(shop.recording).subscriptions.status(stripe_id)
+    terms = ChangeTerms(stripe_price_id=other, quantity=2)
+    await shop.record("preview now", lambda to: to.previews.change_now(held, terms, "p:1"))
+    await shop.record("preview renewal", lambda to: to.previews.renewal(held, terms, "p:2"))
+    new = NewTerms(plan_id=uuid4(), stripe_price_id=other)
+    await shop.record("preview start", lambda to: to.previews.start(None, new, None, "p:3"))
+    coupon = await shop.post("/v1/coupons", percent_off=10, duration="once", name="Gift")
+    promotion = {"type": "coupon", "coupon": coupon["id"]}
+    code = await shop.post("/v1/promotion_codes", promotion=promotion)
+    await shop.record("coupon", lambda to: to.coupons.coupon(coupon["id"]))
+    gift = await shop.record("promotion code", lambda to: to.coupons.by_code(code["code"]))
+    assert isinstance(gift, CouponSnapshot)
+    await shop.record("discount", lambda to: to.changes.apply_discount(stripe_id, gift, "d:1"))
+    await shop.record("discounts", lambda to: to.changes.discounts(stripe_id))
+    await shop.record("change", lambda to: to.changes.change(held, terms, command_id, "change:1"))
+    await shop.record("found change", lambda to: to.changes.find_change(stripe_id, command_id))
+    await shop.record("schedule", lambda to: to.schedules.create(stripe_id, "s:1"))
+    current = await shop.record("scheduled", lambda to: to.schedules.of_subscription(stripe_id))
+    assert isinstance(current, CurrentSchedule)
+    ids = {"subscription_id": str(uuid4()), "command_id": str(command_id)}
+    now = await Adapters(shop.recording).subscriptions.status(stripe_id)
+    await shop.record("plan", lambda to: to.schedules.plan(current, now, terms, ids, None, "s:2"))
+    await shop.record("planned", _read(stripe_id))
+    schedule_id = current.stripe_schedule_id
+    await shop.record("read schedule", lambda to: to.schedules.read(schedule_id))
+    await shop.record("release", lambda to: to.schedules.release(schedule_id, "s:3"))
+    await shop.record("no discount", lambda to: to.changes.remove_discount(stripe_id, "d:2"))
 
 
 async def _record_not_sold(shop: Shop) -> None:

@@ -6,8 +6,8 @@ from sandbox.stripe.session import Object, Session
 LIFETIME = 23 * 3_600
 SUPPORTED = frozenset(
     (
-        "add_invoice_items", "billing_cycle_anchor", "discounts", "expand", "items", "off_session",
-        "payment_behavior", "proration_behavior", "proration_date", "trial_end",
+        "add_invoice_items", "billing_cycle_anchor", "discounts", "expand", "items", "metadata",
+        "off_session", "payment_behavior", "proration_behavior", "proration_date", "trial_end",
     )
 )  # fmt: skip
 
@@ -21,12 +21,20 @@ def hold(session: Session, subscription: Object, fields: Object) -> None:
         "billing_cycle_anchor": fields.get("billing_cycle_anchor"),
         "discounts": fields.get("discounts"),
         "expires_at": expires_at,
+        "metadata": _new_metadata(subscription, fields),
         "subscription_items": items and items["data"],
         "trial_end": fields.get("trial_end"),
         "trial_from_plan": None,
     }
     session.change(subscription, {"pending_update": pending})
     session.schedule("expire_update", subscription["id"], expires_at)
+
+
+def _new_metadata(subscription: Object, fields: Object) -> Object | None:
+    """Return the metadata that an update adds or changes; None if there is none."""
+    present: Object = subscription["metadata"]
+    wanted: Object = fields.get("metadata") or present
+    return {key: text for key, text in wanted.items() if present.get(key) != text} or None
 
 
 def settle(session: Session, subscription: Object, invoice: Object) -> bool:
@@ -43,6 +51,10 @@ def settle(session: Session, subscription: Object, invoice: Object) -> bool:
     if invoice["status"] != "paid":
         session.change(subscription, {"pending_update": None})
         return False
+    if "metadata" in fields:
+        # Reason: what was written meanwhile stays; the update only adds to it.
+        added = (subscription["pending_update"] or {}).get("metadata") or fields["metadata"]
+        fields = {**fields, "metadata": {**subscription["metadata"], **added}}
     session.change(subscription, {**fields, "pending_update": None})
     subscription_periods.set_timers(session, subscription)
     if was_pending:

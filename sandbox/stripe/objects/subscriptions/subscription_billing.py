@@ -81,16 +81,13 @@ def write_extras(
     return made
 
 
-def draft(
-    session: Session, subscription: Object, change: Change, items: list[Object] | None = None
-) -> Object:
-    """Return the invoice of a change, with the invoice items given, or else all that wait."""
+def draft(session: Session, subscription: Object, change: Change) -> Object:
+    """Return the invoice of a change, with all invoice items that wait."""
     return invoice_drafts.create(
         session,
         {**subscription, **change.fields},
         reason=_REASON,
         period=(subscription_periods.period_of(subscription)[0], session.now),
-        items=items,
         bills_period=change.bills_period,
         bills_usage=change.bills_period and subscription["status"] != "trialing",
         proration_date=change.proration_date,
@@ -127,7 +124,7 @@ def _pay_first(
 ) -> Object:
     """Charge a change before it is made."""
     items = write_items(session, subscription, change)
-    invoice = draft(session, subscription, change, items)
+    invoice = draft(session, subscription, change)
     fields = {**change.fields, **_consequences(session, subscription, change, invoice)}
     session.change(invoice, {"_update": fields}, is_announced=False)
     previous = subscription["latest_invoice"]
@@ -144,7 +141,7 @@ def _pay_first(
         intent = invoices.collect(session, invoice, method, is_off_session=is_off_session)
         if is_erring and intent is not None and method is not None:
             if intent["status"] != "succeeded":
-                _undo(session, subscription, invoice, previous)
+                _undo(session, subscription, invoice, previous, [item["id"] for item in items])
             invoices.refuse_unless_paid(intent, method)
     fresh = session.get("subscription", subscription["id"])
     if invoice["status"] == "open":
@@ -152,12 +149,21 @@ def _pay_first(
     return fresh
 
 
-def _undo(session: Session, subscription: Object, invoice: Object, previous: str | None) -> None:
+def _undo(
+    session: Session,
+    subscription: Object,
+    invoice: Object,
+    previous: str | None,
+    written_ids: list[str],
+) -> None:
     """Take an unpaid change back as if it had never been asked for; its charge stays on record."""
     invoices.return_balance(session, invoice)
-    taken = session.find("invoiceitem", invoice=invoice["id"])
+    for item in session.find("invoiceitem", invoice=invoice["id"]):
+        if item["id"] not in written_ids:
+            waits = {"invoice": None, "_line": None, "_is_pending": True}
+            session.change(item, waits, is_announced=False)
     payments = session.find("invoice_payment", invoice=invoice["id"])
-    session.withdraw(invoice["id"], *[each["id"] for each in (*taken, *payments)])
+    session.withdraw(invoice["id"], *written_ids, *[each["id"] for each in payments])
     fresh = session.get("subscription", subscription["id"])
     session.change(fresh, {"latest_invoice": previous}, is_announced=False)
 
