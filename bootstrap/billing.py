@@ -50,10 +50,10 @@ from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
 from services.plans import OveragePrices
 from services.subscriptions.adoption import SubscriptionAdoption
-from services.subscriptions.changes import SubscriptionChanges
+from services.subscriptions.changes.at_once import SubscriptionChanges
+from services.subscriptions.changes.previews import ChangePreviews
+from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.mailboxes import Mailboxes
-from services.subscriptions.previews import ChangePreviews
-from services.subscriptions.scheduled_changes import ScheduledChanges
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.usage.export import StripeUsageExporter, UsageExport
 from services.usage.metering import UsageMetering

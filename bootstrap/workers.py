@@ -1,7 +1,7 @@
 """Runs one worker for each task queue, with its activities and workflows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -115,22 +115,36 @@ async def run_workers(
             threads = running.add_threads(queue, settings.worker.concurrent_workflow_task_count)
             worker = _worker(client, settings, queue, activities[queue], threads, release)
             running.workers[queue] = await stack.enter_async_context(worker)
-        if BILLING in queues:
-            resources.mails.check_templates()
-            await stack.enter_async_context(_in_background(resources.mails.run()))
-            retry_parked = retry_parked_of_other_releases(client, sessions, release)
-            await stack.enter_async_context(_in_background(retry_parked))
-            announcements = WebhookAnnouncements(client, sessions)
-            await stack.enter_async_context(_in_background(announcements.run()))
-        if STRIPE in queues and settings.worker.is_metering:
-            await stack.enter_async_context(_in_background(build_metering(resources).run()))
-        if AGENTS in queues:
-            await stack.enter_async_context(_in_background(build_lost_runs(resources).watch()))
-            await stack.enter_async_context(_in_background(resources.memories.run()))
-        if AGENTS in queues and dead_pid is not None:
-            retry_interrupted = retry_interrupted_runs(client, sessions, dead_pid)
-            await stack.enter_async_context(_in_background(retry_interrupted))
+        for loop in _loops(resources, settings, queues, release, dead_pid):
+            await stack.enter_async_context(_in_background(loop))
         yield running
+
+
+def _loops(
+    resources: Resources,
+    settings: Settings,
+    queues: Sequence[str],
+    release: str,
+    dead_pid: int | None,
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """Yield what runs beside the workers of these queues until the process ends.
+
+    Raises:
+        InvalidInputError: A template of mails is broken.
+    """
+    client, sessions = resources.temporal, resources.sessions
+    if BILLING in queues:
+        resources.mails.check_templates()
+        yield resources.mails.run()
+        yield retry_parked_of_other_releases(client, sessions, release)
+        yield WebhookAnnouncements(client, sessions).run()
+    if STRIPE in queues and settings.worker.is_metering:
+        yield build_metering(resources).run()
+    if AGENTS in queues:
+        yield build_lost_runs(resources).watch()
+        yield resources.memories.run()
+    if AGENTS in queues and dead_pid is not None:
+        yield retry_interrupted_runs(client, sessions, dead_pid)
 
 
 @asynccontextmanager

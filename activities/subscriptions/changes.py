@@ -9,9 +9,9 @@ from domain.subscriptions.previews import ChangeTerms
 from domain.subscriptions.snapshots import SubscriptionSnapshot
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput
-from services.subscriptions.changes import SubscriptionChanges
-from services.subscriptions.previews import ChangePreviews
-from services.subscriptions.scheduled_changes import ScheduledChanges, refuse_foreign_schedule
+from services.subscriptions.changes.at_once import SubscriptionChanges
+from services.subscriptions.changes.previews import ChangePreviews
+from services.subscriptions.changes.scheduled import ScheduledChanges, refuse_foreign_schedule
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 

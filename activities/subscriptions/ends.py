@@ -9,8 +9,8 @@ from domain.ids import command_key, subscription_workflow_id
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput
 from services.stripe_idempotency import post_once
+from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.command_refusals import refusing_by_status
-from services.subscriptions.scheduled_changes import ScheduledChanges
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 

@@ -14,8 +14,8 @@ from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput, ResumeInput
 from services.stripe_idempotency import is_later_attempt, post_once
+from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.command_refusals import refusing_by_status
-from services.subscriptions.scheduled_changes import ScheduledChanges
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 

@@ -7,7 +7,7 @@ from database.session import Sessions
 from domain.ids import stripe_operation_workflow_id
 from domain.stripe_operations import PreviewChange, PreviewStart, StripeOperationResult
 from services.payments.customers import UserStripeCustomer
-from services.subscriptions.previews import ChangePreviews
+from services.subscriptions.changes.previews import ChangePreviews
 
 
 class PreviewActivities:

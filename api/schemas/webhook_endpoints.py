@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool
 from pydantic.config import JsonDict
 
 from api.schemas.common import Input, Output, WebAddress
@@ -66,7 +66,7 @@ class WebhookEndpointChangeIn(Input):
 
     url: WebAddress | None = None
     event_types: EventTypes | None = None
-    is_active: bool | None = Field(
+    is_active: StrictBool | None = Field(
         default=None,
         description="False holds pending deliveries, and nothing new is recorded; true goes on.",
     )

@@ -41,20 +41,21 @@ async def resolve_change(
     """
     async with sessions() as session:
         plans = PlanRepository(session)
-        present = or_404(await plans.get(subscription.plan_id), "plan")
+        present = None if subscription.plan_id is None else await plans.get(subscription.plan_id)
         plan = present if body.plan_id is None else await _active(plans, body)
         other = None
-        if plan.plan_id != present.plan_id and not plan.is_stackable:
+        if plan is not None and plan is not present and not plan.is_stackable:
             other = await SubscriptionRepository(session).live_of_plan(
                 subscription.user_id, plan.plan_id, subscription.subscription_id
             )
     if other is not None:
         raise already_subscribed(other)
-    check_currency(plan.currency_code, present.currency_code)
-    check_total(plan.amount_cents, body.quantity or subscription.quantity)
+    if plan is not None:  # Reason: the price of an adopted subscription may belong to no plan.
+        check_currency(plan.currency_code, present.currency_code if present else None)
+        check_total(plan.amount_cents, body.quantity or subscription.quantity)
     return ChangeTerms(
         plan_id=body.plan_id,
-        stripe_price_id=None if body.plan_id is None else plan.stripe_price_id,
+        stripe_price_id=plan.stripe_price_id if plan and body.plan_id else None,
         quantity=body.quantity,
         is_at_period_end=body.when == "at_period_end",
         proration_date=_proration_date(subscription, body.proration_date),

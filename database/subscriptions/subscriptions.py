@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from database.accounts.models import User
@@ -104,31 +104,19 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
             besides: Subscription to ignore: the one that is being created, whose row a concurrent
                 identical request may have written.
         """
-        statement = select(Subscription.subscription_id).where(
-            Subscription.user_id == user_id,
-            Subscription.plan_id == plan_id,
-            Subscription.subscription_id != besides,
-            Subscription.subscription_status.not_in(FINAL),
-        )
-        return await self._session.scalar(statement.limit(1))
+        same_plan = Subscription.plan_id == plan_id
+        return await self._session.scalar(_live(user_id, besides, same_plan))
 
-    async def replacement_of(
-        self, user_id: UUID, subscription_id: UUID, besides: UUID
-    ) -> UUID | None:
+    async def replacement_of(self, user_id: UUID, replaced_id: UUID, besides: UUID) -> UUID | None:
         """Return the id of the subscription that replaces another one and has not ended, or None.
 
         Args:
             user_id: Owner of both.
-            subscription_id: Subscription that is replaced.
+            replaced_id: Subscription that is replaced.
             besides: Subscription to ignore: the one that is being created.
         """
-        statement = select(Subscription.subscription_id).where(
-            Subscription.user_id == user_id,
-            Subscription.replaces_subscription_id == subscription_id,
-            Subscription.subscription_id != besides,
-            Subscription.subscription_status.not_in(FINAL),
-        )
-        return await self._session.scalar(statement.limit(1))
+        replaces = Subscription.replaces_subscription_id == replaced_id
+        return await self._session.scalar(_live(user_id, besides, replaces))
 
     async def live_currency(self, user_id: UUID) -> str | None:
         """Return the currency of a user's subscriptions that have not ended; None without any."""
@@ -189,3 +177,14 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
         )
         last = await self._session.scalar(statement)
         return (last or 0) - count + 1
+
+
+def _live(user_id: UUID, besides: UUID, condition: ColumnElement[bool]) -> Select[tuple[UUID]]:
+    """Return the query of one subscription of a user that has not ended."""
+    statement = select(Subscription.subscription_id).where(
+        Subscription.user_id == user_id,
+        Subscription.subscription_id != besides,
+        Subscription.subscription_status.not_in(FINAL),
+        condition,
+    )
+    return statement.limit(1)

@@ -14,9 +14,8 @@ from domain.workflow_names import HINT, PAYMENT_HINT
 class Handler(StrEnum):
     """How an event type is handled.
 
-    By a signal to a subscription's or payment's workflow, a read of a customer or of a meter's
-    errors, or not at all. `ADOPTION` is for a subscription without a row: its owner is looked up
-    at Stripe.
+    By a signal to a subscription's or payment's workflow, a read of a customer or a meter, or not
+    at all. `ADOPTION` is for a subscription without a row: its owner is looked up at Stripe.
     """
 
     HINT = HINT
@@ -37,7 +36,6 @@ class WebhookEventStatus(StrEnum):
 
 
 TRIAL_WILL_END = "customer.subscription.trial_will_end"
-# A thin event: it names a meter, and what the meter could not count is read at Stripe.
 METER_ERRORS = "v1.billing.meter.error_report_triggered"
 # A hint only says "read this at Stripe", so types differ only in whether a read is worthwhile.
 HANDLED_TYPES: Mapping[str, Handler] = {
@@ -163,18 +161,14 @@ def reference_of(event: Mapping[str, Any]) -> EventReference | None:
     Raises:
         ValueError: The id in the event is not a valid id and cannot be stored.
     """
-    if event.get("type") == METER_ERRORS:
-        return _reference(Handler.METER, _mapping(event.get("related_object")).get("id"), None)
-    return _reference_of_snapshot(event)
-
-
-def _reference_of_snapshot(event: Mapping[str, Any]) -> EventReference | None:
-    """Return the ids in the object that an event carries."""
     found = _mapping(_mapping(event.get("data")).get("object"))
+    if event.get("type") == METER_ERRORS:
+        found = {**_mapping(event.get("related_object")), "object": "meter"}
     metadata = found.get("metadata")
     match found.get("object"):
-        case "subscription":
-            return _reference(Handler.HINT, found.get("id"), metadata)
+        case "subscription" | "meter" as kind:
+            handler = Handler.METER if kind == "meter" else Handler.HINT
+            return _reference(handler, found.get("id"), metadata)
         case "invoice":
             return _reference_of_invoice(found)
         case "payment_intent":

@@ -20,9 +20,9 @@ import pytest
 
 from adapters.stripe.subscriptions import StripeSubscriptions
 from domain.subscriptions.previews import ChangePreview, ChangeTerms
-from services.subscriptions.changes import SubscriptionChanges
-from services.subscriptions.previews import ChangePreviews
-from services.subscriptions.scheduled_changes import ScheduledChanges
+from services.subscriptions.changes.at_once import SubscriptionChanges
+from services.subscriptions.changes.previews import ChangePreviews
+from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.stripe_sync import SubscriptionSync
 from tests.adapters.stripe.scenes import HEADERS, Adapters, Shop, open_shop
 from tests.conftest import Measure

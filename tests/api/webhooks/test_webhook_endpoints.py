@@ -385,6 +385,14 @@ async def test_what_is_not_a_type_is_refused(admin: Person, receiver: Receiver) 
         problem(made, 422, "invalid_input")
 
 
+async def test_only_true_and_false_switch_an_endpoint(
+    admin: Person, endpoint: dict[str, Any]
+) -> None:
+    path = f"/api/v1/{PATH}/{endpoint['webhook_endpoint_id']}"
+    for wrong in (0, 1, "off"):
+        problem(await admin.http.patch(path, json={"is_active": wrong}), 422, "invalid_input")
+
+
 async def test_only_administrators(user: Person, endpoint: dict[str, Any]) -> None:
     problem(
         await user.post(PATH, url="https://a.example", event_types=["*"]), 403, "admin_required"
