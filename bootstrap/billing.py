@@ -14,14 +14,17 @@ from activities.payments.refunds import RefundActivities
 from activities.plans import CatalogActivities
 from activities.subscriptions.adoption import AdoptionActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
+from activities.subscriptions.hosted_pages import CheckoutActivities, PortalActivities
 from activities.subscriptions.last_resort import LastResortActivities
 from activities.subscriptions.subscriptions import SubscriptionActivities, SubscriptionRowActivities
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
+from adapters.stripe.checkout_sessions import StripeCheckoutSessions
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
+from adapters.stripe.portal_sessions import StripePortalSessions
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
@@ -35,6 +38,7 @@ from services.payments.commands import PaymentCommands
 from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
 from services.subscriptions.adoption import SubscriptionAdoption
+from services.subscriptions.checkouts import Checkouts
 from services.subscriptions.mailboxes import Mailboxes
 from services.subscriptions.stripe_sync import SubscriptionSync
 
@@ -48,6 +52,7 @@ def billing_activities(resources: Resources) -> Activities:
         _payment_retries(resources),
         _subscriptions(resources),
         _adoption(resources),
+        _hosted_pages(resources),
     )
     return {queue: [each for area in areas for each in area[queue]] for queue in (BILLING, STRIPE)}
 
@@ -138,3 +143,18 @@ def _adoption(resources: Resources) -> Activities:
         resources.sessions,
     )
     return {BILLING: [], STRIPE: [AdoptionActivities(adoption).adopt_subscription]}
+
+
+def _hosted_pages(resources: Resources) -> Activities:
+    stripe, sessions = resources.stripe, resources.sessions
+    customers = StripeCustomers(stripe)
+    checkout = CheckoutActivities(Checkouts(StripeCheckoutSessions(stripe), customers, sessions))
+    portal = PortalActivities(StripePortalSessions(stripe), customers, sessions)
+    return {
+        BILLING: [],
+        STRIPE: [
+            checkout.create_checkout_session,
+            checkout.close_checkout_sessions,
+            portal.create_portal_session,
+        ],
+    }

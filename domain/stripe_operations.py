@@ -1,13 +1,16 @@
 """Stripe operations: short requests to Stripe that the API waits for."""
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
 
 from domain.base import Frozen
 from domain.plans import PlanRequest
+from domain.subscriptions.checkouts import WayBack
+from domain.subscriptions.messages import SubscriptionRequest
 
 
 class StripeOperationKind(StrEnum):
@@ -21,6 +24,9 @@ class StripeOperationKind(StrEnum):
     CHANGE_PLAN = "change_plan"
     SYNC_CUSTOMER = "sync_customer"
     ADOPT_SUBSCRIPTION = "adopt_subscription"
+    CREATE_CHECKOUT_SESSION = "create_checkout_session"
+    CLOSE_CHECKOUT_SESSIONS = "close_checkout_sessions"
+    CREATE_PORTAL_SESSION = "create_portal_session"
 
 
 class StripeOperation(Frozen):
@@ -114,6 +120,60 @@ class AdoptSubscription(StripeOperation):
     stripe_event_ids: tuple[str, ...] = ()
 
 
+class CreateCheckoutSession(StripeOperation):
+    """Creates a page of Stripe's on which a user subscribes; the resource is the subscription.
+
+    Args:
+        request: What is sold.
+        way_back: Where the page leads to.
+    """
+
+    kind: Literal[StripeOperationKind.CREATE_CHECKOUT_SESSION] = (
+        StripeOperationKind.CREATE_CHECKOUT_SESSION
+    )
+    request: SubscriptionRequest
+    way_back: WayBack
+
+
+class CloseCheckoutSessions(StripeOperation):
+    """Closes the open Checkout pages of a user and plan; the resource is what is sold instead.
+
+    Args:
+        is_stackable: Whether the user may have several subscriptions of the plan at once, so that
+            one that was just paid on a page is no obstacle.
+    """
+
+    kind: Literal[StripeOperationKind.CLOSE_CHECKOUT_SESSIONS] = (
+        StripeOperationKind.CLOSE_CHECKOUT_SESSIONS
+    )
+    user_id: UUID
+    plan_id: UUID
+    is_stackable: bool = False
+
+    @classmethod
+    def before(
+        cls, operation_id: UUID, subscription_id: UUID, request: SubscriptionRequest
+    ) -> Self:
+        """Return the operation that goes before a plan is sold."""
+        return cls(
+            operation_id=operation_id,
+            resource_id=subscription_id,
+            user_id=request.user_id,
+            plan_id=request.plan_id,
+            is_stackable=request.is_stackable,
+        )
+
+
+class CreatePortalSession(StripeOperation):
+    """Creates a session of Stripe's customer portal for a user."""
+
+    kind: Literal[StripeOperationKind.CREATE_PORTAL_SESSION] = (
+        StripeOperationKind.CREATE_PORTAL_SESSION
+    )
+    user_id: UUID
+    return_url: str
+
+
 # Input of `StripeOperationWorkflow.run`.
 AnyStripeOperation = Annotated[
     AttachPaymentMethod
@@ -123,9 +183,19 @@ AnyStripeOperation = Annotated[
     | CreatePlan
     | ChangePlan
     | SyncCustomer
-    | AdoptSubscription,
+    | AdoptSubscription
+    | CreateCheckoutSession
+    | CloseCheckoutSessions
+    | CreatePortalSession,
     Field(discriminator="kind"),
 ]
+
+
+class HostedPage(Frozen):
+    """A page of Stripe's for one customer; whoever has its address acts for the customer."""
+
+    url: str
+    expires_at: datetime
 
 
 class StripeOperationResult(Frozen):
@@ -136,9 +206,22 @@ class StripeOperationResult(Frozen):
         stripe_payment_method_id: Stripe's id of the card once it is attached.
         stripe_setup_intent_id: Setup intent; its secret is read from Stripe and never stored.
         retried_stripe_invoice_ids: Invoices whose payment retries try the new default card.
+        page: Page that was opened.
     """
 
     resource_id: UUID
     stripe_payment_method_id: str | None = None
     stripe_setup_intent_id: str | None = None
     retried_stripe_invoice_ids: tuple[str, ...] = ()
+    page: HostedPage | None = None
+
+    @property
+    def required_page(self) -> HostedPage:
+        """The page that was opened.
+
+        Raises:
+            ValueError: The operation opens no page.
+        """
+        if self.page is None:
+            raise ValueError("this operation opens no page")
+        return self.page

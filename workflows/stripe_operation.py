@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payment_methods import CardActivities, SetupIntentActivities
     from activities.plans import CatalogActivities
     from activities.subscriptions.adoption import AdoptionActivities
+    from activities.subscriptions.hosted_pages import CheckoutActivities, PortalActivities
     from domain.payment_retries.messages import RetryCommandKind
     from domain.stripe_operations import (
         AnyStripeOperation,
@@ -30,6 +31,9 @@ _ACTIVITIES: dict[StripeOperationKind, Operation] = {
     StripeOperationKind.CHANGE_PLAN: CatalogActivities.change_plan,
     StripeOperationKind.SYNC_CUSTOMER: CustomerSyncActivities.sync_customer,
     StripeOperationKind.ADOPT_SUBSCRIPTION: AdoptionActivities.adopt_subscription,
+    StripeOperationKind.CREATE_CHECKOUT_SESSION: CheckoutActivities.create_checkout_session,
+    StripeOperationKind.CLOSE_CHECKOUT_SESSIONS: CheckoutActivities.close_checkout_sessions,
+    StripeOperationKind.CREATE_PORTAL_SESSION: PortalActivities.create_portal_session,
 }
 
 

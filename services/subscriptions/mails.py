@@ -16,7 +16,8 @@ from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.messages import NewSubscriptionEvent
 from domain.subscriptions.snapshots import RENEWAL, InvoiceSnapshot, SubscriptionSnapshot
 
-TRIAL_WILL_END = "customer.subscription.trial_will_end"
+# Kinds of the events that announce the end of a trial: Stripe's, and our own.
+TRIAL_ANNOUNCED = frozenset({"customer.subscription.trial_will_end", "trial_will_end"})
 _ENDED_OR_UNSTARTED = frozenset(
     {
         SubscriptionStatus.CANCELED,
@@ -96,7 +97,7 @@ async def _add(session: AsyncSession, row: Subscription, mails: Sequence[NewMail
 async def _of_trial(
     session: AsyncSession, row: Subscription, events: Sequence[NewSubscriptionEvent]
 ) -> list[NewMail]:
-    is_announced = any(event.kind == TRIAL_WILL_END for event in events)
+    is_announced = any(event.kind in TRIAL_ANNOUNCED for event in events)
     is_trialing = row.subscription_status == SubscriptionStatus.TRIALING
     if not is_announced or not is_trialing or row.trial_end is None:
         return []
