@@ -16,6 +16,7 @@ from activities.subscriptions.adoption import AdoptionActivities
 from activities.subscriptions.changes import SubscriptionChangeActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
 from activities.subscriptions.ends import SubscriptionEndActivities
+from activities.subscriptions.hosted_pages import CheckoutActivities, PortalActivities
 from activities.subscriptions.last_resort import LastResortActivities
 from activities.subscriptions.pauses import PauseActivities
 from activities.subscriptions.previews import PreviewActivities
@@ -26,12 +27,14 @@ from activities.usage import MeterErrorActivities
 from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.changes import StripeChanges
+from adapters.stripe.checkout_sessions import StripeCheckoutSessions
 from adapters.stripe.coupons import StripeCoupons
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.meters import StripeMeters
 from adapters.stripe.payments import StripePayments
+from adapters.stripe.portal_sessions import StripePortalSessions
 from adapters.stripe.previews import StripePreviews
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.schedules import StripeSchedules
@@ -53,6 +56,7 @@ from services.subscriptions.adoption import SubscriptionAdoption
 from services.subscriptions.changes.at_once import SubscriptionChanges
 from services.subscriptions.changes.previews import ChangePreviews
 from services.subscriptions.changes.scheduled import ScheduledChanges
+from services.subscriptions.checkouts import Checkouts
 from services.subscriptions.mailboxes import Mailboxes
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.usage.export import StripeUsageExporter, UsageExport
@@ -78,6 +82,7 @@ def billing_activities(resources: Resources) -> Activities:
         _adoption(resources),
         _changes(resources),
         _previews(resources),
+        _hosted_pages(resources),
     )
     return {queue: [each for area in areas for each in area[queue]] for queue in (BILLING, STRIPE)}
 
@@ -229,3 +234,18 @@ def _previews_of(resources: Resources) -> ChangePreviews:
     return ChangePreviews(
         StripeSubscriptions(stripe), StripePreviews(stripe), StripeCoupons(stripe)
     )
+
+
+def _hosted_pages(resources: Resources) -> Activities:
+    stripe, sessions = resources.stripe, resources.sessions
+    customers = StripeCustomers(stripe)
+    checkout = CheckoutActivities(Checkouts(StripeCheckoutSessions(stripe), customers, sessions))
+    portal = PortalActivities(StripePortalSessions(stripe), customers, sessions)
+    return {
+        BILLING: [],
+        STRIPE: [
+            checkout.create_checkout_session,
+            checkout.close_checkout_sessions,
+            portal.create_portal_session,
+        ],
+    }

@@ -1,13 +1,16 @@
 """Stripe operations: short requests to Stripe that the API waits for."""
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
 
 from domain.base import Frozen
 from domain.plans import PlanRequest
+from domain.subscriptions.checkouts import WayBack
+from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.previews import ChangePreview, ChangeTerms, NewTerms
 
 
@@ -25,6 +28,9 @@ class StripeOperationKind(StrEnum):
     READ_METER_ERRORS = "read_meter_errors"
     PREVIEW_CHANGE = "preview_change"
     PREVIEW_START = "preview_start"
+    CREATE_CHECKOUT_SESSION = "create_checkout_session"
+    CLOSE_CHECKOUT_SESSIONS = "close_checkout_sessions"
+    CREATE_PORTAL_SESSION = "create_portal_session"
 
 
 class StripeOperation(Frozen):
@@ -145,6 +151,60 @@ class PreviewStart(StripeOperation):
     terms: NewTerms
 
 
+class CreateCheckoutSession(StripeOperation):
+    """Creates a page of Stripe's on which a user subscribes; the resource is the subscription.
+
+    Args:
+        request: What is sold.
+        way_back: Where the page leads to.
+    """
+
+    kind: Literal[StripeOperationKind.CREATE_CHECKOUT_SESSION] = (
+        StripeOperationKind.CREATE_CHECKOUT_SESSION
+    )
+    request: SubscriptionRequest
+    way_back: WayBack
+
+
+class CloseCheckoutSessions(StripeOperation):
+    """Closes the open Checkout pages of a user and plan; the resource is what is sold instead.
+
+    Args:
+        is_stackable: Whether the user may have several subscriptions of the plan at once, so that
+            one that was just paid on a page is no obstacle.
+    """
+
+    kind: Literal[StripeOperationKind.CLOSE_CHECKOUT_SESSIONS] = (
+        StripeOperationKind.CLOSE_CHECKOUT_SESSIONS
+    )
+    user_id: UUID
+    plan_id: UUID
+    is_stackable: bool = False
+
+    @classmethod
+    def before(
+        cls, operation_id: UUID, subscription_id: UUID, request: SubscriptionRequest
+    ) -> Self:
+        """Return the operation that goes before a plan is sold."""
+        return cls(
+            operation_id=operation_id,
+            resource_id=subscription_id,
+            user_id=request.user_id,
+            plan_id=request.plan_id,
+            is_stackable=request.is_stackable,
+        )
+
+
+class CreatePortalSession(StripeOperation):
+    """Creates a session of Stripe's customer portal for a user."""
+
+    kind: Literal[StripeOperationKind.CREATE_PORTAL_SESSION] = (
+        StripeOperationKind.CREATE_PORTAL_SESSION
+    )
+    user_id: UUID
+    return_url: str
+
+
 # Input of `StripeOperationWorkflow.run`.
 AnyStripeOperation = Annotated[
     AttachPaymentMethod
@@ -157,9 +217,19 @@ AnyStripeOperation = Annotated[
     | AdoptSubscription
     | ReadMeterErrors
     | PreviewChange
-    | PreviewStart,
+    | PreviewStart
+    | CreateCheckoutSession
+    | CloseCheckoutSessions
+    | CreatePortalSession,
     Field(discriminator="kind"),
 ]
+
+
+class HostedPage(Frozen):
+    """A page of Stripe's for one customer; whoever has its address acts for the customer."""
+
+    url: str
+    expires_at: datetime
 
 
 class StripeOperationResult(Frozen):
@@ -171,6 +241,7 @@ class StripeOperationResult(Frozen):
         stripe_setup_intent_id: Setup intent; its secret is read from Stripe and never stored.
         retried_stripe_invoice_ids: Invoices whose payment retries try the new default card.
         preview: What a previewed change or subscription costs.
+        page: Page that was opened.
     """
 
     resource_id: UUID
@@ -178,3 +249,15 @@ class StripeOperationResult(Frozen):
     stripe_setup_intent_id: str | None = None
     retried_stripe_invoice_ids: tuple[str, ...] = ()
     preview: ChangePreview | None = None
+    page: HostedPage | None = None
+
+    @property
+    def required_page(self) -> HostedPage:
+        """The page that was opened.
+
+        Raises:
+            ValueError: The operation opens no page.
+        """
+        if self.page is None:
+            raise ValueError("this operation opens no page")
+        return self.page

@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payments.payment_methods import CardActivities, SetupIntentActivities
     from activities.plans import CatalogActivities
     from activities.subscriptions.adoption import AdoptionActivities
+    from activities.subscriptions.hosted_pages import CheckoutActivities, PortalActivities
     from activities.subscriptions.previews import PreviewActivities
     from activities.usage import MeterErrorActivities
     from domain.payment_retries.messages import RetryCommandKind
@@ -35,6 +36,9 @@ _ACTIVITIES: dict[StripeOperationKind, Operation] = {
     StripeOperationKind.READ_METER_ERRORS: MeterErrorActivities.read_meter_errors,
     StripeOperationKind.PREVIEW_CHANGE: PreviewActivities.preview_change,
     StripeOperationKind.PREVIEW_START: PreviewActivities.preview_start,
+    StripeOperationKind.CREATE_CHECKOUT_SESSION: CheckoutActivities.create_checkout_session,
+    StripeOperationKind.CLOSE_CHECKOUT_SESSIONS: CheckoutActivities.close_checkout_sessions,
+    StripeOperationKind.CREATE_PORTAL_SESSION: PortalActivities.create_portal_session,
 }
 
 

@@ -6,8 +6,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from database.accounts.users import UserRepository
-from database.payments.payment_methods import PaymentMethodRepository
-from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.subscription_events import SubscriptionEventRepository
@@ -16,12 +14,12 @@ from domain.errors import NotFoundError
 from domain.ids import subscription_workflow_id
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionRequest
-from domain.subscriptions.selling import already_subscribed, check_currency
 from domain.subscriptions.state import SubscriptionState, SyncResult
 from domain.subscriptions.steps import CreateInput, OpenInput, ParkInput, SyncInput
 from services.payments.customers import UserStripeCustomer
 from services.stripe_idempotency import post_once
 from services.subscriptions.adoption import insert_adopted
+from services.subscriptions.selling import check_sellable, trial_days_of
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of, unchanged
 
@@ -170,8 +168,8 @@ async def _insert(
 ) -> None:
     """Insert the row if the selling rules allow; concurrent starts of one user are serialized."""
     await UserRepository(session).lock(request.user_id)
-    await _check(session, subscription_id, request)
-    trial_days = await _trial_days(session, request)
+    await check_sellable(session, subscription_id, request)
+    trial_days = await trial_days_of(session, request)
     await SubscriptionRepository(session).insert(
         subscription_id=subscription_id,
         user_id=request.user_id,
@@ -184,41 +182,3 @@ async def _insert(
         subscription_status=SubscriptionStatus.INCOMPLETE,
         workflow_id=subscription_workflow_id(subscription_id),
     )
-
-
-async def _check(
-    session: AsyncSession,
-    subscription_id: UUID,
-    request: SubscriptionRequest,
-) -> None:
-    """Raise an error if the user's other subscriptions forbid this one."""
-    repository = SubscriptionRepository(session)
-    if not request.is_stackable:
-        live_subscription_id = await repository.live_of_plan(
-            request.user_id,
-            request.plan_id,
-            subscription_id,
-        )
-        if live_subscription_id is not None:
-            raise already_subscribed(live_subscription_id)
-    if request.replaces_subscription_id is not None:
-        replacement_id = await repository.replacement_of(
-            request.user_id, request.replaces_subscription_id, subscription_id
-        )
-        if replacement_id is not None:
-            raise already_subscribed(replacement_id)
-    plan = await PlanRepository(session).get(request.plan_id)
-    if plan is not None:
-        check_currency(plan.currency_code, await repository.live_currency(request.user_id))
-
-
-async def _trial_days(session: AsyncSession, request: SubscriptionRequest) -> int:
-    """Return the trial's length in days; concurrent starts with one card are serialized."""
-    if not request.trial_days or request.is_trial_given:
-        return request.trial_days
-    fingerprint = request.card_fingerprint if request.is_trial_once_per_card else None
-    if fingerprint is not None:
-        await PaymentMethodRepository(session).lock_card(fingerprint)
-    repository = SubscriptionRepository(session)
-    had = await repository.has_had_trial(request.user_id, request.plan_id, fingerprint)
-    return 0 if had else request.trial_days

@@ -48,6 +48,7 @@ _BY_CODE: Mapping[str, type[ApplicationError]] = {
     "approver_required": errors.ForbiddenError,
     "args_digest_mismatch": errors.ConflictError,
     "busy": errors.UnavailableError,
+    "checkout_open": errors.ConflictError,
     "conversation_busy": errors.ConflictError,
     "coupon_not_found": errors.NotFoundError,
     "currency_mismatch": errors.ConflictError,

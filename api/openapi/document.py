@@ -62,6 +62,14 @@ TAGS = [
     {"name": "plans", "description": "What customers can subscribe to."},
     {"name": "payment-methods", "description": "Cards of customers."},
     {"name": "subscriptions", "description": "Each subscription is a durable workflow."},
+    {
+        "name": "checkout-sessions",
+        "description": "Pages of Stripe's on which customers subscribe.",
+    },
+    {
+        "name": "portal-sessions",
+        "description": "Links to Stripe's portal, where customers manage what is theirs.",
+    },
     {"name": "entitlements", "description": "What a customer may use."},
     {"name": "usage", "description": "What a customer has used, and what of it is billed."},
     {"name": "agents", "description": "The agents and their prompts."},

@@ -38,6 +38,7 @@ from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import IllegalCommandError
+from domain.subscriptions.checkouts import checkout_open
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
 from domain.subscriptions.selling import already_subscribed
 
@@ -67,6 +68,7 @@ OwnDep = Annotated[Subscription, Depends(get_own)]
         no_such("user"),
         already_subscribed(UUID(EXAMPLE_ID)),
         CURRENCY_MISMATCH,
+        checkout_open(UUID(EXAMPLE_ID)),
         start_pending("subscription", "subscription_id"),
         TEMPORAL_DOWN,
     ),
@@ -79,6 +81,8 @@ async def create_subscription(
     once: IdempotentDep,
 ) -> JSONResponse:
     """Create a subscription. If the customer has a card, it is charged at once.
+
+    Open Checkout pages of the same plan are closed, so that nobody pays twice.
 
     The answer waits about a second for the first outcome. A subscription that is still
     `incomplete` then becomes `active` once its first invoice is paid.

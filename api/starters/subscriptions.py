@@ -10,18 +10,22 @@ from temporalio.client import Client
 from adapters.temporal.calls import raise_workflow_failure, start_workflow_once
 from api.schemas.subscriptions import NewSubscription
 from api.starters.selling import Buyer, resolve_subscription
+from api.starters.stripe_operations import run_operation
 from database.payments.models import Payment
 from database.payments.payments import PaymentRepository
 from database.plans.models import Plan
 from database.session import Sessions
+from database.subscriptions.checkout_sessions import CheckoutSessionRepository
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import OutcomePendingError
-from domain.ids import payment_workflow_id, subscription_workflow_id
+from domain.ids import derived_id, payment_workflow_id, subscription_workflow_id
 from domain.payments.messages import PaymentRequest, PaymentStart
 from domain.payments.money import amount_text
 from domain.payments.rules import PaymentStatus
+from domain.stripe_operations import CloseCheckoutSessions
 from domain.subscriptions.lifecycle import SubscriptionStatus
+from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.state import SubscriptionStart
 from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes
@@ -66,6 +70,7 @@ async def start_subscription(
     if await _read(sessions, subscription_id) is None:
         request, plan = await resolve_subscription(sessions, subscription_id, buyer, body)
         request = request.model_copy(update={"replaces_subscription_id": replaces})
+        await _close_pages(temporal, sessions, subscription_id, request)
         await start_workflow_once(
             temporal,
             SubscriptionWorkflow.run,
@@ -74,7 +79,6 @@ async def start_subscription(
             summary=_summary_of(plan, buyer.user_id),
             search_attributes=starting_attributes(buyer.user_id, subscription_id),
         )
-
     poll_count = 0
 
     async def read() -> Subscription | None:
@@ -130,6 +134,20 @@ async def start_payment(
         "payment",
         payment_id,
     )
+
+
+async def _close_pages(
+    temporal: Client, sessions: Sessions, subscription_id: UUID, request: SubscriptionRequest
+) -> None:
+    """Close the Checkout pages on which the customer could pay for the same plan once more."""
+    async with sessions() as session:
+        pages = CheckoutSessionRepository(session)
+        opened = await pages.list_open(request.user_id, request.plan_id, subscription_id)
+    if not opened:
+        return
+    operation_id = derived_id("close-checkout-sessions", subscription_id)
+    operation = CloseCheckoutSessions.before(operation_id, subscription_id, request)
+    await run_operation(temporal, operation, "close Checkout pages", request.user_id)
 
 
 def _summary_of(plan: Plan, user_id: UUID) -> str:

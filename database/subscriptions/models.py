@@ -78,6 +78,34 @@ class Subscription(Base):
     )
 
 
+class CheckoutSession(Base):
+    """A page of Stripe's on which a user can subscribe to a plan; written before it is made.
+
+    Its id is the one that the subscription will have.
+    """
+
+    __tablename__ = "checkout_sessions"
+
+    subscription_id: Mapped[UUID] = id_column()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    plan_id: Mapped[UUID] = mapped_column(ForeignKey("plans.plan_id"))
+    trial_days: Mapped[int] = mapped_column(server_default=text("0"))
+    checkout_status: Mapped[str] = mapped_column(server_default="open")
+    # None until Stripe has answered.
+    stripe_checkout_session_id: Mapped[str | None] = mapped_column(unique=True)
+    expires_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = created_column()
+
+    __table_args__ = (
+        Index(
+            "ix_checkout_sessions_open",
+            "user_id",
+            "plan_id",
+            postgresql_where=text("checkout_status = 'open'"),
+        ),
+    )
+
+
 class SubscriptionEvent(Base):
     """One event in the history of a subscription.
 

@@ -78,6 +78,11 @@ HANDLED_TYPES: Mapping[str, Handler] = {
     "payment_method.automatically_updated": Handler.CUSTOMER,
     "payment_method.detached": Handler.CUSTOMER,
     "payment_method.updated": Handler.CUSTOMER,
+    "checkout.session.async_payment_failed": Handler.IGNORED,
+    "checkout.session.async_payment_succeeded": Handler.HINT,
+    "checkout.session.completed": Handler.HINT,
+    # Reason: nobody has subscribed, and whoever sells the plan otherwise asks Stripe for the page.
+    "checkout.session.expired": Handler.IGNORED,
     "customer.created": Handler.IGNORED,
     "invoice.overdue": Handler.IGNORED,
     "invoice.sent": Handler.IGNORED,
@@ -166,9 +171,11 @@ def reference_of(event: Mapping[str, Any]) -> EventReference | None:
         found = {**_mapping(event.get("related_object")), "object": "meter"}
     metadata = found.get("metadata")
     match found.get("object"):
-        case "subscription" | "meter" as kind:
-            handler = Handler.METER if kind == "meter" else Handler.HINT
-            return _reference(handler, found.get("id"), metadata)
+        case "subscription" | "checkout.session" as kind:
+            name = "id" if kind == "subscription" else "subscription"
+            return _reference(Handler.HINT, found.get(name), metadata)
+        case "meter":
+            return _reference(Handler.METER, found.get("id"), metadata)
         case "invoice":
             return _reference_of_invoice(found)
         case "payment_intent":

@@ -13,6 +13,7 @@ from database.accounts.users import UserRepository
 from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
+from database.subscriptions.checkout_sessions import CheckoutSessionRepository
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
 from database.webhooks.inbox import settle_awaiting_owner
@@ -24,6 +25,7 @@ from domain.subscriptions.adoption import (
     adoption_of,
     decide_adoption,
 )
+from domain.subscriptions.checkouts import CheckoutStatus
 from domain.subscriptions.events import adoption_event
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from services.subscriptions.mailboxes import Mailboxes
@@ -121,9 +123,13 @@ async def insert_adopted(session: AsyncSession, subscription_id: UUID, adoption:
     It exists at Stripe, so our selling rules do not apply to it. Its status is the one of a new
     subscription, so that the first sync finds all effects of the status at Stripe.
     """
-    repository = SubscriptionRepository(session)
+    repository, pages = SubscriptionRepository(session), CheckoutSessionRepository(session)
+    page = await pages.get(subscription_id)
+    if page is not None:
+        await pages.settle(subscription_id, CheckoutStatus.COMPLETE)
     await repository.insert(
         subscription_id=subscription_id,
+        trial_days=0 if page is None else page.trial_days,
         subscription_status=SubscriptionStatus.INCOMPLETE,
         workflow_id=subscription_workflow_id(subscription_id),
         **adoption.model_dump(),
@@ -138,9 +144,17 @@ async def _decide(
 ) -> AdoptionDecision | None:
     named = found.named_subscription_id
     rows = await SubscriptionRepository(session).known(found.stripe_subscription_id, named)
-    is_requested = named is not None and await IdempotencyKeyRepository(session).has_made(named)
+    is_requested = named is not None and await _is_requested(session, named, user_id)
     requested_ids = {named} if named is not None and is_requested else ()
     return decide_adoption(account, found, rows, user_id, requested_ids)
+
+
+async def _is_requested(session: AsyncSession, named: UUID, user_id: UUID | None) -> bool:
+    """Tell whether a subscription of this id was asked for, by a Checkout page or a key."""
+    page = await CheckoutSessionRepository(session).get(named)
+    if page is not None:
+        return page.user_id == user_id
+    return await IdempotencyKeyRepository(session).has_made(named)
 
 
 async def _adoption(

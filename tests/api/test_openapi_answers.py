@@ -122,8 +122,9 @@ async def test_what_does_not_exist_is_answered_as_shown(
 async def test_other_users_are_answered_as_shown(user: Person) -> None:
     count = 0
     for method, path, operation in routes(404):
-        parameters = operation.get("parameters", ())
-        if any((each["name"], each["in"]) == ("user_id", "query") for each in parameters):
+        given = operation.get("parameters", ())
+        names = {each["name"] for each in given if each["in"] == "query"}
+        if "user_id" in names:
             reply = await user.http.get(path, params={"user_id": str(uuid4())})
             check(reply, method, path, 404)
             count += 1

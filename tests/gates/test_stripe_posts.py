@@ -36,6 +36,8 @@ def test_all_kinds_of_posts_are_known() -> None:
     assert methods["setup_intents"] == {"create"}
     assert methods["payments"] == {"pay", "cancel"}
     assert methods["refunds"] == {"create"}
+    assert methods["checkout_sessions"] == {"create", "expire"}
+    assert methods["portal_sessions"] == {"create", "create_configuration"}
     assert {"create_product", "create_price"} <= methods["catalog"]
 
 

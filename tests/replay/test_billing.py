@@ -14,6 +14,7 @@ from temporalio.client import WorkflowHandle
 
 from database.accounts.users import UserRepository
 from database.payment_retries.models import PaymentRetry
+from database.plans.models import Plan
 from domain.ids import stripe_operation_workflow_id
 from domain.payment_retries.messages import RetryNow
 from domain.payment_retries.policy import LastResort, OlderInvoices, RetryPolicy
@@ -22,7 +23,10 @@ from domain.stripe_operations import (
     AdoptSubscription,
     AttachPaymentMethod,
     ChangePlan,
+    CloseCheckoutSessions,
+    CreateCheckoutSession,
     CreatePlan,
+    CreatePortalSession,
     CreateSetupIntent,
     DetachPaymentMethod,
     PreviewChange,
@@ -34,7 +38,9 @@ from domain.stripe_operations import (
     StripeOperationResult,
     SyncCustomer,
 )
+from domain.subscriptions.checkouts import WayBack
 from domain.subscriptions.lifecycle import CommandKind
+from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.previews import ChangeTerms, NewTerms
 from domain.workflow_names import BILLING
 from tests.support.histories import current_run, keep
@@ -293,5 +299,19 @@ async def test_all_stripe_operations(world: World, histories: Path, tmp_path: Pa
     ]
     for operation in operations:
         await operate(world, operation, histories)
+    async with world.sessions() as session:
+        plan = await session.get_one(Plan, plan_id)
+    request = SubscriptionRequest(
+        user_id=user_id, plan_id=plan_id, stripe_price_id=plan.stripe_price_id
+    )
+    way_back = WayBack(success_url="https://app.example/ok", cancel_url="https://app.example")
+    pages: list[StripeOperation] = [
+        CreateCheckoutSession(**ids(), request=request, way_back=way_back),
+        CloseCheckoutSessions(**ids(), user_id=user_id, plan_id=plan_id),
+        CreatePortalSession(**ids(), user_id=user_id, return_url="https://app.example"),
+    ]
+    for operation in pages:
+        await operate(world, operation, histories)
+    operations += pages
     kinds = {StripeOperationKind.ATTACH_PAYMENT_METHOD, *(each.kind for each in operations)}  # type: ignore[attr-defined]
     assert kinds == set(StripeOperationKind)

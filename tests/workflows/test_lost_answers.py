@@ -16,12 +16,15 @@ from domain.payments.rules import PaymentStatus
 from domain.plans import PlanRequest
 from domain.stripe_operations import (
     ChangePlan,
+    CreateCheckoutSession,
+    CreatePortalSession,
     CreateSetupIntent,
     DetachPaymentMethod,
     PreviewChange,
 )
+from domain.subscriptions.checkouts import WayBack
 from domain.subscriptions.lifecycle import CommandKind
-from domain.subscriptions.messages import CancelRefund
+from domain.subscriptions.messages import CancelRefund, SubscriptionRequest
 from domain.subscriptions.previews import ChangeTerms
 from tests.support.payers import start_paying
 from tests.support.world import STRIPE_HEADERS, Customer, World
@@ -37,6 +40,10 @@ POSTS = (
     "POST /v1/payment_methods/{id}/attach",
     "POST /v1/payment_methods/{id}/detach",
     "POST /v1/setup_intents",
+    "POST /v1/checkout/sessions",
+    "POST /v1/checkout/sessions/{id}/expire",
+    "POST /v1/billing_portal/configurations",
+    "POST /v1/billing_portal/sessions",
     "POST /v1/subscriptions",
     "POST /v1/subscriptions/{id}",
     "POST /v1/subscriptions/{id}/pause",
@@ -288,6 +295,26 @@ async def pay_and_pay_back(world: World) -> None:
         assert len(intents) == 1
 
 
+async def open_pages(world: World, customer: Customer) -> None:
+    """Open two Checkout pages, of which the second one closes the first, and the portal."""
+    row = await customer.row()
+    assert row.plan_id is not None
+    request = SubscriptionRequest(
+        user_id=customer.user_id, plan_id=row.plan_id, stripe_price_id=row.stripe_price_id or ""
+    )
+    for old in (await stripe(world, "billing_portal/configurations"))["data"]:
+        path = f"/v1/billing_portal/configurations/{old['id']}"
+        await world.http.post(path, data={"active": "false"}, headers=STRIPE_HEADERS)
+    way_back = WayBack(success_url="https://app.example/ok", cancel_url="https://app.example")
+    for _ in range(2):
+        await world.operate(CreateCheckoutSession, request=request, way_back=way_back)
+    user_id = customer.user_id
+    await world.operate(CreatePortalSession, user_id=user_id, return_url="https://app.example")
+    stripe_id = await customer_id(world, user_id)
+    pages = (await stripe(world, "checkout/sessions", customer=stripe_id))["data"]
+    assert [page["status"] for page in pages] == ["open", "expired"]
+
+
 async def requests(world: World) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = (await world.http.get("/_sandbox/requests")).json()["items"]
     return items
@@ -311,6 +338,7 @@ async def test_each_post_has_one_effect_whatever_is_lost(world: World, way: dict
     customers += [await change_terms(world, way)]
     await lose_first_answers(world, way)
     await pay_and_pay_back(world)
+    await open_pages(world, customers[0])
     await world.http.post("/_sandbox/faults", json={})
 
     new = [row for row in await requests(world) if not before or row["seq"] > before[0]["seq"]]

@@ -124,6 +124,11 @@ def ours_at_stripe() -> EventReference:
             EventReference(stripe_id="sub_1"),
         ),
         (event(invoice(metadata=METADATA)), EventReference(our_id=OURS)),
+        (
+            event({"object": "checkout.session", "subscription": "sub_1", "metadata": METADATA}),
+            EventReference(stripe_id="sub_1", our_id=OURS),
+        ),
+        (event({"object": "checkout.session", "subscription": None, "metadata": {}}), None),
         (event(invoice(metadata={"subscription_id": 7})), None),
         (event({"object": "invoice", "parent": None}), None),
         (
