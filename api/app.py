@@ -36,6 +36,7 @@ from api.routes import (
     payment_retries,
     payments,
     plans,
+    reconciliations,
     retry_policies,
     subscription_commands,
     subscriptions,
@@ -89,6 +90,7 @@ _VERSIONED = (
     memories,
     webhooks,
     webhook_events,
+    reconciliations,
     workflows,
     admin,
 )

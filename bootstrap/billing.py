@@ -25,6 +25,7 @@ from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
 from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscriptions import StripeSubscriptions
+from bootstrap.reconciliation import reconciliation_activities
 from bootstrap.resources import Activities, Resources
 from domain.workflow_names import BILLING, STRIPE
 from services.payment_retries.attempt_reservations import AttemptReservations
@@ -40,7 +41,7 @@ from services.subscriptions.stripe_sync import SubscriptionSync
 
 
 def billing_activities(resources: Resources) -> Activities:
-    """Build the activities of plans, payments, payment retries and subscriptions."""
+    """Build the activities of plans, payments, payment retries, subscriptions, reconciliation."""
     areas = (
         _plans_and_emails(resources),
         _payments(resources),
@@ -48,6 +49,7 @@ def billing_activities(resources: Resources) -> Activities:
         _payment_retries(resources),
         _subscriptions(resources),
         _adoption(resources),
+        reconciliation_activities(resources, _subscription_adoption(resources)),
     )
     return {queue: [each for area in areas for each in area[queue]] for queue in (BILLING, STRIPE)}
 
@@ -130,11 +132,15 @@ def _subscriptions(resources: Resources) -> Activities:
 
 
 def _adoption(resources: Resources) -> Activities:
+    adoption = AdoptionActivities(_subscription_adoption(resources))
+    return {BILLING: [], STRIPE: [adoption.adopt_subscription]}
+
+
+def _subscription_adoption(resources: Resources) -> SubscriptionAdoption:
     stripe = resources.stripe
-    adoption = SubscriptionAdoption(
+    return SubscriptionAdoption(
         StripeFoundSubscriptions(stripe),
         StripeCustomers(stripe),
         Mailboxes(resources.temporal),
         resources.sessions,
     )
-    return {BILLING: [], STRIPE: [AdoptionActivities(adoption).adopt_subscription]}

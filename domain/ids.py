@@ -4,6 +4,8 @@ from uuid import UUID, uuid5
 
 _NAMESPACE = UUID("6f1d2f0a-6a57-4c1e-9d0b-0c5f6a1f8f11")
 ANONYMOUS = UUID(int=0)
+# Events of Stripe have ids that begin otherwise.
+RECONCILIATION_PREFIX = "reconciliation_"
 
 
 def derived_id(*parts: object) -> UUID:
@@ -64,6 +66,21 @@ def agent_run_workflow_id(agent_run_id: UUID | str) -> str:
 def ingest_workflow_id(document_id: UUID | str) -> str:
     """Return the workflow id of the ingestion of a document."""
     return f"ingest-document-{document_id}"
+
+
+def reconciliation_workflow_id(reconciliation_id: UUID | str) -> str:
+    """Return the workflow id of a reconciliation that an administrator asked for."""
+    return f"reconciliation-{reconciliation_id}"
+
+
+def reconciliation_id(workflow_id: str) -> UUID:
+    """Return the id of a reconciliation that a schedule started under this workflow id."""
+    return derived_id("reconciliation", workflow_id)
+
+
+def reconciliation_hint(reconciliation_id: UUID | str) -> str:
+    """Return the id of the hint that a reconciliation sends to a subscription."""
+    return f"{RECONCILIATION_PREFIX}{reconciliation_id}"
 
 
 def release_retry_id(workflow_id: str, release: str) -> UUID:

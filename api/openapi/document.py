@@ -74,6 +74,7 @@ TAGS = [
     {"name": "retry-policies", "description": "When failed payments are retried."},
     {"name": "webhooks", "description": "Receives the events of Stripe."},
     {"name": "webhook-events", "description": "Received events, and how they were processed."},
+    {"name": "reconciliations", "description": "Comparisons with Stripe, and what they found."},
     {"name": "workflows", "description": "Executions of workflows at Temporal."},
     {"name": "admin", "description": "For administrators of the system."},
     {"name": "health", "description": "Liveness and readiness."},

@@ -26,6 +26,7 @@ from commands.doctor.findings import CheckDoubtfulError, CheckFailedError, Check
 from commands.doctor.open_runs import check_open_runs
 from commands.doctor.paid import check_tool_calls, make_prices, model_names
 from commands.doctor.parked import check_parked_steps
+from commands.doctor.reconciliation import check_reconciliation
 from commands.stripe.checks import check_endpoint, check_portal
 from commands.targets import Target
 from config import MailSecurity, Settings
@@ -72,6 +73,7 @@ async def examine(
         "webhook endpoint": lambda: check_endpoint(settings, target),
         "customer portal": lambda: check_portal(settings, target),
         "parked steps": lambda: check_parked_steps(settings),
+        "reconciliation": lambda: check_reconciliation(settings),
         "agent runs": lambda: check_open_runs(settings),
         "Chroma": lambda: _chroma(settings),
         "models": lambda: _models(settings),

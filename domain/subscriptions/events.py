@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from domain.ids import RECONCILIATION_PREFIX
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import ChargeResult
 from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, RetryReport
@@ -41,7 +42,14 @@ def adoption_event(stripe_subscription_id: str) -> NewSubscriptionEvent:
 
 
 def hint_event(stripe_event_id: str, event_type: str) -> NewSubscriptionEvent:
-    """Return the event of a webhook from Stripe."""
+    """Return the event of a webhook from Stripe, or of a hint from a reconciliation."""
+    if stripe_event_id.startswith(RECONCILIATION_PREFIX):
+        return NewSubscriptionEvent(
+            source_key=stripe_event_id,
+            kind="reconciled",
+            summary="Our view differed from Stripe, and was read anew.",
+            data={"reconciliation_id": stripe_event_id.removeprefix(RECONCILIATION_PREFIX)},
+        )
     return NewSubscriptionEvent(
         source_key=stripe_event_id,
         kind=event_type,

@@ -1,6 +1,7 @@
 """Namespaces of Temporal in which nothing runs but what a test starts."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,13 @@ from workflows.search_attributes import NAMES
 @pytest.fixture
 async def namespace(dev_server: Client) -> AsyncIterator[Client]:
     """Return a client of a namespace in which nothing else runs."""
+    async with open_namespace(dev_server) as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_namespace(dev_server: Client) -> AsyncIterator[Client]:
+    """Make a namespace, and terminate what runs in it at the end."""
     name = f"own-{uuid4().hex}"
     request = RegisterNamespaceRequest(namespace=name)
     request.workflow_execution_retention_period.FromSeconds(86_400)
