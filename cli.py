@@ -214,6 +214,22 @@ def doctor(
     raise typer.Exit(show(Console(highlight=False, soft_wrap=True), findings))
 
 
+@app.command(epilog="Example: python cli.py reconcile")
+def reconcile(stack: StackOption = None) -> None:
+    """Compare everything with Stripe now, and print what was found and repaired.
+
+    Missed events are delivered, and subscriptions that are behind are read anew. Nothing is
+    charged. Exit code 0: it was completed; 1: it failed; 2: there is no answer.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from commands.reconcile import reconcile as compare  # noqa: PLC0415
+    from commands.targets import DEFAULT_STACK, find_stack, read_stack  # noqa: PLC0415
+
+    facts = read_stack(find_stack(stack, {}) or DEFAULT_STACK, has_settings=False)
+    raise typer.Exit(compare(facts, Console(highlight=False, soft_wrap=True)))
+
+
 @app.command(epilog="Example: python cli.py api GET 'subscriptions?limit=5'")
 def api(
     method: Annotated[str, typer.Argument(help="GET, POST, PUT, PATCH or DELETE.")],

@@ -69,6 +69,7 @@ class StripeSettings(BaseModel):
     thin_webhook_secret: SecretStr | None = None  # of an event destination for thin events
     is_live: bool = False
     calls_per_second: float = Field(default=80.0, gt=0)
+    reconciliation_share: float = Field(default=0.05, gt=0, le=1)
 
     @property
     def is_real_stripe(self) -> bool:

@@ -38,6 +38,7 @@ from api.routes import (
     payments,
     plans,
     portal_sessions,
+    reconciliations,
     retry_policies,
     subscription_changes,
     subscription_commands,
@@ -103,6 +104,7 @@ _VERSIONED = (
     webhooks,
     webhook_events,
     webhook_endpoints,
+    reconciliations,
     workflows,
     admin,
 )

@@ -42,6 +42,7 @@ from adapters.stripe.setup_intents import StripeSetupIntents
 from adapters.stripe.subscription_commands import StripeSubscriptionCommands
 from adapters.stripe.subscriptions import StripeSubscriptions
 from adapters.stripe.unused_time import StripeUnusedTime
+from bootstrap.reconciliation import reconciliation_activities
 from bootstrap.resources import Activities, Resources
 from domain.workflow_names import BILLING, STRIPE
 from services.payment_retries.attempt_reservations import AttemptReservations
@@ -72,7 +73,7 @@ def build_metering(resources: Resources) -> UsageMetering:
 
 
 def billing_activities(resources: Resources) -> Activities:
-    """Build the activities of plans, payments, payment retries and subscriptions."""
+    """Build the activities of plans, payments, payment retries, subscriptions, reconciliation."""
     areas = (
         _plans_and_emails(resources),
         _payments(resources),
@@ -83,6 +84,7 @@ def billing_activities(resources: Resources) -> Activities:
         _changes(resources),
         _previews(resources),
         _hosted_pages(resources),
+        reconciliation_activities(resources, _subscription_adoption(resources)),
     )
     return {queue: [each for area in areas for each in area[queue]] for queue in (BILLING, STRIPE)}
 
@@ -184,14 +186,18 @@ def _subscriptions(resources: Resources) -> Activities:
 
 
 def _adoption(resources: Resources) -> Activities:
+    adoption = AdoptionActivities(_subscription_adoption(resources))
+    return {BILLING: [], STRIPE: [adoption.adopt_subscription]}
+
+
+def _subscription_adoption(resources: Resources) -> SubscriptionAdoption:
     stripe = resources.stripe
-    adoption = SubscriptionAdoption(
+    return SubscriptionAdoption(
         StripeFoundSubscriptions(stripe),
         StripeCustomers(stripe),
         Mailboxes(resources.temporal),
         resources.sessions,
     )
-    return {BILLING: [], STRIPE: [AdoptionActivities(adoption).adopt_subscription]}
 
 
 def _changes(resources: Resources) -> Activities:

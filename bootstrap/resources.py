@@ -36,6 +36,7 @@ class Resources:
 
     temporal: Client
     stripe: Connection
+    reconciliation_calls_per_second: float
     mails: MailSender
     sessions: Sessions
     stream: RunStream
@@ -79,6 +80,8 @@ async def open_resources(
             mails=MailSender(
                 sessions, make_mailer(settings), MailTemplates(settings.mail.templates_folder)
             ),
+            reconciliation_calls_per_second=settings.stripe.calls_per_second
+            * settings.stripe.reconciliation_share,
             sessions=sessions,
             stream=stream,
             models=models,

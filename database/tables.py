@@ -8,6 +8,7 @@ from database.notifications import models as notifications
 from database.payment_retries import models as payment_retries
 from database.payments import models as payments
 from database.plans import models as plans
+from database.reconciliation import models as reconciliation
 from database.subscriptions import models as subscriptions
 from database.usage import models as usage
 from database.webhooks import models as webhooks
@@ -21,6 +22,7 @@ AREAS = (
     payment_retries,
     payments,
     plans,
+    reconciliation,
     subscriptions,
     usage,
     webhooks,

@@ -4,6 +4,8 @@ from uuid import UUID, uuid5
 
 _NAMESPACE = UUID("6f1d2f0a-6a57-4c1e-9d0b-0c5f6a1f8f11")
 ANONYMOUS = UUID(int=0)
+# Events of Stripe have ids that begin otherwise.
+RECONCILIATION_PREFIX = "reconciliation_"
 
 
 def derived_id(*parts: object) -> UUID:
@@ -69,6 +71,21 @@ def ingest_workflow_id(document_id: UUID | str) -> str:
 def webhook_endpoint_workflow_id(webhook_endpoint_id: UUID | str) -> str:
     """Return the workflow id of an endpoint that webhooks are sent to."""
     return f"webhook-endpoint-{webhook_endpoint_id}"
+
+
+def reconciliation_workflow_id(reconciliation_id: UUID | str) -> str:
+    """Return the workflow id of a reconciliation that an administrator asked for."""
+    return f"reconciliation-{reconciliation_id}"
+
+
+def reconciliation_id(workflow_id: str) -> UUID:
+    """Return the id of a reconciliation that a schedule started under this workflow id."""
+    return derived_id("reconciliation", workflow_id)
+
+
+def reconciliation_hint(reconciliation_id: UUID | str) -> str:
+    """Return the id of the hint that a reconciliation sends to a subscription."""
+    return f"{RECONCILIATION_PREFIX}{reconciliation_id}"
 
 
 def release_retry_id(workflow_id: str, release: str) -> UUID:

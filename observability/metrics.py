@@ -77,6 +77,11 @@ MAILS = Counter(
     "Mails, by kind and by how they ended: sent, dropped (the reason was gone), failed.",
     ["mail_kind", "outcome"],
 )
+RECONCILIATION_REPAIRS = Counter(
+    "reconciliation_repairs_total",
+    "Findings of reconciliations with Stripe, by kind.",
+    ["kind"],
+)
 AGENT_REQUESTS = Counter(
     "agent_requests_total",
     "Agent runs that ended, by outcome.",
@@ -126,6 +131,7 @@ _LABELED: tuple[MetricWrapperBase, ...] = (
     WEBHOOK_DELIVERIES,
     WEBHOOK_FOREIGN_VERSIONS,
     MAILS,
+    RECONCILIATION_REPAIRS,
     AGENT_REQUESTS,
     AGENT_DURATION,
     LLM_REQUESTS,

@@ -4,6 +4,7 @@ from workflows.agents.agent_run import AgentRunWorkflow
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
+from workflows.reconciliation.reconciliation import ReconciliationWorkflow
 from workflows.stripe_operation import StripeOperationWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 from workflows.webhooks import WebhookEndpointWorkflow
@@ -14,6 +15,7 @@ WORKFLOWS: tuple[type, ...] = (
     PaymentRetryWorkflow,
     PaymentWorkflow,
     StripeOperationWorkflow,
+    ReconciliationWorkflow,
     AgentRunWorkflow,
     IngestDocumentWorkflow,
     WebhookEndpointWorkflow,

@@ -28,6 +28,7 @@ _SUBJECTS = {
     "PaymentWorkflow": ("payment", "payment_id"),
     "StripeOperationWorkflow": ("stripe_operation", "operation_id"),
     "AgentRunWorkflow": ("agent_run", "agent_run_id"),
+    "ReconciliationWorkflow": ("reconciliation", "reconciliation_id"),
     "IngestDocumentWorkflow": ("ingest_document", "document_id"),
     "WebhookEndpointWorkflow": ("webhook_endpoint", "webhook_endpoint_id"),
 }

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 import stripe
 
 from domain.errors import UnreadableAnswerError
@@ -45,6 +46,23 @@ def entries(found: object, path: str) -> Sequence[Any]:
     """Return the entries of a list object that is embedded in another object."""
     data = field(found, f"{path}.data")
     return data if isinstance(data, list) else []
+
+
+def list_entries(found: object) -> Sequence[Any]:
+    """Return the entries of a page of a list.
+
+    Raises:
+        UnreadableAnswerError: The page has no entries, not even an empty list.
+    """
+    data = field(found, "data")
+    if not isinstance(data, list):
+        raise unreadable(found, "data")
+    return data
+
+
+def as_json(found: stripe.StripeObject) -> bytes:
+    """Return an object as JSON, with the keys that Stripe sent."""
+    return orjson.dumps(found.to_dict(for_json=True))
 
 
 def object_id(reference: object) -> str | None:

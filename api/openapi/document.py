@@ -84,6 +84,7 @@ TAGS = [
     {"name": "webhooks", "description": "Receives the events of Stripe."},
     {"name": "webhook-events", "description": "Received events, and how they were processed."},
     {"name": "webhook-endpoints", "description": "Endpoints that get webhooks of what happens."},
+    {"name": "reconciliations", "description": "Comparisons with Stripe, and what they found."},
     {"name": "workflows", "description": "Executions of workflows at Temporal."},
     {"name": "admin", "description": "For administrators of the system."},
     {"name": "health", "description": "Liveness and readiness."},

@@ -90,7 +90,7 @@ async def start_subscription(
             await raise_workflow_failure(temporal, subscription_workflow_id(subscription_id))
         return row
 
-    return await _wait_for_row(read, _has_outcome, "subscription", subscription_id)
+    return await wait_for_row(read, _has_outcome, "subscription", subscription_id)
 
 
 async def start_payment(
@@ -128,7 +128,7 @@ async def start_payment(
             f"user {request.user_id}",
             search_attributes=starting_attributes(user_id=request.user_id),
         )
-    return await _wait_for_row(
+    return await wait_for_row(
         read,
         lambda row: row.payment_status != PaymentStatus.PENDING,
         "payment",
@@ -159,7 +159,7 @@ def _summary_of(plan: Plan, user_id: UUID) -> str:
     return f"{plan.name[:_NAME_LENGTH]} ({plan.code}), {amount} every {period}, user {user_id}"
 
 
-async def _wait_for_row(
+async def wait_for_row(
     read: Callable[[], Awaitable[Row | None]],
     has_outcome: Callable[[Row], bool],
     resource: str,

@@ -26,6 +26,7 @@ from commands.doctor.findings import CheckDoubtfulError, CheckFailedError, Check
 from commands.doctor.open_runs import check_open_runs
 from commands.doctor.paid import check_tool_calls, make_prices, model_names
 from commands.doctor.parked import check_parked_steps
+from commands.doctor.reconciliation import check_reconciliation
 from commands.doctor.usage import check_meter_events
 from commands.doctor.webhook_endpoints import check_webhook_endpoints
 from commands.stripe.checks import check_endpoint, check_portal
@@ -76,6 +77,7 @@ async def examine(
         "webhooks out": lambda: check_webhook_endpoints(settings),
         "parked steps": lambda: check_parked_steps(settings),
         "meter events": lambda: check_meter_events(settings),
+        "reconciliation": lambda: check_reconciliation(settings),
         "agent runs": lambda: check_open_runs(settings),
         "Chroma": lambda: _chroma(settings),
         "models": lambda: _models(settings),

@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from domain.ids import RECONCILIATION_PREFIX
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import ChargeResult
 from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, RetryReport
@@ -75,7 +76,14 @@ def unused_refund_event(cause: UUID, amount_cents: int, currency_code: str) -> N
 
 
 def hint_event(stripe_event_id: str, event_type: str) -> NewSubscriptionEvent:
-    """Return the event of a webhook from Stripe."""
+    """Return the event of a webhook from Stripe, or of a hint from a reconciliation."""
+    if stripe_event_id.startswith(RECONCILIATION_PREFIX):
+        return NewSubscriptionEvent(
+            source_key=stripe_event_id,
+            kind="reconciled",
+            summary="Our view differed from Stripe, and was read anew.",
+            data={"reconciliation_id": stripe_event_id.removeprefix(RECONCILIATION_PREFIX)},
+        )
     return NewSubscriptionEvent(
         source_key=stripe_event_id,
         kind=event_type,

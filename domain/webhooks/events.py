@@ -171,11 +171,10 @@ def reference_of(event: Mapping[str, Any]) -> EventReference | None:
         found = {**_mapping(event.get("related_object")), "object": "meter"}
     metadata = found.get("metadata")
     match found.get("object"):
-        case "subscription" | "checkout.session" as kind:
-            name = "id" if kind == "subscription" else "subscription"
-            return _reference(Handler.HINT, found.get(name), metadata)
-        case "meter":
-            return _reference(Handler.METER, found.get("id"), metadata)
+        case "subscription" | "checkout.session" | "meter" as kind:
+            name = "subscription" if kind == "checkout.session" else "id"
+            handler = Handler.METER if kind == "meter" else Handler.HINT
+            return _reference(handler, found.get(name), metadata)
         case "invoice":
             return _reference_of_invoice(found)
         case "payment_intent":

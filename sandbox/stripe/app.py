@@ -20,6 +20,7 @@ from sandbox.stripe import API_VERSION
 from sandbox.stripe.api import Answer, Api
 from sandbox.stripe.checkout_page import CheckoutPage
 from sandbox.stripe.checks import Lenient, Referee
+from sandbox.stripe.clock import Clock
 from sandbox.stripe.controls import Controls
 from sandbox.stripe.engine import Engine
 from sandbox.stripe.fault_controls import FaultControls
@@ -176,9 +177,10 @@ def build(options: Options) -> Starlette:
     store = Store(Database(options.data / "stripe.sqlite3"))
     faults = Faults()
     targets = Targets(store, options.webhook_url, options.webhook_secret)
-    webhooks = Webhooks(store, faults, targets)
+    clock = Clock(store)
+    webhooks = Webhooks(store, faults, targets, clock)
     referee = _referee(options)
-    engine = Engine(store, faults, webhooks, referee, options.base_url)
+    engine = Engine(store, clock, faults, webhooks, referee, options.base_url)
     api = Api(engine, Router(ROUTES))
 
     async def answer(request: Request) -> Response:

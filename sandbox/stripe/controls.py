@@ -104,6 +104,7 @@ class Controls:
     async def _advance(self, request: Request) -> Response:
         wanted = Advance.model_validate_json(await request.body())
         await self._engine.scheduler.advance(wanted.seconds)
+        self._engine.webhooks.wake()
         return answered({"now": self._engine.clock.now()})
 
     async def _save_portal(self, _request: Request) -> Response:

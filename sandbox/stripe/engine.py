@@ -23,7 +23,13 @@ class Engine:
     """Opens and closes units of work."""
 
     def __init__(
-        self, store: Store, faults: Faults, webhooks: Webhooks, referee: Referee, base_url: str
+        self,
+        store: Store,
+        clock: Clock,
+        faults: Faults,
+        webhooks: Webhooks,
+        referee: Referee,
+        base_url: str,
     ) -> None:
         self.store = store
         self.faults = faults
@@ -31,7 +37,7 @@ class Engine:
         self.referee = referee
         self.limit = RateLimit()
         self.writer = asyncio.Lock()
-        self.clock = Clock(store)
+        self.clock = clock
         self.scheduler = Scheduler(store, self.clock, JOBS, units=self)
         self._base_url = base_url
 

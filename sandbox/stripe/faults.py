@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.stripe.owners import Owner
 
+Seconds = Annotated[float, Field(ge=0)]
 Status = Annotated[int, Field(ge=400, le=599)]
 
 
@@ -75,6 +76,11 @@ class WebhookFaults(BaseModel):
     duplicate: int = Field(default=1, ge=1, description="How often each event is delivered.")
     shuffle: bool = False
     delay_seconds: float = Field(default=0, ge=0)
+    hold_until_advanced_seconds: Seconds | tuple[Seconds, Seconds] | None = Field(
+        default=None,
+        description="Each event is held until the clock has moved so far; of two numbers, by a "
+        "random one in between.",
+    )
     off: bool = Field(default=False, description="Nothing is sent until this is cleared.")
 
 

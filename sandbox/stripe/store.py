@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
   attempt_count INTEGER NOT NULL DEFAULT 0, customer_email TEXT);
 CREATE INDEX IF NOT EXISTS deliveries_by_time ON deliveries (next_at, seq);
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event_id);
+CREATE TABLE IF NOT EXISTS holds (event_id TEXT PRIMARY KEY, until REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS idempotency (
   key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL,
   request_id TEXT NOT NULL, created INTEGER NOT NULL);
@@ -45,7 +46,8 @@ CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value REAL NOT NULL)
 """
 SCHEMA_VERSION = 4
 TABLES = (
-    "objects", "events", "deliveries", "idempotency", "requests", "ledger", "jobs", "settings",
+    "objects", "events", "deliveries", "holds", "idempotency", "requests", "ledger", "jobs",
+    "settings",
 )  # fmt: skip
 INDEXED = {
     "billing.meter_event": ("_customer", "identifier"),

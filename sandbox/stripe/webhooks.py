@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import orjson
 
 from sandbox.stripe import API_VERSION
+from sandbox.stripe.clock import Clock
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.owners import owner_of_object
 from sandbox.stripe.poster import Poster
@@ -26,16 +27,22 @@ log = logging.getLogger("sandbox.stripe.webhooks")
 _dice = secrets.SystemRandom()
 
 
-def _due(store: Store, held_back: list[str]) -> list[Row]:
-    """Return the next deliveries, but for those about customers that are held back."""
+def _due(store: Store, held_back: list[str], now: float) -> list[Row]:
+    """Return the next deliveries, but for held events and customers that are held back."""
     marks = ", ".join("?" * len(held_back))
     return store.db.rows(
         "SELECT d.*, e.body FROM deliveries d JOIN events e "  # noqa: S608 - only marks
-        f"ON e.id = d.event_id WHERE coalesce(d.customer_email, '') NOT IN ({marks}) "
+        "ON e.id = d.event_id LEFT JOIN holds h ON h.event_id = d.event_id "
+        f"WHERE coalesce(d.customer_email, '') NOT IN ({marks}) AND coalesce(h.until, 0) <= ? "
         "ORDER BY d.next_at, d.seq LIMIT ?",
         *held_back,
+        now,
         2 * _AT_ONCE,
     )
+
+
+def _seconds(given: float | tuple[float, float]) -> float:
+    return _dice.uniform(*given) if isinstance(given, tuple) else given
 
 
 def sign(secret: str, payload: bytes, moment: int) -> str:
@@ -95,10 +102,11 @@ def _target(row: Row) -> Target:
 class Webhooks:
     """Sends what is in the `deliveries` table; a row leaves it only after a 2xx."""
 
-    def __init__(self, store: Store, faults: Faults, targets: Targets) -> None:
+    def __init__(self, store: Store, faults: Faults, targets: Targets, clock: Clock) -> None:
         self._store = store
         self._faults = faults
         self._targets = targets
+        self._clock = clock
         self._posters: dict[str, Poster] = {}
         self._wake = asyncio.Event()
         self._sending: dict[int, asyncio.Task[None]] = {}
@@ -109,6 +117,9 @@ class Webhooks:
         plan = self._faults.webhooks(email)
         listening = self._targets.listening(event["type"])
         event["pending_webhooks"] = len(listening)
+        if plan.hold_until_advanced_seconds is not None:
+            until = self._clock.now() + _seconds(plan.hold_until_advanced_seconds)
+            self._store.db.insert("holds", {"event_id": event["id"], "until": until})
         for target in plan.duplicate * listening:
             next_at = time.time() + plan.delay_seconds
             if plan.shuffle:
@@ -156,7 +167,7 @@ class Webhooks:
         """Start what is due and return how long the next one can wait, None being for ever."""
         if self._faults.plan.webhooks.off:
             return None
-        rows = _due(self._store, list(self._faults.held_back()))
+        rows = _due(self._store, list(self._faults.held_back()), self._clock.now())
         for row in rows:
             if row["seq"] in self._sending:
                 continue
@@ -164,9 +175,15 @@ class Webhooks:
                 return None
             wait: float = row["next_at"] - time.time()
             if wait > 0:
-                return wait
+                return min(wait, self._until_next_hold() or wait)
             self._sending[row["seq"]] = asyncio.create_task(self._deliver(row))
-        return None
+        return self._until_next_hold()
+
+    def _until_next_hold(self) -> float | None:
+        """Return for how long the clock has to move by itself until a held event is due."""
+        now = self._clock.now()
+        held = self._store.db.row("SELECT min(until) AS until FROM holds WHERE until > ?", now)
+        return held["until"] - now if held and held["until"] is not None else None
 
     async def _deliver(self, row: Row) -> None:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "adapters" / "stripe"
-READERS = frozenset({"field", "required", "entries"})
+READERS = frozenset({"field", "required", "entries", "list_entries"})
 # Reason: `reading.py` has the functions that read fields. The SDK's errors may be read directly,
 # too, since the SDK always sets their attributes.
 EXEMPT = frozenset({"reading.py"})

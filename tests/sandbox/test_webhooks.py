@@ -1,5 +1,6 @@
 """Events: what is told, in which shape, and how stubbornly."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -96,6 +97,29 @@ def test_duplicates_and_shuffling(calm: Sandbox, calm_hooks: Receiver) -> None:
     names: list[Any] = [event["data"]["object"]["name"] for event in calm_hooks.events[before:]]
     assert sorted(names) == sorted(3 * [f"Number {number}" for number in range(6)])
     assert names != sorted(names)
+
+
+def has_pending(calm: Sandbox, count: int) -> bool:
+    return bool(calm.see("webhooks")["pending_count"] == count)
+
+
+def test_events_are_held_until_the_clock_has_moved(calm: Sandbox, calm_hooks: Receiver) -> None:
+    customer = a_customer(calm)
+    before = len(calm_hooks.arrivals)
+    day = 86_400
+    calm.control("faults", webhooks={"hold_until_advanced_seconds": day})
+    calm.api.customers.update(customer, {"name": "Held"})
+    calm.control("faults", webhooks={"hold_until_advanced_seconds": [2 * day, 3 * day]})
+    calm.api.customers.update(customer, {"name": "Held for longer"})
+    calm.control("faults")
+    calm.api.customers.update(customer, {"name": "At once"})
+    wait_for("the free event", lambda: len(calm_hooks.arrivals) > before)
+    for days, arrived, pending in ((0.9, 1, 2), (0.2, 2, 1), (0.8, 2, 1), (1.2, 3, 0)):
+        calm.advance(days=days)
+        wait_for("what is due", partial(has_pending, calm, pending))
+        assert len(calm_hooks.arrivals) == before + arrived
+    names = [event["data"]["object"]["name"] for event in calm_hooks.events[-3:]]
+    assert names == ["At once", "Held", "Held for longer"]
 
 
 def test_lost_and_late_deliveries(calm: Sandbox, calm_hooks: Receiver) -> None:

@@ -18,13 +18,13 @@ from workflows.search_attributes import NAMES
 @pytest.fixture
 async def namespace(dev_server: Client) -> AsyncIterator[Client]:
     """Return a client of a namespace in which nothing else runs."""
-    async with own_namespace(dev_server) as client:
+    async with open_namespace(dev_server) as client:
         yield client
 
 
 @asynccontextmanager
-async def own_namespace(dev_server: Client) -> AsyncIterator[Client]:
-    """Make a namespace in which nothing else runs."""
+async def open_namespace(dev_server: Client) -> AsyncIterator[Client]:
+    """Make a namespace, and terminate what runs in it at the end."""
     name = f"own-{uuid4().hex}"
     request = RegisterNamespaceRequest(namespace=name)
     request.workflow_execution_retention_period.FromSeconds(86_400)

@@ -300,7 +300,7 @@ async def test_the_doctor_finds_what_is_well_and_what_is_not(
     ill = {what: finding.detail for what, finding in found.items() if not finding.is_passed}
     assert ill.keys() == {"Chroma", "metrics"}, ill
     doubts = {what for what, finding in found.items() if finding.is_warning}
-    shared = {"parked steps", "meter events", "agent runs", "webhooks out"}
+    shared = {"parked steps", "meter events", "agent runs", "webhooks out", "reconciliation"}
     assert doubts <= shared, "other tests share the database"
     assert found["prices"].detail == "known for gpt-4.1"
     assert found["embeddings"].detail.endswith("in the worker, 384 dimensions")
@@ -341,6 +341,7 @@ async def test_the_doctor_finds_all_of_it_away() -> None:
         "parked steps",
         "meter events",
         "agent runs",
+        "reconciliation",
         "Temporal",
         "task queues",
         "workers",

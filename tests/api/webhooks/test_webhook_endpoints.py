@@ -29,7 +29,7 @@ from services.webhooks.announcements import KEEP_FOR, WebhookAnnouncements
 from tests.api.conftest import Person, problem, until
 from tests.api.support import add_subscription, add_user
 from tests.conftest import own_database
-from tests.support.namespaces import own_namespace
+from tests.support.namespaces import open_namespace
 from tests.support.receiver import Receiver, receiving
 
 PATH = "webhook-endpoints"
@@ -55,7 +55,7 @@ async def app(
     settings: Settings, dev_server: Client, sessions: Sessions, own_url: str, tools: ToolCatalog
 ) -> AsyncIterator[FastAPI]:
     own = settings.model_copy(update={"database_url": own_url})
-    async with own_namespace(dev_server) as temporal:
+    async with open_namespace(dev_server) as temporal:
         built = build_app(own, temporal, sessions, tools)
         async with (
             run_workers(temporal, own, sessions, tools=tools),
