@@ -12,6 +12,7 @@ from activities.payments.payments import (
 )
 from activities.payments.refunds import RefundActivities
 from activities.plans import CatalogActivities
+from activities.subscriptions.account_import import AccountImportActivities
 from activities.subscriptions.adoption import AdoptionActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
 from activities.subscriptions.last_resort import LastResortActivities
@@ -20,6 +21,7 @@ from adapters.stripe.cards import StripeCards
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
+from adapters.stripe.import_pages import StripeImportPages
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.refunds import StripeRefunds
@@ -34,6 +36,7 @@ from services.payment_retries.charging import Charging
 from services.payments.commands import PaymentCommands
 from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
+from services.subscriptions.account_import import AccountImport
 from services.subscriptions.adoption import SubscriptionAdoption
 from services.subscriptions.mailboxes import Mailboxes
 from services.subscriptions.stripe_sync import SubscriptionSync
@@ -137,4 +140,15 @@ def _adoption(resources: Resources) -> Activities:
         Mailboxes(resources.temporal),
         resources.sessions,
     )
-    return {BILLING: [], STRIPE: [AdoptionActivities(adoption).adopt_subscription]}
+    pages, sessions = StripeImportPages(stripe), resources.sessions
+    account = AccountImport(pages, adoption, sessions, resources.stripe_calls_per_second)
+    imports = AccountImportActivities(account)
+    return {
+        BILLING: [imports.finish_import],
+        STRIPE: [
+            AdoptionActivities(adoption).adopt_subscription,
+            imports.import_customers,
+            imports.find_subscriptions,
+            imports.adopt_page,
+        ],
+    }

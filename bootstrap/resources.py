@@ -35,6 +35,7 @@ class Resources:
     temporal: Client
     stripe: Connection
     mails: MailSender
+    stripe_calls_per_second: float
     sessions: Sessions
     stream: RunStream
     models: Models
@@ -76,6 +77,7 @@ async def open_resources(
             mails=MailSender(
                 sessions, make_mailer(settings), MailTemplates(settings.mail.templates_folder)
             ),
+            stripe_calls_per_second=settings.stripe.calls_per_second,
             sessions=sessions,
             stream=stream,
             models=models,

@@ -5,6 +5,7 @@ from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
 from workflows.stripe_operation import StripeOperationWorkflow
+from workflows.subscriptions.account_import import StripeImportWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 # Only these workflows run, and only their histories are replayed in tests.
@@ -13,6 +14,7 @@ WORKFLOWS: tuple[type, ...] = (
     PaymentRetryWorkflow,
     PaymentWorkflow,
     StripeOperationWorkflow,
+    StripeImportWorkflow,
     AgentRunWorkflow,
     IngestDocumentWorkflow,
 )

@@ -30,6 +30,8 @@ class SubscriptionState(Frozen):
         is_written_off: Whether the debt was written off.
         is_managed_at_stripe: Whether a schedule that is not ours manages the subscription.
         payment_retries: Open payment retries by Stripe's invoice id, oldest first.
+        imported_stripe_invoice_ids: Invoices that were unpaid before the import of the
+            subscription, and whose payment retries no administrator has started.
         owed: Steps that are still to be run; if read from the row, only the parked ones.
     """
 
@@ -42,6 +44,7 @@ class SubscriptionState(Frozen):
     is_written_off: bool = False
     is_managed_at_stripe: bool = False
     payment_retries: dict[str, RetryStatus] = {}
+    imported_stripe_invoice_ids: tuple[str, ...] = ()
     owed: tuple[OwedStep, ...] = ()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 ADAPTERS = PROJECT / "adapters" / "stripe"
 CALLERS = ("activities", "services", "api", "commands")
-READS = ("retrieve_async", "list_async", "search_async")
+READS = ("retrieve_async", "retrieve_current_async", "list_async", "search_async")
 # Reason: Stripe takes no idempotency key for a DELETE, which can be repeated safely.
 DELETES = ("v1.subscriptions.cancel_async", "v1.webhook_endpoints.delete_async")
 

@@ -85,6 +85,7 @@ class SubscriptionWorkflow:
                 "hint_ids": (),
                 "answers": answers,
                 "announced_grace_end": self._aggregate.announced_grace_end,
+                "adoption": self._start.adoption if self._aggregate.is_importing else None,
             }
             workflow.continue_as_new(self._start.model_copy(update=carried_over))
 
