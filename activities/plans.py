@@ -7,7 +7,7 @@ from temporalio import activity
 from adapters.stripe.catalog import StripeCatalog
 from database.plans.plans import PlanRepository
 from database.session import Sessions
-from domain.errors import NotFoundError
+from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import derived_id, stripe_operation_workflow_id
 from domain.plans import PlanRequest
 from domain.stripe_operations import ChangePlan, CreatePlan, StripeOperation, StripeOperationResult
@@ -28,7 +28,7 @@ class CatalogActivities:
 
     @activity.defn
     async def create_plan(self, operation: CreatePlan) -> StripeOperationResult:
-        """Create a product and a price at Stripe, then the plan's row.
+        """Create a product and a price at Stripe, or take over a price, then write the plan's row.
 
         Args:
             operation: The whole plan; the operation's resource id becomes the row's id.
@@ -38,11 +38,16 @@ class CatalogActivities:
 
         Raises:
             ConflictError: Another plan has this code.
+            InvalidInputError: The price to take over does not exist, or is another one.
             ApplicationError: Stripe refused, or is down.
         """
         plan, key = operation.plan, stripe_operation_workflow_id(operation.operation_id)
-        product_id = await self._create_product(operation, plan, key)
-        price_id = await self._create_price(product_id, operation, plan, key)
+        if plan.stripe_price_id is None:
+            product_id = await self._create_product(operation, plan, key)
+            price_id = await self._create_price(product_id, operation, plan, key)
+        else:
+            product_id = await self._product_of(plan.stripe_price_id, plan)
+            price_id = plan.stripe_price_id
         ids: dict[str, Any] = {"stripe_product_id": product_id, "stripe_price_id": price_id}
         if plan.overage:
             ids["stripe_overage_data"] = await self._overage.ensure(
@@ -94,6 +99,18 @@ class CatalogActivities:
         async with self._sessions.begin() as session:
             await PlanRepository(session).change(operation.resource_id, values)
         return StripeOperationResult(resource_id=operation.resource_id)
+
+    async def _product_of(self, stripe_price_id: str, plan: PlanRequest) -> str:
+        """Return the product of a price that a plan takes over."""
+        try:
+            price = await self._catalog.price(stripe_price_id)
+        except NotFoundError as error:
+            raise InvalidInputError("Stripe has no such price") from error
+        if not price.is_active:
+            raise InvalidInputError("the price is not active at Stripe")
+        if names := price.differences(plan):
+            raise InvalidInputError(f"the price at Stripe has another {', '.join(names)}")
+        return price.stripe_product_id
 
     async def _create_product(self, operation: StripeOperation, plan: PlanRequest, key: str) -> str:
         async def post(numbered_key: str) -> str:

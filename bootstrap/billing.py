@@ -12,6 +12,7 @@ from activities.payments.payments import (
 )
 from activities.payments.refunds import RefundActivities
 from activities.plans import CatalogActivities
+from activities.subscriptions.account_import import AccountImportActivities
 from activities.subscriptions.adoption import AdoptionActivities
 from activities.subscriptions.changes import SubscriptionChangeActivities
 from activities.subscriptions.commands import SubscriptionCommandActivities
@@ -31,6 +32,7 @@ from adapters.stripe.checkout_sessions import StripeCheckoutSessions
 from adapters.stripe.coupons import StripeCoupons
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
+from adapters.stripe.import_pages import StripeImportPages
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.meters import StripeMeters
 from adapters.stripe.payments import StripePayments
@@ -53,6 +55,7 @@ from services.payments.commands import PaymentCommands
 from services.payments.refund_reservations import RefundReservations
 from services.payments.stripe_sync import PaymentSync
 from services.plans import OveragePrices
+from services.subscriptions.account_import import AccountImport
 from services.subscriptions.adoption import SubscriptionAdoption
 from services.subscriptions.changes.at_once import SubscriptionChanges
 from services.subscriptions.changes.previews import ChangePreviews
@@ -186,8 +189,19 @@ def _subscriptions(resources: Resources) -> Activities:
 
 
 def _adoption(resources: Resources) -> Activities:
-    adoption = AdoptionActivities(_subscription_adoption(resources))
-    return {BILLING: [], STRIPE: [adoption.adopt_subscription]}
+    adoption, sessions = _subscription_adoption(resources), resources.sessions
+    pages = StripeImportPages(resources.stripe)
+    account = AccountImport(pages, adoption, sessions, resources.stripe_calls_per_second)
+    imports = AccountImportActivities(account)
+    return {
+        BILLING: [imports.finish_import],
+        STRIPE: [
+            AdoptionActivities(adoption).adopt_subscription,
+            imports.import_customers,
+            imports.find_subscriptions,
+            imports.adopt_page,
+        ],
+    }
 
 
 def _subscription_adoption(resources: Resources) -> SubscriptionAdoption:

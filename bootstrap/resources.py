@@ -38,6 +38,7 @@ class Resources:
     stripe: Connection
     reconciliation_calls_per_second: float
     mails: MailSender
+    stripe_calls_per_second: float
     sessions: Sessions
     stream: RunStream
     models: Models
@@ -82,6 +83,7 @@ async def open_resources(
             ),
             reconciliation_calls_per_second=settings.stripe.calls_per_second
             * settings.stripe.reconciliation_share,
+            stripe_calls_per_second=settings.stripe.calls_per_second,
             sessions=sessions,
             stream=stream,
             models=models,

@@ -48,6 +48,9 @@ def payment_retry_workflow_id(stripe_invoice_id: str) -> str:
     return f"payment-retry-{stripe_invoice_id}"
 
 
+STRIPE_IMPORT_WORKFLOW_ID = "stripe-import"
+
+
 def stripe_operation_workflow_id(operation_id: UUID | str) -> str:
     """Return the workflow id of a Stripe operation."""
     return f"stripe-operation-{operation_id}"

@@ -105,8 +105,28 @@ class OverageTerms(Frozen):
     price: OveragePrice
 
 
+class PriceSnapshot(Frozen):
+    """Snapshot of a recurring price at Stripe; None stands for what a plan cannot have."""
+
+    stripe_product_id: str
+    is_active: bool
+    amount_cents: int | None
+    currency_code: str
+    interval: str | None
+    interval_count: int | None
+
+    def differences(self, plan: "PlanRequest") -> tuple[str, ...]:
+        """Return the names of the plan's fields that say something else than the price."""
+        names = ("amount_cents", "currency_code", "interval", "interval_count")
+        return tuple(name for name in names if getattr(self, name) != getattr(plan, name))
+
+
 class PlanRequest(Frozen):
-    """Values of a plan to create or change; in a change, None keeps the stored value."""
+    """Values of a plan to create or change; in a change, None keeps the stored value.
+
+    Args:
+        stripe_price_id: Price at Stripe that a new plan takes over; None makes a new one.
+    """
 
     code: str | None = None
     name: str | None = None
@@ -122,6 +142,7 @@ class PlanRequest(Frozen):
     is_active: bool | None = None
     is_stackable: bool | None = None
     is_trial_once_per_card: bool | None = None
+    stripe_price_id: str | None = None
 
 
 def overage_not_stackable() -> InvalidInputError:

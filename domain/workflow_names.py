@@ -15,6 +15,10 @@ WORKFLOW_QUEUES = frozenset({BILLING, AGENTS})
 
 SUBSCRIPTION_WORKFLOW = "SubscriptionWorkflow"
 HINT = "hint"
+# The signal of a payment retry, and the import of an account with its query.
+RETRY_COMMAND = "command"
+STRIPE_IMPORT_WORKFLOW = "StripeImportWorkflow"
+IMPORT_PROGRESS = "progress"
 PAYMENT_WORKFLOW = "PaymentWorkflow"
 REFUND_UPDATE = "refund"
 CANCEL_UPDATE = "cancel"

@@ -54,6 +54,8 @@ STRIPE_CALL: ActivityOptions = {
     "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
 }
+# A page of up to a hundred objects, which is read or handled at a part of Stripe's rate.
+STRIPE_PAGE: ActivityOptions = {**STRIPE_CALL, "start_to_close_timeout": timedelta(minutes=15)}
 STRIPE_COMMAND: ActivityOptions = {**STRIPE_CALL, "retry_policy": _PROMPT}
 # Reason: an email that could not be sent for an hour is outdated.
 MAIL: ActivityOptions = {

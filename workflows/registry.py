@@ -6,6 +6,7 @@ from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
 from workflows.reconciliation.reconciliation import ReconciliationWorkflow
 from workflows.stripe_operation import StripeOperationWorkflow
+from workflows.subscriptions.account_import import StripeImportWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 from workflows.webhooks import WebhookEndpointWorkflow
 
@@ -16,6 +17,7 @@ WORKFLOWS: tuple[type, ...] = (
     PaymentWorkflow,
     StripeOperationWorkflow,
     ReconciliationWorkflow,
+    StripeImportWorkflow,
     AgentRunWorkflow,
     IngestDocumentWorkflow,
     WebhookEndpointWorkflow,

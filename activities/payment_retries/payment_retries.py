@@ -18,6 +18,7 @@ from domain.payment_retries.lifecycle import (
     CLOSED,
     AttemptTrigger,
     ChargeResult,
+    PausedReason,
     RetryFacts,
     RetryStatus,
     status_of_invoice,
@@ -62,12 +63,14 @@ class RetryActivities:
         """
         start = open_input.start
         async with self._sessions.begin() as session:
-            row = await PaymentRetryRepository(session).open(_columns_of(start))
+            columns = _columns_of(start, is_imported=open_input.is_imported)
+            row = await PaymentRetryRepository(session).open(columns)
             last_scheduled_at = await PaymentAttemptRepository(session).last_scheduled_at(
                 start.payment_retry_id,
             )
         invoice = await self._invoices.read(start.stripe_invoice_id)
-        if invoice.invoice_status == "open" and invoice.is_charged_automatically:
+        is_auto_charged = invoice.invoice_status == "open" and invoice.is_charged_automatically
+        if is_auto_charged and not open_input.is_imported:
             await self._stop_collection(open_input)
         facts = _facts_of(open_input, row, invoice)
         if last_scheduled_at is not None:
@@ -152,13 +155,15 @@ class RetryActivities:
             return await attempts.last_attempt(start.payment_retry_id), card_id
 
 
-def _columns_of(start: RetryStart) -> dict[str, object]:
+def _columns_of(start: RetryStart, *, is_imported: bool) -> dict[str, object]:
+    is_paused = start.is_suspended or is_imported
     return {
         "payment_retry_id": start.payment_retry_id,
         "subscription_id": start.subscription_id,
         "user_id": start.user_id,
         "stripe_invoice_id": start.stripe_invoice_id,
-        "retry_status": RetryStatus.PAUSED if start.is_suspended else RetryStatus.WAITING,
+        "retry_status": RetryStatus.PAUSED if is_paused else RetryStatus.WAITING,
+        "paused_reason": PausedReason.IMPORTED if is_imported else None,
         "policy_name": start.policy.name,
         "policy_version": start.policy.version,
         "workflow_id": payment_retry_workflow_id(start.stripe_invoice_id),
@@ -170,13 +175,14 @@ def _facts_of(open_input: OpenRetryInput, row: PaymentRetry, invoice: UnpaidInvo
     status = status_of_invoice(invoice.invoice_status)
     if status not in CLOSED and not invoice.is_charged_automatically:
         status = RetryStatus.CANCELED
-    elif status not in CLOSED and open_input.start.is_suspended:
+    elif status not in CLOSED and (open_input.start.is_suspended or open_input.is_imported):
         status = RetryStatus.PAUSED
     decline_code, advice_code = invoice.decline_code, invoice.advice_code
     if decline_code is None and invoice.card_id is None:
         decline_code = NO_CARD
     facts = RetryFacts(
         retry_status=status,
+        is_imported=open_input.is_imported and status is RetryStatus.PAUSED,
         attempt_count=row.attempt_count,
         waits_from=open_input.at,
         grace_ends_at=open_input.start.grace_ends_at,

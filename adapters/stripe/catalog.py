@@ -6,9 +6,9 @@ from uuid import UUID
 import stripe
 
 from adapters.stripe.client import translate_stripe_errors
-from adapters.stripe.reading import field, metadata_id, required
+from adapters.stripe.reading import field, metadata_id, object_id, required
 from domain.errors import NotFoundError
-from domain.plans import OverageTerms, PlanRequest
+from domain.plans import OverageTerms, PlanRequest, PriceSnapshot
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -80,6 +80,25 @@ class StripeCatalog:
                 {"idempotency_key": key},
             )
         return str(required(made, "id"))
+
+    async def price(self, stripe_price_id: str) -> PriceSnapshot:
+        """Return a price.
+
+        Raises:
+            NotFoundError: Stripe does not know the price.
+            ApplicationError: See `translate_stripe_errors`.
+        """
+        with translate_stripe_errors():
+            found = await self._client.v1.prices.retrieve_async(stripe_price_id)
+        is_metered = field(found, "recurring.usage_type") == "metered"
+        return PriceSnapshot(
+            stripe_product_id=object_id(required(found, "product")) or "",
+            is_active=bool(field(found, "active")),
+            amount_cents=None if is_metered else field(found, "unit_amount"),
+            currency_code=required(found, "currency"),
+            interval=field(found, "recurring.interval"),
+            interval_count=field(found, "recurring.interval_count"),
+        )
 
     async def find_price(self, stripe_product_id: str, operation_id: UUID) -> str | None:
         """Return the price that an earlier, unanswered call has created; None if there is none."""

@@ -13,7 +13,7 @@ from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from domain.parked_steps import ParkedStep
-from domain.payment_retries.lifecycle import RetryStatus
+from domain.payment_retries.lifecycle import PausedReason, RetryStatus
 from domain.subscriptions.explain import (
     OpenInvoice,
     OpenRetry,
@@ -115,6 +115,7 @@ def _open_retry(row: PaymentRetry) -> OpenRetry:
         attempt_count=row.attempt_count,
         next_attempt_at=row.next_attempt_at,
         decline_code=row.decline_code,
+        paused_reason=PausedReason(row.paused_reason) if row.paused_reason else None,
         parked=tuple(ParkedStep.model_validate(step) for step in row.parked_data),
     )
 

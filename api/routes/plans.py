@@ -81,7 +81,10 @@ async def create_plan(
     temporal: TemporalDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Create a plan, with its product and price at Stripe. Administrators only."""
+    """Create a plan, with its product and price at Stripe. Administrators only.
+
+    With `stripe_price_id` the plan takes over a price that is there, and Stripe stays as it is.
+    """
     check_step(body.amount_cents, body.currency_code)
     check_overage(body.overage, is_stackable=body.is_stackable)
     await _check_policy(sessions, body.retry_policy)

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from api.schemas.common import Output
 from api.schemas.parked import Parkable, parked_facts
 from database.payment_retries.models import PaymentAttempt, PaymentRetry
-from domain.payment_retries.lifecycle import AttemptTrigger, RetryStatus
+from domain.payment_retries.lifecycle import AttemptTrigger, PausedReason, RetryStatus
 
 
 class PolicyRefOut(Output):
@@ -45,6 +45,7 @@ class PaymentRetryOut(Parkable):
                     "retry_status": "waiting",
                     "attempt_count": 1,
                     "next_attempt_at": "2026-11-04T09:00:00Z",
+                    "paused_reason": None,
                     "decline_code": "insufficient_funds",
                     "policy": {"name": "default", "version": 1},
                     "attempts": [
@@ -75,6 +76,10 @@ class PaymentRetryOut(Parkable):
     retry_status: RetryStatus
     attempt_count: int = Field(description="Scheduled attempts so far.")
     next_attempt_at: datetime | None
+    paused_reason: PausedReason | None = Field(
+        description="Why it is paused: `imported` until the command `stripe import "
+        "--start-retries`, `newer_invoice` until the newer invoice is closed.",
+    )
     decline_code: str | None = Field(description="Why the last charge failed, or was not made.")
     policy: PolicyRefOut
     attempts: list[AttemptOut]

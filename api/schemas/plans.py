@@ -32,6 +32,7 @@ from domain.plans import MAX_INTERVAL_COUNTS, LimitWindow, Metric
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), NO_CARD]
 Price = Annotated[int, Field(ge=0, le=AMOUNT_MAX), WHOLE]
 TrialDays = Annotated[int, Field(ge=0, le=730), WHOLE]
+StripePriceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,255}$"), NO_CARD]
 FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=100), NO_CARD]
 FeatureText = Annotated[str, StringConstraints(max_length=500), MASKED]
 Features = Annotated[dict[FeatureName, StrictBool | FeatureText], Field(max_length=100)]
@@ -105,7 +106,7 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class NewPlan(Input):
-    """A new plan; its product and price are created at Stripe."""
+    """A new plan; its product and price are created at Stripe, unless it takes over a price."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -134,6 +135,11 @@ class NewPlan(Input):
     is_trial_once_per_card: StrictBool = Field(
         default=False,
         description="Whether a card gets only one trial of this plan, even if users share it.",
+    )
+    stripe_price_id: StripePriceId | None = Field(
+        default=None,
+        description="Price at Stripe that the plan takes over, with its product. Amount, currency "
+        "and interval must be the same as there. By default a new price is made.",
     )
 
     @field_validator("interval_count")

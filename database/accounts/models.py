@@ -36,6 +36,23 @@ class User(Base):
     created_at: Mapped[datetime] = created_column()
 
 
+class ImportedCustomer(Base):
+    """A customer of the Stripe account in an import, with the user whom the mapping names."""
+
+    __tablename__ = "imported_customers"
+
+    stripe_customer_id: Mapped[str] = mapped_column(primary_key=True)
+    mapped_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.user_id", ondelete="CASCADE"), index=True
+    )
+    import_status: Mapped[str]
+    # Why the mapping could not be followed.
+    refusal: Mapped[str | None]
+    # Whether the customer's subscriptions are adopted.
+    is_finished: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = created_column()
+
+
 class ApiKey(Base):
     """An API key; only its digest is stored."""
 

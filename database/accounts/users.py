@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -128,30 +128,6 @@ class UserRepository:
             User.user_id.in_(user_ids), User.is_active
         )
         return {row.user_id: row.role for row in await self._session.execute(statement)}
-
-    async def owner_of_customer(self, stripe_customer_id: str) -> UUID | None:
-        """Return the user whom a customer at Stripe belongs to, or None."""
-        statement = select(User.user_id).where(User.stripe_customer_id == stripe_customer_id)
-        return await self._session.scalar(statement)
-
-    async def link_customer(self, user_id: UUID, stripe_customer_id: str) -> bool:
-        """Give a customer at Stripe to a user who has none; return whether the user has it now.
-
-        A customer is never taken from the user whom it belongs to.
-        """
-        # Reason: without the lock, two users could be given one customer, which is an error.
-        key = func.hashtext(stripe_customer_id)
-        await self._session.execute(select(func.pg_advisory_xact_lock(key)))
-        owner_id = await self.owner_of_customer(stripe_customer_id)
-        if owner_id is not None:
-            return owner_id == user_id
-        linked = await self._session.scalar(
-            update(User)
-            .where(User.user_id == user_id, User.stripe_customer_id.is_(None))
-            .values(stripe_customer_id=stripe_customer_id)
-            .returning(User.user_id),
-        )
-        return linked is not None
 
     async def set_customer(self, user_id: UUID, stripe_customer_id: str) -> None:
         """Store the id of a user's customer at Stripe."""

@@ -42,6 +42,8 @@ class PaymentRetry(Base):
     retry_status: Mapped[str]
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     next_attempt_at: Mapped[datetime | None]
+    # Why it is paused; None if it is not.
+    paused_reason: Mapped[str | None]
     # Why the last charge failed or was not made.
     decline_code: Mapped[str | None]
     parked_data: Mapped[list[dict[str, Any]]] = parked_column()
@@ -56,6 +58,11 @@ class PaymentRetry(Base):
         Index(None, "subscription_id", "created_at", "payment_retry_id"),
         Index(None, "created_at", "payment_retry_id"),
         parked_index("payment_retries", "created_at", "payment_retry_id"),
+        Index(
+            "ix_payment_retries_imported",
+            "payment_retry_id",
+            postgresql_where=text("paused_reason = 'imported'"),
+        ),
     )
 
 

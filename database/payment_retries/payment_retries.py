@@ -10,13 +10,19 @@ from sqlalchemy.dialects.postgresql import insert
 
 from database.payment_retries.models import PaymentAttempt, PaymentRetry
 from database.repository import OwnedRepository
-from domain.payment_retries.lifecycle import CLOSED, AttemptTrigger, ChargeResult, RetryStatus
+from domain.payment_retries.lifecycle import (
+    CLOSED,
+    AttemptTrigger,
+    ChargeResult,
+    PausedReason,
+    RetryStatus,
+)
 from domain.payment_retries.messages import RetrySnapshot
 
 # Outcomes of the attempts that the API shows; others made no charge.
 TRIED = frozenset({"reserved", ChargeResult.SUCCEEDED, ChargeResult.FAILED})
 
-_SAVED = {"retry_status", "attempt_count", "next_attempt_at", "decline_code"}
+_SAVED = {"retry_status", "attempt_count", "next_attempt_at", "decline_code", "paused_reason"}
 
 
 class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
@@ -79,6 +85,19 @@ class PaymentRetryRepository(OwnedRepository[PaymentRetry]):
             PaymentRetry.stripe_invoice_id.in_(stripe_invoice_ids),
         )
         return frozenset(await self._session.scalars(statement))
+
+    async def imported(self, after: UUID | None, limit: int) -> Sequence[PaymentRetry]:
+        """Return payment retries that wait for the start after an import, by id.
+
+        Args:
+            after: Id that the page follows; None for the first page.
+            limit: Largest number of rows.
+        """
+        statement = select(PaymentRetry).where(PaymentRetry.paused_reason == PausedReason.IMPORTED)
+        if after is not None:
+            statement = statement.where(PaymentRetry.payment_retry_id > after)
+        ordered = statement.order_by(PaymentRetry.payment_retry_id).limit(limit)
+        return (await self._session.scalars(ordered)).all()
 
     async def attempts(
         self,

@@ -5,14 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from database.accounts.models import User
 from database.plans.models import Plan
 from database.repository import OwnedRepository
 from database.subscriptions.models import Subscription
-from domain.subscriptions.adoption import KnownSubscription
 from domain.subscriptions.lifecycle import FINAL
 
 # Reason: building this statement takes longer than executing it, and every step needs it.
@@ -59,22 +58,6 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
         statement = _SUBSCRIBED_OF_LOCKED if locks_user else _SUBSCRIBED
         rows = await self._session.execute(statement, {"user_id": user_id})
         return [(row[0], row[1]) for row in rows if row[1] is not None]
-
-    async def known(
-        self, stripe_subscription_id: str, subscription_id: UUID | None
-    ) -> Sequence[KnownSubscription]:
-        """Return the subscriptions that have this id at Stripe, or this id of ours."""
-        statement = select(
-            Subscription.subscription_id,
-            Subscription.user_id,
-            Subscription.stripe_subscription_id,
-        ).where(
-            or_(
-                Subscription.stripe_subscription_id == stripe_subscription_id,
-                Subscription.subscription_id == subscription_id,
-            )
-        )
-        return [KnownSubscription(*row) for row in await self._session.execute(statement)]
 
     async def mark_creation_sent(self, subscription_id: UUID, at: datetime) -> None:
         """Store when Stripe was asked to create a subscription; later calls change nothing."""

@@ -32,6 +32,13 @@ CLOSED = frozenset(
 )
 
 
+class PausedReason(StrEnum):
+    """Why a payment retry is paused."""
+
+    IMPORTED = "imported"  # until an administrator starts the payment retries of an import
+    NEWER_INVOICE = "newer_invoice"  # until the newer invoice is closed
+
+
 class AttemptTrigger(StrEnum):
     """Why a charge is made; only scheduled charges use up the schedule."""
 
@@ -63,6 +70,8 @@ class RetryFacts(Frozen):
         asked_at: When the customer was asked for a card or to authenticate; None if not asked.
         decline_code: Why the last charge failed or was not made.
         advice_code: Stripe's advice about the last charge.
+        is_imported: Whether the invoice was unpaid before its subscription was imported, and no
+            administrator has started its payment retry yet.
     """
 
     retry_status: RetryStatus = RetryStatus.WAITING
@@ -72,6 +81,14 @@ class RetryFacts(Frozen):
     asked_at: datetime | None = None
     decline_code: str | None = None
     advice_code: str | None = None
+    is_imported: bool = False
+
+    @property
+    def paused_reason(self) -> PausedReason | None:
+        """Why the payment retry is paused; None if it is not."""
+        if self.retry_status is not RetryStatus.PAUSED:
+            return None
+        return PausedReason.IMPORTED if self.is_imported else PausedReason.NEWER_INVOICE
 
     @property
     def decline_class(self) -> DeclineClass:

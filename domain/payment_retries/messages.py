@@ -6,7 +6,13 @@ from uuid import UUID
 
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
-from domain.payment_retries.lifecycle import AttemptTrigger, ChargeResult, RetryFacts, RetryStatus
+from domain.payment_retries.lifecycle import (
+    AttemptTrigger,
+    ChargeResult,
+    PausedReason,
+    RetryFacts,
+    RetryStatus,
+)
 from domain.payment_retries.policy import LastResort, VersionedPolicy
 from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
@@ -48,6 +54,8 @@ class RetryStart(Frozen):
         grace_ends_at: When access ends, on Temporal's clock.
         policy: Policy version of this payment retry.
         is_suspended: Whether a newer invoice is collected first.
+        is_imported: Whether nothing is charged or changed until an administrator starts it.
+        released_at: When an administrator started it; carried over by continue-as-new.
         facts: Carried over by continue-as-new.
         attempt: Carried over by continue-as-new.
         charge: Charge that is still to be made; carried over by continue-as-new.
@@ -66,6 +74,8 @@ class RetryStart(Frozen):
     grace_ends_at: datetime
     policy: VersionedPolicy
     is_suspended: bool = False
+    is_imported: bool = False
+    released_at: datetime | None = None
     facts: RetryFacts | None = None
     attempt: int = 0
     charge: ChargeInput | None = None
@@ -83,11 +93,13 @@ class OpenRetryInput(Frozen):
         start: Input of the workflow.
         at: Workflow time.
         is_repeated: Whether an earlier activity tried this and may have done it.
+        is_imported: Whether Stripe's own collection is left as it is.
     """
 
     start: RetryStart
     at: datetime
     is_repeated: bool = False
+    is_imported: bool = False
 
 
 class OpenRetryResult(Frozen):
@@ -136,6 +148,7 @@ class RetrySnapshot(Frozen):
     attempt_count: int
     next_attempt_at: datetime | None = None
     decline_code: str | None = None
+    paused_reason: PausedReason | None = None
     parked: tuple[ParkedStep, ...] = ()
 
 
@@ -148,10 +161,12 @@ class RetryReport(Frozen):
         attempt: Number of the reported charge; None if none was made.
         outcome: Outcome of that charge.
         last_resort: Last resort to take, once all retries are exhausted.
+        is_imported: Whether it waits for an administrator.
     """
 
     stripe_invoice_id: str
     retry_status: RetryStatus
+    is_imported: bool = False
     attempt: int | None = None
     outcome: ChargeOutcome | None = None
     last_resort: LastResortRequest | None = None
@@ -172,6 +187,7 @@ class RetryCommandKind(StrEnum):
     REFRESH = "refresh"
     SUSPEND = "suspend"
     RESUME = "resume"
+    RELEASE = "release"
     STOP = "stop"
 
 

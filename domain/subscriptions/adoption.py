@@ -32,6 +32,8 @@ class Adoption(Frozen):
 
     Args:
         plan_id: Plan of the price; None if the price belongs to no plan of ours.
+        is_imported: Whether it is part of an import: what is unpaid now is not collected until an
+            administrator says so.
     """
 
     user_id: UUID
@@ -40,6 +42,7 @@ class Adoption(Frozen):
     quantity: int = 1
     plan_id: UUID | None = None
     stripe_price_id: str | None = None
+    is_imported: bool = False
 
 
 class KnownSubscription(NamedTuple):
@@ -102,7 +105,9 @@ def decide_adoption(
     return AdoptionDecision(made_id, user_id, is_new=True)
 
 
-def adoption_of(found: FoundSubscription, user_id: UUID, plan_id: UUID | None) -> Adoption:
+def adoption_of(
+    found: FoundSubscription, user_id: UUID, plan_id: UUID | None, *, is_imported: bool
+) -> Adoption:
     """Return the input by which a mailbox adopts a subscription that was found at Stripe."""
     return Adoption(
         user_id=user_id,
@@ -111,4 +116,5 @@ def adoption_of(found: FoundSubscription, user_id: UUID, plan_id: UUID | None) -
         quantity=found.quantity,
         plan_id=plan_id,
         stripe_price_id=found.stripe_price_id,
+        is_imported=is_imported,
     )

@@ -10,7 +10,7 @@ from datetime import datetime
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.declines import CARD_REFUSED, LIMIT_REACHED, NO_CARD
-from domain.payment_retries.lifecycle import CLOSED, RetryStatus
+from domain.payment_retries.lifecycle import CLOSED, PausedReason, RetryStatus
 from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus
 
 
@@ -29,6 +29,7 @@ class OpenRetry(Frozen):
     attempt_count: int = 0
     next_attempt_at: datetime | None = None
     decline_code: str | None = None
+    paused_reason: PausedReason | None = None
     parked: tuple[ParkedStep, ...] = ()
 
 
@@ -133,6 +134,10 @@ _OF_RETRY = {
     RetryStatus.PAUSED: "An older invoice waits until the newer invoice is closed.",
     RetryStatus.CHARGING: "A charge is being tried right now.",
 }
+_IMPORTED = (
+    "The invoice was unpaid before the subscription was imported. It is not charged until an "
+    "administrator starts its payment retry."
+)
 _OVER = NextEvent(
     what="The subscription does not renew any more; to come back, start a new subscription.",
 )
@@ -253,7 +258,10 @@ def _of_invoices(facts: SubscriptionFacts) -> Iterator[NextEvent]:
 
 
 def _of_retry(retry: OpenRetry) -> NextEvent:
-    if (what := _OF_RETRY.get(retry.retry_status)) is not None:
+    what = _OF_RETRY.get(retry.retry_status)
+    if retry.paused_reason is PausedReason.IMPORTED:
+        what = _IMPORTED
+    if what is not None:
         return NextEvent(what=what)
     if retry.next_attempt_at is None:
         return NextEvent(what="The open invoice is being checked.")

@@ -41,6 +41,8 @@ class SubscriptionState(Frozen):
         trial_end: When the trial ends or ended, on Stripe's clock.
         resume_at: When a paused subscription is resumed by itself.
         payment_retries: Open payment retries by Stripe's invoice id, oldest first.
+        imported_stripe_invoice_ids: Invoices that were unpaid before the import of the
+            subscription, and whose payment retries no administrator has started.
         owed: Steps that are still to be run; if read from the row, only the parked ones.
     """
 
@@ -55,6 +57,7 @@ class SubscriptionState(Frozen):
     trial_end: datetime | None = None
     resume_at: datetime | None = None
     payment_retries: dict[str, RetryStatus] = {}
+    imported_stripe_invoice_ids: tuple[str, ...] = ()
     owed: tuple[OwedStep, ...] = ()
 
 

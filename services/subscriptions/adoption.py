@@ -8,11 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
+from database.accounts.customer_links import CustomerLinkRepository
 from database.accounts.idempotency_keys import IdempotencyKeyRepository
-from database.accounts.users import UserRepository
+from database.accounts.imported_customers import ImportedCustomerRepository
 from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
+from database.subscriptions.adoption import KnownSubscriptionRepository
 from database.subscriptions.checkout_sessions import CheckoutSessionRepository
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
@@ -63,9 +65,18 @@ class SubscriptionAdoption:
         return subscription_id
 
     async def adopt(
-        self, found: FoundSubscription, stripe_event_ids: Sequence[str] = ()
+        self,
+        found: FoundSubscription,
+        stripe_event_ids: Sequence[str] = (),
+        *,
+        is_imported: bool = False,
     ) -> AdoptionDecision | None:
         """Send the mailbox of a subscription a hint; without a row, the subscription is adopted.
+
+        Args:
+            found: The subscription at Stripe.
+            stripe_event_ids: Events that named it.
+            is_imported: Whether it is part of an import; then one with a row gets no hint.
 
         Returns:
             The subscription of ours; None if it belongs to no user of ours.
@@ -79,7 +90,9 @@ class SubscriptionAdoption:
             decision = await _decide(session, account, found, user_id)
             if decision is None:
                 return None
-            adoption = await _adoption(session, found, decision)
+            if is_imported and not decision.is_new:
+                return decision
+            adoption = await _adoption(session, found, decision, is_imported=is_imported)
         await self.mailboxes.hint(
             decision.subscription_id, decision.user_id, stripe_event_ids, adoption
         )
@@ -96,7 +109,7 @@ class SubscriptionAdoption:
         """
         customer_id, named_user_id = found.stripe_customer_id, found.named_user_id
         async with self.sessions.begin() as session:
-            users = UserRepository(session)
+            users = CustomerLinkRepository(session)
             owner_id = await users.owner_of_customer(customer_id)
             if owner_id is not None or named_user_id is None:
                 return owner_id
@@ -132,7 +145,7 @@ async def insert_adopted(session: AsyncSession, subscription_id: UUID, adoption:
         trial_days=0 if page is None else page.trial_days,
         subscription_status=SubscriptionStatus.INCOMPLETE,
         workflow_id=subscription_workflow_id(subscription_id),
-        **adoption.model_dump(),
+        **adoption.model_dump(exclude={"is_imported"}),
     )
     if await repository.get(subscription_id, None) is not None:
         events = [adoption_event(adoption.stripe_subscription_id)]
@@ -143,7 +156,7 @@ async def _decide(
     session: AsyncSession, account: str, found: FoundSubscription, user_id: UUID | None
 ) -> AdoptionDecision | None:
     named = found.named_subscription_id
-    rows = await SubscriptionRepository(session).known(found.stripe_subscription_id, named)
+    rows = await KnownSubscriptionRepository(session).known(found.stripe_subscription_id, named)
     is_requested = named is not None and await _is_requested(session, named, user_id)
     requested_ids = {named} if named is not None and is_requested else ()
     return decide_adoption(account, found, rows, user_id, requested_ids)
@@ -158,10 +171,18 @@ async def _is_requested(session: AsyncSession, named: UUID, user_id: UUID | None
 
 
 async def _adoption(
-    session: AsyncSession, found: FoundSubscription, decision: AdoptionDecision
+    session: AsyncSession,
+    found: FoundSubscription,
+    decision: AdoptionDecision,
+    *,
+    is_imported: bool,
 ) -> Adoption | None:
     if not decision.is_new:
         return None
+    # Reason: an event may come before the import has reached the subscription.
+    imports = ImportedCustomerRepository(session)
+    is_imported = is_imported or await imports.is_open(found.stripe_customer_id)
     plans = PlanRepository(session)
     plan = await plans.of_price(found.stripe_price_id, found.stripe_product_id)
-    return adoption_of(found, decision.user_id, plan.plan_id if plan else None)
+    plan_id = plan.plan_id if plan else None
+    return adoption_of(found, decision.user_id, plan_id, is_imported=is_imported)

@@ -17,7 +17,7 @@ from database.subscriptions.subscriptions import SubscriptionRepository
 from database.webhooks.inbox import deliver_awaiting
 from domain.errors import NotFoundError
 from domain.ids import invoice_id
-from domain.payment_retries.lifecycle import RetryStatus
+from domain.payment_retries.lifecycle import PausedReason, RetryStatus
 from domain.payment_retries.policy import DEFAULT_POLICY_NAME, VersionedPolicy
 from domain.subscriptions.events import status_event
 from domain.subscriptions.lifecycle import FINAL, Effect, SubscriptionStatus, follow
@@ -120,6 +120,11 @@ async def state_of(
         payment_retries={
             retry.stripe_invoice_id: RetryStatus(retry.retry_status) for retry in payment_retries
         },
+        imported_stripe_invoice_ids=tuple(
+            retry.stripe_invoice_id
+            for retry in payment_retries
+            if retry.paused_reason == PausedReason.IMPORTED
+        ),
         owed=tuple(OwedStep.model_validate(step) for step in row.parked_data),
     )
 

@@ -39,10 +39,12 @@ from domain.stripe_operations import (
     SyncCustomer,
 )
 from domain.subscriptions.checkouts import WayBack
+from domain.subscriptions.imports import StripeImportStart
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.previews import ChangeTerms, NewTerms
 from domain.workflow_names import BILLING
+from tests.support.dashboard import subscribe_in_dashboard
 from tests.support.histories import current_run, keep
 from tests.support.world import STRIPE_HEADERS, Customer, World
 from tests.workflows.payment_retries.test_owed_invoices import (
@@ -315,3 +317,19 @@ async def test_all_stripe_operations(world: World, histories: Path, tmp_path: Pa
     operations += pages
     kinds = {StripeOperationKind.ATTACH_PAYMENT_METHOD, *(each.kind for each in operations)}  # type: ignore[attr-defined]
     assert kinds == set(StripeOperationKind)
+
+
+async def test_an_import(world: World, histories: Path) -> None:
+    customer = await subscribe_in_dashboard(world, "ok")
+    handle: Run = await world.env.client.start_workflow(
+        "StripeImportWorkflow",
+        StripeImportStart(),
+        id=f"stripe-import-{uuid4().hex}",
+        task_queue=BILLING,
+    )
+    with world.env.auto_time_skipping_disabled():
+        await handle.result()
+    world.customers.append(customer)
+    await world.settle()
+    assert (await customer.row()).subscription_status == "active"
+    await keep(handle, histories / "stripe-import.json", "adopt_page", "finish_import")

@@ -33,10 +33,13 @@ class RetryActivityCalls:
         self._start = start
         self._is_stopped = is_stopped
 
-    async def open(self, is_repeated: bool) -> OpenRetryResult:
-        """Take over the invoice's collection from Stripe."""
+    async def open(self, is_repeated: bool, is_imported: bool) -> OpenRetryResult:
+        """Take over the invoice's collection from Stripe; if imported, only read the invoice."""
         activity_input = OpenRetryInput(
-            start=self._start, at=workflow.now(), is_repeated=is_repeated
+            start=self._start,
+            at=workflow.now(),
+            is_repeated=is_repeated,
+            is_imported=is_imported,
         )
         return await run_interruptible(
             RetryActivities.open_retry,
@@ -81,6 +84,7 @@ class RetryActivityCalls:
         attempt: int | None,
         outcome: ChargeOutcome | None,
         last_resort: LastResortRequest | None,
+        is_imported: bool,
     ) -> None:
         """Send a report to the subscription's workflow."""
         report = RetryReport(
@@ -89,6 +93,7 @@ class RetryActivityCalls:
             attempt=attempt,
             outcome=outcome,
             last_resort=last_resort,
+            is_imported=is_imported,
         )
         mailbox = workflow.get_external_workflow_handle(
             subscription_workflow_id(self._start.subscription_id),

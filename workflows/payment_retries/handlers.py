@@ -125,7 +125,9 @@ class RetryHandlers:
             state.stop()
         elif kind is RetryCommandKind.SUSPEND:
             state.move(retry_status=RetryStatus.PAUSED)
-        elif kind is RetryCommandKind.RESUME and is_paused:
+        elif kind is RetryCommandKind.RELEASE:
+            state.release()
+        elif kind is RetryCommandKind.RESUME and is_paused and not state.facts.is_imported:
             state.resume()
         elif kind is RetryCommandKind.TRY_CARD:
             state.try_card(command.stripe_payment_method_id)

@@ -89,6 +89,10 @@ class RetryProgress:
         self._is_saved = False
         workflow.set_current_details(f"Charging now: attempt {attempt}, {trigger}.")
 
+    def show_anew(self) -> None:
+        """Show the next state in the row even if it has the status of the last one."""
+        self._is_saved = False
+
     async def show(self, step: NextStep, facts: RetryFacts, attempt: int) -> None:
         """Show the next step in the row, in the Web UI and by email, if it is new.
 
@@ -127,6 +131,7 @@ class RetryProgress:
             attempt_count=facts.attempt_count,
             next_attempt_at=self._next_step.at if self._next_step and is_charge else None,
             decline_code=facts.decline_code,
+            paused_reason=facts.paused_reason,
             parked=() if self.parked is None else (self.parked,),
         )
 

@@ -22,6 +22,7 @@ class RetryState:
         self.charge = start.charge
         self.is_opened = start.facts is not None
         self.is_refresh_owed = start.is_refresh_owed
+        self.released_at = start.released_at
         self._offered_card_id = start.offered_card_id
         self._start = start
 
@@ -74,6 +75,13 @@ class RetryState:
         if card_id is not None:
             self.owe_charge(AttemptTrigger.NEW_CARD, card_id)
 
+    def release(self) -> None:
+        """Begin to collect an imported invoice, as if its first charge had failed now."""
+        if not self.facts.is_imported:
+            return
+        self.is_opened, self.released_at = False, workflow.now()
+        self.move(retry_status=RetryStatus.WAITING, is_imported=False)
+
     def to_start_input(self, link: str | None, mailed_keys: tuple[str, ...]) -> RetryStart:
         """Return the input of the next run of the workflow."""
         carried_over = {
@@ -82,6 +90,8 @@ class RetryState:
             "charge": self.charge,
             "offered_card_id": self._offered_card_id,
             "is_refresh_owed": self.is_refresh_owed,
+            "is_imported": self.facts.is_imported,
+            "released_at": self.released_at,
             "link": link,
             "mailed_keys": mailed_keys,
         }
@@ -89,9 +99,10 @@ class RetryState:
 
 
 def _initial_facts(start: RetryStart) -> RetryFacts:
-    status = RetryStatus.PAUSED if start.is_suspended else RetryStatus.WAITING
+    is_paused = start.is_suspended or start.is_imported
     return RetryFacts(
-        retry_status=status,
+        retry_status=RetryStatus.PAUSED if is_paused else RetryStatus.WAITING,
+        is_imported=start.is_imported,
         waits_from=workflow.now(),
         grace_ends_at=start.grace_ends_at,
     )

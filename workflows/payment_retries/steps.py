@@ -45,7 +45,8 @@ class RetrySteps:
 
     async def _open(self) -> None:
         state = self._state
-        opened = await self.attempts.take("open", self._calls.open(self.attempts.is_repeated))
+        calls = self._calls.open(self.attempts.is_repeated, state.facts.is_imported)
+        opened = await self.attempts.take("open", calls)
         if opened is None:
             return
         state.is_opened = True
@@ -54,6 +55,12 @@ class RetrySteps:
         self._progress.amount_paid_cents = opened.amount_paid_cents
         if opened.offered_card_id is not None:
             state.try_card(opened.offered_card_id)
+        if state.released_at is not None:
+            # Reason: the schedule begins when an administrator has started it, not in the past.
+            state.move(waits_from=state.released_at)
+            state.released_at = None
+            self._progress.show_anew()
+            await self._report(None)
 
     async def _refresh(self) -> None:
         state = self._state
@@ -100,8 +107,10 @@ class RetrySteps:
         last_resort: LastResortRequest | None = None,
     ) -> None:
         attempt = self._state.attempt if outcome else None
-        status = self._state.facts.retry_status
-        await self._calls.report(status, attempt, outcome, last_resort)
+        facts = self._state.facts
+        await self._calls.report(
+            facts.retry_status, attempt, outcome, last_resort, facts.is_imported
+        )
 
     async def _show_parked(self, parked: ParkedStep | None) -> None:
         await self._progress.show_parked(parked, self._state.facts)

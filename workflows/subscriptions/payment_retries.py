@@ -53,8 +53,10 @@ class RetryReports:
 class PaymentRetries:
     """The open payment retries by Stripe invoice id, oldest first; at most one is not suspended."""
 
-    def __init__(self, statuses: Mapping[str, RetryStatus]) -> None:
+    def __init__(self, statuses: Mapping[str, RetryStatus], imported: Collection[str] = ()) -> None:
         self.open = dict(statuses)
+        # Invoices that were unpaid before the import: nothing about them is changed at Stripe.
+        self.imported = set(imported)
         # Reason: a row can be open although its workflow is gone; the first sync finds out.
         self._unchecked = set(statuses)
 
@@ -81,6 +83,8 @@ class PaymentRetries:
 
     def on_report(self, report: RetryReport) -> None:
         """Update the status of a payment retry from its report."""
+        if not report.is_imported:
+            self.imported.discard(report.stripe_invoice_id)
         if report.retry_status in CLOSED:
             self.open.pop(report.stripe_invoice_id, None)
         elif report.stripe_invoice_id in self.open:
@@ -119,15 +123,18 @@ class PaymentRetries:
         is_suspended: bool,
     ) -> None:
         self._unchecked.discard(stripe_invoice_id)
-        if await _start_child(result, stripe_invoice_id, is_suspended):
-            retry_status = RetryStatus.PAUSED if is_suspended else RetryStatus.WAITING
-            self.open[stripe_invoice_id] = retry_status
+        is_imported = stripe_invoice_id in self.imported
+        if await _start_child(result, stripe_invoice_id, is_suspended, is_imported):
+            is_paused = is_suspended or is_imported
+            self.open[stripe_invoice_id] = RetryStatus.PAUSED if is_paused else RetryStatus.WAITING
         elif stripe_invoice_id not in self.open:
             # Reason: it still runs although it reported its end, and has to read the invoice again.
             await self._tell(stripe_invoice_id, RetryCommandKind.REFRESH)
 
     async def _suspend_or_resume(self, stripe_invoice_id: str, is_suspended: bool) -> None:
         current = self.open.get(stripe_invoice_id)
+        if stripe_invoice_id in self.imported:
+            return
         if current is None or (current is RetryStatus.PAUSED) is is_suspended:
             return
         kind = RetryCommandKind.SUSPEND if is_suspended else RetryCommandKind.RESUME
@@ -176,6 +183,7 @@ async def _start_child(
     result: SyncResult,
     stripe_invoice_id: str,
     is_suspended: bool,
+    is_imported: bool,
 ) -> bool:
     state = result.state
     start = RetryStart(
@@ -187,6 +195,7 @@ async def _start_child(
         grace_ends_at=state.grace_ends_at or workflow.now() + result.policy.policy.grace,
         policy=result.policy,
         is_suspended=is_suspended,
+        is_imported=is_imported,
     )
     try:
         await workflow.start_child_workflow(

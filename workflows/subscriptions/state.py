@@ -44,6 +44,8 @@ class SubscriptionAggregate:
     def __init__(self, start: SubscriptionStart, reports: RetryReports) -> None:
         self.state: SubscriptionState | None = None
         self.payment_retries = PaymentRetries({})
+        # Whether the first sync of an import is still to come.
+        self.is_importing = start.adoption is not None and start.adoption.is_imported
         self.owed = OwedSteps()
         self.timers = Timers(_handled_timers(start))
         self.subscription_id = start.subscription_id
@@ -54,7 +56,10 @@ class SubscriptionAggregate:
     def load(self, state: SubscriptionState | None) -> None:
         """Load the state from the row or from the previous run."""
         self.state = state
-        self.payment_retries = PaymentRetries(state.payment_retries if state else {})
+        self.payment_retries = PaymentRetries(
+            state.payment_retries if state else {},
+            state.imported_stripe_invoice_ids if state else (),
+        )
         self.owed = OwedSteps(state.owed if state else ())
 
     def facts(self) -> dict[str, Any]:
@@ -129,11 +134,19 @@ class SubscriptionAggregate:
         """Return the state that the next run of the workflow starts with."""
         if self.state is None:
             return None
-        changes = {"payment_retries": self.payment_retries.open, "owed": tuple(self.owed)}
+        changes = {
+            "payment_retries": self.payment_retries.open,
+            "imported_stripe_invoice_ids": tuple(sorted(self.payment_retries.imported)),
+            "owed": tuple(self.owed),
+        }
         return self.state.model_copy(update=changes)
 
     async def _follow_owed_invoices(self, result: SyncResult) -> None:
-        owed = result.owed_stripe_invoice_ids
+        if self.is_importing:
+            self.payment_retries.imported.update(result.owed_stripe_invoice_ids)
+            self.is_importing = False
+        imported = self.payment_retries.imported
+        owed = tuple(each for each in result.owed_stripe_invoice_ids if each not in imported)
         is_void = result.policy.policy.older_invoices is OlderInvoices.VOID
         if owed and is_void and result.has_newer_settled:
             self.owed.add(VoidInput(**self.facts(), stripe_invoice_ids=owed))

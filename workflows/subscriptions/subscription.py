@@ -85,6 +85,7 @@ class SubscriptionWorkflow:
                 "hint_ids": (),
                 "answers": answers,
                 "handled_timers": self._aggregate.timers.handled,
+                "adoption": self._start.adoption if self._aggregate.is_importing else None,
             }
             workflow.continue_as_new(self._start.model_copy(update=carried_over))
 

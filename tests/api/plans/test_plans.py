@@ -25,6 +25,34 @@ async def test_a_plan_is_made_with_product_and_price(admin: Person, plan: dict[s
     assert await admin.get(f"plans/{plan['plan_id']}") == plan
 
 
+async def test_a_plan_takes_over_a_price_of_stripe(admin: Person, plan: dict[str, Any]) -> None:
+    body = {name: plan[name] for name in ("name", "amount_cents", "currency_code", "interval")}
+    body |= {"stripe_price_id": plan["stripe_price_id"], "code": f"plan-{uuid4().hex[:8]}"}
+    reply = await admin.post("plans", **body)
+    assert reply.status_code == 201, reply.text
+    taken = reply.json()
+    for name in ("stripe_price_id", "stripe_product_id", "amount_cents"):
+        assert taken[name] == plan[name]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"amount_cents": 1}, "another amount_cents"),
+        ({"currency_code": "eur", "interval": "year"}, "another currency_code, interval"),
+        ({"interval_count": 2}, "another interval_count"),
+        ({"stripe_price_id": "price_of_nobody"}, "no such price"),
+    ],
+)
+async def test_a_price_that_is_another_one_is_not_taken_over(
+    admin: Person, plan: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    body = {name: plan[name] for name in ("name", "amount_cents", "currency_code", "interval")}
+    body |= {"stripe_price_id": plan["stripe_price_id"], "code": f"plan-{uuid4().hex[:8]}"}
+    reply = await admin.post("plans", **(body | change))
+    assert message in problem(reply, 422, "invalid_input")["detail"]
+
+
 async def test_the_answer_says_where_the_plan_is(admin: Person) -> None:
     code = f"plan-{uuid4().hex[:8]}"
     reply = await admin.post("plans", code=code, **BODY)

@@ -1,0 +1,295 @@
+"""The import of a whole account: killed in between, all are there once, and Stripe is unchanged."""
+
+import asyncio
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import func, insert, select
+from temporalio.client import Client
+
+from adapters.tls import trusted
+from config import Settings
+from database.accounts.models import User
+from database.payment_retries.models import PaymentRetry
+from database.payments.models import PaymentMethod
+from database.session import Sessions
+from database.subscriptions.models import Subscription
+from domain.ids import adopted_subscription_id
+from tests.conftest import PROJECT, free_port, start_sandbox, wait_for_url
+from tests.support.checked import settle
+from tests.support.worker_process import worker_process
+
+Measure = Callable[[str], None]
+AT_ONCE = 8
+# Every so many customers there is one who owes a renewal, has no user, or has no subscription.
+OWING_EVERY, STRANGER_EVERY, IDLE_EVERY = 10, 15, 20
+
+
+@dataclass
+class Account:
+    """An account at Stripe with customers that were there before us."""
+
+    base: str
+    http: httpx.AsyncClient
+    user_ids: dict[str, UUID]
+    subscriptions: dict[str, str]
+    owing: set[str]
+    strangers: set[str]
+
+    async def post(self, path: str, **params: Any) -> dict[str, Any]:
+        reply = await self.http.post(f"/v1/{path}", data=params)
+        body: dict[str, Any] = reply.raise_for_status().json()
+        return body
+
+    async def get(self, path: str) -> dict[str, Any]:
+        body: dict[str, Any] = (await self.http.get(path)).raise_for_status().json()
+        return body
+
+    async def fill(self, count: int) -> None:
+        """Make customers with cards and subscriptions."""
+        product = await self.post("products", name="Sold for years")
+        params = {"product": product["id"], "currency": "usd", "unit_amount": 900}
+        price = await self.post("prices", **params, **{"recurring[interval]": "week"})
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def make(number: int) -> None:
+            async with slots:
+                await self._make(number, str(price["id"]))
+
+        await asyncio.gather(*[make(number) for number in range(count)])
+        eight_days = {"seconds": 8 * 86_400}
+        (await self.http.post("/_sandbox/clock/advance", json=eight_days)).raise_for_status()
+
+    async def _make(self, number: int, price: str) -> None:
+        is_owing = number % OWING_EVERY == 1
+        script = ["ok", "insufficient_funds"] if is_owing else ["ok"]
+        reply = await self.http.post("/_sandbox/payment-methods", json={"script": script})
+        card = reply.raise_for_status().json()["id"]
+        default = {"invoice_settings[default_payment_method]": card}
+        made = await self.post("customers", payment_method=card, **default)
+        customer = str(made["id"])
+        if number % STRANGER_EVERY == 2:
+            self.strangers.add(customer)
+        else:
+            self.user_ids[customer] = uuid4()
+        if number % IDLE_EVERY == 3:
+            return
+        wanted = {"customer": customer, "items[0][price]": price}
+        subscription = await self.post("subscriptions", **wanted)
+        self.subscriptions[str(subscription["id"])] = customer
+        if is_owing:
+            self.owing.add(str(subscription["id"]))
+
+    @property
+    def importable(self) -> dict[str, UUID]:
+        """Users by Stripe's id of the subscriptions that an import has to adopt."""
+        return {
+            stripe_id: self.user_ids[customer]
+            for stripe_id, customer in self.subscriptions.items()
+            if customer in self.user_ids
+        }
+
+
+@pytest.fixture(scope="module")
+def stripe_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A stand-in that sends no webhooks, with an account of its own."""
+    port = free_port()
+    folder = tmp_path_factory.mktemp("import-stripe")
+    child = start_sandbox("sandbox.stripe", folder, "--port", str(port))
+    base = f"http://127.0.0.1:{port}"
+    wait_for_url(f"{base}/_sandbox/health")
+    yield base
+    try:
+        settle(base)
+    finally:
+        child.terminate()
+        child.wait(100)
+
+
+@pytest.fixture
+async def account(stripe_base: str) -> AsyncIterator[Account]:
+    headers = {"Authorization": "Bearer sk_test_x"}
+    options: Any = {"verify": trusted(), "timeout": 600}
+    async with httpx.AsyncClient(base_url=stripe_base, headers=headers, **options) as http:
+        yield Account(stripe_base, http, {}, {}, set(), set())
+
+
+async def sign_up(sessions: Sessions, account: Account, path: Path) -> None:
+    """Make the users by their ids at another login system, and write the operator's mapping."""
+    users = [
+        {"user_id": user_id, "email": f"{user_id.hex}@example.com", "external_id": user_id.hex}
+        for user_id in account.user_ids.values()
+    ]
+    async with sessions.begin() as session:
+        for start in range(0, len(users), 1_000):
+            await session.execute(insert(User), users[start : start + 1_000])
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["stripe_customer_id", "external_id"])
+        table.writerows((each, user_id.hex) for each, user_id in account.user_ids.items())
+
+
+class CommandLine:
+    """`cli.py stripe import` as operators run it."""
+
+    def __init__(self, settings: Settings, temporal: Client, folder: Path) -> None:
+        names = ("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR")
+        self._environment = {
+            **{name: os.environ[name] for name in names if name in os.environ},
+            "AUTH__JWT_SECRET": settings.auth.jwt_secret.get_secret_value(),
+            "DATABASE_URL": settings.database_url,
+            "STRIPE__API_BASE": str(settings.stripe.api_base),
+            "TEMPORAL__ADDRESS": temporal.service_client.config.target_host,
+            "TEMPORAL__NAMESPACE": temporal.namespace,
+        }
+        self.mapping, self.report = folder / "customers.csv", folder / "left.csv"
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "cli.py", "stripe", "import", *options]
+        return subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    async def run(self, *options: str) -> str:
+        process = self.start(*options)
+        output, _ = await asyncio.to_thread(process.communicate, None, 3_000)
+        assert process.returncode == 0, output
+        return output
+
+
+async def rows_of(sessions: Sessions, account: Account) -> dict[str, Subscription]:
+    async with sessions() as session:
+        found = await session.scalars(
+            select(Subscription).where(
+                Subscription.stripe_subscription_id.in_(list(account.subscriptions))
+            )
+        )
+        rows = list(found)
+    by_id = {str(row.stripe_subscription_id): row for row in rows}
+    assert len(by_id) == len(rows)
+    return by_id
+
+
+async def wait_for_rows(sessions: Sessions, account: Account, count: int) -> None:
+    async with asyncio.timeout(600):
+        while len(await rows_of(sessions, account)) < count:  # noqa: ASYNC110 - rows tell nobody
+            await asyncio.sleep(0.05)
+
+
+async def kill_worker_at(
+    temporal: Client, settings: Settings, folder: Path, wait: Coroutine[Any, Any, None]
+) -> None:
+    """Run a worker until something has happened, and kill it in the middle of its work."""
+    async with worker_process(temporal, settings, folder) as worker:
+        await wait
+        worker.process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(worker.process.wait, 100)
+
+
+def busiest_second(requests: list[dict[str, Any]]) -> int:
+    """Return the most requests that came within one second."""
+    times = sorted(request["wall_time"] for request in requests)
+    most = first = 0
+    for last, at in enumerate(times):
+        while at - times[first] >= 1:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(5_400, marks=pytest.mark.soak)])
+async def test_an_import_killed_twice(
+    account: Account,
+    settings: Settings,
+    sessions: Sessions,
+    namespace: Client,
+    tmp_path: Path,
+    measure: Measure,
+    count: int,
+) -> None:
+    stripe = settings.stripe.model_copy(update={"api_base": account.base})
+    ours = settings.model_copy(update={"stripe": stripe})
+    command = CommandLine(ours, namespace, tmp_path)
+    await account.fill(count)
+    await sign_up(sessions, account, command.mapping)
+    ledger = await account.get("/_sandbox/ledger")
+    last_seq = (await account.get("/_sandbox/requests"))["items"][-1]["seq"]
+    expected = account.importable
+
+    first = command.start("--mapping", str(command.mapping))
+    for part in (4, 2):
+        wait = wait_for_rows(sessions, account, len(expected) // part)
+        await kill_worker_at(namespace, ours, tmp_path, wait)
+        first.kill()  # the command too, the first time
+        first.communicate()
+    loop = asyncio.get_running_loop()
+    async with worker_process(namespace, ours, tmp_path):
+        began = loop.time()
+        output = await command.run("--report", str(command.report))
+        seconds = loop.time() - began
+        await check(sessions, account)
+        made = {each: row.updated_at for each, row in (await rows_of(sessions, account)).items()}
+        again = await command.run("--mapping", str(command.mapping))
+        assert "new: 0;" in again, again
+        now = {each: row.updated_at for each, row in (await rows_of(sessions, account)).items()}
+        assert now == made
+
+    requests = await account.get(f"/_sandbox/requests?after={last_seq}")
+    assert {request["method"] for request in requests["items"]} == {"GET"}
+    assert await account.get("/_sandbox/ledger") == ledger
+    rate = busiest_second(requests["items"])
+    measure(
+        f"import of {len(expected)} subscriptions, killed twice: all once, the rest in "
+        f"{seconds:.0f} s, at most {rate} calls to Stripe a second"
+    )
+    assert rate <= 80
+    with command.report.open() as file:
+        left = {row["stripe_customer_id"] for row in csv.DictReader(file)}
+    assert account.strangers <= left
+    assert not left & account.user_ids.keys()
+    assert f"{len(account.subscriptions)} that have not ended" in output, output
+
+
+async def check(sessions: Sessions, account: Account) -> None:
+    """Check that all subscriptions, cards and debts of users are there, once each."""
+    expected = account.importable
+    rows = await rows_of(sessions, account)
+    assert {stripe_id: row.user_id for stripe_id, row in rows.items()} == expected
+    account_id = (await account.get("/v1/account"))["id"]
+    assert all(
+        row.subscription_id == adopted_subscription_id(account_id, stripe_id)
+        for stripe_id, row in rows.items()
+    )
+    statuses = Counter(row.subscription_status for row in rows.values())
+    owing = account.owing & expected.keys()
+    assert statuses == {"past_due": len(owing), "active": len(expected) - len(owing)}
+    assert not [row for row in rows.values() if row.parked_data]
+    ids = [row.subscription_id for row in rows.values()]
+    async with sessions() as session:
+        retries = await session.execute(
+            select(PaymentRetry.retry_status, PaymentRetry.paused_reason, func.count())
+            .where(PaymentRetry.subscription_id.in_(ids))
+            .group_by(PaymentRetry.retry_status, PaymentRetry.paused_reason)
+        )
+        assert list(retries) == [("paused", "imported", len(owing))]
+        users = list(account.user_ids.values())
+        cards = await session.scalar(
+            select(func.count()).where(PaymentMethod.user_id.in_(users), PaymentMethod.is_default)
+        )
+    assert cards == len(users)
