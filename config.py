@@ -286,11 +286,10 @@ class ServingSettings(Settings):
     @model_validator(mode="after")
     def _refuse_known_webhook_secret(self) -> Self:
         if self.stripe.is_real_stripe and self.stripe.has_known_secret:
-            message = (
+            raise ValueError(
                 "with Stripe's own address STRIPE__WEBHOOK_SECRET must be set, "
                 "and must not be the secret of the sandbox, which is public"
             )
-            raise ValueError(message)
         return self
 
 

@@ -2,7 +2,7 @@
 
 from temporalio import activity
 
-from domain.subscriptions.imports import AdoptPageInput, ImportPageInput, ImportPageResult
+from domain.subscriptions.adoption.imports import AdoptPageInput, ImportPageInput, ImportPageResult
 from services.subscriptions.account_import import AccountImport
 
 

@@ -90,15 +90,7 @@ class StripeCatalog:
         """
         with translate_stripe_errors():
             found = await self._client.v1.prices.retrieve_async(stripe_price_id)
-        is_metered = field(found, "recurring.usage_type") == "metered"
-        return PriceSnapshot(
-            stripe_product_id=object_id(required(found, "product")) or "",
-            is_active=bool(field(found, "active")),
-            amount_cents=None if is_metered else field(found, "unit_amount"),
-            currency_code=required(found, "currency"),
-            interval=field(found, "recurring.interval"),
-            interval_count=field(found, "recurring.interval_count"),
-        )
+        return _price_snapshot(found)
 
     async def find_price(self, stripe_product_id: str, operation_id: UUID) -> str | None:
         """Return the price that an earlier, unanswered call has created; None if there is none."""
@@ -173,3 +165,15 @@ class StripeCatalog:
 def product_id(plan_id: UUID) -> str:
     """Return the id of a plan's product, which is made from the plan's id to find it again."""
     return f"prod_{plan_id.hex}"
+
+
+def _price_snapshot(found: stripe.Price) -> PriceSnapshot:
+    is_metered = field(found, "recurring.usage_type") == "metered"
+    return PriceSnapshot(
+        stripe_product_id=object_id(required(found, "product")) or "",
+        is_active=bool(field(found, "active")),
+        amount_cents=None if is_metered else field(found, "unit_amount"),
+        currency_code=required(found, "currency"),
+        interval=field(found, "recurring.interval"),
+        interval_count=field(found, "recurring.interval_count"),
+    )

@@ -6,7 +6,7 @@ from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.reading import metadata_id, object_id, required
 from adapters.stripe.snapshots import subscription_snapshot
 from domain.errors import NotFoundError
-from domain.subscriptions.adoption import FoundSubscription
+from domain.subscriptions.adoption.decisions import FoundSubscription
 
 
 class StripeFoundSubscriptions:

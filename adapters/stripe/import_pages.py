@@ -10,8 +10,8 @@ from adapters.stripe.client import translate_stripe_errors
 from adapters.stripe.found_subscriptions import found_subscription
 from adapters.stripe.reading import field, metadata_id, object_id, required
 from domain.payments.snapshots import CardSnapshot, CustomerSnapshot
-from domain.subscriptions.adoption import FoundSubscription
-from domain.subscriptions.imports import ListedCustomer
+from domain.subscriptions.adoption.decisions import FoundSubscription
+from domain.subscriptions.adoption.imports import ListedCustomer
 from domain.subscriptions.lifecycle import FINAL
 
 PAGE_SIZE = 100

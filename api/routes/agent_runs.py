@@ -231,7 +231,7 @@ async def _send(
         state = {"run_status": row.run_status}
         return IllegalCommandError(f"the run is {row.run_status}", details=state)
 
-    handle = temporal.get_workflow_handle_for(AgentRunWorkflow.run, run.workflow_id)
+    handle = temporal.get_workflow_handle(run.workflow_id)
     with naming_pending(agent_run_id=run.agent_run_id):
         await send_command(handle, update, argument, claim.command_id, refusal, within)
 

@@ -147,7 +147,7 @@ async def _send(
         state = {"retry_status": latest.retry_status}
         return IllegalCommandError(f"the payment retry is {latest.retry_status}", details=state)
 
-    handle = temporal.get_workflow_handle_for(PaymentRetryWorkflow.run, payment_retry.workflow_id)
+    handle = temporal.get_workflow_handle(payment_retry.workflow_id)
     command = RetryNow(command_id=claim.command_id)
     with naming_pending(payment_retry_id=payment_retry.payment_retry_id):
         snapshot = await send_command(handle, update, command, command.command_id, refusal)

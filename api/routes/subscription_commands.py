@@ -266,7 +266,7 @@ async def send_and_read(
         state = {"subscription_status": row.subscription_status}
         return IllegalCommandError(decision.refusal, decision.refusal_code, state)
 
-    handle = temporal.get_workflow_handle_for(SubscriptionWorkflow.run, subscription.workflow_id)
+    handle = temporal.get_workflow_handle(subscription.workflow_id)
     update, command_id = SubscriptionWorkflow.command, command.command_id
     with naming_pending(subscription_id=subscription.subscription_id):
         try:

@@ -195,7 +195,7 @@ async def _wait_for_row(temporal: Client, sessions: Sessions, agent_run_id: UUID
             return row
         pause *= 1.5
     workflow_id = agent_run_workflow_id(agent_run_id)
-    handle = temporal.get_workflow_handle_for(AgentRunWorkflow.run, workflow_id)
+    handle = temporal.get_workflow_handle(workflow_id)
     # Reason: few starts take long or are refused, and for the others this costs more than a look.
     result = asyncio.ensure_future(handle.result(rpc_timeout=CALL_TIMEOUT))
     try:

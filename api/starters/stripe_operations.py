@@ -44,8 +44,9 @@ async def run_operation(
                 summary=summary,
                 search_attributes=starting_attributes(user_id=user_id),
             )
-            handle = temporal.get_workflow_handle_for(StripeOperationWorkflow.run, workflow_id)
-            return await handle.result(rpc_timeout=CALL_TIMEOUT)
+            handle = temporal.get_workflow_handle(workflow_id, result_type=StripeOperationResult)
+            result: StripeOperationResult = await handle.result(rpc_timeout=CALL_TIMEOUT)
+            return result
     except TimeoutError as error:
         ids = {"operation_id": str(operation.operation_id), "workflow_id": workflow_id}
         raise OutcomePendingError(PENDING, details=ids) from error

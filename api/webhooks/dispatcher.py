@@ -21,13 +21,8 @@ from api.webhooks.signals import is_temporal_down, is_transient, send_hint
 from database.session import DATABASE_DOWN, Sessions, is_transient_database_error
 from database.webhooks.inbox import WebhookInboxRepository
 from database.webhooks.models import WebhookEvent
-from domain.webhooks.events import (
-    EventOwner,
-    EventReference,
-    Handler,
-    WebhookEventStatus,
-    type_label,
-)
+from domain.webhooks.event_types import Handler, type_label
+from domain.webhooks.events import EventOwner, EventReference, WebhookEventStatus
 from observability.metrics import WEBHOOK_EVENTS, webhook_lag
 
 BATCH_SIZE = 200

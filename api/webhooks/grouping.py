@@ -7,11 +7,10 @@ from uuid import UUID
 from api.webhooks.event_bodies import read_event
 from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import unpacked
+from domain.webhooks.event_types import Handler, handler_of
 from domain.webhooks.events import (
     EventOwner,
     EventReference,
-    Handler,
-    handler_of,
     owner_of,
     reference_of,
     unknown_subscription,

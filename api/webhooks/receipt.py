@@ -11,7 +11,7 @@ from api.webhooks.foreign_versions import ForeignVersions
 from api.webhooks.inbox import Inbox
 from config import StripeSettings
 from domain.errors import BadRequestError
-from domain.webhooks.events import type_label
+from domain.webhooks.event_types import type_label
 from observability.metrics import WEBHOOK_EVENTS
 
 _FOREIGN_VERSIONS = ForeignVersions()

@@ -20,7 +20,8 @@ from domain.ids import (
 from domain.payments.messages import PaymentStart
 from domain.stripe_operations import AdoptSubscription, ReadMeterErrors, SyncCustomer
 from domain.subscriptions.state import SubscriptionStart
-from domain.webhooks.events import EventOwner, Handler
+from domain.webhooks.event_types import Handler
+from domain.webhooks.events import EventOwner
 from domain.workflow_names import BILLING
 from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes

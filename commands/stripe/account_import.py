@@ -23,7 +23,7 @@ from database.payment_retries.payment_retries import PaymentRetryRepository
 from database.session import Sessions
 from domain.ids import STRIPE_IMPORT_WORKFLOW_ID, payment_retry_workflow_id
 from domain.payment_retries.messages import RetryCommand, RetryCommandKind
-from domain.subscriptions.imports import (
+from domain.subscriptions.adoption.imports import (
     ImportCounts,
     ImportPhase,
     ImportProgress,

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.base import NOTHING_PARKED
 from database.subscriptions.models import Subscription
-from domain.subscriptions.adoption import KnownSubscription
+from domain.subscriptions.adoption.decisions import KnownSubscription
 
 
 class KnownSubscriptionRepository:

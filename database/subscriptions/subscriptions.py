@@ -162,7 +162,7 @@ class SubscriptionRepository(OwnedRepository[Subscription]):
         return (last or 0) - count + 1
 
 
-def _live(user_id: UUID, besides: UUID, condition: ColumnElement[bool]) -> Select[tuple[UUID]]:
+def _live(user_id: UUID, besides: UUID, condition: ColumnElement[bool]) -> Select[UUID]:
     """Return the query of one subscription of a user that has not ended."""
     statement = select(Subscription.subscription_id).where(
         Subscription.user_id == user_id,

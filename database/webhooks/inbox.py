@@ -17,7 +17,8 @@ from database.plans.plans import PlanRepository
 from database.subscriptions.models import Subscription
 from database.webhooks.models import WebhookEvent
 from database.webhooks.webhook_events import packed
-from domain.webhooks.events import EventOwner, EventReference, Handler, WebhookEventStatus
+from domain.webhooks.event_types import Handler
+from domain.webhooks.events import EventOwner, EventReference, WebhookEventStatus
 
 # Reason: an insert into the table, not the class, is sent as one pipelined `executemany`.
 _TABLE = cast("Table", WebhookEvent.__table__)

@@ -8,7 +8,7 @@ from uuid import UUID
 from domain.base import Frozen
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.payment_retries.policy import VersionedPolicy
-from domain.subscriptions.adoption import Adoption
+from domain.subscriptions.adoption.decisions import Adoption
 from domain.subscriptions.lifecycle import Effect, SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.steps import OwedStep

@@ -10,7 +10,7 @@ from pydantic import Field
 from domain.base import Frozen
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.messages import LastResortRequest
-from domain.subscriptions.adoption import Adoption
+from domain.subscriptions.adoption.decisions import Adoption
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import (
     NewSubscriptionEvent,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from domain.base import Frozen
-from domain.webhooks.events import HANDLED_TYPES, Handler
+from domain.webhooks.event_types import HANDLED_TYPES, Handler
 
 WEBHOOK_PATH = "/api/v1/webhooks/stripe"
 # Metadata that marks objects at Stripe as made by this product.

@@ -14,8 +14,8 @@ from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions.adoption import KnownSubscriptionRepository
-from domain.subscriptions.adoption import FoundSubscription
-from domain.subscriptions.imports import (
+from domain.subscriptions.adoption.decisions import FoundSubscription
+from domain.subscriptions.adoption.imports import (
     AdoptPageInput,
     ImportCounts,
     ImportPageResult,

@@ -20,7 +20,7 @@ from database.subscriptions.subscription_events import SubscriptionEventReposito
 from database.subscriptions.subscriptions import SubscriptionRepository
 from database.webhooks.inbox import settle_awaiting_owner
 from domain.ids import subscription_workflow_id
-from domain.subscriptions.adoption import (
+from domain.subscriptions.adoption.decisions import (
     Adoption,
     AdoptionDecision,
     FoundSubscription,

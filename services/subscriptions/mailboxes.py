@@ -17,7 +17,7 @@ from temporalio.exceptions import TemporalError
 from adapters.temporal.calls import CALL_TIMEOUT
 from adapters.temporal.errors import from_temporal
 from domain.ids import subscription_workflow_id
-from domain.subscriptions.adoption import Adoption
+from domain.subscriptions.adoption.decisions import Adoption
 from domain.subscriptions.state import SubscriptionStart
 from domain.workflow_names import (
     BILLING,

@@ -11,7 +11,7 @@ from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.messages import NewSubscriptionEvent
 from domain.subscriptions.snapshots import SubscriptionSnapshot
 from domain.subscriptions.steps import SubscriptionInput
-from domain.webhooks.events import TRIAL_WILL_END
+from domain.webhooks.event_types import TRIAL_WILL_END
 
 
 async def events_of(

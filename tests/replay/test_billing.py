@@ -38,8 +38,8 @@ from domain.stripe_operations import (
     StripeOperationResult,
     SyncCustomer,
 )
+from domain.subscriptions.adoption.imports import StripeImportStart
 from domain.subscriptions.checkouts import WayBack
-from domain.subscriptions.imports import StripeImportStart
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.previews import ChangeTerms, NewTerms

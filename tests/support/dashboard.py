@@ -7,7 +7,7 @@ from sqlalchemy import update
 from database.accounts.models import User
 from database.accounts.users import UserRepository
 from domain.ids import adopted_subscription_id
-from domain.subscriptions.adoption import Adoption
+from domain.subscriptions.adoption.decisions import Adoption
 from services.subscriptions.mailboxes import Mailboxes
 from tests.support.world import Customer, World
 from tests.workflows.payment_retries.test_owed_invoices import at_stripe

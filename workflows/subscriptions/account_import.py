@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.subscriptions.account_import import AccountImportActivities
-    from domain.subscriptions.imports import (
+    from domain.subscriptions.adoption.imports import (
         AdoptPageInput,
         ImportCounts,
         ImportPageInput,

@@ -167,10 +167,7 @@ async def tell_payment_retry(
     Returns:
         Whether the payment retry's workflow was reached.
     """
-    handle = workflow.get_external_workflow_handle_for(
-        PaymentRetryWorkflow.run,
-        payment_retry_workflow_id(stripe_invoice_id),
-    )
+    handle = workflow.get_external_workflow_handle(payment_retry_workflow_id(stripe_invoice_id))
     command = RetryCommand(kind=kind, stripe_payment_method_id=stripe_payment_method_id)
     try:
         await handle.signal(PaymentRetryWorkflow.command, command)

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.ids import adopted_subscription_id
-from domain.subscriptions.adoption import (
+from domain.subscriptions.adoption.decisions import (
     AdoptionDecision,
     FoundSubscription,
     KnownSubscription,

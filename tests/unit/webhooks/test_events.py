@@ -10,16 +10,18 @@ from temporalio import workflow
 from adapters.stripe.webhooks import TOLERANCE_SECONDS, verify_webhook
 from domain.errors import BadRequestError
 from domain.webhooks.endpoints import REQUIRED_EVENT_TYPES
-from domain.webhooks.events import (
+from domain.webhooks.event_types import (
     HANDLED_TYPES,
     METER_ERRORS,
-    EventOwner,
-    EventReference,
     Handler,
     handler_of,
+    type_label,
+)
+from domain.webhooks.events import (
+    EventOwner,
+    EventReference,
     owner_of,
     reference_of,
-    type_label,
 )
 from workflows.payments.payment import PaymentWorkflow
 from workflows.subscriptions.subscription import SubscriptionWorkflow

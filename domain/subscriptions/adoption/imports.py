@@ -5,7 +5,7 @@ from uuid import UUID
 
 from domain.base import Frozen
 from domain.payments.snapshots import CustomerSnapshot
-from domain.subscriptions.adoption import FoundSubscription
+from domain.subscriptions.adoption.decisions import FoundSubscription
 from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 
 
