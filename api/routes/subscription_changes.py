@@ -30,7 +30,7 @@ from api.schemas.subscriptions import SubscriptionOut
 from api.starters.changes import check_coupon, resolve_change
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionCommand
-from domain.subscriptions.selling import already_subscribed
+from domain.subscriptions.selling import already_subscribed, overage_differs
 
 _KINDS = {
     "now": CommandKind.CHANGE_PLAN,
@@ -49,6 +49,7 @@ router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
         illegal("subscription", "subscription_status", "canceled"),
         already_subscribed(UUID(EXAMPLE_ID)),
         CURRENCY_MISMATCH,
+        overage_differs(),
         MANAGED_AT_STRIPE,
         PAYMENT_DUE,
         STRIPE_REJECTED,

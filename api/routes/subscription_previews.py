@@ -30,7 +30,7 @@ from api.starters.stripe_operations import run_operation
 from domain.errors import IllegalCommandError, InternalError
 from domain.stripe_operations import PreviewChange, PreviewStart, StripeOperationResult
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
-from domain.subscriptions.selling import already_subscribed
+from domain.subscriptions.selling import already_subscribed, overage_differs
 
 router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
 
@@ -83,6 +83,7 @@ async def preview_subscription(
         illegal("subscription", "subscription_status", "canceled"),
         already_subscribed(UUID(EXAMPLE_ID)),
         CURRENCY_MISMATCH,
+        overage_differs(),
         MANAGED_AT_STRIPE,
         PAYMENT_DUE,
         STRIPE_REJECTED,

@@ -16,6 +16,7 @@ from domain.subscriptions.selling import (
     check_currency,
     check_total,
     check_trial,
+    overage_differs,
 )
 
 
@@ -35,7 +36,7 @@ async def resolve_change(
     Raises:
         NotFoundError: No such active plan exists.
         ConflictError: The user has the new plan already (`already_subscribed`), or it has another
-            currency (`currency_mismatch`).
+            currency (`currency_mismatch`), or one of both has overage prices (`overage_differs`).
         InvalidInputError: The quantity costs more than Stripe charges at once, or the proration
             date is not in the current period.
     """
@@ -50,6 +51,7 @@ async def resolve_change(
             )
     if other is not None:
         raise already_subscribed(other)
+    _refuse_other_overage(present, plan)
     if plan is not None:  # Reason: the price of an adopted subscription may belong to no plan.
         check_currency(plan.currency_code, present.currency_code if present else None)
         check_total(plan.amount_cents, body.quantity or subscription.quantity)
@@ -60,6 +62,18 @@ async def resolve_change(
         is_at_period_end=body.when == "at_period_end",
         proration_date=_proration_date(subscription, body.proration_date),
     )
+
+
+def _refuse_other_overage(present: Plan | None, plan: Plan | None) -> None:
+    """Check that a change leaves the metered items of the subscription as they are.
+
+    Raises:
+        ConflictError: One of both plans has overage prices (`overage_differs`).
+    """
+    plans = [each for each in (present, plan) if each is not None]
+    # Reason: usage that is metered already would be billed at the old plan's price, or not at all.
+    if plan is not present and any(each.overage_data for each in plans):
+        raise overage_differs()
 
 
 async def resolve_preview(sessions: Sessions, body: PreviewStartIn, *, is_admin: bool) -> NewTerms:

@@ -5,7 +5,7 @@ from config import Settings
 from database.session import make_engine, make_sessions
 from database.usage.meter_events import count_unsent
 
-PAGE = "docs/usage.md"
+PAGE = "docs/agents.md"
 
 
 async def check_meter_events(settings: Settings) -> str:

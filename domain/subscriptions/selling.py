@@ -15,6 +15,14 @@ def already_subscribed(subscription_id: UUID) -> ConflictError:
     )
 
 
+def overage_differs() -> ConflictError:
+    """Return the error for a change between plans of which one has overage prices."""
+    return ConflictError(
+        "one of the plans bills usage beyond its limits; cancel, and start the other plan anew",
+        "overage_differs",
+    )
+
+
 def check_currency(plan_currency_code: str, billed_in: str | None) -> None:
     """Check that a plan has the customer's currency; Stripe bills a customer in one currency.
 

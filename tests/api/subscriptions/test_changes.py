@@ -294,12 +294,15 @@ async def test_what_cannot_be_sold_cannot_be_changed_to(
 ) -> None:
     euro = await make_plan(admin, currency_code="eur")
     second = await make_plan(admin)
+    price = {"unit_amount_decimal": "0.5", "unit_count": 1000}
+    metered = await make_plan(admin, overage={"token_count": price})
     made = await subscribe(user, plan, await card("ok"))
     path = f"subscriptions/{made['subscription_id']}"
     for action in ("preview-change", "change-plan"):
         url = f"{path}/{action}"
         problem(await user.post(url), 422, "invalid_input")
         problem(await user.post(url, plan_id=euro["plan_id"]), 409, "currency_mismatch")
+        problem(await user.post(url, plan_id=metered["plan_id"]), 409, "overage_differs")
         problem(await user.post(url, quantity=1_000_000), 422, "invalid_input")
         late: dict[str, Any] = {"quantity": 2, "proration_date": "2001-01-01T00:00:00Z"}
         problem(await user.post(url, **late), 422, "invalid_input")
