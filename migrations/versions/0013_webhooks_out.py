@@ -40,7 +40,8 @@ TOLD = (
         (
             *("subscription_id", "user_id", "plan_id", "quantity", "is_written_off", "trial_end"),
             *("current_period_start", "current_period_end", "cancel_at", "canceled_at"),
-            *("grace_ends_at", "latest_invoice_id", "stripe_subscription_id"),
+            *("grace_ends_at", "resume_at", "latest_invoice_id", "stripe_subscription_id"),
+            *("stripe_price_id", "replaces_subscription_id"),
         ),
     ),
     Told(
