@@ -10,6 +10,7 @@ from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404, read_seq, resolve_user_id
 from api.openapi.problems import (
+    ADMIN_REQUIRED,
     ADMIN_REQUIRED_TO_IMPORT,
     EMAIL_TAKEN,
     EXTERNAL_ID_TAKEN,
@@ -83,7 +84,7 @@ async def get_me(caller: CallerDep, sessions: SessionsDep) -> UserOut:
     return UserOut.model_validate(or_404(user, "user"))
 
 
-@router.get("/{user_id}/timeline", responses=problems(no_such("user")))
+@router.get("/{user_id}/timeline", responses=problems(ADMIN_REQUIRED, no_such("user")))
 async def list_timeline(
     user_id: UUID, _: AdminDep, sessions: SessionsDep, paging: PagingDep
 ) -> Listing[TimelineEntryOut]:
