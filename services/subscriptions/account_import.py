@@ -116,8 +116,7 @@ class AccountImport:
     async def _import_customer(
         self, listed: ListedCustomer, mapped_id: UUID | None
     ) -> ImportCounts:
-        customer, user_id = listed.customer, None
-        customer_id = customer.stripe_customer_id
+        customer, customer_id = listed.customer, listed.customer.stripe_customer_id
         async with self.sessions.begin() as session:
             users = CustomerLinkRepository(session)
             owner_id = await users.owner_of_customer(customer_id)
