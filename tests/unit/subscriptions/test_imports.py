@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from commands.stripe.mapping import MappingError, read_mapping
-from domain.subscriptions.imports import ImportCounts, candidate_of
+from domain.subscriptions.adoption.imports import ImportCounts, candidate_of
 
 MAPPED, NAMED, OWNER = (UUID(int=number) for number in (1, 2, 3))
 
