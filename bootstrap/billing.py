@@ -157,7 +157,7 @@ def _subscriptions(resources: Resources) -> Activities:
     stripe, sync = resources.stripe, _sync_of(resources)
     subscription, rows = SubscriptionActivities(sync), SubscriptionRowActivities(resources.sessions)
     scheduled = ScheduledChanges(sync.subscriptions, StripeSchedules(stripe))
-    commands = SubscriptionCommandActivities(sync)
+    commands = SubscriptionCommandActivities(sync, scheduled)
     calls, payments = StripeSubscriptionCommands(stripe), PaymentCommands(resources.temporal)
     ends = SubscriptionEndActivities(sync, calls, scheduled)
     pauses = PauseActivities(sync, calls, scheduled)

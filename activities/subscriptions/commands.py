@@ -15,6 +15,7 @@ from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CancelInput, ChangeCardInput
 from services.stripe_idempotency import post_once
+from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.mails import add_end_mail
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of
@@ -29,8 +30,9 @@ class SubscriptionCommandActivities:
     would replay the answer of an older command.
     """
 
-    def __init__(self, sync: SubscriptionSync) -> None:
+    def __init__(self, sync: SubscriptionSync, scheduled: ScheduledChanges) -> None:
         self._sync = sync
+        self._scheduled = scheduled
 
     @activity.defn
     async def cancel_subscription(self, step_input: CancelInput) -> SyncResult:
@@ -52,6 +54,8 @@ class SubscriptionCommandActivities:
         stripe_id = row.stripe_subscription_id or await self._sync.find(row)
         voided: list[str] | None = []
         if stripe_id is not None:
+            if row.scheduled_change_data is not None:
+                await self._release_schedule(step_input, stripe_id)
             await self._sync.subscriptions.cancel(stripe_id)
             voided = await self._void_all(
                 stripe_id, _key(step_input.subscription_id, "cancel", step_input.cause)
@@ -84,7 +88,18 @@ class SubscriptionCommandActivities:
 
         key = _key(step_input.subscription_id, "card", str(step_input.command_id))
         await post_once(key, post, find)
+        # Reason: a change that waits sets the card anew when it is made.
+        await self._scheduled.keep(step_input.subscription_id, stripe_id, key)
         return await self._sync.sync(step_input, stripe_id)
+
+    async def _release_schedule(self, step_input: CancelInput, stripe_id: str) -> None:
+        """Drop the change that waits; the subscription is canceled in any case."""
+        try:
+            subscription = await self._sync.subscriptions.status(stripe_id)
+            key = _key(step_input.subscription_id, "cancel", step_input.cause)
+            await self._scheduled.release(step_input.subscription_id, subscription, key)
+        except Exception as error:  # noqa: BLE001 - the cancel ends the schedule too
+            log.warning("schedule_not_released", error=str(error))
 
     async def _void_all(self, stripe_id: str, key: str) -> list[str] | None:
         """Void a canceled subscription's open invoices; None if that is still to be done."""

@@ -91,7 +91,8 @@ class ScheduledChanges:
         """
         subscription = await self.subscriptions.status(stripe_id)
         planned, schedule_id = subscription.scheduled_change, subscription.stripe_schedule_id
-        if planned is None or schedule_id is None:
+        is_ours = subscription.schedule_owner_id == subscription_id
+        if planned is None or schedule_id is None or not is_ours:
             return
         current = await self.schedules.read(schedule_id)
         terms = ChangeTerms(stripe_price_id=planned.stripe_price_id, quantity=planned.quantity)

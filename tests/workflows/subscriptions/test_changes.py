@@ -41,10 +41,11 @@ async def test_a_change_that_waits_is_made_with_the_renewal(world: World) -> Non
     waiting = (await customer.row()).scheduled_change_data
     assert waiting is not None
     assert datetime.fromisoformat(waiting["at"]) == row.current_period_end
-    card = await customer.add_card("ok")
-    await customer.command(CommandKind.CHANGE_PAYMENT_METHOD, card)
     coupon = (await at_stripe(world, "POST", "coupons", percent_off="50", duration="forever"))["id"]
     await customer.command(CommandKind.APPLY_DISCOUNT, coupon=coupon)
+    # Reason: the last word at Stripe is the card's, which the schedule must learn of by itself.
+    card = await customer.add_card("ok")
+    await customer.command(CommandKind.CHANGE_PAYMENT_METHOD, card)
 
     await renew(customer)
 
@@ -132,4 +133,4 @@ async def test_a_cancel_drops_the_change_that_waits(world: World) -> None:
     assert subscription["status"] == "canceled"
     customer_id = row.stripe_customer_id
     schedules = await at_stripe(world, "GET", "subscription_schedules", customer=customer_id)
-    assert not {each["status"] for each in schedules["data"]} & {"active", "not_started"}
+    assert [each["status"] for each in schedules["data"]] == ["released"]
