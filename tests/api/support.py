@@ -138,7 +138,11 @@ async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     host, port = server.servers[0].sockets[0].getsockname()[:2]
     try:
         base = f"http://{host}:{port}"
-        async with httpx.AsyncClient(base_url=base, verify=trusted(), timeout=100) as http:
+        # Reason: a connection that has idled is closed by the server just when it is used again.
+        limits = httpx.Limits(keepalive_expiry=1)
+        async with httpx.AsyncClient(
+            base_url=base, verify=trusted(), timeout=100, limits=limits
+        ) as http:
             yield http
     finally:
         server.should_exit = True

@@ -49,6 +49,7 @@ READ_NO_SETTINGS = {
     "api": "its address and key are in stack.json",
     "watch": "its address and key are in stack.json",
     "explain": "its address and key are in stack.json",
+    "reconcile": "its address and key are in stack.json",
     "replay": "it reads those of Temporal only",
     "demo": "it has settings of its own",
 }
@@ -85,7 +86,7 @@ ALL = dict(commands())
 def run(name: str, folder: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a command with these settings only."""
     options = {"up": ["--data", str(folder / "data"), "--ports", "auto"]}.get(name, [])
-    if name in {"api", "explain", "watch"}:
+    if name in {"api", "explain", "reconcile", "watch"}:
         options = ["--stack", str(write_stack(folder, api=f"http://{NOWHERE}"))]
     bare = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     return subprocess.run(

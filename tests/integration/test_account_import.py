@@ -236,8 +236,9 @@ async def test_an_import_killed_twice(
     for part in (4, 2):
         wait = wait_for_rows(sessions, account, len(expected) // part)
         await kill_worker_at(namespace, ours, tmp_path, wait)
-        first.kill()  # the command too, the first time
-        first.communicate()
+        if first.poll() is None:  # the command too, the first time
+            first.kill()
+            first.communicate()
     loop = asyncio.get_running_loop()
     async with worker_process(namespace, ours, tmp_path):
         began = loop.time()

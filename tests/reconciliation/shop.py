@@ -97,7 +97,11 @@ class Shop:
         secret = self.settings.auth.jwt_secret.get_secret_value()
         headers = {"Authorization": f"Bearer {make_token(user_id, secret, 36_000)}"}
         http = httpx.AsyncClient(
-            base_url=self.admin.http.base_url, headers=headers, timeout=100, verify=trusted()
+            base_url=self.admin.http.base_url,
+            headers=headers,
+            timeout=100,
+            verify=trusted(),
+            limits=httpx.Limits(keepalive_expiry=1),
         )
         self.clients.append(http)
         return Person(user_id, email, http)

@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 from config import Settings
 from domain.agents.runs import RunStatus
 from domain.subscriptions.lifecycle import CommandKind
+from tests.api.support import add_user
 from tests.support.world import World
 from tests.unit.agents.support import Model, ended, open_model, reach, start_run
 from tests.workflows.payment_retries.test_payment_retry import fail_renewal
@@ -141,7 +142,7 @@ async def test_lines_of_a_run_name_its_agent_and_why_it_ended(
         handle = await start_run(world.env.client, customer.user_id, mark)
         row = await reach(world.sessions, handle, RunStatus.COMPLETED, RunStatus.FAILED)
         await ended(handle)
-        refused = await start_run(world.env.client, uuid4(), mark)
+        refused = await start_run(world.env.client, await add_user(world.sessions), mark)
         with pytest.raises(WorkflowFailureError):
             await refused.result()
     run = {"agent_run_id": row.agent_run_id, "user_id": customer.user_id, "agent": "research"}

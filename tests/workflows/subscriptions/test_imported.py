@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from domain.ids import payment_retry_workflow_id
+from domain.payment_retries.lifecycle import CLOSED
 from domain.payment_retries.messages import RetryCommand, RetryCommandKind
 from domain.subscriptions.lifecycle import CommandKind
 from tests.support.dashboard import adopt, subscribe_in_dashboard
@@ -31,6 +32,8 @@ async def past_due(world: World, *script: str, periods: int = 1) -> Customer:
 
 async def release(customer: Customer) -> None:
     for retry in await customer.retries():
+        if retry.retry_status in CLOSED:
+            continue
         handle: Any = customer.world.env.client.get_workflow_handle(
             payment_retry_workflow_id(retry.stripe_invoice_id)
         )
