@@ -146,6 +146,9 @@ def _unpaid(found: stripe.Invoice) -> UnpaidInvoice:
         ),
         stripe_payment_intent_id=object_id(intent),
         latest_charge_id=object_id(field(intent, "latest_charge")),
+        latest_card_id=object_id(
+            field(failure, "payment_method") or field(intent, "payment_method")
+        ),
         failed_card_id=_failed_card_id(intent, failure),
         decline_code=_decline_code(intent, failure),
         advice_code=field(failure, "advice_code"),

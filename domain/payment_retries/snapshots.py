@@ -18,6 +18,7 @@ class UnpaidInvoice(Frozen):
         customer_card_id: Default card of the customer.
         stripe_payment_intent_id: Payment intent of the charges; None before the first charge.
         latest_charge_id: Latest charge that was tried.
+        latest_card_id: Card of the latest charge; None if Stripe does not name it.
         failed_card_id: Card of the last failure or of a pending authentication.
         decline_code: Why the last charge failed; None if it did not.
         advice_code: Stripe's advice about the last charge.
@@ -34,6 +35,7 @@ class UnpaidInvoice(Frozen):
     customer_card_id: str | None = None
     stripe_payment_intent_id: str | None = None
     latest_charge_id: str | None = None
+    latest_card_id: str | None = None
     failed_card_id: str | None = None
     decline_code: str | None = None
     advice_code: str | None = None

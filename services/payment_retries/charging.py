@@ -154,6 +154,9 @@ def _outcome_if_sent(invoice: UnpaidInvoice, attempt: PaymentAttempt) -> ChargeO
     """Return the outcome of an attempt that may have been sent; None if it was not sent."""
     if invoice.latest_charge_id == attempt.stripe_charge_id_before:
         return None
+    if invoice.latest_card_id not in {None, attempt.stripe_payment_method_id}:
+        # Reason: the customer paid, or was declined, on Stripe's page meanwhile.
+        return None
     if invoice.invoice_status == "paid":
         return _succeeded(invoice)
     return _failed(invoice.decline_code, invoice.advice_code, invoice)
