@@ -6,7 +6,9 @@ from pathlib import Path
 from tests.conftest import Measure
 from tests.e2e.running import RunningStack
 
-LIMIT_MIB = 1_536
+# As strict as 1,536 MiB were while each process counted shared pages in whole: one fresh stack had
+# 1,105 MiB in that way, and 786 in this one.
+LIMIT_MIB = 1_090
 
 
 def family(pid: int) -> Iterator[int]:
