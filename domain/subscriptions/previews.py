@@ -1,6 +1,7 @@
 """Computes what a change costs, now and on the next invoice, from Stripe's own previews."""
 
 from calendar import monthrange
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -219,7 +220,9 @@ def _changed(
     billed = {line.stripe_invoice_item_id for line in now.lines} - {None}
     return ChangePreview(
         amount_due_now_cents=now.amount_due_cents,
-        next_amount_cents=None if later is None else _rest(later, billed, now),
+        next_amount_cents=(
+            None if later is None else _rest(later, billed, now, subscription.discounts)
+        ),
         currency_code=now.currency_code,
         next_invoice_at=None if later is None else subscription.current_period_end,
         proration_date=now.proration_date,
@@ -245,26 +248,42 @@ def _renewed(
     )
 
 
-def _rest(later: InvoicePreview, billed: set[str | None], now: InvoicePreview) -> int:
+def _rest(
+    later: InvoicePreview,
+    billed: set[str | None],
+    now: InvoicePreview,
+    discounts: tuple[DiscountSnapshot, ...],
+) -> int:
     """Return what the renewal charges after the first invoice has billed what waited."""
-    twice = sum(line.net_cents for line in later.lines if line.stripe_invoice_item_id in billed)
-    if not twice and now.ending_balance_cents == later.starting_balance_cents:
+    rest = [line for line in later.lines if line.stripe_invoice_item_id not in billed]
+    if len(rest) == len(later.lines) and now.ending_balance_cents == later.starting_balance_cents:
         return later.amount_due_cents
-    return max(0, later.total_cents - twice + now.ending_balance_cents)
+    total = sum(line.amount_cents for line in rest)
+    for discount in discounts:
+        if any(discount.stripe_discount_id in line.discount_cents for line in later.lines):
+            total -= _cut_by(discount, rest, total)
+    return max(0, total + now.ending_balance_cents)
 
 
 def _after(
     preview: InvoicePreview, discounts: tuple[DiscountSnapshot, ...], next_at: datetime
 ) -> int:
     """Return what the invoice charges that follows a first one of the same terms."""
-    lasting = {each.stripe_discount_id for each in discounts if each.is_on(next_at, is_used=True)}
-    total = sum(
-        line.amount_cents
-        - sum(cents for name, cents in line.discount_cents.items() if name in lasting)
-        for line in preview.lines
-        if line.is_period
-    )
+    periods = [line for line in preview.lines if line.is_period]
+    total = sum(line.amount_cents for line in periods)
+    for discount in discounts:
+        if discount.is_on(next_at, is_used=True):
+            total -= _cut_by(discount, periods, total)
     return max(0, total + preview.ending_balance_cents)
+
+
+def _cut_by(discount: DiscountSnapshot, lines: Sequence[PreviewLine], total: int) -> int:
+    """Return what a discount takes off an invoice that has only these lines."""
+    if discount.amount_off_cents is not None:
+        # Reason: an invoice spreads a fixed amount over all of its lines, also over those that the
+        # next one does not have.
+        return max(0, min(discount.amount_off_cents, total))
+    return sum(line.discount_cents.get(discount.stripe_discount_id, 0) for line in lines)
 
 
 def _discounted(preview: InvoicePreview, discount_ids: list[str]) -> int:

@@ -41,6 +41,9 @@ class ChangePreviews:
         subscription = await self.subscriptions.status(stripe_id)
         now = None if terms.is_at_period_end else await self._now(subscription, terms, key)
         is_billed = now is not None and is_immediate(now, subscription)
+        if not is_billed and subscription.stripe_schedule_id is not None:
+            # Reason: it is the next renewal, but with the change that waits, which is dropped.
+            now = None
         if now is not None and (not is_billed or any(line.is_period for line in now.lines)):
             return combine(subscription, now, None)
         later = await self._renewal(subscription, terms, key)
