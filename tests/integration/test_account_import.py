@@ -213,6 +213,13 @@ def busiest_second(requests: list[dict[str, Any]]) -> int:
     return most
 
 
+def end(command: subprocess.Popen[str]) -> None:
+    """Kill a command, unless it has ended."""
+    if command.poll() is None:
+        command.kill()
+        command.communicate()
+
+
 @pytest.mark.parametrize("count", [60, pytest.param(5_400, marks=pytest.mark.soak)])
 async def test_an_import_killed_twice(
     account: Account,
@@ -236,9 +243,7 @@ async def test_an_import_killed_twice(
     for part in (4, 2):
         wait = wait_for_rows(sessions, account, len(expected) // part)
         await kill_worker_at(namespace, ours, tmp_path, wait)
-        if first.poll() is None:  # the command too, the first time
-            first.kill()
-            first.communicate()
+        end(first)  # the command too, the first time
     loop = asyncio.get_running_loop()
     async with worker_process(namespace, ours, tmp_path):
         began = loop.time()

@@ -138,10 +138,8 @@ async def test_what_is_rolled_back_is_not_told(sessions: Sessions) -> None:
     assert types(await told(sessions, subscription_id))[-1] == (before + 1, "subscription.canceled")
 
 
-async def test_each_table_is_told(sessions: Sessions) -> None:
-    await endpoint(sessions)
-    user_id = await add_user(sessions)
-    subscription_id = await add_subscription(sessions, user_id)
+async def add_money(sessions: Sessions, user_id: UUID, subscription_id: UUID) -> dict[str, UUID]:
+    """Store an invoice, a payment and a payment retry, and return their ids by family."""
     ids = {name: uuid4() for name in ("invoice", "payment", "payment_retry")}
     money: dict[str, Any] = {"amount_due_cents": 5, "amount_paid_cents": 0, "currency_code": "usd"}
     async with sessions.begin() as session:
@@ -180,6 +178,14 @@ async def test_each_table_is_told(sessions: Sessions) -> None:
                 workflow_id="payment-retry-x",
             ),
         )
+    return ids
+
+
+async def test_each_table_is_told(sessions: Sessions) -> None:
+    await endpoint(sessions)
+    user_id = await add_user(sessions)
+    subscription_id = await add_subscription(sessions, user_id)
+    ids = await add_money(sessions, user_id, subscription_id)
     ids["agent_run"] = await add_run(sessions)
     changes = {
         "invoice": update(Invoice).values(invoice_status="paid"),
