@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from adapters.stripe.coupons import StripeCoupons
 from adapters.stripe.previews import StripePreviews
 from adapters.stripe.subscriptions import StripeSubscriptions
+from domain.subscriptions.preview_amounts import (
+    combine,
+    combine_start,
+    is_immediate,
+)
 from domain.subscriptions.previews import (
     ChangePreview,
     ChangeTerms,
     CouponSnapshot,
     InvoicePreview,
     NewTerms,
-    combine,
-    combine_start,
-    is_immediate,
 )
 from domain.subscriptions.snapshots import SubscriptionSnapshot
 from services.stripe_idempotency import post_once

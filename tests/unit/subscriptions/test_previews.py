@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 
 from domain.subscriptions.lifecycle import SubscriptionStatus
-from domain.subscriptions.previews import (
-    CouponSnapshot,
-    InvoicePreview,
-    PreviewLine,
+from domain.subscriptions.preview_amounts import (
     combine,
     combine_start,
     is_immediate,
 )
+from domain.subscriptions.previews import CouponSnapshot, InvoicePreview, PreviewLine
 from domain.subscriptions.snapshots import DiscountSnapshot, SubscriptionSnapshot
 
 START = datetime(2026, 1, 31, 9, tzinfo=UTC)
