@@ -5,17 +5,18 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select, tuple_, update
+from sqlalchemy import Text, cast, exists, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.base import NOTHING_PARKED
 from database.payment_retries.models import PaymentRetry
 from database.payments.models import Payment, PaymentMethod
-from database.reconciliation.models import ListedSubscription
+from database.reconciliation.models import ListedSubscription, ReconciliationRepair
 from database.subscriptions.models import Subscription
 from database.webhooks.models import WebhookEvent
 from domain.parked_steps import ParkableResource
+from domain.reconciliation.messages import RepairKind
 from domain.subscriptions.lifecycle import FINAL
 from domain.webhooks.events import WebhookEventStatus
 
@@ -81,10 +82,18 @@ class ComparedRows:
     async def unlisted(
         self, reconciliation_id: UUID, after: UUID | None, limit: int
     ) -> Sequence[Subscription]:
-        """Return live subscriptions that exist at Stripe and were not in its list, by id."""
+        """Return live subscriptions that exist at Stripe and were not in its list, by id.
+
+        One that this reconciliation has adopted was in the list, before it had a row here.
+        """
         was_listed = exists().where(
             ListedSubscription.subscription_id == Subscription.subscription_id,
             ListedSubscription.reconciliation_id == reconciliation_id,
+        )
+        was_adopted = exists().where(
+            ReconciliationRepair.reconciliation_id == reconciliation_id,
+            ReconciliationRepair.kind == RepairKind.SUBSCRIPTION_UNKNOWN,
+            ReconciliationRepair.resource_id == cast(Subscription.subscription_id, Text),
         )
         statement = (
             select(Subscription)
@@ -92,6 +101,7 @@ class ComparedRows:
                 Subscription.stripe_subscription_id.is_not(None),
                 Subscription.subscription_status.not_in(FINAL),
                 ~was_listed,
+                ~was_adopted,
             )
             .order_by(Subscription.subscription_id)
             .limit(limit)

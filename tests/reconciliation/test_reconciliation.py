@@ -19,6 +19,7 @@ from commands.doctor.findings import CheckDoubtfulError
 from commands.doctor.reconciliation import check_reconciliation
 from commands.reconcile import ReconcileError, reconcile
 from database.payments.models import PaymentMethod
+from database.reconciliation.findings import ComparedRows
 from database.reconciliation.models import ReconciliationMark
 from database.subscriptions.models import Subscription
 from database.webhooks.models import WebhookEvent
@@ -28,10 +29,18 @@ from domain.ids import (
     reconciliation_workflow_id,
     subscription_workflow_id,
 )
-from domain.reconciliation.messages import ReconciliationScope, ReconciliationStart
+from domain.reconciliation.messages import (
+    ReconciliationIds,
+    ReconciliationScope,
+    ReconciliationStart,
+    Repair,
+    RepairAction,
+    RepairKind,
+)
 from domain.workflow_names import BILLING
 from services.reconciliation.missed_events import events_mark
 from services.reconciliation.pace import CallPace
+from services.reconciliation.repairs import record_repairs
 from tests.api.conftest import API, Person, problem
 from tests.conftest import Measure
 from tests.reconciliation.lifecycles import Life, Story, begin
@@ -229,6 +238,31 @@ async def test_orphans_are_adopted_or_reported_on_both_sides(shop: Shop) -> None
     assert about(report, ours.subscription["subscription_id"]) == []
     async with shop.sessions.begin() as session:
         await session.execute(delete(Subscription).where(Subscription.subscription_id == lost_id))
+
+
+async def test_an_adopted_subscription_is_not_found_again_as_one_that_is_behind(shop: Shop) -> None:
+    """Its row may be written between two stages."""
+    life = await silent_life(shop, await shop.plan())
+    row_id = await add_lost_row(shop, life)
+    adopted = Repair(
+        kind=RepairKind.SUBSCRIPTION_UNKNOWN,
+        resource_id=str(row_id),
+        action=RepairAction.ADOPTED,
+    )
+    ids = ReconciliationIds(
+        reconciliation_id=uuid4(), scope=ReconciliationScope.FULL, workflow_id="reconciliation-x"
+    )
+    before = UUID(int=row_id.int - 1)
+    async with shop.sessions() as session:
+        rows = ComparedRows(session)
+        for is_adopted in (False, True):
+            if is_adopted:
+                await record_repairs(session, ids, [adopted])
+            (first, *_) = await rows.unlisted(ids.reconciliation_id, before, 1) or (None,)
+            assert (first is not None and first.subscription_id == row_id) is not is_adopted
+        await session.rollback()
+    async with shop.sessions.begin() as session:
+        await session.execute(delete(Subscription).where(Subscription.subscription_id == row_id))
 
 
 async def add_lost_row(shop: Shop, life: Life) -> UUID:
