@@ -151,7 +151,7 @@ def demo(
         typer.Option(help="Folder of the demo's stack; a temporary one by default."),
     ] = None,
 ) -> None:
-    """Play two months of a customer on a stack of its own, and check every step."""
+    """Play some months of two customers on a stack of its own, and check every step."""
     from commands.demo import run_demo  # noqa: PLC0415
 
     raise typer.Exit(run_demo(PROJECT, data, is_kept=keep))

@@ -1,4 +1,4 @@
-"""Demo of two months of a customer, on a stack of its own, with checks of every step."""
+"""Demo of some months of two customers, on a stack of its own, with checks of every step."""
 
 import asyncio
 import signal
@@ -16,6 +16,7 @@ from commands.demo.checks import DemoError
 from commands.demo.context import DemoContext
 from commands.demo.scenario import play
 from commands.demo.stack_process import DemoStack
+from commands.demo.team_app import TeamApp
 
 LOG_TAIL_LINES = 15
 
@@ -40,10 +41,11 @@ def run_demo(project: Path, data: Path | None, *, is_kept: bool) -> int:
     # SIGTERM must stop the stack too, which runs in a session of its own.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    stack = DemoStack(project, folder)
+    team_app = TeamApp()
+    stack = DemoStack(project, folder, team_app.address)
     code, is_failed = 1, True
     try:
-        code = _run(console, stack)
+        code = _run(console, stack, team_app)
         is_failed = False
     except KeyboardInterrupt:
         console.print("stopped")
@@ -56,17 +58,18 @@ def run_demo(project: Path, data: Path | None, *, is_kept: bool) -> int:
         if not (is_kept and code == 0):
             with suppress(KeyboardInterrupt):
                 stack.stop(is_removed=data is None and not is_failed)
+        team_app.close()
     if is_kept and code == 0:
         stack.leave(console)
     return code
 
 
-def _run(console: Console, stack: DemoStack) -> int:
+def _run(console: Console, stack: DemoStack, team_app: TeamApp) -> int:
     started_at = time.monotonic()
     with console.status("starting Temporal, PostgreSQL, Chroma, the sandboxes, worker and API"):
         facts = stack.start()
     console.print(f"[green]✓[/] the whole stack runs, after {stack.age_seconds:.0f} s")
-    with closing(DemoContext(facts, stack, console)) as context:
+    with closing(DemoContext(facts, stack, team_app, console)) as context:
         asyncio.run(play(context))
     seconds = time.monotonic() - started_at
     console.rule(f"[green]every step succeeded and was checked, in {seconds:.0f} s[/]")

@@ -10,6 +10,7 @@ from commands.demo.checks import wait_until
 from commands.demo.customers import Assistant, Customer, Product
 from commands.demo.sandboxes import ModelSandbox, Sandboxes
 from commands.demo.stack_process import DemoStack
+from commands.demo.team_app import TeamApp
 
 
 @dataclass
@@ -29,11 +30,15 @@ class DemoContext:
     customer: Customer
     assistant: Assistant
 
-    def __init__(self, facts: Document, stack: DemoStack, console: Console) -> None:
+    def __init__(
+        self, facts: Document, stack: DemoStack, team_app: TeamApp, console: Console
+    ) -> None:
         self.facts = facts
         self.stack = stack
+        self.team_app = team_app
         self.console = console
         self.results = DemoResults()
+        self.customers: list[Customer] = []
         self._step_count = 0
         self.product = Product(facts["api"], facts["admin_api_key"])
         self.sandboxes = Sandboxes(facts["stripe"], facts["mail"])
@@ -42,6 +47,7 @@ class DemoContext:
     def welcome(self, customer: Customer) -> None:
         """Set the customer of the following steps."""
         self.customer = customer
+        self.customers.append(customer)
         self.assistant = Assistant(customer.api)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -24,25 +25,21 @@ class Product:
         """Make a retry policy."""
         self.api.put(f"retry-policies/{name}", policy)
 
-    def create_plan(self, name: str, limits: Document) -> Document:
-        """Make a monthly plan with the retry policy of the same name."""
-        body = {
-            "code": name,
-            "name": "Pro",
-            "amount_cents": 2_900,
-            "currency_code": "usd",
-            "interval": "month",
-            "retry_policy": name,
-            "limits": limits,
-        }
-        return self.api.post("plans", body)
+    def create_plan(self, code: str, name: str, amount_cents: int, **fields: Any) -> Document:
+        """Make a monthly plan in US dollars."""
+        body = {"code": code, "name": name, "amount_cents": amount_cents}
+        return self.api.post("plans", body | {"currency_code": "usd", "interval": "month"} | fields)
 
-    def sign_up(self, plan_id: str) -> "Customer":
+    def listen(self, url: str) -> Document:
+        """Make a webhook endpoint for what happens to subscriptions, and return its secret."""
+        return self.api.post("webhook-endpoints", {"url": url, "event_types": ["subscription.*"]})
+
+    def sign_up(self, name: str, plan_id: str) -> "Customer":
         """Sign up a new customer, and log in as that customer."""
-        email, password = f"ada.{uuid4().hex[:6]}@example.com", uuid4().hex
+        email, password = f"{name.lower()}.{uuid4().hex[:6]}@example.com", uuid4().hex
         api = ApiClient(self.api.url)
         self._customers.append(api)
-        api.post("users", {"email": email, "password": password, "name": "Ada"})
+        api.post("users", {"email": email, "password": password, "name": name})
         api.log_in(email, password)
         return Customer(api, email, plan_id)
 
@@ -74,6 +71,15 @@ class Customer:
     def subscription(self) -> Document:
         """Read the subscription."""
         return self.api.get(self._path)
+
+    def command(self, command: str, **body: Any) -> Document:
+        """Send a command to the subscription, and return its answer."""
+        return self.api.post(f"{self._path}/{command}", body)
+
+    def newest_invoice(self) -> Document:
+        """Read the newest invoice of the subscription."""
+        newest: Document = self.api.get(f"{self._path}/invoices?limit=1")["items"][0]
+        return newest
 
     def explain(self) -> Document:
         """Read the explanation of the subscription's status and of its next steps."""

@@ -1,13 +1,19 @@
-"""Order of the demo's steps: sign-up, two renewals that fail, an agent with a refund, usage."""
+"""Order of the demo's steps.
+
+A customer's renewals fail, an agent refunds one; another customer's subscription is changed.
+"""
 
 from commands.demo.context import DemoContext
+from commands.demo.steps.changes import cancel_and_return, pause_and_resume, upgrade
 from commands.demo.steps.documents import answer, ingest
 from commands.demo.steps.explain import look_back
 from commands.demo.steps.failed_renewal import kill_worker_during_retry, replace_a_lost_card
 from commands.demo.steps.refund import refund, refund_again
 from commands.demo.steps.replay import replay_all
 from commands.demo.steps.subscribe import sign_up, subscribe
+from commands.demo.steps.trial import end_trial, start_trial
 from commands.demo.steps.usage import meter
+from commands.demo.steps.webhooks_out import check_webhooks
 
 STEPS = (
     sign_up,
@@ -20,6 +26,12 @@ STEPS = (
     refund,
     refund_again,
     meter,
+    start_trial,
+    end_trial,
+    upgrade,
+    pause_and_resume,
+    cancel_and_return,
+    check_webhooks,
 )
 
 

@@ -57,9 +57,16 @@ _REMOVED = {
 
 
 class DemoStack:
-    """A stack in a folder of its own, on free ports."""
+    """A stack in a folder of its own, on free ports.
 
-    def __init__(self, project: Path, folder: Path) -> None:
+    Args:
+        project: Folder of `cli.py`.
+        folder: Folder of the stack's data.
+        allowed_host: Private address that webhooks out may be sent to, as `host:port`.
+    """
+
+    def __init__(self, project: Path, folder: Path, allowed_host: str) -> None:
+        self._allowed_host = allowed_host
         self.log = folder / "up.log"
         self.project = project
         self._folder = folder
@@ -82,6 +89,7 @@ class DemoStack:
             DemoError: The stack ended, or did not become ready in time.
         """
         command = [sys.executable, "cli.py", "up", "--data", str(self._folder), "--ports", "auto"]
+        command += ["--allow-private", self._allowed_host]
         self._stack_file.unlink(missing_ok=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line

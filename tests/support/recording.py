@@ -111,7 +111,7 @@ def render(lines: Sequence[Line]) -> str:
         body += f"{_spans(text)}</text>\n"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img">\n'
-        f"<title>make demo: two months of a customer</title>\n"
+        f"<title>make demo: some months of two customers</title>\n"
         f"<style>{style}</style>\n"
         f'<g class="s" style="{_shift(scrolls[lines[-1].seconds])}">\n{body}</g>\n</svg>\n'
     )

@@ -12,8 +12,10 @@ async def replay_all(context: DemoContext) -> None:
     context.step("The recorded histories are replayed with the current code")
     facts = context.facts
     temporal = TemporalSettings(address=facts["temporal"], namespace=facts["namespace"])
-    workflow_ids = [context.customer.subscription()["workflow_id"]]
-    workflow_ids += [retry["workflow_id"] for retry in context.customer.retries()]
+    workflow_ids: list[str] = []
+    for customer in context.customers:
+        workflow_ids.append(customer.subscription()["workflow_id"])
+        workflow_ids += [retry["workflow_id"] for retry in customer.retries()]
     workflow_ids += context.results.workflow_ids
     for workflow_id in workflow_ids:
         result = await replay(await fetch_history(temporal, workflow_id))

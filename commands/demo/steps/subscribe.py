@@ -14,9 +14,9 @@ def sign_up(context: DemoContext) -> None:
     context.step("A customer signs up")
     name = f"demo-{uuid4().hex[:6]}"
     context.product.put_policy(name, POLICY)
-    plan = context.product.create_plan(name, LIMITS)
+    plan = context.product.create_plan(name, "Pro", 2_900, retry_policy=name, limits=LIMITS)
     context.say(f"plan {plan['name']}: 29.00 USD a month; payment retries after 4 s and 6 s")
-    context.welcome(context.product.sign_up(plan["plan_id"]))
+    context.welcome(context.product.sign_up("Ada", plan["plan_id"]))
     card = context.sandboxes.card("ok", "insufficient_funds", "ok", "lost_card")
     method = context.customer.add_card(card)
     context.say(f"{context.customer.email} adds a card ending in {method['last4']}")
