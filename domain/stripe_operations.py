@@ -11,7 +11,12 @@ from domain.base import Frozen
 from domain.plans import PlanRequest
 from domain.subscriptions.checkouts import WayBack
 from domain.subscriptions.messages import SubscriptionRequest
-from domain.subscriptions.previews import ChangePreview, ChangeTerms, NewTerms
+from domain.subscriptions.previews import (
+    ChangePreview,
+    ChangeTerms,
+    CouponSnapshot,
+    NewTerms,
+)
 
 
 class StripeOperationKind(StrEnum):
@@ -242,6 +247,7 @@ class StripeOperationResult(Frozen):
         retried_stripe_invoice_ids: Invoices whose payment retries try the new default card.
         preview: What a previewed change or subscription costs.
         page: Page that was opened.
+        coupon: Coupon of a previewed subscription.
     """
 
     resource_id: UUID
@@ -250,6 +256,7 @@ class StripeOperationResult(Frozen):
     retried_stripe_invoice_ids: tuple[str, ...] = ()
     preview: ChangePreview | None = None
     page: HostedPage | None = None
+    coupon: CouponSnapshot | None = None
 
     @property
     def required_page(self) -> HostedPage:

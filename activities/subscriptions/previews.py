@@ -47,7 +47,7 @@ class PreviewActivities:
             operation: The user and the plan.
 
         Returns:
-            What is charged at once and by the next invoice.
+            What is charged at once and by the next invoice, and the coupon.
 
         Raises:
             NotFoundError: There is no such coupon or promotion code.
@@ -55,5 +55,9 @@ class PreviewActivities:
         """
         owner = UserStripeCustomer(operation.user_id, self._customers, self._sessions)
         key = stripe_operation_workflow_id(operation.operation_id)
-        preview = await self._previews.of_start(await owner.known(), operation.terms, key)
-        return StripeOperationResult(resource_id=operation.resource_id, preview=preview)
+        terms = operation.terms
+        coupon = await self._previews.coupon(terms.coupon, terms.promotion_code)
+        preview = await self._previews.of_start(await owner.known(), terms, coupon, key)
+        return StripeOperationResult(
+            resource_id=operation.resource_id, preview=preview, coupon=coupon
+        )

@@ -6,6 +6,7 @@ from uuid import UUID
 import stripe
 
 from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.previews import wish_of
 from adapters.stripe.reading import field, metadata_id, object_id, required
 from adapters.stripe.snapshots import subscription_snapshot
 from adapters.stripe.subscription_invoices import SubscriptionInvoices
@@ -180,6 +181,8 @@ def _creation(
         params["off_session"] = True
     if request.stripe_payment_method_id:
         params["default_payment_method"] = request.stripe_payment_method_id
+    if request.discount is not None:
+        params["discounts"] = [wish_of(request.discount)]
     if request.trial_days:
         params["trial_period_days"] = request.trial_days
         params["trial_settings"] = {"end_behavior": {"missing_payment_method": "pause"}}

@@ -27,10 +27,10 @@ from api.routes.subscription_commands import send_and_read
 from api.routes.subscriptions import OwnDep
 from api.schemas.subscription_changes import ApplyDiscountIn, ChangePlanIn
 from api.schemas.subscriptions import SubscriptionOut
-from api.starters.changes import check_coupon, resolve_change
+from api.starters.changes import resolve_change
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionCommand
-from domain.subscriptions.selling import already_subscribed, overage_differs
+from domain.subscriptions.selling import already_subscribed, check_coupon, overage_differs
 
 _KINDS = {
     "now": CommandKind.CHANGE_PLAN,

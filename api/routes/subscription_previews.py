@@ -11,6 +11,7 @@ from api.lookup import resolve_user_id
 from api.openapi.problems import (
     COUPON_ADMIN,
     CURRENCY_MISMATCH,
+    DISCOUNT_REFUSED,
     EXAMPLE_ID,
     LONGER_TRIAL,
     MANAGED_AT_STRIPE,
@@ -45,6 +46,7 @@ router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
         no_such("user"),
         no_such("coupon", "coupon_not_found"),
         no_such("promotion code", "promotion_code_not_found"),
+        DISCOUNT_REFUSED,
         STRIPE_REJECTED,
         operation_pending(),
         TEMPORAL_DOWN,

@@ -11,7 +11,9 @@ from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import now, or_404, read_seq, resolve_user_id
 from api.openapi.problems import (
+    COUPON_ADMIN,
     CURRENCY_MISMATCH,
+    DISCOUNT_REFUSED,
     EXAMPLE_ID,
     LONGER_TRIAL,
     TEMPORAL_DOWN,
@@ -63,9 +65,13 @@ OwnDep = Annotated[Subscription, Depends(get_own)]
     response_model=SubscriptionOut,
     responses=problems(
         LONGER_TRIAL,
+        COUPON_ADMIN,
         no_such("plan"),
         no_such("payment method"),
         no_such("user"),
+        no_such("coupon", "coupon_not_found"),
+        no_such("promotion code", "promotion_code_not_found"),
+        DISCOUNT_REFUSED,
         already_subscribed(UUID(EXAMPLE_ID)),
         CURRENCY_MISMATCH,
         checkout_open(UUID(EXAMPLE_ID)),

@@ -67,7 +67,24 @@ class ChangePlanIn(Input):
         return self
 
 
-class PreviewStartIn(Input):
+class DiscountedIn(Input):
+    """An order that a coupon or a promotion code may reduce."""
+
+    coupon: Coupon | None = Field(
+        default=None, description="Stripe's id of a coupon. Administrators only."
+    )
+    promotion_code: PromotionCode | None = Field(
+        default=None, description="The code that the customer enters."
+    )
+
+    @model_validator(mode="after")
+    def _has_one_discount(self) -> Self:
+        if self.coupon is not None and self.promotion_code is not None:
+            raise ValueError("coupon and promotion_code exclude each other")
+        return self
+
+
+class PreviewStartIn(DiscountedIn):
     """A subscription to preview before it is bought."""
 
     model_config = ConfigDict(
@@ -82,22 +99,10 @@ class PreviewStartIn(Input):
         default=None,
         description="By default the trial of the plan. Only administrators may give a longer one.",
     )
-    coupon: Coupon | None = Field(
-        default=None, description="Stripe's id of a coupon. Administrators only."
-    )
-    promotion_code: PromotionCode | None = Field(
-        default=None, description="The code that the customer enters."
-    )
     user_id: UUID | None = Field(
         default=None,
         description="User on whose behalf an administrator acts; by default the caller.",
     )
-
-    @model_validator(mode="after")
-    def _has_one_discount(self) -> Self:
-        if self.coupon is not None and self.promotion_code is not None:
-            raise ValueError("coupon and promotion_code exclude each other")
-        return self
 
 
 class DiscountOut(Output):
@@ -122,23 +127,16 @@ class ScheduledChangeOut(Output):
     at: datetime
 
 
-class ApplyDiscountIn(Input):
+class ApplyDiscountIn(DiscountedIn):
     """The coupon or promotion code to apply."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"promotion_code": "SUMMER"}, {"coupon": "goodwill-20"}]},
     )
 
-    coupon: Coupon | None = Field(
-        default=None, description="Stripe's id of a coupon. Administrators only."
-    )
-    promotion_code: PromotionCode | None = Field(
-        default=None, description="The code that the customer enters."
-    )
-
     @model_validator(mode="after")
     def _has_one(self) -> Self:
-        if (self.coupon is None) is (self.promotion_code is None):
+        if self.coupon is None and self.promotion_code is None:
             raise ValueError("either coupon or promotion_code is required")
         return self
 

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 from api.schemas.common import WHOLE, Input, Output
 from api.schemas.parked import Parkable, parked_facts
 from api.schemas.plans import TrialDays
-from api.schemas.subscription_changes import DiscountOut, ScheduledChangeOut
+from api.schemas.subscription_changes import DiscountedIn, DiscountOut, ScheduledChangeOut
 from database.subscriptions.models import Subscription
 from domain.payments.money import AMOUNT_MAX
 from domain.subscriptions.lifecycle import Access, SubscriptionStatus
@@ -46,7 +46,7 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
-class NewSubscription(Input):
+class NewSubscription(DiscountedIn):
     """A new subscription to a plan."""
 
     model_config = ConfigDict(
@@ -54,6 +54,10 @@ class NewSubscription(Input):
             "examples": [
                 {"plan_id": "7f0c1c9e-3d0f-4a86-9a52-3c3f3d0c8f11"},
                 {"plan_id": "7f0c1c9e-3d0f-4a86-9a52-3c3f3d0c8f11", "trial_days": 14},
+                {
+                    "plan_id": "7f0c1c9e-3d0f-4a86-9a52-3c3f3d0c8f11",
+                    "promotion_code": "SUMMER",
+                },
             ],
         },
     )

@@ -9,10 +9,11 @@ from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.errors import ForbiddenError, InvalidInputError
+from domain.errors import InvalidInputError
 from domain.subscriptions.previews import ChangeTerms, NewTerms
 from domain.subscriptions.selling import (
     already_subscribed,
+    check_coupon,
     check_currency,
     check_total,
     check_trial,
@@ -99,19 +100,6 @@ async def resolve_preview(sessions: Sessions, body: PreviewStartIn, *, is_admin:
         coupon=body.coupon,
         promotion_code=body.promotion_code,
     )
-
-
-def check_coupon(*, is_admin: bool) -> None:
-    """Check that an administrator applies a coupon; customers enter promotion codes.
-
-    Raises:
-        ForbiddenError: The caller is no administrator (`admin_required`).
-    """
-    if not is_admin:
-        raise ForbiddenError(
-            "only an administrator may apply a coupon; customers enter a promotion code",
-            "admin_required",
-        )
 
 
 async def _active(plans: PlanRepository, body: ChangePlanIn) -> Plan:

@@ -15,6 +15,7 @@ from domain.plans import metered_price_ids
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.selling import (
     already_subscribed,
+    check_coupon,
     check_currency,
     check_total,
     check_trial,
@@ -44,7 +45,8 @@ async def resolve_subscription(
         NotFoundError: No such active plan exists, or the card is not one of the user's.
         ConflictError: The user has this plan already (`already_subscribed`), or is billed in
             another currency (`currency_mismatch`).
-        ForbiddenError: Only an administrator may grant such a trial (`admin_required`).
+        ForbiddenError: Only an administrator may grant such a trial, or a coupon
+            (`admin_required`).
         InvalidInputError: The quantity costs more than Stripe charges at once.
     """
     async with sessions() as session:
@@ -52,6 +54,8 @@ async def resolve_subscription(
         plan = or_404(row if row and row.is_active else None, "plan")
         check_trial(plan.trial_days, body.trial_days, is_admin=buyer.is_admin)
         check_total(plan.amount_cents, body.quantity)
+        if body.coupon is not None:
+            check_coupon(is_admin=buyer.is_admin)
         cards = PaymentMethodRepository(session)
         chosen_card, default_card = None, await cards.default_of(buyer.user_id)
         if body.payment_method_id is not None:

@@ -23,9 +23,10 @@ from domain.ids import derived_id, payment_workflow_id, subscription_workflow_id
 from domain.payments.messages import PaymentRequest, PaymentStart
 from domain.payments.money import amount_text
 from domain.payments.rules import PaymentStatus
-from domain.stripe_operations import CloseCheckoutSessions
+from domain.stripe_operations import CloseCheckoutSessions, PreviewStart
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionRequest
+from domain.subscriptions.previews import CouponSnapshot, NewTerms
 from domain.subscriptions.state import SubscriptionStart
 from workflows.payments.payment import PaymentWorkflow
 from workflows.search_attributes import starting_attributes
@@ -68,17 +69,7 @@ async def start_subscription(
         ApplicationError: What is bought is refused, see `resolve_subscription`.
     """
     if await _read(sessions, subscription_id) is None:
-        request, plan = await resolve_subscription(sessions, subscription_id, buyer, body)
-        request = request.model_copy(update={"replaces_subscription_id": replaces})
-        await _close_pages(temporal, sessions, subscription_id, request)
-        await start_workflow_once(
-            temporal,
-            SubscriptionWorkflow.run,
-            SubscriptionStart.new(subscription_id, request),
-            workflow_id=subscription_workflow_id(subscription_id),
-            summary=_summary_of(plan, buyer.user_id),
-            search_attributes=starting_attributes(buyer.user_id, subscription_id),
-        )
+        await _start(temporal, sessions, subscription_id, buyer, body, replaces)
     poll_count = 0
 
     async def read() -> Subscription | None:
@@ -91,6 +82,31 @@ async def start_subscription(
         return row
 
     return await wait_for_row(read, _has_outcome, "subscription", subscription_id)
+
+
+async def _start(
+    temporal: Client,
+    sessions: Sessions,
+    subscription_id: UUID,
+    buyer: Buyer,
+    body: NewSubscription,
+    replaces: UUID | None,
+) -> None:
+    request, plan = await resolve_subscription(sessions, subscription_id, buyer, body)
+    added = {
+        "replaces_subscription_id": replaces,
+        "discount": await _find_discount(temporal, subscription_id, body, request),
+    }
+    request = request.model_copy(update=added)
+    await _close_pages(temporal, sessions, subscription_id, request)
+    await start_workflow_once(
+        temporal,
+        SubscriptionWorkflow.run,
+        SubscriptionStart.new(subscription_id, request),
+        workflow_id=subscription_workflow_id(subscription_id),
+        summary=_summary_of(plan, buyer.user_id),
+        search_attributes=starting_attributes(buyer.user_id, subscription_id),
+    )
 
 
 async def start_payment(
@@ -134,6 +150,34 @@ async def start_payment(
         "payment",
         payment_id,
     )
+
+
+async def _find_discount(
+    temporal: Client, subscription_id: UUID, body: NewSubscription, request: SubscriptionRequest
+) -> CouponSnapshot | None:
+    """Return the coupon that reduces a new subscription, once Stripe has accepted it for a preview.
+
+    Raises:
+        NotFoundError: There is no such coupon or promotion code.
+        ConflictError: Stripe refused the discount (`discount_refused`).
+    """
+    if body.coupon is None and body.promotion_code is None:
+        return None
+    operation = PreviewStart(
+        operation_id=derived_id("find-discount", subscription_id),
+        resource_id=request.plan_id,
+        user_id=request.user_id,
+        terms=NewTerms(
+            plan_id=request.plan_id,
+            stripe_price_id=request.stripe_price_id,
+            quantity=request.quantity,
+            trial_days=request.trial_days,
+            coupon=body.coupon,
+            promotion_code=body.promotion_code,
+        ),
+    )
+    result = await run_operation(temporal, operation, "find a discount", request.user_id)
+    return result.coupon
 
 
 async def _close_pages(

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from domain.base import Frozen
 from domain.subscriptions.lifecycle import COMMANDS, CommandKind
-from domain.subscriptions.previews import ChangeTerms
+from domain.subscriptions.previews import ChangeTerms, CouponSnapshot
 
 
 class SubscriptionRequest(Frozen):
@@ -22,6 +22,7 @@ class SubscriptionRequest(Frozen):
         is_stackable: Whether the user may have several subscriptions of this plan at once.
         is_trial_once_per_card: Whether a card is limited to one trial of this plan.
         replaces_subscription_id: The ended subscription that this one replaces.
+        discount: The coupon that reduces the invoices.
     """
 
     user_id: UUID
@@ -37,6 +38,7 @@ class SubscriptionRequest(Frozen):
     stripe_payment_method_id: str | None = None
     card_fingerprint: str | None = None
     replaces_subscription_id: UUID | None = None
+    discount: CouponSnapshot | None = None
 
 
 class CancelRefund(StrEnum):

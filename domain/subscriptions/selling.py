@@ -60,6 +60,19 @@ def check_total(amount_cents: int, quantity: int) -> None:
         raise InvalidInputError("the input is not valid", details={"errors": faults})
 
 
+def check_coupon(*, is_admin: bool) -> None:
+    """Check that an administrator applies a coupon; customers enter promotion codes.
+
+    Raises:
+        ForbiddenError: The caller is no administrator (`admin_required`).
+    """
+    if not is_admin:
+        raise ForbiddenError(
+            "only an administrator may apply a coupon; customers enter a promotion code",
+            "admin_required",
+        )
+
+
 def check_trial(of_plan: int, requested: int | None, *, is_admin: bool) -> None:
     """Check that a customer does not request a longer trial than the plan has.
 

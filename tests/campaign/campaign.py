@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -30,17 +31,24 @@ async def make_plans(outside: Outside) -> Plans:
         code = f"campaign-{uuid4().hex[:8]}"
         body = SCHEDULE | changes
         good(await outside.admin.once("PUT", f"retry-policies/{code}", json=body))
-        plan = {
-            "code": code,
-            "name": "Campaign",
-            "amount_cents": 2_900,
-            "currency_code": "usd",
-            "interval": "month",
-            "retry_policy": code,
-        }
-        made = good(await outside.admin.once("POST", "plans", json=plan))
-        plans.ids[name], plans.policies[name] = made["plan_id"], policy
+        plans.ids[name] = await _make_plan(outside, code, retry_policy=code)
+        plans.policies[name] = policy
+    code = f"campaign-{uuid4().hex[:8]}"
+    plans.larger_id = await _make_plan(outside, f"{code}-larger", amount_cents=9_900)
+    plans.trial_id = await _make_plan(outside, f"{code}-trial", trial_days=14)
     return plans
+
+
+async def _make_plan(outside: Outside, code: str, **fields: Any) -> str:
+    plan = {
+        "code": code,
+        "name": "Campaign",
+        "amount_cents": 2_900,
+        "currency_code": "usd",
+        "interval": "month",
+    }
+    made = good(await outside.admin.once("POST", "plans", json=plan | fields))
+    return str(made["plan_id"])
 
 
 @dataclass(frozen=True)

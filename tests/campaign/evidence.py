@@ -37,6 +37,21 @@ class Policy:
     after_uncollectible: str = "cancel"
 
 
+@dataclass(frozen=True)
+class Change:
+    """A change at once, and what was previewed for it.
+
+    Attributes:
+        subscription_id: Which subscription was changed, by our id.
+        previewed_cents: What it was to cost at once; None without a preview.
+        status: What it was answered.
+    """
+
+    subscription_id: str
+    previewed_cents: int | None
+    status: int | None
+
+
 @dataclass
 class Told:
     """What the driver itself did, with times.
@@ -47,6 +62,8 @@ class Told:
         cards: Cards that the customer gave, by Stripe's id, with when.
         by_hand: What was done at Stripe by somebody else: names of actions.
         hosted: Invoices that the customer paid on Stripe's page.
+        changes: Changes of plan at once.
+        terms: Plan and quantity that the last acknowledged change is to bring, by name.
     """
 
     marks: list[tuple[float, Phase]] = field(default_factory=list)
@@ -54,6 +71,8 @@ class Told:
     cards: list[tuple[float, str]] = field(default_factory=list)
     by_hand: list[str] = field(default_factory=list)
     hosted: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    terms: Json = field(default_factory=dict)
 
 
 @dataclass

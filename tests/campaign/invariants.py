@@ -206,6 +206,45 @@ def a_card_tried_as_new_is_new(seen: Evidence) -> Violations:
             yield f"{count} since {retry['stripe_invoice_id']} failed"
 
 
+# -- changes ------------------------------------------------------------------------------------
+
+
+def a_change_bills_what_was_previewed(seen: Evidence) -> Violations:
+    """A change at once is billed once, as previewed; one that is not paid bills nothing."""
+    for change in seen.told.changes:
+        bills = [
+            invoice
+            for invoice in seen.invoices
+            if invoice["billing_reason"] == "subscription_update"
+            and _is_of(seen, invoice, change.subscription_id)
+            and invoice["status"] not in {"draft", "void"}
+        ]
+        totals = [invoice["total"] for invoice in bills]
+        if change.status == 200 and change.previewed_cents is not None:
+            if totals != [change.previewed_cents]:
+                yield f"a change was previewed as {change.previewed_cents} and billed as {totals}"
+        elif len(bills) > 1 or (change.status == 402 and bills):
+            yield f"a change that was answered {change.status} was billed as {totals}"
+
+
+def the_last_change_is_in_force(seen: Evidence) -> Violations:
+    """Plan and quantity are those of the last acknowledged change."""
+    if {"change price", "change quantity"} & set(seen.told.by_hand):
+        return
+    for view in seen.views:
+        if view["subscription_status"] in ENDED:
+            continue
+        for name, right in seen.told.terms.items():
+            if view[name] != right:
+                yield f"{view['subscription_id']} has {name} {view[name]}, not {right}"
+
+
+def _is_of(seen: Evidence, invoice: Json, subscription_id: str) -> bool:
+    """Say whether an invoice belongs to a subscription of ours."""
+    views = [view for view in seen.views if view["subscription_id"] == subscription_id]
+    return subscription_of(invoice) in {view["stripe_subscription_id"] for view in views}
+
+
 # -- access and the view -------------------------------------------------------------------------
 
 
@@ -256,6 +295,8 @@ def the_view_equals_stripe(seen: Evidence) -> Violations:
             yield f"{each['id']} is at Stripe and nobody's here"
         elif view["subscription_status"] != each["status"]:
             yield f"{each['id']} is {each['status']}, shown as {view['subscription_status']}"
+        elif each["status"] not in ENDED:
+            yield from _terms_differ(each, view)
     known = {each["id"] for each in seen.subscriptions}
     for view in seen.views:
         if view["stripe_subscription_id"] and view["stripe_subscription_id"] not in known:
@@ -263,6 +304,22 @@ def the_view_equals_stripe(seen: Evidence) -> Violations:
     yield from _invoices_differ(seen)
     yield from _payments_differ(seen)
     yield from _cards_differ(seen)
+
+
+def _terms_differ(subscription: Json, view: Json) -> Violations:
+    (item,) = subscription["items"]["data"]
+    for name, right in (
+        ("quantity", item["quantity"]),
+        ("stripe_price_id", item["price"]["id"]),
+        ("cancel_at", subscription["cancel_at"]),
+        ("trial_end", subscription["trial_end"]),
+        ("current_period_end", item["current_period_end"]),
+    ):
+        shown = view[name]
+        if name in {"cancel_at", "trial_end", "current_period_end"} and shown is not None:
+            shown = int(datetime.fromisoformat(shown).timestamp())
+        if shown != right:
+            yield f"{subscription['id']} has {name} {right}, shown as {shown}"
 
 
 def _invoices_differ(seen: Evidence) -> Violations:
@@ -488,6 +545,8 @@ ONCE_QUIET: tuple[Invariant, ...] = (
     no_retry_without_a_debt,
     the_last_resort_is_carried_out,
     a_new_card_is_charged,
+    a_change_bills_what_was_previewed,
+    the_last_change_is_in_force,
     access_is_what_the_objects_say,
     the_view_equals_stripe,
     a_cancel_ends_it,

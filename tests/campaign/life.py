@@ -60,10 +60,19 @@ class Patience:
 
 @dataclass
 class Plans:
-    """What can be subscribed to: plan ids by the name of their policy, and what that says."""
+    """What can be subscribed to: plan ids by the name of their policy, and what that says.
+
+    Attributes:
+        ids: Plans by the name of their policy.
+        policies: What the retries go by.
+        larger_id: A plan that costs more.
+        trial_id: A plan with a trial.
+    """
 
     ids: dict[str, str] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
+    larger_id: str = ""
+    trial_id: str = ""
 
 
 class StoryError(Exception):
@@ -226,16 +235,20 @@ class Life:
         said = [word.status for word in self.told.words if word.name == "give card"]
         raise StoryError(f"a card is not taken: {said}")
 
-    async def subscribe(self) -> None:
+    async def subscribe(self, plan_id: str = "") -> None:
         """Start the subscription."""
+        body = {"plan_id": plan_id or self.plans.ids[self.policy]}
+        await self.order("subscribe", "subscriptions", **body)
+
+    async def order(self, name: str, path: str, **body: Any) -> Json:
+        """Order the subscription, again under another key if it was refused."""
         for _ in range(4):
-            body = {"plan_id": self.plans.ids[self.policy]}
-            made = await self.command("subscribe", "subscriptions", **body)
+            made = await self.command(name, path, **body)
             if made:
                 self.subscription_id = made["subscription_id"]
-                return
+                return made
             await self.calm()
-        said = [word.status for word in self.told.words if word.name == "subscribe"]
+        said = [word.status for word in self.told.words if word.name == name]
         raise StoryError(f"no subscription is made: {said}")
 
     async def view(self) -> Json:

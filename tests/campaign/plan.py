@@ -38,6 +38,9 @@ _BASE = (
     "payments",
     "cards",
     "second_thoughts",
+    "changes",
+    "trial",
+    "checkout",
 )
 _PHASES = {
     "recover": (
@@ -55,6 +58,9 @@ _PHASES = {
     "payments": (Phase.START, Phase.ACTIVE, Phase.CANCEL, Phase.REFUND),
     "cards": (Phase.START, Phase.ACTIVE, Phase.PAST_DUE, Phase.CANCEL),
     "second_thoughts": (Phase.START, Phase.ACTIVE, Phase.PAUSED, Phase.CANCEL),
+    "changes": (Phase.CHANGED, Phase.CHANGED, Phase.RENEWED, Phase.CANCEL),
+    "trial": (Phase.START, Phase.CHANGED, Phase.RENEWED, Phase.CANCEL),
+    "checkout": (Phase.START, Phase.CHANGED, Phase.ACTIVE, Phase.CANCEL),
 }  # fmt: skip
 
 
@@ -169,6 +175,7 @@ class Planner:
         orders += [
             Order("second_thoughts", meanwhile=(n, Phase.PAUSED)) for n in people.WHILE_ACTIVE
         ]
+        orders += [Order("changes", meanwhile=(n, Phase.CHANGED)) for n in people.WHILE_ACTIVE]
         orders += [Order("last_resort", meanwhile=("pay_hosted", Phase.LAST_RESORT))]
         orders += [Order("challenge", meanwhile=(n, Phase.ASKED)) for n in people.WHILE_PAST_DUE]
         return self._shuffled(orders)
@@ -176,6 +183,7 @@ class Planner:
     def _hooks(self) -> Iterator[Order]:
         names = [name for name in WEBHOOKS if name != "prompt"]
         stories = ("recover", "last_resort", "older_debt", "lost_card", "payments", "cards")
+        stories += ("changes", "trial", "checkout")
         return self._shuffled([Order(s, webhooks=n) for s in stories for n in names])
 
     def _cells(self, order: Order, number: int) -> tuple[Cell, ...]:

@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 from tests.campaign import people
-from tests.campaign.evidence import Policy
+from tests.campaign.evidence import Change, Policy
 from tests.campaign.life import DAY, HOUR, Life
 from tests.campaign.outside import Json
 from tests.campaign.phases import Phase
@@ -318,6 +322,86 @@ async def second_thoughts(life: Life, order: Order) -> None:
     await life.command("cancel", f"{path}/cancel", target, mode="now", refund="unused")
 
 
+async def changes(life: Life, order: Order) -> None:
+    """The customer upgrades after a preview, and plans a change, twice; a month passes."""
+    await _begin(life, order, "ok")
+    path, target = f"subscriptions/{life.subscription_id}", life.subscription_id
+    await life.pass_time(10 * DAY)
+    await _turn(life, order, Phase.CHANGED)
+    await _upgrade(life, path)
+    await _change_later(life, path, quantity=3)
+    await life.command("drop change", f"{path}/cancel-scheduled-change")
+    coupon = await life.outside.stripe.post(
+        "/coupons", id=f"coupon_{uuid4().hex}", percent_off=10, duration="forever"
+    )
+    await life.admin_command("discount", f"{path}/discount", target, coupon=coupon["id"])
+    await life.command("remove discount", f"{path}/remove-discount")
+    if await _change_later(life, path, quantity=2):
+        life.told.terms["quantity"] = 2
+    await life.enter(Phase.RENEWED)
+    await life.pass_time(MONTH)
+    await life.reach_status("active")
+
+
+async def _upgrade(life: Life, path: str) -> None:
+    """Change to the larger plan at once, at the moment of a preview."""
+    offer = {"plan_id": life.plans.larger_id}
+    preview = await life.command("preview", f"{path}/preview-change", **offer)
+    moment = {"proration_date": preview["proration_date"]} if preview else {}
+    await life.command("change plan", f"{path}/change-plan", **offer, **moment)
+    status = life.told.words[-1].status
+    cents = preview["amount_due_now_cents"] if preview else None
+    life.told.changes.append(Change(life.subscription_id, cents, status))
+    if status == 200:
+        life.told.terms["plan_id"] = offer["plan_id"]
+
+
+async def _change_later(life: Life, path: str, **terms: Any) -> Json | None:
+    body = terms | {"when": "at_period_end"}
+    return await life.command("change later", f"{path}/change-plan", **body)
+
+
+async def trial(life: Life, order: Order) -> None:
+    """A trial is extended by an administrator, and ended early by the customer."""
+    await life.sign_up()
+    await life.give_card("ok")
+    await life.subscribe(life.plans.trial_id)
+    view = await life.reach_status("trialing")
+    await _turn(life, order, Phase.CHANGED)
+    path, target = f"subscriptions/{life.subscription_id}", life.subscription_id
+    later = datetime.fromisoformat(view["trial_end"]) + timedelta(days=3)
+    await life.admin_command(
+        "extend trial", f"{path}/extend-trial", target, trial_end=later.isoformat()
+    )
+    if life.dice.random() < 0.5:
+        await life.command("end trial", f"{path}/end-trial")
+    await life.enter(Phase.RENEWED)
+    await life.pass_time(18 * DAY)
+    await life.reach_status("active")
+
+
+async def checkout(life: Life, order: Order) -> None:
+    """The customer leaves one page of Stripe's Checkout, and pays on the next one."""
+    await life.sign_up()
+    ways = {
+        "success_url": "https://app.example/welcome",
+        "cancel_url": "https://app.example/prices",
+    }
+    body = {"plan_id": life.plans.ids[life.policy]} | ways
+    await life.order("open checkout", "checkout-sessions", **body)
+    page = await life.order("open checkout", "checkout-sessions", **body)
+    await life.enter(Phase.CHANGED)
+    session_id = urlsplit(page["url"]).path.rpartition("/")[2]
+    given = {"payment_method": await life.outside.sandbox.card("ok")}
+    await life.outside.sandbox.control("POST", f"checkout/{session_id}/complete", **given)
+    await life.reach_status("active")
+    await _turn(life, order, Phase.ACTIVE)
+    await life.command("portal", "portal-sessions", return_url="https://app.example")
+    await life.enter(Phase.RENEWED)
+    await life.pass_time(MONTH)
+    await life.reach_status("active")
+
+
 STORIES: dict[str, Story] = {
     story.__name__: story
     for story in (
@@ -331,5 +415,8 @@ STORIES: dict[str, Story] = {
         payments,
         cards,
         second_thoughts,
+        changes,
+        trial,
+        checkout,
     )
 }

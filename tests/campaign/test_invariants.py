@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.campaign import invariants
-from tests.campaign.evidence import Evidence, Policy, Told, Word
+from tests.campaign.evidence import Change, Evidence, Policy, Told, Word
 from tests.campaign.invariants import ALWAYS, ONCE_QUIET, broken
 from tests.campaign.phases import Phase
 
@@ -48,6 +48,8 @@ def view(**more: Any) -> Json:
     return {
         "subscription_id": "s-1", "stripe_subscription_id": "sub_1", "access": "full",
         "subscription_status": "active", "grace_ends_at": None, "parked_reason": None,
+        "plan_id": "p-1", "quantity": 1, "stripe_price_id": "price_1", "cancel_at": None,
+        "trial_end": None, "current_period_end": "1970-01-02T00:00:00Z",
     } | more  # fmt: skip
 
 
@@ -67,7 +69,10 @@ def a_good_life() -> Evidence:
     }  # fmt: skip
     subscription = {
         "id": "sub_1", "status": "active", "customer": "cus_1", "ended_at": None,
-        "metadata": {"subscription_id": "s-1"},
+        "metadata": {"subscription_id": "s-1"}, "cancel_at": None, "trial_end": None,
+        "items": {
+            "data": [{"quantity": 1, "price": {"id": "price_1"}, "current_period_end": DAY}],
+        },
     }  # fmt: skip
     return Evidence(
         "eve@example.com",
@@ -286,6 +291,44 @@ def _(seen: Evidence) -> None:
 @plant("every_post_is_numbered", "POST /v1/refunds has the key 7f3c")
 def with_a_random_key(seen: Evidence) -> None:
     seen.log.append(request("POST", "/v1/refunds", PAID, idempotency_key="7f3c"))
+
+
+@plant("a_change_bills_what_was_previewed", "was previewed as 700 and billed as [800]")
+def _(seen: Evidence) -> None:
+    seen.told.changes.append(Change("s-1", 700, 200))
+    seen.invoices.append(invoice("in_3", "subscription_update", total=800))
+
+
+@plant("a_change_bills_what_was_previewed", "was previewed as 700 and billed as []")
+def not_at_all(seen: Evidence) -> None:
+    seen.told.changes.append(Change("s-1", 700, 200))
+
+
+@plant("a_change_bills_what_was_previewed", "was answered 503 was billed as [700, 700]")
+def twice(seen: Evidence) -> None:
+    seen.told.changes.append(Change("s-1", 700, 503))
+    seen.invoices += [invoice(name, "subscription_update", total=700) for name in ("in_3", "in_4")]
+
+
+@plant("a_change_bills_what_was_previewed", "was answered 402 was billed as [700]")
+def although_it_was_declined(seen: Evidence) -> None:
+    seen.told.changes.append(Change("s-1", 700, 402))
+    seen.invoices.append(invoice("in_3", "subscription_update", "open", total=700))
+
+
+@plant("the_last_change_is_in_force", "s-1 has quantity 1, not 2")
+def _(seen: Evidence) -> None:
+    seen.told.terms["quantity"] = 2
+
+
+@plant("the_view_equals_stripe", "sub_1 has quantity 2, shown as 1")
+def _(seen: Evidence) -> None:
+    seen.subscriptions[0]["items"]["data"][0]["quantity"] = 2
+
+
+@plant("the_view_equals_stripe", "sub_1 has current_period_end 86401, shown as 86400")
+def _(seen: Evidence) -> None:
+    seen.subscriptions[0]["items"]["data"][0]["current_period_end"] += 1
 
 
 @plant("access_is_what_the_objects_say", "sub_1 is active: access none")

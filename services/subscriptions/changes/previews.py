@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from adapters.stripe.coupons import StripeCoupons
 from adapters.stripe.previews import StripePreviews
 from adapters.stripe.subscriptions import StripeSubscriptions
+from domain.errors import ConflictError, ProviderRejectedError
 from domain.subscriptions.preview_amounts import (
     combine,
     combine_start,
@@ -52,25 +53,34 @@ class ChangePreviews:
         return combine(subscription, now, later)
 
     async def of_start(
-        self, stripe_customer_id: str | None, terms: NewTerms, key: str
+        self,
+        stripe_customer_id: str | None,
+        terms: NewTerms,
+        coupon: CouponSnapshot | None,
+        key: str,
     ) -> ChangePreview:
         """Return what a new subscription costs.
 
         Args:
             stripe_customer_id: Customer at Stripe; None if the user has none yet.
             terms: The new subscription.
+            coupon: The coupon that reduces it.
             key: Prefix of the idempotency keys.
 
         Raises:
-            NotFoundError: There is no such coupon or promotion code.
+            ConflictError: Stripe refused the discount (`discount_refused`).
             ApplicationError: Stripe refused, or is down.
         """
-        coupon = await self.coupon(terms.coupon, terms.promotion_code)
 
         async def post(numbered_key: str) -> InvoicePreview:
             return await self.previews.start(stripe_customer_id, terms, coupon, numbered_key)
 
-        preview = await post_once(f"{key}:start", post, _nothing)
+        try:
+            preview = await post_once(f"{key}:start", post, _nothing)
+        except ProviderRejectedError as error:
+            if coupon is None:
+                raise
+            raise ConflictError(error.message, "discount_refused", error.details) from error
         return combine_start(preview, terms.trial_days, coupon)
 
     async def coupon(self, coupon: str | None, promotion_code: str | None) -> CouponSnapshot | None:

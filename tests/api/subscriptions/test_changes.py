@@ -289,6 +289,50 @@ async def test_a_start_is_previewed(
     problem(await user.post("subscriptions/preview", **wanted), 404, "promotion_code_not_found")
 
 
+async def test_a_subscription_starts_with_a_discount(
+    admin: Person, user: Person, plan: dict[str, Any], card: MakeCard, shop: Shop
+) -> None:
+    coupon = await shop.post("coupons", percent_off=25, duration="forever")
+    code = await shop.post(
+        "promotion_codes",
+        **{"promotion[type]": "coupon", "promotion[coupon]": coupon["id"]},
+    )
+    foreign = await shop.post("coupons", amount_off=100, currency="eur", duration="once")
+    wanted = {"plan_id": plan["plan_id"], "quantity": 2}
+    for person, discount, status, refusal in (
+        (user, {"coupon": coupon["id"]}, 403, "admin_required"),
+        (user, {"promotion_code": "NOSUCH"}, 404, "promotion_code_not_found"),
+        (admin, {"coupon": "no-such"}, 404, "coupon_not_found"),
+        (admin, {"coupon": foreign["id"]}, 409, "discount_refused"),
+        (user, {"coupon": "x", "promotion_code": "y"}, 422, "invalid_input"),
+    ):
+        problem(await person.post("subscriptions", **wanted, **discount), status, refusal)
+    wanted = {"quantity": 2, "promotion_code": code["code"]}
+    path = "subscriptions"
+    preview = (await user.post(f"{path}/preview", plan_id=plan["plan_id"], **wanted)).json()
+    seen = await subscribe(user, plan, await card("ok"), **wanted)
+    assert seen["discount"]["coupon"] == coupon["id"]
+    assert seen["discount"]["promotion_code"] == code["code"]
+    (invoice,) = (await user.get(f"{path}/{seen['subscription_id']}/invoices"))["items"]
+    assert invoice["amount_paid_cents"] == preview["amount_due_now_cents"] == 4_350
+
+
+async def test_an_administrator_starts_a_trial_with_a_coupon(
+    admin: Person, user: Person, plan: dict[str, Any], shop: Shop
+) -> None:
+    coupon = await shop.post("coupons", percent_off=25, duration="forever")
+    reply = await admin.post(
+        "subscriptions",
+        plan_id=plan["plan_id"],
+        user_id=str(user.user_id),
+        coupon=coupon["id"],
+        trial_days=7,
+    )
+    assert reply.status_code == 202, reply.text
+    seen = await reach(user, reply.json(), "trialing")
+    assert seen["discount"]["coupon"] == coupon["id"]
+
+
 async def test_what_cannot_be_sold_cannot_be_changed_to(
     admin: Person, user: Person, plan: dict[str, Any], card: MakeCard
 ) -> None:
