@@ -1,6 +1,6 @@
 """Subscriptions at Stripe."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import stripe
@@ -182,7 +182,8 @@ def _creation(
     if request.stripe_payment_method_id:
         params["default_payment_method"] = request.stripe_payment_method_id
     if request.discount is not None:
-        params["discounts"] = [wish_of(request.discount)]
+        wish: Any = wish_of(request.discount)
+        params["discounts"] = [wish]
     if request.trial_days:
         params["trial_period_days"] = request.trial_days
         params["trial_settings"] = {"end_behavior": {"missing_payment_method": "pause"}}

@@ -16,10 +16,15 @@ from uuid import UUID
 import structlog
 from temporalio.client import Client
 
-from api.webhooks.grouping import group_by_owner, reference_in
+from api.webhooks.grouping import (
+    group_by_owner,
+    reference_in,
+    take_foreign,
+    unknown_subscriptions,
+)
 from api.webhooks.signals import is_temporal_down, is_transient, send_hint
 from database.session import DATABASE_DOWN, Sessions, is_transient_database_error
-from database.webhooks.inbox import WebhookInboxRepository
+from database.webhooks.inbox import WebhookInboxRepository, known_as_foreign
 from database.webhooks.models import WebhookEvent
 from domain.webhooks.event_types import Handler, type_label
 from domain.webhooks.events import EventOwner, EventReference, WebhookEventStatus
@@ -149,19 +154,15 @@ class _Batch:
 
     async def _find_owners(self, events: Events) -> dict[EventOwner, list[WebhookEvent]]:
         """Group events by owner, and settle events without an owner and unreadable events."""
-        references: dict[UUID, EventReference | None] = {}
-        failed: list[tuple[WebhookEvent, str]] = []
-        for event in events:
-            try:
-                references[event.webhook_event_id] = reference_in(event)
-            except Exception as error:  # noqa: BLE001 - an unreadable event stays unreadable
-                failed.append((event, _error_text(error)))
+        references, failed = _read(events)
         async with self._sessions.begin() as session:
             inbox = WebhookInboxRepository(session)
             distinct = {reference for reference in references.values() if reference}
             await inbox.lock_intents({each.awaited_id for each in distinct if each.awaited_id})
             owners = await inbox.owners(distinct) if distinct else ()
             by_owner, ownerless = group_by_owner(events, references, owners)
+            foreign = await known_as_foreign(session, unknown_subscriptions(by_owner))
+            ownerless += take_foreign(by_owner, foreign)
             for event in ownerless:
                 reference = references[event.webhook_event_id]
                 if reference and reference.awaited_id:
@@ -230,6 +231,20 @@ class _Batch:
             if exhausted:
                 await inbox.settle(_ids(exhausted), WebhookEventStatus.FAILED, error=text)
         _report_failures([(event, text) for event in exhausted])
+
+
+def _read(
+    events: Events,
+) -> tuple[dict[UUID, EventReference | None], list[tuple[WebhookEvent, str]]]:
+    """Return what the events are about by their ids, and those that cannot be read, with errors."""
+    references: dict[UUID, EventReference | None] = {}
+    failed: list[tuple[WebhookEvent, str]] = []
+    for event in events:
+        try:
+            references[event.webhook_event_id] = reference_in(event)
+        except Exception as error:  # noqa: BLE001 - an unreadable event stays unreadable
+            failed.append((event, _error_text(error)))
+    return references, failed
 
 
 def _is_exhausted(event: WebhookEvent, text: str) -> bool:

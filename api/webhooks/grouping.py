@@ -1,7 +1,7 @@
 """Groups webhook events by the subscription, payment or customer that they are about."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from api.webhooks.event_bodies import read_event
@@ -49,3 +49,21 @@ def group_by_owner(
         owner = owner or unknown_subscription(reference)
         (by_owner[owner] if owner else ownerless).append(event)
     return by_owner, ownerless
+
+
+def unknown_subscriptions(by_owner: Mapping[EventOwner, list[WebhookEvent]]) -> set[str]:
+    """Return the subscriptions at Stripe that have no row."""
+    found = (each.stripe_id for each in by_owner if each.handler is Handler.ADOPTION)
+    return {each for each in found if each is not None}
+
+
+def take_foreign(
+    by_owner: dict[EventOwner, list[WebhookEvent]], foreign: Collection[str]
+) -> list[WebhookEvent]:
+    """Take the events of subscriptions that are known to be nobody's out of the groups."""
+    owners = [
+        owner
+        for owner in by_owner
+        if owner.handler is Handler.ADOPTION and owner.stripe_id in foreign
+    ]
+    return [event for owner in owners for event in by_owner.pop(owner)]

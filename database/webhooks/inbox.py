@@ -22,6 +22,8 @@ from domain.webhooks.events import EventOwner, EventReference, WebhookEventStatu
 
 # Reason: an insert into the table, not the class, is sent as one pipelined `executemany`.
 _TABLE = cast("Table", WebhookEvent.__table__)
+# How long a subscription that was nobody's is not looked up again when an event of it comes.
+FOREIGN_FOR = timedelta(hours=1)
 _RECEIVED = WebhookEvent.webhook_event_status == WebhookEventStatus.RECEIVED
 
 
@@ -188,10 +190,33 @@ class WebhookInboxRepository:
         )
 
 
+async def known_as_foreign(
+    session: AsyncSession, stripe_subscription_ids: Collection[str]
+) -> set[str]:
+    """Return those subscriptions at Stripe that were nobody's when an event of theirs came."""
+    if not stripe_subscription_ids:
+        return set()
+    statement = select(WebhookEvent.awaited_stripe_id).where(
+        WebhookEvent.awaited_stripe_id.in_(stripe_subscription_ids),
+        WebhookEvent.received_at > func.now() - FOREIGN_FOR,
+    )
+    return {str(found) for found in await session.scalars(statement)}
+
+
 async def settle_awaiting_owner(
-    session: AsyncSession, stripe_event_ids: Collection[str], subscription_id: UUID | None
+    session: AsyncSession,
+    stripe_event_ids: Collection[str],
+    stripe_subscription_id: str,
+    subscription_id: UUID | None,
 ) -> None:
-    """Settle events that waited for the owner of their subscription; ignore those of nobody."""
+    """Settle events that waited for the owner of their subscription.
+
+    Args:
+        session: Session of the caller's transaction.
+        stripe_event_ids: The events.
+        stripe_subscription_id: The subscription.
+        subscription_id: Our id of it; None if it is nobody's, and its events are ignored.
+    """
     is_owned = subscription_id is not None
     status = WebhookEventStatus.DELIVERED if is_owned else WebhookEventStatus.IGNORED
     await session.execute(
@@ -200,6 +225,7 @@ async def settle_awaiting_owner(
         .values(
             webhook_event_status=status,
             subscription_id=subscription_id,
+            awaited_stripe_id=None if is_owned else stripe_subscription_id,
             last_error=None,
             delivered_at=func.now() if is_owned else None,
         ),

@@ -42,6 +42,7 @@ class WebhookEventRepository:
             .values(
                 webhook_event_status=WebhookEventStatus.RECEIVED,
                 attempt_count=0,
+                awaited_stripe_id=None,
                 last_error=None,
                 delivered_at=None,
                 next_attempt_at=func.now(),

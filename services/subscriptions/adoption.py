@@ -61,7 +61,9 @@ class SubscriptionAdoption:
         decision = await self.adopt(found, stripe_event_ids) if found else None
         subscription_id = decision.subscription_id if decision else None
         async with self.sessions.begin() as session:
-            await settle_awaiting_owner(session, stripe_event_ids, subscription_id)
+            await settle_awaiting_owner(
+                session, stripe_event_ids, stripe_subscription_id, subscription_id
+            )
         return subscription_id
 
     async def adopt(

@@ -117,9 +117,7 @@ class Hooks:
             event_id, template = f"evt_{uuid4().hex}", self._templates[number % SUBSCRIPTION_COUNT]
             body = template.replace("EVENT_ID", event_id)
             if kind == "unknown":
-                stranger = uuid4()
-                body = body.replace('"sub_', f'"sub_{stranger.hex[:8]}')
-                body = body.replace('"subscription_id"', '"stranger_id"')
+                body = body.replace('"object": "subscription"', '"object": "quote"')
             payload = body.encode()
             sent = self.side.world.sign(payload) | {
                 "Host": host,

@@ -182,8 +182,10 @@ class Planner:
 
     def _hooks(self) -> Iterator[Order]:
         names = [name for name in WEBHOOKS if name != "prompt"]
-        stories = ("recover", "last_resort", "older_debt", "lost_card", "payments", "cards")
-        stories += ("changes", "trial", "checkout")
+        stories = (
+            "recover", "last_resort", "older_debt", "lost_card", "payments", "cards", "changes",
+            "trial", "checkout",
+        )  # fmt: skip
         return self._shuffled([Order(s, webhooks=n) for s in stories for n in names])
 
     def _cells(self, order: Order, number: int) -> tuple[Cell, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -65,6 +66,12 @@ class Dashboard:
             for event in page["data"]
             if event["data"]["object"]["id"] == stripe_subscription_id
         ]
+
+    async def read_count(self, stripe_subscription_id: str) -> int:
+        """Return how often a subscription was read."""
+        calls = (await self._http.get("/_sandbox/requests")).json()["items"]
+        path = f"/v1/subscriptions/{stripe_subscription_id}"
+        return sum((each["method"], each["path"]) == ("GET", path) for each in calls)
 
     async def break_down(self, *faults: dict[str, Any]) -> None:
         body = {"api": list(faults)}
@@ -191,6 +198,13 @@ async def test_the_event_of_an_unknown_customer_is_ignored(
     row = await settled(sessions, event["id"])
     assert (row.webhook_event_status, row.last_error) == ("ignored", None)
     assert await count_of(sessions, made["id"]) == 0
+    # Events of somebody else's subscription cost one look at Stripe, not one each.
+    for _ in range(3):
+        await dashboard.do("POST", f"subscriptions/{made['id']}", **{"metadata[n]": uuid4().hex})
+        (event, *_) = await dashboard.events_of(made["id"])
+        await dashboard.tell(event)
+        assert (await settled(sessions, event["id"])).webhook_event_status == "ignored"
+    assert await dashboard.read_count(made["id"]) == 1
     # Once the customer belongs to somebody, an administrator's redelivery adopts it.
     await link(sessions, user, customer)
     await dashboard.tell(*await dashboard.events_of(made["id"]))
