@@ -59,11 +59,13 @@ async def write_view(
         seen, policy = await _seen_before(session, row), await policy_of(session, row)
         before = seen.subscription_status
         decision = follow(before, snapshot.subscription_status, row.is_ended_by_us)
-        _update(row, snapshot, decision.next_status, columns or {})
-        await follow_terms(session, row, snapshot)
-        _set_grace(row, decision.effects, step_input.at + policy.policy.grace)
-        row.is_written_off = _is_written_off(row, snapshot, written_off_invoice_id)
-        row.parked_data = dump_parked(step_input.parked)
+        # Reason: each statement on the row is told to the team's app, so there must be one of them.
+        with session.no_autoflush:
+            _update(row, snapshot, decision.next_status, columns or {})
+            await follow_terms(session, row, snapshot)
+            _set_grace(row, decision.effects, step_input.at + policy.policy.grace)
+            row.is_written_off = _is_written_off(row, snapshot, written_off_invoice_id)
+            row.parked_data = dump_parked(step_input.parked)
         refund_ids = await _put_invoices(session, row, snapshot, step_input)
         events = await events_of(session, step_input, snapshot)
         if before is not (after := decision.next_status):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,11 +14,20 @@ from commands.migrate import migrate_database
 from database.agents.models import AgentRun
 from database.payment_retries.models import PaymentRetry
 from database.payments.models import Payment
+from database.plans.models import Plan
 from database.session import Sessions, make_engine, make_sessions
 from database.subscriptions.models import Invoice, Subscription, SubscriptionEvent
 from database.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSequence
+from domain.subscriptions.lifecycle import SubscriptionStatus
+from domain.subscriptions.snapshots import (
+    DiscountSnapshot,
+    ScheduledChangeSnapshot,
+    SubscriptionSnapshot,
+)
+from domain.subscriptions.steps import SyncInput
 from domain.webhooks.outgoing import EVENT_TYPES, make_secret
-from tests.api.support import add_subscription, add_user
+from services.subscriptions.view import write_view
+from tests.api.support import add_plan, add_subscription, add_user
 from tests.conftest import own_database
 from tests.support.streams import add_run
 
@@ -97,6 +107,36 @@ async def test_a_subscription_is_told_from_its_first_row(sessions: Sessions) -> 
     assert found[2].event_data["subscription_status"] == "past_due"
     assert found[2].event_data["previous"] == {"subscription_status": "active"}
     assert found[3].event_data["previous"] == {"quantity": 1}
+
+
+async def test_a_sync_is_one_event_that_tells_all(sessions: Sessions) -> None:
+    """Plan, price, discount and the change that waits are told together, by the API's names."""
+    await endpoint(sessions)
+    subscription_id = await add_subscription(sessions, await add_user(sessions), "sub_told")
+    plan_id = await add_plan(sessions)
+    price = f"price_{plan_id.hex}"
+    async with sessions.begin() as session:
+        (await session.get_one(Plan, plan_id)).stripe_price_id = price
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    snapshot = SubscriptionSnapshot(
+        stripe_subscription_id="sub_told",
+        stripe_customer_id="cus_told",
+        subscription_status=SubscriptionStatus.PAST_DUE,
+        quantity=2,
+        stripe_price_id=price,
+        discounts=(DiscountSnapshot(stripe_discount_id="di_1", coupon="summer"),),
+        scheduled_change=ScheduledChangeSnapshot(stripe_price_id=price, quantity=5, at=at),
+    )
+    before = len(await told(sessions, subscription_id))
+    await write_view(sessions, SyncInput(subscription_id=subscription_id, at=at), snapshot)
+    (event,) = (await told(sessions, subscription_id))[before:]
+    assert event.event_type == "subscription.past_due"
+    facts = event.event_data
+    assert (facts["plan_id"], facts["quantity"]) == (str(plan_id), 2)
+    assert facts["grace_ends_at"] is not None
+    assert facts["discount"]["coupon"] == "summer"
+    assert facts["scheduled_change"]["quantity"] == 5
+    assert facts["previous"].keys() >= {"plan_id", "discount", "scheduled_change"}
 
 
 async def test_the_end_of_a_trial_is_announced(sessions: Sessions) -> None:
