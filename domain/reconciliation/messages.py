@@ -55,6 +55,7 @@ class RepairKind(StrEnum):
     SUBSCRIPTION_UNKNOWN: A subscription at Stripe that is none of ours; adopted, if its customer
         is one of our users.
     SUBSCRIPTION_UNREADABLE: A subscription at Stripe that this release cannot read.
+    WORKFLOW_STOPPED: A live subscription whose workflow does not run; a hint starts it.
     STEP_PARKED: A step that is parked.
     CARD_EXPIRING: A card of a subscriber that expires within 30 days.
     """
@@ -66,6 +67,7 @@ class RepairKind(StrEnum):
     SUBSCRIPTION_MISSING = "subscription_missing"
     SUBSCRIPTION_UNKNOWN = "subscription_unknown"
     SUBSCRIPTION_UNREADABLE = "subscription_unreadable"
+    WORKFLOW_STOPPED = "workflow_stopped"
     STEP_PARKED = "step_parked"
     CARD_EXPIRING = "card_expiring"
 

@@ -1,7 +1,7 @@
 """Compares the views of subscriptions with Stripe, and sends hints to those that are behind."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,10 +22,12 @@ from domain.reconciliation.messages import (
     StageResult,
 )
 from domain.reconciliation.rules import differences, stripe_facts
+from domain.subscriptions.lifecycle import FINAL
 from domain.subscriptions.snapshots import SubscriptionSnapshot
 from services.reconciliation.pace import CallPace
 from services.reconciliation.repairs import record_repairs
 from services.subscriptions.adoption import SubscriptionAdoption
+from services.subscriptions.mailboxes import Mailboxes
 
 # Reason: each of these is a call to Stripe, which waits for its turn.
 UNLISTED_PAGE_SIZE = 10
@@ -73,10 +75,12 @@ class SubscriptionComparison:
         if repairs:
             await asyncio.sleep(self.settle_seconds)
             repairs = await self._compare(page.subscriptions)
+        async with self.sessions() as session:
+            owners = await self._owners(ComparedRows(session), page.subscriptions)
+        repairs += await _stopped(self.adoption.mailboxes, owners.values(), repairs)
         found = [await self._settle(given.ids, repair) for repair in repairs]
         async with self.sessions.begin() as session:
             rows = ComparedRows(session)
-            owners = await self._owners(rows, page.subscriptions)
             listed_ids = [row.subscription_id for row in owners.values()]
             await rows.note_listed(given.ids.reconciliation_id, listed_ids)
             repair_count = await record_repairs(session, given.ids, found)
@@ -200,6 +204,28 @@ def _behind(row: Subscription, snapshot: SubscriptionSnapshot) -> Finding | None
         after=after,
     )
     return Finding(repair, row.user_id)
+
+
+async def _stopped(
+    mailboxes: Mailboxes, rows: Iterable[Subscription], found: Sequence[Finding]
+) -> list[Finding]:
+    """Return those live subscriptions, beside those found, whose workflow does not run."""
+    found_ids = {each.repair.resource_id for each in found}
+    return [
+        Finding(
+            Repair(
+                kind=RepairKind.WORKFLOW_STOPPED,
+                resource_id=str(row.subscription_id),
+                action=RepairAction.HINTED,
+                before={"workflow_id": row.workflow_id},
+            ),
+            row.user_id,
+        )
+        for row in rows
+        if str(row.subscription_id) not in found_ids
+        and row.subscription_status not in FINAL
+        and not await mailboxes.is_running(row.subscription_id)
+    ]
 
 
 def _facts(row: Subscription, names: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
@@ -13,6 +13,7 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import TemporalError
+from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.temporal.calls import CALL_TIMEOUT
 from adapters.temporal.errors import from_temporal
@@ -36,6 +37,21 @@ class Mailboxes:
     """Sends hints to the workflows of subscriptions."""
 
     client: Client
+
+    async def is_running(self, subscription_id: UUID) -> bool:
+        """Tell whether the workflow of a subscription runs.
+
+        Raises:
+            ApplicationError: Temporal cannot be reached.
+        """
+        handle = self.client.get_workflow_handle(subscription_workflow_id(subscription_id))
+        try:
+            described = await handle.describe(rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise from_temporal(error) from error
+        return described.status is WorkflowExecutionStatus.RUNNING
 
     async def hint(
         self,

@@ -53,9 +53,7 @@ async def write_view(
         NotFoundError: There is no such subscription.
     """
     async with sessions.begin() as session:
-        row = await SubscriptionRepository(session).lock(step_input.subscription_id)
-        if row is None:
-            raise NotFoundError("there is no such subscription")
+        row = await _locked(session, step_input.subscription_id)
         seen, policy = await _seen_before(session, row), await policy_of(session, row)
         before = seen.subscription_status
         decision = follow(before, snapshot.subscription_status, row.is_ended_by_us)
@@ -90,9 +88,7 @@ async def unchanged(sessions: Sessions, step_input: SubscriptionInput) -> SyncRe
         NotFoundError: There is no such subscription.
     """
     async with sessions.begin() as session:
-        row = await SubscriptionRepository(session).lock(step_input.subscription_id)
-        if row is None:
-            raise NotFoundError("there is no such subscription")
+        row = await _locked(session, step_input.subscription_id)
         row.parked_data = dump_parked(step_input.parked)
         events = await events_of(session, step_input)
         await SubscriptionEventRepository(session).append(step_input.subscription_id, events)
@@ -142,6 +138,14 @@ async def policy_of(session: AsyncSession, row: Subscription) -> VersionedPolicy
 def dump_parked(parked: Sequence[OwedStep]) -> list[dict[str, object]]:
     """Serialize parked steps completely, so that a new workflow can take them over."""
     return [step.model_dump(mode="json") for step in parked]
+
+
+async def _locked(session: AsyncSession, subscription_id: UUID) -> Subscription:
+    """Return a subscription's row, locked; raise `NotFoundError` if there is none."""
+    row = await SubscriptionRepository(session).lock(subscription_id)
+    if row is None:
+        raise NotFoundError("there is no such subscription")
+    return row
 
 
 async def _seen_before(session: AsyncSession, row: Subscription) -> ViewBefore:

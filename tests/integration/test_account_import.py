@@ -255,10 +255,11 @@ async def test_an_import_killed_twice(
         assert "new: 0;" in again, again
         now = {each: row.updated_at for each, row in (await rows_of(sessions, account)).items()}
         assert now == made
+        requests = await account.get(f"/_sandbox/requests?after={last_seq}")
+        assert await account.get("/_sandbox/ledger") == ledger
+        await start_retries(command, sessions, account)
 
-    requests = await account.get(f"/_sandbox/requests?after={last_seq}")
     assert {request["method"] for request in requests["items"]} == {"GET"}
-    assert await account.get("/_sandbox/ledger") == ledger
     rate = busiest_second(requests["items"])
     measure(
         f"import of {len(expected)} subscriptions, killed twice: all once, the rest in "
@@ -270,6 +271,24 @@ async def test_an_import_killed_twice(
     assert account.strangers <= left
     assert not left & account.user_ids.keys()
     assert f"{len(account.subscriptions)} that have not ended" in output, output
+
+
+async def start_retries(command: CommandLine, sessions: Sessions, account: Account) -> None:
+    """Start the payment retries that the import has left paused, twice."""
+    owing_count = len(account.owing & account.importable.keys())
+    assert f"{owing_count} payment retries started" in await command.run("--start-retries")
+    ids = [row.subscription_id for row in (await rows_of(sessions, account)).values()]
+    statement = select(PaymentRetry.retry_status, PaymentRetry.paused_reason).where(
+        PaymentRetry.subscription_id.in_(ids)
+    )
+    async with asyncio.timeout(300):
+        while True:
+            async with sessions() as session:
+                found = [tuple(row) for row in await session.execute(statement)]
+            if found == [("waiting", None)] * owing_count:
+                break
+            await asyncio.sleep(0.1)
+    assert "0 payment retries started" in await command.run("--start-retries")
 
 
 async def check(sessions: Sessions, account: Account) -> None:

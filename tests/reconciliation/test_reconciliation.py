@@ -367,6 +367,21 @@ async def test_a_terminated_mailbox_is_started_again(shop: Shop) -> None:
     assert (await mailbox.describe()).status is WorkflowExecutionStatus.RUNNING
 
 
+async def test_a_stopped_workflow_of_an_up_to_date_subscription_is_started_again(
+    shop: Shop,
+) -> None:
+    """Otherwise its next timer, the end of a pause say, would never come."""
+    life = await silent_life(shop, await shop.plan())
+    mailbox = shop.temporal.get_workflow_handle(life.subscription["workflow_id"])
+    await mailbox.terminate()
+    report = await shop.reconcile()
+    (found_one,) = about(report, life.subscription["subscription_id"])
+    assert (found_one["kind"], found_one["action"]) == ("workflow_stopped", "hinted")
+    assert found_one["before"] == {"workflow_id": mailbox.id}
+    assert (await mailbox.describe()).status is WorkflowExecutionStatus.RUNNING
+    assert about(await shop.reconcile(), life.subscription["subscription_id"]) == []
+
+
 async def test_it_is_for_administrators_and_one_key_starts_one(shop: Shop) -> None:
     person = await shop.customer()
     problem(await person.post("reconciliations"), 403, "admin_required")

@@ -6,10 +6,13 @@ from datetime import timedelta
 import pytest
 from temporalio.api.enums.v1 import EventType
 
+from domain.stripe_operations import CreatePlan
 from domain.subscriptions.lifecycle import CommandKind
+from domain.subscriptions.previews import ChangeTerms
 from domain.workflow_names import CONTINUE_AS_NEW_AFTER
 from tests.conftest import Measure
-from tests.support.world import Customer, World
+from tests.support.world import Customer, World, make_plan_request
+from tests.workflows.subscriptions.test_changes import price_of
 
 HOUR = timedelta(hours=1)
 LONGEST_HISTORY = 2_000
@@ -75,19 +78,32 @@ async def test_ten_years(
     measure(f"ten years, by the {interval}: {len(lengths)} runs, {max(lengths)} events at most")
 
 
-async def test_a_year_with_a_failure(world: World, measure: Measure) -> None:
+async def test_a_year_with_a_failure_and_a_change(world: World, measure: Measure) -> None:
     started, cpu = time.monotonic(), time.process_time()
     customer = await world.subscribe("ok", "ok", "ok", "insufficient_funds", "ok", interval="month")
     for _ in range(3):
         await renew(customer)
     await world.step(timedelta(days=3))
-    for _ in range(9):
+    for _ in range(3):
+        await renew(customer)
+    await customer.command(CommandKind.CHANGE_PLAN, terms=await other_plan(world))
+    for _ in range(6):
         await renew(customer)
     await customer.command(CommandKind.CANCEL_NOW)
 
     took, used = time.monotonic() - started, time.process_time() - cpu
     measure(f"a subscription-year, full stack: {took:.1f} s, {used:.1f} s CPU of this process")
-    outcomes = [charge["outcome"] for charge in await customer.charges()]
-    assert outcomes == ["succeeded"] * 3 + ["failed"] + ["succeeded"] * 10
+    charges = await customer.charges()
+    outcomes = [charge["outcome"] for charge in charges]
+    assert outcomes == ["succeeded"] * 3 + ["failed"] + ["succeeded"] * 11
+    assert [charge["amount"] for charge in charges[-6:]] == [9_000] * 6
     assert [retry.retry_status for retry in await customer.retries()] == ["recovered"]
     assert (await customer.row()).subscription_status == "canceled"
+
+
+async def other_plan(world: World) -> ChangeTerms:
+    """Make a plan that costs more, and return the change to it."""
+    plan = make_plan_request("default", amount_cents=9_000)
+    made = await world.operate(CreatePlan, plan=plan)
+    price = await price_of(world, made.resource_id)
+    return ChangeTerms(plan_id=made.resource_id, stripe_price_id=price)
