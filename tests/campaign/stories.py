@@ -394,6 +394,12 @@ async def checkout(life: Life, order: Order) -> None:
     session_id = urlsplit(page["url"]).path.rpartition("/")[2]
     given = {"payment_method": await life.outside.sandbox.card("ok")}
     await life.outside.sandbox.control("POST", f"checkout/{session_id}/complete", **given)
+
+    async def is_known() -> bool:
+        path = f"subscriptions/{life.subscription_id}"
+        return (await life.caller.once("GET", path)).is_success
+
+    await life.reach("the paid subscription", is_known)
     await life.reach_status("active")
     await _turn(life, order, Phase.ACTIVE)
     await life.command("portal", "portal-sessions", return_url="https://app.example")
