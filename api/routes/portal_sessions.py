@@ -1,6 +1,6 @@
 """Routes for Stripe's customer portal."""
 
-from uuid import uuid4
+from time import time
 
 from fastapi.responses import JSONResponse
 
@@ -18,6 +18,7 @@ from api.openapi.problems import (
 )
 from api.schemas.hosted_pages import NewPortalSession, PortalSessionOut
 from api.starters.stripe_operations import run_operation
+from domain.ids import derived_id
 from domain.stripe_operations import CreatePortalSession
 
 router = ApiRouter(prefix="/portal-sessions", tags=["portal-sessions"])
@@ -46,8 +47,9 @@ async def create_portal_session(
 
     async def work(claim: Claim) -> PortalSessionOut:
         operation = CreatePortalSession(
-            # Reason: a link is valid for minutes only, so a repeated request gets another one.
-            operation_id=uuid4(),
+            # Reason: a link is valid for minutes only, so a repeat gets another one; a repeat
+            # within a minute gets the answer that was not there in time.
+            operation_id=derived_id("portal", claim.command_id, int(time() // 60)),
             resource_id=claim.resource_id,
             user_id=user_id,
             return_url=body.return_url,

@@ -422,7 +422,7 @@ def _says_too_much(seen: Evidence, mail: Json) -> Violations:
         yield f"a mail that nobody knows: {subject!r}"
     elif kind in {"paid", "renewed"} and not _is_paid(seen, before):
         yield f"{subject!r}, and nothing was paid"
-    elif kind == "ended" and not any(map(_is_ending, seen.subscriptions)):
+    elif kind == "ended" and not _is_ended(seen, mail["received_at"]):
         yield f"{subject!r}, and no subscription ends"
     elif kind == "card" and "no card" in mail["text"]:
         if not {"detach card", "delete customer"} & set(seen.told.by_hand):
@@ -433,6 +433,15 @@ def _says_too_much(seen: Evidence, mail: Json) -> Violations:
         yield f"{subject!r}, and we had tried nothing"
     if kind == "gave_up" and re.search(r"https?://", mail["text"]):
         yield f"{subject!r} asks to pay what is given up"
+
+
+def _is_ended(seen: Evidence, at: float) -> bool:
+    """Say whether a subscription ends, or was to end until somebody took that back."""
+    is_planned = any(
+        word.name == "end later" and word.status == 200 and word.asked_at <= at
+        for word in seen.told.words
+    )
+    return is_planned or any(map(_is_ending, seen.subscriptions))
 
 
 def _is_ending(subscription: Json) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -39,6 +40,10 @@ class Pages:
         """Play the customer who completes a Checkout page."""
         path = f"/_sandbox/checkout/{id_in(url)}/complete"
         return await self.http.post(path, json={"payment_method": "pm_card_visa"} | typed)
+
+    async def break_down(self, *faults: dict[str, Any]) -> None:
+        reply = await self.http.post("/_sandbox/faults", json={"api": list(faults)})
+        reply.raise_for_status()
 
     async def session(self, url: str) -> dict[str, Any]:
         reply = await self.http.get(f"/v1/checkout/sessions/{id_in(url)}")
@@ -340,7 +345,25 @@ async def test_a_repeated_request_gets_a_link_to_the_portal_that_is_valid(
         await user.http.post(f"{API}/portal-sessions", json=body, headers=head) for _ in range(2)
     ]
     assert [reply.status_code for reply in replies] == [201, 201]
-    assert replies[0].json()["url"] != replies[1].json()["url"]
+    for reply in replies:
+        assert datetime.fromisoformat(reply.json()["expires_at"]) > datetime.now(UTC)
+
+
+async def test_a_link_to_the_portal_that_took_long_is_there_for_the_same_key(
+    user: Person, pages: Pages
+) -> None:
+    body = {"return_url": f"https://app.example/{uuid4().hex}"}
+    head = {"Idempotency-Key": uuid4().hex}
+    await pages.break_down(
+        {"match": "POST /v1/billing_portal/sessions", "times": 1, "delay_seconds": 6}
+    )
+    replies = [
+        await user.http.post(f"{API}/portal-sessions", json=body, headers=head) for _ in range(2)
+    ]
+    assert [reply.status_code for reply in replies] == [503, 201], replies[1].text
+    made = await pages.requests("POST /v1/billing_portal/sessions")
+    ours = [each for each in made if each["params"].get("return_url") == body["return_url"]]
+    assert len(ours) == 1
 
 
 async def test_what_a_customer_does_in_the_portal_is_followed(
