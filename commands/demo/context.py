@@ -86,6 +86,19 @@ class DemoContext:
         )
         return run_now
 
+    def wait_mail(self, words: str) -> Document:
+        """Wait until the customer has got a mail with these words in its subject."""
+        mails: list[Document] = wait_until(
+            self.console,
+            "waiting for the mail",
+            lambda: [
+                mail
+                for mail in self.sandboxes.mails(self.customer.email)
+                if words in mail["subject"]
+            ],
+        )
+        return mails[0]
+
     def step(self, title: str) -> None:
         """Print the heading of the next step."""
         self._step_count += 1

@@ -58,15 +58,7 @@ def replace_a_lost_card(context: DemoContext) -> None:
     retry = context.wait_retry("waiting_payment_method")
     context.say("this card cannot be charged again: the payment retry waits for another card")
     context.link("the payment retry", retry["workflow_id"])
-    mail = wait_until(
-        context.console,
-        "waiting for the mail",
-        lambda: [
-            mail
-            for mail in context.sandboxes.mails(context.customer.email)
-            if "another card" in mail["subject"]
-        ],
-    )[0]
+    mail = context.wait_mail("another card")
     context.say(f"the customer gets a mail: “{mail['subject']}”")
     method = context.customer.add_card(context.sandboxes.card("ok"))
     context.say(f"the customer adds a card ending in {method['last4']}")

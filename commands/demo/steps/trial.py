@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from commands.demo.checks import expect, short, wait_until
+from commands.demo.checks import expect, short
 from commands.demo.context import DemoContext
 from commands.demo.customers import Customer
 
@@ -33,15 +33,7 @@ def end_trial(context: DemoContext) -> None:
     """Let the trial end: the customer is told before, and charged at its end."""
     context.step("The trial is about to end, and ends")
     context.sandboxes.advance(DAYS_UNTIL_MAIL)
-    mail = wait_until(
-        context.console,
-        "waiting for the mail",
-        lambda: [
-            mail
-            for mail in context.sandboxes.mails(context.customer.email)
-            if "Your trial" in mail["subject"]
-        ],
-    )[0]
+    mail = context.wait_mail("Your trial")
     context.say(f"three days before, a mail: “{mail['subject']}”")
     context.sandboxes.advance(TRIAL_DAYS - DAYS_UNTIL_MAIL + 1)
     context.wait_status("active")
