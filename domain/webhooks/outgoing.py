@@ -40,9 +40,10 @@ EVENT_TYPES = (
         for name in ("created", "updated", *statuses)
     ),
     *(f"subscription.{kind}" for kind in _NOTICES),
+    "usage.alert",
 )
 # What `event_types` of an endpoint may hold.
-EVENT_FILTERS = ("*", *(f"{family}.*" for family in _STATUSES), *EVENT_TYPES)
+EVENT_FILTERS = ("*", *(f"{family}.*" for family in (*_STATUSES, "usage")), *EVENT_TYPES)
 # Sent on request only, to one endpoint, whatever its filters.
 TEST_EVENT_TYPE = "webhook_endpoint.test"
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,9 @@ from database.payments.models import Payment
 from database.plans.models import Plan
 from database.session import Sessions, make_engine, make_sessions
 from database.subscriptions.models import Invoice, Subscription, SubscriptionEvent
+from database.usage.usage_alerts import record_usage_alert
 from database.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSequence
+from domain.plans import LimitWindow, Metric
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.snapshots import (
     DiscountSnapshot,
@@ -25,6 +28,7 @@ from domain.subscriptions.snapshots import (
     SubscriptionSnapshot,
 )
 from domain.subscriptions.steps import SyncInput
+from domain.usage.alerts import NewUsageAlert
 from domain.webhooks.outgoing import EVENT_TYPES, make_secret
 from services.subscriptions.view import write_view
 from tests.api.support import add_plan, add_subscription, add_user
@@ -249,6 +253,27 @@ async def test_each_table_is_told(sessions: Sessions) -> None:
     everything = await told(sessions)
     assert {each.event_type for each in everything} <= set(EVENT_TYPES)
     assert not any("a secret" in str(each.event_data) for each in everything)
+
+
+async def test_a_used_share_of_a_limit_is_told_once(sessions: Sessions) -> None:
+    await endpoint(sessions, "usage.*")
+    user_id = await add_user(sessions)
+    alert = NewUsageAlert(
+        metric=Metric.TOKEN_COUNT,
+        threshold_percent=80,
+        limit_count=100,
+        used_count=Decimal(85),
+        per=LimitWindow.PERIOD,
+        window_start=datetime(2026, 11, 1, tzinfo=UTC),
+    )
+    for _ in range(2):
+        async with sessions.begin() as session:
+            await record_usage_alert(session, user_id, alert)
+    (only,) = await told(sessions, user_id)
+    assert (only.event_type, only.seq) == ("usage.alert", 1)
+    facts = {"metric": "token_count", "threshold_percent": 80, "limit_count": 100, "used_count": 85}
+    assert facts.items() <= only.event_data.items()
+    assert only.event_data["user_id"] == str(user_id)
 
 
 async def test_numbers_of_a_resource_have_no_gap_when_writers_race(sessions: Sessions) -> None:

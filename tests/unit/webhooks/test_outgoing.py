@@ -44,8 +44,8 @@ def test_each_status_has_a_type() -> None:
     notices = {
         f"subscription.{kind}" for kind in ("trial_will_end", "grace_ended", "resume_failed")
     }
-    assert set(EVENT_TYPES) == expected | invoices | changes | notices
-    assert len(set(EVENT_FILTERS)) == len(EVENT_FILTERS) == len(EVENT_TYPES) + len(families) + 2
+    assert set(EVENT_TYPES) == expected | invoices | changes | notices | {"usage.alert"}
+    assert len(set(EVENT_FILTERS)) == len(EVENT_FILTERS) == len(EVENT_TYPES) + len(families) + 3
     assert TEST_EVENT_TYPE not in EVENT_FILTERS
 
 
