@@ -10,7 +10,7 @@ from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.errors import NotFoundError
+from domain.errors import NotFoundError, ProviderRejectedError
 from domain.ids import subscription_workflow_id
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionRequest
@@ -19,7 +19,12 @@ from domain.subscriptions.steps import CreateInput, OpenInput, ParkInput, SyncIn
 from services.payments.customers import UserStripeCustomer
 from services.stripe_idempotency import post_once
 from services.subscriptions.adoption import insert_adopted
-from services.subscriptions.selling import check_sellable, trial_days_of
+from services.subscriptions.selling import (
+    check_sellable,
+    end_refused_start,
+    is_about_discount,
+    trial_days_of,
+)
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of, unchanged
 
@@ -38,7 +43,8 @@ class SubscriptionActivities:
             step_input: The subscription and its request.
 
         Returns:
-            The new subscription; a declined card leaves it incomplete.
+            The new subscription; a declined card leaves it incomplete, and a refused discount
+            ends it.
 
         Raises:
             ApplicationError: Stripe refused, or is down.
@@ -51,8 +57,12 @@ class SubscriptionActivities:
             return await self._create(step_input, request, stripe_customer_id)
 
         stripe_id = row.stripe_subscription_id
-        if stripe_id is None:
-            stripe_id = await owner.use(create)
+        try:
+            stripe_id = stripe_id or await owner.use(create)
+        except ProviderRejectedError as error:
+            if not is_about_discount(error):
+                raise
+            return await end_refused_start(self._sync.sessions, step_input, error)
         return await self._sync.sync(step_input, stripe_id)
 
     @activity.defn

@@ -18,7 +18,7 @@ from database.session import Sessions
 from database.subscriptions.checkout_sessions import CheckoutSessionRepository
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.errors import OutcomePendingError
+from domain.errors import ConflictError, OutcomePendingError
 from domain.ids import derived_id, payment_workflow_id, subscription_workflow_id
 from domain.payments.messages import PaymentRequest, PaymentStart
 from domain.payments.money import amount_text
@@ -66,6 +66,8 @@ async def start_subscription(
 
     Raises:
         OutcomePendingError: No row was committed within 5 s; the start goes on.
+        ConflictError: Stripe refused the discount, which was used up meanwhile
+            (`discount_refused`).
         ApplicationError: What is bought is refused, see `resolve_subscription`.
     """
     if await _read(sessions, subscription_id) is None:
@@ -81,7 +83,12 @@ async def start_subscription(
             await raise_workflow_failure(temporal, subscription_workflow_id(subscription_id))
         return row
 
-    return await wait_for_row(read, _has_outcome, "subscription", subscription_id)
+    row = await wait_for_row(read, _has_outcome, "subscription", subscription_id)
+    has_ended = row.subscription_status == SubscriptionStatus.INCOMPLETE_EXPIRED
+    if has_ended and row.stripe_subscription_id is None:
+        ids = {"subscription_id": str(subscription_id)}
+        raise ConflictError("Stripe refused the discount meanwhile", "discount_refused", ids)
+    return row
 
 
 async def _start(

@@ -14,6 +14,7 @@ from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionComm
 STATUS_CHANGED = "status_changed"
 
 TRIAL_ANNOUNCED = "trial_will_end"
+DISCOUNT_REFUSED = "discount_refused"
 
 
 def command_event(command: SubscriptionCommand) -> NewSubscriptionEvent:
@@ -42,6 +43,16 @@ def adoption_event(stripe_subscription_id: str) -> NewSubscriptionEvent:
         kind="adopted",
         summary="The subscription was made at Stripe, and is followed from now on.",
         data={"stripe_subscription_id": stripe_subscription_id},
+    )
+
+
+def discount_refused_event(reason: str) -> NewSubscriptionEvent:
+    """Return the event of a start that ended because Stripe refused its discount."""
+    return NewSubscriptionEvent(
+        source_key=DISCOUNT_REFUSED,
+        kind=DISCOUNT_REFUSED,
+        summary="Stripe refused the discount, so the subscription did not begin.",
+        data={"message": reason},
     )
 
 

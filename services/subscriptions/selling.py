@@ -6,11 +6,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.payments.payment_methods import PaymentMethodRepository
 from database.plans.plans import PlanRepository
+from database.session import Sessions
 from database.subscriptions.checkout_sessions import CheckoutSessionRepository
+from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
+from domain.errors import NotFoundError, ProviderRejectedError
 from domain.subscriptions.checkouts import checkout_open
+from domain.subscriptions.events import discount_refused_event, status_event
+from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionRequest
 from domain.subscriptions.selling import already_subscribed, check_currency
+from domain.subscriptions.state import SyncResult
+from domain.subscriptions.steps import CreateInput
+from services.subscriptions.view import dump_parked, state_of
 
 
 async def check_sellable(
@@ -63,3 +71,44 @@ async def trial_days_of(session: AsyncSession, request: SubscriptionRequest) -> 
     repository = SubscriptionRepository(session)
     had = await repository.has_had_trial(request.user_id, request.plan_id, fingerprint)
     return 0 if had else request.trial_days
+
+
+def is_about_discount(error: ProviderRejectedError) -> bool:
+    """Tell whether Stripe refused a POST because of its discount."""
+    return str(error.details.get("param") or "").startswith("discounts")
+
+
+async def end_refused_start(
+    sessions: Sessions, step_input: CreateInput, error: ProviderRejectedError
+) -> SyncResult:
+    """Let a subscription expire that was not made at Stripe; the customer may start another.
+
+    A discount is accepted before the start, but somebody else may use it up meanwhile. Without it
+    the customer would pay more than agreed.
+
+    Args:
+        sessions: Database sessions.
+        step_input: The subscription and its request.
+        error: What Stripe said.
+
+    Returns:
+        The final state; a repeated call returns the same.
+
+    Raises:
+        NotFoundError: There is no such subscription.
+    """
+    async with sessions.begin() as session:
+        row = await SubscriptionRepository(session).lock(step_input.subscription_id)
+        if row is None:
+            raise NotFoundError("there is no such subscription")
+        before = SubscriptionStatus(row.subscription_status)
+        after = SubscriptionStatus.INCOMPLETE_EXPIRED
+        events = [*step_input.events, discount_refused_event(error.message)]
+        if before is not after:
+            events.append(status_event(before, after, row.last_event_seq, step_input.summary))
+        row.subscription_status = after
+        # Reason: a trial that did not begin is not used up.
+        row.trial_days, row.trial_card_fingerprint = 0, None
+        row.parked_data = dump_parked(step_input.parked)
+        await SubscriptionEventRepository(session).append(step_input.subscription_id, events)
+        return SyncResult(state=await state_of(session, row, None))

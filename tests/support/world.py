@@ -45,6 +45,7 @@ from domain.stripe_operations import (
 )
 from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import SubscriptionCommand, SubscriptionRequest
+from domain.subscriptions.previews import CouponSnapshot
 from domain.subscriptions.state import SubscriptionStart, SubscriptionState
 from domain.workflow_names import BILLING, CONTINUE_AS_NEW_AFTER
 from tests.conftest import Outside, free_port, start_sandbox, wait_for_url
@@ -194,6 +195,7 @@ class World:
         *script: str,
         policy: RetryPolicy | None = None,
         continue_as_new_after: int = CONTINUE_AS_NEW_AFTER,
+        discount: CouponSnapshot | None = None,
         **plan: Any,
     ) -> Customer:
         """Sign up a customer with a card that answers charges by a script, and subscribe them."""
@@ -215,6 +217,7 @@ class World:
             metered_price_ids=metered_price_ids(row.overage_data, row.stripe_overage_data),
             trial_days=row.trial_days,
             has_card=bool(script),
+            discount=discount,
         )
         start = SubscriptionStart.new(subscription_id, request)
         started = await self.env.client.start_workflow(

@@ -4,15 +4,17 @@ import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
-from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from domain.ids import subscription_workflow_id
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionCommand, SubscriptionRequest
+from domain.subscriptions.previews import CouponSnapshot
 from domain.subscriptions.state import SubscriptionStart, SubscriptionState
 from domain.workflow_names import BILLING
 from tests.support.world import Customer, World
+from tests.workflows.payment_retries.test_owed_invoices import at_stripe
 from workflows.subscriptions.subscription import SubscriptionWorkflow
 
 
@@ -86,6 +88,23 @@ async def test_what_stripe_refuses_for_good_is_parked_and_can_be_canceled(world:
     assert (await broken.events())[-1].kind == "parked"
     state = await broken.command(CommandKind.CANCEL_NOW)
     assert state.subscription_status == "canceled"
+
+
+async def test_a_start_whose_discount_is_used_up_meanwhile_ends(world: World) -> None:
+    coupon = (await at_stripe(world, "POST", "coupons", percent_off="50", duration="once"))["id"]
+    given = {"promotion[type]": "coupon", "promotion[coupon]": coupon}
+    code = await at_stripe(world, "POST", "promotion_codes", **given)
+    await at_stripe(world, "POST", f"promotion_codes/{code['id']}", active="false")
+    discount = CouponSnapshot(coupon=coupon, stripe_promotion_code_id=code["id"])
+    customer = await world.subscribe("ok", discount=discount, trial_days=7)
+    row = await customer.row()
+    assert (row.subscription_status, row.parked_data) == ("incomplete_expired", [])
+    assert (row.stripe_subscription_id, row.trial_days) == (None, 0)
+    assert await customer.charges() == []
+    told = [event.kind for event in await customer.events()]
+    assert told == ["discount_refused", "status_changed"]
+    described = await customer.mailbox.describe()
+    assert described.status is WorkflowExecutionStatus.COMPLETED
 
 
 async def test_a_repeated_command_is_done_once_and_answered_twice(world: World) -> None:
