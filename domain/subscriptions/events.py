@@ -1,6 +1,8 @@
 """Makes subscription events, each with a sentence for the customer."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from domain.ids import RECONCILIATION_PREFIX
@@ -23,6 +25,29 @@ def command_event(command: SubscriptionCommand) -> NewSubscriptionEvent:
         source_key=f"command:{command.command_id}",
         kind=command.kind,
         summary=COMMANDS[command.kind].summary,
+        data=_asked(command),
+    )
+
+
+def terms_event(
+    before: Mapping[str, Any], after: Mapping[str, Any], seq: int
+) -> NewSubscriptionEvent:
+    """Return the event of another plan, price or quantity, whoever changed it.
+
+    Args:
+        before: The terms until now, by name.
+        after: The terms from now on.
+        seq: Number of the last event, which makes this one unique.
+    """
+    names = [name for name in after if before[name] != after[name]]
+    return NewSubscriptionEvent(
+        source_key=f"terms:{seq}",
+        kind="terms_changed",
+        summary="Plan, price or quantity have changed.",
+        data={
+            "from": {name: before[name] for name in names},
+            "to": {name: after[name] for name in names},
+        },
     )
 
 
@@ -177,3 +202,11 @@ def _charge_event(outcome: ChargeOutcome, key: str, about: dict[str, str]) -> Ne
         summary=f"A payment retry failed: {decline_code}.",
         data={**about, "decline_code": decline_code},
     )
+
+
+def _asked(command: SubscriptionCommand) -> dict[str, Any]:
+    """Return what a command asks for, beside its kind."""
+    asked = command.model_dump(mode="json", exclude={"command_id", "kind", "terms"})
+    terms = {} if command.terms is None else command.terms.model_dump(mode="json")
+    given = asked | {name: terms.get(name) for name in ("plan_id", "quantity")}
+    return {name: value for name, value in given.items() if value not in (None, "none")}

@@ -1,22 +1,31 @@
 """Writes what a subscription costs into its row: plan, price, discount and the waiting change."""
 
+from typing import Any
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.plans.plans import PlanRepository
 from database.subscriptions.models import Subscription
+from domain.subscriptions.events import terms_event
+from domain.subscriptions.messages import NewSubscriptionEvent
 from domain.subscriptions.snapshots import SubscriptionSnapshot
 
 
 async def follow_terms(
     session: AsyncSession, row: Subscription, snapshot: SubscriptionSnapshot
-) -> None:
-    """Update plan, price, discount and the waiting change of a subscription's row.
+) -> list[NewSubscriptionEvent]:
+    """Update plan, price, quantity, discount and the waiting change of a subscription's row.
 
     Args:
         session: Database session to read plans with.
         row: Row of the subscription.
         snapshot: The subscription as read from Stripe.
+
+    Returns:
+        The event of another plan, price or quantity; empty without one.
     """
+    before = _terms(row)
+    row.quantity = snapshot.quantity
     await _follow_plan(session, row, snapshot)
     discount = next(iter(snapshot.discounts), None)
     row.discount_data = (
@@ -25,6 +34,16 @@ async def follow_terms(
         else discount.model_dump(mode="json", exclude={"stripe_discount_id"})
     )
     row.scheduled_change_data = await _scheduled_change(session, snapshot)
+    after = _terms(row)
+    return [] if before == after else [terms_event(before, after, row.last_event_seq)]
+
+
+def _terms(row: Subscription) -> dict[str, Any]:
+    return {
+        "plan_id": str(row.plan_id) if row.plan_id else None,
+        "stripe_price_id": row.stripe_price_id,
+        "quantity": row.quantity,
+    }
 
 
 async def _follow_plan(

@@ -60,12 +60,12 @@ async def write_view(
         # Reason: each statement on the row is told to the team's app, so there must be one of them.
         with session.no_autoflush:
             _update(row, snapshot, decision.next_status, columns or {})
-            await follow_terms(session, row, snapshot)
+            changed = await follow_terms(session, row, snapshot)
             _set_grace(row, decision.effects, step_input.at + policy.policy.grace)
             row.is_written_off = _is_written_off(row, snapshot, written_off_invoice_id)
             row.parked_data = dump_parked(step_input.parked)
         refund_ids = await _put_invoices(session, row, snapshot, step_input)
-        events = await events_of(session, step_input, snapshot)
+        events = [*await events_of(session, step_input, snapshot), *changed]
         if before is not (after := decision.next_status):
             events.append(status_event(before, after, row.last_event_seq, step_input.summary))
         await SubscriptionEventRepository(session).append(step_input.subscription_id, events)
@@ -178,7 +178,6 @@ def _update(
     is_ours = snapshot.schedule_owner_id == row.subscription_id
     row.is_managed_at_stripe = snapshot.stripe_schedule_id is not None and not is_ours
     row.stripe_meter_ids = list(snapshot.stripe_meter_ids)
-    row.quantity = snapshot.quantity
     row.current_period_start = snapshot.current_period_start
     row.current_period_end = snapshot.current_period_end
     row.trial_end = snapshot.trial_end

@@ -51,6 +51,10 @@ async def test_a_change_that_waits_is_made_with_the_renewal(world: World) -> Non
 
     row = await customer.row()
     assert (row.plan_id, row.quantity, row.stripe_price_id) == (other.resource_id, 3, price)
+    told = {each.kind: each.event_data for each in await customer.events()}
+    assert told["schedule_change"] == {"plan_id": str(other.resource_id), "quantity": 3}
+    assert told["apply_discount"] == {"coupon": coupon}
+    assert told["terms_changed"]["to"]["quantity"] == 3
     assert row.scheduled_change_data is None
     assert row.discount_data is not None
     charges = await customer.charges()
@@ -90,6 +94,13 @@ async def test_what_is_changed_at_stripe_is_followed(world: World) -> None:
     assert row.discount_data is not None
     assert row.discount_data["coupon"] == coupon
     assert row.parked_data == []
+    (changed,) = [each for each in await customer.events() if each.kind == "terms_changed"]
+    assert changed.event_data["from"]["quantity"] == 1
+    assert changed.event_data["to"] == {
+        "plan_id": str(other.resource_id),
+        "stripe_price_id": price,
+        "quantity": 7,
+    }
     await customer.leave()
 
 
