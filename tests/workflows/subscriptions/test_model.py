@@ -112,6 +112,16 @@ async def make_coupon(world: World) -> str:
     return str(made.json()["id"])
 
 
+async def has_next_phase(world: World, schedule_id: str | None) -> bool:
+    """Tell whether a schedule at Stripe changes something later."""
+    if schedule_id is None:
+        return False
+    path = f"/v1/subscription_schedules/{schedule_id}"
+    found = (await world.http.get(path, headers=STRIPE_HEADERS)).json()
+    present = found["current_phase"]
+    return present is not None and found["phases"][-1]["start_date"] >= present["end_date"]
+
+
 async def check(customer: Customer) -> None:
     """Check that the view is what Stripe has."""
     row = await customer.row()
@@ -132,7 +142,7 @@ async def check(customer: Customer) -> None:
         "status": found["status"],
         "quantity": item["quantity"],
         "coupon": found["discounts"][0]["source"]["coupon"] if found["discounts"] else None,
-        "is_scheduled": found["schedule"] is not None,
+        "is_scheduled": await has_next_phase(customer.world, found["schedule"]),
         "cancel_at": found["cancel_at"],
         "trial_end": found["trial_end"],
         "current_period_start": item["current_period_start"],
