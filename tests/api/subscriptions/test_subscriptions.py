@@ -312,7 +312,7 @@ async def test_what_does_not_exist_cannot_be_subscribed(
         {"plan_id": "echo-me"},
         {"plan_id": str(uuid4()), "quantity": 0},
         {"plan_id": str(uuid4()), "trial_days": -1},
-        {"plan_id": str(uuid4()), "coupon": "echo-me"},
+        {"plan_id": str(uuid4()), "voucher": "echo-me"},
     ],
 )
 async def test_bad_input_is_refused(user: Person, body: dict[str, Any]) -> None:
