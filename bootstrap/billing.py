@@ -58,6 +58,7 @@ from services.plans import OveragePrices
 from services.subscriptions.account_import import AccountImport
 from services.subscriptions.adoption import SubscriptionAdoption
 from services.subscriptions.changes.at_once import SubscriptionChanges
+from services.subscriptions.changes.period_moves import PeriodMoves
 from services.subscriptions.changes.previews import ChangePreviews
 from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.checkouts import Checkouts
@@ -161,7 +162,7 @@ def _subscriptions(resources: Resources) -> Activities:
     calls, payments = StripeSubscriptionCommands(stripe), PaymentCommands(resources.temporal)
     ends = SubscriptionEndActivities(sync, calls, scheduled)
     pauses = PauseActivities(sync, calls, scheduled)
-    trials = TrialActivities(sync, calls)
+    trials = TrialActivities(sync, calls, PeriodMoves(sync, scheduled))
     last_resort = LastResortActivities(sync, payments)
     unused_time = UnusedTimeActivities(sync, StripeUnusedTime(stripe), payments)
     return {
