@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
+from domain.subscriptions.lifecycle import CommandKind, RefusalCode, SubscriptionStatus, decide
 from domain.subscriptions.messages import CancelRefund
 from tests.support.world import STRIPE_HEADERS, Customer, World
 
@@ -56,6 +56,13 @@ async def act(customer: Customer, action: str, card: tuple[str, ...]) -> None:
 ACTIONS = ("card", "pay", "end at Stripe", "end later at Stripe", "more at Stripe")
 
 
+async def is_to_end(customer: Customer) -> bool:
+    """Tell whether the end of a subscription is planned at Stripe."""
+    path = f"/v1/subscriptions/{(await customer.row()).stripe_subscription_id}"
+    found = (await customer.world.http.get(path, headers=STRIPE_HEADERS)).json()
+    return found["cancel_at"] is not None
+
+
 async def command(customer: Customer, kind: CommandKind, fields: dict[str, Any]) -> None:
     """Send a command; a refusal must be the table's, for the status that it names."""
     if kind is K.CHANGE_PAYMENT_METHOD:
@@ -71,7 +78,10 @@ async def command(customer: Customer, kind: CommandKind, fields: dict[str, Any])
         if cause.type in BY_STRIPE:
             return
         status = SubscriptionStatus(cause.details[0]["subscription_status"])
-        assert cause.type == decide(status, kind).refusal_code, (kind, cause)
+        expected = decide(status, kind).refusal_code
+        if kind is K.PAUSE and expected is None and await is_to_end(customer):
+            expected = RefusalCode.ILLEGAL_COMMAND  # what ends is not paused
+        assert cause.type == expected, (kind, cause)
     else:
         row = await customer.row()
         if kind is K.CANCEL_NOW:
