@@ -58,6 +58,8 @@ from services.plans import OveragePrices
 from services.subscriptions.account_import import AccountImport
 from services.subscriptions.adoption import SubscriptionAdoption
 from services.subscriptions.changes.at_once import SubscriptionChanges
+from services.subscriptions.changes.period_moves import PeriodMoves
+from services.subscriptions.changes.planned_ends import PlannedEnds
 from services.subscriptions.changes.previews import ChangePreviews
 from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.checkouts import Checkouts
@@ -159,9 +161,10 @@ def _subscriptions(resources: Resources) -> Activities:
     scheduled = ScheduledChanges(sync.subscriptions, StripeSchedules(stripe))
     commands = SubscriptionCommandActivities(sync, scheduled)
     calls, payments = StripeSubscriptionCommands(stripe), PaymentCommands(resources.temporal)
-    ends = SubscriptionEndActivities(sync, calls, scheduled)
-    pauses = PauseActivities(sync, calls, scheduled)
-    trials = TrialActivities(sync, calls)
+    planned_ends = PlannedEnds(sync.subscriptions, calls)
+    ends = SubscriptionEndActivities(sync, calls, scheduled, planned_ends)
+    pauses = PauseActivities(sync, calls, scheduled, planned_ends)
+    trials = TrialActivities(sync, calls, PeriodMoves(sync, scheduled))
     last_resort = LastResortActivities(sync, payments)
     unused_time = UnusedTimeActivities(sync, StripeUnusedTime(stripe), payments)
     return {

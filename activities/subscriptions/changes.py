@@ -12,6 +12,7 @@ from domain.subscriptions.steps import CommandInput
 from services.subscriptions.changes.at_once import SubscriptionChanges
 from services.subscriptions.changes.previews import ChangePreviews
 from services.subscriptions.changes.scheduled import ScheduledChanges, refuse_foreign_schedule
+from services.subscriptions.command_refusals import refuse_by_end
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 
@@ -70,7 +71,7 @@ class SubscriptionChangeActivities:
         subscription = await self._sync.subscriptions.status(stripe_id)
         if not await self._scheduled.is_begun_by_us(subscription):
             refuse_foreign_schedule(step_input.subscription_id, subscription)
-        _refuse_if_it_ends(subscription)
+        refuse_by_end(step_input.command.kind, subscription)
         await self._scheduled.plan(
             step_input.subscription_id,
             subscription,
@@ -140,12 +141,6 @@ def _terms(step_input: CommandInput) -> ChangeTerms:
     if step_input.command.terms is None:
         raise InternalError("a change of plan or quantity needs new terms")
     return step_input.command.terms
-
-
-def _refuse_if_it_ends(subscription: SubscriptionSnapshot) -> None:
-    end, at = subscription.cancel_at, subscription.current_period_end
-    if end is not None and at is not None and end <= at:
-        raise _illegal("the subscription ends with this period", subscription)
 
 
 def _illegal(message: str, subscription: SubscriptionSnapshot) -> IllegalCommandError:

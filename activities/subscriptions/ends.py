@@ -1,7 +1,5 @@
 """The activities of commands that plan the end of a subscription, or take it back."""
 
-from collections.abc import Awaitable, Callable
-
 from temporalio import activity
 
 from adapters.stripe.subscription_commands import StripeSubscriptionCommands
@@ -9,6 +7,7 @@ from domain.ids import command_key, subscription_workflow_id
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput
 from services.stripe_idempotency import post_once
+from services.subscriptions.changes.planned_ends import PlannedEnds
 from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.command_refusals import refusing_by_status
 from services.subscriptions.stripe_sync import SubscriptionSync
@@ -22,10 +21,12 @@ class SubscriptionEndActivities:
         sync: SubscriptionSync,
         commands: StripeSubscriptionCommands,
         scheduled: ScheduledChanges,
+        planned_ends: PlannedEnds,
     ) -> None:
         self._sync = sync
         self._subscription_commands = commands
         self._scheduled = scheduled
+        self._planned_ends = planned_ends
 
     @activity.defn
     async def cancel_at_period_end(self, step_input: CommandInput) -> SyncResult:
@@ -73,32 +74,9 @@ class SubscriptionEndActivities:
         stripe_id = await self._sync.stripe_id(step_input)
         planned = await self._sync.subscriptions.status(stripe_id)
         async with refusing_by_status(self._sync, step_input.command.kind, stripe_id):
-            if planned.is_cancel_at_period_end:
-                await self._keep_after_period(step_input, stripe_id)
-            elif planned.cancel_at is not None:
-                await self._forget_end(step_input, stripe_id)
+            cause = str(step_input.command.command_id)
+            await self._planned_ends.take_back(step_input.subscription_id, planned, cause)
         return await self._sync.sync(step_input, stripe_id)
-
-    async def _keep_after_period(self, step_input: CommandInput, stripe_id: str) -> None:
-        async def post(key: str) -> bool:
-            await self._subscription_commands.keep_after_period(stripe_id, key)
-            return True
-
-        await post_once(_key(step_input, "uncancel"), post, self._is_without_end(stripe_id))
-
-    async def _forget_end(self, step_input: CommandInput, stripe_id: str) -> None:
-        async def post(key: str) -> bool:
-            await self._subscription_commands.forget_end(stripe_id, key)
-            return True
-
-        await post_once(_key(step_input, "uncancel-date"), post, self._is_without_end(stripe_id))
-
-    def _is_without_end(self, stripe_id: str) -> Callable[[], Awaitable[bool | None]]:
-        async def find() -> bool | None:
-            snapshot = await self._sync.subscriptions.status(stripe_id)
-            return snapshot.cancel_at is None or None
-
-        return find
 
 
 def _key(step_input: CommandInput, purpose: str) -> str:

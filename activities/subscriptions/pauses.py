@@ -11,11 +11,13 @@ from domain.payment_retries.declines import AUTHENTICATION_REQUIRED, NO_CARD
 from domain.payment_retries.snapshots import UnpaidInvoice
 from domain.subscriptions.events import resume_failed_event
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
+from domain.subscriptions.snapshots import SubscriptionSnapshot
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput, ResumeInput
 from services.stripe_idempotency import is_later_attempt, post_once
-from services.subscriptions.changes.scheduled import ScheduledChanges
-from services.subscriptions.command_refusals import refusing_by_status
+from services.subscriptions.changes.planned_ends import PlannedEnds
+from services.subscriptions.changes.scheduled import ScheduledChanges, refuse_foreign_schedule
+from services.subscriptions.command_refusals import refuse_by_end, refusing_by_status
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 
@@ -31,10 +33,12 @@ class PauseActivities:
         sync: SubscriptionSync,
         commands: StripeSubscriptionCommands,
         scheduled: ScheduledChanges,
+        planned_ends: PlannedEnds,
     ) -> None:
         self._sync = sync
         self._subscription_commands = commands
         self._scheduled = scheduled
+        self._planned_ends = planned_ends
 
     @activity.defn
     async def pause_subscription(self, step_input: CommandInput) -> SyncResult:
@@ -47,6 +51,8 @@ class PauseActivities:
             The subscription's current state.
 
         Raises:
+            IllegalCommandError: The end of the subscription is planned, or a schedule that is not
+                ours manages it (`managed_at_stripe`).
             ApplicationError: Stripe refused, or is down.
         """
         stripe_id = await self._sync.stripe_id(step_input)
@@ -61,6 +67,10 @@ class PauseActivities:
 
         key = _key(step_input, "pause", str(step_input.command.command_id))
         subscription = await self._sync.subscriptions.status(stripe_id)
+        refuse_foreign_schedule(step_input.subscription_id, subscription)
+        # Reason: an earlier attempt may have paused it already.
+        if subscription.subscription_status is SubscriptionStatus.ACTIVE:
+            refuse_by_end(CommandKind.PAUSE, subscription)
         async with refusing_by_status(self._sync, CommandKind.PAUSE, stripe_id):
             await self._scheduled.release(step_input.subscription_id, subscription, key)
             await post_once(key, post, find)
@@ -72,6 +82,7 @@ class PauseActivities:
         """Resume a paused subscription, as soon as the invoice of its new period is paid.
 
         An invoice that waits for the customer's authentication stays open, and so does the pause.
+        An end that was planned meanwhile is taken back first; by itself, nothing is resumed then.
 
         Args:
             step_input: The subscription, and what asks for it.
@@ -81,13 +92,15 @@ class PauseActivities:
             waits for the answer and the charge was declined.
 
         Raises:
-            PaymentRefusedError: The charge was declined; nothing was changed.
+            PaymentRefusedError: The charge was declined; the subscription stays paused.
             ApplicationError: Stripe refused, or is down.
         """
         stripe_id = await self._sync.stripe_id(step_input)
         before = await self._sync.subscriptions.status(stripe_id)
         if before.subscription_status is SubscriptionStatus.PAUSED:
-            await self._resume(step_input, stripe_id)
+            if step_input.is_scheduled and before.cancel_at is not None:
+                return await self._stay_until_end(step_input, stripe_id)
+            await self._resume(step_input, before)
         unpaid = await self._unpaid(step_input, stripe_id)
         if unpaid is None:
             return await self._sync.sync(step_input, stripe_id)
@@ -103,7 +116,14 @@ class PauseActivities:
         details = {"decline_code": decline_code, "advice_code": unpaid.advice_code}
         raise PaymentRefusedError("the charge for the new period was declined", details=details)
 
-    async def _resume(self, step_input: ResumeInput, stripe_id: str) -> None:
+    async def _stay_until_end(self, step_input: ResumeInput, stripe_id: str) -> SyncResult:
+        """Leave a subscription paused until its planned end, with nothing to pay."""
+        await self._void_resumption(step_input, stripe_id)
+        return await self._sync.sync(step_input, stripe_id, columns={"resume_at": None})
+
+    async def _resume(self, step_input: ResumeInput, before: SubscriptionSnapshot) -> None:
+        stripe_id = before.stripe_subscription_id
+
         async def post(key: str) -> bool:
             await self._subscription_commands.resume(stripe_id, key)
             return True
@@ -118,6 +138,8 @@ class PauseActivities:
             # Reason: an earlier try may have left an invoice that nobody has paid.
             await self._void_resumption(step_input, stripe_id)
         async with refusing_by_status(self._sync, CommandKind.RESUME, stripe_id):
+            subscription_id, cause = step_input.subscription_id, step_input.cause
+            await self._planned_ends.take_back(subscription_id, before, cause)
             with suppress(CardDeclinedError):  # the open invoice shows why
                 key = _key(step_input, "resume", step_input.cause)
                 await post_once(key, post, find, is_repeated=is_repeated)

@@ -13,6 +13,7 @@ from domain.subscriptions.snapshots import SubscriptionSnapshot
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput
 from services.stripe_idempotency import is_later_attempt, post_once
+from services.subscriptions.changes.period_moves import PeriodMoves
 from services.subscriptions.command_refusals import refusing_by_status
 from services.subscriptions.stripe_sync import SubscriptionSync
 
@@ -20,13 +21,16 @@ from services.subscriptions.stripe_sync import SubscriptionSync
 class TrialActivities:
     """The activities that extend or end a trial, and look a first payment up."""
 
-    def __init__(self, sync: SubscriptionSync, commands: StripeSubscriptionCommands) -> None:
+    def __init__(
+        self, sync: SubscriptionSync, commands: StripeSubscriptionCommands, moves: PeriodMoves
+    ) -> None:
         self._sync = sync
         self._subscription_commands = commands
+        self._moves = moves
 
     @activity.defn
     async def extend_trial(self, step_input: CommandInput) -> SyncResult:
-        """Let a trial end later.
+        """Let a trial end later, and with it the change that waits for its end.
 
         Args:
             step_input: The subscription and the command.
@@ -36,6 +40,7 @@ class TrialActivities:
 
         Raises:
             InvalidInputError: The trial ends then, or later, already (`trial_end_not_later`).
+            IllegalCommandError: A schedule that is not ours manages it (`managed_at_stripe`).
             ApplicationError: Stripe refused, or is down.
         """
         trial_end = step_input.command.trial_end
@@ -56,13 +61,19 @@ class TrialActivities:
             snapshot = await self._sync.subscriptions.status(stripe_id)
             return snapshot.trial_end == trial_end or None
 
-        async with refusing_by_status(self._sync, step_input.command.kind, stripe_id):
-            await post_once(_key(step_input, "extend-trial"), post, find)
+        key = _key(step_input, "extend-trial")
+        async with (
+            self._moves.moving(step_input, stripe_id, key),
+            refusing_by_status(self._sync, step_input.command.kind, stripe_id),
+        ):
+            await post_once(key, post, find)
         return await self._sync.sync(step_input, stripe_id)
 
     @activity.defn
     async def end_trial(self, step_input: CommandInput) -> SyncResult:
         """End a trial now, and charge the first period. Without a card the subscription is paused.
+
+        The change that waits is made at the end of that period; a pause drops it.
 
         Args:
             step_input: The subscription and the command.
@@ -72,6 +83,7 @@ class TrialActivities:
 
         Raises:
             PaymentRefusedError: The charge was declined; the trial goes on.
+            IllegalCommandError: A schedule that is not ours manages it (`managed_at_stripe`).
             ApplicationError: Stripe refused, or is down.
         """
         stripe_id = await self._sync.stripe_id(step_input)
@@ -84,9 +96,13 @@ class TrialActivities:
             snapshot = await self._sync.subscriptions.status(stripe_id)
             return snapshot.subscription_status is not SubscriptionStatus.TRIALING or None
 
+        key = _key(step_input, "end-trial")
         try:
-            async with refusing_by_status(self._sync, step_input.command.kind, stripe_id):
-                await post_once(_key(step_input, "end-trial"), post, find)
+            async with (
+                self._moves.moving(step_input, stripe_id, key),
+                refusing_by_status(self._sync, step_input.command.kind, stripe_id),
+            ):
+                await post_once(key, post, find)
         except CardDeclinedError as error:
             raise PaymentRefusedError(error.message, details=error.details) from error
         return await self._sync.sync(step_input, stripe_id)

@@ -1,12 +1,13 @@
 """Schedules of subscriptions at Stripe: a change that waits for the end of the period."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import stripe
 
 from adapters.stripe.client import translate_stripe_errors
-from adapters.stripe.reading import field, metadata_id, object_id, required
+from adapters.stripe.reading import field, metadata_id, object_id, required, to_datetime
 from adapters.stripe.terms import COMMAND, RUNNING
 from domain.base import Frozen
 from domain.subscriptions.previews import ChangeTerms
@@ -28,6 +29,11 @@ class CurrentSchedule(Frozen):
     is_running: bool
     is_new: bool
     phase: dict[str, Any]
+
+    @property
+    def phase_end(self) -> datetime | None:
+        """When the current phase ends."""
+        return to_datetime(self.phase.get("end_date"))
 
 
 class StripeSchedules:

@@ -8,20 +8,23 @@ from api.openapi.commands import COMMAND_ROUTES
 from api.schemas.subscriptions import ExplanationOut
 from database.payment_retries.models import PaymentRetry
 from database.payment_retries.payment_retries import PaymentRetryRepository
+from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import PausedReason, RetryStatus
-from domain.subscriptions.explain import (
+from domain.subscriptions.explanations.explain import explain
+from domain.subscriptions.explanations.facts import (
     OpenInvoice,
     OpenRetry,
     PastEvent,
     SubscriptionFacts,
-    explain,
+    WaitingChange,
 )
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
+from domain.subscriptions.planned import is_pointless, refusal_by_end
 from domain.subscriptions.steps import OwedStep
 from services.subscriptions.entitlements import access_of
 
@@ -29,6 +32,7 @@ from services.subscriptions.entitlements import access_of
 _GATHERED = {
     "access",
     "parked",
+    "scheduled_change",
     "newest_invoice_status",
     "open_invoices",
     "payment_retries",
@@ -57,10 +61,12 @@ async def explain_row(
         retries = await payment_retries.list_open(subscription_id=row.subscription_id)
         events = SubscriptionEventRepository(session)
         past = await events.list_since_status(row.subscription_id, _MOST_EVENTS)
+        scheduled_change = await _waiting_change(PlanRepository(session), row)
     facts = SubscriptionFacts(
         **{name: getattr(row, name) for name in FACT_COLUMNS},
         access=access_of(row, now()),
         parked=tuple(OwedStep.model_validate(step).parked for step in row.parked_data),
+        scheduled_change=scheduled_change,
         newest_invoice_status=newest_invoice_status,
         open_invoices=tuple(
             OpenInvoice(
@@ -86,8 +92,24 @@ def _commands(row: Subscription, is_for_admin: bool) -> Iterator[str]:
     status = SubscriptionStatus(row.subscription_status)
     for kind, route in COMMAND_ROUTES.items():
         decision = decide(status, kind, is_managed_at_stripe=row.is_managed_at_stripe)
-        if decision.refusal is None and (is_for_admin or kind not in _FOR_ADMINS):
+        is_refused = decision.refusal or refusal_by_end(kind, row.cancel_at, row.current_period_end)
+        is_nothing = is_pointless(
+            kind,
+            is_end_planned=row.cancel_at is not None,
+            is_change_waiting=row.scheduled_change_data is not None,
+        )
+        is_known = is_for_admin or kind not in _FOR_ADMINS
+        if is_known and not is_refused and not is_nothing:
             yield route.label
+
+
+async def _waiting_change(plans: PlanRepository, row: Subscription) -> WaitingChange | None:
+    """Return the change that waits for the end of the period, with the name of its plan."""
+    if row.scheduled_change_data is None:
+        return None
+    change = WaitingChange.model_validate(row.scheduled_change_data)
+    plan = change.plan_id and await plans.get(change.plan_id)
+    return change.model_copy(update={"plan_name": plan.name}) if plan else change
 
 
 def _ids(

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from domain.errors import IllegalCommandError, NotFoundError, ProviderRejectedError
-from domain.subscriptions.lifecycle import CommandKind, decide
+from domain.subscriptions.lifecycle import CommandKind, RefusalCode, decide
+from domain.subscriptions.planned import refusal_by_end
+from domain.subscriptions.snapshots import SubscriptionSnapshot
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 
@@ -35,3 +37,19 @@ async def refusing_by_status(
             raise
         details = {"subscription_status": status}
         raise IllegalCommandError(decision.refusal, decision.refusal_code, details) from error
+
+
+def refuse_by_end(kind: CommandKind, subscription: SubscriptionSnapshot) -> None:
+    """Refuse a command that the planned end of a subscription forbids.
+
+    Args:
+        kind: Command that is carried out.
+        subscription: The subscription at Stripe.
+
+    Raises:
+        IllegalCommandError: The subscription ends too soon for the command.
+    """
+    refusal = refusal_by_end(kind, subscription.cancel_at, subscription.current_period_end)
+    if refusal is not None:
+        details = {"subscription_status": subscription.subscription_status}
+        raise IllegalCommandError(refusal, RefusalCode.ILLEGAL_COMMAND, details)

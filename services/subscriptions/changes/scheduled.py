@@ -58,7 +58,7 @@ class ScheduledChanges:
         Raises:
             ApplicationError: Stripe refused, or is down.
         """
-        current = await self._ensure(subscription.stripe_subscription_id, f"{key}:schedule")
+        current = await self._ensure(subscription, key)
         try:
             await self._write(subscription_id, subscription, terms, current, command_id, key)
         except ApplicationError as error:
@@ -77,6 +77,13 @@ class ScheduledChanges:
             return False
         current = await self.schedules.read(schedule_id)
         return current.command_id is None and current.is_new
+
+    async def is_planned_by(self, command_id: UUID, subscription: SubscriptionSnapshot) -> bool:
+        """Tell whether an earlier attempt of this command has planned the change that waits."""
+        schedule_id = subscription.stripe_schedule_id
+        if schedule_id is None or not is_later_attempt():
+            return False
+        return (await self.schedules.read(schedule_id)).command_id == command_id
 
     async def keep(self, subscription_id: UUID, stripe_id: str, key: str) -> None:
         """Carry a new card or discount over into the change that waits; else it would be undone.
@@ -129,11 +136,15 @@ class ScheduledChanges:
 
         await post_once(f"{key}:release:{schedule_id}", post, find)
 
-    async def _ensure(self, stripe_id: str, key: str) -> CurrentSchedule:
-        """Return the subscription's schedule, and create it if there is none."""
+    async def _ensure(self, subscription: SubscriptionSnapshot, key: str) -> CurrentSchedule:
+        """Return the subscription's schedule, whose present phase ends with the present period."""
+        stripe_id = subscription.stripe_subscription_id
         current = await self.schedules.of_subscription(stripe_id)
         if current is not None and current.command_id is not None:
-            return current
+            if current.phase_end == subscription.current_period_end:
+                return current
+            # Reason: the period was moved at Stripe, and its schedule does not follow.
+            await self._release(current.stripe_schedule_id, key)
 
         async def post(numbered_key: str) -> CurrentSchedule:
             return await self.schedules.read(await self.schedules.create(stripe_id, numbered_key))
@@ -144,7 +155,7 @@ class ScheduledChanges:
             found = await self.schedules.of_subscription(stripe_id)
             return found if found is not None and found.is_new else None
 
-        made = await post_once(key, post, find)
+        made = await post_once(f"{key}:schedule", post, find)
         if not made.phase:
             raise NotFoundError("the new schedule has no phase")
         return made

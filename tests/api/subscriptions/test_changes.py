@@ -165,7 +165,16 @@ async def test_a_change_waits_for_the_end_of_the_period(
         "quantity": 1,
         "at": made["current_period_end"],
     }
+    path = f"subscriptions/{made['subscription_id']}"
+    told = await user.get(f"{path}/explain")
+    assert told["next"][-1] == {
+        "what": f"The plan changes to {small['name']}.",
+        "at": change["at"],
+    }
+    assert "cancel-scheduled-change" in told["can_do"]
     replaced = await act(user, made, "change-plan", quantity=4, when="at_period_end")
+    told = await user.get(f"{path}/explain")
+    assert told["next"][-1]["what"] == "The quantity changes to 4."
     assert replaced["scheduled_change"]["plan_id"] == plan["plan_id"]
     assert replaced["scheduled_change"]["quantity"] == 4
     stripe_id = made["stripe_subscription_id"]
@@ -174,8 +183,9 @@ async def test_a_change_waits_for_the_end_of_the_period(
     dropped = await act(user, made, "cancel-scheduled-change")
     assert dropped["scheduled_change"] is None
     assert (await shop.get(f"subscription_schedules/{schedule}"))["status"] == "released"
-    path = f"subscriptions/{made['subscription_id']}/cancel-scheduled-change"
-    problem(await user.post(path), 409, "illegal_command")
+    told = await user.get(f"{path}/explain")
+    assert not {"uncancel", "cancel-scheduled-change"} & set(told["can_do"])
+    problem(await user.post(f"{path}/cancel-scheduled-change"), 409, "illegal_command")
     assert await shop.charges(stripe_id) == [("succeeded", 2_900)]
 
 

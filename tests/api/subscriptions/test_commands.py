@@ -35,6 +35,10 @@ async def test_an_end_is_planned_and_taken_back(user: Person, active: str) -> No
     assert (view["subscription_status"], view["access"]) == ("active", "full")
     told = await user.get(f"{active}/explain")
     assert told["next"][-1]["at"] == view["cancel_at"]
+    assert "uncancel" in told["can_do"]
+    assert not {"pause", "change-plan {when: at_period_end}"} & set(told["can_do"])
+    refusal = problem(await user.post(f"{active}/pause"), 409, "illegal_command")
+    assert view["cancel_at"][:10] in refusal["detail"]
     view = await do(user, f"{active}/uncancel")
     assert (view["cancel_at"], view["canceled_at"]) == (None, None)
 

@@ -2,17 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from uuid import UUID, uuid4
 
 import pytest
 
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import CLOSED, RetryStatus
-from domain.subscriptions.explain import (
-    Explanation,
+from domain.subscriptions.explanations.explain import Explanation, explain
+from domain.subscriptions.explanations.facts import (
     OpenInvoice,
     OpenRetry,
     SubscriptionFacts,
-    explain,
+    WaitingChange,
 )
 from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus
 
@@ -202,6 +203,9 @@ CASES: dict[str, Told] = {
         [("The subscription is resumed, if it can be paid.", LATER)],
     ),
     "paused until its end": (PAUSED, {"cancel_at": SOON}, [PAUSE], [(ENDS, SOON)]),
+    "paused until a date, and its end is planned": (
+        PAUSED, {"cancel_at": LATER, "resume_at": SOON}, [PAUSE], [(ENDS, LATER)],
+    ),
     "paused and given up": (
         PAUSED, {"is_written_off": True}, [PAUSE, WRITTEN_OFF], [STAYS],
     ),
@@ -372,3 +376,51 @@ def test_an_ended_one_is_not_collected(status: SubscriptionStatus) -> None:
     waiting = open_retry(RetryStatus.WAITING, next_attempt_at=SOON)
     told = explained(status, Access.NONE, payment_retries=(waiting,), **OWING)
     assert [coming.at for coming in told.next] == [None]
+
+
+PLAN, OTHER = uuid4(), uuid4()
+TERMS: dict[str, object] = {"plan_id": PLAN, "stripe_price_id": "price_1", "quantity": 2}
+
+
+def waiting(
+    quantity: int, price: str = "price_1", plan: UUID | None = PLAN, name: str | None = "Pro"
+) -> WaitingChange:
+    return WaitingChange(
+        plan_id=plan, plan_name=name, stripe_price_id=price, quantity=quantity, at=SOON
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (waiting(1), "The quantity changes to 1."),
+        (waiting(2, "price_2", OTHER, "Team"), "The plan changes to Team."),
+        (waiting(3, "price_2", OTHER, "Team"), "The plan changes to Team, and the quantity to 3."),
+        (waiting(2, "price_2"), "The price changes to price_2."),
+        (waiting(3, "price_9", None, None), "The price changes to price_9, and the quantity to 3."),
+        (waiting(2), "A change that was planned at Stripe is made."),
+    ],
+)
+@pytest.mark.parametrize(
+    ("status", "usual"),
+    [(SubscriptionStatus.ACTIVE, RENEWS), (SubscriptionStatus.TRIALING, ("The trial ends.", SOON))],
+)
+def test_the_change_that_waits_is_told(
+    status: SubscriptionStatus, usual: tuple[str, datetime], change: WaitingChange, what: str
+) -> None:
+    times = {"current_period_end": SOON, "trial_end": SOON}
+    told = explained(status, Access.FULL, scheduled_change=change, **TERMS, **times)
+    assert [(each.what, each.at) for each in told.next] == [usual, (what, SOON)]
+
+
+def test_a_change_that_waits_beyond_the_end_is_not_told() -> None:
+    times = {"current_period_end": SOON, "cancel_at": SOON}
+    facts = TERMS | times | {"scheduled_change": waiting(1)}
+    told = explained(SubscriptionStatus.ACTIVE, Access.FULL, **facts)
+    assert [each.what for each in told.next] == [ENDS]
+
+
+@pytest.mark.parametrize("status", sorted(FINAL))
+def test_nothing_changes_after_the_end(status: SubscriptionStatus) -> None:
+    told = explained(status, Access.NONE, scheduled_change=waiting(1), **TERMS)
+    assert [(each.what, each.at) for each in told.next] == [OVER]

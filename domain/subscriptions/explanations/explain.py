@@ -11,62 +11,13 @@ from domain.base import Frozen
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.declines import CARD_REFUSED, LIMIT_REACHED, NO_CARD
 from domain.payment_retries.lifecycle import CLOSED, PausedReason, RetryStatus
+from domain.subscriptions.explanations.facts import (
+    OpenRetry,
+    PastEvent,
+    SubscriptionFacts,
+    WaitingChange,
+)
 from domain.subscriptions.lifecycle import FINAL, Access, SubscriptionStatus
-
-
-class OpenInvoice(Frozen):
-    """A finalized invoice that is neither paid nor closed in another way."""
-
-    stripe_invoice_id: str
-    hosted_invoice_url: str | None = None
-
-
-class OpenRetry(Frozen):
-    """The facts of the payment retry of an unpaid invoice."""
-
-    stripe_invoice_id: str
-    retry_status: RetryStatus
-    attempt_count: int = 0
-    next_attempt_at: datetime | None = None
-    decline_code: str | None = None
-    paused_reason: PausedReason | None = None
-    parked: tuple[ParkedStep, ...] = ()
-
-
-class PastEvent(Frozen):
-    """An event of the subscription; `seq` is its number."""
-
-    seq: int
-    kind: str
-    at: datetime
-    what: str
-
-
-class SubscriptionFacts(Frozen):
-    """The facts of a subscription; other fields are columns of the same names.
-
-    Args:
-        newest_invoice_status: Status of the newest finalized invoice; None if there is none.
-        open_invoices: Unpaid invoices, oldest first.
-        payment_retries: Payment retries of the subscription, oldest first.
-        events: Events since the status before this one, oldest first.
-    """
-
-    subscription_status: SubscriptionStatus
-    access: Access
-    stripe_subscription_id: str | None = None
-    current_period_end: datetime | None = None
-    trial_end: datetime | None = None
-    cancel_at: datetime | None = None
-    grace_ends_at: datetime | None = None
-    resume_at: datetime | None = None
-    next_action_url: str | None = None
-    is_written_off: bool = False
-    parked: tuple[ParkedStep, ...] = ()
-    newest_invoice_status: str | None = None
-    open_invoices: tuple[OpenInvoice, ...] = ()
-    payment_retries: tuple[OpenRetry, ...] = ()
-    events: tuple[PastEvent, ...] = ()
 
 
 class NextEvent(Frozen):
@@ -142,6 +93,7 @@ _OVER = NextEvent(
     what="The subscription does not renew any more; to come back, start a new subscription.",
 )
 _FOLLOWED = NextEvent(what="The next change at Stripe will be shown here.")
+_PLANNED_AT_STRIPE = "A change that was planned at Stripe is made."
 _TRIED_AGAIN = NextEvent(
     what="The failed step is tried again automatically; an administrator can retry it at once.",
 )
@@ -211,6 +163,9 @@ def _next(facts: SubscriptionFacts) -> list[NextEvent]:
         coming.append(NextEvent(what=what, at=facts.grace_ends_at))
     if (usual := _usual(facts)) is not None:
         coming.append(usual)
+    if facts.scheduled_change is not None:
+        what = _of_change(facts, facts.scheduled_change)
+        coming.append(NextEvent(what=what, at=facts.scheduled_change.at))
     end = facts.cancel_at
     if end is not None:
         coming = [each for each in coming if each.at is None or each.at < end]
@@ -228,11 +183,26 @@ def _usual(facts: SubscriptionFacts) -> NextEvent | None:
     # Reason: a written-off subscription is ended or paused by us, even if active at Stripe.
     if status is SubscriptionStatus.ACTIVE and not facts.is_written_off:
         return NextEvent(what="The subscription renews.", at=facts.current_period_end)
-    if status is SubscriptionStatus.PAUSED and facts.resume_at is not None:
+    # Reason: a subscription whose end is planned is not resumed by itself.
+    is_paused = status is SubscriptionStatus.PAUSED and facts.cancel_at is None
+    if is_paused and facts.resume_at is not None:
         return NextEvent(what="The subscription is resumed, if it can be paid.", at=facts.resume_at)
-    if status is SubscriptionStatus.PAUSED and facts.cancel_at is None:
+    if is_paused:
         return NextEvent(what="The subscription stays paused until it is resumed or canceled.")
     return None
+
+
+def _of_change(facts: SubscriptionFacts, change: WaitingChange) -> str:
+    """Return what the change that waits changes."""
+    parts = []
+    if change.stripe_price_id != facts.stripe_price_id:
+        is_other_plan = change.plan_name is not None and change.plan_id != facts.plan_id
+        name, value = ("plan", change.plan_name) if is_other_plan else ("price", None)
+        parts.append(f"{name} changes to {value or change.stripe_price_id}")
+    if change.quantity != facts.quantity:
+        parts.append(f"quantity {'to' if parts else 'changes to'} {change.quantity}")
+    # Reason: a schedule that was made at Stripe may change other things.
+    return f"The {', and the '.join(parts)}." if parts else _PLANNED_AT_STRIPE
 
 
 def _to_complete(facts: SubscriptionFacts) -> NextEvent:
