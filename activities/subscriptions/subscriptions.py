@@ -56,8 +56,10 @@ class SubscriptionActivities:
         async def create(stripe_customer_id: str) -> str:
             return await self._create(step_input, request, stripe_customer_id)
 
+        stripe_id = row.stripe_subscription_id
         try:
-            stripe_id = row.stripe_subscription_id or await owner.use(create)
+            if stripe_id is None:
+                stripe_id = await owner.use(create)
         except ProviderRejectedError as error:
             if not is_about_discount(error):
                 raise
