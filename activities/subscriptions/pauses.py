@@ -14,6 +14,7 @@ from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput, ResumeInput
 from services.stripe_idempotency import is_later_attempt, post_once
+from services.subscriptions.changes.pause_credits import PauseCredits
 from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.command_refusals import refusing_by_status
 from services.subscriptions.stripe_sync import SubscriptionSync
@@ -31,8 +32,10 @@ class PauseActivities:
         sync: SubscriptionSync,
         commands: StripeSubscriptionCommands,
         scheduled: ScheduledChanges,
+        credits: PauseCredits,
     ) -> None:
         self._sync = sync
+        self._credits = credits
         self._subscription_commands = commands
         self._scheduled = scheduled
 
@@ -92,7 +95,7 @@ class PauseActivities:
         if unpaid is None:
             return await self._sync.sync(step_input, stripe_id)
         if unpaid.decline_code != AUTHENTICATION_REQUIRED:
-            await self._void_resumption(step_input, stripe_id)
+            await self._credits.keep(step_input, stripe_id)
         decline_code = unpaid.decline_code or NO_CARD
         if step_input.is_scheduled:
             events = (resume_failed_event(step_input.cause, decline_code),)
@@ -116,7 +119,7 @@ class PauseActivities:
         is_repeated = step_input.is_repeated or is_later_attempt()
         if not is_repeated:
             # Reason: an earlier try may have left an invoice that nobody has paid.
-            await self._void_resumption(step_input, stripe_id)
+            await self._credits.keep(step_input, stripe_id)
         async with refusing_by_status(self._sync, CommandKind.RESUME, stripe_id):
             with suppress(CardDeclinedError):  # the open invoice shows why
                 key = _key(step_input, "resume", step_input.cause)
@@ -128,12 +131,6 @@ class PauseActivities:
         if resumption is None:
             return None
         return await self._sync.invoices.read(resumption.stripe_invoice_id)
-
-    async def _void_resumption(self, step_input: ResumeInput, stripe_id: str) -> None:
-        resumption = (await self._sync.read(step_input, stripe_id)).resumption
-        if resumption is not None:
-            key = _key(step_input, "void", resumption.stripe_invoice_id)
-            await self._sync.void(resumption.stripe_invoice_id, key)
 
 
 def _key(step_input: CommandInput | ResumeInput, purpose: str, cause: str) -> str:
