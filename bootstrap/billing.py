@@ -30,9 +30,11 @@ from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.changes import StripeChanges
 from adapters.stripe.checkout_sessions import StripeCheckoutSessions
 from adapters.stripe.coupons import StripeCoupons
+from adapters.stripe.customer_balance import StripeCustomerBalance
 from adapters.stripe.customers import StripeCustomers
 from adapters.stripe.found_subscriptions import StripeFoundSubscriptions
 from adapters.stripe.import_pages import StripeImportPages
+from adapters.stripe.invoice_items import StripeInvoiceItems
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.meters import StripeMeters
 from adapters.stripe.payments import StripePayments
@@ -58,6 +60,7 @@ from services.plans import OveragePrices
 from services.subscriptions.account_import import AccountImport
 from services.subscriptions.adoption import SubscriptionAdoption
 from services.subscriptions.changes.at_once import SubscriptionChanges
+from services.subscriptions.changes.pause_credits import PauseCredits
 from services.subscriptions.changes.period_moves import PeriodMoves
 from services.subscriptions.changes.planned_ends import PlannedEnds
 from services.subscriptions.changes.previews import ChangePreviews
@@ -159,14 +162,17 @@ def _subscriptions(resources: Resources) -> Activities:
     stripe, sync = resources.stripe, _sync_of(resources)
     subscription, rows = SubscriptionActivities(sync), SubscriptionRowActivities(resources.sessions)
     scheduled = ScheduledChanges(sync.subscriptions, StripeSchedules(stripe))
-    commands = SubscriptionCommandActivities(sync, scheduled)
+    pause_credits = PauseCredits(
+        sync, StripeInvoiceItems(stripe), StripeCustomerBalance(stripe), StripeUnusedTime(stripe)
+    )
+    commands = SubscriptionCommandActivities(sync, scheduled, pause_credits)
     calls, payments = StripeSubscriptionCommands(stripe), PaymentCommands(resources.temporal)
     planned_ends = PlannedEnds(sync.subscriptions, calls)
     ends = SubscriptionEndActivities(sync, calls, scheduled, planned_ends)
-    pauses = PauseActivities(sync, calls, scheduled, planned_ends)
+    pauses = PauseActivities(sync, calls, scheduled, planned_ends, pause_credits)
     trials = TrialActivities(sync, calls, PeriodMoves(sync, scheduled))
     last_resort = LastResortActivities(sync, payments)
-    unused_time = UnusedTimeActivities(sync, StripeUnusedTime(stripe), payments)
+    unused_time = UnusedTimeActivities(sync, pause_credits, payments)
     return {
         BILLING: [rows.open_subscription, rows.park_subscription],
         STRIPE: [

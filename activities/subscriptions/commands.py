@@ -8,13 +8,14 @@ from temporalio import activity
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.errors import NotFoundError
+from domain.errors import ApplicationError, NotFoundError
 from domain.ids import command_key, subscription_workflow_id
 from domain.subscriptions.events import status_event
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CancelInput, ChangeCardInput
 from services.stripe_idempotency import post_once
+from services.subscriptions.changes.pause_credits import PauseCredits
 from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.mails import add_end_mail
 from services.subscriptions.stripe_sync import SubscriptionSync
@@ -30,9 +31,12 @@ class SubscriptionCommandActivities:
     would replay the answer of an older command.
     """
 
-    def __init__(self, sync: SubscriptionSync, scheduled: ScheduledChanges) -> None:
+    def __init__(
+        self, sync: SubscriptionSync, scheduled: ScheduledChanges, credits: PauseCredits
+    ) -> None:
         self._sync = sync
         self._scheduled = scheduled
+        self._credits = credits
 
     @activity.defn
     async def cancel_subscription(self, step_input: CancelInput) -> SyncResult:
@@ -56,7 +60,12 @@ class SubscriptionCommandActivities:
         if stripe_id is not None:
             if row.scheduled_change_data is not None:
                 await self._release_schedule(step_input, stripe_id)
+            is_paused = row.subscription_status == SubscriptionStatus.PAUSED
+            if is_paused:
+                await self._leave_credit(step_input, stripe_id, row.stripe_customer_id)
             await self._sync.subscriptions.cancel(stripe_id)
+            if is_paused and step_input.refunded_cents:
+                await self._drop_credit(stripe_id, row.stripe_customer_id)
             voided = await self._void_all(
                 stripe_id, _key(step_input.subscription_id, "cancel", step_input.cause)
             )
@@ -91,6 +100,30 @@ class SubscriptionCommandActivities:
         # Reason: a change that waits sets the card anew when it is made.
         await self._scheduled.keep(step_input.subscription_id, stripe_id, key)
         return await self._sync.sync(step_input, stripe_id)
+
+    async def _leave_credit(
+        self, step_input: CancelInput, stripe_id: str, customer_id: str | None
+    ) -> None:
+        """Leave the credit of a pause to the customer, unless it is refunded.
+
+        Reason: with the cancel, Stripe removes the prorations that wait.
+        """
+        try:
+            await self._credits.keep(step_input, stripe_id)
+            if customer_id is not None:
+                await self._credits.move_to_balance(step_input, stripe_id, customer_id)
+        except ApplicationError as error:
+            if error.is_retryable:
+                raise  # nothing was canceled yet
+            log.warning("pause_credit_not_moved", error=str(error))
+
+    async def _drop_credit(self, stripe_id: str, customer_id: str | None) -> None:
+        """Delete the credit that is refunded; no invoice of another subscription has it."""
+        try:
+            if customer_id is not None:
+                await self._credits.drop(stripe_id, customer_id)
+        except Exception as error:  # noqa: BLE001 - the subscription is canceled in any case
+            log.warning("pause_credit_not_deleted", error=str(error))
 
     async def _release_schedule(self, step_input: CancelInput, stripe_id: str) -> None:
         """Drop the change that waits; the subscription is canceled in any case."""

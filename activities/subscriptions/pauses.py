@@ -15,6 +15,7 @@ from domain.subscriptions.snapshots import SubscriptionSnapshot
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput, ResumeInput
 from services.stripe_idempotency import is_later_attempt, post_once
+from services.subscriptions.changes.pause_credits import PauseCredits
 from services.subscriptions.changes.planned_ends import PlannedEnds
 from services.subscriptions.changes.scheduled import ScheduledChanges, refuse_foreign_schedule
 from services.subscriptions.command_refusals import refuse_by_end, refusing_by_status
@@ -34,8 +35,10 @@ class PauseActivities:
         commands: StripeSubscriptionCommands,
         scheduled: ScheduledChanges,
         planned_ends: PlannedEnds,
+        credits: PauseCredits,
     ) -> None:
         self._sync = sync
+        self._credits = credits
         self._subscription_commands = commands
         self._scheduled = scheduled
         self._planned_ends = planned_ends
@@ -105,7 +108,7 @@ class PauseActivities:
         if unpaid is None:
             return await self._sync.sync(step_input, stripe_id)
         if unpaid.decline_code != AUTHENTICATION_REQUIRED:
-            await self._void_resumption(step_input, stripe_id)
+            await self._credits.keep(step_input, stripe_id)
         decline_code = unpaid.decline_code or NO_CARD
         if step_input.is_scheduled:
             events = (resume_failed_event(step_input.cause, decline_code),)
@@ -118,7 +121,7 @@ class PauseActivities:
 
     async def _stay_until_end(self, step_input: ResumeInput, stripe_id: str) -> SyncResult:
         """Leave a subscription paused until its planned end, with nothing to pay."""
-        await self._void_resumption(step_input, stripe_id)
+        await self._credits.keep(step_input, stripe_id)
         return await self._sync.sync(step_input, stripe_id, columns={"resume_at": None})
 
     async def _resume(self, step_input: ResumeInput, before: SubscriptionSnapshot) -> None:
@@ -136,7 +139,7 @@ class PauseActivities:
         is_repeated = step_input.is_repeated or is_later_attempt()
         if not is_repeated:
             # Reason: an earlier try may have left an invoice that nobody has paid.
-            await self._void_resumption(step_input, stripe_id)
+            await self._credits.keep(step_input, stripe_id)
         async with refusing_by_status(self._sync, CommandKind.RESUME, stripe_id):
             subscription_id, cause = step_input.subscription_id, step_input.cause
             await self._planned_ends.take_back(subscription_id, before, cause)
@@ -150,12 +153,6 @@ class PauseActivities:
         if resumption is None:
             return None
         return await self._sync.invoices.read(resumption.stripe_invoice_id)
-
-    async def _void_resumption(self, step_input: ResumeInput, stripe_id: str) -> None:
-        resumption = (await self._sync.read(step_input, stripe_id)).resumption
-        if resumption is not None:
-            key = _key(step_input, "void", resumption.stripe_invoice_id)
-            await self._sync.void(resumption.stripe_invoice_id, key)
 
 
 def _key(step_input: CommandInput | ResumeInput, purpose: str, cause: str) -> str:

@@ -4,12 +4,10 @@ from uuid import UUID
 
 from temporalio import activity
 
-from adapters.stripe.unused_time import StripeUnusedTime
 from database.payments.models import Payment
 from database.payments.refunds import RefundRepository
 from database.subscriptions.invoices import InvoiceRepository
-from domain.errors import NotFoundError
-from domain.ids import command_key, subscription_workflow_id, unused_refund_id
+from domain.ids import unused_refund_id
 from domain.payments.messages import RefundInput
 from domain.payments.money import floor_to_step
 from domain.payments.rules import (
@@ -25,7 +23,7 @@ from domain.subscriptions.messages import NewSubscriptionEvent
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import RefundUnusedInput, UnusedTimeInput
 from services.payments.commands import PaymentCommands
-from services.stripe_idempotency import post_once
+from services.subscriptions.changes.pause_credits import PauseCredits
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 UNUSED_TIME = "unused time of a canceled subscription"
@@ -37,10 +35,11 @@ class UnusedTimeActivities:
     """The activities that price unused time at Stripe, and refund it."""
 
     def __init__(
-        self, sync: SubscriptionSync, unused_time: StripeUnusedTime, payments: PaymentCommands
+        self, sync: SubscriptionSync, credits: PauseCredits, payments: PaymentCommands
     ) -> None:
         self._sync = sync
-        self._unused_time = unused_time
+        self._credits = credits
+        self._unused_time = credits.unused_time
         self._payments = payments
 
     @activity.defn
@@ -59,25 +58,24 @@ class UnusedTimeActivities:
         row = await self._sync.row(step_input)
         if row.stripe_subscription_id is None:
             return 0
-        snapshot = await self._sync.subscriptions.status(row.stripe_subscription_id)
-        stripe_id, period_start = snapshot.stripe_subscription_id, snapshot.current_period_start
-        if snapshot.subscription_status not in _PAID or period_start is None:
+        stripe_id = row.stripe_subscription_id
+        snapshot = await self._sync.subscriptions.status(stripe_id)
+        if snapshot.subscription_status is SubscriptionStatus.PAUSED:
+            # Reason: a resumption that waits for its payment has the credit of the pause.
+            await self._credits.keep(step_input, stripe_id)
+            snapshot = await self._sync.subscriptions.status(stripe_id)
+        start, is_paid = snapshot.current_period_start, True
+        if snapshot.subscription_status not in _PAID or start is None:
             return 0
-
-        async def post(key: str) -> int:
-            return await self._unused_time.price(stripe_id, key)
-
-        async def find() -> int | None:
-            return None  # a preview changes nothing, so it is made again
-
-        workflow_id = subscription_workflow_id(step_input.subscription_id)
-        try:
-            key = command_key(workflow_id, "price-unused", step_input.cause)
-            price = await post_once(key, post, find)
-        except NotFoundError:
-            return 0
+        if snapshot.subscription_status is SubscriptionStatus.PAUSED:
+            # Reason: a resumption begins its period at Stripe, even if nobody pays for it.
+            paid = await self._unused_time.paid_since(stripe_id, start)
+            is_paid = any(each.period_start >= start for each in paid)
+        unused = await self._credits.price(step_input, stripe_id, is_period_paid=is_paid)
+        since = start if is_paid else unused.since or start
         # Reason: what was given as a present, such as a credit balance, is not paid out.
-        return min(price, await self._unused_time.paid_for(stripe_id, period_start))
+        paid = await self._unused_time.paid_since(stripe_id, since)
+        return min(unused.amount_cents, sum(each.paid_cents + each.credited_cents for each in paid))
 
     @activity.defn
     async def refund_unused_time(self, step_input: RefundUnusedInput) -> SyncResult:

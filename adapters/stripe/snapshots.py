@@ -58,6 +58,7 @@ def subscription_snapshot(
         is_cancel_at_period_end=bool(field(found, "cancel_at_period_end")),
         canceled_at=to_datetime(field(found, "canceled_at")),
         ended_at=to_datetime(field(found, "ended_at")),
+        paused_at=to_datetime(field(found, "status_details.paused.transitioned_at")),
         latest_stripe_invoice_id=object_id(field(found, "latest_invoice")),
         stripe_schedule_id=object_id(field(found, "schedule")),
         schedule_owner_id=metadata_id(field(found, "schedule"), "subscription_id"),

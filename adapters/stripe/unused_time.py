@@ -7,8 +7,9 @@ from typing import Any
 import stripe
 
 from adapters.stripe.client import translate_stripe_errors
-from adapters.stripe.reading import entries, field, required
+from adapters.stripe.reading import entries, field, required, required_time
 from adapters.stripe.snapshots import period_of
+from domain.subscriptions.snapshots import PaidInvoice, UnusedTime
 
 PAGE_SIZE = 100
 
@@ -19,10 +20,17 @@ class StripeUnusedTime:
     def __init__(self, client: stripe.StripeClient) -> None:
         self._client = client
 
-    async def price(self, stripe_subscription_id: str, key: str) -> int:
-        """Return what Stripe would credit if a subscription were canceled now, in minor units.
+    async def price(
+        self, stripe_subscription_id: str, key: str, *, is_period_paid: bool = True
+    ) -> UnusedTime:
+        """Return what Stripe would credit if a subscription were canceled now.
 
         The preview changes nothing at Stripe.
+
+        Args:
+            stripe_subscription_id: Subscription to price.
+            key: Idempotency key.
+            is_period_paid: Whether the present period was paid; else only what waits is a credit.
 
         Raises:
             NotFoundError: There is nothing to bill or to credit.
@@ -34,35 +42,48 @@ class StripeUnusedTime:
                     "subscription": stripe_subscription_id,
                     "subscription_details": {
                         "cancel_now": True,
-                        "proration_behavior": "always_invoice",
+                        "proration_behavior": "always_invoice" if is_period_paid else "none",
                     },
                 },
                 {"idempotency_key": key},
             )
-        return max(0, -int(required(preview, "total")))
+        starts = [
+            required_time(line, "period.start")
+            for line in entries(preview, "lines")
+            if (field(line, "amount") or 0) < 0
+        ]
+        amount_cents = max(0, -int(required(preview, "total")))
+        return UnusedTime(amount_cents=amount_cents, since=min(starts, default=None))
 
-    async def paid_for(self, stripe_subscription_id: str, period_start: datetime) -> int:
-        """Return what was paid for a period by card, and by credits for unused time before it.
+    async def paid_since(self, stripe_subscription_id: str, since: datetime) -> list[PaidInvoice]:
+        """Return the paid invoices of the period around a time, and of later ones, newest first.
 
         Args:
             stripe_subscription_id: Subscription whose invoices are read.
-            period_start: Begin of the period.
+            since: The time.
 
         Raises:
             ApplicationError: See `translate_stripe_errors`.
         """
-        paid = 0
+        paid: list[PaidInvoice] = []
         with translate_stripe_errors():
             page = await self._client.v1.invoices.list_async(
                 {"subscription": stripe_subscription_id, "status": "paid", "limit": PAGE_SIZE},
             )
             async for found in page.auto_paging_iter():
                 lines = await self._lines(found)
-                if period_of(found, lines)[1] <= period_start:
+                start, end = period_of(found, lines)
+                if end <= since:
                     break  # Reason: the newest come first, so all others are older still.
                 amounts = [field(line, "amount") or 0 for line in lines]
-                credited = -sum(amount for amount in amounts if amount < 0)
-                paid += (field(found, "amount_paid") or 0) + credited
+                paid.append(
+                    PaidInvoice(
+                        period_start=start,
+                        paid_cents=field(found, "amount_paid") or 0,
+                        total_cents=field(found, "total") or 0,
+                        credited_cents=-sum(amount for amount in amounts if amount < 0),
+                    )
+                )
         return paid
 
     async def _lines(self, found: stripe.Invoice) -> Sequence[Any]:

@@ -47,6 +47,48 @@ class InvoiceSnapshot(Frozen):
         )
 
 
+class InvoiceItemSnapshot(Frozen):
+    """Snapshot of an invoice item, which waits for an invoice or was on one; below 0 a credit."""
+
+    stripe_invoice_item_id: str
+    stripe_customer_id: str
+    amount_cents: int
+    currency_code: str
+    description: str | None = None
+    is_discountable: bool = False
+    period_start: datetime
+    period_end: datetime
+    metadata: dict[str, str] = {}
+
+
+class PaidInvoice(Frozen):
+    """What a paid invoice has billed, in minor units.
+
+    Args:
+        period_start: Begin of the period that it bills.
+        paid_cents: What was paid by card.
+        total_cents: What was due, before the customer's balance.
+        credited_cents: What its credits took off.
+    """
+
+    period_start: datetime
+    paid_cents: int
+    total_cents: int
+    credited_cents: int
+
+    @property
+    def charged_cents(self) -> int:
+        """Prices on the invoice, however they were paid."""
+        return self.total_cents + self.credited_cents
+
+
+class UnusedTime(Frozen):
+    """What unused time is worth in minor units, and since when it is unused."""
+
+    amount_cents: int
+    since: datetime | None = None
+
+
 class StoredInvoices(Frozen):
     """The stored invoices of a subscription.
 
@@ -136,6 +178,7 @@ class SubscriptionSnapshot(Frozen):
     is_cancel_at_period_end: bool = False
     canceled_at: datetime | None = None
     ended_at: datetime | None = None
+    paused_at: datetime | None = None
     latest_stripe_invoice_id: str | None = None
     stripe_schedule_id: str | None = None
     schedule_owner_id: UUID | None = None
@@ -150,6 +193,17 @@ class SubscriptionSnapshot(Frozen):
     @property
     def resumption(self) -> InvoiceSnapshot | None:
         """The open invoice that has to be paid before a paused subscription goes on."""
+        return self._latest_change("open")
+
+    @property
+    def void_resumption(self) -> InvoiceSnapshot | None:
+        """The invoice of the last try to resume a paused subscription, if it is void."""
+        found = self._latest_change("void")
+        # Reason: a change that was declined before the pause looks the same.
+        is_later = found and self.paused_at and found.invoiced_at > self.paused_at
+        return found if is_later else None
+
+    def _latest_change(self, invoice_status: str) -> InvoiceSnapshot | None:
         if self.subscription_status is not SubscriptionStatus.PAUSED:
             return None
         return next(
@@ -157,7 +211,7 @@ class SubscriptionSnapshot(Frozen):
                 invoice
                 for invoice in self.invoices
                 if invoice.stripe_invoice_id == self.latest_stripe_invoice_id
-                and invoice.invoice_status == "open"
+                and invoice.invoice_status == invoice_status
                 and invoice.billing_reason == CHANGE_INVOICE
             ),
             None,

@@ -104,10 +104,12 @@ class CancelInput(SubscriptionInput):
     Args:
         cause: Part of Stripe's idempotency keys: the command's id, or `late` if Stripe created
             the subscription after its cancel had been answered.
+        refunded_cents: What is refunded afterwards of the unused time, and so of its credit.
     """
 
     kind: Literal[StepKind.CANCEL_AT_STRIPE] = StepKind.CANCEL_AT_STRIPE
     cause: str = "late"
+    refunded_cents: int = 0
 
     @property
     def summary(self) -> str:

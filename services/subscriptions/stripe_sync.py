@@ -139,7 +139,7 @@ class SubscriptionSync:
         )
 
     async def read(
-        self, step_input: SubscriptionInput, stripe_subscription_id: str
+        self, step_input: SubscriptionInput | UnusedTimeInput, stripe_subscription_id: str
     ) -> SubscriptionSnapshot:
         """Read the subscription from Stripe, with those of its invoices that may have changed."""
         async with self.sessions() as session:

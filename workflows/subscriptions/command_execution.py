@@ -68,7 +68,7 @@ class CommandExecution:
             await aggregate.payment_retries.stop(reports.closed_invoice_ids)
         # Reason: a charge that was in flight when the cancellation came is refunded.
         charged = reports.charged_invoice_ids() - charged_before
-        await self._call(command)
+        await self._call(command, unused_cents)
         aggregate.owed.wake()
         if Effect.TRY_CARD in effects and command.stripe_payment_method_id is not None:
             await aggregate.payment_retries.try_card(command.stripe_payment_method_id)
@@ -89,10 +89,12 @@ class CommandExecution:
             summary="price the unused time",
         )
 
-    async def _call(self, command: SubscriptionCommand) -> None:
+    async def _call(self, command: SubscriptionCommand, unused_cents: int) -> None:
         call = CALLS[command.kind]
         facts = {**self._aggregate.facts(), "events": (command_event(command),)}
         step_input = call.make_input(command, facts)
+        if command.is_cancel:
+            step_input = step_input.model_copy(update={"refunded_cents": unused_cents})
         result = await run_interruptible(
             call.activity,
             step_input,
