@@ -149,7 +149,9 @@ class PauseActivities:
 
     async def _unpaid(self, step_input: ResumeInput, stripe_id: str) -> UnpaidInvoice | None:
         """Return the invoice that has to be paid before the subscription goes on, if any."""
-        resumption = (await self._sync.read(step_input, stripe_id)).resumption
+        snapshot = await self._sync.read(step_input, stripe_id)
+        # Reason: if it is paused still, an earlier try of this step has voided the invoice.
+        resumption = snapshot.resumption or snapshot.void_resumption
         if resumption is None:
             return None
         return await self._sync.invoices.read(resumption.stripe_invoice_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import select
+from temporalio.client import WorkflowUpdateFailedError
 
 from database.accounts.models import User
 from database.payments.models import PaymentMethod
@@ -60,6 +61,8 @@ POSTS = (
     "POST /v1/payment_intents",
     "POST /v1/payment_intents/{id}/cancel",
     "POST /v1/refunds",
+    "POST /v1/invoiceitems",
+    "POST /v1/customers/{id}/balance_transactions",
 )
 WAYS: dict[str, dict[str, Any]] = {
     "saved 500, done": {"after": 500},
@@ -254,6 +257,26 @@ async def change_ones_mind(world: World, way: dict[str, Any]) -> Customer:
     return customer
 
 
+async def keep_a_credit(world: World, way: dict[str, Any]) -> Customer:
+    """Pause, resume in vain, and cancel: the credit of the pause is given once."""
+    customer = await world.subscribe("ok", "insufficient_funds", interval="week")
+    await world.step(3 * DAY)
+    await customer.command(CommandKind.PAUSE)
+    stripe_id = await customer_id(world, customer.user_id)
+    waits = {"customer": stripe_id, "pending": "true"}
+    (credit,) = [each["amount"] for each in (await stripe(world, "invoiceitems", **waits))["data"]]
+    await lose_first_answers(world, way)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await customer.command(CommandKind.RESUME)
+    kept = (await stripe(world, "invoiceitems", **waits))["data"]
+    assert [each["amount"] for each in kept] == [credit]
+    await lose_first_answers(world, way)
+    await customer.command(CommandKind.CANCEL_NOW)
+    assert (await stripe(world, f"customers/{stripe_id}"))["balance"] == credit
+    assert (await stripe(world, "invoiceitems", **waits))["data"] == []
+    return customer
+
+
 async def move_a_trial(world: World, way: dict[str, Any]) -> Customer:
     """Extend a trial, and end it early."""
     customer = await world.subscribe("ok", interval="week", trial_days=5)
@@ -332,6 +355,7 @@ async def test_each_post_has_one_effect_whatever_is_lost(world: World, way: dict
     await lose_first_answers(world, way)
     customers = [await cancel_with_a_draft(world)]
     customers += [await change_ones_mind(world, way), await move_a_trial(world, way)]
+    customers += [await keep_a_credit(world, way)]
     await lose_first_answers(world, way)
     customers += [await pause_in_the_end(world), await mark_uncollectible(world)]
     await lose_first_answers(world, way)
