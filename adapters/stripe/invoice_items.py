@@ -5,7 +5,7 @@ from typing import Any
 import stripe
 
 from adapters.stripe.client import translate_stripe_errors
-from adapters.stripe.reading import field, object_id, required, required_time
+from adapters.stripe.reading import field, metadata_of, object_id, required, required_time
 from domain.errors import NotFoundError
 from domain.subscriptions.snapshots import InvoiceItemSnapshot
 
@@ -91,12 +91,5 @@ def _snapshot(found: stripe.InvoiceItem) -> InvoiceItemSnapshot:
         is_discountable=bool(discountable),
         period_start=required_time(found, "period.start"),
         period_end=required_time(found, "period.end"),
-        metadata=_metadata(found),
+        metadata=metadata_of(found),
     )
-
-
-def _metadata(found: stripe.InvoiceItem) -> dict[str, str]:
-    metadata = field(found, "metadata")
-    if isinstance(metadata, stripe.StripeObject):
-        metadata = metadata.to_dict()
-    return {} if metadata is None else dict(metadata)

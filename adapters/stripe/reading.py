@@ -73,6 +73,14 @@ def object_id(reference: object) -> str | None:
     return None if value is None else str(value)
 
 
+def metadata_of(found: object) -> dict[str, str]:
+    """Return an object's metadata; empty if it is absent."""
+    metadata = field(found, "metadata")
+    if isinstance(metadata, stripe.StripeObject):
+        metadata = metadata.to_dict()
+    return {} if metadata is None else dict(metadata)
+
+
 def metadata_id(found: object, name: str) -> UUID | None:
     """Return one of our ids from an object's metadata; None if it is absent or invalid."""
     value = field(found, f"metadata.{name}")
