@@ -15,7 +15,11 @@ ADAPTERS = PROJECT / "adapters" / "stripe"
 CALLERS = ("activities", "services", "api", "commands")
 READS = ("retrieve_async", "retrieve_current_async", "list_async", "search_async")
 # Reason: Stripe takes no idempotency key for a DELETE, which can be repeated safely.
-DELETES = ("v1.subscriptions.cancel_async", "v1.webhook_endpoints.delete_async")
+DELETES = (
+    "v1.subscriptions.cancel_async",
+    "v1.webhook_endpoints.delete_async",
+    "v1.invoice_items.delete_async",
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
