@@ -338,6 +338,8 @@ async def changes(life: Life, order: Order) -> None:
     await life.command("remove discount", f"{path}/remove-discount")
     if await _change_later(life, path, quantity=2):
         life.told.terms["quantity"] = 2
+    if order.meanwhile[1] is Phase.CHANGED and order.meanwhile[0] != "nothing":
+        return  # it may have ended
     await life.enter(Phase.RENEWED)
     await life.pass_time(MONTH)
     await life.reach_status("active")
@@ -375,6 +377,8 @@ async def trial(life: Life, order: Order) -> None:
     )
     if life.dice.random() < 0.5:
         await life.command("end trial", f"{path}/end-trial")
+    if order.meanwhile[1] is Phase.CHANGED and order.meanwhile[0] != "nothing":
+        return  # it may have ended
     await life.enter(Phase.RENEWED)
     await life.pass_time(18 * DAY)
     await life.reach_status("active")
@@ -403,6 +407,8 @@ async def checkout(life: Life, order: Order) -> None:
     await life.reach_status("active")
     await _turn(life, order, Phase.ACTIVE)
     await life.command("portal", "portal-sessions", return_url="https://app.example")
+    if order.meanwhile[1] is Phase.ACTIVE and order.meanwhile[0] != "nothing":
+        return  # it may have ended
     await life.enter(Phase.RENEWED)
     await life.pass_time(MONTH)
     await life.reach_status("active")
