@@ -336,10 +336,11 @@ async def changes(life: Life, order: Order) -> None:
     )
     await life.admin_command("discount", f"{path}/discount", target, coupon=coupon["id"])
     await life.command("remove discount", f"{path}/remove-discount")
-    if await _change_later(life, path, quantity=2):
-        life.told.terms["quantity"] = 2
+    planned = await _change_later(life, path, quantity=2)
     if order.meanwhile[1] is Phase.CHANGED and order.meanwhile[0] != "nothing":
         return  # it may have ended
+    if planned:
+        life.told.terms["quantity"] = 2
     await life.enter(Phase.RENEWED)
     await life.pass_time(MONTH)
     await life.reach_status("active")
