@@ -21,6 +21,8 @@ from services.subscriptions.mails import add_end_mail
 from services.subscriptions.stripe_sync import SubscriptionSync
 from services.subscriptions.view import dump_parked, state_of
 
+# How often a cancel tries to leave the credit of a pause to the customer.
+CREDIT_ATTEMPTS = 4
 log = structlog.get_logger(__name__)
 
 
@@ -112,10 +114,13 @@ class SubscriptionCommandActivities:
             await self._credits.keep(step_input, stripe_id)
             if customer_id is not None:
                 await self._credits.move_to_balance(step_input, stripe_id, customer_id)
-        except ApplicationError as error:
-            if error.is_retryable:
+        except Exception as error:
+            is_outage = isinstance(error, ApplicationError) and error.is_retryable
+            # Reason: a key that may not do this is an outage without an end, and a cancel must
+            # work for any subscription.
+            if is_outage and activity.info().attempt < CREDIT_ATTEMPTS:
                 raise  # nothing was canceled yet
-            log.warning("pause_credit_not_moved", error=str(error))
+            log.exception("pause_credit_not_moved", stripe_subscription_id=stripe_id)
 
     async def _drop_credit(self, stripe_id: str, customer_id: str | None) -> None:
         """Delete the credit that is refunded; no invoice of another subscription has it."""

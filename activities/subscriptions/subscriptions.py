@@ -60,7 +60,7 @@ class SubscriptionActivities:
         try:
             if stripe_id is None:
                 stripe_id = await owner.use(create)
-        except ProviderRejectedError as error:
+        except (ProviderRejectedError, NotFoundError) as error:
             if not is_about_discount(error):
                 raise
             return await end_refused_start(self._sync.sessions, step_input, error)

@@ -31,7 +31,7 @@ class Product:
         return self.api.post("plans", body | {"currency_code": "usd", "interval": "month"} | fields)
 
     def listen(self, url: str) -> Document:
-        """Make a webhook endpoint for what happens to subscriptions, and return its secret."""
+        """Make a webhook endpoint for subscriptions, and return it with its secret."""
         return self.api.post("webhook-endpoints", {"url": url, "event_types": ["subscription.*"]})
 
     def sign_up(self, name: str, plan_id: str) -> "Customer":

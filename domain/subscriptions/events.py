@@ -11,7 +11,11 @@ from domain.payment_retries.lifecycle import ChargeResult
 from domain.payment_retries.messages import ChargeOutcome, LastResortRequest, RetryReport
 from domain.payments.money import amount_text
 from domain.subscriptions.lifecycle import COMMANDS, SubscriptionStatus
-from domain.subscriptions.messages import NewSubscriptionEvent, SubscriptionCommand
+from domain.subscriptions.messages import (
+    CancelRefund,
+    NewSubscriptionEvent,
+    SubscriptionCommand,
+)
 
 STATUS_CHANGED = "status_changed"
 
@@ -209,4 +213,6 @@ def _asked(command: SubscriptionCommand) -> dict[str, Any]:
     asked = command.model_dump(mode="json", exclude={"command_id", "kind", "terms"})
     terms = {} if command.terms is None else command.terms.model_dump(mode="json")
     given = asked | {name: terms.get(name) for name in ("plan_id", "quantity")}
-    return {name: value for name, value in given.items() if value not in (None, "none")}
+    if command.refund is CancelRefund.NONE:
+        del given["refund"]
+    return {name: value for name, value in given.items() if value is not None}

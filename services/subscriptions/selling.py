@@ -10,7 +10,7 @@ from database.session import Sessions
 from database.subscriptions.checkout_sessions import CheckoutSessionRepository
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.errors import NotFoundError, ProviderRejectedError
+from domain.errors import ApplicationError, NotFoundError
 from domain.subscriptions.checkouts import checkout_open
 from domain.subscriptions.events import discount_refused_event, status_event
 from domain.subscriptions.lifecycle import SubscriptionStatus
@@ -73,13 +73,13 @@ async def trial_days_of(session: AsyncSession, request: SubscriptionRequest) -> 
     return 0 if had else request.trial_days
 
 
-def is_about_discount(error: ProviderRejectedError) -> bool:
-    """Tell whether Stripe refused a POST because of its discount."""
+def is_about_discount(error: ApplicationError) -> bool:
+    """Tell whether Stripe refused a POST because of its discount, or does not know it any more."""
     return str(error.details.get("param") or "").startswith("discounts")
 
 
 async def end_refused_start(
-    sessions: Sessions, step_input: CreateInput, error: ProviderRejectedError
+    sessions: Sessions, step_input: CreateInput, error: ApplicationError
 ) -> SyncResult:
     """Let a subscription expire that was not made at Stripe; the customer may start another.
 

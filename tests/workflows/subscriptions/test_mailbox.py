@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
@@ -90,12 +91,18 @@ async def test_what_stripe_refuses_for_good_is_parked_and_can_be_canceled(world:
     assert state.subscription_status == "canceled"
 
 
-async def test_a_start_whose_discount_is_used_up_meanwhile_ends(world: World) -> None:
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["used up", "deleted"])
+async def test_a_start_whose_discount_is_gone_meanwhile_ends(
+    world: World, is_deleted: bool
+) -> None:
     coupon = (await at_stripe(world, "POST", "coupons", percent_off="50", duration="once"))["id"]
     given = {"promotion[type]": "coupon", "promotion[coupon]": coupon}
     code = await at_stripe(world, "POST", "promotion_codes", **given)
     await at_stripe(world, "POST", f"promotion_codes/{code['id']}", active="false")
-    discount = CouponSnapshot(coupon=coupon, stripe_promotion_code_id=code["id"])
+    if is_deleted:
+        await at_stripe(world, "DELETE", f"coupons/{coupon}")
+    name = None if is_deleted else code["id"]
+    discount = CouponSnapshot(coupon=coupon, stripe_promotion_code_id=name)
     customer = await world.subscribe("ok", discount=discount, trial_days=7)
     row = await customer.row()
     assert (row.subscription_status, row.parked_data) == ("incomplete_expired", [])

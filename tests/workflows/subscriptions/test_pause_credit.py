@@ -1,6 +1,7 @@
 """The credit that a pause gives: declined and repeated resumes keep it, and ends pay it back."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -140,3 +141,16 @@ async def test_a_pause_for_a_debt_credits_nothing_that_was_not_paid(world: World
     await follows(customer)
     assert await balance(customer) == 0
     assert await amounts(customer, "refund") == []
+
+
+@pytest.mark.parametrize("fault", [{"before": 403}, {"body": "<html>"}], ids=["403", "garbled"])
+async def test_a_credit_that_cannot_be_moved_does_not_hold_up_the_cancel(
+    world: World, fault: dict[str, Any]
+) -> None:
+    customer, _ = await paused(world, 10)
+    body = {"api": [{"match": "GET /v1/invoiceitems", "times": 99, **fault}]}
+    await world.http.post("/_sandbox/faults", json=body)
+    state = await customer.command(K.CANCEL_NOW)
+    await world.http.post("/_sandbox/faults", json={})
+    assert state.subscription_status == "canceled"
+    await follows(customer)
