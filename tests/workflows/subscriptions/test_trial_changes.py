@@ -13,6 +13,7 @@ from tests.support.world import Customer, World, make_plan_request
 from tests.workflows.payment_retries.test_owed_invoices import at_stripe, break_down
 from tests.workflows.subscriptions.test_changes import price_of, renew
 from tests.workflows.subscriptions.test_commands import amounts, refused
+from tests.workflows.test_lost_answers import WAYS
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 K = CommandKind
@@ -22,12 +23,6 @@ POSTS = (
     "POST /v1/subscription_schedules/{id}",
     "POST /v1/subscription_schedules/{id}/release",
 )
-WAYS: dict[str, dict[str, Any]] = {
-    "saved 500, done": {"after": 500},
-    "saved 500, not done": {"before": 500, "saved": True},
-    "dropped, done": {"drop": True},
-    "dropped, not done": {"drop_before": True},
-}
 
 
 async def plan_change(world: World, *script: str) -> tuple[Customer, UUID]:
