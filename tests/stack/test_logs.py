@@ -19,7 +19,9 @@ async def test_lines_reach_terminal_and_file(
     os.write(pen, "ond é\nlast".encode())
     await logs.close()
     terminal.close()
-    assert capsys.readouterr().out.splitlines() == [
+    # Reason: workers of other tests in this process print lines of their own meanwhile.
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if line.startswith("api ")] == [
         "api      | first",
         "api      | second é",
         "api      | last",
@@ -37,7 +39,7 @@ async def test_a_quiet_part_only_fills_its_file(
     os.write(await logs.pen("chroma", is_quiet=True), b"advertisement\n")
     await logs.close()
     terminal.close()
-    assert capsys.readouterr().out == ""
+    assert "advertisement" not in capsys.readouterr().out
     assert (tmp_path / "chroma.log").read_text() == "advertisement\n"
 
 
