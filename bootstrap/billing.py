@@ -171,7 +171,7 @@ def _subscriptions(resources: Resources) -> Activities:
     ends = SubscriptionEndActivities(sync, calls, scheduled, planned_ends)
     pauses = PauseActivities(sync, calls, scheduled, planned_ends, pause_credits)
     trials = TrialActivities(sync, calls, PeriodMoves(sync, scheduled))
-    last_resort = LastResortActivities(sync, payments)
+    last_resort = LastResortActivities(sync, payments, scheduled)
     unused_time = UnusedTimeActivities(sync, pause_credits, payments)
     return {
         BILLING: [rows.open_subscription, rows.park_subscription],

@@ -11,7 +11,12 @@ from typing import TypeVar
 
 from temporalio import activity
 
-from domain.errors import NotFoundError, ProviderRejectedError, ProviderUnavailableError
+from domain.errors import (
+    ApplicationError,
+    NotFoundError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
 
 KEY_COUNT = 3
 # How long a POST in flight may go on after its activity was canceled.
@@ -41,30 +46,33 @@ async def post_once(
 
     Raises:
         CancelledError: The activity was cancelled; a POST in flight has ended.
-        ApplicationError: Stripe refused, or the outcome is not known yet.
+        ApplicationError: Stripe refused, also if it only replays its refusals; or the outcome is
+            not known yet.
     """
     if is_repeated or is_later_attempt():
         # Reason: the answer to an earlier attempt may be lost, and its key forgotten.
         found = await find()
         if found is not None:
             return found
+    replayed: ApplicationError = ProviderUnavailableError("all keys have saved errors at Stripe")
     for number in range(1, KEY_COUNT + 1):
         try:
             return await finish(post(f"{key}:{number}"))
-        except ProviderUnavailableError as error:
-            found = await find()
-            if found is not None:
-                return found
-            if not error.details.get("is_replayed"):
+        except (ProviderUnavailableError, ProviderRejectedError, NotFoundError) as error:
+            is_replayed = error.details.get("is_replayed")
+            is_refused = not isinstance(error, ProviderUnavailableError)
+            if is_refused and not is_replayed:
                 raise
-        except (ProviderRejectedError, NotFoundError) as error:
             # Reason: Stripe saves refusals too, and replays them after their cause is gone.
-            if not error.details.get("is_replayed"):
-                raise
             found = await find()
             if found is not None:
                 return found
-    raise ProviderUnavailableError("Stripe replays a saved error for every idempotency key")
+            if not is_replayed:
+                raise
+            if is_refused:
+                # Reason: who tries a refused step again is told so, and does not wait for a day.
+                replayed = error
+    raise replayed
 
 
 def is_later_attempt() -> bool:

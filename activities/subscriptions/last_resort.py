@@ -2,6 +2,7 @@
 
 from temporalio import activity
 
+from adapters.stripe.subscriptions import StripeSubscriptions
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.errors import IllegalCommandError, InvalidInputError
 from domain.ids import late_refund_id, payment_retry_workflow_id, subscription_workflow_id
@@ -21,6 +22,7 @@ from domain.subscriptions.steps import (
 )
 from services.payments.commands import PaymentCommands
 from services.stripe_idempotency import is_later_attempt, post_once
+from services.subscriptions.changes.scheduled import ScheduledChanges
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 _PAID_UP = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
@@ -30,9 +32,12 @@ PAID_TOO_LATE = "paid after the subscription had ended"
 class LastResortActivities:
     """The activities that give up invoices and subscriptions as the policy says."""
 
-    def __init__(self, sync: SubscriptionSync, payments: PaymentCommands) -> None:
+    def __init__(
+        self, sync: SubscriptionSync, payments: PaymentCommands, scheduled: ScheduledChanges
+    ) -> None:
         self._sync = sync
         self._payments = payments
+        self._scheduled = scheduled
 
     @activity.defn
     async def execute_last_resort(self, step_input: LastResortInput) -> SyncResult:
@@ -176,20 +181,24 @@ class LastResortActivities:
             await self._sync.void_all(stripe_id, key)
             return
         if snapshot.subscription_status not in {SubscriptionStatus.PAUSED, *FINAL}:
-            await self._pause(stripe_id, key)
+            # Reason: Stripe pauses no subscription that a schedule manages.
+            await self._scheduled.release(step_input.subscription_id, snapshot, key)
+            await _pause(self._sync.subscriptions, stripe_id, key)
         # Reason: voided before the pause, the subscription would seem to be paid up.
         await self._give_up_invoice(request)
 
-    async def _pause(self, stripe_id: str, key: str) -> None:
-        async def find() -> bool | None:
-            snapshot = await self._sync.subscriptions.status(stripe_id)
-            return snapshot.subscription_status is SubscriptionStatus.PAUSED or None
 
-        async def post(numbered_key: str) -> bool:
-            await self._sync.subscriptions.pause(stripe_id, numbered_key)
-            return True
+async def _pause(subscriptions: StripeSubscriptions, stripe_id: str, key: str) -> None:
+    async def find() -> bool | None:
+        snapshot = await subscriptions.status(stripe_id)
+        return snapshot.subscription_status is SubscriptionStatus.PAUSED or None
 
-        await post_once(key, post, find)
+    async def post(numbered_key: str) -> bool:
+        # Reason: the next resume would be cheaper by what nobody has paid.
+        await subscriptions.pause(stripe_id, numbered_key, is_period_paid=False)
+        return True
+
+    await post_once(key, post, find)
 
 
 def _key(stripe_invoice_id: str, purpose: str) -> str:

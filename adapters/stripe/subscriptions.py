@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stripe.params import (
         SubscriptionCreateParams,
         SubscriptionCreateParamsItem,
+        SubscriptionPauseParams,
         SubscriptionRetrieveParams,
     )
 
@@ -133,12 +134,24 @@ class StripeSubscriptions:
             if snapshot.subscription_status not in FINAL:
                 raise
 
-    async def pause(self, stripe_subscription_id: str, key: str) -> None:
-        """Pause a subscription until it is resumed."""
+    async def pause(
+        self, stripe_subscription_id: str, key: str, *, is_period_paid: bool = True
+    ) -> None:
+        """Pause a subscription until it is resumed.
+
+        Args:
+            stripe_subscription_id: Subscription to pause.
+            key: Idempotency key.
+            is_period_paid: Whether the present period was paid; else its rest is no credit.
+
+        Raises:
+            ApplicationError: See `translate_stripe_errors`.
+        """
+        unpaid: SubscriptionPauseParams = {"bill_for": {"unused_time_from": {"type": "none"}}}
         with translate_stripe_errors():
             await self._client.v1.subscriptions.pause_async(
                 stripe_subscription_id,
-                {},
+                {} if is_period_paid else unpaid,
                 {"idempotency_key": key},
             )
 

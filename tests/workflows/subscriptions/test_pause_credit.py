@@ -137,10 +137,26 @@ async def test_a_pause_for_a_debt_credits_nothing_that_was_not_paid(world: World
     )
     await world.step(60 * DAY)
     assert (await customer.row()).subscription_status == "paused"
+    assert await waiting(customer) == []
     await customer.command(K.CANCEL_NOW)
     await follows(customer)
     assert await balance(customer) == 0
     assert await amounts(customer, "refund") == []
+
+
+async def test_a_resume_after_a_debt_costs_a_whole_period(world: World) -> None:
+    policy = RetryPolicy(schedules={"default": (DAY,)}, last_resort=LastResort.PAUSE)
+    customer = await world.subscribe(
+        "ok", "insufficient_funds", interval="month", amount_cents=PRICE, policy=policy
+    )
+    await world.step(40 * DAY)
+    assert (await customer.row()).subscription_status == "paused"
+    card = await customer.add_card("ok")
+    await customer.command(K.CHANGE_PAYMENT_METHOD, card)
+    await customer.command(K.RESUME)
+    await follows(customer)
+    assert (await customer.row()).subscription_status == "active"
+    assert (await customer.charges())[-1]["amount"] == PRICE
 
 
 @pytest.mark.parametrize("fault", [{"before": 403}, {"body": "<html>"}], ids=["403", "garbled"])
