@@ -30,7 +30,8 @@ from domain.webhooks.event_types import Handler, type_label
 from domain.webhooks.events import EventOwner, EventReference, WebhookEventStatus
 from observability.metrics import WEBHOOK_EVENTS, webhook_lag
 
-BATCH_SIZE = 200
+# The more events, the more of them belong to one owner, who gets one signal for all.
+BATCH_SIZE = 500
 LEASE = timedelta(seconds=10)
 POLL_SECONDS = 1.0
 # Least time from the end of a batch to the beginning of the next one that is not full. Events that
@@ -146,11 +147,13 @@ class _Batch:
             for event in events:
                 await self.deliver([event])
             return
-        calls = [self._deliver_to(owner, group) for owner, group in by_owner.items()]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        for result in results:
-            if result is not None:
-                raise result
+        calls = [self._signal(owner, group) for owner, group in by_owner.items()]
+        failures = dict(zip(by_owner, await asyncio.gather(*calls), strict=True))
+        await self._mark({each: by_owner[each] for each in by_owner if failures[each] is None})
+        for owner, failure in failures.items():
+            if failure is not None:
+                is_down = is_transient(failure)
+                await self._postpone(by_owner[owner], failure, is_transient_database_error=is_down)
 
     async def _find_owners(self, events: Events) -> dict[EventOwner, list[WebhookEvent]]:
         """Group events by owner, and settle events without an owner and unreadable events."""
@@ -175,43 +178,47 @@ class _Batch:
         _report_failures(failed)
         return by_owner
 
-    async def _deliver_to(self, owner: EventOwner, events: Events) -> None:
-        """Signal one workflow, and mark its events as delivered or postpone them."""
+    async def _signal(self, owner: EventOwner, events: Events) -> Exception | None:
+        """Send one hint; return the error, or None."""
         async with self._calls:
-            error = self._outage or await self._signal(owner, events)
-        if error is not None:
-            await self._postpone(events, error, is_transient_database_error=is_transient(error))
+            if self._outage is not None:
+                return self._outage
+            try:
+                await send_hint(self._temporal, owner, [event.stripe_event_id for event in events])
+            except Exception as error:  # noqa: BLE001 - one owner must not hold up the others
+                log.warning(
+                    "webhook_delivery_failed", owner_id=str(owner.our_id), error=_error_text(error)
+                )
+                if is_temporal_down(error):
+                    self._outage = error
+                return error
+        return None
+
+    async def _mark(self, by_owner: dict[EventOwner, list[WebhookEvent]]) -> None:
+        """Mark the events of owners that were signaled as delivered, or postpone them."""
+        if not by_owner:
             return
+        # Reason: the adoption's operation settles its events; until then they are due again.
+        adopting = [each for each in by_owner if each.handler is Handler.ADOPTION]
+        delivered = {each: by_owner[each] for each in by_owner if each not in adopting}
         try:
             async with self._sessions.begin() as session:
                 inbox = WebhookInboxRepository(session)
-                if owner.handler is Handler.ADOPTION:
-                    # Reason: the operation settles them; until then they are due again.
-                    await inbox.postpone(_ids(events), AWAITS_OWNER)
-                    return
-                await inbox.settle(_ids(events), WebhookEventStatus.DELIVERED, owner=owner)
+                for owner in adopting:
+                    await inbox.postpone(_ids(by_owner[owner]), AWAITS_OWNER)
+                if delivered:
+                    await inbox.mark_delivered({each: _ids(delivered[each]) for each in delivered})
         except Exception as failure:  # noqa: BLE001 - one owner must not hold up the others
-            await self._postpone(
-                events, failure, is_transient_database_error=is_transient_database_error(failure)
-            )
+            if len(by_owner) > 1:
+                for owner, events in by_owner.items():
+                    await self._mark({owner: events})
+                return
+            (events,) = by_owner.values()
+            is_down = is_transient_database_error(failure)
+            await self._postpone(events, failure, is_transient_database_error=is_down)
             return
-        _count(events, "delivered")
-        now = datetime.now(UTC)
-        for event in events:
-            webhook_lag().observe(max((now - event.received_at).total_seconds(), 0))
-
-    async def _signal(self, owner: EventOwner, events: Events) -> Exception | None:
-        """Send one hint; return the error, or None."""
-        try:
-            await send_hint(self._temporal, owner, [event.stripe_event_id for event in events])
-        except Exception as error:  # noqa: BLE001 - one owner must not hold up the others
-            log.warning(
-                "webhook_delivery_failed", owner_id=str(owner.our_id), error=_error_text(error)
-            )
-            if is_temporal_down(error):
-                self._outage = error
-            return error
-        return None
+        for events in delivered.values():
+            _count_delivered(events)
 
     async def _postpone(
         self, events: Events, error: Exception, *, is_transient_database_error: bool
@@ -272,6 +279,13 @@ def _error_text(error: Exception) -> str:
 def _count(events: Events, outcome: str) -> None:
     for event in events:
         WEBHOOK_EVENTS.labels(type_label(event.event_type), outcome).inc()
+
+
+def _count_delivered(events: Events) -> None:
+    _count(events, "delivered")
+    now = datetime.now(UTC)
+    for event in events:
+        webhook_lag().observe(max((now - event.received_at).total_seconds(), 0))
 
 
 def _ids(events: Events) -> list[UUID]:

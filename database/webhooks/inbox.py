@@ -1,11 +1,11 @@
 """Repository of the webhook inbox for the dispatcher; the caller owns the transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Table, func, or_, select, update
+from sqlalchemy import ARRAY, Table, Uuid, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -159,18 +159,43 @@ class WebhookInboxRepository:
         webhook_event_ids: Collection[UUID],
         status: WebhookEventStatus,
         *,
-        owner: EventOwner | None = None,
         error: str | None = None,
     ) -> None:
-        """Store the final status of events that are not settled yet."""
-        is_delivered = status is WebhookEventStatus.DELIVERED
+        """Store the final status of events that are not settled yet, and have no owner."""
         await self._update(
             webhook_event_ids,
             webhook_event_status=status,
-            **_ids_of(owner),
+            **_ids_of(None),
             last_error=error,
-            delivered_at=func.now() if is_delivered else None,
+            delivered_at=None,
         )
+
+    async def mark_delivered(self, delivered: Mapping[EventOwner, Sequence[UUID]]) -> None:
+        """Store in one round trip that events were delivered, unless they are settled.
+
+        Args:
+            delivered: Our ids of the events, by owner.
+        """
+        statement = (
+            update(_TABLE)
+            .where(
+                _TABLE.c.webhook_event_id == func.any(bindparam("ids", type_=ARRAY(Uuid))),
+                _RECEIVED,
+            )
+            .values(
+                webhook_event_status=WebhookEventStatus.DELIVERED,
+                subscription_id=bindparam("owning_subscription_id"),
+                payment_id=bindparam("owning_payment_id"),
+                last_error=None,
+                delivered_at=func.now(),
+            )
+        )
+        rows = [
+            {"ids": [*ids], **{f"owning_{name}": each for name, each in _ids_of(owner).items()}}
+            for owner, ids in delivered.items()
+        ]
+        connection = await self._session.connection()
+        await connection.execute(statement, rows)
 
     async def postpone(self, webhook_event_ids: Collection[UUID], error: str) -> None:
         """Postpone events by 1, 2, 4 … 60 seconds, depending on the attempts so far."""
