@@ -24,7 +24,7 @@ from api.webhooks.grouping import (
 )
 from api.webhooks.signals import is_temporal_down, is_transient, send_hint
 from database.session import DATABASE_DOWN, Sessions, is_transient_database_error
-from database.webhooks.inbox import WebhookInboxRepository, known_as_foreign
+from database.webhooks.inbox import WebhookInboxRepository, known_as_foreign, mark_delivered
 from database.webhooks.models import WebhookEvent
 from domain.webhooks.event_types import Handler, type_label
 from domain.webhooks.events import EventOwner, EventReference, WebhookEventStatus
@@ -206,8 +206,7 @@ class _Batch:
                 inbox = WebhookInboxRepository(session)
                 for owner in adopting:
                     await inbox.postpone(_ids(by_owner[owner]), AWAITS_OWNER)
-                if delivered:
-                    await inbox.mark_delivered({each: _ids(delivered[each]) for each in delivered})
+                await mark_delivered(session, {each: _ids(delivered[each]) for each in delivered})
         except Exception as failure:  # noqa: BLE001 - one owner must not hold up the others
             if len(by_owner) > 1:
                 for owner, events in by_owner.items():

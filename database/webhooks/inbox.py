@@ -170,33 +170,6 @@ class WebhookInboxRepository:
             delivered_at=None,
         )
 
-    async def mark_delivered(self, delivered: Mapping[EventOwner, Sequence[UUID]]) -> None:
-        """Store in one round trip that events were delivered, unless they are settled.
-
-        Args:
-            delivered: Our ids of the events, by owner.
-        """
-        statement = (
-            update(_TABLE)
-            .where(
-                _TABLE.c.webhook_event_id == func.any(bindparam("ids", type_=ARRAY(Uuid))),
-                _RECEIVED,
-            )
-            .values(
-                webhook_event_status=WebhookEventStatus.DELIVERED,
-                subscription_id=bindparam("owning_subscription_id"),
-                payment_id=bindparam("owning_payment_id"),
-                last_error=None,
-                delivered_at=func.now(),
-            )
-        )
-        rows = [
-            {"ids": [*ids], **{f"owning_{name}": each for name, each in _ids_of(owner).items()}}
-            for owner, ids in delivered.items()
-        ]
-        connection = await self._session.connection()
-        await connection.execute(statement, rows)
-
     async def postpone(self, webhook_event_ids: Collection[UUID], error: str) -> None:
         """Postpone events by 1, 2, 4 … 60 seconds, depending on the attempts so far."""
         seconds = func.least(60, func.power(2, func.least(WebhookEvent.attempt_count, 7) - 1))
@@ -213,6 +186,38 @@ class WebhookInboxRepository:
             .values(**values)
             .execution_options(synchronize_session=False),
         )
+
+
+async def mark_delivered(
+    session: AsyncSession, delivered: Mapping[EventOwner, Sequence[UUID]]
+) -> None:
+    """Store in one round trip that events were delivered, unless they are settled.
+
+    Args:
+        session: Session of the caller's transaction.
+        delivered: Our ids of the events, by owner.
+    """
+    statement = (
+        update(_TABLE)
+        .where(
+            _TABLE.c.webhook_event_id == func.any(bindparam("ids", type_=ARRAY(Uuid))),
+            _RECEIVED,
+        )
+        .values(
+            webhook_event_status=WebhookEventStatus.DELIVERED,
+            subscription_id=bindparam("owning_subscription_id"),
+            payment_id=bindparam("owning_payment_id"),
+            last_error=None,
+            delivered_at=func.now(),
+        )
+    )
+    rows = [
+        {"ids": [*ids], **{f"owning_{name}": each for name, each in _ids_of(owner).items()}}
+        for owner, ids in delivered.items()
+    ]
+    if rows:
+        connection = await session.connection()
+        await connection.execute(statement, rows)
 
 
 async def known_as_foreign(
