@@ -67,12 +67,11 @@ class SubscriptionCommandActivities:
                 await self._leave_credit(step_input, stripe_id, row.stripe_customer_id)
             await self._sync.subscriptions.cancel(stripe_id)
             if is_paused and step_input.refunded_cents:
-                await self._drop_credit(stripe_id, row.stripe_customer_id)
+                await _drop_credit(self._credits, stripe_id, row.stripe_customer_id)
             voided = await self._void_all(
                 stripe_id, _key(step_input.subscription_id, "cancel", step_input.cause)
             )
-        ended = await self._write_end(step_input, stripe_id, voided or [])
-        return ended.model_copy(update={"has_open_invoices": voided is None})
+        return await self._write_end(step_input, stripe_id, voided)
 
     @activity.defn
     async def change_payment_method(self, step_input: ChangeCardInput) -> SyncResult:
@@ -122,14 +121,6 @@ class SubscriptionCommandActivities:
                 raise  # nothing was canceled yet
             log.exception("pause_credit_not_moved", stripe_subscription_id=stripe_id)
 
-    async def _drop_credit(self, stripe_id: str, customer_id: str | None) -> None:
-        """Delete the credit that is refunded; no invoice of another subscription has it."""
-        try:
-            if customer_id is not None:
-                await self._credits.drop(stripe_id, customer_id)
-        except Exception as error:  # noqa: BLE001 - the subscription is canceled in any case
-            log.warning("pause_credit_not_deleted", error=str(error))
-
     async def _release_schedule(self, step_input: CancelInput, stripe_id: str) -> None:
         """Drop the change that waits; the subscription is canceled in any case."""
         try:
@@ -152,7 +143,7 @@ class SubscriptionCommandActivities:
         self,
         step_input: CancelInput,
         stripe_id: str | None,
-        voided: list[str],
+        voided: list[str] | None,
     ) -> SyncResult:
         async with self._sync.sessions.begin() as session:
             row = await SubscriptionRepository(session).lock(step_input.subscription_id)
@@ -169,12 +160,31 @@ class SubscriptionCommandActivities:
             row.scheduled_change_data = None
             row.is_ended_by_us, row.is_owing = True, False
             row.parked_data = dump_parked(step_input.parked)
-            await InvoiceRepository(session).mark(voided, "void")
+            invoices = InvoiceRepository(session)
+            unsettled = voided
+            if unsettled is None:
+                unsettled = [
+                    each.stripe_invoice_id for each in await invoices.list_open(row.subscription_id)
+                ]
+            await invoices.mark(voided or [], "void")
             event_repository = SubscriptionEventRepository(session)
             await event_repository.append(step_input.subscription_id, events)
             await add_end_mail(session, row, before)
-            latest = await InvoiceRepository(session).stripe_id(row.latest_invoice_id)
-            return SyncResult(state=await state_of(session, row, latest))
+            latest = await invoices.stripe_id(row.latest_invoice_id)
+            return SyncResult(
+                state=await state_of(session, row, latest),
+                has_open_invoices=voided is None,
+                late_stripe_invoice_ids=tuple(unsettled),
+            )
+
+
+async def _drop_credit(credits: PauseCredits, stripe_id: str, customer_id: str | None) -> None:
+    """Delete the credit that is refunded; no invoice of another subscription has it."""
+    try:
+        if customer_id is not None:
+            await credits.drop(stripe_id, customer_id)
+    except Exception as error:  # noqa: BLE001 - the subscription is canceled in any case
+        log.warning("pause_credit_not_deleted", error=str(error))
 
 
 def _key(subscription_id: UUID, purpose: str, cause: str) -> str:

@@ -53,6 +53,9 @@ class LastResortActivities:
             ApplicationError: Stripe refused, or is down.
         """
         stripe_id, request = await self._sync.stripe_id(step_input), step_input.request
+        # Reason: an earlier attempt may have ended the subscription while this invoice was open.
+        late_ids = (request.stripe_invoice_id,)
+        step_input = step_input.model_copy(update={"late_stripe_invoice_ids": late_ids})
         status = await self._sync.invoices.status(request.stripe_invoice_id)
         is_marked = status == "uncollectible" and await self._is_marked_by_us(step_input, request)
         if status != "open" and not is_marked:

@@ -124,6 +124,7 @@ class SyncResult(Frozen):
         has_newer_settled: Whether a renewal newer than all of these is closed in any way.
         refund_payment_ids: Payments to refund, made for access that we had already ended.
         has_open_invoices: Whether invoices of a canceled subscription are still to be voided.
+        late_stripe_invoice_ids: Invoices that were not settled when a cancel ended it.
         policy: Retry policy of the subscription.
     """
 
@@ -133,4 +134,5 @@ class SyncResult(Frozen):
     has_newer_settled: bool = False
     refund_payment_ids: tuple[UUID, ...] = ()
     has_open_invoices: bool = False
+    late_stripe_invoice_ids: tuple[str, ...] = ()
     policy: VersionedPolicy = VersionedPolicy()

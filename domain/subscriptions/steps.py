@@ -58,6 +58,8 @@ class SubscriptionInput(Frozen):
         events: Other events, to be stored in the same transaction.
         refunds_all: Whether to refund all payments, because they were charged after a cancel.
         refund_stripe_invoice_ids: Invoices to refund, which were charged while a cancel waited.
+        late_stripe_invoice_ids: Invoices that were not settled when we ended the subscription:
+            one that was paid in the same second was paid after it.
         is_repeated: Whether an earlier activity tried this and may have done it.
         parked: Steps that stay parked whatever the result of this step is.
         announced_trial_end: End of the trial to announce, if Stripe still shows it.
@@ -69,6 +71,7 @@ class SubscriptionInput(Frozen):
     events: tuple[NewSubscriptionEvent, ...] = ()
     refunds_all: bool = False
     refund_stripe_invoice_ids: tuple[str, ...] = ()
+    late_stripe_invoice_ids: tuple[str, ...] = ()
     is_repeated: bool = False
     parked: tuple["OwedStep", ...] = ()
     announced_trial_end: datetime | None = None
@@ -259,6 +262,10 @@ class OwedStep(Frozen):
             "refund_stripe_invoice_ids": (
                 *self.input.refund_stripe_invoice_ids,
                 *other.refund_stripe_invoice_ids,
+            ),
+            "late_stripe_invoice_ids": (
+                *self.input.late_stripe_invoice_ids,
+                *other.late_stripe_invoice_ids,
             ),
         }
         changed = self.input.model_copy(update=changes)

@@ -260,10 +260,11 @@ async def _put_invoices(
     for invoice in snapshot.invoices:
         row_id = await invoices.put(row.subscription_id, row.user_id, invoice)
         was_given_up = invoice.stripe_invoice_id in known_invoices.given_up
+        was_open = invoice.stripe_invoice_id in step_input.late_stripe_invoice_ids
         is_to_be_refunded = (
             step_input.refunds_all
             or invoice.stripe_invoice_id in step_input.refund_stripe_invoice_ids
-            or _is_paid_too_late(row, snapshot, invoice, was_given_up)
+            or _is_paid_too_late(row, snapshot, invoice, was_given_up, was_open)
         )
         for payment in invoice.payments:
             if payment.is_succeeded:
@@ -285,13 +286,15 @@ def _is_paid_too_late(
     snapshot: SubscriptionSnapshot,
     invoice: InvoiceSnapshot,
     was_given_up: bool,
+    was_open: bool,
 ) -> bool:
     """Return whether an invoice was paid after we ended the access that it pays for."""
     if invoice.paid_at is None:
         return False
     if was_given_up and snapshot.subscription_status is SubscriptionStatus.PAUSED:
         return True
-    # Reason: both times are Stripe's.
-    return (
-        row.is_ended_by_us and snapshot.ended_at is not None and invoice.paid_at > snapshot.ended_at
-    )
+    if not row.is_ended_by_us or snapshot.ended_at is None:
+        return False
+    # Reason: Stripe's times are whole seconds; what was open at the end was paid after it.
+    ended_at = snapshot.ended_at
+    return invoice.paid_at > ended_at or (was_open and invoice.paid_at == ended_at)

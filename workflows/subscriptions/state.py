@@ -89,8 +89,11 @@ class SubscriptionAggregate:
             await self._follow_owed_invoices(result)
         if Effect.CANCEL_AT_STRIPE in result.effects:
             self.owed.add(CancelInput(**self.facts()))
+        late_ids = result.late_stripe_invoice_ids
+        if late_ids:
+            self.owed.add(self.sync(late_stripe_invoice_ids=late_ids))
         if result.has_open_invoices:
-            self.owed.add(VoidAllInput(**self.facts()))
+            self.owed.add(VoidAllInput(**self.facts(), late_stripe_invoice_ids=late_ids))
         if result.refund_payment_ids:
             payment_ids = result.refund_payment_ids
             self.owed.add(RefundPaymentsInput(**self.facts(), payment_ids=payment_ids))
