@@ -227,7 +227,7 @@ def _changes(resources: Resources) -> Activities:
     stripe, sync = resources.stripe, _sync_of(resources)
     activities = SubscriptionChangeActivities(
         sync,
-        SubscriptionChanges(sync, StripeChanges(stripe)),
+        SubscriptionChanges(sync, StripeChanges(stripe), StripeInvoiceItems(stripe)),
         ScheduledChanges(sync.subscriptions, StripeSchedules(stripe)),
         _previews_of(resources),
     )

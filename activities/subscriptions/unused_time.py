@@ -39,7 +39,6 @@ class UnusedTimeActivities:
     ) -> None:
         self._sync = sync
         self._credits = credits
-        self._unused_time = credits.unused_time
         self._payments = payments
 
     @activity.defn
@@ -69,12 +68,12 @@ class UnusedTimeActivities:
             return 0
         if snapshot.subscription_status is SubscriptionStatus.PAUSED:
             # Reason: a resumption begins its period at Stripe, even if nobody pays for it.
-            paid = await self._unused_time.paid_since(stripe_id, start)
+            paid = await self._credits.paid_since(row.subscription_id, stripe_id, start)
             is_paid = any(each.period_start >= start for each in paid)
         unused = await self._credits.price(step_input, stripe_id, is_period_paid=is_paid)
         since = start if is_paid else unused.since or start
         # Reason: what was given as a present, such as a credit balance, is not paid out.
-        paid = await self._unused_time.paid_since(stripe_id, since)
+        paid = await self._credits.paid_since(row.subscription_id, stripe_id, since)
         return min(unused.amount_cents, sum(each.paid_cents + each.credited_cents for each in paid))
 
     @activity.defn

@@ -96,7 +96,7 @@ def invoice_snapshot(found: stripe.Invoice, more_lines: Iterable[object] = ()) -
         paid_at=to_datetime(field(found, "status_transitions.paid_at")),
         is_attempted=bool(field(found, "attempted")),
         hosted_invoice_url=field(found, "hosted_invoice_url"),
-        payments=tuple(_payments(found)),
+        payments=tuple(payments_of(found)),
     )
 
 
@@ -136,7 +136,8 @@ def _end_of(line: object) -> float:
     return end if isinstance(end, int | float) else 0
 
 
-def _payments(found: stripe.Invoice) -> Iterator[PaymentSnapshot]:
+def payments_of(found: stripe.Invoice) -> Iterator[PaymentSnapshot]:
+    """Return the payments of an invoice by card, whose `payments` are expanded."""
     for entry in entries(found, "payments"):
         # Reason: an out-of-band payment is a payment record without a payment intent.
         intent_id = object_id(field(entry, "payment.payment_intent"))

@@ -48,14 +48,22 @@ class InvoiceSnapshot(Frozen):
 
 
 class InvoiceItemSnapshot(Frozen):
-    """Snapshot of an invoice item, which waits for an invoice or was on one; below 0 a credit."""
+    """Snapshot of an invoice item, which waits for an invoice or was on one; below 0 a credit.
+
+    Args:
+        stripe_subscription_id: Subscription that it belongs to; None if it goes on the next invoice
+            of any of the customer's.
+    """
 
     stripe_invoice_item_id: str
     stripe_customer_id: str
+    stripe_subscription_id: str | None = None
+    created_at: datetime
     amount_cents: int
     currency_code: str
     description: str | None = None
     is_discountable: bool = False
+    is_proration: bool = False
     period_start: datetime
     period_end: datetime
     metadata: dict[str, str] = {}
@@ -65,21 +73,30 @@ class PaidInvoice(Frozen):
     """What a paid invoice has billed, in minor units.
 
     Args:
+        stripe_invoice_id: Stripe's id of the invoice.
         period_start: Begin of the period that it bills.
         paid_cents: What was paid by card.
         total_cents: What was due, before the customer's balance.
-        credited_cents: What its credits took off.
+        credited_cents: What its credits for unused time took off.
+        returned_cents: What refunds and credit notes have given back since.
     """
 
+    stripe_invoice_id: str
     period_start: datetime
     paid_cents: int
     total_cents: int
     credited_cents: int
+    returned_cents: int = 0
 
     @property
     def charged_cents(self) -> int:
         """Prices on the invoice, however they were paid."""
         return self.total_cents + self.credited_cents
+
+    def less(self, cents: int) -> "PaidInvoice":
+        """Return the invoice without what was given back of it, in minor units."""
+        paid, total = max(0, self.paid_cents - cents), max(0, self.total_cents - cents)
+        return self.model_copy(update={"paid_cents": paid, "total_cents": total})
 
 
 class UnusedTime(Frozen):

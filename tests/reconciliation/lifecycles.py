@@ -175,7 +175,9 @@ async def _refund(life: Life, deed: Deed) -> None:
     charges = (await life.shop.stripe.read("charges", customer=customer, limit=100))["data"]
     paid = [each for each in charges if each["paid"] and not each["amount_refunded"]]
     if paid:
-        fields = {"charge": paid[0]["id"], "amount": 100 * deed.number}
+        # Reason: of charges in the same second, no order is promised.
+        newest = max(paid, key=lambda each: (each["created"], each["amount"]))
+        fields = {"charge": newest["id"], "amount": 100 * deed.number}
         await life.shop.stripe.send("POST", "refunds", **fields)
 
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from adapters.stripe.changes import ChangeOutcome, StripeChanges
+from adapters.stripe.invoice_items import StripeInvoiceItems
 from domain.errors import ConflictError, PaymentRefusedError, ProviderRejectedError
 from domain.subscriptions.previews import ChangeTerms, CouponSnapshot
 from domain.subscriptions.snapshots import SubscriptionSnapshot
 from services.stripe_idempotency import post_once
+from services.subscriptions.changes.void_invoices import give_back
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 
@@ -17,6 +19,7 @@ class SubscriptionChanges:
 
     sync: SubscriptionSync
     changes: StripeChanges
+    items: StripeInvoiceItems
 
     async def change(
         self, subscription: SubscriptionSnapshot, terms: ChangeTerms, command_id: UUID, key: str
@@ -44,7 +47,7 @@ class SubscriptionChanges:
 
         outcome = await post_once(f"{key}:change", post, find)
         if outcome.pending_invoice_id is not None:
-            await self._refuse_unless_paid(outcome.pending_invoice_id, f"{key}:void")
+            await self._refuse_unless_paid(outcome.pending_invoice_id, key)
 
     async def apply_discount(self, stripe_id: str, coupon: CouponSnapshot, key: str) -> None:
         """Replace the discounts of a subscription by that of a coupon or promotion code.
@@ -88,9 +91,10 @@ class SubscriptionChanges:
         # Reason: a payment intent does not tell any more why it failed, once its invoice is void.
         invoice = await self.sync.invoices.read(stripe_invoice_id)
         # Reason: an open invoice of a change could still be paid, and would change the plan later.
-        await self.sync.void(stripe_invoice_id, key)
+        await self.sync.void(stripe_invoice_id, f"{key}:void")
         if await self.sync.invoices.status(stripe_invoice_id) == "paid":
             return  # the customer has paid it on Stripe's page meanwhile
+        await self._keep_waiting(stripe_invoice_id, key)
         raise PaymentRefusedError(
             "the payment failed, so nothing was changed",
             details={
@@ -99,3 +103,10 @@ class SubscriptionChanges:
                 "advice_code": invoice.advice_code,
             },
         )
+
+    async def _keep_waiting(self, voided_invoice_id: str, key: str) -> None:
+        """Let those items of a void invoice wait again that had waited before the change."""
+        # Reason: the change makes its own items anew when it is tried again.
+        for item in await self.items.waited_for(voided_invoice_id):
+            name = f"{key}:give-back:{item.stripe_invoice_item_id}"
+            await give_back(self.items, item, voided_invoice_id, name)

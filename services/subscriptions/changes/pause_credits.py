@@ -1,15 +1,19 @@
 """Keeps the credit that a pause gives, through resumes that nobody pays and through a cancel."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from adapters.stripe.customer_balance import StripeCustomerBalance
 from adapters.stripe.invoice_items import StripeInvoiceItems
 from adapters.stripe.unused_time import StripeUnusedTime
 from domain.errors import NotFoundError
 from domain.ids import command_key, subscription_workflow_id
-from domain.subscriptions.snapshots import InvoiceItemSnapshot, UnusedTime
+from domain.subscriptions.snapshots import InvoiceItemSnapshot, PaidInvoice, UnusedTime
 from domain.subscriptions.steps import CancelInput, SubscriptionInput, UnusedTimeInput
 from services.stripe_idempotency import post_once
+from services.subscriptions.changes.paid_invoices import paid_since
+from services.subscriptions.changes.void_invoices import give_back
 from services.subscriptions.stripe_sync import SubscriptionSync
 
 
@@ -49,7 +53,8 @@ class PauseCredits:
         customer_id = snapshot.stripe_customer_id
         if items and not await self.balance.has_credit_of(customer_id, invoice_id):
             for item in items:
-                await self._give_back(step_input, item, stripe_id, invoice_id)
+                key = _key(step_input, "give-back", item.stripe_invoice_item_id)
+                await give_back(self.items, item, invoice_id, key)
 
     async def price(
         self, step_input: UnusedTimeInput | CancelInput, stripe_id: str, *, is_period_paid: bool
@@ -77,6 +82,13 @@ class PauseCredits:
         except NotFoundError:
             return UnusedTime(amount_cents=0)
 
+    async def paid_since(
+        self, subscription_id: UUID, stripe_id: str, since: datetime
+    ) -> list[PaidInvoice]:
+        """Return the paid invoices since a time, less what was given back; see `paid_since`."""
+        sessions = self.sync.sessions
+        return await paid_since(sessions, self.unused_time, subscription_id, stripe_id, since)
+
     async def move_to_balance(
         self, step_input: CancelInput, stripe_id: str, customer_id: str
     ) -> None:
@@ -100,7 +112,7 @@ class PauseCredits:
         # Reason: usage that was not billed yet is taken off.
         rest = await self.price(step_input, stripe_id, is_period_paid=False)
         since = min(item.period_start for item in waiting)
-        paid = await self.unused_time.paid_since(stripe_id, since)
+        paid = await self.paid_since(step_input.subscription_id, stripe_id, since)
         charged_cents = sum(each.charged_cents for each in paid)
         refunded_cents = step_input.refunded_cents
         credit_cents = min(waiting_cents, rest.amount_cents, charged_cents) - refunded_cents
@@ -121,23 +133,6 @@ class PauseCredits:
             ApplicationError: Stripe refused, or is down.
         """
         await self._delete(await self.items.waiting(customer_id, stripe_id))
-
-    async def _give_back(
-        self,
-        step_input: SubscriptionInput | UnusedTimeInput,
-        item: InvoiceItemSnapshot,
-        stripe_id: str,
-        invoice_id: str,
-    ) -> None:
-        async def post(key: str) -> bool:
-            await self.items.replace(item, stripe_id, invoice_id, key)
-            return True
-
-        async def find() -> bool | None:
-            return await self.items.find_replacement(item) or None
-
-        key = _key(step_input, "give-back", item.stripe_invoice_item_id)
-        await post_once(key, post, find, is_repeated=True)
 
     async def _credit(
         self, step_input: SubscriptionInput, first: InvoiceItemSnapshot, amount_cents: int

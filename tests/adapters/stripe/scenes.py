@@ -19,6 +19,7 @@ from adapters.stripe.changes import StripeChanges
 from adapters.stripe.client import StripeHealth
 from adapters.stripe.coupons import StripeCoupons
 from adapters.stripe.customers import StripeCustomers
+from adapters.stripe.invoice_items import StripeInvoiceItems
 from adapters.stripe.invoices import StripeInvoices
 from adapters.stripe.payments import StripePayments
 from adapters.stripe.previews import StripePreviews
@@ -137,6 +138,7 @@ class Adapters:
         self.coupons = StripeCoupons(client)
         self.customers = StripeCustomers(client)
         self.health = StripeHealth(client)
+        self.invoice_items = StripeInvoiceItems(client)
         self.invoices = StripeInvoices(client)
         self.payments = StripePayments(client)
         self.previews = StripePreviews(client)

@@ -119,7 +119,7 @@ class Life:
             adapters.subscriptions, adapters.invoices, adapters.customers, nowhere
         )
         self.previews = ChangePreviews(adapters.subscriptions, adapters.previews, adapters.coupons)
-        self.changes = SubscriptionChanges(sync, adapters.changes)
+        self.changes = SubscriptionChanges(sync, adapters.changes, adapters.invoice_items)
         self.scheduled = ScheduledChanges(adapters.subscriptions, adapters.schedules)
 
     async def get(self, path: str, **params: Any) -> Any:
