@@ -70,6 +70,25 @@ async def test_a_pause_credits_nothing_that_was_refunded(
     assert await balance(customer) == wanted
 
 
+@pytest.mark.parametrize("outcome", ["lost", "won"])
+async def test_a_disputed_payment_is_not_refunded(world: World, outcome: str) -> None:
+    customer = await two_periods(world)
+    body = {"charge": (await customer.charges())[-1]["charge"], "outcome": outcome}
+    (await world.http.post("/_sandbox/disputes", json=body)).raise_for_status()
+    await world.step(timedelta(hours=1))
+    assert await cancel(customer) == []
+
+
+async def test_what_was_paid_out_of_band_is_not_refunded_to_a_card(world: World) -> None:
+    customer, _ = await fail_renewal(world, "lost_card", interval="month")
+    invoice = await newest_invoice(customer)
+    path = f"invoices/{invoice['id']}/pay"
+    await at_stripe(world, "POST", path, paid_out_of_band="true")
+    await world.step(9 * DAY)
+    assert (await customer.row()).subscription_status == "active"
+    assert await cancel(customer) == []
+
+
 async def test_a_credit_note_is_given_back_already(world: World) -> None:
     customer = await two_periods(world)
     invoice = await newest_invoice(customer)
