@@ -59,7 +59,6 @@ class PauseActivities:
             ApplicationError: Stripe refused, or is down.
         """
         stripe_id = await self._sync.stripe_id(step_input)
-
         is_paid = await self._is_period_paid(step_input, stripe_id)
 
         async def post(key: str) -> bool:
@@ -124,7 +123,7 @@ class PauseActivities:
         raise PaymentRefusedError("the charge for the new period was declined", details=details)
 
     async def _is_period_paid(self, step_input: CommandInput, stripe_id: str) -> bool:
-        """Tell whether nobody gave up the invoice of the present period."""
+        """Tell whether the present period counts as paid: its invoice was not given up."""
         snapshot = await self._sync.read(step_input, stripe_id)
         start = snapshot.current_period_start
         statuses = {

@@ -38,6 +38,9 @@ POLL_SECONDS = 1.0
 # arrive one after the other are gathered, and each owner gets one signal for all of them.
 GATHER_SECONDS = 0.1
 CALLS_AT_ONCE = 16
+# Owners whose events are marked in one round trip. What was signaled must be marked long before its
+# claim ends, else another process signals it again.
+OWNERS_AT_ONCE = 64
 # Maximum attempts at an event that fails for a reason of its own, over about six minutes.
 MAX_ATTEMPTS = 12
 ERROR_TEXT_LENGTH = 500
@@ -139,17 +142,23 @@ class _Batch:
             by_owner = await self._find_owners(events)
         except Exception as error:  # noqa: BLE001 - one event must not hold up the others
             if len(events) == 1:
-                await self._postpone(
-                    events, error, is_transient_database_error=is_transient_database_error(error)
-                )
+                is_down = is_transient_database_error(error)
+                await self._postpone(events, error, is_transient_database_error=is_down)
                 return
             log.warning("webhook_batch_failed", count=len(events), error=_error_text(error))
             for event in events:
                 await self.deliver([event])
             return
+        owners = [*by_owner]
+        for start in range(0, len(owners), OWNERS_AT_ONCE):
+            part = {owner: by_owner[owner] for owner in owners[start : start + OWNERS_AT_ONCE]}
+            await self._deliver_to(part)
+
+    async def _deliver_to(self, by_owner: dict[EventOwner, list[WebhookEvent]]) -> None:
+        """Signal some workflows, and mark their events as delivered or postpone them."""
         calls = [self._signal(owner, group) for owner, group in by_owner.items()]
         failures = dict(zip(by_owner, await asyncio.gather(*calls), strict=True))
-        await self._mark({each: by_owner[each] for each in by_owner if failures[each] is None})
+        await self._mark({each: by_owner[each] for each in by_owner if not failures[each]})
         for owner, failure in failures.items():
             if failure is not None:
                 is_down = is_transient(failure)
@@ -196,8 +205,6 @@ class _Batch:
 
     async def _mark(self, by_owner: dict[EventOwner, list[WebhookEvent]]) -> None:
         """Mark the events of owners that were signaled as delivered, or postpone them."""
-        if not by_owner:
-            return
         # Reason: the adoption's operation settles its events; until then they are due again.
         adopting = [each for each in by_owner if each.handler is Handler.ADOPTION]
         delivered = {each: by_owner[each] for each in by_owner if each not in adopting}
@@ -224,11 +231,8 @@ class _Batch:
     ) -> None:
         """Postpone events; settle those as failed that failed too often for their own reason."""
         text = _error_text(error)
-        exhausted = (
-            []
-            if is_transient_database_error
-            else [event for event in events if _is_exhausted(event, text)]
-        )
+        is_final = not is_transient_database_error
+        exhausted = [event for event in events if is_final and _is_exhausted(event, text)]
         later = [event for event in events if event not in exhausted]
         async with self._sessions.begin() as session:
             inbox = WebhookInboxRepository(session)

@@ -70,6 +70,19 @@ def without_repeats(numbers: list[int]) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
+def verify_until_quiet(world: World, receiver: Receiver, secret: str) -> None:
+    """Wait for the last delivery; verify each signature in the five minutes for which it holds."""
+    verified: list[Document] = []
+
+    def is_quiet() -> bool:
+        count = int(world.admin.get("admin/quiet")["delivery_count"])
+        new = receiver.requests[len(verified) :]
+        verified.extend(request.verified(secret) for request in new)
+        return count == 0
+
+    wait_for("all deliveries", is_quiet, LIMIT_SECONDS)
+
+
 @pytest.mark.parametrize(
     ("resource_count", "event_count"),
     [
@@ -105,20 +118,8 @@ def test_each_is_delivered_in_order_although_all_is_killed(
                 world.stack.kill_and_wait(victim)
             writing.result()
 
-        verified: list[dict[str, Any]] = []
-
-        def verify_new() -> None:
-            # Reason: a signature is valid for five minutes after its time only.
-            new = receiver.requests[len(verified) :]
-            verified.extend(request.verified(endpoint["secret"]) for request in new)
-
-        def is_quiet() -> bool:
-            verify_new()
-            return int(world.admin.get("admin/quiet")["delivery_count"]) == 0
-
-        wait_for("all deliveries", is_quiet, LIMIT_SECONDS)
+        verify_until_quiet(world, receiver, endpoint["secret"])
         seconds = time.monotonic() - began
-        verify_new()
         accepted = receiver.accepted
         found = by_resource(receiver)
     expected = list(range(1, event_count + 1))

@@ -35,12 +35,14 @@ async def paid_since(
         ApplicationError: Stripe refused, or is down.
     """
     found = await unused_time.paid_since(stripe_id, since)
+    invoice_ids = {invoice_id(each.stripe_invoice_id) for each in found}
     refunded: Counter[UUID | None] = Counter()
     async with sessions() as session:
         refunds = RefundRepository(session)
         for payment in await InvoiceRepository(session).payments(subscription_id):
-            pending = await refunds.pending_cents(payment.payment_id)
-            refunded[payment.invoice_id] += payment.refunded_cents + pending
+            if payment.invoice_id in invoice_ids:
+                pending = await refunds.pending_cents(payment.payment_id)
+                refunded[payment.invoice_id] += payment.refunded_cents + pending
     # Reason: ours may be on their way still, and of the Dashboard's we may not know yet.
     return [
         each.less(max(refunded[invoice_id(each.stripe_invoice_id)], each.returned_cents))
