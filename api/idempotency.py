@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -50,10 +51,12 @@ class Claim:
     Args:
         resource_id: Id of the resource that the POST creates.
         command_id: Id of the command that the POST sends; also the id of the update.
+        claimed_at: When the first POST with these ids came.
     """
 
     resource_id: UUID
     command_id: UUID
+    claimed_at: datetime
 
 
 Work = Callable[[Claim], Awaitable[BaseModel]]
@@ -97,7 +100,7 @@ class IdempotentRequest:
             ApplicationError: The work failed; a 402 or 409 is stored as the answer.
         """
         if self.key is None:
-            claim = Claim(uuid4(), uuid4())
+            claim = Claim(uuid4(), uuid4(), datetime.now(UTC))
             note_created(self.scope, claim.resource_id, has_key=False)
             answer = await work(claim)
             return self._render(status, answer.model_dump(mode="json"), location)
@@ -105,7 +108,8 @@ class IdempotentRequest:
         note_created(self.scope, row.resource_id)
         if row.answer_status_code is not None and row.answer_data is not None:
             return self._render(row.answer_status_code, row.answer_data, location, is_replay=True)
-        claim = Claim(row.resource_id, command_id(caller_id, self.path, self.key))
+        sent = command_id(caller_id, self.path, self.key)
+        claim = Claim(row.resource_id, sent, row.created_at)
         try:
             data = (await work(claim)).model_dump(mode="json")
         except (ConflictError, PaymentRefusedError, EntitlementRequiredError) as error:

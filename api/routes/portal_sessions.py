@@ -1,6 +1,7 @@
 """Routes for Stripe's customer portal."""
 
-from time import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from fastapi.responses import JSONResponse
 
@@ -22,6 +23,14 @@ from domain.ids import derived_id
 from domain.stripe_operations import CreatePortalSession
 
 router = ApiRouter(prefix="/portal-sessions", tags=["portal-sessions"])
+SAME_LINK_FOR = timedelta(minutes=1)
+
+
+def operation_id(claim: Claim, now: datetime) -> UUID:
+    """Return the id of the operation that makes the link for a POST, or for a repeat of it."""
+    # Reason: a link is valid for minutes only, so a repeat gets another one; a repeat soon after
+    # the first POST gets the answer that was not there in time.
+    return derived_id("portal", claim.command_id, (now - claim.claimed_at) // SAME_LINK_FOR)
 
 
 @router.post(
@@ -47,9 +56,7 @@ async def create_portal_session(
 
     async def work(claim: Claim) -> PortalSessionOut:
         operation = CreatePortalSession(
-            # Reason: a link is valid for minutes only, so a repeat gets another one; a repeat
-            # within a minute gets the answer that was not there in time.
-            operation_id=derived_id("portal", claim.command_id, int(time() // 60)),
+            operation_id=operation_id(claim, datetime.now(UTC)),
             resource_id=claim.resource_id,
             user_id=user_id,
             return_url=body.return_url,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -11,6 +11,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from api.idempotency import Claim
+from api.routes.portal_sessions import operation_id
 from api.starters.stripe_operations import run_operation
 from config import Settings
 from database.session import Sessions
@@ -364,6 +366,14 @@ async def test_a_link_to_the_portal_that_took_long_is_there_for_the_same_key(
     made = await pages.requests("POST /v1/billing_portal/sessions")
     ours = [each for each in made if each["params"].get("return_url") == body["return_url"]]
     assert len(ours) == 1
+
+
+@pytest.mark.parametrize(("second", "is_same"), [(0, True), (59, True), (61, False)])
+def test_the_same_link_is_for_a_minute_after_the_first_request(second: int, is_same: bool) -> None:
+    begun = datetime(2026, 1, 1, 12, 0, 57, tzinfo=UTC)
+    claim = Claim(uuid4(), uuid4(), begun)
+    again = operation_id(claim, begun + timedelta(seconds=second))
+    assert (again == operation_id(claim, begun)) is is_same
 
 
 async def test_what_a_customer_does_in_the_portal_is_followed(
