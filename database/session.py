@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import ExceptionContext, event
+from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.exc import (
     DataError,
     DisconnectionError,
@@ -108,12 +108,25 @@ def _cut_details(context: ExceptionContext) -> None:
             error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
+def _read_without_transaction(connection: Connection) -> None:
+    """Let each statement of a connection be a transaction of its own."""
+    try:
+        # Reason: BEGIN and ROLLBACK around each read are two round trips that protect nothing.
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+    except BaseException:
+        # Reason: a task may be cancelled here, and nobody else has this connection yet to close it;
+        # it may have changed in part, so it is not used again.
+        connection.invalidate()
+        connection.close()
+        raise
+
+
 class _Sessions(async_sessionmaker[AsyncSession]):
     """Sessions that read, each statement in a transaction of its own, and `begin` to write."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        # Reason: BEGIN and ROLLBACK around each read are two round trips that protect nothing.
-        reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        reading = engine.execution_options()
+        event.listen(reading.sync_engine, "engine_connect", _read_without_transaction)
         super().__init__(reading, expire_on_commit=False)
         self._engine = engine
 

@@ -1,5 +1,10 @@
 """Sessions: reads need no transaction, and a closed connection is replaced before it is used."""
 
+import asyncio
+import time
+import warnings
+from collections.abc import Callable, Coroutine
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DataError
@@ -61,3 +66,39 @@ async def test_a_connection_that_was_closed_here_is_replaced(database_url: str) 
             assert await session.scalar(pid) != old
     finally:
         await engine.dispose()
+
+
+async def read(sessions: Sessions) -> None:
+    async with sessions() as session:
+        await session.execute(text("SELECT 1"))
+
+
+async def write(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("work", [read, write])
+@pytest.mark.parametrize("steps", range(10))
+async def test_whatever_is_cancelled_gives_its_connection_back(
+    database_url: str, work: Callable[[Sessions], Coroutine[None, None, None]], steps: int
+) -> None:
+    """Cancelled at each of its steps, also while a connection is being prepared for reads."""
+    engine = make_engine(database_url, pool_size=1)
+    sessions = make_sessions(engine)
+    await write(sessions)
+    with warnings.catch_warnings(record=True, action="always") as warned:
+        task = asyncio.create_task(work(sessions))
+        for _ in range(steps):
+            # Reason: psycopg lets other tasks run, and so be cancelled, only after a busy time.
+            time.sleep(0.05)  # noqa: ASYNC251
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        del task
+        await asyncio.sleep(0)
+    async with sessions.begin() as session:
+        now = text("SELECT now()")
+        assert await session.scalar(now) == await session.scalar(now)
+    await engine.dispose()
+    assert [str(each.message) for each in warned] == []
