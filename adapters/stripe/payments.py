@@ -6,6 +6,7 @@ from uuid import UUID
 import stripe
 
 from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.disputes import is_taken_back
 from adapters.stripe.reading import code_of_failure, field, metadata_id, required
 from domain.errors import CardDeclinedError
 from domain.payments.messages import PaymentRequest
@@ -88,8 +89,11 @@ class StripePayments:
             ApplicationError: See `translate_stripe_errors`.
         """
         with translate_stripe_errors():
-            found = await self._client.v1.payment_intents.retrieve_async(stripe_payment_intent_id)
-        return _intent_snapshot(found)
+            found = await self._client.v1.payment_intents.retrieve_async(
+                stripe_payment_intent_id, {"expand": ["latest_charge"]}
+            )
+            is_disputed = await is_taken_back(self._client, found)
+        return _intent_snapshot(found, is_disputed=is_disputed)
 
     async def cancel(self, stripe_payment_intent_id: str, is_expired: bool, key: str) -> None:
         """Cancel a payment intent.
@@ -105,7 +109,7 @@ class StripePayments:
             )
 
 
-def _intent_snapshot(found: stripe.PaymentIntent) -> IntentSnapshot:
+def _intent_snapshot(found: stripe.PaymentIntent, *, is_disputed: bool) -> IntentSnapshot:
     failure = field(found, "last_payment_error")
     return IntentSnapshot(
         stripe_payment_intent_id=required(found, "id"),
@@ -113,4 +117,5 @@ def _intent_snapshot(found: stripe.PaymentIntent) -> IntentSnapshot:
         amount_cents=field(found, "amount") or 0,
         decline_code=None if failure is None else code_of_failure(failure),
         next_action_url=field(found, "next_action.redirect_to_url.url"),
+        is_disputed=is_disputed,
     )

@@ -7,6 +7,7 @@ from typing import Any
 import stripe
 
 from adapters.stripe.client import translate_stripe_errors
+from adapters.stripe.disputes import is_taken_back
 from adapters.stripe.invoice_items import UNUSED_TIME
 from adapters.stripe.reading import entries, field, required, required_time
 from adapters.stripe.snapshots import payments_of, period_of
@@ -108,11 +109,11 @@ class StripeUnusedTime:
         )
 
     async def _refunded(self, payment: PaymentSnapshot) -> int:
-        """Return what was refunded of a payment; all of it while it is disputed."""
+        """Return what was refunded of a payment; all of it if the bank has taken it back."""
         intent = await self._client.v1.payment_intents.retrieve_async(
             payment.stripe_payment_intent_id, {"expand": ["latest_charge"]}
         )
-        if field(intent, "latest_charge.disputed"):
+        if await is_taken_back(self._client, intent):
             return payment.amount_cents
         return field(intent, "latest_charge.amount_refunded") or 0
 

@@ -8,6 +8,7 @@ from api.openapi.commands import COMMAND_ROUTES
 from api.schemas.subscriptions import ExplanationOut
 from database.payment_retries.models import PaymentRetry
 from database.payment_retries.payment_retries import PaymentRetryRepository
+from database.payments.models import Payment, Refund
 from database.plans.plans import PlanRepository
 from database.session import Sessions
 from database.subscriptions.invoices import InvoiceRepository
@@ -17,6 +18,7 @@ from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import PausedReason, RetryStatus
 from domain.subscriptions.explanations.explain import explain
 from domain.subscriptions.explanations.facts import (
+    NotKept,
     OpenInvoice,
     OpenRetry,
     PastEvent,
@@ -36,6 +38,8 @@ _GATHERED = {
     "newest_invoice_status",
     "open_invoices",
     "payment_retries",
+    "disputed_payments",
+    "failed_refunds",
     "events",
 }
 FACT_COLUMNS = SubscriptionFacts.model_fields.keys() - _GATHERED
@@ -62,6 +66,8 @@ async def explain_row(
         events = SubscriptionEventRepository(session)
         past = await events.list_since_status(row.subscription_id, _MOST_EVENTS)
         scheduled_change = await _waiting_change(PlanRepository(session), row)
+        disputed = await invoices.disputed_payments(row.subscription_id)
+        failed_refunds = await invoices.failed_refunds(row.subscription_id)
     facts = SubscriptionFacts(
         **{name: getattr(row, name) for name in FACT_COLUMNS},
         access=access_of(row, now()),
@@ -76,6 +82,8 @@ async def explain_row(
             for invoice in unpaid
         ),
         payment_retries=tuple(_open_retry(retry) for retry in retries),
+        disputed_payments=tuple(_not_kept(payment) for payment in disputed),
+        failed_refunds=tuple(_not_kept(each, each.failure_code) for each in failed_refunds),
         events=tuple(_past_event(event) for event in past),
     )
     return ExplanationOut.model_validate(
@@ -140,6 +148,10 @@ def _open_retry(row: PaymentRetry) -> OpenRetry:
         paused_reason=PausedReason(row.paused_reason) if row.paused_reason else None,
         parked=tuple(ParkedStep.model_validate(step) for step in row.parked_data),
     )
+
+
+def _not_kept(row: Payment | Refund, why: str | None = None) -> NotKept:
+    return NotKept(amount_cents=row.amount_cents, currency_code=row.currency_code, why=why)
 
 
 def _past_event(row: SubscriptionEvent) -> PastEvent:

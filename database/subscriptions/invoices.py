@@ -3,14 +3,16 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from database.paging import Page, newest_first
-from database.payments.models import Payment
+from database.payments.models import Payment, Refund
 from database.subscriptions.models import Invoice
 from domain.ids import invoice_id
+from domain.payments.rules import OPEN_REFUNDS, PaymentStatus, RefundStatus
 from domain.subscriptions.snapshots import InvoiceSnapshot, StoredInvoices
 
 # Reason: an uncollectible invoice can still be paid; these two statuses are final.
@@ -93,6 +95,33 @@ class InvoiceRepository:
             .join(Invoice, Invoice.invoice_id == Payment.invoice_id)
             .where(Invoice.subscription_id == subscription_id)
             .order_by(Payment.created_at.desc(), Payment.payment_id)
+        )
+        return (await self._session.scalars(statement)).all()
+
+    async def disputed_payments(self, subscription_id: UUID) -> Sequence[Payment]:
+        """Return the payments of a subscription that the bank has taken back, newest first."""
+        payments = await self.payments(subscription_id)
+        return [each for each in payments if each.payment_status == PaymentStatus.DISPUTED]
+
+    async def failed_refunds(self, subscription_id: UUID) -> Sequence[Refund]:
+        """Return the refunds of a subscription that came back, and were not made again since."""
+        later = aliased(Refund)
+        is_made_again = exists().where(
+            later.payment_id == Refund.payment_id,
+            later.created_at > Refund.created_at,
+            later.refund_status.in_(OPEN_REFUNDS | {RefundStatus.SUCCEEDED}),
+        )
+        statement = (
+            select(Refund)
+            .join(Payment, Refund.payment_id == Payment.payment_id)
+            .join(Invoice, Invoice.invoice_id == Payment.invoice_id)
+            .where(
+                Invoice.subscription_id == subscription_id,
+                Refund.refund_status.in_({RefundStatus.FAILED, RefundStatus.CANCELED}),
+                Refund.stripe_refund_id.is_not(None),  # Reason: others were refused at once
+                ~is_made_again,
+            )
+            .order_by(Refund.created_at, Refund.refund_id)
         )
         return (await self._session.scalars(statement)).all()
 

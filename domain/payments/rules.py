@@ -134,8 +134,8 @@ def follow(before: PaymentStatus, intent: IntentSnapshot, refunded_cents: int) -
     if status is not PaymentStatus.SUCCEEDED:
         # Reason: a payment that succeeded at Stripe stays so; any other status is a stale read.
         return before if before in _PAID else status
+    if intent.is_disputed:
+        return PaymentStatus.DISPUTED
     if refunded_cents >= intent.amount_cents:
         return PaymentStatus.REFUNDED
-    if before is PaymentStatus.DISPUTED:
-        return before  # Reason: an intent does not show the status of its dispute.
     return PaymentStatus.PARTIALLY_REFUNDED if refunded_cents else PaymentStatus.SUCCEEDED

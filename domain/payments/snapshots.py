@@ -82,10 +82,20 @@ class RefundSnapshot(Frozen):
 
 
 class IntentSnapshot(Frozen):
-    """Snapshot of a payment intent."""
+    """Snapshot of a payment intent.
+
+    Args:
+        stripe_payment_intent_id: Stripe's id of the payment intent.
+        intent_status: Status at Stripe.
+        amount_cents: Amount, in minor units.
+        decline_code: Why the card was declined.
+        next_action_url: Where the customer authenticates.
+        is_disputed: Whether the bank has taken the payment back, for now or for good.
+    """
 
     stripe_payment_intent_id: str
     intent_status: str
     amount_cents: int
     decline_code: str | None = None
     next_action_url: str | None = None
+    is_disputed: bool = False

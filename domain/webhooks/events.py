@@ -87,7 +87,7 @@ def reference_of(event: Mapping[str, Any]) -> EventReference | None:
             # Reason: an invoice's intent names no payment of ours; events of the invoice suffice.
             named = _reference(Handler.PAYMENT_HINT, found.get("id"), metadata)
             return named if named and named.our_id else None
-        case "refund" | "charge":
+        case "refund" | "charge" | "dispute":
             return _reference(Handler.PAYMENT_HINT, found.get("payment_intent"), metadata)
         case "customer" | "payment_method":
             return _reference(Handler.CUSTOMER, _customer_of(event, found), None)

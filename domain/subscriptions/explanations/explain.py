@@ -11,6 +11,7 @@ from domain.base import Frozen
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.declines import CARD_REFUSED, LIMIT_REACHED, NO_CARD
 from domain.payment_retries.lifecycle import CLOSED, PausedReason, RetryStatus
+from domain.payments.money import amount_text
 from domain.subscriptions.explanations.facts import (
     OpenRetry,
     PastEvent,
@@ -70,6 +71,8 @@ _WRITTEN_OFF = "The unpaid amount was written off, so there is no access."
 _GRACE = "Access continues for a grace period while an invoice is not paid."
 _ACCESS_CONTINUES = "Access continues in the meantime."
 _GRACE_OVER = "The grace period has ended, and access with it."
+_DISPUTED = "The bank has taken back a payment of {}, because it is disputed."
+_REFUND_FAILED = "A refund of {} did not arrive{}; it has to be paid back in another way."
 _DECLINED = "The last charge did not go through: {}."
 _NOT_CHARGED = {
     NO_CARD: "There was no card that could be charged.",
@@ -131,6 +134,11 @@ def _because(facts: SubscriptionFacts) -> Iterator[str]:
             yield known or _DECLINED.format(retry.decline_code.replace("_", " "))
         if retry.attempt_count:
             yield _TRIES.format(retry.attempt_count)
+    for payment in facts.disputed_payments:
+        yield _DISPUTED.format(amount_text(payment.amount_cents, payment.currency_code))
+    for refund in facts.failed_refunds:
+        why = f" ({refund.why.replace('_', ' ')})" if refund.why else ""
+        yield _REFUND_FAILED.format(amount_text(refund.amount_cents, refund.currency_code), why)
 
 
 def _of_status(facts: SubscriptionFacts) -> Iterator[str]:

@@ -42,6 +42,19 @@ class WaitingChange(Frozen):
     at: datetime
 
 
+class NotKept(Frozen):
+    """A payment that the bank took back, or a refund that did not reach the customer.
+
+    Args:
+        amount_cents: Amount, in minor units.
+        why: Why a refund failed, as Stripe's code; None if Stripe does not say.
+    """
+
+    amount_cents: int
+    currency_code: str
+    why: str | None = None
+
+
 class PastEvent(Frozen):
     """An event of the subscription; `seq` is its number."""
 
@@ -59,6 +72,8 @@ class SubscriptionFacts(Frozen):
         newest_invoice_status: Status of the newest finalized invoice; None if there is none.
         open_invoices: Unpaid invoices, oldest first.
         payment_retries: Payment retries of the subscription, oldest first.
+        disputed_payments: Payments that the bank has taken back.
+        failed_refunds: Refunds that Stripe made and that came back later.
         events: Events since the status before this one, oldest first.
     """
 
@@ -80,4 +95,6 @@ class SubscriptionFacts(Frozen):
     newest_invoice_status: str | None = None
     open_invoices: tuple[OpenInvoice, ...] = ()
     payment_retries: tuple[OpenRetry, ...] = ()
+    disputed_payments: tuple[NotKept, ...] = ()
+    failed_refunds: tuple[NotKept, ...] = ()
     events: tuple[PastEvent, ...] = ()

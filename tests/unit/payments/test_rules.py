@@ -118,8 +118,14 @@ def test_refunds_show_in_the_status() -> None:
         assert follow(before, seen("succeeded"), 0) is S.SUCCEEDED
         assert follow(before, seen("succeeded"), 1) is S.PARTIALLY_REFUNDED
         assert follow(before, seen("succeeded"), 1_000) is S.REFUNDED
-    assert follow(S.DISPUTED, seen("succeeded"), 1) is S.DISPUTED
-    assert follow(S.DISPUTED, seen("succeeded"), 1_000) is S.REFUNDED
+
+
+@pytest.mark.parametrize("before", S)
+def test_what_the_bank_took_back_is_disputed_until_it_is_given_back(before: S) -> None:
+    taken = seen("succeeded").model_copy(update={"is_disputed": True})
+    assert {follow(before, taken, refunded) for refunded in (0, 1, 1_000)} == {S.DISPUTED}
+    assert follow(S.DISPUTED, seen("succeeded"), 0) is S.SUCCEEDED
+    assert follow(S.DISPUTED, seen("succeeded"), 1) is S.PARTIALLY_REFUNDED
 
 
 @pytest.mark.parametrize("before", PAID)

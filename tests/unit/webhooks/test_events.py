@@ -157,6 +157,10 @@ def ours_at_stripe() -> EventReference:
             EventReference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1", our_id=OURS),
         ),
         (event({"object": "refund", "payment_intent": None, "metadata": None}), None),
+        (
+            event({"object": "dispute", "payment_intent": "pi_1", "metadata": {}}),
+            EventReference(handler=Handler.PAYMENT_HINT, stripe_id="pi_1"),
+        ),
         *older_shapes(),
         (event("nothing"), None),
         ({"id": "evt_1"}, None),

@@ -70,13 +70,28 @@ async def test_a_pause_credits_nothing_that_was_refunded(
     assert await balance(customer) == wanted
 
 
+async def dispute(customer: Customer, outcome: str) -> None:
+    """Dispute the newest charge; the bank decides a week later."""
+    body = {"charge": (await customer.charges())[-1]["charge"], "outcome": outcome}
+    (await customer.world.http.post("/_sandbox/disputes", json=body)).raise_for_status()
+
+
 @pytest.mark.parametrize("outcome", ["lost", "won"])
 async def test_a_disputed_payment_is_not_refunded(world: World, outcome: str) -> None:
     customer = await two_periods(world)
-    body = {"charge": (await customer.charges())[-1]["charge"], "outcome": outcome}
-    (await world.http.post("/_sandbox/disputes", json=body)).raise_for_status()
+    await dispute(customer, outcome)
     await world.step(timedelta(hours=1))
     assert await cancel(customer) == []
+
+
+@pytest.mark.parametrize(("outcome", "is_refunded"), [("lost", False), ("won", True)])
+async def test_a_payment_is_refunded_after_its_dispute_was_won(
+    world: World, outcome: str, is_refunded: bool
+) -> None:
+    customer = await two_periods(world)
+    await dispute(customer, outcome)
+    await world.step(8 * DAY)
+    assert bool(await cancel(customer)) is is_refunded
 
 
 async def test_what_was_paid_out_of_band_is_not_refunded_to_a_card(world: World) -> None:
