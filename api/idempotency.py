@@ -56,7 +56,8 @@ class Claim:
 
     resource_id: UUID
     command_id: UUID
-    claimed_at: datetime
+    # Reason: a key that a refusal has freed is claimed anew, for the same POST.
+    claimed_at: datetime = field(compare=False)
 
 
 Work = Callable[[Claim], Awaitable[BaseModel]]
@@ -108,8 +109,7 @@ class IdempotentRequest:
         note_created(self.scope, row.resource_id)
         if row.answer_status_code is not None and row.answer_data is not None:
             return self._render(row.answer_status_code, row.answer_data, location, is_replay=True)
-        sent = command_id(caller_id, self.path, self.key)
-        claim = Claim(row.resource_id, sent, row.created_at)
+        claim = _claim_of(row)
         try:
             data = (await work(claim)).model_dump(mode="json")
         except (ConflictError, PaymentRefusedError, EntitlementRequiredError) as error:
@@ -187,6 +187,10 @@ async def get_idempotent_request(
 
 
 IdempotentDep = Annotated[IdempotentRequest, Depends(get_idempotent_request)]
+
+
+def _claim_of(row: IdempotencyKey) -> Claim:
+    return Claim(row.resource_id, command_id(row.caller_id, row.path, row.key), row.created_at)
 
 
 def _problem_document(error: ApplicationError) -> dict[str, Any]:

@@ -65,6 +65,7 @@ from services.subscriptions.changes.period_moves import PeriodMoves
 from services.subscriptions.changes.planned_ends import PlannedEnds
 from services.subscriptions.changes.previews import ChangePreviews
 from services.subscriptions.changes.scheduled import ScheduledChanges
+from services.subscriptions.changes.unpaid_credits import UnpaidCredits
 from services.subscriptions.checkouts import Checkouts
 from services.subscriptions.mailboxes import Mailboxes
 from services.subscriptions.stripe_sync import SubscriptionSync
@@ -230,6 +231,7 @@ def _changes(resources: Resources) -> Activities:
         SubscriptionChanges(sync, StripeChanges(stripe), StripeInvoiceItems(stripe)),
         ScheduledChanges(sync.subscriptions, StripeSchedules(stripe)),
         _previews_of(resources),
+        _unpaid_credits(resources),
     )
     return {
         BILLING: [],
@@ -244,7 +246,9 @@ def _changes(resources: Resources) -> Activities:
 
 def _previews(resources: Resources) -> Activities:
     customers = StripeCustomers(resources.stripe)
-    activities = PreviewActivities(_previews_of(resources), customers, resources.sessions)
+    activities = PreviewActivities(
+        _previews_of(resources), _unpaid_credits(resources), customers, resources.sessions
+    )
     return {BILLING: [], STRIPE: [activities.preview_change, activities.preview_start]}
 
 
@@ -263,6 +267,11 @@ def _previews_of(resources: Resources) -> ChangePreviews:
     return ChangePreviews(
         StripeSubscriptions(stripe), StripePreviews(stripe), StripeCoupons(stripe)
     )
+
+
+def _unpaid_credits(resources: Resources) -> UnpaidCredits:
+    stripe = resources.stripe
+    return UnpaidCredits(StripeSubscriptions(stripe), StripePreviews(stripe), resources.sessions)
 
 
 def _hosted_pages(resources: Resources) -> Activities:

@@ -12,6 +12,7 @@ from domain.subscriptions.steps import CommandInput
 from services.subscriptions.changes.at_once import SubscriptionChanges
 from services.subscriptions.changes.previews import ChangePreviews
 from services.subscriptions.changes.scheduled import ScheduledChanges, refuse_foreign_schedule
+from services.subscriptions.changes.unpaid_credits import UnpaidCredits
 from services.subscriptions.command_refusals import refuse_by_end
 from services.subscriptions.stripe_sync import SubscriptionSync
 
@@ -25,11 +26,13 @@ class SubscriptionChangeActivities:
         changes: SubscriptionChanges,
         scheduled: ScheduledChanges,
         previews: ChangePreviews,
+        unpaid_credits: UnpaidCredits,
     ) -> None:
         self._sync = sync
         self._terms = changes
         self._scheduled = scheduled
         self._previews = previews
+        self._unpaid_credits = unpaid_credits
 
     @activity.defn
     async def change_subscription_plan(self, step_input: CommandInput) -> SyncResult:
@@ -43,11 +46,14 @@ class SubscriptionChangeActivities:
 
         Raises:
             PaymentRefusedError: The change was not paid, and nothing has changed.
-            IllegalCommandError: A schedule that is not ours manages it (`managed_at_stripe`).
+            IllegalCommandError: A schedule that is not ours manages it (`managed_at_stripe`), or
+                it would credit what nobody has paid (`period_not_paid`).
             ApplicationError: Stripe refused, or is down.
         """
         subscription, key = await self._read(step_input), _key(step_input)
         terms, command_id = _terms(step_input), step_input.command.command_id
+        subscription_id, stripe_id = step_input.subscription_id, subscription.stripe_subscription_id
+        await self._unpaid_credits.refuse(subscription_id, stripe_id, terms, key)
         await self._scheduled.release(step_input.subscription_id, subscription, key)
         await self._terms.change(subscription, terms, command_id, key)
         return await self._sync.sync(step_input, subscription.stripe_subscription_id)

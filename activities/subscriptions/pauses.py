@@ -11,7 +11,7 @@ from domain.payment_retries.declines import AUTHENTICATION_REQUIRED, NO_CARD
 from domain.payment_retries.snapshots import UnpaidInvoice
 from domain.subscriptions.events import resume_failed_event
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus
-from domain.subscriptions.snapshots import FIRST_INVOICE, RENEWAL, SubscriptionSnapshot
+from domain.subscriptions.snapshots import SubscriptionSnapshot
 from domain.subscriptions.state import SyncResult
 from domain.subscriptions.steps import CommandInput, ResumeInput
 from services.stripe_idempotency import is_later_attempt, post_once
@@ -59,7 +59,7 @@ class PauseActivities:
             ApplicationError: Stripe refused, or is down.
         """
         stripe_id = await self._sync.stripe_id(step_input)
-        is_paid = await self._is_period_paid(step_input, stripe_id)
+        is_paid = not (await self._sync.read(step_input, stripe_id)).is_period_given_up
 
         async def post(key: str) -> bool:
             await self._sync.subscriptions.pause(stripe_id, key, is_period_paid=is_paid)
@@ -121,19 +121,6 @@ class PauseActivities:
             return await self._sync.sync(step_input, stripe_id)
         details = {"decline_code": decline_code, "advice_code": unpaid.advice_code}
         raise PaymentRefusedError("the charge for the new period was declined", details=details)
-
-    async def _is_period_paid(self, step_input: CommandInput, stripe_id: str) -> bool:
-        """Tell whether the present period counts as paid: its invoice was not given up."""
-        snapshot = await self._sync.read(step_input, stripe_id)
-        start = snapshot.current_period_start
-        statuses = {
-            each.invoice_status
-            for each in snapshot.invoices
-            if each.billing_reason in {FIRST_INVOICE, RENEWAL}
-            and start is not None
-            and each.period_start >= start
-        }
-        return statuses.isdisjoint({"uncollectible", "void"})
 
     async def _stay_until_end(self, step_input: ResumeInput, stripe_id: str) -> SyncResult:
         """Leave a subscription paused until its planned end, with nothing to pay."""

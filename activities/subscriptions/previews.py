@@ -8,15 +8,21 @@ from domain.ids import stripe_operation_workflow_id
 from domain.stripe_operations import PreviewChange, PreviewStart, StripeOperationResult
 from services.payments.customers import UserStripeCustomer
 from services.subscriptions.changes.previews import ChangePreviews
+from services.subscriptions.changes.unpaid_credits import UnpaidCredits
 
 
 class PreviewActivities:
     """The activities that ask Stripe for previews; nothing is changed by them."""
 
     def __init__(
-        self, previews: ChangePreviews, customers: StripeCustomers, sessions: Sessions
+        self,
+        previews: ChangePreviews,
+        unpaid_credits: UnpaidCredits,
+        customers: StripeCustomers,
+        sessions: Sessions,
     ) -> None:
         self._previews = previews
+        self._unpaid_credits = unpaid_credits
         self._customers = customers
         self._sessions = sessions
 
@@ -31,12 +37,14 @@ class PreviewActivities:
             What is charged at once and by the next invoice.
 
         Raises:
+            IllegalCommandError: The change would credit what nobody has paid (`period_not_paid`).
             ApplicationError: Stripe refused, or is down.
         """
         key = stripe_operation_workflow_id(operation.operation_id)
-        preview = await self._previews.of_change(
-            operation.stripe_subscription_id, operation.terms, key
-        )
+        stripe_id, terms = operation.stripe_subscription_id, operation.terms
+        preview = await self._previews.of_change(stripe_id, terms, key)
+        if not terms.is_at_period_end and not preview.amount_due_now_cents:
+            await self._unpaid_credits.refuse(operation.resource_id, stripe_id, terms, key)
         return StripeOperationResult(resource_id=operation.resource_id, preview=preview)
 
     @activity.defn

@@ -80,6 +80,8 @@ tells what each of them does.
 {commands}
 - `409 illegal_command`: the status, in `details`, does not allow it.
 - `409 payment_due`: the unpaid invoice has to be paid first.
+- `409 period_not_paid`: the invoice of the present period was given up, and the change at once
+  would credit a part of it.
 - `409 managed_at_stripe`: a schedule that was made at Stripe (in the Dashboard, say) manages the
   subscription. Then only {managed} are allowed,
   in the statuses of the table.

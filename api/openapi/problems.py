@@ -122,6 +122,12 @@ MANAGED_AT_STRIPE = IllegalCommandError(
     "managed_at_stripe",
     {"subscription_status": "active"},
 )
+PERIOD_NOT_PAID = IllegalCommandError(
+    "the invoice of this period was given up, so none of it is credited; "
+    "plan the change for the end of the period",
+    "period_not_paid",
+    {"subscription_status": "active"},
+)
 DISCOUNT_REFUSED = ConflictError(
     "This promotion code cannot be redeemed because it belongs to another customer.",
     "discount_refused",
@@ -142,16 +148,6 @@ APPROVAL_CLOSED = ConflictError(
     "the approval is already approved", "approval_closed", {"approval_status": "approved"}
 )
 
-PAYMENT_DUE = IllegalCommandError(
-    "the subscription is past_due: the unpaid invoice has to be paid first",
-    "payment_due",
-    {"subscription_status": "past_due"},
-)
-MANAGED_AT_STRIPE = IllegalCommandError(
-    "a schedule that was made at Stripe manages the subscription; change it there",
-    "managed_at_stripe",
-    {"subscription_status": "active"},
-)
 
 BAD_CURSOR = InvalidInputError("the cursor is not valid", "invalid_cursor")
 UNKNOWN_RETRY_POLICY = InvalidInputError("there is no such retry policy", "unknown_retry_policy")

@@ -12,6 +12,8 @@ CHANGE_INVOICE = "subscription_update"
 RENEWAL = "subscription_cycle"
 # Finalized, and neither voided nor deleted; Stripe sets the status by the newest of these.
 COUNTING = frozenset({"open", "paid", "uncollectible"})
+_GIVEN_UP = frozenset({"uncollectible", "void"})
+_OF_PERIOD = frozenset({FIRST_INVOICE, RENEWAL})
 
 
 class InvoiceSnapshot(Frozen):
@@ -206,6 +208,18 @@ class SubscriptionSnapshot(Frozen):
     def is_ending_with_period(self) -> bool:
         """Whether the subscription ends with its current period."""
         return self.cancel_at is not None and self.cancel_at == self.current_period_end
+
+    @property
+    def is_period_given_up(self) -> bool:
+        """Whether the invoice of the current period is void or uncollectible."""
+        start = self.current_period_start
+        return start is not None and any(
+            each.invoice_status in _GIVEN_UP
+            # Reason: a resume begins a period by a change; other changes are made within one.
+            and (each.period_start == start or each.billing_reason in _OF_PERIOD)
+            and each.period_start >= start
+            for each in self.invoices
+        )
 
     @property
     def resumption(self) -> InvoiceSnapshot | None:
