@@ -33,7 +33,7 @@ def agent_activities(resources: Resources) -> Activities:
     closing = RunClosing(sessions, usage_meter, stream, resources.memories.wake)
     run_closing = RunClosingActivities(closing)
     conversation_queue = ConversationQueueActivities(sessions, build_lost_runs(resources))
-    approvals = ApprovalActivities(sessions)
+    approvals = ApprovalActivities(sessions, resources.tools)
     attempts = ModelAttempts(sessions, resources.names, usage_meter, resources.tools)
     steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
     old_steps = RetrievalActivities(retrieval, resources.library, sessions)

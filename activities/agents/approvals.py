@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from database.agents.agent_runs import AgentRunRepository
-from database.agents.models import Approval
+from database.agents.models import AgentRun, Approval, ToolCall
 from database.agents.run_events import RunEventRepository
 from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
@@ -17,18 +18,22 @@ from domain.agents.approvals import (
     ApprovalResult,
     ApprovalStatus,
     ExpiryInput,
+    args_digest,
     decide_approval,
+    unknown_call,
 )
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import RunStatus
-from services.agents.approvals import approval_snapshot
+from services.agents.approvals import approval_snapshot, edited_arguments
+from services.agents.tools.catalog import ToolCatalog
 
 
 class ApprovalActivities:
     """Records decisions about approvals, and their expiry."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, catalog: ToolCatalog) -> None:
         self._sessions = sessions
+        self._catalog = catalog
 
     @activity.defn
     async def decide_approval(self, command: ApprovalCommand) -> ApprovalResult:
@@ -43,15 +48,21 @@ class ApprovalActivities:
         Raises:
             ForbiddenError: This person's role may not decide the call.
             ConflictError: Unknown call, other arguments, expired, or decided otherwise.
+            InvalidInputError: The tool does not take the edited arguments.
         """
         async with self._sessions.begin() as session:
             row = await _lock_approval(session, command.agent_run_id, command.call_id)
-            snapshot = None if row is None else approval_snapshot(row)
+            call = await ToolCallRepository(session).get(command.call_id)
+            if row is None or call is None:
+                raise unknown_call()
+            snapshot = approval_snapshot(row, call.tool)
             status = decide_approval(snapshot, command, command.at or datetime.now(UTC))
-            if row is None or status is None:
-                decided = snapshot.approval_status if snapshot else ApprovalStatus.PENDING
+            if status is None:
+                decided = snapshot.approval_status
                 return ApprovalResult(call_id=command.call_id, approval_status=decided)
-            values = {"decided_by": command.decided_by, "reason": command.reason}
+            values: dict[str, Any] = {"decided_by": command.decided_by, "reason": command.reason}
+            if command.arguments is not None:
+                values |= await self._edit(session, row, call, command.arguments)
             await _close(session, row, status, values)
             return ApprovalResult(call_id=command.call_id, approval_status=status)
 
@@ -77,6 +88,25 @@ class ApprovalActivities:
                 await _close(session, row, status, {})
             return ApprovalResult(call_id=expiry.call_id, approval_status=status)
 
+    async def _edit(
+        self, session: AsyncSession, row: Approval, call: ToolCall, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Give a call the arguments that a person wants, and return what changes in its approval.
+
+        Raises:
+            InvalidInputError: The tool does not take such arguments.
+        """
+        tool = self._catalog.find(call.tool)
+        edited = edited_arguments(tool, arguments)
+        digest = args_digest(call.tool, edited)
+        run = await session.get_one(AgentRun, row.agent_run_id)
+        effect = await tool.preview(session, run, edited) if tool.preview else None
+        asked = call.arguments_data
+        await ToolCallRepository(session).change(
+            call.call_id, {"arguments_data": edited, "args_sha256": digest}
+        )
+        return {"args_sha256": digest, "asked_arguments_data": asked, "effect_data": effect}
+
 
 async def _lock_approval(
     session: AsyncSession, agent_run_id: UUID, call_id: UUID
@@ -101,6 +131,8 @@ async def _close(
     )
     reason = values.get("reason")
     facts = {"call_id": str(row.call_id), "decision": status, "reason": reason}
+    if "args_sha256" in values:
+        facts["args_sha256"] = values["args_sha256"]
     events = [NewRunEvent(kind=RunEventKind.APPROVAL_DECIDED, data=facts)]
     if not await calls.pending_count(row.agent_run_id):
         running = {"run_status": RunStatus.RUNNING}

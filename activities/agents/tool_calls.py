@@ -86,7 +86,11 @@ class ToolActivities:
 
     async def _complete(self, context: ToolCallContext, effect: Effect, limit: int) -> None:
         run, call = context.run, context.call
-        result = _bounded(storable({"status": effect.status, **effect.result}), limit)
+        result = storable({"status": effect.status, **effect.result})
+        if context.approval is not None and context.approval.asked_arguments_data is not None:
+            # Reason: the model has to know that its call was made otherwise than it asked.
+            result["edited_arguments"] = call.arguments_data
+        result = _bounded(result, limit)
         async with self._sessions.begin() as session:
             is_new = await _add_result(session, context, result)
             values: dict[str, Any] = {

@@ -149,6 +149,9 @@ APPROVAL_CLOSED = ConflictError(
 )
 
 
+INVALID_ARGUMENTS = InvalidInputError(
+    "wrong arguments: amount_cents: Input should be greater than 0", "invalid_arguments"
+)
 BAD_CURSOR = InvalidInputError("the cursor is not valid", "invalid_cursor")
 UNKNOWN_RETRY_POLICY = InvalidInputError("there is no such retry policy", "unknown_retry_policy")
 TRIAL_END_NOT_LATER = InvalidInputError(

@@ -1,8 +1,10 @@
 """Routes for runs of agents."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
+from fastapi import Depends
 from fastapi.responses import JSONResponse
 from temporalio.client import Client
 
@@ -18,6 +20,7 @@ from api.openapi.problems import (
     APPROVER_REQUIRED,
     CONVERSATION_BUSY,
     INPUT_TOO_LONG,
+    INVALID_ARGUMENTS,
     LIMIT_REACHED,
     MESSAGE_TOO_LONG,
     OTHER_ARGUMENTS,
@@ -37,22 +40,45 @@ from api.schemas.agent_runs import (
     NEW_RUN_EXAMPLE,
     AgentRunOut,
     ApprovalIn,
+    DecidedRunOut,
     NewAgentRun,
     RunMessageIn,
 )
 from api.starters.agent_runs import cancel_lost_run, check_new_message, start_run
+from database.agents.approvals import ApprovalRepository
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
-from domain.agents.approvals import ApprovalCommand, decide_approval
+from domain.agents.approvals import (
+    ApprovalCommand,
+    decide_approval,
+    decided_digest,
+    unknown_call,
+)
 from domain.agents.runs import CLOSED, CancelRun, NewRunMessage
 from domain.errors import IllegalCommandError, WorkflowMissingError
 from services.agents.admission import access_required_error
-from services.agents.approvals import approval_snapshot
+from services.agents.approvals import approval_snapshot, edited_arguments
 from workflows.agents.agent_run import AgentRunWorkflow
 
 router = ApiRouter(prefix="/agent-runs", tags=["agent-runs"])
 
+
+async def get_decidable(agent_run_id: UUID, caller: CallerDep, sessions: SessionsDep) -> AgentRun:
+    """Return the run in the path if it is the caller's, or if the caller may decide a call of it.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
+    scope = caller.scope
+    async with sessions() as session:
+        approvals = ApprovalRepository(session)
+        if scope is not None and await approvals.is_delegated(agent_run_id, scope):
+            scope = None
+    return await find_agent_run(sessions, agent_run_id, scope)
+
+
+DecidableDep = Annotated[AgentRun, Depends(get_decidable)]
 _NO_ANSWER = (pending("agent_run_id"), TEMPORAL_DOWN)
 
 
@@ -96,9 +122,10 @@ async def start_agent_run(
 
 @router.post(
     "/{agent_run_id}/approve",
-    response_model=AgentRunOut,
+    response_model=DecidedRunOut,
     responses=problems(
         APPROVER_REQUIRED,
+        INVALID_ARGUMENTS,
         no_such("agent run"),
         UNKNOWN_CALL,
         OTHER_ARGUMENTS,
@@ -110,28 +137,35 @@ async def start_agent_run(
 )
 async def decide_tool_call(
     body: ApprovalIn,
-    run: OwnDep,
+    run: DecidableDep,
     caller: CallerDep,
     sessions: SessionsDep,
     temporal: TemporalDep,
+    tools: ToolsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
     """Approve or reject a tool call that waits for approval.
 
-    Repeating a decision changes nothing.
+    An approval may change the call's `arguments`; the answer has the digest of those that were
+    decided. Repeating a decision changes nothing.
     """
 
-    async def work(claim: Claim) -> AgentRunOut:
-        command = _decision(body, run, caller, claim)
+    async def work(claim: Claim) -> DecidedRunOut:
         async with sessions() as session:
-            approval = await ToolCallRepository(session).approval(body.call_id)
-        is_ours = approval is not None and approval.agent_run_id == run.agent_run_id
-        snapshot = approval_snapshot(approval) if approval is not None and is_ours else None
-        if decide_approval(snapshot, command, datetime.now(UTC)) is None:
-            return await _now(sessions, run)
-        update = AgentRunWorkflow.decide
-        await _send(temporal, sessions, run, update, command, claim, CALL_TIMEOUT)
-        return await _now(sessions, run)
+            ledger = ToolCallRepository(session)
+            approval, call = await ledger.approval(body.call_id), await ledger.get(body.call_id)
+        if approval is None or call is None or approval.agent_run_id != run.agent_run_id:
+            raise unknown_call()
+        command = _decision(body, run, caller, claim)
+        if body.arguments is not None:
+            edited = edited_arguments(tools.find(call.tool), body.arguments)
+            command = command.model_copy(update={"arguments": edited})
+        snapshot = approval_snapshot(approval, call.tool)
+        if decide_approval(snapshot, command, datetime.now(UTC)) is not None:
+            update = AgentRunWorkflow.decide
+            await _send(temporal, sessions, run, update, command, claim, CALL_TIMEOUT)
+        shown = await _now(sessions, run)
+        return DecidedRunOut(**shown.model_dump(), args_sha256=decided_digest(call.tool, command))
 
     return await once.run(caller.user_id, work)
 

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+import orjson
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from api.http.card_guard import refuse_card_number
 from api.schemas.common import MASKED, NOT_BLANK, Count, Input, Name, Output
 from database.agents.models import AgentRun, Approval, ToolCall
 from domain.agents.approvals import Decision
@@ -14,6 +16,7 @@ from domain.agents.runs import OnBusy, RunFinish, RunStatus
 from domain.usage.amounts import UsageTotal
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NOT_BLANK), MASKED]
+MAX_ARGUMENTS_LENGTH = 16_000
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -104,7 +107,27 @@ class ApprovalIn(Input):
     call_id: UUID
     args_sha256: Sha256 = Field(description="`args_sha256` of the pending approval.")
     decision: Decision
+    arguments: dict[str, Any] | None = Field(
+        default=None,
+        description="Arguments to make the call with, in place of those of the model; with "
+        "`approve` only.",
+    )
     reason: Annotated[str, StringConstraints(max_length=1_000), MASKED] | None = None
+
+    @field_validator("arguments")
+    @classmethod
+    def _refuse(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Refuse card numbers, and what is too long for a call."""
+        text = refuse_card_number(orjson.dumps(value).decode())
+        if len(text) > MAX_ARGUMENTS_LENGTH:
+            raise ValueError(f"the arguments are longer than {MAX_ARGUMENTS_LENGTH} characters")
+        return value
+
+    @model_validator(mode="after")
+    def _edits_what_it_approves(self) -> "ApprovalIn":
+        if self.arguments is not None and self.decision is not Decision.APPROVE:
+            raise ValueError("only an approval can change the arguments")
+        return self
 
 
 class RunMessageIn(Input):
@@ -217,3 +240,11 @@ class AgentRunOut(Output):
             usage=UsageOut.of(total),
             error=run_error,
         )
+
+
+class DecidedRunOut(AgentRunOut):
+    """A run after a decision about one of its tool calls."""
+
+    args_sha256: str = Field(
+        description="Digest of the arguments that were decided: another one if they were edited."
+    )

@@ -160,6 +160,7 @@ class Approval(Base):
     """A person's decision about one call with exactly these arguments.
 
     Undecided approvals expire. `effect_data` is the effect of the call, as shown to the person.
+    If the person changed the arguments, `asked_arguments_data` has those that the model wrote.
     """
 
     __tablename__ = "approvals"
@@ -169,6 +170,11 @@ class Approval(Base):
     agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
     args_sha256: Mapped[str]
     approver_role: Mapped[str]
+    # The run's owner; None if a worker of an earlier release has stored the approval.
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.user_id"))
+    # Whom an administrator lets decide as well.
+    delegated_to: Mapped[UUID | None] = mapped_column(ForeignKey("users.user_id"))
+    asked_arguments_data: Mapped[dict[str, Any] | None]
     effect_data: Mapped[dict[str, Any] | None]
     approval_status: Mapped[str]
     decided_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.user_id"))
@@ -177,4 +183,13 @@ class Approval(Base):
     created_at: Mapped[datetime] = created_column()
     decided_at: Mapped[datetime | None]
 
-    __table_args__ = (Index(None, "agent_run_id", "created_at"),)
+    __table_args__ = (
+        Index(None, "agent_run_id", "created_at"),
+        Index(None, "created_at", "approval_id"),
+        Index(None, "user_id", "created_at", "approval_id"),
+        Index(
+            "ix_approvals_delegated_to",
+            "delegated_to",
+            postgresql_where=text("delegated_to IS NOT NULL"),
+        ),
+    )

@@ -42,6 +42,7 @@ class ApprovalCommand(Frozen):
         agent_run_id: Run that asked for the approval.
         call_id: Tool call to decide about.
         args_sha256: Digest of the arguments that the person saw.
+        arguments: Arguments that the person wants instead; None for those of the call.
         decision: Approve or reject.
         reason: Given to the model and kept in the record.
         decided_by: User who decided.
@@ -53,6 +54,7 @@ class ApprovalCommand(Frozen):
     agent_run_id: UUID
     call_id: UUID
     args_sha256: str
+    arguments: dict[str, Any] | None = None
     decision: Decision
     reason: str | None = None
     decided_by: UUID
@@ -61,11 +63,19 @@ class ApprovalCommand(Frozen):
 
 
 class ApprovalSnapshot(Frozen):
-    """An approval as stored in its row."""
+    """An approval as stored in its row.
 
+    Args:
+        tool: Tool of the call.
+        args_sha256: Digest of the arguments; of the edited ones, once a person has edited them.
+        delegated_to: User who may decide although they have another role.
+    """
+
+    tool: str
     approval_status: ApprovalStatus
     args_sha256: str
     approver_role: str
+    delegated_to: UUID | None = None
     expires_at: datetime
 
 
@@ -92,6 +102,24 @@ def args_digest(tool: str, arguments: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
+def unknown_call() -> ConflictError:
+    """Return the error for a call that no approval is asked for."""
+    return ConflictError("there is no approval for this call", "unknown_call")
+
+
+def closed_approval(status: ApprovalStatus) -> ConflictError:
+    """Return the error for an approval that does not wait any more."""
+    details = {"approval_status": status}
+    return ConflictError(f"the approval is already {status}", "approval_closed", details)
+
+
+def decided_digest(tool: str, command: ApprovalCommand) -> str:
+    """Return the digest of the arguments that a decision allows or rejects."""
+    if command.arguments is None:
+        return command.args_sha256
+    return args_digest(tool, command.arguments)
+
+
 def decide_approval(
     snapshot: ApprovalSnapshot | None,
     command: ApprovalCommand,
@@ -108,31 +136,27 @@ def decide_approval(
         The new status; None if the approval was decided in the same way before.
 
     Raises:
-        ForbiddenError: The user's role may not decide this approval (`approver_required`).
+        ForbiddenError: The user may not decide this approval (`approver_required`).
         ConflictError: Unknown call, other arguments, expired, or decided in another way.
     """
     if snapshot is None:
-        raise ConflictError("there is no approval for this call", "unknown_call")
-    if command.role != snapshot.approver_role:
+        raise unknown_call()
+    if command.role != snapshot.approver_role and command.decided_by != snapshot.delegated_to:
         raise ForbiddenError(
             f"only the role {snapshot.approver_role} may decide this",
             "approver_required",
             {"approver_role": snapshot.approver_role},
         )
+    new_status, status = DECIDED_AS[command.decision], snapshot.approval_status
+    if status is new_status and snapshot.args_sha256 == decided_digest(snapshot.tool, command):
+        return None
     if command.args_sha256 != snapshot.args_sha256:
         raise ConflictError(
             "the decision was made about other arguments than those of the call",
             "args_digest_mismatch",
         )
-    new_status, status = DECIDED_AS[command.decision], snapshot.approval_status
-    if status is new_status:
-        return None
     if status is ApprovalStatus.PENDING and at >= snapshot.expires_at:
         status = ApprovalStatus.EXPIRED
     if status is not ApprovalStatus.PENDING:
-        raise ConflictError(
-            f"the approval is already {status}",
-            "approval_closed",
-            {"approval_status": status},
-        )
+        raise closed_approval(status)
     return new_status

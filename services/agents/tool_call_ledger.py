@@ -88,7 +88,7 @@ def check(
     except InvalidInputError as error:
         return CheckedCall(our_call_id, asked, tool, {}, error.message)
     except ValidationError as error:
-        return CheckedCall(our_call_id, asked, tool, {}, _describe(error))
+        return CheckedCall(our_call_id, asked, tool, {}, describe(error))
     return CheckedCall(our_call_id, asked, tool, arguments.model_dump(mode="json"), None)
 
 
@@ -190,6 +190,7 @@ async def _request_approval(
     values = {
         "call_id": call.call_id,
         "agent_run_id": run.agent_run_id,
+        "user_id": run.user_id,
         "args_sha256": digest,
         "effect_data": effect,
         "approver_role": tool.spec.approver_role,
@@ -221,7 +222,8 @@ def _refusal(call: CheckedCall) -> dict[str, Any]:
     return {"status": "failed", "code": MALFORMED, "message": call.problem}
 
 
-def _describe(error: ValidationError) -> str:
+def describe(error: ValidationError) -> str:
+    """Return what is wrong with arguments, in one sentence."""
     found = error.errors(include_url=False, include_input=False)[:_MAX_NAMED_ERRORS]
     named = (f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in found)
     return f"wrong arguments: {'; '.join(named)}"

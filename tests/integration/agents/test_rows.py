@@ -78,7 +78,7 @@ async def ask_for_yes(sessions: Sessions, agent_run_id: UUID, position: int) -> 
 
 async def test_the_last_of_two_yeses_at_once_sets_the_run_going(sessions: Sessions) -> None:
     admin_id = await add_user(sessions, role="admin")
-    desk = ApprovalActivities(sessions)
+    desk = ApprovalActivities(sessions, ToolCatalog())
     for _ in range(5):
         run_id = await add_run(sessions)
         async with sessions.begin() as session:

@@ -35,6 +35,7 @@ PENDING, APPROVED, REJECTED, EXPIRED = ApprovalStatus
 
 def seen(status: ApprovalStatus) -> ApprovalSnapshot:
     return ApprovalSnapshot(
+        tool="refund_payment",
         approval_status=status,
         args_sha256=SHOWN,
         approver_role="admin",
@@ -117,6 +118,45 @@ def test_it_says_who_has_to_decide() -> None:
     with pytest.raises(ForbiddenError) as refused:
         decide_approval(seen(PENDING), says(APPROVE, "user"), NOW - timedelta(hours=1))
     assert refused.value.details == {"approver_role": "admin"}
+
+
+DELEGATE, STRANGER = UUID(int=4), UUID(int=5)
+
+
+@pytest.mark.parametrize(("delegated_to", "code"), [(DELEGATE, "approved"), (STRANGER, None)])
+def test_whom_it_is_delegated_to_may_decide(delegated_to: UUID, code: str | None) -> None:
+    snapshot = seen(PENDING).model_copy(update={"delegated_to": delegated_to})
+    decided = outcome(snapshot, says(APPROVE, "user"), NOW - timedelta(hours=1))
+    assert decided[0] == (code or "approver_required")
+
+
+EDITED = {"amount_cents": 500}
+NEW = args_digest("refund_payment", EDITED)
+
+
+@pytest.mark.parametrize(
+    ("status", "stored", "seen_digest", "arguments", "expected"),
+    [
+        (PENDING, SHOWN, SHOWN, EDITED, "approved"),
+        (PENDING, SHOWN, OTHER, EDITED, "args_digest_mismatch"),
+        (APPROVED, NEW, SHOWN, EDITED, "same"),
+        (APPROVED, NEW, NEW, None, "same"),
+        (APPROVED, NEW, SHOWN, None, "args_digest_mismatch"),
+        (APPROVED, NEW, SHOWN, {"amount_cents": 600}, "args_digest_mismatch"),
+        (APPROVED, SHOWN, SHOWN, EDITED, "approval_closed"),
+        (EXPIRED, SHOWN, SHOWN, EDITED, "approval_closed"),
+    ],
+)
+def test_edited_arguments_have_a_digest_of_their_own(
+    status: ApprovalStatus,
+    stored: str,
+    seen_digest: str,
+    arguments: dict[str, Any] | None,
+    expected: str,
+) -> None:
+    snapshot = seen(status).model_copy(update={"args_sha256": stored})
+    command = says(APPROVE, digest=seen_digest).model_copy(update={"arguments": arguments})
+    assert outcome(snapshot, command, NOW - timedelta(hours=1))[0] == expected
 
 
 TEXTS = st.text(max_size=8)
