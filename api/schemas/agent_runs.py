@@ -245,6 +245,10 @@ class AgentRunOut(Output):
 class DecidedRunOut(AgentRunOut):
     """A run after a decision about one of its tool calls."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**NEW_RUN_EXAMPLE, "args_sha256": "9f86d081" * 8}]}
+    )
+
     args_sha256: str = Field(
         description="Digest of the arguments that were decided: another one if they were edited."
     )

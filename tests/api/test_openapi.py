@@ -22,8 +22,20 @@ from domain.subscriptions.lifecycle import COMMANDS, SubscriptionStatus, decide
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("domain", "agents", "adapters", "database", "services", "activities", "workflows", "api")
 VERBS = {
-    *("add", "apply", "attach", "cancel", "change", "confirm", "create", "decide", "delete"),
-    *("detach", "end", "explain", "extend", "get", "ingest", "list", "pause", "preview", "put"),
+    *("add", "apply", "attach", "cancel", "change", "confirm", "create", "decide", "delegate"),
+    *(
+        "delete",
+        "detach",
+        "end",
+        "explain",
+        "extend",
+        "get",
+        "ingest",
+        "list",
+        "pause",
+        "preview",
+        "put",
+    ),
     *("reactivate", "receive", "redeliver", "refund", "remove", "resume", "retry", "revoke"),
     *("rotate", "send", "set", "start", "stream", "terminate", "uncancel"),
 }
