@@ -146,7 +146,7 @@ async def test_what_somebody_changed_is_put_right(account: Account) -> None:
 
     said = "\n".join(await account.run())
 
-    endpoint_changes = "enabled; subscribed to charge.refund.updated, "
+    endpoint_changes = "enabled; subscribed to charge.dispute.closed, "
     assert f"webhook endpoint {endpoint['id']}: {endpoint_changes}" in said
     assert "unsubscribed from price.created" in said
     portal_changes = "activated; extended by subscription_cancel"
