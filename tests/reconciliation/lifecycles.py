@@ -170,14 +170,15 @@ async def _void_open_invoices(life: Life, _: Deed) -> None:
 
 
 async def _refund(life: Life, deed: Deed) -> None:
-    """Refund a part of the newest payment at the Dashboard."""
+    """Refund a part of the oldest payment that has no refund, at the Dashboard."""
     customer = (await life.at_stripe())["customer"]
     charges = (await life.shop.stripe.read("charges", customer=customer, limit=100))["data"]
     paid = [each for each in charges if each["paid"] and not each["amount_refunded"]]
     if paid:
-        # Reason: of charges in the same second, no order is promised.
-        newest = max(paid, key=lambda each: (each["created"], each["amount"]))
-        fields = {"charge": newest["id"], "amount": 100 * deed.number}
+        # Reason: without webhooks a debt is collected later, so the newest payment may be another
+        # one; and of charges in the same second, no order is promised.
+        oldest = min(paid, key=lambda each: (each["created"], each["amount"]))
+        fields = {"charge": oldest["id"], "amount": 100 * deed.number}
         await life.shop.stripe.send("POST", "refunds", **fields)
 
 
