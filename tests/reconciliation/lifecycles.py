@@ -35,6 +35,16 @@ class Story:
     script: tuple[str, ...]
     deeds: tuple[Deed, ...]
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether the end depends on how soon a debt is charged to a new card.
+
+        Who cancels a subscription at the Dashboard, or voids its invoices, a day after a new card,
+        ends another one if the card was not charged yet, because its event was late or lost.
+        """
+        cards = [deed.name for deed in self.deeds[:-1]].count("use_another_card")
+        return bool(cards) and set(self.script) != {"ok"}
+
 
 def write_story(seed: str) -> Story:
     dice = random.Random(seed)  # noqa: S311

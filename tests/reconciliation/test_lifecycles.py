@@ -65,11 +65,14 @@ async def check(shop: Shop, seeds: list[str], measure: Measure) -> None:
     for name, cohort in lives.items():
         for life, seed, end in zip(cohort, seeds, wanted, strict=True):
             assert await life.differences() == {}, f"{name}, {seed}: {life.story}"
-            assert await life.end() == end, f"{name}, {seed}: {life.story}"
+            if not life.story.is_timed or name == "undisturbed":
+                assert await life.end() == end, f"{name}, {seed}: {life.story}"
     statuses = Counter(end["subscription_status"] for end in wanted)
+    timed_count = sum(life.story.is_timed for life in lives["undisturbed"])
     measure(
         f"{len(seeds)} lives each without webhooks, and with 30 % lost, tripled, shuffled, held "
-        f"1-5 days: all end as undisturbed after one reconciliation; {len(behind)} were behind; "
+        f"1-5 days: all are as at Stripe after one reconciliation, all but {timed_count} end as "
+        f"undisturbed (these by when a debt is charged); {len(behind)} were behind; "
         f"ends {dict(statuses)}; counts {report['counts']}"
     )
 
