@@ -21,6 +21,8 @@ from api.openapi import PREFIX, describe_api, operation_id
 from api.readiness import Readiness
 from api.routes import (
     admin,
+    agent_feedback,
+    agent_run_decisions,
     agent_run_events,
     agent_run_reads,
     agent_runs,
@@ -96,9 +98,11 @@ _VERSIONED = (
     entitlements,
     usage,
     agents,
+    agent_feedback,
     conversations,
     agent_run_reads,
     agent_runs,
+    agent_run_decisions,
     agent_run_events,
     approvals,
     documents,

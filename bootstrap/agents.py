@@ -16,6 +16,7 @@ from services.agents.run_closing import RunClosing
 from services.agents.tools.catalog import ToolResources
 from services.agents.usage import UsageMeter
 from services.payments.commands import PaymentCommands
+from services.subscriptions.mailboxes import Mailboxes
 
 
 def build_lost_runs(resources: Resources) -> LostRuns:
@@ -38,7 +39,8 @@ def agent_activities(resources: Resources) -> Activities:
     steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
     old_steps = RetrievalActivities(retrieval, resources.library, sessions)
     commands = PaymentCommands(resources.temporal)
-    tool_resources = ToolResources(resources.library, commands, sessions)
+    mailboxes = Mailboxes(resources.temporal)
+    tool_resources = ToolResources(resources.library, commands, mailboxes, sessions)
     tools = ToolActivities(resources.tools, tool_resources, sessions)
     return {
         AGENTS: [

@@ -23,7 +23,7 @@ from database.webhooks.models import (
     WebhookEndpoint,
     WebhookEvent,
 )
-from domain.agents.runs import RunStatus
+from domain.agents.runs import WAITING
 from domain.knowledge.documents import DocumentStatus
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.payments.rules import PaymentStatus, RefundStatus
@@ -120,7 +120,7 @@ def _open_commands() -> ColumnElement[int]:
 
 
 def _open_runs() -> ColumnElement[int]:
-    is_not_waiting = AgentRun.run_status != RunStatus.WAITING_APPROVAL
+    is_not_waiting = AgentRun.run_status.not_in(WAITING)
     is_pending = Document.document_status == DocumentStatus.PENDING
     return _count(
         AgentRun.agent_run_id,

@@ -15,6 +15,7 @@ WORKFLOW_QUEUES = frozenset({BILLING, AGENTS})
 
 SUBSCRIPTION_WORKFLOW = "SubscriptionWorkflow"
 HINT = "hint"
+SUBSCRIPTION_COMMAND = "command"
 # The signal of a payment retry, and the import of an account with its query.
 RETRY_COMMAND = "command"
 STRIPE_IMPORT_WORKFLOW = "StripeImportWorkflow"

@@ -20,10 +20,10 @@ from domain.agents.approvals import (
     ExpiryInput,
     args_digest,
     decide_approval,
+    status_while_waiting,
     unknown_call,
 )
 from domain.agents.run_events import NewRunEvent, RunEventKind
-from domain.agents.runs import RunStatus
 from services.agents.approvals import approval_snapshot, edited_arguments
 from services.agents.tools.catalog import ToolCatalog
 
@@ -134,8 +134,10 @@ async def _close(
     if "args_sha256" in values:
         facts["args_sha256"] = values["args_sha256"]
     events = [NewRunEvent(kind=RunEventKind.APPROVAL_DECIDED, data=facts)]
-    if not await calls.pending_count(row.agent_run_id):
-        running = {"run_status": RunStatus.RUNNING}
-        await AgentRunRepository(session).change(row.agent_run_id, running)
-        events.append(NewRunEvent(kind=RunEventKind.STATUS, data=running))
+    left = await calls.pending_roles(row.agent_run_id)
+    run_status = status_while_waiting(left)
+    if run_status is not status_while_waiting((*left, row.approver_role)):
+        changed = {"run_status": run_status}
+        await AgentRunRepository(session).change(row.agent_run_id, changed)
+        events.append(NewRunEvent(kind=RunEventKind.STATUS, data=changed))
     await RunEventRepository(session).append(row.agent_run_id, events)

@@ -145,14 +145,23 @@ async def raise_workflow_failure(temporal: Client, workflow_id: str) -> None:
 
 async def send_update(
     handle: WorkflowHandle[Any, Any],
-    update: UpdateMethodMultiParam[[Any, Argument], Answer],
+    update: str | UpdateMethodMultiParam[[Any, Argument], Answer],
     argument: Argument,
     command_id: UUID,
     within: timedelta = CALL_TIMEOUT,
+    answer_type: type[Answer] | None = None,
 ) -> Answer:
     """Send a command to a workflow, and wait for its answer.
 
     A workflow that is about to continue as new is busy: the command is sent again to its next run.
+
+    Args:
+        handle: Handle of the workflow.
+        update: Name or method of the update.
+        argument: Argument of the update.
+        command_id: Id of the command, the same for a repeated command.
+        within: Time limit for the answer.
+        answer_type: Type of the answer; needed if `update` is a name.
 
     Raises:
         WorkflowEndedError: The workflow does not exist or has ended.
@@ -165,10 +174,12 @@ async def send_update(
         if left <= 0:
             raise OutcomePendingError(PENDING)
         try:
+            name: Any = update  # Reason: the SDK's overloads take a name or a method, never both.
             answer: Answer = await handle.execute_update(
-                update,
+                name,
                 argument,
                 id=str(command_id),
+                result_type=answer_type,
                 rpc_timeout=timedelta(seconds=left),
             )
         except TemporalError as error:

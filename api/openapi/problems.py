@@ -141,6 +141,7 @@ CONVERSATION_BUSY = ConflictError(
     "another run of this conversation is not over yet", "conversation_busy"
 )
 UNKNOWN_CALL = ConflictError("there is no approval for this call", "unknown_call")
+NO_QUESTION = ConflictError("the call is no question; decide it by `approve`", "no_question")
 OTHER_ARGUMENTS = ConflictError(
     "the decision was made about other arguments than those of the call", "args_digest_mismatch"
 )

@@ -4,13 +4,31 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
+from api.lookup import or_404
 from api.schemas.agent_run_steps import ModelCallOut, StepOut, ToolCallOut
 from api.schemas.agent_runs import AgentRunOut, PendingApprovalOut
+from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
 from database.session import Sessions
 from database.usage.usage_records import UsageRepository
 from domain.usage.amounts import UsageTotal
+
+
+async def find_agent_run(sessions: Sessions, agent_run_id: UUID, user_id: UUID | None) -> AgentRun:
+    """Return a run.
+
+    Args:
+        sessions: Database sessions.
+        agent_run_id: Id of the run.
+        user_id: Only this user's runs are found; None finds all.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
+    async with sessions() as session:
+        row = await AgentRunRepository(session).get(agent_run_id, user_id)
+    return or_404(row, "agent run")
 
 
 async def read_run(sessions: Sessions, row: AgentRun) -> AgentRunOut:

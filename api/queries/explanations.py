@@ -16,6 +16,7 @@ from database.subscriptions.models import Subscription, SubscriptionEvent
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from domain.parked_steps import ParkedStep
 from domain.payment_retries.lifecycle import PausedReason, RetryStatus
+from domain.payments.rules import PaymentStatus
 from domain.subscriptions.explanations.explain import explain
 from domain.subscriptions.explanations.facts import (
     NotKept,
@@ -66,7 +67,7 @@ async def explain_row(
         events = SubscriptionEventRepository(session)
         past = await events.list_since_status(row.subscription_id, _MOST_EVENTS)
         scheduled_change = await _waiting_change(PlanRepository(session), row)
-        disputed = await invoices.disputed_payments(row.subscription_id)
+        payments = await invoices.payments(row.subscription_id)
         failed_refunds = await invoices.failed_refunds(row.subscription_id)
     facts = SubscriptionFacts(
         **{name: getattr(row, name) for name in FACT_COLUMNS},
@@ -82,7 +83,9 @@ async def explain_row(
             for invoice in unpaid
         ),
         payment_retries=tuple(_open_retry(retry) for retry in retries),
-        disputed_payments=tuple(_not_kept(payment) for payment in disputed),
+        disputed_payments=tuple(
+            _not_kept(each) for each in payments if each.payment_status == PaymentStatus.DISPUTED
+        ),
         failed_refunds=tuple(_not_kept(each, each.failure_code) for each in failed_refunds),
         events=tuple(_past_event(event) for event in past),
     )

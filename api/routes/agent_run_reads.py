@@ -7,9 +7,8 @@ from fastapi import Depends, Query
 
 from api.deps import CallerDep, PagingDep, ScopeDep, SessionsDep
 from api.http.routing import ApiRouter
-from api.lookup import or_404
 from api.openapi.problems import TOO_MANY_STREAMS, no_such, problems
-from api.queries.agent_runs import read_run, read_runs, read_steps
+from api.queries.agent_runs import find_agent_run, read_run, read_runs, read_steps
 from api.schemas.agent_run_steps import StepOut
 from api.schemas.agent_runs import AgentRunOut
 from api.schemas.common import Listing, Name
@@ -18,7 +17,6 @@ from api.streaming.long_polls import wait_until_settled
 from api.streaming.watchers import WatchersDep
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
-from database.session import Sessions
 from domain.agents.runs import RunStatus
 
 router = ApiRouter(prefix="/agent-runs", tags=["agent-runs"])
@@ -27,27 +25,11 @@ LongPoll = Annotated[
     str,
     Query(
         pattern=r"^(?:[0-9]|1[0-9]|20)s$",
-        description="How long to wait until the run has ended or waits for an approval, at most"
+        description="How long to wait until the run has ended or waits for a person, at most"
         " `20s`. A waiting request counts as an open stream.",
         examples=["5s"],
     ),
 ]
-
-
-async def find_agent_run(sessions: Sessions, agent_run_id: UUID, user_id: UUID | None) -> AgentRun:
-    """Return a run.
-
-    Args:
-        sessions: Database sessions.
-        agent_run_id: Id of the run.
-        user_id: Only this user's runs are found; None finds all.
-
-    Raises:
-        NotFoundError: There is no such run.
-    """
-    async with sessions() as session:
-        row = await AgentRunRepository(session).get(agent_run_id, user_id)
-    return or_404(row, "agent run")
 
 
 async def get_own(agent_run_id: UUID, caller: CallerDep, sessions: SessionsDep) -> AgentRun:

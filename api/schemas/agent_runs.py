@@ -130,6 +130,24 @@ class ApprovalIn(Input):
         return self
 
 
+class AnswerIn(Input):
+    """The answer to a question of a run."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "call_id": "1de0a9b8-c7d6-4e5f-8a3b-2c1d0e9f8a7b",
+                    "content": "The one of last Friday.",
+                }
+            ]
+        }
+    )
+
+    call_id: UUID
+    content: Text
+
+
 class RunMessageIn(Input):
     """A message that the user adds to a run in progress."""
 

@@ -19,7 +19,7 @@ _TELLING = frozenset({RunEventKind.APPROVAL_REQUESTED, RunEventKind.DONE})
 async def wait_until_settled(
     feed: RunFeed, watchers: Watchers, caller: Caller, run: AgentRun, seconds: float
 ) -> None:
-    """Wait until a run has ended or waits for an approval, or the time is over.
+    """Wait until a run has ended or waits for a person, or the time is over.
 
     Args:
         feed: Feed of the events of runs.

@@ -1,10 +1,11 @@
 """Tables of agents: columns, constraints and indexes."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import ForeignKey, Index, Numeric, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -192,4 +193,27 @@ class Approval(Base):
             "delegated_to",
             postgresql_where=text("delegated_to IS NOT NULL"),
         ),
+    )
+
+
+class RunFeedback(Base):
+    """What a user thinks of a run's answer, with what a comparison of prompts needs."""
+
+    __tablename__ = "run_feedback"
+
+    run_feedback_id: Mapped[UUID] = id_column()
+    agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    agent: Mapped[str]
+    prompt_version: Mapped[str]
+    score: Mapped[float]
+    label: Mapped[str | None]
+    cost_cents: Mapped[Decimal] = mapped_column(Numeric(20, 8))
+    created_at: Mapped[datetime] = created_column()
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+    __table_args__ = (
+        UniqueConstraint("agent_run_id", "user_id"),
+        Index(None, "agent", "prompt_version"),
+        Index(None, "user_id"),
     )

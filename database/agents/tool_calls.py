@@ -93,13 +93,13 @@ class ToolCallRepository:
             .values(approval_status=ApprovalStatus.EXPIRED, decided_at=func.now()),
         )
 
-    async def pending_count(self, agent_run_id: UUID) -> int:
-        """Return the number of undecided approvals of a run."""
-        statement = select(func.count()).where(
+    async def pending_roles(self, agent_run_id: UUID) -> Sequence[str]:
+        """Return the roles that the undecided approvals of a run wait for."""
+        statement = select(Approval.approver_role).where(
             Approval.agent_run_id == agent_run_id,
             Approval.approval_status == ApprovalStatus.PENDING,
         )
-        return await self._session.scalar(statement) or 0
+        return (await self._session.scalars(statement)).all()
 
     async def pending(self, agent_run_ids: Sequence[UUID]) -> Sequence[tuple[Approval, ToolCall]]:
         """Return the undecided approvals of these runs with their calls, oldest first."""

@@ -10,9 +10,9 @@ from sqlalchemy.orm import aliased
 
 from database.paging import Page, newest_first
 from database.payments.models import Payment, Refund
-from database.subscriptions.models import Invoice
+from database.subscriptions.models import Invoice, Subscription
 from domain.ids import invoice_id
-from domain.payments.rules import OPEN_REFUNDS, PaymentStatus, RefundStatus
+from domain.payments.rules import OPEN_REFUNDS, RefundStatus
 from domain.subscriptions.snapshots import InvoiceSnapshot, StoredInvoices
 
 # Reason: an uncollectible invoice can still be paid; these two statuses are final.
@@ -98,11 +98,6 @@ class InvoiceRepository:
         )
         return (await self._session.scalars(statement)).all()
 
-    async def disputed_payments(self, subscription_id: UUID) -> Sequence[Payment]:
-        """Return the payments of a subscription that the bank has taken back, newest first."""
-        payments = await self.payments(subscription_id)
-        return [each for each in payments if each.payment_status == PaymentStatus.DISPUTED]
-
     async def failed_refunds(self, subscription_id: UUID) -> Sequence[Refund]:
         """Return the refunds of a subscription that came back, and were not made again since."""
         later = aliased(Refund)
@@ -131,6 +126,17 @@ class InvoiceRepository:
             select(Invoice)
             .where(Invoice.subscription_id == subscription_id, Invoice.invoice_status == "open")
             .order_by(Invoice.invoiced_at, Invoice.invoice_id)
+        )
+        return (await self._session.scalars(statement)).all()
+
+    async def newest(self, user_id: UUID, limit: int) -> Sequence[Invoice]:
+        """Return the newest invoices of all subscriptions of a user."""
+        theirs = select(Subscription.subscription_id).where(Subscription.user_id == user_id)
+        statement = (
+            select(Invoice)
+            .where(Invoice.subscription_id.in_(theirs))
+            .order_by(Invoice.invoiced_at.desc(), Invoice.invoice_id)
+            .limit(limit)
         )
         return (await self._session.scalars(statement)).all()
 

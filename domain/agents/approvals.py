@@ -2,14 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from domain.agents.runs import RunStatus
 from domain.base import Frozen
 from domain.errors import ConflictError, ForbiddenError
+
+# Role of the run's owner, who answers the questions of the run; an administrator does not.
+OWNER = "owner"
 
 
 class Decision(StrEnum):
@@ -102,9 +106,26 @@ def args_digest(tool: str, arguments: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
+def status_while_waiting(approver_roles: Collection[str]) -> RunStatus:
+    """Return the status of a run with calls that wait for people.
+
+    Args:
+        approver_roles: Role that each of these calls waits for.
+    """
+    if not approver_roles:
+        return RunStatus.RUNNING
+    is_question = all(role == OWNER for role in approver_roles)
+    return RunStatus.WAITING_INPUT if is_question else RunStatus.WAITING_APPROVAL
+
+
 def unknown_call() -> ConflictError:
     """Return the error for a call that no approval is asked for."""
     return ConflictError("there is no approval for this call", "unknown_call")
+
+
+def no_question() -> ConflictError:
+    """Return the error for an answer to a call that asks nothing."""
+    return ConflictError("the call is no question; decide it by `approve`", "no_question")
 
 
 def closed_approval(status: ApprovalStatus) -> ConflictError:

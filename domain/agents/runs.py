@@ -24,6 +24,7 @@ class RunStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     WAITING_APPROVAL = "waiting_approval"
+    WAITING_INPUT = "waiting_input"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELED = "canceled"
@@ -33,6 +34,10 @@ class RunStatus(StrEnum):
 CLOSED = frozenset(
     {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED, RunStatus.BUDGET_EXCEEDED},
 )
+
+
+# The run goes on as soon as a person has decided or answered.
+WAITING = frozenset({RunStatus.WAITING_APPROVAL, RunStatus.WAITING_INPUT})
 
 
 class RunFinish(StrEnum):

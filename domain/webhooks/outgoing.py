@@ -25,6 +25,7 @@ _STATUSES: Mapping[str, tuple[str, ...]] = {
         "queued",
         "running",
         "waiting_approval",
+        "waiting_input",
         "completed",
         "failed",
         "canceled",

@@ -18,9 +18,9 @@ from database.agents.agent_runs import AgentRunRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun, Approval, ToolCall
 from database.agents.tool_calls import ToolCallRepository
-from domain.agents.approvals import ApprovalStatus, args_digest
+from domain.agents.approvals import ApprovalStatus, args_digest, status_while_waiting
 from domain.agents.run_events import NewRunEvent, RunEventKind, storable
-from domain.agents.runs import CallRef, RunStatus, StepInput
+from domain.agents.runs import CallRef, StepInput
 from domain.agents.tool_calls import ToolCallStatus
 from domain.errors import InvalidInputError
 from domain.ids import call_id
@@ -120,18 +120,25 @@ async def enter(
         if call.tool is None or call.problem is not None:
             events.append(await _add_refusal(session, run, call))
             continue
-        needs_approval = call.tool.spec.approver_role is not None
+        needs_approval = _approver_role(call) is not None
         approval_expires_at = expires_at if needs_approval else None
         open_calls.append(
             CallRef(call_id=call.call_id, tool=call.tool.spec.name, expires_at=approval_expires_at)
         )
         if needs_approval:
             events.append(await _request_approval(session, run, call.tool, call, expires_at))
-    if any(ref.expires_at for ref in open_calls):
-        waiting = {"run_status": RunStatus.WAITING_APPROVAL}
+    roles = [role for call in calls if (role := _approver_role(call)) is not None]
+    if roles:
+        waiting = {"run_status": status_while_waiting(roles)}
         await AgentRunRepository(session).change(run.agent_run_id, waiting)
         events.append(NewRunEvent(kind=RunEventKind.STATUS, data=waiting))
     return LedgerEntries(tuple(open_calls), events)
+
+
+def _approver_role(call: CheckedCall) -> str | None:
+    """Return the role that a call waits for; None if it waits for nobody."""
+    is_valid = call.tool is not None and call.problem is None
+    return call.tool.spec.approver_role if call.tool is not None and is_valid else None
 
 
 async def _add_call(

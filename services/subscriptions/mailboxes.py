@@ -1,7 +1,8 @@
-"""Sends hints to the mailboxes of subscriptions, and starts those that do not run."""
+"""Sends hints and commands to the mailboxes of subscriptions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -15,14 +16,16 @@ from temporalio.common import (
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 
-from adapters.temporal.calls import CALL_TIMEOUT
+from adapters.temporal.calls import CALL_TIMEOUT, naming_pending, send_update
 from adapters.temporal.errors import from_temporal
 from domain.ids import subscription_workflow_id
 from domain.subscriptions.adoption.decisions import Adoption
-from domain.subscriptions.state import SubscriptionStart
+from domain.subscriptions.messages import SubscriptionCommand
+from domain.subscriptions.state import SubscriptionStart, SubscriptionState
 from domain.workflow_names import (
     BILLING,
     HINT,
+    SUBSCRIPTION_COMMAND,
     SUBSCRIPTION_ID_ATTRIBUTE,
     SUBSCRIPTION_WORKFLOW,
     USER_ID_ATTRIBUTE,
@@ -32,9 +35,13 @@ _USER_ID = SearchAttributeKey.for_keyword(USER_ID_ATTRIBUTE)
 _SUBSCRIPTION_ID = SearchAttributeKey.for_keyword(SUBSCRIPTION_ID_ATTRIBUTE)
 
 
+# Reason: a command goes to Stripe, and may wait for a charge under way.
+ANSWER_WITHIN = timedelta(seconds=20)
+
+
 @dataclass(frozen=True)
 class Mailboxes:
-    """Sends hints to the workflows of subscriptions."""
+    """Sends hints and commands to the workflows of subscriptions."""
 
     client: Client
 
@@ -91,3 +98,31 @@ class Mailboxes:
             )
         except TemporalError as error:
             raise from_temporal(error) from error
+
+    async def command(
+        self, subscription_id: UUID, command: SubscriptionCommand
+    ) -> SubscriptionState:
+        """Send a command to a subscription's mailbox, and wait for its answer.
+
+        Args:
+            subscription_id: Subscription that the command is for.
+            command: The command, which is executed once per its id.
+
+        Returns:
+            The state of the subscription after the command.
+
+        Raises:
+            IllegalCommandError: The status, in `details`, does not allow the command.
+            WorkflowEndedError: The subscription has ended, or its workflow was terminated.
+            UnavailableError: Temporal is down, or the answer is late; repeating the call is safe.
+        """
+        handle = self.client.get_workflow_handle(subscription_workflow_id(subscription_id))
+        with naming_pending(subscription_id=subscription_id):
+            return await send_update(
+                handle,
+                SUBSCRIPTION_COMMAND,
+                command,
+                command.command_id,
+                ANSWER_WITHIN,
+                SubscriptionState,
+            )

@@ -22,7 +22,18 @@ from domain.subscriptions.lifecycle import COMMANDS, SubscriptionStatus, decide
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("domain", "agents", "adapters", "database", "services", "activities", "workflows", "api")
 VERBS = {
-    *("add", "apply", "attach", "cancel", "change", "confirm", "create", "decide", "delegate"),
+    *(
+        "add",
+        "answer",
+        "apply",
+        "attach",
+        "cancel",
+        "change",
+        "confirm",
+        "create",
+        "decide",
+        "delegate",
+    ),
     *(
         "delete",
         "detach",

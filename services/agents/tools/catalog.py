@@ -14,6 +14,7 @@ from domain.errors import NotFoundError
 from domain.llm.messages import ToolDefinition
 from services.knowledge.search import KnowledgeSearch
 from services.payments.commands import PaymentCommands
+from services.subscriptions.mailboxes import Mailboxes
 
 
 class Effect(NamedTuple):
@@ -34,6 +35,7 @@ class ToolResources:
 
     library: KnowledgeSearch
     commands: PaymentCommands
+    mailboxes: Mailboxes
     sessions: Sessions
 
 

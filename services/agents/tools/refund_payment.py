@@ -23,6 +23,7 @@ from domain.payments.rules import (
     refundable_cents,
     refusal,
 )
+from services.agents.tools.business_keys import claim
 from services.agents.tools.catalog import Effect, Tool, ToolResources
 
 
@@ -85,8 +86,7 @@ async def _claim(
     async with sessions.begin() as session:
         if await PaymentRepository(session).get(payment_id, run.user_id) is None:
             raise NotFoundError("this user has no such payment", "unknown_payment")
-        earlier = await ToolCallRepository(session).claim(call.call_id, key)
-        return earlier.call_id if earlier else call.call_id
+        return await claim(session, call, key)
 
 
 async def _approved_cents(sessions: Sessions, call_id: UUID) -> int | None:

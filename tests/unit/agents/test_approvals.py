@@ -17,7 +17,9 @@ from domain.agents.approvals import (
     Decision,
     args_digest,
     decide_approval,
+    status_while_waiting,
 )
+from domain.agents.runs import RunStatus
 from domain.errors import ConflictError, ForbiddenError
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -157,6 +159,20 @@ def test_edited_arguments_have_a_digest_of_their_own(
     snapshot = seen(status).model_copy(update={"args_sha256": stored})
     command = says(APPROVE, digest=seen_digest).model_copy(update={"arguments": arguments})
     assert outcome(snapshot, command, NOW - timedelta(hours=1))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("roles", "status"),
+    [
+        ((), RunStatus.RUNNING),
+        (("owner",), RunStatus.WAITING_INPUT),
+        (("owner", "owner"), RunStatus.WAITING_INPUT),
+        (("owner", "admin"), RunStatus.WAITING_APPROVAL),
+        (("admin",), RunStatus.WAITING_APPROVAL),
+    ],
+)
+def test_a_run_says_what_it_waits_for(roles: tuple[str, ...], status: RunStatus) -> None:
+    assert status_while_waiting(roles) is status
 
 
 TEXTS = st.text(max_size=8)

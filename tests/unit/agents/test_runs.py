@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from domain.agents.runs import (
     CLOSED,
+    WAITING,
     Budget,
     CallRef,
     OnBusy,
@@ -31,8 +32,7 @@ REQUEST = RunRequest(
 
 
 def test_every_status_is_either_open_or_closed() -> None:
-    is_open = {RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING_APPROVAL}
-    assert set(RunStatus) - CLOSED == is_open
+    assert set(RunStatus) - CLOSED == {RunStatus.QUEUED, RunStatus.RUNNING} | WAITING
 
 
 def test_statuses_are_called_what_clients_know() -> None:
@@ -40,6 +40,7 @@ def test_statuses_are_called_what_clients_know() -> None:
         "queued",
         "running",
         "waiting_approval",
+        "waiting_input",
         "completed",
         "failed",
         "canceled",
