@@ -42,6 +42,7 @@ from database.session import Sessions, make_engine, make_sessions
 from services.agents.tools.catalog import ToolCatalog
 from stack.ports import free_ports
 from stack.system_user import find_system_user
+from tests.support.lost_rows import describe_lost_rows
 from workflows.search_attributes import NAMES
 
 pytest_plugins = ("tests.support.checked", "tests.support.namespaces", "tests.support.world")
@@ -291,6 +292,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(config.stash[EXIT_CODE])
+
+
+def pytest_exception_interact(
+    call: pytest.CallInfo[object], report: pytest.CollectReport | pytest.TestReport
+) -> None:
+    """Add to a report what a connection was asked that answered without rows."""
+    found = describe_lost_rows(call.excinfo.value) if call.excinfo else None
+    if found is not None:
+        report.sections.append(("lost rows", found))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

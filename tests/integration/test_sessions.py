@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, ResourceClosedError
 
 from database.session import Sessions, make_engine, make_sessions
+from tests.support.lost_rows import describe_lost_rows
 
 
 async def test_reads_are_transactions_of_their_own_and_writes_are_one(sessions: Sessions) -> None:
@@ -102,3 +103,15 @@ async def test_whatever_is_cancelled_gives_its_connection_back(
         assert await session.scalar(now) == await session.scalar(now)
     await engine.dispose()
     assert [str(each.message) for each in warned] == []
+
+
+async def test_a_read_without_rows_tells_what_was_asked(sessions: Sessions) -> None:
+    async with sessions() as session:
+        result = await session.execute(text("SET application_name = 'probe'"))
+        with pytest.raises(ResourceClosedError) as caught:
+            result.all()
+    told = describe_lost_rows(caught.value)
+    assert told is not None
+    assert "query: b\"SET application_name = 'probe'\"" in told
+    assert "prepared: OrderedDict" in told
+    assert describe_lost_rows(ValueError()) is None
