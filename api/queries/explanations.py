@@ -19,10 +19,10 @@ from domain.payment_retries.lifecycle import PausedReason, RetryStatus
 from domain.payments.rules import PaymentStatus
 from domain.subscriptions.explanations.explain import explain
 from domain.subscriptions.explanations.facts import (
-    NotKept,
     OpenInvoice,
     OpenRetry,
     PastEvent,
+    PaymentIssue,
     SubscriptionFacts,
     WaitingChange,
 )
@@ -84,9 +84,11 @@ async def explain_row(
         ),
         payment_retries=tuple(_open_retry(retry) for retry in retries),
         disputed_payments=tuple(
-            _not_kept(each) for each in payments if each.payment_status == PaymentStatus.DISPUTED
+            _payment_issue(each)
+            for each in payments
+            if each.payment_status == PaymentStatus.DISPUTED
         ),
-        failed_refunds=tuple(_not_kept(each, each.failure_code) for each in failed_refunds),
+        failed_refunds=tuple(_payment_issue(each, each.failure_code) for each in failed_refunds),
         events=tuple(_past_event(event) for event in past),
     )
     return ExplanationOut.model_validate(
@@ -153,8 +155,8 @@ def _open_retry(row: PaymentRetry) -> OpenRetry:
     )
 
 
-def _not_kept(row: Payment | Refund, why: str | None = None) -> NotKept:
-    return NotKept(amount_cents=row.amount_cents, currency_code=row.currency_code, why=why)
+def _payment_issue(row: Payment | Refund, why: str | None = None) -> PaymentIssue:
+    return PaymentIssue(amount_cents=row.amount_cents, currency_code=row.currency_code, why=why)
 
 
 def _past_event(row: SubscriptionEvent) -> PastEvent:

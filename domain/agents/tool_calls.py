@@ -15,11 +15,6 @@ class ToolCallStatus(StrEnum):
     FAILED = "failed"
 
 
-def cancel_business_key(subscription_id: UUID, when: str, conversation_id: UUID) -> str:
-    """Return the business key of a cancellation, so that a model that asks twice cancels once."""
-    return f"cancel:{subscription_id}:{when}:{conversation_id}"
-
-
 def refund_business_key(
     payment_id: UUID,
     amount_cents: int | None,

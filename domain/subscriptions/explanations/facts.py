@@ -42,7 +42,7 @@ class WaitingChange(Frozen):
     at: datetime
 
 
-class NotKept(Frozen):
+class PaymentIssue(Frozen):
     """A payment that the bank took back, or a refund that did not reach the customer.
 
     Args:
@@ -95,6 +95,6 @@ class SubscriptionFacts(Frozen):
     newest_invoice_status: str | None = None
     open_invoices: tuple[OpenInvoice, ...] = ()
     payment_retries: tuple[OpenRetry, ...] = ()
-    disputed_payments: tuple[NotKept, ...] = ()
-    failed_refunds: tuple[NotKept, ...] = ()
+    disputed_payments: tuple[PaymentIssue, ...] = ()
+    failed_refunds: tuple[PaymentIssue, ...] = ()
     events: tuple[PastEvent, ...] = ()

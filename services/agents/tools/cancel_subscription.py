@@ -11,14 +11,15 @@ from agents.tools.cancel_subscription import (
     CancelTime,
 )
 from database.agents.models import AgentRun, ToolCall
+from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.agents.tool_calls import ToolCallStatus, cancel_business_key
+from domain.agents.tool_calls import ToolCallStatus
 from domain.errors import NotFoundError, UnavailableError, WorkflowEndedError
 from domain.ids import derived_id
 from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus
 from domain.subscriptions.messages import CancelRefund, SubscriptionCommand
-from services.agents.tools.business_keys import claim
 from services.agents.tools.catalog import Effect, Tool, ToolResources
+from services.stripe_idempotency import is_later_attempt
 
 _KINDS: Mapping[CancelTime, CommandKind] = {
     "now": CommandKind.CANCEL_NOW,
@@ -27,40 +28,30 @@ _KINDS: Mapping[CancelTime, CommandKind] = {
 
 
 async def cancel_subscription(resources: ToolResources, run: AgentRun, call: ToolCall) -> Effect:
-    """Cancel a subscription, once per time of the end and conversation.
+    """Cancel a subscription, unless it ends as wanted already.
 
     Raises:
         NotFoundError: The run's owner has no such subscription.
         ApplicationError: The subscription cannot be canceled, or the outcome is not known yet.
     """
     wanted = CancelSubscription.model_validate(call.arguments_data)
-    key = cancel_business_key(wanted.subscription_id, wanted.when, run.conversation_id)
-    async with resources.sessions.begin() as session:
-        if await SubscriptionRepository(session).get(wanted.subscription_id, run.user_id) is None:
-            raise NotFoundError("this user has no such subscription", "unknown_subscription")
-        owner_call_id = await claim(session, call, key)
+    before = await _row(resources, run, wanted)
+    # Reason: a later attempt may find what the first one did, whose answer was lost.
+    if _is_ending(before, wanted) and not is_later_attempt():
+        return Effect(ToolCallStatus.ALREADY_DONE, _facts(before))
     is_refunded = wanted.is_unused_time_refunded and wanted.when == "now"
     command = SubscriptionCommand(
-        # Reason: a second call for the same cancellation gets the answer of the first one.
-        command_id=derived_id("tool-command", key, owner_call_id),
+        # Reason: not of the conversation, as the customer may take a cancellation back.
+        command_id=derived_id("tool-command", call.call_id),
         kind=_KINDS[wanted.when],
         refund=CancelRefund.UNUSED if is_refunded else CancelRefund.NONE,
     )
     try:
         await resources.mailboxes.command(wanted.subscription_id, command)
     except WorkflowEndedError as error:
-        await _expect_ended(resources, wanted, error)
-    async with resources.sessions() as session:
-        row = await SubscriptionRepository(session).get(wanted.subscription_id, run.user_id)
-    if row is None:
-        raise NotFoundError("this user has no such subscription", "unknown_subscription")
-    is_first = owner_call_id == call.call_id
-    facts = {
-        "subscription_id": str(row.subscription_id),
-        "subscription_status": row.subscription_status,
-        "cancel_at": row.cancel_at.isoformat() if row.cancel_at else None,
-    }
-    return Effect(ToolCallStatus.DONE if is_first else ToolCallStatus.ALREADY_DONE, facts)
+        if not _has_ended(await _row(resources, run, wanted)):
+            raise UnavailableError("the workflow of the subscription does not run") from error
+    return Effect(ToolCallStatus.DONE, _facts(await _row(resources, run, wanted)))
 
 
 async def preview_cancellation(
@@ -81,18 +72,29 @@ async def preview_cancellation(
     }
 
 
-async def _expect_ended(
-    resources: ToolResources, wanted: CancelSubscription, error: WorkflowEndedError
-) -> None:
-    """Accept that the workflow has ended if the subscription has, as an earlier try may have done.
-
-    Raises:
-        UnavailableError: The workflow of a live subscription does not run; it is started again.
-    """
+async def _row(resources: ToolResources, run: AgentRun, wanted: CancelSubscription) -> Subscription:
     async with resources.sessions() as session:
-        row = await SubscriptionRepository(session).get(wanted.subscription_id, None)
-    if row is None or SubscriptionStatus(row.subscription_status) not in FINAL:
-        raise UnavailableError("the workflow of the subscription is not running") from error
+        row = await SubscriptionRepository(session).get(wanted.subscription_id, run.user_id)
+    if row is None:
+        raise NotFoundError("this user has no such subscription", "unknown_subscription")
+    return row
+
+
+def _has_ended(row: Subscription) -> bool:
+    return SubscriptionStatus(row.subscription_status) in FINAL
+
+
+def _is_ending(row: Subscription, wanted: CancelSubscription) -> bool:
+    is_planned = wanted.when == "at_period_end" and row.cancel_at is not None
+    return _has_ended(row) or is_planned
+
+
+def _facts(row: Subscription) -> dict[str, Any]:
+    return {
+        "subscription_id": str(row.subscription_id),
+        "subscription_status": row.subscription_status,
+        "cancel_at": row.cancel_at.isoformat() if row.cancel_at else None,
+    }
 
 
 CANCEL_SUBSCRIPTION_TOOL = Tool(CANCEL_SUBSCRIPTION, cancel_subscription, preview_cancellation)

@@ -23,7 +23,6 @@ from domain.payments.rules import (
     refundable_cents,
     refusal,
 )
-from services.agents.tools.business_keys import claim
 from services.agents.tools.catalog import Effect, Tool, ToolResources
 
 
@@ -86,7 +85,8 @@ async def _claim(
     async with sessions.begin() as session:
         if await PaymentRepository(session).get(payment_id, run.user_id) is None:
             raise NotFoundError("this user has no such payment", "unknown_payment")
-        return await claim(session, call, key)
+        earlier = await ToolCallRepository(session).claim(call.call_id, key)
+        return earlier.call_id if earlier else call.call_id
 
 
 async def _approved_cents(sessions: Sessions, call_id: UUID) -> int | None:

@@ -121,13 +121,16 @@ async def test_a_run_reads_its_owners_records_only(
         assert not [field for field in read if field.startswith(("stripe", "workflow", "hosted"))]
 
 
-async def test_a_cancellation_is_approved_and_made_once(
+async def test_a_cancellation_is_approved_and_made_unless_it_ends_already(
     customer: Person, admin: Person, model: Model
 ) -> None:
     (subscription,) = (await customer.get("subscriptions"))["items"]
     wanted = {"subscription_id": subscription["subscription_id"], "reason": "too dear"}
     conversation_id = None
-    for number, status in enumerate(("done", "already_done")):
+    path = f"subscriptions/{subscription['subscription_id']}"
+    for number, status in enumerate(("done", "already_done", "done")):
+        if number == 2:  # the customer has changed their mind, and does so again
+            assert (await customer.post(f"{path}/uncancel")).status_code == 200
         mark = f"leave {uuid4().hex}"
         await model.script(calls(("cancel_subscription", wanted)), match=mark)
         body: dict[str, Any] = {"agent": "support", "input": mark}
@@ -136,17 +139,16 @@ async def test_a_cancellation_is_approved_and_made_once(
         conversation_id = run["conversation_id"]
         (asked,) = run["pending_approvals"]
         assert asked["effect"]["ends_at"] is not None
-        path = f"agent-runs/{run['agent_run_id']}/approve"
-        problem(await customer.post(path, **answer(run, "approve")), 403, "approver_required")
-        assert (await customer.get("subscriptions"))["items"][0]["cancel_at"] is None or number
-        assert (await admin.post(path, **answer(run, "approve"))).status_code == 200
+        decide = f"agent-runs/{run['agent_run_id']}/approve"
+        problem(await customer.post(decide, **answer(run, "approve")), 403, "approver_required")
+        assert ((await customer.get(path))["cancel_at"] is None) is (status == "done")
+        assert (await admin.post(decide, **answer(run, "approve"))).status_code == 200
         await wait(customer, run, *ENDED)
         (result,) = await results(customer, run)
         assert (result["status"], result["subscription_status"]) == (status, "active")
         assert result["cancel_at"] is not None
-    events_path = f"subscriptions/{subscription['subscription_id']}/events"
-    told = [each["kind"] for each in (await customer.get(events_path))["items"]]
-    assert told.count("cancel_at_period_end") == 1
+    told = [each["kind"] for each in (await customer.get(f"{path}/events"))["items"]]
+    assert told.count("cancel_at_period_end") == 2
 
 
 async def test_nobody_elses_subscription_is_canceled(

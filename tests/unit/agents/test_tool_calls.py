@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.agents.tool_calls import ToolCallStatus, cancel_business_key, refund_business_key
+from domain.agents.tool_calls import ToolCallStatus, refund_business_key
 
 REFUNDS = st.tuples(st.uuids(), st.none() | st.integers(1), st.uuids())
 
@@ -14,9 +14,6 @@ def test_a_key_reads_as_what_it_is() -> None:
     payment, conversation = UUID(int=1), UUID(int=2)
     assert refund_business_key(payment, 500, conversation) == f"refund:{payment}:500:{conversation}"
     assert refund_business_key(payment, None, conversation).split(":")[2] == "rest"
-    assert (
-        cancel_business_key(payment, "now", conversation) == f"cancel:{payment}:now:{conversation}"
-    )
 
 
 @given(REFUNDS, REFUNDS)
