@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.agents.runs import DEFAULT_PATTERN
+from domain.agents.patterns import DELEGATE, MODEL_PLANNED
+from domain.agents.routes import DEFAULT_PATTERN, TeamRules
 from domain.base import Duration
 from domain.llm.messages import Difficulty
 
@@ -15,6 +16,7 @@ class AgentSpec(BaseModel):
     Args:
         name: Name of the agent and of its file.
         description: Description for people.
+        kind: Kind of agent that gives the values of fields which the file leaves out.
         pattern: Name of the graph that runs its steps, in `workflows/agents/graphs`.
         prompt_version: Version in `agents/prompts/{name}/{version}.md` that new runs use.
         difficulty: Difficulty of its steps, by which the model is chosen.
@@ -25,12 +27,14 @@ class AgentSpec(BaseModel):
         context_tokens: Most tokens that the model reads in one step, at the worst case.
         history_count: Most messages before the run that the model reads.
         approval_ttl: How long an approval can be decided before it expires.
+        team: The agents whose runs its own run begins, and their limits; None if it works alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")
     description: str
+    kind: str | None = None
     pattern: str = DEFAULT_PATTERN
     prompt_version: str = Field(pattern=r"^v[0-9]+$")
     difficulty: Difficulty = Difficulty.LARGE
@@ -41,3 +45,11 @@ class AgentSpec(BaseModel):
     context_tokens: int = Field(default=16_000, ge=1_000)
     history_count: int = Field(default=40, ge=1, le=500)
     approval_ttl: Duration = Field(default=timedelta(days=1), gt=timedelta(0))
+    team: TeamRules | None = None
+
+    @property
+    def tool_names(self) -> tuple[str, ...]:
+        """Names of the tools that the agent's model may call."""
+        if self.team is None or self.pattern not in MODEL_PLANNED:
+            return self.tools
+        return (*self.tools, DELEGATE)

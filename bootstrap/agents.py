@@ -6,6 +6,7 @@ from activities.agents.conversation_queue import ConversationQueueActivities
 from activities.agents.model_calls import ModelCallActivities
 from activities.agents.retrieval import RetrievalActivities
 from activities.agents.runs import RunActivities
+from activities.agents.teams import TeamActivities
 from activities.agents.tool_calls import ToolActivities
 from bootstrap.resources import Activities, Resources
 from domain.workflow_names import AGENTS, MODELS, TOOLS
@@ -34,6 +35,7 @@ def agent_activities(resources: Resources) -> Activities:
     closing = RunClosing(sessions, usage_meter, stream, resources.memories.wake)
     run_closing = RunClosingActivities(closing)
     conversation_queue = ConversationQueueActivities(sessions, build_lost_runs(resources))
+    teams = TeamActivities(sessions)
     approvals = ApprovalActivities(sessions, resources.tools)
     attempts = ModelAttempts(sessions, resources.names, usage_meter, resources.tools)
     steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
@@ -47,10 +49,14 @@ def agent_activities(resources: Resources) -> Activities:
             documents.fail_document,
             runs.open_run,
             runs.add_run_message,
+            runs.raise_budget,
             run_closing.close_run,
             conversation_queue.start_if_first,
             approvals.decide_approval,
             approvals.expire_approval,
+            teams.open_child_run,
+            teams.plan_team_step,
+            teams.read_run_status,
         ],
         MODELS: [steps.ask_model],
         TOOLS: [

@@ -23,6 +23,7 @@ _NEXT = {
         "queued": "it begins when the earlier runs of its conversation have ended",
         "running": "the model or a tool answers",
         "waiting_approval": "somebody decides about each call, or its time is over",
+        "waiting_budget": "its budget is raised, or the plan's limit is renewed",
         "waiting_input": "the user answers the run's question, or its time is over",
     },
     DOCUMENT: {"pending": "its passages are stored"},

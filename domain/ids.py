@@ -101,6 +101,11 @@ def call_id(agent_run_id: UUID, step: int, position: int) -> UUID:
     return derived_id("tool-call", agent_run_id, step, position)
 
 
+def child_run_id(call_id: UUID) -> UUID:
+    """Return the id of the run that answers a call of `delegate`."""
+    return derived_id("child-run", call_id)
+
+
 def refund_id(business_key: str, call_id: UUID) -> UUID:
     """Return the id of the refund that a tool call makes under a business key."""
     return derived_id("refund", business_key, call_id)

@@ -32,6 +32,7 @@ WAKE = "wake"
 
 # The signal by which a payment retry reports to its subscription.
 REPORT = "report"
+AGENT_RUN_WORKFLOW = "AgentRunWorkflow"
 # The signal that tells a run that the previous run of its conversation has ended.
 RUN_NEXT = "run_next"
 

@@ -7,9 +7,10 @@ from temporalio import activity
 
 from adapters.llm.gateway import Models
 from adapters.llm.provider import Progress
+from database.agents.agent_runs import AgentRunRepository
 from database.session import Sessions
-from domain.agents.runs import StepInput, StepResult
-from domain.errors import ApplicationError
+from domain.agents.runs import RunStatus, StepInput, StepResult, waits_for_budget
+from domain.errors import ApplicationError, BudgetExceededError
 from domain.llm.messages import ModelReply
 from services.agents.knowledge.retrieval import Retrieval
 from services.agents.model_calls.answers import (
@@ -21,6 +22,7 @@ from services.agents.model_calls.answers import (
 )
 from services.agents.model_calls.attempts import CANCELED, Attempt, ModelAttempts
 from services.agents.model_calls.failures import check_answer
+from services.agents.run_records import change_status
 from services.agents.server_clock import ServerClock
 from services.agents.token_stream import RunStream
 
@@ -68,11 +70,15 @@ class ModelCallActivities:
         if step_input.is_retrieving:
             await self._retrieval.retrieve(step_input.agent_run_id)
         clock = ServerClock()
-        async with self._sessions.begin() as session:
-            found = await find_run_at_step(session, step_input)
-            if found.is_stored:
-                return await stored_reply(session, step_input)
-            attempt = await self._attempts.begin(session, found, step_input)
+        try:
+            async with self._sessions.begin() as session:
+                found = await find_run_at_step(session, step_input)
+                if found.is_stored:
+                    return await stored_reply(session, step_input)
+                attempt = await self._attempts.begin(session, found, step_input)
+        except BudgetExceededError as error:
+            await self._tell_pause(step_input, error)
+            raise
         progress = Progress()
         reply = await self._ask(attempt, progress)
         try:
@@ -81,6 +87,15 @@ class ModelCallActivities:
             code = error.error_code if isinstance(error, ApplicationError) else CANCELED
             await self._attempts.settle_failure(attempt, progress, code)
             raise
+
+    async def _tell_pause(self, step_input: StepInput, error: BudgetExceededError) -> None:
+        """Show that a run waits for its budget to be raised or renewed, if it does."""
+        if not waits_for_budget(step_input.on_budget, error.error_code):
+            return
+        async with self._sessions.begin() as session:
+            run = await AgentRunRepository(session).lock(step_input.agent_run_id)
+            if run is not None:
+                await change_status(session, run, RunStatus.WAITING_BUDGET)
 
     async def _ask(self, attempt: Attempt, progress: Progress) -> ModelReply:
         """Call the model; a failed call is settled as well.

@@ -14,7 +14,15 @@ from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
 from database.usage.usage_records import UsageRepository
-from domain.agents.runs import NewRunMessage, OnBusy, QueuePosition, RunRequest, RunStatus
+from domain.agents.budgets import raised
+from domain.agents.runs import (
+    NewRunMessage,
+    OnBusy,
+    QueuePosition,
+    RaiseBudget,
+    RunRequest,
+    RunStatus,
+)
 from domain.errors import ConflictError, IllegalCommandError, NotFoundError
 from domain.ids import agent_run_workflow_id, message_key
 from domain.llm.messages import Role
@@ -105,7 +113,7 @@ class RunActivities:
                 return
             unread = await messages.unread(run.agent_run_id)
             agent = find_agent(run.agent)
-            tools = self._catalog.definitions(agent.tools)
+            tools = self._catalog.definitions(agent.tool_names)
             check_message(message.content, unread, agent, run.prompt_version, tools)
             is_new = await messages.add(
                 run.conversation_id,
@@ -117,6 +125,30 @@ class RunActivities:
             if is_new:
                 event = message_event(Role.USER, message.content)
                 await append_run_events(session, run.agent_run_id, event)
+
+    @activity.defn
+    async def raise_budget(self, command: RaiseBudget) -> None:
+        """Raise the budget of an open run; the same command again changes nothing.
+
+        Args:
+            command: The new limits.
+
+        Raises:
+            IllegalCommandError: The run is closed.
+            InvalidInputError: A limit would be lowered.
+        """
+        async with self._sessions.begin() as session:
+            runs = AgentRunRepository(session)
+            run = await runs.lock(command.agent_run_id)
+            if run is None:
+                raise NotFoundError("there is no such run")
+            if run.completed_at is not None:
+                state = {"run_status": run.run_status}
+                raise IllegalCommandError(f"the run is {run.run_status}", details=state)
+            tokens = raised(run.budget_token_count, command.budget.token_count)
+            cents = raised(run.budget_cost_cents, command.budget.cost_cents)
+            values = {"budget_token_count": tokens, "budget_cost_cents": cents}
+            await runs.change(run.agent_run_id, values)
 
 
 async def _find(session: AsyncSession, agent_run_id: UUID) -> AgentRun:

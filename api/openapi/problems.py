@@ -182,6 +182,9 @@ MESSAGE_TOO_LONG = InvalidInputError(
     "message_too_long",
     {"token_count": 31_004, "limit_token_count": 12_000},
 )
+BUDGET_LOWERED = InvalidInputError(
+    "a budget can be raised only", "budget_lowered", {"current": 20_000, "wanted": 10_000}
+)
 WEBHOOK_ADDRESS_REFUSED = InvalidInputError("the address is not public", "webhook_address_refused")
 WEBHOOK_ENDPOINT_OFF = IllegalCommandError(
     "the webhook endpoint is off", details={"is_active": False}

@@ -44,6 +44,8 @@ async def read_runs(sessions: Sessions, rows: Sequence[AgentRun]) -> list[AgentR
         totals = await UsageRepository(session).totals(ids)
         for approval, call in await ToolCallRepository(session).pending(ids):
             pending[call.agent_run_id].append(PendingApprovalOut.of(approval, call))
+        for root_id, approval, call in await ToolCallRepository(session).pending_below(ids):
+            pending[root_id].append(PendingApprovalOut.of(approval, call))
     return [
         AgentRunOut.of(
             row,
@@ -70,5 +72,5 @@ async def read_steps(sessions: Sessions, agent_run_id: UUID) -> list[StepOut]:
         tool_calls[call.step].append(ToolCallOut.of(call, approvals.get(call.call_id)))
     return [
         StepOut(step=step, model_calls=model_calls[step], tool_calls=tool_calls[step])
-        for step in sorted(model_calls)
+        for step in sorted({*model_calls, *tool_calls})
     ]

@@ -78,6 +78,22 @@ async def get_agent_run(
     return await read_run(sessions, run)
 
 
+@router.get("/{agent_run_id}/children", responses=problems(no_such("agent run")))
+async def list_agent_run_children(
+    run: OwnDep, sessions: SessionsDep, paging: PagingDep
+) -> Listing[AgentRunOut]:
+    """List the runs that a run has begun for the members of its team, newest first.
+
+    Each may have children of its own. Their usage counts against the budget of the first run.
+    """
+    async with sessions() as session:
+        page = await AgentRunRepository(session).children(
+            run.agent_run_id, paging.limit, paging.cursor
+        )
+    items = await read_runs(sessions, page.items)
+    return Listing[AgentRunOut](items=items, next_cursor=page.next_cursor)
+
+
 @router.get("/{agent_run_id}/steps", responses=problems(no_such("agent run")))
 async def list_agent_run_steps(run: OwnDep, sessions: SessionsDep) -> Listing[StepOut]:
     """List the steps of a run, with the model calls, the tool calls and the cost of each step."""

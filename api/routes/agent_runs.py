@@ -9,6 +9,7 @@ from api.idempotency import Claim, IdempotentDep
 from api.lookup import resolve_user_id
 from api.openapi.examples import answer
 from api.openapi.problems import (
+    BUDGET_LOWERED,
     CONVERSATION_BUSY,
     INPUT_TOO_LONG,
     LIMIT_REACHED,
@@ -28,11 +29,13 @@ from api.schemas.agent_runs import (
     NEW_RUN_EXAMPLE,
     AgentRunOut,
     NewAgentRun,
+    RaisedBudgetIn,
     RunMessageIn,
 )
 from api.starters.agent_runs import cancel_lost_run, check_new_message, start_run
 from api.starters.run_commands import read_now, send_to_run
-from domain.agents.runs import CancelRun, NewRunMessage
+from domain.agents.routes import Budget
+from domain.agents.runs import CancelRun, NewRunMessage, RaiseBudget
 from domain.errors import WorkflowMissingError
 from services.agents.admission import access_required_error
 from workflows.agents.agent_run import AgentRunWorkflow
@@ -112,6 +115,43 @@ async def add_agent_run_message(
         )
         update = AgentRunWorkflow.add_message
         await send_to_run(temporal, sessions, run, update, message, claim, CALL_TIMEOUT)
+        return await read_now(sessions, run)
+
+    return await once.run(caller.user_id, work)
+
+
+@router.post(
+    "/{agent_run_id}/budget",
+    response_model=AgentRunOut,
+    responses=problems(
+        no_such("agent run"),
+        illegal("run", "run_status", "completed"),
+        BUDGET_LOWERED,
+        *_NO_ANSWER,
+        WORKFLOW_MISSING,
+    ),
+)
+async def raise_agent_run_budget(
+    body: RaisedBudgetIn,
+    run: OwnDep,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: IdempotentDep,
+) -> JSONResponse:
+    """Raise the budget of a run. One that waits for it goes on at the same step.
+
+    The limits of the plan apply all the same.
+    """
+
+    async def work(claim: Claim) -> AgentRunOut:
+        command = RaiseBudget(
+            command_id=claim.command_id,
+            agent_run_id=run.agent_run_id,
+            budget=Budget(**body.model_dump()),
+        )
+        update = AgentRunWorkflow.raise_budget
+        await send_to_run(temporal, sessions, run, update, command, claim, CALL_TIMEOUT)
         return await read_now(sessions, run)
 
     return await once.run(caller.user_id, work)

@@ -39,6 +39,6 @@ def _agent(spec: AgentSpec, tools: ToolCatalog) -> AgentOut:
         description=spec.description,
         pattern=spec.pattern,
         prompt_version=spec.prompt_version,
-        tools=[ToolOut.model_validate(tool.spec) for tool in tools.select(spec.tools)],
+        tools=[ToolOut.model_validate(tool.spec) for tool in tools.select(spec.tool_names)],
         max_step_count=spec.max_step_count,
     )

@@ -12,7 +12,7 @@ from api.http.card_guard import refuse_card_number
 from api.schemas.common import MASKED, NOT_BLANK, Count, Input, Name, Output
 from database.agents.models import AgentRun, Approval, ToolCall
 from domain.agents.approvals import Decision
-from domain.agents.runs import OnBusy, RunFinish, RunStatus
+from domain.agents.runs import OnBudget, OnBusy, RunFinish, RunStatus
 from domain.usage.amounts import UsageTotal
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NOT_BLANK), MASKED]
@@ -22,6 +22,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 _EXAMPLE: dict[str, Any] = {
     "agent_run_id": "3c2d51f0-8a4e-4b7f-9c1d-6e2f7a8b9c0d",
+    "parent_run_id": None,
+    "root_run_id": None,
     "user_id": "e3a1c5d7-9b2f-4c6e-8d0a-1f3b5c7d9e2a",
     "agent": "research",
     "conversation_id": "0f7c2b1a-4d3e-4f5a-8b6c-7d8e9f0a1b2c",
@@ -62,6 +64,18 @@ class BudgetIn(Input):
     cost_cents: Count | None = None
 
 
+class RaisedBudgetIn(BudgetIn):
+    """The new budget of a run: not less than before; what is left out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token_count": 50_000}]})
+
+    @model_validator(mode="after")
+    def _raises_something(self) -> "RaisedBudgetIn":
+        if self.token_count is None and self.cost_cents is None:
+            raise ValueError("token_count or cost_cents is needed")
+        return self
+
+
 class NewAgentRun(Input):
     """A new run of an agent."""
 
@@ -84,6 +98,11 @@ class NewAgentRun(Input):
     on_busy: OnBusy = Field(
         default=OnBusy.ENQUEUE,
         description="What to do while another run of the conversation is in progress.",
+    )
+    on_budget: OnBudget = Field(
+        default=OnBudget.END,
+        description="What to do when the budget or the plan's limit is used up: end, or wait until "
+        "the budget is raised or the limit renewed.",
     )
     user_id: UUID | None = Field(default=None, description="For administrators: the run's owner.")
 
@@ -166,6 +185,9 @@ class CitationOut(Output):
 class PendingApprovalOut(Output):
     """A tool call that waits for approval."""
 
+    agent_run_id: UUID = Field(
+        description="The run that made the call, at which it is decided: this one or a child."
+    )
     call_id: UUID
     tool: str
     arguments: dict[str, Any]
@@ -181,6 +203,7 @@ class PendingApprovalOut(Output):
     def of(cls, approval: Approval, call: ToolCall) -> "PendingApprovalOut":
         """Render an approval and its call."""
         return cls(
+            agent_run_id=call.agent_run_id,
             call_id=call.call_id,
             tool=call.tool,
             arguments=call.arguments_data,
@@ -221,6 +244,10 @@ class AgentRunOut(Output):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     agent_run_id: UUID
+    parent_run_id: UUID | None = Field(
+        description="The run whose team this one belongs to; null if a user began it."
+    )
+    root_run_id: UUID | None = Field(description="The run above all of them, which a user began.")
     user_id: UUID
     agent: str
     conversation_id: UUID

@@ -18,7 +18,7 @@ from adapters.temporal.calls import (
 )
 from adapters.temporal.errors import from_temporal
 from agents.limits import check_input, check_message
-from agents.registry import find_agent
+from agents.registry import find_agent, find_route
 from api.lookup import or_404
 from api.schemas.agent_runs import NewAgentRun
 from database.agents.agent_runs import AgentRunRepository
@@ -26,15 +26,8 @@ from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
-from domain.agents.runs import (
-    RUN_REVISION,
-    Budget,
-    CancelRun,
-    Route,
-    RunRequest,
-    RunStart,
-    RunStatus,
-)
+from domain.agents.routes import Budget, Route
+from domain.agents.runs import RUN_REVISION, CancelRun, RunRequest, RunStart, RunStatus
 from domain.errors import OutcomePendingError
 from domain.ids import agent_run_workflow_id, derived_id, message_key
 from domain.workflow_names import AGENTS
@@ -109,7 +102,7 @@ async def check_new_message(
     if not is_known:
         # Reason: an early refusal spares the workflow, which checks again with the run locked.
         agent = find_agent(run.agent)
-        definitions = tools.definitions(agent.tools)
+        definitions = tools.definitions(agent.tool_names)
         check_message(content, unread, agent, run.prompt_version, definitions)
 
 
@@ -161,7 +154,7 @@ async def _resolve(
     tools: ToolCatalog,
 ) -> tuple[RunRequest, Route]:
     spec = find_agent(body.agent)
-    check_input(body.input, spec, spec.prompt_version, tools.definitions(spec.tools))
+    check_input(body.input, spec, spec.prompt_version, tools.definitions(spec.tool_names))
     async with sessions() as session:
         if body.conversation_id is not None:
             conversations = ConversationRepository(session)
@@ -177,13 +170,9 @@ async def _resolve(
         conversation_id=body.conversation_id or derived_id("conversation", agent_run_id),
         budget=Budget(**body.budget.model_dump()),
         on_busy=body.on_busy,
+        on_budget=body.on_budget,
     )
-    route = Route(
-        pattern=spec.pattern,
-        has_retrieval=spec.passage_count > 0,
-        max_step_count=spec.max_step_count,
-    )
-    return request, route
+    return request, find_route(spec)
 
 
 async def _wait_for_row(temporal: Client, sessions: Sessions, agent_run_id: UUID) -> AgentRun:

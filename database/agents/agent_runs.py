@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, column, exists, func, select, true, update
+from sqlalchemy import Select, bindparam, column, exists, func, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from database.agents.models import AgentRun, Message
+from database.paging import Page, newest_first
 from database.repository import OwnedRepository
 from database.usage.models import UsageRecord
 from domain.agents.runs import RunStatus
@@ -64,6 +65,30 @@ class AgentRunRepository(OwnedRepository[AgentRun]):
     """Reads and writes `agent_runs` within one session."""
 
     table = AgentRun
+
+    def owned(self, user_id: UUID | None) -> Select[AgentRun]:
+        """Return a statement that selects the runs that a user began; None for all users'."""
+        return super().owned(user_id).where(AgentRun.parent_run_id.is_(None))
+
+    async def children(self, parent_run_id: UUID, limit: int, cursor: str | None) -> Page[AgentRun]:
+        """Return one page of the runs that a run began, newest first.
+
+        Raises:
+            InvalidInputError: The cursor is malformed.
+        """
+        statement = self._all().where(AgentRun.parent_run_id == parent_run_id)
+        sort_key = (AgentRun.created_at, AgentRun.agent_run_id)
+        return await newest_first(self._session, statement, sort_key, limit, cursor)
+
+    async def tree_ids(self, root_run_id: UUID) -> Sequence[UUID]:
+        """Return the ids of a run that a user began, and of all runs below it."""
+        statement = select(AgentRun.agent_run_id).where(AgentRun.root_run_id == root_run_id)
+        return [root_run_id, *await self._session.scalars(statement)]
+
+    async def of_ids(self, agent_run_ids: Sequence[UUID]) -> dict[UUID, AgentRun]:
+        """Return runs by their ids; unknown ones are left out."""
+        statement = select(AgentRun).where(AgentRun.agent_run_id.in_(agent_run_ids))
+        return {row.agent_run_id: row for row in await self._session.scalars(statement)}
 
     async def add(self, values: Mapping[str, Any]) -> AgentRun:
         """Store a new run, and return its row."""

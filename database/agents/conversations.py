@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from database.agents.models import Conversation
@@ -15,6 +15,9 @@ _LOCK = (
     .with_for_update()
 )
 
+_ROOT = select(Conversation.root_conversation_id).where(
+    Conversation.conversation_id == bindparam("conversation_id")
+)
 _PUT = insert(Conversation).on_conflict_do_nothing()
 
 
@@ -23,10 +26,38 @@ class ConversationRepository(OwnedRepository[Conversation]):
 
     table = Conversation
 
+    def owned(self, user_id: UUID | None) -> Select[Conversation]:
+        """Return a statement that selects a user's conversations; None for all users'.
+
+        Those of child runs are left out.
+        """
+        return super().owned(user_id).where(Conversation.is_child.is_(False))
+
     async def put(self, conversation_id: UUID, user_id: UUID, title: str | None) -> None:
         """Store a conversation, unless it is already stored."""
         values = {"conversation_id": conversation_id, "user_id": user_id, "title": title}
         await self._session.execute(_PUT, values)
+
+    async def put_child(self, conversation_id: UUID, user_id: UUID, parent_id: UUID) -> None:
+        """Store the conversation of a child run, unless it is already stored.
+
+        Args:
+            conversation_id: Id of the conversation.
+            user_id: Its owner.
+            parent_id: Conversation of the parent run.
+        """
+        values = {
+            "conversation_id": conversation_id,
+            "user_id": user_id,
+            "is_child": True,
+            "root_conversation_id": await self.root_of(parent_id),
+        }
+        await self._session.execute(_PUT, values)
+
+    async def root_of(self, conversation_id: UUID) -> UUID:
+        """Return the conversation whose effects a conversation shares; mostly itself."""
+        root = await self._session.scalar(_ROOT, {"conversation_id": conversation_id})
+        return root or conversation_id
 
     async def lock(self, conversation_id: UUID) -> int:
         """Lock a conversation until the transaction ends.

@@ -20,6 +20,12 @@ class Conversation(Base):
     conversation_id: Mapped[UUID] = id_column()
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
     title: Mapped[str | None]
+    # The conversation whose effects it shares: of a child run, its first ancestor's; else None.
+    root_conversation_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("conversations.conversation_id")
+    )
+    # Whether it was made for a child run, and is left out of lists.
+    is_child: Mapped[bool] = mapped_column(server_default=text("false"))
     last_message_seq: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = created_column()
 
@@ -41,6 +47,9 @@ class AgentRun(Base):
     agent_run_id: Mapped[UUID] = id_column()
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.conversation_id"))
+    # The run whose team it belongs to, and the one above all; None if a user began it.
+    parent_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
+    root_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
     agent: Mapped[str]
     prompt_version: Mapped[str]
     run_status: Mapped[str]
@@ -75,6 +84,16 @@ class AgentRun(Base):
             "ix_agent_runs_open",
             "run_status",
             postgresql_where=text("completed_at IS NULL"),
+        ),
+        Index(
+            "ix_agent_runs_children",
+            *("parent_run_id", "created_at", "agent_run_id"),
+            postgresql_where=text("parent_run_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_agent_runs_root_run_id",
+            "root_run_id",
+            postgresql_where=text("root_run_id IS NOT NULL"),
         ),
         Index(
             "ix_agent_runs_memory_due_at",

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.agents.models import Approval, ToolCall
+from database.agents.models import AgentRun, Approval, ToolCall
 from domain.agents.approvals import ApprovalStatus
 
 
@@ -100,6 +100,23 @@ class ToolCallRepository:
             Approval.approval_status == ApprovalStatus.PENDING,
         )
         return (await self._session.scalars(statement)).all()
+
+    async def pending_below(
+        self, root_run_ids: Sequence[UUID]
+    ) -> Sequence[tuple[UUID, Approval, ToolCall]]:
+        """Return the undecided approvals of all runs below these, each with its root's id."""
+        statement = (
+            select(AgentRun.root_run_id, Approval, ToolCall)
+            .join(Approval, Approval.agent_run_id == AgentRun.agent_run_id)
+            .join(ToolCall, ToolCall.call_id == Approval.call_id)
+            .where(
+                AgentRun.root_run_id.in_(root_run_ids),
+                Approval.approval_status == ApprovalStatus.PENDING,
+            )
+            .order_by(Approval.created_at, Approval.call_id)
+        )
+        rows = (await self._session.execute(statement)).all()
+        return [(root, approval, call) for root, approval, call in rows if root is not None]
 
     async def pending(self, agent_run_ids: Sequence[UUID]) -> Sequence[tuple[Approval, ToolCall]]:
         """Return the undecided approvals of these runs with their calls, oldest first."""

@@ -139,6 +139,14 @@ class UsageRepository:
         by_window = {per: read_sums(row, f"{per}_") for per in LimitWindow}
         return allowance_of(row.run_tokens, row.run_cents), by_window
 
+    async def held_by_runs(self, agent_run_ids: Sequence[UUID]) -> Allowance:
+        """Return used and reserved amounts of several runs together."""
+        statement = select(func.sum(HELD_TOKENS), func.sum(HELD_CENTS)).where(
+            UsageRecord.agent_run_id.in_(agent_run_ids)
+        )
+        tokens, cents = (await self._session.execute(statement)).one()
+        return allowance_of(tokens, cents)
+
     async def totals(self, agent_run_ids: Sequence[UUID]) -> dict[UUID, UsageTotal]:
         """Return the usage of several runs, by run; runs without usage are left out."""
         statement = (

@@ -6,7 +6,7 @@ Both the run's own budget and the rest of the plan's limits apply; the smaller o
 from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 
 from domain.base import Frozen
-from domain.errors import BudgetExceededError
+from domain.errors import BudgetExceededError, InvalidInputError
 from domain.usage.amounts import Allowance
 
 # With fewer tokens than this no useful answer is possible: the budget counts as used up.
@@ -57,7 +57,12 @@ def stricter(one: Allowance, other: Allowance) -> Allowance:
 
 
 def reserve(
-    left: Allowance, price: Price, prompt_tokens: int, requested_tokens: int
+    left: Allowance,
+    price: Price,
+    prompt_tokens: int,
+    requested_tokens: int,
+    *,
+    may_cut: bool = True,
 ) -> Reservation:
     """Reserve the worst case of one model call.
 
@@ -66,6 +71,7 @@ def reserve(
         price: Price of the model's tokens.
         prompt_tokens: Most tokens that the prompt can have.
         requested_tokens: Most tokens that the model should be allowed to write.
+        may_cut: Whether the answer may be cut to what is left.
 
     Returns:
         The worst case, within the allowance.
@@ -82,7 +88,8 @@ def reserve(
     with localcontext(_EXACT):
         max_tokens = _affordable(left, price, prompt_tokens, requested_tokens)
         cost = prompt_tokens * price.prompt_cents + max_tokens * price.completion_cents
-    if max_tokens < min(MIN_COMPLETION_TOKENS, requested_tokens):
+    least = min(MIN_COMPLETION_TOKENS, requested_tokens) if may_cut else requested_tokens
+    if max_tokens < least:
         raise BudgetExceededError(
             "the rest of the budget is too small for the next step",
             details={"token_count_left": left.token_count},
@@ -107,3 +114,24 @@ def _affordable(left: Allowance, price: Price, prompt_tokens: int, requested_tok
         elif price.completion_cents > 0:
             bounds.append(int(rest / price.completion_cents))
     return min(bounds)
+
+
+def raised(old: int | None, new: int | None) -> int | None:
+    """Return a limit of a run's budget after it was raised.
+
+    Args:
+        old: The limit so far; None means none.
+        new: The wanted limit; None leaves it as it is.
+
+    Raises:
+        InvalidInputError: The limit would be lowered, or one would come where none was.
+    """
+    if new is None or new == old:
+        return old
+    if old is None or new < old:
+        raise InvalidInputError(
+            "a budget can be raised only",
+            "budget_lowered",
+            {"current": old, "wanted": new},
+        )
+    return new

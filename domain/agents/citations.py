@@ -66,6 +66,40 @@ def number_passages(
     return numbered
 
 
+def adopt_passages(
+    text: str, brought: Sequence[CitedPassage], known: Sequence[CitedPassage]
+) -> tuple[str, list[CitedPassage]]:
+    """Put a text of another run, and the passages that it cites, under this run's numbers.
+
+    Args:
+        text: Text with marks such as `[1]`.
+        brought: Passages of the other run.
+        known: Passages of this run so far.
+
+    Returns:
+        The text with this run's numbers, and this run's passages; one that is known already keeps
+        its number, and one that the text does not cite is left out.
+    """
+    cited = {int(each) for mark in _MARK.findall(text) for each in mark.split(",")}
+    numbers = {(each.document_id, each.chunk_index): each.number for each in known}
+    merged, changed = list(known), dict[int, int]()
+    for passage in brought:
+        if passage.number not in cited:
+            continue
+        key = (passage.document_id, passage.chunk_index)
+        if key not in numbers:
+            numbers[key] = max(numbers.values(), default=0) + 1
+            merged.append(passage.model_copy(update={"number": numbers[key]}))
+        changed[passage.number] = numbers[key]
+
+    def renumber(mark: re.Match[str]) -> str:
+        wanted = [changed[int(each)] for each in mark[1].split(",") if int(each) in changed]
+        # Reason: a number that names no passage there must not name one here.
+        return f"[{', '.join(map(str, wanted))}]" if wanted else ""
+
+    return _MARK.sub(renumber, text), merged
+
+
 def cite(answer: str, passages: Sequence[CitedPassage]) -> tuple[Citation, ...]:
     """Return the documents that an answer cites, each once, in the order of first mention.
 

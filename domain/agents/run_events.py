@@ -19,6 +19,7 @@ class RunEventKind(StrEnum):
     APPROVAL_REQUESTED = "approval_requested"
     APPROVAL_DECIDED = "approval_decided"
     MESSAGE = "message"
+    CHILD = "child"
     ERROR = "error"
     DONE = "done"
 

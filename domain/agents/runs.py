@@ -4,9 +4,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from pydantic import Field
-
+from domain.agents.routes import Budget, Route, TeamRules
 from domain.base import Frozen
+from domain.errors import BudgetExceededError
 
 CONTINUE_AS_NEW_AFTER = 1_000
 # Limit of messages that the model has not read yet; more are refused.
@@ -14,8 +14,6 @@ MAX_UNREAD_MESSAGES = 100
 TOO_MANY_MESSAGES = "too_many_messages"
 # Revision of the sequence of commands of new runs; runs that have begun keep their own.
 RUN_REVISION = 2
-# The pattern of agents whose spec names none, and of runs from before runs kept their pattern.
-DEFAULT_PATTERN = "pipeline"
 
 
 class RunStatus(StrEnum):
@@ -25,6 +23,7 @@ class RunStatus(StrEnum):
     RUNNING = "running"
     WAITING_APPROVAL = "waiting_approval"
     WAITING_INPUT = "waiting_input"
+    WAITING_BUDGET = "waiting_budget"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELED = "canceled"
@@ -36,8 +35,10 @@ CLOSED = frozenset(
 )
 
 
-# The run goes on as soon as a person has decided or answered.
-WAITING = frozenset({RunStatus.WAITING_APPROVAL, RunStatus.WAITING_INPUT})
+# The run goes on as soon as a person has decided or answered, or has raised its budget.
+WAITING = frozenset(
+    {RunStatus.WAITING_APPROVAL, RunStatus.WAITING_INPUT, RunStatus.WAITING_BUDGET},
+)
 
 
 class RunFinish(StrEnum):
@@ -66,11 +67,25 @@ class OnBusy(StrEnum):
     REJECT = "reject"
 
 
-class Budget(Frozen):
-    """Limits of one run; None means no own limit, and the plan's limits apply in any case."""
+class OnBudget(StrEnum):
+    """What a run does when its budget, or the plan's limit, does not suffice for its next step."""
 
-    token_count: int | None = Field(default=None, gt=0)
-    cost_cents: int | None = Field(default=None, gt=0)
+    END = "end"
+    WAIT = "wait"
+
+
+class ParentRun(Frozen):
+    """The run that began another one.
+
+    Args:
+        agent_run_id: The run whose team the other one belongs to.
+        root_run_id: The run that a user began, above all others.
+        call_id: The call of `delegate` that the other run answers.
+    """
+
+    agent_run_id: UUID
+    root_run_id: UUID
+    call_id: UUID
 
 
 class RunRequest(Frozen):
@@ -85,6 +100,8 @@ class RunRequest(Frozen):
         conversation_id: Conversation to add the input to; created if it does not exist.
         budget: Budget of this run.
         on_busy: What to do while another run of the conversation is open.
+        on_budget: What to do when the budget is used up.
+        parent: The run that began this one; None if a user did.
     """
 
     agent_run_id: UUID
@@ -95,20 +112,8 @@ class RunRequest(Frozen):
     conversation_id: UUID
     budget: Budget = Budget()
     on_busy: OnBusy = OnBusy.ENQUEUE
-
-
-class Route(Frozen):
-    """The part of the agent's spec that the graph needs; a run keeps the values it began with.
-
-    Args:
-        pattern: Name of the graph in `workflows/agents/graphs`.
-        has_retrieval: Whether passages are retrieved before the first step.
-        max_step_count: Most model calls of the run.
-    """
-
-    pattern: str = DEFAULT_PATTERN
-    has_retrieval: bool = True
-    max_step_count: int = Field(default=12, gt=0)
+    on_budget: OnBudget = OnBudget.END
+    parent: ParentRun | None = None
 
 
 class RunStart(Frozen):
@@ -142,12 +147,27 @@ class StepInput(Frozen):
         step: Number of the step, from 0.
         at: Workflow time, from which the expiry of approvals is counted.
         is_retrieving: Whether passages are retrieved before the model is called.
+        on_budget: What the run does when its budget is used up; one that waits asks for whole
+            answers only, so that none is cut.
     """
 
     agent_run_id: UUID
     step: int
     at: datetime
     is_retrieving: bool = False
+    on_budget: OnBudget = OnBudget.END
+
+
+class PlanInput(StepInput):
+    """Input of the activity that plans a step of a team by rule.
+
+    Args:
+        pattern: Name of the pattern.
+        team: Rules of the team, as they were when the run began.
+    """
+
+    pattern: str
+    team: TeamRules
 
 
 class CallRef(Frozen):
@@ -158,12 +178,14 @@ class CallRef(Frozen):
         tool: Name of the tool.
         expires_at: When the approval expires; None if the call needs no approval.
         is_decided: Whether the approval was decided or expired before continue-as-new.
+        agent: The agent that a valid call of `delegate` or `hand_over` names; else None.
     """
 
     call_id: UUID
     tool: str
     expires_at: datetime | None = None
     is_decided: bool = False
+    agent: str | None = None
 
 
 class StepResult(Frozen):
@@ -197,6 +219,20 @@ class NewRunMessage(Frozen):
     command_id: UUID
     agent_run_id: UUID
     content: str
+
+
+class RaiseBudget(Frozen):
+    """Command that raises the budget of a run; `command_id` is also the id of the update.
+
+    Args:
+        command_id: Id of the command.
+        agent_run_id: The run.
+        budget: The new limits; None leaves a limit as it is.
+    """
+
+    command_id: UUID
+    agent_run_id: UUID
+    budget: Budget
 
 
 class CancelRun(Frozen):
@@ -233,3 +269,8 @@ class CloseRunResult(Frozen):
     """Result of closing a run: the next run in its conversation."""
 
     next_agent_run_id: UUID | None = None
+
+
+def waits_for_budget(policy: OnBudget, error_code: str | None) -> bool:
+    """Tell whether a run waits after this error; a missing price comes by no wait."""
+    return policy is OnBudget.WAIT and error_code == BudgetExceededError.code

@@ -26,6 +26,7 @@ _STATUSES: Mapping[str, tuple[str, ...]] = {
         "running",
         "waiting_approval",
         "waiting_input",
+        "waiting_budget",
         "completed",
         "failed",
         "canceled",

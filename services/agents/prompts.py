@@ -20,6 +20,7 @@ from domain.llm.messages import (
     Role,
 )
 from domain.llm.token_estimates import estimate_message_tokens, estimate_tool_tokens
+from services.agents.teams.notes import read_team_note
 from services.agents.tools.catalog import Tool, ToolCatalog
 
 
@@ -62,11 +63,12 @@ async def read_prompt(
         NotFoundError: The agent, its prompt version or one of its tools does not exist any more.
     """
     spec = find_agent(run.agent)
-    tools = catalog.select(spec.tools)
+    note = await read_team_note(session, run, spec)
+    tools = catalog.select((*spec.tool_names, *note.tools))
     rows = await MessageRepository(session).prompt_messages(run, spec.history_count)
     own = [index for index, row in enumerate(rows) if row.agent_run_id == run.agent_run_id]
     sources = PromptSources(
-        system=prompt_text(run.agent, run.prompt_version),
+        system=prompt_text(run.agent, run.prompt_version) + note.text,
         messages=tuple(chat_message(row) for row in rows),
         question=own[0] if own else None,
         passages=tuple(_render(passage) for passage in passages_of(run)),

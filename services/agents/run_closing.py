@@ -17,7 +17,7 @@ from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import CloseRunInput, CloseRunResult, RunFinish, RunStatus
 from observability.metrics import AGENT_DURATION, AGENT_REQUESTS
 from services.agents.prompts import passages_of
-from services.agents.run_records import append_run_events, run_status_event
+from services.agents.run_records import append_run_events, run_status_event, tell_parent
 from services.agents.token_stream import RunStream
 from services.agents.usage import UsageMeter, settle_open_attempts
 
@@ -88,6 +88,9 @@ class RunClosing:
             facts = {"code": end.error_code, "message": end.error_message}
             events.insert(0, NewRunEvent(kind=RunEventKind.ERROR, data=facts))
         await append_run_events(session, run.agent_run_id, *events)
+        if run.parent_run_id is not None:
+            told = (run.agent_run_id, run.parent_run_id, run.agent, end.run_status)
+            await tell_parent(session, *told)
         values = {
             "run_status": end.run_status,
             "output": output,

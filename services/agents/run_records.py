@@ -47,6 +47,27 @@ async def append_run_events(
     await RunEventRepository(session).append(agent_run_id, events)
 
 
+async def tell_parent(
+    session: AsyncSession,
+    agent_run_id: UUID,
+    parent_run_id: UUID,
+    agent: str,
+    run_status: RunStatus = RunStatus.RUNNING,
+) -> None:
+    """Tell on a run's stream what becomes of a child, within the caller's transaction."""
+    facts = {"agent_run_id": str(agent_run_id), "agent": agent, "run_status": run_status}
+    event = NewRunEvent(kind=RunEventKind.CHILD, data=facts)
+    await RunEventRepository(session).append(parent_run_id, [event])
+
+
+async def change_status(session: AsyncSession, run: AgentRun, status: RunStatus) -> None:
+    """Change the status of an open run, and tell it, within the caller's transaction."""
+    if run.run_status == status or run.completed_at is not None:
+        return
+    await AgentRunRepository(session).change(run.agent_run_id, {"run_status": status})
+    await append_run_events(session, run.agent_run_id, run_status_event(status))
+
+
 def run_status_event(status: RunStatus) -> NewRunEvent:
     """Build the stream event of a new status."""
     return NewRunEvent(kind=RunEventKind.STATUS, data={"run_status": status})

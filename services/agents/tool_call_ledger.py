@@ -19,6 +19,7 @@ from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun, Approval, ToolCall
 from database.agents.tool_calls import ToolCallRepository
 from domain.agents.approvals import ApprovalStatus, args_digest, status_while_waiting
+from domain.agents.patterns import DELEGATE, HAND_OVER
 from domain.agents.run_events import NewRunEvent, RunEventKind, storable
 from domain.agents.runs import CallRef, StepInput
 from domain.agents.tool_calls import ToolCallStatus
@@ -26,6 +27,7 @@ from domain.errors import InvalidInputError
 from domain.ids import call_id
 from domain.llm.messages import RequestedCall, Role
 from domain.llm.tool_arguments import read_arguments
+from services.agents.teams.targets import find_target
 from services.agents.tools.catalog import Tool
 
 MALFORMED = "malformed_tool_call"
@@ -121,9 +123,13 @@ async def enter(
             events.append(await _add_refusal(session, run, call))
             continue
         needs_approval = _approver_role(call) is not None
-        approval_expires_at = expires_at if needs_approval else None
         open_calls.append(
-            CallRef(call_id=call.call_id, tool=call.tool.spec.name, expires_at=approval_expires_at)
+            CallRef(
+                call_id=call.call_id,
+                tool=call.tool.spec.name,
+                expires_at=expires_at if needs_approval else None,
+                agent=await named_agent(session, run, call.tool.spec.name, call.call_id),
+            )
         )
         if needs_approval:
             events.append(await _request_approval(session, run, call.tool, call, expires_at))
@@ -133,6 +139,16 @@ async def enter(
         await AgentRunRepository(session).change(run.agent_run_id, waiting)
         events.append(NewRunEvent(kind=RunEventKind.STATUS, data=waiting))
     return LedgerEntries(tuple(open_calls), events)
+
+
+async def named_agent(
+    session: AsyncSession, run: AgentRun, tool: str, our_call_id: UUID
+) -> str | None:
+    """Return the agent that a valid call of `delegate` or `hand_over` names; else None."""
+    if tool not in {DELEGATE, HAND_OVER}:
+        return None
+    call = await ToolCallRepository(session).get(our_call_id)
+    return None if call is None else (await find_target(session, run, call)).agent
 
 
 def _approver_role(call: CheckedCall) -> str | None:

@@ -12,6 +12,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.llm.pricing import Prices
+from agents.registry import find_agent
+from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
 from database.usage.models import UsageRecord
@@ -38,6 +40,7 @@ class Call(Frozen):
         model: Model to call.
         prompt_tokens: Upper bound of the prompt's length.
         requested_tokens: Longest answer that the agent's spec allows.
+        may_be_cut: Whether the answer may be shorter than that if the budget ends.
     """
 
     step: int
@@ -45,6 +48,7 @@ class Call(Frozen):
     model: str
     prompt_tokens: int
     requested_tokens: int
+    may_be_cut: bool = True
 
 
 class UsageMeter:
@@ -72,10 +76,6 @@ class UsageMeter:
         current = await user_entitlements(session, run.user_id, at, locks_user=True)
         if current.entitlements.access is Access.NONE:
             raise access_required_error()
-        budget = Allowance(
-            token_count=run.budget_token_count,
-            cost_cents=None if run.budget_cost_cents is None else Decimal(run.budget_cost_cents),
-        )
         periods = dict(current.periods)
         if run.subscription_id is not None and run.period_start is not None:
             # Reason: usage is booked on the period in which the run was admitted.
@@ -85,9 +85,15 @@ class UsageMeter:
             run.agent_run_id, run.user_id, sorted(periods.items()), at
         )
         left_of_limits = allowance_left(current.entitlements, by_window)
-        allowance = stricter(remaining(budget, by_run), left_of_limits)
+        allowance = stricter(remaining(_budget(run), by_run), left_of_limits)
+        if run.root_run_id is not None or find_agent(run.agent).team is not None:
+            allowance = stricter(allowance, await _left_of_tree(session, run))
         reservation = reserve(
-            allowance, self.price(call), call.prompt_tokens, call.requested_tokens
+            allowance,
+            self.price(call),
+            call.prompt_tokens,
+            call.requested_tokens,
+            may_cut=call.may_be_cut,
         )
         await usage.add(_reserved(run, call, reservation, at))
         return reservation
@@ -138,6 +144,22 @@ class UsageMeter:
             completion_cents=(whole.cents - prompt.cents) / call.requested_tokens,
             is_known=whole.is_priced,
         )
+
+
+def _budget(run: AgentRun) -> Allowance:
+    cents = run.budget_cost_cents
+    return Allowance(
+        token_count=run.budget_token_count,
+        cost_cents=None if cents is None else Decimal(cents),
+    )
+
+
+async def _left_of_tree(session: AsyncSession, run: AgentRun) -> Allowance:
+    """Return what a run and all runs above, below and beside it may still use together."""
+    root_id = run.root_run_id or run.agent_run_id
+    root = await session.get_one(AgentRun, root_id)
+    runs = await AgentRunRepository(session).tree_ids(root_id)
+    return remaining(_budget(root), await UsageRepository(session).held_by_runs(runs))
 
 
 def _reserved(run: AgentRun, call: Call, reservation: Reservation, at: datetime) -> dict[str, Any]:

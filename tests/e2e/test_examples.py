@@ -40,6 +40,22 @@ def test_the_quickstart_says_what_it_takes(tmp_path: Path) -> None:
         assert done.stderr.startswith(f"no stack runs here: {tmp_path / 'stack.json'} is missing")
 
 
+def test_each_team_does_its_work(world: World) -> None:
+    done = run("examples/teams.py", "all", world.stack.facts_path.parent)
+    assert done.returncode == 0, done.stderr
+    for answer in (
+        "All five places have a station",
+        "You paid 29.00 USD, once.",
+        "The charge is right",
+        "5.00 USD are on their way back to you.",
+        "Done: `return sum(values)`",
+    ):
+        assert f"answer: {answer}" in done.stdout
+    assert done.stdout.count("research: completed") == 6
+    assert "approved: refund_payment" in done.stdout
+    assert "      coding: completed" in done.stdout
+
+
 def test_one_request_from_the_command_line(world: World) -> None:
     stack = ("--stack", world.stack.facts_path)
     listed = run("cli.py", "api", "GET", "plans?limit=1", *stack)

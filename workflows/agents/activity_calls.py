@@ -13,15 +13,20 @@ with workflow.unsafe.imports_passed_through():
     from activities.agents.model_calls import ModelCallActivities
     from activities.agents.retrieval import RetrievalActivities
     from activities.agents.runs import RunActivities
+    from activities.agents.teams import TeamActivities
     from activities.agents.tool_calls import ToolActivities
     from domain.agents.approvals import ApprovalCommand, ApprovalResult, ExpiryInput
+    from domain.agents.routes import TeamRules
     from domain.agents.runs import (
         CallRef,
         CloseRunInput,
         CloseRunResult,
         NewRunMessage,
+        PlanInput,
         QueuePosition,
+        RaiseBudget,
         RunRequest,
+        RunStatus,
         StepInput,
         StepResult,
         ToolCallInput,
@@ -34,6 +39,11 @@ with workflow.unsafe.imports_passed_through():
 
 async def open_run(run: RunState) -> QueuePosition:
     """Write the run's row, or raise an error if the run is refused."""
+    if run.start.request.parent is not None:
+        summary = "open the run of a team's member"
+        return await execute_record(
+            TeamActivities.open_child_run, run.start.request, summary, is_local=run.is_short
+        )
     summary = "check the allowance, and open the run"
     return await execute_record(
         RunActivities.open_run, run.start.request, summary, is_local=run.is_short
@@ -89,6 +99,16 @@ async def add_run_message(message: NewRunMessage) -> None:
     )
 
 
+async def raise_budget(command: RaiseBudget) -> None:
+    """Raise the budget of the run."""
+    await workflow.execute_activity_method(
+        RunActivities.raise_budget,
+        command,
+        **RECORD,
+        summary="the budget is raised",
+    )
+
+
 async def close_run(run: RunState, end: CloseRunInput) -> CloseRunResult:
     """Record how the run ended."""
     return await execute_record(
@@ -133,6 +153,22 @@ async def ask_model(run: RunState, step: int) -> StepResult:
     )
 
 
+async def plan_team_step(run: RunState, step: int, team: TeamRules) -> StepResult:
+    """Make the next move of a team whose steps are planned by rule."""
+    step_input = _step_input(run, step).model_dump()
+    plan = PlanInput(**step_input, pattern=run.start.route.pattern, team=team)
+    summary = f"plan step {step} of the team"
+    return await execute_record(TeamActivities.plan_team_step, plan, summary, is_local=run.is_short)
+
+
+async def read_run_status(run: RunState, request: RunRequest) -> RunStatus | None:
+    """Return the status of another run; None if it has no row."""
+    summary = "look whether the run of a team's member has ended"
+    return await execute_record(
+        TeamActivities.read_run_status, request, summary, is_local=run.is_short
+    )
+
+
 async def run_tool(run: RunState, call: CallRef) -> None:
     """Make a tool call; an approved call is finished even if the run is canceled."""
     tool_run = workflow.execute_activity_method(
@@ -158,4 +194,9 @@ async def finish_effects(run: RunState) -> None:
 
 
 def _step_input(run: RunState, step: int) -> StepInput:
-    return StepInput(agent_run_id=run.agent_run_id, step=step, at=workflow.now())
+    return StepInput(
+        agent_run_id=run.agent_run_id,
+        step=step,
+        at=workflow.now(),
+        on_budget=run.start.request.on_budget,
+    )

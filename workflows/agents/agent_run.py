@@ -10,10 +10,11 @@ with workflow.unsafe.imports_passed_through():
         TOO_MANY_MESSAGES,
         CancelRun,
         NewRunMessage,
+        RaiseBudget,
         RunStart,
         RunStatus,
     )
-    from domain.workflow_names import RUN_NEXT
+    from domain.workflow_names import AGENT_RUN_WORKFLOW, RUN_NEXT
     from workflows.agents import activity_calls, lifecycle
     from workflows.agents.lifecycle import refused, run_shielded, unwrap_activity_error
     from workflows.agents.state import RunState
@@ -21,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
 BUSY = "busy"
 
 
-@workflow.defn(name="AgentRunWorkflow")
+@workflow.defn(name=AGENT_RUN_WORKFLOW)
 class AgentRunWorkflow:
     """The workflow of one run; its id is `agent-run-{agent_run_id}`.
 
@@ -116,6 +117,25 @@ class AgentRunWorkflow:
         """Refuse commands while the run continues as new, because they would delay it forever."""
         if self._state.is_continuing:
             raise ApplicationError("the run continues as new; try again", type=BUSY)
+
+    @workflow.update
+    async def raise_budget(self, command: RaiseBudget) -> None:
+        """Raise the budget of the run; one that waits for it goes on at the same step.
+
+        Args:
+            command: The command; its id is the update's id.
+
+        Raises:
+            ApplicationError: The run is closed, or a limit would be lowered.
+        """
+        await unwrap_activity_error(activity_calls.raise_budget(command))
+        self._state.raise_count += 1
+
+    @raise_budget.validator
+    def _may_raise(self, command: RaiseBudget) -> None:
+        if self._state.is_closed or self._state.is_canceled:
+            raise refused(self._state.status)
+        self._refuse_while_rotating()
 
     @workflow.update
     async def cancel(self, command: CancelRun) -> RunStatus:

@@ -69,7 +69,7 @@ async def _run_once(run: RunState, pattern: Pattern) -> GraphState:
     types = [(each.__module__, each.__name__) for each in pattern.state_types]
     saver = InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=types))
     app = pattern.build(run).compile(checkpointer=saver)
-    limit = pattern.nodes_per_step * (run.start.route.max_step_count + 1)
+    limit = pattern.nodes_per_step * (run.start.route.most_steps + 1)
     config: Any = {"configurable": {"thread_id": str(run.step)}, "recursion_limit": limit}
     state: Any = await app.ainvoke({"step": run.step}, config)
     while "__interrupt__" in state:

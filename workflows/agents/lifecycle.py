@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import agent_run_workflow_id
     from domain.workflow_names import RUN_NEXT
     from workflows.agents import activity_calls
+    from workflows.agents.children import cancel_members
     from workflows.agents.graph_runner import GraphOutcome, run_graph
     from workflows.agents.state import RunState
     from workflows.cancellation import await_cancellable
@@ -57,6 +58,7 @@ async def work(run: RunState) -> CloseRunInput | None:
         graph.cancel()
         with suppress(asyncio.CancelledError, FailureError):
             await graph
+        await cancel_members(run)
         await activity_calls.finish_effects(run)
         return _end(run, RunStatus.CANCELED)
     try:
@@ -67,7 +69,9 @@ async def work(run: RunState) -> CloseRunInput | None:
 
 async def close_run(run: RunState, end: CloseRunInput) -> None:
     """Record how the run ended, and let the conversation's next run begin."""
-    is_remembered = run.is_short and end.run_status is RunStatus.COMPLETED
+    is_completed = end.run_status is RunStatus.COMPLETED
+    # Reason: what a member was asked is no memory of the user; what its leader answers is.
+    is_remembered = run.is_short and is_completed and run.start.request.parent is None
     closed = await activity_calls.close_run(
         run, end.model_copy(update={"is_remembered": is_remembered})
     )

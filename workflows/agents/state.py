@@ -25,6 +25,8 @@ class RunState:
         stored_count: Messages that were added to the run and are stored.
         decided: Decisions about tool calls, by the call's id.
         effects: Approved tool calls under way.
+        members: Tasks of the team's members that the last step started.
+        raise_count: How often the budget has been raised.
         is_first: Whether no older run of the conversation is open.
         is_next: Whether the previous run of the conversation has signalled its end.
         is_canceled: Whether the run was canceled.
@@ -42,6 +44,8 @@ class RunState:
     stored_count: int = field(init=False)
     decided: dict[UUID, ApprovalResult] = field(default_factory=dict)
     effects: "set[asyncio.Future[None]]" = field(default_factory=set)
+    members: "list[asyncio.Task[RunStatus]]" = field(default_factory=list)
+    raise_count: int = 0
     is_first: bool = field(init=False)
     is_next: bool = False
     is_canceled: bool = False

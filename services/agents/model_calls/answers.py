@@ -22,7 +22,7 @@ from domain.ids import agent_run_workflow_id
 from domain.llm.messages import ModelReply, Role
 from services.agents.model_calls.attempts import SUCCEEDED, Attempt
 from services.agents.model_calls.failures import finish_of
-from services.agents.tool_call_ledger import CheckedCall, check, enter
+from services.agents.tool_call_ledger import CheckedCall, check, enter, named_agent
 
 
 class Answer(NamedTuple):
@@ -57,7 +57,7 @@ async def find_run_at_step(session: AsyncSession, step_input: StepInput) -> RunA
         NotFoundError: There is no such run.
     """
     found = await AgentRunRepository(session).at_step(
-        step_input.agent_run_id, _message_key(step_input)
+        step_input.agent_run_id, step_message_key(step_input)
     )
     if found is None:
         raise NotFoundError("there is no such run")
@@ -69,10 +69,14 @@ async def stored_reply(session: AsyncSession, step_input: StepInput) -> StepResu
     ledger = ToolCallRepository(session)
     requested = await ledger.of_step(step_input.agent_run_id, step_input.step)
     approvals = {row.call_id: row for row in await ledger.approvals(step_input.agent_run_id)}
-    open_calls = [
-        _ref(call, approvals.get(call.call_id)) for call in requested if call.completed_at is None
-    ]
     run = await AgentRunRepository(session).get(step_input.agent_run_id, None)
+    open_calls = [
+        _ref(call, approvals.get(call.call_id)).model_copy(
+            update={"agent": run and await named_agent(session, run, call.tool, call.call_id)}
+        )
+        for call in requested
+        if call.completed_at is None
+    ]
     is_cut = not requested and await _was_cut(session, step_input)
     finish = (
         RunFinish(run.finish_reason or RunFinish.STOP) if run and not requested else RunFinish.STOP
@@ -175,7 +179,7 @@ async def _add_message(
         await messages.renumber_after(run.conversation_id, read, answer.last_seq)
     is_new = await messages.add(
         run.conversation_id,
-        _message_key(attempt.step_input),
+        step_message_key(attempt.step_input),
         Role.ASSISTANT,
         reply.text,
         agent_run_id=run.agent_run_id,
@@ -187,5 +191,6 @@ async def _add_message(
     return is_new
 
 
-def _message_key(step_input: StepInput) -> str:
+def step_message_key(step_input: StepInput) -> str:
+    """Return the unique key of the message that a step stores."""
     return f"{agent_run_workflow_id(step_input.agent_run_id)}:step:{step_input.step}"

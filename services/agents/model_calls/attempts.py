@@ -12,13 +12,14 @@ from database.agents.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agents.budgets import Reservation
 from domain.agents.run_events import NewRunEvent, RunEventKind
-from domain.agents.runs import StepInput
+from domain.agents.runs import OnBudget, RunStatus, StepInput
 from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
 from domain.llm.messages import ModelRequest, TokenUsage
 from domain.llm.routing import RATE_LIMITED, ModelNames, route
 from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
 from services.agents.model_calls.windows import ContextWindows
 from services.agents.prompts import Prompt, read_prompt
+from services.agents.run_records import change_status
 from services.agents.tools.catalog import ToolCatalog
 from services.agents.usage import LOST, Call, UsageMeter, settle_open_attempts, source_key
 
@@ -106,8 +107,11 @@ class ModelAttempts:
             model=model,
             prompt_tokens=prompt.token_count,
             requested_tokens=token_limits.answer_tokens,
+            may_be_cut=step_input.on_budget is OnBudget.END,
         )
         reservation = await self._meter.reserve(session, run, call)
+        if run.run_status == RunStatus.WAITING_BUDGET:
+            await change_status(session, run, RunStatus.RUNNING)
         facts = {"step": step_input.step, "attempt": call.attempt, "model": model}
         note = NewRunEvent(kind=RunEventKind.STEP, data=facts)
         await RunEventRepository(session).append(run.agent_run_id, [note])

@@ -1,5 +1,6 @@
 """The tools that come with the product."""
 
+from services.agents.teams.tools import DELEGATE_TOOL, HAND_OVER_TOOL
 from services.agents.tools.ask_user import ASK_USER_TOOL
 from services.agents.tools.cancel_subscription import CANCEL_SUBSCRIPTION_TOOL
 from services.agents.tools.catalog import Tool
@@ -10,6 +11,8 @@ from services.agents.tools.search_memory import SEARCH_MEMORY_TOOL
 BUILT_IN_TOOLS: tuple[Tool, ...] = (
     ASK_USER_TOOL,
     CANCEL_SUBSCRIPTION_TOOL,
+    DELEGATE_TOOL,
+    HAND_OVER_TOOL,
     READ_BILLING_TOOL,
     REFUND_PAYMENT_TOOL,
     SEARCH_MEMORY_TOOL,

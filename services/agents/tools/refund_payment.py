@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
+from database.agents.conversations import ConversationRepository
 from database.agents.models import AgentRun, ToolCall
 from database.agents.tool_calls import ToolCallRepository
 from database.payments.payments import PaymentRepository
@@ -35,7 +36,10 @@ async def refund_payment(resources: ToolResources, run: AgentRun, call: ToolCall
         ApplicationError: The payment cannot be refunded, or the outcome is not known yet.
     """
     arguments = RefundPayment.model_validate(call.arguments_data)
-    key = refund_business_key(arguments.payment_id, arguments.amount_cents, run.conversation_id)
+    async with resources.sessions() as session:
+        # Reason: the runs of a team share their effects, so that two of them refund once.
+        root_id = await ConversationRepository(session).root_of(run.conversation_id)
+    key = refund_business_key(arguments.payment_id, arguments.amount_cents, root_id)
     owner_call_id = await _claim(resources.sessions, run, call, arguments.payment_id, key)
     approved_cents = await _approved_cents(resources.sessions, owner_call_id)
     if approved_cents == 0:

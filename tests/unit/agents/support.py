@@ -15,7 +15,8 @@ from config import Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
-from domain.agents.runs import RUN_REVISION, Route, RunRequest, RunStart, RunStatus
+from domain.agents.routes import Route
+from domain.agents.runs import RUN_REVISION, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
 from domain.workflow_names import AGENTS
 from tests.support.histories import keep

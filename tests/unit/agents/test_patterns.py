@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.agents.runs import Route
+from domain.agents.routes import Route
 from workflows.agents.graphs import PATTERNS, find_pattern
 
 

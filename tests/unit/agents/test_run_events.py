@@ -70,6 +70,7 @@ def test_kinds_are_called_what_clients_know() -> None:
         "approval_requested",
         "approval_decided",
         "message",
+        "child",
         "error",
         "done",
     }

@@ -7,13 +7,12 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
+from domain.agents.routes import Budget, Route
 from domain.agents.runs import (
     CLOSED,
     WAITING,
-    Budget,
     CallRef,
     OnBusy,
-    Route,
     RunRequest,
     RunStart,
     RunStatus,
@@ -41,6 +40,7 @@ def test_statuses_are_called_what_clients_know() -> None:
         "running",
         "waiting_approval",
         "waiting_input",
+        "waiting_budget",
         "completed",
         "failed",
         "canceled",

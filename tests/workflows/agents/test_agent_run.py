@@ -20,7 +20,8 @@ from config import Settings
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
 from domain.agents.approvals import ApprovalCommand, Decision
-from domain.agents.runs import NewRunMessage, Route, RunStatus
+from domain.agents.routes import Route
+from domain.agents.runs import NewRunMessage, RunStatus
 from domain.agents.tool_calls import ToolCallStatus
 from tests.support.histories import current_run
 from tests.support.world import World

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from config import Settings
-from domain.agents.runs import Route, RunRequest, RunStart, RunStatus
+from domain.agents.routes import Route
+from domain.agents.runs import RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
 from domain.workflow_names import AGENTS
 from tests.support.world import World

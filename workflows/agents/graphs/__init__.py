@@ -3,11 +3,12 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from domain.agents.patterns import PatternName
+    from workflows.agents.graphs.agent_graph import AGENT_GRAPH
     from workflows.agents.graphs.pattern import Pattern
-    from workflows.agents.graphs.pipeline import PIPELINE
 
 # The patterns that a spec may name; a name stays as long as runs of the pattern are open.
-PATTERNS: dict[str, Pattern] = {"pipeline": PIPELINE}
+PATTERNS: dict[str, Pattern] = dict.fromkeys(map(str, PatternName), AGENT_GRAPH)
 
 
 def find_pattern(name: str) -> Pattern:

@@ -1,5 +1,7 @@
-"""The pipeline graph: retrieve, then call the model and its tools until there is an answer.
+"""The graph of the patterns that come with the product: plan a step, then make its calls.
 
+Of an agent that works alone, its model plans every step. Of a team, the pattern decides whether
+the model or the rules in `domain/agents/patterns.py` plan; the members' runs are tool calls.
 The state holds ids and decisions; texts stay in the database.
 """
 
@@ -12,8 +14,10 @@ with workflow.unsafe.imports_passed_through():
     from langgraph.graph import END, START, StateGraph
     from langgraph.types import interrupt
 
-    from domain.agents.runs import CallRef
-    from workflows.agents import activity_calls
+    from domain.agents.patterns import HAND_OVER, is_planned_by_rule
+    from domain.agents.runs import CallRef, RunFinish
+    from workflows.agents import activity_calls, pause
+    from workflows.agents.children import error_of_members, run_members
     from workflows.agents.graphs.pattern import GraphState, Pattern
     from workflows.agents.state import RunState
 
@@ -21,12 +25,18 @@ STEP_LIMIT = "step_limit_reached"
 
 
 class State(GraphState, total=False):
-    """The state that the nodes pass on: also the calls that the model asked for."""
+    """The state that the nodes pass on.
+
+    Keys:
+        calls: Calls that the model asked for.
+        is_paused: Whether the run waits for its budget, and continues as new.
+    """
 
     calls: list[CallRef]
+    is_paused: bool
 
 
-class Pipeline:
+class AgentGraph:
     """The nodes and edges of the graph of one run."""
 
     def __init__(self, run: RunState) -> None:
@@ -44,19 +54,30 @@ class Pipeline:
         return {}
 
     async def ask_model(self, state: State) -> State:
-        """Call the model once.
+        """Call the model once, or plan the step of a team by rule.
 
         Raises:
             ApplicationError: The limit of steps is reached.
         """
-        step = state["step"]
-        if step >= self._route.max_step_count:
+        step, team = state["step"], self._route.team
+        if team is not None and is_planned_by_rule(self._route.pattern, step):
+            reply = await activity_calls.plan_team_step(self._run, step, team)
+        elif step >= self._route.max_step_count:
             raise ApplicationError(
                 f"there is no answer after {step} steps",
                 type=STEP_LIMIT,
                 non_retryable=True,
             )
-        reply = await activity_calls.ask_model(self._run, step)
+        else:
+            asked = await pause.ask_model(self._run, step)
+            if asked is None:
+                return {
+                    "calls": [],
+                    "is_answered": False,
+                    "is_cut_by_budget": False,
+                    "is_paused": True,
+                }
+            reply = asked
         return {
             "step": step + 1,
             "calls": list(reply.calls),
@@ -68,7 +89,7 @@ class Pipeline:
 
     async def after_model_call(self, state: State) -> str:
         """Choose the node after a model call; the model is called again if no call was valid."""
-        if state["is_answered"] or state["is_cut_by_budget"]:
+        if state["is_answered"] or state["is_cut_by_budget"] or state.get("is_paused"):
             return END
         if any(call.expires_at for call in state["calls"]):
             return "approve"
@@ -82,23 +103,37 @@ class Pipeline:
         return {}
 
     async def act(self, state: State) -> State:
-        """Make the calls one after the other; for a rejected call the model gets the refusal."""
+        """Make the calls one after the other; for a rejected call the model gets the refusal.
+
+        The members of a team work before, at the same time; a call then returns what they brought.
+
+        Raises:
+            ApplicationError: Too few members completed their tasks.
+        """
+        failure = await run_members(self._run, state["calls"])
         for call in state["calls"]:
             await activity_calls.run_tool(self._run, call)
+        if failure is not None:
+            raise error_of_members(failure)
+        if any(call.tool == HAND_OVER and call.agent for call in state["calls"]):
+            return {"calls": [], "is_answered": True, "finish": RunFinish.STOP.value}
         return {"calls": []}
 
     async def after_tool_calls(self, state: State) -> str:
-        """Choose the node after the tool calls: the model reads their results."""
-        return self._next_node()
+        """Choose the node after the tool calls: the model reads their results.
+
+        A run that has handed its task over has ended.
+        """
+        return END if state["is_answered"] else self._next_node()
 
     def _next_node(self) -> str:
         """Call the model again, or end the graph if the history has grown too long."""
         return END if self._run.is_history_long else "ask_model"
 
 
-def build_pipeline(run: RunState) -> StateGraph[Any]:
+def build_graph(run: RunState) -> StateGraph[Any]:
     """Build the graph of a run."""
-    nodes = Pipeline(run)
+    nodes = AgentGraph(run)
     graph = StateGraph(State)
     graph.add_node("retrieve", nodes.retrieve)
     graph.add_node("ask_model", nodes.ask_model)
@@ -114,4 +149,4 @@ def build_pipeline(run: RunState) -> StateGraph[Any]:
     return graph
 
 
-PIPELINE = Pattern(build_pipeline, nodes_per_step=4)
+AGENT_GRAPH = Pattern(build_graph, nodes_per_step=4)

@@ -1,0 +1,1 @@
+"""Teams of agents: what their runs ask of each other."""
