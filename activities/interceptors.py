@@ -86,6 +86,8 @@ def _failure(
                 error.message,
                 error.details,
                 release,
+                # Reason: by it, whoever sent the command gets the same error with any code.
+                type(error).__name__,
                 type=error.error_code,
                 non_retryable=not error.is_retryable,
                 next_retry_delay=_retry_delay(error),

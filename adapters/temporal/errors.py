@@ -139,10 +139,18 @@ def _from_failure(error: BaseException) -> ApplicationError:
         return InternalError("something went wrong on our side")
     if cause.type == UPDATE_NOT_ANSWERED:
         return WorkflowEndedError("the workflow ended before it answered")
-    kind = _BY_CODE.get(cause.type)
+    kind = _named_kind(cause.details) or _BY_CODE.get(cause.type)
     if kind is None:
         return InternalError("something went wrong on our side")
     return kind(cause.message, cause.type, _facts(cause.details))
+
+
+def _named_kind(details: Sequence[Any]) -> type[ApplicationError] | None:
+    """Return the class that an activity named beside its failure; None if it named none of ours."""
+    named = details[2] if len(details) > 2 else None
+    kind = getattr(errors, named, None) if isinstance(named, str) else None
+    is_ours = isinstance(kind, type) and issubclass(kind, ApplicationError)
+    return kind if is_ours else None
 
 
 def _facts(details: Sequence[Any]) -> dict[str, Any]:

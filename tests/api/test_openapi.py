@@ -46,6 +46,7 @@ VERBS = {
         "pause",
         "preview",
         "put",
+        "raise",
     ),
     *("reactivate", "receive", "redeliver", "refund", "remove", "resume", "retry", "revoke"),
     *("rotate", "send", "set", "start", "stream", "terminate", "uncancel"),

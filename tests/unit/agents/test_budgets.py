@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.agents.budgets import MIN_COMPLETION_TOKENS, Price, remaining, reserve, stricter
-from domain.errors import BudgetExceededError
+from domain.agents.budgets import (
+    MIN_COMPLETION_TOKENS,
+    Price,
+    raised,
+    remaining,
+    reserve,
+    stricter,
+)
+from domain.errors import BudgetExceededError, InvalidInputError
 from domain.usage.amounts import Allowance
 
 BOUNDLESS = Allowance()
@@ -202,3 +209,26 @@ def total(one: Allowance, other: Allowance) -> Allowance:
         token_count=(one.token_count or 0) + (other.token_count or 0),
         cost_cents=(one.cost_cents or 0) + (other.cost_cents or Decimal(0)),
     )
+
+
+def test_an_answer_that_may_not_be_cut_needs_its_whole_room() -> None:
+    left = Allowance(token_count=150)
+    assert reserve(left, Price(), 100, 100).max_tokens == 50
+    with pytest.raises(BudgetExceededError):
+        reserve(left, Price(), 100, 100, may_cut=False)
+    whole = reserve(Allowance(token_count=200), Price(), 100, 100, may_cut=False)
+    assert (whole.max_tokens, whole.is_cut) == (100, False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "result"), [(5, None, 5), (None, None, None), (5, 5, 5), (5, 6, 6)]
+)
+def test_a_budget_is_raised(old: int | None, new: int | None, result: int | None) -> None:
+    assert raised(old, new) == result
+
+
+@pytest.mark.parametrize(("old", "new"), [(5, 4), (None, 4)])
+def test_a_budget_is_never_lowered(old: int | None, new: int) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        raised(old, new)
+    assert caught.value.error_code == "budget_lowered"

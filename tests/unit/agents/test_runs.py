@@ -12,11 +12,13 @@ from domain.agents.runs import (
     CLOSED,
     WAITING,
     CallRef,
+    OnBudget,
     OnBusy,
     RunRequest,
     RunStart,
     RunStatus,
     StepResult,
+    waits_for_budget,
 )
 from domain.usage.amounts import UsageTotal
 
@@ -93,3 +95,10 @@ def test_tokens_are_prompts_and_completions() -> None:
     total = UsageTotal(prompt_token_count=7, completion_token_count=5, cost_cents=Decimal("0.5"))
     assert total.token_count == 12
     assert UsageTotal().token_count == 0
+
+
+def test_only_a_budget_that_can_be_raised_is_waited_for() -> None:
+    assert waits_for_budget(OnBudget.WAIT, "budget_exceeded")
+    assert not waits_for_budget(OnBudget.END, "budget_exceeded")
+    for code in ("price_unknown", "model_rejected", None):
+        assert not waits_for_budget(OnBudget.WAIT, code)

@@ -15,12 +15,13 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError as TemporalApplicationError
 from temporalio.service import RPCStatusCode
 
+from activities.interceptors import _failure as activity_failure
 from adapters.temporal.errors import from_temporal, is_connect_failure
 from api import app
 from api.errors import describe
 from api.http.routing import field_names
 from api.schemas.common import Input
-from domain.errors import WorkflowEndedError
+from domain.errors import ApplicationError, WorkflowEndedError
 
 
 def failed(type: str | None, *details: object) -> TemporalApplicationError:
@@ -63,6 +64,31 @@ def test_what_nobody_foresaw_is_told_as_such_and_nothing_more(cause: BaseExcepti
     seen = from_temporal(WorkflowUpdateFailedError(cause))
     assert (seen.error_code, seen.http_status, seen.details) == ("internal_error", 500, {})
     assert "message" not in seen.message
+
+
+def _kinds(base: type[ApplicationError]) -> Iterator[type[ApplicationError]]:
+    yield base
+    for each in base.__subclasses__():
+        yield from _kinds(each)
+
+
+@pytest.mark.parametrize("kind", list(_kinds(ApplicationError)))
+def test_an_error_of_an_activity_keeps_its_class_whatever_its_code(
+    kind: type[ApplicationError],
+) -> None:
+    """A code that no list has would be a bare 500 to who sent the command."""
+    raised = kind("the message", "a_code_that_no_list_has", {"limit": 3})
+    failure = activity_failure(raised, 1, "0.1.0")
+    seen = from_temporal(WorkflowUpdateFailedError(failure))
+    assert type(seen) is kind
+    facts = (seen.error_code, seen.message, seen.details)
+    assert facts == ("a_code_that_no_list_has", "the message", {"limit": 3})
+
+
+@pytest.mark.parametrize("named", ["Mapping", "ClassVar", "nothing", "", 7, None])
+def test_a_class_that_is_none_of_ours_is_not_taken(named: object) -> None:
+    seen = from_temporal(WorkflowUpdateFailedError(failed("whatever", {}, None, named)))
+    assert seen.error_code == "internal_error"
 
 
 def test_a_workflow_that_ended_first() -> None:

@@ -14,6 +14,7 @@ from domain.agents.runs import RUN_REVISION, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id, call_id, child_run_id
 from domain.workflow_names import AGENTS
 from tests.api.agents.test_teams import ANALYSIS, CHART, REPORT, delegate
+from tests.support.histories import current_run
 from tests.support.world import World
 from tests.unit.agents.support import Model, keep_ended, open_model, reach
 from workflows.agents.agent_run import AgentRunWorkflow
@@ -58,7 +59,9 @@ async def test_a_team_that_rules_plan_replays(
     await keep_ended(handle, histories / "agent-run-team.json", "plan_team_step", "run_tool")
     first = child_run_id(call_id(row.agent_run_id, 0, 0))
     child = world.env.client.get_workflow_handle(agent_run_workflow_id(first))
-    await keep_ended(child, histories / "agent-run-member.json", "open_child_run")
+    await keep_ended(
+        await current_run(child), histories / "agent-run-member.json", "open_child_run"
+    )
 
 
 async def test_a_member_that_has_begun_already_is_waited_for(
