@@ -28,7 +28,7 @@ from tests.conftest import WEBHOOK_SECRET, free_port, own_database, start_sandbo
 from tests.support.checked import settle
 
 DAY_SECONDS = 86_400
-WAIT_SECONDS = 100
+WAIT_SECONDS = 300
 Json = dict[str, Any]
 
 
