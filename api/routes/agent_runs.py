@@ -35,9 +35,10 @@ from api.schemas.agent_runs import (
 from api.starters.agent_runs import cancel_lost_run, check_new_message, start_run
 from api.starters.run_commands import read_now, send_to_run
 from domain.agents.routes import Budget
-from domain.agents.runs import CancelRun, NewRunMessage, RaiseBudget
+from domain.agents.runs import WAITING, CancelRun, NewRunMessage, OnBusyRun, RaiseBudget
 from domain.errors import WorkflowMissingError
 from services.agents.admission import access_required_error
+from services.agents.run_records import run_busy_error
 from workflows.agents.agent_run import AgentRunWorkflow
 
 router = ApiRouter(prefix="/agent-runs", tags=["agent-runs"])
@@ -89,6 +90,7 @@ async def start_agent_run(
     responses=problems(
         no_such("agent run"),
         illegal("run", "run_status", "completed"),
+        run_busy_error("running"),
         MESSAGE_TOO_LONG,
         TOO_MANY_MESSAGES,
         *_NO_ANSWER,
@@ -104,14 +106,20 @@ async def add_agent_run_message(
     tools: ToolsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
-    """Add a message while the run is in progress. The next step reads it."""
+    """Add a message while the run is in progress. The next step reads it, or the model at once.
+
+    The answer is 409 `run_busy` if the message is not to disturb a run that is busy.
+    """
 
     async def work(claim: Claim) -> AgentRunOut:
+        if body.on_busy is OnBusyRun.REJECT and run.run_status not in WAITING:
+            raise run_busy_error(run.run_status)
         await check_new_message(sessions, run, claim.command_id, body.content, tools)
         message = NewRunMessage(
             command_id=claim.command_id,
             agent_run_id=run.agent_run_id,
             content=body.content,
+            is_interrupting=body.on_busy is OnBusyRun.INTERRUPT,
         )
         update = AgentRunWorkflow.add_message
         await send_to_run(temporal, sessions, run, update, message, claim, CALL_TIMEOUT)

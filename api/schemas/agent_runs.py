@@ -12,7 +12,7 @@ from api.http.card_guard import refuse_card_number
 from api.schemas.common import MASKED, NOT_BLANK, Count, Input, Name, Output
 from database.agents.models import AgentRun, Approval, ToolCall
 from domain.agents.approvals import Decision
-from domain.agents.runs import OnBudget, OnBusy, RunFinish, RunStatus
+from domain.agents.runs import OnBudget, OnBusy, OnBusyRun, RunFinish, RunStatus
 from domain.usage.amounts import UsageTotal
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NOT_BLANK), MASKED]
@@ -170,9 +170,32 @@ class AnswerIn(Input):
 class RunMessageIn(Input):
     """A message that the user adds to a run in progress."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"content": "Be brief."}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"content": "Be brief.", "on_busy": "interrupt"}]}
+    )
 
     content: Text
+    on_busy: OnBusyRun = Field(
+        default=OnBusyRun.ENQUEUE,
+        description="What to do while the run is busy: let its next step read the message, refuse "
+        "it, or stop the answer under way so that the model reads it now. A tool call is always "
+        "completed.",
+    )
+
+
+class ForkIn(Input):
+    """Where and with what a copy of a run's conversation goes on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"step": 1, "input": "Look in the other folder."}]}
+    )
+
+    step: int = Field(
+        ge=0,
+        le=10_000,
+        description="The step whose answer is left out, with all that came after it.",
+    )
+    input: Text = "Go on from here."
 
 
 class CitationOut(Output):

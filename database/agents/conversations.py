@@ -54,6 +54,23 @@ class ConversationRepository(OwnedRepository[Conversation]):
         }
         await self._session.execute(_PUT, values)
 
+    async def put_fork(self, conversation_id: UUID, user_id: UUID, origin_id: UUID) -> None:
+        """Store a copy's conversation, with the title of its origin.
+
+        Args:
+            conversation_id: Id of the new conversation.
+            user_id: Its owner.
+            origin_id: Conversation that is copied.
+        """
+        origin = await self.get(origin_id, None)
+        values = {
+            "conversation_id": conversation_id,
+            "user_id": user_id,
+            "title": origin.title if origin else None,
+            "root_conversation_id": await self.root_of(origin_id),
+        }
+        await self._session.execute(_PUT, values)
+
     async def root_of(self, conversation_id: UUID) -> UUID:
         """Return the conversation whose effects a conversation shares; mostly itself."""
         root = await self._session.scalar(_ROOT, {"conversation_id": conversation_id})

@@ -213,12 +213,29 @@ class ToolCallInput(Frozen):
     call_id: UUID
 
 
+class OnBusyRun(StrEnum):
+    """What a message does while its run is busy with a step."""
+
+    ENQUEUE = "enqueue"
+    REJECT = "reject"
+    INTERRUPT = "interrupt"
+
+
 class NewRunMessage(Frozen):
-    """A message that a user adds to an open run; `command_id` is also the id of the update."""
+    """A message that a user adds to an open run; `command_id` is also the id of the update.
+
+    Args:
+        command_id: Id of the command.
+        agent_run_id: The run.
+        content: Text of the message.
+        is_interrupting: Whether the model's answer that is under way is stopped, so that the
+            model reads the message at once. A tool call is always completed.
+    """
 
     command_id: UUID
     agent_run_id: UUID
     content: str
+    is_interrupting: bool = False
 
 
 class RaiseBudget(Frozen):

@@ -12,6 +12,7 @@ from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import RunRequest, RunStatus
+from domain.errors import ConflictError
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import Role
 
@@ -66,6 +67,12 @@ async def change_status(session: AsyncSession, run: AgentRun, status: RunStatus)
         return
     await AgentRunRepository(session).change(run.agent_run_id, {"run_status": status})
     await append_run_events(session, run.agent_run_id, run_status_event(status))
+
+
+def run_busy_error(status: str) -> ConflictError:
+    """Return the error for a message that is not to disturb a run which is busy."""
+    details = {"run_status": status}
+    return ConflictError("the run is busy with a step", "run_busy", details)
 
 
 def run_status_event(status: RunStatus) -> NewRunEvent:

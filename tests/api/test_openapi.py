@@ -39,6 +39,7 @@ VERBS = {
         "detach",
         "end",
         "explain",
+        "fork",
         "extend",
         "get",
         "ingest",

@@ -101,6 +101,8 @@ class AgentRunWorkflow:
             self._state.message_count -= 1
             raise
         self._state.stored_count += 1
+        if message.is_interrupting:
+            self._state.interrupt_count += 1
 
     @add_message.validator
     def _may_add(self, message: NewRunMessage) -> None:

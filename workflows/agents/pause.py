@@ -1,10 +1,11 @@
-"""Lets a run wait for its budget to be raised, or for the plan's limits to be renewed."""
+"""Calls the model for a run that may be interrupted, or has to wait for its budget."""
 
+import asyncio
 from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from domain.agents.runs import RunStatus, StepResult, waits_for_budget
@@ -19,7 +20,7 @@ LAST_TRY = timedelta(hours=1)
 
 
 async def ask_model(run: RunState, step: int) -> StepResult | None:
-    """Call the model once, as soon as the budget suffices.
+    """Call the model once, as soon as the budget suffices; again after an interruption.
 
     Returns:
         The step's result; None if the run waits, and continues as new for its long history.
@@ -31,7 +32,7 @@ async def ask_model(run: RunState, step: int) -> StepResult | None:
     while True:
         raise_count = run.raise_count
         try:
-            result = await activity_calls.ask_model(run, step)
+            result = await _ask_until_uninterrupted(run, step)
         except ActivityError as error:
             cause = error.cause
             code = cause.type if isinstance(cause, ApplicationError) else None
@@ -62,3 +63,38 @@ async def _wait(run: RunState, raise_count: int, pause: timedelta) -> bool:
             ),
         )
     return not is_long_by_now()
+
+
+async def _ask_until_uninterrupted(run: RunState, step: int) -> StepResult:
+    """Call the model; a message that interrupts stops the call, and the model reads it at once.
+
+    Raises:
+        ActivityError: The step failed.
+    """
+    while (result := await _ask_once(run, step)) is None:
+        pass
+    return result
+
+
+async def _ask_once(run: RunState, step: int) -> StepResult | None:
+    """Call the model; return None if a message has interrupted it.
+
+    Raises:
+        ActivityError: The step failed.
+    """
+    seen = run.interrupt_count
+    call = asyncio.ensure_future(activity_calls.ask_model(run, step))
+    try:
+        await workflow.wait_condition(lambda: call.done() or run.interrupt_count > seen)
+    except asyncio.CancelledError:
+        await _stop(call)
+        raise
+    return call.result() if call.done() else await _stop(call)
+
+
+async def _stop(call: "asyncio.Future[StepResult]") -> StepResult | None:
+    """Cancel a call of the model, and return its result if it was just complete."""
+    call.cancel()
+    with suppress(asyncio.CancelledError, FailureError):
+        return await call
+    return None

@@ -27,6 +27,7 @@ class RunState:
         effects: Approved tool calls under way.
         members: Tasks of the team's members that the last step started.
         raise_count: How often the budget has been raised.
+        interrupt_count: How often a message has stopped the answer under way.
         is_first: Whether no older run of the conversation is open.
         is_next: Whether the previous run of the conversation has signalled its end.
         is_canceled: Whether the run was canceled.
@@ -46,6 +47,7 @@ class RunState:
     effects: "set[asyncio.Future[None]]" = field(default_factory=set)
     members: "list[asyncio.Task[RunStatus]]" = field(default_factory=list)
     raise_count: int = 0
+    interrupt_count: int = 0
     is_first: bool = field(init=False)
     is_next: bool = False
     is_canceled: bool = False
