@@ -6,6 +6,7 @@ from activities.agents.conversation_queue import ConversationQueueActivities
 from activities.agents.model_calls import ModelCallActivities
 from activities.agents.retrieval import RetrievalActivities
 from activities.agents.runs import RunActivities
+from activities.agents.scheduled_runs import ScheduledRunActivities
 from activities.agents.teams import TeamActivities
 from activities.agents.tool_calls import ToolActivities
 from bootstrap.resources import Activities, Resources
@@ -36,6 +37,7 @@ def agent_activities(resources: Resources) -> Activities:
     run_closing = RunClosingActivities(closing)
     conversation_queue = ConversationQueueActivities(sessions, build_lost_runs(resources))
     teams = TeamActivities(sessions)
+    scheduled = ScheduledRunActivities(sessions)
     approvals = ApprovalActivities(sessions, resources.tools)
     attempts = ModelAttempts(sessions, resources.names, usage_meter, resources.tools)
     steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
@@ -57,6 +59,8 @@ def agent_activities(resources: Resources) -> Activities:
             teams.open_child_run,
             teams.plan_team_step,
             teams.read_run_status,
+            scheduled.prepare_scheduled_run,
+            scheduled.note_scheduled_run,
         ],
         MODELS: [steps.ask_model],
         TOOLS: [

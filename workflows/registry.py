@@ -1,6 +1,7 @@
 """The list of all workflows."""
 
 from workflows.agents.agent_run import AgentRunWorkflow
+from workflows.agents.scheduled_run import ScheduledRunWorkflow
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.payment_retries.payment_retry import PaymentRetryWorkflow
 from workflows.payments.payment import PaymentWorkflow
@@ -19,6 +20,7 @@ WORKFLOWS: tuple[type, ...] = (
     ReconciliationWorkflow,
     StripeImportWorkflow,
     AgentRunWorkflow,
+    ScheduledRunWorkflow,
     IngestDocumentWorkflow,
     WebhookEndpointWorkflow,
 )

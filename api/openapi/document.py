@@ -75,6 +75,7 @@ TAGS = [
     {"name": "agents", "description": "The agents and their prompts."},
     {"name": "documents", "description": "Documents that agents answer from."},
     {"name": "agent-runs", "description": "Each run of an agent is a durable workflow."},
+    {"name": "agent-schedules", "description": "Schedules that start runs of agents."},
     {"name": "approvals", "description": "Tool calls that wait for a person, and those decided."},
     {"name": "streams", "description": "Live events: tickets, WebSockets, server-sent events."},
     {"name": "conversations", "description": "Conversations and their messages."},

@@ -182,6 +182,8 @@ MESSAGE_TOO_LONG = InvalidInputError(
     "message_too_long",
     {"token_count": 31_004, "limit_token_count": 12_000},
 )
+INVALID_CRON = InvalidInputError("75 is not within 0 to 59", "invalid_cron")
+UNKNOWN_TIME_ZONE = InvalidInputError("there is no such time zone", "unknown_time_zone")
 BUDGET_LOWERED = InvalidInputError(
     "a budget can be raised only", "budget_lowered", {"current": 20_000, "wanted": 10_000}
 )

@@ -215,6 +215,33 @@ class Approval(Base):
     )
 
 
+class RunSchedule(Base):
+    """A schedule that starts runs; Temporal has its times, by the id of this row."""
+
+    __tablename__ = "run_schedules"
+
+    run_schedule_id: Mapped[UUID] = id_column()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    agent: Mapped[str]
+    input: Mapped[str]
+    cron: Mapped[str]
+    time_zone: Mapped[str]
+    is_active: Mapped[bool]
+    budget_token_count: Mapped[int | None]
+    budget_cost_cents: Mapped[int | None]
+    on_budget: Mapped[str]
+    last_agent_run_id: Mapped[UUID | None]
+    # Why the last run was refused; None if it was not.
+    last_error_code: Mapped[str | None]
+    last_started_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = created_column()
+
+    __table_args__ = (
+        Index(None, "user_id", "created_at", "run_schedule_id"),
+        Index(None, "created_at", "run_schedule_id"),
+    )
+
+
 class RunFeedback(Base):
     """What a user thinks of a run's answer, with what a comparison of prompts needs."""
 

@@ -1,6 +1,7 @@
 """A world for billing tests: Temporal's and Stripe's clocks advance together, years in seconds."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -65,6 +66,8 @@ OPEN_TASK = (
 )
 STRIPE_HEADERS = {"Authorization": "Bearer sk_test_x"}
 
+_LOST_UPDATE = re.compile(r"update [0-9a-f-]{36} not found")
+
 
 @dataclass
 class Customer:
@@ -123,16 +126,23 @@ class Customer:
         self, kind: CommandKind, card: str | None = None, **fields: Any
     ) -> SubscriptionState:
         command_id = uuid4()
-        return await self.mailbox.execute_update(
-            SubscriptionWorkflow.command,
-            SubscriptionCommand(
-                command_id=command_id,
-                kind=kind,
-                stripe_payment_method_id=card,
-                **fields,
-            ),
-            id=str(command_id),
+        command = SubscriptionCommand(
+            command_id=command_id,
+            kind=kind,
+            stripe_payment_method_id=card,
+            **fields,
         )
+        attempts_left = 5
+        while True:
+            attempts_left -= 1
+            try:
+                return await self.mailbox.execute_update(
+                    SubscriptionWorkflow.command, command, id=str(command_id)
+                )
+            except RPCError as error:
+                # Reason: the test server loses an update now and then; clients send it again.
+                if not attempts_left or _LOST_UPDATE.fullmatch(error.message) is None:
+                    raise
 
     async def add_card(self, *script: str) -> str:
         """Attach a card as the new default, and return Stripe's id."""
@@ -149,15 +159,7 @@ class Customer:
         """Cancel the subscription at once, if it has not ended."""
         # Reason: after a workflow is terminated, the test server never skips time again.
         if SubscriptionStatus((await self.row()).subscription_status) not in FINAL:
-            try:
-                await self.command(CommandKind.CANCEL_NOW)
-            except RPCError as error:
-                # Reason: the test server forgets an update whose workflow ends meanwhile.
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
-                async with asyncio.timeout(20):
-                    while (await self.row()).subscription_status not in FINAL:  # noqa: ASYNC110
-                        await asyncio.sleep(0.05)
+            await self.command(CommandKind.CANCEL_NOW)
 
     async def ledger(self) -> list[dict[str, Any]]:
         """Return the charges, refunds and disputes of this subscription's customer at Stripe."""
