@@ -28,7 +28,8 @@ from api.openapi.problems import (
     problems,
 )
 from api.queries.agent_runs import find_agent_run
-from api.schemas.agent_runs import AgentRunOut, AnswerIn, ApprovalIn, DecidedRunOut
+from api.schemas.agent_runs import AgentRunOut, DecidedRunOut
+from api.schemas.run_decisions import AnswerIn, ApprovalIn
 from api.starters.run_commands import read_now, send_to_run
 from database.agents.approvals import ApprovalRepository
 from database.agents.models import AgentRun, Approval, ToolCall

@@ -4,18 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
 from uuid import UUID, uuid4
 
-from sqlalchemy import (
-    Select,
-    Uuid,
-    bindparam,
-    exists,
-    func,
-    insert,
-    literal,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Select, bindparam, exists, func, insert, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -188,37 +177,6 @@ class MessageRepository:
     async def content_of(self, message_key: str) -> str | None:
         """Return the text of a message; None if there is none."""
         return await self._session.scalar(_CONTENT_OF, {"message_key": message_key})
-
-    async def seq_of(self, message_key: str) -> int | None:
-        """Return the number of a message in its conversation; None if there is none."""
-        statement = select(Message.seq).where(Message.message_key == message_key)
-        return await self._session.scalar(statement)
-
-    async def copy(self, origin_id: UUID, to_id: UUID, before: int | None) -> None:
-        """Copy the messages of a conversation into a new one, where they belong to no run.
-
-        Args:
-            origin_id: Conversation to copy from.
-            to_id: New conversation, without messages.
-            before: Number of the first message that is left out; None to copy all.
-        """
-        kept = ("role", "content", "tool_calls_data", "provider_data", "call_id")
-        key = func.concat(f"fork:{to_id}:", Message.message_key)
-        chosen = select(
-            func.gen_random_uuid(),
-            literal(to_id, Uuid),
-            Message.seq,
-            key,
-            *(getattr(Message, name) for name in kept),
-        ).where(Message.conversation_id == origin_id)
-        if before is not None:
-            chosen = chosen.where(Message.seq < before)
-        names = ["message_id", "conversation_id", "seq", "message_key", *kept]
-        await self._session.execute(insert(Message).from_select(names, chosen))
-        last = select(func.coalesce(func.max(Message.seq), 0)).where(
-            Message.conversation_id == to_id
-        )
-        await self.end_at(to_id, await self._session.scalar(last) or 0)
 
     async def has(self, message_key: str) -> bool:
         """Tell whether a message is stored."""

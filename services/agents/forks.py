@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.agents.conversations import ConversationRepository
-from database.agents.messages import MessageRepository
+from database.agents.forks import ForkRepository
 from database.agents.models import AgentRun
 from domain.errors import InvalidInputError
 from domain.ids import agent_run_workflow_id
@@ -28,7 +28,7 @@ async def fork_conversation(
     Raises:
         InvalidInputError: The run has not begun, or has no such step (`unknown_step`).
     """
-    conversations, messages = ConversationRepository(session), MessageRepository(session)
+    conversations, messages = ConversationRepository(session), ForkRepository(session)
     if await conversations.get(conversation_id, None) is not None:
         return
     prefix = agent_run_workflow_id(run.agent_run_id)
