@@ -9,6 +9,7 @@ from api.idempotency import Claim, IdempotentDep
 from api.lookup import resolve_user_id
 from api.openapi.examples import answer
 from api.openapi.problems import (
+    ADMIN_REQUIRED,
     BUDGET_LOWERED,
     CONVERSATION_BUSY,
     INPUT_TOO_LONG,
@@ -54,6 +55,7 @@ _NO_ANSWER = (pending("agent_run_id"), TEMPORAL_DOWN)
     | problems(
         access_required_error(),
         LIMIT_REACHED,
+        ADMIN_REQUIRED,
         no_such("agent", "unknown_agent"),
         no_such("conversation"),
         no_such("user"),
@@ -76,6 +78,8 @@ async def start_agent_run(
     The answer is 402 if no subscription gives access, or if the limits of the plan are used up.
     """
     user_id = await resolve_user_id(sessions, caller, body.user_id)
+    if body.prompt_version is not None and caller.scope is not None:
+        raise ADMIN_REQUIRED
 
     async def work(claim: Claim) -> AgentRunOut:
         row = await start_run(temporal, sessions, claim.resource_id, user_id, body, tools)

@@ -12,6 +12,7 @@ from database.agents.models import AgentRun, Approval, ToolCall
 from domain.agents.runs import OnBudget, OnBusy, OnBusyRun, RunFinish, RunStatus
 from domain.usage.amounts import UsageTotal
 
+PromptVersion = Annotated[str, StringConstraints(pattern=r"^v[0-9]{1,6}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NOT_BLANK), MASKED]
 
 
@@ -98,6 +99,9 @@ class NewAgentRun(Input):
         default=OnBudget.END,
         description="What to do when the budget or the plan's limit is used up: end, or wait until "
         "the budget is raised or the limit renewed.",
+    )
+    prompt_version: PromptVersion | None = Field(
+        default=None, description="For administrators: another version of the agent's prompt."
     )
     user_id: UUID | None = Field(default=None, description="For administrators: the run's owner.")
 

@@ -64,7 +64,7 @@ async def start_run(
         The row of the run.
 
     Raises:
-        NotFoundError: The agent, or the user's conversation, does not exist.
+        NotFoundError: The agent, its prompt or the user's conversation does not exist.
         InvalidInputError: The input is longer than the context of the agent's model.
         EntitlementRequiredError: No subscription gives access, or its limits are used up.
         ConflictError: The conversation is busy, and `on_busy` is `reject`.
@@ -154,7 +154,8 @@ async def _resolve(
     tools: ToolCatalog,
 ) -> tuple[RunRequest, Route]:
     spec = find_agent(body.agent)
-    check_input(body.input, spec, spec.prompt_version, tools.definitions(spec.tool_names))
+    prompt_version = body.prompt_version or spec.prompt_version
+    check_input(body.input, spec, prompt_version, tools.definitions(spec.tool_names))
     async with sessions() as session:
         if body.conversation_id is not None:
             conversations = ConversationRepository(session)
@@ -165,7 +166,7 @@ async def _resolve(
         agent_run_id=agent_run_id,
         user_id=user_id,
         agent=spec.name,
-        prompt_version=spec.prompt_version,
+        prompt_version=prompt_version,
         input=body.input,
         conversation_id=body.conversation_id or derived_id("conversation", agent_run_id),
         budget=Budget(**body.budget.model_dump()),

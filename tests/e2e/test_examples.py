@@ -56,6 +56,26 @@ def test_each_team_does_its_work(world: World) -> None:
     assert "      coding: completed" in done.stdout
 
 
+def test_cases_are_played_and_versions_of_a_prompt_compared(world: World, tmp_path: Path) -> None:
+    stack = ("--stack", world.stack.facts_path)
+    cases = "examples/evals/research.toml"
+    done = run("cli.py", "evals", "run", cases, "--prompt", "v1", *stack)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2" in done.stdout
+
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(
+        'agent = "research"\n[[cases]]\nname = "never"\ninput = "Hello?"\n'
+        'expect = {contains = ["no such words"]}\n',
+        encoding="utf-8",
+    )
+    failed = run("cli.py", "evals", "run", wrong, "--prompt", "v1", "--prompt", "v1", *stack)
+    assert failed.returncode == 1
+    assert failed.stdout.count("it lacks 'no such words'") == 2
+    refused = run("cli.py", "evals", "run", wrong, "--prompt", "v99", *stack)
+    assert (refused.returncode, "unknown_prompt" in refused.stderr) == (2, True), refused.stderr
+
+
 def test_one_request_from_the_command_line(world: World) -> None:
     stack = ("--stack", world.stack.facts_path)
     listed = run("cli.py", "api", "GET", "plans?limit=1", *stack)
