@@ -101,6 +101,11 @@ def call_id(agent_run_id: UUID, step: int, position: int) -> UUID:
     return derived_id("tool-call", agent_run_id, step, position)
 
 
+def artifact_id(call_id: UUID, name: str) -> UUID:
+    """Return the id of the file that a tool call makes under a name."""
+    return derived_id("artifact", call_id, name)
+
+
 def refund_id(business_key: str, call_id: UUID) -> UUID:
     """Return the id of the refund that a tool call makes under a business key."""
     return derived_id("refund", business_key, call_id)
