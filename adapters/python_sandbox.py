@@ -139,6 +139,11 @@ class PythonSandbox:
             return ScriptResult(
                 printed.output, error=_script_error(error, self._limits.output_bytes)
             )
+        except RuntimeError:
+            # Reason: so the package tells of a process that does not keep to its protocol.
+            log.exception("python_sandbox_failed")
+            message = "the interpreter broke off"
+            return ScriptResult(printed.output, error=ScriptError(ScriptErrorCode.CRASHED, message))
         return _checked(printed.output, outputs)
 
     async def close(self) -> None:

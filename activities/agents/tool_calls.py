@@ -22,7 +22,7 @@ from domain.agents.tool_calls import ToolCallStatus
 from domain.errors import ApplicationError, NotFoundError, UnavailableError
 from domain.llm.messages import Role
 from observability.metrics import TOOL_CALLS
-from services.agents.artifacts import store_result
+from services.agents.artifacts.long_results import store_result
 from services.agents.knowledge.look_ups import is_overdue
 from services.agents.tool_call_ledger import ToolCallContext, fenced_result
 from services.agents.tools.catalog import Effect, Tool, ToolCatalog, ToolResources

@@ -5,7 +5,7 @@ from database.agents.models import AgentRun, ToolCall
 from domain.agents.artifacts import NewArtifact
 from domain.agents.charts.drawing import draw_chart
 from domain.agents.tool_calls import ToolCallStatus
-from services.agents.artifacts import store_artifacts
+from services.agents.artifacts.storage import store_artifacts
 from services.agents.tools.catalog import Effect, Tool, ToolResources
 
 

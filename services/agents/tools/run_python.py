@@ -10,7 +10,7 @@ from database.agents.models import AgentRun, ToolCall
 from domain.agents.artifacts import NewArtifact, text_of
 from domain.agents.tool_calls import ToolCallStatus
 from domain.errors import InvalidInputError, NotFoundError
-from services.agents.artifacts import store_artifacts
+from services.agents.artifacts.storage import store_artifacts
 from services.agents.tools.catalog import Effect, Tool, ToolResources
 
 # Characters of what a script printed, from its end, that its error comes with.

@@ -1,19 +1,16 @@
 """Stores the files that runs make, once for each call and name, within the limits of a run."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.artifacts import ArtifactRepository
-from database.agents.conversations import ConversationRepository
-from database.agents.models import AgentRun, RunArtifact, ToolCall
-from domain.agents.artifacts import MAX_FILE_BYTES, NewArtifact, check_artifacts
-from domain.errors import InvalidInputError
+from database.agents.models import AgentRun, RunArtifact
+from domain.agents.artifacts import NewArtifact, check_artifacts
 from domain.ids import artifact_id
 
 
@@ -44,35 +41,6 @@ async def store_artifacts(
         await artifacts.add(_row(run, call_id, file))
     stored = {row.name: row for row in await artifacts.of_call(call_id)}
     return [artifact_facts(stored[file.name]) for file in files]
-
-
-async def store_result(
-    session: AsyncSession, run: AgentRun, call: ToolCall, result: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Store a result that is too long for the model.
-
-    Args:
-        session: Transaction in which the result is stored.
-        run: The run of the call.
-        call: The tool call.
-        result: The whole result.
-
-    Returns:
-        What the model is told: the file and whether all of the result is in it, or why there is no
-        file.
-    """
-    document = orjson.dumps(result, option=orjson.OPT_INDENT_2)
-    is_whole = len(document) <= MAX_FILE_BYTES
-    kept = document[:MAX_FILE_BYTES].decode(errors="ignore").encode()
-    ending = "json" if is_whole else "txt"
-    file = NewArtifact(f"result-{call.step}-{call.position}.{ending}", kept)
-    # Reason: whoever locks conversation and run locks the conversation first, here for the message.
-    await ConversationRepository(session).lock(run.conversation_id)
-    try:
-        (facts,) = await store_artifacts(session, run, call.call_id, [file])
-    except InvalidInputError as error:
-        return {"artifact": None, "artifact_error": error.error_code}
-    return {"artifact": facts, "is_whole": is_whole}
 
 
 def artifact_facts(row: RunArtifact) -> dict[str, Any]:

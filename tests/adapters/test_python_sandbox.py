@@ -1,11 +1,13 @@
 """The sandbox for Python of models: what it runs, and what hostile scripts get from it."""
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from adapters.python_sandbox import (
@@ -19,7 +21,7 @@ from adapters.python_sandbox import (
 )
 from agents.tools.run_python import MISSING_FEATURES, MISSING_MODULES, MODULES, RUN_PYTHON
 from domain.errors import UnavailableError
-from tests.conftest import Measure
+from tests.conftest import PROJECT, Measure
 from tests.support.interpreters import spinning, until_gone, until_spinning
 
 AT = datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
@@ -350,6 +352,17 @@ async def test_a_script_whose_caller_is_canceled_is_killed() -> None:
         assert (await run(sandbox, "print('well')")).printed == "well\n"
 
 
+async def test_an_interpreter_that_dies_is_told_and_replaced() -> None:
+    async with open_python_sandbox(SLOW) as sandbox:
+        task, busy = await runaway(sandbox)
+        for pid in busy:
+            psutil.Process(pid).kill()
+        result = await task
+        assert result.error is not None
+        assert result.error.code is ScriptErrorCode.CRASHED, result.error
+        assert (await run(sandbox, "print('well')")).printed == "well\n"
+
+
 async def test_closing_kills_what_runs() -> None:
     async with open_python_sandbox(SLOW) as sandbox:
         task, busy = await runaway(sandbox)
@@ -372,3 +385,11 @@ async def test_an_interpreter_that_is_missing_is_an_outage(
             await run(sandbox, "1")
         monkeypatch.delenv("MONTY_BIN")
         assert (await run(sandbox, "print('well')")).printed == "well\n"
+
+
+def test_worker_and_api_start_without_the_package() -> None:
+    code = "import sys, worker, api.__main__, api.app; print('pydantic_monty' in sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, timeout=100, check=True
+    ).stdout
+    assert output.strip() == b"False"
