@@ -148,6 +148,14 @@ async def test_the_description_names_what_else_is_not_there(
     assert feature in RUN_PYTHON.description
 
 
+def test_the_description_names_the_limits() -> None:
+    limits = SandboxLimits()
+    megabytes, kilobytes = limits.memory_bytes // 1_000_000, limits.output_bytes // 1_000
+    named = f"Limits: {limits.seconds:g} seconds, {megabytes} MB, {kilobytes} kB printed."
+    assert named in RUN_PYTHON.description
+    assert RUN_PYTHON.time_limit.total_seconds() > 2 * limits.seconds
+
+
 async def test_what_the_prompt_advises_works(sandbox: PythonSandbox) -> None:
     code = """
 source = '''
