@@ -18,7 +18,7 @@ async def make_chart(resources: ToolResources, run: AgentRun, call: ToolCall) ->
         InvalidInputError: The run has stored as many files as it may.
     """
     wanted = MakeChart.model_validate(call.arguments_data)
-    # Reason: the largest chart takes a tenth of a second, which the event loop must not stand still.
+    # Reason: the largest chart takes a tenth of a second, too long for the event loop.
     drawn = await asyncio.to_thread(draw_chart, wanted.chart)
     file = NewArtifact(wanted.name, drawn.encode())
     async with resources.sessions.begin() as session:
