@@ -22,6 +22,7 @@ from api.readiness import Readiness
 from api.routes import (
     admin,
     agent_feedback,
+    agent_run_artifacts,
     agent_run_decisions,
     agent_run_events,
     agent_run_forks,
@@ -103,6 +104,7 @@ _VERSIONED = (
     agent_feedback,
     conversations,
     agent_run_reads,
+    agent_run_artifacts,
     agent_runs,
     agent_run_forks,
     agent_schedules,

@@ -12,11 +12,12 @@ from adapters.egress import Egress
 from adapters.email.rendering import MailTemplates
 from adapters.llm.gateway import Models, open_models
 from adapters.llm.pricing import Prices
+from adapters.python_sandbox import PythonSandbox, open_python_sandbox
 from adapters.stripe.client import Connection, open_client
 from adapters.web_fetcher import PageFetcher
 from adapters.webhook_sender import WebhookSender
 from bootstrap.clients import make_mailer, open_knowledge
-from config import Settings
+from config import LLMSettings, Settings
 from database.session import Sessions
 from domain.llm.routing import ModelNames
 from services.agents.knowledge.memory_writer import MemoryWriter
@@ -49,6 +50,7 @@ class Resources:
     documents: DocumentActivities
     webhooks: WebhookSender
     tools: ToolCatalog
+    python: PythonSandbox
 
 
 @asynccontextmanager
@@ -60,19 +62,14 @@ async def open_resources(
 ) -> AsyncIterator[Resources]:
     """Open the resources of the workers, and close them at the end."""
     key, llm = settings.stripe.api_key.get_secret_value(), settings.llm
-    prices = Prices(
-        llm.provider,
-        llm.prompt_cents_per_million,
-        llm.completion_cents_per_million,
-        llm.cached_cents_per_million,
-        llm.cache_write_cents_per_million,
-    )
+    prices = _prices(llm)
     secret = llm.api_key.get_secret_value()
     async with (
         open_client(key, settings.stripe.api_base) as stripe,
         open_models(llm.provider, llm.base_url, secret, llm.timeout_seconds, prices) as models,
         open_knowledge(settings) as (chroma, embedder),
         RunStream(sessions) as stream,
+        open_python_sandbox() as python,
     ):
         library = KnowledgeSearch(chroma, embedder, sessions)
         yield Resources(
@@ -100,7 +97,18 @@ async def open_resources(
             ),
             webhooks=WebhookSender(Egress(settings.egress.allowed_private_hosts)),
             tools=tools,
+            python=python,
         )
+
+
+def _prices(llm: LLMSettings) -> Prices:
+    return Prices(
+        llm.provider,
+        llm.prompt_cents_per_million,
+        llm.completion_cents_per_million,
+        llm.cached_cents_per_million,
+        llm.cache_write_cents_per_million,
+    )
 
 
 def _document_activities(

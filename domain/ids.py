@@ -106,6 +106,11 @@ def child_run_id(call_id: UUID) -> UUID:
     return derived_id("child-run", call_id)
 
 
+def artifact_id(call_id: UUID, name: str) -> UUID:
+    """Return the id of the file that a tool call makes under a name."""
+    return derived_id("artifact", call_id, name)
+
+
 def refund_id(business_key: str, call_id: UUID) -> UUID:
     """Return the id of the refund that a tool call makes under a business key."""
     return derived_id("refund", business_key, call_id)

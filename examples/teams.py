@@ -67,7 +67,7 @@ def research_report(_: str) -> Team:
 
 
 def data_report(_: str) -> Team:
-    """A pipeline: one finds the figures, the next one presents them."""
+    """A pipeline: one finds the figures, the next one draws and presents them."""
     return Team(
         "data_report",
         "What did I pay, and what does it look like?",
@@ -76,7 +76,16 @@ def data_report(_: str) -> Team:
                 call("read_billing", records="payments"),
                 {"text": "One payment of 29.00 USD."},
             ],
-            "You get a question and the figures": [{"text": "You paid 29.00 USD, once."}],
+            "You get a question and the figures": [
+                call(
+                    "make_chart",
+                    kind="bar",
+                    title="Payments",
+                    labels=["today"],
+                    series=[{"name": "USD", "values": [29.0]}],
+                ),
+                {"text": "You paid 29.00 USD, once."},
+            ],
         },
     )
 
@@ -245,6 +254,8 @@ def show(run: Any, depth: int = 1) -> None:
     """Print a run and all runs below it."""
     tokens = run["usage"]["prompt_tokens"] + run["usage"]["completion_tokens"]
     print(f"{'  ' * depth}{run['agent']}: {run['run_status']}, {tokens} tokens")
+    for file in read(f"agent-runs/{run['agent_run_id']}/artifacts")["items"]:
+        print(f"{'  ' * depth}  file: {file['name']}, {file['size_bytes']} bytes")
     for child in read(f"agent-runs/{run['agent_run_id']}/children")["items"][::-1]:
         show(child, depth + 1)
 

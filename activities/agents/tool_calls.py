@@ -22,6 +22,7 @@ from domain.agents.tool_calls import ToolCallStatus
 from domain.errors import ApplicationError, NotFoundError, UnavailableError
 from domain.llm.messages import Role
 from observability.metrics import TOOL_CALLS
+from services.agents.artifacts.long_results import store_result
 from services.agents.knowledge.look_ups import is_overdue
 from services.agents.tool_call_ledger import ToolCallContext, fenced_result
 from services.agents.tools.catalog import Effect, Tool, ToolCatalog, ToolResources
@@ -90,8 +91,8 @@ class ToolActivities:
         if context.approval is not None and context.approval.asked_arguments_data is not None:
             # Reason: the model has to know that its call was made otherwise than it asked.
             result["edited_arguments"] = call.arguments_data
-        result = _bounded(result, limit)
         async with self._sessions.begin() as session:
+            result = await _bounded(session, context, result, limit)
             is_new = await _add_result(session, context, result)
             values: dict[str, Any] = {
                 "tool_call_status": effect.status,
@@ -132,12 +133,19 @@ def _refusal(context: ToolCallContext, spec: ToolSpec) -> Effect | None:
     return Effect(ToolCallStatus.EXPIRED, {"message": "the call was not approved in time"})
 
 
-def _bounded(result: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Cut a result to the length that the tool's spec allows, also for ledger and stream."""
+async def _bounded(
+    session: AsyncSession, context: ToolCallContext, result: dict[str, Any], limit: int
+) -> dict[str, Any]:
+    """Cut a result to the length that the tool's spec allows, also for ledger and stream.
+
+    The whole result becomes a file of the run, which the cut one names.
+    """
     document = orjson.dumps(result)
     if len(document) <= limit:
         return result
-    return {"status": result["status"], "cut": document[:limit].decode(errors="ignore")}
+    stored = await store_result(session, context.run, context.call, result)
+    cut = document[:limit].decode(errors="ignore")
+    return {"status": result["status"], **stored, "cut": cut}
 
 
 async def _add_result(

@@ -263,3 +263,26 @@ class RunFeedback(Base):
         Index(None, "agent", "prompt_version"),
         Index(None, "user_id"),
     )
+
+
+class RunArtifact(Base):
+    """A file that a tool call of a run has made; the content is read only where it is asked for."""
+
+    __tablename__ = "run_artifacts"
+
+    artifact_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agent_run_id: Mapped[UUID] = mapped_column(ForeignKey("agent_runs.agent_run_id"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id"))
+    call_id: Mapped[UUID] = mapped_column(ForeignKey("tool_calls.call_id"))
+    name: Mapped[str]
+    media_type: Mapped[str]
+    size_bytes: Mapped[int]
+    sha256: Mapped[str]
+    content: Mapped[bytes] = mapped_column(deferred=True)
+    created_at: Mapped[datetime] = created_column()
+
+    __table_args__ = (
+        UniqueConstraint("agent_run_id", "call_id", "name"),
+        Index(None, "user_id"),
+        Index(None, "call_id"),
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from commands.agents import check_all
+from commands.agents.check import check_all
 from tests.unit.agents.test_registry import SPEC, folder, write
 
 __all__ = ["folder"]

@@ -53,6 +53,7 @@ def test_each_team_does_its_work(world: World) -> None:
         assert f"answer: {answer}" in done.stdout
     assert done.stdout.count("research: completed") == 6
     assert "approved: refund_payment" in done.stdout
+    assert ".svg, " in done.stdout
     assert "      coding: completed" in done.stdout
 
 

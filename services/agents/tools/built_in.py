@@ -4,8 +4,11 @@ from services.agents.teams.tools import DELEGATE_TOOL, HAND_OVER_TOOL
 from services.agents.tools.ask_user import ASK_USER_TOOL
 from services.agents.tools.cancel_subscription import CANCEL_SUBSCRIPTION_TOOL
 from services.agents.tools.catalog import Tool
+from services.agents.tools.make_chart import MAKE_CHART_TOOL
+from services.agents.tools.read_artifact import READ_ARTIFACT_TOOL
 from services.agents.tools.read_billing import READ_BILLING_TOOL
 from services.agents.tools.refund_payment import REFUND_PAYMENT_TOOL
+from services.agents.tools.run_python import RUN_PYTHON_TOOL
 from services.agents.tools.search_memory import SEARCH_MEMORY_TOOL
 
 BUILT_IN_TOOLS: tuple[Tool, ...] = (
@@ -13,7 +16,10 @@ BUILT_IN_TOOLS: tuple[Tool, ...] = (
     CANCEL_SUBSCRIPTION_TOOL,
     DELEGATE_TOOL,
     HAND_OVER_TOOL,
+    MAKE_CHART_TOOL,
+    READ_ARTIFACT_TOOL,
     READ_BILLING_TOOL,
     REFUND_PAYMENT_TOOL,
+    RUN_PYTHON_TOOL,
     SEARCH_MEMORY_TOOL,
 )

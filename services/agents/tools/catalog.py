@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from adapters.python_sandbox import PythonSandbox
 from agents.tools.spec import ToolSpec
 from database.agents.models import AgentRun, ToolCall
 from database.session import Sessions
@@ -37,6 +38,7 @@ class ToolResources:
     commands: PaymentCommands
     mailboxes: Mailboxes
     sessions: Sessions
+    python: PythonSandbox
 
 
 MakeEffect = Callable[[ToolResources, AgentRun, ToolCall], Awaitable[Effect]]

@@ -1,0 +1,1 @@
+"""Command `agents`: looks at the files of agents."""
