@@ -27,5 +27,8 @@ def test_only_the_same_refund_has_the_same_key(
 
 
 def test_statuses_are_called_what_clients_know() -> None:
-    names = {"requested", "done", "already_done", "rejected", "expired", "failed"}
+    names = {
+        *("requested", "started", "done", "already_done"),
+        *("rejected", "expired", "failed", "outcome_unknown"),
+    }
     assert {str(status) for status in ToolCallStatus} == names
