@@ -93,6 +93,8 @@ class ToolActivities:
         result = _bounded(result, limit)
         async with self._sessions.begin() as session:
             is_new = await _add_result(session, context, result)
+            if not is_new and effect.status is ToolCallStatus.OUTCOME_UNKNOWN:
+                return  # another attempt knows it
             values: dict[str, Any] = {
                 "tool_call_status": effect.status,
                 "result_data": result,

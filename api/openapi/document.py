@@ -76,6 +76,7 @@ TAGS = [
     {"name": "documents", "description": "Documents that agents answer from."},
     {"name": "agent-runs", "description": "Each run of an agent is a durable workflow."},
     {"name": "approvals", "description": "Tool calls that wait for a person, and those decided."},
+    {"name": "tool-calls", "description": "Tool calls of which nobody knows if they were done."},
     {"name": "streams", "description": "Live events: tickets, WebSockets, server-sent events."},
     {"name": "conversations", "description": "Conversations and their messages."},
     {"name": "memories", "description": "What agents remember about a user."},
