@@ -23,6 +23,7 @@ from commands.settings import (
     stack_facts,
 )
 from commands.stripe.app import stripe_app
+from commands.tools import tools_app
 
 PROJECT = Path(__file__).resolve().parent
 
@@ -194,6 +195,7 @@ def create_admin(
 
 
 app.add_typer(stripe_app, name="stripe")
+app.add_typer(tools_app, name="tools")
 
 
 @app.command(epilog="Example: python cli.py doctor")

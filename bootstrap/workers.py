@@ -103,7 +103,7 @@ async def run_workers(
     Yields:
         The running workers; at the end activities get `GRACEFUL_SECONDS` to finish.
     """
-    release, tools = release or release_of(PROJECT), tools or make_tool_catalog()
+    release, tools = release or release_of(PROJECT), tools or make_tool_catalog(settings)
     load_agents(tools)
     async with AsyncExitStack() as stack:
         opening = open_resources(client, settings, sessions, tools)

@@ -83,7 +83,7 @@ async def examine(
         "models": lambda: _models(settings),
         "prices": lambda: _prices(settings),
         "embeddings": lambda: _embeddings(settings),
-        "agents": _agents,
+        "agents": lambda: _agents(settings),
         "mail": lambda: _mail(settings, facts),
         "metrics": lambda: _metrics(settings),
     }
@@ -248,8 +248,9 @@ async def _embeddings(settings: Settings) -> str:
     return f"{embedder.model} {server}, {len(vectors[0])} dimensions"
 
 
-async def _agents() -> str:
-    load_agents(make_tool_catalog())
+async def _agents(settings: Settings) -> str:
+    # Reason: reading the files of tools may take a while, and the other checks go on meanwhile.
+    load_agents(await asyncio.to_thread(make_tool_catalog, settings))
     agents = all_agents().values()
     if not agents:
         raise CheckFailedError("there is no agent spec in agents/specs")
