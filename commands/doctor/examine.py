@@ -27,6 +27,7 @@ from commands.doctor.open_runs import check_open_runs
 from commands.doctor.paid import check_tool_calls, make_prices, model_names
 from commands.doctor.parked import check_parked_steps
 from commands.doctor.reconciliation import check_reconciliation
+from commands.doctor.tool_outcomes import check_tool_outcomes
 from commands.doctor.usage import check_meter_events
 from commands.doctor.webhook_endpoints import check_webhook_endpoints
 from commands.stripe.checks import check_endpoint, check_portal
@@ -77,6 +78,7 @@ async def examine(
         "webhooks out": lambda: check_webhook_endpoints(settings),
         "parked steps": lambda: check_parked_steps(settings),
         "meter events": lambda: check_meter_events(settings),
+        "tool outcomes": lambda: check_tool_outcomes(settings),
         "reconciliation": lambda: check_reconciliation(settings),
         "agent runs": lambda: check_open_runs(settings),
         "Chroma": lambda: _chroma(settings),
@@ -249,7 +251,6 @@ async def _embeddings(settings: Settings) -> str:
 
 
 async def _agents(settings: Settings) -> str:
-    # Reason: reading the files of tools may take a while, and the other checks go on meanwhile.
     load_agents(await asyncio.to_thread(make_tool_catalog, settings))
     agents = all_agents().values()
     if not agents:

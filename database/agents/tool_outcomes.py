@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.agents.models import AgentRun, ToolCall
@@ -73,6 +73,13 @@ class ToolOutcomeRepository:
         )
         sort_key: Any = (ToolCall.created_at, ToolCall.call_id)
         return await newest_first(self._session, statement, sort_key, limit, cursor)
+
+    async def count_unknown(self) -> int:
+        """Return how many calls have an unknown outcome."""
+        statement = select(func.count()).where(
+            ToolCall.tool_call_status == ToolCallStatus.OUTCOME_UNKNOWN
+        )
+        return await self._session.scalar(statement) or 0
 
     async def _change(self, call_id: UUID, old: ToolCallStatus, new: ToolCallStatus) -> bool:
         statement = (

@@ -188,7 +188,7 @@ async def test_a_worker_that_is_killed_in_mid_call_makes_no_second_order(
     shop = make_shop(sessions, api, tmp_path, **more, time_limit="40s")
     call_id = await shop.ask()
     command = [sys.executable, "-m", "tests.support.tool_shop", database_url, str(tmp_path)]
-    worker = subprocess.Popen([*command, str(call_id)], cwd=PROJECT)
+    worker = subprocess.Popen([*command, str(call_id)], cwd=PROJECT)  # noqa: ASYNC220
     try:
         async with asyncio.timeout(100):
             while not api.orders:

@@ -3,6 +3,7 @@
 import json
 from asyncio import to_thread
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -261,6 +262,15 @@ def test_the_folder_of_the_product_has_no_tool_and_the_examples_are_right() -> N
     assert tools["create_order"].approver_role == "admin"
     assert tools["find_orders"].approver_role is None
     assert len(tools) == len(examples) == 2
+
+
+def test_the_file_in_the_docs_is_right(tmp_path: Path) -> None:
+    page = (PROJECT / "docs" / "adding.md").read_text()
+    block = page.partition("## An HTTP tool")[2].partition("\n2. ")[0].partition(":\n\n")[2]
+    (tmp_path / "create_order.toml").write_text(dedent(block))
+    (tool,) = read_http_tools(str(tmp_path), (), ENVIRON)
+    assert isinstance(tool, Tool), tool
+    assert tool.spec.arguments.model_validate({"sku": "A", "count": 2})
 
 
 # --- arguments
