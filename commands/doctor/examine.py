@@ -40,7 +40,7 @@ from workflows.search_attributes import NAMES
 
 PROJECT = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 10.0
-PAID_TIMEOUT_SECONDS = 180.0
+PAID_SECONDS = 180.0
 
 
 Check = Callable[[], Awaitable[str]]
@@ -94,8 +94,7 @@ async def examine(
         del checks["metrics"]  # Reason: only the stack's own processes know where they keep them.
     running = [_run_check(what, check, TIMEOUT_SECONDS) for what, check in checks.items()]
     if is_paid:
-        timeout = PAID_TIMEOUT_SECONDS
-        running.append(_run_check("tool calls", lambda: check_tool_calls(settings), timeout))
+        running.append(_run_check("tool calls", lambda: check_tool_calls(settings), PAID_SECONDS))
     return list(await asyncio.gather(*running))
 
 
