@@ -35,7 +35,12 @@ def _check_header_name(name: str) -> str:
     return name
 
 
-def _check_time_limit(given: timedelta) -> timedelta:
+def check_time_limit(given: timedelta) -> timedelta:
+    """Return a time limit that an activity has the time for.
+
+    Raises:
+        ValueError: It is too long, or 0.
+    """
     if not timedelta(0) < given <= MAX_TIME_LIMIT:
         raise ValueError(f"must be more than 0s and at most {format_duration(MAX_TIME_LIMIT)}")
     return given
@@ -102,7 +107,7 @@ class HttpToolSpec(BaseModel):
     lookup_after: Annotated[Duration, AfterValidator(_check_lookup_after)] = timedelta(seconds=10)
     business_key: str | None = Field(default=None, min_length=1, max_length=500)
     ok_statuses: tuple[Annotated[int, Field(ge=200, le=499)], ...] = ()
-    time_limit: Annotated[Duration, AfterValidator(_check_time_limit)] = timedelta(seconds=20)
+    time_limit: Annotated[Duration, AfterValidator(check_time_limit)] = timedelta(seconds=20)
     patience: Duration | None = None
     output_limit_bytes: int = Field(default=16_000, ge=100, le=1_000_000)
 

@@ -9,3 +9,6 @@ class ToolSettings(BaseModel):
     folder: str = Field(
         default="", description="Folder of files of HTTP tools; agents/http_tools by default."
     )
+    mcp_folder: str = Field(
+        default="", description="Folder of files of MCP servers; agents/mcp_servers by default."
+    )

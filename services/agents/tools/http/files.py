@@ -73,12 +73,17 @@ def read_tool(path: Path, sources: ToolSources) -> Tool:
     try:
         return _make_tool(path, sources)
     except ValidationError as error:
-        lines = [_line(each["loc"], each["msg"]) for each in error.errors(include_url=False)]
-        raise ValueError("; ".join(f"{path.name}: {line}" for line in lines)) from error
+        raise ValueError(describe_faults(path.name, error)) from error
     except RecursionError as error:
         raise ValueError(f"{path.name}: is nested too deeply") from error
     except (ValueError, OSError) as error:
         raise ValueError(f"{path.name}: {error}") from error
+
+
+def describe_faults(file: str, error: ValidationError) -> str:
+    """Return what is wrong with a file, with its fields."""
+    lines = [_line(each["loc"], each["msg"]) for each in error.errors(include_url=False)]
+    return "; ".join(f"{file}: {line}" for line in lines)
 
 
 def _line(place: tuple[int | str, ...], message: str) -> str:

@@ -4,11 +4,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-import structlog
-
 from adapters.tool_requests import SendFailure, ToolReply
 from database.agents.models import AgentRun, ToolCall
-from database.agents.tool_calls import ToolCallRepository
 from database.agents.tool_outcomes import ToolOutcomeRepository
 from domain.agents.http_requests import HttpRequest, percent_encoded, render
 from domain.agents.tool_calls import ToolCallStatus
@@ -25,23 +22,11 @@ from domain.errors import ApplicationError, UnavailableError
 from services.agents.knowledge.look_ups import is_overdue
 from services.agents.tools.catalog import Effect, ToolResources
 from services.agents.tools.http.http_tool import LOOKUP_TIME_LIMIT, MAX_BYTES, HttpTool
+from services.agents.tools.outside import find_refusal, start_call, unknown_outcome
 from services.stripe_idempotency import finish
 
-log = structlog.get_logger(__name__)
-
 WRITE_PATIENCE = timedelta(minutes=10)
-UNKNOWN = "outcome_unknown"
 _NOT_THERE = frozenset({404, 410})
-_UNKNOWN_FACTS = {
-    "code": UNKNOWN,
-    "message": "nobody knows yet whether this was done; do not call the tool for it again, and "
-    "tell the user that a person will find out",
-}
-_EARLIER_FACTS = {
-    "code": UNKNOWN,
-    "message": "this was not done: an earlier call may have done it already, and a person has to "
-    "find that out first",
-}
 
 
 class HttpWrite:
@@ -72,39 +57,24 @@ class HttpWrite:
             requests = await self._tool.build(self._sessions, self._run, self._call)
         except ApplicationError:
             if was_sent:
-                return self._unknown()
+                return unknown_outcome(self._call)
             raise
         if not was_sent:
-            if (refusal := await self._refusal()) is not None:
+            key = _business_key(self._tool, self._run, self._call)
+            refusal = await find_refusal(self._sessions, self._run, self._call, key)
+            if refusal is not None:
                 return refusal
-            async with self._sessions.begin() as session:
-                was_sent = not await ToolOutcomeRepository(session).start(self._call.call_id)
+            was_sent = not await start_call(self._sessions, self._call)
         has_key = self._tool.spec.idempotency_header is not None
         lookup = requests.lookup
         step = next_step(was_sent=was_sent, has_key=has_key, has_look_up=lookup is not None)
         if step is Step.ASK_PERSON:
-            return self._unknown()
+            return unknown_outcome(self._call)
         if step is Step.LOOK_UP and lookup is not None:
             found = await self._find(lookup, is_repeated=not has_key)
             if found is not None:
                 return found
         return await self._send(requests.effect, was_sent=was_sent)
-
-    async def _refusal(self) -> Effect | None:
-        """Return the result of a call whose effect an earlier call has, or may have, made."""
-        key = _business_key(self._tool, self._run, self._call)
-        async with self._sessions.begin() as session:
-            if key is not None:
-                earlier = await ToolCallRepository(session).claim(self._call.call_id, key)
-            else:
-                outcomes = ToolOutcomeRepository(session)
-                earlier = await outcomes.find_open(self._run.conversation_id, self._call)
-        if earlier is None:
-            return None
-        if earlier.tool_call_status == ToolCallStatus.DONE:
-            result = {**(earlier.result_data or {}), "status": ToolCallStatus.ALREADY_DONE}
-            return Effect(ToolCallStatus.ALREADY_DONE, result)
-        return Effect(ToolCallStatus.FAILED, {**_EARLIER_FACTS, "call_id": str(earlier.call_id)})
 
     async def _find(self, request: HttpRequest, *, is_repeated: bool) -> Effect | None:
         """Return the result of a call whose effect is there; None if it is not.
@@ -150,7 +120,7 @@ class HttpWrite:
                 raise UnavailableError(_reason(reply))
             case Knowledge.LOST if self._tool.can_find_out:
                 return self._later(_reason(reply))
-        return self._unknown()
+        return unknown_outcome(self._call)
 
     def _knowledge(self, reply: ToolReply | SendFailure, *, was_sent: bool) -> Knowledge:
         if isinstance(reply, ToolReply):
@@ -164,15 +134,11 @@ class HttpWrite:
             UnavailableError: Another attempt finds out.
         """
         if self._is_given_up():
-            return self._unknown()
+            return unknown_outcome(self._call)
         raise UnavailableError(reason)
 
     def _is_given_up(self) -> bool:
         return is_overdue(self._tool.spec.patience or WRITE_PATIENCE)
-
-    def _unknown(self) -> Effect:
-        log.warning("tool_outcome_unknown", tool=self._tool.name, call_id=str(self._call.call_id))
-        return Effect(ToolCallStatus.OUTCOME_UNKNOWN, _UNKNOWN_FACTS)
 
 
 def _reason(reply: ToolReply | SendFailure) -> str:

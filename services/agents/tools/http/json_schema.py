@@ -23,6 +23,7 @@ class SchemaArguments(Arguments):
     model_config = ConfigDict(extra="allow", str_strip_whitespace=False)
 
     document: ClassVar[Mapping[str, Any]] = {}
+    is_checked: ClassVar[bool] = True
 
     @classmethod
     def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
@@ -32,19 +33,24 @@ class SchemaArguments(Arguments):
     @model_validator(mode="before")
     @classmethod
     def _check(cls, given: Any) -> Any:
-        if problem := find_problem(cls.document, given):
+        problem = find_problem(cls.document, given) if cls.is_checked else None
+        if problem is not None:
             raise ValueError(problem)
         return given
 
 
-def make_arguments(name: str, schema: Mapping[str, Any]) -> type[Arguments]:
+def make_arguments(
+    name: str, schema: Mapping[str, Any], *, is_checked: bool = True
+) -> type[Arguments]:
     """Make the class of a tool's arguments.
 
     Args:
         name: Name of the tool.
         schema: Schema of the arguments, which is valid.
+        is_checked: Whether the arguments are checked here.
     """
-    return type(name, (SchemaArguments,), {"__module__": __name__, "document": schema})
+    facts = {"__module__": __name__, "document": schema, "is_checked": is_checked}
+    return type(name, (SchemaArguments,), facts)
 
 
 def find_problem(schema: Mapping[str, Any], document: Any) -> str | None:
