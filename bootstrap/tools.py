@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,12 @@ from services.agents.tools.built_in import BUILT_IN_TOOLS
 from services.agents.tools.catalog import Tool, ToolCatalog
 from services.agents.tools.http.files import ToolSources, find_files, read_tool
 from services.agents.tools.mcp.agreed import read_agreed
-from services.agents.tools.mcp.servers import McpServer, make_tools, read_server
+from services.agents.tools.mcp.servers import (
+    McpServer,
+    make_tools,
+    read_server,
+    watch_server,
+)
 from workflows.agents.graphs import PATTERNS
 
 _AGENTS = Path(__file__).resolve().parents[1] / "agents"
@@ -49,7 +55,9 @@ def make_tool_catalog(settings: Settings | None = None) -> ToolCatalog:
             if isinstance(each, str):
                 problems.append(each)
             else:
-                catalog.add(make_tools(each, agreed.get(each.name, {}).values()))
+                its_tools = agreed.get(each.name, {})
+                catalog.add(make_tools(each, its_tools.values()))
+                catalog.watches.append(partial(watch_server, each, its_tools))
     except ValueError as error:
         raise InvalidInputError(str(error)) from error
     if problems:

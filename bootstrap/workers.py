@@ -21,7 +21,7 @@ from bootstrap.tools import load_agents, make_tool_catalog
 from bootstrap.worker_health import RunningWorkers
 from config import Settings
 from database.session import Sessions
-from domain.workflow_names import AGENTS, BILLING, QUEUES, STRIPE, TOOLS, WORKFLOW_QUEUES
+from domain.workflow_names import AGENTS, BILLING, MODELS, QUEUES, STRIPE, TOOLS, WORKFLOW_QUEUES
 from services.agents.interrupted_runs import retry_interrupted_runs
 from services.agents.tools.catalog import ToolCatalog
 from services.releases import release_of, retry_parked_of_other_releases
@@ -143,6 +143,8 @@ def _loops(
     if AGENTS in queues:
         yield build_lost_runs(resources).watch()
         yield resources.memories.run()
+    if MODELS in queues or TOOLS in queues:
+        yield from (watch() for watch in resources.tools.watches)
     if AGENTS in queues and dead_pid is not None:
         yield retry_interrupted_runs(client, sessions, dead_pid)
 

@@ -27,7 +27,7 @@ from commands.doctor.open_runs import check_open_runs
 from commands.doctor.paid import check_tool_calls, make_prices, model_names
 from commands.doctor.parked import check_parked_steps
 from commands.doctor.reconciliation import check_reconciliation
-from commands.doctor.tool_outcomes import check_tool_outcomes
+from commands.doctor.tools import check_tools
 from commands.doctor.usage import check_meter_events
 from commands.doctor.webhook_endpoints import check_webhook_endpoints
 from commands.stripe.checks import check_endpoint, check_portal
@@ -78,7 +78,7 @@ async def examine(
         "webhooks out": lambda: check_webhook_endpoints(settings),
         "parked steps": lambda: check_parked_steps(settings),
         "meter events": lambda: check_meter_events(settings),
-        "tool outcomes": lambda: check_tool_outcomes(settings),
+        "tools": lambda: check_tools(settings),
         "reconciliation": lambda: check_reconciliation(settings),
         "agent runs": lambda: check_open_runs(settings),
         "Chroma": lambda: _chroma(settings),

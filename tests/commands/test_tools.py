@@ -32,7 +32,7 @@ def test_all_files_are_checked(tmp_path: Path) -> None:
     (tmp_path / "find_orders.toml").write_text(GOOD)
     right = check(tmp_path, SHOP_TOKEN="secret-of-the-shop")
     assert (right.returncode, right.stderr) == (0, "")
-    assert right.stdout == "find_orders: reads only\n1 HTTP tools, all right\n"
+    assert right.stdout == "find_orders: reads only\n1 tools, all right\n"
 
     (tmp_path / "ask_user.toml").write_text(GOOD)
     (tmp_path / "order.toml").write_text(GOOD.replace("GET", "BREW"))

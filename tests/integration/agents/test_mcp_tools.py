@@ -1,6 +1,7 @@
 """Tools of MCP servers: a real server of the official SDK, which changes, hangs and floods."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -15,16 +16,17 @@ import pytest
 from bootstrap.tools import read_mcp_servers, tool_sources
 from database.session import Sessions
 from domain.errors import InvalidInputError, UnavailableError
-from services.agents.tools.catalog import Tool
+from services.agents.tools.catalog import Tool, ToolCatalog
 from services.agents.tools.mcp.agreed import (
     LOCK,
     AgreedTool,
     compare,
     find_fault,
     read_agreed,
+    tool_name,
     write_agreed,
 )
-from services.agents.tools.mcp.servers import McpServer, make_tools, tool_name
+from services.agents.tools.mcp.servers import McpServer, make_tools, watch_server
 from tests.conftest import PROJECT, free_port
 from tests.support.mcp_server import INJECTION
 from tests.support.tool_shop import Shop
@@ -256,11 +258,76 @@ def test_a_lock_file_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None
 
 
 def test_what_models_cannot_be_offered() -> None:
-    assert find_fault(AgreedTool("a", "", {"type": "object"})) is None
-    assert "no object" in str(find_fault(AgreedTool("a", "", {})))
-    assert "description" in str(find_fault(AgreedTool("a", "x" * 5_000, {"type": "object"})))
+    def fault(name: str = "a", description: str = "", schema: Any = None) -> str | None:
+        return find_fault("shop", AgreedTool(name, description, schema or {"type": "object"}))
+
+    assert fault() is None
+    assert "no object" in str(fault(schema={"type": "array"}))
+    assert "description" in str(fault(description="x" * 5_000))
     huge = {"type": "object", "properties": {"a": {"description": "x" * 60_000}}}
-    assert "schema" in str(find_fault(AgreedTool("a", "", huge)))
+    assert "schema" in str(fault(schema=huge))
+    assert "more than 64 letters" in str(fault("x" * 70))
     assert tool_name("shop", "find/by.name") == "shop_find_by_name"
-    with pytest.raises(ValueError, match="more than 64 letters"):
-        tool_name("shop", "x" * 70)
+
+
+async def test_a_worker_notices_what_has_changed_and_offers_it_no_more(
+    sessions: Sessions, server: Server, tmp_path: Path
+) -> None:
+    allowed = allow(tmp_path, server.port)
+    tools = await agree(tmp_path, allowed)
+    catalog = ToolCatalog(tools.values())
+    assert len(catalog.definitions(tools)) == len(tools)
+    change = Shop(sessions, tools["shop_change"])
+    await change.attempt(await change.ask(sku="A"))
+    watching = asyncio.create_task(watch_server(allowed, read_agreed(tmp_path)["shop"]))
+    async with asyncio.timeout(60):
+        while not allowed.held:  # noqa: ASYNC110 - a set has no event
+            await asyncio.sleep(0.05)
+    watching.cancel()
+    assert allowed.held == {"find"}
+    offered = {definition.name for definition in catalog.definitions(tools)}
+    assert offered == tools.keys() - {"shop_find"}
+
+
+def test_a_person_agrees_on_the_command_line(server: Server, tmp_path: Path) -> None:
+    allowed = allow(tmp_path, server.port)
+
+    def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        environ = {
+            "MCP_KEY": SECRET,
+            "TOOLS__MCP_FOLDER": str(tmp_path),
+            "EGRESS__ALLOWED_PRIVATE_HOSTS": '["127.0.0.1"]',
+        }
+        return subprocess.run(
+            [sys.executable, "cli.py", "tools", *words],
+            cwd=PROJECT,
+            env={**known, **environ},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    held = run("check")
+    assert held.returncode == 1
+    assert (
+        "shop: the tool find is new, and held: run `python cli.py tools agree shop`" in held.stderr
+    )
+    refused = run("agree", "shop", stdin="n\n")
+    assert refused.returncode == 1
+    assert '"description": "Find an article."' in refused.stdout
+    assert read_agreed(tmp_path) == {}
+    agreed = run("agree", "shop", stdin="y\n")
+    assert agreed.returncode == 0, agreed.stderr
+    checked = run("check")
+    assert checked.returncode == 0, checked.stderr
+    assert "shop_order: each call is approved by: admin" in checked.stdout
+    assert run("agree", "gone").returncode == 2
+    server.stop()
+    away = run("agree", "shop", "--yes")
+    assert away.returncode == 1
+    assert away.stderr.startswith("error: the MCP server cannot be used")
+    assert SECRET not in held.stdout + held.stderr + agreed.stdout + away.stderr
+    assert allowed.held == set()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,8 @@ from services.agents.tools.http.json_schema import MAX_SCHEMA_LENGTH
 
 LOCK = "mcp.lock.json"
 MAX_DESCRIPTION_LENGTH = 4_000
+MAX_NAME_LENGTH = 64
+_OTHERS = re.compile(r"[^A-Za-z0-9_]+")
 
 
 class AgreedTool(NamedTuple):
@@ -102,8 +105,15 @@ def compare(agreed: Mapping[str, AgreedTool], offered: Iterable[AgreedTool]) -> 
     return dict(sorted(differences.items()))
 
 
-def find_fault(tool: AgreedTool) -> str | None:
+def tool_name(server: str, name: str) -> str:
+    """Return the name by which models call a tool of a server."""
+    return f"{server}_{_OTHERS.sub('_', name).strip('_')}"
+
+
+def find_fault(server: str, tool: AgreedTool) -> str | None:
     """Return why a tool cannot be offered to models; None if it can."""
+    if len(tool_name(server, tool.name)) > MAX_NAME_LENGTH:
+        return f"its name has more than {MAX_NAME_LENGTH} letters with that of the server"
     if tool.schema.get("type") != "object":
         return "its arguments are no object"
     if len(str(tool.schema)) > MAX_SCHEMA_LENGTH:

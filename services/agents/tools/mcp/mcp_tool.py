@@ -70,6 +70,10 @@ class McpTool:
                 return Effect(ToolCallStatus.FAILED, facts)
             raise
 
+    def is_held(self) -> bool:
+        """Tell whether the tool was found to be not what a person has agreed to."""
+        return self.agreed.name in self.server.held
+
     async def preview(
         self, session: AsyncSession, run: AgentRun, arguments: Mapping[str, Any]
     ) -> dict[str, Any] | None:
@@ -99,6 +103,7 @@ class _Attempt:
         offered = {each.name: AgreedTool(*each) for each in await connection.list_tools()}
         agreed = self._tool.agreed
         if agreed.name not in offered or offered[agreed.name].digest != agreed.digest:
+            self._tool.server.held.add(agreed.name)
             return Effect(ToolCallStatus.FAILED, _HELD_FACTS)
         if self._tool.has_effect:
             if not await start_call(self._sessions, self._call):

@@ -1,12 +1,13 @@
 """Reads the files of MCP servers, and makes tools of what a person has agreed to."""
 
-import re
+import asyncio
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from pydantic import ValidationError
 
 from adapters.egress import Egress
@@ -14,18 +15,19 @@ from agents.tools.http_tool import NAME, ToolEffect
 from agents.tools.mcp_server import McpServerSpec, McpToolRule
 from agents.tools.spec import ToolSpec
 from domain.agents.http_requests import render, secrets_in
+from domain.errors import ApplicationError, InvalidInputError
 from services.agents.tools.catalog import Tool
 from services.agents.tools.http.files import READ_PATIENCE, ToolSources, describe_faults
 from services.agents.tools.http.json_schema import make_arguments
 from services.agents.tools.http.secrets import read_secret
-from services.agents.tools.mcp.agreed import AgreedTool, find_fault
+from services.agents.tools.mcp.agreed import AgreedTool, compare, find_fault, tool_name
 from services.agents.tools.mcp.mcp_tool import McpTool
 
 if TYPE_CHECKING:
     from adapters.mcp_client import McpConnection
 
-MAX_NAME_LENGTH = 64
-_OTHERS = re.compile(r"[^A-Za-z0-9_]+")
+WATCH_SECONDS = 600.0
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class McpServer:
         headers: Headers of its requests, with their secrets.
         secrets: The secrets.
         egress: Checks its address.
+        held: Names of tools that were found to be not what a person has agreed to.
     """
 
     name: str
@@ -47,9 +50,10 @@ class McpServer:
     headers: Mapping[str, str] = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
     egress: Egress
+    held: set[str] = field(default_factory=set, repr=False)
 
     async def list_tools(self) -> list[AgreedTool]:
-        """Return the tools that the server offers now.
+        """Return the tools that the server offers now, and that can be offered to models.
 
         Raises:
             ApplicationError: The address is refused, or the server does not answer.
@@ -60,7 +64,14 @@ class McpServer:
             return [AgreedTool(*each) for each in await connection.list_tools()]
 
         limit = self.spec.time_limit.total_seconds()
-        return await use_server(self.egress, self.url, self.headers, limit, work)
+        offered = await use_server(self.egress, self.url, self.headers, limit, work)
+        return [each for each in offered if self._is_offered(each)]
+
+    def _is_offered(self, tool: AgreedTool) -> bool:
+        fault = find_fault(self.name, tool)
+        if fault is not None:
+            log.warning("mcp_tool_left_out", server=self.name, tool=tool.name[:100], reason=fault)
+        return fault is None
 
 
 def read_server(path: Path, sources: ToolSources) -> McpServer:
@@ -113,20 +124,60 @@ def make_tools(server: McpServer, agreed: Iterable[AgreedTool]) -> list[Tool]:
     return [_make_tool(server, each) for each in agreed]
 
 
-def tool_name(server: str, name: str) -> str:
-    """Return the name by which models call a tool of a server.
+async def offered_tools(server: McpServer) -> dict[str, AgreedTool]:
+    """Return the tools that a server offers now, by name.
 
     Raises:
-        ValueError: The name is too long.
+        InvalidInputError: Two tools would have one name.
+        ApplicationError: The address is refused, or the server does not answer.
     """
-    full = f"{server}_{_OTHERS.sub('_', name).strip('_')}"
-    if len(full) > MAX_NAME_LENGTH:
-        raise ValueError(f"{server}.toml: the name {full} has more than {MAX_NAME_LENGTH} letters")
-    return full
+    offered = {each.name: each for each in await server.list_tools()}
+    if len({tool_name(server.name, name) for name in offered}) < len(offered):
+        raise InvalidInputError(f"{server.name}: two tools would have the same name")
+    return offered
+
+
+async def watch_server(server: McpServer, agreed: Mapping[str, AgreedTool]) -> None:
+    """Compare what a server offers with what was agreed to, now and from time to time.
+
+    Args:
+        server: The server; tools that differ are held from then on, until the process ends.
+        agreed: Its agreed tools by name.
+    """
+    while True:
+        try:
+            differences = compare(agreed, await server.list_tools())
+        except ApplicationError as error:
+            # Reason: each call compares anyway, and a server that is away harms nobody.
+            log.warning("mcp_server_not_read", server=server.name, reason=error.message)
+        else:
+            held = {name for name, what in differences.items() if what != "new"}
+            if new := held - server.held:
+                log.warning("mcp_tools_held", server=server.name, tools=sorted(new))
+            server.held.update(held)
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+async def describe_server(server: McpServer, agreed: Mapping[str, AgreedTool]) -> list[str]:
+    """Return what differs between what a server offers and what was agreed to, in sentences.
+
+    Args:
+        server: The server.
+        agreed: Its agreed tools by name.
+    """
+    try:
+        differences = compare(agreed, await server.list_tools())
+    except ApplicationError as error:
+        return [f"{server.name}: {error.message}"]
+    advice = f"run `python cli.py tools agree {server.name}`"
+    return [
+        f"{server.name}: the tool {name} is {what}, and held: {advice}"
+        for name, what in differences.items()
+    ]
 
 
 def _make_tool(server: McpServer, agreed: AgreedTool) -> Tool:
-    if fault := find_fault(agreed):
+    if fault := find_fault(server.name, agreed):
         raise ValueError(f"{server.name}.toml: {agreed.name}: {fault}")
     rule = server.spec.tools.get(agreed.name) or McpToolRule()
     has_effect, role = rule.effect is ToolEffect.WRITE, rule.approver_role
@@ -143,4 +194,5 @@ def _make_tool(server: McpServer, agreed: AgreedTool) -> Tool:
         patience=None if has_effect else READ_PATIENCE,
         output_limit_bytes=server.spec.output_limit_bytes,
     )
-    return Tool(spec, tool.call, tool.preview if spec.approver_role else None)
+    preview = tool.preview if spec.approver_role else None
+    return Tool(spec, tool.call, preview, tool.is_held)
