@@ -86,9 +86,9 @@ class TeamApi:
             case "hang":
                 self.order(request)
                 await asyncio.sleep(100)
-            case "late":
-                await asyncio.sleep(0.3)
-                self.order(request)
+            case "slow":
+                await asyncio.sleep(1)
+                await answer(writer, 201, self.order(request))
             case "garbage":
                 self.order(request)
                 writer.write(b"\x00\xff\x16\x03 nothing that anybody speaks\r\n\r\n")

@@ -204,6 +204,42 @@ async def test_a_worker_that_is_killed_in_mid_call_makes_no_second_order(
     assert len(api.posts) == (2 if how == "keyed" else 1)
 
 
+async def test_two_attempts_at_once_send_one_request(
+    sessions: Sessions, api: TeamApi, tmp_path: Path
+) -> None:
+    """A worker that is thought dead goes on; the ledger says in the end what it found out."""
+    api.manners.append("slow")
+    shop = make_shop(sessions, api, tmp_path, time_limit="10s")
+    call_id = await shop.ask()
+    async with asyncio.timeout(100):
+        await asyncio.gather(shop.attempt(call_id), shop.attempt(call_id))
+    assert len(api.posts) == len(api.orders) == 1
+    assert (await shop.row(call_id)).tool_call_status == "done"
+
+
+async def test_what_was_sent_is_unknown_although_it_could_not_be_sent_any_more(
+    sessions: Sessions, api: TeamApi, tmp_path: Path
+) -> None:
+    """The request cannot even be built again, but the first one may have been done."""
+    api.manners.append("cut_after")
+    behalf = {"headers": {"X-Customer": "{external_id}", "X-Call": "{call_id}"}}
+    shop = make_shop(sessions, api, tmp_path, **KEYED, **behalf)
+    call_id = await shop.ask()
+    await name_user(sessions, shop, f"shop-{uuid4()}")
+    with pytest.raises(UnavailableError):
+        await shop.attempt(call_id)
+    await name_user(sessions, shop, None)
+    assert (await shop.attempt(call_id)).tool_call_status == "outcome_unknown"
+    never_sent = await shop.attempt(await shop.ask())
+    assert never_sent.tool_call_status == "failed"
+
+
+async def name_user(sessions: Sessions, shop: Shop, external_id: str | None) -> None:
+    async with sessions.begin() as session:
+        user = await session.get_one(User, shop.user_id)
+        user.external_id = external_id
+
+
 async def test_a_refusal_is_read_by_the_model(
     sessions: Sessions, api: TeamApi, tmp_path: Path
 ) -> None:
@@ -401,9 +437,7 @@ async def test_facts_tell_on_whose_behalf(sessions: Sessions, api: TeamApi, tmp_
     assert unknown.result_data is not None
     assert unknown.result_data["code"] == "no_external_id"
     external_id = f"shop/{uuid4()}"
-    async with sessions.begin() as session:
-        user = await session.get_one(User, shop.user_id)
-        user.external_id = external_id
+    await name_user(sessions, shop, external_id)
     known = await shop.attempt(await shop.ask())
     assert known.tool_call_status == "done"
     (request,) = api.requests
