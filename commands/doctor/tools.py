@@ -1,5 +1,7 @@
 """Counts tool calls with an unknown outcome, and finds tools that are held, for `doctor`."""
 
+import asyncio
+
 from bootstrap.tools import mcp_folder, read_mcp_servers, tool_sources
 from commands.doctor.findings import CheckDoubtfulError
 from config import Settings
@@ -25,11 +27,13 @@ async def check_tools(settings: Settings) -> str:
     """
     sources = tool_sources(settings.egress.allowed_private_hosts)
     folder = settings.tools.mcp_folder
-    problems: list[str] = []
-    for server in read_mcp_servers(folder, sources):
-        if not isinstance(server, str):  # Reason: the check `agents` tells of wrong files.
-            agreed = read_agreed(mcp_folder(folder)).get(server.name, {})
-            problems += await describe_server(server, agreed)
+    agreed = read_agreed(mcp_folder(folder))
+    asking = [
+        describe_server(server, agreed.get(server.name, {}))
+        for server in read_mcp_servers(folder, sources)
+        if not isinstance(server, str)  # Reason: the check `agents` tells of wrong files.
+    ]
+    problems = [line for lines in await asyncio.gather(*asking) for line in lines]
     engine = make_engine(settings.database_url)
     try:
         async with make_sessions(engine)() as session:

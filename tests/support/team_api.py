@@ -170,10 +170,12 @@ async def read(reader: asyncio.StreamReader) -> Request:
 @asynccontextmanager
 async def team_api(**options: Any) -> AsyncIterator[TeamApi]:
     """Run the API of a team on a free port of this machine."""
-    api, tasks = TeamApi(**options), set()
+    api = TeamApi(**options)
+    tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
+        assert task is not None
         tasks.add(task)
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             request = await read(reader)

@@ -418,7 +418,11 @@ async def test_no_secret_is_kept(sessions: Sessions, api: TeamApi, tmp_path: Pat
         approvals = (
             await session.scalars(select(Approval).where(Approval.call_id == call_id))
         ).all()
-    kept = [row.result_data, await shop.told(call_id), *(each.event_data for each in events)]
+    kept: list[Any] = [
+        row.result_data,
+        await shop.told(call_id),
+        *(each.event_data for each in events),
+    ]
     kept += [each.effect_data for each in approvals]
     assert events
     assert TOKEN not in str(kept)

@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from bootstrap.tools import read_mcp_servers, tool_sources
+from agents.tools.settings import ToolSettings
+from bootstrap.tools import make_tool_catalog, read_mcp_servers, tool_sources
+from config import Settings
 from database.session import Sessions
 from domain.errors import InvalidInputError, UnavailableError
 from services.agents.tools.catalog import Tool, ToolCatalog
@@ -268,6 +270,25 @@ def test_what_models_cannot_be_offered() -> None:
     assert "schema" in str(fault(schema=huge))
     assert "more than 64 letters" in str(fault("x" * 70))
     assert tool_name("shop", "find/by.name") == "shop_find_by_name"
+
+
+async def test_no_server_is_needed_to_start(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCP_KEY", SECRET)
+    allow(tmp_path, free_port())
+    tool = AgreedTool("find", "Find.", {"type": "object"})
+    write_agreed(tmp_path, {"shop": {"find": tool}, "gone": {"find": tool}})
+    folder = ToolSettings(mcp_folder=str(tmp_path))
+    catalog = make_tool_catalog(settings.model_copy(update={"tools": folder}))
+    assert "shop_find" in catalog.names
+    assert "gone_find" not in catalog.names
+    assert [each.name for each in catalog.definitions(["shop_find"])] == ["shop_find"]
+    (watch,) = catalog.watches
+    watching = asyncio.create_task(watch())
+    done, _ = await asyncio.wait({watching}, timeout=2)
+    assert done == set()
+    watching.cancel()
 
 
 async def test_a_worker_notices_what_has_changed_and_offers_it_no_more(

@@ -74,8 +74,8 @@ def test_an_argument_without_a_place_is_not_sent() -> None:
 def test_values_are_written_as_json_writes_them() -> None:
     url = "https://crm.example/x"
     given = {"yes": True, "number": 1.5, "object": {"a": 1}}
-    places = dict.fromkeys(given, Place.QUERY)
-    query = urlsplit(build(url, given, **places).url).query
+    template = RequestTemplate("GET", url, places=dict.fromkeys(given, Place.QUERY))
+    query = urlsplit(build_request(template, given, FACTS, {}).url).query
     assert parse_qsl(query) == [("yes", "true"), ("number", "1.5"), ("object", '{"a": 1}')]
 
 
