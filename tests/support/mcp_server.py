@@ -1,6 +1,6 @@
 """An MCP server of the official SDK, as a process of its own; its tools behave badly on request.
 
-Run: `python -m tests.support.mcp_server PORT STATE`. What calls did is appended to the file STATE.
+Run: `python -m tests.support.mcp_server PORT STATE stream|json`. Calls are noted in the file STATE.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ def make_server(state: Path) -> MCPServer:
         await asyncio.sleep(100)
         return "late"
 
-    @server.tool(description="Answer with a gigabyte.")
+    @server.tool(description="Answer with 50 MB.")
     def flood() -> str:
         note("flood")
-        return "x" * 1_000_000_000
+        return "x" * 50_000_000
 
     @server.tool(description="Change the list of tools.")
     def change() -> str:
@@ -72,5 +72,6 @@ def add_more(server: MCPServer) -> None:
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[1])
-    make_server(Path(sys.argv[2])).run("streamable-http", host="127.0.0.1", port=port)
+    port, state, form = sys.argv[1:]
+    served = make_server(Path(state))
+    served.run("streamable-http", host="127.0.0.1", port=int(port), json_response=form == "json")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -39,13 +40,13 @@ SECRET = "a-key-of-the-mcp-server"
 class Server:
     """A process of the server, and what its calls did."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, form: str = "stream") -> None:
         self.state, self.port = folder / "calls", free_port()
         self.state.touch()
         command = [sys.executable, "-m", "tests.support.mcp_server", str(self.port)]
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, str(self.state)], cwd=PROJECT, stdout=log, stderr=log
+                [*command, str(self.state), form], cwd=PROJECT, stdout=log, stderr=log
             )
         for _ in range(1_000):
             try:
@@ -73,10 +74,19 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def allow(folder: Path, port: int, host: str = "127.0.0.1", text: str = "") -> McpServer:
+@pytest.fixture
+def flooding(tmp_path: Path, form: str) -> Iterator[Server]:
+    server = Server(tmp_path, form)
+    yield server
+    server.stop()
+
+
+def allow(
+    folder: Path, port: int, host: str = "127.0.0.1", text: str = "", limit: str = "5s"
+) -> McpServer:
     """Write the file of a server, and read it."""
     (folder / "shop.toml").write_text(
-        f'url = "http://{host}:{port}/mcp"\ntime_limit = "5s"\n'
+        f'url = "http://{host}:{port}/mcp"\ntime_limit = "{limit}"\n'
         f'headers = {{ X-Key = "${{env:MCP_KEY}}" }}\n{text}'
     )
     sources = tool_sources(("127.0.0.1",), {"MCP_KEY": SECRET})
@@ -156,14 +166,21 @@ async def test_a_server_that_hangs_leaves_an_unknown_outcome(
     assert server.calls == ["slow A"]
 
 
-async def test_a_gigabyte_is_not_read(sessions: Sessions, server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["stream", "json"])
+async def test_a_flood_is_not_read(
+    sessions: Sessions, flooding: Server, tmp_path: Path, form: str
+) -> None:
+    """The answer has 50 MB; what it takes of memory is what the peak of this process shows."""
+    server = flooding
     rules = '[tools.flood]\neffect = "read"\n'
-    tools = await agree(tmp_path, allow(tmp_path, server.port, text=rules))
+    tools = await agree(tmp_path, allow(tmp_path, server.port, text=rules, limit="40s"))
     flood = Shop(sessions, tools["shop_flood"])
     call_id = await flood.ask(a=1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     async with asyncio.timeout(100):
         with pytest.raises(UnavailableError):
             await flood.attempt(call_id)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000  # kilobytes
         given_up = await flood.attempt(call_id, age=timedelta(minutes=1))
     assert given_up.result_data is not None
     assert given_up.result_data["code"] == "unavailable"
