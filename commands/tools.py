@@ -50,8 +50,8 @@ def agree_tools(
     """Show which tools an MCP server offers that nobody has agreed to yet, and agree to them.
 
     What models read of a tool stands in mcp.lock.json from then on, beside the server's file. API
-    and workers have to be started again. Exit code 0: all is agreed to; 1: it is not; 2: there is
-    no such server, or it does not answer.
+    and workers have to be started again. Exit code 0: all is agreed to; 1: it is not, or the server
+    does not answer; 2: there is no such server.
     """
     from bootstrap.tools import mcp_folder, read_mcp_servers, tool_sources  # noqa: PLC0415
     from services.agents.tools.mcp.agreed import read_agreed, write_agreed  # noqa: PLC0415
