@@ -25,6 +25,7 @@ from commands.settings import (
     stack_facts,
 )
 from commands.stripe.app import stripe_app
+from commands.tools import tools_app
 
 PROJECT = Path(__file__).resolve().parent
 
@@ -196,6 +197,7 @@ def create_admin(
 
 
 app.add_typer(stripe_app, name="stripe")
+app.add_typer(tools_app, name="tools")
 
 app.add_typer(agents_app, name="agents")
 app.add_typer(evals_app, name="evals")

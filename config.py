@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.llm.providers import PROVIDERS
+from agents.tools.settings import ToolSettings
 
 _STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
@@ -191,7 +192,7 @@ class DocumentSettings(_IgnoringEmpty):
 
 
 class EgressSettings(_IgnoringEmpty):
-    """Hosts of private networks that webhooks may be sent to: `host` or `host:port`."""
+    """Hosts of private networks that webhooks and tools may call: `host` or `host:port`."""
 
     allowed_private_hosts: tuple[str, ...] = ()
 
@@ -230,9 +231,7 @@ class WorkerSettings(BaseModel):
     cached_workflow_count: int = Field(default=500, ge=0)
     is_metering: bool = True  # whether workers of the queue `stripe` review and report usage
     is_sandboxed: bool = Field(
-        default=False,
-        description="Whether workflows run in Temporal's sandbox, which finds code that must not be"
-        " in a workflow; the tests always use it.",
+        default=False, description="Whether workflows run in Temporal's sandbox, as in all tests."
     )
 
 
@@ -258,6 +257,7 @@ class Settings(BaseSettings):
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
     documents: DocumentSettings = DocumentSettings()
     egress: EgressSettings = EgressSettings()
+    tools: ToolSettings = ToolSettings()
     worker: WorkerSettings = WorkerSettings()
     chroma_url: str = "http://127.0.0.1:8100"
     public_url: str = "http://127.0.0.1:8000"

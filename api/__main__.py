@@ -38,7 +38,7 @@ def main() -> None:
     try:
         # Reason: the app does the same, but uvicorn would answer with a traceback.
         settings = load_settings(ServingSettings)
-        load_agents(make_tool_catalog())
+        load_agents(make_tool_catalog(settings))
         check_port(settings.status_host, settings.status_port)
     except (WrongSettingsError, ApplicationError) as error:
         failure = explain(error)

@@ -51,6 +51,7 @@ from api.routes import (
     subscription_previews,
     subscription_trials,
     subscriptions,
+    tool_calls,
     usage,
     users,
     webhook_endpoints,
@@ -111,6 +112,7 @@ _VERSIONED = (
     agent_run_decisions,
     agent_run_events,
     approvals,
+    tool_calls,
     documents,
     memories,
     webhooks,
@@ -135,7 +137,7 @@ def create_app() -> FastAPI:
         async with open_sessions(settings) as sessions:
             yield temporal, sessions
 
-    app = _assemble(settings, connect, make_tool_catalog())
+    app = _assemble(settings, connect, make_tool_catalog(settings))
     spare_lasting_objects()
     return app
 
@@ -162,7 +164,7 @@ def build_app(
     async def connect() -> AsyncIterator[Resources]:
         yield temporal, sessions
 
-    return _assemble(settings, connect, tools or make_tool_catalog())
+    return _assemble(settings, connect, tools or make_tool_catalog(settings))
 
 
 def _assemble(settings: Settings, connect: Connect, tools: ToolCatalog) -> FastAPI:

@@ -12,8 +12,8 @@ from activities.agents.tool_calls import ToolActivities
 from bootstrap.resources import Activities, Resources
 from domain.workflow_names import AGENTS, MODELS, TOOLS
 from services.agents.knowledge.retrieval import Retrieval
-from services.agents.lost_runs import LostRuns
 from services.agents.model_calls.attempts import ModelAttempts
+from services.agents.recovery.lost_runs import LostRuns
 from services.agents.run_closing import RunClosing
 from services.agents.tools.catalog import ToolResources
 from services.agents.usage import UsageMeter

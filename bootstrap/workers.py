@@ -21,8 +21,8 @@ from bootstrap.tools import load_agents, make_tool_catalog
 from bootstrap.worker_health import RunningWorkers
 from config import Settings
 from database.session import Sessions
-from domain.workflow_names import AGENTS, BILLING, QUEUES, STRIPE, TOOLS, WORKFLOW_QUEUES
-from services.agents.interrupted_runs import retry_interrupted_runs
+from domain.workflow_names import AGENTS, BILLING, MODELS, QUEUES, STRIPE, TOOLS, WORKFLOW_QUEUES
+from services.agents.recovery.interrupted_runs import retry_interrupted_runs
 from services.agents.tools.catalog import ToolCatalog
 from services.releases import release_of, retry_parked_of_other_releases
 from services.webhooks.announcements import WebhookAnnouncements
@@ -103,7 +103,7 @@ async def run_workers(
     Yields:
         The running workers; at the end activities get `GRACEFUL_SECONDS` to finish.
     """
-    release, tools = release or release_of(PROJECT), tools or make_tool_catalog()
+    release, tools = release or release_of(PROJECT), tools or make_tool_catalog(settings)
     load_agents(tools)
     async with AsyncExitStack() as stack:
         opening = open_resources(client, settings, sessions, tools)
@@ -143,6 +143,8 @@ def _loops(
     if AGENTS in queues:
         yield build_lost_runs(resources).watch()
         yield resources.memories.run()
+    if MODELS in queues or TOOLS in queues:
+        yield from (watch() for watch in resources.tools.watches)
     if AGENTS in queues and dead_pid is not None:
         yield retry_interrupted_runs(client, sessions, dead_pid)
 

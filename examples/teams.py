@@ -84,7 +84,7 @@ def data_report(_: str) -> Team:
                     labels=["today"],
                     series_names=["USD"],
                     values=[[29.0]],
-                    name="payments",
+                    name="payments.svg",
                 ),
                 {"text": "You paid 29.00 USD, once."},
             ],

@@ -7,7 +7,7 @@ from database.agents.conversations import ConversationRepository
 from database.agents.models import AgentRun
 from database.session import Sessions
 from domain.agents.runs import QueuePosition, RunRequest, RunStatus
-from services.agents.lost_runs import LostRuns
+from services.agents.recovery.lost_runs import LostRuns
 from services.agents.run_records import begin_run
 
 

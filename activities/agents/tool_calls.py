@@ -18,7 +18,7 @@ from database.session import Sessions
 from domain.agents.approvals import ApprovalStatus, args_digest
 from domain.agents.run_events import NewRunEvent, RunEventKind, storable
 from domain.agents.runs import ToolCallInput
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.errors import ApplicationError, NotFoundError, UnavailableError
 from domain.llm.messages import Role
 from observability.metrics import TOOL_CALLS
@@ -94,6 +94,8 @@ class ToolActivities:
         async with self._sessions.begin() as session:
             result = await _bounded(session, context, result, limit)
             is_new = await _add_result(session, context, result)
+            if not is_new and effect.status is ToolCallStatus.OUTCOME_UNKNOWN:
+                return  # another attempt knows it
             values: dict[str, Any] = {
                 "tool_call_status": effect.status,
                 "result_data": result,

@@ -77,6 +77,7 @@ TAGS = [
     {"name": "agent-runs", "description": "Each run of an agent is a durable workflow."},
     {"name": "agent-schedules", "description": "Schedules that start runs of agents."},
     {"name": "approvals", "description": "Tool calls that wait for a person, and those decided."},
+    {"name": "tool-calls", "description": "Tool calls of which nobody knows if they were done."},
     {"name": "streams", "description": "Live events: tickets, WebSockets, server-sent events."},
     {"name": "conversations", "description": "Conversations and their messages."},
     {"name": "memories", "description": "What agents remember about a user."},

@@ -27,6 +27,7 @@ from commands.doctor.open_runs import check_open_runs
 from commands.doctor.paid import check_tool_calls, make_prices, model_names
 from commands.doctor.parked import check_parked_steps
 from commands.doctor.reconciliation import check_reconciliation
+from commands.doctor.tools import check_tools
 from commands.doctor.usage import check_meter_events
 from commands.doctor.webhook_endpoints import check_webhook_endpoints
 from commands.stripe.checks import check_endpoint, check_portal
@@ -39,7 +40,7 @@ from workflows.search_attributes import NAMES
 
 PROJECT = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 10.0
-PAID_TIMEOUT_SECONDS = 180.0
+PAID_SECONDS = 180.0
 
 
 Check = Callable[[], Awaitable[str]]
@@ -77,13 +78,14 @@ async def examine(
         "webhooks out": lambda: check_webhook_endpoints(settings),
         "parked steps": lambda: check_parked_steps(settings),
         "meter events": lambda: check_meter_events(settings),
+        "tools": lambda: check_tools(settings),
         "reconciliation": lambda: check_reconciliation(settings),
         "agent runs": lambda: check_open_runs(settings),
         "Chroma": lambda: _chroma(settings),
         "models": lambda: _models(settings),
         "prices": lambda: _prices(settings),
         "embeddings": lambda: _embeddings(settings),
-        "agents": _agents,
+        "agents": lambda: _agents(settings),
         "mail": lambda: _mail(settings, facts),
         "metrics": lambda: _metrics(settings),
     }
@@ -92,8 +94,7 @@ async def examine(
         del checks["metrics"]  # Reason: only the stack's own processes know where they keep them.
     running = [_run_check(what, check, TIMEOUT_SECONDS) for what, check in checks.items()]
     if is_paid:
-        timeout = PAID_TIMEOUT_SECONDS
-        running.append(_run_check("tool calls", lambda: check_tool_calls(settings), timeout))
+        running.append(_run_check("tool calls", lambda: check_tool_calls(settings), PAID_SECONDS))
     return list(await asyncio.gather(*running))
 
 
@@ -248,8 +249,8 @@ async def _embeddings(settings: Settings) -> str:
     return f"{embedder.model} {server}, {len(vectors[0])} dimensions"
 
 
-async def _agents() -> str:
-    load_agents(make_tool_catalog())
+async def _agents(settings: Settings) -> str:
+    load_agents(await asyncio.to_thread(make_tool_catalog, settings))
     agents = all_agents().values()
     if not agents:
         raise CheckFailedError("there is no agent spec in agents/specs")

@@ -7,7 +7,7 @@ from commands.doctor.findings import CheckDoubtfulError
 from config import Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
-from services.agents.lost_runs import WorkflowState, state_of
+from services.agents.recovery.lost_runs import WorkflowState, state_of
 
 # Reason: `doctor` has to answer within seconds; a worker compares all open runs.
 MAX_RUNS = 200

@@ -174,6 +174,11 @@ class MessageRepository:
             _SET_LAST, {"to_conversation_id": conversation_id, "last": last}
         )
 
+    async def rewrite(self, message_key: str, content: str) -> None:
+        """Replace the text of a message, if it is stored."""
+        changed = update(Message).where(Message.message_key == message_key)
+        await self._session.execute(changed.values(content=content))
+
     async def content_of(self, message_key: str) -> str | None:
         """Return the text of a message; None if there is none."""
         return await self._session.scalar(_CONTENT_OF, {"message_key": message_key})

@@ -173,6 +173,12 @@ class ToolCall(Base):
             unique=True,
             postgresql_where=text("business_key IS NOT NULL"),
         ),
+        Index(
+            "ix_tool_calls_outcome_unknown",
+            "created_at",
+            "call_id",
+            postgresql_where=text("tool_call_status = 'outcome_unknown'"),
+        ),
     )
 
 

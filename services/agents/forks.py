@@ -4,8 +4,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.agents.conversations import ConversationRepository
-from database.agents.forks import ForkRepository
+from database.agents.conversations import ConversationRepository, ForkRepository
 from database.agents.models import AgentRun
 from domain.errors import InvalidInputError
 from domain.ids import agent_run_workflow_id

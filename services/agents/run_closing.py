@@ -10,6 +10,7 @@ from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
 from database.agents.models import AgentRun
 from database.agents.tool_calls import ToolCallRepository
+from database.agents.tool_outcomes import ToolOutcomeRepository
 from database.session import Sessions
 from database.usage.usage_records import UsageRepository
 from domain.agents.citations import cite
@@ -74,6 +75,7 @@ class RunClosing:
         attempts = await UsageRepository(session).of_run(run.agent_run_id)
         await settle_open_attempts(session, self._meter, attempts)
         await ToolCallRepository(session).expire_pending(run.agent_run_id)
+        await ToolOutcomeRepository(session).give_up(run.agent_run_id)
         finish = _finish(run, end)
         # Reason: text that the model wrote before a tool call is not an answer.
         has_output = finish is not RunFinish.EMPTY

@@ -22,7 +22,7 @@ from domain.agents.approvals import ApprovalStatus, args_digest, status_while_wa
 from domain.agents.patterns import DELEGATE, HAND_OVER
 from domain.agents.run_events import NewRunEvent, RunEventKind, storable
 from domain.agents.runs import CallRef, StepInput
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.errors import InvalidInputError
 from domain.ids import call_id
 from domain.llm.messages import RequestedCall, Role

@@ -76,9 +76,10 @@ def test_specs_and_prompts_of_agents_go_into_the_image() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     files = [path.relative_to(ROOT) for path in (ROOT / "agents").rglob("*") if path.is_file()]
-    texts = [path.as_posix() for path in files if path.suffix in {".toml", ".md"}]
+    texts = [path.as_posix() for path in files if path.suffix in {".toml", ".md", ".json"}]
 
-    assert {path.split("/")[1] for path in texts} == {"specs", "prompts"}
+    folders = {path.split("/")[1] for path in texts}
+    assert folders == {"http_tools", "mcp_servers", "prompts", "specs"}
     assert not [path for path in texts if is_ignored(path, rules)]
     assert re.search(r"^COPY \. \.$", DOCKERFILE, re.MULTILINE)
     assert all(is_ignored(path, [*rules, "**/*.md"]) for path in texts if path.endswith(".md"))

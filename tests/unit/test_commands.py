@@ -302,6 +302,7 @@ async def test_the_doctor_finds_what_is_well_and_what_is_not(
     assert ill.keys() == {"Chroma", "metrics"}, ill
     doubts = {what for what, finding in found.items() if finding.is_warning}
     shared = {"parked steps", "meter events", "agent runs", "webhooks out", "reconciliation"}
+    shared |= {"tools"}
     assert doubts <= shared, "other tests share the database"
     assert found["prices"].detail == "known for gpt-4.1"
     assert found["embeddings"].detail.endswith("in the worker, 384 dimensions")
@@ -349,6 +350,7 @@ async def test_the_doctor_finds_all_of_it_away() -> None:
         "webhooks out",
         "parked steps",
         "meter events",
+        "tools",
         "agent runs",
         "reconciliation",
         "Temporal",

@@ -9,7 +9,7 @@ from database.agents.models import AgentRun, ToolCall
 from database.agents.tool_calls import ToolCallRepository
 from domain.agents.patterns import HAND_OVER, MemberEnd
 from domain.agents.runs import CLOSED, RunStatus
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.ids import child_run_id
 from services.agents.teams.targets import delegations
 

@@ -7,7 +7,7 @@ from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun, ToolCall
 from domain.agents.citations import CitedPassage, adopt_passages
 from domain.agents.runs import CLOSED, RunStatus
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.ids import child_run_id
 from services.agents.teams.members import hand_over_of
 from services.agents.teams.targets import find_target

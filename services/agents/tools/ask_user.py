@@ -3,7 +3,7 @@
 from agents.tools.ask_user import ASK_USER
 from database.agents.models import AgentRun, ToolCall
 from database.agents.tool_calls import ToolCallRepository
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from services.agents.tools.catalog import Effect, Tool, ToolResources
 
 

@@ -13,7 +13,7 @@ from agents.tools.cancel_subscription import (
 from database.agents.models import AgentRun, ToolCall
 from database.subscriptions.models import Subscription
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.errors import NotFoundError, UnavailableError, WorkflowEndedError
 from domain.ids import derived_id
 from domain.subscriptions.lifecycle import FINAL, CommandKind, SubscriptionStatus

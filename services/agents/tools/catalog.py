@@ -1,6 +1,6 @@
 """The catalogue of tools: what each tool does, whatever source it comes from."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from adapters.python_sandbox import PythonSandbox
 from agents.tools.spec import ToolSpec
 from database.agents.models import AgentRun, ToolCall
 from database.session import Sessions
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.errors import NotFoundError
 from domain.llm.messages import ToolDefinition
 from services.knowledge.search import KnowledgeSearch
@@ -42,6 +42,7 @@ class ToolResources:
 
 
 MakeEffect = Callable[[ToolResources, AgentRun, ToolCall], Awaitable[Effect]]
+Watch = Callable[[], Coroutine[Any, Any, None]]
 Preview = Callable[[AsyncSession, AgentRun, Mapping[str, Any]], Awaitable[dict[str, Any] | None]]
 
 
@@ -55,11 +56,13 @@ class Tool:
             is the call's result, which the model reads.
         preview: Computes the expected effect of a call with these arguments, for its approver;
             returns None if the effect is unknown.
+        is_held: Tells whether the tool is not offered to models until a person agrees to it.
     """
 
     spec: ToolSpec
     effect: MakeEffect
     preview: Preview | None = None
+    is_held: Callable[[], bool] = lambda: False
 
 
 class ToolCatalog:
@@ -71,6 +74,8 @@ class ToolCatalog:
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools: dict[str, Tool] = {}
+        # What workers run beside their activities, to notice changes at the sources of tools.
+        self.watches: list[Watch] = []
         self.add(tools)
 
     @property
@@ -108,9 +113,9 @@ class ToolCatalog:
         return tuple(self.find(name) for name in names)
 
     def definitions(self, names: Iterable[str]) -> tuple[ToolDefinition, ...]:
-        """Return the definitions, as models read them, of the tools of these names.
+        """Return the definitions, as models read them, of those tools of these names not held.
 
         Raises:
             NotFoundError: There is no tool of one of the names.
         """
-        return tuple(tool.spec.definition for tool in self.select(names))
+        return tuple(tool.spec.definition for tool in self.select(names) if not tool.is_held())

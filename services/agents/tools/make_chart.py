@@ -6,7 +6,7 @@ from agents.tools.make_chart import MAKE_CHART, MakeChart
 from database.agents.models import AgentRun, ToolCall
 from domain.agents.artifacts import NewArtifact
 from domain.agents.charts.drawing import draw_chart
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from services.agents.artifacts.storage import store_artifacts
 from services.agents.tools.catalog import Effect, Tool, ToolResources
 

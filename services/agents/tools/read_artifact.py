@@ -4,7 +4,7 @@ from agents.tools.read_artifact import READ_ARTIFACT, ReadArtifact
 from database.agents.artifacts import ArtifactRepository
 from database.agents.models import AgentRun, ToolCall
 from domain.agents.artifacts import read_page, text_of
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.errors import InvalidInputError, NotFoundError
 from services.agents.tools.catalog import Effect, Tool, ToolResources
 

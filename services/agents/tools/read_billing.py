@@ -10,7 +10,7 @@ from database.agents.models import AgentRun, ToolCall
 from database.payments.payments import PaymentRepository
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from services.agents.tools.catalog import Effect, Tool, ToolResources
 
 # Reason: ids of Stripe and workflows, and addresses at which can be paid, are no model's business.

@@ -13,7 +13,7 @@ from database.agents.tool_calls import ToolCallRepository
 from database.payments.payments import PaymentRepository
 from database.payments.refunds import RefundRepository
 from database.session import Sessions
-from domain.agents.tool_calls import ToolCallStatus, refund_business_key
+from domain.agents.tools.tool_calls import ToolCallStatus, refund_business_key
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import refund_id
 from domain.payments.messages import RefundInput

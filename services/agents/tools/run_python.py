@@ -8,7 +8,7 @@ from agents.tools.run_python import RUN_PYTHON, RunPython
 from database.agents.artifacts import ArtifactRepository
 from database.agents.models import AgentRun, ToolCall
 from domain.agents.artifacts import NewArtifact, text_of
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.errors import InvalidInputError, NotFoundError
 from services.agents.artifacts.storage import store_artifacts
 from services.agents.tools.catalog import Effect, Tool, ToolResources

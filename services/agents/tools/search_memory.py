@@ -2,7 +2,7 @@
 
 from agents.tools.search_memory import SEARCH_MEMORY, SearchMemory
 from database.agents.models import AgentRun, ToolCall
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from services.agents.knowledge.look_ups import CHROMA, EMBEDDINGS, LookUps
 from services.agents.tools.catalog import Effect, Tool, ToolResources
 

@@ -14,7 +14,7 @@ from agents.tools.spec import Arguments, ToolSpec
 from bootstrap.tools import load_agents
 from database.agents.models import AgentRun, ToolCall
 from domain.agents import artifacts
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.errors import UnavailableError
 from services.agents.tools.built_in import BUILT_IN_TOOLS
 from services.agents.tools.catalog import Effect, Tool, ToolCatalog, ToolResources

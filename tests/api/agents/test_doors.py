@@ -14,7 +14,7 @@ from agents import registry
 from agents.tools.spec import Arguments, ToolSpec
 from bootstrap.tools import load_agents
 from database.agents.models import AgentRun, ToolCall
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.errors import InvalidInputError
 from services.agents.tools.catalog import Effect, Tool, ToolCatalog, ToolResources
 from tests.api.agents.test_agent_runs import ENDED, events, wait

@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.agents.tool_calls import ToolCallStatus, refund_business_key
+from domain.agents.tools.tool_calls import ToolCallStatus, refund_business_key
 
 REFUNDS = st.tuples(st.uuids(), st.none() | st.integers(1), st.uuids())
 
@@ -27,5 +27,8 @@ def test_only_the_same_refund_has_the_same_key(
 
 
 def test_statuses_are_called_what_clients_know() -> None:
-    names = {"requested", "done", "already_done", "rejected", "expired", "failed"}
+    names = {
+        *("requested", "started", "done", "already_done"),
+        *("rejected", "expired", "failed", "outcome_unknown"),
+    }
     assert {str(status) for status in ToolCallStatus} == names

@@ -22,7 +22,7 @@ from database.agents.tool_calls import ToolCallRepository
 from domain.agents.approvals import ApprovalCommand, Decision
 from domain.agents.routes import Route
 from domain.agents.runs import NewRunMessage, RunStatus
-from domain.agents.tool_calls import ToolCallStatus
+from domain.agents.tools.tool_calls import ToolCallStatus
 from tests.support.histories import current_run
 from tests.support.world import World
 from tests.unit.agents.support import (

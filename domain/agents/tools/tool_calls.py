@@ -5,14 +5,20 @@ from uuid import UUID
 
 
 class ToolCallStatus(StrEnum):
-    """The status of a tool call in the ledger."""
+    """The status of a tool call in the ledger.
+
+    A call to an outside system is `started` before its request is sent. It ends as
+    `outcome_unknown` if nothing tells whether it had an effect, until a person tells it.
+    """
 
     REQUESTED = "requested"
+    STARTED = "started"
     DONE = "done"
     ALREADY_DONE = "already_done"
     REJECTED = "rejected"
     EXPIRED = "expired"
     FAILED = "failed"
+    OUTCOME_UNKNOWN = "outcome_unknown"
 
 
 def refund_business_key(

@@ -1,0 +1,1 @@
+"""Finds agent runs and steps whose workflow or worker has died."""
