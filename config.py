@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.llm.providers import PROVIDERS
+from domain.web_domains import read_domain_entry
 
 _STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
@@ -184,9 +185,23 @@ class EmbeddingsSettings(_IgnoringEmpty):
 class DocumentSettings(_IgnoringEmpty):
     """Limits of the documents of customers."""
 
-    max_bytes: int = Field(default=1_000_000, gt=0)
+    max_bytes: int = Field(default=1_000_000, gt=0, description="Of the text of a document.")
+    max_file_bytes: int = Field(
+        default=10_000_000, gt=0, description="Of the file that the text is read from."
+    )
     allowed_private_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts in private networks that documents may come from."
+    )
+
+
+class FetchPageSettings(_IgnoringEmpty):
+    """Web pages that agents may fetch by the tool `fetch_page`; by default none."""
+
+    allowed_domains: tuple[Annotated[str, AfterValidator(read_domain_entry)], ...] = Field(
+        default=(), description="`docs.example.com`, `*.example.com`, `wiki.example.com:8443`."
+    )
+    allowed_private_hosts: tuple[str, ...] = Field(
+        default=(), description="Those of the domains that may be in private networks."
     )
 
 
@@ -257,6 +272,7 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
     documents: DocumentSettings = DocumentSettings()
+    fetch_page: FetchPageSettings = FetchPageSettings()
     egress: EgressSettings = EgressSettings()
     worker: WorkerSettings = WorkerSettings()
     chroma_url: str = "http://127.0.0.1:8100"

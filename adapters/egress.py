@@ -53,7 +53,9 @@ class Egress:
         if not is_web or (url.port or 0) > MAX_PORT:
             raise AddressRefusedError("only http and https addresses are connected to")
         loop = asyncio.get_running_loop()
-        resolve = partial(socket.getaddrinfo, url.host, url.port, type=socket.SOCK_STREAM)
+        # Reason: other letters would be encoded once more here, by older rules, to another name.
+        host = url.raw_host.decode("ascii")
+        resolve = partial(socket.getaddrinfo, host, url.port, type=socket.SOCK_STREAM)
         found = await loop.run_in_executor(self._threads, resolve)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if not self.is_allowed_private(url) and not all(map(is_public, addresses)):
@@ -87,7 +89,7 @@ def pinned_request(
         url.copy_with(host=address),
         headers={"Host": url.netloc.decode(), **headers},
         content=content,
-        extensions={"sni_hostname": url.host},
+        extensions={"sni_hostname": url.raw_host.decode("ascii")},
     )
 
 

@@ -7,9 +7,10 @@ from typing import Annotated, NamedTuple, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from bootstrap.clients import open_knowledge
+from bootstrap.clients import make_file_reader, open_knowledge
 from config import Settings
 from database.session import Sessions
+from services.knowledge.files import FileReader
 from services.knowledge.management import KnowledgeManager
 from services.knowledge.search import KnowledgeSearch
 
@@ -19,6 +20,7 @@ class Knowledge(NamedTuple):
 
     library: KnowledgeSearch
     manager: KnowledgeManager
+    files: FileReader
 
 
 @asynccontextmanager
@@ -34,7 +36,9 @@ async def open_api_knowledge(settings: Settings, sessions: Sessions) -> AsyncIte
     """
     async with open_knowledge(settings) as (chroma, embedder):
         yield Knowledge(
-            KnowledgeSearch(chroma, embedder, sessions), KnowledgeManager(chroma, sessions)
+            KnowledgeSearch(chroma, embedder, sessions),
+            KnowledgeManager(chroma, sessions),
+            make_file_reader(settings),
         )
 
 

@@ -40,7 +40,9 @@ def agent_activities(resources: Resources) -> Activities:
     old_steps = RetrievalActivities(retrieval, resources.library, sessions)
     commands = PaymentCommands(resources.temporal)
     mailboxes = Mailboxes(resources.temporal)
-    tool_resources = ToolResources(resources.library, commands, mailboxes, sessions)
+    tool_resources = ToolResources(
+        resources.library, resources.pages, commands, mailboxes, sessions
+    )
     tools = ToolActivities(resources.tools, tool_resources, sessions)
     return {
         AGENTS: [

@@ -15,13 +15,14 @@ from adapters.llm.pricing import Prices
 from adapters.stripe.client import Connection, open_client
 from adapters.web_fetcher import PageFetcher
 from adapters.webhook_sender import WebhookSender
-from bootstrap.clients import make_mailer, open_knowledge
+from bootstrap.clients import make_file_reader, make_mailer, open_knowledge
 from config import Settings
 from database.session import Sessions
 from domain.llm.routing import ModelNames
 from services.agents.knowledge.memory_writer import MemoryWriter
 from services.agents.token_stream import RunStream
 from services.agents.tools.catalog import ToolCatalog
+from services.knowledge.files import FileReader, PageReader
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import KnowledgeSearch
 from services.notifications.mail_sender import MailSender
@@ -47,6 +48,7 @@ class Resources:
     library: KnowledgeSearch
     memories: MemoryWriter
     documents: DocumentActivities
+    pages: PageReader
     webhooks: WebhookSender
     tools: ToolCatalog
 
@@ -75,6 +77,7 @@ async def open_resources(
         RunStream(sessions) as stream,
     ):
         library = KnowledgeSearch(chroma, embedder, sessions)
+        files = make_file_reader(settings)
         yield Resources(
             temporal=client,
             stripe=stripe,
@@ -96,8 +99,9 @@ async def open_resources(
             library=library,
             memories=MemoryWriter(library, sessions),
             documents=_document_activities(
-                settings, PassageStore(chroma, embedder, sessions), sessions
+                settings, PassageStore(chroma, embedder, sessions), files, sessions
             ),
+            pages=_page_reader(settings, files),
             webhooks=WebhookSender(Egress(settings.egress.allowed_private_hosts)),
             tools=tools,
         )
@@ -106,9 +110,20 @@ async def open_resources(
 def _document_activities(
     settings: Settings,
     passages: PassageStore,
+    files: FileReader,
     sessions: Sessions,
 ) -> DocumentActivities:
     limits = settings.documents
-    fetcher = PageFetcher(limits.max_bytes, limits.allowed_private_hosts)
-    is_masked = settings.is_card_number_guard_on
-    return DocumentActivities(passages, fetcher, sessions, limits.max_bytes, is_masked=is_masked)
+    fetcher = PageFetcher(limits.max_file_bytes, limits.allowed_private_hosts)
+    return DocumentActivities(passages, fetcher, files, sessions)
+
+
+def _page_reader(settings: Settings, files: FileReader) -> PageReader:
+    """Make what the tool `fetch_page` reads pages with."""
+    allowed = settings.fetch_page
+    fetcher = PageFetcher(
+        settings.documents.max_file_bytes,
+        allowed.allowed_private_hosts,
+        allowed.allowed_domains,
+    )
+    return PageReader(fetcher, files)

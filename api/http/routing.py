@@ -6,7 +6,7 @@ Text that PostgreSQL cannot store is refused everywhere.
 """
 
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from email.message import Message as MediaType
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
-from fastapi.params import Form
+from fastapi.params import File, Form
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
@@ -33,7 +33,8 @@ NOT_STORABLE = "the text contains a character that cannot be stored"
 _READS_BODY = frozenset({"POST", "PUT", "PATCH"})
 # Reason: the pattern matches an unclosed string up to the end, so no byte is scanned twice.
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_MULTIPART = "multipart/form-data"
+_FORMS = ("application/x-www-form-urlencoded", _MULTIPART)
 _JSON_MARKS = (b"[", b"{", b",")
 
 
@@ -76,6 +77,7 @@ class ApiRoute(APIRoute):
         calls = {each.call for each in dependants}
         known = {field.alias for each in dependants for field in each.query_params}
         is_form = self.body_field is not None and isinstance(self.body_field.field_info, Form)
+        is_file = self.body_field is not None and isinstance(self.body_field.field_info, File)
         reads_json = self.body_field is not None and not is_form
         names = field_names(self.body_field.field_info.annotation) if self.body_field else None
 
@@ -96,7 +98,7 @@ class ApiRoute(APIRoute):
                 read.document = parse_json(read.content)
             elif is_form:
                 if read.content:
-                    _check_form_type(request)
+                    _check_form_type(request, (_MULTIPART,) if is_file else _FORMS)
                 await _check_form(read)
             elif read.content:
                 _check_is_empty(parse_json(read.content))
@@ -192,14 +194,14 @@ def _check_media_type(request: Request) -> None:
         raise UnsupportedMediaTypeError("the body must be application/json")
 
 
-def _check_form_type(request: Request) -> None:
+def _check_form_type(request: Request, allowed: Sequence[str]) -> None:
     """Check that a body is declared as an uncompressed form.
 
     Raises:
         UnsupportedMediaTypeError: The body is compressed, or of another media type.
     """
-    if _media_type(request, default="") not in _FORMS:
-        raise UnsupportedMediaTypeError(f"the body must be {_FORMS[0]}")
+    if _media_type(request, default="") not in allowed:
+        raise UnsupportedMediaTypeError(f"the body must be {allowed[0]}")
 
 
 def _media_type(request: Request, default: str) -> str:

@@ -57,15 +57,19 @@ class NewDocument(Input):
         json_schema_extra={
             "examples": [
                 {"title": "Trains", "content": "# Trains\n\nThey leave every ten minutes."},
-                {"title": "Manual", "url": "https://example.com/manual.md"},
+                {"title": "Manual", "url": "https://example.com/manual.pdf"},
             ],
         },
     )
 
-    title: Title
+    title: Title | None = Field(
+        default=None,
+        description="By default that of the HTML page or PDF at the address; content needs one.",
+    )
     content: str | None = Field(default=None, description="Plain text or Markdown.")
     url: WebAddress | None = Field(
-        default=None, description="Public http or https address of plain text or Markdown."
+        default=None,
+        description="Public http or https address of plain text, Markdown, HTML or a PDF.",
     )
     metadata: dict[_Key, _Value] = Field(default_factory=dict, max_length=50)
     user_id: UUID | None = Field(
@@ -86,6 +90,8 @@ class NewDocument(Input):
     def _check_source(self) -> Self:
         if (self.content is None) == (self.url is None):
             raise ValueError("either content or url is required, not both")
+        if self.url is None and self.title is None:
+            raise ValueError("content needs a title")
         return self
 
 

@@ -3,6 +3,7 @@
 from services.agents.tools.ask_user import ASK_USER_TOOL
 from services.agents.tools.cancel_subscription import CANCEL_SUBSCRIPTION_TOOL
 from services.agents.tools.catalog import Tool
+from services.agents.tools.fetch_page import FETCH_PAGE_TOOL
 from services.agents.tools.read_billing import READ_BILLING_TOOL
 from services.agents.tools.refund_payment import REFUND_PAYMENT_TOOL
 from services.agents.tools.search_memory import SEARCH_MEMORY_TOOL
@@ -10,6 +11,7 @@ from services.agents.tools.search_memory import SEARCH_MEMORY_TOOL
 BUILT_IN_TOOLS: tuple[Tool, ...] = (
     ASK_USER_TOOL,
     CANCEL_SUBSCRIPTION_TOOL,
+    FETCH_PAGE_TOOL,
     READ_BILLING_TOOL,
     REFUND_PAYMENT_TOOL,
     SEARCH_MEMORY_TOOL,

@@ -12,6 +12,7 @@ from database.session import Sessions
 from domain.agents.tool_calls import ToolCallStatus
 from domain.errors import NotFoundError
 from domain.llm.messages import ToolDefinition
+from services.knowledge.files import PageReader
 from services.knowledge.search import KnowledgeSearch
 from services.payments.commands import PaymentCommands
 from services.subscriptions.mailboxes import Mailboxes
@@ -34,6 +35,7 @@ class ToolResources:
     """What tools may use of this process."""
 
     library: KnowledgeSearch
+    pages: PageReader
     commands: PaymentCommands
     mailboxes: Mailboxes
     sessions: Sessions
