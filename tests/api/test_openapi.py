@@ -48,7 +48,7 @@ VERBS = {
         "put",
     ),
     *("reactivate", "receive", "redeliver", "refund", "remove", "resume", "retry", "revoke"),
-    *("rotate", "send", "set", "start", "stream", "terminate", "uncancel"),
+    *("rotate", "send", "set", "start", "stream", "terminate", "uncancel", "upload"),
 }
 RENEW = "the document has changed: run `make openapi`, and commit what it wrote"
 

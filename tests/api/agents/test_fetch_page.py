@@ -121,7 +121,7 @@ async def test_other_places_are_refused(customer: Person, model: Model, place: s
             ("https://evil.example/", "domain_not_allowed"),
             (f"http://me:you@{place}/", "document_address_refused"),
             ("file:///etc/passwd", "domain_not_allowed"),
-            ("http://[oops/", "document_address_refused"),
+            ("http://[oops/", "domain_not_allowed"),
             ("no address", "domain_not_allowed"),
         ):
             _, result, told = await fetch(customer, model, url)
