@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.llm.providers import PROVIDERS
-from domain.web_domains import read_domain_entry
+from agents.tools.page_settings import FetchPageSettings
 
 _STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
@@ -153,14 +153,10 @@ class LLMSettings(_IgnoringEmpty):
     )
     completion_cents_per_million: Decimal | None = Field(default=None, ge=0)
     cached_cents_per_million: Decimal | None = Field(
-        default=None,
-        ge=0,
-        description="Price of prompts read from a cache; None for that of other prompts.",
+        default=None, ge=0, description="Of prompts read from a cache; None for that of others."
     )
     cache_write_cents_per_million: Decimal | None = Field(
-        default=None,
-        ge=0,
-        description="Price of prompts written to a cache; None for that of other prompts.",
+        default=None, ge=0, description="Of prompts written to a cache; None for that of others."
     )
     timeout_seconds: float = Field(
         default=120.0, gt=0, description="Longest pause between two parts of a stream."
@@ -186,22 +182,9 @@ class DocumentSettings(_IgnoringEmpty):
     """Limits of the documents of customers."""
 
     max_bytes: int = Field(default=1_000_000, gt=0, description="Of the text of a document.")
-    max_file_bytes: int = Field(
-        default=10_000_000, gt=0, description="Of the file that the text is read from."
-    )
+    max_file_bytes: int = Field(default=10_000_000, gt=0, description="Of the file it comes from.")
     allowed_private_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts in private networks that documents may come from."
-    )
-
-
-class FetchPageSettings(_IgnoringEmpty):
-    """Web pages that agents may fetch by the tool `fetch_page`; by default none."""
-
-    allowed_domains: tuple[Annotated[str, AfterValidator(read_domain_entry)], ...] = Field(
-        default=(), description="`docs.example.com`, `*.example.com`, `wiki.example.com:8443`."
-    )
-    allowed_private_hosts: tuple[str, ...] = Field(
-        default=(), description="Those of the domains that may be in private networks."
     )
 
 
@@ -245,9 +228,7 @@ class WorkerSettings(BaseModel):
     cached_workflow_count: int = Field(default=500, ge=0)
     is_metering: bool = True  # whether workers of the queue `stripe` review and report usage
     is_sandboxed: bool = Field(
-        default=False,
-        description="Whether workflows run in Temporal's sandbox, which finds code that must not be"
-        " in a workflow; the tests always use it.",
+        default=False, description="Whether workflows run in Temporal's sandbox, as in all tests."
     )
 
 

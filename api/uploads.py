@@ -6,15 +6,12 @@ from typing import Annotated
 from uuid import UUID
 
 import orjson
-from fastapi import Depends, File, Form, Request, UploadFile
+from fastapi import Depends, Form
 
-from api.errors import named
 from api.http.card_guard import masked
-from api.schemas.common import Title
-from domain.errors import InvalidInputError
+from api.schemas.documents import NewUpload
 from domain.knowledge.files import SourceFile, clean_title, uploaded_file
 
-_FIELDS = frozenset({"file", "title", "user_id"})
 # Reason: a fast hash of a short text that holds a card number would give the number away.
 _SHORT_BYTES = 64 * 1_024
 
@@ -52,30 +49,12 @@ class Upload:
 
 
 async def read_upload(
-    request: Request,
-    file: Annotated[UploadFile, File(description="Plain text, Markdown, HTML or a PDF.")],
-    title: Annotated[
-        Title | None,
-        Form(description="By default that of the HTML page or PDF, or the name of the file."),
-    ] = None,
-    user_id: Annotated[
-        UUID | None,
-        Form(description="User on whose behalf an administrator acts; by default the caller."),
-    ] = None,
+    form: Annotated[NewUpload, Form(media_type="multipart/form-data")],
 ) -> Upload:
-    """Return the upload in a request's form.
-
-    Raises:
-        InvalidInputError: The form has a field that does not exist, or one twice.
-    """
-    names = [name for name, _ in (await request.form()).multi_items()]
-    for name in names:
-        if name not in _FIELDS or names.count(name) > 1:
-            message = "no such field" if name not in _FIELDS else "the field is there twice"
-            errors = [{"field": named("body", name), "message": message}]
-            raise InvalidInputError("the input is not valid", details={"errors": errors})
-    found = uploaded_file(await file.read(), file.content_type or "", file.filename or "")
-    return Upload(found, clean_title(file.filename) or "Untitled", title, user_id)
+    """Return the upload in a request's form."""
+    name = form.file.filename or ""
+    file = uploaded_file(await form.file.read(), form.file.content_type or "", name)
+    return Upload(file, clean_title(name) or "Untitled", form.title, form.user_id)
 
 
 UploadDep = Annotated[Upload, Depends(read_upload)]

@@ -16,7 +16,7 @@ from adapters.stripe.client import Connection, open_client
 from adapters.web_fetcher import PageFetcher
 from adapters.webhook_sender import WebhookSender
 from bootstrap.clients import make_file_reader, make_mailer, open_knowledge
-from config import Settings
+from config import LLMSettings, Settings
 from database.session import Sessions
 from domain.llm.routing import ModelNames
 from services.agents.knowledge.memory_writer import MemoryWriter
@@ -62,13 +62,7 @@ async def open_resources(
 ) -> AsyncIterator[Resources]:
     """Open the resources of the workers, and close them at the end."""
     key, llm = settings.stripe.api_key.get_secret_value(), settings.llm
-    prices = Prices(
-        llm.provider,
-        llm.prompt_cents_per_million,
-        llm.completion_cents_per_million,
-        llm.cached_cents_per_million,
-        llm.cache_write_cents_per_million,
-    )
+    prices = _prices(llm)
     secret = llm.api_key.get_secret_value()
     async with (
         open_client(key, settings.stripe.api_base) as stripe,
@@ -127,3 +121,13 @@ def _page_reader(settings: Settings, files: FileReader) -> PageReader:
         allowed.allowed_domains,
     )
     return PageReader(fetcher, files)
+
+
+def _prices(llm: LLMSettings) -> Prices:
+    return Prices(
+        llm.provider,
+        llm.prompt_cents_per_million,
+        llm.completion_cents_per_million,
+        llm.cached_cents_per_million,
+        llm.cache_write_cents_per_million,
+    )

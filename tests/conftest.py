@@ -25,6 +25,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from adapters.temporal.search_attributes import register
 from adapters.tls import trusted
+from agents.tools.page_settings import FetchPageSettings
 from bootstrap.tools import make_tool_catalog
 from bootstrap.workers import run_workers
 from commands.migrate import migrate_database
@@ -32,7 +33,6 @@ from config import (
     AuthSettings,
     DocumentSettings,
     EgressSettings,
-    FetchPageSettings,
     LLMSettings,
     MailSettings,
     Settings,

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
-from fastapi.params import File, Form
+from fastapi.params import Form
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
@@ -77,7 +77,9 @@ class ApiRoute(APIRoute):
         calls = {each.call for each in dependants}
         known = {field.alias for each in dependants for field in each.query_params}
         is_form = self.body_field is not None and isinstance(self.body_field.field_info, Form)
-        is_file = self.body_field is not None and isinstance(self.body_field.field_info, File)
+        forms = _FORMS
+        if self.body_field and getattr(self.body_field.field_info, "media_type", "") == _MULTIPART:
+            forms = (_MULTIPART,)
         reads_json = self.body_field is not None and not is_form
         names = field_names(self.body_field.field_info.annotation) if self.body_field else None
 
@@ -98,7 +100,7 @@ class ApiRoute(APIRoute):
                 read.document = parse_json(read.content)
             elif is_form:
                 if read.content:
-                    _check_form_type(request, (_MULTIPART,) if is_file else _FORMS)
+                    _check_form_type(request, forms)
                 await _check_form(read)
             elif read.content:
                 _check_is_empty(parse_json(read.content))

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
+from fastapi import UploadFile
 from pydantic import (
     AfterValidator,
     ConfigDict,
@@ -93,6 +94,20 @@ class NewDocument(Input):
         if self.url is None and self.title is None:
             raise ValueError("content needs a title")
         return self
+
+
+class NewUpload(Input):
+    """A new document that is uploaded as a file; the file itself is not kept."""
+
+    file: UploadFile = Field(description="Plain text, Markdown, HTML or a PDF.")
+    title: Title | None = Field(
+        default=None,
+        description="By default that of the HTML page or PDF, else the name of the file.",
+    )
+    user_id: UUID | None = Field(
+        default=None,
+        description="User on whose behalf an administrator acts; by default the caller.",
+    )
 
 
 class DocumentErrorOut(Output):
