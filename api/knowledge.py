@@ -14,6 +14,9 @@ from services.knowledge.files import FileReader
 from services.knowledge.management import KnowledgeManager
 from services.knowledge.search import KnowledgeSearch
 
+# Reason: a request has 25 s in all, and the child may take 20 s of them.
+TURN_SECONDS = 3.0
+
 
 class Knowledge(NamedTuple):
     """Services for documents and memories; only searches in `library` load the embedding model."""
@@ -38,7 +41,7 @@ async def open_api_knowledge(settings: Settings, sessions: Sessions) -> AsyncIte
         yield Knowledge(
             KnowledgeSearch(chroma, embedder, sessions),
             KnowledgeManager(chroma, sessions),
-            make_file_reader(settings),
+            make_file_reader(settings, TURN_SECONDS),
         )
 
 

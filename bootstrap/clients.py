@@ -67,10 +67,15 @@ async def open_knowledge(settings: Settings) -> AsyncIterator[tuple[Chroma, Embe
         yield chroma, embedder
 
 
-def make_file_reader(settings: Settings) -> FileReader:
-    """Make the reader of documents' files; its child processes are started when they are needed."""
+def make_file_reader(settings: Settings, turn_seconds: float) -> FileReader:
+    """Make the reader of documents' files; its child processes are started when they are needed.
+
+    Args:
+        settings: Settings with the limits of documents.
+        turn_seconds: How long a file waits while other files are read.
+    """
     max_bytes = settings.documents.max_bytes
-    extractor = Extractor(Limits(text_bytes=max_bytes))
+    extractor = Extractor(Limits(text_bytes=max_bytes), turn_seconds)
     return FileReader(extractor, max_bytes, is_masked=settings.is_card_number_guard_on)
 
 

@@ -27,6 +27,9 @@ from services.knowledge.passages import PassageStore
 from services.knowledge.search import KnowledgeSearch
 from services.notifications.mail_sender import MailSender
 
+# Reason: a file that waited in vain is fetched once more. The activity has two minutes: 45 s for
+# the server, this for the turn, and 30 s for the child.
+TURN_SECONDS = 25.0
 # Activities by task queue.
 Activities = dict[str, list[Callable[..., Any]]]
 
@@ -71,7 +74,7 @@ async def open_resources(
         RunStream(sessions) as stream,
     ):
         library = KnowledgeSearch(chroma, embedder, sessions)
-        files = make_file_reader(settings)
+        files = make_file_reader(settings, TURN_SECONDS)
         yield Resources(
             temporal=client,
             stripe=stripe,

@@ -18,8 +18,6 @@ from domain.knowledge.files import FileKind, FileText, SourceFile
 ROOT = Path(__file__).parents[2]
 # Reason: a child may use a whole processor, and some 200 MB of memory.
 CHILDREN_AT_ONCE = 2
-# Reason: who waits for longer tries again, and others get their turn.
-TURN_SECONDS = 5.0
 # What a child needs to start, and to be killed, besides its own time.
 SPARE_SECONDS = 10.0
 # Reason: JSON may need 6 bytes for a letter; the child checks the text itself.
@@ -39,10 +37,11 @@ class Extractor:
 
     Args:
         limits: Limits of each child.
+        turn_seconds: How long a file waits while other files are read.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, turn_seconds: float = 5.0) -> None:
+        self._limits, self._turn_seconds = limits, turn_seconds
         self._turns = asyncio.Semaphore(CHILDREN_AT_ONCE)
 
     async def extract(self, kind: FileKind, file: SourceFile) -> FileText:
@@ -75,7 +74,7 @@ class Extractor:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(TURN_SECONDS):
+            async with asyncio.timeout(self._turn_seconds):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise UnavailableError("other documents come first", "document_in_line") from error

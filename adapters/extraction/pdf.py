@@ -31,7 +31,7 @@ def _open(body: bytes) -> PdfReader:
     """Open a PDF, also one that is encrypted with an empty password, which every reader knows."""
     try:
         reader = PdfReader(BytesIO(body))
-        is_open = not reader.is_encrypted or reader.decrypt("")
+        is_open = not reader.is_encrypted or bool(reader.decrypt(""))
     except (FileNotDecryptedError, DependencyError, NotImplementedError):
         is_open = False
     if not is_open:

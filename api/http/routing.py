@@ -77,7 +77,7 @@ class ApiRoute(APIRoute):
         calls = {each.call for each in dependants}
         known = {field.alias for each in dependants for field in each.query_params}
         is_form = self.body_field is not None and isinstance(self.body_field.field_info, Form)
-        forms = _FORMS
+        forms: tuple[str, ...] = _FORMS
         if self.body_field and getattr(self.body_field.field_info, "media_type", "") == _MULTIPART:
             forms = (_MULTIPART,)
         reads_json = self.body_field is not None and not is_form

@@ -341,11 +341,10 @@ async def test_a_child_sees_no_secrets(
 
 
 async def test_two_children_at_a_time_and_others_wait_their_turn(
-    endless: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    endless: Callable[[str], None],
 ) -> None:
     endless("import time; time.sleep(600)")
-    monkeypatch.setattr(extraction, "TURN_SECONDS", 0.2)
-    reader = Extractor(LIMITS)
+    reader = Extractor(LIMITS, turn_seconds=0.2)
     file = SourceFile(SOUND, "application/pdf")
     tasks = [asyncio.create_task(reader.extract(FileKind.PDF, file)) for _ in range(2)]
     async with asyncio.timeout(30):

@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
 
 FETCH: ActivityOptions = {
     "task_queue": TOOLS,
-    # Reason: a server may take 45 s, and the file 35 s more.
+    # Reason: a server may take 45 s, and to read its file, 55 s.
     "start_to_close_timeout": timedelta(minutes=2),
     "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
