@@ -54,7 +54,7 @@ async def read_upload(
     """Return the upload in a request's form."""
     name = form.file.filename or ""
     file = uploaded_file(await form.file.read(), form.file.content_type or "", name)
-    return Upload(file, clean_title(name) or "Untitled", form.title, form.user_id)
+    return Upload(file, clean_title(name) or "Untitled", form.title or None, form.user_id or None)
 
 
 UploadDep = Annotated[Upload, Depends(read_upload)]

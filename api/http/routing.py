@@ -231,15 +231,21 @@ async def _check_form(request: ReadRequest) -> None:
     """Parse the form in a request, which caches the result.
 
     Raises:
-        InvalidInputError: The body is not a form, or holds text that cannot be stored.
+        InvalidInputError: The body is not a form, has a field twice, or holds text that cannot be
+            stored.
     """
     try:
         form = await request.form()
     except HTTPException as error:
         raise _invalid("body", "the body is not a valid form") from error
-    for name, value in form.multi_items():
-        if not is_storable(name) or (isinstance(value, str) and not is_storable(value)):
-            raise _invalid("body", NOT_STORABLE)
+    items = form.multi_items()
+    texts = [text for item in items for text in item if isinstance(text, str)]
+    fault = None if all(map(is_storable, texts)) else NOT_STORABLE
+    if len(items) > len(form):
+        fault = "a field of the form is there twice"
+    if fault is not None:
+        await form.close()
+        raise _invalid("body", fault)
 
 
 def _value_count(body: bytes) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi.responses import JSONResponse
+from starlette.convertors import StringConvertor, register_url_convertor
 from temporalio.client import Client
 
 from adapters.temporal.calls import start_workflow_once
@@ -39,6 +40,15 @@ from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.search_attributes import starting_attributes
 
 router = ApiRouter(prefix="/documents", tags=["documents"])
+
+
+class _NotUpload(StringConvertor):
+    """Matches ids, so that the path of the upload has no methods but its own."""
+
+    regex = "(?!upload$)[^/]+"
+
+
+register_url_convertor("document_id", _NotUpload())
 
 
 @router.post(
@@ -117,7 +127,7 @@ async def list_documents(
     return Listing[DocumentOut].of(page, DocumentOut.of)
 
 
-@router.get("/{document_id}", responses=problems(no_such("document")))
+@router.get("/{document_id:document_id}", responses=problems(no_such("document")))
 async def get_document(
     document_id: UUID,
     caller: CallerDep,
@@ -128,7 +138,9 @@ async def get_document(
 
 
 @router.delete(
-    "/{document_id}", status_code=204, responses=problems(no_such("document"), CHROMA_DOWN)
+    "/{document_id:document_id}",
+    status_code=204,
+    responses=problems(no_such("document"), CHROMA_DOWN),
 )
 async def delete_document(document_id: UUID, caller: CallerDep, knowledge: KnowledgeDep) -> None:
     """Delete a document, its passages and its content. After a 503, repeat the request."""

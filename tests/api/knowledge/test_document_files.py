@@ -199,6 +199,12 @@ async def test_an_upload_has_a_title_and_an_owner(
     problem(await other.http.get(f"{API}/documents/{document['document_id']}"), 404, "not_found")
 
 
+@pytest.mark.parametrize("fields", [{"title": ""}, {"title": " "}, {"user_id": ""}])
+async def test_an_empty_field_of_a_form_is_none(user: Person, fields: dict[str, str]) -> None:
+    document = await upload(user, TRAMS.encode(), name="a.txt", **fields)
+    assert (document["title"], document["user_id"]) == ("a.txt", str(user.user_id))
+
+
 async def test_the_same_upload_is_made_once(user: Person) -> None:
     """Each repeat of a form has other borders between its fields."""
     key, content = uuid4().hex, pdfs.pdf(TRAMS)
@@ -235,8 +241,14 @@ async def test_a_bad_form_is_refused(user: Person, stranger: Any) -> None:
     problem(await user.http.post(path, json={"title": "x"}), 415, "unsupported_media_type")
     problem(await user.http.post(path, files={"other": b"x"}), 422, "invalid_input")
     problem(await user.http.post(path, files={"file": b"x", "more": b"y"}), 422, "invalid_input")
-    for fields in ({"title": " "}, {"title": "x" * 201}, {"user_id": "me"}, {"unknown": "x"}):
+    for fields in (
+        {"title": "x" * 201},
+        {"user_id": "me"},
+        {"unknown": "x"},
+    ):
         problem(await send(user, b"x", name="a.txt", **fields), 422, "invalid_input")
+    for twice in ([("file", b"x"), ("file", b"y")], [("file", b"x"), ("title", b"x")] * 2):
+        problem(await user.http.post(path, files=twice), 422, "invalid_input")
     text = await user.http.post(path, data={"file": "text"}, files={"title": b"x"})
     problem(text, 422, "invalid_input")
     assert (await user.get("documents"))["items"] == []
