@@ -273,7 +273,12 @@ def test_public_addresses_are_open(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["224.0.0.1", "240.0.0.1", "fe80::1%eth0", "fc00::1", "2002::1"]
+    "address",
+    [
+        *("224.0.0.1", "240.0.0.1", "0.1.2.3", "192.0.0.8", "192.88.99.1", "198.18.0.1"),
+        *("fe80::1%eth0", "fc00::1", "fec0::1", "2002::1", "2001:db8::1", "3fff::1", "5f00::1"),
+        *("::1", "::7f00:1", "::ffff:10.0.0.1", "::ffff:0:7f00:1", "64:ff9b::1", "ff02::1"),
+    ],
 )
 def test_other_addresses_are_not(address: str) -> None:
     assert not is_public(address)

@@ -17,6 +17,7 @@ from tests.api.agents.test_agent_runs import ask
 from tests.api.conftest import API, Person, problem
 from tests.api.knowledge.test_documents import ended, ingest
 from tests.support import pdfs
+from tests.unit.agents.support import Model
 
 pytestmark = pytest.mark.usefixtures("workers", "chroma_url")
 
@@ -58,7 +59,7 @@ async def content_of(sessions: Sessions, document: dict[str, Any]) -> str | None
         return (await session.get_one(Document, UUID(document["document_id"]))).content
 
 
-async def test_a_run_cites_a_pdf_and_its_page(customer: Person) -> None:
+async def test_a_run_cites_a_pdf_and_its_page(customer: Person, model: Model) -> None:
     body = pdfs.pdf("Contents", TRAMS, "Imprint", title="Time table")
     document = await fetched(customer, reply(body, kind="application/pdf"), "table.pdf")
     assert (document["document_status"], document["error"]) == ("ready", None)
@@ -66,8 +67,9 @@ async def test_a_run_cites_a_pdf_and_its_page(customer: Person) -> None:
     run = await ask(customer, "Where does the night tram to Varna leave from?")
     assert "platform 7" in run["output"]
     [cited] = run["citations"]
-    assert cited["document_id"] == document["document_id"]
+    assert (cited["document_id"], cited["page_number"]) == (document["document_id"], 1)
     assert TRAMS in cited["excerpt"]
+    assert "# Time table, page 1" in str((await model.calls(TRAMS))[0]["body"])
 
 
 async def test_a_run_cites_an_html_page(customer: Person) -> None:
