@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.llm.providers import PROVIDERS
+from agents.tools.page_settings import FetchPageSettings
 from agents.tools.settings import ToolSettings
 
 _STRIPE_ITSELF = "https://api.stripe.com"
@@ -153,14 +154,10 @@ class LLMSettings(_IgnoringEmpty):
     )
     completion_cents_per_million: Decimal | None = Field(default=None, ge=0)
     cached_cents_per_million: Decimal | None = Field(
-        default=None,
-        ge=0,
-        description="Price of prompts read from a cache; None for that of other prompts.",
+        default=None, ge=0, description="Of prompts read from a cache; None for that of others."
     )
     cache_write_cents_per_million: Decimal | None = Field(
-        default=None,
-        ge=0,
-        description="Price of prompts written to a cache; None for that of other prompts.",
+        default=None, ge=0, description="Of prompts written to a cache; None for that of others."
     )
     timeout_seconds: float = Field(
         default=120.0, gt=0, description="Longest pause between two parts of a stream."
@@ -185,7 +182,8 @@ class EmbeddingsSettings(_IgnoringEmpty):
 class DocumentSettings(_IgnoringEmpty):
     """Limits of the documents of customers."""
 
-    max_bytes: int = Field(default=1_000_000, gt=0)
+    max_bytes: int = Field(default=1_000_000, gt=0, description="Of the text of a document.")
+    max_file_bytes: int = Field(default=10_000_000, gt=0, description="Of the file it comes from.")
     allowed_private_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts in private networks that documents may come from."
     )
@@ -256,6 +254,7 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
     documents: DocumentSettings = DocumentSettings()
+    fetch_page: FetchPageSettings = FetchPageSettings()
     egress: EgressSettings = EgressSettings()
     tools: ToolSettings = ToolSettings()
     worker: WorkerSettings = WorkerSettings()

@@ -10,15 +10,15 @@ from adapters.web_fetcher import PageFetcher
 from database.knowledge.documents import DocumentRepository
 from database.knowledge.models import Document
 from database.session import Sessions
-from domain.card_numbers import mask_card_numbers
 from domain.errors import InvalidInputError, UnavailableError
 from domain.knowledge.documents import (
     DocumentStatus,
     IngestFailure,
     IngestOutcome,
     IngestStart,
-    check_text,
 )
+from domain.knowledge.files import address_title
+from services.knowledge.files import FileReader
 from services.knowledge.passages import PassageStore
 
 # Reason: a page that is unreachable for this long makes the ingestion fail.
@@ -37,13 +37,11 @@ class DocumentActivities:
         self,
         passages: PassageStore,
         fetcher: PageFetcher,
+        files: FileReader,
         sessions: Sessions,
-        max_bytes: int,
-        *,
-        is_masked: bool,
     ) -> None:
         self._passages, self._fetcher = passages, fetcher
-        self._sessions, self._max_bytes, self._is_masked = sessions, max_bytes, is_masked
+        self._files, self._sessions = files, sessions
 
     @activity.defn
     async def fetch_document(self, start: IngestStart) -> None:
@@ -53,24 +51,25 @@ class DocumentActivities:
             start: Document to fetch.
 
         Raises:
-            InvalidInputError: The page cannot be read, or its server has not answered for long.
-            UnavailableError: The page's server does not answer now.
+            InvalidInputError: The file cannot be read, or its server has not answered for long.
+            UnavailableError: The server does not answer now, or other documents come first.
         """
         row = await self._pending(start.document_id)
         if row is None or row.content is not None or row.source_url is None:
             return
         try:
-            content = await self._fetcher.fetch(row.source_url)
+            fetched = await self._fetcher.fetch(row.source_url)
         except UnavailableError as error:
             if datetime.now(UTC) - activity.info().scheduled_time < FETCH_PATIENCE:
                 raise
             raise InvalidInputError(error.message, error.error_code) from error
-        check_text(content, self._max_bytes)
-        if self._is_masked:
-            content = await asyncio.to_thread(mask_card_numbers, content)
+        found = await self._files.read(fetched.file)
+        # Reason: who gave no title gets that of the file; until then its address stands there.
+        is_given = row.title != address_title(row.source_url)
+        title = row.title if is_given else found.title or row.title
         async with self._sessions.begin() as session:
             documents = DocumentRepository(session)
-            await documents.change_pending(start.document_id, content=content)
+            await documents.change_pending(start.document_id, content=found.text, title=title)
 
     @activity.defn
     async def store_passages(self, start: IngestStart) -> IngestOutcome:

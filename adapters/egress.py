@@ -16,8 +16,12 @@ MAX_PORT = 65_535
 RESOLVER_THREAD_COUNT = 16
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-# Reason: an IPv6 address with such a prefix contains an IPv4 address, perhaps a private one.
-_TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
+# Reason: addresses outside of it lead to local networks, or contain an IPv4 address.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+# Networks that older versions of Python take for public: 6to4, its relays, documentation, tests.
+_SPECIAL = tuple(
+    map(ipaddress.ip_network, ("2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24"))
+)
 
 
 class AddressRefusedError(ValueError):
@@ -53,7 +57,9 @@ class Egress:
         if not is_web or (url.port or 0) > MAX_PORT:
             raise AddressRefusedError("only http and https addresses are connected to")
         loop = asyncio.get_running_loop()
-        resolve = partial(socket.getaddrinfo, url.host, url.port, type=socket.SOCK_STREAM)
+        # Reason: other letters would be encoded once more here, by older rules, to another name.
+        host = url.raw_host.decode("ascii")
+        resolve = partial(socket.getaddrinfo, host, url.port, type=socket.SOCK_STREAM)
         found = await loop.run_in_executor(self._threads, resolve)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if not self.is_allowed_private(url) and not all(map(is_public, addresses)):
@@ -87,7 +93,7 @@ def pinned_request(
         url.copy_with(host=address),
         headers={"Host": url.netloc.decode(), **headers},
         content=content,
-        extensions={"sni_hostname": url.host},
+        extensions={"sni_hostname": url.raw_host.decode("ascii")},
     )
 
 
@@ -97,6 +103,8 @@ def is_public(address: str) -> bool:
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
             found = found.ipv4_mapped
-        elif any(found in network for network in _TRANSLATED):
+        elif found not in _GLOBAL_UNICAST:
             return False
+    if any(found in network for network in _SPECIAL):
+        return False
     return found.is_global and not found.is_multicast

@@ -7,11 +7,15 @@ from typing import Annotated, NamedTuple, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from bootstrap.clients import open_knowledge
+from bootstrap.clients import make_file_reader, open_knowledge
 from config import Settings
 from database.session import Sessions
+from services.knowledge.files import FileReader
 from services.knowledge.management import KnowledgeManager
 from services.knowledge.search import KnowledgeSearch
+
+# Reason: a request has 25 s in all, and the child may take 20 s of them.
+TURN_SECONDS = 3.0
 
 
 class Knowledge(NamedTuple):
@@ -19,6 +23,7 @@ class Knowledge(NamedTuple):
 
     library: KnowledgeSearch
     manager: KnowledgeManager
+    files: FileReader
 
 
 @asynccontextmanager
@@ -34,7 +39,9 @@ async def open_api_knowledge(settings: Settings, sessions: Sessions) -> AsyncIte
     """
     async with open_knowledge(settings) as (chroma, embedder):
         yield Knowledge(
-            KnowledgeSearch(chroma, embedder, sessions), KnowledgeManager(chroma, sessions)
+            KnowledgeSearch(chroma, embedder, sessions),
+            KnowledgeManager(chroma, sessions),
+            make_file_reader(settings, TURN_SECONDS),
         )
 
 

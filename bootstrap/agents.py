@@ -27,6 +27,18 @@ def build_lost_runs(resources: Resources) -> LostRuns:
     return LostRuns(resources.temporal, resources.sessions, closing)
 
 
+def _tool_resources(resources: Resources) -> ToolResources:
+    """Gather what tools may use of this process."""
+    return ToolResources(
+        resources.library,
+        resources.pages,
+        PaymentCommands(resources.temporal),
+        Mailboxes(resources.temporal),
+        resources.sessions,
+        resources.python,
+    )
+
+
 def agent_activities(resources: Resources) -> Activities:
     """Build the activities of agents and documents, by task queue."""
     sessions, stream, documents = resources.sessions, resources.stream, resources.documents
@@ -42,12 +54,7 @@ def agent_activities(resources: Resources) -> Activities:
     attempts = ModelAttempts(sessions, resources.names, usage_meter, resources.tools)
     steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
     old_steps = RetrievalActivities(retrieval, resources.library, sessions)
-    commands = PaymentCommands(resources.temporal)
-    mailboxes = Mailboxes(resources.temporal)
-    tool_resources = ToolResources(
-        resources.library, commands, mailboxes, sessions, resources.python
-    )
-    tools = ToolActivities(resources.tools, tool_resources, sessions)
+    tools = ToolActivities(resources.tools, _tool_resources(resources), sessions)
     return {
         AGENTS: [
             documents.fail_document,

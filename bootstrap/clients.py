@@ -1,4 +1,4 @@
-"""Opens the clients of Temporal, database, mail, Chroma and embeddings from the settings."""
+"""Opens the clients of Temporal, database, mail, Chroma, embeddings and files from the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,10 +8,13 @@ from temporalio.client import Client
 from adapters.chroma.client import Chroma, open_chroma
 from adapters.email.mailer import Mailer
 from adapters.embeddings import Embedder, open_embedder
+from adapters.extraction.extractor import Extractor
+from adapters.extraction.limits import Limits
 from adapters.temporal.client import connect
 from config import Settings
 from database.session import Sessions, make_engine, make_sessions
 from observability.temporal import make_runtime
+from services.knowledge.files import FileReader
 
 
 async def connect_temporal(
@@ -62,6 +65,18 @@ async def open_knowledge(settings: Settings) -> AsyncIterator[tuple[Chroma, Embe
         open_embedder(embeddings.base_url, key, embeddings.model) as embedder,
     ):
         yield chroma, embedder
+
+
+def make_file_reader(settings: Settings, turn_seconds: float) -> FileReader:
+    """Make the reader of documents' files; its child processes are started when they are needed.
+
+    Args:
+        settings: Settings with the limits of documents.
+        turn_seconds: How long a file waits while other files are read.
+    """
+    max_bytes = settings.documents.max_bytes
+    extractor = Extractor(Limits(text_bytes=max_bytes), turn_seconds)
+    return FileReader(extractor, max_bytes, is_masked=settings.is_card_number_guard_on)
 
 
 def make_mailer(settings: Settings) -> Mailer:

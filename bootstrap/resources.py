@@ -16,17 +16,21 @@ from adapters.python_sandbox import PythonSandbox, open_python_sandbox
 from adapters.stripe.client import Connection, open_client
 from adapters.web_fetcher import PageFetcher
 from adapters.webhook_sender import WebhookSender
-from bootstrap.clients import make_mailer, open_knowledge
+from bootstrap.clients import make_file_reader, make_mailer, open_knowledge
 from config import LLMSettings, Settings
 from database.session import Sessions
 from domain.llm.routing import ModelNames
 from services.agents.knowledge.memory_writer import MemoryWriter
 from services.agents.token_stream import RunStream
 from services.agents.tools.catalog import ToolCatalog
+from services.knowledge.files import FileReader, PageReader
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import KnowledgeSearch
 from services.notifications.mail_sender import MailSender
 
+# Reason: a file that waited in vain is fetched once more. The activity has two minutes: 45 s for
+# the server, this for the turn, and 30 s for the child.
+TURN_SECONDS = 25.0
 # Activities by task queue.
 Activities = dict[str, list[Callable[..., Any]]]
 
@@ -48,6 +52,7 @@ class Resources:
     library: KnowledgeSearch
     memories: MemoryWriter
     documents: DocumentActivities
+    pages: PageReader
     webhooks: WebhookSender
     tools: ToolCatalog
     python: PythonSandbox
@@ -72,6 +77,7 @@ async def open_resources(
         open_python_sandbox() as python,
     ):
         library = KnowledgeSearch(chroma, embedder, sessions)
+        files = make_file_reader(settings, TURN_SECONDS)
         yield Resources(
             temporal=client,
             stripe=stripe,
@@ -93,12 +99,35 @@ async def open_resources(
             library=library,
             memories=MemoryWriter(library, sessions),
             documents=_document_activities(
-                settings, PassageStore(chroma, embedder, sessions), sessions
+                settings, PassageStore(chroma, embedder, sessions), files, sessions
             ),
+            pages=_page_reader(settings, files),
             webhooks=WebhookSender(Egress(settings.egress.allowed_private_hosts)),
             tools=tools,
             python=python,
         )
+
+
+def _document_activities(
+    settings: Settings,
+    passages: PassageStore,
+    files: FileReader,
+    sessions: Sessions,
+) -> DocumentActivities:
+    limits = settings.documents
+    fetcher = PageFetcher(limits.max_file_bytes, limits.allowed_private_hosts)
+    return DocumentActivities(passages, fetcher, files, sessions)
+
+
+def _page_reader(settings: Settings, files: FileReader) -> PageReader:
+    """Make what the tool `fetch_page` reads pages with."""
+    allowed = settings.fetch_page
+    fetcher = PageFetcher(
+        settings.documents.max_file_bytes,
+        allowed.allowed_private_hosts,
+        allowed.allowed_domains,
+    )
+    return PageReader(fetcher, files)
 
 
 def _prices(llm: LLMSettings) -> Prices:
@@ -109,14 +138,3 @@ def _prices(llm: LLMSettings) -> Prices:
         llm.cached_cents_per_million,
         llm.cache_write_cents_per_million,
     )
-
-
-def _document_activities(
-    settings: Settings,
-    passages: PassageStore,
-    sessions: Sessions,
-) -> DocumentActivities:
-    limits = settings.documents
-    fetcher = PageFetcher(limits.max_bytes, limits.allowed_private_hosts)
-    is_masked = settings.is_card_number_guard_on
-    return DocumentActivities(passages, fetcher, sessions, limits.max_bytes, is_masked=is_masked)

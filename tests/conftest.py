@@ -25,6 +25,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from adapters.temporal.search_attributes import register
 from adapters.tls import trusted
+from agents.tools.page_settings import FetchPageSettings
 from bootstrap.tools import make_tool_catalog
 from bootstrap.workers import run_workers
 from commands.migrate import migrate_database
@@ -226,6 +227,10 @@ def settings(database_url: str, outside: Outside, chroma_server: ChromaServer) -
         worker=WorkerSettings(is_sandboxed=True),
         # Reason: tests fetch from this host name; its bare IP address stays forbidden.
         documents=DocumentSettings(allowed_private_hosts=("localhost",)),
+        # Reason: the port at which tests serve pages that agents may fetch.
+        fetch_page=FetchPageSettings(
+            allowed_domains=(f"localhost:{free_port()}",), allowed_private_hosts=("localhost",)
+        ),
         # Reason: webhooks are sent to this address in tests; the name `localhost` stays forbidden.
         egress=EgressSettings(allowed_private_hosts=("127.0.0.1",)),
         chroma_url=f"http://127.0.0.1:{chroma_server.port}",

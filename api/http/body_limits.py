@@ -17,6 +17,9 @@ MIB = 1_024 * KIB
 BODY_BYTES = MIB
 DOCUMENT_BYTES = 2 * MIB
 WEBHOOK_BYTES = 512 * KIB
+# Reason: a form has other fields and the borders between them, too.
+FORM_BYTES = 64 * KIB
+UPLOAD_BYTES = 10_000_000 + FORM_BYTES
 
 # Time in which a whole body must arrive.
 BODY_SECONDS = 15.0

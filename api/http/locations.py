@@ -15,6 +15,7 @@ _COLLECTIONS = {
     "payment_id": "payments",
     "payment_retry_id": "payment-retries",
     "agent_run_id": "agent-runs",
+    "document_id": "documents",
     "workflow_id": "workflows",
 }
 

@@ -8,7 +8,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from api.http.body_limits import DOCUMENT_BYTES, WEBHOOK_BYTES, BodyLimitMiddleware
+from api.http.body_limits import (
+    DOCUMENT_BYTES,
+    FORM_BYTES,
+    WEBHOOK_BYTES,
+    BodyLimitMiddleware,
+)
 from api.http.methods import HeadMiddleware
 from api.http.request_context import REQUEST_ID, AnswerMiddleware, RequestContextMiddleware
 from api.idempotency import REPLAYED
@@ -64,4 +69,9 @@ def _allow_origins(settings: Settings) -> list[Middleware]:
 def _body_limits(settings: Settings) -> dict[str, int]:
     # Reason: escapes in JSON may double the size of a text.
     document_bytes = max(DOCUMENT_BYTES, 2 * settings.documents.max_bytes)
-    return {f"{PREFIX}/documents": document_bytes, f"{PREFIX}/webhooks/": WEBHOOK_BYTES}
+    return {
+        # Reason: the first prefix that fits counts.
+        f"{PREFIX}/documents/upload": FORM_BYTES + settings.documents.max_file_bytes,
+        f"{PREFIX}/documents": document_bytes,
+        f"{PREFIX}/webhooks/": WEBHOOK_BYTES,
+    }

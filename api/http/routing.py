@@ -6,7 +6,7 @@ Text that PostgreSQL cannot store is refused everywhere.
 """
 
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from email.message import Message as MediaType
 from http import HTTPStatus
 from typing import Any
@@ -33,7 +33,8 @@ NOT_STORABLE = "the text contains a character that cannot be stored"
 _READS_BODY = frozenset({"POST", "PUT", "PATCH"})
 # Reason: the pattern matches an unclosed string up to the end, so no byte is scanned twice.
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_MULTIPART = "multipart/form-data"
+_FORMS = ("application/x-www-form-urlencoded", _MULTIPART)
 _JSON_MARKS = (b"[", b"{", b",")
 
 
@@ -76,6 +77,9 @@ class ApiRoute(APIRoute):
         calls = {each.call for each in dependants}
         known = {field.alias for each in dependants for field in each.query_params}
         is_form = self.body_field is not None and isinstance(self.body_field.field_info, Form)
+        forms: tuple[str, ...] = _FORMS
+        if self.body_field and getattr(self.body_field.field_info, "media_type", "") == _MULTIPART:
+            forms = (_MULTIPART,)
         reads_json = self.body_field is not None and not is_form
         names = field_names(self.body_field.field_info.annotation) if self.body_field else None
 
@@ -96,7 +100,7 @@ class ApiRoute(APIRoute):
                 read.document = parse_json(read.content)
             elif is_form:
                 if read.content:
-                    _check_form_type(request)
+                    _check_form_type(request, forms)
                 await _check_form(read)
             elif read.content:
                 _check_is_empty(parse_json(read.content))
@@ -192,14 +196,14 @@ def _check_media_type(request: Request) -> None:
         raise UnsupportedMediaTypeError("the body must be application/json")
 
 
-def _check_form_type(request: Request) -> None:
+def _check_form_type(request: Request, allowed: Sequence[str]) -> None:
     """Check that a body is declared as an uncompressed form.
 
     Raises:
         UnsupportedMediaTypeError: The body is compressed, or of another media type.
     """
-    if _media_type(request, default="") not in _FORMS:
-        raise UnsupportedMediaTypeError(f"the body must be {_FORMS[0]}")
+    if _media_type(request, default="") not in allowed:
+        raise UnsupportedMediaTypeError(f"the body must be {allowed[0]}")
 
 
 def _media_type(request: Request, default: str) -> str:
@@ -227,15 +231,21 @@ async def _check_form(request: ReadRequest) -> None:
     """Parse the form in a request, which caches the result.
 
     Raises:
-        InvalidInputError: The body is not a form, or holds text that cannot be stored.
+        InvalidInputError: The body is not a form, has a field twice, or holds text that cannot be
+            stored.
     """
     try:
         form = await request.form()
     except HTTPException as error:
         raise _invalid("body", "the body is not a valid form") from error
-    for name, value in form.multi_items():
-        if not is_storable(name) or (isinstance(value, str) and not is_storable(value)):
-            raise _invalid("body", NOT_STORABLE)
+    items = form.multi_items()
+    texts = [text for item in items for text in item if isinstance(text, str)]
+    fault = None if all(map(is_storable, texts)) else NOT_STORABLE
+    if len(items) > len(form):
+        fault = "a field of the form is there twice"
+    if fault is not None:
+        await form.close()
+        raise _invalid("body", fault)
 
 
 def _value_count(body: bytes) -> int:

@@ -14,6 +14,7 @@ from api.http.body_limits import (
     BODY_BYTES,
     BODY_SECONDS,
     DOCUMENT_BYTES,
+    UPLOAD_BYTES,
     WEBHOOK_BYTES,
     BodyTimeoutError,
     PayloadTooLargeError,
@@ -196,7 +197,8 @@ def too_large(limit_bytes: int) -> PayloadTooLargeError:
 def _limit(path: str) -> int:
     if path.startswith(_WEBHOOKS):
         return WEBHOOK_BYTES
-    return DOCUMENT_BYTES if path == f"{PREFIX}/documents" else BODY_BYTES
+    limits = {f"{PREFIX}/documents": DOCUMENT_BYTES, f"{PREFIX}/documents/upload": UPLOAD_BYTES}
+    return limits.get(path, BODY_BYTES)
 
 
 def _required(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[str]:

@@ -252,6 +252,7 @@ STRIPE_DOWN = ProviderUnavailableError(
     details={"stripe_code": None, "stripe_request_id": None, "is_replayed": False},
 )
 CHROMA_DOWN = UnavailableError("Chroma cannot be reached", "chroma_unavailable")
+DOCUMENT_IN_LINE = UnavailableError("other documents come first", "document_in_line")
 INBOX_FULL = UnavailableError("too many events are waiting to be written", "inbox_full")
 WORKFLOW_MISSING = WorkflowMissingError("the workflow is not running")
 

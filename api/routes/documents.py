@@ -1,9 +1,12 @@
 """Routes for documents that agents answer from."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from fastapi.responses import JSONResponse
+from starlette.convertors import StringConvertor, register_url_convertor
 from temporalio.client import Client
 
 from adapters.temporal.calls import start_workflow_once
@@ -14,21 +17,38 @@ from api.idempotency import Claim, IdempotentDep
 from api.knowledge import KnowledgeDep
 from api.lookup import or_404, resolve_user_id
 from api.openapi.examples import answer
-from api.openapi.problems import CHROMA_DOWN, TEMPORAL_DOWN, no_such, problems
+from api.openapi.problems import (
+    CHROMA_DOWN,
+    DOCUMENT_IN_LINE,
+    TEMPORAL_DOWN,
+    no_such,
+    problems,
+)
 from api.schemas.common import Listing
 from api.schemas.documents import NEW_DOCUMENT_EXAMPLE, DocumentOut, NewDocument
-from config import Settings
+from api.uploads import Upload, UploadDep
 from database.knowledge.documents import DocumentRepository
 from database.knowledge.models import Document
 from database.session import Sessions
 from domain.errors import InvalidInputError, NotFoundError
 from domain.ids import ingest_workflow_id
 from domain.knowledge.documents import BYTE_ORDER_MARK, DocumentStatus, IngestStart, check_text
+from domain.knowledge.files import address_title
 from domain.workflow_names import AGENTS
+from services.knowledge.files import FileReader
 from workflows.knowledge.ingest_document import IngestDocumentWorkflow
 from workflows.search_attributes import starting_attributes
 
 router = ApiRouter(prefix="/documents", tags=["documents"])
+
+
+class _NotUpload(StringConvertor):
+    """Matches ids, so that the path of the upload has no methods but its own."""
+
+    regex = "(?!upload$)[^/]+"
+
+
+register_url_convertor("document_id", _NotUpload())
 
 
 @router.post(
@@ -49,11 +69,43 @@ async def ingest_document(
     user_id = await resolve_user_id(sessions, caller, body.user_id)
 
     async def work(claim: Claim) -> DocumentOut:
-        document_id = claim.resource_id
-        await _insert(sessions, document_id, user_id, body, settings)
-        await _start(temporal, document_id, user_id)
-        return DocumentOut.of(await _read(sessions, document_id, user_id))
+        values = await _values_of(body, settings.documents.max_bytes)
+        await _insert(sessions, claim.resource_id, user_id, values)
+        await _start(temporal, claim.resource_id, user_id)
+        return DocumentOut.of(await _read(sessions, claim.resource_id, user_id))
 
+    return await once.run(caller.user_id, work, status=202, location="document_id")
+
+
+@router.post(
+    "/upload",
+    status_code=202,
+    response_model=DocumentOut,
+    responses=answer(202, NEW_DOCUMENT_EXAMPLE)
+    | problems(no_such("user"), TEMPORAL_DOWN, DOCUMENT_IN_LINE),
+)
+async def upload_document(
+    upload: UploadDep,
+    caller: CallerDep,
+    knowledge: KnowledgeDep,
+    sessions: SessionsDep,
+    temporal: TemporalDep,
+    once: IdempotentDep,
+) -> JSONResponse:
+    """Upload a file of plain text, Markdown, HTML or a PDF, and ingest its text.
+
+    The file itself is not kept. If it cannot be read, the document is `failed` with the reason.
+    """
+    user_id = await resolve_user_id(sessions, caller, upload.user_id)
+
+    async def work(claim: Claim) -> DocumentOut:
+        values = await _values_in(upload, knowledge.files)
+        await _insert(sessions, claim.resource_id, user_id, values)
+        await _start(temporal, claim.resource_id, user_id)
+        return DocumentOut.of(await _read(sessions, claim.resource_id, user_id))
+
+    # Reason: a repeated form has other borders between its fields.
+    once = replace(once, body=await asyncio.to_thread(upload.fingerprint))
     return await once.run(caller.user_id, work, status=202, location="document_id")
 
 
@@ -75,7 +127,7 @@ async def list_documents(
     return Listing[DocumentOut].of(page, DocumentOut.of)
 
 
-@router.get("/{document_id}", responses=problems(no_such("document")))
+@router.get("/{document_id:document_id}", responses=problems(no_such("document")))
 async def get_document(
     document_id: UUID,
     caller: CallerDep,
@@ -86,7 +138,9 @@ async def get_document(
 
 
 @router.delete(
-    "/{document_id}", status_code=204, responses=problems(no_such("document"), CHROMA_DOWN)
+    "/{document_id:document_id}",
+    status_code=204,
+    responses=problems(no_such("document"), CHROMA_DOWN),
 )
 async def delete_document(document_id: UUID, caller: CallerDep, knowledge: KnowledgeDep) -> None:
     """Delete a document, its passages and its content. After a 503, repeat the request."""
@@ -94,38 +148,61 @@ async def delete_document(document_id: UUID, caller: CallerDep, knowledge: Knowl
         raise NotFoundError("there is no such document")
 
 
+async def _values_of(body: NewDocument, max_bytes: int) -> dict[str, Any]:
+    """Return the columns of a document that was given by its content or address."""
+    url = str(body.url) if body.url else None
+    title = body.title or masked(address_title(url or ""))
+    values = {"title": title, "source_url": url, "metadata_data": body.metadata}
+    if body.content is None:
+        return values
+    # Reason: the mark is not part of the text, and would hide a heading after it.
+    content = body.content.removeprefix(BYTE_ORDER_MARK)
+    try:
+        check_text(content, max_bytes)
+    except InvalidInputError as error:
+        return values | _failure(error)
+    # Reason: scanning a long text would block the event loop.
+    return values | {"content": await asyncio.to_thread(masked, content)}
+
+
+async def _values_in(upload: Upload, files: FileReader) -> dict[str, Any]:
+    """Return the columns of a document that was uploaded as a file.
+
+    Raises:
+        UnavailableError: Other files come first.
+    """
+    values = {"title": upload.title or masked(upload.name), "metadata_data": {}}
+    try:
+        found = await files.read(upload.file)
+    except InvalidInputError as error:
+        return values | _failure(error)
+    return values | {
+        "title": upload.title or found.title or values["title"],
+        "content": found.text,
+    }
+
+
+def _failure(error: InvalidInputError) -> dict[str, Any]:
+    # Reason: content that cannot be read is not stored.
+    return {
+        "document_status": DocumentStatus.FAILED,
+        "error_code": error.error_code,
+        "error_message": error.message,
+    }
+
+
 async def _insert(
-    sessions: Sessions,
-    document_id: UUID,
-    user_id: UUID,
-    body: NewDocument,
-    settings: Settings,
+    sessions: Sessions, document_id: UUID, user_id: UUID, values: dict[str, Any]
 ) -> None:
     # Reason: elsewhere the workflow's first step inserts the row. Here the POST does, before it
     # starts the workflow, because the content must be in the database and never in a workflow's
     # history. An interrupted POST continues under the same key, with the same ids.
-    content, error = body.content, None
-    if content is not None:
-        # Reason: the mark is not part of the text, and would hide a heading after it.
-        content = content.removeprefix(BYTE_ORDER_MARK)
-        try:
-            check_text(content, settings.documents.max_bytes)
-            # Reason: scanning a long text would block the event loop.
-            content = await asyncio.to_thread(masked, content)
-        except InvalidInputError as problem:
-            # Reason: content that cannot be read is not stored.
-            content, error = None, problem
+    status = {"document_status": DocumentStatus.PENDING}
     async with sessions.begin() as session:
         await DocumentRepository(session).add(
             document_id,
             user_id,
-            title=body.title,
-            source_url=str(body.url) if body.url else None,
-            content=content,
-            metadata_data=body.metadata,
-            document_status=DocumentStatus.FAILED if error else DocumentStatus.PENDING,
-            error_code=error.error_code if error else None,
-            error_message=error.message if error else None,
+            **(status | values),
             workflow_id=ingest_workflow_id(document_id),
         )
 

@@ -142,6 +142,9 @@ class CitationOut(Output):
 
     document_id: UUID
     excerpt: str
+    page_number: int | None = Field(
+        default=None, description="Where the excerpt begins, in a document with pages."
+    )
 
 
 class PendingApprovalOut(Output):

@@ -1,9 +1,10 @@
 """Schemas of documents."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
+from fastapi import UploadFile
 from pydantic import (
     AfterValidator,
     ConfigDict,
@@ -15,7 +16,16 @@ from pydantic import (
 )
 
 from api.http.card_guard import mask_number
-from api.schemas.common import COUNT_MAX, NO_CARD, NOT_BLANK, Input, Output, Title, WebAddress
+from api.schemas.common import (
+    COUNT_MAX,
+    MASKED,
+    NO_CARD,
+    NOT_BLANK,
+    Input,
+    Output,
+    Title,
+    WebAddress,
+)
 from database.knowledge.models import Document
 from domain.knowledge.documents import DocumentStatus
 
@@ -23,6 +33,8 @@ MAX_URL_LENGTH = 2_000
 
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=NOT_BLANK), NO_CARD]
 _Text = Annotated[str, StringConstraints(max_length=500)]
+# Reason: a browser sends a field that was not filled in as an empty one.
+_FormTitle = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True), MASKED]
 _Integer = Annotated[int, Field(ge=-COUNT_MAX, le=COUNT_MAX)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Value = Annotated[bool | _Integer | _Number | _Text | None, AfterValidator(mask_number)]
@@ -57,15 +69,19 @@ class NewDocument(Input):
         json_schema_extra={
             "examples": [
                 {"title": "Trains", "content": "# Trains\n\nThey leave every ten minutes."},
-                {"title": "Manual", "url": "https://example.com/manual.md"},
+                {"title": "Manual", "url": "https://example.com/manual.pdf"},
             ],
         },
     )
 
-    title: Title
+    title: Title | None = Field(
+        default=None,
+        description="By default that of the HTML page or PDF at the address; content needs one.",
+    )
     content: str | None = Field(default=None, description="Plain text or Markdown.")
     url: WebAddress | None = Field(
-        default=None, description="Public http or https address of plain text or Markdown."
+        default=None,
+        description="Public http or https address of plain text, Markdown, HTML or a PDF.",
     )
     metadata: dict[_Key, _Value] = Field(default_factory=dict, max_length=50)
     user_id: UUID | None = Field(
@@ -86,7 +102,23 @@ class NewDocument(Input):
     def _check_source(self) -> Self:
         if (self.content is None) == (self.url is None):
             raise ValueError("either content or url is required, not both")
+        if self.url is None and self.title is None:
+            raise ValueError("content needs a title")
         return self
+
+
+class NewUpload(Input):
+    """A new document that is uploaded as a file; the file itself is not kept."""
+
+    file: UploadFile = Field(description="Plain text, Markdown, HTML or a PDF.")
+    title: _FormTitle | None = Field(
+        default=None,
+        description="By default that of the HTML page or PDF, else the name of the file.",
+    )
+    user_id: UUID | Literal[""] | None = Field(
+        default=None,
+        description="User on whose behalf an administrator acts; by default the caller.",
+    )
 
 
 class DocumentErrorOut(Output):

@@ -18,6 +18,7 @@ class CitedPassage(Frozen):
         number: Number in the prompt; within a conversation it never means another passage.
         document_id: Document that contains the passage.
         chunk_index: Index of the passage in the document; None in rows of older releases.
+        page_number: Page on which the passage begins; None in documents without pages.
         title: Title of the document.
         text: Text of the passage.
         suspicions: Names of patterns in the text that look like instructions to the model.
@@ -26,16 +27,18 @@ class CitedPassage(Frozen):
     number: int
     document_id: UUID
     chunk_index: int | None = None
+    page_number: int | None = None
     title: str
     text: str
     suspicions: tuple[str, ...] = ()
 
 
 class Citation(Frozen):
-    """A document that an answer refers to."""
+    """A document that an answer refers to, and the page on which the excerpt begins."""
 
     document_id: UUID
     excerpt: str
+    page_number: int | None = None
 
 
 PassageKey = tuple[UUID, int | None]
@@ -116,5 +119,6 @@ def cite(answer: str, passages: Sequence[CitedPassage]) -> tuple[Citation, ...]:
             found[passage.document_id] = Citation(
                 document_id=passage.document_id,
                 excerpt=excerpt,
+                page_number=passage.page_number,
             )
     return tuple(found.values())

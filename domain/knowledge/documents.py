@@ -47,11 +47,21 @@ class IngestFailure(Frozen):
 
 
 class Passage(Frozen):
-    """A part of a document that a search found; a score of 1 means the same meaning."""
+    """A part of a document that a search found; a score of 1 means the same meaning.
+
+    Args:
+        document_id: Document that contains the passage.
+        title: Title of the document.
+        chunk_index: Index of the passage in the document.
+        page_number: Page on which the passage begins; None in documents without pages.
+        text: Text of the passage.
+        score: How near the passage is to the query.
+    """
 
     document_id: UUID
     title: str
     chunk_index: int
+    page_number: int | None = None
     text: str
     score: float
 

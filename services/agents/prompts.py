@@ -112,6 +112,9 @@ def chat_message(row: Message) -> ChatMessage:
 
 
 def _render(passage: CitedPassage) -> NumberedPassage:
-    material = fence_titled(passage.title, passage.text, "passage")
+    title = passage.title
+    if passage.page_number is not None:
+        title = f"{title}, page {passage.page_number}"
+    material = fence_titled(title, passage.text, "passage")
     head = f"[{passage.number}] {warning(passage.suspicions)}".rstrip()
     return NumberedPassage(number=passage.number, text=f"{head}\n{material}")

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -20,6 +20,7 @@ from database.session import Sessions
 from domain.errors import ApplicationError, UnavailableError
 from domain.knowledge.chunking import PASSAGE_PIECES, Chunk, check_passage_count, split_text
 from domain.knowledge.documents import IngestOutcome
+from domain.knowledge.files import page_of
 from services.knowledge.management import of_document
 
 log = structlog.get_logger(__name__)
@@ -107,20 +108,20 @@ class PassageStore:
         with self.limiter.ingesting(row.user_id) as lock:
             async with lock:
                 compute = self.limiter.compute
-                title, chunks = await compute(_cut, row.title, content, self._embedder)
+                passages = await compute(_cut, row.title, content, self._embedder)
                 suspicions = await compute(screen, f"{row.title}\n{content}")
             if suspicions:
                 facts = {"document_id": str(row.document_id), "named": suspicions}
                 log.warning("document_suspicious", **facts)
             try:
-                await self._store_missing(row, title, chunks, lock)
+                await self._store_missing(row, passages, lock)
             except ApplicationError as error:
                 if not error.is_retryable:
                     await self.remove(row.document_id)
                 raise
         return IngestOutcome(
             document_id=row.document_id,
-            chunk_count=len(chunks),
+            chunk_count=len(passages),
             suspicions=suspicions,
         )
 
@@ -135,8 +136,7 @@ class PassageStore:
     async def _store_missing(
         self,
         row: Document,
-        title: str,
-        chunks: Sequence[Chunk],
+        passages: Sequence["_Passage"],
         lock: asyncio.Lock,
     ) -> None:
         model, where = self._embedder.model, of_document(row.document_id)
@@ -144,18 +144,22 @@ class PassageStore:
             entry.entry_id
             for entry in await self._chroma.list(ChromaCollection.PASSAGES, where, model)
         }
-        ids = [(f"{row.document_id}:{index}", index) for index in range(len(chunks))]
+        ids = [(f"{row.document_id}:{index}", index) for index in range(len(passages))]
         missing = [(entry_id, index) for entry_id, index in ids if entry_id not in stored_ids]
         owner = {"user_id": str(row.user_id), "document_id": str(row.document_id)}
         for start in range(0, len(missing), BATCH_SIZE):
             if await self._is_deleted(row.document_id):
                 return
             batch = missing[start : start + BATCH_SIZE]
-            texts = [f"{title}\n\n{chunks[index].text}".strip() for _, index in batch]
             async with lock:
-                vectors = await self._embedder.embed(texts)
+                vectors = await self._embedder.embed([passages[index].meant for _, index in batch])
             entries = [
-                Entry(entry_id, vector, chunks[index].text, {**owner, "chunk_index": index})
+                Entry(
+                    entry_id,
+                    vector,
+                    passages[index].text,
+                    {**owner, "chunk_index": index, **passages[index].place},
+                )
                 for (entry_id, index), vector in zip(batch, vectors, strict=True)
             ]
             await self._chroma.put(ChromaCollection.PASSAGES, model, entries)
@@ -165,8 +169,22 @@ class PassageStore:
             return await DocumentRepository(session).get(document_id, None) is None
 
 
-def _cut(title: str, content: str, embedder: Embedder) -> tuple[str, list[Chunk]]:
-    """Split a document; return the title to embed with each passage, and the passages.
+class _Passage(NamedTuple):
+    """A passage of a document.
+
+    Args:
+        meant: What is embedded: the passage with the title of its document.
+        text: What is stored.
+        place: Its page, for a document with pages.
+    """
+
+    meant: str
+    text: str
+    place: Mapping[str, int]
+
+
+def _cut(title: str, content: str, embedder: Embedder) -> list[_Passage]:
+    """Split a document into its passages.
 
     Raises:
         InvalidInputError: The document has too many passages.
@@ -176,4 +194,12 @@ def _cut(title: str, content: str, embedder: Embedder) -> tuple[str, list[Chunk]
         title, used = "", 0
     chunks = split_text(content, embedder.count_tokens, PASSAGE_PIECES - used)
     check_passage_count(len(chunks))
-    return title, chunks
+    return [
+        _Passage(f"{title}\n\n{chunk.text}".strip(), chunk.text, _place(content, chunk))
+        for chunk in chunks
+    ]
+
+
+def _place(content: str, chunk: Chunk) -> dict[str, int]:
+    page = page_of(content, chunk.start)
+    return {} if page is None else {"page_number": page}

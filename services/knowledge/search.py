@@ -78,6 +78,7 @@ class KnowledgeSearch:
                 document_id=document_id,
                 title=titles[document_id],
                 chunk_index=int(entry.metadata["chunk_index"]),
+                page_number=_page_number(entry),
                 text=entry.text,
                 score=entry.score,
             )
@@ -129,6 +130,11 @@ class KnowledgeSearch:
         model = self._embedder.model
         async with _within(SEARCH_SECONDS, "Chroma", "chroma_unavailable"):
             return await self._chroma.search(collection, model, vector, str(user_id), limit)
+
+
+def _page_number(entry: Found) -> int | None:
+    number = entry.metadata.get("page_number")
+    return None if number is None else int(number)
 
 
 @asynccontextmanager

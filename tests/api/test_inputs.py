@@ -289,7 +289,7 @@ async def test_cursors_of_nobody_are_422_in_every_list(
 ENDS = {"maximum", "exclusiveMaximum", "maxLength", "pattern", "format", "enum", "const"}
 # A document's length is a setting, the signature is Stripe's, and a login stores nothing.
 ENDLESS = {"content", "stripe-signature", "username", "password", "scope", "client_id"}
-ENDLESS |= {"client_secret"}
+ENDLESS |= {"client_secret", "file"}
 
 
 def scalars(

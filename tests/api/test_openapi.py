@@ -50,7 +50,7 @@ VERBS = {
         "raise",
     ),
     *("reactivate", "receive", "redeliver", "refund", "remove", "resume", "retry", "revoke"),
-    *("rotate", "send", "set", "start", "stream", "terminate", "uncancel"),
+    *("rotate", "send", "set", "start", "stream", "terminate", "uncancel", "upload"),
 }
 RENEW = "the document has changed: run `make openapi`, and commit what it wrote"
 

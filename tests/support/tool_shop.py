@@ -33,7 +33,7 @@ class Shop:
     def __init__(self, sessions: Sessions, tool: Tool) -> None:
         self.sessions, self.tool = sessions, tool
         self.user_id: UUID | None = None
-        resources: Any = ToolResources(None, None, None, sessions, None)  # type: ignore[arg-type]
+        resources: Any = ToolResources(None, None, None, None, sessions, None)  # type: ignore[arg-type]
         self.activities = ToolActivities(ToolCatalog([tool]), resources, sessions)
 
     async def ask(self, run_id: UUID | None = None, **arguments: Any) -> UUID:

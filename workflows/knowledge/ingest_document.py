@@ -13,7 +13,8 @@ with workflow.unsafe.imports_passed_through():
 
 FETCH: ActivityOptions = {
     "task_queue": TOOLS,
-    "start_to_close_timeout": timedelta(minutes=1),
+    # Reason: a server may take 45 s, and to read its file, 55 s.
+    "start_to_close_timeout": timedelta(minutes=2),
     "heartbeat_timeout": timedelta(seconds=5),
     "retry_policy": PATIENT,
 }

@@ -109,6 +109,7 @@ def _cited(numbered: Mapping[int, Passage]) -> list[CitedPassage]:
             number=number,
             document_id=passage.document_id,
             chunk_index=passage.chunk_index,
+            page_number=passage.page_number,
             title=passage.title,
             text=passage.text,
             suspicions=screen(f"{passage.title}\n{passage.text}"),

@@ -4,6 +4,7 @@ from services.agents.teams.tools import DELEGATE_TOOL, HAND_OVER_TOOL
 from services.agents.tools.ask_user import ASK_USER_TOOL
 from services.agents.tools.cancel_subscription import CANCEL_SUBSCRIPTION_TOOL
 from services.agents.tools.catalog import Tool
+from services.agents.tools.fetch_page import FETCH_PAGE_TOOL
 from services.agents.tools.make_chart import MAKE_CHART_TOOL
 from services.agents.tools.read_artifact import READ_ARTIFACT_TOOL
 from services.agents.tools.read_billing import READ_BILLING_TOOL
@@ -15,6 +16,7 @@ BUILT_IN_TOOLS: tuple[Tool, ...] = (
     ASK_USER_TOOL,
     CANCEL_SUBSCRIPTION_TOOL,
     DELEGATE_TOOL,
+    FETCH_PAGE_TOOL,
     HAND_OVER_TOOL,
     MAKE_CHART_TOOL,
     READ_ARTIFACT_TOOL,

@@ -13,6 +13,7 @@ from database.session import Sessions
 from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.errors import NotFoundError
 from domain.llm.messages import ToolDefinition
+from services.knowledge.files import PageReader
 from services.knowledge.search import KnowledgeSearch
 from services.payments.commands import PaymentCommands
 from services.subscriptions.mailboxes import Mailboxes
@@ -35,6 +36,7 @@ class ToolResources:
     """What tools may use of this process."""
 
     library: KnowledgeSearch
+    pages: PageReader
     commands: PaymentCommands
     mailboxes: Mailboxes
     sessions: Sessions

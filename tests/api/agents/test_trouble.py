@@ -169,7 +169,7 @@ async def test_a_cut_answer_stays_cut_if_its_step_is_asked_for_again(
     customer: Person, model: Model, sessions: Sessions
 ) -> None:
     """As after a crash between the step's commit and its answer to Temporal."""
-    for more, is_cut in (({"budget": {"token_count": 1_200}}, True), ({}, False)):
+    for more, is_cut in (({"budget": {"token_count": 1_800}}, True), ({}, False)):
         mark = f"tell me everything {uuid4().hex}"
         await model.script({"text": "word " * 900, "token_seconds": 0}, match=mark)
         run = await wait(customer, await start(customer, mark, **more), *ENDED)

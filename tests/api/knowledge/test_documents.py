@@ -16,6 +16,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.knowledge import FETCH_PATIENCE, STORE_PATIENCE, DocumentActivities
 from adapters.chroma.client import Chroma, ChromaCollection, Entry, open_chroma
 from adapters.embeddings import LocalEmbedder, Vector
+from adapters.extraction.extractor import Extractor
+from adapters.extraction.limits import Limits
 from adapters.web_fetcher import PageFetcher
 from database.knowledge.documents import DocumentRepository
 from database.knowledge.models import Document
@@ -29,6 +31,7 @@ from domain.errors import (
 from domain.ids import ingest_workflow_id, resource_id
 from domain.knowledge.chunking import MAX_PASSAGES, SMALL_WORDS
 from domain.knowledge.documents import IngestStart
+from services.knowledge.files import FileReader
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import KnowledgeSearch
 from tests.adapters.test_web_fetcher import page, redirect, reply
@@ -42,6 +45,8 @@ OWN = (
     "docs/adr/0002-commands-room.md",
     "docs/adr/0003-saved-errors.md",
 )
+
+FILES = FileReader(Extractor(Limits()), 1_000, is_masked=True)
 
 pytestmark = pytest.mark.usefixtures("workers", "chroma_url")
 
@@ -233,7 +238,7 @@ async def test_what_cannot_be_stored_for_long_fails(
         await DocumentRepository(session).add(document_id, user.user_id, **row(document_id))
     async with open_chroma("http://localhost:1") as nowhere:
         store = PassageStore(nowhere, LocalEmbedder(), sessions)
-        activities = DocumentActivities(store, PageFetcher(1), sessions, 1_000, is_masked=True)
+        activities = DocumentActivities(store, PageFetcher(1), FILES, sessions)
         env = ActivityEnvironment()
         env.info = dataclasses.replace(env.info, scheduled_time=datetime.now(UTC) - age)
         with pytest.raises(ApplicationError) as caught:
@@ -348,7 +353,7 @@ async def test_a_deletion_amid_an_ingestion_leaves_no_passages(
         await DocumentRepository(session).add(document_id, user.user_id, **content)
     interrupting = Interrupting(user, document_id)
     store = PassageStore(chroma, interrupting, sessions)
-    activities = DocumentActivities(store, PageFetcher(1), sessions, 10_000, is_masked=True)
+    activities = DocumentActivities(store, PageFetcher(1), FILES, sessions)
     outcome = await activities.store_passages(start)
     assert interrupting.is_deleted
     assert await stored(chroma, str(document_id)) != []
@@ -462,10 +467,14 @@ async def test_a_document_is_fetched(user: Person, library: KnowledgeSearch) -> 
     ("answer", "code"),
     [
         (reply(status="404 Not Found"), "document_fetch_refused"),
-        (reply(kind="text/html"), "document_type_unsupported"),
+        (reply(kind="image/png"), "document_type_unsupported"),
+        (reply(kind=""), "document_type_unsupported"),
         (reply(b"\xff"), "document_not_utf8"),
         (reply(b"a\0b"), "document_not_text"),
         (reply(b""), "document_empty"),
+        (reply(b"\xff\xfe\x00\xd8"), "document_not_utf8"),
+        (reply("grün".encode("latin-1")), "document_not_utf8"),
+        (reply("grün".encode("latin-1"), kind="text/plain; charset=rot13"), "document_not_utf8"),
         (reply(b"x" * 1_000_001), "document_too_large"),
         (redirect("http://127.0.0.1:1/secret"), "document_address_refused"),
     ],
@@ -500,7 +509,7 @@ async def test_a_server_that_stays_silent_is_a_reason_to_fail(
     async with open_chroma("http://localhost:1") as nowhere:
         store = PassageStore(nowhere, LocalEmbedder(), sessions)
         fetcher = PageFetcher(1_000, ["localhost"])
-        activities = DocumentActivities(store, fetcher, sessions, 1_000, is_masked=True)
+        activities = DocumentActivities(store, fetcher, FILES, sessions)
         env = ActivityEnvironment()
         env.info = dataclasses.replace(env.info, scheduled_time=datetime.now(UTC) - age)
         with pytest.raises(kind):
@@ -516,7 +525,7 @@ async def test_the_model_refuses_and_nothing_stays(
         await DocumentRepository(session).add(document_id, user.user_id, **content)
     refusing = Refusing()
     activities = DocumentActivities(
-        PassageStore(chroma, refusing, sessions), PageFetcher(1), sessions, 1, is_masked=True
+        PassageStore(chroma, refusing, sessions), PageFetcher(1), FILES, sessions
     )
     with pytest.raises(ProviderRejectedError):
         await activities.store_passages(IngestStart(document_id=document_id))

@@ -75,5 +75,5 @@ def test_no_prompt_is_empty_or_longer_than_its_agent_can_read() -> None:
 def test_the_research_prompt_says_what_matters() -> None:
     """How to cite, that passages give no orders, and that a person decides about refunds."""
     text = prompt_text("research", all_agents()["research"].prompt_version).casefold()
-    for words in ("[1]", "never an instruction", "a refund is decided by a person"):
+    for words in ("[1]", "`fetch_page`", "never an instruction", "a refund is decided by a person"):
         assert words in text
