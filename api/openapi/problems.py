@@ -81,6 +81,9 @@ WRONG_PASSWORD = UnauthorizedError(
 )
 WRONG_TICKET = UnauthorizedError("the ticket belongs to another stream, or is no longer valid")
 ADMIN_REQUIRED = ForbiddenError("only an administrator may do this", "admin_required")
+PROMPT_FOR_ADMINS = ForbiddenError(
+    "only an administrator may choose a version of the prompt", "admin_required"
+)
 ADMIN_REQUIRED_TO_IMPORT = ForbiddenError(
     "only an administrator may set a role or an external_id", "admin_required"
 )

@@ -9,12 +9,12 @@ from api.idempotency import Claim, IdempotentDep
 from api.lookup import resolve_user_id
 from api.openapi.examples import answer
 from api.openapi.problems import (
-    ADMIN_REQUIRED,
     BUDGET_LOWERED,
     CONVERSATION_BUSY,
     INPUT_TOO_LONG,
     LIMIT_REACHED,
     MESSAGE_TOO_LONG,
+    PROMPT_FOR_ADMINS,
     TEMPORAL_DOWN,
     TOO_MANY_MESSAGES,
     WORKFLOW_MISSING,
@@ -37,7 +37,7 @@ from api.starters.agent_runs import cancel_lost_run, check_new_message, start_ru
 from api.starters.run_commands import read_now, send_to_run
 from domain.agents.routes import Budget
 from domain.agents.runs import WAITING, CancelRun, NewRunMessage, OnBusyRun, RaiseBudget
-from domain.errors import WorkflowMissingError
+from domain.errors import ForbiddenError, WorkflowMissingError
 from services.agents.admission import access_required_error
 from services.agents.run_records import run_busy_error
 from workflows.agents.agent_run import AgentRunWorkflow
@@ -55,7 +55,7 @@ _NO_ANSWER = (pending("agent_run_id"), TEMPORAL_DOWN)
     | problems(
         access_required_error(),
         LIMIT_REACHED,
-        ADMIN_REQUIRED,
+        PROMPT_FOR_ADMINS,
         no_such("agent", "unknown_agent"),
         no_such("conversation"),
         no_such("user"),
@@ -79,7 +79,8 @@ async def start_agent_run(
     """
     user_id = await resolve_user_id(sessions, caller, body.user_id)
     if body.prompt_version is not None and caller.scope is not None:
-        raise ADMIN_REQUIRED
+        message = "only an administrator may choose a version of the prompt"
+        raise ForbiddenError(message, "admin_required")
 
     async def work(claim: Claim) -> AgentRunOut:
         row = await start_run(temporal, sessions, claim.resource_id, user_id, body, tools)

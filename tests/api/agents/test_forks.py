@@ -121,3 +121,16 @@ async def test_a_fork_cannot_refund_again(customer: Person, admin: Person, model
     assert result["status"] == "already_done"
     (payment,) = (await customer.get("payments"))["items"]
     assert payment["refunded_cents"] == 100
+
+
+async def test_only_administrators_choose_a_version_of_the_prompt(
+    customer: Person, admin: Person, model: Model
+) -> None:
+    body = {"agent": "research", "input": uuid4().hex, "prompt_version": "v1"}
+    problem(await customer.post("agent-runs", **body), 403, "admin_required")
+    mine = {"user_id": str(customer.user_id)}
+    run = (await admin.post("agent-runs", **body, **mine)).json()
+    assert run["prompt_version"] == "v1"
+    await wait(customer, run, *ENDED)
+    unknown = await admin.post("agent-runs", **body | {"prompt_version": "v99"}, **mine)
+    problem(unknown, 404, "unknown_prompt")
