@@ -44,6 +44,7 @@ def _add() -> Select[UUID]:
         Message.tool_calls_data,
         Message.provider_data,
         Message.call_id,
+        Message.output_problem,
         Message.message_key,
     )
     values = [bindparam(column.key, type_=column.type) for column in given]
@@ -93,6 +94,7 @@ _SET_LAST = (
 )
 
 _CONTENT_OF = select(Message.content).where(Message.message_key == bindparam("message_key"))
+_SEQ_OF = select(Message.seq).where(Message.message_key == bindparam("message_key"))
 _LAST_ANSWER = (
     select(Message.content)
     .where(
@@ -112,11 +114,13 @@ class OptionalMessageFields(TypedDict, total=False):
         tool_calls: Tool calls that an assistant's message asks for.
         provider_data: Fields that the provider expects back; see `ProviderParts`.
         call_id: Call that a tool's message answers.
+        output_problem: Why an answer does not fit its schema.
     """
 
     tool_calls: Sequence[dict[str, Any]]
     provider_data: dict[str, Any]
     call_id: UUID | None
+    output_problem: str | None
 
 
 class MessageRepository:
@@ -157,8 +161,7 @@ class MessageRepository:
                 "role": role,
                 "content": content,
                 "tool_calls_data": list(more.get("tool_calls", ())),
-                "provider_data": more.get("provider_data"),
-                "call_id": more.get("call_id"),
+                **{name: more.get(name) for name in ("provider_data", "call_id", "output_problem")},
                 "message_key": message_key,
             },
         )
@@ -191,8 +194,7 @@ class MessageRepository:
 
     async def seq_of(self, message_key: str) -> int | None:
         """Return the number of a message in its conversation; None if there is none."""
-        statement = select(Message.seq).where(Message.message_key == message_key)
-        return await self._session.scalar(statement)
+        return await self._session.scalar(_SEQ_OF, {"message_key": message_key})
 
     async def copy(self, origin_id: UUID, to_id: UUID, before: int | None) -> None:
         """Copy the messages of a conversation into a new one, where they belong to no run.
@@ -202,7 +204,7 @@ class MessageRepository:
             to_id: New conversation, without messages.
             before: Number of the first message that is left out; None to copy all.
         """
-        kept = ("role", "content", "tool_calls_data", "provider_data", "call_id")
+        kept = ("role", "content", "tool_calls_data", "provider_data", "call_id", "output_problem")
         key = func.concat(f"fork:{to_id}:", Message.message_key)
         chosen = select(
             func.gen_random_uuid(),

@@ -120,6 +120,7 @@ class ModelRequest(Frozen):
         tools: Tools that the model may call.
         max_tokens: Most tokens that the model may write.
         temperature: 0 for the most probable answer.
+        output_schema: JSON schema of the answer, for servers that can enforce one; None for any.
     """
 
     model: str
@@ -127,6 +128,7 @@ class ModelRequest(Frozen):
     tools: tuple[ToolDefinition, ...] = ()
     max_tokens: int = Field(gt=0)
     temperature: float = 0.0
+    output_schema: dict[str, Any] | None = None
 
 
 class TokenUsage(Frozen):

@@ -151,10 +151,11 @@ class ModelAttempts:
         session: AsyncSession,
         attempt: Attempt,
         progress: Progress,
+        outcome: str = SUCCEEDED,
     ) -> None:
         """Settle an attempt that brought an answer, within the caller's transaction."""
         used, is_guessed = booked_usage(attempt, progress)
-        await self._settle(session, attempt, used, SUCCEEDED, is_estimated=is_guessed)
+        await self._settle(session, attempt, used, outcome, is_estimated=is_guessed)
 
     async def _settle(
         self,
@@ -177,6 +178,7 @@ def _request(model: str, prompt: Prompt, reservation: Reservation) -> ModelReque
         messages=prompt.messages,
         tools=tuple(tool.spec.definition for tool in prompt.tools),
         max_tokens=reservation.max_tokens,
+        output_schema=prompt.spec.output_schema,
     )
 
 
