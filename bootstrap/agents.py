@@ -22,14 +22,18 @@ from services.subscriptions.mailboxes import Mailboxes
 
 def build_lost_runs(resources: Resources) -> LostRuns:
     """Build the service that closes open runs whose workflow has ended."""
-    closing = RunClosing(resources.sessions, UsageMeter(resources.prices), resources.stream)
+    closing = RunClosing(resources.sessions, _usage_meter(resources), resources.stream)
     return LostRuns(resources.temporal, resources.sessions, closing)
+
+
+def _usage_meter(resources: Resources) -> UsageMeter:
+    return UsageMeter(resources.prices, resources.fallback_prices)
 
 
 def agent_activities(resources: Resources) -> Activities:
     """Build the activities of agents and documents, by task queue."""
     sessions, stream, documents = resources.sessions, resources.stream, resources.documents
-    usage_meter = UsageMeter(resources.prices)
+    usage_meter = _usage_meter(resources)
     runs = RunActivities(sessions, resources.tools)
     retrieval = Retrieval(resources.library, sessions)
     closing = RunClosing(sessions, usage_meter, stream, resources.memories.wake)
@@ -37,7 +41,9 @@ def agent_activities(resources: Resources) -> Activities:
     conversation_queue = ConversationQueueActivities(sessions, build_lost_runs(resources))
     teams = TeamActivities(sessions)
     approvals = ApprovalActivities(sessions, resources.tools)
-    attempts = ModelAttempts(sessions, resources.names, usage_meter, resources.tools)
+    attempts = ModelAttempts(
+        sessions, resources.names, usage_meter, resources.tools, resources.models.is_shut
+    )
     steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
     old_steps = RetrievalActivities(retrieval, resources.library, sessions)
     commands = PaymentCommands(resources.temporal)

@@ -44,6 +44,7 @@ class Resources:
     models: Models
     names: ModelNames
     prices: Prices
+    fallback_prices: Prices | None
     library: KnowledgeSearch
     memories: MemoryWriter
     documents: DocumentActivities
@@ -60,17 +61,11 @@ async def open_resources(
 ) -> AsyncIterator[Resources]:
     """Open the resources of the workers, and close them at the end."""
     key, llm = settings.stripe.api_key.get_secret_value(), settings.llm
-    prices = Prices(
-        llm.provider,
-        llm.prompt_cents_per_million,
-        llm.completion_cents_per_million,
-        llm.cached_cents_per_million,
-        llm.cache_write_cents_per_million,
-    )
-    secret = llm.api_key.get_secret_value()
+    prices, second = llm.make_prices(), llm.make_fallback()
+    secret, timeout = llm.api_key.get_secret_value(), llm.timeout_seconds
     async with (
         open_client(key, settings.stripe.api_base) as stripe,
-        open_models(llm.provider, llm.base_url, secret, llm.timeout_seconds, prices) as models,
+        open_models(llm.provider, llm.base_url, secret, timeout, prices, second) as models,
         open_knowledge(settings) as (chroma, embedder),
         RunStream(sessions) as stream,
     ):
@@ -87,12 +82,9 @@ async def open_resources(
             sessions=sessions,
             stream=stream,
             models=models,
-            names=ModelNames(
-                small=llm.small_model or llm.model,
-                large=llm.model,
-                fallback=llm.fallback_model,
-            ),
+            names=llm.make_names(),
             prices=prices,
+            fallback_prices=second and second.prices,
             library=library,
             memories=MemoryWriter(library, sessions),
             documents=_document_activities(

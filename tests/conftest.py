@@ -23,6 +23,7 @@ from temporalio.testing import WorkflowEnvironment
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from adapters.llm.providers.settings import LLMSettings
 from adapters.temporal.search_attributes import register
 from adapters.tls import trusted
 from bootstrap.tools import make_tool_catalog
@@ -32,7 +33,6 @@ from config import (
     AuthSettings,
     DocumentSettings,
     EgressSettings,
-    LLMSettings,
     MailSettings,
     Settings,
     StripeSettings,

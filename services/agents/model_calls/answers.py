@@ -206,7 +206,9 @@ async def _add_message(
         reply.text,
         agent_run_id=run.agent_run_id,
         tool_calls=[call.stored for call in calls],
-        provider_data=reply.provider_parts(attempt.request.model).model_dump(mode="json"),
+        provider_data=reply.provider_parts(attempt.request.model, attempt.request.slot).model_dump(
+            mode="json"
+        ),
         output_problem=answer.output.problem,
     )
     if distance:

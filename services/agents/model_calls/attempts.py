@@ -1,5 +1,6 @@
 """Reserves each model call at its worst case, and settles it however the call ends."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import OnBudget, RunStatus, StepInput
 from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
 from domain.llm.messages import ModelRequest, TokenUsage
-from domain.llm.routing import RATE_LIMITED, ModelNames, route
+from domain.llm.routing import RATE_LIMITED, ModelNames, Target, route
 from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
 from services.agents.model_calls.windows import ContextWindows
 from services.agents.prompts import Prompt, read_prompt
@@ -62,12 +63,18 @@ class ModelAttempts:
     """Begins, settles and fails attempts at model calls."""
 
     def __init__(
-        self, sessions: Sessions, names: ModelNames, meter: UsageMeter, catalog: ToolCatalog
+        self,
+        sessions: Sessions,
+        names: ModelNames,
+        meter: UsageMeter,
+        catalog: ToolCatalog,
+        is_shut: Callable[[Target], bool] = lambda _: False,
     ) -> None:
         self._sessions = sessions
         self._names = names
         self._meter = meter
         self._catalog = catalog
+        self._is_shut = is_shut
         self._windows = ContextWindows()
 
     async def begin(
@@ -97,14 +104,14 @@ class ModelAttempts:
         outcomes = tuple(record.outcome or LOST for record in earlier)
         spec = find_agent(run.agent)
         failure_count = sum(outcome not in _NO_FAILURES for outcome in outcomes)
-        model = route(self._names, spec.difficulty, failure_count)
-        token_limits = self._windows.token_limits(model, spec)
+        target = route(self._names, spec.difficulty, failure_count, self._is_shut)
+        token_limits = self._windows.token_limits(target.label, spec)
         prompt = await read_prompt(session, run, token_limits.prompt_tokens, self._catalog)
         call = Call(
             step=step_input.step,
             # Reason: Temporal counts attempts anew after a reset; no record may be overwritten.
             attempt=max((record.attempt or 0 for record in earlier), default=0) + 1,
-            model=model,
+            target=target,
             prompt_tokens=prompt.token_count,
             requested_tokens=token_limits.answer_tokens,
             may_be_cut=step_input.on_budget is OnBudget.END,
@@ -112,10 +119,10 @@ class ModelAttempts:
         reservation = await self._meter.reserve(session, run, call)
         if run.run_status == RunStatus.WAITING_BUDGET:
             await change_status(session, run, RunStatus.RUNNING)
-        facts = {"step": step_input.step, "attempt": call.attempt, "model": model}
+        facts = {"step": step_input.step, "attempt": call.attempt, "model": target.model}
         note = NewRunEvent(kind=RunEventKind.STEP, data=facts)
         await RunEventRepository(session).append(run.agent_run_id, [note])
-        request = _request(model, prompt, reservation)
+        request = _request(target, prompt, reservation)
         leading_fields = (step_input, call.attempt, outcomes, run.conversation_id)
         return Attempt(*leading_fields, prompt, request, reservation)
 
@@ -138,7 +145,7 @@ class ModelAttempts:
             attempt: The failed attempt.
             error: The error of the attempt.
         """
-        model = attempt.request.model
+        model = _target_of(attempt.request).label
         if error.error_code == TOO_LONG:
             sent = attempt.prompt.token_count + attempt.request.max_tokens
             if self._windows.learn(model, error.details, sent):
@@ -166,15 +173,20 @@ class ModelAttempts:
         *,
         is_estimated: bool,
     ) -> None:
-        key, model = attempt.source_key, attempt.request.model
+        key, target = attempt.source_key, _target_of(attempt.request)
         await self._meter.settle(
-            session, key, model, used, outcome=outcome, is_estimated=is_estimated
+            session, key, target, used, outcome=outcome, is_estimated=is_estimated
         )
 
 
-def _request(model: str, prompt: Prompt, reservation: Reservation) -> ModelRequest:
+def _target_of(request: ModelRequest) -> Target:
+    return Target(model=request.model, slot=request.slot)
+
+
+def _request(target: Target, prompt: Prompt, reservation: Reservation) -> ModelRequest:
     return ModelRequest(
-        model=model,
+        model=target.model,
+        slot=target.slot,
         messages=prompt.messages,
         tools=tuple(tool.spec.definition for tool in prompt.tools),
         max_tokens=reservation.max_tokens,
