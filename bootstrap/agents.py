@@ -42,7 +42,12 @@ def agent_activities(resources: Resources) -> Activities:
     teams = TeamActivities(sessions)
     approvals = ApprovalActivities(sessions, resources.tools)
     attempts = ModelAttempts(
-        sessions, resources.names, usage_meter, resources.tools, resources.models.is_shut
+        sessions,
+        resources.names,
+        usage_meter,
+        resources.tools,
+        resources.models.is_shut,
+        resources.limiter,
     )
     steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
     old_steps = RetrievalActivities(retrieval, resources.library, sessions)

@@ -18,8 +18,10 @@ from adapters.webhook_sender import WebhookSender
 from bootstrap.clients import make_mailer, open_knowledge
 from config import Settings
 from database.session import Sessions
+from domain.llm.messages import ProviderSlot
 from domain.llm.routing import ModelNames
 from services.agents.knowledge.memory_writer import MemoryWriter
+from services.agents.model_calls.rate_limiter import RateLimiter
 from services.agents.token_stream import RunStream
 from services.agents.tools.catalog import ToolCatalog
 from services.knowledge.passages import PassageStore
@@ -42,6 +44,7 @@ class Resources:
     sessions: Sessions
     stream: RunStream
     models: Models
+    limiter: RateLimiter
     names: ModelNames
     prices: Prices
     fallback_prices: Prices | None
@@ -82,6 +85,12 @@ async def open_resources(
             sessions=sessions,
             stream=stream,
             models=models,
+            limiter=RateLimiter(
+                {
+                    slot: provider.make_rate_limits()
+                    for slot, provider in zip(ProviderSlot, llm.providers, strict=False)
+                }
+            ),
             names=llm.make_names(),
             prices=prices,
             fallback_prices=second and second.prices,

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from adapters.llm.pricing import Prices
 from adapters.llm.providers import PROVIDERS
 from domain.base import IgnoringEmpty
+from domain.llm.rate_limits import RateLimits
 from domain.llm.routing import ModelNames
 
 
@@ -34,12 +35,26 @@ class ProviderSettings(IgnoringEmpty):
         description="Price of prompts written to a cache; None for that of other prompts.",
     )
 
+    requests_per_minute: int | None = Field(
+        default=None, gt=0, description="Most calls that a worker makes; None for no limit."
+    )
+    tokens_per_minute: int | None = Field(
+        default=None, gt=0, description="Most tokens of a worker's calls; None for no limit."
+    )
+
     @field_validator("provider")
     @classmethod
     def _refuse_unknown_provider(cls, name: str) -> str:
         if name not in PROVIDERS:
             raise ValueError(f"should be one of: {', '.join(PROVIDERS)}")
         return name
+
+    def make_rate_limits(self) -> RateLimits:
+        """Return the limits of the provider's key."""
+        return RateLimits(
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+        )
 
     def make_prices(self) -> Prices:
         """Return the provider's price table, with the prices from the settings."""

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from adapters.llm.provider import Progress
 from agents.registry import find_agent
 from database.agents.agent_runs import RunAtStep
+from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agents.budgets import Reservation
@@ -18,6 +19,7 @@ from domain.errors import ApplicationError, ProviderUnavailableError, Unavailabl
 from domain.llm.messages import ModelRequest, TokenUsage
 from domain.llm.routing import RATE_LIMITED, ModelNames, Target, route
 from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
+from services.agents.model_calls.rate_limiter import RateLimiter
 from services.agents.model_calls.windows import ContextWindows
 from services.agents.prompts import Prompt, read_prompt
 from services.agents.run_records import change_status
@@ -69,12 +71,14 @@ class ModelAttempts:
         meter: UsageMeter,
         catalog: ToolCatalog,
         is_shut: Callable[[Target], bool] = lambda _: False,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self._sessions = sessions
         self._names = names
         self._meter = meter
         self._catalog = catalog
         self._is_shut = is_shut
+        self._limiter = limiter or RateLimiter({})
         self._windows = ContextWindows()
 
     async def begin(
@@ -97,6 +101,7 @@ class ModelAttempts:
             BudgetExceededError: The rest of the budget does not suffice.
             EntitlementRequiredError: The user's access has ended since the run began.
             InvalidInputError: The newest message is longer than the model can read.
+            ProviderUnavailableError: The call waits for our own limit of calls per minute.
         """
         run, _, attempts = at_step
         await settle_open_attempts(session, self._meter, attempts)
@@ -116,7 +121,7 @@ class ModelAttempts:
             requested_tokens=token_limits.answer_tokens,
             may_be_cut=step_input.on_budget is OnBudget.END,
         )
-        reservation = await self._meter.reserve(session, run, call)
+        reservation = await self._reserve(session, run, call)
         if run.run_status == RunStatus.WAITING_BUDGET:
             await change_status(session, run, RunStatus.RUNNING)
         facts = {"step": step_input.step, "attempt": call.attempt, "model": target.model}
@@ -125,6 +130,16 @@ class ModelAttempts:
         request = _request(target, prompt, reservation)
         leading_fields = (step_input, call.attempt, outcomes, run.conversation_id)
         return Attempt(*leading_fields, prompt, request, reservation)
+
+    async def _reserve(self, session: AsyncSession, run: AgentRun, call: Call) -> Reservation:
+        """Reserve the worst case of a call, once our own limit of calls per minute allows it."""
+        slot, count = call.target.slot, call.prompt_tokens + call.requested_tokens
+        self._limiter.admit(slot, run.user_id, f"{run.agent_run_id}:{call.step}", count)
+        try:
+            return await self._meter.reserve(session, run, call)
+        except BaseException:
+            self._limiter.give_back(slot, count)
+            raise
 
     async def settle_failure(self, attempt: Attempt, progress: Progress, outcome: str) -> None:
         """Settle an attempt that brought no answer.
@@ -174,6 +189,8 @@ class ModelAttempts:
         is_estimated: bool,
     ) -> None:
         key, target = attempt.source_key, _target_of(attempt.request)
+        unused = attempt.reservation.token_count - used.prompt_tokens - used.completion_tokens
+        self._limiter.give_back(target.slot, unused)
         await self._meter.settle(
             session, key, target, used, outcome=outcome, is_estimated=is_estimated
         )
