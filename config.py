@@ -4,7 +4,6 @@ Only `worker.py`, `cli.py` and `api/app.py` construct `Settings`; other code get
 """
 
 import re
-from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,9 +21,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from adapters.llm.providers import PROVIDERS
+from adapters.llm.providers.settings import LLMSettings
 from agents.tools.page_settings import FetchPageSettings
 from agents.tools.settings import ToolSettings
+from domain.base import IgnoringEmpty
 
 _STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
@@ -127,51 +127,7 @@ class MailSettings(BaseModel):
         return self
 
 
-class _IgnoringEmpty(BaseModel):
-    """Base of settings sections in which an empty variable counts as not set."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_empty(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        return {name: value for name, value in given.items() if value != ""}
-
-
-class LLMSettings(_IgnoringEmpty):
-    """Models of agents; the sandbox accepts every model name."""
-
-    provider: str = Field(
-        default="openai", description="`openai` serves compatible servers, too; or `anthropic`."
-    )
-    base_url: str | None = Field(default=None, description="Address; None for the provider's own.")
-    api_key: SecretStr = SecretStr("sandbox")
-    model: str = Field(default="gpt-4.1", description="Model of difficult steps.")
-    small_model: str | None = Field(default=None, description="Model of easy steps, if another.")
-    fallback_model: str | None = Field(default=None, description="Model after others' failures.")
-    prompt_cents_per_million: Decimal | None = Field(
-        default=None, ge=0, description="Price of prompts, for a model that is in no price list."
-    )
-    completion_cents_per_million: Decimal | None = Field(default=None, ge=0)
-    cached_cents_per_million: Decimal | None = Field(
-        default=None, ge=0, description="Of prompts read from a cache; None for that of others."
-    )
-    cache_write_cents_per_million: Decimal | None = Field(
-        default=None, ge=0, description="Of prompts written to a cache; None for that of others."
-    )
-    timeout_seconds: float = Field(
-        default=120.0, gt=0, description="Longest pause between two parts of a stream."
-    )
-
-    @field_validator("provider")
-    @classmethod
-    def _refuse_unknown_provider(cls, name: str) -> str:
-        if name not in PROVIDERS:
-            raise ValueError(f"should be one of: {', '.join(PROVIDERS)}")
-        return name
-
-
-class EmbeddingsSettings(_IgnoringEmpty):
+class EmbeddingsSettings(IgnoringEmpty):
     """Embedding model; without an address, a small model runs in our own processes."""
 
     base_url: str | None = Field(default=None, description="OpenAI-compatible, ending in /v1.")
@@ -179,7 +135,7 @@ class EmbeddingsSettings(_IgnoringEmpty):
     model: str = "text-embedding-3-small"
 
 
-class DocumentSettings(_IgnoringEmpty):
+class DocumentSettings(IgnoringEmpty):
     """Limits of the documents of customers."""
 
     max_bytes: int = Field(default=1_000_000, gt=0, description="Of the text of a document.")
@@ -189,7 +145,7 @@ class DocumentSettings(_IgnoringEmpty):
     )
 
 
-class EgressSettings(_IgnoringEmpty):
+class EgressSettings(IgnoringEmpty):
     """Hosts of private networks that webhooks and tools may call: `host` or `host:port`."""
 
     allowed_private_hosts: tuple[str, ...] = ()

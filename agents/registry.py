@@ -98,7 +98,7 @@ def find_route(spec: AgentSpec) -> Route:
     return Route(
         pattern=spec.pattern,
         has_retrieval=spec.passage_count > 0,
-        max_step_count=spec.max_step_count,
+        max_step_count=spec.most_steps,
         team=spec.team,
         members=tuple(
             Member(

@@ -1,13 +1,17 @@
 """Spec of an agent: the schema of the files in `agents/specs`."""
 
 from datetime import timedelta
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from domain.agents.patterns import DELEGATE, MODEL_PLANNED
+from domain.agents.patterns import DELEGATE, MODEL_PLANNED, PatternName
 from domain.agents.routes import DEFAULT_PATTERN, TeamRules
 from domain.base import Duration
 from domain.llm.messages import Difficulty
+
+# Patterns in which the answer of a team is the answer of one of its members.
+_ANSWERED_BY_MEMBERS = frozenset({PatternName.PIPELINE, PatternName.PEER_TO_PEER})
 
 
 class AgentSpec(BaseModel):
@@ -27,6 +31,8 @@ class AgentSpec(BaseModel):
         context_tokens: Most tokens that the model reads in one step, at the worst case.
         history_count: Most messages before the run that the model reads.
         approval_ttl: How long an approval can be decided before it expires.
+        output_schema: JSON schema of the final answer, of type object; None for any text.
+        repair_count: How often a run asks again for an answer that does not fit.
         team: The agents whose runs its own run begins, and their limits; None if it works alone.
     """
 
@@ -45,7 +51,27 @@ class AgentSpec(BaseModel):
     context_tokens: int = Field(default=16_000, ge=1_000)
     history_count: int = Field(default=40, ge=1, le=500)
     approval_ttl: Duration = Field(default=timedelta(days=1), gt=timedelta(0))
+    output_schema: dict[str, Any] | None = None
+    repair_count: int = Field(default=2, ge=0, le=5)
     team: TeamRules | None = None
+
+    @model_validator(mode="after")
+    def _check_output_schema(self) -> "AgentSpec":
+        if self.output_schema is None:
+            return self
+        if self.output_schema.get("type") != "object":
+            raise ValueError('the output_schema must have the type "object"')
+        if self.team is not None and self.pattern in _ANSWERED_BY_MEMBERS:
+            raise ValueError(
+                f"in the pattern {self.pattern} a member writes the answer: give it the schema"
+            )
+        return self
+
+    @property
+    def most_steps(self) -> int:
+        """Most model calls of a run, with those that repair its answer."""
+        repairs = 0 if self.output_schema is None else self.repair_count
+        return self.max_step_count + repairs
 
     @property
     def tool_names(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def make_probes(
     mail, llm = settings.mail, settings.llm
     is_implicit = mail.tls is MailSecurity.IMPLICIT
     models = ModelsHealth(llm.provider, llm.base_url, llm.api_key.get_secret_value())
-    return {
+    probes: dict[str, Probe] = {
         DATABASE: lambda: _ping_database(sessions),
         "temporal": lambda: _ping_temporal(temporal),
         "chroma": lambda: ping_chroma(settings.chroma_url),
@@ -36,6 +36,9 @@ def make_probes(
         "llm": models.ping,
         "mail": lambda: ping_smtp(mail.smtp_host, mail.smtp_port, is_tls=is_implicit),
     }
+    if (second := llm.make_fallback()) is not None:
+        probes["llm_fallback"] = ModelsHealth(second.provider, second.base_url, second.api_key).ping
+    return probes
 
 
 def make_pages(sessions: Sessions, temporal: Client) -> Pages:

@@ -23,7 +23,7 @@ from services.subscriptions.mailboxes import Mailboxes
 
 def build_lost_runs(resources: Resources) -> LostRuns:
     """Build the service that closes open runs whose workflow has ended."""
-    closing = RunClosing(resources.sessions, UsageMeter(resources.prices), resources.stream)
+    closing = RunClosing(resources.sessions, _usage_meter(resources), resources.stream)
     return LostRuns(resources.temporal, resources.sessions, closing)
 
 
@@ -39,10 +39,14 @@ def _tool_resources(resources: Resources) -> ToolResources:
     )
 
 
+def _usage_meter(resources: Resources) -> UsageMeter:
+    return UsageMeter(resources.prices, resources.fallback_prices)
+
+
 def agent_activities(resources: Resources) -> Activities:
     """Build the activities of agents and documents, by task queue."""
     sessions, stream, documents = resources.sessions, resources.stream, resources.documents
-    usage_meter = UsageMeter(resources.prices)
+    usage_meter = _usage_meter(resources)
     runs = RunActivities(sessions, resources.tools)
     retrieval = Retrieval(resources.library, sessions)
     closing = RunClosing(sessions, usage_meter, stream, resources.memories.wake)
@@ -51,7 +55,14 @@ def agent_activities(resources: Resources) -> Activities:
     teams = TeamActivities(sessions)
     scheduled = ScheduledRunActivities(sessions)
     approvals = ApprovalActivities(sessions, resources.tools)
-    attempts = ModelAttempts(sessions, resources.names, usage_meter, resources.tools)
+    attempts = ModelAttempts(
+        sessions,
+        resources.names,
+        usage_meter,
+        resources.tools,
+        resources.models.is_shut,
+        resources.limiter,
+    )
     steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
     old_steps = RetrievalActivities(retrieval, resources.library, sessions)
     tools = ToolActivities(resources.tools, _tool_resources(resources), sessions)

@@ -17,10 +17,12 @@ from adapters.stripe.client import Connection, open_client
 from adapters.web_fetcher import PageFetcher
 from adapters.webhook_sender import WebhookSender
 from bootstrap.clients import make_file_reader, make_mailer, open_knowledge
-from config import LLMSettings, Settings
+from config import Settings
 from database.session import Sessions
+from domain.llm.messages import ProviderSlot
 from domain.llm.routing import ModelNames
 from services.agents.knowledge.memory_writer import MemoryWriter
+from services.agents.model_calls.rate_limiter import RateLimiter
 from services.agents.token_stream import RunStream
 from services.agents.tools.catalog import ToolCatalog
 from services.knowledge.files import FileReader, PageReader
@@ -47,8 +49,10 @@ class Resources:
     sessions: Sessions
     stream: RunStream
     models: Models
+    limiter: RateLimiter
     names: ModelNames
     prices: Prices
+    fallback_prices: Prices | None
     library: KnowledgeSearch
     memories: MemoryWriter
     documents: DocumentActivities
@@ -67,11 +71,11 @@ async def open_resources(
 ) -> AsyncIterator[Resources]:
     """Open the resources of the workers, and close them at the end."""
     key, llm = settings.stripe.api_key.get_secret_value(), settings.llm
-    prices = _prices(llm)
-    secret = llm.api_key.get_secret_value()
+    prices, second = llm.make_prices(), llm.make_fallback()
+    secret, timeout = llm.api_key.get_secret_value(), llm.timeout_seconds
     async with (
         open_client(key, settings.stripe.api_base) as stripe,
-        open_models(llm.provider, llm.base_url, secret, llm.timeout_seconds, prices) as models,
+        open_models(llm.provider, llm.base_url, secret, timeout, prices, second) as models,
         open_knowledge(settings) as (chroma, embedder),
         RunStream(sessions) as stream,
         open_python_sandbox() as python,
@@ -90,12 +94,15 @@ async def open_resources(
             sessions=sessions,
             stream=stream,
             models=models,
-            names=ModelNames(
-                small=llm.small_model or llm.model,
-                large=llm.model,
-                fallback=llm.fallback_model,
+            limiter=RateLimiter(
+                {
+                    slot: provider.make_rate_limits()
+                    for slot, provider in zip(ProviderSlot, llm.providers, strict=False)
+                }
             ),
+            names=llm.make_names(),
             prices=prices,
+            fallback_prices=second and second.prices,
             library=library,
             memories=MemoryWriter(library, sessions),
             documents=_document_activities(
@@ -128,13 +135,3 @@ def _page_reader(settings: Settings, files: FileReader) -> PageReader:
         allowed.allowed_domains,
     )
     return PageReader(fetcher, files)
-
-
-def _prices(llm: LLMSettings) -> Prices:
-    return Prices(
-        llm.provider,
-        llm.prompt_cents_per_million,
-        llm.completion_cents_per_million,
-        llm.cached_cents_per_million,
-        llm.cache_write_cents_per_million,
-    )

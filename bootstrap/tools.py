@@ -9,9 +9,10 @@ from typing import TypeVar
 from dotenv import dotenv_values
 
 from adapters.egress import Egress
-from agents.registry import check_agents
+from agents.registry import all_agents, check_agents
 from config import Settings
 from domain.errors import InvalidInputError
+from services.agents.model_calls.output import schema_problems
 from services.agents.tools.built_in import BUILT_IN_TOOLS
 from services.agents.tools.catalog import Tool, ToolCatalog
 from services.agents.tools.http.files import ToolSources, find_files, read_tool
@@ -128,8 +129,11 @@ def load_agents(tools: ToolCatalog) -> None:
     """
     try:
         check_agents(PATTERNS.keys(), tools.names)
+        problems = [each for spec in all_agents().values() for each in schema_problems(spec)]
     except ValueError as error:
         raise InvalidInputError(str(error)) from error
+    if problems:
+        raise InvalidInputError(problems[0])
 
 
 def _read_all(

@@ -1,4 +1,4 @@
-"""Base of all messages, and the type of durations."""
+"""Bases of messages and of settings, and the type of durations."""
 
 import re
 from datetime import timedelta
@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    model_validator,
 )
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -68,3 +69,19 @@ Duration = Annotated[
     BeforeValidator(parse_duration, json_schema_input_type=_DurationText),
     PlainSerializer(format_duration, return_type=str),
 ]
+
+
+class IgnoringEmpty(BaseModel):
+    """Base of settings sections in which an empty variable counts as not set."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if not _is_empty(value)}
+
+
+def _is_empty(value: Any) -> bool:
+    """Tell whether a value, or each one of a group of settings, is the empty string."""
+    return value == "" or (isinstance(value, dict) and all(map(_is_empty, value.values())))

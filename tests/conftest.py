@@ -23,6 +23,7 @@ from temporalio.testing import WorkflowEnvironment
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from adapters.llm.providers.settings import LLMSettings
 from adapters.temporal.search_attributes import register
 from adapters.tls import trusted
 from agents.tools.page_settings import FetchPageSettings
@@ -33,7 +34,6 @@ from config import (
     AuthSettings,
     DocumentSettings,
     EgressSettings,
-    LLMSettings,
     MailSettings,
     Settings,
     StripeSettings,

@@ -20,8 +20,9 @@ from services.agents.model_calls.answers import (
     store_answer,
     stored_reply,
 )
-from services.agents.model_calls.attempts import CANCELED, Attempt, ModelAttempts
+from services.agents.model_calls.attempts import CANCELED, SUCCEEDED, Attempt, ModelAttempts
 from services.agents.model_calls.failures import check_answer
+from services.agents.model_calls.output import OUTPUT_INVALID, read_output
 from services.agents.run_records import change_status
 from services.agents.server_clock import ServerClock
 from services.agents.token_stream import RunStream
@@ -140,8 +141,10 @@ class ModelCallActivities:
         try:
             async with self._sessions.begin() as session:
                 last_seq, run = await lock_run(session, attempt)
-                await self._attempts.pay(session, attempt, progress)
-                answer = Answer(attempt, reply, last_seq, clock.now())
+                output = read_output(attempt.prompt.spec, reply)
+                outcome = OUTPUT_INVALID if output.problem else SUCCEEDED
+                await self._attempts.pay(session, attempt, progress, outcome)
+                answer = Answer(attempt, reply, last_seq, clock.now(), output)
                 step_reply = await store_answer(session, run, answer, stream_events)
                 is_decided = True
         except BaseException:

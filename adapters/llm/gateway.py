@@ -1,14 +1,16 @@
-"""Calls models of any provider, with a circuit breaker and metrics for each model."""
+"""Calls models of one or two providers, with a circuit breaker and metrics for each model."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 from uuid import uuid4
 
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import ModelProvider, OnText, Progress
 from adapters.llm.providers import PROVIDERS
+from adapters.llm.providers.settings import FallbackProvider
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
 from domain.llm.circuit_breaker import (
     Breaker,
@@ -19,21 +21,29 @@ from domain.llm.circuit_breaker import (
     release,
     succeed,
 )
-from domain.llm.messages import ModelReply, ModelRequest, TokenUsage
-from domain.llm.routing import is_failure
+from domain.llm.messages import ModelReply, ModelRequest, ProviderSlot, TokenUsage
+from domain.llm.routing import Target, is_failure
 from observability.metrics import CIRCUIT_BREAKER_STATE, LLM_COST_CENTS, LLM_REQUESTS, LLM_TOKENS
 
 RULES = BreakerRules()
 _GAUGE = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 
+class Backend(NamedTuple):
+    """An open client of a provider, and its prices, for the metrics."""
+
+    provider: ModelProvider
+    prices: Prices
+
+
 class Models:
-    """Calls the models of one provider.
+    """Calls the models of a provider, and of one that takes its place.
 
     Args:
         provider: Provider of the models.
         prices: Prices of the provider, for the metrics.
         rules: Rules of the circuit breakers.
+        fallback: The provider that takes its place; None if there is none.
     """
 
     def __init__(
@@ -41,9 +51,11 @@ class Models:
         provider: ModelProvider,
         prices: Prices,
         rules: BreakerRules = RULES,
+        fallback: Backend | None = None,
     ) -> None:
-        self._provider = provider
-        self._prices = prices
+        self._backends = {ProviderSlot.PRIMARY: Backend(provider, prices)}
+        if fallback is not None:
+            self._backends[ProviderSlot.FALLBACK] = fallback
         self._rules = rules
         self._breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
 
@@ -73,11 +85,11 @@ class Models:
             ProviderRejectedError: A retry cannot help: `model_rejected`, `model_credentials`,
                 `model_not_found`, `model_context_too_long`.
         """
-        model = request.model
+        model, backend = _label_of(request), self._backends[request.slot]
         self._admit(model)
         outcome = "canceled"
         try:
-            reply = await self._provider.stream(request, on_text, progress or Progress())
+            reply = await backend.provider.stream(request, on_text, progress or Progress())
         except ApplicationError as error:
             outcome = error.error_code
             self._record_failure(model, error, run or uuid4().hex)
@@ -89,10 +101,14 @@ class Models:
         else:
             outcome = "succeeded"
             self._set(model, succeed())
-            self._count(model, reply.usage)
+            self._count(request, backend.prices, reply.usage)
             return reply
         finally:
             LLM_REQUESTS.labels(model, outcome).inc()
+
+    def is_shut(self, target: Target) -> bool:
+        """Tell whether the breaker of a model lets no call through now."""
+        return admit(self._breakers[target.label], self._rules, self._now())[1] > 0
 
     def _admit(self, model: str) -> None:
         breaker, wait = admit(self._breakers[model], self._rules, self._now())
@@ -115,16 +131,22 @@ class Models:
         self._breakers[model] = breaker
         CIRCUIT_BREAKER_STATE.labels(model).set(_GAUGE[breaker.state])
 
-    def _count(self, model: str, usage: TokenUsage | None) -> None:
+    @staticmethod
+    def _count(request: ModelRequest, prices: Prices, usage: TokenUsage | None) -> None:
         if usage is None:
             return
+        model = _label_of(request)
         LLM_TOKENS.labels(model, "prompt").inc(usage.prompt_tokens)
         LLM_TOKENS.labels(model, "completion").inc(usage.completion_tokens)
-        LLM_COST_CENTS.labels(model).inc(float(self._prices.cost(model, usage).cents))
+        LLM_COST_CENTS.labels(model).inc(float(prices.cost(request.model, usage).cents))
 
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _label_of(request: ModelRequest) -> str:
+    return Target(model=request.model, slot=request.slot).label
 
 
 @asynccontextmanager
@@ -134,8 +156,9 @@ async def open_models(
     api_key: str,
     timeout_seconds: float,
     prices: Prices,
+    fallback: FallbackProvider | None = None,
 ) -> AsyncIterator[Models]:
-    """Open the client of a provider.
+    """Open the clients of the providers.
 
     Args:
         provider: Name in `PROVIDERS`.
@@ -143,11 +166,23 @@ async def open_models(
         api_key: Key of the provider.
         timeout_seconds: Longest pause of a stream.
         prices: Prices of the provider, for the metrics.
+        fallback: The provider that takes its place; None if there is none.
 
     Yields:
         Models, until the block ends.
     """
     await prices.load()
-    found = PROVIDERS[provider]
-    async with found.open(base_url or found.url, api_key, timeout_seconds) as client:
-        yield Models(client, prices)
+    async with AsyncExitStack() as stack:
+
+        async def enter(name: str, url: str | None, key: str) -> ModelProvider:
+            found = PROVIDERS[name]
+            return await stack.enter_async_context(
+                found.open(url or found.url, key, timeout_seconds)
+            )
+
+        client, second = await enter(provider, base_url, api_key), None
+        if fallback is not None:
+            await fallback.prices.load()
+            given = (fallback.provider, fallback.base_url, fallback.api_key)
+            second = Backend(await enter(*given), fallback.prices)
+        yield Models(client, prices, fallback=second)

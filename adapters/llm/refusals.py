@@ -42,6 +42,14 @@ _REFUSED = re.compile(
     rf"{_UNKNOWN.pattern}|\binvalid\b|only .{{0,60}}(supported|allowed)|cannot find field",
     re.IGNORECASE,
 )
+# The parameters for the schema of an answer, and the other words by which servers refuse them. The
+# prompt has the schema, too.
+_OUTPUTS = ("response_format", "output_config")
+_OUTPUT_WORDS = re.compile(
+    r"response[ _]?(format|schema|mime)|json[ _](schema|mode|output)"
+    r"|output[ _](config|format|schema)|structured[ _]output|guided[ _]",
+    re.IGNORECASE,
+)
 _THINKING = "blocks of thinking"
 _THINKING_WORDS = re.compile(r"`?thinking`? .{0,40}block|signature", re.IGNORECASE)
 _IN_SCHEMA = re.compile(r"schema|tool|function|parameters|STRING type", re.IGNORECASE)
@@ -131,6 +139,9 @@ def _refused_parameter(sent: Json, words: str, param: str | None) -> str | None:
         return _BRIDGE
     if _THINKING_WORDS.search(words) and any(map(_has_thinking, sent["messages"])):
         return _THINKING
+    output = next((name for name in optional if name in _OUTPUTS), None)
+    if output is not None and _OUTPUT_WORDS.search(param or words):
+        return output
     if not _UNKNOWN.search(words):
         optional = [name for name in optional if name not in LIMITS]
     if not _REFUSED.search(words):

@@ -68,7 +68,9 @@ def sent_ids(request: ModelRequest) -> dict[str, str]:
 def own_parts(message: ChatMessage, request: ModelRequest) -> ProviderParts | None:
     """Return the provider's data of a message, if the same model is called again, else None."""
     provider = message.provider
-    return provider if provider and provider.model == request.model else None
+    if provider is None or (provider.model, provider.slot) != (request.model, request.slot):
+        return None
+    return provider
 
 
 def _calls(request: ModelRequest) -> Iterator[tuple[RequestedCall, bool]]:

@@ -10,6 +10,7 @@ from api.schemas.common import Output
 from database.agents.models import Approval, ToolCall
 from database.usage.models import UsageRecord
 from domain.agents.approvals import ApprovalStatus
+from domain.llm.messages import ProviderSlot
 
 
 class ModelCallOut(Output):
@@ -17,6 +18,9 @@ class ModelCallOut(Output):
 
     attempt: int
     model: str | None
+    provider: ProviderSlot | None = Field(
+        description="The provider in the settings, or the one that takes its place."
+    )
     outcome: str | None = Field(description="Null while the call is in progress.")
     prompt_tokens: int
     completion_tokens: int
@@ -33,6 +37,7 @@ class ModelCallOut(Output):
         return cls(
             attempt=row.attempt or 1,
             model=row.model,
+            provider=None if row.provider_slot is None else ProviderSlot(row.provider_slot),
             outcome=row.outcome,
             prompt_tokens=row.prompt_token_count,
             completion_tokens=row.completion_token_count,
@@ -84,6 +89,7 @@ class StepOut(Output):
                         {
                             "attempt": 1,
                             "model": "gpt-4.1",
+                            "provider": "primary",
                             "outcome": "succeeded",
                             "prompt_tokens": 412,
                             "completion_tokens": 11,

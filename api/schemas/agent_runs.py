@@ -25,6 +25,7 @@ _EXAMPLE: dict[str, Any] = {
     "conversation_id": "0f7c2b1a-4d3e-4f5a-8b6c-7d8e9f0a1b2c",
     "run_status": "completed",
     "output": "It leaves from platform 12 [1].",
+    "output_data": None,
     "finish_reason": "stop",
     "citations": [
         {
@@ -46,6 +47,7 @@ NEW_RUN_EXAMPLE = {
     **_EXAMPLE,
     "run_status": "running",
     "output": None,
+    "output_data": None,
     "finish_reason": None,
     "citations": [],
     "usage": {"prompt_tokens": 0, "completion_tokens": 0, "cost_cents": 0.0},
@@ -218,8 +220,11 @@ class AgentRunOut(Output):
     conversation_id: UUID
     run_status: RunStatus
     output: str | None
+    output_data: dict[str, Any] | None = Field(
+        description="The output as a JSON document, if the agent has an `output_schema`."
+    )
     finish_reason: RunFinish | None = Field(
-        description="Why the model stopped. All but `stop` are failures; `output` keeps the text."
+        description="How the answer ended. All but `stop` are failures; `output` keeps the text."
     )
     citations: list[CitationOut]
     pending_approvals: list[PendingApprovalOut]

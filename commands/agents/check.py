@@ -7,6 +7,7 @@ from rich.table import Table
 from agents.registry import SpecFile, problems_of, read_spec_files
 from agents.spec import AgentSpec
 from bootstrap.tools import make_tool_catalog
+from services.agents.model_calls.output import schema_problems
 from workflows.agents.graphs import PATTERNS
 
 
@@ -33,7 +34,8 @@ def _problems(file: SpecFile, tools: frozenset[str], *, is_readable: bool) -> li
     if file.spec is None:
         return [file.problem or ""]
     # Reason: whether members exist can be told once all files can be read.
-    return list(problems_of(file.spec, PATTERNS.keys(), tools)) if is_readable else []
+    problems = list(problems_of(file.spec, PATTERNS.keys(), tools)) if is_readable else []
+    return [*problems, *schema_problems(file.spec)]
 
 
 def _row(spec: AgentSpec) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from rich.table import Table
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 
 from adapters.embeddings import open_embedder
-from adapters.health import ModelsHealth, ping_chroma, ping_smtp
+from adapters.health import ping_chroma, ping_smtp
 from adapters.stripe.client import StripeHealth, open_client
 from agents.registry import all_agents
 from bootstrap.clients import connect_temporal
@@ -24,8 +24,9 @@ from bootstrap.tools import load_agents, make_tool_catalog
 from commands.doctor.deploy import check_task_queues, check_workers, check_workflow_tasks
 from commands.doctor.findings import CheckDoubtfulError, CheckFailedError, CheckResult
 from commands.doctor.open_runs import check_open_runs
-from commands.doctor.paid import check_tool_calls, make_prices, model_names
+from commands.doctor.paid import check_tool_calls
 from commands.doctor.parked import check_parked_steps
+from commands.doctor.providers import check_models, check_prices
 from commands.doctor.reconciliation import check_reconciliation
 from commands.doctor.tools import check_tools
 from commands.doctor.usage import check_meter_events
@@ -35,7 +36,6 @@ from commands.targets import Target
 from config import MailSecurity, Settings
 from database.session import make_engine
 from domain.errors import ApplicationError, UnavailableError
-from domain.llm.messages import TokenUsage
 from workflows.search_attributes import NAMES
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -82,8 +82,8 @@ async def examine(
         "reconciliation": lambda: check_reconciliation(settings),
         "agent runs": lambda: check_open_runs(settings),
         "Chroma": lambda: _chroma(settings),
-        "models": lambda: _models(settings),
-        "prices": lambda: _prices(settings),
+        "models": lambda: check_models(settings),
+        "prices": lambda: check_prices(settings),
         "embeddings": lambda: _embeddings(settings),
         "agents": lambda: _agents(settings),
         "mail": lambda: _mail(settings, facts),
@@ -208,32 +208,6 @@ async def _chroma(settings: Settings) -> str:
     except httpx.HTTPError as error:
         raise CheckFailedError(f"{settings.chroma_url} does not answer") from error
     return settings.chroma_url
-
-
-async def _models(settings: Settings) -> str:
-    llm = settings.llm
-    health = ModelsHealth(llm.provider, llm.base_url, llm.api_key.get_secret_value())
-    try:
-        await health.ping()
-    except httpx.HTTPStatusError as error:
-        status = error.response.status_code
-        raise CheckFailedError(f"{health.url} answers {status}: check LLM__BASE_URL") from error
-    except httpx.HTTPError as error:
-        raise CheckFailedError(f"{health.url} does not answer") from error
-    return f"{health.url} answers; provider {llm.provider}, model {llm.model}"
-
-
-async def _prices(settings: Settings) -> str:
-    prices, names = make_prices(settings.llm), model_names(settings.llm)
-    await prices.load()
-    unknown = [name for name in names if not prices.cost(name, TokenUsage()).is_priced]
-    if unknown:
-        raise CheckDoubtfulError(
-            f"no price is known for {', '.join(unknown)}: calls count as 0 cents, and a budget in "
-            "cents refuses the model; set LLM__PROMPT_CENTS_PER_MILLION and "
-            "LLM__COMPLETION_CENTS_PER_MILLION"
-        )
-    return f"known for {', '.join(names)}"
 
 
 async def _embeddings(settings: Settings) -> str:

@@ -1,10 +1,10 @@
 """Checks the models with one streamed tool call each, which costs money."""
 
 from adapters.llm.gateway import Models, open_models
-from adapters.llm.pricing import Prices
 from adapters.llm.provider import Progress
+from adapters.llm.providers.settings import LLMSettings
 from commands.doctor.findings import CheckDoubtfulError, CheckFailedError
-from config import LLMSettings, Settings
+from config import Settings
 from domain.errors import ApplicationError
 from domain.llm.messages import (
     ChatMessage,
@@ -34,8 +34,8 @@ _FLAGS = "vLLM needs --enable-auto-tool-choice and --tool-call-parser"
 _ADVICE = {
     "model_without_tools": f"the model does not accept tools: {_FLAGS}",
     "model_not_found": (
-        "the provider does not know this model: check LLM__MODEL, LLM__SMALL_MODEL and "
-        "LLM__FALLBACK_MODEL"
+        "the provider does not know this model: check LLM__MODEL, LLM__SMALL_MODEL, "
+        "LLM__FALLBACK_MODEL and LLM__FALLBACK__..."
     ),
     "model_credentials": "the provider refuses the key or the account: check LLM__API_KEY",
     "model_rate_limited": "the provider limits the rate of calls: try again later",
@@ -46,21 +46,9 @@ _ADVICE = {
 }
 
 
-def make_prices(llm: LLMSettings) -> Prices:
-    """Return the provider's price table, with the prices from the settings."""
-    return Prices(
-        llm.provider,
-        llm.prompt_cents_per_million,
-        llm.completion_cents_per_million,
-        llm.cached_cents_per_million,
-        llm.cache_write_cents_per_million,
-    )
-
-
 def model_names(llm: LLMSettings) -> list[str]:
     """Return the names of the models in the settings, without duplicates."""
-    configured = (llm.model, llm.small_model, llm.fallback_model)
-    return list(dict.fromkeys(name for name in configured if name))
+    return list(dict.fromkeys(name for each in llm.providers for name in each.names))
 
 
 async def check_tool_calls(settings: Settings) -> str:
@@ -76,13 +64,15 @@ async def check_tool_calls(settings: Settings) -> str:
         CheckFailedError: Agents cannot use one of the models.
         CheckDoubtfulError: A model reports no usage, so that its cost is estimated.
     """
-    llm = settings.llm
-    secret, prices = llm.api_key.get_secret_value(), make_prices(llm)
-    names = model_names(llm)
-    async with open_models(
-        llm.provider, llm.base_url, secret, llm.timeout_seconds, prices
-    ) as models:
-        without_usage = [name for name in names if not await _reports_usage(models, name)]
+    llm, names = settings.llm, model_names(settings.llm)
+    without_usage: list[str] = []
+    for provider in llm.providers:
+        secret, prices = provider.api_key.get_secret_value(), provider.make_prices()
+        given = (provider.provider, provider.base_url, secret, llm.timeout_seconds, prices)
+        async with open_models(*given) as models:
+            without_usage += [
+                name for name in provider.names if not await _reports_usage(models, name)
+            ]
     if without_usage:
         raise CheckDoubtfulError(
             f"{', '.join(without_usage)}: no usage is reported, so costs are estimated",

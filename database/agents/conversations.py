@@ -107,7 +107,7 @@ class ForkRepository:
             to_id: New conversation, without messages.
             before: Number of the first message that is left out; None to copy all.
         """
-        kept = ("role", "content", "tool_calls_data", "provider_data", "call_id")
+        kept = ("role", "content", "tool_calls_data", "provider_data", "call_id", "output_problem")
         key = func.concat(f"fork:{to_id}:", Message.message_key)
         chosen = select(
             func.gen_random_uuid(),

@@ -33,6 +33,7 @@ def _add() -> Select[UUID]:
         Message.tool_calls_data,
         Message.provider_data,
         Message.call_id,
+        Message.output_problem,
         Message.message_key,
     )
     values = [bindparam(column.key, type_=column.type) for column in given]
@@ -82,6 +83,7 @@ _SET_LAST = (
 )
 
 _CONTENT_OF = select(Message.content).where(Message.message_key == bindparam("message_key"))
+_SEQ_OF = select(Message.seq).where(Message.message_key == bindparam("message_key"))
 _LAST_ANSWER = (
     select(Message.content)
     .where(
@@ -101,11 +103,13 @@ class OptionalMessageFields(TypedDict, total=False):
         tool_calls: Tool calls that an assistant's message asks for.
         provider_data: Fields that the provider expects back; see `ProviderParts`.
         call_id: Call that a tool's message answers.
+        output_problem: Why an answer does not fit its schema.
     """
 
     tool_calls: Sequence[dict[str, Any]]
     provider_data: dict[str, Any]
     call_id: UUID | None
+    output_problem: str | None
 
 
 class MessageRepository:
@@ -146,8 +150,7 @@ class MessageRepository:
                 "role": role,
                 "content": content,
                 "tool_calls_data": list(more.get("tool_calls", ())),
-                "provider_data": more.get("provider_data"),
-                "call_id": more.get("call_id"),
+                **{name: more.get(name) for name in ("provider_data", "call_id", "output_problem")},
                 "message_key": message_key,
             },
         )
@@ -233,3 +236,21 @@ class MessageRepository:
             .limit(limit)
         )
         return (await self._session.scalars(statement)).all()
+
+
+async def count_unfit(session: AsyncSession, message_key: str) -> int:
+    """Return how many answers of a run, up to this one, do not fit their schema.
+
+    Args:
+        session: Database session.
+        message_key: Key of an answer; the count is 0 if it fits.
+    """
+    last = aliased(Message)
+    statement = select(func.count()).where(
+        last.message_key == message_key,
+        last.output_problem.is_not(None),
+        Message.agent_run_id == last.agent_run_id,
+        Message.output_problem.is_not(None),
+        Message.seq <= last.seq,
+    )
+    return await session.scalar(statement) or 0

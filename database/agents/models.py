@@ -58,6 +58,8 @@ class AgentRun(Base):
         JSONB, server_default=text("'[]'::jsonb")
     )
     passages_data: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    # The output as a JSON document, if the agent has a schema for it.
+    output_data: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     finish_reason: Mapped[str | None]
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
@@ -119,6 +121,8 @@ class Message(Base):
     )
     provider_data: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     call_id: Mapped[UUID | None]
+    # Why an answer does not fit its schema, which the model reads right after it.
+    output_problem: Mapped[str | None]
     message_key: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime] = created_column()
 

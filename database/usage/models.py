@@ -36,6 +36,8 @@ class UsageRecord(Base):
     step: Mapped[int | None]
     attempt: Mapped[int | None]
     model: Mapped[str | None]
+    # `primary` or `fallback`; None in records of earlier releases, and of runs.
+    provider_slot: Mapped[str | None]
     reserved_prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
     reserved_completion_token_count: Mapped[int] = mapped_column(server_default=text("0"))
     reserved_cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))

@@ -42,13 +42,14 @@ WAITING = frozenset(
 
 
 class RunFinish(StrEnum):
-    """Why the model stopped writing the answer; only `stop` completes the run."""
+    """How the model's last answer ended; only `stop` completes the run."""
 
     STOP = "stop"
     LENGTH = "length"
     CONTENT_FILTER = "content_filter"
     REFUSAL = "refusal"
     EMPTY = "empty"
+    OUTPUT_INVALID = "output_invalid"
 
 
 # Error messages of runs that failed because the answer is missing or incomplete.
@@ -57,6 +58,7 @@ FINISH_MESSAGES = {
     RunFinish.CONTENT_FILTER: "the provider's content filter stopped the answer",
     RunFinish.REFUSAL: "the model refused to answer",
     RunFinish.EMPTY: "the model gave no answer",
+    RunFinish.OUTPUT_INVALID: "the answer is not the JSON that the agent has to give",
 }
 
 

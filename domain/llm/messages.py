@@ -24,6 +24,13 @@ class Difficulty(StrEnum):
     LARGE = "large"
 
 
+class ProviderSlot(StrEnum):
+    """Which of the configured providers is meant."""
+
+    PRIMARY = "primary"
+    FALLBACK = "fallback"
+
+
 class FinishReason(StrEnum):
     """Why a model stopped; a stream that ends without a reason has failed."""
 
@@ -86,9 +93,11 @@ class ProviderParts(Frozen):
         model: Model that wrote the answer.
         parts: Fields of the message, such as reasoning or thinking blocks.
         calls: Fields of each tool call of the message, in order.
+        slot: Provider of the model; the same name may be another model there.
     """
 
     model: str
+    slot: ProviderSlot = ProviderSlot.PRIMARY
     parts: dict[str, Any] = {}
     calls: tuple[ProviderCallParts, ...] = ()
 
@@ -116,17 +125,21 @@ class ModelRequest(Frozen):
 
     Args:
         model: The provider's name of the model.
+        slot: Provider that is called.
         messages: Messages of the prompt; the system message is the first.
         tools: Tools that the model may call.
         max_tokens: Most tokens that the model may write.
         temperature: 0 for the most probable answer.
+        output_schema: JSON schema of the answer, for servers that can enforce one; None for any.
     """
 
     model: str
+    slot: ProviderSlot = ProviderSlot.PRIMARY
     messages: tuple[ChatMessage, ...]
     tools: tuple[ToolDefinition, ...] = ()
     max_tokens: int = Field(gt=0)
     temperature: float = 0.0
+    output_schema: dict[str, Any] | None = None
 
 
 class TokenUsage(Frozen):
@@ -167,14 +180,17 @@ class ModelReply(Frozen):
     parts: dict[str, Any] = {}
     has_call_as_text: bool = False
 
-    def provider_parts(self, model: str) -> ProviderParts:
+    def provider_parts(
+        self, model: str, slot: ProviderSlot = ProviderSlot.PRIMARY
+    ) -> ProviderParts:
         """Return the fields that must be sent back to the model with this reply.
 
         Args:
             model: Model that wrote the reply.
+            slot: Provider of the model.
         """
         calls = tuple(
             ProviderCallParts(id=call.provider_call_id, parts=call.parts)
             for call in self.tool_calls
         )
-        return ProviderParts(model=model, parts=self.parts, calls=calls)
+        return ProviderParts(model=model, slot=slot, parts=self.parts, calls=calls)

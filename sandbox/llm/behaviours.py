@@ -506,6 +506,14 @@ def no_temperature(case: Case) -> Plan | Refusal:
     return _answer(case)
 
 
+@behaviour("no_output_schema")
+def no_output_schema(case: Case) -> Plan | Refusal:
+    """A server that knows no schemas of answers."""
+    if case.asked.schema is not None:
+        return Refusal(400, "This response_format type is unavailable now")
+    return _answer(case)
+
+
 @behaviour("no_stream_options")
 def no_stream_options(case: Case) -> Plan | Refusal:
     """A server that forbids fields that it does not know."""

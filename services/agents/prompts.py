@@ -20,6 +20,7 @@ from domain.llm.messages import (
     Role,
 )
 from domain.llm.token_estimates import estimate_message_tokens, estimate_tool_tokens
+from services.agents.model_calls.output import output_order, repair_order
 from services.agents.teams.notes import read_team_note
 from services.agents.tools.catalog import Tool, ToolCatalog
 
@@ -67,10 +68,11 @@ async def read_prompt(
     tools = catalog.select((*spec.tool_names, *note.tools))
     rows = await MessageRepository(session).prompt_messages(run, spec.history_count)
     own = [index for index, row in enumerate(rows) if row.agent_run_id == run.agent_run_id]
+    before = rows[: own[0]] if own else []
     sources = PromptSources(
-        system=prompt_text(run.agent, run.prompt_version) + note.text,
-        messages=tuple(chat_message(row) for row in rows),
-        question=own[0] if own else None,
+        system=prompt_text(run.agent, run.prompt_version) + note.text + output_order(spec),
+        messages=_with_repairs(rows),
+        question=len(_with_repairs(before)) if own else None,
         passages=tuple(_render(passage) for passage in passages_of(run)),
     )
     tools_size = estimate_tool_tokens(tool.spec.definition for tool in tools)
@@ -80,6 +82,17 @@ async def read_prompt(
     last_seq = rows[-1].seq if rows else 0
     # Reason: the first user message is the run's input.
     return Prompt(spec, messages, tools, size, last_seq, max(0, len(user_messages) - 1))
+
+
+def _with_repairs(rows: Sequence[Message]) -> tuple[ChatMessage, ...]:
+    """Return stored messages; after an answer that did not fit comes what is wrong with it."""
+    messages = []
+    for row in rows:
+        messages.append(chat_message(row))
+        if row.output_problem is not None:
+            order = repair_order(row.output_problem)
+            messages.append(ChatMessage(role=Role.USER, content=order))
+    return tuple(messages)
 
 
 def passages_of(run: AgentRun) -> Sequence[CitedPassage]:

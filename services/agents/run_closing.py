@@ -16,6 +16,7 @@ from database.usage.usage_records import UsageRepository
 from domain.agents.citations import cite
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import CloseRunInput, CloseRunResult, RunFinish, RunStatus
+from domain.llm.json_output import texts_of
 from observability.metrics import AGENT_DURATION, AGENT_REQUESTS
 from services.agents.prompts import passages_of
 from services.agents.run_records import append_run_events, run_status_event, tell_parent
@@ -82,7 +83,8 @@ class RunClosing:
         messages = MessageRepository(session)
         output = await messages.last_answer(run.agent_run_id) if has_output else None
         is_complete = end.run_status is RunStatus.COMPLETED
-        citations = cite(output or "", passages_of(run)) if is_complete else ()
+        said = output or "" if run.output_data is None else texts_of(run.output_data)
+        citations = cite(said, passages_of(run)) if is_complete else ()
         done_data = {"run_status": end.run_status, "finish_reason": finish}
         done = NewRunEvent(kind=RunEventKind.DONE, data=done_data)
         events = [run_status_event(end.run_status), done]

@@ -22,7 +22,8 @@ from database.usage.usage_records import UsageRepository
 from domain.agents.budgets import Price, Reservation, remaining, reserve, stricter
 from domain.base import Frozen
 from domain.ids import agent_run_workflow_id
-from domain.llm.messages import TokenUsage
+from domain.llm.messages import ProviderSlot, TokenUsage
+from domain.llm.routing import Target
 from domain.llm.token_estimates import estimate_tokens
 from domain.subscriptions.lifecycle import Access
 from domain.usage.amounts import Allowance
@@ -37,7 +38,7 @@ class Call(Frozen):
     Args:
         step: Step of the run.
         attempt: Number of the attempt within the step, from 1.
-        model: Model to call.
+        target: Model to call, and at which provider.
         prompt_tokens: Upper bound of the prompt's length.
         requested_tokens: Longest answer that the agent's spec allows.
         may_be_cut: Whether the answer may be shorter than that if the budget ends.
@@ -45,17 +46,25 @@ class Call(Frozen):
 
     step: int
     attempt: int
-    model: str
+    target: Target
     prompt_tokens: int
     requested_tokens: int
     may_be_cut: bool = True
 
 
 class UsageMeter:
-    """Reserves and settles the usage of model calls."""
+    """Reserves and settles the usage of model calls.
 
-    def __init__(self, prices: Prices) -> None:
-        self._prices = prices
+    Args:
+        prices: Prices of the provider.
+        fallback_prices: Prices of the provider that takes its place, if there is one.
+    """
+
+    def __init__(self, prices: Prices, fallback_prices: Prices | None = None) -> None:
+        self._prices = {
+            ProviderSlot.PRIMARY: prices,
+            ProviderSlot.FALLBACK: fallback_prices or prices,
+        }
 
     async def reserve(self, session: AsyncSession, run: AgentRun, call: Call) -> Reservation:
         """Reserve the worst case of one attempt, within the caller's transaction.
@@ -102,7 +111,7 @@ class UsageMeter:
         self,
         session: AsyncSession,
         source_key: str,
-        model: str,
+        target: Target,
         used: TokenUsage,
         *,
         outcome: str,
@@ -113,12 +122,12 @@ class UsageMeter:
         Args:
             session: The caller's transaction.
             source_key: Unique key of the attempt's record.
-            model: Model that was called.
+            target: Model that was called.
             used: Usage as the provider reported it, or an estimate.
             outcome: `succeeded`, `canceled`, `lost`, or the code of the error.
             is_estimated: The provider did not report the usage.
         """
-        cost = self._prices.cost(model, used)
+        cost = self._prices[target.slot].cost(target.model, used)
         values = {
             "prompt_token_count": used.prompt_tokens,
             "completion_token_count": used.completion_tokens,
@@ -134,9 +143,10 @@ class UsageMeter:
 
     def price(self, call: Call) -> Price:
         """Return the price of one token of a call; prices can depend on the prompt's length."""
-        prompt = self._prices.cost(call.model, TokenUsage(prompt_tokens=call.prompt_tokens))
-        whole = self._prices.cost(
-            call.model,
+        prices, model = self._prices[call.target.slot], call.target.model
+        prompt = prices.cost(model, TokenUsage(prompt_tokens=call.prompt_tokens))
+        whole = prices.cost(
+            model,
             TokenUsage(prompt_tokens=call.prompt_tokens, completion_tokens=call.requested_tokens),
         )
         return Price(
@@ -170,7 +180,8 @@ def _reserved(run: AgentRun, call: Call, reservation: Reservation, at: datetime)
         "source_key": source_key(run.agent_run_id, call.step, call.attempt),
         "step": call.step,
         "attempt": call.attempt,
-        "model": call.model,
+        "model": call.target.model,
+        "provider_slot": call.target.slot,
         "reserved_prompt_token_count": call.prompt_tokens,
         "reserved_completion_token_count": reservation.max_tokens,
         "reserved_cost_cents": reservation.cost_cents,
@@ -204,11 +215,17 @@ async def settle_open_attempts(
             await meter.settle(
                 session,
                 record.source_key,
-                record.model or "",
+                _target_of(record),
                 await _estimate(session, record),
                 outcome=LOST,
                 is_estimated=True,
             )
+
+
+def _target_of(record: UsageRecord) -> Target:
+    # Reason: records of earlier releases name no provider; there was only one.
+    slot = ProviderSlot(record.provider_slot or ProviderSlot.PRIMARY)
+    return Target(model=record.model or "", slot=slot)
 
 
 async def _estimate(session: AsyncSession, record: UsageRecord) -> TokenUsage:

@@ -3,8 +3,9 @@
 from pydantic import SecretStr
 from temporalio import workflow
 
+from adapters.llm.providers.settings import LLMSettings
 from commands.replay.histories import read_history
-from config import AuthSettings, LLMSettings, Settings
+from config import AuthSettings, Settings
 from tests.support.histories import (
     COMMITTED,
     Name,

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from adapters.llm.providers.settings import LLMSettings
 from config import (
     DocumentSettings,
     EmbeddingsSettings,
-    LLMSettings,
     MailSettings,
     ServingSettings,
     Settings,
@@ -32,6 +32,29 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.llm == LLMSettings()
     assert settings.embeddings == EmbeddingsSettings()
     assert settings.documents == DocumentSettings()
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"fallback": {"large_model": "m", "small_model": "", "provider": ""}}, None),
+        ({"fallback": {"large_model": "", "api_key": ""}}, None),
+        ({"fallback": {"large_model": "", "api_key": "k"}}, "LLM__FALLBACK__LARGE_MODEL"),
+        ({"fallback": {"large_model": "m", "provider": "acme"}}, "should be one of"),
+        ({"fallback": {"large_model": "m"}, "fallback_model": "f"}, "not both"),
+    ],
+)
+def test_a_second_provider_is_whole_and_the_only_fallback(
+    given: dict[str, Any], problem: str | None
+) -> None:
+    if problem is None:
+        found = LLMSettings.model_validate(given)
+        large_model = given["fallback"]["large_model"]
+        assert (found.second is not None) == bool(large_model)
+        assert found.make_names().second_large == (large_model or None)
+        return
+    with pytest.raises(ValidationError, match=problem):
+        LLMSettings.model_validate(given)
 
 
 SIGNED = {"webhook_secret": "whsec_" + "x" * 32}

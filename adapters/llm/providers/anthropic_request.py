@@ -40,6 +40,9 @@ def wire_request(request: ModelRequest) -> dict[str, Any]:
             }
             for tool in request.tools
         ]
+    if request.output_schema is not None:
+        output = {"type": "json_schema", "schema": request.output_schema}
+        wire["output_config"] = {"format": output}
     return wire
 
 

@@ -16,6 +16,7 @@ from adapters.llm.providers.openai_answer import OpenAIAnswer
 from adapters.llm.providers.openai_messages import wire_messages
 from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
+from domain.llm.json_output import is_strict
 from domain.llm.messages import ModelReply, ModelRequest
 
 _OPENAI_HOSTS = (".openai.com", ".openai.azure.com")
@@ -101,6 +102,15 @@ class OpenAIModels:
             wire["tools"] = [
                 {"type": "function", "function": tool.model_dump()} for tool in request.tools
             ]
+        if request.output_schema is not None:
+            wire["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "answer",
+                    "schema": request.output_schema,
+                    "strict": is_strict(request.output_schema),
+                },
+            }
         return wire
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agents.registry import find_agent
 from database.agents.agent_runs import AgentRunRepository, RunAtStep
 from database.agents.conversations import ConversationRepository
-from database.agents.messages import MessageRepository
+from database.agents.messages import MessageRepository, count_unfit
 from database.agents.models import AgentRun, Approval, ToolCall
 from database.agents.run_events import RunEventRepository
 from database.agents.tool_calls import ToolCallRepository
@@ -22,6 +22,7 @@ from domain.ids import agent_run_workflow_id
 from domain.llm.messages import ModelReply, Role
 from services.agents.model_calls.attempts import SUCCEEDED, Attempt
 from services.agents.model_calls.failures import finish_of
+from services.agents.model_calls.output import Output
 from services.agents.tool_call_ledger import CheckedCall, check, enter, named_agent
 
 
@@ -33,12 +34,14 @@ class Answer(NamedTuple):
         reply: What the model returned.
         last_seq: The current number of the conversation's last message.
         at: When the answer came; the time to approve its tool calls begins here.
+        output: Its JSON, if the agent has a schema and this is its final answer.
     """
 
     attempt: Attempt
     reply: ModelReply
     last_seq: int
     at: datetime
+    output: Output = Output()
 
 
 async def lock_run(session: AsyncSession, attempt: Attempt) -> tuple[int, AgentRun]:
@@ -77,6 +80,10 @@ async def stored_reply(session: AsyncSession, step_input: StepInput) -> StepResu
         for call in requested
         if call.completed_at is None
     ]
+    if run and (count := await count_unfit(session, step_message_key(step_input))):
+        is_last = count > find_agent(run.agent).repair_count
+        finish = RunFinish.OUTPUT_INVALID if is_last else RunFinish.STOP
+        return StepResult(is_answer=is_last, finish=finish)
     is_cut = not requested and await _was_cut(session, step_input)
     finish = (
         RunFinish(run.finish_reason or RunFinish.STOP) if run and not requested else RunFinish.STOP
@@ -135,30 +142,44 @@ async def store_answer(
         if stream_events:
             await RunEventRepository(session).append(run.agent_run_id, stream_events)
         return await stored_reply(session, step_input)
-    facts = {
-        "role": Role.ASSISTANT,
-        "text": reply.text,
-        "step": step_input.step,
-        "attempt": attempt.number,
-        "finish_reason": reply.finish_reason,
-    }
-    message_event = NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)
     dated_input = step_input.model_copy(update={"at": answer.at})
     entered = await enter(session, run, dated_input, prompt.spec, calls)
-    events = [*stream_events, message_event, *entered.events]
+    events = [*stream_events, _message_event(answer), *entered.events]
     await RunEventRepository(session).append(run.agent_run_id, events)
-    finish = finish_of(reply)
+    finish = await _finish(session, answer)
     if not calls:
-        values = {"finish_reason": finish}
+        values = {"finish_reason": finish, "output_data": answer.output.data}
         await AgentRunRepository(session).change(run.agent_run_id, values)
     is_cut = finish is RunFinish.LENGTH and attempt.reservation.is_cut
     return StepResult(
         calls=entered.open_calls,
-        is_answer=not calls,
+        is_answer=not calls and finish is not None,
         is_cut_by_budget=is_cut,
-        finish=finish,
+        finish=finish or RunFinish.STOP,
         read_count=attempt.prompt.read_count,
     )
+
+
+def _message_event(answer: Answer) -> NewRunEvent:
+    facts = {
+        "role": Role.ASSISTANT,
+        "text": answer.reply.text,
+        "step": answer.attempt.step_input.step,
+        "attempt": answer.attempt.number,
+        "finish_reason": answer.reply.finish_reason,
+    }
+    if answer.output.problem is not None:
+        facts["output_problem"] = answer.output.problem
+    return NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)
+
+
+async def _finish(session: AsyncSession, answer: Answer) -> RunFinish | None:
+    """Return how an answer ends; None if it does not fit its schema and is asked for again."""
+    if answer.output.problem is None:
+        return finish_of(answer.reply)
+    count = await count_unfit(session, step_message_key(answer.attempt.step_input))
+    is_last = count > answer.attempt.prompt.spec.repair_count
+    return RunFinish.OUTPUT_INVALID if is_last else None
 
 
 async def _add_message(
@@ -184,7 +205,10 @@ async def _add_message(
         reply.text,
         agent_run_id=run.agent_run_id,
         tool_calls=[call.stored for call in calls],
-        provider_data=reply.provider_parts(attempt.request.model).model_dump(mode="json"),
+        provider_data=reply.provider_parts(attempt.request.model, attempt.request.slot).model_dump(
+            mode="json"
+        ),
+        output_problem=answer.output.problem,
     )
     if distance:
         await messages.end_at(run.conversation_id, answer.last_seq + distance)

@@ -1,5 +1,6 @@
 """Reserves each model call at its worst case, and settles it however the call ends."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from adapters.llm.provider import Progress
 from agents.registry import find_agent
 from database.agents.agent_runs import RunAtStep
+from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions
 from domain.agents.budgets import Reservation
@@ -15,8 +17,9 @@ from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import OnBudget, RunStatus, StepInput
 from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
 from domain.llm.messages import ModelRequest, TokenUsage
-from domain.llm.routing import RATE_LIMITED, ModelNames, route
+from domain.llm.routing import RATE_LIMITED, ModelNames, Target, route
 from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
+from services.agents.model_calls.rate_limiter import RateLimiter
 from services.agents.model_calls.windows import ContextWindows
 from services.agents.prompts import Prompt, read_prompt
 from services.agents.run_records import change_status
@@ -62,12 +65,20 @@ class ModelAttempts:
     """Begins, settles and fails attempts at model calls."""
 
     def __init__(
-        self, sessions: Sessions, names: ModelNames, meter: UsageMeter, catalog: ToolCatalog
+        self,
+        sessions: Sessions,
+        names: ModelNames,
+        meter: UsageMeter,
+        catalog: ToolCatalog,
+        is_shut: Callable[[Target], bool] = lambda _: False,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self._sessions = sessions
         self._names = names
         self._meter = meter
         self._catalog = catalog
+        self._is_shut = is_shut
+        self._limiter = limiter or RateLimiter({})
         self._windows = ContextWindows()
 
     async def begin(
@@ -90,6 +101,7 @@ class ModelAttempts:
             BudgetExceededError: The rest of the budget does not suffice.
             EntitlementRequiredError: The user's access has ended since the run began.
             InvalidInputError: The newest message is longer than the model can read.
+            ProviderUnavailableError: The call waits for our own limit of calls per minute.
         """
         run, _, attempts = at_step
         await settle_open_attempts(session, self._meter, attempts)
@@ -97,27 +109,37 @@ class ModelAttempts:
         outcomes = tuple(record.outcome or LOST for record in earlier)
         spec = find_agent(run.agent)
         failure_count = sum(outcome not in _NO_FAILURES for outcome in outcomes)
-        model = route(self._names, spec.difficulty, failure_count)
-        token_limits = self._windows.token_limits(model, spec)
+        target = route(self._names, spec.difficulty, failure_count, self._is_shut)
+        token_limits = self._windows.token_limits(target.label, spec)
         prompt = await read_prompt(session, run, token_limits.prompt_tokens, self._catalog)
         call = Call(
             step=step_input.step,
             # Reason: Temporal counts attempts anew after a reset; no record may be overwritten.
             attempt=max((record.attempt or 0 for record in earlier), default=0) + 1,
-            model=model,
+            target=target,
             prompt_tokens=prompt.token_count,
             requested_tokens=token_limits.answer_tokens,
             may_be_cut=step_input.on_budget is OnBudget.END,
         )
-        reservation = await self._meter.reserve(session, run, call)
+        reservation = await self._reserve(session, run, call)
         if run.run_status == RunStatus.WAITING_BUDGET:
             await change_status(session, run, RunStatus.RUNNING)
-        facts = {"step": step_input.step, "attempt": call.attempt, "model": model}
+        facts = {"step": step_input.step, "attempt": call.attempt, "model": target.model}
         note = NewRunEvent(kind=RunEventKind.STEP, data=facts)
         await RunEventRepository(session).append(run.agent_run_id, [note])
-        request = _request(model, prompt, reservation)
+        request = _request(target, prompt, reservation)
         leading_fields = (step_input, call.attempt, outcomes, run.conversation_id)
         return Attempt(*leading_fields, prompt, request, reservation)
+
+    async def _reserve(self, session: AsyncSession, run: AgentRun, call: Call) -> Reservation:
+        """Reserve the worst case of a call, once our own limit of calls per minute allows it."""
+        slot, count = call.target.slot, call.prompt_tokens + call.requested_tokens
+        self._limiter.admit(slot, run.user_id, f"{run.agent_run_id}:{call.step}", count)
+        try:
+            return await self._meter.reserve(session, run, call)
+        except BaseException:
+            self._limiter.give_back(slot, count)
+            raise
 
     async def settle_failure(self, attempt: Attempt, progress: Progress, outcome: str) -> None:
         """Settle an attempt that brought no answer.
@@ -138,7 +160,7 @@ class ModelAttempts:
             attempt: The failed attempt.
             error: The error of the attempt.
         """
-        model = attempt.request.model
+        model = _target_of(attempt.request).label
         if error.error_code == TOO_LONG:
             sent = attempt.prompt.token_count + attempt.request.max_tokens
             if self._windows.learn(model, error.details, sent):
@@ -151,10 +173,11 @@ class ModelAttempts:
         session: AsyncSession,
         attempt: Attempt,
         progress: Progress,
+        outcome: str = SUCCEEDED,
     ) -> None:
         """Settle an attempt that brought an answer, within the caller's transaction."""
         used, is_guessed = booked_usage(attempt, progress)
-        await self._settle(session, attempt, used, SUCCEEDED, is_estimated=is_guessed)
+        await self._settle(session, attempt, used, outcome, is_estimated=is_guessed)
 
     async def _settle(
         self,
@@ -165,18 +188,26 @@ class ModelAttempts:
         *,
         is_estimated: bool,
     ) -> None:
-        key, model = attempt.source_key, attempt.request.model
+        key, target = attempt.source_key, _target_of(attempt.request)
+        unused = attempt.reservation.token_count - used.prompt_tokens - used.completion_tokens
+        self._limiter.give_back(target.slot, unused)
         await self._meter.settle(
-            session, key, model, used, outcome=outcome, is_estimated=is_estimated
+            session, key, target, used, outcome=outcome, is_estimated=is_estimated
         )
 
 
-def _request(model: str, prompt: Prompt, reservation: Reservation) -> ModelRequest:
+def _target_of(request: ModelRequest) -> Target:
+    return Target(model=request.model, slot=request.slot)
+
+
+def _request(target: Target, prompt: Prompt, reservation: Reservation) -> ModelRequest:
     return ModelRequest(
-        model=model,
+        model=target.model,
+        slot=target.slot,
         messages=prompt.messages,
         tools=tuple(tool.spec.definition for tool in prompt.tools),
         max_tokens=reservation.max_tokens,
+        output_schema=prompt.spec.output_schema,
     )
 
 

@@ -97,6 +97,7 @@ async def _adopt(
     event = message_event(Role.ASSISTANT, output)
     await RunEventRepository(session).append(run.agent_run_id, [event])
     values: dict[str, object] = {"finish_reason": finish}
+    values["output_data"] = child and child.output_data
     if child is not None and child.passages_data is not None:
         values["passages_data"] = child.passages_data
     await AgentRunRepository(session).change(run.agent_run_id, values)

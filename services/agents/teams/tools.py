@@ -1,5 +1,6 @@
 """The tools of teams: `delegate` returns what a member brought, `hand_over` passes a task on."""
 
+import json
 from typing import Any
 
 from agents.tools.teams import DELEGATE_SPEC, HAND_OVER_SPEC
@@ -9,6 +10,7 @@ from domain.agents.citations import CitedPassage, adopt_passages
 from domain.agents.runs import CLOSED, RunStatus
 from domain.agents.tools.tool_calls import ToolCallStatus
 from domain.ids import child_run_id
+from domain.llm.json_output import with_texts
 from services.agents.teams.members import hand_over_of
 from services.agents.teams.targets import find_target
 from services.agents.tools.catalog import Effect, Tool, ToolResources
@@ -37,8 +39,7 @@ async def delegate(resources: ToolResources, run: AgentRun, call: ToolCall) -> E
             return Effect(ToolCallStatus.FAILED, _failure(child))
         locked = await runs.lock(run.agent_run_id)
         known = [CitedPassage(**each) for each in (locked and locked.passages_data) or ()]
-        brought = [CitedPassage(**each) for each in child.passages_data or ()]
-        text, merged = adopt_passages(child.output or "", brought, known)
+        text, merged = adopted_answer(child, known)
         if len(merged) > len(known):
             kept = [passage.model_dump(mode="json") for passage in merged]
             await runs.change(run.agent_run_id, {"passages_data": kept})
@@ -60,6 +61,23 @@ async def hand_over(resources: ToolResources, run: AgentRun, call: ToolCall) -> 
 
 def _facts(child: AgentRun) -> dict[str, Any]:
     return {"agent": child.agent, "agent_run_id": str(child.agent_run_id)}
+
+
+def adopted_answer(child: AgentRun, known: list[CitedPassage]) -> tuple[str, list[CitedPassage]]:
+    """Return a member's answer under the numbers of its leader, and the leader's passages."""
+    brought = [CitedPassage(**each) for each in child.passages_data or ()]
+    merged = known
+
+    def adopt(text: str) -> str:
+        nonlocal merged
+        text, merged = adopt_passages(text, brought, merged)
+        return text
+
+    if child.output_data is None:
+        return adopt(child.output or ""), merged
+    # Reason: outside its texts, `[1]` is a list of JSON.
+    answer = json.dumps(with_texts(child.output_data, adopt), ensure_ascii=False)
+    return answer, merged
 
 
 def _failure(child: AgentRun) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from adapters.llm.gateway import open_models
 from adapters.llm.pricing import Prices
 from adapters.llm.provider import Incoming, OnText, Progress
 from adapters.llm.providers import PROVIDERS, HealthRequest, Provider
+from adapters.llm.providers.settings import LLMSettings
 from adapters.tls import trusted
 from commands.doctor.examine import examine
-from config import LLMSettings, Settings
+from config import Settings
 from domain.llm.messages import (
     ChatMessage,
     FinishReason,

@@ -8,7 +8,14 @@ import pytest
 from adapters.llm.providers.anthropic_request import wire_request
 from adapters.llm.providers.openai_messages import wire_messages
 from adapters.llm.turns import turns_of
-from domain.llm.messages import ChatMessage, ModelRequest, ProviderParts, RequestedCall, Role
+from domain.llm.messages import (
+    ChatMessage,
+    ModelRequest,
+    ProviderParts,
+    ProviderSlot,
+    RequestedCall,
+    Role,
+)
 
 MODEL = "magistral"
 NINE = re.compile(r"[A-Za-z0-9]{9}")
@@ -168,3 +175,16 @@ def test_a_request_never_ends_with_the_assistant() -> None:
     assert wire_messages(request)[-1]["role"] == "user"
     assert wire_request(request)["messages"][-1]["role"] == "user"
     assert "assistant" not in str(wire_messages(request_of(user("?"), said(" "))))
+
+
+def test_the_same_name_at_another_provider_is_another_model() -> None:
+    parts = {"reasoning_content": "Hm.", "thinking": [{"place": 0, "block": {"type": "thinking"}}]}
+    call_parts = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+    said_before = asked(("ours", "theirs"), parts=parts, call_parts=call_parts)
+    request = request_of(user("q"), said_before, found("ours"))
+    assert "theirs" in str(wire_messages(request))
+    assert "thought_signature" in str(wire_messages(request))
+    other = request.model_copy(update={"slot": ProviderSlot.FALLBACK})
+    for wire in (wire_messages(other), wire_request(other)):
+        for mine in ("theirs", "thought_signature", "Hm.", "thinking"):
+            assert mine not in str(wire)

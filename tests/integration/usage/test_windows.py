@@ -18,6 +18,7 @@ from database.usage.models import UsageRecord
 from domain.agents.budgets import Reservation
 from domain.errors import BudgetExceededError, LimitReachedError
 from domain.llm.messages import TokenUsage
+from domain.llm.routing import Target
 from services.agents.admission import check_admission, record_run
 from services.agents.tools.catalog import ToolCatalog
 from services.agents.usage import Call, UsageMeter, source_key
@@ -25,6 +26,7 @@ from services.usage.entitlements import read_entitlements
 from tests.integration.agents.test_rows import customer, request
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+TARGET = Target(model="m")
 METER = UsageMeter(Prices("openai", None, None, None, None))
 
 
@@ -36,7 +38,7 @@ async def open_run(sessions: Sessions, user_id: UUID) -> AgentRun:
 
 
 async def reserve(sessions: Sessions, run: AgentRun, step: int) -> Reservation:
-    call = Call(step=step, attempt=1, model="m", prompt_tokens=10, requested_tokens=30)
+    call = Call(step=step, attempt=1, target=TARGET, prompt_tokens=10, requested_tokens=30)
     async with sessions.begin() as session:
         return await METER.reserve(session, run, call)
 
@@ -44,7 +46,7 @@ async def reserve(sessions: Sessions, run: AgentRun, step: int) -> Reservation:
 async def settle(sessions: Sessions, run: AgentRun, step: int, used: TokenUsage) -> None:
     async with sessions.begin() as session:
         key = source_key(run.agent_run_id, step, 1)
-        await METER.settle(session, key, "m", used, outcome="succeeded")
+        await METER.settle(session, key, TARGET, used, outcome="succeeded")
 
 
 async def move_usage(sessions: Sessions, user_id: UUID, at: datetime) -> None:

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from database.agents.models import AgentRun
 from domain.agents.citations import EXCERPT_LENGTH, CitedPassage, cite, number_passages
 from domain.knowledge.documents import Passage
+from services.agents.teams.tools import adopted_answer
 
 A, B = UUID(int=1), UUID(int=2)
 
@@ -76,3 +78,15 @@ def test_a_passage_that_was_shown_before_keeps_its_number() -> None:
 
 def test_numbers_of_older_releases_are_not_given_again() -> None:
     assert list(number_passages([found(A, 0)], {1: (A, None), 4: (B, None)})) == [5]
+
+
+def test_a_leader_takes_over_a_json_answer_without_touching_its_lists() -> None:
+    brought = [passage(1, A, "one").model_dump(mode="json")]
+    child = AgentRun(
+        output='{"n": [1], "why": "So [1]."}',
+        output_data={"n": [1], "why": "So [1]."},
+        passages_data=brought,
+    )
+    text, merged = adopted_answer(child, [passage(1, B, "two")])
+    assert text == '{"n": [1], "why": "So [2]."}'
+    assert [(each.number, each.document_id) for each in merged] == [(1, B), (2, A)]

@@ -13,11 +13,12 @@ from domain.llm.circuit_breaker import (
     release,
     succeed,
 )
-from domain.llm.messages import Difficulty
-from domain.llm.routing import FAILURES_BEFORE_FALLBACK, ModelNames, is_failure, route
+from domain.llm.messages import Difficulty, ProviderSlot
+from domain.llm.routing import FAILURES_BEFORE_FALLBACK, ModelNames, Target, is_failure, route
 
 NAMES = ModelNames(small="s", large="l", fallback="f")
 LONELY = ModelNames(small="s", large="l")
+TWO = ModelNames(small="s", large="l", second_small="s", second_large="b")
 RULES = BreakerRules(failure_count=3, cool_down_seconds=30, probe_seconds=2)
 
 
@@ -35,7 +36,49 @@ RULES = BreakerRules(failure_count=3, cool_down_seconds=30, probe_seconds=2)
     ],
 )
 def test_routes(names: ModelNames, difficulty: Difficulty, failure_count: int, model: str) -> None:
-    assert route(names, difficulty, failure_count) == model
+    assert route(names, difficulty, failure_count) == Target(model=model)
+
+
+def second(model: str) -> Target:
+    return Target(model=model, slot=ProviderSlot.FALLBACK)
+
+
+@pytest.mark.parametrize(
+    ("difficulty", "failure_count", "target"),
+    [
+        (Difficulty.SMALL, 0, Target(model="s")),
+        (Difficulty.LARGE, 1, Target(model="l")),
+        (Difficulty.SMALL, 2, second("s")),
+        (Difficulty.LARGE, 3, second("b")),
+        (Difficulty.LARGE, 4, Target(model="l")),
+        (Difficulty.LARGE, 6, second("b")),
+    ],
+)
+def test_two_providers_take_turns(
+    difficulty: Difficulty, failure_count: int, target: Target
+) -> None:
+    assert route(TWO, difficulty, failure_count) == target
+
+
+def test_a_second_provider_needs_no_small_model() -> None:
+    names = TWO.model_copy(update={"second_small": None})
+    assert route(names, Difficulty.SMALL, 2) == second("b")
+
+
+def test_a_model_that_is_shut_is_asked_only_if_there_is_no_other() -> None:
+    first, other = Target(model="l"), second("b")
+    for shut, count, expected in [
+        ({first}, 0, other),
+        ({other}, 2, first),
+        ({first, other}, 0, first),
+        ({first, other}, 2, other),
+    ]:
+        assert route(TWO, Difficulty.LARGE, count, shut.__contains__) == expected
+
+
+def test_one_name_at_two_providers_is_two_models() -> None:
+    assert Target(model="m").label == "m"
+    assert second("m").label == "fallback/m"
 
 
 def test_a_rate_limit_does_not_speak_against_a_model() -> None:
