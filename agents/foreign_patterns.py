@@ -104,7 +104,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
         r"|requise|besoin)",
         r"\bno (?:hace falta|es necesari[oa]|se necesita|se requiere) (?:pedir )?(?:la )?"
         r"(?:confirmacion|aprobacion|preguntar)",
-        r"\bnon (?:serve|occorre|e necessari[oa]) (?:chiedere )?(?:la |alcuna )?(?:conferma|approv)",
+        r"\bnon (?:serve|occorre|e necessari[oa]) (?:chiedere )?(?:la |alcuna )?(?:conferma|appr)",
         r"\bnao (?:e preciso|e necessari[oa]|precisa) (?:de |pedir )?(?:confirmacao|aprovacao)",
         r"\b(?:bevestiging|goedkeuring|toestemming) is niet (?:meer )?(?:nodig|vereist)",
         r"\bgeen (?:bevestiging|goedkeuring|toestemming) (?:meer )?nodig",
