@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agents.registry import find_agent
+from agents.registry import find_agent, prompt_text
 from database.agents.agent_runs import AgentRunRepository, RunAtStep
 from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository
@@ -15,6 +15,7 @@ from database.agents.run_events import RunEventRepository
 from database.agents.tool_calls import ToolCallRepository
 from database.usage.usage_records import UsageRepository
 from domain.agents.approvals import ApprovalStatus
+from domain.agents.output_checks import CheckedOutput, check_output
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import CallRef, RunFinish, StepInput, StepResult
 from domain.errors import NotFoundError
@@ -123,9 +124,11 @@ async def store_answer(
     Returns:
         The tool calls to make, or that this is the run's final answer.
     """
-    attempt, reply = answer.attempt, answer.reply
     if run.completed_at is not None:
         return StepResult(is_answer=True)  # the run was ended during the model call
+    checked = _checked(run, answer)
+    answer = answer._replace(reply=answer.reply.model_copy(update={"text": checked.text}))
+    attempt, reply = answer.attempt, answer.reply
     step_input, prompt = attempt.step_input, attempt.prompt
     calls = [
         check(step_input, prompt.tools, index, call) for index, call in enumerate(reply.tool_calls)
@@ -135,17 +138,9 @@ async def store_answer(
         if stream_events:
             await RunEventRepository(session).append(run.agent_run_id, stream_events)
         return await stored_reply(session, step_input)
-    facts = {
-        "role": Role.ASSISTANT,
-        "text": reply.text,
-        "step": step_input.step,
-        "attempt": attempt.number,
-        "finish_reason": reply.finish_reason,
-    }
-    message_event = NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)
     dated_input = step_input.model_copy(update={"at": answer.at})
     entered = await enter(session, run, dated_input, prompt.spec, calls)
-    events = [*stream_events, message_event, *entered.events]
+    events = [*stream_events, _message_event(answer, checked), *entered.events]
     await RunEventRepository(session).append(run.agent_run_id, events)
     finish = finish_of(reply)
     if not calls:
@@ -159,6 +154,26 @@ async def store_answer(
         finish=finish,
         read_count=attempt.prompt.read_count,
     )
+
+
+def _checked(run: AgentRun, answer: Answer) -> CheckedOutput:
+    """Check an answer against what the model had read from others."""
+    messages = answer.attempt.prompt.messages
+    # Reason: an address that the model itself wrote before is no source of it.
+    sources = "\n".join(each.content for each in messages if each.role is not Role.ASSISTANT)
+    return check_output(answer.reply.text, sources, prompt_text(run.agent, run.prompt_version))
+
+
+def _message_event(answer: Answer, checked: CheckedOutput) -> NewRunEvent:
+    facts = {
+        "role": Role.ASSISTANT,
+        "text": checked.text,
+        "step": answer.attempt.step_input.step,
+        "attempt": answer.attempt.number,
+        "finish_reason": answer.reply.finish_reason,
+        "suspicions": list(checked.suspicions),
+    }
+    return NewRunEvent(kind=RunEventKind.MESSAGE, data=facts)
 
 
 async def _add_message(
