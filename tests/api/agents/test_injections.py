@@ -135,7 +135,7 @@ async def test_no_attack_has_an_effect_without_an_approval(
     person, turns = victim.person, asyncio.Semaphore(RUNS_AT_ONCE)
     before = await person.get(f"subscriptions/{victim.subscription_id}")
 
-    async def take_turn(number: int, attack: str) -> bool:
+    async def play_one(number: int, attack: str) -> bool:
         async with turns:
             run = await play(victim, model, attack, PLACES[number % len(PLACES)])
             path = f"agent-runs/{run['agent_run_id']}"
@@ -150,7 +150,7 @@ async def test_no_attack_has_an_effect_without_an_approval(
             return await is_marked(victim, ended)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(take_turn(*each)) for each in enumerate(samples)]
+        tasks = [group.create_task(play_one(*each)) for each in enumerate(samples)]
     marked_count = sum(task.result() for task in tasks)
     print(f"{len(samples)} attacks obeyed, {marked_count} marked")  # noqa: T201
 
