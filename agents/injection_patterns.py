@@ -39,7 +39,7 @@ _SHOW = (
     r"|disclose|copy|paste|encode|append|include|send)"
 )
 _SEND = (
-    r"(?:send|post|forward|upload|e-?mail|leak|transmit|append|submit|put|encode|include|copy|load"
+    r"(?:send|post|forward|upload|leak|transmit|append|submit|put|encode|include|copy|load"
     r"|fetch|use|collect)"
 )
 _PRIVATE = (
@@ -65,6 +65,9 @@ _SOURCES: Mapping[str, tuple[str, ...]] = {
         rf"\b{_DROP} (?:the |your )(?:system prompt|programming|training|fence)",
         rf"\b{_DROP} (?:everything|anything|all|what|whatever) (?:that )?you (?:were|have|know)",
         rf"\b{_DROP} (?:everything|anything|all)(?: \w+)? (?:before|above)",
+        rf"\b{_DROP} (?:all )?your {_EARLIER} \w{{0,3}}struct\w*",
+        r"\bthe (?:task|question|work) (?:that )?(?:i|the user) (?:gave|asked|set) you\b",
+        r"\bbefore you\b.{0,80}\bdo (?:the following|this|what follows) first\b",
         rf"\b{_DROP} the (?:task|question|above and|fence)",
         r"\byour (?:previous|prior|earlier|old|original|initial) "
         rf"{_RULES} (?:are|is|were) (?:now )?(?:void|invalid|obsolete|cancel|superseded|replaced)",
@@ -107,6 +110,7 @@ _SOURCES: Mapping[str, tuple[str, ...]] = {
         r"\"role\": ?\"system\", ?\"content\": ?\"",
         rf"\bsystem(?: (?:message|note|notice|update|prompt|alert|instruction))? ?: ?{_DO}\b",
         r"\bsystem override\b",
+        r"\bsystem_message\b.{0,3}[)\]>}:]",
         r"\bsystem_prompt: ?you\b",
         r"\b(?:developer|operator)(?: message| note)? ?(?:\([^)]{0,30}\))?: ?"
         rf"(?:{_DO}|from|obey)\b",
@@ -181,7 +185,7 @@ _SOURCES: Mapping[str, tuple[str, ...]] = {
     ),
     "exfiltration": (
         r"\bexfiltrat",
-        r"\b(?:send|post|forward|leak|upload|reveal|print|e-?mail)\b.{0,40}"
+        r"\b(?:send|post|forward|leak|upload|reveal|print|e-?mail (?:me|us|the|all))\b.{0,40}"
         r"\b(?:passwords?|secrets?|api[ _]keys?|credentials?|access tokens?|chat history"
         r"|environment variables)\b",
         rf"\b{_SEND}\b.{{0,60}}\b{_PRIVATE}\b.{{0,60}}(?:https?://|\w@\w|\burl\b|\bwebhook\b"

@@ -26,7 +26,7 @@ def percent_marked(samples: Sequence[Sample]) -> float:
     return 100 * sum(bool(screen(sample.text)) for sample in samples) / len(samples)
 
 
-def test_the_corpus_is_large_and_its_halves_are_equal() -> None:
+def test_the_corpus_has_two_large_halves() -> None:
     texts = [sample.text for name in ("attacks", "harmless") for sample in read_samples(name)]
     assert len(set(texts)) == len(texts)
     for name in ("attacks", "harmless"):
@@ -34,7 +34,7 @@ def test_the_corpus_is_large_and_its_halves_are_equal() -> None:
         assert len(samples) >= 220
         counts = Counter(sample.half for sample in samples)
         assert counts.keys() == set(HALVES)
-        assert abs(counts["tuning"] - counts["held_out"]) <= 1
+        assert min(counts.values()) >= 100
         assert len({sample.language for sample in samples}) == 12
 
 
