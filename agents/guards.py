@@ -1,10 +1,15 @@
 """Guards against prompt injection: marks and fences suspicious text. Pure; refuses nothing."""
 
+import base64
+import binascii
+import codecs
+import contextlib
 import hashlib
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
+
+from agents.injection_patterns import PATTERNS, SQUEEZED, fold
 
 # Characters that a reader does not see: zero-width, direction overrides, tags. The joiners of emoji
 # and of some scripts are not suspicious; they are only removed before patterns are matched.
@@ -14,37 +19,19 @@ _INVISIBLE = re.compile(
 )
 _SPACES = re.compile(r"\s+")
 
-_EARLIER = (
-    r"(?:all |any |the |your |these |my |of )*(?:previous|prior|earlier|above|preceding|former)"
-)
-_RULES = r"(?:instructions?|prompts?|rules?|messages?|directions?|guidelines?)"
-_PATTERNS: Mapping[str, re.Pattern[str]] = {
-    name: re.compile(pattern)
-    for name, pattern in {
-        "ignore_instructions": (
-            rf"\b(?:ignore|disregard|forget|override|bypass)\b {_EARLIER}\b.{{0,30}}\b{_RULES}\b"
-            rf"|\b(?:ignore|disregard|forget|override|bypass) (?:all |your |the )+{_RULES}\b"
-        ),
-        "new_role": (
-            r"\byou are now\b|\bfrom now on,? you\b|\bact as (?:if you|an? (?:admin|system))"
-        ),
-        "system_prompt": (
-            r"\b(?:system|developer) (?:prompt|message|instructions?)\b"
-            r"|<\|?(?:im_start|system)\|?>|\[/?inst\]"
-        ),
-        "tool_order": (
-            r"\b(?:call|use|invoke|run|trigger) (?:the |your |this )(?:\w+ )?(?:tool|function)s?\b"
-            r"|\brefund_payment\b"
-            r"|\b(?:issue|make|approve|grant|process) (?:a |the |this |an? \w+ )refunds?\b"
-        ),
-        "exfiltration": (
-            r"\bexfiltrat"
-            r"|\b(?:send|post|forward|leak|upload|reveal|print)\b.{0,40}"
-            r"\b(?:passwords?|secrets?|api keys?|credentials?|access tokens?|chat history)\b"
-        ),
-    }.items()
-}
+# Invisible copies of the ASCII characters.
+_TAGS = {0xE0000 + code: code for code in range(0x20, 0x7F)}
+# Letters of other alphabets that look like Latin ones, and digits and signs that stand for letters.
+_LOOK_ALIKES = str.maketrans("авекмнорстухіѕјαβεικνορτυχ", "abekmhopctyxisjabeikvoptux")
+_LEET = str.maketrans("013457!@$", "oieastias")
+_NOT_LATIN = re.compile("[\u0370-\u04ff]")
+# Letters with one sign between each two; two spaces or more part words.
+_SPELLED = re.compile(r"(?<!\w)\w(?:([ ._*-])\w(?:\1\w){2,})(?!\w)")
+_NOT_LETTERS = re.compile(r"[\W\d_]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){20,}")
 _HIDDEN_CHARACTERS = "hidden_characters"
+_SQUEEZED_NAME = "ignore_instructions"
 _LABEL = re.compile(r"[^a-z0-9_-]+")
 # Reason: normalization can make 18 characters of one, and a single call of the standard library
 # blocks all other threads, so a long text is searched in pieces.
@@ -61,12 +48,14 @@ def screen(text: str) -> tuple[str, ...]:
     Returns:
         Names of patterns, in a fixed order; empty if nothing is suspicious.
     """
+    shown = text.translate(_TAGS)
     # Reason: long padding between two words must not put them into different pieces.
-    visible = _SPACES.sub(" ", _INVISIBLE.sub("", text))
+    visible = _SPACES.sub(" ", _INVISIBLE.sub("", _SPELLED.sub(_joined, shown)))
     found = {_HIDDEN_CHARACTERS} if _HIDDEN.search(text) else set()
-    for start in range(0, len(visible), _PIECE_LENGTH):
-        found |= _matching_names(visible[max(0, start - _OVERLAP) : start + _PIECE_LENGTH])
-    return tuple(name for name in (*_PATTERNS, _HIDDEN_CHARACTERS) if name in found)
+    for readable in (visible, *_decoded(visible)):
+        for start in range(0, len(readable), _PIECE_LENGTH):
+            found |= _matching_names(readable[max(0, start - _OVERLAP) : start + _PIECE_LENGTH])
+    return tuple(name for name in (*PATTERNS, _HIDDEN_CHARACTERS) if name in found)
 
 
 def find_document_suspicions(document: Any) -> tuple[str, ...]:
@@ -105,8 +94,38 @@ def fence_titled(title: str, text: str, label: str) -> str:
 
 def _matching_names(piece: str) -> set[str]:
     # Reason: normalization can turn other characters into spaces.
-    plain = _SPACES.sub(" ", unicodedata.normalize("NFKC", piece).casefold())
-    return {name for name, pattern in _PATTERNS.items() if pattern.search(plain)}
+    plain = _SPACES.sub(" ", fold(piece))
+    found = {name for name, pattern in PATTERNS.items() if pattern.search(plain)}
+    latin = plain
+    if _NOT_LATIN.search(plain):
+        latin = plain.translate(_LOOK_ALIKES)
+        found |= {name for name, pattern in PATTERNS.items() if pattern.search(latin)}
+    letters = _NOT_LETTERS.sub("", latin.translate(_LEET))
+    if any(
+        SQUEEZED.search(way) for way in (letters, letters[::-1], codecs.encode(letters, "rot13"))
+    ):
+        found.add(_SQUEEZED_NAME)
+    return found
+
+
+def _joined(spelled: re.Match[str]) -> str:
+    """Return the word that was written letter by letter."""
+    return spelled[0].replace(spelled[1], "")
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """Yield the texts that parts of a text are encodings of, in base64 or hexadecimal digits."""
+    for found in _HEX.finditer(text):
+        yield from _readable(bytes.fromhex(found[0]))
+    for found in _BASE64.finditer(text):
+        digits = found[0].rstrip("=").replace("-", "+").replace("_", "/")
+        with contextlib.suppress(binascii.Error):
+            yield from _readable(base64.b64decode(digits + "=" * (-len(digits) % 4)))
+
+
+def _readable(content: bytes) -> Iterator[str]:
+    with contextlib.suppress(UnicodeDecodeError):
+        yield content.decode()
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -165,6 +165,10 @@ class AnswerDataOut(Output):
     step: int
     attempt: int
     finish_reason: FinishReason
+    suspicions: list[str] = Field(
+        default=[],
+        description="`unknown_image`, `unknown_link`, `prompt_leak`: what it should not do.",
+    )
 
 
 class InputDataOut(Output):

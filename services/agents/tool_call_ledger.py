@@ -191,7 +191,12 @@ async def _add_refusal(session: AsyncSession, run: AgentRun, call: CheckedCall) 
         agent_run_id=run.agent_run_id,
         call_id=call.call_id,
     )
-    facts = {"call_id": str(call.call_id), "tool": call.requested.tool, "result": result}
+    facts = {
+        "call_id": str(call.call_id),
+        "tool": call.requested.tool,
+        "result": result,
+        "suspicions": list(find_document_suspicions(result)),
+    }
     return NewRunEvent(kind=RunEventKind.TOOL_RESULT, data=facts)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agents.registry import find_agent
+from agents.registry import find_agent, prompt_text
 from database.agents.agent_runs import AgentRunRepository, RunAtStep
 from database.agents.conversations import ConversationRepository
 from database.agents.messages import MessageRepository, count_unfit
@@ -15,6 +15,7 @@ from database.agents.run_events import RunEventRepository
 from database.agents.tool_calls import ToolCallRepository
 from database.usage.usage_records import UsageRepository
 from domain.agents.approvals import ApprovalStatus
+from domain.agents.output_checks import CheckedOutput, check_output
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import CallRef, RunFinish, StepInput, StepResult
 from domain.errors import NotFoundError
@@ -130,9 +131,11 @@ async def store_answer(
     Returns:
         The tool calls to make, or that this is the run's final answer.
     """
-    attempt, reply = answer.attempt, answer.reply
     if run.completed_at is not None:
         return StepResult(is_answer=True)  # the run was ended during the model call
+    checked = _checked(run, answer)
+    answer = answer._replace(reply=answer.reply.model_copy(update={"text": checked.text}))
+    attempt, reply = answer.attempt, answer.reply
     step_input, prompt = attempt.step_input, attempt.prompt
     calls = [
         check(step_input, prompt.tools, index, call) for index, call in enumerate(reply.tool_calls)
@@ -144,7 +147,7 @@ async def store_answer(
         return await stored_reply(session, step_input)
     dated_input = step_input.model_copy(update={"at": answer.at})
     entered = await enter(session, run, dated_input, prompt.spec, calls)
-    events = [*stream_events, _message_event(answer), *entered.events]
+    events = [*stream_events, _message_event(answer, checked), *entered.events]
     await RunEventRepository(session).append(run.agent_run_id, events)
     finish = await _finish(session, answer)
     if not calls:
@@ -160,13 +163,25 @@ async def store_answer(
     )
 
 
-def _message_event(answer: Answer) -> NewRunEvent:
+def _checked(run: AgentRun, answer: Answer) -> CheckedOutput:
+    """Check an answer against what the model had read from others."""
+    messages = answer.attempt.prompt.messages
+    # Reason: an address that the model itself wrote before is no source of it.
+    sources = "\n".join(each.content for each in messages if each.role is not Role.ASSISTANT)
+    text = answer.reply.text
+    checked = check_output(text, sources, prompt_text(run.agent, run.prompt_version))
+    # Reason: JSON is read by programs, and a changed text might be none any more.
+    return checked if answer.output.data is None else checked.model_copy(update={"text": text})
+
+
+def _message_event(answer: Answer, checked: CheckedOutput) -> NewRunEvent:
     facts = {
         "role": Role.ASSISTANT,
-        "text": answer.reply.text,
+        "text": checked.text,
         "step": answer.attempt.step_input.step,
         "attempt": answer.attempt.number,
         "finish_reason": answer.reply.finish_reason,
+        "suspicions": list(checked.suspicions),
     }
     if answer.output.problem is not None:
         facts["output_problem"] = answer.output.problem
