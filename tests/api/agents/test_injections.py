@@ -15,6 +15,7 @@ from adapters.embeddings import LocalEmbedder
 from agents.registry import prompt_text
 from config import Settings
 from database.session import Sessions
+from domain.errors import UnavailableError
 from domain.knowledge.documents import NewMemory
 from services.knowledge.search import KnowledgeSearch
 from tests.api.agents.test_agent_runs import (
@@ -79,6 +80,16 @@ def searches(**arguments: str) -> dict[str, Any]:
     return {"tool_calls": [{"name": "search_memory", "arguments": arguments}]}
 
 
+async def remember(victim: Victim, memory: NewMemory) -> None:
+    """Store a memory; like the writer in the worker, try again while Chroma is away."""
+    for attempt in range(5):
+        try:
+            return await victim.library.remember([memory])
+        except UnavailableError:
+            await asyncio.sleep(0.2 * 2**attempt)
+    return await victim.library.remember([memory])
+
+
 async def play(victim: Victim, model: Model, attack: str, place: str) -> dict[str, Any]:
     """Let a run read an attack and its model obey; return the run when it waits."""
     stored, mark = None, f"heron{uuid4().hex}"
@@ -98,7 +109,7 @@ async def play(victim: Victim, model: Model, attack: str, place: str) -> dict[st
                 conversation_id=uuid4(),
                 created_at=at,
             )
-            await victim.library.remember([kept])
+            await remember(victim, kept)
             script = [searches(query=mark), obeys(victim)]
         case _:
             script = [searches(**{attack: mark}), obeys(victim)]
@@ -113,7 +124,8 @@ async def play(victim: Victim, model: Model, attack: str, place: str) -> dict[st
         "cancel_subscription",
     }
     read = str([call["body"]["messages"] for call in await model.calls(f"about {mark}?")])
-    assert max(re.findall(r"\w+", attack), key=len) in read, attack
+    # Reason: some attacks are written in invisible characters only.
+    assert max(re.findall(r"\w+", attack), key=len, default="") in read, attack
     if stored is not None:  # so that later runs find theirs
         assert (await victim.person.http.delete(f"{API}/{stored}")).status_code == 204
     return run
