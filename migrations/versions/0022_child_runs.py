@@ -45,7 +45,9 @@ def upgrade() -> None:
         ["root_conversation_id"],
         ["conversation_id"],
     )
-    is_child = sa.Column("is_child", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    is_child: sa.Column[bool] = sa.Column(
+        "is_child", sa.Boolean(), server_default=sa.text("false"), nullable=False
+    )
     op.add_column("conversations", is_child)
 
 

@@ -56,6 +56,10 @@ async def tell_parent(
     run_status: RunStatus = RunStatus.RUNNING,
 ) -> None:
     """Tell on a run's stream what becomes of a child, within the caller's transaction."""
+    parent = await AgentRunRepository(session).lock(parent_run_id)
+    # Reason: `done` is the last event of a stream, and a child may end after its parent.
+    if parent is None or parent.completed_at is not None:
+        return
     facts = {"agent_run_id": str(agent_run_id), "agent": agent, "run_status": run_status}
     event = NewRunEvent(kind=RunEventKind.CHILD, data=facts)
     await RunEventRepository(session).append(parent_run_id, [event])
