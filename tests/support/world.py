@@ -1,7 +1,6 @@
 """A world for billing tests: Temporal's and Stripe's clocks advance together, years in seconds."""
 
 import asyncio
-import re
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -66,8 +65,6 @@ OPEN_TASK = (
 )
 STRIPE_HEADERS = {"Authorization": "Bearer sk_test_x"}
 
-_LOST_UPDATE = re.compile(r"update [0-9a-f-]{36} not found")
-
 
 @dataclass
 class Customer:
@@ -126,23 +123,16 @@ class Customer:
         self, kind: CommandKind, card: str | None = None, **fields: Any
     ) -> SubscriptionState:
         command_id = uuid4()
-        command = SubscriptionCommand(
-            command_id=command_id,
-            kind=kind,
-            stripe_payment_method_id=card,
-            **fields,
+        return await self.mailbox.execute_update(
+            SubscriptionWorkflow.command,
+            SubscriptionCommand(
+                command_id=command_id,
+                kind=kind,
+                stripe_payment_method_id=card,
+                **fields,
+            ),
+            id=str(command_id),
         )
-        attempts_left = 5
-        while True:
-            attempts_left -= 1
-            try:
-                return await self.mailbox.execute_update(
-                    SubscriptionWorkflow.command, command, id=str(command_id)
-                )
-            except RPCError as error:
-                # Reason: the test server loses an update now and then; clients send it again.
-                if not attempts_left or _LOST_UPDATE.fullmatch(error.message) is None:
-                    raise
 
     async def add_card(self, *script: str) -> str:
         """Attach a card as the new default, and return Stripe's id."""

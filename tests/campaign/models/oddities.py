@@ -72,6 +72,7 @@ ODDITIES = (
     Oddity("no_limits", is_refusal=True, is_remembered=True),
     Oddity("small_output", is_remembered=True),
     Oddity("no_temperature", _O),
+    Oddity("no_output_schema", _O),
     Oddity("no_stream_options", _O),
     Oddity("no_schema_format"),
     Oddity("no_tools", is_refusal=True),

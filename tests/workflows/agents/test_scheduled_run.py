@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from temporalio.client import WorkflowHandle
 
 from config import Settings
+from database.agents.agent_runs import AgentRunRepository
 from database.agents.run_schedules import RunScheduleRepository
 from domain.agents.runs import OnBudget, RunStatus
 from domain.agents.schedules import ScheduledRunStart, schedule_id
 from domain.workflow_names import AGENTS
 from tests.support.world import World
-from tests.unit.agents.support import Model, keep_ended, open_model
+from tests.unit.agents.support import Model, ended, keep_ended, open_model
 from workflows.agents.scheduled_run import ScheduledRunWorkflow
 
 
@@ -29,15 +32,20 @@ async def test_a_scheduled_run_replays(
     mark, run_schedule_id = uuid4().hex, uuid4()
     await model.script({"text": "News."}, match=mark)
     start = ScheduledRunStart(run_schedule_id=run_schedule_id)
-    client, times = world.env.client, iter(range(9))
 
-    async def come() -> RunStatus | None:
-        workflow_id = f"{schedule_id(run_schedule_id)}-{next(times)}"
-        return await client.execute_workflow(
-            ScheduledRunWorkflow.run, start, id=workflow_id, task_queue=AGENTS
+    async def come(time: int) -> WorkflowHandle[Any, Any]:
+        """Let a time of the schedule come, and wait for its end without passing time."""
+        handle = await world.env.client.start_workflow(
+            ScheduledRunWorkflow.run,
+            start,
+            id=f"{schedule_id(run_schedule_id)}-{time}",
+            task_queue=AGENTS,
         )
+        await ended(handle)
+        return handle
 
-    assert await come() is None
+    # A schedule that is gone starts nothing.
+    await come(1)
     async with world.sessions.begin() as session:
         await RunScheduleRepository(session).add(
             {
@@ -51,9 +59,14 @@ async def test_a_scheduled_run_replays(
                 "on_budget": OnBudget.END,
             }
         )
-    assert await come() is RunStatus.COMPLETED
-    handle = client.get_workflow_handle(f"{schedule_id(run_schedule_id)}-1")
-    described = await handle.describe()
-    ended = client.get_workflow_handle(handle.id, run_id=described.run_id)
+    handle = await come(2)
+    async with world.sessions() as session:
+        noted = await RunScheduleRepository(session).get(run_schedule_id, None)
+        assert noted is not None
+        assert noted.last_agent_run_id is not None
+        run = await AgentRunRepository(session).get(noted.last_agent_run_id, None)
+    assert run is not None
+    assert (run.run_status, run.output) == (RunStatus.COMPLETED, "News.")
+    assert noted.last_error_code is None
     names = ("prepare_scheduled_run", "note_scheduled_run")
-    await keep_ended(ended, histories / "scheduled-run.json", *names)
+    await keep_ended(handle, histories / "scheduled-run.json", *names)
