@@ -26,6 +26,8 @@ SAMPLES = {
     "target": ("subscription-x",),
     "method": ("GET",),
     "path": ("plans",),
+    "file": ("examples/evals/research.toml",),
+    "server": ("shop",),
 }
 OPTIONAL = {"replay": ["subscription-x"]}
 # Nothing listens at port 9. Each secret holds this word, which no line may show.
@@ -52,11 +54,19 @@ READ_NO_SETTINGS = {
     "reconcile": "its address and key are in stack.json",
     "replay": "it reads those of Temporal only",
     "demo": "it has settings of its own",
+    "evals run": "its address and key are in stack.json",
+    "agents check": "it reads the files of agents only",
+    "tools check": "it reads the files of tools, and the settings that they name",
+    "tools agree": "it reads the files of servers, and the settings that they name",
 }
 OUTLIVE = {
     "python -m api": "it takes webhooks and goes on when the servers are there again",
     "demo": "it starts all of its servers",
     "doctor": "it has a table with a line for each server",
+    "agents check": "it needs no server",
+    "tools check": "it needs no server of ours",
+    "tools agree": "it needs no server of ours",
+    "evals run": "it asks for --user-id, since no sandbox runs there",
 }
 
 
@@ -86,7 +96,7 @@ ALL = dict(commands())
 def run(name: str, folder: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a command with these settings only."""
     options = {"up": ["--data", str(folder / "data"), "--ports", "auto"]}.get(name, [])
-    if name in {"api", "explain", "reconcile", "watch"}:
+    if name in {"api", "evals run", "explain", "reconcile", "watch"}:
         options = ["--stack", str(write_stack(folder, api=f"http://{NOWHERE}"))]
     bare = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     return subprocess.run(
