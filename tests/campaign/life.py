@@ -177,6 +177,11 @@ class Life:
                 path = f"subscriptions/{view['subscription_id']}/retry-parked"
                 with suppress(httpx.TransportError):
                     await self.outside.admin.once("POST", path, json={})
+        for retry in await self.caller.items("payment-retries"):
+            if retry.get("is_parked"):
+                path = f"payment-retries/{retry['payment_retry_id']}/retry-parked"
+                with suppress(httpx.TransportError):
+                    await self.outside.admin.once("POST", path, json={})
 
     async def command(self, name: str, path: str, target: str = "", **body: Any) -> Json | None:
         """Give a command, under one key, until it is answered; return the answer if it is good."""
