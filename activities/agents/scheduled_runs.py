@@ -10,6 +10,7 @@ from database.session import Sessions
 from domain.agents.routes import Budget
 from domain.agents.runs import RUN_REVISION, OnBudget, RunRequest, RunStart
 from domain.agents.schedules import ScheduledRun, ScheduledRunEnd, ScheduledRunInput
+from domain.errors import NotFoundError
 from domain.ids import derived_id
 
 
@@ -27,16 +28,16 @@ class ScheduledRunActivities:
             wanted: The schedule, and the workflow that it has started.
 
         Returns:
-            The run; none if the schedule is deleted or paused.
-
-        Raises:
-            NotFoundError: The schedule's agent does not exist any more.
+            The run; none if the schedule is deleted or paused, or its agent is gone.
         """
         async with self._sessions() as session:
             row = await RunScheduleRepository(session).get(wanted.run_schedule_id, None)
         if row is None or not row.is_active:
             return ScheduledRun()
-        spec = find_agent(row.agent)
+        try:
+            spec = find_agent(row.agent)
+        except NotFoundError as error:
+            return ScheduledRun(error_code=error.error_code)
         agent_run_id = derived_id("scheduled-run", wanted.workflow_id)
         request = RunRequest(
             agent_run_id=agent_run_id,

@@ -35,9 +35,15 @@ class ScheduledRunInput(Frozen):
 
 
 class ScheduledRun(Frozen):
-    """What a scheduled workflow starts; nothing if the schedule is gone or paused."""
+    """What a scheduled workflow starts; nothing if the schedule is gone or paused.
+
+    Args:
+        start: The run.
+        error_code: Why no run can be started.
+    """
 
     start: RunStart | None = None
+    error_code: str | None = None
 
 
 class ScheduledRunEnd(Frozen):
@@ -45,12 +51,12 @@ class ScheduledRunEnd(Frozen):
 
     Args:
         run_schedule_id: The schedule.
-        agent_run_id: The run.
+        agent_run_id: The run; None if none could be started.
         error_code: Why the run was refused; None if it was not.
     """
 
     run_schedule_id: UUID
-    agent_run_id: UUID
+    agent_run_id: UUID | None = None
     error_code: str | None = None
 
 

@@ -6,7 +6,12 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ApplicationError,
+    ChildWorkflowError,
+    FailureError,
+    WorkflowAlreadyStartedError,
+)
 
 with workflow.unsafe.imports_passed_through():
     from domain.agents.patterns import (
@@ -78,7 +83,8 @@ async def cancel_members(run: RunState) -> None:
     for task in run.members:
         task.cancel()
     for task in run.members:
-        with suppress(asyncio.CancelledError):
+        # Reason: what a member fails with must not keep the run from recording its end.
+        with suppress(asyncio.CancelledError, FailureError):
             await task
 
 

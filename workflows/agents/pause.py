@@ -89,7 +89,13 @@ async def _ask_once(run: RunState, step: int) -> StepResult | None:
     except asyncio.CancelledError:
         await _stop(call)
         raise
-    return call.result() if call.done() else await _stop(call)
+    if call.done():
+        return call.result()
+    result = await _stop(call)
+    if run.is_canceled:
+        # Reason: a cancel that comes while the call is being stopped ends with the call.
+        raise asyncio.CancelledError
+    return result
 
 
 async def _stop(call: "asyncio.Future[StepResult]") -> StepResult | None:

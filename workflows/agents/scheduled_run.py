@@ -42,13 +42,14 @@ class ScheduledRunWorkflow:
             "read the schedule",
             is_local=True,
         )
-        if prepared.start is None:
+        if prepared.start is None and prepared.error_code is None:
             return None
-        status, code = await _run(prepared.start)
+        status, code, agent_run_id = None, prepared.error_code, None
+        if prepared.start is not None:
+            agent_run_id = prepared.start.request.agent_run_id
+            status, code = await _run(prepared.start)
         end = ScheduledRunEnd(
-            run_schedule_id=start.run_schedule_id,
-            agent_run_id=prepared.start.request.agent_run_id,
-            error_code=code,
+            run_schedule_id=start.run_schedule_id, agent_run_id=agent_run_id, error_code=code
         )
         summary = f"note that the run is {status or code}"
         await execute_record(ScheduledRunActivities.note_scheduled_run, end, summary, is_local=True)

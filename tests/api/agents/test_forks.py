@@ -1,5 +1,6 @@
 """A message that interrupts a run, and runs that go on in another way from a step."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -134,3 +135,16 @@ async def test_only_administrators_choose_a_version_of_the_prompt(
     await wait(customer, run, *ENDED)
     unknown = await admin.post("agent-runs", **body | {"prompt_version": "v99"}, **mine)
     problem(unknown, 404, "unknown_prompt")
+
+
+async def test_a_cancel_right_behind_an_interruption_is_not_lost(
+    customer: Person, model: Model
+) -> None:
+    for _ in range(3):
+        run = await busy(customer, model, mark := uuid4().hex)
+        await model.script(SLOW, match=f"once more {mark}")
+        path = f"agent-runs/{run['agent_run_id']}"
+        said = customer.post(f"{path}/messages", content=f"once more {mark}", on_busy="interrupt")
+        _, canceled = await asyncio.gather(said, customer.post(f"{path}/cancel"))
+        assert canceled.status_code == 200, canceled.text
+        assert canceled.json()["run_status"] == "canceled"

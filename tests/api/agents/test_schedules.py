@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from temporalio.client import Client
 
+from database.agents.run_schedules import RunScheduleRepository
+from database.session import Sessions
 from domain.agents.schedules import MAX_SCHEDULES, schedule_id
 from tests.api.agents.test_agent_runs import ENDED, wait
 from tests.api.conftest import Person, problem, until
@@ -101,6 +103,22 @@ async def test_a_run_that_is_refused_is_noted(
     await trigger(dev_server, made)
     noted = await last_run(other, made)
     assert noted["last_error_code"] == "entitlement_required"
+
+
+async def test_an_agent_that_is_gone_is_noted(
+    customer: Person, dev_server: Client, sessions: Sessions
+) -> None:
+    made = await make(customer)
+    async with sessions.begin() as session:
+        changes = {"agent": "gone"}
+        await RunScheduleRepository(session).change(UUID(made["run_schedule_id"]), changes)
+    await trigger(dev_server, made)
+
+    async def noted() -> bool:
+        seen = await customer.get(path_of(made))
+        return bool(seen["last_error_code"] == "unknown_agent")
+
+    assert await until(noted)
 
 
 @pytest.mark.parametrize(
