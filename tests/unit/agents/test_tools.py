@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from pydantic import Field, ValidationError
 
-from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
+from agents.tools.billing.refund_payment import REFUND_PAYMENT, RefundPayment
 from agents.tools.search_memory import SEARCH_MEMORY, SearchMemory
 from agents.tools.spec import Arguments, ToolSpec
 from api.deps import Role

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from agents.tools.read_billing import READ_BILLING, BillingRecords, ReadBilling
+from agents.tools.billing.read_billing import READ_BILLING, BillingRecords, ReadBilling
 from database.agents.models import AgentRun, ToolCall
 from database.payments.payments import PaymentRepository
 from database.subscriptions.invoices import InvoiceRepository

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agents.tools.cancel_subscription import (
+from agents.tools.billing.cancel_subscription import (
     CANCEL_SUBSCRIPTION,
     CancelSubscription,
     CancelTime,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from agents.tools.refund_payment import REFUND_PAYMENT, RefundPayment
+from agents.tools.billing.refund_payment import REFUND_PAYMENT, RefundPayment
 from database.agents.conversations import ConversationRepository
 from database.agents.models import AgentRun, ToolCall
 from database.agents.tool_calls import ToolCallRepository
