@@ -33,6 +33,10 @@ class StepAttempts:
         """Make a parked step due at once."""
         self.rests_until = None
 
+    def drop_parked(self) -> None:
+        """Drop a parked step that is not run any more."""
+        self._parked, self.rests_until = None, None
+
     async def take(self, name: str, call: Coroutine[Any, Any, Answer]) -> Answer | None:
         """Run a step; if it fails, it is parked until its next try.
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -27,7 +28,7 @@ from domain.workflow_names import BILLING
 from services.releases import release_of, retry_parked_of_other_releases
 from tests.api.conftest import Person, client, problem
 from tests.api.support import add_user, bearer, eventually
-from tests.support.payers import start_paying
+from tests.support.payers import Payer, start_paying
 from tests.support.world import Customer, World
 from tests.workflows.payment_retries.test_payment_retry import fail_renewal
 
@@ -296,6 +297,44 @@ async def test_a_parked_charge_of_a_payment_retry(
         "failed",
         "succeeded",
     ]
+
+
+async def test_a_cancel_ends_a_parked_charge_with_its_payment_retry(
+    world: World, trouble: Trouble, people: People
+) -> None:
+    customer, retry = await fail_renewal(world, "insufficient_funds", "ok")
+    await trouble.plant("POST /v1/invoices/*/pay", customer, **REFUSED)
+    await world.step(DAY + timedelta(hours=1))
+    assert (await customer.retries())[0].parked_data != []
+
+    await customer.command(CommandKind.CANCEL_NOW)
+    await world.settle()
+
+    admin, own_id = people.admin, str(retry.payment_retry_id)
+    shown = await admin.get(f"payment-retries/{own_id}")
+    assert (shown["retry_status"], shown["parked"]) == ("canceled", [])
+    assert own_id not in await people.listed("payment-retries", "payment_retry_id", is_parked=True)
+
+
+async def test_a_canceled_payment_shows_no_parked_step(world: World, trouble: Trouble) -> None:
+    await trouble.plant("POST /v1/payment_intents", **REFUSED)
+    payer = await start_paying(world, "ok")
+
+    async def is_parked() -> bool:
+        return "parked" in await details_of(payer)
+
+    await eventually(is_parked)
+    await payer.commands.cancel(payer.payment_id, uuid4())
+    row = await payer.reaches(PaymentStatus.CANCELED)
+    await payer.ends()
+    assert row.parked_data == []
+    assert "parked" not in await details_of(payer)
+
+
+async def details_of(payer: Payer) -> str:
+    """Return the text of the Web UI about a payment's workflow."""
+    shown = await payer.handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    return str(shown.current_details)
 
 
 async def test_a_parked_payment(world: World, trouble: Trouble, people: People) -> None:

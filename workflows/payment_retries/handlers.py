@@ -122,7 +122,7 @@ class RetryHandlers:
         elif state.is_closed():
             return  # even for a stop, because a charge in flight may have succeeded
         elif kind is RetryCommandKind.STOP:
-            state.stop()
+            self._steps.stop()
         elif kind is RetryCommandKind.SUSPEND:
             state.move(retry_status=RetryStatus.PAUSED)
         elif kind is RetryCommandKind.RELEASE:

@@ -38,6 +38,12 @@ class RetrySteps:
         elif state.charge is not None:
             await self._pay(state.charge)
 
+    def stop(self) -> None:
+        """End the payment retry without another charge; nothing stays parked."""
+        self._state.stop()
+        self.attempts.drop_parked()
+        self._progress.parked = None
+
     async def report_end(self, last_resort: LastResortRequest | None) -> None:
         """Report how the payment retry ended, and the last resort to execute."""
         outcome, self._last_outcome = self._last_outcome, None

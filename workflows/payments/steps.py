@@ -72,8 +72,10 @@ class PaymentSteps:
         self._rests_until = None
 
     def drop(self, step: PaymentStep) -> None:
-        """Drop an owed step."""
+        """Drop an owed step, also if it is parked."""
         self._owed.pop(step, None)
+        if self._parked is not None and self._parked.step == step:
+            self._parked, self._rests_until = None, None
 
     def is_owing(self) -> bool:
         """Return whether a step is owed."""
