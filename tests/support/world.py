@@ -316,7 +316,12 @@ class World:
             is_busy = any(pending for _, pending in activity)
             idle_count = 0 if is_busy or activity != self.last_activity else idle_count + 1
             self.last_activity = activity
-            if idle_count >= IDLE_READINGS and not await self._has_open_task():
+            # Reason: a task may end after the reading, and schedule an activity.
+            if (
+                idle_count >= IDLE_READINGS
+                and not await self._has_open_task()
+                and activity == [await self._activity(customer) for customer in self.customers]
+            ):
                 return
             await asyncio.sleep(PAUSE_SECONDS)
         raise TimeoutError("the customers' workflows do not become idle")
