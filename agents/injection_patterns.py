@@ -33,7 +33,10 @@ _DO = (
     r"|issue|reimburse|recommend|dump|change|do not|don't|never|you (?:must|have|may|are|can)"
     r"|the rules|all (?:safety|rules)|approv\w+ (?:checks?|is|are)|safety|from now)"
 )
-_TOOLS = r"(?:refund_payment|cancel_subscription|search_memory|read_billing|ask_user|hand_over)"
+_TOOLS = (
+    r"(?:refund_payment|cancel_subscription|change_plan|search_memory|read_billing|ask_user"
+    r"|hand_over)"
+)
 _SHOW = (
     r"(?:reveal|show|print|output|display|repeat|leak|dump|tell|give|recite|expose|share|return"
     r"|disclose|copy|paste|encode|append|include|send)"

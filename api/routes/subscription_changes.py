@@ -28,10 +28,10 @@ from api.routes.subscription_commands import send_and_read
 from api.routes.subscriptions import OwnDep
 from api.schemas.subscription_changes import ApplyDiscountIn, ChangePlanIn
 from api.schemas.subscriptions import SubscriptionOut
-from api.starters.changes import resolve_change
 from domain.subscriptions.lifecycle import CommandKind
 from domain.subscriptions.messages import SubscriptionCommand
 from domain.subscriptions.selling import already_subscribed, check_coupon, overage_differs
+from services.subscriptions.changes.requests import resolve_change
 
 _KINDS = {
     "now": CommandKind.CHANGE_PLAN,
@@ -77,7 +77,7 @@ async def change_subscription_plan(
         command = SubscriptionCommand(
             command_id=claim.command_id,
             kind=_KINDS[body.when],
-            terms=await resolve_change(sessions, subscription, body),
+            terms=await resolve_change(sessions, subscription, body.to_request()),
         )
         return await send_and_read(temporal, sessions, subscription, command, CALL_TIMEOUT)
 

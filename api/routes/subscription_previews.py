@@ -27,12 +27,13 @@ from api.openapi.problems import (
 )
 from api.routes.subscriptions import OwnDep
 from api.schemas.subscription_changes import ChangePlanIn, PreviewOut, PreviewStartIn
-from api.starters.changes import resolve_change, resolve_preview
+from api.starters.previews import resolve_preview
 from api.starters.stripe_operations import run_operation
 from domain.errors import IllegalCommandError, InternalError
 from domain.stripe_operations import PreviewChange, PreviewStart, StripeOperationResult
 from domain.subscriptions.lifecycle import CommandKind, SubscriptionStatus, decide
 from domain.subscriptions.selling import already_subscribed, overage_differs
+from services.subscriptions.changes.requests import resolve_change
 
 router = ApiRouter(prefix="/subscriptions", tags=["subscriptions"])
 
@@ -123,7 +124,7 @@ async def preview_subscription_change(
             operation_id=claim.command_id,
             resource_id=subscription.subscription_id,
             stripe_subscription_id=subscription.stripe_subscription_id,
-            terms=await resolve_change(sessions, subscription, body),
+            terms=await resolve_change(sessions, subscription, body.to_request()),
         )
         owner = subscription.user_id
         return _shown(await run_operation(temporal, operation, "preview a change", owner))

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_va
 from api.schemas.common import NO_CARD, WHOLE, Input, Output
 from api.schemas.plans import TrialDays
 from domain.payments.money import AMOUNT_MAX
-from domain.subscriptions.previews import ChangePreview, PreviewLine
+from domain.subscriptions.previews import ChangePreview, ChangeRequest, PreviewLine
 
 _PLAN_ID = "7f0c1c9e-3d0f-4a86-9a52-3c3f3d0c8f11"
 Quantity = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
@@ -65,6 +65,15 @@ class ChangePlanIn(Input):
         if self.when != "now" and self.proration_date is not None:
             raise ValueError("proration_date is for a change at once only")
         return self
+
+    def to_request(self) -> ChangeRequest:
+        """Return the requested change."""
+        return ChangeRequest(
+            plan_id=self.plan_id,
+            quantity=self.quantity,
+            is_at_period_end=self.when == "at_period_end",
+            proration_date=self.proration_date,
+        )
 
 
 class DiscountedIn(Input):

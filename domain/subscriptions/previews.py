@@ -80,6 +80,20 @@ class CouponSnapshot(Frozen):
         return self.duration != "repeating" or months is None or at < _months_after(start, months)
 
 
+class ChangeRequest(Frozen):
+    """The change of plan or quantity that somebody requests; None keeps what is.
+
+    Args:
+        is_at_period_end: Whether the change is made at the end of the period, not at once.
+        proration_date: Time of a preview, from which a change at once is billed.
+    """
+
+    plan_id: UUID | None = None
+    quantity: int | None = None
+    is_at_period_end: bool = False
+    proration_date: datetime | None = None
+
+
 class ChangeTerms(Frozen):
     """What a subscription shall be: None keeps the present price or quantity.
 

@@ -1,4 +1,4 @@
-"""Tool `read_billing`: reads subscriptions, invoices and payments of the run's owner."""
+"""Tool `read_billing`: reads the run owner's billing records, and the plans on sale."""
 
 from datetime import timedelta
 from typing import Literal
@@ -8,7 +8,7 @@ from pydantic import Field
 from agents.tools.spec import Arguments, ToolSpec
 
 # Reason: an enumeration would be a reference in the schema, which not every model follows.
-BillingRecords = Literal["subscriptions", "invoices", "payments"]
+BillingRecords = Literal["subscriptions", "invoices", "payments", "plans"]
 
 
 class ReadBilling(Arguments):
@@ -20,7 +20,8 @@ class ReadBilling(Arguments):
 
 READ_BILLING = ToolSpec(
     name="read_billing",
-    description="Read this user's subscriptions, invoices or payments. Amounts are in minor units.",
+    description="Read this user's subscriptions, invoices or payments, or the plans on sale. "
+    "Amounts are in minor units.",
     arguments=ReadBilling,
     patience=timedelta(seconds=15),
 )

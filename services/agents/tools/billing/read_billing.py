@@ -1,4 +1,4 @@
-"""Tool `read_billing`: reads the billing records of the run's owner."""
+"""Tool `read_billing`: reads the billing records of the run's owner, and the plans."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,7 @@ import orjson
 from agents.tools.billing.read_billing import READ_BILLING, BillingRecords, ReadBilling
 from database.agents.models import AgentRun, ToolCall
 from database.payments.payments import PaymentRepository
+from database.plans.plans import PlanRepository
 from database.subscriptions.invoices import InvoiceRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
 from domain.agents.tools.tool_calls import ToolCallStatus
@@ -28,6 +29,10 @@ _COLUMNS: Mapping[BillingRecords, tuple[str, ...]] = {
         *("payment_id", "invoice_id", "payment_status", "amount_cents", "refunded_cents"),
         *("currency_code", "decline_code", "created_at"),
     ),
+    "plans": (
+        *("plan_id", "code", "name", "amount_cents", "currency_code", "interval"),
+        *("interval_count", "trial_days"),
+    ),
 }
 
 
@@ -44,6 +49,8 @@ async def read_billing(resources: ToolResources, run: AgentRun, call: ToolCall) 
             case "payments":
                 paid = await PaymentRepository(session).list(run.user_id, wanted.limit, None)
                 rows = paid.items
+            case "plans":
+                rows = (await PlanRepository(session).list(True, wanted.limit, None)).items
     columns = _COLUMNS[wanted.records]
     records = [{name: getattr(row, name) for name in columns} for row in rows]
     # Reason: the result is stored as JSON, which has neither ids nor times.
