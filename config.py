@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     field_validator,
     model_validator,
@@ -152,12 +153,25 @@ class EgressSettings(IgnoringEmpty):
 
 
 class ApiSettings(BaseModel):
-    """What browsers may do with the API."""
+    """What browsers may do with the API, and the proxies before it."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Web origins that may call the API, with commas between them; none by default.",
     )
+
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        default=(),
+        description="Networks of proxies whose X-Forwarded-For is believed, with commas between "
+        "them, such as 10.0.0.0/8; none by default.",
+    )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return tuple(part.strip() for part in given.split(",") if part.strip())
+        return given
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -175,6 +189,9 @@ class AuthSettings(BaseModel):
 
     jwt_secret: SecretStr = Field(min_length=32)
     token_ttl_seconds: int = Field(default=3_600, gt=0)
+    refresh_ttl_seconds: int = Field(
+        default=2_592_000, gt=0, description="After so long without use one logs in again."
+    )
 
 
 class WorkerSettings(BaseModel):

@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 from temporalio.client import Client
 
 from adapters.stripe.setup_intents import StripeSetupIntents
-from api.auth.tokens import password_fingerprint, read_token
+from api.auth.tokens import TokenClaims, password_fingerprint, read_token
 from config import Settings
 from database.accounts.api_keys import ApiKeyRepository
 from database.accounts.models import User
@@ -67,11 +67,14 @@ class Caller:
         user_id: Id of the user.
         role: Role of the user; decides which rows the user may see.
         api_key_id: API key that was sent, or with which the user's ticket was made, if any.
+        login_session_id: Session of the bearer token that was sent, or with which the user's
+            ticket was made, if any.
     """
 
     user_id: UUID
     role: Role
     api_key_id: UUID | None = None
+    login_session_id: UUID | None = None
 
     @property
     def scope(self) -> UUID | None:
@@ -113,23 +116,31 @@ async def authenticate(
     """
     user: User | None = None
     api_key_id: UUID | None = None
+    login_session_id: UUID | None = None
     if token:
         claims = read_token(token, settings.auth.jwt_secret.get_secret_value())
-        async with sessions() as session:
-            user = await UserRepository(session).get(claims.user_id)
-        # Reason: a changed password invalidates the tokens that were issued with the old one.
-        if user and claims.password_fingerprint not in {
-            None,
-            password_fingerprint(user.password_hash),
-        }:
-            user = None
+        login_session_id = claims.login_session_id
+        user = await _owner_of_token(sessions, claims)
     elif api_key:
         async with sessions() as session:
             user, api_key_id = await ApiKeyRepository(session).owner(api_key) or (None, None)
     if user is None or not user.is_active:
         raise UnauthorizedError("a valid bearer token or API key is required")
     bind_contextvars(user_id=str(user.user_id))
-    return Caller(user.user_id, cast("Role", user.role), api_key_id)
+    return Caller(user.user_id, cast("Role", user.role), api_key_id, login_session_id)
+
+
+async def _owner_of_token(sessions: Sessions, claims: TokenClaims) -> User | None:
+    """Return the user of a token, unless its session was revoked or the password has changed."""
+    async with sessions() as session:
+        user = await UserRepository(session).of_session(claims.user_id, claims.login_session_id)
+    # Reason: a changed password invalidates the tokens that were issued with the old one.
+    if user and claims.password_fingerprint not in {
+        None,
+        password_fingerprint(user.password_hash),
+    }:
+        return None
+    return user
 
 
 async def check_credentials(request: Request, *, is_needed: bool) -> Caller | None:

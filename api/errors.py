@@ -23,7 +23,12 @@ from api.http.methods import allowed_methods
 from database.session import DATABASE_DOWN, DATABASE_REFUSED, UNSTORABLE
 from domain import errors
 from domain.card_numbers import has_card_number
-from domain.errors import ApplicationError, InternalError, OutcomePendingError
+from domain.errors import (
+    ApplicationError,
+    InternalError,
+    OutcomePendingError,
+    TooManyRequestsError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +92,8 @@ def from_application(error: ApplicationError, scope: Scope) -> JSONResponse:
         message = PENDING_WITHOUT_KEY if location else UNKNOWN_WITHOUT_KEY
     elif error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    elif isinstance(error, TooManyRequestsError) and "retry_after_seconds" in error.details:
+        headers["Retry-After"] = str(error.details["retry_after_seconds"])
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return problem(error.http_status, error.error_code, message, error.details, headers)

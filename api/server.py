@@ -12,4 +12,6 @@ SERVER_OPTIONS: dict[str, Any] = {
     "access_log": False,
     "log_config": None,
     "server_header": False,
+    # Reason: `API__TRUSTED_PROXIES` tells whose headers are believed.
+    "proxy_headers": False,
 }

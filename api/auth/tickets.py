@@ -94,6 +94,8 @@ async def create_ticket(caller: CallerDep, settings: SettingsDep) -> TicketOut:
     claims = {"sub": str(caller.user_id), "jti": str(uuid4()), "aud": _AUDIENCE, "exp": expires_at}
     if caller.api_key_id is not None:
         claims["key"] = str(caller.api_key_id)
+    if caller.login_session_id is not None:
+        claims["sid"] = str(caller.login_session_id)
     secret = settings.auth.jwt_secret.get_secret_value()
     ticket = jwt.encode(claims, secret, algorithm=_ALGORITHM)
     return TicketOut(ticket=ticket, expires_in=int(TICKET_TTL.total_seconds()))
@@ -116,16 +118,17 @@ async def identify(
         key = connection.headers.get("X-API-Key")
         return StreamClient(await authenticate(sessions, settings, bearer, key))
     claims = _read_ticket(ticket, settings.auth.jwt_secret.get_secret_value())
-    user_id, key_id = claims["sub"], claims["key"]
+    user_id, key_id, login_session_id = claims["sub"], claims["key"], claims["sid"]
     async with sessions() as session:
-        user = await UserRepository(session).get(user_id)
+        user = await UserRepository(session).of_session(user_id, login_session_id)
         is_revoked = key_id and not await ApiKeyRepository(session).not_revoked([key_id])
     if user is None or not user.is_active or is_revoked:
         raise UnauthorizedError(_REFUSED)
     role: Literal["admin", "user"] = "admin" if user.role == ADMIN else "user"
     bind_contextvars(user_id=str(user.user_id))
     is_fresh = claims["exp"] > datetime.now(UTC).timestamp()
-    return StreamClient(Caller(user.user_id, role, key_id), claims["jti"], is_fresh)
+    caller = Caller(user.user_id, role, key_id, login_session_id)
+    return StreamClient(caller, claims["jti"], is_fresh)
 
 
 def identifying(
@@ -158,8 +161,10 @@ def _read_ticket(ticket: str, secret: str) -> dict[str, Any]:
             audience=_AUDIENCE,
             options={"require": ["sub", "jti", "exp", "aud"], "verify_exp": False},
         )
-        key = claims.get("key")
-        ids = {"sub": UUID(claims["sub"]), "jti": UUID(claims["jti"])}
-        return {**ids, "key": UUID(key) if key else None, "exp": float(claims["exp"])}
+        ids = {name: UUID(claims[name]) for name in ("sub", "jti")}
+        credentials = {
+            name: UUID(claims[name]) if claims.get(name) else None for name in ("key", "sid")
+        }
+        return {**ids, **credentials, "exp": float(claims["exp"])}
     except (jwt.InvalidTokenError, ValueError) as error:
         raise UnauthorizedError("the ticket is not valid") from error

@@ -20,11 +20,14 @@ class TokenClaims(NamedTuple):
 
     Args:
         user_id: User who owns the token.
-        password_mark: Mark of the password that the token was issued with; None without one.
+        password_fingerprint: Digest of the password that the token was issued with; None without
+            one.
+        login_session_id: Session that the token belongs to; None for a token without a session.
     """
 
     user_id: UUID
     password_fingerprint: str | None
+    login_session_id: UUID | None
 
 
 def make_token(
@@ -32,15 +35,21 @@ def make_token(
     secret: str,
     ttl_seconds: int,
     password_hash: str | None = None,
+    login_session_id: UUID | None = None,
 ) -> str:
-    """Issue a token for a user; changing the password that it was issued with invalidates it."""
+    """Issue a token for a user.
+
+    Changing the password that it was issued with, or revoking its session, invalidates it.
+    """
     now = datetime.now(UTC)
-    claims = {
+    claims: dict[str, object] = {
         "sub": str(user_id),
         "iat": now,
         "exp": now + timedelta(seconds=ttl_seconds),
         "pwd": password_fingerprint(password_hash),
     }
+    if login_session_id is not None:
+        claims["sid"] = str(login_session_id)
     return jwt.encode(claims, secret, algorithm=_ALGORITHM)
 
 
@@ -63,6 +72,9 @@ def read_token(token: str, secret: str) -> TokenClaims:
             leeway=LEEWAY_SECONDS,
             options={"require": ["sub", "exp"]},
         )
-        return TokenClaims(UUID(claims["sub"]), claims.get("pwd"))
+        session_id = claims.get("sid")
+        return TokenClaims(
+            UUID(claims["sub"]), claims.get("pwd"), UUID(session_id) if session_id else None
+        )
     except (jwt.InvalidTokenError, ValueError) as error:
         raise UnauthorizedError("the token is not valid, or has expired") from error

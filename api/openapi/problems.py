@@ -79,6 +79,20 @@ NOT_AUTHENTICATED = UnauthorizedError("a valid bearer token or API key is requir
 WRONG_PASSWORD = UnauthorizedError(
     "the email address or the password is wrong", "invalid_credentials"
 )
+TOO_MANY_LOG_INS = TooManyRequestsError(
+    "too many log-ins were tried for this account in this hour",
+    "too_many_log_ins",
+    {"retry_after_seconds": 1140},
+)
+REFRESH_REFUSED = UnauthorizedError(
+    "the refresh token is not valid any more: log in again", "invalid_refresh_token"
+)
+WRONG_PRESENT_PASSWORD = ForbiddenError("the present password is wrong", "wrong_password")
+COMMON_PASSWORD = InvalidInputError(
+    "the password is too common, or is part of the email address",
+    "password_too_common",
+    {"errors": [{"field": "body.password", "message": "choose another password"}]},
+)
 WRONG_TICKET = UnauthorizedError("the ticket belongs to another stream, or is no longer valid")
 ADMIN_REQUIRED = ForbiddenError("only an administrator may do this", "admin_required")
 PROMPT_FOR_ADMINS = ForbiddenError(
@@ -109,6 +123,7 @@ EMAIL_TAKEN = ConflictError("a user with this email exists already", "email_take
 EXTERNAL_ID_TAKEN = ConflictError(
     "a user with this external_id exists already", "external_id_taken"
 )
+LAST_ADMIN = ConflictError("this is the last active administrator", "last_admin")
 PLAN_CODE_TAKEN = ConflictError("a plan with this code exists already", "plan_code_taken")
 CURRENCY_MISMATCH = ConflictError(
     "a customer can be billed in one currency only",

@@ -1,10 +1,12 @@
 """Routes for user accounts."""
 
+from typing import Annotated
 from uuid import UUID
 
+from fastapi import Query
 from fastapi.responses import JSONResponse
 
-from api.auth.passwords import hash_password
+from api.auth.passwords import check_password, hash_password
 from api.deps import AdminDep, Caller, CallerDep, MaybeCallerDep, PagingDep, SessionsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
@@ -12,13 +14,17 @@ from api.lookup import or_404, read_seq, resolve_user_id
 from api.openapi.problems import (
     ADMIN_REQUIRED,
     ADMIN_REQUIRED_TO_IMPORT,
+    COMMON_PASSWORD,
     EMAIL_TAKEN,
     EXTERNAL_ID_TAKEN,
+    LAST_ADMIN,
     no_such,
     problems,
 )
 from api.schemas.accounts import NewUser, TimelineEntryOut, UserChangeIn, UserOut
 from api.schemas.common import Listing
+from database.accounts.login_sessions import LoginSessionRepository
+from database.accounts.user_administration import UserAdministration
 from database.accounts.users import ADMIN, UserRepository
 from database.timeline import TimelineEntry, read_timeline
 from domain.errors import ConflictError, ForbiddenError, InvalidInputError
@@ -37,6 +43,7 @@ router = ApiRouter(prefix="/users", tags=["users"])
         EMAIL_TAKEN,
         EXTERNAL_ID_TAKEN,
         InvalidInputError("a password is required"),
+        COMMON_PASSWORD,
     ),
 )
 async def create_user(
@@ -53,7 +60,10 @@ async def create_user(
     _check_rights(body, caller)
 
     async def work(claim: Claim) -> UserOut:
-        password_hash = await hash_password(body.password) if body.password else None
+        password_hash = None
+        if body.password:
+            check_password(body.password, body.email)
+            password_hash = await hash_password(body.password)
         async with sessions.begin() as session:
             user = await UserRepository(session).add(
                 claim.resource_id,
@@ -74,6 +84,48 @@ async def create_user(
 
     caller_id = caller.user_id if caller else derived_id("email", body.email)
     return await once.run(caller_id, work, status=201)
+
+
+@router.get("", responses=problems(ADMIN_REQUIRED))
+async def list_users(
+    _: AdminDep,
+    sessions: SessionsDep,
+    paging: PagingDep,
+    email: Annotated[
+        str | None,
+        Query(min_length=1, max_length=320, description="How the email address begins."),
+    ] = None,
+    is_active: Annotated[bool | None, Query(description="Only those who are, or are not.")] = None,
+) -> Listing[UserOut]:
+    """List all users, newest first. Only administrators may ask."""
+    async with sessions() as session:
+        users = UserAdministration(session)
+        page = await users.list(email, is_active, paging.limit, paging.cursor)
+    return Listing[UserOut].of(page, UserOut.model_validate)
+
+
+@router.post(
+    "/{user_id}/deactivate", responses=problems(ADMIN_REQUIRED, no_such("user"), LAST_ADMIN)
+)
+async def deactivate_user(user_id: UUID, _: AdminDep, sessions: SessionsDep) -> UserOut:
+    """Deactivate a user: all sessions end, and no log-in or API key works until reactivation.
+
+    Subscriptions go on: cancel them, if they are to end. The last administrator stays active.
+    """
+    async with sessions.begin() as session:
+        user = or_404(
+            await UserAdministration(session).set_active(user_id, is_active=False), "user"
+        )
+        await LoginSessionRepository(session).revoke(user_id)
+    return UserOut.model_validate(user)
+
+
+@router.post("/{user_id}/reactivate", responses=problems(ADMIN_REQUIRED, no_such("user")))
+async def reactivate_user(user_id: UUID, _: AdminDep, sessions: SessionsDep) -> UserOut:
+    """Reactivate a user, who logs in again; API keys that were not revoked work again."""
+    async with sessions.begin() as session:
+        user = or_404(await UserAdministration(session).set_active(user_id, is_active=True), "user")
+    return UserOut.model_validate(user)
 
 
 @router.get("/me")

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from api.schemas.common import Email, Input, Name, Output
 
@@ -106,20 +106,60 @@ class TimelineEntryOut(Output):
     )
 
 
+class ChangePasswordIn(Input):
+    """The present password, and the one that takes its place."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"current": "correct horse battery", "new": "four unrelated quiet rivers"},
+            ],
+        },
+    )
+
+    current: Password
+    new: Password
+
+
+class TokenForm(BaseModel):
+    """The form of OAuth2 for the grants `password` and `refresh_token`."""
+
+    grant_type: Literal["password", "refresh_token"] = "password"
+    username: str = Field(default="", description="With `password`: the email address.")
+    password: str = Field(default="", json_schema_extra={"format": "password"})
+    refresh_token: str = Field(default="", description="With `refresh_token`: the token.")
+
+
 class TokenOut(Output):
     """A bearer token (OAuth2)."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"access_token": "eyJhbGciOi…", "token_type": "bearer", "expires_in": 3600},
+                {
+                    "access_token": "eyJhbGciOi…",
+                    "token_type": "bearer",
+                    "expires_in": 3600,
+                    "refresh_token": "n0Zt3…",
+                },
             ],
         },
     )
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the name of a scheme
-    expires_in: int = Field(description="Seconds until the token expires.")
+    expires_in: int = Field(description="Seconds until the access token expires.")
+    refresh_token: str = Field(
+        description="Send it once, with `grant_type=refresh_token`, to get the next two."
+    )
+
+
+class LogOutIn(Input):
+    """Which sessions end."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"all": True}, {}]})
+
+    all: bool = Field(default=False, description="All sessions of the user, not only this one.")
 
 
 class NewApiKey(Input):

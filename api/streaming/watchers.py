@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 
 from api.deps import Caller
 from database.accounts.api_keys import ApiKeyRepository
+from database.accounts.login_sessions import LoginSessionRepository
 from database.accounts.users import ADMIN, UserRepository
 from database.session import DATABASE_DOWN, Sessions
 from domain.errors import TooManyRequestsError
@@ -106,15 +107,18 @@ class Watchers:
         watchers = list(self._open)
         user_ids = {watcher.caller.user_id for watcher in watchers}
         key_ids = {watcher.caller.api_key_id for watcher in watchers} - {None}
+        session_ids = {watcher.caller.login_session_id for watcher in watchers} - {None}
         async with self._sessions() as session:
             roles = await UserRepository(session).active_roles(user_ids)
             valid = await ApiKeyRepository(session).not_revoked(key_ids) if key_ids else set()
+            if session_ids:
+                valid |= await LoginSessionRepository(session).not_revoked(session_ids)
         for watcher in watchers:
             caller = watcher.caller
             role = roles.get(caller.user_id)
             is_demoted = caller.role == ADMIN and role != ADMIN
-            is_without_key = caller.api_key_id is not None and caller.api_key_id not in valid
-            if role is None or is_demoted or is_without_key:
+            credentials = {caller.api_key_id, caller.login_session_id} - {None}
+            if role is None or is_demoted or not credentials <= valid:
                 watcher.revoked.set()
 
 

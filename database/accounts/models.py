@@ -35,6 +35,12 @@ class User(Base):
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = created_column()
 
+    __table_args__ = (
+        Index(None, "created_at", "user_id"),
+        # Reason: an index for `LIKE 'prefix%'`, whatever the collation.
+        Index("ix_users_email_prefix", "email", postgresql_ops={"email": "text_pattern_ops"}),
+    )
+
 
 class ImportedCustomer(Base):
     """A customer of the Stripe account in an import, with the user whom the mapping names."""
@@ -67,6 +73,54 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
     __table_args__ = (Index(None, "user_id", "created_at", "api_key_id"),)
+
+
+class LoginSession(Base):
+    """A log-in of a user; its tokens are valid until it is revoked or not used for long."""
+
+    __tablename__ = "login_sessions"
+
+    login_session_id: Mapped[UUID] = id_column()
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.user_id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = created_column()
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "user_id", "created_at"),)
+
+
+class RefreshToken(Base):
+    """A refresh token of a session, used or not; only its digest is stored."""
+
+    __tablename__ = "refresh_tokens"
+
+    token_sha256: Mapped[str] = mapped_column(primary_key=True)
+    login_session_id: Mapped[UUID] = mapped_column(
+        ForeignKey("login_sessions.login_session_id", ondelete="CASCADE"), index=True
+    )
+    # The token whose place it took; None for the first one of a session.
+    parent_sha256: Mapped[str | None]
+    replaced_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime] = created_column()
+
+
+class LoginAttempts(Base):
+    """How many log-ins were tried in an hour, by the digest of an account, or with an address."""
+
+    __tablename__ = "login_attempts"
+
+    key_sha256: Mapped[str] = mapped_column(primary_key=True)
+    window_start: Mapped[datetime] = mapped_column(index=True)
+    attempt_count: Mapped[int]
+
+
+class KnownAddress(Base):
+    """The digest of an account and an address from which somebody has logged in to it."""
+
+    __tablename__ = "known_addresses"
+
+    key_sha256: Mapped[str] = mapped_column(primary_key=True)
+    last_login_at: Mapped[datetime]
 
 
 class IdempotencyKey(Base):

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.accounts.api_keys import ApiKeyRepository
-from database.accounts.models import User
+from database.accounts.models import LoginSession, User
 from domain.errors import ConflictError
 
 ADMIN = "admin"
@@ -24,6 +24,21 @@ class UserRepository:
     async def get(self, user_id: UUID) -> User | None:
         """Return a user, or None."""
         return await self._session.get(User, user_id)
+
+    async def of_session(self, user_id: UUID, login_session_id: UUID | None) -> User | None:
+        """Return a user, unless this session of theirs was revoked; None is no session at all."""
+        if login_session_id is None:
+            return await self.get(user_id)
+        statement = (
+            select(User)
+            .join(LoginSession, LoginSession.user_id == User.user_id)
+            .where(
+                User.user_id == user_id,
+                LoginSession.login_session_id == login_session_id,
+                LoginSession.revoked_at.is_(None),
+            )
+        )
+        return await self._session.scalar(statement)
 
     async def get_by_email(self, email: str) -> User | None:
         """Return the user with this email address, regardless of case, or None."""
@@ -78,6 +93,12 @@ class UserRepository:
         """Store the language of a user's mails."""
         await self._session.execute(
             update(User).where(User.user_id == user_id).values(locale=locale),
+        )
+
+    async def set_password(self, user_id: UUID, password_hash: str) -> None:
+        """Store the hash of a user's password."""
+        await self._session.execute(
+            update(User).where(User.user_id == user_id).values(password_hash=password_hash),
         )
 
     async def lock(self, user_id: UUID) -> None:

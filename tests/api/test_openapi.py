@@ -31,6 +31,7 @@ VERBS = {
         "change",
         "confirm",
         "create",
+        "deactivate",
         "decide",
         "delegate",
     ),

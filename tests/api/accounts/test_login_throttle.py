@@ -1,0 +1,99 @@
+"""How many passwords are checked for an account: guessing stops, and its owner gets in."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.app import build_app
+from config import Settings
+from database.session import Sessions
+from domain.accounts.login_limits import KNOWN_LIMIT, UNKNOWN_LIMIT
+from tests.api.conftest import API, PASSWORD, problem
+from tests.conftest import Measure
+
+PROXY = "10.9.8.7"
+
+
+@pytest.fixture
+async def proxied(app: FastAPI, settings: Settings, sessions: Sessions) -> AsyncIterator[Any]:
+    """The API behind a proxy that it trusts."""
+    changed = settings.model_copy(
+        update={
+            "api": settings.api.model_validate({"trusted_proxies": "10.0.0.0/8"}),
+        }
+    )
+    behind = build_app(changed, app.state.temporal, sessions)
+    transport = httpx.ASGITransport(behind, client=(PROXY, 1))
+    async with (
+        behind.router.lifespan_context(behind),
+        httpx.AsyncClient(transport=transport, base_url="http://test", timeout=100) as http,
+    ):
+        yield http
+
+
+async def sign_up(http: httpx.AsyncClient) -> str:
+    email = f"{uuid4().hex}@example.com"
+    made = await http.post(f"{API}/users", json={"email": email, "password": PASSWORD})
+    assert made.status_code == 201, made.text
+    return email
+
+
+async def log_in(
+    http: httpx.AsyncClient, email: str, password: str, address: str
+) -> httpx.Response:
+    form = {"username": email, "password": password}
+    return await http.post(f"{API}/auth/token", data=form, headers={"X-Forwarded-For": address})
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.soak)])
+async def test_guessing_from_many_addresses(
+    proxied: httpx.AsyncClient, count: int, measure: Measure
+) -> None:
+    email, home = await sign_up(proxied), "198.51.100.7"
+    assert (await log_in(proxied, email, PASSWORD, home)).status_code == 200
+    dice = random.Random(2026)  # noqa: S311
+    slots = asyncio.Semaphore(8)
+
+    async def guess(number: int) -> int:
+        async with slots:
+            address = f"203.0.113.{dice.randrange(100)}"
+            return (await log_in(proxied, email, f"guess {number}", address)).status_code
+
+    statuses = Counter(await asyncio.gather(*[guess(number) for number in range(count)]))
+    measure(f"{count} guesses from 100 addresses: answered {dict(statuses)}")
+    assert statuses.keys() == {401, 429}
+    # Reason: the hour may change meanwhile.
+    assert statuses[401] <= 2 * UNKNOWN_LIMIT
+    assert statuses[401] >= min(count, UNKNOWN_LIMIT)
+    assert (await log_in(proxied, email, PASSWORD, home)).status_code == 200, "the owner gets in"
+    late = await log_in(proxied, email, PASSWORD, "203.0.113.200")
+    told = problem(late, 429, "too_many_log_ins")
+    assert 0 < int(late.headers["retry-after"]) <= 3_600
+    assert told["details"]["retry_after_seconds"] == int(late.headers["retry-after"])
+
+
+async def test_nobody_learns_who_has_an_account(proxied: httpx.AsyncClient) -> None:
+    email, nobody = await sign_up(proxied), f"{uuid4().hex}@example.com"
+    told: dict[str, list[int]] = {email: [], nobody: []}
+    for number in range(UNKNOWN_LIMIT + 5):
+        for each, statuses in told.items():
+            reply = await log_in(proxied, each, "wrong password", f"203.0.113.{number}")
+            statuses.append(reply.status_code)
+    assert told[email] == told[nobody]
+    assert told[email][-1] == 429
+
+
+async def test_a_known_address_has_a_limit_too(proxied: httpx.AsyncClient) -> None:
+    email, home = await sign_up(proxied), "198.51.100.7"
+    assert (await log_in(proxied, email, PASSWORD, home)).status_code == 200
+    for _ in range(KNOWN_LIMIT):
+        await log_in(proxied, email.upper(), "wrong password", home)
+    problem(await log_in(proxied, email, PASSWORD, home), 429, "too_many_log_ins")
+    assert (await log_in(proxied, email, PASSWORD, "203.0.113.9")).status_code == 200
