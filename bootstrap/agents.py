@@ -63,7 +63,14 @@ def agent_activities(resources: Resources) -> Activities:
         resources.models.is_shut,
         resources.limiter,
     )
-    steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
+    steps = ModelCallActivities(
+        sessions,
+        resources.models,
+        attempts,
+        stream,
+        retrieval,
+        is_mailing_approvals=resources.is_mailing_approvals,
+    )
     old_steps = RetrievalActivities(retrieval, resources.library, sessions)
     tools = ToolActivities(resources.tools, _tool_resources(resources), sessions)
     return {

@@ -28,6 +28,7 @@ from services.agents.tools.catalog import ToolCatalog
 from services.knowledge.files import FileReader, PageReader
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import KnowledgeSearch
+from services.notifications.approval_mails import ApprovalMails
 from services.notifications.mail_sender import MailSender
 
 # Reason: a file that waited in vain is fetched once more. The activity has two minutes: 45 s for
@@ -45,6 +46,7 @@ class Resources:
     stripe: Connection
     reconciliation_calls_per_second: float
     mails: MailSender
+    is_mailing_approvals: bool
     stripe_calls_per_second: float
     sessions: Sessions
     stream: RunStream
@@ -86,8 +88,12 @@ async def open_resources(
             temporal=client,
             stripe=stripe,
             mails=MailSender(
-                sessions, make_mailer(settings), MailTemplates(settings.mail.templates_folder)
+                sessions,
+                make_mailer(settings),
+                MailTemplates(settings.mail.templates_folder),
+                ApprovalMails(sessions, settings.public_url),
             ),
+            is_mailing_approvals=settings.agents.is_mailing_approvals,
             reconciliation_calls_per_second=settings.stripe.calls_per_second
             * settings.stripe.reconciliation_share,
             stripe_calls_per_second=settings.stripe.calls_per_second,

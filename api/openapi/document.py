@@ -40,7 +40,7 @@ The durable backend of an AI product: subscriptions and payment retries as Tempo
 * **Authentication**: `Authorization: Bearer` with a token from `POST /api/v1/auth/token`, or
   `X-API-Key`. Users see their own resources, administrators see all. A resource of another user
   is answered with 404.
-* **Safe repeats**: every `POST` except those of `auth` and `webhooks` accepts an
+* **Safe repeats**: every `POST` except those of `auth`, `approval-links` and `webhooks` accepts an
   `Idempotency-Key`. The same key and body get the same resource and answer, also when sent twice
   at once. The same key with another body gets 409 `idempotency_key_reused`.
 * **Starting work** is answered with 202, the resource with its `workflow_id`, and `Location`. A
