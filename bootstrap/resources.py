@@ -87,12 +87,7 @@ async def open_resources(
         yield Resources(
             temporal=client,
             stripe=stripe,
-            mails=MailSender(
-                sessions,
-                make_mailer(settings),
-                MailTemplates(settings.mail.templates_folder),
-                ApprovalMails(sessions, settings.public_url),
-            ),
+            mails=_mail_sender(settings, sessions),
             is_mailing_approvals=settings.agents.is_mailing_approvals,
             reconciliation_calls_per_second=settings.stripe.calls_per_second
             * settings.stripe.reconciliation_share,
@@ -119,6 +114,16 @@ async def open_resources(
             tools=tools,
             python=python,
         )
+
+
+def _mail_sender(settings: Settings, sessions: Sessions) -> MailSender:
+    """Make what sends the mails of the outbox."""
+    return MailSender(
+        sessions,
+        make_mailer(settings),
+        MailTemplates(settings.mail.templates_folder),
+        ApprovalMails(sessions, settings.public_url),
+    )
 
 
 def _document_activities(

@@ -39,7 +39,7 @@ from services.notifications.mail_sender import (
     MailSender,
 )
 from tests.conftest import Outside, own_database
-from tests.support.approval_links import LINK, Asked, add_asked, add_link, links_of
+from tests.support.approval_links import LINK, WaitingCall, add_asked, add_link, links_of
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 PUBLIC_URL = "https://api.example/"
@@ -468,7 +468,7 @@ async def test_an_expiring_card_is_announced_once_and_again_after_a_renewal(
 # --- approvals
 
 
-async def asks_for_approval(sessions: Sessions, **values: Any) -> tuple[UUID, Asked, NewMail]:
+async def asks_for_approval(sessions: Sessions, **values: Any) -> tuple[UUID, WaitingCall, NewMail]:
     """Store an approval and its mail to an administrator."""
     admin_id = await add_user(sessions, "de")
     async with sessions.begin() as session:

@@ -23,7 +23,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 LINK = re.compile(r"https?://\S+/api/v1/approval-links/(perdure_link_[\w-]{43})\b")
 
 
-class Asked(NamedTuple):
+class WaitingCall(NamedTuple):
     """A tool call that waits for an approval."""
 
     agent_run_id: UUID
@@ -41,7 +41,7 @@ async def add_asked(
     arguments: dict[str, Any] | None = None,
     effect: dict[str, Any] | None = None,
     lasts: timedelta = timedelta(hours=1),
-) -> Asked:
+) -> WaitingCall:
     """Store a run of a user with a call that waits for an approval."""
     agent_run_id, call_id = await add_run(sessions, user_id), uuid4()
     facts = {"call_id": call_id, "agent_run_id": agent_run_id, "args_sha256": "0" * 64}
@@ -70,10 +70,10 @@ async def add_asked(
         )
         approval = await calls.approval(call_id)
     assert approval is not None
-    return Asked(agent_run_id, call_id, approval.approval_id, user_id)
+    return WaitingCall(agent_run_id, call_id, approval.approval_id, user_id)
 
 
-async def add_link(sessions: Sessions, asked: Asked, user_id: UUID, **values: Any) -> str:
+async def add_link(sessions: Sessions, asked: WaitingCall, user_id: UUID, **values: Any) -> str:
     """Store a link of a user, and return its token."""
     token = make_link_token()
     async with sessions.begin() as session:

@@ -18,7 +18,7 @@ from domain.ids import agent_run_workflow_id
 from domain.notifications import APPROVAL_LINK_PATH
 from tests.api.conftest import problem
 from tests.api.support import add_user, idle_server, served
-from tests.support.approval_links import BROWSER, PATH, Asked, add_asked, add_link, links_of
+from tests.support.approval_links import BROWSER, PATH, WaitingCall, add_asked, add_link, links_of
 
 APPROVE = {"decision": "approve"}
 HEADERS = {
@@ -50,11 +50,11 @@ async def admin_id(sessions: Sessions) -> UUID:
 
 
 @pytest.fixture
-async def asked(sessions: Sessions) -> Asked:
+async def asked(sessions: Sessions) -> WaitingCall:
     return await add_asked(sessions, await add_user(sessions))
 
 
-async def status_of(sessions: Sessions, asked: Asked) -> str:
+async def status_of(sessions: Sessions, asked: WaitingCall) -> str:
     async with sessions() as session:
         return (await session.get_one(Approval, asked.approval_id)).approval_status
 
@@ -79,7 +79,11 @@ async def test_links_in_mails_lead_to_the_route(browser: httpx.AsyncClient) -> N
 
 @pytest.mark.parametrize("language", ["en", "de"])
 async def test_unknown_links_are_a_plain_404(
-    browser: httpx.AsyncClient, sessions: Sessions, asked: Asked, admin_id: UUID, language: str
+    browser: httpx.AsyncClient,
+    sessions: Sessions,
+    asked: WaitingCall,
+    admin_id: UUID,
+    language: str,
 ) -> None:
     token = await add_link(sessions, asked, admin_id)
     shown = {"en": "Unknown link", "de": "Unbekannter Link"}[language]
@@ -100,7 +104,7 @@ async def test_unknown_links_are_a_plain_404(
 
 
 async def test_a_program_gets_problem_documents(
-    browser: httpx.AsyncClient, sessions: Sessions, asked: Asked, admin_id: UUID
+    browser: httpx.AsyncClient, sessions: Sessions, asked: WaitingCall, admin_id: UUID
 ) -> None:
     accept = {"Accept": "application/json"}
     reply = await browser.get(f"{PATH}/unknown", headers=accept)
@@ -142,7 +146,7 @@ async def test_nothing_from_outside_is_taken_for_html(
 async def test_the_page_is_in_the_language_of_its_user(
     browser: httpx.AsyncClient,
     sessions: Sessions,
-    asked: Asked,
+    asked: WaitingCall,
     admin_id: UUID,
     locale: str | None,
     word: str,
@@ -158,7 +162,7 @@ async def test_the_page_is_in_the_language_of_its_user(
 
 
 async def test_an_expired_link_shows_and_decides_nothing(
-    browser: httpx.AsyncClient, sessions: Sessions, asked: Asked, admin_id: UUID
+    browser: httpx.AsyncClient, sessions: Sessions, asked: WaitingCall, admin_id: UUID
 ) -> None:
     past = datetime.now(UTC) - timedelta(seconds=1)
     token = await add_link(sessions, asked, admin_id, expires_at=past)
@@ -172,7 +176,7 @@ async def test_an_expired_link_shows_and_decides_nothing(
 
 
 async def test_the_link_of_a_stranger_shows_and_decides_nothing(
-    browser: httpx.AsyncClient, sessions: Sessions, asked: Asked
+    browser: httpx.AsyncClient, sessions: Sessions, asked: WaitingCall
 ) -> None:
     """Whoever it was stored for: the owner of the run approves no refund of their own."""
     for user_id in (asked.user_id, await add_user(sessions)):
@@ -186,7 +190,7 @@ async def test_the_link_of_a_stranger_shows_and_decides_nothing(
 
 
 async def test_a_form_that_is_no_decision_is_refused(
-    browser: httpx.AsyncClient, sessions: Sessions, asked: Asked, admin_id: UUID
+    browser: httpx.AsyncClient, sessions: Sessions, asked: WaitingCall, admin_id: UUID
 ) -> None:
     token = await add_link(sessions, asked, admin_id)
     link = f"{PATH}/{token}"
@@ -210,7 +214,7 @@ async def test_without_an_answer_in_time_the_page_can_be_opened_again(
     browser: httpx.AsyncClient,
     sessions: Sessions,
     temporal: Client,
-    asked: Asked,
+    asked: WaitingCall,
     admin_id: UUID,
 ) -> None:
     workflow_id = agent_run_workflow_id(asked.agent_run_id)

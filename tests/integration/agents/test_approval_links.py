@@ -21,7 +21,7 @@ from domain.errors import ApplicationError, ConflictError, ForbiddenError, GoneE
 from services.agents.approvals import add_approval_mails, add_delegation_mail
 from services.agents.tools.catalog import ToolCatalog
 from tests.api.support import add_user
-from tests.support.approval_links import Asked, add_asked, add_link, links_of
+from tests.support.approval_links import WaitingCall, add_asked, add_link, links_of
 
 APPROVE, REJECT = Decision
 
@@ -37,12 +37,16 @@ async def admin_id(sessions: Sessions) -> UUID:
 
 
 @pytest.fixture
-async def asked(sessions: Sessions) -> Asked:
+async def asked(sessions: Sessions) -> WaitingCall:
     return await add_asked(sessions, await add_user(sessions))
 
 
 async def command_by_link(
-    sessions: Sessions, asked: Asked, user_id: UUID, decision: Decision = APPROVE, **values: Any
+    sessions: Sessions,
+    asked: WaitingCall,
+    user_id: UUID,
+    decision: Decision = APPROVE,
+    **values: Any,
 ) -> ApprovalCommand:
     """Make a link of a user, and return a decision by it; the role in it is not what counts."""
     await add_link(sessions, asked, user_id)
@@ -60,13 +64,13 @@ async def command_by_link(
     return ApprovalCommand(**(facts | values))
 
 
-async def approval_of(sessions: Sessions, asked: Asked) -> Approval:
+async def approval_of(sessions: Sessions, asked: WaitingCall) -> Approval:
     async with sessions() as session:
         return await session.get_one(Approval, asked.approval_id)
 
 
 async def test_one_of_many_decisions_at_once_counts(
-    sessions: Sessions, deciding: ApprovalActivities, asked: Asked, admin_id: UUID
+    sessions: Sessions, deciding: ApprovalActivities, asked: WaitingCall, admin_id: UUID
 ) -> None:
     commands = [
         await command_by_link(sessions, asked, admin_id, decision)
@@ -92,7 +96,7 @@ async def test_one_of_many_decisions_at_once_counts(
 
 
 async def test_the_same_attempt_again_changes_nothing(
-    sessions: Sessions, deciding: ApprovalActivities, asked: Asked, admin_id: UUID
+    sessions: Sessions, deciding: ApprovalActivities, asked: WaitingCall, admin_id: UUID
 ) -> None:
     command = await command_by_link(sessions, asked, admin_id)
     first = await deciding.decide_approval(command)
@@ -105,7 +109,7 @@ async def test_the_same_attempt_again_changes_nothing(
 async def test_a_role_that_is_lost_after_the_form_was_sent_decides_nothing(
     sessions: Sessions,
     deciding: ApprovalActivities,
-    asked: Asked,
+    asked: WaitingCall,
     admin_id: UUID,
     lost: dict[str, Any],
 ) -> None:
@@ -120,7 +124,7 @@ async def test_a_role_that_is_lost_after_the_form_was_sent_decides_nothing(
 
 @pytest.mark.parametrize("role", ["admin", OWNER, "stranger"])
 async def test_the_role_in_a_command_by_link_does_not_count(
-    sessions: Sessions, deciding: ApprovalActivities, asked: Asked, role: str
+    sessions: Sessions, deciding: ApprovalActivities, asked: WaitingCall, role: str
 ) -> None:
     command = await command_by_link(sessions, asked, await add_user(sessions), role=role)
     with pytest.raises(ForbiddenError):
@@ -128,7 +132,7 @@ async def test_the_role_in_a_command_by_link_does_not_count(
 
 
 async def test_a_link_decides_nothing_but_what_it_was_made_for(
-    sessions: Sessions, deciding: ApprovalActivities, asked: Asked, admin_id: UUID
+    sessions: Sessions, deciding: ApprovalActivities, asked: WaitingCall, admin_id: UUID
 ) -> None:
     other = await add_asked(sessions, asked.user_id)
     command = await command_by_link(sessions, asked, admin_id)
@@ -160,7 +164,7 @@ async def test_a_link_decides_nothing_but_what_it_was_made_for(
 
 
 async def test_over_the_api_no_link_is_needed_or_used(
-    sessions: Sessions, deciding: ApprovalActivities, asked: Asked, admin_id: UUID
+    sessions: Sessions, deciding: ApprovalActivities, asked: WaitingCall, admin_id: UUID
 ) -> None:
     command = await command_by_link(sessions, asked, admin_id, approval_link_id=None)
     await deciding.decide_approval(command)
@@ -168,7 +172,7 @@ async def test_over_the_api_no_link_is_needed_or_used(
     assert [each.used_at for each in await links_of(sessions, asked.approval_id)] == [None]
 
 
-async def mailed(sessions: Sessions, asked: Asked) -> Sequence[UUID]:
+async def mailed(sessions: Sessions, asked: WaitingCall) -> Sequence[UUID]:
     """Return who is told of an approval, each as often as there are mails."""
     async with sessions() as session:
         found = select(DueMail.user_id).where(DueMail.resource_id == asked.approval_id)
@@ -199,7 +203,7 @@ async def test_those_who_may_decide_are_told_once_however_often_it_is_tried(
 
 
 async def test_a_delegate_is_told_in_place_of_the_administrators(
-    sessions: Sessions, asked: Asked, admin_id: UUID
+    sessions: Sessions, asked: WaitingCall, admin_id: UUID
 ) -> None:
     delegate_id = await add_user(sessions)
     async with sessions.begin() as session:
@@ -216,7 +220,7 @@ async def test_a_delegate_is_told_in_place_of_the_administrators(
 
 
 async def test_what_is_decided_is_told_to_nobody(
-    sessions: Sessions, asked: Asked, admin_id: UUID
+    sessions: Sessions, asked: WaitingCall, admin_id: UUID
 ) -> None:
     async with sessions.begin() as session:
         calls = ToolCallRepository(session)
@@ -226,7 +230,7 @@ async def test_what_is_decided_is_told_to_nobody(
 
 
 async def test_links_that_expired_long_ago_are_deleted(
-    sessions: Sessions, asked: Asked, admin_id: UUID
+    sessions: Sessions, asked: WaitingCall, admin_id: UUID
 ) -> None:
     now = datetime.now(UTC)
     for days in (29, 31):

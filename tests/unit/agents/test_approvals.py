@@ -10,7 +10,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.agents.approvals import STRANGER as STRANGER_ROLE
 from domain.agents.approvals import (
     OWNER,
     ApprovalCommand,
@@ -24,6 +23,7 @@ from domain.agents.approvals import (
     may_decide,
     status_while_waiting,
 )
+from domain.agents.approvals import STRANGER as STRANGER_ROLE
 from domain.agents.runs import RunStatus
 from domain.errors import ConflictError, ForbiddenError
 
