@@ -96,19 +96,17 @@ async def open_links(address: str, token: str) -> None:
         assert (await http.post(link, data={"decision": token})).status_code == 422
         # Temporal cannot be reached, so nothing is decided.
         assert (await http.post(link, data={"decision": "approve"})).status_code == 503
-        large = {"Content-Length": str(2**21)}
-        assert (await http.post(link, content=b"", headers=large)).status_code == 413
+        assert (await http.post(link, data={"reason": "x" * 2**21})).status_code == 413
 
 
-@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
 async def test_no_token_of_a_link_in_any_line(
-    settings: Settings, sessions: Sessions, tmp_path: Path, level: str
+    settings: Settings, sessions: Sessions, tmp_path: Path
 ) -> None:
     admin_id = await add_user(sessions, "admin")
     asked = await add_asked(sessions, await add_user(sessions))
     token = await add_link(sessions, asked, admin_id)
     log = tmp_path / "log"
-    async with api_process(settings, log, level) as address:
+    async with api_process(settings, log, "DEBUG") as address:
         await open_links(address, token)
     text = log.read_text()
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
@@ -120,7 +118,6 @@ async def test_no_token_of_a_link_in_any_line(
     template = f"{PATH}/{{token}}"
     assert found == {
         ("GET", template, 200, None): 1,
-        ("HEAD", template, 200, None): 1,
         ("GET", template, 404, None): 1,
         ("GET", template, 422, None): 1,
         ("PUT", template, 405, None): 1,
