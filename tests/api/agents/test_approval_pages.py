@@ -179,7 +179,10 @@ async def test_the_link_of_a_stranger_shows_and_decides_nothing(
     browser: httpx.AsyncClient, sessions: Sessions, asked: WaitingCall
 ) -> None:
     """Whoever it was stored for: the owner of the run approves no refund of their own."""
-    for user_id in (asked.user_id, await add_user(sessions)):
+    former_id = await add_user(sessions, "admin")
+    async with sessions.begin() as session:
+        (await session.get_one(User, former_id)).is_active = False
+    for user_id in (asked.user_id, await add_user(sessions), former_id):
         token = await add_link(sessions, asked, user_id)
         for reply in (
             await browser.get(f"{PATH}/{token}"),
