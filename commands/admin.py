@@ -15,7 +15,7 @@ from database.accounts.api_keys import revoke_all_keys
 from database.accounts.models import User
 from database.accounts.users import ADMIN, UserRepository, ensure_admin
 from database.session import DATABASE_DOWN, make_engine, make_sessions
-from domain.accounts.api_keys import make_api_key
+from domain.accounts.credentials import make_api_key
 from domain.errors import ConflictError, InvalidInputError, UnavailableError
 
 PASSWORD_BYTES = 18

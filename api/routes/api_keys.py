@@ -11,7 +11,7 @@ from api.openapi.problems import no_such, problems
 from api.schemas.accounts import ApiKeyOut, CreatedApiKeyOut, NewApiKey
 from api.schemas.common import Listing
 from database.accounts.api_keys import ApiKeyRepository
-from domain.accounts.api_keys import make_api_key
+from domain.accounts.credentials import make_api_key
 from domain.errors import NotFoundError
 
 router = ApiRouter(prefix="/api-keys", tags=["api-keys"])

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.accounts.models import ApiKey, User
 from database.paging import Page, newest_first
-from domain.accounts.api_keys import digest, shown_prefix
+from domain.accounts.credentials import digest, shown_prefix
 
 
 class ApiKeyRepository:

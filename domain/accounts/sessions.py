@@ -1,7 +1,5 @@
 """Decides about refresh tokens: each is used once, and a stolen one ends its session. Pure."""
 
-import hashlib
-import secrets
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -52,13 +50,3 @@ def decide_refresh(facts: RefreshFacts, now: datetime) -> RefreshDecision:
     if facts.is_parent_of_newest and now - facts.replaced_at <= REPEAT_TIME:
         return RefreshDecision.REPEAT
     return RefreshDecision.REUSED
-
-
-def make_secret() -> str:
-    """Return a token with 32 random bytes."""
-    return secrets.token_urlsafe(32)
-
-
-def digest_of(secret: str) -> str:
-    """Return the SHA-256 of a random token, which is stored in its place."""
-    return hashlib.sha256(secret.encode()).hexdigest()

@@ -11,12 +11,11 @@ from database.accounts.login_sessions import LoginSessionRepository
 from database.accounts.models import RefreshToken, User
 from database.accounts.users import UserRepository
 from database.session import Sessions
+from domain.accounts.credentials import digest, make_refresh_token
 from domain.accounts.sessions import (
     RefreshDecision,
     RefreshFacts,
     decide_refresh,
-    digest_of,
-    make_secret,
 )
 from domain.errors import UnauthorizedError
 
@@ -68,7 +67,7 @@ class LoginSessions:
 
     async def _continue(self, session: AsyncSession, refresh_token: str) -> OpenSession | None:
         stored = LoginSessionRepository(session)
-        found = await stored.find(digest_of(refresh_token))
+        found = await stored.find(digest(refresh_token))
         if found is None:
             return None
         row, token = found
@@ -88,9 +87,9 @@ class LoginSessions:
     async def _add_token(
         self, stored: LoginSessionRepository, login_session_id: UUID, parent: str | None
     ) -> str:
-        secret = make_secret()
+        secret = make_refresh_token()
         expires_at = datetime.now(UTC) + self._ttl
-        await stored.add_token(login_session_id, digest_of(secret), parent, expires_at)
+        await stored.add_token(login_session_id, digest(secret), parent, expires_at)
         return secret
 
 

@@ -10,7 +10,7 @@ from config import Settings
 from database.accounts.api_keys import ApiKeyRepository
 from database.payment_retries.retry_policies import RetryPolicyRepository
 from database.session import Sessions
-from domain.accounts.api_keys import make_api_key
+from domain.accounts.credentials import make_api_key
 from domain.errors import InvalidInputError
 from domain.payment_retries.policy import DEFAULT_POLICY_NAME, RetryPolicy, VersionedPolicy
 from tests.unit.test_commands import reaching

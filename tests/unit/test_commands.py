@@ -49,7 +49,7 @@ from database.accounts.users import ensure_admin
 from database.session import Sessions
 from database.subscriptions.subscription_events import SubscriptionEventRepository
 from database.subscriptions.subscriptions import SubscriptionRepository
-from domain.accounts.api_keys import make_api_key
+from domain.accounts.credentials import make_api_key
 from domain.errors import ConflictError, InvalidInputError, UnavailableError
 from domain.subscriptions.messages import NewSubscriptionEvent
 from tests.api.support import add_subscription, add_user, served

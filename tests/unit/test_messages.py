@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from domain import ids
-from domain.accounts.api_keys import digest, make_api_key, shown_prefix
+from domain.accounts.credentials import digest, make_api_key, shown_prefix
 from domain.base import Duration, format_duration
 from domain.errors import ApplicationError, CardDeclinedError, ConflictError
 from domain.payment_retries.lifecycle import ChargeResult, RetryStatus

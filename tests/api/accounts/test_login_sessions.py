@@ -11,7 +11,8 @@ from sqlalchemy import func, select, update
 
 from database.accounts.models import LoginSession, RefreshToken, User
 from database.session import Sessions
-from domain.accounts.sessions import REPEAT_TIME, digest_of
+from domain.accounts.credentials import digest
+from domain.accounts.sessions import REPEAT_TIME
 from tests.api.conftest import API, PASSWORD, problem
 
 Json = dict[str, Any]
@@ -88,7 +89,7 @@ async def age(sessions: Sessions, refresh_token: str) -> None:
     async with sessions.begin() as session:
         await session.execute(
             update(RefreshToken)
-            .where(RefreshToken.token_sha256 == digest_of(refresh_token))
+            .where(RefreshToken.token_sha256 == digest(refresh_token))
             .values(replaced_at=func.now() - longer)
         )
 
@@ -157,11 +158,11 @@ async def test_a_ticket_ends_with_its_session(
 async def test_a_session_that_cannot_go_on(
     stranger: httpx.AsyncClient, visitor: Visitor, sessions: Sessions, reason: str
 ) -> None:
-    digest = digest_of(visitor.refresh)
+    sha256 = digest(visitor.refresh)
     async with sessions.begin() as session:
         if reason == "expired":
             past = func.now() - timedelta(seconds=1)
-            token = update(RefreshToken).where(RefreshToken.token_sha256 == digest)
+            token = update(RefreshToken).where(RefreshToken.token_sha256 == sha256)
             await session.execute(token.values(expires_at=past))
         elif reason == "deactivated":
             user = update(User).where(User.email == visitor.email)
@@ -174,7 +175,7 @@ async def test_a_log_in_forgets_the_users_expired_sessions(
     stranger: httpx.AsyncClient, visitor: Visitor, sessions: Sessions
 ) -> None:
     async with sessions.begin() as session:
-        token = update(RefreshToken).where(RefreshToken.token_sha256 == digest_of(visitor.refresh))
+        token = update(RefreshToken).where(RefreshToken.token_sha256 == digest(visitor.refresh))
         await session.execute(token.values(expires_at=func.now() - timedelta(seconds=1)))
     await log_in(stranger, visitor.email)
     async with sessions() as session:

@@ -9,8 +9,6 @@ from domain.accounts.sessions import (
     RefreshDecision,
     RefreshFacts,
     decide_refresh,
-    digest_of,
-    make_secret,
 )
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -39,10 +37,3 @@ def test_what_is_done(
     facts: RefreshFacts, changes: dict[str, object], decision: RefreshDecision
 ) -> None:
     assert decide_refresh(facts.model_copy(update=changes), NOW) is decision
-
-
-def test_secrets_are_random_and_stored_as_digests() -> None:
-    made = {make_secret() for _ in range(100)}
-    assert len(made) == 100
-    assert min(map(len, made)) >= 43
-    assert len({digest_of(secret) for secret in made} - made) == 100
