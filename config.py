@@ -201,6 +201,18 @@ class AuthSettings(BaseModel):
     refresh_ttl_seconds: int = Field(
         default=2_592_000, gt=0, description="After so long without use one logs in again."
     )
+    password_reset_page: str | None = Field(
+        default=None,
+        description="Your page on which users set a new password, with {token} in it, such as "
+        "https://app.example/password#token={token}; without it no such mails are sent.",
+    )
+
+    @field_validator("password_reset_page")
+    @classmethod
+    def _check_page(cls, given: str | None) -> str | None:
+        if given is not None and "{token}" not in given:
+            raise ValueError("must have {token} in it")
+        return given
 
 
 class WorkerSettings(BaseModel):

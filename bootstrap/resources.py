@@ -21,6 +21,7 @@ from config import Settings
 from database.session import Sessions
 from domain.llm.messages import ProviderSlot
 from domain.llm.routing import ModelNames
+from domain.notifications import MailKind
 from services.agents.knowledge.memory_writer import MemoryWriter
 from services.agents.model_calls.rate_limiter import RateLimiter
 from services.agents.token_stream import RunStream
@@ -29,7 +30,8 @@ from services.knowledge.files import FileReader, PageReader
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import KnowledgeSearch
 from services.notifications.approval_mails import ApprovalMails
-from services.notifications.mail_sender import MailSender
+from services.notifications.mail_sender import LinkMails, MailSender
+from services.notifications.password_mails import PasswordMails
 
 # Reason: a file that waited in vain is fetched once more. The activity has two minutes: 45 s for
 # the server, this for the turn, and 30 s for the child.
@@ -118,11 +120,13 @@ async def open_resources(
 
 def _mail_sender(settings: Settings, sessions: Sessions) -> MailSender:
     """Make what sends the mails of the outbox."""
+    links: dict[MailKind, LinkMails] = {
+        MailKind.APPROVAL_NEEDED: ApprovalMails(sessions, settings.public_url),
+    }
+    if (page := settings.auth.password_reset_page) is not None:
+        links[MailKind.PASSWORD_RESET] = PasswordMails(sessions, page)
     return MailSender(
-        sessions,
-        make_mailer(settings),
-        MailTemplates(settings.mail.templates_folder),
-        ApprovalMails(sessions, settings.public_url),
+        sessions, make_mailer(settings), MailTemplates(settings.mail.templates_folder), links
     )
 
 

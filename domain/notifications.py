@@ -26,6 +26,7 @@ class MailKind(StrEnum):
     CANCELED = "canceled"
     WEBHOOK_ENDPOINT_OFF = "webhook_endpoint_off"
     APPROVAL_NEEDED = "approval_needed"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a mail
 
 
 class MailStatus(StrEnum):
@@ -183,5 +184,8 @@ SAMPLES: Mapping[MailKind, tuple[Mapping[str, Any], ...]] = {
             "link": "https://api.example/api/v1/approval-links/perdure_link_",
         }
         for is_question in (False, True)
+    ),
+    MailKind.PASSWORD_RESET: (
+        {"link": "https://app.example/password#token=perdure_link_", "expires_at": _AT},
     ),
 }

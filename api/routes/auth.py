@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+import structlog
 from fastapi import Form, Request
 
 from api.auth.passwords import check_password, hash_password, needs_rehash, verify_password
@@ -12,13 +13,21 @@ from api.http.client_address import client_address
 from api.http.routing import ApiRouter
 from api.openapi.problems import (
     COMMON_PASSWORD,
+    LINK_EXPIRED,
     REFRESH_REFUSED,
     TOO_MANY_LOG_INS,
     WRONG_PASSWORD,
     WRONG_PRESENT_PASSWORD,
     problems,
 )
-from api.schemas.accounts import ChangePasswordIn, LogOutIn, TokenForm, TokenOut
+from api.schemas.accounts import (
+    ChangePasswordIn,
+    LogOutIn,
+    NewPasswordIn,
+    PasswordResetIn,
+    TokenForm,
+    TokenOut,
+)
 from config import Settings
 from database.accounts.login_sessions import LoginSessionRepository
 from database.accounts.users import UserRepository
@@ -26,7 +35,9 @@ from database.session import Sessions
 from domain.errors import ForbiddenError, UnauthorizedError
 from services.accounts.login_sessions import LoginSessions, OpenSession
 from services.accounts.login_throttle import LoginThrottle
+from services.accounts.password_resets import PasswordResets
 
+log = structlog.get_logger(__name__)
 router = ApiRouter(prefix="/auth", tags=["auth"])
 
 
@@ -95,6 +106,34 @@ async def end_login_session(body: LogOutIn, caller: CallerDep, sessions: Session
         return  # an API key, or a token without a session, which expires by itself
     async with sessions.begin() as session:
         await LoginSessionRepository(session).revoke(caller.user_id, only=only)
+
+
+@router.post("/password-reset", status_code=202)
+async def request_password_reset(
+    body: PasswordResetIn, sessions: SessionsDep, settings: SettingsDep
+) -> None:
+    """Ask for a mail with a link to set a new password. The answer is always the same.
+
+    At most five mails an hour are sent to an account. The link leads to
+    `AUTH__PASSWORD_RESET_PAGE`, and works once, for an hour.
+    """
+    if settings.auth.password_reset_page is None:
+        log.warning("password_reset_page_missing")
+        return
+    await PasswordResets(sessions).request(body.email)
+
+
+@router.post(
+    "/password-reset/confirm",
+    status_code=204,
+    responses=problems(COMMON_PASSWORD, LINK_EXPIRED),
+)
+async def confirm_password_reset(body: NewPasswordIn, sessions: SessionsDep) -> None:
+    """Set a new password by the token of a link. All sessions of the user end."""
+    resets = PasswordResets(sessions)
+    user = await resets.find_user(body.token)
+    check_password(body.password, user.email)
+    await resets.confirm(body.token, await hash_password(body.password))
 
 
 @router.post(

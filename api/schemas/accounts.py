@@ -121,6 +121,29 @@ class ChangePasswordIn(Input):
     new: Password
 
 
+class PasswordResetIn(Input):
+    """Whose password is to be set anew."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "ada@example.com"}]})
+
+    email: Email
+
+
+class NewPasswordIn(Input):
+    """The token of a link in a mail, and a new password."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"token": "perdure_link_…", "password": "four unrelated quiet rivers"},
+            ],
+        },
+    )
+
+    token: str = Field(min_length=20, max_length=200)
+    password: Password
+
+
 class TokenForm(BaseModel):
     """The form of OAuth2 for the grants `password` and `refresh_token`."""
 

@@ -104,6 +104,21 @@ class RefreshToken(Base):
     created_at: Mapped[datetime] = created_column()
 
 
+class PasswordReset(Base):
+    """A link in a mail by which a user sets a new password once; only its digest is stored."""
+
+    __tablename__ = "password_resets"
+
+    password_reset_id: Mapped[UUID] = id_column()
+    token_sha256: Mapped[str] = mapped_column(unique=True)
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.user_id", ondelete="CASCADE"), index=True
+    )
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[datetime] = created_column()
+    used_at: Mapped[datetime | None]
+
+
 class LoginAttempts(Base):
     """How many log-ins were tried in an hour, by the digest of an account, or with an address."""
 

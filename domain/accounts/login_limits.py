@@ -1,4 +1,4 @@
-"""Limits of log-ins with wrong passwords: how many are checked for an account in an hour. Pure."""
+"""Limits of an hour: how many passwords are checked for an account, and mails sent. Pure."""
 
 from datetime import datetime, timedelta
 
@@ -7,6 +7,8 @@ WINDOW = timedelta(hours=1)
 UNKNOWN_LIMIT = 100
 # An address from which somebody has: guessing from elsewhere does not keep its owner out.
 KNOWN_LIMIT = 30
+# Mails with a link to set a new password, for one account.
+RESET_LIMIT = 5
 # How long an address is remembered after a log-in.
 KNOWN_FOR = timedelta(days=30)
 

@@ -1,4 +1,4 @@
-"""Sessions of log-ins, their refresh tokens, counted log-ins, and indexes for lists of users."""
+"""Sessions of log-ins and their tokens, password resets, counted log-ins, and lists of users."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,13 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0030"
-down_revision: str | None = "0027"
+down_revision: str | None = "0029"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    """Add four tables and two indexes."""
+    """Add five tables and two indexes."""
     op.create_table(
         "login_sessions",
         sa.Column(
@@ -64,6 +64,35 @@ def upgrade() -> None:
     op.create_index("ix_refresh_tokens_login_session_id", "refresh_tokens", ["login_session_id"])
 
     op.create_table(
+        "password_resets",
+        sa.Column(
+            "password_reset_id",
+            sa.Uuid(),
+            server_default=sa.text("gen_random_uuid()"),
+            nullable=False,
+        ),
+        sa.Column("token_sha256", sa.String(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.user_id"],
+            name="fk_password_resets_user_id_users",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("password_reset_id", name="pk_password_resets"),
+        sa.UniqueConstraint("token_sha256", name="uq_password_resets_token_sha256"),
+    )
+    for column in ("user_id", "expires_at"):
+        op.create_index(f"ix_password_resets_{column}", "password_resets", [column])
+    op.create_table(
         "login_attempts",
         sa.Column("key_sha256", sa.String(), nullable=False),
         sa.Column("window_start", sa.DateTime(timezone=True), nullable=False),
@@ -98,6 +127,7 @@ def downgrade() -> None:
     op.drop_index("ix_users_email_prefix", "users")
     op.drop_index("ix_users_created_at_user_id", "users")
     op.drop_table("known_addresses")
+    op.drop_table("password_resets")
     op.drop_table("login_attempts")
     op.drop_table("refresh_tokens")
     op.drop_table("login_sessions")

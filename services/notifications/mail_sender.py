@@ -1,13 +1,16 @@
 """Sends the mails of the outbox: each once, and only while its reason holds."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import Any, Protocol
 
 import structlog
 
 from adapters.email.mailer import Mailer
 from adapters.email.rendering import MailTemplates
+from database.accounts.password_resets import PasswordResetRepository
 from database.accounts.users import UserRepository
 from database.notifications.approval_links import ApprovalLinkRepository
 from database.notifications.due_mails import DueMailRepository, add_due_mails
@@ -19,7 +22,6 @@ from domain.errors import ProviderRejectedError, UnavailableError
 from domain.notifications import MailKind, MailStatus, NewMail
 from observability.logging import hide_secrets
 from observability.metrics import MAILS
-from services.notifications.approval_mails import ApprovalMails
 from services.notifications.reasons import Reason, reason_of
 
 POLL_SECONDS = 1.0
@@ -40,6 +42,13 @@ CHORE_SECONDS = 3_600.0
 log = structlog.get_logger(__name__)
 
 
+class LinkMails(Protocol):
+    """Fills mails of one kind right before they are sent, each with a link of its own."""
+
+    async def variables(self, mail: DueMail) -> dict[str, Any]:
+        """Return what a mail says, and store a new link of its recipient."""
+
+
 class MailSender:
     """Sends what is due in `due_mails`; several processes may run one.
 
@@ -52,12 +61,12 @@ class MailSender:
         sessions: Sessions,
         mailer: Mailer,
         templates: MailTemplates,
-        approvals: ApprovalMails,
+        links: Mapping[MailKind, LinkMails],
     ) -> None:
         self._sessions = sessions
         self._mailer = mailer
         self._templates = templates
-        self._approvals = approvals
+        self._links = links
         self._chores_done_at: float | None = None
         self._is_database_down = False
 
@@ -130,9 +139,9 @@ class MailSender:
             return  # was erased since, and the mail's row with it
         kind = MailKind(mail.mail_kind)
         variables = mail.variables_data
-        if kind is MailKind.APPROVAL_NEEDED:
+        if kind in self._links:
             # Reason: the token of its link must not lie in the outbox.
-            variables = await self._approvals.variables(mail)
+            variables = await self._links[kind].variables(mail)
         email = self._templates.render(kind, user.locale, variables)
         await self._mailer.send(user.email, email, str(mail.due_mail_id))
 
@@ -165,6 +174,7 @@ class MailSender:
         self._chores_done_at = now
         async with self._sessions.begin() as session:
             await ApprovalLinkRepository(session).delete_old(LINKS_KEPT_FOR)
+            await PasswordResetRepository(session).delete_old(LINKS_KEPT_FOR)
             cards = await expiring_cards(session, datetime.now(UTC).date(), EXPIRY_NOTICE)
             await add_due_mails(session, [_mail_about(card) for card in cards])
 

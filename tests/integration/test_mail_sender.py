@@ -36,13 +36,24 @@ from services.notifications.mail_sender import (
     EXPIRY_NOTICE,
     GIVE_UP_AFTER,
     LINKS_KEPT_FOR,
+    LinkMails,
     MailSender,
 )
+from services.notifications.password_mails import PasswordMails
 from tests.conftest import Outside, own_database
 from tests.support.approval_links import LINK, WaitingCall, add_asked, add_link, links_of
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 PUBLIC_URL = "https://api.example/"
+PASSWORD_PAGE = "https://app.example/password#token={token}"
+
+
+def link_mails(sessions: Sessions) -> dict[MailKind, LinkMails]:
+    """Return what fills mails with links."""
+    return {
+        MailKind.APPROVAL_NEEDED: ApprovalMails(sessions, PUBLIC_URL),
+        MailKind.PASSWORD_RESET: PasswordMails(sessions, PASSWORD_PAGE),
+    }
 
 
 # Reason: the workers that other tests of this process started send what is due in their database.
@@ -69,7 +80,7 @@ def sender(sessions: Sessions, outside: Outside) -> MailSender:
 
 def make_sender(sessions: Sessions, port: int) -> MailSender:
     mailer = Mailer("127.0.0.1", port, "billing@perdure.example")
-    return MailSender(sessions, mailer, MailTemplates(), ApprovalMails(sessions, PUBLIC_URL))
+    return MailSender(sessions, mailer, MailTemplates(), link_mails(sessions))
 
 
 async def add_user(sessions: Sessions, locale: str | None = None) -> UUID:
