@@ -43,6 +43,7 @@ class PageTexts:
     arguments: str
     is_not_decided: str
     reason: str
+    given_reason: str
     answer: str
     approve: str
     reject: str
@@ -66,6 +67,7 @@ ENGLISH = PageTexts(
     arguments="Arguments",
     is_not_decided="Nothing is decided yet. Without a decision, the call is not made.",
     reason="Reason (optional; the agent reads it)",
+    given_reason="Reason",
     answer="Your answer",
     approve="Approve",
     reject="Reject",
@@ -119,6 +121,7 @@ GERMAN = PageTexts(
     arguments="Argumente",
     is_not_decided="Noch ist nichts entschieden. Ohne Entscheidung findet der Aufruf nicht statt.",
     reason="Begründung (freiwillig; der Agent liest sie)",
+    given_reason="Begründung",
     answer="Ihre Antwort",
     approve="Freigeben",
     reject="Ablehnen",
