@@ -170,6 +170,15 @@ class ApiSettings(BaseModel):
         return given
 
 
+class AgentSettings(BaseModel):
+    """What agents do beside their runs."""
+
+    is_mailing_approvals: bool = Field(
+        default=False,
+        description="Whether those who may decide an approval get a mail with a link to decide it.",
+    )
+
+
 class AuthSettings(BaseModel):
     """Access tokens of the API."""
 
@@ -213,6 +222,7 @@ class Settings(BaseSettings):
     fetch_page: FetchPageSettings = FetchPageSettings()
     egress: EgressSettings = EgressSettings()
     tools: ToolSettings = ToolSettings()
+    agents: AgentSettings = AgentSettings()
     worker: WorkerSettings = WorkerSettings()
     chroma_url: str = "http://127.0.0.1:8100"
     public_url: str = "http://127.0.0.1:8000"
@@ -233,6 +243,14 @@ class Settings(BaseSettings):
     )
     log_level: LogLevel = "INFO"
     database_pool_size: int = Field(default=10, gt=0)
+
+    @model_validator(mode="after")
+    def _refuse_links_in_clear(self) -> Self:
+        address = urlsplit(self.public_url)
+        is_private = address.scheme == "https" or _is_loopback(address.hostname or "")
+        if self.agents.is_mailing_approvals and not is_private:
+            raise ValueError("AGENTS__IS_MAILING_APPROVALS needs a PUBLIC_URL with https")
+        return self
 
 
 class ServingSettings(Settings):

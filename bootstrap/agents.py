@@ -43,6 +43,26 @@ def _usage_meter(resources: Resources) -> UsageMeter:
     return UsageMeter(resources.prices, resources.fallback_prices)
 
 
+def _model_calls(resources: Resources, retrieval: Retrieval) -> ModelCallActivities:
+    """Build the activity that calls models."""
+    attempts = ModelAttempts(
+        resources.sessions,
+        resources.names,
+        _usage_meter(resources),
+        resources.tools,
+        resources.models.is_shut,
+        resources.limiter,
+    )
+    return ModelCallActivities(
+        resources.sessions,
+        resources.models,
+        attempts,
+        resources.stream,
+        retrieval,
+        is_mailing_approvals=resources.is_mailing_approvals,
+    )
+
+
 def agent_activities(resources: Resources) -> Activities:
     """Build the activities of agents and documents, by task queue."""
     sessions, stream, documents = resources.sessions, resources.stream, resources.documents
@@ -55,15 +75,7 @@ def agent_activities(resources: Resources) -> Activities:
     teams = TeamActivities(sessions)
     scheduled = ScheduledRunActivities(sessions)
     approvals = ApprovalActivities(sessions, resources.tools)
-    attempts = ModelAttempts(
-        sessions,
-        resources.names,
-        usage_meter,
-        resources.tools,
-        resources.models.is_shut,
-        resources.limiter,
-    )
-    steps = ModelCallActivities(sessions, resources.models, attempts, stream, retrieval)
+    steps = _model_calls(resources, retrieval)
     old_steps = RetrievalActivities(retrieval, resources.library, sessions)
     tools = ToolActivities(resources.tools, _tool_resources(resources), sessions)
     return {

@@ -28,6 +28,7 @@ from services.agents.tools.catalog import ToolCatalog
 from services.knowledge.files import FileReader, PageReader
 from services.knowledge.passages import PassageStore
 from services.knowledge.search import KnowledgeSearch
+from services.notifications.approval_mails import ApprovalMails
 from services.notifications.mail_sender import MailSender
 
 # Reason: a file that waited in vain is fetched once more. The activity has two minutes: 45 s for
@@ -45,6 +46,7 @@ class Resources:
     stripe: Connection
     reconciliation_calls_per_second: float
     mails: MailSender
+    is_mailing_approvals: bool
     stripe_calls_per_second: float
     sessions: Sessions
     stream: RunStream
@@ -85,9 +87,8 @@ async def open_resources(
         yield Resources(
             temporal=client,
             stripe=stripe,
-            mails=MailSender(
-                sessions, make_mailer(settings), MailTemplates(settings.mail.templates_folder)
-            ),
+            mails=_mail_sender(settings, sessions),
+            is_mailing_approvals=settings.agents.is_mailing_approvals,
             reconciliation_calls_per_second=settings.stripe.calls_per_second
             * settings.stripe.reconciliation_share,
             stripe_calls_per_second=settings.stripe.calls_per_second,
@@ -113,6 +114,16 @@ async def open_resources(
             tools=tools,
             python=python,
         )
+
+
+def _mail_sender(settings: Settings, sessions: Sessions) -> MailSender:
+    """Make what sends the mails of the outbox."""
+    return MailSender(
+        sessions,
+        make_mailer(settings),
+        MailTemplates(settings.mail.templates_folder),
+        ApprovalMails(sessions, settings.public_url),
+    )
 
 
 def _document_activities(

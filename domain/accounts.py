@@ -1,4 +1,4 @@
-"""API keys: their format, and the digest under which they are stored."""
+"""API keys and tokens of links: their format, and the digest under which they are stored."""
 
 import hashlib
 import secrets
@@ -6,6 +6,8 @@ import secrets
 # Reason: secret scanners would take `pk_` for a publishable key of Stripe.
 PREFIX = "perdure_"
 SHOWN_LENGTH = 14
+# Reason: logs hide whatever begins with `perdure_`, and so do scanners for secrets.
+LINK_PREFIX = f"{PREFIX}link_"
 
 
 def make_api_key() -> str:
@@ -13,12 +15,17 @@ def make_api_key() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def digest(api_key: str) -> str:
-    """Return the SHA-256 of a key, which is stored in place of the key.
+def make_link_token() -> str:
+    """Return a new token of a link, with 32 random bytes."""
+    return LINK_PREFIX + secrets.token_urlsafe(32)
+
+
+def digest(credential: str) -> str:
+    """Return the SHA-256 of a key or token, which is stored in place of it.
 
     A slow hash is not needed: a key is random, so guessing it is hopeless.
     """
-    return hashlib.sha256(api_key.encode()).hexdigest()
+    return hashlib.sha256(credential.encode()).hexdigest()
 
 
 def shown_prefix(api_key: str) -> str:

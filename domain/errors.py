@@ -10,6 +10,7 @@ ApplicationError
 │   └── WorkflowEndedError      404  the workflow has ended or never existed
 ├── ConflictError               409
 │   └── IllegalCommandError     409  the state forbids the command; it is in `details`
+├── GoneError                   410  the resource was there for a time that is over
 ├── InvalidInputError           422
 ├── TooManyRequestsError        429  the caller has reached the limit of open work
 ├── PaymentRefusedError         402
@@ -95,6 +96,13 @@ class IllegalCommandError(ConflictError):
     """The current state does not allow the command; `details` has the state."""
 
     code = "illegal_command"
+
+
+class GoneError(ApplicationError):
+    """The resource was there for a time that is over."""
+
+    code = "gone"
+    http_status = 410
 
 
 class InvalidInputError(ApplicationError):

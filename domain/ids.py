@@ -23,6 +23,11 @@ def command_id(caller_id: UUID, path: str, key: str) -> UUID:
     return derived_id("command", caller_id, path, key)
 
 
+def link_command_id(approval_link_id: UUID, decision: str) -> UUID:
+    """Return the id of the command that a link in a mail sends, however often its form is sent."""
+    return derived_id("approval-link", approval_link_id, decision)
+
+
 def subscription_workflow_id(subscription_id: UUID | str) -> str:
     """Return the workflow id of a subscription."""
     return f"subscription-{subscription_id}"

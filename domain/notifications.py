@@ -1,4 +1,4 @@
-"""Mails to customers: their kinds, and for which facts they are written. Pure."""
+"""Mails: their kinds, and for which facts they are written. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,6 +25,7 @@ class MailKind(StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
     CANCELED = "canceled"
     WEBHOOK_ENDPOINT_OFF = "webhook_endpoint_off"
+    APPROVAL_NEEDED = "approval_needed"
 
 
 class MailStatus(StrEnum):
@@ -137,6 +138,9 @@ def _is_declined(news: EmailInput) -> bool:
     return news.decline_code is not None and news.decline_code not in NOT_CHARGED_CODES
 
 
+# Path of the page on which the recipient of a mail decides an approval; a token follows.
+APPROVAL_LINK_PATH = "/api/v1/approval-links/"
+
 _LINK = "https://pay.example/in_1"
 _AT = "2026-11-23T09:00:00+00:00"
 _RECEIPT = {"amount_cents": 2_900, "currency_code": "eur", "period_start": _AT, "period_end": _AT}
@@ -168,4 +172,16 @@ SAMPLES: Mapping[MailKind, tuple[Mapping[str, Any], ...]] = {
         {"plan_name": "Pro", "ends_at": None},
     ),
     MailKind.WEBHOOK_ENDPOINT_OFF: ({"url": "https://app.example/webhooks", "failing_since": _AT},),
+    MailKind.APPROVAL_NEEDED: tuple(
+        {
+            "tool": "refund_payment",
+            "agent": "research",
+            "asked_by": "Ada Lovelace",
+            "facts": [{"name": "amount_cents", "value": "2500"}],
+            "is_question": is_question,
+            "expires_at": _AT,
+            "link": "https://api.example/api/v1/approval-links/perdure_link_",
+        }
+        for is_question in (False, True)
+    ),
 }

@@ -130,10 +130,16 @@ def _lift(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _to_json(event: EventDict, **_: object) -> str:
     """Render a log entry as JSON with secrets hidden; unknown types are written as text."""
-    line = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    if not any(mark in line for mark in _MARKS):
-        return line
-    return _SECRETS.sub(_HIDDEN, line)
+    return hide_secrets(
+        orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode(),
+    )
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text in which secrets are replaced by `[hidden]`."""
+    if not any(mark in text for mark in _MARKS):
+        return text
+    return _SECRETS.sub(_HIDDEN, text)
 
 
 def _is_no_handshake(record: logging.LogRecord) -> bool:

@@ -24,6 +24,7 @@ from domain.agents.approvals import (
     unknown_call,
 )
 from domain.agents.run_events import NewRunEvent, RunEventKind
+from services.agents.approval_links import use_link, with_present_role
 from services.agents.approvals import approval_snapshot, edited_arguments
 from services.agents.tools.catalog import ToolCatalog
 
@@ -48,6 +49,7 @@ class ApprovalActivities:
         Raises:
             ForbiddenError: This person's role may not decide the call.
             ConflictError: Unknown call, other arguments, expired, or decided otherwise.
+            GoneError: The link by which this person decides has expired.
             InvalidInputError: The tool does not take the edited arguments.
         """
         async with self._sessions.begin() as session:
@@ -56,11 +58,18 @@ class ApprovalActivities:
             if row is None or call is None:
                 raise unknown_call()
             snapshot = approval_snapshot(row, call.tool)
-            status = decide_approval(snapshot, command, command.at or datetime.now(UTC))
+            command = await with_present_role(session, row, command)
+            at = command.at or datetime.now(UTC)
+            status = decide_approval(snapshot, command, at)
             if status is None:
                 decided = snapshot.approval_status
                 return ApprovalResult(call_id=command.call_id, approval_status=decided)
-            values: dict[str, Any] = {"decided_by": command.decided_by, "reason": command.reason}
+            await use_link(session, row.approval_id, command, at)
+            values: dict[str, Any] = {
+                "decided_by": command.decided_by,
+                "decided_via": command.decided_via,
+                "reason": command.reason,
+            }
             if command.arguments is not None:
                 values |= await self._edit(session, row, call, command.arguments)
             await _close(session, row, status, values)
@@ -131,6 +140,8 @@ async def _close(
     )
     reason = values.get("reason")
     facts = {"call_id": str(row.call_id), "decision": status, "reason": reason}
+    if "decided_via" in values:
+        facts["decided_via"] = values["decided_via"]
     if "args_sha256" in values:
         facts["args_sha256"] = values["args_sha256"]
     events = [NewRunEvent(kind=RunEventKind.APPROVAL_DECIDED, data=facts)]

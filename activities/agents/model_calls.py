@@ -12,6 +12,7 @@ from database.session import Sessions
 from domain.agents.runs import RunStatus, StepInput, StepResult, waits_for_budget
 from domain.errors import ApplicationError, BudgetExceededError
 from domain.llm.messages import ModelReply
+from services.agents.approvals import add_approval_mails
 from services.agents.knowledge.retrieval import Retrieval
 from services.agents.model_calls.answers import (
     Answer,
@@ -40,8 +41,11 @@ class ModelCallActivities:
         attempts: ModelAttempts,
         stream: RunStream,
         retrieval: Retrieval,
+        *,
+        is_mailing_approvals: bool = False,
     ) -> None:
         self._retrieval = retrieval
+        self._is_mailing_approvals = is_mailing_approvals
         self._sessions = sessions
         self._models = models
         self._attempts = attempts
@@ -146,6 +150,8 @@ class ModelCallActivities:
                 await self._attempts.pay(session, attempt, progress, outcome)
                 answer = Answer(attempt, reply, last_seq, clock.now(), output)
                 step_reply = await store_answer(session, run, answer, stream_events)
+                if self._is_mailing_approvals:
+                    await add_approval_mails(session, [each.call_id for each in step_reply.calls])
                 is_decided = True
         except BaseException:
             # Reason: an unanswered commit may have happened, and no text may be written twice.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date
+from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency
 from jinja2 import (
     Environment,
@@ -45,7 +45,7 @@ class MailTemplates:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        self._environment.filters |= {"date": _date, "money": _money}
+        self._environment.filters |= {"date": _date, "time": _time, "money": _money}
 
     def render(self, kind: MailKind, locale: str | None, variables: Mapping[str, Any]) -> Email:
         """Render a mail in the recipient's language, else in English.
@@ -138,6 +138,12 @@ def _formats_of(locale: str | None, language: str) -> Locale:
 def _date(context: Context, value: str) -> str:
     """Filter: write the date of a time, such as `23. November 2026`."""
     return format_date(datetime.fromisoformat(value), "long", locale=context["locale"])
+
+
+@pass_context
+def _time(context: Context, value: str) -> str:
+    """Filter: write a time with its date, in UTC, such as `23. November 2026 um 09:00:00 UTC`."""
+    return format_datetime(datetime.fromisoformat(value), "long", locale=context["locale"])
 
 
 @pass_context

@@ -12,6 +12,8 @@ from api.deps import Caller
 
 MUTATING_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 NO_ROUTE = "unknown"
+# Name of a parameter in a path that is a credential, which nothing may log.
+SECRET_PARAMETER = "token"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class HandledRequest:
         route: Path of the route, with names of parameters in place of their values.
         status: Status of the answer.
         caller: Authenticated caller; None if there is none, or if nothing needed one.
-        resource_id: Last parameter in the path, or else the id of what the request has created.
+        resource_id: Last parameter in the path, or else the id of what the request has created, or
+            has changed by a credential in its path.
     """
 
     method: str
@@ -41,7 +44,8 @@ class HandledRequest:
 def handled_request(scope: Scope, status: int) -> HandledRequest:
     """Gather the facts about a request from its scope, once it was answered."""
     state = scope.get("state", {})
-    parameters = [str(value) for value in scope.get("path_params", {}).values()]
+    given = scope.get("path_params", {})
+    parameters = [str(value) for name, value in given.items() if name != SECRET_PARAMETER]
     return HandledRequest(
         method=scope.get("method", "WEBSOCKET"),
         route=route_template(scope),

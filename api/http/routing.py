@@ -112,8 +112,8 @@ class ApiRoute(APIRoute):
 class ApiRouter(APIRouter):
     """A router whose routes refuse invalid requests before their functions run."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(route_class=ApiRoute, **options)
+    def __init__(self, *, route_class: type[ApiRoute] = ApiRoute, **options: Any) -> None:
+        super().__init__(route_class=route_class, **options)
 
 
 def field_names(model: Any) -> frozenset[str]:

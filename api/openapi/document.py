@@ -40,7 +40,7 @@ The durable backend of an AI product: subscriptions and payment retries as Tempo
 * **Authentication**: `Authorization: Bearer` with a token from `POST /api/v1/auth/token`, or
   `X-API-Key`. Users see their own resources, administrators see all. A resource of another user
   is answered with 404.
-* **Safe repeats**: every `POST` except those of `auth` and `webhooks` accepts an
+* **Safe repeats**: every `POST` except those of `auth`, `approval-links` and `webhooks` accepts an
   `Idempotency-Key`. The same key and body get the same resource and answer, also when sent twice
   at once. The same key with another body gets 409 `idempotency_key_reused`.
 * **Starting work** is answered with 202, the resource with its `workflow_id`, and `Location`. A
@@ -98,6 +98,7 @@ PREFIX = "/api/v1"
 _WEBHOOKS = f"{PREFIX}/webhooks/"
 _METHODS = frozenset({"get", "put", "post", "patch", "delete"})
 _FORM = re.compile(r"\bBody_\w+")
+_PAGE = "text/html"
 _WITH_BODY = frozenset({"put", "post", "patch"})
 
 Operation = dict[str, Any]
@@ -159,6 +160,10 @@ def _complete(path: str, method: str, operation: Operation, schemas: Mapping[str
         # Reason: FastAPI describes its own 422, which this API does not answer.
         responses.pop("422", None)
     add_problems(responses, _checks(path, method, operation, schemas))
+    if _PAGE in responses.get("200", {}).get("content", {}):
+        # Reason: browsers get the errors of pages as pages (`api/http/pages.py`).
+        for status in responses.keys() - {"200"}:
+            responses[status]["content"][_PAGE] = {"schema": {"type": "string"}}
     operation["responses"] = dict(sorted(responses.items()))
 
 

@@ -11,6 +11,7 @@ from domain.errors import (
     CardDeclinedError,
     ConflictError,
     ForbiddenError,
+    GoneError,
     IllegalCommandError,
     InvalidInputError,
     LimitReachedError,
@@ -151,7 +152,7 @@ OTHER_ARGUMENTS = ConflictError(
 APPROVAL_CLOSED = ConflictError(
     "the approval is already approved", "approval_closed", {"approval_status": "approved"}
 )
-
+LINK_EXPIRED = GoneError("the link has expired", "link_expired")
 
 INVALID_ARGUMENTS = InvalidInputError(
     "wrong arguments: amount_cents: Input should be greater than 0", "invalid_arguments"

@@ -1,15 +1,12 @@
 """Routes by which people decide tool calls of runs, and answer the questions of runs."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends
 from fastapi.responses import JSONResponse
-from temporalio.client import Client
 
-from adapters.temporal.calls import CALL_TIMEOUT
 from api.deps import Caller, CallerDep, SessionsDep, TemporalDep, ToolsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
@@ -30,7 +27,8 @@ from api.openapi.problems import (
 from api.queries.agent_runs import find_agent_run
 from api.schemas.agent_runs import AgentRunOut, DecidedRunOut
 from api.schemas.run_decisions import AnswerIn, ApprovalIn
-from api.starters.run_commands import read_now, send_to_run
+from api.starters.approvals import send_decision
+from api.starters.run_commands import read_now
 from database.agents.approvals import ApprovalRepository
 from database.agents.models import AgentRun, Approval, ToolCall
 from database.agents.tool_calls import ToolCallRepository
@@ -38,17 +36,14 @@ from database.session import Sessions
 from domain.agents.approvals import (
     OWNER,
     ApprovalCommand,
-    ApprovalSnapshot,
     ApprovalStatus,
     Decision,
     closed_approval,
-    decide_approval,
     decided_digest,
     no_question,
     unknown_call,
 )
-from services.agents.approvals import approval_snapshot, edited_arguments
-from workflows.agents.agent_run import AgentRunWorkflow
+from services.agents.approvals import edited_arguments
 
 router = ApiRouter(prefix="/agent-runs", tags=["agent-runs"])
 
@@ -108,9 +103,8 @@ async def decide_tool_call(
         if body.arguments is not None:
             edited = edited_arguments(tools.find(call.tool), body.arguments)
             command = command.model_copy(update={"arguments": edited})
-        shown = await _decide(
-            temporal, sessions, run, claim, approval_snapshot(approval, call.tool), command
-        )
+        await send_decision(temporal, sessions, run, approval, call.tool, claim, command)
+        shown = await read_now(sessions, run)
         return DecidedRunOut(**shown.model_dump(), args_sha256=decided_digest(call.tool, command))
 
     return await once.run(caller.user_id, work)
@@ -157,9 +151,8 @@ async def answer_question(
             "reason": body.content,
         }
         command = _command(run, caller, claim, approval, answer)
-        return await _decide(
-            temporal, sessions, run, claim, approval_snapshot(approval, call.tool), command
-        )
+        await send_decision(temporal, sessions, run, approval, call.tool, claim, command)
+        return await read_now(sessions, run)
 
     return await once.run(caller.user_id, work)
 
@@ -189,18 +182,3 @@ def _command(
         role=OWNER if is_owner else caller.role,
         **decision,
     )
-
-
-async def _decide(
-    temporal: Client,
-    sessions: Sessions,
-    run: AgentRun,
-    claim: Claim,
-    snapshot: ApprovalSnapshot,
-    command: ApprovalCommand,
-) -> AgentRunOut:
-    """Send a decision to the run, unless it was made before, and return the run."""
-    if decide_approval(snapshot, command, datetime.now(UTC)) is not None:
-        update = AgentRunWorkflow.decide
-        await send_to_run(temporal, sessions, run, update, command, claim, CALL_TIMEOUT)
-    return await read_now(sessions, run)

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends
 from fastapi.responses import JSONResponse
 
-from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep
+from api.deps import AdminDep, CallerDep, PagingDep, ScopeDep, SessionsDep, SettingsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import or_404
@@ -19,6 +19,7 @@ from database.agents.approvals import ApprovalRepository
 from database.agents.models import Approval
 from database.session import Session, Sessions
 from domain.agents.approvals import ApprovalStatus, closed_approval
+from services.agents.approvals import add_delegation_mail
 
 router = ApiRouter(prefix="/approvals", tags=["approvals"])
 
@@ -84,6 +85,7 @@ async def delegate_approval(
     row: OwnDep,
     admin: AdminDep,
     sessions: SessionsDep,
+    settings: SettingsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
     """Let a user decide an approval as well. The last user named replaces any other."""
@@ -94,6 +96,8 @@ async def delegate_approval(
             approvals = ApprovalRepository(session)
             if not await approvals.delegate(row.approval_id, body.user_id):
                 raise closed_approval(ApprovalStatus(row.approval_status))
+            if settings.agents.is_mailing_approvals:
+                await add_delegation_mail(session, row, body.user_id)
         changed = await find_approval(sessions, row.approval_id, None)
         async with sessions() as session:
             return (await _shown(session, [changed]))[0]

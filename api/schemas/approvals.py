@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from api.schemas.common import Input, Output
 from database.agents.models import Approval, ToolCall
-from domain.agents.approvals import ApprovalStatus
+from domain.agents.approvals import ApprovalStatus, DecidedVia
 
 _EXAMPLE: dict[str, Any] = {
     "approval_id": "7c1f0a52-5d6e-4f7a-8b9c-0d1e2f3a4b5c",
@@ -26,6 +26,7 @@ _EXAMPLE: dict[str, Any] = {
     "expires_at": "2026-11-24T09:00:00Z",
     "created_at": "2026-11-23T09:00:00Z",
     "decided_by": None,
+    "decided_via": None,
     "decided_at": None,
     "reason": None,
 }
@@ -65,6 +66,9 @@ class ApprovalOut(Output):
     expires_at: datetime
     created_at: datetime
     decided_by: UUID | None
+    decided_via: DecidedVia | None = Field(
+        description="`api`, or `mail_link`: the page of a link in a mail."
+    )
     decided_at: datetime | None
     reason: str | None
 

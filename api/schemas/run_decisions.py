@@ -4,7 +4,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from api.http.card_guard import refuse_card_number
 from api.schemas.agent_runs import Text
@@ -12,6 +19,8 @@ from api.schemas.common import MASKED, Input
 from domain.agents.approvals import Decision
 
 MAX_ARGUMENTS_LENGTH = 16_000
+MAX_REASON_LENGTH = 1_000
+Reason = Annotated[str, StringConstraints(max_length=MAX_REASON_LENGTH), MASKED]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -39,7 +48,7 @@ class ApprovalIn(Input):
         description="Arguments to make the call with, in place of those of the model; with "
         "`approve` only.",
     )
-    reason: Annotated[str, StringConstraints(max_length=1_000), MASKED] | None = None
+    reason: Reason | None = None
 
     @field_validator("arguments")
     @classmethod
@@ -55,6 +64,21 @@ class ApprovalIn(Input):
         if self.arguments is not None and self.decision is not Decision.APPROVE:
             raise ValueError("only an approval can change the arguments")
         return self
+
+
+def _from_form(given: Any) -> Any:
+    """Return the text of a form's field with plain line ends; None if it was left empty."""
+    text = given.replace("\r\n", "\n") if isinstance(given, str) else given
+    return None if isinstance(text, str) and not text.strip() else text
+
+
+class LinkDecisionIn(Input):
+    """The form on the page of a link in a mail."""
+
+    decision: Decision
+    reason: Annotated[Reason | None, BeforeValidator(_from_form)] = Field(
+        default=None, description="Why; the answer, if the call is a question."
+    )
 
 
 class AnswerIn(Input):

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.schemas.common import Output
-from domain.agents.approvals import ApprovalStatus
+from domain.agents.approvals import ApprovalStatus, DecidedVia
 from domain.agents.run_events import RunEventKind as Kind
 from domain.agents.runs import RunFinish, RunStatus
 from domain.llm.messages import FinishReason, Role
@@ -148,6 +148,7 @@ class ApprovalDecidedDataOut(Output):
     call_id: UUID
     decision: ApprovalStatus
     reason: str | None
+    decided_via: DecidedVia | None = None
 
 
 class ApprovalDecidedEventOut(_RunEvent):

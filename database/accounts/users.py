@@ -1,6 +1,6 @@
 """Repository of users, and the creation of administrators."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
@@ -128,6 +128,13 @@ class UserRepository:
             User.user_id.in_(user_ids), User.is_active
         )
         return {row.user_id: row.role for row in await self._session.execute(statement)}
+
+    async def active_of_role(self, role: str) -> Sequence[UUID]:
+        """Return the ids of the active users with this role, oldest account first."""
+        statement = (
+            select(User.user_id).where(User.role == role, User.is_active).order_by(User.created_at)
+        )
+        return (await self._session.scalars(statement)).all()
 
     async def set_customer(self, user_id: UUID, stripe_customer_id: str) -> None:
         """Store the id of a user's customer at Stripe."""

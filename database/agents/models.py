@@ -208,6 +208,7 @@ class Approval(Base):
     effect_data: Mapped[dict[str, Any] | None]
     approval_status: Mapped[str]
     decided_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.user_id"))
+    decided_via: Mapped[str | None]
     reason: Mapped[str | None]
     expires_at: Mapped[datetime]
     created_at: Mapped[datetime] = created_column()

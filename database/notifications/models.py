@@ -1,4 +1,4 @@
-"""Table of the mails to send: columns, constraints and indexes."""
+"""Tables of mails, and of the links in them: columns, constraints and indexes."""
 
 from datetime import datetime
 from typing import Any
@@ -38,3 +38,27 @@ class DueMail(Base):
             "ix_due_mails_waiting", "next_attempt_at", postgresql_where=text("mail_status = 'due'")
         ),
     )
+
+
+class ApprovalLink(Base):
+    """A link in a mail by which one user decides one approval; only its token's digest is stored.
+
+    Each attempt to send a mail makes a link of its own, because the mail of an attempt whose answer
+    was lost may have arrived.
+    """
+
+    __tablename__ = "approval_links"
+
+    approval_link_id: Mapped[UUID] = id_column()
+    token_sha256: Mapped[str] = mapped_column(unique=True)
+    approval_id: Mapped[UUID] = mapped_column(
+        ForeignKey("approvals.approval_id", ondelete="CASCADE"), index=True
+    )
+    # Digest of the arguments that the mail was about.
+    args_sha256: Mapped[str]
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.user_id", ondelete="CASCADE"), index=True
+    )
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[datetime] = created_column()
+    used_at: Mapped[datetime | None]

@@ -10,10 +10,13 @@ from uuid import UUID
 
 from domain.agents.runs import RunStatus
 from domain.base import Frozen
-from domain.errors import ConflictError, ForbiddenError
+from domain.errors import ConflictError, ForbiddenError, GoneError
 
 # Role of the run's owner, who answers the questions of the run; an administrator does not.
 OWNER = "owner"
+# Role of a user in the runs of others, unless the user is an administrator.
+STRANGER = "stranger"
+_ADMIN = "admin"
 
 
 class Decision(StrEnum):
@@ -30,6 +33,13 @@ class ApprovalStatus(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
+
+
+class DecidedVia(StrEnum):
+    """Where a decision was made: over the API, or on the page of a link in a mail."""
+
+    API = "api"
+    MAIL_LINK = "mail_link"
 
 
 DECIDED_AS = {
@@ -51,6 +61,7 @@ class ApprovalCommand(Frozen):
         reason: Given to the model and kept in the record.
         decided_by: User who decided.
         role: Role of that user; each tool names the role that may approve it.
+        approval_link_id: Link in a mail by which the user decided; None over the API.
         at: Workflow time of the decision; compared with the approval's expiry.
     """
 
@@ -63,7 +74,13 @@ class ApprovalCommand(Frozen):
     reason: str | None = None
     decided_by: UUID
     role: str
+    approval_link_id: UUID | None = None
     at: datetime | None = None
+
+    @property
+    def decided_via(self) -> DecidedVia:
+        """Where the decision was made."""
+        return DecidedVia.API if self.approval_link_id is None else DecidedVia.MAIL_LINK
 
 
 class ApprovalSnapshot(Frozen):
@@ -134,6 +151,40 @@ def closed_approval(status: ApprovalStatus) -> ConflictError:
     return ConflictError(f"the approval is already {status}", "approval_closed", details)
 
 
+def expired_link() -> GoneError:
+    """Return the error for a link in a mail whose time is over."""
+    return GoneError("the link has expired", "link_expired")
+
+
+def approver_required(approver_role: str) -> ForbiddenError:
+    """Return the error for a user who may not decide an approval."""
+    return ForbiddenError(
+        f"only the role {approver_role} may decide this",
+        "approver_required",
+        {"approver_role": approver_role},
+    )
+
+
+def decider_role(user_id: UUID, user_role: str, owner_id: UUID | None, approver_role: str) -> str:
+    """Return the role in which a user decides an approval.
+
+    Args:
+        user_id: The user.
+        user_role: Role of the user's account.
+        owner_id: Owner of the run that asks; None if it is unknown.
+        approver_role: Role that may decide.
+    """
+    is_owner = user_id == owner_id
+    if is_owner and approver_role == OWNER:
+        return OWNER
+    return user_role if is_owner or user_role == _ADMIN else STRANGER
+
+
+def may_decide(approver_role: str, delegated_to: UUID | None, user_id: UUID, role: str) -> bool:
+    """Return whether a user in this role may decide an approval."""
+    return role == approver_role or user_id == delegated_to
+
+
 def decided_digest(tool: str, command: ApprovalCommand) -> str:
     """Return the digest of the arguments that a decision allows or rejects."""
     if command.arguments is None:
@@ -162,12 +213,9 @@ def decide_approval(
     """
     if snapshot is None:
         raise unknown_call()
-    if command.role != snapshot.approver_role and command.decided_by != snapshot.delegated_to:
-        raise ForbiddenError(
-            f"only the role {snapshot.approver_role} may decide this",
-            "approver_required",
-            {"approver_role": snapshot.approver_role},
-        )
+    approver_role = snapshot.approver_role
+    if not may_decide(approver_role, snapshot.delegated_to, command.decided_by, command.role):
+        raise approver_required(approver_role)
     new_status, status = DECIDED_AS[command.decision], snapshot.approval_status
     if status is new_status and snapshot.args_sha256 == decided_digest(snapshot.tool, command):
         return None

@@ -9,6 +9,7 @@ import structlog
 from adapters.email.mailer import Mailer
 from adapters.email.rendering import MailTemplates
 from database.accounts.users import UserRepository
+from database.notifications.approval_links import ApprovalLinkRepository
 from database.notifications.due_mails import DueMailRepository, add_due_mails
 from database.notifications.models import DueMail
 from database.payments.models import PaymentMethod
@@ -16,7 +17,9 @@ from database.session import DATABASE_DOWN, Sessions
 from database.subscriptions.expiring_cards import expiring_cards
 from domain.errors import ProviderRejectedError, UnavailableError
 from domain.notifications import MailKind, MailStatus, NewMail
+from observability.logging import hide_secrets
 from observability.metrics import MAILS
+from services.notifications.approval_mails import ApprovalMails
 from services.notifications.reasons import Reason, reason_of
 
 POLL_SECONDS = 1.0
@@ -27,9 +30,12 @@ LEASE = timedelta(seconds=60)
 GIVE_UP_AFTER = timedelta(days=3)
 MAX_WAIT = timedelta(minutes=5)
 UNDECIDED_WAIT = timedelta(seconds=5)
-# How long before its end a card is announced to expire, and how often such cards are searched.
+# How long before its end a card is announced to expire.
 EXPIRY_NOTICE = timedelta(days=30)
-CARD_SECONDS = 3_600.0
+# How long links in mails are kept after they have expired.
+LINKS_KEPT_FOR = timedelta(days=30)
+# How often such cards are searched, and such links deleted.
+CHORE_SECONDS = 3_600.0
 
 log = structlog.get_logger(__name__)
 
@@ -41,11 +47,18 @@ class MailSender:
     before the row says so, it is sent again under the same message id.
     """
 
-    def __init__(self, sessions: Sessions, mailer: Mailer, templates: MailTemplates) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        mailer: Mailer,
+        templates: MailTemplates,
+        approvals: ApprovalMails,
+    ) -> None:
         self._sessions = sessions
         self._mailer = mailer
         self._templates = templates
-        self._cards_looked_at: float | None = None
+        self._approvals = approvals
+        self._chores_done_at: float | None = None
         self._is_database_down = False
 
     def check_templates(self) -> None:
@@ -62,7 +75,7 @@ class MailSender:
             count = 0
             try:
                 count = await self.send_due()
-                await self._add_expiring_cards()
+                await self._do_chores()
                 self._is_database_down = False
             except DATABASE_DOWN as error:
                 if not self._is_database_down:
@@ -102,7 +115,8 @@ class MailSender:
         except DATABASE_DOWN:
             raise
         except ProviderRejectedError as error:
-            await self._settle(mail, MailStatus.FAILED, str(error))
+            # Reason: a server that refuses a mail may quote a link from it.
+            await self._settle(mail, MailStatus.FAILED, hide_secrets(str(error)))
         except UnavailableError as error:
             await self._retry_later(mail, error)
         except Exception as error:
@@ -115,11 +129,15 @@ class MailSender:
         if user is None:
             return  # was erased since, and the mail's row with it
         kind = MailKind(mail.mail_kind)
-        email = self._templates.render(kind, user.locale, mail.variables_data)
+        variables = mail.variables_data
+        if kind is MailKind.APPROVAL_NEEDED:
+            # Reason: the token of its link must not lie in the outbox.
+            variables = await self._approvals.variables(mail)
+        email = self._templates.render(kind, user.locale, variables)
         await self._mailer.send(user.email, email, str(mail.due_mail_id))
 
     async def _retry_later(self, mail: DueMail, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"[:500]
+        text = hide_secrets(f"{type(error).__name__}: {error}")[:500]
         if datetime.now(UTC) - mail.created_at > GIVE_UP_AFTER:
             await self._settle(mail, MailStatus.FAILED, text)
             return
@@ -139,13 +157,14 @@ class MailSender:
             f"mail_{status}", due_mail_id=str(mail.due_mail_id), kind=mail.mail_kind, error=error
         )
 
-    async def _add_expiring_cards(self) -> None:
-        """Store mails about cards that expire soon, once an hour."""
+    async def _do_chores(self) -> None:
+        """Store mails about cards that expire soon, and delete old links, once an hour."""
         now = monotonic()
-        if self._cards_looked_at is not None and now - self._cards_looked_at < CARD_SECONDS:
+        if self._chores_done_at is not None and now - self._chores_done_at < CHORE_SECONDS:
             return
-        self._cards_looked_at = now
+        self._chores_done_at = now
         async with self._sessions.begin() as session:
+            await ApprovalLinkRepository(session).delete_old(LINKS_KEPT_FOR)
             cards = await expiring_cards(session, datetime.now(UTC).date(), EXPIRY_NOTICE)
             await add_due_mails(session, [_mail_about(card) for card in cards])
 

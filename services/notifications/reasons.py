@@ -1,16 +1,19 @@
 """Tells right before a mail is sent whether its reason still holds."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from database.accounts.models import User
+from database.agents.models import Approval
 from database.notifications.models import DueMail
 from database.payment_retries.models import PaymentRetry
 from database.payments.models import PaymentMethod
 from database.subscriptions.models import Subscription
+from domain.agents.approvals import ApprovalStatus, decider_role, may_decide
 from domain.notifications import MailKind
 from domain.payment_retries.lifecycle import RetryStatus
 from domain.subscriptions.lifecycle import FINAL, SubscriptionStatus
@@ -93,10 +96,23 @@ async def _of_card(session: AsyncSession, mail: DueMail, card_id: UUID) -> Reaso
     return Reason.HOLDS if is_same else Reason.GONE
 
 
+async def _of_approval(session: AsyncSession, mail: DueMail, approval_id: UUID) -> Reason:
+    row, user = await session.get(Approval, approval_id), await session.get(User, mail.user_id)
+    if row is None or user is None or not user.is_active:
+        return Reason.GONE
+    role = decider_role(user.user_id, user.role, row.user_id, row.approver_role)
+    is_waiting = row.approval_status == ApprovalStatus.PENDING and row.expires_at > datetime.now(
+        UTC
+    )
+    is_asked = may_decide(row.approver_role, row.delegated_to, user.user_id, role)
+    return Reason.HOLDS if is_waiting and is_asked else Reason.GONE
+
+
 _Look = Callable[[AsyncSession, DueMail, UUID], Awaitable[Reason]]
 _LOOKS: Mapping[MailKind, _Look] = {
     **dict.fromkeys(_STATUS_OF_RETRY, _of_retry),
     MailKind.TRIAL_ENDING: _of_trial,
     MailKind.CANCELED: _of_end,
     MailKind.CARD_EXPIRING: _of_card,
+    MailKind.APPROVAL_NEEDED: _of_approval,
 }

@@ -17,6 +17,7 @@ from api.http.handled_request import HandledRequest, handled_request
 from config import Settings
 from database.session import Sessions
 from tests.api.support import add_subscription, add_user, bearer, send_event, served, stripe_event
+from tests.support.approval_links import PATH, add_asked, add_link
 
 API = "/api/v1"
 
@@ -117,6 +118,22 @@ async def test_every_request_that_may_change_something_is_seen(
         ("POST", subscription, 422, admin_id, str(subscription_id)),
         ("DELETE", f"{API}/api-keys/{{api_key_id}}", 204, admin_id, key_id),
         ("POST", f"{API}/webhooks/stripe", 200, None, None),
+    ]
+
+
+async def test_a_link_in_a_mail_is_seen_by_what_it_decides_and_never_by_its_token(
+    http: httpx.AsyncClient, sessions: Sessions, seen: list[HandledRequest]
+) -> None:
+    admin_id, user_id = await add_user(sessions, "admin"), await add_user(sessions)
+    asked = await add_asked(sessions, user_id)
+    token = await add_link(sessions, asked, admin_id)
+    for each, form in ((token, {"decision": "approve"}), (token, {}), (f"{token}x", {})):
+        await http.post(f"{PATH}/{each}", data=form)
+    route = f"{PATH}/{{token}}"
+    assert [(each.route, each.status, caller_id(each), each.resource_id) for each in seen] == [
+        (route, 503, admin_id, str(asked.approval_id)),
+        (route, 422, None, None),
+        (route, 404, None, None),
     ]
 
 

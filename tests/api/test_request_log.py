@@ -18,6 +18,7 @@ from config import Settings
 from database.session import Sessions
 from tests.api.support import add_user, bearer, eventually
 from tests.conftest import PROJECT, free_port
+from tests.support.approval_links import BROWSER, PATH, add_asked, add_link
 from tests.support.streams import add_run, finish
 
 API = "/api/v1"
@@ -80,6 +81,53 @@ async def send_some(address: str, head: dict[str, str], agent_run_id: UUID) -> l
     async with connect(socket, proxy=None) as connection:
         assert [json.loads(text)["kind"] async for text in connection] == ["done"]
     return tickets
+
+
+async def open_links(address: str, token: str) -> None:
+    """Open and use a link of a mail, as it is and in ways in which it fails."""
+    link = f"{PATH}/{token}"
+    async with httpx.AsyncClient(base_url=address, timeout=100, headers=BROWSER) as http:
+        assert (await http.get(link)).status_code == 200
+        assert (await http.head(link)).status_code == 200
+        assert (await http.get(f"{PATH}/{token}x")).status_code == 404
+        assert (await http.get(f"{link}?q={token}")).status_code == 422
+        assert (await http.get(f"{link}/")).status_code == 404
+        assert (await http.put(link)).status_code == 405
+        assert (await http.post(link, data={"decision": token})).status_code == 422
+        # Temporal cannot be reached, so nothing is decided.
+        assert (await http.post(link, data={"decision": "approve"})).status_code == 503
+        assert (await http.post(link, data={"reason": "x" * 2**21})).status_code == 413
+
+
+async def test_no_token_of_a_link_in_any_line(
+    settings: Settings, sessions: Sessions, tmp_path: Path
+) -> None:
+    admin_id = await add_user(sessions, "admin")
+    asked = await add_asked(sessions, await add_user(sessions))
+    token = await add_link(sessions, asked, admin_id)
+    log = tmp_path / "log"
+    async with api_process(settings, log, "DEBUG") as address:
+        await open_links(address, token)
+    text = log.read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    found = Counter(
+        (line["method"], line["route"], line["status"], line.get("user_id"))
+        for line in lines
+        if line["event"] == "request" and line["route"].startswith(PATH)
+    )
+    template = f"{PATH}/{{token}}"
+    assert found == {
+        ("GET", template, 200, None): 1,
+        ("GET", template, 404, None): 1,
+        ("GET", template, 422, None): 1,
+        ("PUT", template, 405, None): 1,
+        ("POST", template, 422, None): 1,
+        ("POST", template, 503, str(admin_id)): 1,
+    }
+    # Not even a part of one, and nothing that had to be hidden: no line has a path at all.
+    assert token.removeprefix("perdure_link_")[:12] not in text
+    assert "perdure_link_" not in text
+    assert "approval-links/[hidden]" not in text
 
 
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])

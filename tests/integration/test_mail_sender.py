@@ -5,17 +5,21 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
+from email import message_from_bytes, policy
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import func, select, update
 
 from adapters.email.mailer import Mailer
 from adapters.email.rendering import MailTemplates
 from commands.migrate import migrate_database
+from database.accounts.models import User
 from database.accounts.users import UserRepository
+from database.agents.models import Approval
 from database.notifications.due_mails import add_due_mail
 from database.notifications.models import DueMail
 from database.payment_retries.models import PaymentRetry
@@ -24,12 +28,21 @@ from database.plans.models import Plan
 from database.session import Sessions, make_engine, make_sessions
 from database.subscriptions.expiring_cards import expiring_cards
 from database.subscriptions.models import Subscription
+from domain.accounts import digest
 from domain.notifications import SAMPLES, MailKind, NewMail
 from services.notifications import mail_sender
-from services.notifications.mail_sender import EXPIRY_NOTICE, GIVE_UP_AFTER, MailSender
+from services.notifications.approval_mails import ApprovalMails
+from services.notifications.mail_sender import (
+    EXPIRY_NOTICE,
+    GIVE_UP_AFTER,
+    LINKS_KEPT_FOR,
+    MailSender,
+)
 from tests.conftest import Outside, own_database
+from tests.support.approval_links import LINK, WaitingCall, add_asked, add_link, links_of
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+PUBLIC_URL = "https://api.example/"
 
 
 # Reason: the workers that other tests of this process started send what is due in their database.
@@ -56,7 +69,7 @@ def sender(sessions: Sessions, outside: Outside) -> MailSender:
 
 def make_sender(sessions: Sessions, port: int) -> MailSender:
     mailer = Mailer("127.0.0.1", port, "billing@perdure.example")
-    return MailSender(sessions, mailer, MailTemplates())
+    return MailSender(sessions, mailer, MailTemplates(), ApprovalMails(sessions, PUBLIC_URL))
 
 
 async def add_user(sessions: Sessions, locale: str | None = None) -> UUID:
@@ -434,8 +447,8 @@ async def test_an_expiring_card_is_announced_once_and_again_after_a_renewal(
     monkeypatch.setattr(mail_sender, "EXPIRY_NOTICE", timedelta(days=366))
     for _ in range(2):
         sender = make_sender(sessions, outside.smtp_port)
-        await sender._add_expiring_cards()
-        await sender._add_expiring_cards()
+        await sender._do_chores()
+        await sender._do_chores()
         await sender.send_due()
     (told,) = await mails_to(outside, user_id)
     assert told["subject"] == "Your card ending in 4242 expires soon"
@@ -445,8 +458,138 @@ async def test_an_expiring_card_is_announced_once_and_again_after_a_renewal(
             (today.year, today.month + 1) if today.month < 12 else (today.year + 1, 1)
         )
     sender = make_sender(sessions, outside.smtp_port)
-    await sender._add_expiring_cards()
+    await sender._do_chores()
     async with sessions.begin() as session:  # renewed again before the mail is sent
         (await session.get_one(PaymentMethod, card_id)).exp_year += 3
     await sender.send_due()
     assert len(await mails_to(outside, user_id)) == 1
+
+
+# --- approvals
+
+
+async def asks_for_approval(sessions: Sessions, **values: Any) -> tuple[UUID, WaitingCall, NewMail]:
+    """Store an approval and its mail to an administrator."""
+    admin_id = await add_user(sessions, "de")
+    async with sessions.begin() as session:
+        (await session.get_one(User, admin_id)).role = "admin"
+    asked = await add_asked(sessions, await add_user(sessions), **values)
+    mail = await add_mail(
+        sessions,
+        admin_id,
+        MailKind.APPROVAL_NEEDED,
+        resource_id=asked.approval_id,
+        variables={},
+    )
+    return admin_id, asked, mail
+
+
+async def test_an_approval_is_told_with_a_link_whose_token_lies_nowhere(
+    sessions: Sessions, sender: MailSender, outside: Outside
+) -> None:
+    effect = {"amount_cents": 2_500, "note": "x" * 500, "turned": "\u202e1"}
+    admin_id, asked, mail = await asks_for_approval(sessions, effect=effect, tool="pay_back")
+    assert await sender.send_due() == 1
+    (told,) = await mails_to(outside, admin_id)
+    assert told["subject"] == "Freigabe nötig: pay_back"
+    (link,) = await links_of(sessions, asked.approval_id)
+    for text in (told["text"], told["html"]):
+        (token,) = set(LINK.findall(text))
+        assert f"https://api.example/api/v1/approval-links/{token}" in text
+        assert digest(token) == link.token_sha256
+        assert address_of(asked.user_id) in text
+        assert "amount_cents: 2500" in text
+        assert "x" * 250 not in text
+        assert "\u202e" not in text
+    assert (link.user_id, link.args_sha256) == (admin_id, "0" * 64)
+    row = await row_of(sessions, mail)
+    assert (row.mail_status, row.variables_data) == ("sent", {})
+    async with sessions() as session:
+        approval = await session.get_one(Approval, asked.approval_id)
+        assert link.expires_at == approval.expires_at
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        (Approval, {"approval_status": "approved"}),
+        (Approval, {"approval_status": "expired"}),
+        (Approval, {"expires_at": NOW}),
+        (User, {"role": "user"}),
+        (User, {"is_active": False}),
+    ],
+    ids=lambda each: str(getattr(each, "__tablename__", each)),
+)
+async def test_no_approval_is_asked_for_that_cannot_be_given_any_more(
+    sessions: Sessions, sender: MailSender, outside: Outside, table: Any, values: dict[str, Any]
+) -> None:
+    admin_id, asked, mail = await asks_for_approval(sessions)
+    async with sessions.begin() as session:
+        key = asked.approval_id if table is Approval else admin_id
+        row = await session.get_one(table, key)
+        for name, value in values.items():
+            setattr(row, name, value)
+    await sender.send_due()
+    assert (await row_of(sessions, mail)).mail_status == "dropped"
+    assert await mails_to(outside, admin_id) == []
+    assert await links_of(sessions, asked.approval_id) == []
+
+
+async def test_the_link_of_an_attempt_whose_answer_was_lost_stays_good(
+    sessions: Sessions, sender: MailSender, outside: Outside
+) -> None:
+    admin_id, asked, _ = await asks_for_approval(sessions)
+    await make_sender(sessions, 1).send_due()
+    await make_due(sessions)
+    await sender.send_due()
+    assert len(await mails_to(outside, admin_id)) == 1
+    assert len(await links_of(sessions, asked.approval_id)) == 2
+
+
+@asynccontextmanager
+async def quoting_server() -> AsyncIterator[int]:
+    """Run a mail server that refuses each mail, and quotes its link as spam filters do."""
+
+    class Quoting:
+        async def handle_DATA(  # noqa: N802 - the name is aiosmtpd's
+            self, _server: SMTP, _session: Session, envelope: Envelope
+        ) -> str:
+            message = message_from_bytes(envelope.original_content or b"", policy=policy.default)
+            body = message.get_body(("plain",))
+            found = LINK.search(str(body.get_content())) if body else None
+            return f"554 blocked because of {found and found[0]}"
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(Quoting(), hostname="test"), "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def test_a_link_that_the_mail_server_quotes_is_hidden(
+    sessions: Sessions, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, asked, mail = await asks_for_approval(sessions)
+    async with quoting_server() as port:
+        await make_sender(sessions, port).send_due()
+    row = await row_of(sessions, mail)
+    assert row.mail_status == "failed"
+    assert "blocked because of https://api.example/api/v1/approval-links/[hidden]" in str(
+        row.last_error
+    )
+    assert LINK.search(str(row.last_error)) is None
+    assert "perdure_link_" not in "".join(capfd.readouterr())
+    assert len(await links_of(sessions, asked.approval_id)) == 1
+
+
+async def test_old_links_are_deleted_with_the_chores_of_an_hour(
+    sessions: Sessions, sender: MailSender
+) -> None:
+    admin_id, asked, _ = await asks_for_approval(sessions)
+    long_ago = datetime.now(UTC) - LINKS_KEPT_FOR - timedelta(hours=1)
+    await add_link(sessions, asked, admin_id, expires_at=long_ago)
+    await add_link(sessions, asked, admin_id)
+    await sender._do_chores()
+    (left,) = await links_of(sessions, asked.approval_id)
+    assert left.expires_at > datetime.now(UTC)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from adapters.llm.providers.settings import LLMSettings
 from config import (
+    AgentSettings,
     DocumentSettings,
     EmbeddingsSettings,
     MailSettings,
@@ -151,3 +152,34 @@ def test_origins_are_a_list_with_commas(
             Settings(_env_file=None)
     else:
         assert Settings(_env_file=None).api.cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    ("is_mailing", "public_url", "is_refused"),
+    [
+        (True, "https://api.example", False),
+        (True, "http://127.0.0.1:8000", False),
+        (True, "http://localhost:8000", False),
+        (True, "http://api.example", True),
+        (True, "api.example", True),
+        (False, "http://api.example", False),
+    ],
+)
+def test_links_that_decide_never_go_in_clear(
+    is_mailing: bool, public_url: str, is_refused: bool
+) -> None:
+    given: dict[str, Any] = {
+        "database_url": "postgresql://somewhere",
+        "auth": {"jwt_secret": "x" * 32},
+        "agents": AgentSettings(is_mailing_approvals=is_mailing),
+        "public_url": public_url,
+    }
+    if is_refused:
+        with pytest.raises(ValidationError, match="needs a PUBLIC_URL with https"):
+            Settings(_env_file=None, **given)
+        return
+    assert Settings(_env_file=None, **given).agents.is_mailing_approvals is is_mailing
+
+
+def test_nobody_is_mailed_about_approvals_unless_it_is_asked_for() -> None:
+    assert not AgentSettings().is_mailing_approvals

@@ -11,14 +11,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from domain.agents.approvals import (
+    OWNER,
     ApprovalCommand,
     ApprovalSnapshot,
     ApprovalStatus,
+    DecidedVia,
     Decision,
     args_digest,
     decide_approval,
+    decider_role,
+    may_decide,
     status_while_waiting,
 )
+from domain.agents.approvals import STRANGER as STRANGER_ROLE
 from domain.agents.runs import RunStatus
 from domain.errors import ConflictError, ForbiddenError
 
@@ -259,3 +264,37 @@ def test_the_digest_stays_what_it_was() -> None:
     arguments = {"reason": "für mich", "payment_id": "p", "amount_cents": None}
     digest = args_digest("refund_payment", arguments)
     assert digest == "96062b8efc9bbe19a67d82f6df6ea41372bb137c0311707adc0f95a675ed1455"
+
+
+@pytest.mark.parametrize(
+    ("role", "is_owner", "approver_role", "expected"),
+    [
+        ("admin", False, "admin", "admin"),
+        ("admin", True, "admin", "admin"),
+        ("user", True, "admin", "user"),
+        ("user", False, "admin", STRANGER_ROLE),
+        ("user", True, "user", "user"),
+        ("user", False, "user", STRANGER_ROLE),
+        ("user", True, OWNER, OWNER),
+        ("admin", True, OWNER, OWNER),
+        ("admin", False, OWNER, "admin"),
+        ("user", False, OWNER, STRANGER_ROLE),
+    ],
+)
+def test_the_role_of_who_decides_by_a_link(
+    role: str, is_owner: bool, approver_role: str, expected: str
+) -> None:
+    """As over the API, where a user sees no runs of others, and an administrator all."""
+    user_id, owner_id = UUID(int=4), UUID(int=4) if is_owner else UUID(int=5)
+    found = decider_role(user_id, role, owner_id, approver_role)
+    assert found == expected
+    assert may_decide(approver_role, None, user_id, found) is (expected == approver_role)
+    assert may_decide(approver_role, user_id, user_id, found)
+    assert decider_role(user_id, "user", None, approver_role) == STRANGER_ROLE
+
+
+def test_a_decision_knows_where_it_was_made() -> None:
+    said = says(APPROVE)
+    assert said.decided_via is DecidedVia.API
+    by_link = said.model_copy(update={"approval_link_id": UUID(int=6)})
+    assert by_link.decided_via is DecidedVia.MAIL_LINK
