@@ -13,6 +13,7 @@ from domain.agents.runs import RunStatus, StepInput, StepResult, waits_for_budge
 from domain.errors import ApplicationError, BudgetExceededError
 from domain.llm.messages import ModelReply
 from services.agents.knowledge.retrieval import Retrieval
+from services.agents.model_calls.answer_cache import find_answer, keep_answer, token_event
 from services.agents.model_calls.answers import (
     Answer,
     find_run_at_step,
@@ -51,6 +52,8 @@ class ModelCallActivities:
     async def ask_model(self, step_input: StepInput) -> StepResult:
         """Call the model once, stream its text, and store its answer and tool calls.
 
+        An answer from the cache is stored in the same way, and costs nothing.
+
         Before a run's first step, the passages that answer its question are found.
 
         Args:
@@ -76,12 +79,18 @@ class ModelCallActivities:
                 found = await find_run_at_step(session, step_input)
                 if found.is_stored:
                     return await stored_reply(session, step_input)
-                attempt = await self._attempts.begin(session, found, step_input)
+                attempt = await self._attempts.plan(session, found, step_input)
+                cached = await find_answer(session, found.run.user_id, attempt)
+                if cached is None:
+                    attempt = await self._attempts.begin(session, found.run, attempt)
         except BudgetExceededError as error:
             await self._tell_pause(step_input, error)
             raise
         progress = Progress()
-        reply = await self._ask(attempt, progress)
+        if cached is None:
+            reply = await self._ask(attempt, progress)
+        else:
+            attempt, reply = attempt._replace(is_cached=True), cached
         try:
             return await self._keep(attempt, reply, progress, clock)
         except (ApplicationError, asyncio.CancelledError) as error:
@@ -143,9 +152,12 @@ class ModelCallActivities:
                 last_seq, run = await lock_run(session, attempt)
                 output = read_output(attempt.prompt.spec, reply)
                 outcome = OUTPUT_INVALID if output.problem else SUCCEEDED
-                await self._attempts.pay(session, attempt, progress, outcome)
+                await self._attempts.pay(session, run, attempt, progress, outcome)
                 answer = Answer(attempt, reply, last_seq, clock.now(), output)
-                step_reply = await store_answer(session, run, answer, stream_events)
+                told = [token_event(attempt, reply)] if attempt.is_cached else []
+                step_reply = await store_answer(session, run, answer, [*stream_events, *told])
+                if output.problem is None:
+                    await keep_answer(session, run.user_id, attempt, reply)
                 is_decided = True
         except BaseException:
             # Reason: an unanswered commit may have happened, and no text may be written twice.

@@ -19,7 +19,14 @@ from database.agents.run_events import RunEventRepository
 from database.usage.models import UsageRecord
 from database.usage.sums import MODEL_CALL, RESERVED
 from database.usage.usage_records import UsageRepository
-from domain.agents.budgets import Price, Reservation, remaining, reserve, stricter
+from domain.agents.budgets import (
+    NOTHING_RESERVED,
+    Price,
+    Reservation,
+    remaining,
+    reserve,
+    stricter,
+)
 from domain.base import Frozen
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import ProviderSlot, TokenUsage
@@ -107,6 +114,20 @@ class UsageMeter:
         await usage.add(_reserved(run, call, reservation, at))
         return reservation
 
+    async def book_cached(self, session: AsyncSession, run: AgentRun, call: Call) -> None:
+        """Record an answer from the cache, within the caller's transaction: it costs nothing.
+
+        Args:
+            session: The caller's transaction.
+            run: The run that got the answer.
+            call: The attempt that would have been made.
+        """
+        free = call.model_copy(update={"prompt_tokens": 0})
+        record = _reserved(run, free, NOTHING_RESERVED, datetime.now(UTC))
+        await UsageRepository(session).add(record)
+        key = source_key(run.agent_run_id, call.step, call.attempt)
+        await self.settle(session, key, call.target, TokenUsage(), outcome=CACHED)
+
     async def settle(
         self,
         session: AsyncSession,
@@ -124,7 +145,7 @@ class UsageMeter:
             source_key: Unique key of the attempt's record.
             target: Model that was called.
             used: Usage as the provider reported it, or an estimate.
-            outcome: `succeeded`, `canceled`, `lost`, or the code of the error.
+            outcome: `succeeded`, `cached`, `canceled`, `lost`, or the code of the error.
             is_estimated: The provider did not report the usage.
         """
         cost = self._prices[target.slot].cost(target.model, used)
@@ -196,6 +217,7 @@ def source_key(agent_run_id: UUID, step: int, attempt: int) -> str:
 
 
 LOST = "lost"
+CACHED = "cached"
 
 
 async def settle_open_attempts(

@@ -12,10 +12,11 @@ from database.agents.agent_runs import RunAtStep
 from database.agents.models import AgentRun
 from database.agents.run_events import RunEventRepository
 from database.session import Sessions
-from domain.agents.budgets import Reservation
+from domain.agents.budgets import NOTHING_RESERVED, Reservation
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.agents.runs import OnBudget, RunStatus, StepInput
 from domain.errors import ApplicationError, ProviderUnavailableError, UnavailableError
+from domain.llm.answer_cache import cache_key
 from domain.llm.messages import ModelRequest, TokenUsage
 from domain.llm.routing import RATE_LIMITED, ModelNames, Target, route
 from services.agents.model_calls.failures import CIRCUIT_OPEN, TOO_LONG, failure_of
@@ -24,12 +25,21 @@ from services.agents.model_calls.windows import ContextWindows
 from services.agents.prompts import Prompt, read_prompt
 from services.agents.run_records import change_status
 from services.agents.tools.catalog import ToolCatalog
-from services.agents.usage import LOST, Call, UsageMeter, settle_open_attempts, source_key
+from services.agents.usage import (
+    CACHED,
+    LOST,
+    Call,
+    UsageMeter,
+    settle_open_attempts,
+    source_key,
+)
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
 # Outcomes that do not speak against the model; a prompt that was too long is sent shorter.
-_NO_FAILURES = frozenset({SUCCEEDED, CANCELED, LOST, RATE_LIMITED, TOO_LONG, UnavailableError.code})
+_NO_FAILURES = frozenset(
+    {SUCCEEDED, CACHED, CANCELED, LOST, RATE_LIMITED, TOO_LONG, UnavailableError.code}
+)
 # Outcomes that are not reported as the cause of a run's failure.
 _NO_CAUSES = _NO_FAILURES | {CIRCUIT_OPEN}
 
@@ -44,7 +54,9 @@ class Attempt(NamedTuple):
         conversation_id: Conversation that gets the answer.
         prompt: What the model reads.
         request: Request to the model.
-        reservation: The most that the attempt may cost.
+        reservation: The most that the attempt may cost; nothing until it has begun.
+        cache_key: Key of the request in the cache; None if the agent has no cache.
+        is_cached: Whether the answer comes from the cache, and costs nothing.
     """
 
     step_input: StepInput
@@ -53,7 +65,9 @@ class Attempt(NamedTuple):
     conversation_id: UUID
     prompt: Prompt
     request: ModelRequest
-    reservation: Reservation
+    reservation: Reservation = NOTHING_RESERVED
+    cache_key: str | None = None
+    is_cached: bool = False
 
     @property
     def source_key(self) -> str:
@@ -81,13 +95,13 @@ class ModelAttempts:
         self._limiter = limiter or RateLimiter({})
         self._windows = ContextWindows()
 
-    async def begin(
+    async def plan(
         self,
         session: AsyncSession,
         at_step: RunAtStep,
         step_input: StepInput,
     ) -> Attempt:
-        """Read the prompt, choose the model, and reserve the worst case.
+        """Read the prompt and choose the model; nothing is reserved yet.
 
         Args:
             session: The caller's transaction.
@@ -95,13 +109,10 @@ class ModelAttempts:
             step_input: The step to make an attempt at.
 
         Returns:
-            The attempt, ready to be sent.
+            The attempt, whose request allows the longest answer.
 
         Raises:
-            BudgetExceededError: The rest of the budget does not suffice.
-            EntitlementRequiredError: The user's access has ended since the run began.
             InvalidInputError: The newest message is longer than the model can read.
-            ProviderUnavailableError: The call waits for our own limit of calls per minute.
         """
         run, _, attempts = at_step
         await settle_open_attempts(session, self._meter, attempts)
@@ -112,24 +123,39 @@ class ModelAttempts:
         target = route(self._names, spec.difficulty, failure_count, self._is_shut)
         token_limits = self._windows.token_limits(target.label, spec)
         prompt = await read_prompt(session, run, token_limits.prompt_tokens, self._catalog)
-        call = Call(
-            step=step_input.step,
+        request = _request(target, prompt, token_limits.answer_tokens)
+        key = None if spec.cache is None else cache_key(run.agent, run.prompt_version, request)
+        return Attempt(
+            step_input,
             # Reason: Temporal counts attempts anew after a reset; no record may be overwritten.
-            attempt=max((record.attempt or 0 for record in earlier), default=0) + 1,
-            target=target,
-            prompt_tokens=prompt.token_count,
-            requested_tokens=token_limits.answer_tokens,
-            may_be_cut=step_input.on_budget is OnBudget.END,
+            max((record.attempt or 0 for record in earlier), default=0) + 1,
+            outcomes,
+            run.conversation_id,
+            prompt,
+            request,
+            cache_key=key,
         )
-        reservation = await self._reserve(session, run, call)
-        if run.run_status == RunStatus.WAITING_BUDGET:
-            await change_status(session, run, RunStatus.RUNNING)
-        facts = {"step": step_input.step, "attempt": call.attempt, "model": target.model}
-        note = NewRunEvent(kind=RunEventKind.STEP, data=facts)
-        await RunEventRepository(session).append(run.agent_run_id, [note])
-        request = _request(target, prompt, reservation)
-        leading_fields = (step_input, call.attempt, outcomes, run.conversation_id)
-        return Attempt(*leading_fields, prompt, request, reservation)
+
+    async def begin(self, session: AsyncSession, run: AgentRun, planned: Attempt) -> Attempt:
+        """Reserve the worst case of a planned attempt.
+
+        Args:
+            session: The caller's transaction.
+            run: The run that pays.
+            planned: The attempt.
+
+        Returns:
+            The attempt, ready to be sent.
+
+        Raises:
+            BudgetExceededError: The rest of the budget does not suffice.
+            EntitlementRequiredError: The user's access has ended since the run began.
+            ProviderUnavailableError: The call waits for our own limit of calls per minute.
+        """
+        reservation = await self._reserve(session, run, _call_of(planned))
+        await _tell_step(session, run, planned)
+        request = planned.request.model_copy(update={"max_tokens": reservation.max_tokens})
+        return planned._replace(request=request, reservation=reservation)
 
     async def _reserve(self, session: AsyncSession, run: AgentRun, call: Call) -> Reservation:
         """Reserve the worst case of a call, once our own limit of calls per minute allows it."""
@@ -171,11 +197,16 @@ class ModelAttempts:
     async def pay(
         self,
         session: AsyncSession,
+        run: AgentRun,
         attempt: Attempt,
         progress: Progress,
         outcome: str = SUCCEEDED,
     ) -> None:
         """Settle an attempt that brought an answer, within the caller's transaction."""
+        if attempt.is_cached:
+            await _tell_step(session, run, attempt)
+            await self._meter.book_cached(session, run, _call_of(attempt))
+            return
         used, is_guessed = booked_usage(attempt, progress)
         await self._settle(session, attempt, used, outcome, is_estimated=is_guessed)
 
@@ -200,13 +231,39 @@ def _target_of(request: ModelRequest) -> Target:
     return Target(model=request.model, slot=request.slot)
 
 
-def _request(target: Target, prompt: Prompt, reservation: Reservation) -> ModelRequest:
+def _call_of(planned: Attempt) -> Call:
+    return Call(
+        step=planned.step_input.step,
+        attempt=planned.number,
+        target=_target_of(planned.request),
+        prompt_tokens=planned.prompt.token_count,
+        requested_tokens=planned.request.max_tokens,
+        may_be_cut=planned.step_input.on_budget is OnBudget.END,
+    )
+
+
+async def _tell_step(session: AsyncSession, run: AgentRun, attempt: Attempt) -> None:
+    """Tell on the run's stream that a model answers, and that the run waits no longer."""
+    if run.run_status == RunStatus.WAITING_BUDGET:
+        await change_status(session, run, RunStatus.RUNNING)
+    facts: dict[str, object] = {
+        "step": attempt.step_input.step,
+        "attempt": attempt.number,
+        "model": attempt.request.model,
+    }
+    if attempt.is_cached:
+        facts["is_cached"] = True
+    note = NewRunEvent(kind=RunEventKind.STEP, data=facts)
+    await RunEventRepository(session).append(run.agent_run_id, [note])
+
+
+def _request(target: Target, prompt: Prompt, max_tokens: int) -> ModelRequest:
     return ModelRequest(
         model=target.model,
         slot=target.slot,
         messages=prompt.messages,
         tools=tuple(tool.spec.definition for tool in prompt.tools),
-        max_tokens=reservation.max_tokens,
+        max_tokens=max_tokens,
         output_schema=prompt.spec.output_schema,
     )
 

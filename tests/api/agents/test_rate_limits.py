@@ -65,7 +65,8 @@ async def begin(sessions: Sessions, attempts: ModelAttempts, agent_run_id: UUID)
     order = StepInput(agent_run_id=agent_run_id, step=0, at=datetime.now(UTC))
     async with sessions.begin() as session:
         found = await find_run_at_step(session, order)
-        return await attempts.begin(session, found, order)
+        planned = await attempts.plan(session, found, order)
+        return await attempts.begin(session, found.run, planned)
 
 
 async def test_a_call_beyond_the_limit_waits_and_reserves_nothing(
