@@ -3,11 +3,12 @@
 import asyncio
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from adapters.llm.gateway import Models
 from adapters.llm.provider import Progress
-from database.agents.agent_runs import AgentRunRepository
+from database.agents.agent_runs import AgentRunRepository, RunAtStep
 from database.session import Sessions
 from domain.agents.runs import RunStatus, StepInput, StepResult, waits_for_budget
 from domain.errors import ApplicationError, BudgetExceededError
@@ -21,14 +22,15 @@ from services.agents.model_calls.answers import (
     store_answer,
     stored_reply,
 )
-from services.agents.model_calls.attempts import CANCELED, SUCCEEDED, Attempt, ModelAttempts
-from services.agents.model_calls.failures import check_answer
+from services.agents.model_calls.attempt import Attempt
+from services.agents.model_calls.attempts import ModelAttempts
+from services.agents.model_calls.batch_calls import BatchCalls
+from services.agents.model_calls.calls import ModelCalls
 from services.agents.model_calls.output import OUTPUT_INVALID, read_output
+from services.agents.model_calls.planning import SUCCEEDED
 from services.agents.run_records import change_status
 from services.agents.server_clock import ServerClock
 from services.agents.token_stream import RunStream
-
-log = structlog.get_logger(__name__)
 
 
 class ModelCallActivities:
@@ -44,7 +46,7 @@ class ModelCallActivities:
     ) -> None:
         self._retrieval = retrieval
         self._sessions = sessions
-        self._models = models
+        self._calls = ModelCalls(models, BatchCalls(sessions, models), attempts, stream)
         self._attempts = attempts
         self._stream = stream
 
@@ -52,7 +54,9 @@ class ModelCallActivities:
     async def ask_model(self, step_input: StepInput) -> StepResult:
         """Call the model once, stream its text, and store its answer and tool calls.
 
-        An answer from the cache is stored in the same way, and costs nothing.
+        An answer from the cache is stored in the same way, and costs nothing. A run that may wait
+        is answered by the provider's batch endpoint: this activity fails until there is an answer,
+        so that Temporal waits, and no worker does.
 
         Before a run's first step, the passages that answer its question are found.
 
@@ -64,6 +68,7 @@ class ModelCallActivities:
 
         Raises:
             BudgetExceededError: The rest of the budget does not suffice.
+            BatchPendingError: The batch has no answer yet.
             UnavailableError: Chroma or the embedding model does not answer now.
             ProviderUnavailableError: The model failed; a later attempt may succeed.
             ProviderRejectedError: The provider refused for good, or failed in the same way for the
@@ -79,24 +84,45 @@ class ModelCallActivities:
                 found = await find_run_at_step(session, step_input)
                 if found.is_stored:
                     return await stored_reply(session, step_input)
-                attempt = await self._attempts.plan(session, found, step_input)
-                cached = await find_answer(session, found.run.user_id, attempt)
-                if cached is None:
-                    attempt = await self._attempts.begin(session, found.run, attempt)
+                attempt, reply = await self._begin(session, found, step_input)
         except BudgetExceededError as error:
             await self._tell_pause(step_input, error)
             raise
         progress = Progress()
-        if cached is None:
-            reply = await self._ask(attempt, progress)
-        else:
-            attempt, reply = attempt._replace(is_cached=True), cached
+        reply = reply or await self._calls.ask(attempt, progress)
         try:
             return await self._keep(attempt, reply, progress, clock)
         except (ApplicationError, asyncio.CancelledError) as error:
-            code = error.error_code if isinstance(error, ApplicationError) else CANCELED
-            await self._attempts.settle_failure(attempt, progress, code)
+            await self._calls.settle(attempt, progress, error)
             raise
+
+    @activity.defn
+    async def cancel_model_batch(self, step_input: StepInput) -> None:
+        """Cancel the batch of a step that is canceled, and settle it; without one, do nothing.
+
+        Args:
+            step_input: The step.
+
+        Raises:
+            ApplicationError: The provider cannot be asked.
+        """
+        async with self._sessions.begin() as session:
+            found = await find_run_at_step(session, step_input)
+            attempt = await self._attempts.resume(session, found, step_input)
+        if attempt is not None:
+            await self._calls.cancel_batch(attempt)
+
+    async def _begin(
+        self, session: AsyncSession, found: RunAtStep, step_input: StepInput
+    ) -> tuple[Attempt, ModelReply | None]:
+        """Begin an attempt, or go on with a batch; return it, and its answer from the cache."""
+        if (resumed := await self._attempts.resume(session, found, step_input)) is not None:
+            return resumed, None
+        planned = await self._attempts.plan(session, found, step_input)
+        cached = await find_answer(session, found.run.user_id, planned)
+        if cached is not None:
+            return planned._replace(is_cached=True, batch=None), cached
+        return await self._attempts.begin(session, found.run, planned), None
 
     async def _tell_pause(self, step_input: StepInput, error: BudgetExceededError) -> None:
         """Show that a run waits for its budget to be raised or renewed, if it does."""
@@ -106,35 +132,6 @@ class ModelCallActivities:
             run = await AgentRunRepository(session).lock(step_input.agent_run_id)
             if run is not None:
                 await change_status(session, run, RunStatus.WAITING_BUDGET)
-
-    async def _ask(self, attempt: Attempt, progress: Progress) -> ModelReply:
-        """Call the model; a failed call is settled as well.
-
-        Raises:
-            ApplicationError: There is no answer; the error says whether it is retryable.
-        """
-        step_input = attempt.step_input
-
-        def on_text(piece: str) -> None:
-            number, step = attempt.number, step_input.step
-            self._stream.put_token(step_input.agent_run_id, piece, attempt=number, step=step)
-
-        run = str(step_input.agent_run_id)
-        try:
-            reply = await self._models.ask(attempt.request, on_text, progress, run)
-            check_answer(reply, attempt.outcomes)
-        except ApplicationError as error:
-            await self._attempts.settle_failure(attempt, progress, error.error_code)
-            raise self._attempts.failure_of(attempt, error) from None
-        except asyncio.CancelledError:
-            await self._attempts.settle_failure(attempt, progress, CANCELED)
-            raise
-        except Exception as error:
-            # Reason: any other error is a defect of ours, and each further attempt costs money.
-            log.exception("model_call_failed", model=attempt.request.model)
-            await self._attempts.settle_failure(attempt, progress, ApplicationError.code)
-            raise ApplicationError("something went wrong on our side") from error
-        return reply
 
     async def _keep(
         self,

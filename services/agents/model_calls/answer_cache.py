@@ -14,7 +14,7 @@ from database.session import DATABASE_DOWN, Sessions
 from domain.agents.run_events import NewRunEvent, RunEventKind
 from domain.llm.answer_cache import is_repeatable
 from domain.llm.messages import ModelReply
-from services.agents.model_calls.attempts import Attempt
+from services.agents.model_calls.attempt import Attempt
 from services.agents.model_calls.output import read_output
 
 PRUNE_SECONDS = 300.0

@@ -19,7 +19,9 @@ from domain.llm.messages import ProviderSlot
 from domain.llm.rate_limits import RateLimits
 from domain.llm.routing import ModelNames
 from services.agents.model_calls.answers import find_run_at_step
-from services.agents.model_calls.attempts import CANCELED, Attempt, ModelAttempts
+from services.agents.model_calls.attempt import Attempt
+from services.agents.model_calls.attempts import ModelAttempts
+from services.agents.model_calls.planning import CANCELED
 from services.agents.model_calls.rate_limiter import RateLimiter
 from services.agents.tools.catalog import ToolCatalog
 from services.agents.usage import UsageMeter
