@@ -31,6 +31,7 @@ class BatchCall(Frozen):
         last_seq: Number of the newest message that its request has.
         read_count: Number of messages in it that were added to the run after its input.
         cache_key: Key of its request in the cache; None if the agent has no cache.
+        is_cut: Whether the budget lowered the length of its answer.
         batch_id: The provider's id of the batch; None until it is known.
     """
 
@@ -38,6 +39,7 @@ class BatchCall(Frozen):
     last_seq: int
     read_count: int
     cache_key: str | None = None
+    is_cut: bool = False
     batch_id: str | None = None
 
 

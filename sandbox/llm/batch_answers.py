@@ -14,6 +14,8 @@ from sandbox.llm.script import Item
 from sandbox.llm.store import Arrival, Store
 
 FAILS, EXPIRES, ERROR_LINE = "batch_fails", "batch_expires", "batch_error_line"
+# What the log has as the status of requests that were canceled, or that nobody has answered.
+CANCELED_STATUS, UNANSWERED_STATUS = 499, 504
 
 Json = dict[str, Any]
 
@@ -36,6 +38,7 @@ class BatchWork:
         for batch, items, due_at in self._batches.under_way():
             stamp = int(now)
             if batch["status"] == "cancelling":
+                self._log_unanswered(batch, items, CANCELED_STATUS)
                 self._batches.save(batch | {"status": "cancelled", "cancelled_at": stamp})
             elif now >= due_at:
                 self._batches.save(batch | self._ended(batch, items, stamp))
@@ -45,6 +48,8 @@ class BatchWork:
     def _ended(self, batch: Json, items: list[Json], stamp: int) -> Json:
         orders = {item.get("behaviour") for item in items}
         lines = list(lines_of(self._batches.input_of(batch)))
+        if orders & {FAILS, EXPIRES}:
+            self._log_unanswered(batch, items, UNANSWERED_STATUS)
         if FAILS in orders:
             words = "Enqueued token limit reached for gpt-4.1 in organization org-odd."
             error = {"code": "token_limit_exceeded", "message": words, "param": None, "line": None}
@@ -64,6 +69,16 @@ class BatchWork:
         counts = {"total": len(outputs), "completed": len(good), "failed": len(bad)}
         files = {"output_file_id": self._written(good), "error_file_id": self._written(bad)}
         return ended | files | {"request_counts": counts}
+
+    def _log_unanswered(self, batch: Json, items: list[Json], status: int) -> None:
+        """Log the requests of a batch that nobody answers; they cost nothing."""
+        for line, item in zip(lines_of(self._batches.input_of(batch)), items, strict=True):
+            body = line["body"]
+            arrival = Arrival(openai_wire.PATH, body["model"], body, False, bool(item))
+            behaviour, words = item.get("behaviour"), "nobody has answered it"
+            seq = self._store.log(arrival)
+            facts: Json = {"behaviour": behaviour, "refusal": words, "is_complete": True}
+            self._store.end(seq, status=status, **facts)
 
     def _written(self, outputs: list[Json]) -> str | None:
         """Write a file with these lines, if there are any."""

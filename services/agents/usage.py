@@ -201,7 +201,10 @@ async def _left_of_tree(session: AsyncSession, run: AgentRun) -> Allowance:
 
 def _reserved(run: AgentRun, call: Call, reservation: Reservation, at: datetime) -> dict[str, Any]:
     """Return the columns of an attempt's record before the call."""
-    batch = {} if call.batch is None else {"batch_data": call.batch.model_dump(mode="json")}
+    batch: dict[str, Any] = {}
+    if call.batch is not None:
+        kept = call.batch.model_copy(update={"is_cut": reservation.is_cut})
+        batch = {"batch_data": kept.model_dump(mode="json")}
     return (
         place_of(run)
         | batch

@@ -63,7 +63,7 @@ async def resume_batch(
         run.conversation_id,
         prompt,
         request_of(target, prompt, record.reserved_completion_token_count),
-        _reservation_of(record, spec.max_answer_tokens),
+        _reservation_of(record, is_cut=batch.is_cut),
         batch.cache_key,
         batch=batch,
         is_resumed=True,
@@ -74,11 +74,11 @@ def _is_open(record: UsageRecord) -> bool:
     return record.usage_status == RESERVED and record.batch_data is not None
 
 
-def _reservation_of(record: UsageRecord, full_token_count: int) -> Reservation:
+def _reservation_of(record: UsageRecord, *, is_cut: bool) -> Reservation:
     completion = record.reserved_completion_token_count
     return Reservation(
         max_tokens=completion,
         token_count=record.reserved_prompt_token_count + completion,
         cost_cents=record.reserved_cost_cents,
-        is_cut=completion < full_token_count,
+        is_cut=is_cut,
     )

@@ -15,10 +15,14 @@ from domain.errors import ApplicationError, BatchPendingError, ProviderRejectedE
 from domain.llm.batches import GIVE_UP_AFTER, BatchCall, pause_seconds
 from domain.llm.messages import ModelReply
 from services.agents.model_calls.attempt import Attempt
+from services.agents.model_calls.planning import SUCCEEDED
 
 # How often, and with which pause, a canceled batch is looked at: providers take up to ten minutes.
 CANCEL_LOOKS = 5
 CANCEL_PAUSE_SECONDS = 0.5
+# Reason: a batch that was created without an answer may come late into the provider's list.
+UNANSWERED_PAUSE_SECONDS = 5.0
+_UNANSWERED = "model_unanswered"
 
 log = structlog.get_logger(__name__)
 
@@ -42,13 +46,13 @@ class BatchCalls:
             ProviderUnavailableError: The answer is no use; another batch may bring a better one.
             ProviderRejectedError: There will be no answer.
         """
-        endpoint, batch = self._models.batches(attempt.request), _batch_of(attempt)
+        batch = _batch_of(attempt)
+        # Reason: until the provider says what became of it, a batch may cost all that is reserved.
+        progress.was_sent = batch.batch_id is not None
+        endpoint = self._models.batches(attempt.request)
         if (batch_id := batch.batch_id) is None:
             await self._create(endpoint, attempt, batch)
             raise _pending(batch)
-        # Reason: until the provider says what became of it, the batch may cost all that is
-        # reserved.
-        progress.was_sent = True
         try:
             result = await endpoint.fetch(batch_id, attempt.source_key)
         except ApplicationError as error:
@@ -59,12 +63,14 @@ class BatchCalls:
             if _age_of(batch) > GIVE_UP_AFTER:
                 await self._give_up(endpoint, batch_id)
             raise _pending(batch)
+        outcome = SUCCEEDED
         try:
             return endpoint.read(result, attempt.request, progress)
+        except ApplicationError as error:
+            outcome = error.error_code
+            raise
         finally:
-            self._models.note_batch(
-                attempt.request, result.error_code or "succeeded", progress.usage
-            )
+            self._models.note_batch(attempt.request, outcome, progress.usage)
 
     async def cancel(self, attempt: Attempt, progress: Progress) -> None:
         """Cancel the batch of an attempt, and see what it has cost as far as that is known.
@@ -158,7 +164,8 @@ def _pending(batch: BatchCall, cause: ApplicationError | None = None) -> BatchPe
         return BatchPendingError(
             "the provider has not answered the batch yet", details={"retry_after_seconds": pause}
         )
-    wanted = max(pause, float(cause.details.get("retry_after_seconds") or 0))
+    least = UNANSWERED_PAUSE_SECONDS if cause.error_code == _UNANSWERED else 0.0
+    wanted = max(pause, least, float(cause.details.get("retry_after_seconds") or 0))
     return BatchPendingError(
         f"the batch waits to be created: {cause.message}",
         details={**cause.details, "retry_after_seconds": wanted},

@@ -201,7 +201,6 @@ async def test_a_cancel_cancels_the_batch(
     canceled = await customer.post(f"agent-runs/{run['agent_run_id']}/cancel")
     assert canceled.json()["run_status"] == "canceled", canceled.text
     assert (await one_batch(model, mark))["status"] == "cancelled"
-    assert await model.calls(mark) == []
     record = await record_of(sessions, run)
     assert (record.usage_status, record.outcome) == ("settled", "canceled")
     assert (float(record.cost_cents), record.is_estimated) == (0, False)
@@ -238,7 +237,8 @@ async def test_a_message_that_interrupts_makes_another_batch(
     done = await wait(customer, run, *ENDED)
     assert (done["run_status"], done["output"]) == ("completed", "At nine, in short.")
     assert [each["status"] for each in await model.batches(mark)] == ["cancelled", "completed"]
-    (asked,) = await model.calls(mark)
+    canceled, asked = await model.calls(mark)
+    assert (canceled["status"], canceled["prompt_tokens"]) == (499, 0)
     assert asked["body"]["messages"][-1]["content"].endswith("Be brief.")
     assert [call["outcome"] for call in await calls_of(customer, run)] == ["canceled", "succeeded"]
 
@@ -272,6 +272,18 @@ async def test_half_the_budget_is_enough(customer: Person, model: Model, mark: s
     asked = await model.calls(mark)
     limits = {call["is_stream"]: call["body"]["max_tokens"] for call in asked}
     assert limits[True] < limits[False] <= 4_096
+
+
+async def test_an_answer_that_the_budget_cuts_ends_the_run_as_any_other(
+    customer: Person, model: Model, mark: str, folder: Path
+) -> None:
+    add_agent(folder, "clerk", "")
+    await model.script({"token_count": 900}, match=mark)
+    run = await ask(customer, mark, agent="clerk", budget={"token_count": 500})
+    assert run["run_status"] == "budget_exceeded", run
+    assert run["output"]
+    (call,) = await calls_of(customer, run)
+    assert (call["outcome"], call["is_batch"]) == ("succeeded", True)
 
 
 async def test_the_worst_case_is_reserved_at_half_the_price(
