@@ -1,11 +1,15 @@
 """What all batch endpoints of providers share: reading answers, and errors in their place."""
 
+import structlog
+
 from adapters.llm.asking import Answer
 from adapters.llm.errors import ProviderFault, incomplete, translated
 from adapters.llm.provider import BatchResult, Incoming, Progress
 from adapters.llm.reading import a_text, an_object
 from domain.errors import ApplicationError, ProviderRejectedError
 from domain.llm.messages import ModelReply
+
+log = structlog.get_logger(__name__)
 
 BATCHES_UNSUPPORTED = "batches_unsupported"
 FAILED, EXPIRED, CANCELED = "model_batch_failed", "model_batch_expired", "model_batch_canceled"
@@ -33,6 +37,7 @@ def error_without_answer(result: BatchResult, model: str) -> ApplicationError:
     details = {"model": model}
     if result.provider_code:
         details["provider_code"] = result.provider_code
+    log.warning("model_batch_without_answer", error_code=code, **details)
     return ProviderRejectedError(_MESSAGES[code], code, details)
 
 
