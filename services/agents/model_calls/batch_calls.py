@@ -11,7 +11,12 @@ from adapters.llm.gateway import Models
 from adapters.llm.provider import BatchEndpoint, Progress
 from database.session import Sessions
 from database.usage.usage_records import UsageRepository
-from domain.errors import ApplicationError, BatchPendingError, ProviderRejectedError
+from domain.errors import (
+    ApplicationError,
+    BatchPendingError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
 from domain.llm.batches import GIVE_UP_AFTER, BatchCall, pause_seconds
 from domain.llm.messages import ModelReply
 from services.agents.model_calls.attempt import Attempt
@@ -51,14 +56,14 @@ class BatchCalls:
         progress.was_sent = batch.batch_id is not None
         endpoint = self._models.batches(attempt.request)
         if (batch_id := batch.batch_id) is None:
-            await self._create(endpoint, attempt, batch)
+            await self._create(endpoint, attempt, progress)
             raise _pending(batch)
         try:
             result = await endpoint.fetch(batch_id, attempt.source_key)
         except ApplicationError as error:
             # Reason: a batch that is paid for is not given up because nobody can look at it now.
             log.warning("batch_not_read", batch_id=batch_id, error_code=error.error_code)
-            result = None
+            raise _pending(batch, error) from None
         if result is None:
             if _age_of(batch) > GIVE_UP_AFTER:
                 await self._give_up(endpoint, batch_id)
@@ -95,14 +100,15 @@ class BatchCalls:
                 return
             await asyncio.sleep(CANCEL_PAUSE_SECONDS)
 
-    async def _create(self, endpoint: BatchEndpoint, attempt: Attempt, batch: BatchCall) -> None:
+    async def _create(self, endpoint: BatchEndpoint, attempt: Attempt, progress: Progress) -> None:
         """Create a batch, unless an earlier try did, and store its id.
 
         Raises:
             BatchPendingError: It could not be created now.
             ProviderRejectedError: The provider refused, or could not be reached for a day.
         """
-        creating = asyncio.ensure_future(self._create_once(endpoint, attempt, batch))
+        batch = _batch_of(attempt)
+        creating = asyncio.ensure_future(self._create_once(endpoint, attempt))
         try:
             await asyncio.shield(creating)
         except asyncio.CancelledError:
@@ -113,19 +119,16 @@ class BatchCalls:
         except ApplicationError as error:
             if not error.is_retryable:
                 raise
-            if _age_of(batch) > GIVE_UP_AFTER:
-                raise ProviderRejectedError(
-                    error.message, error.error_code, error.details
-                ) from None
-            raise _pending(batch, error) from None
+            if _age_of(batch) <= GIVE_UP_AFTER:
+                raise _pending(batch, error) from None
+            progress.was_sent = attempt.is_resumed
+            raise ProviderRejectedError(error.message, error.error_code, error.details) from None
 
-    async def _create_once(
-        self, endpoint: BatchEndpoint, attempt: Attempt, batch: BatchCall
-    ) -> None:
+    async def _create_once(self, endpoint: BatchEndpoint, attempt: Attempt) -> None:
         key, batch_id = attempt.source_key, None
         if attempt.is_resumed:
             # Reason: the answer to an earlier try may be lost, and the batch is paid for once only.
-            batch_id = await endpoint.find(key, batch.begun_at)
+            batch_id = await self._find(endpoint, attempt)
         if batch_id is None:
             batch_id = await endpoint.create(attempt.request, key)
         async with self._sessions.begin() as session:
@@ -133,6 +136,17 @@ class BatchCalls:
         if kept != batch_id:
             log.warning("batch_created_twice", batch_id=batch_id, kept=kept)
             await endpoint.cancel(batch_id)
+
+    async def _find(self, endpoint: BatchEndpoint, attempt: Attempt) -> str | None:
+        """Return the id of the batch that an earlier try has created; None if it did not.
+
+        Raises:
+            ProviderUnavailableError: The provider cannot be asked, so that nothing is known.
+        """
+        try:
+            return await endpoint.find(attempt.source_key, _batch_of(attempt).begun_at)
+        except ApplicationError as error:
+            raise ProviderUnavailableError(error.message, error.error_code, error.details) from None
 
     async def _give_up(self, endpoint: BatchEndpoint, batch_id: str) -> None:
         """Cancel a batch that has outlived its window, and fail.
@@ -158,15 +172,12 @@ def _age_of(batch: BatchCall) -> timedelta:
 
 
 def _pending(batch: BatchCall, cause: ApplicationError | None = None) -> BatchPendingError:
-    """Return the error by which Temporal is asked to look again, after a pause."""
+    """Return the error by which Temporal is asked to try again, after a pause."""
     pause = pause_seconds(_age_of(batch))
     if cause is None:
-        return BatchPendingError(
-            "the provider has not answered the batch yet", details={"retry_after_seconds": pause}
-        )
-    least = UNANSWERED_PAUSE_SECONDS if cause.error_code == _UNANSWERED else 0.0
-    wanted = max(pause, least, float(cause.details.get("retry_after_seconds") or 0))
-    return BatchPendingError(
-        f"the batch waits to be created: {cause.message}",
-        details={**cause.details, "retry_after_seconds": wanted},
-    )
+        message, facts = "the provider has not answered the batch yet", {}
+    else:
+        message, facts = f"the batch cannot be seen to now: {cause.message}", cause.details
+        least = UNANSWERED_PAUSE_SECONDS if cause.error_code == _UNANSWERED else 0.0
+        pause = max(pause, least, float(facts.get("retry_after_seconds") or 0))
+    return BatchPendingError(message, details={**facts, "retry_after_seconds": pause})
