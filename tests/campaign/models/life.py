@@ -54,7 +54,9 @@ class Talk:
             facts: What else is known of the run.
         """
         run = RunSeen(self.tag(), text, **facts)
-        body = {"agent": "research", "input": text}
+        body: Json = {"agent": "research", "input": text}
+        if self.seen.spec.oddity.is_batch:
+            body["urgency"] = "batch"
         if self._conversation_id is not None:
             body["conversation_id"] = self._conversation_id
         reply = await self._post("agent-runs", body, {202})
