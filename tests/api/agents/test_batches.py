@@ -225,6 +225,22 @@ async def test_a_batch_that_is_answered_before_its_cancel_is_paid(
     assert canceled.status_code in {200, 409}
 
 
+async def test_a_cancel_ends_the_run_also_if_nobody_can_see_what_became_of_the_batch(
+    customer: Person, model: Model, mark: str, sessions: Sessions
+) -> None:
+    """It is booked at all that it may have cost, at the price of batches."""
+    await model.script(LONG, {"path": "/v1/batches/read", "status": 503, "repeat": 999}, match=mark)
+    run = await start(customer, mark)
+    await one_batch(model, mark)
+    await customer.post(f"agent-runs/{run['agent_run_id']}/cancel")
+    done = await wait(customer, run, *ENDED)
+    assert done["run_status"] == "canceled"
+    assert (await one_batch(model, mark))["status"] == "cancelled"
+    record = await record_of(sessions, run)
+    assert (record.is_estimated, record.outcome) == (True, "lost")
+    assert record.cost_cents == record.reserved_cost_cents
+
+
 async def test_a_message_that_interrupts_makes_another_batch(
     customer: Person, model: Model, mark: str
 ) -> None:
