@@ -18,7 +18,7 @@ from temporalio.worker import (
 )
 
 from database.session import DATABASE_DOWN, DATABASE_REFUSED
-from domain.errors import ApplicationError, DatabaseRefusedError
+from domain.errors import ApplicationError, BatchPendingError, DatabaseRefusedError
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ def _failure(
                 type=error.error_code,
                 non_retryable=not error.is_retryable,
                 next_retry_delay=_retry_delay(error),
-                category=Category.BENIGN if is_refusal else Category.UNSPECIFIED,
+                category=_category(error, is_refusal),
             )
         case _ if isinstance(error, DATABASE_DOWN):
             # Reason: the error's own text quotes statements and values to be stored.
@@ -119,6 +119,13 @@ def _failure(
             message = f"an unexpected error occurred ({type(error).__name__})"
             code = ApplicationError.code
     return TemporalApplicationError(message, {}, release, type=code, non_retryable=is_last)
+
+
+def _category(error: ApplicationError, is_refusal: bool) -> Category:
+    """Return how Temporal's SDK logs and counts a failure."""
+    # Reason: a batch is waited for by tries that fail, so such a failure is no news.
+    is_expected = is_refusal or isinstance(error, BatchPendingError)
+    return Category.BENIGN if is_expected else Category.UNSPECIFIED
 
 
 def _public_cause(error: Exception) -> Exception | None:

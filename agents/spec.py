@@ -10,8 +10,22 @@ from domain.agents.routes import DEFAULT_PATTERN, TeamRules
 from domain.base import Duration
 from domain.llm.messages import Difficulty
 
+# The longest time to live of a cached answer.
+MAX_TTL_HOURS = 30 * 24
 # Patterns in which the answer of a team is the answer of one of its members.
 _ANSWERED_BY_MEMBERS = frozenset({PatternName.PIPELINE, PatternName.PEER_TO_PEER})
+
+
+class CacheRules(BaseModel):
+    """How long an answer is given again to the same user, without a call of the model.
+
+    Args:
+        ttl_hours: Hours from the answer of the model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ttl_hours: int = Field(ge=1, le=MAX_TTL_HOURS)
 
 
 class AgentSpec(BaseModel):
@@ -33,6 +47,7 @@ class AgentSpec(BaseModel):
         approval_ttl: How long an approval can be decided before it expires.
         output_schema: JSON schema of the final answer, of type object; None for any text.
         repair_count: How often a run asks again for an answer that does not fit.
+        cache: For how long its answers are cached; None for not at all.
         team: The agents whose runs its own run begins, and their limits; None if it works alone.
     """
 
@@ -53,6 +68,7 @@ class AgentSpec(BaseModel):
     approval_ttl: Duration = Field(default=timedelta(days=1), gt=timedelta(0))
     output_schema: dict[str, Any] | None = None
     repair_count: int = Field(default=2, ge=0, le=5)
+    cache: CacheRules | None = None
     team: TeamRules | None = None
 
     @model_validator(mode="after")

@@ -94,7 +94,7 @@ def agent_activities(resources: Resources) -> Activities:
             scheduled.prepare_scheduled_run,
             scheduled.note_scheduled_run,
         ],
-        MODELS: [steps.ask_model],
+        MODELS: [steps.ask_model, steps.cancel_model_batch],
         TOOLS: [
             old_steps.retrieve,
             old_steps.remember_run,

@@ -22,6 +22,7 @@ from bootstrap.worker_health import RunningWorkers
 from config import Settings
 from database.session import Sessions
 from domain.workflow_names import AGENTS, BILLING, MODELS, QUEUES, STRIPE, TOOLS, WORKFLOW_QUEUES
+from services.agents.model_calls.answer_cache import prune_expired_answers
 from services.agents.recovery.interrupted_runs import retry_interrupted_runs
 from services.agents.tools.catalog import ToolCatalog
 from services.releases import release_of, retry_parked_of_other_releases
@@ -143,6 +144,7 @@ def _loops(
     if AGENTS in queues:
         yield build_lost_runs(resources).watch()
         yield resources.memories.run()
+        yield prune_expired_answers(sessions)
     if MODELS in queues or TOOLS in queues:
         yield from (watch() for watch in resources.tools.watches)
     if AGENTS in queues and dead_pid is not None:

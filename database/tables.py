@@ -4,6 +4,7 @@ from database.accounts import models as accounts
 from database.agents import models as agents
 from database.base import Base
 from database.knowledge import models as knowledge
+from database.llm import models as llm
 from database.notifications import models as notifications
 from database.payment_retries import models as payment_retries
 from database.payments import models as payments
@@ -18,6 +19,7 @@ AREAS = (
     accounts,
     agents,
     knowledge,
+    llm,
     notifications,
     payment_retries,
     payments,

@@ -200,6 +200,12 @@ class ProviderUnavailableError(UnavailableError):
     code = "provider_unavailable"
 
 
+class BatchPendingError(ProviderUnavailableError):
+    """A provider has not answered a batch yet; `details` say when to look again."""
+
+    code = "model_batch_pending"
+
+
 class InternalError(ApplicationError):
     """A defect of this application; the log has the traceback."""
 

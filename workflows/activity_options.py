@@ -84,6 +84,17 @@ MODEL_CALL: ActivityOptions = {
     "heartbeat_timeout": timedelta(seconds=3),
     "retry_policy": _SOON,
 }
+# Reason: each look at a batch is one try, which is short and says when the next one is due; the
+# provider answers within a day, and may be away for a while.
+BATCH_CALL: ActivityOptions = {**MODEL_CALL, "schedule_to_close_timeout": timedelta(days=2)}
+# Reason: whoever cancels a run waits for it.
+CANCEL_BATCH: ActivityOptions = {
+    "task_queue": MODELS,
+    "start_to_close_timeout": timedelta(seconds=15),
+    "schedule_to_close_timeout": timedelta(seconds=30),
+    "heartbeat_timeout": timedelta(seconds=5),
+    "retry_policy": _SOON,
+}
 TOOL_CALL: ActivityOptions = {
     "task_queue": TOOLS,
     "start_to_close_timeout": timedelta(minutes=2),

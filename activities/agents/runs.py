@@ -175,6 +175,7 @@ def _run_columns(
         "started_at": None if is_queued else datetime.now(UTC),
         "budget_token_count": request.budget.token_count,
         "budget_cost_cents": request.budget.cost_cents,
+        "urgency": request.urgency,
         "subscription_id": subscription_id,
         "period_start": period_start,
         "workflow_id": agent_run_workflow_id(request.agent_run_id),

@@ -93,7 +93,7 @@ async def ask(
     """
     incoming = Incoming(request, on_text, progress)
     answer = wire.answer(incoming)
-    with _translate_errors(wire, request.model, progress):
+    with translate_errors(wire, request.model, progress):
         async with await _open(wire, refusals, request, progress) as stream:
             incoming.begin()
             async for body in bodies(stream):
@@ -129,7 +129,17 @@ async def _open(
 
 
 @contextmanager
-def _translate_errors(wire: Wire, model: str, progress: Progress) -> Iterator[None]:
+def translate_errors(wire: Wire, model: str, progress: Progress) -> Iterator[None]:
+    """Translate what is raised in a block into our own errors.
+
+    Args:
+        wire: Protocol of the provider that is called.
+        model: Model that is called.
+        progress: Progress of the call; its `was_sent` is updated.
+
+    Raises:
+        ApplicationError: See `ModelProvider.stream`.
+    """
     try:
         yield
     except ApplicationError:

@@ -4,14 +4,17 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
 from typing import NamedTuple
 from uuid import uuid4
 
-from adapters.llm.pricing import Prices
-from adapters.llm.provider import ModelProvider, OnText, Progress
+from adapters.llm.batches import BATCHES_UNSUPPORTED
+from adapters.llm.pricing import FULL_PRICE, Prices
+from adapters.llm.provider import BatchEndpoint, ModelProvider, OnText, Progress
 from adapters.llm.providers import PROVIDERS
 from adapters.llm.providers.settings import FallbackProvider
 from domain.errors import ApplicationError, ProviderRejectedError, ProviderUnavailableError
+from domain.llm.batches import PRICE_SHARE
 from domain.llm.circuit_breaker import (
     Breaker,
     BreakerRules,
@@ -106,6 +109,22 @@ class Models:
         finally:
             LLM_REQUESTS.labels(model, outcome).inc()
 
+    def batches(self, request: ModelRequest) -> BatchEndpoint:
+        """Return the batch endpoint for a request. Circuit breakers have no say in batches.
+
+        Raises:
+            ProviderRejectedError: The provider has none (`batches_unsupported`).
+        """
+        endpoint = self._backends[request.slot].provider.batches
+        if endpoint is None:
+            raise ProviderRejectedError("the provider has no batches", BATCHES_UNSUPPORTED)
+        return endpoint
+
+    def note_batch(self, request: ModelRequest, outcome: str, usage: TokenUsage | None) -> None:
+        """Count a call by the batch endpoint that has ended, for the metrics."""
+        LLM_REQUESTS.labels(_label_of(request), outcome).inc()
+        self._count(request, self._backends[request.slot].prices, usage, PRICE_SHARE)
+
     def is_shut(self, target: Target) -> bool:
         """Tell whether the breaker of a model lets no call through now."""
         return admit(self._breakers[target.label], self._rules, self._now())[1] > 0
@@ -132,13 +151,19 @@ class Models:
         CIRCUIT_BREAKER_STATE.labels(model).set(_GAUGE[breaker.state])
 
     @staticmethod
-    def _count(request: ModelRequest, prices: Prices, usage: TokenUsage | None) -> None:
+    def _count(
+        request: ModelRequest,
+        prices: Prices,
+        usage: TokenUsage | None,
+        share: Decimal = FULL_PRICE,
+    ) -> None:
         if usage is None:
             return
         model = _label_of(request)
         LLM_TOKENS.labels(model, "prompt").inc(usage.prompt_tokens)
         LLM_TOKENS.labels(model, "completion").inc(usage.completion_tokens)
-        LLM_COST_CENTS.labels(model).inc(float(prices.cost(request.model, usage).cents))
+        cents = share * prices.cost(request.model, usage).cents
+        LLM_COST_CENTS.labels(model).inc(float(cents))
 
     @staticmethod
     def _now() -> float:

@@ -8,6 +8,7 @@ from domain.llm.messages import TokenUsage
 
 MILLION = 1_000_000
 CENTS_PER_DOLLAR = 100
+FULL_PRICE = Decimal(1)
 
 
 class Cost(NamedTuple):

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
 
 from domain.agents.run_events import storable
 from domain.errors import InvalidInputError
@@ -64,8 +65,88 @@ class Progress:
         self.pieces.append(piece)
 
 
+class BatchResult(NamedTuple):
+    """What became of a batch.
+
+    Args:
+        error_code: Why it has no answer to our request; None if it may have one.
+        status: HTTP status of the answer to our request.
+        body: Body of that answer.
+        provider_code: The provider's code of the error, if it named one.
+    """
+
+    error_code: str | None
+    status: int | None = None
+    body: Any = None
+    provider_code: str = ""
+
+
+class BatchEndpoint(Protocol):
+    """Batch endpoint of a provider."""
+
+    async def create(self, request: ModelRequest, key: str) -> str:
+        """Create a batch with one request, and return the provider's id of it.
+
+        Args:
+            request: Request to send.
+            key: Our key of the call, by which `find` finds the batch.
+
+        Raises:
+            ProviderUnavailableError: A later attempt may succeed; the batch may exist all the same.
+            ProviderRejectedError: The provider refused, or has no such endpoint.
+        """
+        ...
+
+    async def find(self, key: str, since: datetime) -> str | None:
+        """Return the id of the batch that was created under a key; None if there is none.
+
+        Args:
+            key: Our key of the call.
+            since: When the call began.
+
+        Raises:
+            ApplicationError: The provider cannot be asked.
+        """
+        ...
+
+    async def fetch(self, batch_id: str, key: str) -> BatchResult | None:
+        """Return what became of a batch; None while it is under way.
+
+        Raises:
+            ApplicationError: The provider cannot be asked.
+        """
+        ...
+
+    def read(self, result: BatchResult, request: ModelRequest, progress: Progress) -> ModelReply:
+        """Return the answer in a result.
+
+        Args:
+            result: What became of the batch.
+            request: The request.
+            progress: Updated with what there is to pay for.
+
+        Raises:
+            ProviderUnavailableError: Another batch may have the answer.
+            ProviderRejectedError: There is none.
+        """
+        ...
+
+    async def cancel(self, batch_id: str) -> None:
+        """Ask the provider to cancel a batch; one that has ended stays as it is.
+
+        Raises:
+            ApplicationError: The provider cannot be asked.
+        """
+        ...
+
+
 class ModelProvider(Protocol):
     """Provider of models."""
+
+    @property
+    def batches(self) -> BatchEndpoint | None:
+        """Batch endpoint of the provider; None if it has none that can be used."""
+        ...
 
     async def stream(
         self,

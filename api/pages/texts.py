@@ -43,6 +43,7 @@ class PageTexts:
     arguments: str
     is_not_decided: str
     reason: str
+    given_reason: str
     answer: str
     approve: str
     reject: str
@@ -63,9 +64,10 @@ ENGLISH = PageTexts(
     asked_by="Requested by",
     expires_at="Decide until",
     effect="What it would do",
-    arguments="Arguments, as the model wrote them",
+    arguments="Arguments",
     is_not_decided="Nothing is decided yet. Without a decision, the call is not made.",
     reason="Reason (optional; the agent reads it)",
+    given_reason="Reason",
     answer="Your answer",
     approve="Approve",
     reject="Reject",
@@ -116,9 +118,10 @@ GERMAN = PageTexts(
     asked_by="Beauftragt von",
     expires_at="Zu entscheiden bis",
     effect="Was geschehen würde",
-    arguments="Argumente, wie das Modell sie geschrieben hat",
+    arguments="Argumente",
     is_not_decided="Noch ist nichts entschieden. Ohne Entscheidung findet der Aufruf nicht statt.",
     reason="Begründung (freiwillig; der Agent liest sie)",
+    given_reason="Begründung",
     answer="Ihre Antwort",
     approve="Freigeben",
     reject="Ablehnen",

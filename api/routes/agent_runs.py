@@ -2,8 +2,9 @@
 
 from fastapi.responses import JSONResponse
 
+from adapters.llm.providers import PROVIDERS
 from adapters.temporal.calls import CALL_TIMEOUT, CANCEL_TIMEOUT
-from api.deps import CallerDep, SessionsDep, TemporalDep, ToolsDep
+from api.deps import CallerDep, SessionsDep, SettingsDep, TemporalDep, ToolsDep
 from api.http.routing import ApiRouter
 from api.idempotency import Claim, IdempotentDep
 from api.lookup import resolve_user_id
@@ -38,7 +39,8 @@ from api.starters.run_commands import read_now, send_to_run
 from domain.agents.routes import Budget
 from domain.agents.runs import WAITING, CancelRun, NewRunMessage, OnBusyRun, RaiseBudget
 from domain.errors import ForbiddenError, WorkflowMissingError
-from services.agents.admission import access_required_error
+from domain.llm.batches import Urgency
+from services.agents.admission import access_required_error, no_batches_error
 from services.agents.run_records import run_busy_error
 from workflows.agents.agent_run import AgentRunWorkflow
 
@@ -61,6 +63,7 @@ _NO_ANSWER = (pending("agent_run_id"), TEMPORAL_DOWN)
         no_such("user"),
         CONVERSATION_BUSY,
         INPUT_TOO_LONG,
+        no_batches_error("anthropic"),
         start_pending("run", "agent_run_id"),
         TEMPORAL_DOWN,
     ),
@@ -71,16 +74,22 @@ async def start_agent_run(
     sessions: SessionsDep,
     temporal: TemporalDep,
     tools: ToolsDep,
+    settings: SettingsDep,
     once: IdempotentDep,
 ) -> JSONResponse:
     """Start a run. Follow its stream, or read the run again later.
 
+    With `"urgency": "batch"` it may wait for its answers, which then cost half (422
+    `batches_unsupported` if the models' provider has no batches).
     The answer is 402 if no subscription gives access, or if the limits of the plan are used up.
     """
     user_id = await resolve_user_id(sessions, caller, body.user_id)
     if body.prompt_version is not None and caller.scope is not None:
         message = "only an administrator may choose a version of the prompt"
         raise ForbiddenError(message, "admin_required")
+
+    if body.urgency is Urgency.BATCH and not PROVIDERS[settings.llm.provider].has_batches:
+        raise no_batches_error(settings.llm.provider)
 
     async def work(claim: Claim) -> AgentRunOut:
         row = await start_run(temporal, sessions, claim.resource_id, user_id, body, tools)

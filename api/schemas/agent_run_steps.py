@@ -21,7 +21,10 @@ class ModelCallOut(Output):
     provider: ProviderSlot | None = Field(
         description="The provider in the settings, or the one that takes its place."
     )
-    outcome: str | None = Field(description="Null while the call is in progress.")
+    is_batch: bool = Field(description="Made by the provider's batch endpoint, at half price.")
+    outcome: str | None = Field(
+        description="Null while the call is in progress; `cached` for an answer from the cache."
+    )
     prompt_tokens: int
     completion_tokens: int
     cached_prompt_tokens: int = Field(description="Prompt tokens read from a cache.")
@@ -38,6 +41,7 @@ class ModelCallOut(Output):
             attempt=row.attempt or 1,
             model=row.model,
             provider=None if row.provider_slot is None else ProviderSlot(row.provider_slot),
+            is_batch=row.batch_data is not None,
             outcome=row.outcome,
             prompt_tokens=row.prompt_token_count,
             completion_tokens=row.completion_token_count,
@@ -90,6 +94,7 @@ class StepOut(Output):
                             "attempt": 1,
                             "model": "gpt-4.1",
                             "provider": "primary",
+                            "is_batch": False,
                             "outcome": "succeeded",
                             "prompt_tokens": 412,
                             "completion_tokens": 11,

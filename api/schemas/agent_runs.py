@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from api.schemas.common import MASKED, NOT_BLANK, Count, Input, Name, Output
 from database.agents.models import AgentRun, Approval, ToolCall
 from domain.agents.runs import OnBudget, OnBusy, OnBusyRun, RunFinish, RunStatus
+from domain.llm.batches import Urgency
 from domain.usage.amounts import UsageTotal
 
 PromptVersion = Annotated[str, StringConstraints(pattern=r"^v[0-9]{1,6}$")]
@@ -22,6 +23,7 @@ _EXAMPLE: dict[str, Any] = {
     "root_run_id": None,
     "user_id": "e3a1c5d7-9b2f-4c6e-8d0a-1f3b5c7d9e2a",
     "agent": "research",
+    "urgency": "normal",
     "conversation_id": "0f7c2b1a-4d3e-4f5a-8b6c-7d8e9f0a1b2c",
     "run_status": "completed",
     "output": "It leaves from platform 12 [1].",
@@ -101,6 +103,11 @@ class NewAgentRun(Input):
         default=OnBudget.END,
         description="What to do when the budget or the plan's limit is used up: end, or wait until "
         "the budget is raised or the limit renewed.",
+    )
+    urgency: Urgency = Field(
+        default=Urgency.NORMAL,
+        description="`batch`: the run may wait up to a day for each answer of its model, which "
+        "then costs half. Nothing is streamed meanwhile.",
     )
     prompt_version: PromptVersion | None = Field(
         default=None, description="For administrators: another version of the agent's prompt."
@@ -217,6 +224,7 @@ class AgentRunOut(Output):
     root_run_id: UUID | None = Field(description="The run above all of them, which a user began.")
     user_id: UUID
     agent: str
+    urgency: Urgency
     conversation_id: UUID
     run_status: RunStatus
     output: str | None

@@ -172,6 +172,7 @@ async def _resolve(
         budget=Budget(**body.budget.model_dump()),
         on_busy=body.on_busy,
         on_budget=body.on_budget,
+        urgency=body.urgency,
     )
     return request, find_route(spec)
 

@@ -15,7 +15,7 @@ def check_all(console: Console) -> int:
     """Print all agents and what is wrong with them, and return the exit code."""
     files = read_spec_files()
     tools = make_tool_catalog().names
-    table = Table("agent", "pattern", "prompt", "tools", "team", box=None)
+    table = Table("agent", "pattern", "prompt", "tools", "team", "cache", box=None)
     problems: list[str] = []
     is_readable = not any(file.problem for file in files)
     for file in files:
@@ -41,4 +41,5 @@ def _problems(file: SpecFile, tools: frozenset[str], *, is_readable: bool) -> li
 def _row(spec: AgentSpec) -> tuple[str, ...]:
     members = ", ".join(spec.team.members) if spec.team else "-"
     tools = ", ".join(spec.tool_names) or "-"
-    return spec.name, spec.pattern, spec.prompt_version, tools, members
+    cache = f"{spec.cache.ttl_hours} h" if spec.cache else "-"
+    return spec.name, spec.pattern, spec.prompt_version, tools, members, cache

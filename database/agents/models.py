@@ -65,6 +65,7 @@ class AgentRun(Base):
     error_message: Mapped[str | None]
     budget_token_count: Mapped[int | None]
     budget_cost_cents: Mapped[int | None]
+    urgency: Mapped[str] = mapped_column(server_default=text("'normal'"))
     subscription_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("subscriptions.subscription_id")
     )

@@ -2,9 +2,11 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, Numeric, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from database.base import Base, created_column, id_column
@@ -38,6 +40,8 @@ class UsageRecord(Base):
     model: Mapped[str | None]
     # `primary` or `fallback`; None in records of earlier releases, and of runs.
     provider_slot: Mapped[str | None]
+    # Of a call by the provider's batch endpoint, its `BatchCall`; None for any other call.
+    batch_data: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     reserved_prompt_token_count: Mapped[int] = mapped_column(server_default=text("0"))
     reserved_completion_token_count: Mapped[int] = mapped_column(server_default=text("0"))
     reserved_cost_cents: Mapped[Decimal] = mapped_column(_CENTS, server_default=text("0"))

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, func, select, true, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, case, func, literal, select, true, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.accounts.models import User
@@ -103,6 +103,23 @@ class UsageRepository:
     async def settle(self, source_key: str, values: Mapping[str, Any]) -> None:
         """Settle a record at its real usage."""
         await self._session.execute(_SETTLE, {"record": source_key, **values})
+
+    async def name_batch(self, source_key: str, batch_id: str) -> str:
+        """Store the provider's id of an attempt's batch, and return the one that counts.
+
+        An id that is stored already counts: another worker has been faster.
+        """
+        data: Any = UsageRecord.batch_data
+        named, unchanged = literal({"batch_id": batch_id}, JSONB), literal({}, JSONB)
+        added = case((data["batch_id"].astext.is_(None), named), else_=unchanged)
+        statement = (
+            update(UsageRecord)
+            .where(UsageRecord.source_key == source_key)
+            .values(batch_data=data + added)
+            .returning(data["batch_id"].astext)
+            .execution_options(synchronize_session=False)
+        )
+        return await self._session.scalar(statement) or batch_id
 
     async def of_step(self, agent_run_id: UUID, step: int) -> Sequence[UsageRecord]:
         """Return the attempts at one step, oldest first."""

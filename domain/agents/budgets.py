@@ -39,6 +39,10 @@ class Reservation(Frozen):
     is_cut: bool
 
 
+# Before a call is reserved, and for one that costs nothing.
+NOTHING_RESERVED = Reservation(max_tokens=0, token_count=0, cost_cents=Decimal(0), is_cut=False)
+
+
 def remaining(limit: Allowance, used: Allowance) -> Allowance:
     """Subtract used and reserved amounts from a limit; an unlimited amount stays unlimited."""
     tokens = limit.token_count

@@ -7,6 +7,7 @@ from uuid import UUID
 from domain.agents.routes import Budget, Route, TeamRules
 from domain.base import Frozen
 from domain.errors import BudgetExceededError
+from domain.llm.batches import Urgency
 
 CONTINUE_AS_NEW_AFTER = 1_000
 # Limit of messages that the model has not read yet; more are refused.
@@ -103,6 +104,7 @@ class RunRequest(Frozen):
         budget: Budget of this run.
         on_busy: What to do while another run of the conversation is open.
         on_budget: What to do when the budget is used up.
+        urgency: How soon the answers are needed.
         parent: The run that began this one; None if a user did.
     """
 
@@ -115,6 +117,7 @@ class RunRequest(Frozen):
     budget: Budget = Budget()
     on_busy: OnBusy = OnBusy.ENQUEUE
     on_budget: OnBudget = OnBudget.END
+    urgency: Urgency = Urgency.NORMAL
     parent: ParentRun | None = None
 
 
@@ -151,6 +154,7 @@ class StepInput(Frozen):
         is_retrieving: Whether passages are retrieved before the model is called.
         on_budget: What the run does when its budget is used up; one that waits asks for whole
             answers only, so that none is cut.
+        urgency: How soon the answer is needed.
     """
 
     agent_run_id: UUID
@@ -158,6 +162,7 @@ class StepInput(Frozen):
     at: datetime
     is_retrieving: bool = False
     on_budget: OnBudget = OnBudget.END
+    urgency: Urgency = Urgency.NORMAL
 
 
 class PlanInput(StepInput):

@@ -23,13 +23,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--token-seconds", type=float, default=0.005, help="time a token takes (%(default)s)"
     )
+    parser.add_argument(
+        "--batch-seconds", type=float, default=0.5, help="time a batch takes (%(default)s)"
+    )
     return parser.parse_args(argv)
 
 
 def main() -> None:
     """Run the server."""
     given = parse()
-    serve(build(given.data, given.token_seconds), given.host, given.port)
+    serve(build(given.data, given.token_seconds, given.batch_seconds), given.host, given.port)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.llm import anthropic_wire, openai_wire
+from sandbox.llm.batch_answers import BatchWork
+from sandbox.llm.batches import BatchRoutes, FileRoutes
 from sandbox.llm.endpoint import STRICT, Endpoint
 from sandbox.llm.exchange import Wire
 from sandbox.llm.script import Script
@@ -28,6 +30,7 @@ class Controls:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._batches = BatchWork(store, store.batches)
 
     def routes(self) -> list[Route]:
         """Return the control routes."""
@@ -35,6 +38,7 @@ class Controls:
             Route("/", self._health),
             Route("/_sandbox/health", self._health),
             Route("/_sandbox/requests", self._requests),
+            Route("/_sandbox/batches", self._listed_batches),
             Route("/_sandbox/script", self._script, methods=["POST"]),
             Route("/_sandbox/strict", self._strict, methods=["POST"]),
             Route("/_sandbox/reset", self._reset, methods=["POST"]),
@@ -44,7 +48,13 @@ class Controls:
         return JSONResponse({"status": "ok"})
 
     async def _requests(self, _request: Request) -> Response:
+        # Reason: the log is the referee of what was used, also by batches that nobody reads.
+        self._batches.get_on()
         return JSONResponse({"items": self._store.requests()})
+
+    async def _listed_batches(self, _request: Request) -> Response:
+        self._batches.get_on()
+        return JSONResponse({"items": self._store.batches.all()})
 
     async def _script(self, request: Request) -> Response:
         try:
@@ -69,7 +79,7 @@ async def _unknown(request: Request) -> Response:
     return JSONResponse(openai_wire.error(404, message, "unknown_url"), 404)
 
 
-def build(data: Path, token_seconds: float) -> Starlette:
+def build(data: Path, token_seconds: float, batch_seconds: float) -> Starlette:
     """Return the application over the store in `data`."""
     data.mkdir(parents=True, exist_ok=True)
     store = Store(data / "llm.sqlite3")
@@ -82,6 +92,8 @@ def build(data: Path, token_seconds: float) -> Starlette:
     methods = ["GET", "POST", "DELETE", "PUT", "PATCH"]
     routes = [
         *Controls(store).routes(),
+        *FileRoutes(store, store.batches).routes(),
+        *BatchRoutes(store, store.batches, batch_seconds).routes(),
         *(
             Route(wire.path, Endpoint(wire, store, token_seconds).answer, methods=["POST"])
             for wire in WIRES

@@ -585,6 +585,31 @@ def strictly(case: Case) -> Refusal | None:
     return _held(case, strict.problem)
 
 
+@behaviour("batch_fails")
+def batch_fails(_case: Case) -> None:
+    """A batch that fails as a whole, before any request is made; see `batches.py`."""
+
+
+@behaviour("batch_expires")
+def batch_expires(_case: Case) -> None:
+    """A batch whose window ends before its requests are made."""
+
+
+@behaviour("batch_error_line")
+def batch_error_line(_case: Case) -> None:
+    """A batch that completes with an error for the request."""
+
+
+@behaviour("batch_answer_lost")
+def batch_answer_lost(_case: Case) -> None:
+    """A batch that is created, and whoever created it gets no answer."""
+
+
+@behaviour("batch_slow")
+def batch_slow(_case: Case) -> None:
+    """A batch that takes its time."""
+
+
 def _held(case: Case, rule: Callable[[dict[str, Any]], str | None]) -> Refusal | None:
     words = rule(case.body)
     return None if words is None else Refusal(400, words)

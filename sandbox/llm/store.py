@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from sandbox.llm.batch_store import TABLES, BatchStore
+
 # Reason: bodies are apart so that counting a token does not write them again.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
@@ -55,6 +57,8 @@ class Store:
         for name, kind in _LATER_COLUMNS.items():
             if name not in known:
                 self._db.execute(f"ALTER TABLE requests ADD COLUMN {name} {kind}")
+
+        self.batches = BatchStore(self._db)
 
     def close(self) -> None:
         """Close the file."""
@@ -144,7 +148,7 @@ class Store:
     def erase(self) -> None:
         """Forget everything."""
         self._db.execute("BEGIN")
-        for table in ("requests", "bodies", "script", "switches"):
+        for table in ("requests", "bodies", "script", "switches", *TABLES):
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names are constants
         self._db.execute("COMMIT")
 

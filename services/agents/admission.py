@@ -8,7 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.agents.models import AgentRun
 from database.usage.sums import AGENT_RUN, SETTLED
 from database.usage.usage_records import UsageRepository
-from domain.errors import EntitlementRequiredError, LimitReachedError, NotFoundError
+from domain.errors import (
+    EntitlementRequiredError,
+    InvalidInputError,
+    LimitReachedError,
+    NotFoundError,
+)
 from domain.ids import agent_run_workflow_id
 from domain.plans import Limit, LimitWindow
 from domain.subscriptions.lifecycle import Access
@@ -70,6 +75,19 @@ def place_of(run: AgentRun) -> dict[str, object]:
         "subscription_id": run.subscription_id,
         "period_start": run.period_start,
     }
+
+
+def no_batches_error(provider: str) -> InvalidInputError:
+    """Return the error for a run by batches whose models' provider has none that can be used.
+
+    Args:
+        provider: Name of the provider in the settings.
+    """
+    return InvalidInputError(
+        f"the models' provider {provider} has no batches that can be used",
+        "batches_unsupported",
+        {"provider": provider},
+    )
 
 
 def access_required_error() -> EntitlementRequiredError:

@@ -46,7 +46,11 @@ class Prompt(NamedTuple):
 
 
 async def read_prompt(
-    session: AsyncSession, run: AgentRun, token_limit: int, catalog: ToolCatalog
+    session: AsyncSession,
+    run: AgentRun,
+    token_limit: int,
+    catalog: ToolCatalog,
+    last_seq: int | None = None,
 ) -> Prompt:
     """Build the prompt of a run's next step from the database.
 
@@ -55,6 +59,7 @@ async def read_prompt(
         run: The run; its prompt version is pinned.
         token_limit: Worst-case number of tokens that the model can read.
         catalog: Catalogue of the agent's tools.
+        last_seq: Number of the newest message to read; None for all.
 
     Returns:
         The prompt.
@@ -66,7 +71,8 @@ async def read_prompt(
     spec = find_agent(run.agent)
     note = await read_team_note(session, run, spec)
     tools = catalog.select((*spec.tool_names, *note.tools))
-    rows = await MessageRepository(session).prompt_messages(run, spec.history_count)
+    found = await MessageRepository(session).prompt_messages(run, spec.history_count)
+    rows = [row for row in found if last_seq is None or row.seq <= last_seq]
     own = [index for index, row in enumerate(rows) if row.agent_run_id == run.agent_run_id]
     before = rows[: own[0]] if own else []
     sources = PromptSources(
@@ -79,9 +85,9 @@ async def read_prompt(
     messages = assemble_prompt(sources, token_limit - tools_size).messages
     size = tools_size + sum(estimate_message_tokens(message) for message in messages)
     user_messages = [rows[index] for index in own if rows[index].role == Role.USER]
-    last_seq = rows[-1].seq if rows else 0
+    newest = rows[-1].seq if rows else 0
     # Reason: the first user message is the run's input.
-    return Prompt(spec, messages, tools, size, last_seq, max(0, len(user_messages) - 1))
+    return Prompt(spec, messages, tools, size, newest, max(0, len(user_messages) - 1))
 
 
 def _with_repairs(rows: Sequence[Message]) -> tuple[ChatMessage, ...]:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from adapters.llm.pricing import Prices
+from adapters.llm.pricing import FULL_PRICE, Prices
 from agents.registry import find_agent
 from database.agents.agent_runs import AgentRunRepository
 from database.agents.models import AgentRun
@@ -19,9 +19,17 @@ from database.agents.run_events import RunEventRepository
 from database.usage.models import UsageRecord
 from database.usage.sums import MODEL_CALL, RESERVED
 from database.usage.usage_records import UsageRepository
-from domain.agents.budgets import Price, Reservation, remaining, reserve, stricter
+from domain.agents.budgets import (
+    NOTHING_RESERVED,
+    Price,
+    Reservation,
+    remaining,
+    reserve,
+    stricter,
+)
 from domain.base import Frozen
 from domain.ids import agent_run_workflow_id
+from domain.llm.batches import PRICE_SHARE, BatchCall
 from domain.llm.messages import ProviderSlot, TokenUsage
 from domain.llm.routing import Target
 from domain.llm.token_estimates import estimate_tokens
@@ -42,6 +50,7 @@ class Call(Frozen):
         prompt_tokens: Upper bound of the prompt's length.
         requested_tokens: Longest answer that the agent's spec allows.
         may_be_cut: Whether the answer may be shorter than that if the budget ends.
+        batch: The call by the batch endpoint; None for a call that is streamed.
     """
 
     step: int
@@ -50,6 +59,7 @@ class Call(Frozen):
     prompt_tokens: int
     requested_tokens: int
     may_be_cut: bool = True
+    batch: BatchCall | None = None
 
 
 class UsageMeter:
@@ -107,6 +117,20 @@ class UsageMeter:
         await usage.add(_reserved(run, call, reservation, at))
         return reservation
 
+    async def book_cached(self, session: AsyncSession, run: AgentRun, call: Call) -> None:
+        """Record an answer from the cache, within the caller's transaction: it costs nothing.
+
+        Args:
+            session: The caller's transaction.
+            run: The run that got the answer.
+            call: The attempt that would have been made.
+        """
+        free = call.model_copy(update={"prompt_tokens": 0, "batch": None})
+        record = _reserved(run, free, NOTHING_RESERVED, datetime.now(UTC))
+        await UsageRepository(session).add(record)
+        key = source_key(run.agent_run_id, call.step, call.attempt)
+        await self.settle(session, key, call.target, TokenUsage(), outcome=CACHED)
+
     async def settle(
         self,
         session: AsyncSession,
@@ -116,6 +140,7 @@ class UsageMeter:
         *,
         outcome: str,
         is_estimated: bool = False,
+        is_batch: bool = False,
     ) -> None:
         """Record the actual usage of an attempt, within the caller's transaction.
 
@@ -124,8 +149,9 @@ class UsageMeter:
             source_key: Unique key of the attempt's record.
             target: Model that was called.
             used: Usage as the provider reported it, or an estimate.
-            outcome: `succeeded`, `canceled`, `lost`, or the code of the error.
+            outcome: `succeeded`, `cached`, `canceled`, `lost`, or the code of the error.
             is_estimated: The provider did not report the usage.
+            is_batch: The call was made by the batch endpoint, at its price.
         """
         cost = self._prices[target.slot].cost(target.model, used)
         values = {
@@ -134,7 +160,7 @@ class UsageMeter:
             "cached_prompt_token_count": used.cached_prompt_tokens,
             "cache_write_token_count": used.cache_write_tokens,
             "reasoning_token_count": used.reasoning_tokens,
-            "cost_cents": cost.cents,
+            "cost_cents": cost.cents * PRICE_SHARE if is_batch else cost.cents,
             "outcome": outcome,
             "is_priced": cost.is_priced,
             "is_estimated": is_estimated,
@@ -149,9 +175,10 @@ class UsageMeter:
             model,
             TokenUsage(prompt_tokens=call.prompt_tokens, completion_tokens=call.requested_tokens),
         )
+        share = FULL_PRICE if call.batch is None else PRICE_SHARE
         return Price(
-            prompt_cents=prompt.cents / max(1, call.prompt_tokens),
-            completion_cents=(whole.cents - prompt.cents) / call.requested_tokens,
+            prompt_cents=share * prompt.cents / max(1, call.prompt_tokens),
+            completion_cents=share * (whole.cents - prompt.cents) / call.requested_tokens,
             is_known=whole.is_priced,
         )
 
@@ -174,20 +201,28 @@ async def _left_of_tree(session: AsyncSession, run: AgentRun) -> Allowance:
 
 def _reserved(run: AgentRun, call: Call, reservation: Reservation, at: datetime) -> dict[str, Any]:
     """Return the columns of an attempt's record before the call."""
-    return place_of(run) | {
-        "usage_kind": MODEL_CALL,
-        "usage_status": RESERVED,
-        "source_key": source_key(run.agent_run_id, call.step, call.attempt),
-        "step": call.step,
-        "attempt": call.attempt,
-        "model": call.target.model,
-        "provider_slot": call.target.slot,
-        "reserved_prompt_token_count": call.prompt_tokens,
-        "reserved_completion_token_count": reservation.max_tokens,
-        "reserved_cost_cents": reservation.cost_cents,
-        # Reason: the call counts in the hour and the day against which it was checked.
-        "created_at": at,
-    }
+    batch: dict[str, Any] = {}
+    if call.batch is not None:
+        kept = call.batch.model_copy(update={"is_cut": reservation.is_cut})
+        batch = {"batch_data": kept.model_dump(mode="json")}
+    return (
+        place_of(run)
+        | batch
+        | {
+            "usage_kind": MODEL_CALL,
+            "usage_status": RESERVED,
+            "source_key": source_key(run.agent_run_id, call.step, call.attempt),
+            "step": call.step,
+            "attempt": call.attempt,
+            "model": call.target.model,
+            "provider_slot": call.target.slot,
+            "reserved_prompt_token_count": call.prompt_tokens,
+            "reserved_completion_token_count": reservation.max_tokens,
+            "reserved_cost_cents": reservation.cost_cents,
+            # Reason: the call counts in the hour and the day against which it was checked.
+            "created_at": at,
+        }
+    )
 
 
 def source_key(agent_run_id: UUID, step: int, attempt: int) -> str:
@@ -196,6 +231,7 @@ def source_key(agent_run_id: UUID, step: int, attempt: int) -> str:
 
 
 LOST = "lost"
+CACHED = "cached"
 
 
 async def settle_open_attempts(
@@ -219,6 +255,7 @@ async def settle_open_attempts(
                 await _estimate(session, record),
                 outcome=LOST,
                 is_estimated=True,
+                is_batch=record.batch_data is not None,
             )
 
 

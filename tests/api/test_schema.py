@@ -22,6 +22,7 @@ from config import Settings
 from tests.api.conftest import Person, client, make_plan, until
 from tests.api.support import send_event, served, stripe_event
 from tests.conftest import Measure
+from tests.support.approval_links import add_asked, add_link
 
 SCHEMATHESIS = Path(sys.prefix) / "bin/schemathesis"
 SEED = 11
@@ -74,6 +75,7 @@ async def ids(
     async with served(app) as http:
         assert (await send_event(http, settings, event)).status_code == 200
     stored = (await admin.get("webhook-events", limit=1))["items"][0]
+    asked = await add_asked(app.state.sessions, user.user_id)
     return {
         "plan_id": plan["plan_id"],
         "payment_method_id": card_id,
@@ -84,6 +86,7 @@ async def ids(
         "document_id": document["document_id"],
         "webhook_event_id": stored["webhook_event_id"],
         "workflow_id": subscription["workflow_id"],
+        "token": await add_link(app.state.sessions, asked, admin.user_id),
         "name": "default",
     }
 

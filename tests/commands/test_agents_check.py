@@ -56,3 +56,13 @@ def test_a_kind_gives_what_a_file_leaves_out(folder: Path) -> None:
     code, text = checked()
     assert code == 0, text
     assert "read_billing, ask_user" in text
+
+
+def test_how_long_answers_are_cached_is_shown(folder: Path) -> None:
+    write(folder, "clerk", SPEC + "[cache]\nttl_hours = 36", v1="You help.\n")
+    write(folder, "reader", SPEC, v1="You read.\n")
+    code, text = checked()
+    assert code == 0, text
+    rows = {line.split()[0]: line.split()[-2:] for line in text.splitlines()[1:3]}
+    assert rows["clerk"] == ["36", "h"]
+    assert rows["reader"][-1] == "-"

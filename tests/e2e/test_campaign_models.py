@@ -13,7 +13,7 @@ from tests.conftest import Measure
 from tests.e2e.running import RunningStack
 
 SEED = 11
-LIFE_COUNT = 8
+LIFE_COUNT = 9
 CONVERSATION_COUNT = 100
 SAMPLE_COUNT = 6
 AT_ONCE = 10
@@ -24,6 +24,7 @@ LIVES = [
     for number, (behaviour, step, meanwhile) in enumerate(
         [
             ("slow", "first", "message"),
+            ("slow", "first", "interrupt"),
             ("slow_reasoning", "tool", "cancel"),
             ("no_finish", "first", "nothing"),
             ("cut_call", "first", "nothing"),

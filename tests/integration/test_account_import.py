@@ -26,6 +26,8 @@ from database.payments.models import PaymentMethod
 from database.session import Sessions
 from database.subscriptions.models import Subscription
 from domain.ids import adopted_subscription_id
+from tests.campaign.answers import ANSWERS
+from tests.campaign.calls import Call, call_of
 from tests.conftest import PROJECT, free_port, start_sandbox, wait_for_url
 from tests.support.checked import settle
 from tests.support.worker_process import worker_process
@@ -278,6 +280,72 @@ async def test_an_import_killed_twice(
     assert account.strangers <= left
     assert not left & account.user_ids.keys()
     assert f"{len(account.subscriptions)} that have not ended" in output, output
+
+
+# Every call of an import, and the worker's question whose account it is.
+READS = (
+    Call.READ_ACCOUNT,
+    Call.LIST_CUSTOMERS,
+    Call.CARDS_OF_CUSTOMER,
+    Call.LIST_SUBSCRIPTIONS,
+    Call.READ_SUBSCRIPTION,
+    Call.LIST_INVOICES,
+    Call.READ_INVOICE,
+)
+# Reason: by a 404 Stripe tells that there is no such thing, which an import believes.
+TROUBLES = [
+    answer
+    for answer in ANSWERS
+    if answer.is_for_reads and not answer.is_slow
+    if answer.name != "404"
+]
+
+
+async def test_an_import_whatever_stripe_answers(
+    account: Account,
+    settings: Settings,
+    sessions: Sessions,
+    namespace: Client,
+    tmp_path: Path,
+    measure: Measure,
+) -> None:
+    """Each call meets each answer once; a command that gives up is given again."""
+    stripe = settings.stripe.model_copy(update={"api_base": account.base})
+    ours = settings.model_copy(update={"stripe": stripe})
+    command = CommandLine(ours, namespace, tmp_path)
+    await account.fill(45)
+    await sign_up(sessions, account, command.mapping)
+    ledger = await account.get("/_sandbox/ledger")
+    last_seq = (await account.get("/_sandbox/requests"))["items"][-1]["seq"]
+    faults = [
+        {"match": call.value, "label": answer.name, "times": 1, **answer.fault}
+        for call in READS
+        for answer in TROUBLES
+    ]
+    planted = await account.http.post("/_sandbox/faults", json={"api": faults})
+    planted.raise_for_status()
+    failures: list[str] = []
+    async with worker_process(namespace, ours, tmp_path):
+        for _ in range(10):
+            process = command.start("--mapping", str(command.mapping))
+            output, _ = await asyncio.to_thread(process.communicate, None, 300)
+            if process.returncode == 0:
+                break
+            failures.append(output.strip().splitlines()[-1])
+        await check(sessions, account)
+    (await account.http.post("/_sandbox/faults", json={})).raise_for_status()
+    requests = (await account.get(f"/_sandbox/requests?after={last_seq}"))["items"]
+    met = {(call_of(each["method"], each["path"]), each["fault"]) for each in requests}
+    assert {call for call, _ in met} <= set(READS)
+    count = len([pair for pair in met if pair[1] is not None])
+    measure(
+        f"import of {len(account.importable)} subscriptions: {count} of {len(faults)} pairs of "
+        f"call and answer met; gave up {len(failures)} times: {failures}"
+    )
+    assert process.returncode == 0, output
+    assert "Traceback" not in output + str(failures)
+    assert await account.get("/_sandbox/ledger") == ledger
+    assert {each["method"] for each in requests} == {"GET"}
 
 
 async def start_retries(command: CommandLine, sessions: Sessions, account: Account) -> None:

@@ -21,7 +21,12 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.interceptors import UNEXPECTED_ATTEMPTS, ActivityInterceptor
 from database.accounts.models import User
 from database.session import Sessions
-from domain.errors import InvalidInputError, ProviderRejectedError, ProviderUnavailableError
+from domain.errors import (
+    BatchPendingError,
+    InvalidInputError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
 from workflows.owed_steps import parked_step
 
 ASKED_WAIT_SECONDS = 1.5
@@ -56,6 +61,14 @@ class Trouble:
             details = {"retry_after_seconds": ASKED_WAIT_SECONDS}
             raise ProviderUnavailableError("slow down", "model_rate_limited", details)
         return len(self.starts)
+
+    @activity.defn
+    async def wait_for_batch(self) -> int:
+        """Wait for a batch, twice."""
+        self.tries += 1
+        if self.tries < 3:
+            raise BatchPendingError("not yet", details={"retry_after_seconds": 0.1})
+        return self.tries
 
     @activity.defn
     async def refuse(self) -> int:
@@ -139,6 +152,7 @@ def worker(client: Client, queue: str, trouble: Trouble) -> Worker:
         workflows=[OneActivity],
         activities=[
             trouble.slow_down,
+            trouble.wait_for_batch,
             trouble.refuse,
             trouble.deny,
             trouble.stumble,
@@ -165,6 +179,18 @@ async def test_the_wait_that_a_provider_asks_for_is_kept(dev_server: Client) -> 
         assert await (await start(dev_server, queue, "slow_down")).result() == 2
     first, second = trouble.starts
     assert second - first >= ASKED_WAIT_SECONDS
+
+
+async def test_a_batch_is_waited_for_without_a_word(
+    dev_server: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    trouble, queue = Trouble(), str(uuid4())
+    caplog.set_level(logging.INFO)
+    with capture_logs() as lines:
+        async with worker(dev_server, queue, trouble), asyncio.timeout(100):
+            assert await (await start(dev_server, queue, "wait_for_batch")).result() == 3
+    assert lines == []
+    assert [each for each in caplog.records if "Completing activity" in each.message] == []
 
 
 async def test_what_is_refused_for_good_is_not_tried_again(dev_server: Client) -> None:

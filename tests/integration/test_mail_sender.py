@@ -566,8 +566,9 @@ async def quoting_server() -> AsyncIterator[int]:
             self, _server: SMTP, _session: Session, envelope: Envelope
         ) -> str:
             message = message_from_bytes(envelope.original_content or b"", policy=policy.default)
-            text = str(message.get_body(("plain",)).get_content())
-            return f"554 blocked because of {LINK.search(text)[0]}"
+            body = message.get_body(("plain",))
+            found = LINK.search(str(body.get_content())) if body else None
+            return f"554 blocked because of {found and found[0]}"
 
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: SMTP(Quoting(), hostname="test"), "127.0.0.1", 0)

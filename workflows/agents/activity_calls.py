@@ -31,7 +31,15 @@ with workflow.unsafe.imports_passed_through():
         StepResult,
         ToolCallInput,
     )
-    from workflows.activity_options import LOOK_UP, MODEL_CALL, RECORD, TOOL_CALL
+    from domain.llm.batches import Urgency
+    from workflows.activity_options import (
+        BATCH_CALL,
+        CANCEL_BATCH,
+        LOOK_UP,
+        MODEL_CALL,
+        RECORD,
+        TOOL_CALL,
+    )
     from workflows.agents.state import RunState
     from workflows.cancellation import await_cancellable
     from workflows.records import execute_record
@@ -139,18 +147,43 @@ async def retrieve(run: RunState) -> None:
 
 
 async def ask_model(run: RunState, step: int) -> StepResult:
-    """Call the model once; before the first step, find the passages that answer the question."""
+    """Call the model once; before the first step, find the passages that answer the question.
+
+    The batch of a call that is canceled is canceled as well.
+    """
     step_input = _step_input(run, step)
+    is_batch = step_input.urgency is Urgency.BATCH
     is_retrieving = run.is_short and run.start.route.has_retrieval and not step
-    return await await_cancellable(
+    summary = f"search the documents, step {step}" if is_retrieving else f"step {step}"
+    try:
+        return await await_cancellable(
+            workflow.execute_activity_method(
+                ModelCallActivities.ask_model,
+                step_input.model_copy(update={"is_retrieving": is_retrieving}),
+                **(BATCH_CALL if is_batch else MODEL_CALL),
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                summary=f"{summary}, by a batch" if is_batch else summary,
+            ),
+        )
+    except asyncio.CancelledError:
+        if is_batch:
+            await _cancel_batch(step_input)
+        raise
+
+
+async def _cancel_batch(step_input: StepInput) -> None:
+    """Cancel the batch of a step, as far as the provider can be reached in time."""
+    canceling = asyncio.ensure_future(
         workflow.execute_activity_method(
-            ModelCallActivities.ask_model,
-            step_input.model_copy(update={"is_retrieving": is_retrieving}),
-            **MODEL_CALL,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"search the documents, step {step}" if is_retrieving else f"step {step}",
+            ModelCallActivities.cancel_model_batch,
+            step_input,
+            **CANCEL_BATCH,
+            summary="cancel the batch",
         ),
     )
+    # Reason: otherwise the run is closed all the same, and the batch booked at its worst case.
+    with suppress(FailureError):
+        await asyncio.shield(canceling)
 
 
 async def plan_team_step(run: RunState, step: int, team: TeamRules) -> StepResult:
@@ -199,4 +232,5 @@ def _step_input(run: RunState, step: int) -> StepInput:
         step=step,
         at=workflow.now(),
         on_budget=run.start.request.on_budget,
+        urgency=run.start.request.urgency,
     )

@@ -162,6 +162,7 @@ def _start_of(run: RunState, team: TeamRules, member: Member, call: CallRef) -> 
         input="",
         conversation_id=derived_id("conversation", agent_run_id),
         budget=team.member_budget,
+        urgency=leader.urgency,
         parent=ParentRun(
             agent_run_id=leader.agent_run_id, root_run_id=root_run_id, call_id=call.call_id
         ),

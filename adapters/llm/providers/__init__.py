@@ -27,12 +27,14 @@ class Provider:
             seconds.
         health_request: Makes the request of the health check, from base address and key.
         module: The module that `open` imports, for processes that load it beforehand.
+        has_batches: Whether runs that may wait can be answered by its batch endpoint.
     """
 
     url: str
     open: Callable[[str, str, float], AbstractAsyncContextManager[ModelProvider]]
     health_request: Callable[[str, str], HealthRequest]
     module: str
+    has_batches: bool = False
 
 
 def _open_openai(
@@ -70,6 +72,7 @@ PROVIDERS: dict[str, Provider] = {
         _open_openai,
         _openai_health,
         "adapters.llm.providers.openai_provider",
+        has_batches=True,
     ),
     "anthropic": Provider(
         "https://api.anthropic.com",

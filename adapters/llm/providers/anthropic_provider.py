@@ -11,7 +11,13 @@ from adapters.llm.errors import (
     ProviderFault,
     is_unsent,
 )
-from adapters.llm.provider import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.provider import (
+    CONNECT_SECONDS,
+    BatchEndpoint,
+    Incoming,
+    OnText,
+    Progress,
+)
 from adapters.llm.providers.anthropic_answer import AnthropicAnswer
 from adapters.llm.providers.anthropic_request import wire_request
 from adapters.llm.reading import Json, a_text
@@ -29,6 +35,9 @@ class AnthropicModels:
     def __init__(self, client: anthropic.AsyncAnthropic) -> None:
         self._client = client
         self._refusals = Refusals()
+        # Reason: a batch there cannot be found again by anything of ours while it is under way, so
+        # that an answer lost after its creation would be paid for twice.
+        self.batches: BatchEndpoint | None = None
 
     @classmethod
     @asynccontextmanager

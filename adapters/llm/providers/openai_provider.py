@@ -11,8 +11,15 @@ from adapters.llm.errors import (
     ProviderFault,
     is_unsent,
 )
-from adapters.llm.provider import CONNECT_SECONDS, Incoming, OnText, Progress
+from adapters.llm.provider import (
+    CONNECT_SECONDS,
+    BatchEndpoint,
+    Incoming,
+    OnText,
+    Progress,
+)
 from adapters.llm.providers.openai_answer import OpenAIAnswer
+from adapters.llm.providers.openai_batches import OpenAIBatches
 from adapters.llm.providers.openai_messages import wire_messages
 from adapters.llm.reading import Json, a_text
 from adapters.llm.refusals import Refusals
@@ -34,6 +41,7 @@ class OpenAIModels:
         self._client = client
         self._limit_name = limit_name
         self._refusals = Refusals()
+        self.batches: BatchEndpoint = OpenAIBatches(client, self, self._refusals)
 
     @classmethod
     @asynccontextmanager

@@ -21,9 +21,10 @@ from domain.agents.runs import CallRef, RunFinish, StepInput, StepResult
 from domain.errors import NotFoundError
 from domain.ids import agent_run_workflow_id
 from domain.llm.messages import ModelReply, Role
-from services.agents.model_calls.attempts import SUCCEEDED, Attempt
+from services.agents.model_calls.attempt import Attempt
 from services.agents.model_calls.failures import finish_of
 from services.agents.model_calls.output import Output
+from services.agents.model_calls.planning import SUCCEEDED
 from services.agents.tool_call_ledger import CheckedCall, check, enter, named_agent
 
 

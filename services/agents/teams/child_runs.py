@@ -82,6 +82,7 @@ def _columns(
         "started_at": datetime.now(UTC),
         "budget_token_count": request.budget.token_count,
         "budget_cost_cents": request.budget.cost_cents,
+        "urgency": request.urgency,
         "subscription_id": leader.subscription_id,
         "period_start": leader.period_start,
         "workflow_id": agent_run_workflow_id(request.agent_run_id),

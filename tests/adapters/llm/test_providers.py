@@ -35,6 +35,8 @@ QUESTION = ChatMessage(role=Role.USER, content="the moon is made of cheese")
 class AcmeModels:
     """A provider without an SDK, which does not stream."""
 
+    batches = None
+
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 

@@ -71,7 +71,8 @@ async def test_guessing_from_many_addresses(
     assert statuses.keys() == {401, 429}
     # Reason: the hour may change meanwhile.
     assert statuses[401] <= 2 * UNKNOWN_LIMIT
-    assert statuses[401] >= min(count, UNKNOWN_LIMIT)
+    # Reason: the owner's own first log-in counts, too.
+    assert statuses[401] >= UNKNOWN_LIMIT - 1
     assert (await log_in(proxied, email, PASSWORD, home)).status_code == 200, "the owner gets in"
     late = await log_in(proxied, email, PASSWORD, "203.0.113.200")
     told = problem(late, 429, "too_many_log_ins")

@@ -19,7 +19,9 @@ from domain.llm.messages import ProviderSlot
 from domain.llm.rate_limits import RateLimits
 from domain.llm.routing import ModelNames
 from services.agents.model_calls.answers import find_run_at_step
-from services.agents.model_calls.attempts import CANCELED, Attempt, ModelAttempts
+from services.agents.model_calls.attempt import Attempt
+from services.agents.model_calls.attempts import ModelAttempts
+from services.agents.model_calls.planning import CANCELED
 from services.agents.model_calls.rate_limiter import RateLimiter
 from services.agents.tools.catalog import ToolCatalog
 from services.agents.usage import UsageMeter
@@ -65,7 +67,8 @@ async def begin(sessions: Sessions, attempts: ModelAttempts, agent_run_id: UUID)
     order = StepInput(agent_run_id=agent_run_id, step=0, at=datetime.now(UTC))
     async with sessions.begin() as session:
         found = await find_run_at_step(session, order)
-        return await attempts.begin(session, found, order)
+        planned = await attempts.plan(session, found, order)
+        return await attempts.begin(session, found.run, planned)
 
 
 async def test_a_call_beyond_the_limit_waits_and_reserves_nothing(

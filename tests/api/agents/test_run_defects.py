@@ -40,6 +40,8 @@ from tests.unit.test_commands import reaching
 class DefectiveProvider:
     """A provider whose code fails, after it has sent the request, with no error of ours."""
 
+    batches = None
+
     async def stream(self, request: ModelRequest, on_text: OnText, progress: Progress) -> NoReturn:
         progress.was_sent = True
         raise ZeroDivisionError

@@ -47,7 +47,7 @@ def _is_at(step: Step, call: Json, run: RunSeen, seen: Evidence) -> bool:
 
 def _was_done(seen: Evidence, struck: RunSeen) -> bool:
     match seen.spec.meanwhile:
-        case Meanwhile.MESSAGE:
+        case Meanwhile.MESSAGE | Meanwhile.INTERRUPT:
             return bool(seen.said_to(struck))
         case Meanwhile.CANCEL:
             return struck.canceled_at is not None

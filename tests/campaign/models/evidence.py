@@ -21,6 +21,7 @@ class Said:
         sent_at: When it was sent.
         answered_at: When its answer came.
         status: Of the answer.
+        is_interrupting: Whether it was to stop the answer under way.
     """
 
     tag: str
@@ -28,6 +29,7 @@ class Said:
     sent_at: float
     answered_at: float
     status: int
+    is_interrupting: bool = False
 
 
 @dataclass

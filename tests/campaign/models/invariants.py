@@ -33,6 +33,7 @@ _CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _PYTHON = re.compile(r"Traceback|\b[A-Z][A-Za-z]+(Error|Exception)\b|object at 0x|<class ")
 _WORDS_OF_A_PROVIDER = 20
 _SETTLED = "settled"
+_STOP_SECONDS = 10.0
 
 
 # -- what is booked ------------------------------------------------------------------------------
@@ -176,6 +177,17 @@ def answers_come_before_later_words(seen: Evidence) -> Violations:
                 yield from _misplaced(seen, run, calls[-1], said)
 
 
+def an_interruption_stops_the_answer(seen: Evidence) -> Violations:
+    """No call that was under way goes on after a message that interrupts it was taken."""
+    for run in seen.runs:
+        for said in [each for each in seen.said_to(run) if each.is_interrupting]:
+            for call in seen.calls_of(run):
+                ended = call["ended_wall_time"]
+                is_late = ended is not None and ended > said.answered_at + _STOP_SECONDS
+                if call["started_wall_time"] < said.sent_at and is_late:
+                    yield f"{run.tag}: call {call['seq']} went on after {said.content!r}"
+
+
 def _misplaced(seen: Evidence, run: RunSeen, call: Json, said: Said) -> Violations:
     ended = call["ended_wall_time"]
     if ended is None or said.sent_at < call["started_wall_time"] or said.answered_at > ended:
@@ -285,6 +297,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     the_newest_words_are_read,
     what_was_taken_is_read,
     answers_come_before_later_words,
+    an_interruption_stops_the_answer,
     every_run_ends,
     a_stream_ends_with_done,
     completed_means_an_answer,

@@ -54,7 +54,9 @@ class Talk:
             facts: What else is known of the run.
         """
         run = RunSeen(self.tag(), text, **facts)
-        body = {"agent": "research", "input": text}
+        body: Json = {"agent": "research", "input": text}
+        if self.seen.spec.oddity.is_batch:
+            body["urgency"] = "batch"
         if self._conversation_id is not None:
             body["conversation_id"] = self._conversation_id
         reply = await self._post("agent-runs", body, {202})
@@ -65,15 +67,17 @@ class Talk:
         self.seen.runs.append(run)
         return run
 
-    async def say(self, run: RunSeen) -> None:
+    async def say(self, run: RunSeen, *, is_interrupting: bool = False) -> None:
         """Say something to a run."""
         self._note_count += 1
         content = f"Note {self.mark}-{self._note_count}: bring a coat."
         sent_at = time.time()
         path = f"agent-runs/{run.agent_run_id}/messages"
-        reply = await self._post(path, {"content": content}, {200, 409})
+        body = {"content": content} | ({"on_busy": "interrupt"} if is_interrupting else {})
+        reply = await self._post(path, body, {200, 409})
         if reply is not None:
-            said = Said(run.tag, content, sent_at, time.time(), reply.status_code)
+            status = reply.status_code
+            said = Said(run.tag, content, sent_at, time.time(), status, is_interrupting)
             self.seen.said.append(said)
 
     async def cancel(self, run: RunSeen) -> None:
@@ -220,6 +224,8 @@ class Life:
         match meanwhile:
             case Meanwhile.MESSAGE:
                 await talk.say(run)
+            case Meanwhile.INTERRUPT:
+                await talk.say(run, is_interrupting=True)
             case Meanwhile.CANCEL:
                 await talk.cancel(run)
             case Meanwhile.KILL:

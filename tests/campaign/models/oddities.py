@@ -23,6 +23,7 @@ class Oddity:
             only the same oddity is played beside it.
         is_endless: Whether it ends only when somebody cancels.
         window: How many tokens it reads.
+        is_batch: Whether it is of batches, so that the runs are begun with `urgency: batch`.
         hidden_tokens: How many tokens it is paid for and never shows: until the last count comes,
             nobody who has seen a word of the answer can know of them.
     """
@@ -35,6 +36,7 @@ class Oddity:
     is_remembered: bool = False
     is_endless: bool = False
     window: int = 8_192
+    is_batch: bool = False
     hidden_tokens: int = 0
 
 
@@ -82,5 +84,10 @@ ODDITIES = (
     Oddity("no_prefill", token_seconds=0.1),
     Oddity("no_user_after_tool", token_seconds=0.1),
     Oddity("strict", token_seconds=0.1),
+    Oddity("batch_fails", _O, is_batch=True),
+    Oddity("batch_expires", _O, is_batch=True),
+    Oddity("batch_error_line", _O, is_batch=True),
+    Oddity("batch_answer_lost", _O, is_batch=True),
+    Oddity("batch_slow", _O, is_batch=True),
 )
 BY_NAME = {oddity.name: oddity for oddity in ODDITIES}

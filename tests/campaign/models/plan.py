@@ -27,6 +27,8 @@ class Meanwhile(StrEnum):
 
     NOTHING = "nothing"
     MESSAGE = "message"
+    INTERRUPT = "interrupt"
+    """A message that stops the answer under way."""
     CANCEL = "cancel"
     KILL = "kill"
     SECOND_RUN = "second_run"

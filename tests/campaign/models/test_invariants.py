@@ -156,6 +156,10 @@ def filed_by_arrival(seen: Evidence) -> None:
     messages[-2:] = [messages[-1], messages[-2]]
 
 
+def goes_on_after_an_interruption(seen: Evidence) -> None:
+    seen.said = [Said("zz1a", NOTE, 210.0, 220.0, 200, is_interrupting=True)]
+
+
 def never_ends(seen: Evidence) -> None:
     seen.runs[0].shown["run_status"] = "running"
 
@@ -224,6 +228,7 @@ PLANTED: list[tuple[str, Callable[[Evidence], None]]] = [
     ("the_newest_words_are_read", newest_is_dropped),
     ("what_was_taken_is_read", never_read),
     ("answers_come_before_later_words", filed_by_arrival),
+    ("an_interruption_stops_the_answer", goes_on_after_an_interruption),
     ("every_run_ends", never_ends),
     ("a_stream_ends_with_done", no_done),
     ("a_stream_ends_with_done", two_done),

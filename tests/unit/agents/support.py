@@ -18,6 +18,7 @@ from database.session import Sessions
 from domain.agents.routes import Route
 from domain.agents.runs import RUN_REVISION, RunRequest, RunStart, RunStatus
 from domain.ids import agent_run_workflow_id
+from domain.llm.batches import Urgency
 from domain.workflow_names import AGENTS
 from tests.support.histories import keep
 from workflows.agents.agent_run import AgentRunWorkflow
@@ -35,6 +36,11 @@ class Model:
         reply = await self.http.post("/_sandbox/script", json=body)
         assert reply.is_success, reply.text
 
+    async def batches(self, match: str) -> list[dict[str, Any]]:
+        """Return the batches whose request contains a text, oldest first."""
+        listed = (await self.http.get("/_sandbox/batches")).json()["items"]
+        return [batch for batch in listed if match in batch["input"]]
+
     async def calls(self, match: str) -> list[dict[str, Any]]:
         """Return the calls whose request contains a text."""
         listed = (await self.http.get("/_sandbox/requests")).json()["items"]
@@ -51,6 +57,7 @@ async def start_run(
     user_id: UUID,
     text: str,
     conversation_id: UUID | None = None,
+    urgency: Urgency = Urgency.NORMAL,
     **more: Any,
 ) -> WorkflowHandle[AgentRunWorkflow, RunStatus]:
     """Start a run as the API does."""
@@ -61,6 +68,7 @@ async def start_run(
         prompt_version="v1",
         input=text,
         conversation_id=conversation_id or uuid4(),
+        urgency=urgency,
     )
     return await client.start_workflow(
         AgentRunWorkflow.run,

@@ -12,7 +12,7 @@ from domain.agents.budgets import Reservation
 from domain.agents.runs import StepInput
 from domain.llm.messages import ChatMessage, ModelRequest, Role, TokenUsage
 from domain.llm.token_estimates import TOKENS_PER_MESSAGE
-from services.agents.model_calls.attempts import Attempt, booked_usage
+from services.agents.model_calls.attempt import Attempt, booked_usage
 from services.agents.prompts import Prompt
 
 LIMIT = 100

@@ -113,6 +113,10 @@ def test_an_unknown_agent_is_not_found(folder: Path) -> None:
         (SPEC + 'approval_ttl = "0s"', "approval_ttl"),
         (SPEC + "approval_ttl = 60", "approval_ttl"),
         (SPEC + 'name = "other"', "name"),
+        (SPEC + "[cache]", "ttl_hours"),
+        (SPEC + "[cache]\nttl_hours = 0", "ttl_hours"),
+        (SPEC + "[cache]\nttl_hours = 721", "ttl_hours"),
+        (SPEC + "[cache]\nttl_hours = 1\nshared = true", "shared"),
         (SPEC + "tools =", "Invalid"),
     ],
 )
